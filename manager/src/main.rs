@@ -1,0 +1,3 @@
+//! `labwire`, the one binary.
+
+fn main() {}

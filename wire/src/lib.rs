@@ -1,0 +1,3 @@
+//! The wire of Labwire.
+
+mod terminal;

@@ -1,0 +1,1 @@
+//! Words a person types at a terminal.
