@@ -1,3 +1,20 @@
-//! The wire of Labwire.
+//! The wire of Labwire: what peers and the manager say to each other, without any I/O.
+//!
+//! Everything on the wire is one line of JSON. This crate splits a stream into lines ([`LineSplitter`]),
+//! finds the few members of a line that a manager reads ([`Envelope`]) without touching the payload, builds
+//! frames ([`frames`]), reads identities ([`Identity`]), and understands what a person types at a terminal
+//! ([`terminal`]). It knows neither sockets nor time, so that all of it can be tested with bytes alone.
 
-mod terminal;
+mod envelope;
+pub mod frames;
+mod identity;
+mod json;
+mod lines;
+mod python;
+pub mod terminal;
+
+pub use envelope::{Envelope, EnvelopeError, Member, NOTIFICATION_UID, Reply, ReplyForm, Request};
+pub use identity::{Identity, IdentityError, MANAGER_NAME, MAX_NAME_BYTES, Role};
+pub use json::{JsonError, MAX_DEPTH, RawString, as_string, is_arguments_pair, scan_object};
+pub use lines::{Line, LineSplitter, LineTooLong};
+pub use python::quoted;

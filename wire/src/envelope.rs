@@ -1,0 +1,473 @@
+//! The envelope of a frame: the few top-level members that the manager reads.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use crate::json::{self, JsonError, RawString};
+
+/// The `uid` of every notification; no request may carry it.
+pub const NOTIFICATION_UID: &str = "notification";
+
+/// A top-level member that means something to the manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Member {
+    /// The name of the service a request is for, or that a notification comes from.
+    Service,
+    /// The name of the method or value that is requested.
+    Attribute,
+    /// What pairs a reply with its request.
+    Uid,
+    /// The name of the peer that a request came from.
+    Requester,
+    /// Whether a frame reports an error.
+    Error,
+    /// Positional arguments.
+    Args,
+    /// Keyword arguments.
+    Kwargs,
+    /// What a request gave.
+    Result,
+    /// The text of an error.
+    Message,
+    /// The lines of an error's traceback.
+    Traceback,
+}
+
+impl Member {
+    const COUNT: usize = 10;
+
+    /// The member's key.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Attribute => "attribute",
+            Self::Uid => "uid",
+            Self::Requester => "requester",
+            Self::Error => "error",
+            Self::Args => "args",
+            Self::Kwargs => "kwargs",
+            Self::Result => "result",
+            Self::Message => "message",
+            Self::Traceback => "traceback",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "service" => Self::Service,
+            "attribute" => Self::Attribute,
+            "uid" => Self::Uid,
+            "requester" => Self::Requester,
+            "error" => Self::Error,
+            "args" => Self::Args,
+            "kwargs" => Self::Kwargs,
+            "result" => Self::Result,
+            "message" => Self::Message,
+            "traceback" => Self::Traceback,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Why a line is not a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// The line is not a JSON object.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A member of the envelope stands there twice: two parsers could disagree about which one counts.
+    #[error("the member \"{0}\" stands there twice")]
+    Duplicate(Member),
+    /// A member of the envelope is missing.
+    #[error("the member \"{0}\" is missing")]
+    Missing(Member),
+    /// A member of the envelope has another type than it must have.
+    #[error("the member \"{member}\" must be {expected}")]
+    WrongType {
+        /// The member.
+        member: Member,
+        /// What it must be, in words.
+        expected: &'static str,
+    },
+    /// A request says that it is an error.
+    #[error("a request's member \"error\" must be false")]
+    RequestWithError,
+    /// A request carries the `uid` that belongs to notifications.
+    #[error("the uid \"{NOTIFICATION_UID}\" is reserved for notifications; choose another one")]
+    ReservedUid,
+}
+
+impl EnvelopeError {
+    /// The name of the Python exception that says this best; error messages on the wire begin with it.
+    pub fn exception(self) -> &'static str {
+        match self {
+            Self::Json(JsonError::NotAnObject) | Self::WrongType { .. } => "TypeError",
+            Self::Json(_) | Self::Duplicate(_) | Self::RequestWithError | Self::ReservedUid => "ValueError",
+            Self::Missing(_) => "KeyError",
+        }
+    }
+}
+
+/// Where the members of a frame's envelope stand in its line.
+///
+/// Nothing of the line is copied; the methods take the same bytes again.
+#[derive(Clone, Debug, Default)]
+pub struct Envelope {
+    spans: [Option<Range<usize>>; Member::COUNT],
+}
+
+impl Envelope {
+    /// Checks that the whole line is one well-formed JSON object, and notes where its envelope stands.
+    pub fn scan(line: &[u8]) -> Result<Self, EnvelopeError> {
+        let mut envelope = Self::default();
+        json::scan_object(line, |key, span| envelope.note(key, span))?;
+        Ok(envelope)
+    }
+
+    fn note(&mut self, key: RawString<'_>, span: Range<usize>) -> Result<(), EnvelopeError> {
+        // A key that cannot be decoded is nobody's name.
+        let Some(member) = key.decode().as_deref().and_then(Member::from_name) else {
+            return Ok(());
+        };
+        match self.spans[member as usize].replace(span) {
+            Some(_) => Err(EnvelopeError::Duplicate(member)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where a member's value stands, or `None` when the frame does not have the member.
+    pub fn span(&self, member: Member) -> Option<Range<usize>> {
+        self.spans[member as usize].clone()
+    }
+
+    /// A member's value as it was written.
+    pub fn raw<'a>(&self, line: &'a [u8], member: Member) -> Option<&'a [u8]> {
+        Some(&line[self.span(member)?])
+    }
+
+    /// A member that must be a string, if the frame has it.
+    pub fn string<'a>(&self, line: &'a [u8], member: Member) -> Result<Option<Cow<'a, str>>, EnvelopeError> {
+        let Some(value) = self.raw(line, member) else {
+            return Ok(None);
+        };
+        match json::as_string(value).and_then(RawString::decode) {
+            Some(text) => Ok(Some(text)),
+            None => Err(EnvelopeError::WrongType {
+                member,
+                expected: "a string of whole characters",
+            }),
+        }
+    }
+
+    fn required_string<'a>(&self, line: &'a [u8], member: Member) -> Result<Cow<'a, str>, EnvelopeError> {
+        self.string(line, member)?.ok_or(EnvelopeError::Missing(member))
+    }
+
+    fn expect_start(&self, line: &[u8], member: Member, start: u8) -> Result<(), EnvelopeError> {
+        match self.raw(line, member) {
+            Some(value) if value[0] != start => {
+                let expected = if start == b'[' { "an array" } else { "an object" };
+                Err(EnvelopeError::WrongType { member, expected })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the frame is an answer or a notification, as opposed to a request.
+    pub fn has_result(&self) -> bool {
+        self.span(Member::Result).is_some()
+    }
+
+    /// The frame's `uid`, for an error that must name it even though the frame is of no use: the empty
+    /// string when there is no readable one.
+    pub fn uid_or_empty<'a>(&self, line: &'a [u8]) -> Cow<'a, str> {
+        self.string(line, Member::Uid).ok().flatten().unwrap_or_default()
+    }
+
+    /// Reads the frame as a request.
+    pub fn request<'a>(&self, line: &'a [u8]) -> Result<Request<'a>, EnvelopeError> {
+        match self.raw(line, Member::Error) {
+            None | Some(b"false") => {}
+            Some(b"true") => return Err(EnvelopeError::RequestWithError),
+            Some(_) => {
+                return Err(EnvelopeError::WrongType {
+                    member: Member::Error,
+                    expected: "true or false",
+                });
+            }
+        }
+        let uid = self.string(line, Member::Uid)?.unwrap_or_default();
+        if uid == NOTIFICATION_UID {
+            return Err(EnvelopeError::ReservedUid);
+        }
+        self.expect_start(line, Member::Args, b'[')?;
+        self.expect_start(line, Member::Kwargs, b'{')?;
+        Ok(Request {
+            service: self.required_string(line, Member::Service)?,
+            attribute: self.required_string(line, Member::Attribute)?,
+            uid,
+        })
+    }
+
+    /// Reads the frame as an answer to a request.
+    pub fn reply<'a>(&self, line: &'a [u8]) -> Result<Reply<'a>, EnvelopeError> {
+        Ok(Reply {
+            requester: self.required_string(line, Member::Requester)?,
+            uid: self.required_string(line, Member::Uid)?,
+            form: self.reply_form(line),
+        })
+    }
+
+    fn reply_form(&self, line: &[u8]) -> ReplyForm {
+        match self.raw(line, Member::Error) {
+            Some(b"false") => ReplyForm::Complete,
+            None => ReplyForm::ResultOnly,
+            Some(b"true") => {
+                let message = self
+                    .raw(line, Member::Message)
+                    .is_some_and(|value| value[0] == b'"');
+                let traceback = self
+                    .raw(line, Member::Traceback)
+                    .is_some_and(|value| value[0] == b'[');
+                if message && traceback {
+                    ReplyForm::Complete
+                } else {
+                    ReplyForm::PartialError
+                }
+            }
+            Some(_) => ReplyForm::Malformed,
+        }
+    }
+
+    /// Reads the frame as a notification: the name of the service that it says it comes from.
+    pub fn notification<'a>(&self, line: &'a [u8]) -> Result<Cow<'a, str>, EnvelopeError> {
+        let service = self.required_string(line, Member::Service)?;
+        if !self
+            .raw(line, Member::Result)
+            .is_some_and(json::is_arguments_pair)
+        {
+            return Err(EnvelopeError::WrongType {
+                member: Member::Result,
+                expected: "[args, kwargs], an array and an object",
+            });
+        }
+        if self.raw(line, Member::Error) != Some(b"false") {
+            return Err(EnvelopeError::WrongType {
+                member: Member::Error,
+                expected: "false in a notification",
+            });
+        }
+        Ok(service)
+    }
+}
+
+/// The decoded names in a request's envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The service that is asked, or `Manager`.
+    pub service: Cow<'a, str>,
+    /// What is asked of it.
+    pub attribute: Cow<'a, str>,
+    /// The requester's own mark; empty when it gave none, as people at terminals do.
+    pub uid: Cow<'a, str>,
+}
+
+/// The decoded names in a reply's envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply<'a> {
+    /// The client that the reply is for.
+    pub requester: Cow<'a, str>,
+    /// The uid of the request that it answers.
+    pub uid: Cow<'a, str>,
+    /// Whether it can go to the client as it is.
+    pub form: ReplyForm,
+}
+
+/// How complete a reply is. A Python client stops working when a member that it counts on is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyForm {
+    /// Everything that a client counts on is there: it goes on byte for byte.
+    Complete,
+    /// `error` is missing: it counts as `false`.
+    ResultOnly,
+    /// An error without a message or a traceback of the right type.
+    PartialError,
+    /// `error` is neither true nor false.
+    Malformed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(line: &str) -> Result<(String, String, String), EnvelopeError> {
+        let envelope = Envelope::scan(line.as_bytes())?;
+        let request = envelope.request(line.as_bytes())?;
+        Ok((
+            request.service.into(),
+            request.attribute.into(),
+            request.uid.into(),
+        ))
+    }
+
+    #[test]
+    fn spans_are_the_bytes_as_they_were_written() {
+        let line = br#" { "args": [1.10, 1e400 ,NaN] ,"x":{"uid":"inner"},"uid" : "a\u0062" } "#;
+        let envelope = Envelope::scan(line).unwrap();
+        assert_eq!(envelope.raw(line, Member::Args), Some(&b"[1.10, 1e400 ,NaN]"[..]));
+        assert_eq!(envelope.uid_or_empty(line), "ab");
+        assert_eq!(envelope.raw(line, Member::Kwargs), None);
+        assert!(!envelope.has_result());
+    }
+
+    #[test]
+    fn an_envelope_member_may_stand_there_once_however_its_key_is_written() {
+        assert_eq!(
+            Envelope::scan(br#"{"uid":"1","\u0075id":"2"}"#).unwrap_err(),
+            EnvelopeError::Duplicate(Member::Uid)
+        );
+        assert!(Envelope::scan(br#"{"other":1,"other":2}"#).is_ok());
+        assert_eq!(
+            request(r#"{"\u0073ervice":"S","attribute":"\u00e9","uid":"\ud83d\ude00"}"#),
+            Ok(("S".into(), "é".into(), "😀".into()))
+        );
+    }
+
+    #[test]
+    fn a_request_is_checked_member_by_member() {
+        use EnvelopeError::{Missing, RequestWithError, ReservedUid, WrongType};
+        let expect = |line: &str, error: EnvelopeError| assert_eq!(request(line), Err(error), "{line}");
+        expect("{}", Missing(Member::Service));
+        expect(r#"{"service":"S"}"#, Missing(Member::Attribute));
+        expect(
+            r#"{"service":"S","attribute":"a","error":true}"#,
+            RequestWithError,
+        );
+        expect(
+            r#"{"service":"S","attribute":"a","uid":"notification"}"#,
+            ReservedUid,
+        );
+        for (line, member) in [
+            (r#"{"service":"S","attribute":5}"#, Member::Attribute),
+            (r#"{"service":"S","attribute":"\ud800"}"#, Member::Attribute),
+            (r#"{"service":null,"attribute":"a"}"#, Member::Service),
+            (r#"{"service":"S","attribute":"a","uid":7}"#, Member::Uid),
+            (r#"{"service":"S","attribute":"a","args":{}}"#, Member::Args),
+            (r#"{"service":"S","attribute":"a","kwargs":[]}"#, Member::Kwargs),
+            (r#"{"service":"S","attribute":"a","error":0}"#, Member::Error),
+        ] {
+            match request(line) {
+                Err(WrongType { member: found, .. }) => assert_eq!(found, member, "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_refused_in_the_envelope_and_allowed_in_the_payload() {
+        let line = br#"{"service":"S","attribute":"a","args":["\udc80"]}"#;
+        assert!(Envelope::scan(line).unwrap().request(line).is_ok());
+        let line = br#"{"service":"\udc80","attribute":"a"}"#;
+        assert!(Envelope::scan(line).unwrap().request(line).is_err());
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_told_from_what_is_not_json() {
+        for line in ["null", "5", "[]", "\"result\"", "NaN"] {
+            assert_eq!(
+                Envelope::scan(line.as_bytes()).unwrap_err(),
+                EnvelopeError::Json(JsonError::NotAnObject),
+                "{line}"
+            );
+        }
+        for line in [
+            "identity",
+            "",
+            "{",
+            "{\"a\"",
+            "{\"a\":1,}",
+            "{} {}",
+            "{'a':1}",
+            "-",
+            "01",
+        ] {
+            let error = Envelope::scan(line.as_bytes()).unwrap_err();
+            assert_ne!(error, EnvelopeError::Json(JsonError::NotAnObject), "{line}");
+        }
+        assert!(matches!(
+            Envelope::scan(b"{\"a\":\"\xff\"}").unwrap_err(),
+            EnvelopeError::Json(JsonError::NotUtf8(5))
+        ));
+    }
+
+    #[test]
+    fn nesting_is_allowed_up_to_the_limit() {
+        let nested = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert!(Envelope::scan(nested(json::MAX_DEPTH - 1).as_bytes()).is_ok());
+        assert_eq!(
+            Envelope::scan(nested(json::MAX_DEPTH).as_bytes()).unwrap_err(),
+            EnvelopeError::Json(JsonError::TooDeep)
+        );
+        assert_eq!(
+            Envelope::scan("[".repeat(1_000_000).as_bytes()).unwrap_err(),
+            EnvelopeError::Json(JsonError::TooDeep)
+        );
+    }
+
+    #[test]
+    fn the_form_of_a_reply_tells_whether_a_client_can_read_it() {
+        let form = |line: &str| {
+            Envelope::scan(line.as_bytes())
+                .unwrap()
+                .reply(line.as_bytes())
+                .map(|r| r.form)
+        };
+        assert_eq!(
+            form(r#"{"error":false,"requester":"c","result":1,"uid":"1"}"#),
+            Ok(ReplyForm::Complete)
+        );
+        assert_eq!(
+            form(r#"{"requester":"c","result":1,"uid":"1"}"#),
+            Ok(ReplyForm::ResultOnly)
+        );
+        assert_eq!(
+            form(r#"{"error":true,"requester":"c","result":null,"uid":"1"}"#),
+            Ok(ReplyForm::PartialError)
+        );
+        assert_eq!(
+            form(r#"{"error":true,"message":"m","traceback":[],"requester":"c","result":null,"uid":"1"}"#),
+            Ok(ReplyForm::Complete)
+        );
+        assert_eq!(
+            form(r#"{"error":0,"requester":"c","result":1,"uid":"1"}"#),
+            Ok(ReplyForm::Malformed)
+        );
+        assert_eq!(
+            form(r#"{"result":1}"#),
+            Err(EnvelopeError::Missing(Member::Requester))
+        );
+    }
+
+    #[test]
+    fn a_notification_carries_positional_and_keyword_arguments() {
+        let check = |result: &str| {
+            let line = format!(r#"{{"error":false,"result":{result},"service":"S","uid":"notification"}}"#);
+            Envelope::scan(line.as_bytes())
+                .unwrap()
+                .notification(line.as_bytes())
+                .map(Cow::into_owned)
+        };
+        assert_eq!(check("[ [1,2] , {\"x\":[{}]} ]"), Ok("S".into()));
+        for result in ["[]", "[[],{},1]", "[{},[]]", "{}", "1", "[[]]"] {
+            assert!(check(result).is_err(), "{result}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Building frames.
+//!
+//! Every frame here is one line that ends in `\r\n`. Payloads are given as JSON text and are not looked at.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// What ends every line that is written.
+pub const TERMINATOR: &[u8] = b"\r\n";
+
+/// Appends `text` to `frame` as a JSON string.
+pub fn put_string(frame: &mut BytesMut, text: &str) {
+    // A `Writer` around a `BytesMut` grows it and a string always has a JSON form, so no error can come.
+    serde_json::to_writer(frame.writer(), text).expect("a string can always be written to memory");
+}
+
+/// `text` as a JSON string.
+pub fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The manager's own request to a peer: the six members that MSL-Network's manager writes, with the empty uid.
+pub fn manager_request(attribute: &str, arguments: &[&str], manager: &str) -> Bytes {
+    let mut frame = BytesMut::with_capacity(128);
+    frame.put_slice(b"{\"args\":[");
+    for (index, argument) in arguments.iter().enumerate() {
+        if index > 0 {
+            frame.put_u8(b',');
+        }
+        put_string(&mut frame, argument);
+    }
+    frame.put_slice(b"],\"attribute\":");
+    put_string(&mut frame, attribute);
+    frame.put_slice(b",\"error\":false,\"kwargs\":{},\"requester\":");
+    put_string(&mut frame, manager);
+    frame.put_slice(b",\"uid\":\"\"}\r\n");
+    frame.freeze()
+}
+
+/// A reply that carries `result`, which is JSON text.
+pub fn result(requester: &str, uid: &str, result: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(64 + requester.len() + uid.len() + result.len());
+    frame.put_slice(b"{\"error\":false,\"requester\":");
+    put_string(&mut frame, requester);
+    frame.put_slice(b",\"result\":");
+    frame.put_slice(result);
+    frame.put_slice(b",\"uid\":");
+    put_string(&mut frame, uid);
+    frame.put_slice(b"}\r\n");
+    frame.freeze()
+}
+
+/// A reply that reports an error.
+///
+/// `message` begins with the name of the Python exception that says it best, as in `KeyError: …`.
+/// `traceback` is JSON text, an array of strings.
+pub fn error(message: &str, requester: &str, uid: &str, traceback: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(128 + message.len() + requester.len() + uid.len());
+    frame.put_slice(b"{\"error\":true,\"message\":");
+    put_string(&mut frame, message);
+    frame.put_slice(b",\"requester\":");
+    put_string(&mut frame, requester);
+    frame.put_slice(b",\"result\":null,\"traceback\":");
+    frame.put_slice(traceback);
+    frame.put_slice(b",\"uid\":");
+    put_string(&mut frame, uid);
+    frame.put_slice(b"}\r\n");
+    frame.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_one_line_of_json_each() {
+        for (frame, expected) in [
+            (
+                manager_request("password", &["Manager[h:1]", "\"\n"], "Manager[h:1]"),
+                r#"{"args":["Manager[h:1]","\"\n"],"attribute":"password","error":false,"kwargs":{},"requester":"Manager[h:1]","uid":""}"#,
+            ),
+            (
+                result("c[h:2]", "é", b"[1.10]"),
+                r#"{"error":false,"requester":"c[h:2]","result":[1.10],"uid":"é"}"#,
+            ),
+            (
+                error("KeyError: x\ny", "c[h:2]", "", b"[]"),
+                r#"{"error":true,"message":"KeyError: x\ny","requester":"c[h:2]","result":null,"traceback":[],"uid":""}"#,
+            ),
+        ] {
+            assert_eq!(frame, format!("{expected}\r\n"));
+            assert!(serde_json::from_slice::<serde_json::Value>(&frame).is_ok());
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Who a peer says it is.
+
+use std::ops::Range;
+
+use crate::json::{self, JsonError, RawString};
+
+/// How long the name of a client or service may be, in bytes.
+///
+/// Names stand in every request and in every list; the longest that is in use at MSL is a tenth of this.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// The name that belongs to the manager alone: requests for it never reach a service.
+pub const MANAGER_NAME: &str = "Manager";
+
+/// What a peer says of itself when the manager asks for its identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The name it will have on the network.
+    pub name: String,
+    /// The language that it is written in; `unknown` when it does not say.
+    pub language: String,
+    /// The operating system that it runs on; `unknown` when it does not say.
+    pub os: String,
+    /// What more of the wire it understands than the first version had.
+    pub features: Vec<String>,
+    /// Whether it asks or answers.
+    pub role: Role,
+}
+
+/// Whether a peer asks or answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It sends requests.
+    Client,
+    /// It answers requests.
+    Service {
+        /// What it offers: the JSON text of an object from names to signatures or plain values.
+        attributes: String,
+        /// How many clients may be linked with it at once; `None` is any number.
+        max_clients: Option<u64>,
+    },
+}
+
+/// Why an identity is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// The identity is not JSON.
+    #[error("ValueError: the identity is malformed: {0}")]
+    Json(#[from] JsonError),
+    /// A member stands there twice.
+    #[error("ValueError: the identity has the member \"{0}\" twice")]
+    Duplicate(&'static str),
+    /// A member is missing.
+    #[error("KeyError: the identity lacks the member \"{0}\"")]
+    Missing(&'static str),
+    /// A member has another type than it must have.
+    #[error("TypeError: the identity's member \"{member}\" must be {expected}")]
+    WrongType {
+        /// The member.
+        member: &'static str,
+        /// What it must be, in words.
+        expected: &'static str,
+    },
+    /// The type is neither `client` nor `service`.
+    #[error("TypeError: Unknown connection type '{0}'. Must be \"client\" or \"service\"")]
+    UnknownType(String),
+    /// The name is empty, too long, or holds characters that do not belong into a name.
+    #[error(
+        "ValueError: a name must have 1 to {MAX_NAME_BYTES} bytes of printable text, without line breaks or \
+         other control characters"
+    )]
+    BadName,
+    /// The name is the manager's own.
+    #[error("ValueError: the name \"{MANAGER_NAME}\" is reserved; choose another one")]
+    ReservedName,
+}
+
+impl Identity {
+    /// The identity of a person at a terminal, or of a program that says no more than its name.
+    pub fn client(name: &str) -> Result<Self, IdentityError> {
+        check_name(name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            language: "unknown".to_owned(),
+            os: "unknown".to_owned(),
+            features: Vec::new(),
+            role: Role::Client,
+        })
+    }
+
+    /// Reads an identity from the JSON text of an object. Members that mean nothing here are ignored.
+    pub fn from_json(text: &[u8]) -> Result<Self, IdentityError> {
+        let members = Members::scan(text)?;
+        let name = members.required_string(NAME)?;
+        check_name(&name)?;
+        let kind = members.required_string(TYPE)?.to_lowercase();
+        let role = match kind.as_str() {
+            "client" => Role::Client,
+            "service" => Role::Service {
+                attributes: members.attributes()?,
+                max_clients: members.max_clients()?,
+            },
+            _ => return Err(IdentityError::UnknownType(printable(&kind))),
+        };
+        Ok(Self {
+            name,
+            language: members.label(LANGUAGE)?,
+            os: members.label(OS)?,
+            features: members.features()?,
+            role,
+        })
+    }
+}
+
+/// Shortens and cleans a text that a peer sent, for a message that repeats it.
+fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(64)
+        .collect()
+}
+
+/// Names stand in log lines and in requests: one that held a line break could forge either.
+fn check_name(name: &str) -> Result<(), IdentityError> {
+    let forbidden = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if name.trim().is_empty() || name.len() > MAX_NAME_BYTES || name.contains(forbidden) {
+        return Err(IdentityError::BadName);
+    }
+    if name.trim() == MANAGER_NAME {
+        return Err(IdentityError::ReservedName);
+    }
+    Ok(())
+}
+
+const TYPE: usize = 0;
+const NAME: usize = 1;
+const LANGUAGE: usize = 2;
+const OS: usize = 3;
+const ATTRIBUTES: usize = 4;
+const MAX_CLIENTS: usize = 5;
+const FEATURES: usize = 6;
+const KEYS: [&str; 7] = [
+    "type",
+    "name",
+    "language",
+    "os",
+    "attributes",
+    "max_clients",
+    "features",
+];
+
+/// Where the members of an identity stand in its text.
+struct Members<'a> {
+    text: &'a [u8],
+    spans: [Option<Range<usize>>; KEYS.len()],
+}
+
+impl<'a> Members<'a> {
+    fn scan(text: &'a [u8]) -> Result<Self, IdentityError> {
+        let mut spans = [const { None }; KEYS.len()];
+        json::scan_object(text, |key, span| {
+            let key = key.decode();
+            if let Some(index) = KEYS.iter().position(|&known| key.as_deref() == Some(known))
+                && spans[index].replace(span).is_some()
+            {
+                return Err(IdentityError::Duplicate(KEYS[index]));
+            }
+            Ok(())
+        })?;
+        Ok(Self { text, spans })
+    }
+
+    /// A member's value; `null` counts as absent.
+    fn raw(&self, index: usize) -> Option<&'a [u8]> {
+        let value = &self.text[self.spans[index].clone()?];
+        (value != b"null").then_some(value)
+    }
+
+    fn string(&self, index: usize) -> Result<Option<String>, IdentityError> {
+        let Some(value) = self.raw(index) else {
+            return Ok(None);
+        };
+        let text = json::as_string(value).and_then(RawString::decode);
+        let expected = "a string of whole characters";
+        text.map(|text| Some(text.into_owned()))
+            .ok_or(IdentityError::WrongType {
+                member: KEYS[index],
+                expected,
+            })
+    }
+
+    fn required_string(&self, index: usize) -> Result<String, IdentityError> {
+        self.string(index)?.ok_or(IdentityError::Missing(KEYS[index]))
+    }
+
+    /// A text that only people read.
+    fn label(&self, index: usize) -> Result<String, IdentityError> {
+        Ok(self.string(index)?.unwrap_or_else(|| "unknown".to_owned()))
+    }
+
+    fn attributes(&self) -> Result<String, IdentityError> {
+        let value = self
+            .raw(ATTRIBUTES)
+            .ok_or(IdentityError::Missing(KEYS[ATTRIBUTES]))?;
+        match std::str::from_utf8(value) {
+            Ok(text) if text.starts_with('{') => Ok(text.to_owned()),
+            _ => Err(IdentityError::WrongType {
+                member: KEYS[ATTRIBUTES],
+                expected: "an object",
+            }),
+        }
+    }
+
+    fn max_clients(&self) -> Result<Option<u64>, IdentityError> {
+        let Some(value) = self.raw(MAX_CLIENTS) else {
+            return Ok(None);
+        };
+        // LabVIEW's JSON libraries write whole numbers with a fraction of zeros.
+        let number = serde_json::from_slice::<f64>(value)
+            .ok()
+            .filter(|number| number.fract() == 0.0);
+        let expected = "a whole number (0 or less for no limit)";
+        let number = number.ok_or(IdentityError::WrongType {
+            member: KEYS[MAX_CLIENTS],
+            expected,
+        })?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast saturates, as a limit should"
+        )]
+        let limit = number as u64;
+        Ok((number > 0.0).then_some(limit))
+    }
+
+    fn features(&self) -> Result<Vec<String>, IdentityError> {
+        let Some(value) = self.raw(FEATURES) else {
+            return Ok(Vec::new());
+        };
+        let expected = "an array of strings";
+        serde_json::from_slice(value).map_err(|_| IdentityError::WrongType {
+            member: KEYS[FEATURES],
+            expected,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_says_what_it_offers() {
+        let identity = Identity::from_json(
+            br#"{"type":"SERVICE","name":"DMM 1","attributes":{"read":"() -> str","x":NaN},"max_clients":1,"new":[]}"#,
+        )
+        .unwrap();
+        assert_eq!(identity.name, "DMM 1");
+        assert_eq!(identity.language, "unknown");
+        assert_eq!(
+            identity.role,
+            Role::Service {
+                attributes: r#"{"read":"() -> str","x":NaN}"#.into(),
+                max_clients: Some(1)
+            }
+        );
+    }
+
+    #[test]
+    fn zero_or_less_clients_mean_no_limit() {
+        for (text, limit) in [
+            ("0", None),
+            ("-1", None),
+            ("null", None),
+            ("3", Some(3)),
+            ("2.0", Some(2)),
+        ] {
+            let text = format!(r#"{{"type":"service","name":"s","attributes":{{}},"max_clients":{text}}}"#);
+            match Identity::from_json(text.as_bytes()).unwrap().role {
+                Role::Service { max_clients, .. } => assert_eq!(max_clients, limit),
+                Role::Client => panic!("a service"),
+            }
+        }
+        for text in ["1.5", "\"1\"", "[]", "true"] {
+            let text = format!(r#"{{"type":"service","name":"s","attributes":{{}},"max_clients":{text}}}"#);
+            assert!(Identity::from_json(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_bounded_printable_text_and_not_the_managers() {
+        let long = "x".repeat(MAX_NAME_BYTES + 1);
+        for name in [
+            "",
+            "  ",
+            "a\\nb",
+            "\\ud800",
+            "\\u2028",
+            "\\u202e",
+            "Manager",
+            long.as_str(),
+        ] {
+            let text = format!(r#"{{"type":"client","name":"{name}"}}"#);
+            assert!(Identity::from_json(text.as_bytes()).is_err(), "{name}");
+        }
+        for name in ["é", "My Client", "Manager2", "a[b:1]"] {
+            assert!(Identity::client(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn errors_name_what_is_wrong() {
+        let error = |text: &str| Identity::from_json(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(
+            error(r#"{"type":"client"}"#),
+            "KeyError: the identity lacks the member \"name\""
+        );
+        assert_eq!(
+            error(r#"{"type":"X","name":"n"}"#),
+            "TypeError: Unknown connection type 'x'. Must be \"client\" or \"service\""
+        );
+        assert_eq!(
+            error(r#"{"type":"service","name":"n"}"#),
+            "KeyError: the identity lacks the member \"attributes\""
+        );
+        assert_eq!(
+            error(r#"{"type":"client","name":"n","name":"m"}"#),
+            "ValueError: the identity has the member \"name\" twice"
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! Splitting a stream of bytes into lines.
+
+use bytes::{Bytes, BytesMut};
+
+/// One line as it was received.
+///
+/// The terminator (`\r\n` or `\n`) is kept, so that a line that goes on unchanged is one shared buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    bytes: Bytes,
+    content: usize,
+}
+
+impl Line {
+    fn new(bytes: Bytes) -> Self {
+        let mut content = bytes.len();
+        if bytes.last() == Some(&b'\n') {
+            content -= 1;
+            if content > 0 && bytes[content - 1] == b'\r' {
+                content -= 1;
+            }
+        }
+        Self { bytes, content }
+    }
+
+    /// The line without its terminator.
+    pub fn content(&self) -> &[u8] {
+        &self.bytes[..self.content]
+    }
+
+    /// A shared slice of the content, by offsets into [`content`](Self::content).
+    ///
+    /// # Panics
+    ///
+    /// When the range is not inside the content.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Bytes {
+        self.bytes.slice(range)
+    }
+
+    /// The content and its terminator, exactly as received.
+    ///
+    /// `None` when the stream ended before the line did: there is no terminator to pass on then.
+    pub fn terminated(&self) -> Option<&Bytes> {
+        (self.content < self.bytes.len()).then_some(&self.bytes)
+    }
+}
+
+/// A line grew past the limit before its end was seen.
+///
+/// The stream cannot be used any more: where the next line begins is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a line may not be longer than {limit} bytes")]
+pub struct LineTooLong {
+    /// The limit in bytes, terminator included.
+    pub limit: usize,
+}
+
+/// Collects bytes and gives them out as [`Line`]s, each as soon as it is whole.
+///
+/// Each byte is searched for a line end once, however small the pieces are in which it arrives.
+#[derive(Debug)]
+pub struct LineSplitter {
+    buffer: BytesMut,
+    searched: usize,
+    limit: usize,
+}
+
+impl LineSplitter {
+    /// A splitter whose lines may have at most `limit` bytes, terminator included.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            searched: 0,
+            limit,
+        }
+    }
+
+    /// Changes the limit for lines that are not yet given out.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Appends bytes that were received.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The collected bytes, for a reader that appends to them in place.
+    ///
+    /// Only appending is allowed: bytes that were already searched are not searched again.
+    pub fn buffer_mut(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// How many bytes wait for their line to be whole.
+    pub fn pending(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The next whole line, or `None` until more bytes arrive.
+    pub fn next_line(&mut self) -> Result<Option<Line>, LineTooLong> {
+        match memchr::memchr(b'\n', &self.buffer[self.searched..]) {
+            Some(offset) => {
+                let end = self.searched + offset + 1;
+                if end > self.limit {
+                    return Err(LineTooLong { limit: self.limit });
+                }
+                self.searched = 0;
+                let line = if end == self.buffer.len() {
+                    // Giving the whole allocation away leaves an idle connection without a buffer.
+                    std::mem::take(&mut self.buffer)
+                } else {
+                    self.buffer.split_to(end)
+                };
+                Ok(Some(Line::new(line.freeze())))
+            }
+            None if self.buffer.len() >= self.limit => Err(LineTooLong { limit: self.limit }),
+            None => {
+                self.searched = self.buffer.len();
+                Ok(None)
+            }
+        }
+    }
+
+    /// What is left when the stream has ended: a last line without its terminator, if there is one.
+    pub fn finish(&mut self) -> Option<Line> {
+        self.searched = 0;
+        let rest = std::mem::take(&mut self.buffer);
+        (!rest.is_empty()).then(|| Line::new(rest.freeze()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(splitter: &mut LineSplitter) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while let Some(line) = splitter.next_line().unwrap() {
+            lines.push(line.content().to_vec());
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_end_with_either_terminator_and_keep_it() {
+        let mut splitter = LineSplitter::new(100);
+        splitter.extend(b"one\r\ntwo\n\r\n\nthree");
+        assert_eq!(contents(&mut splitter), [&b"one"[..], b"two", b"", b""]);
+        assert_eq!(splitter.pending(), 5);
+        let last = splitter.finish().unwrap();
+        assert_eq!(last.content(), b"three");
+        assert_eq!(last.terminated(), None);
+
+        splitter.extend(b"a\r\n");
+        let line = splitter.next_line().unwrap().unwrap();
+        assert_eq!(line.terminated().unwrap().as_ref(), b"a\r\n");
+    }
+
+    #[test]
+    fn a_carriage_return_inside_a_line_belongs_to_it() {
+        let mut splitter = LineSplitter::new(100);
+        splitter.extend(b"a\rb\n");
+        assert_eq!(contents(&mut splitter), [b"a\rb"]);
+    }
+
+    #[test]
+    fn a_line_may_fill_the_limit_but_not_pass_it() {
+        let mut splitter = LineSplitter::new(4);
+        splitter.extend(b"abc\n");
+        assert_eq!(contents(&mut splitter), [b"abc"]);
+        splitter.extend(b"abcd\n");
+        assert_eq!(splitter.next_line(), Err(LineTooLong { limit: 4 }));
+
+        let mut endless = LineSplitter::new(4);
+        endless.extend(b"abc");
+        assert_eq!(endless.next_line(), Ok(None));
+        endless.extend(b"d");
+        assert_eq!(endless.next_line(), Err(LineTooLong { limit: 4 }));
+    }
+}
