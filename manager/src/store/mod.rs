@@ -1,1 +1,347 @@
-//! The SQLite database, behind a thread of its own.
+//! The database of users, trusted hostnames and connections, behind a thread of its own.
+//!
+//! A [`Store`] is a handle: its methods send a job to the thread that owns the database and await the answer.
+//! Nothing that routes requests waits for it: the audit is only queued, and passwords are hashed elsewhere.
+//!
+//! The file is that of MSL-Network 1.0, whose tools may read and write it at the same time.
+
+mod audit;
+mod database;
+mod error;
+mod hostnames;
+mod passwords;
+mod users;
+mod worker;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use audit::{AuditLimits, TimedEvent};
+use passwords::StoredPassword;
+use worker::{AUDIT_QUEUE, Command, Job, Worker};
+
+pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
+pub use database::ColumnInfo;
+pub use error::StoreError;
+pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
+
+// What the commands use, which have no thread to keep free.
+pub(crate) use database::Database;
+pub(crate) use passwords::HashedPassword;
+pub(crate) use users::check_username;
+
+/// Jobs that wait for the database. Who comes after them waits to queue.
+const COMMAND_QUEUE: usize = 64;
+
+/// How a store keeps what it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Rows of the audit that are kept, the newest ones. 0 means without limit. Default: 1,000,000, about
+    /// 100 MB of disk.
+    pub audit_max_rows: u64,
+    /// Days for which rows of the audit are kept. 0 means without limit. Default: 400, so that this month can
+    /// be compared with the same month of the last year.
+    pub audit_max_age_days: u64,
+    /// Whether a password of fewer than [`DEFAULT_ROUNDS`] rounds is hashed anew at the next good login.
+    /// Default: no, since MSL-Network's own manager cannot check the password any more afterwards.
+    pub upgrade_passwords: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            audit_max_rows: 1_000_000,
+            audit_max_age_days: 400,
+            upgrade_passwords: false,
+        }
+    }
+}
+
+/// Who logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginOutcome {
+    /// Whether the user is an administrator.
+    pub is_admin: bool,
+}
+
+/// A handle of the database; its clones share one thread, which ends when the last of them is dropped.
+///
+/// Every asynchronous method can be cancelled. A job that was queued by then is still done, entirely or not
+/// at all. When a method that changes something has returned, the change is on the disk.
+#[derive(Clone)]
+pub struct Store {
+    commands: mpsc::Sender<Command>,
+    events: mpsc::Sender<TimedEvent>,
+    dropped: Arc<AtomicU64>,
+    hashing: Arc<Semaphore>,
+    upgrade_passwords: bool,
+}
+
+impl Store {
+    /// Opens the database and starts its thread. Creates what is missing: the folder (mode 0700), the file
+    /// (mode 0600), the tables, and this computer's names as trusted hostnames where there are none.
+    ///
+    /// Blocks for some milliseconds, or up to 5 seconds while another program holds the database locked.
+    pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let database = Database::open(path)?;
+        let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
+        let (events, event_queue) = mpsc::channel(AUDIT_QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let worker = Worker {
+            database,
+            commands: command_queue,
+            events: event_queue,
+            limits: AuditLimits {
+                rows: options.audit_max_rows,
+                days: options.audit_max_age_days,
+            },
+            dropped: Arc::clone(&dropped),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(StoreError::Thread)?;
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || runtime.block_on(worker.run()))
+            .map_err(StoreError::Thread)?;
+        // Half of the processors at most are busy with passwords; the others route.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            commands,
+            events,
+            dropped,
+            hashing: Arc::new(Semaphore::new((processors / 2).max(1))),
+            upgrade_passwords: options.upgrade_passwords,
+        })
+    }
+
+    /// Writes what is queued of the audit and closes the database. All handles are closed with it: what is
+    /// asked afterwards is answered with [`StoreError::Closed`].
+    ///
+    /// Takes up to 2 seconds longer while another program holds the database locked.
+    pub async fn close(&self) {
+        let (answer, closed) = oneshot::channel();
+        // A thread that is gone has closed the database already.
+        if self.commands.send(Command::Close(answer)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    /// Queues an event for the audit, with the present time. Never waits: when the database cannot keep up,
+    /// the event is lost, and counted.
+    pub fn record(&self, event: ConnectionEvent) {
+        if self
+            .events
+            .try_send(TimedEvent {
+                at: Timestamp::now(),
+                event,
+            })
+            .is_err()
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Events that were lost since the store was opened.
+    pub fn audit_dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The newest [`CONNECTIONS_LIMIT`] rows of the audit between two times, oldest first.
+    ///
+    /// Both times are included. Each is `yyyy-mm-dd` or `yyyy-mm-ddTHH:MM:SS`, local time; a day as the
+    /// `end` means all of that day.
+    pub async fn connections(
+        &self,
+        start: Option<String>,
+        end: Option<String>,
+    ) -> Result<Vec<ConnectionRow>, StoreError> {
+        self.ask(move |database| database.connections(start.as_deref(), end.as_deref()))
+            .await
+    }
+
+    /// The names of the tables, sorted: those of MSL-Network, not our own.
+    pub async fn tables(&self) -> Result<Vec<String>, StoreError> {
+        self.ask(|database| database.tables()).await
+    }
+
+    /// The columns of one of [`tables`](Self::tables).
+    pub async fn table_info(&self, name: &str) -> Result<Vec<ColumnInfo>, StoreError> {
+        let name = name.to_owned();
+        self.ask(move |database| database.table_info(&name)).await
+    }
+
+    /// The trusted hostnames, sorted.
+    pub async fn hostnames(&self) -> Result<Vec<String>, StoreError> {
+        self.ask(|database| database.hostnames()).await
+    }
+
+    /// Trusts a hostname; trusting it twice is no error.
+    pub async fn insert_hostname(&self, hostname: &str) -> Result<(), StoreError> {
+        let hostname = hostname.to_owned();
+        self.ask(move |database| database.insert_hostname(&hostname))
+            .await
+    }
+
+    /// Trusts a hostname no longer. One that is not in the table is [`StoreError::HostnameMissing`].
+    pub async fn delete_hostname(&self, hostname: &str) -> Result<(), StoreError> {
+        let hostname = hostname.to_owned();
+        self.ask(move |database| database.delete_hostname(&hostname))
+            .await
+    }
+
+    /// The names of the users, in the order in which they were inserted.
+    pub async fn usernames(&self) -> Result<Vec<String>, StoreError> {
+        self.ask(|database| database.usernames()).await
+    }
+
+    /// The names of the users and whether they are administrators, sorted.
+    pub async fn users(&self) -> Result<Vec<(String, bool)>, StoreError> {
+        self.ask(|database| database.users()).await
+    }
+
+    /// Whether there is a user of this name.
+    pub async fn is_user_registered(&self, username: &str) -> Result<bool, StoreError> {
+        let username = username.to_owned();
+        self.ask(move |database| Ok(database.rights(&username)?.is_some()))
+            .await
+    }
+
+    /// Whether there is a user of this name who is an administrator.
+    pub async fn is_admin(&self, username: &str) -> Result<bool, StoreError> {
+        let username = username.to_owned();
+        self.ask(move |database| Ok(database.rights(&username)?.unwrap_or(false)))
+            .await
+    }
+
+    /// Adds a user. `rounds` are [`DEFAULT_ROUNDS`], or [`COMPATIBLE_ROUNDS`] for a password that
+    /// MSL-Network's own manager must be able to check; [`MINIMUM_ROUNDS`] to [`MAXIMUM_ROUNDS`] are accepted.
+    pub async fn insert_user(
+        &self,
+        username: &str,
+        password: &str,
+        is_admin: bool,
+        rounds: u32,
+    ) -> Result<(), StoreError> {
+        check_username(username)?;
+        let hashed = self.hash(username, password, rounds).await?;
+        let username = username.to_owned();
+        self.ask(move |database| database.insert_user(&username, &hashed, is_admin))
+            .await
+    }
+
+    /// Replaces a user's password, rights, or both. `rounds` counts only with a password.
+    pub async fn update_user(
+        &self,
+        username: &str,
+        password: Option<&str>,
+        is_admin: Option<bool>,
+        rounds: u32,
+    ) -> Result<(), StoreError> {
+        if !self.is_user_registered(username).await? {
+            return Err(StoreError::UserMissing {
+                action: "update",
+                username: username.to_owned(),
+            });
+        }
+        if password.is_none() && is_admin.is_none() {
+            return Err(StoreError::NothingToUpdate);
+        }
+        let hashed = match password {
+            Some(password) => Some(self.hash(username, password, rounds).await?),
+            None => None,
+        };
+        let username = username.to_owned();
+        self.ask(move |database| database.update_user(&username, hashed.as_ref(), is_admin))
+            .await
+    }
+
+    /// Removes a user. Who is not in the table is [`StoreError::UserMissing`].
+    pub async fn delete_user(&self, username: &str) -> Result<(), StoreError> {
+        let username = username.to_owned();
+        self.ask(move |database| database.delete_user(&username)).await
+    }
+
+    /// Checks a password: nothing for an unknown user and for a wrong password alike, after the same work.
+    ///
+    /// Takes as long as the costliest row of the table asks for, a quarter of a second for
+    /// [`DEFAULT_ROUNDS`], or longer while other logins are checked: half of the processors at most do so.
+    pub async fn verify_login(
+        &self,
+        username: &str,
+        password: &str,
+    ) -> Result<Option<LoginOutcome>, StoreError> {
+        let name = username.to_owned();
+        let credentials = self.ask(move |database| database.credentials(&name)).await?;
+        let secret = password.to_owned();
+        let (is_match, stored) = self
+            .hashing(move || (credentials.check(&secret).is_match, credentials.stored))
+            .await?;
+        let Some(StoredPassword { hashed, is_admin }) = stored.filter(|_| is_match) else {
+            return Ok(None);
+        };
+        if self.upgrade_passwords && hashed.rounds < DEFAULT_ROUNDS {
+            // The login is good, whether its row can be rewritten now or at the next one.
+            if let Err(error) = self.upgrade(username, password, hashed).await {
+                tracing::warn!(username, %error, "the password was not upgraded to more rounds");
+            }
+        }
+        Ok(Some(LoginOutcome { is_admin }))
+    }
+
+    async fn upgrade(&self, username: &str, password: &str, old: HashedPassword) -> Result<(), StoreError> {
+        let new = self.hash(username, password, DEFAULT_ROUNDS).await?;
+        let username = username.to_owned();
+        self.ask(move |database| database.upgrade_password(&username, &old, &new))
+            .await
+    }
+
+    async fn hash(&self, username: &str, password: &str, rounds: u32) -> Result<HashedPassword, StoreError> {
+        let (username, password) = (username.to_owned(), password.to_owned());
+        self.hashing(move || HashedPassword::new(&username, &password, rounds))
+            .await?
+    }
+
+    /// Does slow work on a thread for it. The permit goes along, so that work whose caller is gone counts too.
+    async fn hashing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.hashing)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        // Blocking work is only cancelled by a runtime that is shutting down.
+        task.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Runs a job on the thread of the database.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, answer) = oneshot::channel();
+        let job: Job = Box::new(move |database| {
+            // Nobody waits for the answer of a job whose caller was cancelled.
+            let _ = sender.send(question(database));
+        });
+        self.commands
+            .send(Command::Run(job))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,408 @@
+//! The audit: who connected, when, and what came of it.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use rusqlite::{Transaction, params};
+
+use super::database::{Database, integer, text};
+use super::error::StoreError;
+
+/// The most rows that one question about connections is answered with. At some 150 bytes of JSON for a row
+/// that is a reply of 15 MB, the size of what a few busy days leave behind.
+pub const CONNECTIONS_LIMIT: u32 = 100_000;
+
+/// How many rows a step of pruning looks at. The write lock is held for a few milliseconds then, and the
+/// rollback journal stays small, also when an old installation's database is pruned for the first time.
+const PRUNING_STEP: i64 = 2_000;
+
+/// How `datetime` is written: local time, to the second, as the reference writes it.
+const DATETIME: &str = "%Y-%m-%dT%H:%M:%S";
+
+/// How a day is written.
+const DAY: &str = "%Y-%m-%d";
+
+/// Something that happened to a connection, for the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionEvent {
+    /// The peer's address.
+    pub ip: String,
+    /// The peer's hostname, or its address again where it has none.
+    pub domain: String,
+    /// The peer's port.
+    pub port: u16,
+    /// What happened, such as `new connection request`.
+    pub message: String,
+}
+
+/// A row of the audit: number, local time, address, hostname, port and message.
+pub type ConnectionRow = (i64, String, String, String, i64, String);
+
+/// An event with the moment at which it happened, which may be long before it is written.
+pub(super) struct TimedEvent {
+    pub(super) at: Timestamp,
+    pub(super) event: ConnectionEvent,
+}
+
+/// How much of the audit is kept. Zero means without limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AuditLimits {
+    pub(super) rows: u64,
+    pub(super) days: u64,
+}
+
+impl AuditLimits {
+    /// The number of the newest row that is too much when `newest` is the newest of all. The rows are
+    /// numbered without gaps, so that counting them, which takes seconds for a million, is not needed.
+    fn excess(self, newest: i64) -> i64 {
+        match i64::try_from(self.rows) {
+            Ok(0) | Err(_) => i64::MIN,
+            Ok(rows) => newest.saturating_sub(rows),
+        }
+    }
+
+    /// The local time before which rows are too old.
+    fn cutoff(self, now: Timestamp) -> Option<String> {
+        let days = i64::try_from(self.days).ok().filter(|days| *days > 0)?;
+        let now = now.to_zoned(TimeZone::system()).datetime();
+        // A span that leaves the calendar leaves nothing too old.
+        let span = Span::new().try_days(days).ok()?;
+        Some(now.checked_sub(span).ok()?.strftime(DATETIME).to_string())
+    }
+}
+
+impl Database {
+    /// Writes events in one transaction, and removes as many of the oldest rows as are too many then.
+    pub(super) fn write_events(
+        &mut self,
+        events: &[TimedEvent],
+        limits: AuditLimits,
+    ) -> rusqlite::Result<()> {
+        let zone = TimeZone::system();
+        let change = self.change()?;
+        {
+            let mut insert =
+                change.prepare_cached("INSERT INTO connections VALUES (NULL, ?1, ?2, ?3, ?4, ?5)")?;
+            for TimedEvent { at, event } in events {
+                let at = at.to_zoned(zone.clone()).strftime(DATETIME).to_string();
+                insert.execute(params![at, event.ip, event.domain, event.port, event.message])?;
+            }
+        }
+        prune(&change, i64::MIN, limits.excess(change.last_insert_rowid()), None)?;
+        change.commit()
+    }
+
+    /// Removes rows that are too old or too many among the next [`PRUNING_STEP`] rows from the number `from`
+    /// on. Returns the number to go on from, or nothing once a step found nothing to remove: the oldest rows
+    /// come first, so what follows is younger.
+    pub(super) fn prune_step(
+        &mut self,
+        from: i64,
+        limits: AuditLimits,
+        now: Timestamp,
+    ) -> rusqlite::Result<Option<i64>> {
+        let change = self.change()?;
+        let newest: Option<i64> =
+            change.query_row("SELECT max(pid) FROM connections", [], |row| row.get(0))?;
+        let excess = newest.map_or(i64::MIN, |newest| limits.excess(newest));
+        let next = prune(&change, from, excess, limits.cutoff(now))?;
+        change.commit()?;
+        Ok(next)
+    }
+
+    /// The newest [`CONNECTIONS_LIMIT`] rows between two times, both included, in the order of their numbers.
+    ///
+    /// A time is `yyyy-mm-dd` or `yyyy-mm-ddTHH:MM:SS`. A day as the end means all of that day.
+    pub(crate) fn connections(
+        &self,
+        start: Option<&str>,
+        end: Option<&str>,
+    ) -> Result<Vec<ConnectionRow>, StoreError> {
+        let start = start.map(|text| time_bound(text, "T00:00:00")).transpose()?;
+        let end = end.map(|text| time_bound(text, "T23:59:59")).transpose()?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT pid, datetime, ip_address, domain, port, message FROM connections
+                WHERE (?1 IS NULL OR datetime >= ?1) AND (?2 IS NULL OR datetime <= ?2)
+                ORDER BY pid DESC LIMIT ?3",
+        )?;
+        let rows = statement.query_map(params![start, end, CONNECTIONS_LIMIT], |row| {
+            Ok((
+                row.get(0)?,
+                text(row, 1),
+                text(row, 2),
+                text(row, 3),
+                integer(row, 4),
+                text(row, 5),
+            ))
+        })?;
+        let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        rows.reverse();
+        Ok(rows)
+    }
+}
+
+/// Removes, among the first rows numbered `from` or more, those up to `excess` and those before `cutoff`.
+fn prune(
+    change: &Transaction<'_>,
+    from: i64,
+    excess: i64,
+    cutoff: Option<String>,
+) -> rusqlite::Result<Option<i64>> {
+    let first: Option<i64> = change
+        .prepare_cached("SELECT min(pid) FROM connections WHERE pid >= ?1")?
+        .query_row([from], |row| row.get(0))?;
+    let Some(first) = first else { return Ok(None) };
+    let end = first.saturating_add(PRUNING_STEP);
+    let removed = change
+        .prepare_cached(
+            "DELETE FROM connections WHERE pid >= ?1 AND pid < ?2
+                AND (pid <= ?3 OR (typeof(datetime) = 'text' AND datetime < ?4))",
+        )?
+        .execute(params![first, end, excess, cutoff])?;
+    Ok((removed > 0).then_some(end))
+}
+
+/// Checks a time that a peer asked with; to a day the given time of day is added.
+fn time_bound(text: &str, time_of_day: &str) -> Result<String, StoreError> {
+    // The table compares texts, so only a time that is written as the table writes it is one.
+    let day = Date::strptime(DAY, text).is_ok_and(|day| day.strftime(DAY).to_string() == text);
+    if day {
+        Ok(format!("{text}{time_of_day}"))
+    } else if DateTime::strptime(DATETIME, text)
+        .is_ok_and(|moment| moment.strftime(DATETIME).to_string() == text)
+    {
+        Ok(text.to_owned())
+    } else {
+        Err(StoreError::TimeMalformed {
+            value: text.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::super::database::tests::{empty_database, python_database};
+    use super::*;
+
+    const UNLIMITED: AuditLimits = AuditLimits { rows: 0, days: 0 };
+
+    fn events(count: usize) -> Vec<TimedEvent> {
+        let event = ConnectionEvent {
+            ip: "192.0.2.1".to_owned(),
+            domain: "bench".to_owned(),
+            port: 65_535,
+            message: "disconnected".to_owned(),
+        };
+        (0..count)
+            .map(|_| TimedEvent {
+                at: Timestamp::now(),
+                event: event.clone(),
+            })
+            .collect()
+    }
+
+    fn numbers(database: &Database) -> Vec<i64> {
+        database
+            .connections(None, None)
+            .unwrap()
+            .into_iter()
+            .map(|row| row.0)
+            .collect()
+    }
+
+    fn between(database: &Database, start: Option<&str>, end: Option<&str>) -> Vec<i64> {
+        database
+            .connections(start, end)
+            .unwrap()
+            .into_iter()
+            .map(|row| row.0)
+            .collect()
+    }
+
+    fn insert_at(path: &std::path::Path, times: &[&str]) {
+        let connection = Connection::open(path).unwrap();
+        for time in times {
+            connection
+                .execute(
+                    "INSERT INTO connections VALUES(NULL, ?, 'ip', 'domain', 1, 'x');",
+                    [time],
+                )
+                .unwrap();
+        }
+    }
+
+    fn prune_all(database: &mut Database, limits: AuditLimits, now: &str) -> usize {
+        let now = now
+            .parse::<DateTime>()
+            .unwrap()
+            .to_zoned(TimeZone::system())
+            .unwrap()
+            .timestamp();
+        let mut from = i64::MIN;
+        let mut steps = 0;
+        while let Some(next) = database.prune_step(from, limits, now).unwrap() {
+            from = next;
+            steps += 1;
+        }
+        steps
+    }
+
+    #[test]
+    fn a_written_event_is_read_back_with_its_local_time() {
+        let (_folder, path) = empty_database();
+        let mut database = Database::open(&path).unwrap();
+        let written = events(1);
+        database.write_events(&written, UNLIMITED).unwrap();
+        let (number, at, ip, domain, port, message) =
+            database.connections(None, None).unwrap().pop().unwrap();
+        let expected = written[0]
+            .at
+            .to_zoned(TimeZone::system())
+            .strftime(DATETIME)
+            .to_string();
+        assert_eq!((number, at.as_str(), port), (1, expected.as_str(), 65_535));
+        assert_eq!([ip, domain, message], ["192.0.2.1", "bench", "disconnected"]);
+        assert_eq!(at.len(), "2024-02-29T08:30:00".len());
+    }
+
+    #[test]
+    fn both_ends_are_included_and_a_day_as_the_end_is_all_of_that_day() {
+        let (_folder, path) = python_database();
+        let database = Database::open(&path).unwrap();
+        // Row 1 is of 2024-02-29T08:30:00, row 2 of 2024-03-01T00:00:00.
+        assert_eq!(between(&database, None, Some("2024-02-29")), [1]);
+        assert_eq!(between(&database, Some("2024-02-29"), Some("2024-02-29")), [1]);
+        assert_eq!(between(&database, Some("2024-03-01"), None), [2]);
+        assert_eq!(between(&database, Some("2024-03-01"), Some("2024-03-01")), [2]);
+        assert_eq!(
+            between(
+                &database,
+                Some("2024-02-29T08:30:00"),
+                Some("2024-03-01T00:00:00")
+            ),
+            [1, 2]
+        );
+        assert_eq!(
+            between(
+                &database,
+                Some("2024-02-29T08:30:01"),
+                Some("2024-02-29T23:59:59")
+            ),
+            [0; 0]
+        );
+        assert_eq!(between(&database, None, Some("2024-02-29T08:30:00")), [1]);
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        let (_folder, path) = python_database();
+        let database = Database::open(&path).unwrap();
+        let malformed = [
+            "",
+            "2024",
+            "2024-13-01",
+            "2023-02-29",
+            "2024-2-9",
+            "24-02-29",
+            "2024-02-29 08:30:00",
+            "2024-02-29T08:30",
+            "2024-02-29T25:00:00",
+            "2024-02-29T08:30:00.5",
+            " 2024-02-1",
+            "+024-02-01",
+            "2024-02-29T 8:30:00",
+            "2024-02- 1",
+            "' OR 1=1 --",
+            "2024-02-29\0",
+        ];
+        for text in malformed {
+            for error in [
+                database.connections(Some(text), None),
+                database.connections(None, Some(text)),
+            ] {
+                assert!(matches!(error, Err(StoreError::TimeMalformed { .. })), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_rows_go_when_there_are_too_many() {
+        let (_folder, path) = empty_database();
+        let mut database = Database::open(&path).unwrap();
+        let limits = AuditLimits { rows: 10, days: 0 };
+        database.write_events(&events(8), limits).unwrap();
+        assert_eq!(numbers(&database).len(), 8);
+        database.write_events(&events(5), limits).unwrap();
+        assert_eq!(numbers(&database), (4..=13).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_database_that_grew_without_limits_is_pruned_in_steps() {
+        let (_folder, path) = empty_database();
+        let mut database = Database::open(&path).unwrap();
+        database.write_events(&events(5_000), UNLIMITED).unwrap();
+        let steps = prune_all(
+            &mut database,
+            AuditLimits { rows: 3, days: 0 },
+            "2024-06-01T00:00:00",
+        );
+        assert_eq!(numbers(&database), [4_998, 4_999, 5_000]);
+        assert_eq!(steps, 3);
+    }
+
+    #[test]
+    fn rows_go_when_they_are_too_old_and_nothing_goes_without_limits() {
+        let (_folder, path) = empty_database();
+        let mut database = Database::open(&path).unwrap();
+        let times = [
+            "2024-05-21T11:59:59",
+            "2099-01-01T00:00:00",
+            "2024-05-22T11:59:59",
+            "2024-05-22T12:00:00",
+        ];
+        insert_at(&path, &times);
+        assert_eq!(prune_all(&mut database, UNLIMITED, "2024-06-01T12:00:00"), 0);
+        assert_eq!(numbers(&database).len(), 4);
+        prune_all(
+            &mut database,
+            AuditLimits { rows: 0, days: 10 },
+            "2024-06-01T12:00:00",
+        );
+        assert_eq!(numbers(&database), [2, 4]);
+    }
+
+    #[test]
+    fn limits_beyond_every_calendar_keep_everything() {
+        let (_folder, path) = python_database();
+        let mut database = Database::open(&path).unwrap();
+        prune_all(
+            &mut database,
+            AuditLimits {
+                rows: u64::MAX,
+                days: u64::MAX,
+            },
+            "2024-06-01T12:00:00",
+        );
+        prune_all(
+            &mut database,
+            AuditLimits {
+                rows: u64::MAX,
+                days: 5_000_000,
+            },
+            "2024-06-01T12:00:00",
+        );
+        assert_eq!(numbers(&database), [1, 2]);
+    }
+
+    #[test]
+    fn one_question_is_answered_with_the_newest_rows_up_to_the_limit() {
+        let (_folder, path) = empty_database();
+        let mut database = Database::open(&path).unwrap();
+        let limit = usize::try_from(CONNECTIONS_LIMIT).unwrap();
+        database.write_events(&events(limit + 2), UNLIMITED).unwrap();
+        let numbers = numbers(&database);
+        assert_eq!((numbers.len(), numbers[0]), (limit, 3));
+    }
+}

@@ -1,0 +1,294 @@
+//! The SQLite file: how it is opened, and which tables it has.
+//!
+//! [`Database`] is what runs on one thread: the commands use it as it is, the manager through the
+//! [`Store`](super::Store). Its methods about users, hostnames and connections are in the modules of those names.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
+
+use super::error::StoreError;
+use crate::home::{create_private_file, create_private_folder};
+
+/// How long a question or an administrator's change waits for another program's write. The Python tools
+/// write a row in milliseconds; who waits here is a person or a peer in its handshake, whose deadline is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The tables that peers know of.
+pub(crate) const REFERENCE_TABLES: [&str; 3] = ["auth_hostnames", "auth_users", "connections"];
+
+/// The reference's tables, to the letter: its tools insert rows by position.
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS connections (\
+        pid INTEGER PRIMARY KEY AUTOINCREMENT, \
+        datetime DATETIME NOT NULL, \
+        ip_address TEXT NOT NULL, \
+        domain TEXT NOT NULL, \
+        port INTEGER NOT NULL, \
+        message TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS auth_hostnames (hostname TEXT NOT NULL, UNIQUE(hostname));
+    CREATE TABLE IF NOT EXISTS auth_users (\
+        pid INTEGER PRIMARY KEY AUTOINCREMENT, \
+        username TEXT NOT NULL, \
+        key BLOB NOT NULL, \
+        salt BLOB NOT NULL, \
+        is_admin BOOLEAN NOT NULL, \
+        UNIQUE(username));";
+
+/// A column of a table: its number, name, type, whether it may not be null (0 or 1), its default, and whether
+/// it is part of the primary key (0 or 1).
+pub type ColumnInfo = (i64, String, String, i64, Option<String>, i64);
+
+/// A connection to the database. Its methods block.
+pub(crate) struct Database {
+    pub(super) connection: Connection,
+}
+
+impl Database {
+    /// Opens the database, and creates what is missing of it: the folder (mode 0700), the file (mode 0600),
+    /// the tables, and the names of this computer as trusted hostnames. A file that exists keeps its mode.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        create_files(path).map_err(|reason| StoreError::Unreachable {
+            path: path.to_owned(),
+            reason,
+        })?;
+        // No URI flag: a file is meant by every name, whatever it looks like.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(PATIENCE)?;
+        // What an administrator was told is saved is on the disk by then. The audit is written the same way:
+        // it shares the file with the users, and a cheaper setting could damage both when the power fails.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        // The journal mode stays what the file has, which is a rollback journal for every file that we or the
+        // Python tools create. A write-ahead log would outlive us in the file: it does not work on network
+        // folders, where laboratories keep home folders; a copy of the one file would lack the newest rows;
+        // and the Python tool that deletes the database would leave the log behind for the next one.
+        let mut database = Self { connection };
+        database.create_tables()?;
+        database.trust_localhost_if_nobody_is()?;
+        Ok(database)
+    }
+
+    /// Starts a change. It takes the write lock at once: a transaction that begins with reading could find
+    /// at its first write that another program was quicker, and would have to be repeated.
+    pub(super) fn change(&mut self) -> rusqlite::Result<Transaction<'_>> {
+        self.connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+    }
+
+    /// Creates the tables that are missing.
+    fn create_tables(&mut self) -> Result<(), StoreError> {
+        // Outside of a transaction a statement about a table that exists takes no write lock.
+        self.connection.execute_batch(SCHEMA)?;
+        self.create_rounds_table()
+    }
+
+    /// The names of those of the reference's tables that are there, sorted.
+    pub(crate) fn tables(&self) -> Result<Vec<String>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+        let names = statement
+            .query_map([], |row| Ok(text(row, 0)))?
+            .collect::<rusqlite::Result<BTreeSet<_>>>()?;
+        Ok(names
+            .into_iter()
+            .filter(|name| REFERENCE_TABLES.contains(&name.as_str()))
+            .collect())
+    }
+
+    /// The columns of one of the reference's tables.
+    pub(crate) fn table_info(&self, name: &str) -> Result<Vec<ColumnInfo>, StoreError> {
+        if !REFERENCE_TABLES.contains(&name) {
+            return Err(StoreError::TableUnknown {
+                name: name.to_owned(),
+            });
+        }
+        let mut statement = self.connection.prepare(
+            "SELECT cid, name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?1) ORDER BY cid",
+        )?;
+        let columns = statement.query_map([name], |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+            ))
+        })?;
+        Ok(columns.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// SQLite gives its journal the mode of the database, so that this mode is the mode of all files.
+fn create_files(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        create_private_folder(folder)?;
+    }
+    match create_private_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.map(drop),
+    }
+}
+
+/// A column as text, whatever another program stored there: SQLite does not hold columns to their types.
+pub(super) fn text(row: &Row<'_>, column: usize) -> String {
+    match row.get_ref(column) {
+        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        Ok(ValueRef::Integer(number)) => number.to_string(),
+        Ok(ValueRef::Real(number)) => number.to_string(),
+        Ok(ValueRef::Null) | Err(_) => String::new(),
+    }
+}
+
+/// A column as bytes; none for what is neither text nor bytes.
+pub(super) fn bytes(row: &Row<'_>, column: usize) -> Vec<u8> {
+    match row.get_ref(column) {
+        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => bytes.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// A column as an integer; 0 for what is none, which also means: no administrator.
+pub(super) fn integer(row: &Row<'_>, column: usize) -> i64 {
+    match row.get_ref(column) {
+        Ok(ValueRef::Integer(number)) => number,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A copy of a database that the Python tools made.
+    pub(in crate::store) fn python_database() -> (TempDir, PathBuf) {
+        let fixture = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/fixtures/msl-network-1.0.0.sqlite3"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manager.sqlite3");
+        std::fs::copy(fixture, &path).unwrap();
+        (folder, path)
+    }
+
+    pub(in crate::store) fn empty_database() -> (TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manager.sqlite3");
+        (folder, path)
+    }
+
+    fn schema(path: &Path) -> Vec<(String, String)> {
+        let connection = Connection::open(path).unwrap();
+        let mut statement = connection
+            .prepare("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'labwire%'")
+            .unwrap();
+        let mut rows: Vec<_> = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        rows.sort();
+        rows
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_tables_are_those_that_the_python_tools_create_to_the_letter() {
+        let (_python, reference) = python_database();
+        let (_ours, path) = empty_database();
+        Database::open(&path).unwrap();
+        assert_eq!(schema(&path), schema(&reference));
+    }
+
+    #[test]
+    fn opening_an_existing_database_changes_nothing_of_its_tables() {
+        let (_folder, path) = python_database();
+        let before = schema(&path);
+        Database::open(&path).unwrap();
+        Database::open(&path).unwrap();
+        assert_eq!(schema(&path), before);
+    }
+
+    #[test]
+    fn folder_database_and_journal_are_for_this_user_only() {
+        let (folder, _) = empty_database();
+        let path = folder.path().join("new").join("home").join("manager.sqlite3");
+        let mut database = Database::open(&path).unwrap();
+        assert_eq!(mode(&folder.path().join("new")), 0o700);
+        assert_eq!(mode(&folder.path().join("new").join("home")), 0o700);
+        assert_eq!(mode(&path), 0o600);
+        let change = database.change().unwrap();
+        change
+            .execute("INSERT INTO auth_hostnames VALUES ('x')", [])
+            .unwrap();
+        assert_eq!(mode(&path.with_extension("sqlite3-journal")), 0o600);
+    }
+
+    #[test]
+    fn an_existing_file_keeps_its_mode() {
+        let (_folder, path) = python_database();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        Database::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o640);
+    }
+
+    #[test]
+    fn only_the_three_known_tables_are_shown() {
+        let (_folder, path) = python_database();
+        let database = Database::open(&path).unwrap();
+        assert_eq!(database.tables().unwrap(), REFERENCE_TABLES);
+        let columns = database.table_info("auth_users").unwrap();
+        assert_eq!(
+            columns[0],
+            (0, "pid".to_owned(), "INTEGER".to_owned(), 0, None, 1)
+        );
+        assert_eq!(
+            columns[4],
+            (4, "is_admin".to_owned(), "BOOLEAN".to_owned(), 1, None, 0)
+        );
+        for hidden in [
+            "labwire_password_rounds",
+            "sqlite_master",
+            "x'); DROP TABLE auth_users; --",
+        ] {
+            let error = database.table_info(hidden).unwrap_err();
+            assert!(error.is_callers_mistake(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_and_a_folder_are_errors() {
+        let (folder, path) = empty_database();
+        std::fs::write(
+            &path,
+            "this is a text, and long enough to be looked at by SQLite as a header".repeat(40),
+        )
+        .unwrap();
+        let error = Database::open(&path).err().unwrap();
+        assert_eq!(error.peer_text(), "OperationalError: file is not a database");
+        assert!(matches!(
+            Database::open(folder.path()),
+            Err(StoreError::Database(_))
+        ));
+        let below_a_file = path.join("manager.sqlite3");
+        assert!(matches!(
+            Database::open(&below_a_file),
+            Err(StoreError::Unreachable { .. })
+        ));
+    }
+}

@@ -1,0 +1,231 @@
+//! The thread that owns the database: it runs what is asked, writes the audit, and prunes it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::audit::{AuditLimits, TimedEvent};
+use super::database::{Database, PATIENCE};
+
+/// Rows of the audit that wait for the database, at some 200 bytes each: a lock of ten seconds with 800 events
+/// in each of them, for less than 2 MB.
+pub(super) const AUDIT_QUEUE: usize = 8_192;
+
+/// Rows written in one transaction: one wait for the disk for all of them, and a few milliseconds of lock.
+const AUDIT_BATCH: usize = 1_000;
+
+/// How long a write of the audit waits for another program's lock. Short, since a login may be waiting for
+/// this thread; the rows are kept and tried again.
+const AUDIT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Between two attempts to write the same rows.
+const AUDIT_RETRY: Duration = Duration::from_secs(1);
+
+/// Attempts after which rows are given up, so that a database which refuses them for good (read-only, say) does
+/// not hold back rows that it would take.
+const AUDIT_ATTEMPTS: u32 = 60;
+
+/// How long closing waits for another program's lock before it gives up the last rows.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two searches for rows that have become too old.
+const PRUNING_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// Between two steps of one search: it leaves the lock to other programs and this thread to logins.
+const PRUNING_PAUSE: Duration = Duration::from_millis(50);
+
+/// Before the next step when one could not be done: another program has the lock, or the database is read-only.
+const PRUNING_RETRY: Duration = Duration::from_secs(60);
+
+/// Something to do with the database. What it returns it sends to who asked by itself.
+pub(super) type Job = Box<dyn FnOnce(&mut Database) + Send>;
+
+/// What the thread is told.
+pub(super) enum Command {
+    Run(Job),
+    /// Write what is queued of the audit, close the database, then answer.
+    Close(oneshot::Sender<()>),
+}
+
+/// What the thread works with.
+pub(super) struct Worker {
+    pub(super) database: Database,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) events: mpsc::Receiver<TimedEvent>,
+    pub(super) limits: AuditLimits,
+    /// Rows of the audit that were lost, also those that did not fit into the queue.
+    pub(super) dropped: Arc<AtomicU64>,
+}
+
+/// Rows that are being written, and how that goes.
+struct Batch {
+    events: Vec<TimedEvent>,
+    failures: u32,
+    /// When to try again after a failure. While it is set, new rows stay in the queue.
+    retry_at: Option<Instant>,
+    /// What was known to be lost when it was last said in the log.
+    reported: u64,
+}
+
+/// Where the search for old rows stands.
+struct Pruning {
+    from: i64,
+    at: Instant,
+}
+
+impl Worker {
+    /// Runs until it is told to close, or nobody is left to tell it anything.
+    pub(super) async fn run(mut self) {
+        let mut batch = Batch {
+            events: Vec::new(),
+            failures: 0,
+            retry_at: None,
+            reported: 0,
+        };
+        let mut pruning = Pruning {
+            from: i64::MIN,
+            at: Instant::now(),
+        };
+        let closing = loop {
+            let wake_at = batch
+                .retry_at
+                .map_or(pruning.at, |retry_at| retry_at.min(pruning.at));
+            // In no fixed order: neither a busy administrator nor a busy audit may starve the other.
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Run(job)) => job(&mut self.database),
+                    Some(Command::Close(answer)) => break Some(answer),
+                    None => break None,
+                },
+                _ = self.events.recv_many(&mut batch.events, AUDIT_BATCH), if batch.retry_at.is_none() => {
+                    self.write(&mut batch, AUDIT_PATIENCE);
+                }
+                () = sleep_until(wake_at) => {
+                    if batch.retry_at.is_some_and(|retry_at| retry_at <= Instant::now()) {
+                        self.write(&mut batch, AUDIT_PATIENCE);
+                    }
+                    if pruning.at <= Instant::now() {
+                        self.prune(&mut pruning);
+                    }
+                }
+            }
+        };
+        self.close(batch);
+        if let Some(answer) = closing {
+            // Who asked may have gone; the database is closed all the same.
+            let _ = answer.send(());
+        }
+    }
+
+    /// Tries to write a batch. What cannot be written now is kept for another attempt, until there were too many.
+    fn write(&mut self, batch: &mut Batch, patience: Duration) {
+        if batch.events.is_empty() {
+            return;
+        }
+        let limits = self.limits;
+        let events = &batch.events;
+        match self.with_patience(patience, |database| database.write_events(events, limits)) {
+            Ok(()) => {
+                batch.done();
+                self.report_losses(batch);
+            }
+            Err(error) => {
+                batch.failures += 1;
+                batch.retry_at = Some(Instant::now() + AUDIT_RETRY);
+                if batch.failures == 1 {
+                    let rows = batch.events.len();
+                    tracing::warn!(%error, rows, "the audit of connections cannot be written, trying again");
+                }
+                if batch.failures >= AUDIT_ATTEMPTS {
+                    self.give_up(batch);
+                }
+            }
+        }
+    }
+
+    fn give_up(&self, batch: &mut Batch) {
+        self.dropped
+            .fetch_add(batch.events.len() as u64, Ordering::Relaxed);
+        batch.done();
+        self.report_losses(batch);
+    }
+
+    /// Says in the log, once for each batch at most, that rows were lost.
+    fn report_losses(&self, batch: &mut Batch) {
+        let total = self.dropped.load(Ordering::Relaxed);
+        if total > batch.reported {
+            let rows = total - batch.reported;
+            tracing::error!(
+                rows,
+                total,
+                "rows of the audit of connections were lost, the database did not take them"
+            );
+            batch.reported = total;
+        }
+    }
+
+    fn prune(&mut self, pruning: &mut Pruning) {
+        let (from, limits) = (pruning.from, self.limits);
+        let step = self.with_patience(AUDIT_PATIENCE, |database| {
+            database.prune_step(from, limits, Timestamp::now())
+        });
+        let (next, pause) = match step {
+            Ok(Some(next)) => (next, PRUNING_PAUSE),
+            Ok(None) => (i64::MIN, PRUNING_INTERVAL),
+            Err(error) => {
+                tracing::debug!(%error, "the audit of connections cannot be pruned now");
+                (from, PRUNING_RETRY)
+            }
+        };
+        *pruning = Pruning {
+            from: next,
+            at: Instant::now() + pause,
+        };
+    }
+
+    /// Writes all that is left of the audit; a database that does not take it now never will.
+    fn close(mut self, mut batch: Batch) {
+        self.commands.close();
+        self.events.close();
+        loop {
+            while batch.events.len() < AUDIT_BATCH {
+                let Ok(event) = self.events.try_recv() else { break };
+                batch.events.push(event);
+            }
+            if batch.events.is_empty() {
+                return;
+            }
+            self.write(&mut batch, CLOSING_PATIENCE);
+            if !batch.events.is_empty() {
+                while let Ok(event) = self.events.try_recv() {
+                    batch.events.push(event);
+                }
+                self.give_up(&mut batch);
+                return;
+            }
+        }
+    }
+
+    fn with_patience<T>(
+        &mut self,
+        patience: Duration,
+        task: impl FnOnce(&mut Database) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.database.connection.busy_timeout(patience)?;
+        let result = task(&mut self.database);
+        self.database.connection.busy_timeout(PATIENCE)?;
+        result
+    }
+}
+
+impl Batch {
+    fn done(&mut self) {
+        self.events.clear();
+        self.failures = 0;
+        self.retry_at = None;
+    }
+}
