@@ -105,7 +105,7 @@ impl Database {
         let newest: Option<i64> =
             change.query_row("SELECT max(pid) FROM connections", [], |row| row.get(0))?;
         let excess = newest.map_or(i64::MIN, |newest| limits.excess(newest));
-        let next = prune(&change, from, excess, limits.cutoff(now))?;
+        let next = prune(&change, from, excess, limits.cutoff(now).as_deref())?;
         change.commit()?;
         Ok(next)
     }
@@ -146,7 +146,7 @@ fn prune(
     change: &Transaction<'_>,
     from: i64,
     excess: i64,
-    cutoff: Option<String>,
+    cutoff: Option<&str>,
 ) -> rusqlite::Result<Option<i64>> {
     let first: Option<i64> = change
         .prepare_cached("SELECT min(pid) FROM connections WHERE pid >= ?1")?

@@ -145,12 +145,20 @@ pub(crate) fn quoted(text: &str) -> String {
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
             _ if character == quote => quoted.extend(['\\', quote]),
-            _ if character.is_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(character))),
+            _ if character.is_control() => quoted.extend(['\\', 'x'].into_iter().chain(hex(character))),
             _ => quoted.push(character),
         }
     }
     quoted.push(quote);
     quoted
+}
+
+/// The two hexadecimal digits of a control character, all of which are below 0xa0.
+fn hex(character: char) -> impl Iterator<Item = char> {
+    let code = u32::from(character);
+    [code / 16, code % 16]
+        .into_iter()
+        .filter_map(|digit| char::from_digit(digit, 16))
 }
 
 #[cfg(test)]

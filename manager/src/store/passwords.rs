@@ -133,15 +133,15 @@ impl Work {
 mod tests {
     use super::*;
 
-    fn stored(hashed: HashedPassword) -> Option<StoredPassword> {
-        Some(StoredPassword {
+    fn stored(hashed: HashedPassword) -> StoredPassword {
+        StoredPassword {
             hashed,
             is_admin: false,
-        })
+        }
     }
 
     fn row(password: &str, rounds: u32) -> Option<StoredPassword> {
-        stored(HashedPassword::new("ada", password, rounds).unwrap())
+        HashedPassword::new("ada", password, rounds).ok().map(stored)
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
                 rounds: 100_000,
             };
             let credentials = Credentials {
-                stored: stored(hashed),
+                stored: Some(stored(hashed)),
                 rounds: 120_000,
             };
             for password in ["", "password", "nul\0nul"] {
