@@ -2,7 +2,8 @@
 
 pub mod cli;
 mod home;
-mod pki;
+mod local;
+pub mod pki;
 mod store;
 
 pub use home::{Home, HomeError, create_private_file, create_private_folder};

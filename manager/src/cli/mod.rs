@@ -1,6 +1,6 @@
 //! The command line: what was typed becomes what is meant.
 
-pub mod delete;
-pub mod hostname;
-pub mod secret;
-pub mod user;
+pub mod certdump;
+pub mod certgen;
+pub mod keygen;
+mod secret;

@@ -1,1 +1,24 @@
 //! Keys, certificates and fingerprints.
+
+mod certificate;
+mod decode;
+mod describe;
+mod error;
+mod files;
+mod fingerprint;
+mod key;
+mod kind;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod traditional;
+
+pub use certificate::{
+    Certificate, CertificateOptions, DEFAULT_YEARS_VALID, generate_certificate, load_chain,
+};
+pub use describe::{DescribeError, describe};
+pub use error::PkiError;
+pub use fingerprint::{fingerprint_sha1, fingerprint_sha256};
+pub use key::{PrivateKey, generate_key, load_or_create_key};
+pub use kind::{Curve, Hash, KeyKind};
+pub use serve::{ReloadableCertificate, load_certified_key, server_config};

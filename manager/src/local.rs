@@ -1,0 +1,48 @@
+//! What this computer is called and which addresses it has.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The name of this computer, as the operating system tells it.
+///
+/// Bytes that are not UTF-8 are replaced, so that the name can be shown and written in JSON.
+pub(crate) fn hostname() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
+
+/// Every address of this computer, each once: `127.0.0.1` and `::1` first, then IPv4 before IPv6.
+///
+/// The two loopback addresses are always in the list. When the operating system does not tell its network
+/// interfaces, they are all that is in it: a lab computer without a network is still worth a certificate.
+pub(crate) fn addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut others: Vec<IpAddr> = interfaces.iter().map(if_addrs::Interface::ip).collect();
+    others.sort_unstable();
+    let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    for address in others {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_addresses_come_first_and_nothing_comes_twice() {
+        let addresses = addresses();
+        assert_eq!(addresses[0], IpAddr::V4(Ipv4Addr::LOCALHOST));
+        assert_eq!(addresses[1], IpAddr::V6(Ipv6Addr::LOCALHOST));
+        let mut unique = addresses.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), addresses.len());
+    }
+
+    #[test]
+    fn the_computer_has_a_name() {
+        assert!(!hostname().is_empty());
+    }
+}

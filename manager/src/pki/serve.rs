@@ -1,0 +1,108 @@
+//! What the TLS side of the manager serves with.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::certificate::load_chain;
+use super::error::PkiError;
+use super::key::PrivateKey;
+
+/// Reads a certificate, with the chain that follows it, and the private key that belongs to it.
+///
+/// Without a file for the key, the key is looked for in the file of the certificate.
+///
+/// # Errors
+/// Those of [`load_chain`] and [`PrivateKey::load`], [`PkiError::DamagedCertificate`], and
+/// [`PkiError::KeyMismatch`] when the first certificate was made for another key.
+pub fn load_certified_key(
+    certificate_file: &Path,
+    key_file: Option<&Path>,
+    password: Option<&str>,
+) -> Result<Arc<CertifiedKey>, PkiError> {
+    let key_file = key_file.unwrap_or(certificate_file);
+    let chain = load_chain(certificate_file)?;
+    let key = PrivateKey::load(key_file, password)?;
+    let public_key = public_key_bits(&chain[0]).ok_or_else(|| PkiError::DamagedCertificate {
+        path: certificate_file.to_owned(),
+    })?;
+    if public_key != key.public_key_bits()? {
+        return Err(PkiError::KeyMismatch {
+            certificate: certificate_file.to_owned(),
+            key: key_file.to_owned(),
+        });
+    }
+    certify(chain, &key)
+}
+
+/// Puts a chain and its key together for the TLS library, without comparing them.
+pub(super) fn certify(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKey,
+) -> Result<Arc<CertifiedKey>, PkiError> {
+    let signing_key =
+        aws_lc_rs::sign::any_supported_type(&key.to_der()).map_err(|_| PkiError::Cryptography {
+            action: "use the private key for TLS",
+        })?;
+    Ok(Arc::new(CertifiedKey::new(chain, signing_key)))
+}
+
+/// The public key of a certificate. The whole of it is parsed, so that one which no client could read is not
+/// served.
+pub(super) fn public_key_bits(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (rest, certificate) = X509Certificate::from_der(certificate).ok()?;
+    rest.is_empty()
+        .then(|| certificate.public_key().subject_public_key.data.to_vec())
+}
+
+/// How the manager speaks TLS: versions 1.2 and 1.3, without asking clients for certificates, resuming sessions
+/// as rustls does by itself. The cryptography is always that of aws-lc-rs, whatever the process has as default.
+///
+/// # Panics
+/// Never: the cryptography of aws-lc-rs has cipher suites for both versions.
+pub fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig> {
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .expect("the provider has cipher suites for both versions")
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    Arc::new(config)
+}
+
+/// A certificate that can be exchanged while the manager runs. Connections that are there keep what they began
+/// with; the next handshake gets the new one.
+#[derive(Debug)]
+pub struct ReloadableCertificate {
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl ReloadableCertificate {
+    /// Starts with a certificate.
+    pub fn new(certificate: Arc<CertifiedKey>) -> Self {
+        Self {
+            current: RwLock::new(certificate),
+        }
+    }
+
+    /// The certificate that the next handshake gets.
+    pub fn current(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes another certificate from now on.
+    pub fn replace(&self, certificate: Arc<CertifiedKey>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = certificate;
+    }
+}
+
+impl ResolvesServerCert for ReloadableCertificate {
+    fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
