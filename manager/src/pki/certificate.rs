@@ -217,13 +217,13 @@ fn subject_alternative_names(options: &CertificateOptions) -> Vec<SanType> {
 /// [`PkiError::CertificateFileMissing`], [`PkiError::Read`] or [`PkiError::NoCertificateInFile`]. That the
 /// contents are sound certificates is not checked here.
 pub fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
-    let contents = files::read(path).map_err(|source| match source.kind() {
+    let contents = files::read(path).map_err(|reason| match reason.kind() {
         io::ErrorKind::NotFound => PkiError::CertificateFileMissing {
             path: path.to_owned(),
         },
         _ => PkiError::Read {
             path: path.to_owned(),
-            source,
+            reason,
         },
     })?;
     chain_from_pem(&contents).ok_or_else(|| PkiError::NoCertificateInFile {

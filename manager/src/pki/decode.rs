@@ -79,7 +79,7 @@ pub(super) fn private_key(file: &[u8], password: Option<&[u8]>) -> Result<Decode
         "OPENSSH PRIVATE KEY" => {
             return Err(Failure::Unsupported {
                 what: "in the form of OpenSSH".to_owned(),
-                remedy: "convert it with: ssh-keygen -p -m PEM -f KEY",
+                remedy: NEW_KEY,
             });
         }
         "ENCRYPTED PRIVATE KEY" => {

@@ -31,21 +31,21 @@ pub enum PkiError {
     },
 
     /// The operating system did not let a file be read.
-    #[error("cannot read '{}': {source}", path.display())]
+    #[error("cannot read '{}': {reason}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        reason: io::Error,
     },
 
     /// The operating system did not let a file, or the folder it belongs in, be written.
-    #[error("cannot write '{}': {source}", path.display())]
+    #[error("cannot write '{}': {reason}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        reason: io::Error,
     },
 
     /// A file exists already and was not to be replaced.

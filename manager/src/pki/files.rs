@@ -42,9 +42,9 @@ pub(super) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 /// Writes a file so that at every moment the path holds either the old contents or all of the new ones,
 /// and so that nobody without the right could read it in between. Missing folders are made for the owner only.
 pub(super) fn write(path: &Path, contents: &[u8], mode: u32, existing: Existing) -> Result<(), PkiError> {
-    let failed = |source| PkiError::Write {
+    let failed = |reason| PkiError::Write {
         path: path.to_owned(),
-        source,
+        reason,
     };
     let target = resolve(path).map_err(failed)?;
     if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
@@ -185,6 +185,31 @@ mod tests {
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_eq!(mode_of(&target), 0o600);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn of_many_who_claim_a_free_name_at_once_one_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.key");
+        let successes = std::thread::scope(|scope| {
+            let claims: Vec<_> = (0..8)
+                .map(|claim: u8| {
+                    let path = &path;
+                    scope.spawn(move || {
+                        write(path, &[claim], PRIVATE, Existing::Keep)
+                            .is_ok()
+                            .then_some(claim)
+                    })
+                })
+                .collect();
+            claims
+                .into_iter()
+                .filter_map(|claim| claim.join().unwrap())
+                .collect::<Vec<u8>>()
+        });
+        assert_eq!(successes.len(), 1);
+        assert_eq!(fs::read(&path).unwrap(), successes);
+        assert_eq!(names_in(folder.path()), ["a.key"]);
     }
 
     #[test]

@@ -106,13 +106,13 @@ impl PrivateKey {
     /// [`PkiError::PasswordNeeded`], [`PkiError::WrongPassword`], [`PkiError::UnsupportedKey`],
     /// [`PkiError::UnsupportedEncryption`] or [`PkiError::DamagedKey`].
     pub fn load(path: &Path, password: Option<&str>) -> Result<Self, PkiError> {
-        let contents = files::read(path).map_err(|source| match source.kind() {
+        let contents = files::read(path).map_err(|reason| match reason.kind() {
             io::ErrorKind::NotFound => PkiError::KeyFileMissing {
                 path: path.to_owned(),
             },
             _ => PkiError::Read {
                 path: path.to_owned(),
-                source,
+                reason,
             },
         })?;
         Self::from_pem(&contents, password).map_err(|failure| in_file(failure, path))

@@ -29,10 +29,11 @@ pub fn load_certified_key(
     let key_file = key_file.unwrap_or(certificate_file);
     let chain = load_chain(certificate_file)?;
     let key = PrivateKey::load(key_file, password)?;
-    let public_key = public_key_bits(&chain[0]).ok_or_else(|| PkiError::DamagedCertificate {
+    let public_keys: Option<Vec<_>> = chain.iter().map(public_key_bits).collect();
+    let public_keys = public_keys.ok_or_else(|| PkiError::DamagedCertificate {
         path: certificate_file.to_owned(),
     })?;
-    if public_key != key.public_key_bits()? {
+    if public_keys.first() != Some(&key.public_key_bits()?) {
         return Err(PkiError::KeyMismatch {
             certificate: certificate_file.to_owned(),
             key: key_file.to_owned(),
