@@ -59,3 +59,40 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
     }
     fs::write(path, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures/keys")
+            .join(name)
+    }
+
+    #[test]
+    fn the_details_are_written_to_a_file_under_the_name_of_the_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certfile, out) = (fixture("msl-rsa.crt"), folder.path().join("new/dump.txt"));
+        run(Args {
+            certfile: certfile.clone(),
+            out: Some(out.clone()),
+        })
+        .unwrap();
+        let text = fs::read_to_string(out).unwrap();
+        let title = format!("Certificate details for {}\nVersion: v3\n", certfile.display());
+        assert!(text.starts_with(&title), "{text}");
+    }
+
+    #[test]
+    fn files_that_are_missing_or_no_certificates_are_named() {
+        for name in ["no-such.crt", "msl-rsa.key"] {
+            let error = run(Args {
+                certfile: fixture(name),
+                out: None,
+            })
+            .unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+}

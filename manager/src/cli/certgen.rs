@@ -17,7 +17,7 @@ use crate::pki::{
 ///
 /// `labwire start` makes a certificate by itself if there is none yet. Make a new one with this command when the
 /// computer got another name or address.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   # a certificate with the default key (made if there is none), in the default place
@@ -109,4 +109,71 @@ fn default_key(password: Option<&str>) -> anyhow::Result<PrivateKey> {
         println!("Created private RSA key '{}'", path.display());
     }
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::{KeyKind, generate_key};
+    use clap::Parser;
+    use std::fs;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn typed(line: &[&str]) -> Args {
+        Typed::try_parse_from([&["certgen"], line].concat())
+            .unwrap_or_else(|error| panic!("{error}"))
+            .args
+    }
+
+    #[test]
+    fn the_options_of_msl_network_are_taken_in_both_forms() {
+        let args = typed(&["--key-file", "key.pem", "cert.pem"]);
+        assert_eq!(args.out.unwrap().to_str(), Some("cert.pem"));
+        assert_eq!(args.key_file.unwrap().to_str(), Some("key.pem"));
+        assert!(args.algorithm.is_none() && !args.show);
+        let line = [
+            "cert.pem", "-k", "key.pem", "-a", "sha512", "-y", "0.25", "--show", "-p", "two", "words",
+        ];
+        let args = typed(&line);
+        assert_eq!(args.algorithm, Some(Hash::Sha512));
+        assert!((args.years_valid - 0.25).abs() < f64::EPSILON);
+        assert_eq!(args.key_file_password.unwrap(), ["two", "words"]);
+        assert!(args.show);
+    }
+
+    #[test]
+    fn a_certificate_is_made_with_an_encrypted_key_and_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, out) = (folder.path().join("some.key"), folder.path().join("some.crt"));
+        generate_key(KeyKind::Ed25519)
+            .unwrap()
+            .write_to(&key, Some("two words"))
+            .unwrap();
+        let line = [
+            out.to_str().unwrap(),
+            "-k",
+            key.to_str().unwrap(),
+            "--show",
+            "-p",
+            "two",
+            "words",
+        ];
+        run(typed(&line)).unwrap();
+        let first = fs::read(&out).unwrap();
+        run(typed(&line)).unwrap();
+        assert_ne!(fs::read(&out).unwrap(), first);
+    }
+
+    #[test]
+    fn a_validity_of_nothing_is_refused_before_anything_is_made() {
+        for years in ["0", "-1", "nan"] {
+            let message = run(typed(&["--years-valid", years])).unwrap_err().to_string();
+            assert!(message.contains("a number above 0"), "{message}");
+        }
+    }
 }

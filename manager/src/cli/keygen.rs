@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::ValueEnum;
 
 use super::secret;
@@ -16,7 +15,7 @@ use crate::pki::{Curve, KeyKind, PkiError, generate_key};
 ///
 /// `labwire start` makes a key by itself if there is none yet: you need this command only for a key of another
 /// kind, with a password, or in another place.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   # an RSA key with 2048 bits and no password, in the default place
@@ -94,21 +93,21 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     // Before the password is asked for and the key made, which takes a while; what counts is the check of
     // `write_new`.
     if !args.force && path.is_file() {
-        return Err(PkiError::FileExists { path }).context(KEEPING);
+        return Err(kept(&PkiError::FileExists { path }));
     }
     let password = match args.password {
         Some(words) => Some(secret::resolve(&words, "Password for the new private key: ")?),
         None => None,
     };
     let key = generate_key(kind)?;
-    if args.force {
-        key.write_to(&path, password.as_deref())?;
+    let password = password.as_deref();
+    match if args.force {
+        key.write_to(&path, password)
     } else {
-        key.write_new(&path, password.as_deref())
-            .map_err(|error| match error {
-                PkiError::FileExists { .. } => anyhow::Error::new(error).context(KEEPING),
-                other => other.into(),
-            })?;
+        key.write_new(&path, password)
+    } {
+        Err(error @ PkiError::FileExists { .. }) => return Err(kept(&error)),
+        other => other?,
     }
     println!(
         "Created private {} key '{}'",
@@ -118,8 +117,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-const KEEPING: &str = "clients may trust the key that is there: save the new one elsewhere with --out, or replace \
-                       the old one with --force";
+/// Why a key is not overwritten, and what to do instead.
+fn kept(error: &PkiError) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{error}, because clients may trust the key in it; save the new key elsewhere with --out, or replace the \
+         old one with --force"
+    )
+}
 
 impl Algorithm {
     fn name(self) -> &'static str {
@@ -129,5 +133,67 @@ impl Algorithm {
             Self::Ecc => "ECC",
             Self::Ed25519 => "Ed25519",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::fs;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn typed(line: &[&str]) -> Args {
+        Typed::try_parse_from([&["keygen"], line].concat())
+            .unwrap_or_else(|error| panic!("{error}"))
+            .args
+    }
+
+    #[test]
+    fn without_options_the_key_is_as_msl_network_makes_it() {
+        let args = typed(&[]);
+        assert_eq!(args.algorithm, Algorithm::Rsa);
+        assert_eq!((args.size, args.curve), (2048, Curve::Secp384r1));
+        assert!(args.password.is_none() && args.out.is_none() && !args.force);
+    }
+
+    #[test]
+    fn the_options_of_msl_network_are_taken_in_both_forms() {
+        let args = typed(&["dsa", "--size", "3072", "--password", "WhatEVER", "you", "wAnt!"]);
+        assert_eq!((args.algorithm, args.size), (Algorithm::Dsa, 3072));
+        assert_eq!(args.password.unwrap(), ["WhatEVER", "you", "wAnt!"]);
+        let args = typed(&["ecc", "-c", "SECP521R1", "-o", "a.pem", "-s", "4096", "-p", "-"]);
+        assert_eq!(
+            (args.algorithm, args.curve, args.size),
+            (Algorithm::Ecc, Curve::Secp521r1, 4096)
+        );
+        assert_eq!(args.out.unwrap().to_str(), Some("a.pem"));
+        assert_eq!(args.password.unwrap(), ["-"]);
+        assert!(typed(&["-p"]).password.unwrap().is_empty());
+    }
+
+    #[test]
+    fn dsa_is_refused_with_what_to_use_instead() {
+        let message = run(typed(&["dsa"])).unwrap_err().to_string();
+        assert!(message.contains("'rsa', 'ecc' or 'ed25519'"), "{message}");
+    }
+
+    #[test]
+    fn a_key_is_overwritten_only_by_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.key");
+        let out = path.to_str().unwrap();
+        run(typed(&["ed25519", "--out", out])).unwrap();
+        let first = fs::read(&path).unwrap();
+        let message = run(typed(&["ed25519", "--out", out])).unwrap_err().to_string();
+        assert!(message.contains(out) && message.contains("--force"), "{message}");
+        assert_eq!(fs::read(&path).unwrap(), first);
+        run(typed(&["ed25519", "--out", out, "--force"])).unwrap();
+        assert_ne!(fs::read(&path).unwrap(), first);
     }
 }
