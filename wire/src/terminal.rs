@@ -1,1 +1,0 @@
-//! Words a person types at a terminal.

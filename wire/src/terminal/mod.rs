@@ -1,0 +1,331 @@
+//! What a person types at netcat, telnet or `openssl s_client`, read as words.
+//!
+//! # The grammar
+//!
+//! | typed | meaning |
+//! |---|---|
+//! | `client`, `client My Name` | be a client, with that name |
+//! | `identity` | ask for the manager's identity |
+//! | `link BasicMath`, `link My Service`, `link "My Service"` | link with a service |
+//! | `disconnect`, `exit`, `__disconnect__` | leave |
+//! | `<service> <attribute> [value …] [key=value …]` | a request |
+//!
+//! Keywords count in any case, and only as the whole first word: `clients add 1` is a request for the
+//! service `clients`. `identity`, `disconnect` and `exit` also have to be alone on their line.
+//!
+//! Quotes, `"` or `'`, hold together a service, an attribute or a value with spaces, and make a value a
+//! text whatever it looks like. A quote counts only where a word starts: `it's` is a text. Between quotes the
+//! escapes of JSON and Python stand for a character (`\n \t \r \b \f \\ \/ \" \' \xNN \uXXXX \UXXXXXXXX`);
+//! any other backslash stays as it was typed, so that `"C:\Music"` needs no care. After the closing quote
+//! comes white space, the end of the line, or a comma, which then only separates.
+//!
+//! A value without quotes is, in this order,
+//!
+//! - `true`, `false`, `null` or `none`, in any case; `NaN`, `Infinity` or `-Infinity`, spelled just so, the
+//!   tokens that Python peers write;
+//! - a number: as JSON writes it, and then byte for byte what was typed, or as Python does (`.5`, `1.`, `+5`,
+//!   `1_000`, `0x1F`, `0o17`, `0b101`);
+//! - a literal of JSON or Python: a list, a tuple (which becomes an array), a dictionary, nested at most
+//!   [`MAX_LITERAL_DEPTH`] deep, with spaces wherever they may stand. `1,2` is a tuple, as in Python;
+//! - else the text up to the next white space. That includes a literal that is not well-formed: `[1, 2` is the
+//!   text `[1,` and the number 2.
+//!
+//! A keyword argument is `key=value`, with or without white space around the `=`. The key is a word of
+//! letters, digits and `_` that does not start with a digit; `http://a?b=c` and `a/b=c` are texts.
+//! Positional arguments come first, and a key is given once.
+//!
+//! # Where this differs from MSL-Network 1.0, on purpose
+//!
+//! | typed | there | here |
+//! |---|---|---|
+//! | `clients add 1`, `linkBasicMath` | a client named `add 1`, a link | a request, an error |
+//! | `link 'My Service'`, `client 'Me'` | a name with apostrophes | a name without |
+//! | `link`, `client ""` | an empty name | an error, the name `Client` |
+//! | `S "my attribute" 1` | attribute `my`, texts | attribute `my attribute` |
+//! | `S a [1, 2] {"x": 1}` | pieces of text | an array, an object |
+//! | `S a [true]`, `S a NaN` | texts | JSON values |
+//! | `S a it's`, `S a x"y"` | two texts | one text |
+//! | `S a "it's"` | two texts | one text |
+//! | `S a "say \"hi\""`, `S a "C:\Music\x"` | pieces of text, a text with its quotes | texts |
+//! | `S a 'half`, `S a "a"b` | texts | an error |
+//! | `S a "x", "y"` | a comma between two texts | two texts |
+//! | `S a x=1 2` | the `2` is lost | an error |
+//! | `S a x=1 x=2` | the last counts | an error |
+//! | `S a http://a?b=c`, `S a 1x=3` | a keyword argument `b`, `1x` | a text |
+//! | `S a 1e400`, `S a 1.10`, `S a -0` | `Infinity`, `1.1`, `0` | what was typed |
+//! | `S a 1j`, `S a {1,2}`, `S a ...`, `S a 1#2` | complex, set, ellipsis, a comment | texts |
+//! | `S a "\a\0"`, `S a "\ud83d"` | control characters, half a character | as typed |
+//! | `S a "a = b"` | a keyword argument | a text |
+//! | `S a {'k':1,'k':2}` | the last counts | both go out |
+//!
+//! # Why the work is linear
+//!
+//! Each byte of a line is looked at a constant number of times:
+//!
+//! - A keyword argument is tried only where a word starts. The try reads the word's letters, the white space
+//!   after it and one byte more; whatever it gives back, the next word starts behind those letters.
+//! - A quoted text is read once, and all that was read is consumed, or the line is refused.
+//! - A literal is read without backtracking. Where that fails, only the text up to the
+//!   next white space is consumed although more was read. So the furthest byte that was read is kept, and
+//!   until there a literal is looked for only within its own word, all of which is consumed. Hence a byte is
+//!   read at most once by a literal that may hold white space, and once by one that may not.
+//! - Classifying a word, and writing it as JSON, are a few passes over bytes that are then consumed.
+//!
+//! A test counts the looks.
+
+mod literal;
+mod looks;
+mod number;
+mod tokens;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use tokens::{Name, Tokens};
+
+/// How deep lists, tuples and dictionaries may be nested in a value.
+///
+/// A person types two or three levels. Programs, which nest deeper, write JSON frames, whose limit is
+/// [`crate::MAX_DEPTH`].
+pub const MAX_LITERAL_DEPTH: usize = 64;
+
+/// The name of a client that gave none.
+const DEFAULT_CLIENT_NAME: &str = "Client";
+
+/// How many characters of what was typed an error message repeats: enough to recognise it, and no more than
+/// fits in a line of a terminal with the message around it.
+const EXCERPT_CHARACTERS: usize = 40;
+
+/// What a line that was typed means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TerminalLine {
+    /// The person wants to be a client.
+    Client {
+        /// The client's name, `Client` if none was typed.
+        name: String,
+    },
+    /// The person asks for the manager's identity.
+    Identity,
+    /// The person wants to link with a service.
+    Link {
+        /// The name of the service, never empty.
+        service: String,
+    },
+    /// The person wants to leave.
+    Disconnect,
+    /// A request for a service, or for the manager.
+    Request {
+        /// The name of the service, never empty.
+        service: String,
+        /// What is asked of it, never empty.
+        attribute: String,
+        /// The positional arguments: the text of a JSON array, in which the tokens `NaN`, `Infinity` and
+        /// `-Infinity` may stand for numbers.
+        args: String,
+        /// The keyword arguments: the text of a JSON object, with the same three tokens.
+        kwargs: String,
+    },
+}
+
+/// Why a line that was typed has no meaning, and what to type instead.
+///
+/// Columns count characters from 1, white space at the start of the line included.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TerminalError {
+    /// There is nothing on the line.
+    #[error("the line is empty, type: <service> <attribute> [value ...] [key=value ...]")]
+    Empty,
+    /// A service was named, but not what is asked of it.
+    #[error(
+        "nothing is asked of {}, type: <service> <attribute> [value ...] [key=value ...]",
+        crate::quoted(service)
+    )]
+    NoAttribute {
+        /// The start of the service's name.
+        service: String,
+    },
+    /// `link` without the name of a service.
+    #[error("link needs the name of a service, type for example: link BasicMath")]
+    NoServiceToLink,
+    /// A pair of quotes with nothing in it where the name of a service or an attribute should be.
+    #[error("the name at column {column} is empty, type: <service> <attribute> [value ...] [key=value ...]")]
+    EmptyName {
+        /// Where the empty name starts.
+        column: usize,
+    },
+    /// A quote without its counterpart.
+    #[error(
+        "the quote {quote} at column {column} is not closed, close it, or put the whole text between quotes of the \
+         other kind (a backslash at the end of a text is typed twice)"
+    )]
+    UnclosedQuote {
+        /// The quote, `"` or `'`.
+        quote: char,
+        /// Where it stands.
+        column: usize,
+    },
+    /// Something sticks to a closing quote.
+    #[error("type a space after the closing quote at column {column}, or \\ before a quote within the text")]
+    TextAfterQuote {
+        /// Where the closing quote stands.
+        column: usize,
+    },
+    /// A positional argument behind a keyword argument.
+    #[error(
+        "the value at column {column} stands after the keyword argument {}, \
+         type it before the keyword arguments, or in quotes if it belongs to that text",
+        crate::quoted(key)
+    )]
+    PositionalAfterKeyword {
+        /// The start of the key of the last keyword argument before it.
+        key: String,
+        /// Where the value starts.
+        column: usize,
+    },
+    /// The same key twice.
+    #[error("the keyword argument {} is given twice, type it once", crate::quoted(key))]
+    RepeatedKeyword {
+        /// The start of the key.
+        key: String,
+    },
+    /// A literal with more levels than [`MAX_LITERAL_DEPTH`].
+    #[error(
+        "the value at column {column} is nested deeper than {MAX_LITERAL_DEPTH} levels, \
+         type it in quotes if it is a text, or send a JSON frame"
+    )]
+    TooDeep {
+        /// Where the value starts.
+        column: usize,
+    },
+}
+
+/// Reads a line that was typed at a terminal. White space around it, its line end included, does not count.
+pub fn parse(line: &str) -> Result<TerminalLine, TerminalError> {
+    let typed = line.trim();
+    if typed.is_empty() {
+        return Err(TerminalError::Empty);
+    }
+    match keyword(typed) {
+        Some(meaning) => meaning,
+        None => request(line.trim_end()),
+    }
+}
+
+/// What the line means if its first word is a keyword.
+fn keyword(line: &str) -> Option<Result<TerminalLine, TerminalError>> {
+    let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let is = |word: &str| first.eq_ignore_ascii_case(word);
+    if is("client") {
+        let name = bare_name(rest).split_whitespace().collect::<Vec<_>>().join(" ");
+        let name = if name.is_empty() {
+            DEFAULT_CLIENT_NAME.into()
+        } else {
+            name
+        };
+        return Some(Ok(TerminalLine::Client { name }));
+    }
+    if is("link") {
+        let service = bare_name(rest);
+        return Some(if service.trim().is_empty() {
+            Err(TerminalError::NoServiceToLink)
+        } else {
+            Ok(TerminalLine::Link {
+                service: service.into(),
+            })
+        });
+    }
+    if !rest.is_empty() {
+        return None;
+    }
+    if is("identity") {
+        return Some(Ok(TerminalLine::Identity));
+    }
+    if is("disconnect") || is("exit") || is("__disconnect__") {
+        return Some(Ok(TerminalLine::Disconnect));
+    }
+    None
+}
+
+/// A name that is all the rest of a line, without its quotes. Here nothing can follow the name, so a quote
+/// that is not closed is no reason to refuse it.
+fn bare_name(rest: &str) -> Cow<'_, str> {
+    let rest = rest.trim();
+    if rest.starts_with(['"', '\'']) {
+        match tokens::quoted(rest) {
+            Some((name, length)) if length == rest.len() => return name,
+            _ => {}
+        }
+    }
+    if rest.contains('"') {
+        Cow::Owned(rest.replace('"', ""))
+    } else {
+        Cow::Borrowed(rest)
+    }
+}
+
+/// Reads a line that is not a keyword: a service, an attribute, and arguments.
+fn request(line: &str) -> Result<TerminalLine, TerminalError> {
+    let mut tokens = Tokens::new(line);
+    let service = match tokens.name()? {
+        Name::Word(name) => name.into_owned(),
+        Name::End => return Err(TerminalError::Empty),
+    };
+    let attribute = match tokens.name()? {
+        Name::Word(name) => name.into_owned(),
+        Name::End => {
+            return Err(TerminalError::NoAttribute {
+                service: excerpt(&service),
+            });
+        }
+    };
+    let mut args = vec![b'['];
+    let mut kwargs = vec![b'{'];
+    let mut keys = HashSet::new();
+    let mut last_key = None;
+    while tokens.more() {
+        if let Some(key) = tokens.key() {
+            if !keys.insert(key) {
+                return Err(TerminalError::RepeatedKeyword { key: excerpt(key) });
+            }
+            if last_key.replace(key).is_some() {
+                kwargs.push(b',');
+            }
+            tokens::write_string(key, &mut kwargs);
+            kwargs.push(b':');
+            tokens.value(&mut kwargs)?;
+        } else if let Some(key) = last_key {
+            let (key, column) = (excerpt(key), tokens.column());
+            return Err(TerminalError::PositionalAfterKeyword { key, column });
+        } else {
+            if args.len() > 1 {
+                args.push(b',');
+            }
+            tokens.value(&mut args)?;
+        }
+    }
+    args.push(b']');
+    kwargs.push(b'}');
+    Ok(TerminalLine::Request {
+        service,
+        attribute,
+        args: into_text(args),
+        kwargs: into_text(kwargs),
+    })
+}
+
+fn into_text(json: Vec<u8>) -> String {
+    String::from_utf8(json).expect("it was put together from whole strings")
+}
+
+/// The start of what was typed, for an error message.
+fn excerpt(typed: &str) -> String {
+    match typed.char_indices().nth(EXCERPT_CHARACTERS) {
+        Some((end, _)) => format!("{}...", &typed[..end]),
+        None => typed.into(),
+    }
+}
