@@ -1,33 +1,193 @@
-//! Where the files of an installation are.
+//! The folder that holds the database, keys, certificates and logs, and how files in it are created.
 
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The folder that holds everything.
-pub(crate) struct Home(PathBuf);
+use thiserror::Error;
+
+/// No folder could be chosen to hold the files.
+#[derive(Debug, Error)]
+#[error("there is no home folder: set LABWIRE_HOME to the folder that holds the database, keys and logs")]
+pub struct HomeError;
+
+/// Where everything that Labwire keeps on disk lives.
+///
+/// The layout is that of an MSL-Network installation, so that an existing folder can be used as it is:
+/// `manager.sqlite3`, `keys/`, `certs/` and `logs/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
 
 impl Home {
-    /// The folder that the environment names, else the one in the user's own folder.
-    pub(crate) fn resolve() -> anyhow::Result<Self> {
-        if let Some(folder) = std::env::var_os("MSL_NETWORK_HOME") {
-            return Ok(Self(folder.into()));
-        }
-        let user = std::env::home_dir().ok_or_else(|| anyhow::anyhow!("set MSL_NETWORK_HOME"))?;
-        Ok(Self(user.join(".msl/network")))
+    /// The folder that `LABWIRE_HOME` names; without it the one that `MSL_NETWORK_HOME` names; without
+    /// both `.labwire` in the user's home folder. A variable that is empty counts as not set.
+    ///
+    /// Nothing is created.
+    pub fn resolve() -> Result<Self, HomeError> {
+        let named = ["LABWIRE_HOME", "MSL_NETWORK_HOME"].map(std::env::var_os);
+        Self::choose(named, std::env::home_dir())
     }
 
-    /// The folder.
-    #[allow(dead_code)]
-    pub(crate) fn root(&self) -> &Path {
-        &self.0
+    /// The given folder, whatever the environment says.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
     }
 
-    /// The private key.
-    pub(crate) fn key_file(&self) -> PathBuf {
-        self.0.join("keys/localhost.key")
+    fn choose(named: [Option<OsString>; 2], user: Option<PathBuf>) -> Result<Self, HomeError> {
+        let named = named.into_iter().flatten().find(|folder| !folder.is_empty());
+        let user = user.filter(|folder| !folder.as_os_str().is_empty());
+        named
+            .map(PathBuf::from)
+            .or_else(|| user.map(|folder| folder.join(".labwire")))
+            .map(Self::at)
+            .ok_or(HomeError)
     }
 
-    /// The certificate.
-    pub(crate) fn certificate_file(&self) -> PathBuf {
-        self.0.join("certs/localhost.crt")
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The database of users, trusted hostnames and connections.
+    pub fn database(&self) -> PathBuf {
+        self.root.join("manager.sqlite3")
+    }
+
+    /// The private key of a manager that was not given a host.
+    pub fn key_file(&self) -> PathBuf {
+        self.key_file_for("localhost")
+    }
+
+    /// The certificate of a manager that was not given a host.
+    pub fn certificate_file(&self) -> PathBuf {
+        self.certificate_file_for("localhost")
+    }
+
+    /// The private key of a manager that was started with `--host`.
+    pub fn key_file_for(&self, host: &str) -> PathBuf {
+        self.root.join("keys").join(format!("{host}.key"))
+    }
+
+    /// The certificate of a manager that was started with `--host`.
+    pub fn certificate_file_for(&self, host: &str) -> PathBuf {
+        self.root.join("certs").join(format!("{host}.crt"))
+    }
+
+    /// The folder of the manager's log files.
+    pub fn logs_folder(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// A log file named after the present local time, to the second.
+    pub fn new_log_file(&self) -> PathBuf {
+        let now = jiff::Zoned::now();
+        self.logs_folder()
+            .join(format!("manager-{}.log", now.strftime("%Y-%m-%d-%H-%M-%S")))
+    }
+}
+
+/// The database that a command's `--database` names, or the one in the home folder.
+pub(crate) fn database_or_default(given: Option<&Path>) -> Result<PathBuf, HomeError> {
+    match given {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(Home::resolve()?.database()),
+    }
+}
+
+/// Creates a folder, and those above it that are missing, for this user alone (mode 0700).
+///
+/// Folders that exist keep the mode they have; an empty path is the working folder and exists.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Creates a file that only this user can read and write (mode 0600), and opens it for writing.
+///
+/// The mode is part of the creation: there is no moment in which others could open the file. A file that
+/// exists already is an error of the kind [`io::ErrorKind::AlreadyExists`], and stays as it is.
+pub fn create_private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    fn chosen(labwire: &str, msl_network: &str) -> PathBuf {
+        let named = [labwire, msl_network].map(|name| Some(OsString::from(name)));
+        Home::choose(named, Some("/home/ada".into()))
+            .unwrap()
+            .root()
+            .to_owned()
+    }
+
+    #[test]
+    fn our_variable_comes_before_the_older_one_and_both_before_the_users_home() {
+        assert_eq!(chosen("/ours", "/theirs"), Path::new("/ours"));
+        assert_eq!(chosen("", "/theirs"), Path::new("/theirs"));
+        assert_eq!(chosen("", ""), Path::new("/home/ada/.labwire"));
+    }
+
+    #[test]
+    fn without_any_home_the_error_names_the_variable_to_set() {
+        let error = Home::choose([None, None], None).unwrap_err();
+        assert!(error.to_string().contains("LABWIRE_HOME"), "{error}");
+    }
+
+    #[test]
+    fn the_layout_is_that_of_an_existing_installation() {
+        let home = Home::at("/lab");
+        assert_eq!(home.database(), Path::new("/lab/manager.sqlite3"));
+        assert_eq!(home.key_file(), Path::new("/lab/keys/localhost.key"));
+        assert_eq!(
+            home.certificate_file_for("pc-7"),
+            Path::new("/lab/certs/pc-7.crt")
+        );
+        let log = home.new_log_file();
+        let name = log.file_name().unwrap().to_str().unwrap();
+        assert_eq!(name.len(), "manager-2024-01-31-10-20-30.log".len(), "{name}");
+        assert!(log.starts_with("/lab/logs"));
+    }
+
+    #[test]
+    fn created_folders_are_private_and_existing_ones_keep_their_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = folder.path().join("shared");
+        std::fs::create_dir(&shared).unwrap();
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let inner = shared.join("a").join("b");
+        create_private_folder(&inner).unwrap();
+        create_private_folder(&inner).unwrap();
+        assert_eq!(
+            [mode(&shared), mode(&shared.join("a")), mode(&inner)],
+            [0o755, 0o700, 0o700]
+        );
+    }
+
+    #[test]
+    fn a_created_file_is_private_and_an_existing_one_is_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create_private_file(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        let again = create_private_file(&path).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
     }
 }

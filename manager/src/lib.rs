@@ -1,12 +1,49 @@
 //! The network manager that laboratories run their instruments through.
+//!
+//! Services (instruments, wrapped in any language) register a name with a [`Manager`], clients link with
+//! them and call them, and everything on the wire is one line of JSON. The manager routes, limits, locks,
+//! authenticates, and tells everyone the truth about who is there. The `labwire` program is this library
+//! with a command line around it.
+//!
+//! Inside, data flows one way:
+//!
+//! ```text
+//! listener -> (TLS) -> handshake -> peer reader -> router -> outbox -> peer writer
+//!                         |                          |
+//!                       store                     registry (clients, services, links, locks, in-flight)
+//! ```
 
+mod admin;
 pub mod cli;
+mod config;
+mod counters;
+mod handshake;
 mod home;
+mod hub;
+mod listener;
 mod local;
-pub mod pki;
+mod logging;
+mod login;
+mod names;
+mod outbox;
+mod peer;
+mod pki;
+mod refusal;
+mod registry;
+mod router;
+mod server;
 mod store;
+mod stream;
 
+pub use config::{Authentication, Limits, TlsFiles};
 pub use home::{Home, HomeError, create_private_file, create_private_folder};
+pub use logging::{Level, LogControl, LogFormat, LogGuard, start as start_logging};
+pub use pki::{
+    Certificate, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash, KeyKind, PkiError,
+    PrivateKey, ReloadableCertificate, describe, fingerprint_sha1, fingerprint_sha256, generate_certificate,
+    generate_key, load_certified_key, load_chain, load_or_create_key, server_config,
+};
+pub use server::{Manager, ManagerHandle, Settings};
 pub use store::{
     COMPATIBLE_ROUNDS, CONNECTIONS_LIMIT, ColumnInfo, ConnectionEvent, ConnectionRow, DEFAULT_ROUNDS,
     LoginOutcome, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Store, StoreError, StoreOptions,

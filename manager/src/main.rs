@@ -1,3 +1,7 @@
 //! `labwire`, the one binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    labwire_manager::cli::main()
+}

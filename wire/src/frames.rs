@@ -9,8 +9,7 @@ pub const TERMINATOR: &[u8] = b"\r\n";
 
 /// Appends `text` to `frame` as a JSON string.
 pub fn put_string(frame: &mut BytesMut, text: &str) {
-    // A `Writer` around a `BytesMut` grows it and a string always has a JSON form, so no error can come.
-    serde_json::to_writer(frame.writer(), text).expect("a string can always be written to memory");
+    frame.put_slice(json_string(text).as_bytes());
 }
 
 /// `text` as a JSON string.
@@ -36,17 +35,23 @@ pub fn manager_request(attribute: &str, arguments: &[&str], manager: &str) -> By
     frame.freeze()
 }
 
+/// What stands before and after the result in a reply, for a result that is not to be copied.
+pub fn result_around(requester: &str, uid: &str) -> (Bytes, Bytes) {
+    let mut head = BytesMut::with_capacity(64 + requester.len());
+    head.put_slice(b"{\"error\":false,\"requester\":");
+    put_string(&mut head, requester);
+    head.put_slice(b",\"result\":");
+    let mut tail = BytesMut::with_capacity(16 + uid.len());
+    tail.put_slice(b",\"uid\":");
+    put_string(&mut tail, uid);
+    tail.put_slice(b"}\r\n");
+    (head.freeze(), tail.freeze())
+}
+
 /// A reply that carries `result`, which is JSON text.
 pub fn result(requester: &str, uid: &str, result: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(64 + requester.len() + uid.len() + result.len());
-    frame.put_slice(b"{\"error\":false,\"requester\":");
-    put_string(&mut frame, requester);
-    frame.put_slice(b",\"result\":");
-    frame.put_slice(result);
-    frame.put_slice(b",\"uid\":");
-    put_string(&mut frame, uid);
-    frame.put_slice(b"}\r\n");
-    frame.freeze()
+    let (head, tail) = result_around(requester, uid);
+    [&head, result, &tail].concat().into()
 }
 
 /// A reply that reports an error.

@@ -12,7 +12,8 @@ pub struct Line {
 }
 
 impl Line {
-    fn new(bytes: Bytes) -> Self {
+    /// A line of these bytes, which hold at most one line end, at their end.
+    pub fn new(bytes: Bytes) -> Self {
         let mut content = bytes.len();
         if bytes.last() == Some(&b'\n') {
             content -= 1;

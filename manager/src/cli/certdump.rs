@@ -21,7 +21,7 @@ Examples:
   labwire certdump /path/to/cert.pem --out dump.txt
 
 See also: labwire certgen")]
-pub struct Args {
+pub(crate) struct Args {
     /// The certificate, in PEM form; a chain of several is shown one after the other.
     #[arg(value_name = "FILE")]
     certfile: PathBuf,
@@ -35,7 +35,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the certificate cannot be read or the file cannot be written.
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let certificate = args.certfile.display();
     let contents =
         fs::read(&args.certfile).with_context(|| format!("cannot read the certificate '{certificate}'"))?;

@@ -30,7 +30,7 @@ Examples:
   labwire certgen --years-valid 0.25 --show
 
 See also: labwire keygen, labwire certdump")]
-pub struct Args {
+pub(crate) struct Args {
     /// Where to save the certificate [default: certs/localhost.crt in the home folder]. A certificate that is
     /// there is replaced.
     #[arg(value_name = "FILE")]
@@ -68,7 +68,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the key cannot be read, the options do not fit it, or a file cannot be written.
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let password = match args.key_file_password {
         Some(words) => Some(secret::resolve(&words, "Password of the private key: ")?),
         None => None,

@@ -34,7 +34,7 @@ Examples:
     clippy::struct_excessive_bools,
     reason = "each is a flag of the documented command line"
 )]
-pub struct DeleteArgs {
+pub(crate) struct DeleteArgs {
     /// Delete everything
     #[arg(short, long)]
     all: bool,
@@ -74,7 +74,7 @@ pub struct DeleteArgs {
 ///
 /// Nothing to delete was named, the folder does not exist, a question was not answered, or a file could not
 /// be deleted.
-pub fn run(args: &DeleteArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
     let home = match &args.root {
         Some(root) => Home::at(root),
         None => Home::resolve()?,

@@ -39,7 +39,7 @@ Examples:
 /// Add, remove and list the hostnames of trusted devices
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
-pub struct HostnameArgs {
+pub(crate) struct HostnameArgs {
     /// What to do
     #[arg(value_enum)]
     action: Action,
@@ -71,7 +71,7 @@ enum Action {
 /// # Errors
 ///
 /// What could not be done, in the words of MSL-Network. Of several names those that can be removed are.
-pub fn run(args: &HostnameArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &HostnameArgs) -> anyhow::Result<()> {
     let path = database_or_default(args.database.as_deref())?;
     execute(args, &path, &mut io::stdout().lock())
 }

@@ -31,7 +31,7 @@ Examples:
   labwire keygen --password /path/to/password.txt
 
 See also: labwire certgen")]
-pub struct Args {
+pub(crate) struct Args {
     /// What kind of key to make.
     #[arg(value_enum, ignore_case = true, default_value_t = Algorithm::Rsa)]
     algorithm: Algorithm,
@@ -79,7 +79,7 @@ enum Algorithm {
 ///
 /// # Errors
 /// When the kind of key is refused, the file exists already (unless forced) or cannot be written.
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let kind = match args.algorithm {
         Algorithm::Rsa => KeyKind::Rsa { bits: args.size },
         Algorithm::Ecc => KeyKind::Ecc(args.curve),

@@ -1,6 +1,96 @@
 //! The command line: what was typed becomes what is meant.
+//!
+//! It belongs to the `labwire` program and is in the library only so that its parts can use what is not
+//! public.
 
-pub mod certdump;
-pub mod certgen;
-pub mod keygen;
+mod certdump;
+mod certgen;
+mod delete;
+mod hostname;
+mod keygen;
 mod secret;
+mod start;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What was typed makes no sense; the text says what does.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// The exit code for what was typed wrongly, the same that the parser of the command line uses.
+const USAGE: u8 = 2;
+
+const AFTER_HELP: &str = "\
+A first look, in three terminals:
+  labwire start --disable-tls                   the manager
+  nc localhost 1875                             a person: type `client`, then `identity`
+  python -c \"from msl.examples.network import Echo; Echo().start(disable_tls=True)\"
+
+Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else ~/.labwire.
+
+Exit codes: 0 done, 1 could not be done (the reason is on standard error), 2 wrong usage.";
+
+/// The network manager that laboratories run their instruments through.
+///
+/// Services (instruments) register with one manager, clients link with them by name and call them, and
+/// everything on the wire is one line of JSON. Peers of MSL-Network work with it unchanged.
+#[derive(Parser)]
+#[command(name = "labwire", version, disable_version_flag = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct CommandLine {
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Start(Box<start::StartArgs>),
+    User(user::UserArgs),
+    Hostname(hostname::HostnameArgs),
+    Keygen(keygen::Args),
+    Certgen(certgen::Args),
+    Certdump(certdump::Args),
+    Delete(delete::DeleteArgs),
+}
+
+/// Does what was typed. Errors are told on standard error.
+pub fn main() -> ExitCode {
+    let CommandLine { command, version: _ } = CommandLine::parse();
+    let done = match command {
+        Command::Start(arguments) => start::run(*arguments),
+        Command::User(arguments) => user::run(&arguments),
+        Command::Hostname(arguments) => hostname::run(&arguments),
+        Command::Keygen(arguments) => keygen::run(arguments),
+        Command::Certgen(arguments) => certgen::run(arguments),
+        Command::Certdump(arguments) => certdump::run(arguments),
+        Command::Delete(arguments) => delete::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("labwire: {error:#}");
+            if error.is::<UsageError>() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        CommandLine::command().debug_assert();
+    }
+}

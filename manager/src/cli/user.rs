@@ -59,7 +59,7 @@ Examples:
 /// Add, change, remove and list the users who may log in
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
-pub struct UserArgs {
+pub(crate) struct UserArgs {
     /// What to do
     #[arg(value_enum)]
     action: Action,
@@ -135,7 +135,7 @@ impl Action {
 /// # Errors
 ///
 /// What could not be done, in the words of MSL-Network.
-pub fn run(args: &UserArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &UserArgs) -> anyhow::Result<()> {
     let path = database_or_default(args.database.as_deref())?;
     execute(args, &path, &mut io::stdout().lock())
 }

@@ -1,0 +1,312 @@
+//! What an administrator can ask of the manager: an explicit table, nothing is looked up by reflection.
+
+use labwire_wire::{Envelope, Member};
+use serde_json::{Map, Value, json};
+
+use crate::hub::Hub;
+use crate::logging::Level;
+use crate::refusal::Refusal;
+use crate::router::read_json;
+use crate::store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError};
+
+/// A request that only an administrator may make.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) attribute: String,
+    pub(crate) uid: String,
+    /// `None` when the arguments cannot be read, as `NaN` cannot.
+    arguments: Option<Arguments>,
+}
+
+#[derive(Debug)]
+struct Arguments {
+    positional: Vec<Value>,
+    keyword: Map<String, Value>,
+}
+
+/// What became of an administrator's request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The result, as JSON text.
+    Result(String),
+    /// The manager stops; the closed connection is the answer that Python clients wait for.
+    Shutdown,
+}
+
+impl Call {
+    /// Reads a call from the request's line.
+    pub(crate) fn new(attribute: &str, uid: &str, content: &[u8], envelope: &Envelope) -> Self {
+        let positional = read_json(envelope, content, Member::Args);
+        let keyword = read_json(envelope, content, Member::Kwargs);
+        let arguments = positional
+            .zip(keyword)
+            .map(|(positional, keyword)| Arguments { positional, keyword });
+        Self {
+            attribute: attribute.to_owned(),
+            uid: uid.to_owned(),
+            arguments,
+        }
+    }
+
+    /// Does what an administrator asked for.
+    pub(crate) async fn execute(self, hub: &Hub) -> Result<Outcome, Refusal> {
+        let request = Known::from_name(&self.attribute).ok_or(Refusal::NoSuchAttribute(self.attribute))?;
+        let wrong = || Refusal::Arguments {
+            attribute: request.name().to_owned(),
+            expected: request.parameters().1,
+        };
+        let values = self
+            .arguments
+            .ok_or_else(wrong)?
+            .bind(request.parameters().0)
+            .ok_or_else(wrong)?;
+        if request == Known::ShutdownManager {
+            hub.request_shutdown();
+            return Ok(Outcome::Shutdown);
+        }
+        let values = Values { request, values };
+        let result = match request {
+            Known::Clients => hub.registry().clients_json(),
+            Known::Services => hub.registry().services_json(),
+            Known::ServiceLinks | Known::Links => hub.registry().links_json(),
+            Known::ServiceLocks | Known::Locks => hub.registry().locks_json(),
+            Known::Port => hub.port().to_string(),
+            Known::Stats => hub.statistics().to_string(),
+            Known::SetLoggingLevel => values.set_logging_level(hub)?.to_string(),
+            _ => values.ask_store(hub).await?.to_string(),
+        };
+        Ok(Outcome::Result(result))
+    }
+}
+
+impl Arguments {
+    /// Puts each argument behind the parameter that it is for; `None` when one does not fit.
+    fn bind(mut self, parameters: &[&str]) -> Option<Vec<Option<Value>>> {
+        if self.positional.len() > parameters.len() {
+            return None;
+        }
+        let mut values: Vec<Option<Value>> = self.positional.into_iter().map(Some).collect();
+        for parameter in &parameters[values.len()..] {
+            values.push(self.keyword.remove(*parameter));
+        }
+        self.keyword.is_empty().then_some(values)
+    }
+}
+
+/// Declares the table: each request's name, its parameters and what they are, in words.
+macro_rules! requests {
+    ($($variant:ident $name:literal [$($parameter:literal),*] $words:literal;)*) => {
+        /// Every request that an administrator can make.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Known { $($variant),* }
+
+        impl Known {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$variant),*];
+
+            fn from_name(name: &str) -> Option<Self> {
+                Some(match name {
+                    $($name => Self::$variant,)*
+                    _ => return None,
+                })
+            }
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            fn parameters(self) -> (&'static [&'static str], &'static str) {
+                match self { $(Self::$variant => (&[$($parameter),*], $words)),* }
+            }
+        }
+    };
+}
+
+requests! {
+    Usernames "users_table.usernames" [] "no arguments";
+    Users "users_table.users" [] "no arguments";
+    IsUserRegistered "users_table.is_user_registered" ["username"] "a username";
+    IsAdmin "users_table.is_admin" ["username"] "a username";
+    IsPasswordValid "users_table.is_password_valid" ["username", "password"] "a username and a password";
+    InsertUser "users_table.insert" ["username", "password", "is_admin", "rounds"] "a username, a password, is_admin (true or false) and, if wanted, rounds";
+    UpdateUser "users_table.update" ["username", "password", "is_admin", "rounds"] "a username and password=… or is_admin=… or both";
+    DeleteUser "users_table.delete" ["username"] "a username";
+    Hostnames "hostnames_table.hostnames" [] "no arguments";
+    InsertHostname "hostnames_table.insert" ["hostname"] "a hostname";
+    DeleteHostname "hostnames_table.delete" ["hostname"] "a hostname";
+    Connections "connections_table.connections" ["start", "end"] "start=… and end=…, each yyyy-mm-dd or yyyy-mm-ddTHH:MM:SS, or none";
+    SetLoggingLevel "set_logging_level" ["level"] "a level: DEBUG, INFO, WARNING, ERROR, CRITICAL or a number";
+    ShutdownManager "shutdown_manager" [] "no arguments";
+    Port "port" [] "no arguments";
+    Clients "clients" [] "no arguments";
+    Services "services" [] "no arguments";
+    Links "links" [] "no arguments";
+    Locks "locks" [] "no arguments";
+    ServiceLinks "service_links" [] "no arguments";
+    ServiceLocks "service_locks" [] "no arguments";
+    Stats "stats" [] "no arguments";
+}
+
+/// The arguments of one request, in the order of its parameters.
+struct Values {
+    request: Known,
+    values: Vec<Option<Value>>,
+}
+
+impl Values {
+    fn wrong(&self) -> Refusal {
+        let (_, expected) = self.request.parameters();
+        Refusal::Arguments {
+            attribute: self.request.name().to_owned(),
+            expected,
+        }
+    }
+
+    fn optional(&self, index: usize) -> Option<&Value> {
+        self.values.get(index)?.as_ref().filter(|value| !value.is_null())
+    }
+
+    fn text(&self, index: usize) -> Result<&str, Refusal> {
+        self.optional(index)
+            .and_then(Value::as_str)
+            .ok_or_else(|| self.wrong())
+    }
+
+    fn optional_text(&self, index: usize) -> Result<Option<String>, Refusal> {
+        self.optional(index)
+            .map(|_| self.text(index).map(str::to_owned))
+            .transpose()
+    }
+
+    fn optional_bool(&self, index: usize) -> Result<Option<bool>, Refusal> {
+        let as_bool = |value: &Value| value.as_bool().ok_or_else(|| self.wrong());
+        self.optional(index).map(as_bool).transpose()
+    }
+
+    fn rounds(&self, index: usize) -> Result<u32, Refusal> {
+        let Some(value) = self.optional(index) else {
+            return Ok(DEFAULT_ROUNDS);
+        };
+        let rounds = value.as_u64().and_then(|rounds| u32::try_from(rounds).ok());
+        rounds
+            .filter(|&rounds| rounds >= COMPATIBLE_ROUNDS)
+            .ok_or_else(|| self.wrong())
+    }
+
+    fn set_logging_level(&self, hub: &Hub) -> Result<bool, Refusal> {
+        let level = match self.optional(0) {
+            Some(Value::String(text)) => Level::parse(text),
+            Some(Value::Number(number)) => Level::parse(&number.to_string()),
+            _ => return Err(self.wrong()),
+        };
+        Ok(level.is_some_and(|level| hub.set_logging_level(level)))
+    }
+
+    async fn ask_store(&self, hub: &Hub) -> Result<Value, Refusal> {
+        let store = hub.store();
+        let refuse = |error: StoreError| Refusal::Store(error.peer_text());
+        Ok(match self.request {
+            Known::Usernames => json!(store.usernames().await.map_err(refuse)?),
+            Known::Users => json!(store.users().await.map_err(refuse)?),
+            Known::IsUserRegistered => json!(store.is_user_registered(self.text(0)?).await.map_err(refuse)?),
+            Known::IsAdmin => json!(store.is_admin(self.text(0)?).await.map_err(refuse)?),
+            Known::IsPasswordValid => {
+                let outcome = store
+                    .verify_login(self.text(0)?, self.text(1)?)
+                    .await
+                    .map_err(refuse)?;
+                json!(outcome.is_some())
+            }
+            Known::InsertUser => {
+                let is_admin = self.optional_bool(2)?.ok_or_else(|| self.wrong())?;
+                let (name, password) = (self.text(0)?, self.text(1)?);
+                store
+                    .insert_user(name, password, is_admin, self.rounds(3)?)
+                    .await
+                    .map_err(refuse)?;
+                Value::Null
+            }
+            Known::UpdateUser => {
+                let (password, is_admin) = (self.optional_text(1)?, self.optional_bool(2)?);
+                let update = store.update_user(self.text(0)?, password.as_deref(), is_admin, self.rounds(3)?);
+                update.await.map_err(refuse)?;
+                Value::Null
+            }
+            Known::DeleteUser => {
+                store.delete_user(self.text(0)?).await.map_err(refuse)?;
+                Value::Null
+            }
+            Known::Hostnames => json!(store.hostnames().await.map_err(refuse)?),
+            Known::InsertHostname => {
+                store.insert_hostname(self.text(0)?).await.map_err(refuse)?;
+                hub.trust_changed().await;
+                Value::Null
+            }
+            Known::DeleteHostname => {
+                store.delete_hostname(self.text(0)?).await.map_err(refuse)?;
+                hub.trust_changed().await;
+                Value::Null
+            }
+            Known::Connections => {
+                let (start, end) = (self.optional_text(0)?, self.optional_text(1)?);
+                json!(store.connections(start, end).await.map_err(refuse)?)
+            }
+            _ => return Err(Refusal::NoSuchAttribute(self.request.name().to_owned())),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(line: &str, parameters: &[&str]) -> Option<Vec<Option<Value>>> {
+        let envelope = Envelope::scan(line.as_bytes()).unwrap();
+        Call::new("a", "", line.as_bytes(), &envelope)
+            .arguments?
+            .bind(parameters)
+    }
+
+    #[test]
+    fn arguments_bind_by_position_and_by_name() {
+        let both = Some(vec![Some(json!("n")), Some(json!(true))]);
+        assert_eq!(bind(r#"{"args":["n",true]}"#, &["name", "admin"]), both);
+        assert_eq!(
+            bind(r#"{"args":["n"],"kwargs":{"admin":true}}"#, &["name", "admin"]),
+            both
+        );
+        assert_eq!(
+            bind(r#"{"kwargs":{"admin":true}}"#, &["name", "admin"]),
+            Some(vec![None, Some(json!(true))])
+        );
+    }
+
+    #[test]
+    fn arguments_that_fit_no_parameter_are_refused() {
+        for line in [
+            r#"{"args":[1,2,3]}"#,
+            r#"{"kwargs":{"x":1}}"#,
+            r#"{"args":["n"],"kwargs":{"name":"m"}}"#,
+        ] {
+            assert_eq!(bind(line, &["name", "admin"]), None, "{line}");
+        }
+        assert_eq!(bind(r#"{"args":[NaN]}"#, &["name"]), None);
+    }
+
+    #[test]
+    fn every_request_is_found_by_its_own_name_and_nothing_else_is() {
+        for &request in Known::ALL {
+            assert_eq!(Known::from_name(request.name()), Some(request));
+        }
+        for name in [
+            "password",
+            "users_table.execute",
+            "users_table",
+            "__class__",
+            "",
+            "users_table.records",
+        ] {
+            assert_eq!(Known::from_name(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! `labwire start`: the manager itself.
+
+mod certificate;
+mod options;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::cli::{UsageError, secret};
+use crate::config::{Authentication, Limits, TlsFiles};
+use crate::home::{Home, create_private_folder};
+use crate::local;
+use crate::logging::{self, Level};
+use crate::pki::{ReloadableCertificate, fingerprint_sha256, load_certified_key, server_config};
+use crate::server::{Manager, ManagerHandle, Settings};
+use crate::store::{Store, StoreOptions};
+
+use certificate::Prepared;
+use options::Options;
+
+pub(crate) use options::StartArgs;
+
+/// The port that peers use when they are not told another one: the year in which the BIPM was founded.
+const DEFAULT_PORT: u16 = 1875;
+
+/// Starts the manager and serves until it is asked to stop.
+pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
+    let options = arguments.complete()?;
+    let authentication = authentication(&options)?;
+    let level = level(&options)?;
+    let home = Home::resolve()?;
+    let prepared = prepare_certificate(&home, &options)?;
+    let database = options.database.clone().unwrap_or_else(|| home.database());
+    let is_new_database = !database.exists();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads of the manager")?;
+    let store = Store::open(&database, &store_options(&options))?;
+    if authentication == Authentication::Login && runtime.block_on(store.usernames())?.is_empty() {
+        bail!(
+            "The 'auth_users' table is empty, no one could log in\n\
+             To add a user to the 'auth_users' table run the \"labwire user\" command"
+        );
+    }
+
+    let log_file = log_file(&home, &options)?;
+    let (log, log_guard) = logging::start(&log_file, level, options.log_format.unwrap_or_default())
+        .with_context(|| format!("cannot write the log file {}", log_file.display()))?;
+    if let Some(prepared) = &prepared {
+        tell_certificate(prepared);
+    }
+    info!(
+        "{} the database {}",
+        if is_new_database { "created" } else { "loaded" },
+        database.display()
+    );
+    tell_authentication(&authentication);
+
+    let certificate = prepared.map(|prepared| {
+        (
+            prepared.files,
+            Arc::new(ReloadableCertificate::new(prepared.certified)),
+        )
+    });
+    let tls = certificate
+        .as_ref()
+        .map(|(_, certificate)| server_config(Arc::clone(certificate) as _));
+    let settings = Settings {
+        authentication,
+        limits: Limits::default(),
+        store,
+        tls,
+        log,
+    };
+    let served = runtime.block_on(serve(&options, settings, certificate));
+    if let Err(error) = &served {
+        error!("{error:#}");
+    }
+    drop(log_guard);
+    served
+}
+
+/// The one way in which peers are admitted.
+fn authentication(options: &Options) -> anyhow::Result<Authentication> {
+    let ways = [
+        options.auth_hostname,
+        options.auth_login,
+        options.auth_password.is_some(),
+    ];
+    if ways.iter().filter(|&&chosen| chosen).count() > 1 {
+        bail!(UsageError(
+            "Cannot specify multiple authentication methods".to_owned()
+        ));
+    }
+    if options.open && ways.contains(&true) {
+        bail!(UsageError(
+            "--open admits everyone, it cannot go with an --auth-… option".to_owned()
+        ));
+    }
+    Ok(if let Some(words) = &options.auth_password {
+        Authentication::Password(secret::resolve(words, "The password for the manager: ")?)
+    } else if options.auth_login {
+        Authentication::Login
+    } else if options.auth_hostname {
+        Authentication::Hostname
+    } else {
+        Authentication::None { open: options.open }
+    })
+}
+
+fn level(options: &Options) -> anyhow::Result<Level> {
+    let text = options.log_level.as_deref().unwrap_or("INFO");
+    let wrong = || {
+        UsageError(format!(
+            "Cannot set logging level to '{text}', use DEBUG, INFO, WARNING, ERROR or a number"
+        ))
+    };
+    Ok(Level::parse(text).ok_or_else(wrong)?)
+}
+
+fn prepare_certificate(home: &Home, options: &Options) -> anyhow::Result<Option<Prepared>> {
+    if options.disable_tls {
+        return Ok(None);
+    }
+    let password = options.key_file_password.as_ref();
+    let password = password
+        .map(|words| secret::resolve(words, "The password of the private key: "))
+        .transpose()?;
+    Ok(Some(certificate::prepare(home, options, password)?))
+}
+
+fn store_options(options: &Options) -> StoreOptions {
+    let default = StoreOptions::default();
+    StoreOptions {
+        audit_max_rows: options.connections_max_rows.unwrap_or(default.audit_max_rows),
+        audit_max_age_days: options.connections_max_days.unwrap_or(default.audit_max_age_days),
+        upgrade_passwords: options.upgrade_passwords,
+    }
+}
+
+fn log_file(home: &Home, options: &Options) -> anyhow::Result<PathBuf> {
+    let path = options.log_file.clone().unwrap_or_else(|| home.new_log_file());
+    if let Some(folder) = path.parent() {
+        create_private_folder(folder)
+            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    }
+    Ok(path)
+}
+
+/// The first line of the log: existing tools read the certificate's path from its end.
+fn tell_certificate(prepared: &Prepared) {
+    info!("loaded certificate {}", prepared.files.certificate.display());
+    for created in &prepared.created {
+        info!("{created}");
+    }
+    if let Some(certificate) = prepared.certified.cert.first() {
+        info!(
+            "the certificate's SHA-256 fingerprint is {}",
+            fingerprint_sha256(certificate)
+        );
+    }
+}
+
+fn tell_authentication(authentication: &Authentication) {
+    match authentication {
+        Authentication::Hostname => info!("using trusted hosts for authentication"),
+        Authentication::Password(_) => info!("using a password for authentication"),
+        Authentication::Login => info!("using a login for authentication"),
+        Authentication::None { open: true } => {
+            warn!(
+                "not using authentication: EVERYONE who can reach this computer can use every service (--open)"
+            );
+        }
+        Authentication::None { open: false } => {
+            info!(
+                "not using authentication, serving this computer only (see --auth-password, --auth-login, --auth-hostname)"
+            );
+        }
+    }
+}
+
+type Certificate = (TlsFiles, Arc<ReloadableCertificate>);
+
+async fn serve(
+    options: &Options,
+    settings: Settings,
+    certificate: Option<Certificate>,
+) -> anyhow::Result<()> {
+    let host = options.host.as_deref();
+    let port = options.port.unwrap_or(DEFAULT_PORT);
+    let signals = Signals::new().context("cannot listen for signals")?;
+    let manager = Manager::bind(host, port, settings)
+        .await
+        .with_context(|| format!("cannot listen on {}:{port}", host.unwrap_or("*")))?;
+    let handle = manager.handle();
+    let next = next_steps(manager.port(), certificate.as_ref().map(|(files, _)| files));
+    let state = if certificate.is_some() {
+        "ENABLED"
+    } else {
+        "DISABLED"
+    };
+    let host = host.map_or_else(local::hostname, str::to_owned);
+    info!(
+        "Network Manager running on {host}:{} (TLS {state})",
+        manager.port()
+    );
+    for line in next {
+        info!("{line}");
+    }
+    let following = tokio::spawn(signals.follow(handle, certificate));
+    manager.run(std::future::pending()).await;
+    following.abort();
+    Ok(())
+}
+
+/// What a person may want to type next.
+fn next_steps(port: u16, tls: Option<&TlsFiles>) -> [String; 2] {
+    let by_hand = match tls {
+        None => format!("nc localhost {port}"),
+        Some(files) => {
+            format!(
+                "openssl s_client -quiet -connect localhost:{port} -CAfile {}",
+                files.certificate.display()
+            )
+        }
+    };
+    [
+        format!("to talk to it by hand: {by_hand}   then type: client, identity, exit"),
+        "to make an administrator: labwire user add NAME --admin   to stop: Ctrl-C".to_owned(),
+    ]
+}
+
+/// The signals that a manager follows.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The first request to stop lets requests under way be answered, the second does not wait for them.
+    async fn follow(mut self, manager: ManagerHandle, certificate: Option<Certificate>) {
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => info!("CTRL+C keyboard interrupt received"),
+                _ = self.terminate.recv() => info!("termination signal received"),
+                _ = self.hang_up.recv() => {
+                    reload(&manager, certificate.as_ref()).await;
+                    continue;
+                }
+            }
+            if stopping {
+                manager.stop_waiting();
+            }
+            manager.shut_down();
+            stopping = true;
+        }
+    }
+}
+
+/// Takes up what was changed on disk. What cannot be read stays as it is.
+async fn reload(manager: &ManagerHandle, certificate: Option<&Certificate>) {
+    if let Err(error) = manager.reload().await {
+        error!("cannot open the log file anew, the old one is kept: {error}");
+    }
+    if let Some((files, current)) = certificate {
+        match load_certified_key(
+            &files.certificate,
+            files.key.as_deref(),
+            files.key_password.as_deref(),
+        ) {
+            Ok(certified) => {
+                info!("loaded certificate {}", files.certificate.display());
+                current.replace(certified);
+            }
+            Err(error) => error!("cannot load the certificate, the old one is kept: {error}"),
+        }
+    }
+    info!("took up the changed certificate, key, trusted hostnames and log file");
+}

@@ -1,0 +1,276 @@
+//! The options of `labwire start`: typed, from the environment, or from a file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use serde::Deserialize;
+
+use crate::cli::UsageError;
+use crate::logging::LogFormat;
+
+const LONG_ABOUT: &str = "\
+Start the manager.
+
+The first start creates a private key, a self-signed certificate and a database in the home folder, and \
+prints the certificate's fingerprint. Without one of the three --auth-… options the manager serves its own \
+computer only.
+
+Every option can also come from the environment (LABWIRE_PORT=8326) or from a TOML file given with --config \
+(port = 8326). What is typed counts first, then the environment, then the file.";
+
+const EXAMPLES: &str = "\
+Examples:
+  # the default settings
+  labwire start
+
+  # port 8326
+  labwire start --port 8326
+
+  # everyone who connects must know a password
+  labwire start --auth-password abc 123
+
+  # your own certificate and key
+  labwire start --cert-file /path/to/cert.pem --key-file /path/to/key.pem
+
+  # everyone who connects must log in as a user (see: labwire user add)
+  labwire start --auth-login
+
+  # the files of an MSL-Network installation
+  MSL_NETWORK_HOME=~/.msl/network labwire start
+
+  # settings from a file; with them: port = 8326, auth-login = true
+  labwire start --config /etc/labwire.toml
+
+Signals: INT and TERM stop the manager after the requests under way were answered (a second one at once); \
+HUP reads certificate, key and trusted hostnames again and opens the log file anew.
+
+See also: labwire user, labwire hostname, labwire keygen, labwire certgen";
+
+/// Start the manager
+#[derive(Args)]
+#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
+pub(crate) struct StartArgs {
+    /// A TOML file with options: the long names without the dashes in front, as in `auth-login = true`
+    #[arg(long, env = "LABWIRE_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) options: Options,
+}
+
+/// Everything that can be said about how a manager starts. What was not said is `None` or `false`.
+#[derive(Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct Options {
+    /// Admit the computers in the table of trusted hostnames only (see: labwire hostname)
+    #[arg(long, env = "LABWIRE_AUTH_HOSTNAME", value_parser = FalseyValueParser::new(), help_heading = "Who may connect")]
+    pub(super) auth_hostname: bool,
+
+    /// Everyone who connects must log in with a username and a password (see: labwire user)
+    #[arg(long, env = "LABWIRE_AUTH_LOGIN", value_parser = FalseyValueParser::new(), help_heading = "Who may connect")]
+    pub(super) auth_login: bool,
+
+    /// Everyone who connects must know this password
+    ///
+    /// Several words are one password, joined with single spaces. The path of an existing file means the
+    /// first line of that file, and a lone '-' the first line of the standard input. Without a word you are
+    /// asked for the password.
+    #[arg(short = 'P', long, env = "LABWIRE_AUTH_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "Who may connect")]
+    #[serde(deserialize_with = "one_word")]
+    pub(super) auth_password: Option<Vec<String>>,
+
+    /// Admit everyone from everywhere without asking: for a closed laboratory network only
+    #[arg(long, env = "LABWIRE_OPEN", value_parser = FalseyValueParser::new(), help_heading = "Who may connect")]
+    pub(super) open: bool,
+
+    /// The hostname or IP address to listen on [default: all interfaces]
+    #[arg(short = 'H', long, env = "LABWIRE_HOST", help_heading = "Where")]
+    pub(super) host: Option<String>,
+
+    /// The port to listen on; 0 lets the system choose one [default: 1875]
+    #[arg(short, long, env = "LABWIRE_PORT", help_heading = "Where")]
+    pub(super) port: Option<u16>,
+
+    /// Do not encrypt connections
+    #[arg(long, env = "LABWIRE_DISABLE_TLS", value_parser = FalseyValueParser::new(), help_heading = "TLS")]
+    pub(super) disable_tls: bool,
+
+    /// The certificate, in PEM form [default: certs/localhost.crt in the home folder, made if there is none]
+    ///
+    /// Certificates that lead to its authority follow it in the same file. Without --key-file, the key is
+    /// expected there too.
+    #[arg(
+        short,
+        long,
+        env = "LABWIRE_CERT_FILE",
+        value_name = "FILE",
+        help_heading = "TLS"
+    )]
+    pub(super) cert_file: Option<PathBuf>,
+
+    /// The private key, in PEM form [default: keys/localhost.key in the home folder, made if there is none]
+    ///
+    /// Without --cert-file, the default certificate is made anew if it does not belong to this key.
+    #[arg(
+        short,
+        long,
+        env = "LABWIRE_KEY_FILE",
+        value_name = "FILE",
+        help_heading = "TLS"
+    )]
+    pub(super) key_file: Option<PathBuf>,
+
+    /// The password of the private key: words, the path of a file, '-', or nothing, as for --auth-password
+    #[arg(short = 'D', long, env = "LABWIRE_KEY_FILE_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "TLS")]
+    #[serde(deserialize_with = "one_word")]
+    pub(super) key_file_password: Option<Vec<String>>,
+
+    /// The database of users, trusted hostnames and connections [default: manager.sqlite3 in the home folder]
+    #[arg(
+        short,
+        long,
+        env = "LABWIRE_DATABASE",
+        value_name = "FILE",
+        help_heading = "Database"
+    )]
+    pub(super) database: Option<PathBuf>,
+
+    /// How many rows of the table of connections are kept, 0 for all [default: 1000000]
+    #[arg(
+        long,
+        env = "LABWIRE_CONNECTIONS_MAX_ROWS",
+        value_name = "ROWS",
+        help_heading = "Database"
+    )]
+    pub(super) connections_max_rows: Option<u64>,
+
+    /// For how many days rows of the table of connections are kept, 0 for ever [default: 400]
+    #[arg(
+        long,
+        env = "LABWIRE_CONNECTIONS_MAX_DAYS",
+        value_name = "DAYS",
+        help_heading = "Database"
+    )]
+    pub(super) connections_max_days: Option<u64>,
+
+    /// Hash passwords made by MSL-Network more strongly at the next good login
+    ///
+    /// They have 100,000 rounds of PBKDF2 then 600,000. MSL-Network's own manager cannot check them
+    /// afterwards.
+    #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_parser = FalseyValueParser::new(), help_heading = "Database")]
+    pub(super) upgrade_passwords: bool,
+
+    /// How much is logged: DEBUG, INFO, WARNING, ERROR or a number as in Python [default: INFO]
+    #[arg(
+        short = 'G',
+        long,
+        env = "LABWIRE_LOG_LEVEL",
+        value_name = "LEVEL",
+        help_heading = "Log"
+    )]
+    pub(super) log_level: Option<String>,
+
+    /// The file to log to [default: a new file in logs/ in the home folder]
+    #[arg(
+        short,
+        long,
+        env = "LABWIRE_LOG_FILE",
+        value_name = "FILE",
+        help_heading = "Log"
+    )]
+    pub(super) log_file: Option<PathBuf>,
+
+    /// The form of log lines [default: human]
+    #[arg(
+        long,
+        env = "LABWIRE_LOG_FORMAT",
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Log"
+    )]
+    pub(super) log_format: Option<LogFormat>,
+}
+
+/// A secret in the file is one text; on the command line it is words.
+fn one_word<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(|text| vec![text]))
+}
+
+impl StartArgs {
+    /// What was typed or is in the environment, completed by the file.
+    pub(super) fn complete(self) -> anyhow::Result<Options> {
+        match &self.config {
+            None => Ok(self.options),
+            Some(path) => Ok(self.options.or(Options::from_file(path)?)),
+        }
+    }
+}
+
+impl Options {
+    fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let options = toml::from_str(&text)
+            .map_err(|error| UsageError(format!("the configuration {} is wrong: {error}", path.display())))?;
+        Ok(options)
+    }
+
+    /// These options, and where they say nothing, the others.
+    fn or(self, other: Self) -> Self {
+        Self {
+            auth_hostname: self.auth_hostname || other.auth_hostname,
+            auth_login: self.auth_login || other.auth_login,
+            auth_password: self.auth_password.or(other.auth_password),
+            open: self.open || other.open,
+            host: self.host.or(other.host),
+            port: self.port.or(other.port),
+            disable_tls: self.disable_tls || other.disable_tls,
+            cert_file: self.cert_file.or(other.cert_file),
+            key_file: self.key_file.or(other.key_file),
+            key_file_password: self.key_file_password.or(other.key_file_password),
+            database: self.database.or(other.database),
+            connections_max_rows: self.connections_max_rows.or(other.connections_max_rows),
+            connections_max_days: self.connections_max_days.or(other.connections_max_days),
+            upgrade_passwords: self.upgrade_passwords || other.upgrade_passwords,
+            log_level: self.log_level.or(other.log_level),
+            log_file: self.log_file.or(other.log_file),
+            log_format: self.log_format.or(other.log_format),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_counts_before_the_file() {
+        let file = r#"
+            port = 8326
+            host = "127.0.0.1"
+            auth-password = "abc 123"
+            disable-tls = true
+            log-format = "json"
+        "#;
+        let file: Options = toml::from_str(file).unwrap();
+        let typed = Options {
+            port: Some(1),
+            ..Options::default()
+        };
+        let both = typed.or(file);
+        assert_eq!(both.port, Some(1));
+        assert_eq!(both.host.as_deref(), Some("127.0.0.1"));
+        assert_eq!(both.auth_password, Some(vec!["abc 123".to_owned()]));
+        assert!(both.disable_tls);
+        assert_eq!(both.log_format, Some(LogFormat::Json));
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_option_is_refused() {
+        assert!(toml::from_str::<Options>("prot = 8326").is_err());
+        assert!(toml::from_str::<Options>("port = \"8326\"").is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! What is meant: the settings of a manager, checked before anything is bound.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a manager decides who may connect. There is one way at most.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Authentication {
+    /// Nothing is asked. Only the manager's own computer is served, unless it is `open` to everyone.
+    None {
+        /// Whether peers on other computers are admitted too.
+        open: bool,
+    },
+    /// Every peer must know the manager's password.
+    Password(String),
+    /// Every peer must log in as a user of the database.
+    Login,
+    /// Every peer's computer must be in the table of trusted hostnames.
+    Hostname,
+}
+
+impl fmt::Debug for Authentication {
+    /// Leaves the password out: settings are logged.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None { open } => formatter.debug_struct("None").field("open", open).finish(),
+            Self::Password(_) => formatter.write_str("Password(…)"),
+            Self::Login => formatter.write_str("Login"),
+            Self::Hostname => formatter.write_str("Hostname"),
+        }
+    }
+}
+
+/// What one peer, or all of them together, may use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the accepted connection to the accepted identity, TLS and authentication included.
+    pub handshake: Duration,
+    /// The longest line before the identity is accepted, in bytes.
+    pub handshake_line: usize,
+    /// The longest line afterwards, in bytes.
+    pub line: usize,
+    /// How much may wait to be written to one peer, in bytes. One larger frame is taken when nothing waits.
+    pub outbox: usize,
+    /// How long a peer may read nothing while others wait for room in its queue, before it is cut.
+    pub stall: Duration,
+    /// Connections in all. More wait in the operating system's queue.
+    pub connections: usize,
+    /// Connections that have not identified themselves.
+    pub starting: usize,
+    /// The same, of one address.
+    pub starting_per_address: usize,
+    /// Requests of one client that wait for their reply.
+    pub in_flight_per_client: usize,
+    /// How long a manager that stops waits for the requests that are under way.
+    pub drain: Duration,
+    /// The silence after which the operating system asks whether a peer is still there; two questions
+    /// without an answer end the connection.
+    pub keepalive: Duration,
+}
+
+impl Default for Limits {
+    /// Where a figure is a trusted system's, it is named.
+    fn default() -> Self {
+        Self {
+            // RabbitMQ gives its handshake as long.
+            handshake: Duration::from_secs(10),
+            handshake_line: 64 * 1024,
+            // Laboratories send single requests of more than 100 MB.
+            line: 1024 * 1024 * 1024,
+            // NATS keeps as much for a slow consumer.
+            outbox: 64 * 1024 * 1024,
+            stall: Duration::from_secs(2),
+            // Redis serves as many clients.
+            connections: 10_000,
+            starting: 1_000,
+            // A computer that starts fifty services at once is served.
+            starting_per_address: 100,
+            in_flight_per_client: 65_536,
+            drain: Duration::from_secs(10),
+            keepalive: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where the certificate and its key are.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM: the certificate, then those that lead to its authority, if there are any.
+    pub certificate: PathBuf,
+    /// PEM; `None` when the key is in the certificate's file.
+    pub key: Option<PathBuf>,
+    /// What the key is encrypted with.
+    pub key_password: Option<String>,
+}
+
+impl fmt::Debug for TlsFiles {
+    /// Leaves the password out: settings are logged.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            certificate,
+            key,
+            key_password: _,
+        } = self;
+        formatter
+            .debug_struct("TlsFiles")
+            .field("certificate", certificate)
+            .field("key", key)
+            .finish_non_exhaustive()
+    }
+}

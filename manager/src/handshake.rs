@@ -1,0 +1,214 @@
+//! From an accepted connection to a peer that is known: authentication and identity.
+
+use std::io;
+
+use bytes::Bytes;
+use labwire_wire::terminal::{self, TerminalLine};
+use labwire_wire::{Envelope, Identity, Line, LineSplitter, Member, as_string, frames};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tracing::{debug, info};
+
+use crate::config::Authentication;
+use crate::hub::Hub;
+use crate::names::PeerAddress;
+use crate::refusal::Refusal;
+use crate::stream::{ReadError, read_line};
+
+/// A peer that has said who it is, and may be who it says.
+#[derive(Debug)]
+pub(crate) struct Introduced {
+    pub(crate) identity: Identity,
+    /// Whether it logged in as an administrator.
+    pub(crate) is_admin: bool,
+}
+
+/// Why a handshake did not end with an identity.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The peer went away. Python clients do, after they have fetched the certificate.
+    Closed(&'static str),
+    /// The peer is not admitted.
+    Refused(Refusal),
+}
+
+impl From<io::Error> for Ended {
+    fn from(_: io::Error) -> Self {
+        Self::Closed("connection closed prematurely")
+    }
+}
+
+/// One handshake. The caller sets its deadline.
+pub(crate) struct Handshake<'a, S> {
+    pub(crate) hub: &'a Hub,
+    pub(crate) peer: &'a PeerAddress,
+    pub(crate) stream: &'a mut S,
+    pub(crate) splitter: &'a mut LineSplitter,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
+    /// Finds out who the peer is.
+    pub(crate) async fn run(&mut self) -> Result<Introduced, Ended> {
+        let is_admin = self.authenticate().await?;
+        let identity = self.identify().await?;
+        Ok(Introduced { identity, is_admin })
+    }
+
+    async fn authenticate(&mut self) -> Result<bool, Ended> {
+        let (hub, peer) = (self.hub, self.peer);
+        match &hub.authentication {
+            Authentication::None { open: true } => Ok(false),
+            Authentication::None { open: false } if peer.local => Ok(false),
+            Authentication::None { open: false } => {
+                Err(Ended::Refused(Refusal::NotLocal(peer.host().to_owned())))
+            }
+            Authentication::Hostname => {
+                if peer.is_trusted(&hub.trusted()) {
+                    return Ok(false);
+                }
+                Err(Ended::Refused(Refusal::UntrustedHostname(peer.host().to_owned())))
+            }
+            Authentication::Password(expected) => {
+                let password = self.ask("password", hub.name()).await?;
+                hub.logins
+                    .check_manager_password(&hub.counters, peer.ip, expected, &password)
+                    .map_err(Ended::Refused)?;
+                debug!("{} sent the correct password", peer.address);
+                Ok(false)
+            }
+            Authentication::Login => {
+                let username = self.ask("username", hub.name()).await?;
+                // The password is asked of unknown users too: nobody learns which names exist.
+                let password = self.ask("password", &username).await?;
+                let login = hub
+                    .logins
+                    .check_user(hub.store(), &hub.counters, peer.ip, &username, &password);
+                Ok(login.await.map_err(Ended::Refused)?.is_admin)
+            }
+        }
+    }
+
+    /// Asks for one text. People at a terminal type it as it is, programs send it as a result.
+    async fn ask(&mut self, attribute: &'static str, argument: &str) -> Result<String, Ended> {
+        debug!("requesting the {attribute} from {}", self.peer.address);
+        self.write(frames::manager_request(attribute, &[argument], self.hub.name()))
+            .await?;
+        let closed = match attribute {
+            "username" => "connection closed before receiving the username",
+            _ => "connection closed before receiving the password",
+        };
+        let line = self.read_line(closed).await?;
+        Ok(credential(&line).unwrap_or_default())
+    }
+
+    async fn identify(&mut self) -> Result<Identity, Ended> {
+        debug!("requesting the identity from {}", self.peer.address);
+        self.write(frames::manager_request("identity", &[], self.hub.name()))
+            .await?;
+        let line = self.read_line("connection closed prematurely").await?;
+        read_identity(&line).map_err(Ended::Refused)
+    }
+
+    async fn write(&mut self, frame: Bytes) -> io::Result<()> {
+        self.stream.write_all(&frame).await?;
+        self.stream.flush().await
+    }
+
+    async fn read_line(&mut self, closed: &'static str) -> Result<Line, Ended> {
+        match read_line(self.stream, self.splitter).await {
+            Ok(Some(line)) => Ok(line),
+            Ok(None) => Err(Ended::Closed(closed)),
+            Err(ReadError::Io(error)) => {
+                info!("{}: {error}", self.peer.address);
+                Err(Ended::Closed("connection closed prematurely"))
+            }
+            Err(ReadError::TooLong(error)) => Err(Ended::Refused(error.into())),
+        }
+    }
+}
+
+/// The username or password that a line carries; `None` when it is no text.
+pub(crate) fn credential(line: &Line) -> Option<String> {
+    let content = line.content();
+    if let Ok(envelope) = Envelope::scan(content)
+        && let Some(result) = envelope.raw(content, Member::Result)
+    {
+        return Some(as_string(result)?.decode()?.into_owned());
+    }
+    Some(std::str::from_utf8(content).ok()?.trim_end().to_owned())
+}
+
+fn read_identity(line: &Line) -> Result<Identity, Refusal> {
+    let content = line.content();
+    match Envelope::scan(content) {
+        Ok(envelope) => {
+            // The identity itself is understood too, as somebody might type it.
+            let identity = envelope.raw(content, Member::Result).unwrap_or(content);
+            match as_string(identity).and_then(labwire_wire::RawString::decode) {
+                Some(text) => read_typed_identity(&text),
+                None => Ok(Identity::from_json(identity)?),
+            }
+        }
+        Err(error) if content.trim_ascii_start().first() == Some(&b'{') => Err(error.into()),
+        Err(_) => read_typed_identity(std::str::from_utf8(content).map_err(|_| Refusal::NotText)?),
+    }
+}
+
+fn read_typed_identity(text: &str) -> Result<Identity, Refusal> {
+    match terminal::parse(text) {
+        Ok(TerminalLine::Client { name }) => Ok(Identity::client(&name)?),
+        _ => Err(Refusal::NoIdentity(text.trim().chars().take(64).collect())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        Line::new(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_credential_is_a_result_or_the_bare_text() {
+        for (text, expected) in [
+            (r#"{"result":"abc 123"}"#, Some("abc 123")),
+            (
+                r#"{"error":false,"requester":null,"result":"a\u0062c","uid":""}"#,
+                Some("abc"),
+            ),
+            ("abc 123\r", Some("abc 123")),
+            ("12345", Some("12345")),
+            ("{not json", Some("{not json")),
+            (r#"{"result":null}"#, None),
+            (r#"{"result":{"a":1}}"#, None),
+        ] {
+            assert_eq!(credential(&line(text)).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_sent_as_a_result_or_typed() {
+        for text in [
+            r#"{"result":{"type":"client","name":"n"}}"#,
+            r#"{"type":"client","name":"n"}"#,
+            "client n",
+            "CLIENT \"n\"",
+        ] {
+            assert_eq!(read_identity(&line(text)).unwrap().name, "n", "{text}");
+        }
+        for text in [
+            "",
+            "hello",
+            "identity",
+            "5",
+            "null",
+            "[]",
+            "{}",
+            r#"{"result":1}"#,
+            r#"{"result":"x"}"#,
+            "{",
+        ] {
+            assert!(read_identity(&line(text)).is_err(), "{text}");
+        }
+    }
+}

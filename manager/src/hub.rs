@@ -1,0 +1,185 @@
+//! What all connections share.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::config::{Authentication, Limits};
+use crate::counters::Counters;
+use crate::logging::{Level, LogControl};
+use crate::login::Logins;
+use crate::names::{PeerAddress, Resolver};
+use crate::registry::{ManagerIdentity, Registry};
+use crate::router::Router;
+use crate::store::{ConnectionEvent, Store};
+
+/// How far the manager is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It serves.
+    Running,
+    /// It takes no new requests and waits for those under way.
+    Draining,
+    /// Connections end.
+    Stopping,
+}
+
+/// What all connections share.
+pub(crate) struct Hub {
+    name: String,
+    port: u16,
+    registry: Mutex<Registry>,
+    store: Store,
+    pub(crate) authentication: Authentication,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    pub(crate) logins: Logins,
+    pub(crate) resolver: Resolver,
+    trusted: RwLock<Arc<HashSet<String>>>,
+    log: LogControl,
+    phase: watch::Sender<Phase>,
+    started: Instant,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        manager: ManagerIdentity,
+        authentication: Authentication,
+        limits: Limits,
+        store: Store,
+        log: LogControl,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name: manager.name(),
+            port: manager.port,
+            resolver: Resolver::new(&manager.hostname),
+            registry: Mutex::new(Registry::new(manager, limits.in_flight_per_client)),
+            store,
+            authentication,
+            limits,
+            counters: Counters::default(),
+            logins: Logins::new(),
+            trusted: RwLock::default(),
+            log,
+            phase: watch::Sender::new(Phase::Running),
+            started: Instant::now(),
+        })
+    }
+
+    /// The manager's name, `Manager[HOST:PORT]`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The registry, locked. The guard must not live across an await.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        // A panic under this lock is a bug that ends one connection; the others go on with what is there.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A router over the locked registry.
+    pub(crate) fn router<'a>(&'a self, registry: &'a mut Registry) -> Router<'a> {
+        Router {
+            registry,
+            counters: &self.counters,
+            draining: *self.phase.borrow() > Phase::Running,
+        }
+    }
+
+    /// Writes a line about a peer into the table of connections.
+    pub(crate) fn record(&self, peer: &PeerAddress, message: &str) {
+        self.store.record(ConnectionEvent {
+            ip: peer.ip.to_string(),
+            domain: peer.domain.clone(),
+            port: peer.port,
+            message: message.to_owned(),
+        });
+    }
+
+    /// The hostnames that may connect.
+    pub(crate) fn trusted(&self) -> Arc<HashSet<String>> {
+        Arc::clone(&self.trusted.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the trusted hostnames again. When they cannot be read the old ones stay.
+    pub(crate) async fn trust_changed(&self) {
+        match self.store.hostnames().await {
+            Ok(hostnames) => {
+                let trusted = Arc::new(hostnames.into_iter().collect());
+                *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = trusted;
+            }
+            Err(error) => warn!("cannot read the trusted hostnames, the old ones stay: {error}"),
+        }
+    }
+
+    /// Changes what is logged; tells whether that worked.
+    pub(crate) fn set_logging_level(&self, level: Level) -> bool {
+        let changed = self.log.set_level(level);
+        if changed {
+            info!("the logging level is now {level}");
+        }
+        changed
+    }
+
+    pub(crate) fn log(&self) -> &LogControl {
+        &self.log
+    }
+
+    /// Asks the manager to stop; it has stopped when its serving future ends.
+    pub(crate) fn request_shutdown(&self) {
+        self.advance(Phase::Draining);
+    }
+
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.phase.send_if_modified(|current| {
+            let later = phase > *current;
+            if later {
+                *current = phase;
+            }
+            later
+        });
+    }
+
+    /// Waits until the manager has come as far as `phase`. Cancel safe.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        let mut receiver = self.phase.subscribe();
+        // The sender lives as long as the hub, so the wait cannot end early.
+        let _ = receiver.wait_for(|current| *current >= phase).await;
+    }
+
+    /// What was counted since the start, and how things are now.
+    pub(crate) fn statistics(&self) -> Value {
+        let (clients, services, in_flight) = {
+            let registry = self.registry();
+            let (clients, services) = registry.counts();
+            (clients, services, registry.in_flight())
+        };
+        let mut statistics = json!({
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "clients": clients,
+            "services": services,
+            "in_flight": in_flight,
+            "audit_dropped": self.store.audit_dropped(),
+        });
+        if let Some(statistics) = statistics.as_object_mut() {
+            statistics.extend(
+                self.counters
+                    .all()
+                    .map(|(name, count)| (name.to_owned(), count.into())),
+            );
+        }
+        statistics
+    }
+}

@@ -1,0 +1,260 @@
+//! Logging: human lines, or JSON for machines, on standard output and in a file.
+//!
+//! Writing happens on threads of its own and a full queue loses lines, never time: a terminal that is
+//! stopped with Ctrl-S must not stop the manager.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::ValueEnum;
+use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{self as subscriber_fmt, FmtContext};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry, reload};
+
+/// How much is logged, in Python's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(LevelFilter);
+
+impl Level {
+    /// Reads a level: `TRACE`, `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL` in any case, or the number
+    /// that Python's logging gives it (10 for `DEBUG` to 50 for `CRITICAL`).
+    pub fn parse(text: &str) -> Option<Self> {
+        let filter = match text.to_uppercase().as_str() {
+            "TRACE" => LevelFilter::TRACE,
+            "DEBUG" => LevelFilter::DEBUG,
+            "INFO" => LevelFilter::INFO,
+            "WARNING" | "WARN" => LevelFilter::WARN,
+            "ERROR" | "CRITICAL" | "FATAL" => LevelFilter::ERROR,
+            number => match number.parse::<u32>().ok()? {
+                0..=9 => LevelFilter::TRACE,
+                10..=19 => LevelFilter::DEBUG,
+                20..=29 => LevelFilter::INFO,
+                30..=39 => LevelFilter::WARN,
+                _ => LevelFilter::ERROR,
+            },
+        };
+        Some(Self(filter))
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.0 {
+            LevelFilter::TRACE => "TRACE",
+            LevelFilter::DEBUG => "DEBUG",
+            LevelFilter::INFO => "INFO",
+            LevelFilter::WARN => "WARNING",
+            _ => "ERROR",
+        };
+        formatter.write_str(name)
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// One line for a person to read.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Changes what is logged while the manager runs.
+#[derive(Clone, Debug)]
+pub struct LogControl {
+    level: Option<reload::Handle<LevelFilter, Registry>>,
+    file: Option<LogFile>,
+}
+
+impl LogControl {
+    /// A control for a program that does its own logging: nothing can be changed through it.
+    pub fn none() -> Self {
+        Self {
+            level: None,
+            file: None,
+        }
+    }
+
+    /// Changes how much is logged; tells whether that worked.
+    pub(crate) fn set_level(&self, level: Level) -> bool {
+        self.level
+            .as_ref()
+            .is_some_and(|handle| handle.reload(level.0).is_ok())
+    }
+
+    /// Opens the log file again, for a program that has moved it away.
+    pub(crate) fn reopen(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), LogFile::reopen)
+    }
+}
+
+/// Ends logging when it is dropped: what is queued is written first.
+#[derive(Debug)]
+pub struct LogGuard {
+    _workers: Vec<WorkerGuard>,
+}
+
+/// Starts logging for the whole process, to standard output and to the file.
+pub fn start(path: &Path, level: Level, format: LogFormat) -> io::Result<(LogControl, LogGuard)> {
+    let file = LogFile::open(path)?;
+    let (output, output_guard) = tracing_appender::non_blocking(io::stdout());
+    let (lines, file_guard) = tracing_appender::non_blocking(file.clone());
+    let (filter, handle) = reload::Layer::new(level.0);
+    let layers = vec![layer(output, format), layer(lines, format)];
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(layers)
+        .try_init()
+        .map_err(|error: TryInitError| io::Error::other(error))?;
+    Ok((
+        LogControl {
+            level: Some(handle),
+            file: Some(file),
+        },
+        LogGuard {
+            _workers: vec![output_guard, file_guard],
+        },
+    ))
+}
+
+fn layer<S>(writer: NonBlocking, format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = subscriber_fmt::layer().with_writer(writer).with_ansi(false);
+    match format {
+        LogFormat::Human => layer.event_format(HumanLine).boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_timer(LocalTime("%Y-%m-%dT%H:%M:%S%.3f%:z"))
+            .boxed(),
+    }
+}
+
+/// The local time, in the given form.
+struct LocalTime(&'static str);
+
+impl FormatTime for LocalTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", jiff::Zoned::now().strftime(self.0))
+    }
+}
+
+/// `2026-11-20 13:05:09.123 [INFO ] labwire - text`, the form of MSL-Network's lines.
+struct HumanLine;
+
+impl<S, N> FormatEvent<S, N> for HumanLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        LocalTime("%Y-%m-%d %H:%M:%S%.3f").format_time(&mut writer)?;
+        let level = match *event.metadata().level() {
+            tracing::Level::WARN => "WARNING",
+            tracing::Level::ERROR => "ERROR",
+            tracing::Level::INFO => "INFO",
+            tracing::Level::DEBUG => "DEBUG",
+            tracing::Level::TRACE => "TRACE",
+        };
+        write!(writer, " [{level:<5}] labwire - ")?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// A log file that can be opened anew while it is written to.
+#[derive(Clone, Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: Arc<Mutex<File>>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = Arc::new(Mutex::new(Self::open_file(path)?));
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    fn open_file(path: &Path) -> io::Result<File> {
+        use std::os::unix::fs::OpenOptionsExt;
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+    }
+
+    fn reopen(&self) -> io::Result<()> {
+        let file = Self::open_file(&self.path)?;
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        Ok(())
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_read_as_python_names_them() {
+        for (text, expected) in [
+            ("debug", "DEBUG"),
+            ("WARNING", "WARNING"),
+            ("20", "INFO"),
+            ("CRITICAL", "ERROR"),
+            ("10", "DEBUG"),
+        ] {
+            assert_eq!(Level::parse(text).unwrap().to_string(), expected);
+        }
+        for text in ["", "loud", "-1", "1.5"] {
+            assert_eq!(Level::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_file_that_was_moved_away_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut file = LogFile::open(&path).unwrap();
+        file.write_all(b"one\n").unwrap();
+        std::fs::rename(&path, folder.path().join("b.log")).unwrap();
+        file.reopen().unwrap();
+        file.write_all(b"two\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
+    }
+}

@@ -1,0 +1,177 @@
+//! What a peer's computer is called.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::local;
+
+/// How long a peer waits for the name of its computer before its IP address has to do.
+const LOOKUP_TIME: Duration = Duration::from_secs(2);
+
+/// How many lookups may be under way: a resolver that hangs must not use up all threads.
+const LOOKUPS: usize = 8;
+
+/// Which computer a peer is on.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerAddress {
+    pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
+    /// The name that the resolver gives for the IP address, or the address itself.
+    pub(crate) domain: String,
+    /// `HOST:PORT`, the form in which others see it.
+    pub(crate) address: String,
+    /// Whether it is on the manager's own computer.
+    pub(crate) local: bool,
+    /// The names by which the computer may be trusted: its address, and those that lead back to it.
+    aliases: Vec<String>,
+}
+
+impl PeerAddress {
+    /// The name that stands for the computer in messages.
+    pub(crate) fn host(&self) -> &str {
+        self.address
+            .rsplit_once(':')
+            .map_or(&self.address, |(host, _)| host)
+    }
+
+    /// Whether one of the computer's names is among the trusted ones.
+    pub(crate) fn is_trusted(&self, trusted: &HashSet<String>) -> bool {
+        self.aliases.iter().any(|alias| trusted.contains(alias))
+    }
+}
+
+/// Finds out what peers' computers are called, without keeping anyone else waiting.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    lookups: Arc<Semaphore>,
+    hostname: String,
+}
+
+impl Resolver {
+    /// A resolver on the computer of that name.
+    pub(crate) fn new(hostname: &str) -> Self {
+        Self {
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            hostname: hostname.to_owned(),
+        }
+    }
+
+    /// Describes the peer at the other end of a connection. Takes a few seconds at most.
+    pub(crate) async fn describe(&self, peer: SocketAddr, own: SocketAddr) -> PeerAddress {
+        // A dual-stack socket gives IPv4 addresses in their IPv6 form.
+        let (ip, port) = (peer.ip().to_canonical(), peer.port());
+        if is_local(ip, own.ip().to_canonical()) {
+            return self.describe_local(ip, port);
+        }
+        let (domain, confirmed) = self.look_up(ip).await.unwrap_or_else(|| (ip.to_string(), false));
+        let label = domain.split('.').next().unwrap_or(&domain);
+        let named = domain.parse::<IpAddr>().is_err() && !label.is_empty();
+        let host = if named { label.to_owned() } else { ip.to_string() };
+        let mut aliases = vec![ip.to_string()];
+        if confirmed {
+            aliases.extend([domain.clone(), host.clone()]);
+        }
+        PeerAddress {
+            ip,
+            port,
+            address: format!("{host}:{port}"),
+            domain,
+            local: false,
+            aliases,
+        }
+    }
+
+    fn describe_local(&self, ip: IpAddr, port: u16) -> PeerAddress {
+        let mut aliases = vec![ip.to_string(), self.hostname.clone()];
+        if ip.is_loopback() {
+            aliases.push("localhost".to_owned());
+        }
+        let address = format!("{}:{port}", self.hostname);
+        PeerAddress {
+            ip,
+            port,
+            domain: "localhost".to_owned(),
+            address,
+            local: true,
+            aliases,
+        }
+    }
+
+    /// The name of an address, and whether that name leads back to the address. Whoever owns an address
+    /// can give it any name; only the owner of the name can lead it back.
+    async fn look_up(&self, ip: IpAddr) -> Option<(String, bool)> {
+        let permit = Arc::clone(&self.lookups);
+        let lookup = async move {
+            let permit = permit.acquire_owned().await.ok()?;
+            spawn_blocking(move || {
+                // The permit goes with the thread: giving up waiting does not end the lookup.
+                let _permit = permit;
+                let domain = dns_lookup::lookup_addr(&ip).ok()?;
+                let back = dns_lookup::lookup_host(&domain).ok();
+                let confirmed =
+                    back.is_some_and(|mut found| found.any(|address| address.to_canonical() == ip));
+                Some((printable(&domain), confirmed))
+            })
+            .await
+            .ok()?
+        };
+        timeout(LOOKUP_TIME, lookup).await.ok().flatten()
+    }
+}
+
+/// Names come from whoever runs the peer's network; they stand in log lines and between brackets.
+fn printable(domain: &str) -> String {
+    let allowed = |character: &char| character.is_ascii_graphic() && !matches!(character, '[' | ']' | ':');
+    domain.chars().filter(allowed).take(253).collect()
+}
+
+/// Whether an address is one of the manager's own computer. `own` is the manager's end of the connection.
+fn is_local(ip: IpAddr, own: IpAddr) -> bool {
+    ip.is_loopback() || ip == own || local::addresses().contains(&ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_address_of_the_computer_itself_is_local() {
+        let resolver = Resolver::new("bench");
+        for ip in local::addresses() {
+            let peer = resolver
+                .describe(SocketAddr::new(ip, 5), "127.0.0.1:1875".parse().unwrap())
+                .await;
+            assert!(peer.local, "{ip}");
+            assert_eq!(peer.address, "bench:5");
+        }
+        let mapped = resolver
+            .describe(
+                "[::ffff:127.0.0.1]:5".parse().unwrap(),
+                "[::1]:1".parse().unwrap(),
+            )
+            .await;
+        assert!(mapped.local);
+        assert!(mapped.is_trusted(&HashSet::from(["localhost".to_owned()])));
+        assert!(mapped.is_trusted(&HashSet::from(["127.0.0.1".to_owned()])));
+        assert!(!mapped.is_trusted(&HashSet::from(["elsewhere".to_owned()])));
+    }
+
+    #[tokio::test]
+    async fn another_computer_is_called_by_its_address_when_it_has_no_name() {
+        // An address of the range kept for documentation: nothing there has a name that leads back.
+        let resolver = Resolver::new("bench");
+        let peer = resolver
+            .describe("203.0.113.7:5".parse().unwrap(), "127.0.0.1:1".parse().unwrap())
+            .await;
+        assert!(!peer.local);
+        assert_eq!(peer.address, "203.0.113.7:5");
+        assert!(peer.is_trusted(&HashSet::from(["203.0.113.7".to_owned()])));
+        assert!(!peer.is_trusted(&HashSet::from(["localhost".to_owned(), "bench".to_owned()])));
+    }
+}

@@ -1,0 +1,271 @@
+//! Why the manager refuses what a peer asked for: every text that a peer can be told, in one place.
+//!
+//! Each begins with the name of the Python exception that says it best. Scripts search these texts, so a
+//! change of one is a change of the wire.
+
+use labwire_wire::terminal::TerminalError;
+use labwire_wire::{EnvelopeError, IdentityError, LineTooLong, quoted};
+
+/// Why the manager refuses what a peer asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The requested service is not connected.
+    #[error("KeyError: the {} Service is not connected to {manager}", quoted(service))]
+    NoSuchService { service: String, manager: String },
+    /// The service went away while it held the request.
+    #[error(
+        "ConnectionError: the {} Service left before it replied, the request may have been executed",
+        quoted(service)
+    )]
+    ServiceLeft { service: String },
+    /// The manager stopped while a service held the request.
+    #[error(
+        "ConnectionError: the manager is shutting down, the request may have been executed by the {} Service",
+        quoted(service)
+    )]
+    ShuttingDown { service: String },
+    /// The manager stops and takes no new requests.
+    #[error("ConnectionError: the manager is shutting down, the request was not executed")]
+    NotTaken,
+    /// The service answered with something that a client cannot read.
+    #[error(
+        "RuntimeError: the {} Service sent a malformed reply, the request may have been executed",
+        quoted(service)
+    )]
+    MalformedReply { service: String },
+    /// An unlinked client asked a service that limits its clients.
+    #[error(
+        "PermissionError: the {} Service limits its clients, {client} must link with it before sending requests",
+        quoted(service)
+    )]
+    LinkBecauseLimited { service: String, client: String },
+    /// An unlinked client asked a service that is locked.
+    #[error(
+        "PermissionError: the {} Service is locked, {client} must link with it before sending requests",
+        quoted(service)
+    )]
+    LinkBecauseLocked { service: String, client: String },
+    /// A client has more requests under way than it may have.
+    #[error("RuntimeError: {client} has {limit} requests in flight, wait for replies before sending more")]
+    TooManyInFlight { client: String, limit: usize },
+    /// Link with a service that is not there.
+    #[error(
+        "KeyError: the {} service does not exist, cannot link with {client}",
+        quoted(service)
+    )]
+    CannotLink { service: String, client: String },
+    /// Link with a locked service.
+    #[error("PermissionError: {} service is locked", quoted(service))]
+    Locked { service: String },
+    /// Link with a service at its client limit.
+    #[error(
+        "PermissionError: The maximum number of Clients are already linked with {}\nThe linked Clients are:\n  {}",
+        quoted(service), linked.join("\n  ")
+    )]
+    Limit { service: String, linked: Vec<String> },
+    /// Unlink without a link.
+    #[error(
+        "KeyError: cannot unlink {client}, it was not linked with {}",
+        quoted(service)
+    )]
+    NotLinked { service: String, client: String },
+    /// Lock a service that is not there.
+    #[error(
+        "KeyError: {} service does not exist, {client} cannot acquire a lock",
+        quoted(service)
+    )]
+    CannotLock { service: String, client: String },
+    /// Lock without a link.
+    #[error(
+        "PermissionError: {client} cannot acquire a lock because it is not linked with the {} service",
+        quoted(service)
+    )]
+    LockWithoutLink { service: String, client: String },
+    /// Lock for oneself what others are linked with.
+    #[error(
+        "PermissionError: {client} cannot acquire an exclusive lock, there are {} links with the {} service\nThe linked Clients are:\n  {}",
+        linked.len(), quoted(service), linked.join("\n  ")
+    )]
+    NotAlone {
+        service: String,
+        client: String,
+        linked: Vec<String>,
+    },
+    /// Release the lock of a service that is not there.
+    #[error(
+        "KeyError: {} service does not exist, {client} cannot release the lock",
+        quoted(service)
+    )]
+    CannotRelease { service: String, client: String },
+    /// An argument of a request to the manager is missing or of the wrong type.
+    #[error("TypeError: {attribute}() takes {expected}")]
+    Arguments {
+        attribute: String,
+        expected: &'static str,
+    },
+    /// A service sent a request.
+    #[error("PermissionError: a service can only reply and notify, connect as a client to send requests")]
+    ServiceRequests,
+    /// A client sent a reply.
+    #[error("PermissionError: a client cannot send replies, connect as a service to answer requests")]
+    ClientReplies,
+    /// A peer at a terminal identified itself a second time.
+    #[error("ValueError: already connected, the identity cannot be changed")]
+    AlreadyConnected,
+    /// The line is no frame.
+    #[error("{}: {}", .0.exception(), .0)]
+    Envelope(#[from] EnvelopeError),
+    /// What was typed has no meaning.
+    #[error("SyntaxError: {0}")]
+    Terminal(#[from] TerminalError),
+    /// The line is neither text nor JSON.
+    #[error("UnicodeDecodeError: the line is not valid UTF-8")]
+    NotText,
+    /// The line is too long.
+    #[error("ValueError: {0}, closing connection")]
+    LineTooLong(#[from] LineTooLong),
+    /// The identity is not accepted.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// What came instead of an identity.
+    #[error("ValueError: {} is no identity, type: client, or: client My Name", quoted(.0))]
+    NoIdentity(String),
+    /// A service of that name is there already.
+    #[error("NameError: A {} service is already running on the Manager", quoted(.0))]
+    NameTaken(String),
+    /// A client with the same name, host and port is there already.
+    #[error("NameError: a client {0} is already connected to the Manager")]
+    ClientNameTaken(String),
+    /// The manager's password was wrong.
+    #[error("ValueError: Wrong Manager password")]
+    WrongManagerPassword,
+    /// The login was wrong. One text for both cases: it must not tell which names exist.
+    #[error("ValueError: Unregistered user or Wrong login password")]
+    WrongLogin,
+    /// Too many wrong passwords.
+    #[error("PermissionError: too many failed logins, try again in {seconds} s")]
+    TooManyLogins { seconds: u64 },
+    /// The host is not in the table.
+    #[error("ValueError: {} is not a trusted hostname", quoted(.0))]
+    UntrustedHostname(String),
+    /// A peer from elsewhere, and nothing says that it may come in.
+    #[error(
+        "PermissionError: this manager uses no authentication and serves its own computer only, start it with \
+         --auth-password, --auth-login or --auth-hostname (or with --open to admit everyone) to serve {0}"
+    )]
+    NotLocal(String),
+    /// The handshake took too long.
+    #[error("TimeoutError: authentication and identity took longer than {seconds} s")]
+    HandshakeTimeout { seconds: u64 },
+    /// Too many connections at once.
+    #[error(
+        "ConnectionError: the manager has too many connections that have not identified themselves, try again later"
+    )]
+    TooManyStarting,
+    /// The request is an administrator's.
+    #[error("ValueError: You must be an administrator to send this request to the Manager")]
+    NotAdministrator,
+    /// The manager does not know the request.
+    #[error("AttributeError: the Manager has no attribute {}, see the documentation for what an administrator can request", quoted(.0))]
+    NoSuchAttribute(String),
+    /// Too many administrator's requests wait for one login.
+    #[error("RuntimeError: answer the manager's question for the username and password first")]
+    LoginPending,
+    /// The store refused or failed; the text is the store's and holds no path.
+    #[error("{0}")]
+    Store(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_existing_scripts_search_stay_as_they_are() {
+        let service = || "S".to_owned();
+        let client = || "C[h:1]".to_owned();
+        for (refusal, text) in [
+            (
+                Refusal::NoSuchService {
+                    service: service(),
+                    manager: "Manager[h:1875]".into(),
+                },
+                "KeyError: the 'S' Service is not connected to Manager[h:1875]",
+            ),
+            (
+                Refusal::CannotLink {
+                    service: service(),
+                    client: client(),
+                },
+                "KeyError: the 'S' service does not exist, cannot link with C[h:1]",
+            ),
+            (
+                Refusal::Locked { service: service() },
+                "PermissionError: 'S' service is locked",
+            ),
+            (
+                Refusal::Limit {
+                    service: service(),
+                    linked: vec!["c1".into(), "c2".into()],
+                },
+                "PermissionError: The maximum number of Clients are already linked with 'S'\nThe linked Clients are:\n  c1\n  c2",
+            ),
+            (
+                Refusal::NotLinked {
+                    service: service(),
+                    client: client(),
+                },
+                "KeyError: cannot unlink C[h:1], it was not linked with 'S'",
+            ),
+            (
+                Refusal::CannotLock {
+                    service: service(),
+                    client: client(),
+                },
+                "KeyError: 'S' service does not exist, C[h:1] cannot acquire a lock",
+            ),
+            (
+                Refusal::LockWithoutLink {
+                    service: service(),
+                    client: client(),
+                },
+                "PermissionError: C[h:1] cannot acquire a lock because it is not linked with the 'S' service",
+            ),
+            (
+                Refusal::NotAlone {
+                    service: service(),
+                    client: client(),
+                    linked: vec!["c1".into(), "c2".into()],
+                },
+                "PermissionError: C[h:1] cannot acquire an exclusive lock, there are 2 links with the 'S' service\nThe linked Clients are:\n  c1\n  c2",
+            ),
+            (
+                Refusal::CannotRelease {
+                    service: service(),
+                    client: client(),
+                },
+                "KeyError: 'S' service does not exist, C[h:1] cannot release the lock",
+            ),
+            (
+                Refusal::NameTaken(service()),
+                "NameError: A 'S' service is already running on the Manager",
+            ),
+            (
+                Refusal::WrongManagerPassword,
+                "ValueError: Wrong Manager password",
+            ),
+            (
+                Refusal::UntrustedHostname("pc".into()),
+                "ValueError: 'pc' is not a trusted hostname",
+            ),
+            (
+                Refusal::NotAdministrator,
+                "ValueError: You must be an administrator to send this request to the Manager",
+            ),
+        ] {
+            assert_eq!(refusal.to_string(), text);
+        }
+        let login = Refusal::WrongLogin.to_string();
+        assert!(login.contains("Unregistered user") && login.contains("Wrong login password"));
+    }
+}

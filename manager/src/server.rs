@@ -1,0 +1,166 @@
+//! A manager, from bound sockets to the last connection's end.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::info;
+
+use crate::config::{Authentication, Limits};
+use crate::hub::{Hub, Phase};
+use crate::listener::{Gate, bind};
+use crate::local;
+use crate::logging::LogControl;
+use crate::registry::ManagerIdentity;
+use crate::store::Store;
+
+/// How often a manager that stops looks whether the last request was answered.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// How long connections have to end after the last request was answered: twice what one of them is given
+/// for its last words.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// What a manager is started with.
+pub struct Settings {
+    /// How peers are admitted.
+    pub authentication: Authentication,
+    /// What peers may use up.
+    pub limits: Limits,
+    /// The database.
+    pub store: Store,
+    /// How connections are encrypted; `None` for plain TCP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What an administrator can change of the log.
+    pub log: LogControl,
+}
+
+/// A manager whose sockets are bound and which does not serve yet.
+pub struct Manager {
+    hub: Arc<Hub>,
+    listeners: Vec<TcpListener>,
+    gate: Gate,
+}
+
+/// A handle on a manager that serves: asks it to stop, or to take up what was changed.
+#[derive(Clone)]
+pub struct ManagerHandle {
+    hub: Arc<Hub>,
+}
+
+impl Manager {
+    /// Binds the sockets: all interfaces without a `host`, else all addresses of the host. The system
+    /// chooses the port when it is 0.
+    ///
+    /// Fails with what the operating system says, for example when the port is in use.
+    pub async fn bind(host: Option<&str>, port: u16, settings: Settings) -> io::Result<Self> {
+        let listeners = bind(host, port).await?;
+        Self::from_listeners(listeners, settings).await
+    }
+
+    /// A manager for sockets that are bound already. All of them must have one port.
+    pub async fn from_listeners(listeners: Vec<TcpListener>, settings: Settings) -> io::Result<Self> {
+        let first = listeners
+            .first()
+            .ok_or_else(|| io::Error::other("a manager needs a socket to listen on"))?;
+        let identity = ManagerIdentity {
+            hostname: hostname_without_space(),
+            port: first.local_addr()?.port(),
+            language: format!("Labwire {} (Rust)", env!("CARGO_PKG_VERSION")),
+            os: operating_system(),
+        };
+        let Settings {
+            authentication,
+            limits,
+            store,
+            tls,
+            log,
+        } = settings;
+        let hub = Hub::new(identity, authentication, limits, store, log);
+        hub.trust_changed().await;
+        let gate = Gate::new(Arc::clone(&hub), tls.map(TlsAcceptor::from));
+        Ok(Self { hub, listeners, gate })
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.hub.port()
+    }
+
+    /// A handle that outlives the call of [`run`](Self::run).
+    pub fn handle(&self) -> ManagerHandle {
+        ManagerHandle {
+            hub: Arc::clone(&self.hub),
+        }
+    }
+
+    /// Serves until `shutdown` completes, an administrator asks for the end, or a handle does; then takes no
+    /// new connections and requests, gives requests under way the drain time to be answered, tells the
+    /// callers of those that were not, and ends all connections.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { hub, listeners, gate } = self;
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(gate.clone().accept_all(listener));
+        }
+        tokio::select! {
+            () = shutdown => hub.advance(Phase::Draining),
+            () = hub.reached(Phase::Draining) => {}
+        }
+        info!("shutting down the Network Manager");
+        while accepting.join_next().await.is_some() {}
+        drain(&hub).await;
+        hub.advance(Phase::Stopping);
+        let _ = timeout(FAREWELL, gate.all_gone()).await;
+        hub.store().close().await;
+        info!("the Network Manager has stopped");
+    }
+}
+
+impl ManagerHandle {
+    /// Asks the manager to stop. It has stopped when [`Manager::run`] returns.
+    pub fn shut_down(&self) {
+        self.hub.request_shutdown();
+    }
+
+    /// Ends the drain at once: requests under way are answered with an error.
+    pub fn stop_waiting(&self) {
+        self.hub.advance(Phase::Stopping);
+    }
+
+    /// Reads the trusted hostnames again, and opens the log file anew.
+    pub async fn reload(&self) -> io::Result<()> {
+        self.hub.trust_changed().await;
+        self.hub.log().reopen()
+    }
+}
+
+async fn drain(hub: &Hub) {
+    let deadline = Instant::now() + hub.limits.drain;
+    let answered = async {
+        while hub.registry().in_flight() > 0 && Instant::now() < deadline {
+            sleep(DRAIN_LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = answered => {}
+        () = hub.reached(Phase::Stopping) => {}
+    }
+}
+
+/// Python peers recognise a manager by a name whose host holds no white space.
+fn hostname_without_space() -> String {
+    local::hostname().split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+/// The operating system in the form that MSL-Network uses, as in `Linux 6.1.0 x86_64`.
+fn operating_system() -> String {
+    let system = rustix::system::uname();
+    [system.sysname(), system.release(), system.machine()]
+        .map(|part| part.to_string_lossy().into_owned())
+        .join(" ")
+}

@@ -1,0 +1,96 @@
+//! Reading lines from a connection.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::ready;
+
+use labwire_wire::{Line, LineSplitter, LineTooLong};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+
+/// How much is read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where bytes are read to. One per thread serves all connections, so that an idle one has no buffer.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// Why no line could be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    TooLong(#[from] LineTooLong),
+}
+
+/// Reads what has arrived; tells how many bytes that was, 0 at the stream's end. Cancel safe.
+pub(crate) async fn read_some<R>(stream: &mut R, splitter: &mut LineSplitter) -> io::Result<usize>
+where
+    R: AsyncRead + Unpin,
+{
+    let pending = splitter.pending();
+    if pending >= READ_BYTES {
+        // In the middle of a large frame, whose bytes are not copied once more; doubling keeps the number
+        // of times that they move small.
+        let buffer = splitter.buffer_mut();
+        buffer.reserve(if buffer.capacity() - pending < READ_BYTES {
+            pending
+        } else {
+            0
+        });
+        return stream.read_buf(buffer).await;
+    }
+    std::future::poll_fn(|context| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+            splitter.extend(buffer.filled());
+            Ok(buffer.filled().len()).into()
+        })
+    })
+    .await
+}
+
+/// Reads one line; `None` at the stream's end. A last line may lack its terminator. Cancel safe.
+pub(crate) async fn read_line<R>(
+    stream: &mut R,
+    splitter: &mut LineSplitter,
+) -> Result<Option<Line>, ReadError>
+where
+    R: AsyncRead + Unpin,
+{
+    loop {
+        if let Some(line) = splitter.next_line()? {
+            return Ok(Some(line));
+        }
+        if read_some(stream, splitter).await? == 0 {
+            return Ok(splitter.finish());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_of_any_size_arrive_whole() {
+        let (mut near, mut far) = tokio::io::duplex(10_000);
+        let large = "x".repeat(3 * READ_BYTES);
+        let text = format!("one\n{large}\r\ntwo");
+        let writing = tokio::spawn(async move {
+            near.write_all(text.as_bytes()).await.unwrap();
+        });
+        let mut splitter = LineSplitter::new(1 << 20);
+        let mut lines = Vec::new();
+        while let Some(line) = read_line(&mut far, &mut splitter).await.unwrap() {
+            lines.push(line.content().to_vec());
+        }
+        writing.await.unwrap();
+        assert_eq!(lines, [b"one".to_vec(), large.into_bytes(), b"two".to_vec()]);
+    }
+}
