@@ -8,7 +8,7 @@ use rustls::sign::CertifiedKey;
 use crate::config::TlsFiles;
 use crate::home::Home;
 use crate::pki::{
-    CertificateOptions, PkiError, generate_certificate, load_certified_key, load_or_create_key,
+    CertificateOptions, PkiError, PrivateKey, generate_certificate, load_certified_key, load_or_create_key,
 };
 
 use super::options::Options;
@@ -33,14 +33,19 @@ pub(super) fn prepare(
         (None, Some(key)) => {
             let certificate = home.certificate_file();
             if !belongs(&certificate, key, key_password.as_deref())? {
-                create(&certificate, key, options, key_password.as_deref(), &mut created)?;
+                let key = PrivateKey::load(key, key_password.as_deref())?;
+                create(&certificate, &key, options, &mut created)?;
             }
             (certificate, Some(key.clone()))
         }
         (None, None) => {
             let (certificate, key) = default_files(home, options.host.as_deref());
             if !certificate.is_file() {
-                create(&certificate, &key, options, key_password.as_deref(), &mut created)?;
+                let (private_key, is_new) = load_or_create_key(&key, key_password.as_deref())?;
+                if is_new {
+                    created.push(format!("created the private key {}", key.display()));
+                }
+                create(&certificate, &private_key, options, &mut created)?;
             }
             (certificate, Some(key))
         }
@@ -78,16 +83,11 @@ fn belongs(certificate: &Path, key: &Path, password: Option<&str>) -> Result<boo
 
 fn create(
     certificate: &Path,
-    key_file: &Path,
+    key: &PrivateKey,
     options: &Options,
-    password: Option<&str>,
     created: &mut Vec<String>,
 ) -> Result<(), PkiError> {
-    let (key, is_new) = load_or_create_key(key_file, password)?;
-    if is_new {
-        created.push(format!("created the private key {}", key_file.display()));
-    }
-    generate_certificate(&key, &certificate_options(options.host.as_deref()))?.write_to(certificate)?;
+    generate_certificate(key, &certificate_options(options.host.as_deref()))?.write_to(certificate)?;
     created.push(format!(
         "created the self-signed certificate {}",
         certificate.display()
@@ -152,6 +152,7 @@ mod tests {
         let (folder, home) = home();
         prepare(&home, &Options::default(), None).unwrap();
         let key = folder.path().join("own.key");
+        load_or_create_key(&key, None).unwrap();
         let options = Options {
             key_file: Some(key),
             ..Options::default()
