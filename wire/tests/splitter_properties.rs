@@ -89,10 +89,10 @@ proptest! {
 
     #[test]
     fn a_line_is_its_content_and_one_terminator(content in vec(any::<u8>(), 0..20), end in select(vec!["\n", "\r\n"])) {
-        prop_assume!(!content.contains(&b'\n') && content.last() != Some(&b'\r'));
-        let line = Line::new(Bytes::from([&content[..], end.as_bytes()].concat()));
-        prop_assert_eq!(line.content(), &content[..]);
+        let content = content.split(|byte| matches!(byte, b'\n' | b'\r')).next_back().unwrap_or_default();
+        let line = Line::new(Bytes::from([content, end.as_bytes()].concat()));
+        prop_assert_eq!(line.content(), content);
         prop_assert_eq!(line.terminated().unwrap().len(), content.len() + end.len());
-        prop_assert_eq!(&line.slice(0..content.len())[..], &content[..]);
+        prop_assert_eq!(&line.slice(0..content.len())[..], content);
     }
 }

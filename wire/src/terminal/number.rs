@@ -64,12 +64,21 @@ impl Scalar<'_> {
 }
 
 /// A finite or infinite number as Python's `repr` and `json.dumps` write it. Rust's `Debug` chooses the same
-/// digits and the same form, and differs only in how it writes an exponent.
+/// form and as many digits. It differs in how it writes an exponent, and in the last digit of a number that
+/// lies just between two such texts, where Python takes the even one.
 fn python_float(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "Infinity" } else { "-Infinity" }.into();
     }
     let text = format!("{value:?}");
+    let mantissa = text.split('e').next().unwrap_or(&text);
+    let decimals = mantissa.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let even = if mantissa.len() < text.len() {
+        format!("{value:.decimals$e}")
+    } else {
+        format!("{value:.decimals$}")
+    };
+    let text = if even.parse() == Ok(value) { even } else { text };
     let Some((mantissa, exponent)) = text.split_once('e') else {
         return text;
     };
@@ -304,6 +313,9 @@ mod tests {
             ("1.5e-5", "1.5e-05"),
             ("0.0001", "0.0001"),
             ("5e-324", "5e-324"),
+            ("1.7976931348623157e308", "1.7976931348623157e+308"),
+            ("1750961231887471.25", "1750961231887471.2"),
+            ("-592188978679512.75", "-592188978679512.8"),
             ("1e400", "Infinity"),
             ("-1e400", "-Infinity"),
             ("NaN", "NaN"),
