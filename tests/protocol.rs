@@ -1,0 +1,170 @@
+//! Every conversation in protocol.md, held with the built manager and compared byte for byte.
+
+use std::collections::HashMap;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::manager::{Home, Manager};
+use crate::support::wire::{RawPeer, identity_request};
+
+const PROTOCOL: &str = include_str!("../protocol.md");
+
+/// One line of a conversation.
+enum Step<'a> {
+    Receives(&'a str, &'a str),
+    Sends(&'a str, &'a str),
+    Closed(&'a str),
+}
+
+/// The conversations of the page: the options after ```` ```wire ````, and the lines below.
+fn conversations() -> Vec<(&'static str, Vec<Step<'static>>)> {
+    let blocks = PROTOCOL.split("\n```wire").skip(1);
+    blocks
+        .map(|block| {
+            let (options, rest) = block.split_once('\n').expect("a block has lines");
+            let (lines, _) = rest.split_once("\n```").expect("a block has an end");
+            (options.trim(), lines.lines().map(step).collect())
+        })
+        .collect()
+}
+
+fn step(line: &str) -> Step<'_> {
+    match line.split_once(" <- ") {
+        Some((peer, "closed")) => Step::Closed(peer),
+        Some((peer, frame)) => Step::Receives(peer, frame),
+        None => {
+            let (peer, text) = line.split_once(" -> ").unwrap_or_else(|| panic!("neither <- nor ->: {line}"));
+            Step::Sends(peer, text)
+        }
+    }
+}
+
+/// Who takes part in a conversation, and what the page calls them.
+struct Stage<'a> {
+    manager: &'a Manager,
+    peers: HashMap<&'a str, RawPeer>,
+    /// What the page says, and what the manager says instead.
+    names: Vec<(String, String)>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(manager: &'a Manager) -> Self {
+        let hostname = hostname(manager);
+        let names = vec![
+            ("bench:1875".to_owned(), format!("{hostname}:{}", manager.port())),
+            ("\"hostname\":\"bench\",\"port\":1875".to_owned(), format!("\"hostname\":\"{hostname}\",\"port\":{}", manager.port())),
+            ("Labwire VERSION (Rust)".to_owned(), format!("Labwire {} (Rust)", env!("CARGO_PKG_VERSION"))),
+            ("\"SYSTEM\"".to_owned(), format!("\"{}\"", operating_system())),
+        ];
+        Self { manager, peers: HashMap::new(), names }
+    }
+
+    /// The page's text as this manager and these peers would say it.
+    fn actual(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (page, actual)| text.replace(page.as_str(), actual))
+    }
+
+    fn peer(&mut self, name: &'a str) -> &mut RawPeer {
+        if !self.peers.contains_key(name) {
+            let peer = RawPeer::connect(self.manager);
+            let hostname = hostname(self.manager);
+            let page = format!("bench:{}", 50_001 + self.peers.len());
+            self.names.push((page, format!("{hostname}:{}", peer.port())));
+            self.peers.insert(name, peer);
+        }
+        self.peers.get_mut(name).expect("the peer was just put there")
+    }
+
+    fn play(&mut self, step: &Step<'a>) {
+        match *step {
+            Step::Receives(peer, frame) => {
+                let received = self.peer(peer).read_line();
+                assert_eq!(received, self.actual(frame), "what {peer} received is not what the page says");
+            }
+            Step::Sends(peer, text) => {
+                self.peer(peer);
+                let text = self.actual(text);
+                self.peer(peer).send_line(&text);
+                if text.contains("\"type\":\"service\"") {
+                    self.wait_until_connected(peer);
+                }
+            }
+            Step::Closed(peer) => self.peer(peer).expect_closed(),
+        }
+    }
+
+    /// A service is there some time after it said its name, and nothing tells it so: another line of its own
+    /// is answered only then.
+    fn wait_until_connected(&mut self, peer: &'a str) {
+        let is_refused = matches!(peer, "Copy");
+        if !is_refused {
+            let answer = self.peer(peer).request(&identity_request());
+            assert!(answer["result"]["services"].is_object(), "{answer}");
+        }
+    }
+}
+
+/// What the manager calls its computer.
+fn hostname(manager: &Manager) -> String {
+    let log = manager.log();
+    let (_, address) = log.split_once("Network Manager running on ").expect("the manager runs");
+    address.split(':').next().expect("an address has a host").to_owned()
+}
+
+/// The operating system as MSL-Network writes it.
+fn operating_system() -> String {
+    let output = Command::new("uname").arg("-srm").output().expect("every Linux has uname");
+    String::from_utf8(output.stdout).expect("it prints text").trim().to_owned()
+}
+
+#[test]
+fn every_conversation_of_the_page_is_what_the_manager_says() {
+    let conversations = conversations();
+    assert!(conversations.len() >= 9, "only {} conversations were found", conversations.len());
+    for (options, steps) in &conversations {
+        let home = Home::new();
+        for user in [&["ada", "--admin", "--password", "difference engine"][..], &["charles", "--password", "analytical engine"]] {
+            home.prepare(&[&["user", "add"], user].concat());
+        }
+        let arguments: &[&str] = match *options {
+            "" => &["--disable-tls"],
+            "--auth-password" => &["--disable-tls", "--auth-password", "abc 123"],
+            "--auth-login" => &["--disable-tls", "--auth-login"],
+            other => panic!("the page has a block with the options {other}, which this test does not know"),
+        };
+        let manager = Manager::start_in(home, arguments);
+        let mut stage = Stage::new(&manager);
+        for step in steps {
+            stage.play(step);
+        }
+    }
+}
+
+/// The page names every request that an administrator can make, and nothing else.
+#[test]
+fn the_table_of_administration_is_complete() {
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--admin", "--password", "difference engine"]);
+    let manager = Manager::start_in(home, &["--disable-tls", "--auth-login"]);
+    let mut admin = RawPeer::connect(&manager);
+    for answer in ["ada", "difference engine", "client"] {
+        admin.read_json();
+        admin.send_line(answer);
+    }
+    let (_, table) = PROTOCOL.split_once("| attribute | arguments | result |").expect("the page has the table");
+    let (table, _) = table.split_once("\n\n").expect("the table ends");
+    let attributes: Vec<&str> = table
+        .lines()
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|&attribute| attribute != "shutdown_manager")
+        .collect();
+    assert!(attributes.len() >= 20, "{attributes:?}");
+    for attribute in attributes {
+        let answer = admin.request(&json!({"service": "Manager", "attribute": attribute, "args": [[]], "uid": "1"}));
+        // Nothing takes an empty list: whoever knows the request says what it takes instead.
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with("TypeError"), "{attribute}: {answer}");
+    }
+}
