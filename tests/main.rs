@@ -1,1 +1,15 @@
-//! Black-box tests of the built `labwire` binary.
+//! Black-box tests of the built `labwire` binary: what a peer, an administrator or a person at a terminal
+//! sees from the outside. Nothing here calls into the manager's code.
+//!
+//! Each module holds one topic; how managers, peers and other programs are started is in `support`.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics is a test that fails, which is what it is for"
+)]
+
+mod files;
+mod payload;
+mod python;
+mod support;
+mod terminal;

@@ -1,0 +1,235 @@
+//! Managers: the built `labwire`, and the Python manager whose files and peers it has to get on with.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::python::{self, Connection};
+use super::requirements;
+
+const RUNNING: &str = "Network Manager running on ";
+const CERTIFICATE: &str = "loaded certificate ";
+
+/// The host name under which every test reaches its manager.
+pub(crate) const HOST: &str = "localhost";
+
+/// A folder that holds all files of one manager, gone with it.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    /// An empty folder.
+    pub(crate) fn new() -> Self {
+        requirements::check();
+        Self(tempfile::tempdir().expect("a temporary folder can be made"))
+    }
+
+    /// The path of a file in this folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// As [`Self::path`], as text for a command line.
+    pub(crate) fn argument(&self, name: &str) -> String {
+        self.path(name)
+            .into_os_string()
+            .into_string()
+            .expect("temporary folders have printable names")
+    }
+
+    /// Runs `labwire` with this folder as its home, whatever comes of it.
+    pub(crate) fn labwire(&self, arguments: &[&str]) -> Output {
+        self.labwire_command(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary was built before its tests")
+    }
+
+    /// Runs `labwire` with this folder as its home and expects that it succeeds.
+    pub(crate) fn prepare(&self, arguments: &[&str]) {
+        succeeded("labwire", arguments, &self.labwire(arguments));
+    }
+
+    /// Runs the Python package's `msl-network` with this folder as its home and expects that it succeeds.
+    pub(crate) fn msl_network(&self, arguments: &[&str]) {
+        let output = self
+            .msl_network_command(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the virtual environment holds msl-network");
+        succeeded("msl-network", arguments, &output);
+    }
+
+    fn labwire_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_labwire"));
+        command
+            .args(arguments)
+            .env("LABWIRE_HOME", self.0.path())
+            .env_remove("MSL_NETWORK_HOME");
+        command
+    }
+
+    fn msl_network_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(python::program("msl-network"));
+        command
+            .args(arguments)
+            .env("MSL_NETWORK_HOME", self.0.path())
+            .env("PYTHONUNBUFFERED", "1");
+        command
+    }
+}
+
+fn succeeded(program: &str, arguments: &[&str], output: &Output) {
+    assert!(
+        output.status.success(),
+        "`{program} {}` ended with {}:\n{}{}",
+        arguments.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+}
+
+/// A manager that is running. Dropping it asks it to end, and for `labwire` that has to succeed.
+pub(crate) struct Manager {
+    // Declared first: the process is gone before its folder is.
+    process: Process,
+    _home: Home,
+    kind: Kind,
+    port: u16,
+    tls: bool,
+    ended: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Labwire,
+    Reference,
+}
+
+impl Manager {
+    /// Starts `labwire start --port 0` with these further arguments and a home of its own.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(Home::new(), arguments)
+    }
+
+    /// Starts `labwire start --port 0` with these further arguments on the files in `home`.
+    pub(crate) fn start_in(home: Home, arguments: &[&str]) -> Self {
+        let process = Process::spawn(
+            "labwire",
+            home.labwire_command(&["start", "--port", "0"]).args(arguments),
+        );
+        Self::wait_until_running(process, home, Kind::Labwire)
+    }
+
+    /// Starts the Python package's manager with these arguments on the files in `home`.
+    pub(crate) fn start_reference(home: Home, arguments: &[&str]) -> Self {
+        // It cannot be told to let the system choose, so the system chooses a moment before.
+        let chosen = TcpListener::bind((HOST, 0)).and_then(|listener| listener.local_addr());
+        let port = chosen.expect("the system has a free port").port().to_string();
+        let mut command = home.msl_network_command(&["start", "--port", &port]);
+        let process = Process::spawn("msl-network", command.args(arguments));
+        Self::wait_until_running(process, home, Kind::Reference)
+    }
+
+    /// Runs `labwire start --port 0` in a case where it must refuse to start.
+    pub(crate) fn start_expecting_failure(home: &Home, arguments: &[&str]) -> Failure {
+        let mut process = Process::spawn(
+            "labwire",
+            home.labwire_command(&["start", "--port", "0"]).args(arguments),
+        );
+        let status = process.wait();
+        assert!(
+            !status.success(),
+            "labwire started with {arguments:?}, which it should have refused"
+        );
+        Failure {
+            status,
+            printed: process.everything_printed(),
+        }
+    }
+
+    fn wait_until_running(process: Process, home: Home, kind: Kind) -> Self {
+        let (port, tls) = process.wait_for("that it is running", |line| {
+            let (address, tls) = line.split_once(RUNNING)?.1.split_once(" (TLS ")?;
+            Some((address.rsplit_once(':')?.1.parse().ok()?, tls == "ENABLED)"))
+        });
+        Self {
+            process,
+            _home: home,
+            kind,
+            port,
+            tls,
+            ended: false,
+        }
+    }
+
+    /// The port it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The certificate it shows, as its log says.
+    pub(crate) fn certificate(&self) -> String {
+        self.process.wait_for("which certificate it loaded", |line| {
+            line.split_once(CERTIFICATE)
+                .map(|(_, path)| path.trim().to_owned())
+        })
+    }
+
+    /// What a Python peer needs to know to connect: with TLS, it saves the certificate on first use.
+    pub(crate) fn connection(&self) -> Connection {
+        Connection::new(json!({
+            "host": HOST,
+            "port": self.port,
+            "disable_tls": !self.tls,
+            "auto_save": true,
+            "assert_hostname": true,
+            "timeout": super::DEADLINE.as_secs(),
+        }))
+    }
+
+    /// As [`Self::connection`], with the certificate given as a file.
+    pub(crate) fn connection_with_certificate(&self) -> Connection {
+        self.connection()
+            .with("cert_file", self.certificate())
+            .with("auto_save", false)
+    }
+
+    /// Waits for the manager's own end, which somebody has asked for.
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
+        let status = self.process.wait();
+        self.ended = true;
+        status
+    }
+
+    /// Everything it has printed so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.everything_printed()
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        // A test that fails already must not fail a second time while it unwinds: that would abort the run.
+        if self.ended || std::thread::panicking() {
+            return;
+        }
+        self.process.terminate();
+        let status = self.process.wait();
+        if self.kind == Kind::Labwire {
+            assert!(status.success(), "labwire ended with {status} after SIGTERM");
+        }
+    }
+}
+
+/// How `labwire start` refused to start.
+pub(crate) struct Failure {
+    /// Its exit status.
+    pub(crate) status: ExitStatus,
+    /// What it printed, on both streams.
+    pub(crate) printed: String,
+}
