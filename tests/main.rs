@@ -10,6 +10,7 @@
 
 mod files;
 mod payload;
+mod protocol;
 mod python;
 mod support;
 mod terminal;

@@ -34,7 +34,9 @@ fn step(line: &str) -> Step<'_> {
         Some((peer, "closed")) => Step::Closed(peer),
         Some((peer, frame)) => Step::Receives(peer, frame),
         None => {
-            let (peer, text) = line.split_once(" -> ").unwrap_or_else(|| panic!("neither <- nor ->: {line}"));
+            let (peer, text) = line
+                .split_once(" -> ")
+                .unwrap_or_else(|| panic!("neither <- nor ->: {line}"));
             Step::Sends(peer, text)
         }
     }
@@ -53,16 +55,28 @@ impl<'a> Stage<'a> {
         let hostname = hostname(manager);
         let names = vec![
             ("bench:1875".to_owned(), format!("{hostname}:{}", manager.port())),
-            ("\"hostname\":\"bench\",\"port\":1875".to_owned(), format!("\"hostname\":\"{hostname}\",\"port\":{}", manager.port())),
-            ("Labwire VERSION (Rust)".to_owned(), format!("Labwire {} (Rust)", env!("CARGO_PKG_VERSION"))),
+            (
+                "\"hostname\":\"bench\",\"port\":1875".to_owned(),
+                format!("\"hostname\":\"{hostname}\",\"port\":{}", manager.port()),
+            ),
+            (
+                "Labwire VERSION (Rust)".to_owned(),
+                format!("Labwire {} (Rust)", env!("CARGO_PKG_VERSION")),
+            ),
             ("\"SYSTEM\"".to_owned(), format!("\"{}\"", operating_system())),
         ];
-        Self { manager, peers: HashMap::new(), names }
+        Self {
+            manager,
+            peers: HashMap::new(),
+            names,
+        }
     }
 
     /// The page's text as this manager and these peers would say it.
     fn actual(&self, text: &str) -> String {
-        self.names.iter().fold(text.to_owned(), |text, (page, actual)| text.replace(page.as_str(), actual))
+        self.names.iter().fold(text.to_owned(), |text, (page, actual)| {
+            text.replace(page.as_str(), actual)
+        })
     }
 
     fn peer(&mut self, name: &'a str) -> &mut RawPeer {
@@ -80,7 +94,11 @@ impl<'a> Stage<'a> {
         match *step {
             Step::Receives(peer, frame) => {
                 let received = self.peer(peer).read_line();
-                assert_eq!(received, self.actual(frame), "what {peer} received is not what the page says");
+                assert_eq!(
+                    received,
+                    self.actual(frame),
+                    "what {peer} received is not what the page says"
+                );
             }
             Step::Sends(peer, text) => {
                 self.peer(peer);
@@ -108,23 +126,42 @@ impl<'a> Stage<'a> {
 /// What the manager calls its computer.
 fn hostname(manager: &Manager) -> String {
     let log = manager.log();
-    let (_, address) = log.split_once("Network Manager running on ").expect("the manager runs");
-    address.split(':').next().expect("an address has a host").to_owned()
+    let (_, address) = log
+        .split_once("Network Manager running on ")
+        .expect("the manager runs");
+    address
+        .split(':')
+        .next()
+        .expect("an address has a host")
+        .to_owned()
 }
 
 /// The operating system as MSL-Network writes it.
 fn operating_system() -> String {
-    let output = Command::new("uname").arg("-srm").output().expect("every Linux has uname");
-    String::from_utf8(output.stdout).expect("it prints text").trim().to_owned()
+    let output = Command::new("uname")
+        .arg("-srm")
+        .output()
+        .expect("every Linux has uname");
+    String::from_utf8(output.stdout)
+        .expect("it prints text")
+        .trim()
+        .to_owned()
 }
 
 #[test]
 fn every_conversation_of_the_page_is_what_the_manager_says() {
     let conversations = conversations();
-    assert!(conversations.len() >= 9, "only {} conversations were found", conversations.len());
+    assert!(
+        conversations.len() >= 9,
+        "only {} conversations were found",
+        conversations.len()
+    );
     for (options, steps) in &conversations {
         let home = Home::new();
-        for user in [&["ada", "--admin", "--password", "difference engine"][..], &["charles", "--password", "analytical engine"]] {
+        for user in [
+            &["ada", "--admin", "--password", "difference engine"][..],
+            &["charles", "--password", "analytical engine"],
+        ] {
             home.prepare(&[&["user", "add"], user].concat());
         }
         let arguments: &[&str] = match *options {
@@ -152,7 +189,9 @@ fn the_table_of_administration_is_complete() {
         admin.read_json();
         admin.send_line(answer);
     }
-    let (_, table) = PROTOCOL.split_once("| attribute | arguments | result |").expect("the page has the table");
+    let (_, table) = PROTOCOL
+        .split_once("| attribute | arguments | result |")
+        .expect("the page has the table");
     let (table, _) = table.split_once("\n\n").expect("the table ends");
     let attributes: Vec<&str> = table
         .lines()
@@ -162,7 +201,8 @@ fn the_table_of_administration_is_complete() {
         .collect();
     assert!(attributes.len() >= 20, "{attributes:?}");
     for attribute in attributes {
-        let answer = admin.request(&json!({"service": "Manager", "attribute": attribute, "args": [[]], "uid": "1"}));
+        let answer =
+            admin.request(&json!({"service": "Manager", "attribute": attribute, "args": [[]], "uid": "1"}));
         // Nothing takes an empty list: whoever knows the request says what it takes instead.
         let message = answer["message"].as_str().unwrap_or_default();
         assert!(message.starts_with("TypeError"), "{attribute}: {answer}");

@@ -58,14 +58,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         match &hub.authentication {
             Authentication::None { open: true } => Ok(false),
             Authentication::None { open: false } if peer.local => Ok(false),
-            Authentication::None { open: false } => {
-                Err(Ended::Refused(Refusal::NotLocal(peer.host().to_owned())))
-            }
+            Authentication::None { open: false } => Err(Ended::Refused(Refusal::NotLocal(peer.host.clone()))),
             Authentication::Hostname => {
                 if peer.is_trusted(&hub.trusted()) {
                     return Ok(false);
                 }
-                Err(Ended::Refused(Refusal::UntrustedHostname(peer.host().to_owned())))
+                Err(Ended::Refused(Refusal::UntrustedHostname(peer.host.clone())))
             }
             Authentication::Password(expected) => {
                 let password = self.ask("password", hub.name()).await?;

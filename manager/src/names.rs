@@ -28,18 +28,13 @@ pub(crate) struct PeerAddress {
     pub(crate) address: String,
     /// Whether it is on the manager's own computer.
     pub(crate) local: bool,
-    /// The names by which the computer may be trusted: its address, and those that lead back to it.
+    /// The name that stands for the computer in messages about trust.
+    pub(crate) host: String,
+    /// The names by which the computer may be trusted: those that lead back to its address.
     aliases: Vec<String>,
 }
 
 impl PeerAddress {
-    /// The name that stands for the computer in messages.
-    pub(crate) fn host(&self) -> &str {
-        self.address
-            .rsplit_once(':')
-            .map_or(&self.address, |(host, _)| host)
-    }
-
     /// Whether one of the computer's names is among the trusted ones.
     pub(crate) fn is_trusted(&self, trusted: &HashSet<String>) -> bool {
         self.aliases.iter().any(|alias| trusted.contains(alias))
@@ -81,6 +76,7 @@ impl Resolver {
             ip,
             port,
             address: format!("{host}:{port}"),
+            host,
             domain,
             local: false,
             aliases,
@@ -88,17 +84,21 @@ impl Resolver {
     }
 
     fn describe_local(&self, ip: IpAddr, port: u16) -> PeerAddress {
-        let mut aliases = vec![ip.to_string(), self.hostname.clone()];
-        if ip.is_loopback() {
-            aliases.push("localhost".to_owned());
-        }
+        // By a loopback address the computer is called localhost and nothing else, so that taking that name
+        // out of the table shuts its own peers out, as in MSL-Network.
+        let (host, aliases) = if ip.is_loopback() {
+            ("localhost".to_owned(), vec!["localhost".to_owned()])
+        } else {
+            (self.hostname.clone(), vec![self.hostname.clone(), ip.to_string()])
+        };
         let address = format!("{}:{port}", self.hostname);
         PeerAddress {
             ip,
             port,
-            domain: "localhost".to_owned(),
+            domain: host.clone(),
             address,
             local: true,
+            host,
             aliases,
         }
     }
@@ -158,8 +158,7 @@ mod tests {
             .await;
         assert!(mapped.local);
         assert!(mapped.is_trusted(&HashSet::from(["localhost".to_owned()])));
-        assert!(mapped.is_trusted(&HashSet::from(["127.0.0.1".to_owned()])));
-        assert!(!mapped.is_trusted(&HashSet::from(["elsewhere".to_owned()])));
+        assert!(!mapped.is_trusted(&HashSet::from(["127.0.0.1".to_owned(), "bench".to_owned()])));
     }
 
     #[tokio::test]

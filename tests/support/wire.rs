@@ -55,6 +55,14 @@ impl RawPeer {
         self.send_line(&serde_json::json!({ "result": identity }).to_string());
     }
 
+    /// The port of the peer's own end.
+    pub(crate) fn port(&self) -> u16 {
+        self.writer
+            .local_addr()
+            .expect("a connected socket has an address")
+            .port()
+    }
+
     /// Sends a line with the end that Python peers give it.
     pub(crate) fn send_line(&mut self, line: &str) {
         self.send_bytes(format!("{line}\r\n").as_bytes());
