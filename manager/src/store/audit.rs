@@ -12,9 +12,10 @@ use super::error::StoreError;
 /// that is a reply of 15 MB, the size of what a few busy days leave behind.
 pub const CONNECTIONS_LIMIT: u32 = 100_000;
 
-/// How many rows a step of pruning looks at. The write lock is held for a few milliseconds then, and the
-/// rollback journal stays small, also when an old installation's database is pruned for the first time.
-const PRUNING_STEP: i64 = 2_000;
+/// How many rows a step of pruning looks at: more than are written at once, so that the limit is kept. The
+/// write lock is held for some ten milliseconds then, and the rollback journal stays small, also when an old
+/// installation's database is pruned for the first time.
+const PRUNING_STEP: i64 = 5_000;
 
 /// How `datetime` is written: local time, to the second, as the reference writes it.
 const DATETIME: &str = "%Y-%m-%dT%H:%M:%S";
@@ -342,13 +343,13 @@ mod tests {
     fn a_database_that_grew_without_limits_is_pruned_in_steps() {
         let (_folder, path) = empty_database();
         let mut database = Database::open(&path).unwrap();
-        database.write_events(&events(5_000), UNLIMITED).unwrap();
+        database.write_events(&events(12_000), UNLIMITED).unwrap();
         let steps = prune_all(
             &mut database,
             AuditLimits { rows: 3, days: 0 },
             "2024-06-01T00:00:00",
         );
-        assert_eq!(numbers(&database), [4_998, 4_999, 5_000]);
+        assert_eq!(numbers(&database), [11_998, 11_999, 12_000]);
         assert_eq!(steps, 3);
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
@@ -52,11 +52,10 @@ impl Database {
     /// Opens the database, and creates what is missing of it: the folder (mode 0700), the file (mode 0600),
     /// the tables, and the names of this computer as trusted hostnames. A file that exists keeps its mode.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        create_files(path).map_err(|reason| StoreError::Unreachable {
+        let path = &create_files(path).map_err(|reason| StoreError::Unreachable {
             path: path.to_owned(),
             reason,
         })?;
-        // No URI flag: a file is meant by every name, whatever it looks like.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(PATIENCE)?;
@@ -125,14 +124,17 @@ impl Database {
     }
 }
 
-/// SQLite gives its journal the mode of the database, so that this mode is the mode of all files.
-fn create_files(path: &Path) -> io::Result<()> {
+/// Creates the folder and the file where they are missing, and returns the file's full path: with it SQLite
+/// means a file by every name, also by `:memory:`.
+fn create_files(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
     if let Some(folder) = path.parent() {
         create_private_folder(folder)?;
     }
-    match create_private_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        created => created.map(drop),
+    // SQLite gives its journal the mode of the database, so that this mode is the mode of all files.
+    match create_private_file(&path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(path),
+        created => created.map(|_| path),
     }
 }
 
@@ -165,7 +167,6 @@ pub(super) fn integer(row: &Row<'_>, column: usize) -> i64 {
 #[cfg(test)]
 pub(super) mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
 
     use tempfile::TempDir;
 

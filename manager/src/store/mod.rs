@@ -152,7 +152,8 @@ impl Store {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// The newest [`CONNECTIONS_LIMIT`] rows of the audit between two times, oldest first.
+    /// The newest [`CONNECTIONS_LIMIT`] rows of the audit between two times, oldest first. What was recorded
+    /// before the call is among them, unless the database refuses to be written at the moment.
     ///
     /// Both times are included. Each is `yyyy-mm-dd` or `yyyy-mm-ddTHH:MM:SS`, local time; a day as the
     /// `end` means all of that day.
@@ -161,8 +162,8 @@ impl Store {
         start: Option<String>,
         end: Option<String>,
     ) -> Result<Vec<ConnectionRow>, StoreError> {
-        self.ask(move |database| database.connections(start.as_deref(), end.as_deref()))
-            .await
+        let question = move |database: &mut Database| database.connections(start.as_deref(), end.as_deref());
+        self.send(Command::RunAfterAudit, question).await
     }
 
     /// The names of the tables, sorted: those of MSL-Network, not our own.
@@ -269,8 +270,9 @@ impl Store {
 
     /// Checks a password: nothing for an unknown user and for a wrong password alike, after the same work.
     ///
-    /// Takes as long as the costliest row of the table asks for, a quarter of a second for
+    /// Takes as long as the costliest row of the table asks for, about a tenth of a second for
     /// [`DEFAULT_ROUNDS`], or longer while other logins are checked: half of the processors at most do so.
+    /// A login that is cancelled still takes its share of them until its work is done.
     pub async fn verify_login(
         &self,
         username: &str,
@@ -330,13 +332,21 @@ impl Store {
         &self,
         question: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.send(Command::Run, question).await
+    }
+
+    async fn send<T: Send + 'static>(
+        &self,
+        command: fn(Job) -> Command,
+        question: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
         let job: Job = Box::new(move |database| {
             // Nobody waits for the answer of a job whose caller was cancelled.
             let _ = sender.send(question(database));
         });
         self.commands
-            .send(Command::Run(job))
+            .send(command(job))
             .await
             .map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?

@@ -7,7 +7,7 @@ use aws_lc_rs::{constant_time, pbkdf2, rand};
 use super::error::StoreError;
 
 /// Rounds of PBKDF2-HMAC-SHA256 for a new password: what OWASP's password storage cheat sheet asks of
-/// this function (as of 2023). About a quarter of a second on an office computer.
+/// this function (as of 2023). About a tenth of a second of one core of a current computer.
 pub const DEFAULT_ROUNDS: u32 = 600_000;
 
 /// The rounds that MSL-Network's own manager uses, always. Rows with a record of their own cannot be
@@ -18,7 +18,8 @@ pub const COMPATIBLE_ROUNDS: u32 = 100_000;
 pub const MINIMUM_ROUNDS: u32 = COMPATIBLE_ROUNDS;
 
 /// The most rounds a password may have. Every login, also of an unknown user, does as much work as the
-/// costliest row asks for: this is several seconds, and a login with more would hit its deadline.
+/// costliest row asks for: this is two seconds of a current computer and many of a small one, and a login
+/// with more would come close to the deadline of its handshake.
 pub const MAXIMUM_ROUNDS: u32 = 10_000_000;
 
 /// Bytes of a salt, as the reference has it.

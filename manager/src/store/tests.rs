@@ -196,16 +196,17 @@ async fn closing_writes_every_event_that_was_recorded() {
 async fn what_is_recorded_can_be_asked_for() {
     let (_folder, _path, store) = python_store(false);
     store.record(event("connected as a client"));
-    // The thread takes jobs and events in no fixed order.
-    let rows = loop {
-        let rows = store
-            .connections(Some("2025-01-01".to_owned()), None)
-            .await
-            .unwrap();
-        if !rows.is_empty() {
-            break rows;
-        }
-    };
+    let recent = Some("2025-01-01".to_owned());
+    let rows = store.connections(recent.clone(), None).await.unwrap();
+    for _ in 0..5_000 {
+        store.record(event("disconnected"));
+    }
+    let later = store.connections(recent, None).await.unwrap();
+    assert_eq!(
+        (rows.len(), later.len()),
+        (1, 5_001),
+        "each time all that was recorded before"
+    );
     assert_eq!((rows[0].0, rows[0].5.as_str()), (3, "connected as a client"));
     let error = store
         .connections(None, Some("tomorrow".to_owned()))
@@ -237,6 +238,22 @@ async fn a_database_that_another_program_locks_never_holds_back_the_audit() {
     );
     let written = u64::try_from(count(&path, "connections") - 2).unwrap();
     assert_eq!(written, recorded - lost);
+}
+
+#[tokio::test]
+async fn rows_that_a_lock_kept_out_are_written_once_it_is_gone() {
+    let (_folder, path, store) = python_store(false);
+    let other = lock(&path);
+    store.record(event("patient"));
+    // Asking makes the thread try, and fail, to write what was recorded before.
+    let refused = store.connections(None, None).await.unwrap_err();
+    assert_eq!(refused.peer_text(), "OperationalError: database is locked");
+    other.execute_batch("COMMIT").unwrap();
+    while count(&path, "connections WHERE message = 'patient'") == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.audit_dropped(), 0);
+    store.close().await;
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ impl Database {
     }
 }
 
-/// A name that ends like an address could not be told from one in the reference's `connect` texts.
+/// A name that reads like `host:port` is refused by the reference; both managers accept the same names.
 pub(crate) fn check_username(username: &str) -> Result<(), StoreError> {
     let looks_like_an_address = username.rsplit_once(':').is_some_and(|(_, port)| {
         let port = port.strip_suffix('\n').unwrap_or(port);
