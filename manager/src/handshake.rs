@@ -161,6 +161,10 @@ fn read_typed_identity(text: &str) -> Result<Identity, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
+    use crate::logging::LogControl;
+    use crate::registry::ManagerIdentity;
+    use crate::store::{Store, StoreOptions};
 
     fn line(text: &str) -> Line {
         Line::new(Bytes::copy_from_slice(text.as_bytes()))
@@ -208,5 +212,93 @@ mod tests {
         ] {
             assert!(read_identity(&line(text)).is_err(), "{text}");
         }
+    }
+
+    /// Holds the handshake with a peer on another computer, and gives what it is told.
+    async fn handshake_from_elsewhere(
+        authentication: Authentication,
+        typed: &str,
+    ) -> Result<Introduced, Refusal> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("db"), &StoreOptions::default()).unwrap();
+        let identity = ManagerIdentity {
+            hostname: "bench".into(),
+            port: 1875,
+            language: String::new(),
+            os: String::new(),
+        };
+        let hub = Hub::new(
+            identity,
+            authentication,
+            Limits::default(),
+            store,
+            LogControl::none(),
+        );
+        hub.trust_changed().await;
+        // An address of the range kept for documentation: no computer has it.
+        let address = ("203.0.113.7:5".parse().unwrap(), "127.0.0.1:1".parse().unwrap());
+        let peer = hub.resolver.describe(address.0, address.1).await;
+        let (mut near, mut far) = tokio::io::duplex(10_000);
+        far.write_all(typed.as_bytes()).await.unwrap();
+        let mut splitter = LineSplitter::new(1_000);
+        let mut handshake = Handshake {
+            hub: &hub,
+            peer: &peer,
+            stream: &mut near,
+            splitter: &mut splitter,
+        };
+        match handshake.run().await {
+            Ok(introduced) => Ok(introduced),
+            Err(Ended::Refused(refusal)) => Err(refusal),
+            Err(Ended::Closed(reason)) => panic!("closed: {reason}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn without_authentication_another_computer_is_refused_and_told_what_would_admit_it() {
+        let refusal = handshake_from_elsewhere(Authentication::None { open: false }, "client\n")
+            .await
+            .unwrap_err();
+        let text = refusal.to_string();
+        for option in [
+            "--auth-password",
+            "--auth-login",
+            "--auth-hostname",
+            "--open",
+            "203.0.113.7",
+        ] {
+            assert!(text.contains(option), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_open_manager_admits_another_computer() {
+        let introduced = handshake_from_elsewhere(Authentication::None { open: true }, "client n\n")
+            .await
+            .unwrap();
+        assert_eq!(introduced.identity.name, "n");
+        assert!(!introduced.is_admin);
+    }
+
+    #[tokio::test]
+    async fn another_computer_is_not_trusted_as_this_one_is() {
+        let refusal = handshake_from_elsewhere(Authentication::Hostname, "client n\n")
+            .await
+            .unwrap_err();
+        assert_eq!(refusal, Refusal::UntrustedHostname("203.0.113.7".into()));
+    }
+
+    #[tokio::test]
+    async fn a_password_admits_another_computer() {
+        let password = || Authentication::Password("abc 123".into());
+        assert!(
+            handshake_from_elsewhere(password(), "abc 123\nclient n\n")
+                .await
+                .is_ok()
+        );
+        let refusal = handshake_from_elsewhere(password(), "abc 12\nclient n\n")
+            .await
+            .unwrap_err();
+        assert_eq!(refusal, Refusal::WrongManagerPassword);
     }
 }

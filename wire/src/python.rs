@@ -1,5 +1,7 @@
 //! What error messages owe to the Python package whose texts existing scripts search.
 
+use std::fmt::Write;
+
 /// A name in quotes, as Python's `repr` writes it: `'S'`, or `"it's"` when the name holds an apostrophe.
 pub fn quoted(name: &str) -> String {
     let quote = if name.contains('\'') && !name.contains('"') {
@@ -16,7 +18,10 @@ pub fn quoted(name: &str) -> String {
             '\t' => text.push_str("\\t"),
             '\\' => text.push_str("\\\\"),
             _ if character == quote => text.extend(['\\', quote]),
-            _ if character.is_control() => text.extend(character.escape_unicode()),
+            // All control characters of Unicode are below U+00A0.
+            _ if character.is_control() => {
+                let _ = write!(text, "\\x{:02x}", u32::from(character));
+            }
             _ => text.push(character),
         }
     }
@@ -33,6 +38,6 @@ mod tests {
         assert_eq!(quoted("Basic Math"), "'Basic Math'");
         assert_eq!(quoted("it's"), "\"it's\"");
         assert_eq!(quoted("a'b\"c"), "'a\\'b\"c'");
-        assert_eq!(quoted("a\nb\\é"), "'a\\nb\\\\é'");
+        assert_eq!(quoted("a\nb\\é\0"), "'a\\nb\\\\é\\x00'");
     }
 }

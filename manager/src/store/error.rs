@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use labwire_wire::quoted;
 use thiserror::Error;
 
 use super::passwords::{MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
@@ -129,49 +130,9 @@ impl StoreError {
     }
 }
 
-/// A text between quotes as Python's `repr` writes it, so that messages read the same on both managers.
-pub(crate) fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push(quote);
-    for character in text.chars() {
-        match character {
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            _ if character == quote => quoted.extend(['\\', quote]),
-            _ if character.is_control() => quoted.extend(['\\', 'x'].into_iter().chain(hex(character))),
-            _ => quoted.push(character),
-        }
-    }
-    quoted.push(quote);
-    quoted
-}
-
-/// The two hexadecimal digits of a control character, all of which are below 0xa0.
-fn hex(character: char) -> impl Iterator<Item = char> {
-    let code = u32::from(character);
-    [code / 16, code % 16]
-        .into_iter()
-        .filter_map(|digit| char::from_digit(digit, 16))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_quoted_as_python_quotes_them() {
-        assert_eq!(quoted("j.doe"), "'j.doe'");
-        assert_eq!(quoted("O'Hara"), "\"O'Hara\"");
-        assert_eq!(quoted("both ' and \""), "'both \\' and \"'");
-        assert_eq!(quoted("a\\b\r\n\0é"), "'a\\\\b\\r\\n\\x00é'");
-    }
 
     #[test]
     fn a_peer_reads_whose_fault_it_was_and_no_path() {

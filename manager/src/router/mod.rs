@@ -1,66 +1,33 @@
 //! Where a frame goes. Only its envelope is looked at, and nothing here waits.
 
+mod compose;
+mod incoming;
+mod links;
+
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
 use labwire_wire::terminal::{self, TerminalLine};
 use labwire_wire::{
-    Envelope, EnvelopeError, JsonError, Line, MANAGER_NAME, Member, NOTIFICATION_UID, ReplyForm, frames,
+    Envelope, EnvelopeError, JsonError, Line, MANAGER_NAME, Member, NOTIFICATION_UID, frames,
 };
 use tracing::{debug, info};
 
 use crate::admin::Call;
 use crate::counters::Counters;
-use crate::outbox::{FrameWriter, Full, Outbox};
+use crate::outbox::{Full, Outbox};
 use crate::refusal::Refusal;
 use crate::registry::{PeerId, Registry};
+
+use compose::{push_result, request_line, write_line, write_reply};
+use links::LinkArguments;
+
+pub(crate) use incoming::{Incoming, Kind, read_json};
 
 /// The attribute of a request by which a peer asks to be disconnected.
 const DISCONNECT: &str = "__disconnect__";
 
 /// What a frame adds to its payload at most, apart from the names in it: punctuation and keys.
 const ENVELOPE_BYTES: usize = 128;
-
-/// A line that a peer sent, and what it is.
-#[derive(Debug)]
-pub(crate) struct Incoming {
-    pub(crate) line: Line,
-    pub(crate) kind: Kind,
-}
-
-/// What a line is.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every line is a frame: a box would be one allocation for each"
-)]
-pub(crate) enum Kind {
-    /// A well-formed JSON object.
-    Frame(Envelope),
-    /// Not JSON: what a person types.
-    Text,
-    /// JSON that is no frame.
-    Broken(EnvelopeError),
-    /// Nothing but white space.
-    Blank,
-}
-
-impl Incoming {
-    /// Checks the whole line.
-    pub(crate) fn new(line: Line) -> Self {
-        let kind = match Envelope::scan(line.content()) {
-            Ok(envelope) => Kind::Frame(envelope),
-            Err(EnvelopeError::Json(error)) => match line.content().trim_ascii_start().first() {
-                None => Kind::Blank,
-                Some(b'{') => Kind::Broken(error.into()),
-                Some(_) if error == JsonError::NotAnObject => Kind::Broken(error.into()),
-                Some(_) => Kind::Text,
-            },
-            Err(error) => Kind::Broken(error),
-        };
-        Self { line, kind }
-    }
-}
 
 /// What the reader of a line does next.
 #[derive(Debug)]
@@ -409,136 +376,5 @@ impl Router<'_> {
             );
         }
         Step::Next
-    }
-}
-
-/// The arguments of the requests about links and locks: the service, by position or as `service=…`, and
-/// whether a lock is shared.
-struct LinkArguments {
-    service: String,
-    shared: bool,
-}
-
-impl LinkArguments {
-    fn read(attribute: &str, content: &[u8], envelope: &Envelope) -> Result<Self, Refusal> {
-        let expected = if attribute == "acquire_lock" {
-            "the name of a service and, as shared=true or shared=false, whether the lock is shared"
-        } else {
-            "the name of a service"
-        };
-        let wrong = || Refusal::Arguments {
-            attribute: attribute.to_owned(),
-            expected,
-        };
-        let mut args: Vec<serde_json::Value> =
-            read_json(envelope, content, Member::Args).ok_or_else(wrong)?;
-        let mut kwargs: serde_json::Map<String, serde_json::Value> =
-            read_json(envelope, content, Member::Kwargs).ok_or_else(wrong)?;
-        let shared = if args.len() == 2 {
-            args.pop()
-        } else {
-            kwargs.remove("shared")
-        };
-        let service = if args.len() == 1 {
-            args.pop()
-        } else {
-            kwargs.remove("service")
-        };
-        match (service, shared) {
-            _ if !args.is_empty() || !kwargs.is_empty() => Err(wrong()),
-            (Some(serde_json::Value::String(service)), None) => Ok(Self {
-                service,
-                shared: false,
-            }),
-            (Some(serde_json::Value::String(service)), Some(serde_json::Value::Bool(shared)))
-                if attribute == "acquire_lock" =>
-            {
-                Ok(Self { service, shared })
-            }
-            _ => Err(wrong()),
-        }
-    }
-}
-
-/// A member that the manager itself reads; the type's default when the frame does not have it.
-pub(crate) fn read_json<T>(envelope: &Envelope, content: &[u8], member: Member) -> Option<T>
-where
-    T: Default + serde::de::DeserializeOwned,
-{
-    match envelope.raw(content, member) {
-        None => Some(T::default()),
-        Some(raw) => serde_json::from_slice(raw).ok(),
-    }
-}
-
-/// The request that a line typed at a terminal stands for.
-fn request_line(service: &str, attribute: &str, args: &str, kwargs: &str) -> Line {
-    let mut text = BytesMut::with_capacity(ENVELOPE_BYTES + service.len() + args.len() + kwargs.len());
-    text.put_slice(b"{\"args\":");
-    text.put_slice(args.as_bytes());
-    text.put_slice(b",\"attribute\":");
-    frames::put_string(&mut text, attribute);
-    text.put_slice(b",\"kwargs\":");
-    text.put_slice(kwargs.as_bytes());
-    text.put_slice(b",\"service\":");
-    frames::put_string(&mut text, service);
-    text.put_slice(b"}");
-    Line::new(text.freeze())
-}
-
-fn push_result(to: &Sender<'_>, uid: &str, result: &bytes::Bytes) {
-    let (head, tail) = frames::result_around(to.name, uid);
-    // `Step::Wait` saw to room before; the registry's lock is held since.
-    let _ = to.outbox.push(0, |frame| {
-        frame.copied(&head);
-        frame.shared(result);
-        frame.copied(&tail);
-    });
-}
-
-fn write_line(frame: &mut FrameWriter<'_>, line: &Line) {
-    if let Some(bytes) = line.terminated() {
-        frame.shared(bytes);
-    } else {
-        frame.part(line, 0..line.content().len());
-        frame.copied(frames::TERMINATOR);
-    }
-}
-
-fn write_reply(
-    frame: &mut FrameWriter<'_>,
-    from: &Sender<'_>,
-    line: &Line,
-    envelope: &Envelope,
-    reply: &labwire_wire::Reply<'_>,
-) {
-    let raw = |member| envelope.raw(line.content(), member);
-    match reply.form {
-        ReplyForm::Complete => write_line(frame, line),
-        ReplyForm::ResultOnly => {
-            let (head, tail) = frames::result_around(&reply.requester, &reply.uid);
-            frame.copied(&head);
-            if let Some(span) = envelope.span(Member::Result) {
-                frame.part(line, span);
-            }
-            frame.copied(&tail);
-        }
-        ReplyForm::PartialError => {
-            let message = raw(Member::Message)
-                .and_then(labwire_wire::as_string)
-                .and_then(labwire_wire::RawString::decode);
-            let message = message
-                .as_deref()
-                .unwrap_or("RuntimeError: the service gave no message");
-            let traceback = raw(Member::Traceback)
-                .filter(|value| value.starts_with(b"["))
-                .unwrap_or(b"[]");
-            frame.shared(&frames::error(message, &reply.requester, &reply.uid, traceback));
-        }
-        ReplyForm::Malformed => {
-            let service = from.name.to_owned();
-            let message = Refusal::MalformedReply { service }.to_string();
-            frame.shared(&frames::error(&message, &reply.requester, &reply.uid, b"[]"));
-        }
     }
 }

@@ -1,0 +1,134 @@
+//! What the manager tells of itself and of everyone who is connected: JSON text.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use labwire_wire::frames::json_string;
+use labwire_wire::{Identity, MANAGER_NAME};
+
+use super::{PeerId, Registry, Service};
+
+/// What the registry holds of the manager itself.
+#[derive(Debug)]
+pub(crate) struct ManagerIdentity {
+    /// The computer's name, without white space.
+    pub(crate) hostname: String,
+    pub(crate) port: u16,
+    pub(crate) language: String,
+    pub(crate) os: String,
+}
+
+impl ManagerIdentity {
+    /// `Manager[HOST:PORT]`, the form by which Python peers recognise a manager.
+    pub(crate) fn name(&self) -> String {
+        format!("{MANAGER_NAME}[{}:{}]", self.hostname, self.port)
+    }
+}
+
+impl Registry {
+    /// The manager's identity, with everyone who is connected: the JSON text of an object.
+    pub(crate) fn identity(&mut self) -> Bytes {
+        if let Some(identity) = &self.identity {
+            return identity.clone();
+        }
+        let ManagerIdentity {
+            hostname,
+            port,
+            language,
+            os,
+        } = &self.manager;
+        let identity = format!(
+            r#"{{"hostname":{},"port":{port},"attributes":{},"language":{},"os":{},"clients":{},"services":{}}}"#,
+            json_string(hostname),
+            MANAGER_ATTRIBUTES,
+            json_string(language),
+            json_string(os),
+            self.clients_json(),
+            self.services_json(),
+        );
+        let identity = Bytes::from(identity);
+        self.identity = Some(identity.clone());
+        identity
+    }
+
+    /// Everyone who asks, by name: the JSON text of an object.
+    pub(crate) fn clients_json(&self) -> String {
+        let entries = self
+            .client_names
+            .iter()
+            .map(|(name, id)| (name, self.clients[id].description.as_str()));
+        json_object(entries)
+    }
+
+    /// Everyone who answers, by name: the JSON text of an object.
+    pub(crate) fn services_json(&self) -> String {
+        let description = |id| std::str::from_utf8(&self.services[id].description).unwrap_or("null");
+        json_object(
+            self.service_names
+                .iter()
+                .map(|(name, id)| (name, description(id))),
+        )
+    }
+
+    /// The linked clients of each service: the JSON text of an object.
+    pub(crate) fn links_json(&self) -> String {
+        self.client_lists_json(|service| &service.links)
+    }
+
+    /// The clients that hold a lock, of each service: the JSON text of an object.
+    pub(crate) fn locks_json(&self) -> String {
+        self.client_lists_json(|service| &service.locks)
+    }
+
+    fn client_lists_json(&self, clients: impl Fn(&Service) -> &HashSet<PeerId>) -> String {
+        json_object(self.service_names.iter().map(|(name, id)| {
+            let names = self.names_of(clients(&self.services[id]));
+            (name, serde_json::Value::from(names).to_string())
+        }))
+    }
+}
+
+/// What anyone may ask of the manager, as it stands in its identity.
+const MANAGER_ATTRIBUTES: &str = r#"{"acquire_lock":"(service: str, shared: bool) -> list","identity":"() -> dict","link":"(service: str) -> dict","release_lock":"(service: str) -> list","unlink":"(service: str) -> bool"}"#;
+
+fn json_object<'a>(entries: impl Iterator<Item = (&'a Arc<str>, impl AsRef<str>)>) -> String {
+    let mut text = String::from("{");
+    for (index, (name, value)) in entries.enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&json_string(name));
+        text.push(':');
+        text.push_str(value.as_ref());
+    }
+    text.push('}');
+    text
+}
+
+/// A client as it stands in the manager's identity.
+pub(super) fn describe_client(identity: &Identity, address: &str) -> String {
+    format!(
+        r#"{{"name":{},"address":{},"language":{},"os":{}}}"#,
+        json_string(&identity.name),
+        json_string(address),
+        json_string(&identity.language),
+        json_string(&identity.os),
+    )
+}
+
+/// A service as it stands in the manager's identity, and as who links with it gets it.
+pub(super) fn describe_service(
+    identity: &Identity,
+    attributes: &str,
+    max_clients: Option<u64>,
+    address: &str,
+) -> String {
+    let max_clients = max_clients.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
+    format!(
+        r#"{{"attributes":{attributes},"address":{},"language":{},"os":{},"max_clients":{max_clients}}}"#,
+        json_string(address),
+        json_string(&identity.language),
+        json_string(&identity.os),
+    )
+}

@@ -1,0 +1,386 @@
+//! Who is here, who is linked, who holds a lock, and what is in flight.
+//!
+//! Every method is synchronous and does all of its change or none of it; callers hold the one lock around
+//! the registry meanwhile. A peer leaves in one step ([`Registry::leave`]): its name, links, locks and
+//! requests are gone together, and what others must be told about it is returned.
+
+mod describe;
+mod in_flight;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use labwire_wire::frames::json_string;
+use labwire_wire::{Identity, Role};
+
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+
+use describe::{describe_client, describe_service};
+use in_flight::Holders;
+
+pub(crate) use describe::ManagerIdentity;
+pub(crate) use in_flight::Abandoned;
+
+/// Names one connection for as long as the manager runs; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PeerId(u64);
+
+/// A client that is connected.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// `NAME[HOST:PORT]`.
+    pub(crate) name: Arc<str>,
+    /// The name as JSON text: what stands behind `requester` in every request.
+    pub(crate) requester: Box<str>,
+    pub(crate) outbox: Arc<Outbox>,
+    description: String,
+    links: HashSet<PeerId>,
+    /// The services that hold requests of this client, by the request's uid.
+    in_flight: HashMap<Box<str>, Holders>,
+    in_flight_count: usize,
+}
+
+/// A service that is connected.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) name: Arc<str>,
+    pub(crate) outbox: Arc<Outbox>,
+    /// The JSON text that a client gets when it links.
+    description: Bytes,
+    max_clients: Option<u64>,
+    links: HashSet<PeerId>,
+    locks: HashSet<PeerId>,
+    /// How many requests of each client it holds.
+    callers: HashMap<PeerId, usize>,
+}
+
+/// The state that all connections share.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    manager: ManagerIdentity,
+    last_id: u64,
+    clients: HashMap<PeerId, Client>,
+    services: HashMap<PeerId, Service>,
+    client_names: BTreeMap<Arc<str>, PeerId>,
+    service_names: BTreeMap<Arc<str>, PeerId>,
+    /// The manager's identity as JSON text, until somebody comes or goes: it can be large, and is asked for
+    /// far more often than it changes.
+    identity: Option<Bytes>,
+    in_flight: usize,
+    in_flight_limit: usize,
+}
+
+impl Registry {
+    /// An empty registry, whose clients may have `in_flight_limit` requests under way each.
+    pub(crate) fn new(manager: ManagerIdentity, in_flight_limit: usize) -> Self {
+        Self {
+            manager,
+            last_id: 0,
+            clients: HashMap::new(),
+            services: HashMap::new(),
+            client_names: BTreeMap::new(),
+            service_names: BTreeMap::new(),
+            identity: None,
+            in_flight: 0,
+            in_flight_limit,
+        }
+    }
+
+    fn next_id(&mut self) -> PeerId {
+        self.last_id += 1;
+        PeerId(self.last_id)
+    }
+
+    /// Takes a peer in. `address` is its `HOST:PORT`.
+    pub(crate) fn join(
+        &mut self,
+        identity: &Identity,
+        address: &str,
+        outbox: Arc<Outbox>,
+    ) -> Result<PeerId, Refusal> {
+        let id = match &identity.role {
+            Role::Client => self.join_client(identity, address, outbox)?,
+            Role::Service {
+                attributes,
+                max_clients,
+            } => {
+                let description = describe_service(identity, attributes, *max_clients, address);
+                self.join_service(&identity.name, *max_clients, description, outbox)?
+            }
+        };
+        self.identity = None;
+        Ok(id)
+    }
+
+    fn join_client(
+        &mut self,
+        identity: &Identity,
+        address: &str,
+        outbox: Arc<Outbox>,
+    ) -> Result<PeerId, Refusal> {
+        let name: Arc<str> = format!("{}[{address}]", identity.name).into();
+        if self.client_names.contains_key(&name) {
+            return Err(Refusal::ClientNameTaken(name.to_string()));
+        }
+        let id = self.next_id();
+        self.client_names.insert(Arc::clone(&name), id);
+        let client = Client {
+            requester: json_string(&name).into(),
+            name,
+            outbox,
+            description: describe_client(identity, address),
+            links: HashSet::new(),
+            in_flight: HashMap::new(),
+            in_flight_count: 0,
+        };
+        self.clients.insert(id, client);
+        Ok(id)
+    }
+
+    fn join_service(
+        &mut self,
+        name: &str,
+        max_clients: Option<u64>,
+        description: String,
+        outbox: Arc<Outbox>,
+    ) -> Result<PeerId, Refusal> {
+        if self.service_names.contains_key(name) {
+            return Err(Refusal::NameTaken(name.to_owned()));
+        }
+        let name: Arc<str> = name.into();
+        let id = self.next_id();
+        self.service_names.insert(Arc::clone(&name), id);
+        let service = Service {
+            name,
+            outbox,
+            description: description.into(),
+            max_clients,
+            links: HashSet::new(),
+            locks: HashSet::new(),
+            callers: HashMap::new(),
+        };
+        self.services.insert(id, service);
+        Ok(id)
+    }
+
+    /// Takes a peer out, with everything that is its own. The requests that it held as a service are
+    /// returned: their callers must be told.
+    pub(crate) fn leave(&mut self, id: PeerId) -> Vec<Abandoned> {
+        if let Some(client) = self.clients.remove(&id) {
+            self.forget_client(id, &client);
+            self.identity = None;
+        }
+        let Some(service) = self.services.remove(&id) else {
+            return Vec::new();
+        };
+        self.service_names.remove(&service.name);
+        self.identity = None;
+        for client in &service.links {
+            if let Some(client) = self.clients.get_mut(client) {
+                client.links.remove(&id);
+            }
+        }
+        self.abandon(id, &service)
+    }
+
+    fn forget_client(&mut self, id: PeerId, client: &Client) {
+        self.client_names.remove(&client.name);
+        for service in &client.links {
+            if let Some(service) = self.services.get_mut(service) {
+                service.links.remove(&id);
+                service.locks.remove(&id);
+            }
+        }
+        for service in client.in_flight.values().flat_map(Holders::as_slice) {
+            if let Some(service) = self.services.get_mut(service) {
+                service.callers.remove(&id);
+            }
+        }
+        self.in_flight -= client.in_flight_count;
+    }
+
+    /// A client that is connected.
+    pub(crate) fn client(&self, id: PeerId) -> Option<&Client> {
+        self.clients.get(&id)
+    }
+
+    /// A service that is connected.
+    pub(crate) fn service(&self, id: PeerId) -> Option<&Service> {
+        self.services.get(&id)
+    }
+
+    fn client_name(&self, id: PeerId) -> String {
+        self.clients
+            .get(&id)
+            .map(|client| client.name.to_string())
+            .unwrap_or_default()
+    }
+
+    fn names_of(&self, clients: &HashSet<PeerId>) -> Vec<String> {
+        let mut names: Vec<String> = clients.iter().map(|&id| self.client_name(id)).collect();
+        names.sort();
+        names
+    }
+
+    /// Finds the service that a client's request is for, if the client may send it there now.
+    pub(crate) fn service_for(&self, client: PeerId, service: &str) -> Result<PeerId, Refusal> {
+        let Some(&id) = self.service_names.get(service) else {
+            let manager = self.manager.name();
+            return Err(Refusal::NoSuchService {
+                service: service.to_owned(),
+                manager,
+            });
+        };
+        let found = &self.services[&id];
+        if (found.max_clients.is_some() || !found.locks.is_empty()) && !found.links.contains(&client) {
+            let (service, client) = (service.to_owned(), self.client_name(client));
+            return Err(if found.locks.is_empty() {
+                Refusal::LinkBecauseLimited { service, client }
+            } else {
+                Refusal::LinkBecauseLocked { service, client }
+            });
+        }
+        match self.clients.get(&client) {
+            Some(client) if client.in_flight_count >= self.in_flight_limit => Err(Refusal::TooManyInFlight {
+                client: client.name.to_string(),
+                limit: self.in_flight_limit,
+            }),
+            _ => Ok(id),
+        }
+    }
+
+    /// The queues of the clients that are linked with a service.
+    pub(crate) fn linked_outboxes(&self, service: PeerId) -> impl Iterator<Item = &Arc<Outbox>> {
+        let links = self
+            .services
+            .get(&service)
+            .into_iter()
+            .flat_map(|service| &service.links);
+        links.filter_map(|client| Some(&self.clients.get(client)?.outbox))
+    }
+
+    /// Links a client with a service; gives the service's identity.
+    pub(crate) fn link(&mut self, client: PeerId, name: &str) -> Result<Bytes, Refusal> {
+        let Some(&id) = self.service_names.get(name) else {
+            return Err(Refusal::CannotLink {
+                service: name.to_owned(),
+                client: self.client_name(client),
+            });
+        };
+        let service = &self.services[&id];
+        if !service.links.contains(&client) {
+            if !service.locks.is_empty() {
+                return Err(Refusal::Locked {
+                    service: name.to_owned(),
+                });
+            }
+            if service
+                .max_clients
+                .is_some_and(|limit| service.links.len() as u64 >= limit)
+            {
+                let linked = self.names_of(&service.links);
+                return Err(Refusal::Limit {
+                    service: name.to_owned(),
+                    linked,
+                });
+            }
+        }
+        if let (Some(service), Some(client_state)) =
+            (self.services.get_mut(&id), self.clients.get_mut(&client))
+        {
+            service.links.insert(client);
+            client_state.links.insert(id);
+            return Ok(service.description.clone());
+        }
+        Err(Refusal::CannotLink {
+            service: name.to_owned(),
+            client: self.client_name(client),
+        })
+    }
+
+    /// Ends a link and the lock that came with it. A service that is gone counts as unlinked.
+    pub(crate) fn unlink(&mut self, client: PeerId, name: &str) -> Result<(), Refusal> {
+        let Some(&id) = self.service_names.get(name) else {
+            return Ok(());
+        };
+        if let Some(service) = self.services.get_mut(&id)
+            && service.links.remove(&client)
+        {
+            service.locks.remove(&client);
+            if let Some(client) = self.clients.get_mut(&client) {
+                client.links.remove(&id);
+            }
+            return Ok(());
+        }
+        Err(Refusal::NotLinked {
+            service: name.to_owned(),
+            client: self.client_name(client),
+        })
+    }
+
+    /// Locks a service for the clients that are linked with it now; gives their names.
+    pub(crate) fn acquire_lock(
+        &mut self,
+        client: PeerId,
+        name: &str,
+        shared: bool,
+    ) -> Result<Vec<String>, Refusal> {
+        let client_name = self.client_name(client);
+        let Some(&id) = self.service_names.get(name) else {
+            return Err(Refusal::CannotLock {
+                service: name.to_owned(),
+                client: client_name,
+            });
+        };
+        let service = &self.services[&id];
+        if !service.links.contains(&client) {
+            return Err(Refusal::LockWithoutLink {
+                service: name.to_owned(),
+                client: client_name,
+            });
+        }
+        let linked = self.names_of(&service.links);
+        if !shared && linked.len() > 1 {
+            return Err(Refusal::NotAlone {
+                service: name.to_owned(),
+                client: client_name,
+                linked,
+            });
+        }
+        if let Some(service) = self.services.get_mut(&id) {
+            service.locks.insert(client);
+        }
+        Ok(linked)
+    }
+
+    /// Releases a client's lock, if it has one; gives the names of those that still hold one.
+    pub(crate) fn release_lock(&mut self, client: PeerId, name: &str) -> Result<Vec<String>, Refusal> {
+        let Some(&id) = self.service_names.get(name) else {
+            let client = self.client_name(client);
+            return Err(Refusal::CannotRelease {
+                service: name.to_owned(),
+                client,
+            });
+        };
+        if let Some(service) = self.services.get_mut(&id) {
+            service.locks.remove(&client);
+        }
+        Ok(self.names_of(&self.services[&id].locks))
+    }
+
+    /// How many links and locks a service has: for the log.
+    pub(crate) fn links_and_locks(&self, name: &str) -> (usize, usize) {
+        let service = self.service_names.get(name).map(|id| &self.services[id]);
+        service.map_or((0, 0), |service| (service.links.len(), service.locks.len()))
+    }
+
+    /// How many clients and services are connected.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.clients.len(), self.services.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

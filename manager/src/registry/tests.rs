@@ -1,0 +1,178 @@
+use super::*;
+
+fn registry() -> Registry {
+    let manager = ManagerIdentity {
+        hostname: "h".into(),
+        port: 1875,
+        language: "Rust".into(),
+        os: "Linux".into(),
+    };
+    Registry::new(manager, 1_000)
+}
+
+fn client(registry: &mut Registry, name: &str) -> PeerId {
+    let identity = Identity::client(name).unwrap();
+    registry.join(&identity, "h:1", Outbox::new(1_000)).unwrap()
+}
+
+fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
+    let text = format!(
+        r#"{{"type":"service","name":"{name}","attributes":{{"a":"()"}},"max_clients":{max_clients}}}"#
+    );
+    let identity = Identity::from_json(text.as_bytes()).unwrap();
+    registry.join(&identity, "h:2", Outbox::new(1_000)).unwrap()
+}
+
+#[test]
+fn a_link_is_granted_once_per_place_and_comes_back_with_its_client() {
+    let mut registry = registry();
+    service(&mut registry, "S", 1);
+    let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
+    assert!(registry.link(a, "S").is_ok());
+    assert!(registry.link(a, "S").is_ok(), "linking again succeeds");
+    assert_eq!(
+        registry.link(b, "S"),
+        Err(Refusal::Limit {
+            service: "S".into(),
+            linked: vec!["a[h:1]".into()]
+        })
+    );
+    assert!(registry.leave(a).is_empty());
+    assert!(registry.link(b, "S").is_ok());
+}
+
+#[test]
+fn a_limited_or_locked_service_serves_linked_clients_only() {
+    let mut registry = registry();
+    let limited = service(&mut registry, "limited", 2);
+    let open = service(&mut registry, "open", 0);
+    let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
+    assert!(matches!(
+        registry.service_for(a, "limited"),
+        Err(Refusal::LinkBecauseLimited { .. })
+    ));
+    registry.link(a, "limited").unwrap();
+    assert_eq!(registry.service_for(a, "limited"), Ok(limited));
+
+    assert_eq!(registry.service_for(b, "open"), Ok(open));
+    registry.link(a, "open").unwrap();
+    registry.acquire_lock(a, "open", false).unwrap();
+    assert!(matches!(
+        registry.service_for(b, "open"),
+        Err(Refusal::LinkBecauseLocked { .. })
+    ));
+    assert_eq!(
+        registry.link(b, "open"),
+        Err(Refusal::Locked {
+            service: "open".into()
+        })
+    );
+    registry.leave(a);
+    assert_eq!(registry.service_for(b, "open"), Ok(open));
+}
+
+#[test]
+fn an_exclusive_lock_needs_the_only_link_and_a_shared_one_does_not() {
+    let mut registry = registry();
+    service(&mut registry, "S", 0);
+    let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
+    assert!(matches!(
+        registry.acquire_lock(a, "S", true),
+        Err(Refusal::LockWithoutLink { .. })
+    ));
+    registry.link(a, "S").unwrap();
+    registry.link(b, "S").unwrap();
+    assert!(matches!(
+        registry.acquire_lock(a, "S", false),
+        Err(Refusal::NotAlone { .. })
+    ));
+    assert_eq!(registry.acquire_lock(a, "S", true).unwrap(), ["a[h:1]", "b[h:1]"]);
+    assert_eq!(registry.acquire_lock(b, "S", true).unwrap(), ["a[h:1]", "b[h:1]"]);
+    assert_eq!(registry.release_lock(a, "S").unwrap(), ["b[h:1]"]);
+    registry.unlink(b, "S").unwrap();
+    assert_eq!(
+        registry.locks_json(),
+        r#"{"S":[]}"#,
+        "unlinking releases the lock"
+    );
+}
+
+#[test]
+fn a_reply_counts_once_and_only_from_the_service_that_holds_the_request() {
+    let mut registry = registry();
+    let (s, other) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
+    let a = client(&mut registry, "a");
+    registry.begin_request(a, s, "1");
+    assert!(registry.destination(other, "a[h:1]", "1").is_none());
+    assert!(registry.destination(s, "a[h:1]", "2").is_none());
+    assert!(registry.destination(s, "b[h:1]", "1").is_none());
+    assert!(registry.destination(s, "a[h:1]", "1").is_some());
+    registry.end_request(s, "a[h:1]", "1");
+    assert!(registry.destination(s, "a[h:1]", "1").is_none());
+    assert_eq!(registry.in_flight(), 0);
+}
+
+#[test]
+fn requests_may_share_a_uid_as_terminals_do() {
+    let mut registry = registry();
+    let (s, t) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
+    let a = client(&mut registry, "a");
+    for service in [s, s, t] {
+        registry.begin_request(a, service, "");
+    }
+    registry.end_request(s, "a[h:1]", "");
+    assert!(registry.destination(s, "a[h:1]", "").is_some());
+    assert_eq!(registry.leave(t).len(), 1);
+    registry.end_request(s, "a[h:1]", "");
+    assert!(registry.destination(s, "a[h:1]", "").is_none());
+    assert_eq!(registry.in_flight(), 0);
+}
+
+#[test]
+fn a_service_that_leaves_gives_back_every_request_that_it_held() {
+    let mut registry = registry();
+    let (s, t) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
+    let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
+    registry.begin_request(a, s, "1");
+    registry.begin_request(a, t, "2");
+    registry.begin_request(b, s, "1");
+    let mut left: Vec<_> = registry
+        .leave(s)
+        .into_iter()
+        .map(|gone| (gone.requester.to_string(), gone.uid.to_string()))
+        .collect();
+    left.sort();
+    assert_eq!(
+        left,
+        [("a[h:1]".into(), "1".into()), ("b[h:1]".into(), "1".into())]
+    );
+    assert_eq!(registry.in_flight(), 1);
+    registry.leave(a);
+    assert_eq!(registry.in_flight(), 0);
+    assert!(registry.leave(t).is_empty(), "nobody waits any more");
+}
+
+#[test]
+fn the_identity_follows_who_comes_and_goes() {
+    let mut registry = registry();
+    let s = service(&mut registry, "S", 0);
+    client(&mut registry, "a");
+    let identity: serde_json::Value = serde_json::from_slice(&registry.identity()).unwrap();
+    assert_eq!(identity["clients"]["a[h:1]"]["name"], "a");
+    assert_eq!(identity["services"]["S"]["max_clients"], -1);
+    assert_eq!(identity["services"]["S"]["attributes"]["a"], "()");
+    registry.leave(s);
+    let identity: serde_json::Value = serde_json::from_slice(&registry.identity()).unwrap();
+    assert_eq!(identity["services"], serde_json::json!({}));
+}
+
+#[test]
+fn names_are_unique_while_their_peer_is_here() {
+    let mut registry = registry();
+    let s = service(&mut registry, "S", 0);
+    let again = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
+    let refused = registry.join(&again, "h:3", Outbox::new(1));
+    assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
+    registry.leave(s);
+    assert!(registry.join(&again, "h:3", Outbox::new(1)).is_ok());
+}
