@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::logging::{Level, LogControl};
 use crate::login::Logins;
 use crate::names::{PeerAddress, Resolver};
+use crate::refusal::Refusal;
 use crate::registry::{ManagerIdentity, Registry};
 use crate::router::Router;
 use crate::store::{ConnectionEvent, Store};
@@ -24,6 +25,8 @@ pub(crate) enum Phase {
     Running,
     /// It takes no new requests and waits for those under way.
     Draining,
+    /// It waits no longer.
+    Hurried,
     /// Connections end.
     Stopping,
 }
@@ -150,6 +153,16 @@ impl Hub {
             }
             later
         });
+    }
+
+    /// Tells the callers of all requests under way that they will not be answered.
+    pub(crate) fn abandon_requests(&self) {
+        for (service, abandoned) in self.registry().abandon_all() {
+            Counters::count(&self.counters.abandoned);
+            abandoned.tell(&Refusal::ShuttingDown {
+                service: service.to_string(),
+            });
+        }
     }
 
     /// Waits until the manager has come as far as `phase`. Cancel safe.

@@ -17,7 +17,7 @@ use crate::hub::{Hub, Phase};
 use crate::names::PeerAddress;
 use crate::outbox::{Batch, Outbox};
 use crate::refusal::Refusal;
-use crate::registry::{Abandoned, PeerId};
+use crate::registry::PeerId;
 use crate::router::{Incoming, Kind, Sender, Step};
 use crate::stream::read_some;
 
@@ -27,6 +27,10 @@ const PIECES: usize = 64;
 
 /// How long a peer that is on its way out has to read what still waits for it.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How many lines are checked before they are routed. What is known of a line takes more memory than a short
+/// line itself does, so a flood of empty ones must not be looked at all at once.
+const LINES: usize = 256;
 
 /// How many administrator's requests may wait for one login.
 const PENDING_CALLS: usize = 16;
@@ -212,20 +216,11 @@ impl<'a> Session<'a> {
     /// Takes the peer out of the registry and tells those who waited for it.
     fn leave(&self, departure: &Departure) {
         let abandoned = self.hub.registry().leave(self.id);
-        let service = || self.name.rsplit_once('[').map_or("", |(name, _)| name).to_owned();
-        for Abandoned {
-            client,
-            requester,
-            uid,
-        } in &abandoned
-        {
-            let refusal = if matches!(departure, Departure::Stopping) {
-                Refusal::ShuttingDown { service: service() }
-            } else {
-                Refusal::ServiceLeft { service: service() }
-            };
+        let service = self.name.rsplit_once('[').map_or("", |(name, _)| name).to_owned();
+        let refusal = Refusal::ServiceLeft { service };
+        for request in &abandoned {
             Counters::count(&self.hub.counters.abandoned);
-            client.push_always(&frames::error(&refusal.to_string(), requester, uid, b"[]"));
+            request.tell(&refusal);
         }
         match departure {
             Departure::Asked | Departure::Closed | Departure::Stopping | Departure::WrongLogin => {}
@@ -288,7 +283,9 @@ impl<'a> Session<'a> {
         lines: &mut VecDeque<Incoming>,
     ) -> Result<bool, Departure> {
         // What came in the same segment as the identity is here before anything is read.
-        while let Some(line) = splitter.next_line().map_err(Departure::TooLong)? {
+        while lines.len() < LINES
+            && let Some(line) = splitter.next_line().map_err(Departure::TooLong)?
+        {
             lines.push_back(Incoming::new(line));
         }
         if !lines.is_empty() {
@@ -451,12 +448,13 @@ async fn write_frames<W: AsyncWrite + Unpin>(
             batch.advance(count);
             outbox.written(count);
         }
-        writer.flush().await.map_err(Departure::Failed)?;
+        let flushed = unless_stalled(outbox, stall, writer.flush()).await?;
+        flushed.map_err(Departure::Failed)?;
     }
     writer.shutdown().await.map_err(Departure::Failed)
 }
 
-/// Writes once; gives up when nothing can be written for the stall time while others wait for room.
+/// Writes once.
 async fn write_pieces<W: AsyncWrite + Unpin>(
     batch: &Batch,
     outbox: &Outbox,
@@ -469,12 +467,24 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
         *piece = IoSlice::new(segment);
         count += 1;
     }
+    match unless_stalled(outbox, stall, writer.write_vectored(&pieces[..count])).await? {
+        Ok(0) => Err(Departure::Failed(io::ErrorKind::WriteZero.into())),
+        written => written.map_err(Departure::Failed),
+    }
+}
+
+/// Waits for a write, but not for a peer that reads nothing for the stall time while others wait for room.
+/// As long as nobody waits, a peer that does not read harms nobody but itself.
+async fn unless_stalled<T>(
+    outbox: &Outbox,
+    stall: Duration,
+    write: impl Future<Output = T>,
+) -> Result<T, Departure> {
+    tokio::pin!(write);
     loop {
-        match timeout(stall, writer.write_vectored(&pieces[..count])).await {
-            Ok(Ok(0)) => return Err(Departure::Failed(io::ErrorKind::WriteZero.into())),
-            Ok(written) => return written.map_err(Departure::Failed),
+        match timeout(stall, &mut write).await {
+            Ok(written) => return Ok(written),
             Err(_) if outbox.holds_back() => return Err(Departure::Stalled),
-            // Nobody waits: a peer that does not read harms nobody but itself.
             Err(_) => {}
         }
     }

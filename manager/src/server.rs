@@ -114,6 +114,8 @@ impl Manager {
         info!("shutting down the Network Manager");
         while accepting.join_next().await.is_some() {}
         drain(&hub).await;
+        // Before any connection ends, so that every caller is still there to be told.
+        hub.abandon_requests();
         hub.advance(Phase::Stopping);
         let _ = timeout(FAREWELL, gate.all_gone()).await;
         hub.store().close().await;
@@ -129,7 +131,7 @@ impl ManagerHandle {
 
     /// Ends the drain at once: requests under way are answered with an error.
     pub fn stop_waiting(&self) {
-        self.hub.advance(Phase::Stopping);
+        self.hub.advance(Phase::Hurried);
     }
 
     /// Reads the trusted hostnames again, and opens the log file anew.
@@ -148,7 +150,7 @@ async fn drain(hub: &Hub) {
     };
     tokio::select! {
         () = answered => {}
-        () = hub.reached(Phase::Stopping) => {}
+        () = hub.reached(Phase::Hurried) => {}
     }
 }
 

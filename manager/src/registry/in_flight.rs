@@ -1,9 +1,13 @@
 //! Requests that wait for their reply.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Client, PeerId, Registry, Service};
+use labwire_wire::frames;
+
+use super::{Client, PeerId, Registry};
 use crate::outbox::Outbox;
+use crate::refusal::Refusal;
 
 /// Which services hold the requests of one client that carry one uid.
 ///
@@ -66,9 +70,9 @@ impl Holders {
 /// A request whose service left before it answered.
 #[derive(Debug)]
 pub(crate) struct Abandoned {
-    pub(crate) client: Arc<Outbox>,
-    pub(crate) requester: Arc<str>,
-    pub(crate) uid: Box<str>,
+    client: Arc<Outbox>,
+    pub(super) requester: Arc<str>,
+    pub(super) uid: Box<str>,
 }
 
 /// Where a reply goes.
@@ -78,11 +82,36 @@ pub(crate) struct Destination<'a> {
     client: PeerId,
 }
 
+impl Abandoned {
+    /// Tells the client why there will be no reply.
+    pub(crate) fn tell(&self, refusal: &Refusal) {
+        let frame = frames::error(&refusal.to_string(), &self.requester, &self.uid, b"[]");
+        self.client.push_always(&frame);
+    }
+}
+
 impl Registry {
+    /// Takes all requests back from their callers, with the names of the services that held them.
+    pub(crate) fn abandon_all(&mut self) -> Vec<(Arc<str>, Abandoned)> {
+        let mut all = Vec::with_capacity(self.in_flight);
+        for id in self.service_names.values().copied().collect::<Vec<_>>() {
+            let Some(service) = self.services.get_mut(&id) else {
+                continue;
+            };
+            let (name, callers) = (Arc::clone(&service.name), std::mem::take(&mut service.callers));
+            all.extend(
+                self.abandon(id, &callers)
+                    .into_iter()
+                    .map(|request| (Arc::clone(&name), request)),
+            );
+        }
+        all
+    }
+
     /// Takes a service's requests back from their callers.
-    pub(super) fn abandon(&mut self, id: PeerId, service: &Service) -> Vec<Abandoned> {
-        let mut abandoned = Vec::with_capacity(service.callers.values().sum());
-        for caller in service.callers.keys() {
+    pub(super) fn abandon(&mut self, id: PeerId, callers: &HashMap<PeerId, usize>) -> Vec<Abandoned> {
+        let mut abandoned = Vec::with_capacity(callers.values().sum());
+        for caller in callers.keys() {
             let Some(client) = self.clients.get_mut(caller) else {
                 continue;
             };

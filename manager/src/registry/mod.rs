@@ -182,7 +182,7 @@ impl Registry {
                 client.links.remove(&id);
             }
         }
-        self.abandon(id, &service)
+        self.abandon(id, &service.callers)
     }
 
     fn forget_client(&mut self, id: PeerId, client: &Client) {

@@ -176,3 +176,25 @@ fn names_are_unique_while_their_peer_is_here() {
     registry.leave(s);
     assert!(registry.join(&again, "h:3", Outbox::new(1)).is_ok());
 }
+
+#[test]
+fn a_manager_that_stops_gives_back_every_request() {
+    let mut registry = registry();
+    let (s, t) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
+    let a = client(&mut registry, "a");
+    registry.begin_request(a, s, "1");
+    registry.begin_request(a, t, "1");
+    let mut services: Vec<_> = registry
+        .abandon_all()
+        .into_iter()
+        .map(|(name, _)| name.to_string())
+        .collect();
+    services.sort();
+    assert_eq!(services, ["S", "T"]);
+    assert_eq!(registry.in_flight(), 0);
+    assert!(
+        registry.destination(s, "a[h:1]", "1").is_none(),
+        "a reply comes too late now"
+    );
+    assert!(registry.leave(s).is_empty());
+}
