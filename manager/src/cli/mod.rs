@@ -12,8 +12,11 @@ mod secret;
 mod start;
 mod user;
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 /// What was typed makes no sense; the text says what does.
@@ -74,7 +77,8 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("labwire: {error:#}");
+            // Nobody is left to tell when standard error is gone, too.
+            let _ = writeln!(io::stderr(), "labwire: {error:#}");
             if error.is::<UsageError>() {
                 ExitCode::from(USAGE)
             } else {
@@ -82,6 +86,12 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Writes a line to standard output. That it cannot be written, to a full disk or a pipe that nobody reads, is
+/// an error like any other.
+fn say(line: impl Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
 }
 
 #[cfg(test)]
