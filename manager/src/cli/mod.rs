@@ -19,6 +19,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+use crate::pki::PkiError;
+
 /// What was typed makes no sense; the text says what does.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -77,9 +79,8 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when standard error is gone, too.
-            let _ = writeln!(io::stderr(), "labwire: {error:#}");
-            if error.is::<UsageError>() {
+            tell(format_args!("labwire: {error:#}"));
+            if is_usage(&error) {
                 ExitCode::from(USAGE)
             } else {
                 ExitCode::FAILURE
@@ -88,10 +89,29 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether what was typed is to be mended, rather than something on this computer.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<UsageError>()
+        || matches!(
+            error.downcast_ref(),
+            Some(
+                PkiError::DsaRefused
+                    | PkiError::UnknownKeySize { .. }
+                    | PkiError::ValidityOutOfRange { .. }
+                    | PkiError::HashDoesNotFit { .. }
+            )
+        )
+}
+
 /// Writes a line to standard output. That it cannot be written, to a full disk or a pipe that nobody reads, is
 /// an error like any other.
 fn say(line: impl Display) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+/// Tells something on standard error. When nobody reads that either, nobody is left to tell.
+fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]
