@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::cli::{UsageError, secret};
+use crate::cli::{UsageError, explain, secret};
 use crate::config::{Authentication, Limits, TlsFiles};
 use crate::home::{Home, create_private_folder};
 use crate::local;
@@ -40,8 +40,10 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the threads of the manager")?;
-    let store = Store::open(&database, &store_options(&options))?;
-    if authentication == Authentication::Login && runtime.block_on(store.usernames())?.is_empty() {
+    let unusable = || format!("cannot use the database {}", database.display());
+    let store = Store::open(&database, &store_options(&options)).with_context(unusable)?;
+    let no_users = || runtime.block_on(store.usernames()).map(|names| names.is_empty());
+    if authentication == Authentication::Login && no_users().with_context(unusable)? {
         bail!(
             "The 'auth_users' table is empty, no one could log in\n\
              To add a user to the 'auth_users' table run the \"labwire user\" command"
@@ -79,7 +81,7 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     };
     let served = runtime.block_on(serve(&options, settings, certificate));
     if let Err(error) = &served {
-        error!("{error:#}");
+        error!("{}", explain(error));
     }
     drop(log_guard);
     served
