@@ -109,8 +109,8 @@ fn explain(error: &anyhow::Error) -> String {
     let mut told: Vec<String> = Vec::new();
     for text in error.chain().map(ToString::to_string) {
         let is_new = |before: &String| {
-            let core = before.rsplit(": ").next().unwrap_or(before);
-            !before.contains(&text) && !text.contains(core)
+            let end = |text: &str| text.rsplit(": ").next().map(str::to_owned);
+            !before.contains(&text) && end(before) != end(&text)
         };
         if told.iter().all(is_new) {
             told.push(text);
