@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::say;
 use crate::pki::describe;
 
 /// Show what a certificate says.
@@ -41,16 +42,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         fs::read(&args.certfile).with_context(|| format!("cannot read the certificate '{certificate}'"))?;
     let details = describe(&contents).with_context(|| format!("cannot show '{certificate}'"))?;
     let Some(out) = args.out else {
-        println!("{details}");
-        return Ok(());
+        return say(details);
     };
     write(
         &out,
         &format!("Certificate details for {certificate}\n{details}\n"),
     )
     .with_context(|| format!("cannot write the details to '{}'", out.display()))?;
-    println!("Dumped the certificate details to {}", out.display());
-    Ok(())
+    say(format_args!(
+        "Dumped the certificate details to {}",
+        out.display()
+    ))
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {

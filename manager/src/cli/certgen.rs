@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::secret;
+use super::{say, secret};
 use crate::home::Home;
 use crate::pki::{
     CertificateOptions, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe, generate_certificate,
@@ -95,9 +95,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     let certificate = generate_certificate(&key, &options)?;
     certificate.write_to(&path)?;
-    println!("Created the self-signed certificate '{}'", path.display());
+    say(format_args!(
+        "Created the self-signed certificate '{}'",
+        path.display()
+    ))?;
     if args.show {
-        println!("\n{}", describe(certificate.pem().as_bytes())?);
+        say(format_args!("\n{}", describe(certificate.pem().as_bytes())?))?;
     }
     Ok(())
 }
@@ -106,7 +109,7 @@ fn default_key(password: Option<&str>) -> anyhow::Result<PrivateKey> {
     let path = Home::resolve()?.key_file();
     let (key, created) = load_or_create_key(&path, password)?;
     if created {
-        println!("Created private RSA key '{}'", path.display());
+        say(format_args!("Created private RSA key '{}'", path.display()))?;
     }
     Ok(key)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::UsageError;
 use crate::home::Home;
 
 const LONG_ABOUT: &str = "\
@@ -137,7 +138,9 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
             ..
         } = *self.args;
         if !(all || certs || database || keys || logs) {
-            bail!("You must specify what you want to delete, for example\n  labwire delete --keys");
+            bail!(UsageError(
+                "You must specify what you want to delete, for example\n  labwire delete --keys".to_owned()
+            ));
         }
         if !home.root().is_dir() {
             bail!("The '{}' directory does not exist", home.root().display());

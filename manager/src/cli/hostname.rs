@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
+use super::UsageError;
 use crate::home::database_or_default;
 use crate::store::{Database, StoreError};
 
@@ -94,6 +95,10 @@ fn execute(args: &HostnameArgs, path: &Path, output: &mut impl Write) -> anyhow:
     }
 }
 
+fn none_were(done: &str) -> UsageError {
+    UsageError(format!("No hostnames were {}", done.to_lowercase()))
+}
+
 fn insert(
     database: &mut Database,
     names: &[String],
@@ -101,7 +106,7 @@ fn insert(
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
     if names.is_empty() {
-        bail!("No hostnames were {}", done.to_lowercase());
+        bail!(none_were(done));
     }
     for name in names {
         database.insert_hostname(name)?;
@@ -118,7 +123,7 @@ fn delete(
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
     if names.is_empty() {
-        bail!("No hostnames were {}", done.to_lowercase());
+        bail!(none_were(done));
     }
     let mut missing = Vec::new();
     for name in names {

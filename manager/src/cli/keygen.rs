@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::secret;
+use super::{say, secret};
 use crate::home::Home;
 use crate::pki::{Curve, KeyKind, PkiError, generate_key};
 
@@ -109,12 +109,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Err(error @ PkiError::FileExists { .. }) => return Err(kept(&error)),
         other => other?,
     }
-    println!(
+    say(format_args!(
         "Created private {} key '{}'",
         args.algorithm.name(),
         path.display()
-    );
-    Ok(())
+    ))
 }
 
 /// Why a key is not overwritten, and what to do instead.

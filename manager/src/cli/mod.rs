@@ -12,9 +12,14 @@ mod secret;
 mod start;
 mod user;
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+
+use crate::pki::PkiError;
 
 /// What was typed makes no sense; the text says what does.
 #[derive(Debug, thiserror::Error)]
@@ -74,14 +79,55 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("labwire: {error:#}");
-            if error.is::<UsageError>() {
+            tell(format_args!("labwire: {}", explain(&error)));
+            if is_usage(&error) {
                 ExitCode::from(USAGE)
             } else {
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+/// Whether what was typed is to be mended, rather than something on this computer.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<UsageError>()
+        || matches!(
+            error.downcast_ref(),
+            Some(
+                PkiError::DsaRefused
+                    | PkiError::UnknownKeySize { .. }
+                    | PkiError::ValidityOutOfRange { .. }
+                    | PkiError::HashDoesNotFit { .. }
+            )
+        )
+}
+
+/// An error and what led to it. Libraries disagree on whether an error's text tells its cause, too: what was said
+/// once is not said again.
+fn explain(error: &anyhow::Error) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for text in error.chain().map(ToString::to_string) {
+        let is_new = |before: &String| {
+            let end = |text: &str| text.rsplit(": ").next().map(str::to_owned);
+            !before.contains(&text) && end(before) != end(&text)
+        };
+        if told.iter().all(is_new) {
+            told.push(text);
+        }
+    }
+    told.join(": ")
+}
+
+/// Writes a line to standard output. That it cannot be written, to a full disk or a pipe that nobody reads, is
+/// an error like any other.
+fn say(line: impl Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+/// Tells something on standard error. When nobody reads that either, nobody is left to tell.
+fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]
@@ -92,5 +138,23 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_that_an_error_tells_already_is_not_told_again() {
+        let cause = io::Error::other("no such device");
+        let error = anyhow::Error::from(crate::store::StoreError::Thread(cause)).context("cannot start");
+        assert_eq!(
+            explain(&error),
+            "cannot start: cannot start the thread of the database: no such device"
+        );
+        let error = anyhow::Error::from(io::Error::other("disk full")).context("cannot write a.log");
+        assert_eq!(explain(&error), "cannot write a.log: disk full");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("noise.sqlite3");
+        std::fs::write(&path, [7; 8192]).unwrap();
+        let opened = crate::store::Database::open(&path).map(|_| ());
+        let error = anyhow::Error::from(opened.unwrap_err());
+        assert_eq!(explain(&error), "the database: file is not a database");
     }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use super::tell;
+
 /// Bytes of a secret's line that are read at most: who names a disk image by mistake shall be told, not wait.
 const LINE_LIMIT: u64 = 64 * 1024;
 
@@ -52,7 +54,7 @@ fn written(text: &str) -> anyhow::Result<String> {
     if !path.is_file() {
         return Ok(text.to_owned());
     }
-    eprintln!("Reading the password from the file");
+    tell("Reading the password from the file");
     File::open(path)
         .and_then(|file| first_line(BufReader::new(file)))
         .with_context(|| format!("cannot read the password from the file {}", path.display()))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::secret;
+use super::{UsageError, secret, tell};
 use crate::home::database_or_default;
 use crate::store::{
     COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, Database, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, StoreError,
@@ -202,9 +202,9 @@ fn update(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Resu
     writeln!(output, "Updated {username}")?;
     if was_admin && !args.admin {
         // Easily not meant when only the password was to be changed.
-        eprintln!(
+        tell(format_args!(
             "{username} is no administrator any more; to be one again: labwire user update {username} --admin"
-        );
+        ));
     }
     Ok(())
 }
@@ -231,8 +231,8 @@ fn list(path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn named(args: &UserArgs) -> anyhow::Result<&str> {
-    let missing = || format!("You must specify a username to {}", args.action.verb());
-    args.username.as_deref().with_context(missing)
+    let missing = || UsageError(format!("You must specify a username to {}", args.action.verb()));
+    Ok(args.username.as_deref().ok_or_else(missing)?)
 }
 
 fn open(path: &Path) -> anyhow::Result<Database> {

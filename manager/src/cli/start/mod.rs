@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::cli::{UsageError, secret};
+use crate::cli::{UsageError, explain, secret};
 use crate::config::{Authentication, Limits, TlsFiles};
 use crate::home::{Home, create_private_folder};
 use crate::local;
@@ -30,8 +30,8 @@ const DEFAULT_PORT: u16 = 1875;
 /// Starts the manager and serves until it is asked to stop.
 pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     let options = arguments.complete()?;
-    let authentication = authentication(&options)?;
     let level = level(&options)?;
+    let authentication = authentication(&options)?;
     let home = Home::resolve()?;
     let prepared = prepare_certificate(&home, &options)?;
     let database = options.database.clone().unwrap_or_else(|| home.database());
@@ -40,8 +40,10 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the threads of the manager")?;
-    let store = Store::open(&database, &store_options(&options))?;
-    if authentication == Authentication::Login && runtime.block_on(store.usernames())?.is_empty() {
+    let unusable = || format!("cannot use the database {}", database.display());
+    let store = Store::open(&database, &store_options(&options)).with_context(unusable)?;
+    let no_users = || runtime.block_on(store.usernames()).map(|names| names.is_empty());
+    if authentication == Authentication::Login && no_users().with_context(unusable)? {
         bail!(
             "The 'auth_users' table is empty, no one could log in\n\
              To add a user to the 'auth_users' table run the \"labwire user\" command"
@@ -79,7 +81,7 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     };
     let served = runtime.block_on(serve(&options, settings, certificate));
     if let Err(error) = &served {
-        error!("{error:#}");
+        error!("{}", explain(error));
     }
     drop(log_guard);
     served
@@ -87,29 +89,37 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
 
 /// The one way in which peers are admitted.
 fn authentication(options: &Options) -> anyhow::Result<Authentication> {
-    let ways = [
-        options.auth_hostname,
-        options.auth_login,
-        options.auth_password.is_some(),
-    ];
-    if ways.iter().filter(|&&chosen| chosen).count() > 1 {
-        bail!(UsageError(
-            "Cannot specify multiple authentication methods".to_owned()
-        ));
+    let is_on = |flag: Option<bool>| flag.unwrap_or(false);
+    let chosen: Vec<_> = [
+        ("--auth-hostname", is_on(options.auth_hostname)),
+        ("--auth-login", is_on(options.auth_login)),
+        ("--auth-password", options.auth_password.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_chosen)| is_chosen.then_some(name))
+    .collect();
+    if chosen.len() > 1 {
+        bail!(UsageError(format!(
+            "Cannot specify multiple authentication methods: {} were given here, in the environment or in the \
+             configuration",
+            chosen.join(" and ")
+        )));
     }
-    if options.open && ways.contains(&true) {
-        bail!(UsageError(
-            "--open admits everyone, it cannot go with an --auth-… option".to_owned()
-        ));
+    let open = is_on(options.open);
+    if let (true, Some(name)) = (open, chosen.first()) {
+        bail!(UsageError(format!(
+            "--open admits everyone, it cannot go with {name}"
+        )));
     }
     Ok(if let Some(words) = &options.auth_password {
-        Authentication::Password(secret::resolve(words, "The password for the manager: ")?)
-    } else if options.auth_login {
+        let password = secret::resolve(words, "The password for the manager: ");
+        Authentication::Password(password.context("--auth-password")?)
+    } else if is_on(options.auth_login) {
         Authentication::Login
-    } else if options.auth_hostname {
+    } else if is_on(options.auth_hostname) {
         Authentication::Hostname
     } else {
-        Authentication::None { open: options.open }
+        Authentication::None { open }
     })
 }
 
@@ -124,13 +134,14 @@ fn level(options: &Options) -> anyhow::Result<Level> {
 }
 
 fn prepare_certificate(home: &Home, options: &Options) -> anyhow::Result<Option<Prepared>> {
-    if options.disable_tls {
+    if options.disable_tls.unwrap_or(false) {
         return Ok(None);
     }
     let password = options.key_file_password.as_ref();
     let password = password
         .map(|words| secret::resolve(words, "The password of the private key: "))
-        .transpose()?;
+        .transpose()
+        .context("--key-file-password")?;
     Ok(Some(certificate::prepare(home, options, password)?))
 }
 
@@ -139,7 +150,7 @@ fn store_options(options: &Options) -> StoreOptions {
     StoreOptions {
         audit_max_rows: options.connections_max_rows.unwrap_or(default.audit_max_rows),
         audit_max_age_days: options.connections_max_days.unwrap_or(default.audit_max_age_days),
-        upgrade_passwords: options.upgrade_passwords,
+        upgrade_passwords: options.upgrade_passwords.unwrap_or(default.upgrade_passwords),
     }
 }
 

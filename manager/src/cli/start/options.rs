@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use crate::cli::UsageError;
@@ -60,18 +60,17 @@ pub(crate) struct StartArgs {
     pub(super) options: Options,
 }
 
-/// Everything that can be said about how a manager starts. What was not said is `None` or `false`.
+/// Everything that can be said about how a manager starts. What was not said is `None`.
 #[derive(Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Options {
     /// Admit the computers in the table of trusted hostnames only (see: labwire hostname)
-    #[arg(long, env = "LABWIRE_AUTH_HOSTNAME", value_parser = FalseyValueParser::new(), help_heading = "Who may connect")]
-    pub(super) auth_hostname: bool,
+    #[arg(long, env = "LABWIRE_AUTH_HOSTNAME", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Who may connect")]
+    pub(super) auth_hostname: Option<bool>,
 
     /// Everyone who connects must log in with a username and a password (see: labwire user)
-    #[arg(long, env = "LABWIRE_AUTH_LOGIN", value_parser = FalseyValueParser::new(), help_heading = "Who may connect")]
-    pub(super) auth_login: bool,
+    #[arg(long, env = "LABWIRE_AUTH_LOGIN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Who may connect")]
+    pub(super) auth_login: Option<bool>,
 
     /// Everyone who connects must know this password
     ///
@@ -83,8 +82,8 @@ pub(crate) struct Options {
     pub(super) auth_password: Option<Vec<String>>,
 
     /// Admit everyone from everywhere without asking: for a closed laboratory network only
-    #[arg(long, env = "LABWIRE_OPEN", value_parser = FalseyValueParser::new(), help_heading = "Who may connect")]
-    pub(super) open: bool,
+    #[arg(long, env = "LABWIRE_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Who may connect")]
+    pub(super) open: Option<bool>,
 
     /// The hostname or IP address to listen on [default: all interfaces]
     #[arg(short = 'H', long, env = "LABWIRE_HOST", help_heading = "Where")]
@@ -95,8 +94,8 @@ pub(crate) struct Options {
     pub(super) port: Option<u16>,
 
     /// Do not encrypt connections
-    #[arg(long, env = "LABWIRE_DISABLE_TLS", value_parser = FalseyValueParser::new(), help_heading = "TLS")]
-    pub(super) disable_tls: bool,
+    #[arg(long, env = "LABWIRE_DISABLE_TLS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "TLS")]
+    pub(super) disable_tls: Option<bool>,
 
     /// The certificate, in PEM form [default: certs/localhost.crt in the home folder, made if there is none]
     ///
@@ -160,8 +159,8 @@ pub(crate) struct Options {
     ///
     /// They have 100,000 rounds of PBKDF2 then 600,000. MSL-Network's own manager cannot check them
     /// afterwards.
-    #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_parser = FalseyValueParser::new(), help_heading = "Database")]
-    pub(super) upgrade_passwords: bool,
+    #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Database")]
+    pub(super) upgrade_passwords: Option<bool>,
 
     /// How much is logged: DEBUG, INFO, WARNING, ERROR or a number as in Python [default: INFO]
     #[arg(
@@ -196,7 +195,10 @@ pub(crate) struct Options {
 
 /// A secret in the file is one text; on the command line it is words.
 fn one_word<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(|text| vec![text]))
+    // The deserializer's own error would show the value.
+    let wrong = |_| serde::de::Error::custom("a password is a text between quotes");
+    let text = String::deserialize(deserializer).map_err(wrong)?;
+    Ok(Some(vec![text]))
 }
 
 impl StartArgs {
@@ -213,28 +215,38 @@ impl Options {
     fn from_file(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-        let options = toml::from_str(&text)
-            .map_err(|error| UsageError(format!("the configuration {} is wrong: {error}", path.display())))?;
+        let options = toml::from_str(&text).map_err(|error| {
+            // The error would show the whole line, which may hold a password.
+            let place = error.span().map_or_else(String::new, |span| {
+                let before = text.get(..span.start).unwrap_or_default();
+                format!(", line {}", before.matches('\n').count() + 1)
+            });
+            let reason = error.message();
+            UsageError(format!(
+                "the configuration {}{place} is wrong: {reason}",
+                path.display()
+            ))
+        })?;
         Ok(options)
     }
 
     /// These options, and where they say nothing, the others.
     fn or(self, other: Self) -> Self {
         Self {
-            auth_hostname: self.auth_hostname || other.auth_hostname,
-            auth_login: self.auth_login || other.auth_login,
+            auth_hostname: self.auth_hostname.or(other.auth_hostname),
+            auth_login: self.auth_login.or(other.auth_login),
             auth_password: self.auth_password.or(other.auth_password),
-            open: self.open || other.open,
+            open: self.open.or(other.open),
             host: self.host.or(other.host),
             port: self.port.or(other.port),
-            disable_tls: self.disable_tls || other.disable_tls,
+            disable_tls: self.disable_tls.or(other.disable_tls),
             cert_file: self.cert_file.or(other.cert_file),
             key_file: self.key_file.or(other.key_file),
             key_file_password: self.key_file_password.or(other.key_file_password),
             database: self.database.or(other.database),
             connections_max_rows: self.connections_max_rows.or(other.connections_max_rows),
             connections_max_days: self.connections_max_days.or(other.connections_max_days),
-            upgrade_passwords: self.upgrade_passwords || other.upgrade_passwords,
+            upgrade_passwords: self.upgrade_passwords.or(other.upgrade_passwords),
             log_level: self.log_level.or(other.log_level),
             log_file: self.log_file.or(other.log_file),
             log_format: self.log_format.or(other.log_format),
@@ -253,19 +265,38 @@ mod tests {
             host = "127.0.0.1"
             auth-password = "abc 123"
             disable-tls = true
+            auth-login = true
             log-format = "json"
         "#;
         let file: Options = toml::from_str(file).unwrap();
         let typed = Options {
             port: Some(1),
+            auth_login: Some(false),
             ..Options::default()
         };
         let both = typed.or(file);
         assert_eq!(both.port, Some(1));
         assert_eq!(both.host.as_deref(), Some("127.0.0.1"));
         assert_eq!(both.auth_password, Some(vec!["abc 123".to_owned()]));
-        assert!(both.disable_tls);
+        assert_eq!((both.disable_tls, both.auth_login), (Some(true), Some(false)));
         assert_eq!(both.log_format, Some(LogFormat::Json));
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_told_with_its_line_and_without_what_may_be_a_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labwire.toml");
+        for line in [
+            "auth-pasword = \"12345\"",
+            "auth-password = 12345",
+            "auth-password = [\"12345\"]",
+            "key-file-password = \"12345",
+        ] {
+            std::fs::write(&path, format!("port = 1\n{line}\n")).unwrap();
+            let error = Options::from_file(&path).err().expect(line).to_string();
+            assert!(error.contains("labwire.toml, line 2 is wrong"), "{error}");
+            assert!(!error.contains("12345"), "{error}");
+        }
     }
 
     #[test]
