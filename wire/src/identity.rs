@@ -71,7 +71,7 @@ pub enum IdentityError {
     )]
     BadName,
     /// The name is the manager's own.
-    #[error("ValueError: the name \"{MANAGER_NAME}\" is reserved; choose another one")]
+    #[error("ValueError: the name \"{MANAGER_NAME}\" belongs to the manager; choose another one")]
     ReservedName,
 }
 
@@ -129,7 +129,8 @@ fn check_name(name: &str) -> Result<(), IdentityError> {
     if name.trim().is_empty() || name.len() > MAX_NAME_BYTES || name.contains(forbidden) {
         return Err(IdentityError::BadName);
     }
-    if name.trim() == MANAGER_NAME {
+    // Python peers take whatever begins so and ends in a port for the manager.
+    if name.trim() == MANAGER_NAME || name.trim_start().starts_with("Manager[") {
         return Err(IdentityError::ReservedName);
     }
     Ok(())
@@ -196,9 +197,11 @@ impl<'a> Members<'a> {
         self.string(index)?.ok_or(IdentityError::Missing(KEYS[index]))
     }
 
-    /// A text that only people read.
+    /// A text that only people read. What is too long is cut: it is told to everyone who asks who is there.
     fn label(&self, index: usize) -> Result<String, IdentityError> {
-        Ok(self.string(index)?.unwrap_or_else(|| "unknown".to_owned()))
+        let mut label = self.string(index)?.unwrap_or_else(|| "unknown".to_owned());
+        label.truncate(label.floor_char_boundary(MAX_NAME_BYTES));
+        Ok(label)
     }
 
     fn attributes(&self) -> Result<String, IdentityError> {
@@ -301,6 +304,7 @@ mod tests {
             "\\u2028",
             "\\u202e",
             "Manager",
+            "Manager[x:1]",
             long.as_str(),
         ] {
             let text = format!(r#"{{"type":"client","name":"{name}"}}"#);

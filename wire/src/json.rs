@@ -9,8 +9,6 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// How deep arrays and objects may be nested, the outermost object included.
-///
-/// Python's own parser gives up near 1,000, so nothing that a Python peer can read is refused.
 pub const MAX_DEPTH: usize = 1_024;
 
 /// Why a line is not the JSON object that was expected.
@@ -102,9 +100,9 @@ fn decode_unicode_escape(text: &str) -> Option<(char, usize)> {
 /// Reads the JSON object that `bytes` hold and gives each of its members to `member`: the key, and where
 /// its value stands. White space around the object is allowed, anything else is not.
 ///
-/// The whole text is checked before this returns `Ok`; members are given out as they are found, so what
-/// `member` collected counts only then. An error of `member` ends the scan.
-pub fn scan_object<'a, E, F>(bytes: &'a [u8], mut member: F) -> Result<(), E>
+/// The whole text is checked before this returns `Ok`, with the depth of its nesting; members are given out as
+/// they are found, so what `member` collected counts only then. An error of `member` ends the scan.
+pub fn scan_object<'a, E, F>(bytes: &'a [u8], mut member: F) -> Result<usize, E>
 where
     E: From<JsonError>,
     F: FnMut(RawString<'a>, Range<usize>) -> Result<(), E>,
@@ -123,7 +121,8 @@ where
     scanner.skip_white_space();
     if scanner.peek() == Some(b'}') {
         scanner.position += 1;
-        return Ok(scanner.expect_end()?);
+        scanner.expect_end()?;
+        return Ok(scanner.deepest);
     }
     loop {
         let key = scanner.read_key()?;
@@ -138,7 +137,8 @@ where
             }
             Some(b'}') => {
                 scanner.position += 1;
-                return Ok(scanner.expect_end()?);
+                scanner.expect_end()?;
+                return Ok(scanner.deepest);
             }
             _ => return Err(scanner.unexpected().into()),
         }
@@ -180,6 +180,27 @@ pub fn is_arguments_pair(value: &[u8]) -> bool {
     pair().unwrap_or(false)
 }
 
+/// Whether a value's bytes are an array of strings: the lines of a traceback.
+///
+/// `value` is a span that [`scan_object`] gave out.
+pub fn is_string_array(value: &[u8]) -> bool {
+    let strings = || -> Result<bool, JsonError> {
+        let mut scanner = Scanner::new(value);
+        scanner.expect(b'[')?;
+        scanner.skip_white_space();
+        while scanner.peek() == Some(b'"') {
+            scanner.skip_string()?;
+            scanner.skip_white_space();
+            if scanner.peek() == Some(b',') {
+                scanner.position += 1;
+                scanner.skip_white_space();
+            }
+        }
+        Ok(scanner.peek() == Some(b']'))
+    };
+    strings().unwrap_or(false)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Container {
     Array,
@@ -190,6 +211,7 @@ struct Scanner<'a> {
     bytes: &'a [u8],
     position: usize,
     depth: usize,
+    deepest: usize,
     /// One bit per open container, set for an object: what a comma or a closing bracket must fit.
     objects: [u64; MAX_DEPTH / 64],
 }
@@ -200,6 +222,7 @@ impl<'a> Scanner<'a> {
             bytes,
             position: 0,
             depth: 0,
+            deepest: 0,
             objects: [0; MAX_DEPTH / 64],
         }
     }
@@ -250,6 +273,7 @@ impl<'a> Scanner<'a> {
             Container::Array => self.objects[word] &= !bit,
         }
         self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         self.position += 1;
         Ok(())
     }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use labwire_wire::frames::json_string;
-use labwire_wire::{Identity, Role};
+use labwire_wire::{Identity, MAX_DEPTH, Role};
 
 use crate::outbox::Outbox;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, excerpt};
 
 use describe::{describe_client, describe_service};
 use in_flight::Holders;
@@ -27,6 +27,21 @@ pub(crate) use in_flight::Abandoned;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PeerId(u64);
 
+/// How deep the frames may be nested that a Python peer reads.
+///
+/// Python's own JSON reader gives up between 982 and 987 levels with an error that MSL-Network's peers do not
+/// expect: it ends their event loop. Some room is left for callers deeper in the stack.
+pub(crate) const PYTHON_DEPTH: usize = 900;
+
+/// How deep the frames may be nested that a peer of that language reads.
+fn readable_depth(language: &str) -> usize {
+    if language.to_ascii_lowercase().starts_with("python") {
+        PYTHON_DEPTH
+    } else {
+        MAX_DEPTH
+    }
+}
+
 /// A client that is connected.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -35,6 +50,8 @@ pub(crate) struct Client {
     /// The name as JSON text: what stands behind `requester` in every request.
     pub(crate) requester: Box<str>,
     pub(crate) outbox: Arc<Outbox>,
+    /// How deep the frames may be nested that it reads.
+    pub(crate) readable_depth: usize,
     description: String,
     links: HashSet<PeerId>,
     /// The services that hold requests of this client, by the request's uid.
@@ -47,6 +64,7 @@ pub(crate) struct Client {
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
     pub(crate) outbox: Arc<Outbox>,
+    readable_depth: usize,
     /// The JSON text that a client gets when it links.
     description: Bytes,
     max_clients: Option<u64>,
@@ -107,7 +125,7 @@ impl Registry {
                 max_clients,
             } => {
                 let description = describe_service(identity, attributes, *max_clients, address);
-                self.join_service(&identity.name, *max_clients, description, outbox)?
+                self.join_service(identity, *max_clients, description, outbox)?
             }
         };
         self.identity = None;
@@ -130,6 +148,7 @@ impl Registry {
             requester: json_string(&name).into(),
             name,
             outbox,
+            readable_depth: readable_depth(&identity.language),
             description: describe_client(identity, address),
             links: HashSet::new(),
             in_flight: HashMap::new(),
@@ -141,20 +160,21 @@ impl Registry {
 
     fn join_service(
         &mut self,
-        name: &str,
+        identity: &Identity,
         max_clients: Option<u64>,
         description: String,
         outbox: Arc<Outbox>,
     ) -> Result<PeerId, Refusal> {
-        if self.service_names.contains_key(name) {
-            return Err(Refusal::NameTaken(name.to_owned()));
+        if self.service_names.contains_key(identity.name.as_str()) {
+            return Err(Refusal::NameTaken(identity.name.clone()));
         }
-        let name: Arc<str> = name.into();
+        let name: Arc<str> = identity.name.as_str().into();
         let id = self.next_id();
         self.service_names.insert(Arc::clone(&name), id);
         let service = Service {
             name,
             outbox,
+            readable_depth: readable_depth(&identity.language),
             description: description.into(),
             max_clients,
             links: HashSet::new(),
@@ -193,8 +213,8 @@ impl Registry {
                 service.locks.remove(&id);
             }
         }
-        for service in client.in_flight.values().flat_map(Holders::as_slice) {
-            if let Some(service) = self.services.get_mut(service) {
+        for service in client.in_flight.values().flat_map(Holders::services) {
+            if let Some(service) = self.services.get_mut(&service) {
                 service.callers.remove(&id);
             }
         }
@@ -225,15 +245,24 @@ impl Registry {
     }
 
     /// Finds the service that a client's request is for, if the client may send it there now.
-    pub(crate) fn service_for(&self, client: PeerId, service: &str) -> Result<PeerId, Refusal> {
+    ///
+    /// `depth` is how deep the request is nested.
+    pub(crate) fn service_for(&self, client: PeerId, service: &str, depth: usize) -> Result<PeerId, Refusal> {
         let Some(&id) = self.service_names.get(service) else {
             let manager = self.manager.name();
             return Err(Refusal::NoSuchService {
-                service: service.to_owned(),
+                service: excerpt(service).to_owned(),
                 manager,
             });
         };
         let found = &self.services[&id];
+        if depth > found.readable_depth {
+            let limit = found.readable_depth;
+            return Err(Refusal::DeepRequest {
+                service: service.to_owned(),
+                limit,
+            });
+        }
         if (found.max_clients.is_some() || !found.locks.is_empty()) && !found.links.contains(&client) {
             let (service, client) = (service.to_owned(), self.client_name(client));
             return Err(if found.locks.is_empty() {
@@ -265,7 +294,7 @@ impl Registry {
     pub(crate) fn link(&mut self, client: PeerId, name: &str) -> Result<Bytes, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             return Err(Refusal::CannotLink {
-                service: name.to_owned(),
+                service: excerpt(name).to_owned(),
                 client: self.client_name(client),
             });
         };
@@ -295,7 +324,7 @@ impl Registry {
             return Ok(service.description.clone());
         }
         Err(Refusal::CannotLink {
-            service: name.to_owned(),
+            service: excerpt(name).to_owned(),
             client: self.client_name(client),
         })
     }
@@ -330,7 +359,7 @@ impl Registry {
         let client_name = self.client_name(client);
         let Some(&id) = self.service_names.get(name) else {
             return Err(Refusal::CannotLock {
-                service: name.to_owned(),
+                service: excerpt(name).to_owned(),
                 client: client_name,
             });
         };
@@ -360,7 +389,7 @@ impl Registry {
         let Some(&id) = self.service_names.get(name) else {
             let client = self.client_name(client);
             return Err(Refusal::CannotRelease {
-                service: name.to_owned(),
+                service: excerpt(name).to_owned(),
                 client,
             });
         };
@@ -368,6 +397,13 @@ impl Registry {
             service.locks.remove(&client);
         }
         Ok(self.names_of(&self.services[&id].locks))
+    }
+
+    /// Whether a client has requests under way but no link: nothing of anyone else's hangs on it.
+    pub(crate) fn only_waits(&self, id: PeerId) -> bool {
+        self.clients
+            .get(&id)
+            .is_some_and(|client| client.links.is_empty() && client.in_flight_count > 0)
     }
 
     /// How many links and locks a service has: for the log.

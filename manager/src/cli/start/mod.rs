@@ -5,6 +5,7 @@ mod options;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,6 +27,9 @@ pub(crate) use options::StartArgs;
 
 /// The port that peers use when they are not told another one: the year in which the BIPM was founded.
 const DEFAULT_PORT: u16 = 1875;
+
+/// How long threads that cannot be interrupted are waited for at the end.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 
 /// Starts the manager and serves until it is asked to stop.
 pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
@@ -83,6 +87,8 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     if let Err(error) = &served {
         error!("{}", explain(error));
     }
+    // A lookup or a password's hash that is still under way on a thread is not waited for.
+    runtime.shutdown_timeout(LAST_THREADS);
     drop(log_guard);
     served
 }
