@@ -145,6 +145,7 @@ impl Gate {
     }
 
     async fn accept_forever(self, listener: &TcpListener) {
+        let mut is_failing = false;
         loop {
             // The place is taken before the connection is: whoever finds none waits in the system's queue.
             let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else {
@@ -152,12 +153,16 @@ impl Gate {
             };
             match listener.accept().await {
                 Ok((stream, remote)) => {
+                    is_failing = false;
                     Counters::count(&self.hub.counters.connections);
                     tokio::spawn(self.clone().serve(stream, remote, place));
                 }
                 Err(error) if is_transient(&error) => debug!("a connection was not accepted: {error}"),
                 Err(error) => {
-                    warn!("cannot accept connections for the moment: {error}");
+                    if !is_failing {
+                        warn!("cannot accept connections for the moment: {error}");
+                    }
+                    is_failing = true;
                     sleep(BACK_OFF).await;
                 }
             }

@@ -47,23 +47,26 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     LinkBecauseLocked { service: String, client: String },
-    /// A request is nested deeper than its service can read.
+    /// A request holds what its service cannot read.
     #[error(
-        "RecursionError: the request is nested deeper than the {limit} levels that the {} Service can read",
+        "ValueError: the {} Service is a Python program and cannot read the request, it may be nested 900 levels \
+         deep and hold integers of up to 4300 digits",
         quoted(service)
     )]
-    DeepRequest { service: String, limit: usize },
-    /// A reply is nested deeper than its client can read.
+    UnreadableRequest { service: String },
+    /// A reply holds what its client cannot read.
     #[error(
-        "RecursionError: the reply of the {} Service is nested deeper than the {limit} levels that this client can read",
+        "ValueError: the {} Service replied with what a Python client cannot read, it may be nested 900 levels \
+         deep and hold integers of up to 4300 digits",
         quoted(service)
     )]
-    DeepReply { service: String, limit: usize },
-    /// A notification is nested deeper than Python clients can read.
+    UnreadableReply { service: String },
+    /// A notification holds what Python clients cannot read.
     #[error(
-        "RecursionError: the notification is nested deeper than the {limit} levels that clients can read"
+        "ValueError: Python clients cannot read the notification, it may be nested 900 levels deep and hold \
+         integers of up to 4300 digits"
     )]
-    DeepNotification { limit: usize },
+    UnreadableNotification,
     /// A typed line is too long.
     #[error(
         "ValueError: a typed line may not be longer than {MANAGERS_LINE} bytes, send larger requests as JSON"

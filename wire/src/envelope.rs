@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use crate::json::{self, JsonError, RawString};
+use crate::json::{self, JsonError, RawString, Shape};
 
 /// The `uid` of every notification; no request may carry it.
 pub const NOTIFICATION_UID: &str = "notification";
@@ -132,14 +132,14 @@ impl EnvelopeError {
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
     spans: [Option<Range<usize>>; Member::COUNT],
-    depth: usize,
+    shape: Shape,
 }
 
 impl Envelope {
     /// Checks that the whole line is one well-formed JSON object, and notes where its envelope stands.
     pub fn scan(line: &[u8]) -> Result<Self, EnvelopeError> {
         let mut envelope = Self::default();
-        envelope.depth = json::scan_object(line, |key, span| envelope.note(key, span))?;
+        envelope.shape = json::scan_object(line, |key, span| envelope.note(key, span))?;
         Ok(envelope)
     }
 
@@ -161,9 +161,9 @@ impl Envelope {
         (uid.len() <= MAX_UID_BYTES).then(|| uid.into_owned())
     }
 
-    /// How deep arrays and objects are nested, the frame itself included.
-    pub fn depth(&self) -> usize {
-        self.depth
+    /// What the frame asks of its reader.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
     fn note(&mut self, key: RawString<'_>, span: Range<usize>) -> Result<(), EnvelopeError> {
@@ -227,6 +227,13 @@ impl Envelope {
         uid.filter(|uid| uid.len() <= MAX_UID_BYTES).unwrap_or_default()
     }
 
+    /// Whether a service's frame answers a request: with a result, or with an error that forgets to say that
+    /// its result is null.
+    pub fn is_reply(&self, line: &[u8]) -> bool {
+        self.has_result()
+            || (self.span(Member::Requester).is_some() && self.raw(line, Member::Error) == Some(b"true"))
+    }
+
     /// Reads the frame as a request.
     pub fn request<'a>(&self, line: &'a [u8]) -> Result<Request<'a>, EnvelopeError> {
         match self.raw(line, Member::Error) {
@@ -275,7 +282,7 @@ impl Envelope {
                 let traceback = self
                     .raw(line, Member::Traceback)
                     .is_some_and(json::is_string_array);
-                if message && traceback {
+                if message && traceback && self.has_result() {
                     ReplyForm::Complete
                 } else {
                     ReplyForm::PartialError
@@ -446,6 +453,19 @@ mod tests {
     }
 
     #[test]
+    fn the_shape_is_what_a_reader_must_cope_with() {
+        let line = br#"{"a":[1.5555555,-12345,1e99999999],"b":{"c":[[0]]},"d":"99999999"}"#;
+        let shape = Envelope::scan(line).unwrap().shape();
+        assert_eq!(
+            shape,
+            Shape {
+                depth: 4,
+                integer_digits: 5
+            }
+        );
+    }
+
+    #[test]
     fn nesting_is_allowed_up_to_the_limit() {
         let nested = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         assert!(Envelope::scan(nested(json::MAX_DEPTH - 1).as_bytes()).is_ok());
@@ -505,6 +525,13 @@ mod tests {
                 "a Python client joins the lines"
             );
         }
+        let without_result = r#"{"error":true,"message":"m","traceback":[],"requester":"c","uid":"1"}"#;
+        assert_eq!(form(without_result), Ok(ReplyForm::PartialError));
+        assert!(
+            Envelope::scan(without_result.as_bytes())
+                .unwrap()
+                .is_reply(without_result.as_bytes())
+        );
         assert_eq!(
             form(r#"{"error":0,"requester":"c","result":1,"uid":"1"}"#),
             Ok(ReplyForm::Malformed)

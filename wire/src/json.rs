@@ -11,6 +11,15 @@ use std::ops::Range;
 /// How deep arrays and objects may be nested, the outermost object included.
 pub const MAX_DEPTH: usize = 1_024;
 
+/// What a JSON text asks of its reader, beyond being well-formed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// How deep arrays and objects are nested, the outermost object included.
+    pub depth: usize,
+    /// The number of digits of its longest integer.
+    pub integer_digits: usize,
+}
+
 /// Why a line is not the JSON object that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
@@ -100,9 +109,9 @@ fn decode_unicode_escape(text: &str) -> Option<(char, usize)> {
 /// Reads the JSON object that `bytes` hold and gives each of its members to `member`: the key, and where
 /// its value stands. White space around the object is allowed, anything else is not.
 ///
-/// The whole text is checked before this returns `Ok`, with the depth of its nesting; members are given out as
+/// The whole text is checked before this returns `Ok`, with its shape; members are given out as
 /// they are found, so what `member` collected counts only then. An error of `member` ends the scan.
-pub fn scan_object<'a, E, F>(bytes: &'a [u8], mut member: F) -> Result<usize, E>
+pub fn scan_object<'a, E, F>(bytes: &'a [u8], mut member: F) -> Result<Shape, E>
 where
     E: From<JsonError>,
     F: FnMut(RawString<'a>, Range<usize>) -> Result<(), E>,
@@ -122,7 +131,7 @@ where
     if scanner.peek() == Some(b'}') {
         scanner.position += 1;
         scanner.expect_end()?;
-        return Ok(scanner.deepest);
+        return Ok(scanner.shape);
     }
     loop {
         let key = scanner.read_key()?;
@@ -138,7 +147,7 @@ where
             Some(b'}') => {
                 scanner.position += 1;
                 scanner.expect_end()?;
-                return Ok(scanner.deepest);
+                return Ok(scanner.shape);
             }
             _ => return Err(scanner.unexpected().into()),
         }
@@ -211,7 +220,7 @@ struct Scanner<'a> {
     bytes: &'a [u8],
     position: usize,
     depth: usize,
-    deepest: usize,
+    shape: Shape,
     /// One bit per open container, set for an object: what a comma or a closing bracket must fit.
     objects: [u64; MAX_DEPTH / 64],
 }
@@ -222,7 +231,7 @@ impl<'a> Scanner<'a> {
             bytes,
             position: 0,
             depth: 0,
-            deepest: 0,
+            shape: Shape::default(),
             objects: [0; MAX_DEPTH / 64],
         }
     }
@@ -273,7 +282,7 @@ impl<'a> Scanner<'a> {
             Container::Array => self.objects[word] &= !bit,
         }
         self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
+        self.shape.depth = self.shape.depth.max(self.depth);
         self.position += 1;
         Ok(())
     }
@@ -390,11 +399,13 @@ impl<'a> Scanner<'a> {
 
     /// Goes past a number without its sign.
     fn skip_number(&mut self) -> Result<(), JsonError> {
+        let start = self.position;
         if self.peek() == Some(b'0') {
             self.position += 1;
         } else {
             self.skip_digits()?;
         }
+        let digits = self.position - start;
         if self.peek() == Some(b'.') {
             self.position += 1;
             self.skip_digits()?;
@@ -405,6 +416,9 @@ impl<'a> Scanner<'a> {
                 self.position += 1;
             }
             self.skip_digits()?;
+        }
+        if self.position - start == digits {
+            self.shape.integer_digits = self.shape.integer_digits.max(digits);
         }
         Ok(())
     }

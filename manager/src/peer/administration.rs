@@ -1,17 +1,17 @@
 //! The requests of administrators, and the login that they need.
 
-use std::collections::VecDeque;
-
-use labwire_wire::frames;
+use labwire_wire::terminal::TerminalLine;
+use labwire_wire::{MANAGER_NAME, frames, quoted};
+use tokio::io::AsyncRead;
 use tracing::info;
 
 use super::Departure;
+use super::inbox::Inbox;
 use super::session::Session;
 use crate::admin::{Call, Outcome};
 use crate::handshake::credential;
 use crate::refusal::{Refusal, excerpt};
-use crate::router::{Incoming, Kind};
-use labwire_wire::quoted;
+use crate::router::{Incoming, Kind, Typed};
 
 /// How many administrator's requests may wait for one login.
 const PENDING_CALLS: usize = 16;
@@ -30,7 +30,9 @@ pub(super) enum Login {
 
 impl Session<'_> {
     /// Answers an administrator's request, or asks for the login that it needs.
-    pub(super) async fn call(&mut self, call: Call) {
+    ///
+    /// `reads` says how often something was read from the peer before the question.
+    pub(super) async fn call(&mut self, call: Call, reads: u64) {
         let from = self.sender();
         if from.chatter.allows(from.name) {
             let attribute = quoted(excerpt(&call.attribute));
@@ -42,7 +44,7 @@ impl Session<'_> {
         match &mut self.login {
             Login::Idle => {
                 self.login = Login::Username(vec![call]);
-                self.ask("username", self.hub.name());
+                self.ask("username", self.hub.name(), reads);
             }
             Login::Username(pending) | Login::Password(pending, _) if pending.len() < PENDING_CALLS => {
                 pending.push(call);
@@ -51,7 +53,8 @@ impl Session<'_> {
         }
     }
 
-    fn ask(&self, attribute: &str, argument: &str) {
+    fn ask(&mut self, attribute: &str, argument: &str, reads: u64) {
+        self.reads_before_question = reads;
         let frame = frames::manager_request(attribute, &[argument], self.hub.name());
         self.sender().outbox.push_always(|writer| writer.shared(&frame));
     }
@@ -72,23 +75,53 @@ impl Session<'_> {
 
     /// Takes the first line as the answer to the manager's question, unless it is a request of its own:
     /// what was sent before the question was read must never be taken for a password.
-    pub(super) async fn take_credential(
+    pub(super) async fn take_credential<R: AsyncRead + Unpin>(
         &mut self,
-        lines: &mut VecDeque<Incoming>,
+        inbox: &mut Inbox<R>,
     ) -> Result<bool, Departure> {
-        let Some(incoming) = lines.pop_front_if(|incoming| is_answer(incoming)) else {
+        let reads = inbox.reads();
+        let is_early = reads == self.reads_before_question;
+        let Some(incoming) = inbox
+            .lines()
+            .pop_front_if(|incoming| self.is_answer(incoming, is_early))
+        else {
             return Ok(false);
         };
+        if is_early && matches!(incoming.kind, Kind::Blank) {
+            return Ok(true);
+        }
         let text = credential(&incoming.line).unwrap_or_default();
         match std::mem::take(&mut self.login) {
             Login::Idle => {}
             Login::Username(pending) => {
-                self.ask("password", excerpt(&text));
+                self.ask("password", excerpt(&text), reads);
                 self.login = Login::Password(pending, text);
             }
             Login::Password(pending, username) => self.log_in(pending, &username, &text).await?,
         }
         Ok(true)
+    }
+
+    /// Whether a line can be the answer to the manager's question: a result, or anything that is no JSON
+    /// object. What was typed before the question could be read is an answer too, as in a script that pipes
+    /// all of its lines at once, unless it names something that can be asked now.
+    fn is_answer(&self, incoming: &Incoming, is_early: bool) -> bool {
+        match &incoming.kind {
+            Kind::Frame(envelope) | Kind::Notification(envelope, _) => envelope.has_result(),
+            Kind::Typed(Typed::Meant(meaning)) if is_early => !self.names_something(meaning),
+            Kind::Typed(_) | Kind::Blank => true,
+            Kind::Broken(..) => !incoming.line.content().trim_ascii_start().starts_with(b"{"),
+        }
+    }
+
+    fn names_something(&self, meaning: &TerminalLine) -> bool {
+        match meaning {
+            TerminalLine::Identity | TerminalLine::Link { .. } | TerminalLine::Disconnect => true,
+            TerminalLine::Client { .. } => false,
+            TerminalLine::Request { service, .. } => {
+                service == MANAGER_NAME || self.hub.registry().has_service(service)
+            }
+        }
     }
 
     async fn log_in(&mut self, pending: Vec<Call>, username: &str, password: &str) -> Result<(), Departure> {
@@ -119,14 +152,5 @@ impl Session<'_> {
         // As at the first login, a wrong answer ends the connection: guessing costs a new one each time.
         hub.record(self.peer, &format!("rejected: {refusal}"));
         Err(Departure::WrongLogin)
-    }
-}
-
-/// Whether a line can be the answer to the manager's question: a result, or anything that is no JSON object.
-fn is_answer(incoming: &Incoming) -> bool {
-    match &incoming.kind {
-        Kind::Frame(envelope) | Kind::Notification(envelope, _) => envelope.has_result(),
-        Kind::Typed(_) | Kind::Blank => true,
-        Kind::Broken(..) => !incoming.line.content().trim_ascii_start().starts_with(b"{"),
     }
 }

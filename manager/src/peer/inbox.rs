@@ -25,6 +25,8 @@ pub(super) struct Inbox<R> {
     pub(super) reader: R,
     splitter: LineSplitter,
     lines: VecDeque<Incoming>,
+    /// How often something was read.
+    reads: u64,
     /// How the stream ended, and when that was seen.
     end: Option<(Departure, Instant)>,
 }
@@ -36,6 +38,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             reader,
             splitter,
             lines: VecDeque::new(),
+            reads: 0,
             end: None,
         }
     }
@@ -94,10 +97,18 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
+    /// How often something was read: what is in hand now was sent before anything that is written now.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads
+    }
+
     async fn read(&mut self) {
         let departure = match read_some(&mut self.reader, &mut self.splitter).await {
             Ok(0) => Departure::Closed,
-            Ok(_) => return,
+            Ok(_) => {
+                self.reads += 1;
+                return;
+            }
             Err(error) => Departure::Failed(error),
         };
         self.end = Some((departure, Instant::now()));

@@ -63,6 +63,8 @@ pub(super) struct Session<'a> {
     is_service: bool,
     pub(super) is_admin: bool,
     pub(super) login: Login,
+    /// How often something was read before the login's question was asked.
+    pub(super) reads_before_question: u64,
     chatter: Chatter,
 }
 
@@ -103,6 +105,7 @@ impl<'a> Session<'a> {
             is_service,
             is_admin: *is_admin,
             login: Login::Idle,
+            reads_before_question: 0,
             chatter: Chatter::new(),
         })
     }
@@ -191,7 +194,7 @@ impl<'a> Session<'a> {
 
     /// Routes the lines up to one that must wait for something.
     async fn route<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<(), Departure> {
-        if !matches!(self.login, Login::Idle) && self.take_credential(inbox.lines()).await? {
+        if !matches!(self.login, Login::Idle) && self.take_credential(inbox).await? {
             return Ok(());
         }
         match self.route_ready(inbox) {
@@ -199,7 +202,7 @@ impl<'a> Session<'a> {
             Step::Leave => Err(Departure::Asked),
             Step::Wait(outbox, length) => inbox.wait(&outbox, length, self.hub.limits.patience).await,
             Step::Ask(call) => {
-                self.call(call).await;
+                self.call(call, inbox.reads()).await;
                 Ok(())
             }
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use labwire_wire::frames::json_string;
-use labwire_wire::{Identity, MAX_DEPTH, Role};
+use labwire_wire::{Identity, Role, Shape};
 
 use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
@@ -27,18 +27,29 @@ pub(crate) use in_flight::Abandoned;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PeerId(u64);
 
-/// How deep the frames may be nested that a Python peer reads.
-///
-/// Python's own JSON reader gives up between 982 and 987 levels with an error that MSL-Network's peers do not
-/// expect: it ends their event loop. Some room is left for callers deeper in the stack.
-pub(crate) const PYTHON_DEPTH: usize = 900;
+/// What a peer can read of what is well-formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Python's own JSON reader, as MSL-Network's peers use it. It fails on what is nested deeper than about
+    /// 980 levels, and on integers of more than 4,300 digits; either ends a peer's event loop, or leaves its
+    /// caller without an answer.
+    Python,
+    /// Anything else.
+    Other,
+}
 
-/// How deep the frames may be nested that a peer of that language reads.
-fn readable_depth(language: &str) -> usize {
-    if language.to_ascii_lowercase().starts_with("python") {
-        PYTHON_DEPTH
-    } else {
-        MAX_DEPTH
+impl Reader {
+    fn of(identity: &Identity) -> Self {
+        if identity.language.to_ascii_lowercase().starts_with("python") {
+            Self::Python
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Whether it can read a frame of that shape. Some levels are left for callers deeper in the stack.
+    pub(crate) fn can_read(self, shape: Shape) -> bool {
+        self == Self::Other || (shape.depth <= 900 && shape.integer_digits <= 4_300)
     }
 }
 
@@ -50,8 +61,7 @@ pub(crate) struct Client {
     /// The name as JSON text: what stands behind `requester` in every request.
     pub(crate) requester: Box<str>,
     pub(crate) outbox: Arc<Outbox>,
-    /// How deep the frames may be nested that it reads.
-    pub(crate) readable_depth: usize,
+    pub(crate) reader: Reader,
     description: String,
     links: HashSet<PeerId>,
     /// The services that hold requests of this client, by the request's uid.
@@ -64,7 +74,7 @@ pub(crate) struct Client {
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
     pub(crate) outbox: Arc<Outbox>,
-    readable_depth: usize,
+    reader: Reader,
     /// The JSON text that a client gets when it links.
     description: Bytes,
     max_clients: Option<u64>,
@@ -148,7 +158,7 @@ impl Registry {
             requester: json_string(&name).into(),
             name,
             outbox,
-            readable_depth: readable_depth(&identity.language),
+            reader: Reader::of(identity),
             description: describe_client(identity, address),
             links: HashSet::new(),
             in_flight: HashMap::new(),
@@ -174,7 +184,7 @@ impl Registry {
         let service = Service {
             name,
             outbox,
-            readable_depth: readable_depth(&identity.language),
+            reader: Reader::of(identity),
             description: description.into(),
             max_clients,
             links: HashSet::new(),
@@ -245,9 +255,7 @@ impl Registry {
     }
 
     /// Finds the service that a client's request is for, if the client may send it there now.
-    ///
-    /// `depth` is how deep the request is nested.
-    pub(crate) fn service_for(&self, client: PeerId, service: &str, depth: usize) -> Result<PeerId, Refusal> {
+    pub(crate) fn service_for(&self, client: PeerId, service: &str, shape: Shape) -> Result<PeerId, Refusal> {
         let Some(&id) = self.service_names.get(service) else {
             let manager = self.manager.name();
             return Err(Refusal::NoSuchService {
@@ -256,11 +264,9 @@ impl Registry {
             });
         };
         let found = &self.services[&id];
-        if depth > found.readable_depth {
-            let limit = found.readable_depth;
-            return Err(Refusal::DeepRequest {
+        if !found.reader.can_read(shape) {
+            return Err(Refusal::UnreadableRequest {
                 service: service.to_owned(),
-                limit,
             });
         }
         if (found.max_clients.is_some() || !found.locks.is_empty()) && !found.links.contains(&client) {
@@ -397,6 +403,11 @@ impl Registry {
             service.locks.remove(&client);
         }
         Ok(self.names_of(&self.services[&id].locks))
+    }
+
+    /// Whether a service of that name is here.
+    pub(crate) fn has_service(&self, name: &str) -> bool {
+        self.service_names.contains_key(name)
     }
 
     /// Whether a client has requests under way but no link: nothing of anyone else's hangs on it.

@@ -48,17 +48,17 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
     let open = service(&mut registry, "open", 0);
     let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
     assert!(matches!(
-        registry.service_for(a, "limited", 1),
+        registry.service_for(a, "limited", FLAT),
         Err(Refusal::LinkBecauseLimited { .. })
     ));
     registry.link(a, "limited").unwrap();
-    assert_eq!(registry.service_for(a, "limited", 1), Ok(limited));
+    assert_eq!(registry.service_for(a, "limited", FLAT), Ok(limited));
 
-    assert_eq!(registry.service_for(b, "open", 1), Ok(open));
+    assert_eq!(registry.service_for(b, "open", FLAT), Ok(open));
     registry.link(a, "open").unwrap();
     registry.acquire_lock(a, "open", false).unwrap();
     assert!(matches!(
-        registry.service_for(b, "open", 1),
+        registry.service_for(b, "open", FLAT),
         Err(Refusal::LinkBecauseLocked { .. })
     ));
     assert_eq!(
@@ -68,7 +68,7 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
         })
     );
     registry.leave(a);
-    assert_eq!(registry.service_for(b, "open", 1), Ok(open));
+    assert_eq!(registry.service_for(b, "open", FLAT), Ok(open));
 }
 
 #[test]
@@ -199,6 +199,11 @@ fn a_manager_that_stops_gives_back_every_request() {
     assert!(registry.leave(s).is_empty());
 }
 
+const FLAT: Shape = Shape {
+    depth: 1,
+    integer_digits: 1,
+};
+
 #[test]
 fn a_python_service_gets_nothing_that_ends_it() {
     let mut registry = registry();
@@ -208,10 +213,18 @@ fn a_python_service_gets_nothing_that_ends_it() {
         .unwrap();
     let other = service(&mut registry, "S", 0);
     let a = client(&mut registry, "a");
-    assert_eq!(registry.service_for(a, "P", PYTHON_DEPTH), Ok(python));
-    assert!(matches!(
-        registry.service_for(a, "P", PYTHON_DEPTH + 1),
-        Err(Refusal::DeepRequest { .. })
-    ));
-    assert_eq!(registry.service_for(a, "S", MAX_DEPTH), Ok(other));
+    assert_eq!(registry.service_for(a, "P", FLAT), Ok(python));
+    for shape in [
+        Shape { depth: 1_000, ..FLAT },
+        Shape {
+            integer_digits: 5_000,
+            ..FLAT
+        },
+    ] {
+        assert!(matches!(
+            registry.service_for(a, "P", shape),
+            Err(Refusal::UnreadableRequest { .. })
+        ));
+        assert_eq!(registry.service_for(a, "S", shape), Ok(other));
+    }
 }

@@ -29,9 +29,8 @@ impl Router<'_> {
             Kind::Blank => Step::Next,
             Kind::Broken(error, uid) => self.refuse_malformed(from, uid, &(*error).into()),
             Kind::Typed(typed) => self.route_typed(from, typed),
-            Kind::Frame(envelope) | Kind::Notification(envelope, _) => {
-                self.route_frame(from, &incoming.line, envelope)
-            }
+            Kind::Notification(..) => self.drop_unsolicited(from),
+            Kind::Frame(envelope) => self.route_frame(from, &incoming.line, envelope),
         }
     }
 
@@ -97,7 +96,7 @@ impl Router<'_> {
         }
         let service = match self
             .registry
-            .service_for(from.id, &request.service, envelope.depth())
+            .service_for(from.id, &request.service, envelope.shape())
         {
             Ok(service) => service,
             Err(refusal) => {

@@ -11,7 +11,7 @@ use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::Full;
 use crate::refusal::Refusal;
-use crate::registry::PYTHON_DEPTH;
+use crate::registry::Reader;
 
 impl Router<'_> {
     /// Routes a line that a service sent.
@@ -21,12 +21,14 @@ impl Router<'_> {
             // Replies and notifications go on though the service's own queue is full: it may be busy reading
             // one large request, and its clients do not wait for that.
             Kind::Notification(envelope, is_pair) => self.route_notification(from, line, envelope, *is_pair),
-            Kind::Frame(envelope) if envelope.has_result() => match envelope.reply(line.content()) {
-                Ok(reply) => self.route_reply(from, line, envelope, &reply),
-                Err(error) => {
-                    self.answer_service(from, |router| router.refuse_malformed(from, "", &error.into()))
+            Kind::Frame(envelope) if envelope.is_reply(line.content()) => {
+                match envelope.reply(line.content()) {
+                    Ok(reply) => self.route_reply(from, line, envelope, &reply),
+                    Err(error) => {
+                        self.answer_service(from, |router| router.refuse_malformed(from, "", &error.into()))
+                    }
                 }
-            },
+            }
             Kind::Blank => Step::Next,
             Kind::Frame(envelope) => {
                 self.answer_service(from, |router| router.route_service_request(from, line, envelope))
@@ -79,14 +81,13 @@ impl Router<'_> {
         };
         let service = self.registry.service(from.id).map_or("", |service| &service.name);
         let length = line.content().len() + ENVELOPE_BYTES;
-        let readable = envelope.depth() <= client.readable_depth;
+        let readable = client.reader.can_read(envelope.shape());
         let written = client.outbox.push(length, |frame| {
             if readable {
                 write_reply(frame, service, line, envelope, reply);
             } else {
-                let refusal = Refusal::DeepReply {
+                let refusal = Refusal::UnreadableReply {
                     service: service.to_owned(),
-                    limit: client.readable_depth,
                 };
                 frame.shared(&frames::error(
                     &refusal.to_string(),
@@ -121,10 +122,7 @@ impl Router<'_> {
             {
                 return self.drop_unsolicited(from);
             }
-            Ok(_) => {
-                let limit = PYTHON_DEPTH;
-                (envelope.depth() > limit).then_some(Refusal::DeepNotification { limit })
-            }
+            Ok(_) => (!Reader::Python.can_read(envelope.shape())).then_some(Refusal::UnreadableNotification),
         };
         if let Some(refusal) = malformed {
             return self.answer_service(from, |router| router.refuse_malformed(from, "", &refusal));

@@ -18,7 +18,7 @@ use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::registry::{PeerId, Registry};
 
-pub(crate) use incoming::{Incoming, Kind, read_json};
+pub(crate) use incoming::{Incoming, Kind, Typed, read_json};
 
 /// The attribute of a request by which a peer asks to be disconnected.
 const DISCONNECT: &str = "__disconnect__";

@@ -37,6 +37,7 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     let level = level(&options)?;
     let authentication = authentication(&options)?;
     let home = Home::resolve()?;
+    allow_many_descriptors();
     let prepared = prepare_certificate(&home, &options)?;
     let database = options.database.clone().unwrap_or_else(|| home.database());
     let is_new_database = !database.exists();
@@ -91,6 +92,23 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     runtime.shutdown_timeout(LAST_THREADS);
     drop(log_guard);
     served
+}
+
+/// Takes all the descriptors that the system grants: each connection needs one, and the usual limit of 1,024 is
+/// kept low only for programs that use `select`.
+fn allow_many_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Without it the manager serves fewer peers at once, and says so when they come.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        );
+    }
 }
 
 /// The one way in which peers are admitted.
