@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         return Err(kept(&PkiError::FileExists { path }));
     }
     let password = match args.password {
-        Some(words) => Some(secret::resolve(&words, "Password for the new private key: ")?),
+        Some(words) => Some(secret::resolve_new(&words, "Password for the new private key: ")?),
         None => None,
     };
     let key = generate_key(kind)?;

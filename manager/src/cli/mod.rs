@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use crate::pki::PkiError;
@@ -66,7 +67,8 @@ enum Command {
 
 /// Does what was typed. Errors are told on standard error.
 pub fn main() -> ExitCode {
-    let CommandLine { command, version: _ } = CommandLine::parse();
+    let CommandLine { command, version: _ } =
+        CommandLine::try_parse().unwrap_or_else(|error| blame_environment(error).exit());
     let done = match command {
         Command::Start(arguments) => start::run(*arguments),
         Command::User(arguments) => user::run(&arguments),
@@ -87,6 +89,26 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Names the environment variable that a wrong value comes from: the error speaks of an option, which nobody
+/// may have typed.
+fn blame_environment(mut error: clap::Error) -> clap::Error {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let option = context(ContextKind::InvalidArg)
+        .and_then(|usage| usage.strip_prefix("--"))
+        .and_then(|usage| usage.split([' ', '[']).next());
+    if let (Some(option), Some(value)) = (option, context(ContextKind::InvalidValue)) {
+        let variable = format!("LABWIRE_{}", option.to_uppercase().replace('-', "_"));
+        if std::env::var(&variable).is_ok_and(|set| set == value) {
+            let tip = format!("this is the value of the environment variable {variable}").into();
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        }
+    }
+    error
 }
 
 /// Whether what was typed is to be mended, rather than something on this computer.

@@ -15,26 +15,23 @@ const LINE_LIMIT: u64 = 64 * 1024;
 ///
 /// - Several words are one secret, with a single space between them.
 /// - If that text is the path of a file, the secret is the file's first line, and standard error says so.
-/// - `-` alone means the first line of standard input.
-/// - No words at all: the user is asked with `prompt`; where standard input is no terminal, its first line is read.
+/// - `-` alone, or no words at all, mean the first line of standard input; where that is a terminal, the user is
+///   asked with `prompt` and does not see what is typed.
 ///
 /// White space around a line that is read, from a file or from standard input, does not belong to the secret.
 /// An empty secret is an error.
 pub(crate) fn resolve(words: &[String], prompt: &str) -> anyhow::Result<String> {
     let secret = match words {
-        [] if stdin().is_terminal() => ask(prompt)?,
-        [] => first_line(stdin().lock()).context("cannot read the password from standard input")?,
-        [dash] if dash == "-" => {
-            first_line(stdin().lock()).context("cannot read the password from standard input")?
-        }
-        words => written(&words.join(" "))?,
+        words if !is_elsewhere(words) => written(&words.join(" "))?,
+        _ if stdin().is_terminal() => ask(prompt)?,
+        _ => first_line(stdin().lock()).context("cannot read the password from standard input")?,
     };
     not_empty(secret)
 }
 
 /// Like [`resolve`], for a secret that is new: a person who is asked is asked twice.
 pub(crate) fn resolve_new(words: &[String], prompt: &str) -> anyhow::Result<String> {
-    if !words.is_empty() || !stdin().is_terminal() {
+    if !is_elsewhere(words) || !stdin().is_terminal() {
         return resolve(words, prompt);
     }
     let secret = not_empty(ask(prompt)?)?;
@@ -44,6 +41,11 @@ pub(crate) fn resolve_new(words: &[String], prompt: &str) -> anyhow::Result<Stri
     Ok(secret)
 }
 
+/// Whether the words tell that the secret is not among them.
+fn is_elsewhere(words: &[String]) -> bool {
+    words.is_empty() || words == ["-"]
+}
+
 fn ask(prompt: &str) -> anyhow::Result<String> {
     rpassword::prompt_password(prompt).context("cannot ask for the password")
 }
@@ -51,7 +53,8 @@ fn ask(prompt: &str) -> anyhow::Result<String> {
 /// A text is a secret, or the path of the file that holds it.
 fn written(text: &str) -> anyhow::Result<String> {
     let path = Path::new(text);
-    if !path.is_file() {
+    // A pipe is as good as a file: a shell writes `<(command)` as the path of one.
+    if !path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
         return Ok(text.to_owned());
     }
     tell("Reading the password from the file");

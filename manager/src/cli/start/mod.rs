@@ -3,11 +3,13 @@
 mod certificate;
 mod options;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -193,7 +195,11 @@ fn tell_certificate(prepared: &Prepared) {
     for created in &prepared.created {
         info!("{created}");
     }
-    if let Some(certificate) = prepared.certified.cert.first() {
+    tell_fingerprint(&prepared.certified);
+}
+
+fn tell_fingerprint(certified: &CertifiedKey) {
+    if let Some(certificate) = certified.cert.first() {
         info!(
             "the certificate's SHA-256 fingerprint is {}",
             fingerprint_sha256(certificate)
@@ -231,7 +237,7 @@ async fn serve(
     let signals = Signals::new().context("cannot listen for signals")?;
     let manager = Manager::bind(host, port, settings)
         .await
-        .with_context(|| format!("cannot listen on {}:{port}", host.unwrap_or("*")))?;
+        .map_err(|error| cannot_listen(host, port, &error))?;
     let handle = manager.handle();
     let next = next_steps(manager.port(), certificate.as_ref().map(|(files, _)| files));
     let state = if certificate.is_some() {
@@ -251,6 +257,19 @@ async fn serve(
     manager.run(std::future::pending()).await;
     following.abort();
     Ok(())
+}
+
+/// Why the manager cannot listen, and what to do about it.
+fn cannot_listen(host: Option<&str>, port: u16, error: &std::io::Error) -> anyhow::Error {
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "; another program, perhaps another manager, listens there: stop it, or choose a port with --port"
+        }
+        ErrorKind::PermissionDenied => "; choose a port above 1023 with --port",
+        ErrorKind::AddrNotAvailable => "; --host must be a name or an address of this computer",
+        _ => "",
+    };
+    anyhow!("cannot listen on {}:{port}: {error}{remedy}", host.unwrap_or("*"))
 }
 
 /// What a person may want to type next.
@@ -309,21 +328,33 @@ impl Signals {
 
 /// Takes up what was changed on disk. What cannot be read stays as it is.
 async fn reload(manager: &ManagerHandle, certificate: Option<&Certificate>) {
-    if let Err(error) = manager.reload().await {
-        error!("cannot open the log file anew, the old one is kept: {error}");
+    match manager.reload().await {
+        Ok(()) => info!("opened the log file anew and looked up the trusted hostnames"),
+        Err(error) => error!("cannot open the log file anew, the old one is kept: {error}"),
     }
     if let Some((files, current)) = certificate {
-        match load_certified_key(
-            &files.certificate,
-            files.key.as_deref(),
-            files.key_password.as_deref(),
-        ) {
+        match load(files.clone()).await {
             Ok(certified) => {
                 info!("loaded certificate {}", files.certificate.display());
+                tell_fingerprint(&certified);
                 current.replace(certified);
             }
-            Err(error) => error!("cannot load the certificate, the old one is kept: {error}"),
+            Err(error) => error!(
+                "cannot load the certificate, the old one is kept: {}",
+                explain(&error)
+            ),
         }
     }
-    info!("took up the changed certificate, key, trusted hostnames and log file");
+}
+
+/// Loads certificate and key beside what the manager's threads do: an encrypted key takes a while.
+async fn load(files: TlsFiles) -> anyhow::Result<Arc<CertifiedKey>> {
+    let TlsFiles {
+        certificate,
+        key,
+        key_password,
+    } = files;
+    let load = move || load_certified_key(&certificate, key.as_deref(), key_password.as_deref());
+    let loaded = tokio::task::spawn_blocking(load).await;
+    Ok(loaded.context("the loading of the key has failed")??)
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use crate::cli::UsageError;
@@ -18,7 +17,8 @@ prints the certificate's fingerprint. Without one of the three --auth-… option
 computer only.
 
 Every option can also come from the environment (LABWIRE_PORT=8326) or from a TOML file given with --config \
-(port = 8326). What is typed counts first, then the environment, then the file.";
+(port = 8326). What is typed counts first, then the environment, then the file. What is switched on in one of \
+them is switched off with =false (--disable-tls=false).";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,8 +43,9 @@ Examples:
   # settings from a file; with them: port = 8326, auth-login = true
   labwire start --config /etc/labwire.toml
 
-Signals: INT and TERM stop the manager after the requests under way were answered (a second one at once); \
-HUP reads certificate, key and trusted hostnames again and opens the log file anew.
+Signals: INT (Ctrl-C) and TERM stop the manager once the requests under way are answered, or after 10 seconds; \
+a second one stops it at once. HUP reads certificate, key and trusted hostnames again and opens the log file \
+anew, without dropping a connection.
 
 See also: labwire user, labwire hostname, labwire keygen, labwire certgen";
 
@@ -65,24 +66,24 @@ pub(crate) struct StartArgs {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Options {
     /// Admit the computers in the table of trusted hostnames only (see: labwire hostname)
-    #[arg(long, env = "LABWIRE_AUTH_HOSTNAME", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Who may connect")]
+    #[arg(long, env = "LABWIRE_AUTH_HOSTNAME", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
     pub(super) auth_hostname: Option<bool>,
 
     /// Everyone who connects must log in with a username and a password (see: labwire user)
-    #[arg(long, env = "LABWIRE_AUTH_LOGIN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Who may connect")]
+    #[arg(long, env = "LABWIRE_AUTH_LOGIN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
     pub(super) auth_login: Option<bool>,
 
     /// Everyone who connects must know this password
     ///
     /// Several words are one password, joined with single spaces. The path of an existing file means the
-    /// first line of that file, and a lone '-' the first line of the standard input. Without a word you are
-    /// asked for the password.
+    /// first line of that file (a path that does not exist is the password itself), and a lone '-' the first
+    /// line of standard input. Without a word you are asked for the password.
     #[arg(short = 'P', long, env = "LABWIRE_AUTH_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "Who may connect")]
     #[serde(deserialize_with = "one_word")]
     pub(super) auth_password: Option<Vec<String>>,
 
     /// Admit everyone from everywhere without asking: for a closed laboratory network only
-    #[arg(long, env = "LABWIRE_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Who may connect")]
+    #[arg(long, env = "LABWIRE_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
     pub(super) open: Option<bool>,
 
     /// The hostname or IP address to listen on [default: all interfaces]
@@ -90,11 +91,12 @@ pub(crate) struct Options {
     pub(super) host: Option<String>,
 
     /// The port to listen on; 0 lets the system choose one [default: 1875]
-    #[arg(short, long, env = "LABWIRE_PORT", help_heading = "Where")]
+    #[arg(short, long, env = "LABWIRE_PORT", value_parser = port, help_heading = "Where")]
+    #[serde(deserialize_with = "port_in_file")]
     pub(super) port: Option<u16>,
 
     /// Do not encrypt connections
-    #[arg(long, env = "LABWIRE_DISABLE_TLS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "TLS")]
+    #[arg(long, env = "LABWIRE_DISABLE_TLS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "TLS")]
     pub(super) disable_tls: Option<bool>,
 
     /// The certificate, in PEM form [default: certs/localhost.crt in the home folder, made if there is none]
@@ -157,9 +159,9 @@ pub(crate) struct Options {
 
     /// Hash passwords made by MSL-Network more strongly at the next good login
     ///
-    /// They have 100,000 rounds of PBKDF2 then 600,000. MSL-Network's own manager cannot check them
-    /// afterwards.
-    #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Database")]
+    /// Instead of 100,000 rounds of PBKDF2 they get 600,000. MSL-Network's own manager cannot check them
+    /// any more then.
+    #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Database")]
     pub(super) upgrade_passwords: Option<bool>,
 
     /// How much is logged: DEBUG, INFO, WARNING, ERROR or a number as in Python [default: INFO]
@@ -191,6 +193,28 @@ pub(crate) struct Options {
         help_heading = "Log"
     )]
     pub(super) log_format: Option<LogFormat>,
+}
+
+const WRONG_PORT: &str = "a port is a number from 0 to 65535";
+
+/// Reads a port as it is typed.
+fn port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| WRONG_PORT)
+}
+
+fn port_in_file<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let port = u16::deserialize(deserializer).map_err(|_| serde::de::Error::custom(WRONG_PORT))?;
+    Ok(Some(port))
+}
+
+/// Reads what a flag is set to. Whatever is neither yes nor no is an error: a misspelt word must not decide
+/// who may connect.
+fn flag(text: &str) -> Result<bool, &'static str> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("write true or false"),
+    }
 }
 
 /// A secret in the file is one text; on the command line it is words.
