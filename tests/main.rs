@@ -9,6 +9,7 @@
 )]
 
 mod files;
+mod hardening;
 mod payload;
 mod protocol;
 mod python;
