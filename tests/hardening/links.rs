@@ -191,7 +191,7 @@ fn callers_in_flight(manager: &Manager, service: &mut Peer) -> Vec<Peer> {
 #[test]
 fn a_service_that_dies_ends_every_request_that_it_held() {
     let endings: [fn(Peer); 3] = [drop, Peer::reset, |mut service| {
-        service.send_bytes(b"null\r\n\xff")
+        service.send_bytes(b"null\r\n\xff");
     }];
     let manager = start();
     for die in endings {
