@@ -1,7 +1,6 @@
 //! Links, locks, names and requests go with their peer, however it leaves; a limit is a limit.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -67,9 +66,11 @@ fn a_client_with_two_hundred_links_frees_all_of_them() {
         client.link_and_lock(&name(number));
     }
 
-    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (stopped, manager) = (Arc::clone(&stop), &manager);
+        let (stopped, manager) = (&stopped, &manager);
+        // Also when this fails: else the scope would wait for a thread that never ends.
+        let stop = StopOnDrop(stopped);
         let churn = scope.spawn(move || {
             let mut count = 0;
             while !stopped.load(Ordering::Relaxed) {
@@ -83,10 +84,18 @@ fn a_client_with_two_hundred_links_frees_all_of_them() {
         for number in 0..SERVICES {
             next.link_and_lock(&name(number));
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stop);
         assert!(churn.join().expect("services may come and go") > 0);
     });
     expect_no_panic(&manager);
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A service that serves one client at a time serves no client beside it that is not linked.
