@@ -99,21 +99,20 @@ fn replies_to_peers_that_are_no_clients_reach_nobody() {
     assert_eq!(counter(&cast.manager, "unsolicited"), 10);
 }
 
-/// Notifications in a service's name: another service's is dropped and counted, a client is told that it
-/// cannot notify. The real one arrives.
+/// Notifications in a service's name, by another service and by a client, are dropped and counted. The real
+/// one arrives.
 #[test]
 fn forged_notifications_reach_nobody_and_the_real_one_arrives() {
     let mut cast = cast(start());
     cast.other_service.send_line(notification("Balance", "forged"));
     cast.other_service.settle();
     cast.client.send_line(notification("Balance", "forged"));
-    let message = cast.client.error_or_close().expect("the client stays");
-    assert!(message.starts_with("PermissionError: "), "{message}");
+    cast.client.settle();
     cast.service.send_line(notification("Balance", "real"));
     let frame = cast.victim.frame();
     assert_eq!(frame["result"], json!([["real"], {}]));
     cast.victim.settle();
-    assert_eq!(counter(&cast.manager, "unsolicited"), 1);
+    assert_eq!(counter(&cast.manager, "unsolicited"), 2);
     expect_no_panic(&cast.manager);
 }
 

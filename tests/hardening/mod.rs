@@ -7,5 +7,6 @@ mod frames;
 mod handshake;
 mod links;
 mod login;
+mod once_broken;
 mod support;
 mod tls;

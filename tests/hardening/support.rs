@@ -243,6 +243,12 @@ impl Peer {
             .to_owned()
     }
 
+    /// Reads what came for a service, if the client's request was not refused.
+    pub(crate) fn settle_or_read(&mut self) {
+        self.send_line(identity_request().to_string());
+        while self.frame()["result"]["hostname"].is_null() {}
+    }
+
     /// Links with a service and locks it exclusively, as soon as the manager allows it.
     pub(crate) fn link_and_lock(&mut self, service: &str) {
         let deadline = Instant::now() + DEADLINE;
@@ -338,6 +344,18 @@ impl Inspected {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kilobytes = line.expect("Linux says so").trim().trim_end_matches(" kB");
         kilobytes.parse::<u64>().expect("a number") * 1024
+    }
+}
+
+impl Inspected {
+    /// The soft and the hard limit of open files.
+    pub(crate) fn open_files_limits(&self) -> (String, String) {
+        let limits = fs::read_to_string(format!("{}/limits", self.folder)).expect("the manager runs");
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"));
+        let mut fields = line.expect("Linux says so").split_whitespace().map(str::to_owned);
+        (fields.next().unwrap(), fields.next().unwrap())
     }
 }
 

@@ -29,7 +29,12 @@ impl Router<'_> {
             Kind::Blank => Step::Next,
             Kind::Broken(error, uid) => self.refuse_malformed(from, uid, &(*error).into()),
             Kind::Typed(typed) => self.route_typed(from, typed),
-            Kind::Notification(..) => self.drop_unsolicited(from),
+            Kind::Notification(envelope, is_pair) => {
+                match envelope.notification(incoming.line.content(), *is_pair) {
+                    Ok(_) => self.drop_unsolicited(from),
+                    Err(_) => self.refuse_malformed(from, "", &Refusal::ClientReplies),
+                }
+            }
             Kind::Frame(envelope) => self.route_frame(from, &incoming.line, envelope),
         }
     }
