@@ -8,7 +8,9 @@
     reason = "a test that panics is a test that fails, which is what it is for"
 )]
 
+mod command_line;
 mod files;
+mod operation;
 mod payload;
 mod protocol;
 mod python;
