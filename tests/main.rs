@@ -8,8 +8,10 @@
     reason = "a test that panics is a test that fails, which is what it is for"
 )]
 
+mod command_line;
 mod files;
 mod hardening;
+mod operation;
 mod payload;
 mod protocol;
 mod python;

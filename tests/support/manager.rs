@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::process::Process;
+use super::process::{Process, Signal};
 use super::python::{self, Connection};
 use super::requirements;
 
@@ -42,7 +42,7 @@ impl Home {
 
     /// Runs `labwire` with this folder as its home, whatever comes of it.
     pub(crate) fn labwire(&self, arguments: &[&str]) -> Output {
-        self.labwire_command(arguments)
+        self.command(arguments)
             .stdin(Stdio::null())
             .output()
             .expect("the binary was built before its tests")
@@ -63,12 +63,22 @@ impl Home {
         succeeded("msl-network", arguments, &output);
     }
 
-    fn labwire_command(&self, arguments: &[&str]) -> Command {
+    /// A `labwire` with this folder as its home and its working folder, not started yet. Of the environment of
+    /// whoever runs the tests it sees no options.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_labwire"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LABWIRE_") {
+                command.env_remove(name);
+            }
+        }
         command
             .args(arguments)
             .env("LABWIRE_HOME", self.0.path())
-            .env_remove("MSL_NETWORK_HOME");
+            .env_remove("MSL_NETWORK_HOME")
+            // Help pages are as wide as this says.
+            .env_remove("COLUMNS")
+            .current_dir(self.0.path());
         command
     }
 
@@ -97,7 +107,7 @@ fn succeeded(program: &str, arguments: &[&str], output: &Output) {
 pub(crate) struct Manager {
     // Declared first: the process is gone before its folder is.
     process: Process,
-    _home: Home,
+    home: Home,
     kind: Kind,
     port: u16,
     tls: bool,
@@ -118,10 +128,14 @@ impl Manager {
 
     /// Starts `labwire start --port 0` with these further arguments on the files in `home`.
     pub(crate) fn start_in(home: Home, arguments: &[&str]) -> Self {
-        let process = Process::spawn(
-            "labwire",
-            home.labwire_command(&["start", "--port", "0"]).args(arguments),
-        );
+        let mut command = home.command(&["start", "--port", "0"]);
+        command.args(arguments);
+        Self::start_command(home, &mut command)
+    }
+
+    /// Starts a command that was made from `home`. The command has to see to a free port.
+    pub(crate) fn start_command(home: Home, command: &mut Command) -> Self {
+        let process = Process::spawn("labwire", command);
         Self::wait_until_running(process, home, Kind::Labwire)
     }
 
@@ -137,10 +151,7 @@ impl Manager {
 
     /// Runs `labwire start --port 0` in a case where it must refuse to start.
     pub(crate) fn start_expecting_failure(home: &Home, arguments: &[&str]) -> Failure {
-        let mut process = Process::spawn(
-            "labwire",
-            home.labwire_command(&["start", "--port", "0"]).args(arguments),
-        );
+        let mut process = Process::spawn("labwire", home.command(&["start", "--port", "0"]).args(arguments));
         let status = process.wait();
         assert!(
             !status.success(),
@@ -152,6 +163,13 @@ impl Manager {
         }
     }
 
+    /// As [`Self::start_command`], with a line on the command's standard input.
+    pub(crate) fn start_command_typing(home: Home, command: &mut Command, line: &str) -> Self {
+        let mut process = Process::spawn("labwire", command);
+        process.type_line(line);
+        Self::wait_until_running(process, home, Kind::Labwire)
+    }
+
     fn wait_until_running(process: Process, home: Home, kind: Kind) -> Self {
         let (port, tls) = process.wait_for("that it is running", |line| {
             let (address, tls) = line.split_once(RUNNING)?.1.split_once(" (TLS ")?;
@@ -159,11 +177,25 @@ impl Manager {
         });
         Self {
             process,
-            _home: home,
+            home,
             kind,
             port,
             tls,
             ended: false,
+        }
+    }
+
+    /// Ends it, which has to succeed, and hands its files on.
+    pub(crate) fn end(mut self) -> Home {
+        self.stop();
+        std::mem::replace(&mut self.home, Home::new())
+    }
+
+    fn stop(&mut self) {
+        self.process.terminate();
+        let status = self.wait_for_end();
+        if self.kind == Kind::Labwire {
+            assert!(status.success(), "labwire ended with {status} after SIGTERM");
         }
     }
 
@@ -199,6 +231,22 @@ impl Manager {
             .with("auto_save", false)
     }
 
+    /// The folder that holds its files.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Sends it a signal, as `kill` does.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits until a line that holds `text` is in its log.
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        self.process
+            .wait_for(text, |line| line.contains(text).then(|| line.to_owned()))
+    }
+
     /// Waits for the manager's own end, which somebody has asked for.
     pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         let status = self.process.wait();
@@ -218,11 +266,7 @@ impl Drop for Manager {
         if self.ended || std::thread::panicking() {
             return;
         }
-        self.process.terminate();
-        let status = self.process.wait();
-        if self.kind == Kind::Labwire {
-            assert!(status.success(), "labwire ended with {status} after SIGTERM");
-        }
+        self.stop();
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub(crate) use rustix::process::Signal;
+
 use super::{DEADLINE, POLL_INTERVAL};
 
 /// A running program. Dropping it kills it, and shows what it printed if the test has failed.
@@ -128,9 +130,14 @@ impl Process {
 
     /// Asks the program to end, as a service manager does.
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let process = rustix::process::Pid::from_child(&self.child);
         // It may have ended by itself a moment ago: the signal then finds nobody, which is as well.
-        let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
+        let _ = rustix::process::kill_process(process, signal);
     }
 
     /// Waits for the end of the program and of its output.

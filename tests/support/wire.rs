@@ -2,7 +2,7 @@
 //!
 //! It shares no code with the manager, so a mistake in the manager's reading of the wire cannot hide here.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -85,6 +85,8 @@ impl RawPeer {
                     String::from_utf8_lossy(&line)
                 ),
                 Ok(available) => available,
+                // As when the process is stopped for a moment.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => panic!("no line from the manager: {error}"),
             };
             let taken = available
@@ -120,7 +122,7 @@ impl RawPeer {
                 "the manager still said {}",
                 String::from_utf8_lossy(&rest)
             ),
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
         }
     }
 

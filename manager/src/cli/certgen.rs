@@ -31,12 +31,13 @@ Examples:
 
 See also: labwire keygen, labwire certdump")]
 pub(crate) struct Args {
-    /// Where to save the certificate [default: certs/localhost.crt in the home folder]. A certificate that is
-    /// there is replaced.
+    /// Where to save the certificate [default: certs/localhost.crt in the home folder]
+    ///
+    /// A certificate that is there is replaced.
     #[arg(value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// The hash of the signature: SHA256, SHA384 or SHA512 [default: the one that fits the key].
+    /// The hash of the signature: SHA256, SHA384 or SHA512 [default: the one that fits the key]
     ///
     /// An RSA key goes with each of them, SHA256 being the default. The curves go with one each: secp256r1 with
     /// SHA256, secp384r1 with SHA384 and secp521r1 with SHA512. An Ed25519 key takes none.
@@ -47,11 +48,11 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
-    /// The password of the private key.
+    /// The password of the private key
     ///
     /// Several words are one password, joined with single spaces. The path of an existing file means the first
-    /// line of that file, and a lone '-' the first line of the standard input. Without a word you are asked
-    /// for the password.
+    /// line of that file (a path that does not exist is the password itself), and a lone '-' the first line of
+    /// standard input. Without a word you are asked for the password.
     #[arg(short = 'p', long, value_name = "WORD", num_args = 0..)]
     key_file_password: Option<Vec<String>>,
 

@@ -14,7 +14,7 @@ use crate::pki::{Curve, KeyKind, PkiError, generate_key};
 /// key can pass for the manager, so the file is readable by you alone, and a password protects it further.
 ///
 /// `labwire start` makes a key by itself if there is none yet: you need this command only for a key of another
-/// kind, with a password, or in another place.
+/// kind, a key with a password, or a key in another place.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,11 +40,11 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "CURVE", default_value_t = Curve::default())]
     curve: Curve,
 
-    /// Encrypt the key with a password.
+    /// Encrypt the key with a password
     ///
     /// Several words are one password, joined with single spaces. The path of an existing file means the first
-    /// line of that file, and a lone '-' the first line of the standard input. Without a word you are asked
-    /// for the password.
+    /// line of that file (a path that does not exist is the password itself), and a lone '-' the first line of
+    /// standard input. Without a word you are asked for the password.
     #[arg(short, long, value_name = "WORD", num_args = 0..)]
     password: Option<Vec<String>>,
 
@@ -56,8 +56,10 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "BITS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
     size: u32,
 
-    /// Overwrite a key that exists. Clients that trust the certificate of the old key will refuse the manager
-    /// until they get a certificate of the new one.
+    /// Overwrite a key that exists
+    ///
+    /// Clients that trust the certificate of the old key will refuse the manager until they get a certificate
+    /// of the new one.
     #[arg(long)]
     force: bool,
 }

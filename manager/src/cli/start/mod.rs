@@ -153,7 +153,7 @@ fn level(options: &Options) -> anyhow::Result<Level> {
     let text = options.log_level.as_deref().unwrap_or("INFO");
     let wrong = || {
         UsageError(format!(
-            "Cannot set logging level to '{text}', use DEBUG, INFO, WARNING, ERROR or a number"
+            "Cannot set logging level to '{text}', use TRACE, DEBUG, INFO, WARNING, ERROR or a number"
         ))
     };
     Ok(Level::parse(text).ok_or_else(wrong)?)

@@ -13,12 +13,12 @@ const LONG_ABOUT: &str = "\
 Start the manager.
 
 The first start creates a private key, a self-signed certificate and a database in the home folder, and \
-prints the certificate's fingerprint. Without one of the three --auth-… options the manager serves its own \
-computer only.
+prints the certificate's fingerprint. Without one of the three --auth-… options, or --open, the \
+manager serves its own computer only.
 
 Every option can also come from the environment (LABWIRE_PORT=8326) or from a TOML file given with --config \
-(port = 8326). What is typed counts first, then the environment, then the file. What is switched on in one of \
-them is switched off with =false (--disable-tls=false).";
+(port = 8326). What is typed counts first, then the environment, then the file. A flag that is on in one \
+of the latter is switched off by typing =false, as in --disable-tls=false.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -164,7 +164,7 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Database")]
     pub(super) upgrade_passwords: Option<bool>,
 
-    /// How much is logged: DEBUG, INFO, WARNING, ERROR or a number as in Python [default: INFO]
+    /// How much is logged: TRACE, DEBUG, INFO, WARNING, ERROR or a number as in Python [default: INFO]
     #[arg(
         short = 'G',
         long,

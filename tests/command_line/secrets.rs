@@ -1,0 +1,65 @@
+//! Passwords that do not stand on the command line: piped in, asked for, in a file.
+
+use std::process::Command;
+
+use super::{Ran, answering, at_terminal, command, opens, run, start, takes_login, takes_password};
+use crate::support::manager::{Home, Manager};
+
+#[test]
+fn a_secret_can_come_from_standard_input() {
+    let home = Home::new();
+    answering(
+        &home,
+        "labwire user add j.doe --password -",
+        "of a pipe\nnot this\n",
+    )
+    .succeeded();
+    answering(&home, "labwire user add a.smith", "without the option\n").succeeded();
+    answering(&home, "labwire keygen -p - -o /path/to/key.pem", "of the key\n").succeeded();
+    assert!(opens(&home.path("key.pem"), "of the key"));
+    let nothing = run(&home, "labwire user add n.bohr --password -");
+    nothing.failed(1, &["the password is empty"]);
+
+    let mut manager = command(&home, "labwire start --auth-login --disable-tls --port 0");
+    let manager = Manager::start_command(home, &mut manager);
+    assert!(takes_login(&manager, "j.doe", "of a pipe"));
+    assert!(takes_login(&manager, "a.smith", "without the option"));
+    let home = manager.end();
+
+    let mut manager = command(&home, "labwire start --disable-tls --port 0 --auth-password -");
+    let manager = Manager::start_command_typing(home, &mut manager, "open the door");
+    assert!(takes_password(&manager, "open the door"));
+}
+
+#[test]
+fn a_secret_that_is_asked_for_is_not_seen_and_is_typed_twice() {
+    let home = Home::new();
+    let (prompt, again) = ("Password for j.doe: ", "Again, to be sure: ");
+    let dialogue = [(prompt, "a good one"), (again, "a good one")];
+    for line in ["labwire user add j.doe", "labwire user update j.doe --password -"] {
+        let screen = at_terminal(&home, line, &dialogue).succeeded();
+        assert!(!screen.contains("a good one"), "{screen}");
+    }
+    let line = "labwire user update j.doe --password";
+    let ran = at_terminal(&home, line, &[(prompt, "a better one"), (again, "a bitter one")]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.output.contains("the two passwords are not the same"),
+        "{ran:?}"
+    );
+
+    let manager = start(home, "labwire start --auth-login --disable-tls");
+    assert!(takes_login(&manager, "j.doe", "a good one"));
+}
+
+#[test]
+fn a_secret_can_come_from_the_pipe_that_a_shell_makes() {
+    let home = Home::new();
+    let labwire = command(&home, "labwire keygen --out key.pem --password");
+    let mut shell = Command::new("bash");
+    shell.args(["-c", r#""$@" <(echo of a pipe)"#, "bash"]);
+    shell.arg(labwire.get_program()).args(labwire.get_args());
+    let ran = Ran::from(shell.current_dir(home.path("")).output().unwrap());
+    ran.succeeded();
+    assert!(opens(&home.path("key.pem"), "of a pipe"));
+}
