@@ -10,6 +10,7 @@
 
 mod command_line;
 mod files;
+mod hardening;
 mod operation;
 mod payload;
 mod protocol;

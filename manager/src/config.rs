@@ -4,6 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How long a line may be that is typed, or that asks the manager itself for something. Nobody types more, and
+/// what the manager reads it takes apart, which costs many times a line's length.
+pub(crate) const MANAGERS_LINE: usize = 64 * 1024;
+
 /// How a manager decides who may connect. There is one way at most.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Authentication {
@@ -45,6 +49,8 @@ pub struct Limits {
     pub outbox: usize,
     /// How long a peer may read nothing while others wait for room in its queue, before it is cut.
     pub stall: Duration,
+    /// How long others wait for room in a peer's queue at most, though it reads slowly, before it is cut.
+    pub patience: Duration,
     /// Connections in all. More wait in the operating system's queue.
     pub connections: usize,
     /// Connections that have not identified themselves.
@@ -72,6 +78,8 @@ impl Default for Limits {
             // NATS keeps as much for a slow consumer.
             outbox: 64 * 1024 * 1024,
             stall: Duration::from_secs(2),
+            // Half of what NATS gives a slow consumer for one write.
+            patience: Duration::from_secs(5),
             // Redis serves as many clients.
             connections: 10_000,
             starting: 1_000,

@@ -8,7 +8,7 @@ use labwire_wire::{Envelope, Identity, Line, LineSplitter, Member, as_string, fr
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tracing::{debug, info};
 
-use crate::config::Authentication;
+use crate::config::{Authentication, MANAGERS_LINE};
 use crate::hub::Hub;
 use crate::names::PeerAddress;
 use crate::refusal::Refusal;
@@ -124,9 +124,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
     }
 }
 
-/// The username or password that a line carries; `None` when it is no text.
+/// The username or password that a line carries; `None` when it is no text, or more than anyone types.
 pub(crate) fn credential(line: &Line) -> Option<String> {
     let content = line.content();
+    if content.len() > MANAGERS_LINE {
+        return None;
+    }
     if let Ok(envelope) = Envelope::scan(content)
         && let Some(result) = envelope.raw(content, Member::Result)
     {

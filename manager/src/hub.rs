@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use crate::config::{Authentication, Limits};
@@ -170,6 +170,19 @@ impl Hub {
         let mut receiver = self.phase.subscribe();
         // The sender lives as long as the hub, so the wait cannot end early.
         let _ = receiver.wait_for(|current| *current >= phase).await;
+    }
+
+    /// What `work` gives, unless the deadline or that phase comes first. Cancel safe if `work` is.
+    pub(crate) async fn before<T>(
+        &self,
+        phase: Phase,
+        deadline: Instant,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            done = timeout_at(deadline, work) => done.ok(),
+            () = self.reached(phase) => None,
+        }
     }
 
     /// What was counted since the start, and how things are now.

@@ -14,6 +14,7 @@
 //! ```
 
 mod admin;
+mod chatter;
 pub mod cli;
 mod config;
 mod counters;

@@ -11,12 +11,13 @@ use labwire_wire::frames;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase};
+use crate::login::network_of;
 use crate::peer;
 use crate::refusal::Refusal;
 
@@ -144,6 +145,7 @@ impl Gate {
     }
 
     async fn accept_forever(self, listener: &TcpListener) {
+        let mut is_failing = false;
         loop {
             // The place is taken before the connection is: whoever finds none waits in the system's queue.
             let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else {
@@ -151,15 +153,18 @@ impl Gate {
             };
             match listener.accept().await {
                 Ok((stream, remote)) => {
+                    is_failing = false;
                     Counters::count(&self.hub.counters.connections);
                     tokio::spawn(self.clone().serve(stream, remote, place));
                 }
-                Err(error) if is_exhausted(&error) => {
-                    warn!("cannot accept connections for the moment: {error}");
+                Err(error) if is_transient(&error) => debug!("a connection was not accepted: {error}"),
+                Err(error) => {
+                    if !is_failing {
+                        warn!("cannot accept connections for the moment: {error}");
+                    }
+                    is_failing = true;
                     sleep(BACK_OFF).await;
                 }
-                // The connection was gone before it was accepted.
-                Err(error) => debug!("a connection was not accepted: {error}"),
             }
         }
     }
@@ -182,7 +187,7 @@ impl Gate {
     async fn serve(self, stream: TcpStream, remote: SocketAddr, _place: OwnedSemaphorePermit) {
         let hub = &self.hub;
         let deadline = Instant::now() + hub.limits.handshake;
-        let Some(starting) = self.starting_place(remote.ip().to_canonical()) else {
+        let Some(starting) = self.starting_place(network_of(remote.ip().to_canonical())) else {
             info!("{remote} was not admitted: too many connections have not identified themselves");
             if self.tls.is_none() {
                 let message = Refusal::TooManyStarting.to_string();
@@ -196,39 +201,47 @@ impl Gate {
         if let Err(error) = prepare(&stream, hub.limits.keepalive) {
             debug!("{remote}: {error}");
         }
-        let Ok(address) = timeout_at(deadline, hub.resolver.describe(remote, own)).await else {
+        let Some(address) = hub
+            .before(Phase::Draining, deadline, hub.resolver.describe(remote, own))
+            .await
+        else {
             return;
         };
-        match self.tls {
-            None => peer::serve(hub, &address, stream, deadline, || drop(starting)).await,
-            Some(acceptor) => match timeout_at(deadline, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => peer::serve(hub, &address, stream, deadline, || drop(starting)).await,
-                Ok(Err(error)) => {
-                    info!("{} did not complete the TLS handshake: {error}", address.address);
-                    Counters::count(&hub.counters.rejected);
-                    hub.record(&address, "connection closed prematurely");
-                }
-                Err(_) => debug!("{} took too long for the TLS handshake", address.address),
-            },
+        let Some(acceptor) = self.tls else {
+            return peer::serve(hub, &address, stream, deadline, || drop(starting)).await;
+        };
+        match hub
+            .before(Phase::Draining, deadline, acceptor.accept(stream))
+            .await
+        {
+            Some(Ok(stream)) => peer::serve(hub, &address, stream, deadline, || drop(starting)).await,
+            Some(Err(error)) => {
+                info!("{} did not complete the TLS handshake: {error}", address.address);
+                Counters::count(&hub.counters.rejected);
+                hub.record(&address, "connection closed prematurely");
+            }
+            None => debug!("{} took too long for the TLS handshake", address.address),
         }
     }
 }
 
-/// Whether accepting failed for want of something that others will give back.
-fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    error
-        .raw_os_error()
-        .is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+/// Whether accepting failed for one connection alone, which was gone before it was accepted. All else lasts:
+/// above all, that the computer has run out of descriptors or memory.
+fn is_transient(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// Small frames go out at once, and a peer that has vanished without a word is noticed.
 fn prepare(stream: &TcpStream, keepalive: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    // Without this a socket takes megabytes and reports nothing for seconds while a slow peer reads them: it
+    // would look as if that peer did not read at all. A quarter of a second at 1 MB/s.
+    socket.set_tcp_notsent_lowat(256 * 1024)?;
     let keepalive = TcpKeepalive::new()
         .with_time(keepalive)
         .with_interval(keepalive)
         .with_retries(2);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    socket.set_tcp_keepalive(&keepalive)
 }

@@ -176,9 +176,29 @@ where
             tracing::Level::TRACE => "TRACE",
         };
         write!(writer, " [{level:<5}] labwire - ")?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
+        let mut text = String::new();
+        context
+            .field_format()
+            .format_fields(Writer::new(&mut text), event)?;
+        write_one_line(&mut writer, &text)?;
         writeln!(writer)
     }
+}
+
+/// Writes a text so that it stays on its line, whatever a peer has put into it.
+fn write_one_line(writer: &mut impl fmt::Write, text: &str) -> fmt::Result {
+    for part in text.split_inclusive(char::is_control) {
+        match part.chars().next_back().filter(|last| last.is_control()) {
+            Some(last) => write!(
+                writer,
+                "{}{}",
+                &part[..part.len() - last.len_utf8()],
+                last.escape_default()
+            )?,
+            None => writer.write_str(part)?,
+        }
+    }
+    Ok(())
 }
 
 /// A log file that can be opened anew while it is written to.
@@ -244,6 +264,13 @@ mod tests {
         for text in ["", "loud", "-1", "1.5"] {
             assert_eq!(Level::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_cannot_begin_a_line_of_its_own() {
+        let mut line = String::new();
+        write_one_line(&mut line, "a\n2026 [ERROR] b\u{1b}[31m é\r").unwrap();
+        assert_eq!(line, "a\\n2026 [ERROR] b\\u{1b}[31m é\\r");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::counters::Counters;
@@ -19,21 +20,36 @@ const FREE_FAILURES: u32 = 5;
 const FIRST_PENALTY: Duration = Duration::from_secs(1);
 
 /// No penalty is longer than this: a lab must get back in while its operator still stands there.
-const LONGEST_PENALTY: Duration = Duration::from_secs(60);
+const LONGEST_PENALTY: Duration = Duration::from_mins(1);
 
 /// How long failures are remembered after the last one.
-const MEMORY: Duration = Duration::from_secs(600);
+const MEMORY: Duration = Duration::from_mins(10);
 
 /// How many addresses and users are remembered at most. The oldest failures are forgotten first, so a
 /// flood of invented names costs this much memory and no more.
 const REMEMBERED: usize = 10_000;
 
+/// The longest that a user waits for what others did in that name. Whoever knows a name can guess; that must
+/// not lock its owner out.
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
+
 /// Whom a failure is held against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Suspect {
+    /// An address is refused while it is penalised.
     Address(IpAddr),
-    /// A username's hash: names that a peer invents may be long, and are remembered for a while.
+    /// A user is only delayed. This is a username's hash: names that a peer invents may be long, and are
+    /// remembered for a while.
     User(u64),
+}
+
+/// The address that failures are held against: of IPv6 the network, since one computer has all of its
+/// addresses.
+pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +78,8 @@ struct Failures {
 }
 
 impl Failures {
-    fn wait(&self, suspects: &[Suspect], now: Instant) -> Option<Duration> {
-        let records = suspects.iter().filter_map(|suspect| self.records.get(suspect));
-        let free_at = records.map(|record| record.free_at()).max()?;
+    fn wait(&self, suspect: &Suspect, now: Instant) -> Option<Duration> {
+        let free_at = self.records.get(suspect)?.free_at();
         Some(free_at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
@@ -127,24 +142,26 @@ impl Logins {
         username: &str,
         password: &str,
     ) -> Result<LoginOutcome, Refusal> {
-        let suspects = [
-            Suspect::Address(ip),
-            Suspect::User(self.hasher.hash_one(username)),
-        ];
-        self.refuse_while_penalised(&suspects, counters)?;
+        let address = Suspect::Address(network_of(ip));
+        let user = Suspect::User(self.hasher.hash_one(username));
+        self.refuse_while_penalised(&address, counters)?;
+        let delay = self.failures().wait(&user, Instant::now());
+        if let Some(delay) = delay {
+            sleep(delay.min(LONGEST_DELAY)).await;
+        }
         let outcome = store.verify_login(username, password).await.map_err(|error| {
             warn!("cannot check a login: {error}");
             Refusal::Store(error.peer_text())
         })?;
         // Those that guessed meanwhile, on connections beside this one, count too: else a hundred parallel
         // guesses would be checked for the price of one.
-        self.refuse_while_penalised(&suspects, counters)?;
+        self.refuse_while_penalised(&address, counters)?;
         match outcome {
             Some(outcome) => {
-                self.failures().records.remove(&suspects[1]);
+                self.failures().records.remove(&user);
                 Ok(outcome)
             }
-            None => Err(self.failed(&suspects, counters, Refusal::WrongLogin)),
+            None => Err(self.failed(&[address, user], counters, Refusal::WrongLogin)),
         }
     }
 
@@ -156,21 +173,21 @@ impl Logins {
         expected: &str,
         given: &str,
     ) -> Result<(), Refusal> {
-        let suspects = [Suspect::Address(ip)];
-        self.refuse_while_penalised(&suspects, counters)?;
+        let address = Suspect::Address(network_of(ip));
+        self.refuse_while_penalised(&address, counters)?;
         // Digests have one length, so the comparison does not tell how long the password is.
         let digest = |text: &str| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
         let (expected, given) = (digest(expected), digest(given));
         aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_ref(), given.as_ref())
-            .map_err(|_| self.failed(&suspects, counters, Refusal::WrongManagerPassword))
+            .map_err(|_| self.failed(&[address], counters, Refusal::WrongManagerPassword))
     }
 
     fn failures(&self) -> std::sync::MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refuse_while_penalised(&self, suspects: &[Suspect], counters: &Counters) -> Result<(), Refusal> {
-        let Some(wait) = self.failures().wait(suspects, Instant::now()) else {
+    fn refuse_while_penalised(&self, suspect: &Suspect, counters: &Counters) -> Result<(), Refusal> {
+        let Some(wait) = self.failures().wait(suspect, Instant::now()) else {
             return Ok(());
         };
         Counters::count(&counters.failed_logins);
@@ -198,16 +215,16 @@ mod tests {
         let now = Instant::now();
         for _ in 1..FREE_FAILURES {
             failures.note(&[ADDRESS], now);
-            assert_eq!(failures.wait(&[ADDRESS], now), None);
+            assert_eq!(failures.wait(&ADDRESS, now), None);
         }
         let mut waits = Vec::new();
         for _ in 0..10 {
             failures.note(&[ADDRESS], now);
-            waits.push(failures.wait(&[ADDRESS], now).unwrap().as_secs());
+            waits.push(failures.wait(&ADDRESS, now).unwrap().as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
-        assert_eq!(failures.wait(&[ADDRESS], now + LONGEST_PENALTY), None);
-        assert_eq!(failures.wait(&[Suspect::User(7)], now), None);
+        assert_eq!(failures.wait(&ADDRESS, now + LONGEST_PENALTY), None);
+        assert_eq!(failures.wait(&Suspect::User(7), now), None);
     }
 
     #[test]
@@ -219,7 +236,7 @@ mod tests {
         }
         let later = now + MEMORY + Duration::from_secs(1);
         failures.note(&[ADDRESS], later);
-        assert_eq!(failures.wait(&[ADDRESS], later), None);
+        assert_eq!(failures.wait(&ADDRESS, later), None);
     }
 
     #[test]
@@ -231,5 +248,13 @@ mod tests {
             failures.note(&[Suspect::User(number)], now);
             assert!(failures.records.len() <= REMEMBERED);
         }
+    }
+
+    #[test]
+    fn one_computer_does_not_get_a_new_record_with_each_of_its_addresses() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2:ffff::1"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 }

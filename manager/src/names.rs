@@ -64,21 +64,19 @@ impl Resolver {
         if is_local(ip, own.ip().to_canonical()) {
             return self.describe_local(ip, port);
         }
-        let (domain, confirmed) = self.look_up(ip).await.unwrap_or_else(|| (ip.to_string(), false));
-        let label = domain.split('.').next().unwrap_or(&domain);
-        let named = domain.parse::<IpAddr>().is_err() && !label.is_empty();
-        let host = if named { label.to_owned() } else { ip.to_string() };
-        let mut aliases = vec![ip.to_string()];
-        if confirmed {
-            aliases.extend([domain.clone(), host.clone()]);
-        }
+        let names = self.look_up(ip).await.unwrap_or_else(|| Names::of_address(ip));
+        let Names {
+            domain,
+            host,
+            aliases,
+        } = names;
         PeerAddress {
             ip,
             port,
             address: format!("{host}:{port}"),
-            host,
             domain,
             local: false,
+            host,
             aliases,
         }
     }
@@ -103,25 +101,71 @@ impl Resolver {
         }
     }
 
-    /// The name of an address, and whether that name leads back to the address. Whoever owns an address
-    /// can give it any name; only the owner of the name can lead it back.
-    async fn look_up(&self, ip: IpAddr) -> Option<(String, bool)> {
-        let permit = Arc::clone(&self.lookups);
+    /// The names of an address, as far as the resolver tells them in time.
+    async fn look_up(&self, ip: IpAddr) -> Option<Names> {
+        let lookups = Arc::clone(&self.lookups);
+        let hostname = self.hostname.clone();
         let lookup = async move {
-            let permit = permit.acquire_owned().await.ok()?;
+            let permit = lookups.acquire_owned().await.ok()?;
             spawn_blocking(move || {
                 // The permit goes with the thread: giving up waiting does not end the lookup.
                 let _permit = permit;
                 let domain = dns_lookup::lookup_addr(&ip).ok()?;
-                let back = dns_lookup::lookup_host(&domain).ok();
-                let confirmed =
-                    back.is_some_and(|mut found| found.any(|address| address.to_canonical() == ip));
-                Some((printable(&domain), confirmed))
+                let leads_back = |name: &str| {
+                    dns_lookup::lookup_host(name)
+                        .is_ok_and(|mut found| found.any(|found| found.to_canonical() == ip))
+                };
+                Some(Names::new(ip, &domain, &hostname, leads_back))
             })
             .await
             .ok()?
         };
         timeout(LOOKUP_TIME, lookup).await.ok().flatten()
+    }
+}
+
+/// What an address of another computer is called.
+#[derive(Debug, PartialEq, Eq)]
+struct Names {
+    domain: String,
+    /// The first part of the domain, or the address.
+    host: String,
+    /// The names by which it may be trusted.
+    aliases: Vec<String>,
+}
+
+impl Names {
+    /// The names of an address that has none but itself.
+    fn of_address(ip: IpAddr) -> Self {
+        let text = ip.to_string();
+        Self {
+            domain: text.clone(),
+            host: text.clone(),
+            aliases: vec![text],
+        }
+    }
+
+    /// The names of an address whose owner calls it `domain`. Whoever owns an address can give it any name,
+    /// so a name is trusted only if it leads back; the first part of a domain is a name of its own, which
+    /// anyone can put in front of theirs; and the names of this computer are nobody else's.
+    fn new(ip: IpAddr, domain: &str, hostname: &str, leads_back: impl Fn(&str) -> bool) -> Self {
+        let domain = printable(domain);
+        let host = domain.split('.').next().unwrap_or_default().to_owned();
+        if host.is_empty() || domain.parse::<IpAddr>().is_ok() {
+            return Self::of_address(ip);
+        }
+        let own = ["localhost", hostname];
+        let mut aliases = vec![ip.to_string()];
+        for name in [&domain, &host] {
+            if !aliases.contains(name) && !own.contains(&name.as_str()) && leads_back(name) {
+                aliases.push(name.clone());
+            }
+        }
+        Self {
+            domain,
+            host,
+            aliases,
+        }
     }
 }
 
@@ -172,5 +216,29 @@ mod tests {
         assert_eq!(peer.address, "203.0.113.7:5");
         assert!(peer.is_trusted(&HashSet::from(["203.0.113.7".to_owned()])));
         assert!(!peer.is_trusted(&HashSet::from(["localhost".to_owned(), "bench".to_owned()])));
+    }
+
+    #[test]
+    fn a_name_is_trusted_only_if_it_leads_back_and_is_not_this_computers_own() {
+        let ip: IpAddr = "203.0.113.7".parse().unwrap();
+        let aliases = |domain: &str, leading_back: &[&str]| {
+            Names::new(ip, domain, "bench", |name| leading_back.contains(&name)).aliases
+        };
+        let own = "203.0.113.7";
+        assert_eq!(
+            aliases("pc1.lab.example", &["pc1.lab.example", "pc1"]),
+            [own, "pc1.lab.example", "pc1"]
+        );
+        assert_eq!(
+            aliases("pc1.lab.example", &["pc1.lab.example"]),
+            [own, "pc1.lab.example"]
+        );
+        assert_eq!(aliases("pc1.lab.example", &[]), [own]);
+        // Its owner lets it lead back, and still it is not this computer.
+        let evil = "localhost.evil.example";
+        assert_eq!(aliases(evil, &[evil, "localhost"]), [own, evil]);
+        assert_eq!(aliases("bench.evil.example", &["bench"]), [own]);
+        assert_eq!(aliases("localhost", &["localhost"]), [own]);
+        assert_eq!(aliases("203.0.113.7", &[own]), [own]);
     }
 }

@@ -2,20 +2,26 @@
 //!
 //! Producers never wait inside the queue. One that finds it full keeps its frame, waits for room with
 //! [`Outbox::room`] and routes the frame anew; what held meanwhile (a link, a service) is checked again.
+//!
+//! A reader is cut when frames were refused for its sake and it has read nothing for the stall time, or when
+//! one producer has waited for it longer than the patience: a peer that sips costs the others no more than one
+//! that does not drink.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use labwire_wire::Line;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 /// Pieces of up to this many bytes are copied into one run of bytes, larger ones are shared.
 ///
-/// Copying a kilobyte costs less than counting a reference on another core and one more entry in every
-/// vectored write; above that, the copy is what costs.
-const COPIED_BYTES: usize = 1_024;
+/// Copying a few kilobytes costs about as much as counting a reference on another core and one more entry in
+/// every vectored write; above that, the copy is what costs.
+const COPIED_BYTES: usize = 4_096;
 
 /// How large an empty queue's buffer may stay. A peer that is idle after a burst gives the rest back.
 const KEPT_BYTES: usize = 4_096;
@@ -44,6 +50,10 @@ struct State {
     queued: usize,
     /// How many producers wait for room.
     held: usize,
+    /// Since when frames are refused without the reader having read anything.
+    refused_since: Option<Instant>,
+    /// Whether a producer has waited for longer than it need.
+    overdue: bool,
     closed: bool,
 }
 
@@ -52,6 +62,19 @@ impl State {
         if !self.tail.is_empty() {
             self.segments.push_back(self.tail.split().freeze());
         }
+    }
+
+    fn has_room(&self, length: usize, limit: usize) -> bool {
+        self.closed || self.queued == 0 || self.queued.saturating_add(length) <= limit
+    }
+
+    /// The same, for a producer: being refused starts the reader's clock.
+    fn admits(&mut self, length: usize, limit: usize) -> bool {
+        let admitted = self.has_room(length, limit);
+        if !admitted && self.refused_since.is_none() {
+            self.refused_since = Some(Instant::now());
+        }
+        admitted
     }
 }
 
@@ -76,17 +99,18 @@ impl Outbox {
     /// A queue that is closed takes the frame and forgets it: its peer is gone.
     pub(crate) fn push(&self, length: usize, write: impl FnOnce(&mut FrameWriter<'_>)) -> Result<(), Full> {
         let mut state = self.state();
-        if state.queued > 0 && state.queued + length > self.limit {
-            return if state.closed { Ok(()) } else { Err(Full) };
+        if !state.admits(length, self.limit) {
+            return Err(Full);
         }
         self.append(&mut state, write);
         Ok(())
     }
 
     /// Queues a frame even when the queue is full: for the manager's own words to a peer, whose number is
-    /// bounded by what the peer itself asked for.
-    pub(crate) fn push_always(&self, frame: &Bytes) {
-        self.append(&mut self.state(), |writer| writer.shared(frame));
+    /// bounded by what the peer itself asked for, and for a frame whose room was seen with
+    /// [`has_room`](Self::has_room) just before.
+    pub(crate) fn push_always(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
+        self.append(&mut self.state(), write);
     }
 
     fn append(&self, state: &mut State, write: impl FnOnce(&mut FrameWriter<'_>)) {
@@ -103,23 +127,30 @@ impl Outbox {
         }
     }
 
-    /// Whether a frame of `length` bytes would be taken now.
+    /// Whether a frame of `length` bytes would be taken now. A queue that would refuse it counts that as a
+    /// refusal.
     pub(crate) fn has_room(&self, length: usize) -> bool {
-        let state = self.state();
-        state.closed || state.queued == 0 || state.queued + length <= self.limit
+        self.state().admits(length, self.limit)
     }
 
-    /// Waits until the queue is at most half full, or closed. Cancel safe.
-    pub(crate) async fn room(&self) {
+    /// Waits until a frame of `length` bytes would be taken, the queue is closed, or the patience is over,
+    /// which cuts the reader. Cancel safe.
+    pub(crate) async fn room(&self, length: usize, patience: Duration) {
         let held = Held::new(self);
-        loop {
-            let drained = self.drained.notified();
-            tokio::pin!(drained);
-            drained.as_mut().enable();
-            if held.outbox.state().closed || held.outbox.state().queued <= self.limit / 2 {
-                return;
+        let room = async {
+            loop {
+                let drained = self.drained.notified();
+                tokio::pin!(drained);
+                // From here on no notification is missed, so the state may be looked at.
+                drained.as_mut().enable();
+                if held.outbox.state().has_room(length, self.limit) {
+                    return;
+                }
+                drained.await;
             }
-            drained.await;
+        };
+        if timeout(patience, room).await.is_err() {
+            self.state().overdue = true;
         }
     }
 
@@ -150,15 +181,22 @@ impl Outbox {
     pub(crate) fn written(&self, count: usize) {
         let mut state = self.state();
         state.queued = state.queued.saturating_sub(count);
-        if state.held > 0 && state.queued <= self.limit / 2 {
+        state.refused_since = None;
+        if state.held > 0 {
             drop(state);
             self.drained.notify_waiters();
         }
     }
 
-    /// Whether producers wait for this queue's reader.
-    pub(crate) fn holds_back(&self) -> bool {
-        self.state().held > 0
+    /// Whether a producer has waited for the reader for longer than its patience.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.state().overdue
+    }
+
+    /// Whether the reader is to be cut for the sake of those who wait for it.
+    pub(crate) fn is_stalled(&self, stall: Duration) -> bool {
+        let state = self.state();
+        state.overdue || state.refused_since.is_some_and(|since| since.elapsed() >= stall)
     }
 
     /// Takes no more frames. What is queued can still be written.
@@ -200,7 +238,7 @@ impl FrameWriter<'_> {
         self.written += bytes.len();
     }
 
-    /// Adds bytes, shared where that is cheaper than copying.
+    /// Adds bytes that own their memory, shared where that is cheaper than copying.
     pub(crate) fn shared(&mut self, bytes: &Bytes) {
         if bytes.len() <= COPIED_BYTES {
             return self.copied(bytes);
@@ -210,12 +248,16 @@ impl FrameWriter<'_> {
         self.written += bytes.len();
     }
 
-    /// Adds a part of a line, shared where that is cheaper than copying.
+    /// Adds a part of a line. It is shared where that is cheaper than copying, and keeps hardly more memory
+    /// than it has bytes: the queue's limit counts only those.
     pub(crate) fn part(&mut self, line: &Line, range: Range<usize>) {
         if range.len() <= COPIED_BYTES {
             return self.copied(&line.content()[range]);
         }
-        self.shared(&line.slice(range));
+        if line.owns_memory() && range.len() >= line.content().len() / 2 {
+            return self.shared(&line.slice(range));
+        }
+        self.shared(&Bytes::copy_from_slice(&line.content()[range]));
     }
 }
 
@@ -276,6 +318,8 @@ mod tests {
         assert_eq!(drain(&outbox).await, expected);
     }
 
+    const PATIENCE: Duration = Duration::from_secs(5);
+
     #[tokio::test]
     async fn a_full_queue_refuses_until_its_reader_made_room() {
         let outbox = Outbox::new(10);
@@ -285,15 +329,62 @@ mod tests {
 
         let waiting = {
             let outbox = Arc::clone(&outbox);
-            tokio::spawn(async move { outbox.room().await })
+            tokio::spawn(async move { outbox.room(1, PATIENCE).await })
         };
-        while !outbox.holds_back() {
+        while outbox.state().held == 0 {
             tokio::task::yield_now().await;
         }
         drain(&outbox).await;
         waiting.await.unwrap();
-        assert!(!outbox.holds_back());
         assert!(push(&outbox, b"x").is_ok());
+    }
+
+    /// A frame that fits only into an empty queue waits until it is empty, and does not spin before.
+    #[tokio::test(start_paused = true)]
+    async fn a_large_frame_waits_for_the_room_that_it_needs() {
+        let outbox = Outbox::new(10);
+        push(&outbox, b"abc").unwrap();
+        assert!(push(&outbox, b"0123456789").is_err());
+        let waited = timeout(Duration::from_secs(1), outbox.room(10, PATIENCE)).await;
+        assert!(waited.is_err(), "there is no room for ten bytes beside three");
+        drain(&outbox).await;
+        outbox.room(10, PATIENCE).await;
+        assert!(push(&outbox, b"0123456789").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_stalled_when_it_reads_nothing_while_others_are_refused() {
+        let stall = Duration::from_secs(2);
+        let outbox = Outbox::new(4);
+        push(&outbox, b"abcd").unwrap();
+        tokio::time::advance(stall).await;
+        assert!(!outbox.is_stalled(stall), "nobody was refused");
+        assert!(!outbox.has_room(1));
+        tokio::time::advance(stall / 2).await;
+        assert!(!outbox.is_stalled(stall));
+        outbox.written(1);
+        assert!(!outbox.has_room(2));
+        tokio::time::advance(stall / 2).await;
+        assert!(!outbox.is_stalled(stall), "it read something meanwhile");
+        tokio::time::advance(stall / 2).await;
+        assert!(outbox.is_stalled(stall));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_stalled_when_one_producer_waited_too_long_however_it_sips() {
+        let outbox = Outbox::new(1_000);
+        push(&outbox, &[0; 1_000]).unwrap();
+        let sipping = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                outbox.written(1);
+            }
+        };
+        tokio::select! {
+            () = outbox.room(900, PATIENCE) => {}
+            () = sipping => {}
+        }
+        assert!(outbox.is_stalled(Duration::from_secs(2)));
     }
 
     #[tokio::test]
@@ -301,7 +392,7 @@ mod tests {
         let outbox = Outbox::new(4);
         push(&outbox, b"last").unwrap();
         outbox.close();
-        outbox.room().await;
+        outbox.room(1, PATIENCE).await;
         push(&outbox, b"lost").unwrap();
         assert_eq!(drain(&outbox).await, b"last");
         assert!(outbox.next_batch().await.is_none());

@@ -4,7 +4,9 @@
 //! change of one is a change of the wire.
 
 use labwire_wire::terminal::TerminalError;
-use labwire_wire::{EnvelopeError, IdentityError, LineTooLong, quoted};
+
+use crate::config::MANAGERS_LINE;
+use labwire_wire::{EnvelopeError, IdentityError, LineTooLong, MAX_NAME_BYTES, quoted};
 
 /// Why the manager refuses what a peer asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +47,40 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     LinkBecauseLocked { service: String, client: String },
+    /// A request holds what its service cannot read.
+    #[error(
+        "ValueError: the {} Service is a Python program and cannot read the request, it may be nested 900 levels \
+         deep and hold integers of up to 4300 digits",
+        quoted(service)
+    )]
+    UnreadableRequest { service: String },
+    /// A reply holds what its client cannot read.
+    #[error(
+        "ValueError: the {} Service replied with what a Python client cannot read, it may be nested 900 levels \
+         deep and hold integers of up to 4300 digits",
+        quoted(service)
+    )]
+    UnreadableReply { service: String },
+    /// A notification holds what Python clients cannot read.
+    #[error(
+        "ValueError: Python clients cannot read the notification, it may be nested 900 levels deep and hold \
+         integers of up to 4300 digits"
+    )]
+    UnreadableNotification,
+    /// A typed line is too long.
+    #[error(
+        "ValueError: a typed line may not be longer than {MANAGERS_LINE} bytes, send larger requests as JSON"
+    )]
+    TypedTooMuch,
+    /// The connection ended in the middle of a typed line.
+    #[error("SyntaxError: the last line has no end, it was not executed")]
+    Unterminated,
+    /// A request for the manager is too long.
+    #[error("ValueError: a request for the Manager may not be longer than {MANAGERS_LINE} bytes")]
+    AskedTooMuch,
+    /// A service sent what is no JSON.
+    #[error("ValueError: a service must send JSON objects")]
+    ServiceTypes,
     /// A client has more requests under way than it may have.
     #[error("RuntimeError: {client} has {limit} requests in flight, wait for replies before sending more")]
     TooManyInFlight { client: String, limit: usize },
@@ -148,6 +184,9 @@ pub(crate) enum Refusal {
     /// The host is not in the table.
     #[error("ValueError: {} is not a trusted hostname", quoted(.0))]
     UntrustedHostname(String),
+    /// The manager stops.
+    #[error("ConnectionError: the manager is shutting down")]
+    Stopping,
     /// A peer from elsewhere, and nothing says that it may come in.
     #[error(
         "PermissionError: this manager uses no authentication and serves its own computer only, start it with \
@@ -174,6 +213,18 @@ pub(crate) enum Refusal {
     /// The store refused or failed; the text is the store's and holds no path.
     #[error("{0}")]
     Store(String),
+}
+
+impl Refusal {
+    /// The first line of the text: the log has no room for the names of everyone who is linked.
+    pub(crate) fn summary(&self) -> String {
+        self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+/// The beginning of a text that a peer chose, for a message that repeats it.
+pub(crate) fn excerpt(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_NAME_BYTES)]
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub(crate) mod wire;
 
 /// How long a test waits for something that a healthy system does at once. It is this long because a dozen
 /// Python interpreters may be starting on two slow cores in the meantime; no test ever waits it out.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at that nothing announces, such as the end of a process.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);

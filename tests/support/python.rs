@@ -16,7 +16,7 @@ const PACKAGE: &str = "msl-network==1.0.0";
 
 /// How long one script may take: the longest one asks for 21 seconds of work, and others move hundreds of
 /// megabytes, next to each other on two slow cores.
-const SCRIPT_DEADLINE: std::time::Duration = std::time::Duration::from_secs(300);
+const SCRIPT_DEADLINE: std::time::Duration = std::time::Duration::from_mins(5);
 
 /// The path of a program in the virtual environment, which is made first if need be.
 pub(crate) fn program(name: &str) -> PathBuf {

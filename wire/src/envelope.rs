@@ -4,10 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use crate::json::{self, JsonError, RawString};
+use crate::json::{self, JsonError, RawString, Shape};
 
 /// The `uid` of every notification; no request may carry it.
 pub const NOTIFICATION_UID: &str = "notification";
+
+/// How long a `uid` may be, in bytes. It is kept as long as its request is under way; Python's have 36.
+pub const MAX_UID_BYTES: usize = 256;
 
 /// A top-level member that means something to the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,9 @@ pub enum EnvelopeError {
     /// A request says that it is an error.
     #[error("a request's member \"error\" must be false")]
     RequestWithError,
+    /// A request's `uid` is longer than it may be.
+    #[error("a uid may not be longer than {MAX_UID_BYTES} bytes")]
+    LongUid,
     /// A request carries the `uid` that belongs to notifications.
     #[error("the uid \"{NOTIFICATION_UID}\" is reserved for notifications; choose another one")]
     ReservedUid,
@@ -110,7 +116,11 @@ impl EnvelopeError {
     pub fn exception(self) -> &'static str {
         match self {
             Self::Json(JsonError::NotAnObject) | Self::WrongType { .. } => "TypeError",
-            Self::Json(_) | Self::Duplicate(_) | Self::RequestWithError | Self::ReservedUid => "ValueError",
+            Self::Json(_)
+            | Self::Duplicate(_)
+            | Self::RequestWithError
+            | Self::LongUid
+            | Self::ReservedUid => "ValueError",
             Self::Missing(_) => "KeyError",
         }
     }
@@ -122,14 +132,38 @@ impl EnvelopeError {
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
     spans: [Option<Range<usize>>; Member::COUNT],
+    shape: Shape,
 }
 
 impl Envelope {
     /// Checks that the whole line is one well-formed JSON object, and notes where its envelope stands.
     pub fn scan(line: &[u8]) -> Result<Self, EnvelopeError> {
         let mut envelope = Self::default();
-        json::scan_object(line, |key, span| envelope.note(key, span))?;
+        envelope.shape = json::scan_object(line, |key, span| envelope.note(key, span))?;
         Ok(envelope)
+    }
+
+    /// The `uid` of a line that is no frame, so that its sender learns which request failed: the only one
+    /// that stands before the mistake, if there is one.
+    pub fn salvage_uid(line: &[u8]) -> Option<String> {
+        let mut found = Vec::new();
+        // Where the line is broken is known already.
+        let _ = json::scan_object::<JsonError, _>(line, |key, span| {
+            if key.decode().as_deref() == Some(Member::Uid.name()) {
+                found.push(span);
+            }
+            Ok(())
+        });
+        let [span] = &found[..] else {
+            return None;
+        };
+        let uid = json::as_string(&line[span.clone()])?.decode()?;
+        (uid.len() <= MAX_UID_BYTES).then(|| uid.into_owned())
+    }
+
+    /// What the frame asks of its reader.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
     fn note(&mut self, key: RawString<'_>, span: Range<usize>) -> Result<(), EnvelopeError> {
@@ -187,9 +221,17 @@ impl Envelope {
     }
 
     /// The frame's `uid`, for an error that must name it even though the frame is of no use: the empty
-    /// string when there is no readable one.
+    /// string when there is no usable one.
     pub fn uid_or_empty<'a>(&self, line: &'a [u8]) -> Cow<'a, str> {
-        self.string(line, Member::Uid).ok().flatten().unwrap_or_default()
+        let uid = self.string(line, Member::Uid).ok().flatten();
+        uid.filter(|uid| uid.len() <= MAX_UID_BYTES).unwrap_or_default()
+    }
+
+    /// Whether a service's frame answers a request: with a result, or with an error that forgets to say that
+    /// its result is null.
+    pub fn is_reply(&self, line: &[u8]) -> bool {
+        self.has_result()
+            || (self.span(Member::Requester).is_some() && self.raw(line, Member::Error) == Some(b"true"))
     }
 
     /// Reads the frame as a request.
@@ -205,6 +247,9 @@ impl Envelope {
             }
         }
         let uid = self.string(line, Member::Uid)?.unwrap_or_default();
+        if uid.len() > MAX_UID_BYTES {
+            return Err(EnvelopeError::LongUid);
+        }
         if uid == NOTIFICATION_UID {
             return Err(EnvelopeError::ReservedUid);
         }
@@ -236,8 +281,8 @@ impl Envelope {
                     .is_some_and(|value| value[0] == b'"');
                 let traceback = self
                     .raw(line, Member::Traceback)
-                    .is_some_and(|value| value[0] == b'[');
-                if message && traceback {
+                    .is_some_and(json::is_string_array);
+                if message && traceback && self.has_result() {
                     ReplyForm::Complete
                 } else {
                     ReplyForm::PartialError
@@ -248,12 +293,11 @@ impl Envelope {
     }
 
     /// Reads the frame as a notification: the name of the service that it says it comes from.
-    pub fn notification<'a>(&self, line: &'a [u8]) -> Result<Cow<'a, str>, EnvelopeError> {
+    ///
+    /// `is_pair` says whether the result passed [`is_arguments_pair`](crate::is_arguments_pair).
+    pub fn notification<'a>(&self, line: &'a [u8], is_pair: bool) -> Result<Cow<'a, str>, EnvelopeError> {
         let service = self.required_string(line, Member::Service)?;
-        if !self
-            .raw(line, Member::Result)
-            .is_some_and(json::is_arguments_pair)
-        {
+        if !is_pair {
             return Err(EnvelopeError::WrongType {
                 member: Member::Result,
                 expected: "[args, kwargs], an array and an object",
@@ -409,6 +453,19 @@ mod tests {
     }
 
     #[test]
+    fn the_shape_is_what_a_reader_must_cope_with() {
+        let line = br#"{"a":[1.5555555,-12345,1e99999999],"b":{"c":[[0]]},"d":"99999999"}"#;
+        let shape = Envelope::scan(line).unwrap().shape();
+        assert_eq!(
+            shape,
+            Shape {
+                depth: 4,
+                integer_digits: 5
+            }
+        );
+    }
+
+    #[test]
     fn nesting_is_allowed_up_to_the_limit() {
         let nested = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         assert!(Envelope::scan(nested(json::MAX_DEPTH - 1).as_bytes()).is_ok());
@@ -420,6 +477,19 @@ mod tests {
             Envelope::scan("[".repeat(1_000_000).as_bytes()).unwrap_err(),
             EnvelopeError::Json(JsonError::TooDeep)
         );
+    }
+
+    #[test]
+    fn the_uid_of_a_broken_line_is_found_when_it_is_clear() {
+        for (line, uid) in [
+            (r#"{"uid":"1","args":[1,}"#, Some("1")),
+            (r#"{"uid":"1","args":[],"args":[]}"#, Some("1")),
+            (r#"{"args":[1,},"uid":"1"}"#, None),
+            (r#"{"uid":"1","uid":"2"}"#, None),
+            (r#"{"uid":1,"args":{}{}"#, None),
+        ] {
+            assert_eq!(Envelope::salvage_uid(line.as_bytes()).as_deref(), uid, "{line}");
+        }
     }
 
     #[test]
@@ -446,6 +516,22 @@ mod tests {
             form(r#"{"error":true,"message":"m","traceback":[],"requester":"c","result":null,"uid":"1"}"#),
             Ok(ReplyForm::Complete)
         );
+        for traceback in ["[1]", r#"["a",[]]"#, "{}", "null"] {
+            let error = format!(r#"{{"error":true,"message":"m","traceback":{traceback},"#);
+            let line = format!(r#"{error}"requester":"c","result":null,"uid":"1"}}"#);
+            assert_eq!(
+                form(&line),
+                Ok(ReplyForm::PartialError),
+                "a Python client joins the lines"
+            );
+        }
+        let without_result = r#"{"error":true,"message":"m","traceback":[],"requester":"c","uid":"1"}"#;
+        assert_eq!(form(without_result), Ok(ReplyForm::PartialError));
+        assert!(
+            Envelope::scan(without_result.as_bytes())
+                .unwrap()
+                .is_reply(without_result.as_bytes())
+        );
         assert_eq!(
             form(r#"{"error":0,"requester":"c","result":1,"uid":"1"}"#),
             Ok(ReplyForm::Malformed)
@@ -462,7 +548,7 @@ mod tests {
             let line = format!(r#"{{"error":false,"result":{result},"service":"S","uid":"notification"}}"#);
             Envelope::scan(line.as_bytes())
                 .unwrap()
-                .notification(line.as_bytes())
+                .notification(line.as_bytes(), json::is_arguments_pair(result.as_bytes()))
                 .map(Cow::into_owned)
         };
         assert_eq!(check("[ [1,2] , {\"x\":[{}]} ]"), Ok("S".into()));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::json::{self, JsonError, RawString};
+use crate::json::{self, JsonError, RawString, Shape};
 
 /// How long the name of a client or service may be, in bytes.
 ///
@@ -11,6 +11,13 @@ pub const MAX_NAME_BYTES: usize = 256;
 
 /// The name that belongs to the manager alone: requests for it never reach a service.
 pub const MANAGER_NAME: &str = "Manager";
+
+/// How deep the attributes of a service may be nested, themselves included: they are signatures and plain
+/// values, and stand in the manager's identity, which every peer must be able to read.
+pub const MAX_ATTRIBUTES_DEPTH: usize = 64;
+
+/// How many digits an integer in the attributes of a service may have, for the same reason: Python reads 4,300.
+pub const MAX_ATTRIBUTES_DIGITS: usize = 4_000;
 
 /// What a peer says of itself when the manager asks for its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +71,12 @@ pub enum IdentityError {
     /// The type is neither `client` nor `service`.
     #[error("TypeError: Unknown connection type '{0}'. Must be \"client\" or \"service\"")]
     UnknownType(String),
+    /// The attributes hold what Python peers cannot read, and everyone who asks who is here gets them.
+    #[error(
+        "ValueError: the attributes may be nested {MAX_ATTRIBUTES_DEPTH} levels deep and hold integers of up to \
+         {MAX_ATTRIBUTES_DIGITS} digits"
+    )]
+    UnreadableAttributes,
     /// The name is empty, too long, or holds characters that do not belong into a name.
     #[error(
         "ValueError: a name must have 1 to {MAX_NAME_BYTES} bytes of printable text, without line breaks or \
@@ -71,7 +84,7 @@ pub enum IdentityError {
     )]
     BadName,
     /// The name is the manager's own.
-    #[error("ValueError: the name \"{MANAGER_NAME}\" is reserved; choose another one")]
+    #[error("ValueError: the name \"{MANAGER_NAME}\" belongs to the manager; choose another one")]
     ReservedName,
 }
 
@@ -129,7 +142,8 @@ fn check_name(name: &str) -> Result<(), IdentityError> {
     if name.trim().is_empty() || name.len() > MAX_NAME_BYTES || name.contains(forbidden) {
         return Err(IdentityError::BadName);
     }
-    if name.trim() == MANAGER_NAME {
+    // Python peers take whatever begins so and ends in a port for the manager.
+    if name.trim() == MANAGER_NAME || name.trim_start().starts_with("Manager[") {
         return Err(IdentityError::ReservedName);
     }
     Ok(())
@@ -196,17 +210,29 @@ impl<'a> Members<'a> {
         self.string(index)?.ok_or(IdentityError::Missing(KEYS[index]))
     }
 
-    /// A text that only people read.
+    /// A text that only people read. What is too long is cut: it is told to everyone who asks who is there.
     fn label(&self, index: usize) -> Result<String, IdentityError> {
-        Ok(self.string(index)?.unwrap_or_else(|| "unknown".to_owned()))
+        let mut label = self.string(index)?.unwrap_or_else(|| "unknown".to_owned());
+        label.truncate(label.floor_char_boundary(MAX_NAME_BYTES));
+        Ok(label)
     }
 
     fn attributes(&self) -> Result<String, IdentityError> {
         let value = self
             .raw(ATTRIBUTES)
             .ok_or(IdentityError::Missing(KEYS[ATTRIBUTES]))?;
-        match std::str::from_utf8(value) {
-            Ok(text) if text.starts_with('{') => Ok(text.to_owned()),
+        let shape = json::scan_object(value, |_, _| Ok::<_, JsonError>(()));
+        match (std::str::from_utf8(value), shape) {
+            (
+                Ok(_),
+                Ok(Shape {
+                    depth,
+                    integer_digits,
+                }),
+            ) if depth > MAX_ATTRIBUTES_DEPTH || integer_digits > MAX_ATTRIBUTES_DIGITS => {
+                Err(IdentityError::UnreadableAttributes)
+            }
+            (Ok(text), Ok(_)) => Ok(text.to_owned()),
             _ => Err(IdentityError::WrongType {
                 member: KEYS[ATTRIBUTES],
                 expected: "an object",
@@ -270,6 +296,19 @@ mod tests {
     }
 
     #[test]
+    fn attributes_that_python_cannot_read_are_refused() {
+        let digits = "1".repeat(MAX_ATTRIBUTES_DIGITS + 1);
+        let nested = "[".repeat(MAX_ATTRIBUTES_DEPTH) + &"]".repeat(MAX_ATTRIBUTES_DEPTH);
+        for value in [digits, nested] {
+            let text = format!(r#"{{"type":"service","name":"s","attributes":{{"x":{value}}}}}"#);
+            assert_eq!(
+                Identity::from_json(text.as_bytes()),
+                Err(IdentityError::UnreadableAttributes)
+            );
+        }
+    }
+
+    #[test]
     fn zero_or_less_clients_mean_no_limit() {
         for (text, limit) in [
             ("0", None),
@@ -301,6 +340,7 @@ mod tests {
             "\\u2028",
             "\\u202e",
             "Manager",
+            "Manager[x:1]",
             long.as_str(),
         ] {
             let text = format!(r#"{{"type":"client","name":"{name}"}}"#);

@@ -9,9 +9,16 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// How deep arrays and objects may be nested, the outermost object included.
-///
-/// Python's own parser gives up near 1,000, so nothing that a Python peer can read is refused.
 pub const MAX_DEPTH: usize = 1_024;
+
+/// What a JSON text asks of its reader, beyond being well-formed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// How deep arrays and objects are nested, the outermost object included.
+    pub depth: usize,
+    /// The number of digits of its longest integer.
+    pub integer_digits: usize,
+}
 
 /// Why a line is not the JSON object that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,9 +109,9 @@ fn decode_unicode_escape(text: &str) -> Option<(char, usize)> {
 /// Reads the JSON object that `bytes` hold and gives each of its members to `member`: the key, and where
 /// its value stands. White space around the object is allowed, anything else is not.
 ///
-/// The whole text is checked before this returns `Ok`; members are given out as they are found, so what
-/// `member` collected counts only then. An error of `member` ends the scan.
-pub fn scan_object<'a, E, F>(bytes: &'a [u8], mut member: F) -> Result<(), E>
+/// The whole text is checked before this returns `Ok`, with its shape; members are given out as
+/// they are found, so what `member` collected counts only then. An error of `member` ends the scan.
+pub fn scan_object<'a, E, F>(bytes: &'a [u8], mut member: F) -> Result<Shape, E>
 where
     E: From<JsonError>,
     F: FnMut(RawString<'a>, Range<usize>) -> Result<(), E>,
@@ -123,7 +130,8 @@ where
     scanner.skip_white_space();
     if scanner.peek() == Some(b'}') {
         scanner.position += 1;
-        return Ok(scanner.expect_end()?);
+        scanner.expect_end()?;
+        return Ok(scanner.shape);
     }
     loop {
         let key = scanner.read_key()?;
@@ -138,7 +146,8 @@ where
             }
             Some(b'}') => {
                 scanner.position += 1;
-                return Ok(scanner.expect_end()?);
+                scanner.expect_end()?;
+                return Ok(scanner.shape);
             }
             _ => return Err(scanner.unexpected().into()),
         }
@@ -180,6 +189,27 @@ pub fn is_arguments_pair(value: &[u8]) -> bool {
     pair().unwrap_or(false)
 }
 
+/// Whether a value's bytes are an array of strings: the lines of a traceback.
+///
+/// `value` is a span that [`scan_object`] gave out.
+pub fn is_string_array(value: &[u8]) -> bool {
+    let strings = || -> Result<bool, JsonError> {
+        let mut scanner = Scanner::new(value);
+        scanner.expect(b'[')?;
+        scanner.skip_white_space();
+        while scanner.peek() == Some(b'"') {
+            scanner.skip_string()?;
+            scanner.skip_white_space();
+            if scanner.peek() == Some(b',') {
+                scanner.position += 1;
+                scanner.skip_white_space();
+            }
+        }
+        Ok(scanner.peek() == Some(b']'))
+    };
+    strings().unwrap_or(false)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Container {
     Array,
@@ -190,6 +220,7 @@ struct Scanner<'a> {
     bytes: &'a [u8],
     position: usize,
     depth: usize,
+    shape: Shape,
     /// One bit per open container, set for an object: what a comma or a closing bracket must fit.
     objects: [u64; MAX_DEPTH / 64],
 }
@@ -200,6 +231,7 @@ impl<'a> Scanner<'a> {
             bytes,
             position: 0,
             depth: 0,
+            shape: Shape::default(),
             objects: [0; MAX_DEPTH / 64],
         }
     }
@@ -250,6 +282,7 @@ impl<'a> Scanner<'a> {
             Container::Array => self.objects[word] &= !bit,
         }
         self.depth += 1;
+        self.shape.depth = self.shape.depth.max(self.depth);
         self.position += 1;
         Ok(())
     }
@@ -366,11 +399,13 @@ impl<'a> Scanner<'a> {
 
     /// Goes past a number without its sign.
     fn skip_number(&mut self) -> Result<(), JsonError> {
+        let start = self.position;
         if self.peek() == Some(b'0') {
             self.position += 1;
         } else {
             self.skip_digits()?;
         }
+        let digits = self.position - start;
         if self.peek() == Some(b'.') {
             self.position += 1;
             self.skip_digits()?;
@@ -381,6 +416,9 @@ impl<'a> Scanner<'a> {
                 self.position += 1;
             }
             self.skip_digits()?;
+        }
+        if self.position - start == digits {
+            self.shape.integer_digits = self.shape.integer_digits.max(digits);
         }
         Ok(())
     }

@@ -13,8 +13,14 @@ mod lines;
 mod python;
 pub mod terminal;
 
-pub use envelope::{Envelope, EnvelopeError, Member, NOTIFICATION_UID, Reply, ReplyForm, Request};
-pub use identity::{Identity, IdentityError, MANAGER_NAME, MAX_NAME_BYTES, Role};
-pub use json::{JsonError, MAX_DEPTH, RawString, as_string, is_arguments_pair, scan_object};
+pub use envelope::{
+    Envelope, EnvelopeError, MAX_UID_BYTES, Member, NOTIFICATION_UID, Reply, ReplyForm, Request,
+};
+pub use identity::{
+    Identity, IdentityError, MANAGER_NAME, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, MAX_NAME_BYTES, Role,
+};
+pub use json::{
+    JsonError, MAX_DEPTH, RawString, Shape, as_string, is_arguments_pair, is_string_array, scan_object,
+};
 pub use lines::{Line, LineSplitter, LineTooLong};
 pub use python::quoted;

@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::frames;
+
 /// One line as it was received.
 ///
 /// The terminator (`\r\n` or `\n`) is kept, so that a line that goes on unchanged is one shared buffer.
@@ -9,11 +11,16 @@ use bytes::{Bytes, BytesMut};
 pub struct Line {
     bytes: Bytes,
     content: usize,
+    owner: bool,
 }
 
 impl Line {
     /// A line of these bytes, which hold at most one line end, at their end.
     pub fn new(bytes: Bytes) -> Self {
+        Self::with_owner(bytes, true)
+    }
+
+    fn with_owner(bytes: Bytes, owner: bool) -> Self {
         let mut content = bytes.len();
         if bytes.last() == Some(&b'\n') {
             content -= 1;
@@ -21,7 +28,18 @@ impl Line {
                 content -= 1;
             }
         }
-        Self { bytes, content }
+        Self {
+            bytes,
+            content,
+            owner,
+        }
+    }
+
+    /// Whether the line's memory holds hardly more than the line.
+    ///
+    /// Else it was read together with others: whoever keeps a slice of it for long keeps all of them.
+    pub fn owns_memory(&self) -> bool {
+        self.owner
     }
 
     /// The line without its terminator.
@@ -36,6 +54,14 @@ impl Line {
     /// When the range is not inside the content.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Bytes {
         self.bytes.slice(range)
+    }
+
+    /// The line's end as received; `\r\n` for a last line that had none.
+    pub fn terminator(&self) -> &[u8] {
+        match &self.bytes[self.content..] {
+            b"" => frames::TERMINATOR,
+            terminator => terminator,
+        }
     }
 
     /// The content and its terminator, exactly as received.
@@ -55,6 +81,9 @@ pub struct LineTooLong {
     /// The limit in bytes, terminator included.
     pub limit: usize,
 }
+
+/// From this size on, a line does not share its memory with what came after it.
+const LARGE: usize = 16 * 1024;
 
 /// Collects bytes and gives them out as [`Line`]s, each as soon as it is whole.
 ///
@@ -107,13 +136,8 @@ impl LineSplitter {
                     return Err(LineTooLong { limit: self.limit });
                 }
                 self.searched = 0;
-                let line = if end == self.buffer.len() {
-                    // Giving the whole allocation away leaves an idle connection without a buffer.
-                    std::mem::take(&mut self.buffer)
-                } else {
-                    self.buffer.split_to(end)
-                };
-                Ok(Some(Line::new(line.freeze())))
+                let (line, owner) = self.take(end);
+                Ok(Some(Line::with_owner(line.freeze(), owner)))
             }
             None if self.buffer.len() >= self.limit => Err(LineTooLong { limit: self.limit }),
             None => {
@@ -121,6 +145,21 @@ impl LineSplitter {
                 Ok(None)
             }
         }
+    }
+
+    /// Takes the first bytes; tells whether their memory is their own.
+    fn take(&mut self, end: usize) -> (BytesMut, bool) {
+        let rest = self.buffer.len() - end;
+        if rest == 0 || end > LARGE.max(rest) {
+            // Giving the whole memory away leaves an idle connection without a buffer, and a large line
+            // without a companion that would keep its memory.
+            let rest = BytesMut::from(&self.buffer[end..]);
+            let mut line = std::mem::replace(&mut self.buffer, rest);
+            line.truncate(end);
+            let owner = line.capacity() / 2 <= end;
+            return (line, owner);
+        }
+        (self.buffer.split_to(end), false)
     }
 
     /// What is left when the stream has ended: a last line without its terminator, if there is one.

@@ -9,59 +9,57 @@ use super::{Client, PeerId, Registry};
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 
-/// Which services hold the requests of one client that carry one uid.
+/// How many requests of one client that carry one uid each service holds.
 ///
-/// Nearly always one; people at terminals send every request with the empty uid.
+/// Nearly always one request; people at terminals send every request with the empty uid.
 #[derive(Debug)]
 pub(super) enum Holders {
     One(PeerId),
-    Many(Vec<PeerId>),
+    Many(Vec<(PeerId, usize)>),
 }
 
 impl Holders {
-    pub(super) fn add(&mut self, service: PeerId) {
-        match self {
-            Self::One(first) => *self = Self::Many(vec![*first, service]),
-            Self::Many(all) => all.push(service),
-        }
-    }
-
-    pub(super) fn contains(&self, service: PeerId) -> bool {
-        match self {
-            Self::One(only) => *only == service,
-            Self::Many(all) => all.contains(&service),
-        }
-    }
-
-    pub(super) fn as_slice(&self) -> &[PeerId] {
-        match self {
-            Self::One(only) => std::slice::from_ref(only),
-            Self::Many(all) => all,
-        }
-    }
-
-    /// Takes one request of `service` away; tells whether none is left.
-    pub(super) fn remove_one(&mut self, service: PeerId) -> bool {
-        match self {
-            Self::One(_) => true,
-            Self::Many(all) => {
-                if let Some(index) = all.iter().position(|&holder| holder == service) {
-                    all.swap_remove(index);
-                }
-                all.is_empty()
+    fn add(&mut self, service: PeerId) {
+        let all = match self {
+            Self::One(first) => {
+                *self = Self::Many(vec![(*first, 1)]);
+                return self.add(service);
             }
+            Self::Many(all) => all,
+        };
+        match all.iter_mut().find(|(holder, _)| *holder == service) {
+            Some((_, count)) => *count += 1,
+            None => all.push((service, 1)),
         }
     }
 
-    /// Takes all requests of `service` away; tells how many there were and whether none is left.
-    pub(super) fn remove_all(&mut self, service: PeerId) -> (usize, bool) {
+    fn contains(&self, service: PeerId) -> bool {
+        self.services().any(|holder| holder == service)
+    }
+
+    pub(super) fn services(&self) -> impl Iterator<Item = PeerId> {
+        let (one, many) = match self {
+            Self::One(only) => (Some(*only), &[][..]),
+            Self::Many(all) => (None, &all[..]),
+        };
+        one.into_iter().chain(many.iter().map(|&(holder, _)| holder))
+    }
+
+    /// Takes up to `limit` requests of `service` away; tells how many there were and whether none is left.
+    fn remove(&mut self, service: PeerId, limit: usize) -> (usize, bool) {
         match self {
             Self::One(only) if *only == service => (1, true),
             Self::One(_) => (0, false),
             Self::Many(all) => {
-                let before = all.len();
-                all.retain(|&holder| holder != service);
-                (before - all.len(), all.is_empty())
+                let mut removed = 0;
+                all.retain_mut(|(holder, count)| {
+                    if *holder == service {
+                        removed = limit.min(*count);
+                        *count -= removed;
+                    }
+                    *count > 0
+                });
+                (removed, all.is_empty())
             }
         }
     }
@@ -75,18 +73,11 @@ pub(crate) struct Abandoned {
     pub(super) uid: Box<str>,
 }
 
-/// Where a reply goes.
-#[derive(Debug)]
-pub(crate) struct Destination<'a> {
-    pub(crate) outbox: &'a Arc<Outbox>,
-    client: PeerId,
-}
-
 impl Abandoned {
     /// Tells the client why there will be no reply.
     pub(crate) fn tell(&self, refusal: &Refusal) {
         let frame = frames::error(&refusal.to_string(), &self.requester, &self.uid, b"[]");
-        self.client.push_always(&frame);
+        self.client.push_always(|writer| writer.shared(&frame));
     }
 }
 
@@ -123,7 +114,7 @@ impl Registry {
                 ..
             } = client;
             in_flight.retain(|uid, holders| {
-                let (count, none_left) = holders.remove_all(id);
+                let (count, none_left) = holders.remove(id, usize::MAX);
                 for _ in 0..count {
                     let (client, requester) = (Arc::clone(outbox), Arc::clone(name));
                     abandoned.push(Abandoned {
@@ -159,31 +150,27 @@ impl Registry {
     }
 
     /// Finds where a reply of `service` goes: to the named client, if it still waits for this very reply.
-    pub(crate) fn destination(&self, service: PeerId, requester: &str, uid: &str) -> Option<Destination<'_>> {
-        let &client = self.client_names.get(requester)?;
-        let found = &self.clients[&client];
-        found
+    pub(crate) fn destination(
+        &self,
+        service: PeerId,
+        requester: &str,
+        uid: &str,
+    ) -> Option<(PeerId, &Client)> {
+        let &id = self.client_names.get(requester)?;
+        let client = &self.clients[&id];
+        client
             .in_flight
             .get(uid)?
             .contains(service)
-            .then_some(Destination {
-                outbox: &found.outbox,
-                client,
-            })
+            .then_some((id, client))
     }
 
-    /// Notes that the request was answered.
-    pub(crate) fn end_request(&mut self, service: PeerId, requester: &str, uid: &str) {
-        let Some(client) = self
-            .destination(service, requester, uid)
-            .map(|found| found.client)
-        else {
-            return;
-        };
+    /// Notes that the service answered the client's request.
+    pub(crate) fn end_request(&mut self, service: PeerId, client: PeerId, uid: &str) {
         if let Some(caller) = self.clients.get_mut(&client)
             && let Some(holders) = caller.in_flight.get_mut(uid)
         {
-            if holders.remove_one(service) {
+            if let (_, true) = holders.remove(service, 1) {
                 caller.in_flight.remove(uid);
             }
             caller.in_flight_count -= 1;

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use labwire_wire::frames::json_string;
-use labwire_wire::{Identity, Role};
+use labwire_wire::{Identity, Role, Shape};
 
 use crate::outbox::Outbox;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, excerpt};
 
 use describe::{describe_client, describe_service};
 use in_flight::Holders;
@@ -27,6 +27,32 @@ pub(crate) use in_flight::Abandoned;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PeerId(u64);
 
+/// What a peer can read of what is well-formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Python's own JSON reader, as MSL-Network's peers use it. It fails on what is nested deeper than about
+    /// 980 levels, and on integers of more than 4,300 digits; either ends a peer's event loop, or leaves its
+    /// caller without an answer.
+    Python,
+    /// Anything else.
+    Other,
+}
+
+impl Reader {
+    fn of(identity: &Identity) -> Self {
+        if identity.language.to_ascii_lowercase().starts_with("python") {
+            Self::Python
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Whether it can read a frame of that shape. Some levels are left for callers deeper in the stack.
+    pub(crate) fn can_read(self, shape: Shape) -> bool {
+        self == Self::Other || (shape.depth <= 900 && shape.integer_digits <= 4_300)
+    }
+}
+
 /// A client that is connected.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -35,6 +61,7 @@ pub(crate) struct Client {
     /// The name as JSON text: what stands behind `requester` in every request.
     pub(crate) requester: Box<str>,
     pub(crate) outbox: Arc<Outbox>,
+    pub(crate) reader: Reader,
     description: String,
     links: HashSet<PeerId>,
     /// The services that hold requests of this client, by the request's uid.
@@ -47,6 +74,7 @@ pub(crate) struct Client {
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
     pub(crate) outbox: Arc<Outbox>,
+    reader: Reader,
     /// The JSON text that a client gets when it links.
     description: Bytes,
     max_clients: Option<u64>,
@@ -107,7 +135,7 @@ impl Registry {
                 max_clients,
             } => {
                 let description = describe_service(identity, attributes, *max_clients, address);
-                self.join_service(&identity.name, *max_clients, description, outbox)?
+                self.join_service(identity, *max_clients, description, outbox)?
             }
         };
         self.identity = None;
@@ -130,6 +158,7 @@ impl Registry {
             requester: json_string(&name).into(),
             name,
             outbox,
+            reader: Reader::of(identity),
             description: describe_client(identity, address),
             links: HashSet::new(),
             in_flight: HashMap::new(),
@@ -141,20 +170,21 @@ impl Registry {
 
     fn join_service(
         &mut self,
-        name: &str,
+        identity: &Identity,
         max_clients: Option<u64>,
         description: String,
         outbox: Arc<Outbox>,
     ) -> Result<PeerId, Refusal> {
-        if self.service_names.contains_key(name) {
-            return Err(Refusal::NameTaken(name.to_owned()));
+        if self.service_names.contains_key(identity.name.as_str()) {
+            return Err(Refusal::NameTaken(identity.name.clone()));
         }
-        let name: Arc<str> = name.into();
+        let name: Arc<str> = identity.name.as_str().into();
         let id = self.next_id();
         self.service_names.insert(Arc::clone(&name), id);
         let service = Service {
             name,
             outbox,
+            reader: Reader::of(identity),
             description: description.into(),
             max_clients,
             links: HashSet::new(),
@@ -193,8 +223,8 @@ impl Registry {
                 service.locks.remove(&id);
             }
         }
-        for service in client.in_flight.values().flat_map(Holders::as_slice) {
-            if let Some(service) = self.services.get_mut(service) {
+        for service in client.in_flight.values().flat_map(Holders::services) {
+            if let Some(service) = self.services.get_mut(&service) {
                 service.callers.remove(&id);
             }
         }
@@ -225,15 +255,20 @@ impl Registry {
     }
 
     /// Finds the service that a client's request is for, if the client may send it there now.
-    pub(crate) fn service_for(&self, client: PeerId, service: &str) -> Result<PeerId, Refusal> {
+    pub(crate) fn service_for(&self, client: PeerId, service: &str, shape: Shape) -> Result<PeerId, Refusal> {
         let Some(&id) = self.service_names.get(service) else {
             let manager = self.manager.name();
             return Err(Refusal::NoSuchService {
-                service: service.to_owned(),
+                service: excerpt(service).to_owned(),
                 manager,
             });
         };
         let found = &self.services[&id];
+        if !found.reader.can_read(shape) {
+            return Err(Refusal::UnreadableRequest {
+                service: service.to_owned(),
+            });
+        }
         if (found.max_clients.is_some() || !found.locks.is_empty()) && !found.links.contains(&client) {
             let (service, client) = (service.to_owned(), self.client_name(client));
             return Err(if found.locks.is_empty() {
@@ -265,7 +300,7 @@ impl Registry {
     pub(crate) fn link(&mut self, client: PeerId, name: &str) -> Result<Bytes, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             return Err(Refusal::CannotLink {
-                service: name.to_owned(),
+                service: excerpt(name).to_owned(),
                 client: self.client_name(client),
             });
         };
@@ -295,7 +330,7 @@ impl Registry {
             return Ok(service.description.clone());
         }
         Err(Refusal::CannotLink {
-            service: name.to_owned(),
+            service: excerpt(name).to_owned(),
             client: self.client_name(client),
         })
     }
@@ -330,7 +365,7 @@ impl Registry {
         let client_name = self.client_name(client);
         let Some(&id) = self.service_names.get(name) else {
             return Err(Refusal::CannotLock {
-                service: name.to_owned(),
+                service: excerpt(name).to_owned(),
                 client: client_name,
             });
         };
@@ -360,7 +395,7 @@ impl Registry {
         let Some(&id) = self.service_names.get(name) else {
             let client = self.client_name(client);
             return Err(Refusal::CannotRelease {
-                service: name.to_owned(),
+                service: excerpt(name).to_owned(),
                 client,
             });
         };
@@ -368,6 +403,18 @@ impl Registry {
             service.locks.remove(&client);
         }
         Ok(self.names_of(&self.services[&id].locks))
+    }
+
+    /// Whether a service of that name is here.
+    pub(crate) fn has_service(&self, name: &str) -> bool {
+        self.service_names.contains_key(name)
+    }
+
+    /// Whether a client has requests under way but no link: nothing of anyone else's hangs on it.
+    pub(crate) fn only_waits(&self, id: PeerId) -> bool {
+        self.clients
+            .get(&id)
+            .is_some_and(|client| client.links.is_empty() && client.in_flight_count > 0)
     }
 
     /// How many links and locks a service has: for the log.

@@ -48,17 +48,17 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
     let open = service(&mut registry, "open", 0);
     let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
     assert!(matches!(
-        registry.service_for(a, "limited"),
+        registry.service_for(a, "limited", FLAT),
         Err(Refusal::LinkBecauseLimited { .. })
     ));
     registry.link(a, "limited").unwrap();
-    assert_eq!(registry.service_for(a, "limited"), Ok(limited));
+    assert_eq!(registry.service_for(a, "limited", FLAT), Ok(limited));
 
-    assert_eq!(registry.service_for(b, "open"), Ok(open));
+    assert_eq!(registry.service_for(b, "open", FLAT), Ok(open));
     registry.link(a, "open").unwrap();
     registry.acquire_lock(a, "open", false).unwrap();
     assert!(matches!(
-        registry.service_for(b, "open"),
+        registry.service_for(b, "open", FLAT),
         Err(Refusal::LinkBecauseLocked { .. })
     ));
     assert_eq!(
@@ -68,7 +68,7 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
         })
     );
     registry.leave(a);
-    assert_eq!(registry.service_for(b, "open"), Ok(open));
+    assert_eq!(registry.service_for(b, "open", FLAT), Ok(open));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_reply_counts_once_and_only_from_the_service_that_holds_the_request() {
     assert!(registry.destination(s, "a[h:1]", "2").is_none());
     assert!(registry.destination(s, "b[h:1]", "1").is_none());
     assert!(registry.destination(s, "a[h:1]", "1").is_some());
-    registry.end_request(s, "a[h:1]", "1");
+    registry.end_request(s, a, "1");
     assert!(registry.destination(s, "a[h:1]", "1").is_none());
     assert_eq!(registry.in_flight(), 0);
 }
@@ -120,10 +120,10 @@ fn requests_may_share_a_uid_as_terminals_do() {
     for service in [s, s, t] {
         registry.begin_request(a, service, "");
     }
-    registry.end_request(s, "a[h:1]", "");
+    registry.end_request(s, a, "");
     assert!(registry.destination(s, "a[h:1]", "").is_some());
     assert_eq!(registry.leave(t).len(), 1);
-    registry.end_request(s, "a[h:1]", "");
+    registry.end_request(s, a, "");
     assert!(registry.destination(s, "a[h:1]", "").is_none());
     assert_eq!(registry.in_flight(), 0);
 }
@@ -197,4 +197,34 @@ fn a_manager_that_stops_gives_back_every_request() {
         "a reply comes too late now"
     );
     assert!(registry.leave(s).is_empty());
+}
+
+const FLAT: Shape = Shape {
+    depth: 1,
+    integer_digits: 1,
+};
+
+#[test]
+fn a_python_service_gets_nothing_that_ends_it() {
+    let mut registry = registry();
+    let identity = br#"{"type":"service","name":"P","attributes":{},"language":"Python 3.11.7"}"#;
+    let python = registry
+        .join(&Identity::from_json(identity).unwrap(), "h:2", Outbox::new(1))
+        .unwrap();
+    let other = service(&mut registry, "S", 0);
+    let a = client(&mut registry, "a");
+    assert_eq!(registry.service_for(a, "P", FLAT), Ok(python));
+    for shape in [
+        Shape { depth: 1_000, ..FLAT },
+        Shape {
+            integer_digits: 5_000,
+            ..FLAT
+        },
+    ] {
+        assert!(matches!(
+            registry.service_for(a, "P", shape),
+            Err(Refusal::UnreadableRequest { .. })
+        ));
+        assert_eq!(registry.service_for(a, "S", shape), Ok(other));
+    }
 }

@@ -1,7 +1,7 @@
 //! How frames that go on are put together.
 
-use bytes::{BufMut, BytesMut};
-use labwire_wire::{Envelope, Line, Member, ReplyForm, frames};
+use bytes::{BufMut, Bytes, BytesMut};
+use labwire_wire::{Envelope, Line, Member, RawString, Reply, ReplyForm, as_string, frames, is_string_array};
 
 use super::{ENVELOPE_BYTES, Sender};
 use crate::outbox::FrameWriter;
@@ -22,38 +22,59 @@ pub(super) fn request_line(service: &str, attribute: &str, args: &str, kwargs: &
     Line::new(text.freeze())
 }
 
+/// Passes a request on: the known members as the client wrote them, with the manager's own word on who asks.
+/// Members that nobody knows are left out, since they stop a Python service.
+pub(super) fn write_request(frame: &mut FrameWriter<'_>, line: &Line, envelope: &Envelope, requester: &str) {
+    let mut member = |key: &[u8], member, default: &[u8]| {
+        frame.copied(key);
+        match envelope.span(member) {
+            Some(span) => frame.part(line, span),
+            None => frame.copied(default),
+        }
+    };
+    member(b"{\"args\":", Member::Args, b"[]");
+    member(b",\"attribute\":", Member::Attribute, b"\"\"");
+    member(b",\"error\":false,\"kwargs\":", Member::Kwargs, b"{}");
+    member(b",\"service\":", Member::Service, b"\"\"");
+    member(b",\"uid\":", Member::Uid, b"\"\"");
+    frame.copied(b",\"requester\":");
+    frame.copied(requester.as_bytes());
+    frame.copied(b"}\r\n");
+}
+
 /// Gives a peer a result that is not to be copied.
-pub(super) fn push_result(to: &Sender<'_>, uid: &str, result: &bytes::Bytes) {
+pub(super) fn push_result(to: &Sender<'_>, uid: &str, result: &Bytes) {
     let (head, tail) = frames::result_around(to.name, uid);
-    // `Step::Wait` saw to room before; the registry's lock is held since.
-    let _ = to.outbox.push(0, |frame| {
+    to.outbox.push_always(|frame| {
         frame.copied(&head);
         frame.shared(result);
         frame.copied(&tail);
     });
 }
 
-/// Passes a line on as it came.
-pub(super) fn write_line(frame: &mut FrameWriter<'_>, line: &Line) {
-    if let Some(bytes) = line.terminated() {
-        frame.shared(bytes);
-    } else {
-        frame.part(line, 0..line.content().len());
-        frame.copied(frames::TERMINATOR);
+/// A line with its terminator, for several queues: it keeps no memory but its own.
+pub(super) fn whole_line(line: &Line) -> Bytes {
+    match line.terminated() {
+        Some(bytes) if line.owns_memory() => bytes.clone(),
+        Some(bytes) => Bytes::copy_from_slice(bytes),
+        None => [line.content(), frames::TERMINATOR].concat().into(),
     }
 }
 
 /// Passes a reply on: as it came if a client can read it, else with what it lacks.
 pub(super) fn write_reply(
     frame: &mut FrameWriter<'_>,
-    from: &Sender<'_>,
+    service: &str,
     line: &Line,
     envelope: &Envelope,
-    reply: &labwire_wire::Reply<'_>,
+    reply: &Reply<'_>,
 ) {
     let raw = |member| envelope.raw(line.content(), member);
     match reply.form {
-        ReplyForm::Complete => write_line(frame, line),
+        ReplyForm::Complete => {
+            frame.part(line, 0..line.content().len());
+            frame.copied(line.terminator());
+        }
         ReplyForm::ResultOnly => {
             let (head, tail) = frames::result_around(&reply.requester, &reply.uid);
             frame.copied(&head);
@@ -64,19 +85,21 @@ pub(super) fn write_reply(
         }
         ReplyForm::PartialError => {
             let message = raw(Member::Message)
-                .and_then(labwire_wire::as_string)
-                .and_then(labwire_wire::RawString::decode);
+                .and_then(as_string)
+                .and_then(RawString::decode);
             let message = message
                 .as_deref()
                 .unwrap_or("RuntimeError: the service gave no message");
             let traceback = raw(Member::Traceback)
-                .filter(|value| value.starts_with(b"["))
+                .filter(|value| is_string_array(value))
                 .unwrap_or(b"[]");
             frame.shared(&frames::error(message, &reply.requester, &reply.uid, traceback));
         }
         ReplyForm::Malformed => {
-            let service = from.name.to_owned();
-            let message = Refusal::MalformedReply { service }.to_string();
+            let message = Refusal::MalformedReply {
+                service: service.to_owned(),
+            }
+            .to_string();
             frame.shared(&frames::error(&message, &reply.requester, &reply.uid, b"[]"));
         }
     }

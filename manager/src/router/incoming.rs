@@ -1,8 +1,14 @@
 //! What a line is that a peer sent.
 
-use labwire_wire::{Envelope, EnvelopeError, JsonError, Line, Member};
+use labwire_wire::terminal::{self, TerminalError, TerminalLine};
+use labwire_wire::{Envelope, EnvelopeError, JsonError, Line, Member, NOTIFICATION_UID, is_arguments_pair};
+
+use crate::config::MANAGERS_LINE;
 
 /// A line that a peer sent, and what it is.
+///
+/// All that can be found out about a line without the registry is found out here, before the registry is
+/// locked: a large line must not keep everyone else waiting.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) line: Line,
@@ -11,35 +17,86 @@ pub(crate) struct Incoming {
 
 /// What a line is.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every line is a frame: a box would be one allocation for each"
-)]
 pub(crate) enum Kind {
-    /// A well-formed JSON object.
+    /// A request or a reply.
     Frame(Envelope),
-    /// Not JSON: what a person types.
-    Text,
-    /// JSON that is no frame.
-    Broken(EnvelopeError),
+    /// A service's word to all its clients; and whether its result can be read by them.
+    Notification(Envelope, bool),
+    /// Not JSON: what a person typed.
+    Typed(Typed),
+    /// JSON that is no frame, and its uid as far as that is clear.
+    Broken(EnvelopeError, String),
     /// Nothing but white space.
     Blank,
+}
+
+/// What was typed.
+#[derive(Debug)]
+pub(crate) enum Typed {
+    Meant(TerminalLine),
+    Wrong(TerminalError),
+    NotText,
+    TooLong,
+    Unterminated,
 }
 
 impl Incoming {
     /// Checks the whole line.
     pub(crate) fn new(line: Line) -> Self {
-        let kind = match Envelope::scan(line.content()) {
-            Ok(envelope) => Kind::Frame(envelope),
-            Err(EnvelopeError::Json(error)) => match line.content().trim_ascii_start().first() {
-                None => Kind::Blank,
-                Some(b'{') => Kind::Broken(error.into()),
-                Some(_) if error == JsonError::NotAnObject => Kind::Broken(error.into()),
-                Some(_) => Kind::Text,
-            },
-            Err(error) => Kind::Broken(error),
+        let kind = Kind::of(line.content());
+        Self { line, kind }
+    }
+
+    /// Checks a last line whose end never came. JSON shows whether it is whole; what was typed does not, and
+    /// half a command must not reach an instrument.
+    pub(crate) fn unterminated(line: Line) -> Self {
+        let kind = match Kind::of(line.content()) {
+            Kind::Typed(_) => Kind::Typed(Typed::Unterminated),
+            kind => kind,
         };
         Self { line, kind }
+    }
+}
+
+impl Kind {
+    fn of(content: &[u8]) -> Self {
+        let error = match Envelope::scan(content) {
+            Ok(envelope) => return Self::of_frame(content, envelope),
+            Err(error) => error,
+        };
+        match content.trim_ascii_start().first() {
+            None => Self::Blank,
+            Some(b'{') => Self::Broken(error, Envelope::salvage_uid(content).unwrap_or_default()),
+            Some(_) if error == EnvelopeError::Json(JsonError::NotAnObject) => {
+                Self::Broken(error, String::new())
+            }
+            Some(_) => Self::Typed(Typed::of(content)),
+        }
+    }
+
+    fn of_frame(content: &[u8], envelope: Envelope) -> Self {
+        let is_notification = envelope.has_result()
+            && matches!(envelope.string(content, Member::Uid), Ok(Some(uid)) if uid == NOTIFICATION_UID);
+        if !is_notification {
+            return Self::Frame(envelope);
+        }
+        let is_pair = envelope
+            .raw(content, Member::Result)
+            .is_some_and(is_arguments_pair);
+        Self::Notification(envelope, is_pair)
+    }
+}
+
+impl Typed {
+    fn of(content: &[u8]) -> Self {
+        if content.len() > MANAGERS_LINE {
+            return Self::TooLong;
+        }
+        match std::str::from_utf8(content).map(terminal::parse) {
+            Ok(Ok(meaning)) => Self::Meant(meaning),
+            Ok(Err(error)) => Self::Wrong(error),
+            Err(_) => Self::NotText,
+        }
     }
 }
 

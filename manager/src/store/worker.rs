@@ -38,13 +38,13 @@ const AUDIT_ATTEMPTS: u32 = 60;
 const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two searches for rows that have become too old.
-const PRUNING_INTERVAL: Duration = Duration::from_secs(3_600);
+const PRUNING_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Between two steps of one search: it leaves the lock to other programs and this thread to logins.
 const PRUNING_PAUSE: Duration = Duration::from_millis(250);
 
 /// Before the next step when one could not be done: another program has the lock, or the database is read-only.
-const PRUNING_RETRY: Duration = Duration::from_secs(60);
+const PRUNING_RETRY: Duration = Duration::from_mins(1);
 
 /// Something to do with the database. What it returns it sends to who asked by itself.
 pub(super) type Job = Box<dyn FnOnce(&mut Database) + Send>;

@@ -6,6 +6,7 @@ mod options;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use rustls::sign::CertifiedKey;
@@ -29,12 +30,16 @@ pub(crate) use options::StartArgs;
 /// The port that peers use when they are not told another one: the year in which the BIPM was founded.
 const DEFAULT_PORT: u16 = 1875;
 
+/// How long threads that cannot be interrupted are waited for at the end.
+const LAST_THREADS: Duration = Duration::from_secs(1);
+
 /// Starts the manager and serves until it is asked to stop.
 pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     let options = arguments.complete()?;
     let level = level(&options)?;
     let authentication = authentication(&options)?;
     let home = Home::resolve()?;
+    allow_many_descriptors();
     let prepared = prepare_certificate(&home, &options)?;
     let database = options.database.clone().unwrap_or_else(|| home.database());
     let is_new_database = !database.exists();
@@ -85,8 +90,27 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     if let Err(error) = &served {
         error!("{}", explain(error));
     }
+    // A lookup or a password's hash that is still under way on a thread is not waited for.
+    runtime.shutdown_timeout(LAST_THREADS);
     drop(log_guard);
     served
+}
+
+/// Takes all the descriptors that the system grants: each connection needs one, and the usual limit of 1,024 is
+/// kept low only for programs that use `select`.
+fn allow_many_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Without it the manager serves fewer peers at once, and says so when they come.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        );
+    }
 }
 
 /// The one way in which peers are admitted.

@@ -1,0 +1,53 @@
+//! How much one peer may have written about it into the log.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::info;
+
+/// Lines about one peer in one window: more than a person's or a laboratory's program causes.
+const LINES: u32 = 200;
+
+/// The length of a window.
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// Counts the lines that are logged for one peer's sake: a peer that is refused a hundred thousand times a
+/// second must not fill the disk.
+#[derive(Debug)]
+pub(crate) struct Chatter {
+    window: Mutex<(Instant, u32)>,
+}
+
+impl Chatter {
+    pub(crate) fn new() -> Self {
+        Self {
+            window: Mutex::new((Instant::now(), 0)),
+        }
+    }
+
+    /// Whether one more line about the peer of that name may be logged.
+    pub(crate) fn allows(&self, name: &str) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if now.duration_since(window.0) >= WINDOW {
+            *window = (now, 0);
+        }
+        window.1 = window.1.saturating_add(1);
+        if window.1 == LINES {
+            info!("{name} causes too many log lines, further ones are left out for a minute");
+        }
+        window.1 < LINES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_may_cause_some_lines_and_no_more() {
+        let chatter = Chatter::new();
+        let allowed = (0..1_000).filter(|_| chatter.allows("a")).count();
+        assert_eq!(allowed, LINES as usize - 1);
+    }
+}

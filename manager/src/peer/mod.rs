@@ -1,0 +1,124 @@
+//! One connection, from its first byte to its last.
+
+mod administration;
+mod inbox;
+mod session;
+mod writing;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_wire::{LineSplitter, LineTooLong, frames};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, info};
+
+use crate::counters::Counters;
+use crate::handshake::{Ended, Handshake};
+use crate::hub::{Hub, Phase};
+use crate::names::PeerAddress;
+use crate::refusal::Refusal;
+
+use session::Session;
+
+/// How long a peer that is on its way out has to read what still waits for it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum Departure {
+    /// It asked to be disconnected.
+    Asked,
+    /// The peer closed the connection.
+    Closed,
+    /// Reading or writing failed.
+    Failed(io::Error),
+    /// A line was too long: where the next begins is not known.
+    TooLong(LineTooLong),
+    /// It read nothing, or next to nothing, while others waited for room in its queue.
+    Stalled,
+    /// It failed to log in for an administrator's request.
+    WrongLogin,
+    /// The manager stops.
+    Stopping,
+}
+
+/// Serves one connection until it ends, whichever way that is.
+///
+/// `deadline` is the end of its handshake. `introduced` is called once the peer is known.
+pub(crate) async fn serve<S>(
+    hub: &Arc<Hub>,
+    peer: &PeerAddress,
+    mut stream: S,
+    deadline: Instant,
+    introduced: impl FnOnce(),
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    info!("new connection request from {}", peer.address);
+    hub.record(peer, "new connection request");
+    let mut splitter = LineSplitter::new(hub.limits.handshake_line);
+    let mut handshake = Handshake {
+        hub,
+        peer,
+        stream: &mut stream,
+        splitter: &mut splitter,
+    };
+    let introduction = tokio::select! {
+        introduction = timeout_at(deadline, handshake.run()) => introduction,
+        () = hub.reached(Phase::Draining) => Ok(Err(Ended::Refused(Refusal::Stopping))),
+    };
+    let ended = match introduction {
+        Ok(Ok(introduction)) => {
+            splitter.set_limit(hub.limits.line);
+            match Session::join(hub, peer, &introduction) {
+                Ok(session) => {
+                    introduced();
+                    return session.run(stream, splitter).await;
+                }
+                Err(refusal) => Ended::Refused(refusal),
+            }
+        }
+        Ok(Err(ended)) => ended,
+        Err(_) => Ended::Refused(Refusal::HandshakeTimeout {
+            seconds: hub.limits.handshake.as_secs(),
+        }),
+    };
+    reject(hub, peer, &mut stream, &ended).await;
+}
+
+/// Tells a peer why it is not admitted, as far as it still listens.
+async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Hub,
+    peer: &PeerAddress,
+    stream: &mut S,
+    ended: &Ended,
+) {
+    Counters::count(&hub.counters.rejected);
+    match ended {
+        Ended::Closed(reason) => {
+            debug!("{}: {reason}", peer.address);
+            hub.record(peer, reason);
+        }
+        Ended::Refused(refusal) => {
+            info!("{} rejected, closing connection: {refusal}", peer.address);
+            hub.record(peer, &format!("rejected: {refusal}"));
+            let frame = frames::error(&refusal.to_string(), hub.name(), "", b"[]");
+            let _ = timeout(FAREWELL, async {
+                stream.write_all(&frame).await?;
+                stream.shutdown().await?;
+                discard(stream).await
+            })
+            .await;
+        }
+    }
+}
+
+/// Reads what a peer still sends. A connection that is closed with bytes unread is reset, and a reset
+/// overtakes the last words that were sent.
+async fn discard<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<()> {
+    let mut bytes = [0; 1024];
+    while stream.read(&mut bytes).await? > 0 {}
+    Ok(())
+}

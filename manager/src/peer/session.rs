@@ -1,0 +1,232 @@
+//! A peer that is known and served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_wire::{LineSplitter, Role};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::administration::Login;
+use super::inbox::Inbox;
+use super::writing::write_frames;
+use super::{Departure, FAREWELL, discard};
+use crate::chatter::Chatter;
+use crate::counters::Counters;
+use crate::handshake::Introduced;
+use crate::hub::{Hub, Phase};
+use crate::names::PeerAddress;
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+use crate::registry::PeerId;
+use crate::router::{Sender, Step};
+
+/// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
+/// the end of its input. A client that died looks the same.
+const LAST_REPLIES: Duration = Duration::from_secs(4);
+
+/// How often it is looked whether those replies have come.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A peer's place in the registry, given up however its connection ends.
+struct Membership {
+    hub: Arc<Hub>,
+    id: PeerId,
+    /// `NAME[HOST:PORT]`.
+    name: String,
+    outbox: Arc<Outbox>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let abandoned = self.hub.registry().leave(self.id);
+        let service = self.name.rsplit_once('[').map_or("", |(name, _)| name).to_owned();
+        let refusal = Refusal::ServiceLeft { service };
+        for request in &abandoned {
+            Counters::count(&self.hub.counters.abandoned);
+            request.tell(&refusal);
+        }
+        if !abandoned.is_empty() {
+            warn!("{} left with {} request(s) in flight", self.name, abandoned.len());
+        }
+        self.outbox.close();
+        info!("{} connection closed", self.name);
+    }
+}
+
+/// A peer that is known and served.
+pub(super) struct Session<'a> {
+    pub(super) hub: &'a Arc<Hub>,
+    pub(super) peer: &'a PeerAddress,
+    membership: Membership,
+    is_service: bool,
+    pub(super) is_admin: bool,
+    pub(super) login: Login,
+    /// How often something was read before the login's question was asked.
+    pub(super) reads_before_question: u64,
+    chatter: Chatter,
+}
+
+impl<'a> Session<'a> {
+    /// Takes the peer into the registry.
+    pub(super) fn join(
+        hub: &'a Arc<Hub>,
+        peer: &'a PeerAddress,
+        introduction: &Introduced,
+    ) -> Result<Self, Refusal> {
+        let Introduced { identity, is_admin } = introduction;
+        let outbox = Outbox::new(hub.limits.outbox);
+        let is_service = matches!(identity.role, Role::Service { .. });
+        let join = |address: &str| hub.registry().join(identity, address, Arc::clone(&outbox));
+        let mut address = peer.address.clone();
+        let id = match join(&address) {
+            // Two computers may have the same short name; their IP addresses tell them apart.
+            Err(Refusal::ClientNameTaken(_)) => {
+                address = format!("{}:{}", peer.ip, peer.port);
+                join(&address)?
+            }
+            joined => joined?,
+        };
+        let name = format!("{}[{address}]", identity.name);
+        let kind = if is_service { "Service" } else { "Client" };
+        info!("{name} is a new {kind} connection");
+        hub.record(peer, &format!("connected as a {}", kind.to_lowercase()));
+        let membership = Membership {
+            hub: Arc::clone(hub),
+            id,
+            name,
+            outbox,
+        };
+        Ok(Self {
+            hub,
+            peer,
+            membership,
+            is_service,
+            is_admin: *is_admin,
+            login: Login::Idle,
+            reads_before_question: 0,
+            chatter: Chatter::new(),
+        })
+    }
+
+    /// Serves the peer until its connection ends.
+    pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, stream: S, splitter: LineSplitter) {
+        let (hub, peer, outbox) = (self.hub, self.peer, Arc::clone(&self.membership.outbox));
+        let (reader, writer) = tokio::io::split(stream);
+        let mut inbox = Inbox::new(reader, splitter);
+        let writing = write_frames(&outbox, writer, hub.limits.stall);
+        tokio::pin!(writing);
+        let departure = tokio::select! {
+            biased;
+            // Writing comes first: a peer that floods is still told what it asked for.
+            written = &mut writing => written.err().unwrap_or(Departure::Closed),
+            departure = self.read_lines(&mut inbox) => departure,
+            () = hub.reached(Phase::Stopping) => Departure::Stopping,
+        };
+        self.log(&departure);
+        drop(self);
+        if !matches!(departure, Departure::Failed(_) | Departure::Stalled) {
+            let farewell = async {
+                // As when a peer is rejected: what it was told last must not be lost to a reset.
+                if writing.await.is_ok() && !matches!(departure, Departure::Closed) {
+                    let _ = discard(&mut inbox.reader).await;
+                }
+            };
+            let _ = timeout(FAREWELL, farewell).await;
+        }
+        hub.record(peer, "disconnected");
+    }
+
+    fn log(&self, departure: &Departure) {
+        let name = &self.membership.name;
+        match departure {
+            Departure::Asked | Departure::Closed | Departure::Stopping | Departure::WrongLogin => {}
+            Departure::Failed(error) => debug!("{name}: {error}"),
+            Departure::TooLong(error) => warn!("{name}: {error}"),
+            Departure::Stalled => {
+                Counters::count(&self.hub.counters.cut);
+                warn!("{name} was cut: it did not read while others waited for it");
+            }
+        }
+    }
+
+    pub(super) fn sender(&self) -> Sender<'_> {
+        let Membership { id, name, outbox, .. } = &self.membership;
+        Sender {
+            id: *id,
+            name,
+            outbox,
+            chatter: &self.chatter,
+        }
+    }
+
+    /// Reads and routes until no more lines come.
+    async fn read_lines<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Departure {
+        loop {
+            inbox.fill().await;
+            if inbox.lines().is_empty() {
+                break;
+            }
+            while !inbox.lines().is_empty() {
+                if let Err(departure) = self.route(inbox).await {
+                    return departure;
+                }
+            }
+        }
+        let departure = inbox.take_departure();
+        match &departure {
+            Departure::TooLong(error) => self.sender().refuse("", &Refusal::LineTooLong(*error)),
+            Departure::Closed => self.wait_for_last_replies().await,
+            _ => {}
+        }
+        departure
+    }
+
+    /// Keeps a client that has said all and has requests under way, as long as it holds nothing of anyone
+    /// else's: `printf '…' | nc -N` is answered.
+    async fn wait_for_last_replies(&self) {
+        let deadline = Instant::now() + LAST_REPLIES;
+        while Instant::now() < deadline && self.hub.registry().only_waits(self.membership.id) {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Routes the lines up to one that must wait for something.
+    async fn route<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<(), Departure> {
+        if !matches!(self.login, Login::Idle) && self.take_credential(inbox).await? {
+            return Ok(());
+        }
+        match self.route_ready(inbox) {
+            Step::Next => Ok(()),
+            Step::Leave => Err(Departure::Asked),
+            Step::Wait(outbox, length) => inbox.wait(&outbox, length, self.hub.limits.patience).await,
+            Step::Ask(call) => {
+                self.call(call, inbox.reads()).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Routes lines under one lock, as long as none of them must wait.
+    fn route_ready<R: AsyncRead + Unpin>(&self, inbox: &mut Inbox<R>) -> Step {
+        let from = self.sender();
+        let mut registry = self.hub.registry();
+        let mut router = self.hub.router(&mut registry);
+        while let Some(incoming) = inbox.lines().front() {
+            let step = if self.is_service {
+                router.route_from_service(&from, incoming)
+            } else {
+                router.route_from_client(&from, incoming)
+            };
+            if !matches!(step, Step::Wait(..)) {
+                inbox.lines().pop_front();
+            }
+            // A login that was asked for may be answered by the very next line.
+            if !matches!(step, Step::Next) || !matches!(self.login, Login::Idle) {
+                return step;
+            }
+        }
+        Step::Next
+    }
+}

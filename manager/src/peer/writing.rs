@@ -1,0 +1,72 @@
+//! Writing what is queued for a peer.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::Departure;
+use crate::outbox::{Batch, Outbox};
+
+/// How many pieces go into one vectored write: what Linux takes at once is 1,024, and more than some dozens
+/// gain nothing.
+const PIECES: usize = 64;
+
+/// How often a write that does not end looks whether others wait for it, as a part of the stall time.
+const LOOKS: u32 = 4;
+
+/// Writes what is queued until the queue is closed and empty, then ends the stream.
+pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
+    outbox: &Outbox,
+    mut writer: W,
+    stall: Duration,
+) -> Result<(), Departure> {
+    while let Some(mut batch) = outbox.next_batch().await {
+        while !batch.is_empty() {
+            let count = write_pieces(&batch, outbox, &mut writer, stall).await?;
+            batch.advance(count);
+            outbox.written(count);
+        }
+        // With TLS, what was written may still be in the session's own buffer.
+        unless_stalled(outbox, stall, writer.flush()).await?;
+    }
+    writer.shutdown().await.map_err(Departure::Failed)
+}
+
+/// Writes once; gives the number of bytes.
+async fn write_pieces<W: AsyncWrite + Unpin>(
+    batch: &Batch,
+    outbox: &Outbox,
+    writer: &mut W,
+    stall: Duration,
+) -> Result<usize, Departure> {
+    let mut pieces = [IoSlice::new(&[]); PIECES];
+    let mut count = 0;
+    for (piece, segment) in pieces.iter_mut().zip(batch.segments()) {
+        *piece = IoSlice::new(segment);
+        count += 1;
+    }
+    match unless_stalled(outbox, stall, writer.write_vectored(&pieces[..count])).await? {
+        0 => Err(Departure::Failed(io::ErrorKind::WriteZero.into())),
+        written => Ok(written),
+    }
+}
+
+/// Waits for a write, but not for a peer that others wait for in vain. As long as nobody waits, a peer that
+/// does not read harms nobody but itself.
+async fn unless_stalled<T>(
+    outbox: &Outbox,
+    stall: Duration,
+    write: impl Future<Output = io::Result<T>>,
+) -> Result<T, Departure> {
+    tokio::pin!(write);
+    loop {
+        match timeout(stall / LOOKS, &mut write).await {
+            Ok(written) if !outbox.is_overdue() => return written.map_err(Departure::Failed),
+            Err(_) if !outbox.is_stalled(stall) => {}
+            _ => return Err(Departure::Stalled),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Where the lines of clients go: requests for services, and for the manager itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use labwire_wire::terminal::TerminalLine;
+use labwire_wire::{Envelope, Line, MANAGER_NAME, Member, Request, frames, quoted};
+use tracing::{debug, info};
+
+use super::compose::{push_result, request_line, write_request};
+use super::incoming::{Incoming, Kind, Typed};
+use super::links::LinkArguments;
+use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
+use crate::admin::Call;
+use crate::config::MANAGERS_LINE;
+use crate::counters::Counters;
+use crate::outbox::Full;
+use crate::refusal::{Refusal, excerpt};
+use crate::registry::PeerId;
+
+impl Router<'_> {
+    /// Routes a line that a client sent.
+    pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, incoming: &Incoming) -> Step {
+        // What the manager itself answers waits in the sender's own queue, like everything else.
+        if !from.outbox.has_room(1) {
+            return Step::Wait(Arc::clone(from.outbox), 1);
+        }
+        match &incoming.kind {
+            Kind::Blank => Step::Next,
+            Kind::Broken(error, uid) => self.refuse_malformed(from, uid, &(*error).into()),
+            Kind::Typed(typed) => self.route_typed(from, typed),
+            Kind::Notification(envelope, is_pair) => {
+                match envelope.notification(incoming.line.content(), *is_pair) {
+                    Ok(_) => self.drop_unsolicited(from),
+                    Err(_) => self.refuse_malformed(from, "", &Refusal::ClientReplies),
+                }
+            }
+            Kind::Frame(envelope) => self.route_frame(from, &incoming.line, envelope),
+        }
+    }
+
+    fn route_typed(&mut self, from: &Sender<'_>, typed: &Typed) -> Step {
+        let meaning = match typed {
+            Typed::Meant(meaning) => meaning,
+            Typed::Wrong(error) => return self.refuse_malformed(from, "", &error.clone().into()),
+            Typed::NotText => return self.refuse_malformed(from, "", &Refusal::NotText),
+            Typed::Unterminated => return self.refuse_malformed(from, "", &Refusal::Unterminated),
+            Typed::TooLong => return self.refuse_malformed(from, "", &Refusal::TypedTooMuch),
+        };
+        let request = match meaning {
+            TerminalLine::Disconnect => return Step::Leave,
+            TerminalLine::Client { .. } => {
+                return self.refuse_malformed(from, "", &Refusal::AlreadyConnected);
+            }
+            TerminalLine::Identity => request_line(MANAGER_NAME, "identity", "[]", "{}"),
+            TerminalLine::Link { service } => request_line(
+                MANAGER_NAME,
+                "link",
+                &format!("[{}]", frames::json_string(service)),
+                "{}",
+            ),
+            TerminalLine::Request {
+                service,
+                attribute,
+                args,
+                kwargs,
+            } => request_line(service, attribute, args, kwargs),
+        };
+        match Envelope::scan(request.content()) {
+            Ok(envelope) => self.route_frame(from, &request, &envelope),
+            Err(error) => self.refuse_malformed(from, "", &error.into()),
+        }
+    }
+
+    fn route_frame(&mut self, from: &Sender<'_>, line: &Line, envelope: &Envelope) -> Step {
+        let content = line.content();
+        if envelope.has_result() {
+            return match envelope.reply(content) {
+                Ok(_) => self.drop_unsolicited(from),
+                Err(_) => {
+                    self.refuse_malformed(from, &envelope.uid_or_empty(content), &Refusal::ClientReplies)
+                }
+            };
+        }
+        if matches!(envelope.string(content, Member::Attribute), Ok(Some(attribute)) if attribute == DISCONNECT)
+        {
+            return Step::Leave;
+        }
+        let request = match envelope.request(content) {
+            Ok(request) => request,
+            Err(error) => {
+                return self.refuse_malformed(from, &envelope.uid_or_empty(content), &error.into());
+            }
+        };
+        if request.service == MANAGER_NAME {
+            return self.route_to_manager(from, line, envelope, &request);
+        }
+        if self.draining {
+            from.refuse(&request.uid, &Refusal::NotTaken);
+            return Step::Next;
+        }
+        let service = match self
+            .registry
+            .service_for(from.id, &request.service, envelope.shape())
+        {
+            Ok(service) => service,
+            Err(refusal) => {
+                Counters::count(&self.counters.refused);
+                from.log(&refusal);
+                from.refuse(&request.uid, &refusal);
+                return Step::Next;
+            }
+        };
+        if let Err(step) = self.deliver_request(from.id, service, line, envelope) {
+            return step;
+        }
+        self.registry.begin_request(from.id, service, &request.uid);
+        Counters::count(&self.counters.requests);
+        debug!(
+            "{} requested {} from '{}'",
+            from.name,
+            quoted(excerpt(&request.attribute)),
+            request.service
+        );
+        Step::Next
+    }
+
+    fn deliver_request(
+        &self,
+        client: PeerId,
+        service: PeerId,
+        line: &Line,
+        envelope: &Envelope,
+    ) -> Result<(), Step> {
+        let (Some(client), Some(service)) = (self.registry.client(client), self.registry.service(service))
+        else {
+            return Err(Step::Leave);
+        };
+        let length = line.content().len() + client.requester.len() + ENVELOPE_BYTES;
+        let written = service.outbox.push(length, |frame| {
+            write_request(frame, line, envelope, &client.requester);
+        });
+        written.map_err(|Full| Step::Wait(Arc::clone(&service.outbox), length))
+    }
+
+    fn route_to_manager(
+        &mut self,
+        from: &Sender<'_>,
+        line: &Line,
+        envelope: &Envelope,
+        request: &Request<'_>,
+    ) -> Step {
+        let uid = &request.uid;
+        if line.content().len() > MANAGERS_LINE {
+            return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
+        }
+        let answer = match &*request.attribute {
+            "identity" => Ok(self.registry.identity()),
+            "link" | "unlink" | "acquire_lock" | "release_lock" => {
+                self.change_link(from, &request.attribute, line, envelope)
+            }
+            _ => return Step::Ask(Call::new(&request.attribute, uid, line.content(), envelope)),
+        };
+        match answer {
+            Ok(result) => push_result(from, uid, &result),
+            Err(refusal) => {
+                from.log(&refusal);
+                from.refuse(uid, &refusal);
+            }
+        }
+        Step::Next
+    }
+
+    fn change_link(
+        &mut self,
+        from: &Sender<'_>,
+        attribute: &str,
+        line: &Line,
+        envelope: &Envelope,
+    ) -> Result<Bytes, Refusal> {
+        let arguments = LinkArguments::read(attribute, line.content(), envelope)?;
+        let service = arguments.service.as_str();
+        let names = |names: Vec<String>| serde_json::Value::from(names).to_string().into();
+        let result = match attribute {
+            "link" => self.registry.link(from.id, service)?,
+            "unlink" => {
+                self.registry.unlink(from.id, service)?;
+                Bytes::from_static(b"true")
+            }
+            "acquire_lock" => names(self.registry.acquire_lock(from.id, service, arguments.shared)?),
+            _ => names(self.registry.release_lock(from.id, service)?),
+        };
+        if from.chatter.allows(from.name) {
+            let (links, locks) = self.registry.links_and_locks(service);
+            let service = quoted(excerpt(service));
+            info!(
+                "{attribute} {service} for {} [{links} link(s), {locks} lock(s)]",
+                from.name
+            );
+        }
+        Ok(result)
+    }
+}

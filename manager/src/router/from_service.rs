@@ -1,0 +1,149 @@
+//! Where the lines of services go: replies and notifications.
+
+use std::sync::Arc;
+
+use labwire_wire::terminal::TerminalLine;
+use labwire_wire::{Envelope, Line, MANAGER_NAME, Member, Reply, frames};
+
+use super::compose::{push_result, whole_line, write_reply};
+use super::incoming::{Incoming, Kind, Typed};
+use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
+use crate::counters::Counters;
+use crate::outbox::Full;
+use crate::refusal::Refusal;
+use crate::registry::Reader;
+
+impl Router<'_> {
+    /// Routes a line that a service sent.
+    pub(crate) fn route_from_service(&mut self, from: &Sender<'_>, incoming: &Incoming) -> Step {
+        let line = &incoming.line;
+        match &incoming.kind {
+            // Replies and notifications go on though the service's own queue is full: it may be busy reading
+            // one large request, and its clients do not wait for that.
+            Kind::Notification(envelope, is_pair) => self.route_notification(from, line, envelope, *is_pair),
+            Kind::Frame(envelope) if envelope.is_reply(line.content()) => {
+                match envelope.reply(line.content()) {
+                    Ok(reply) => self.route_reply(from, line, envelope, &reply),
+                    Err(error) => {
+                        self.answer_service(from, |router| router.refuse_malformed(from, "", &error.into()))
+                    }
+                }
+            }
+            Kind::Blank => Step::Next,
+            Kind::Frame(envelope) => {
+                self.answer_service(from, |router| router.route_service_request(from, line, envelope))
+            }
+            Kind::Typed(Typed::Meant(TerminalLine::Disconnect)) => Step::Leave,
+            Kind::Typed(_) => self.answer_service(from, |router| {
+                router.refuse_malformed(from, "", &Refusal::ServiceTypes)
+            }),
+            Kind::Broken(error, uid) => self.answer_service(from, |router| {
+                router.refuse_malformed(from, uid, &(*error).into())
+            }),
+        }
+    }
+
+    /// Does what is answered to the service itself, once there is room for that in its queue.
+    fn answer_service(&mut self, from: &Sender<'_>, answer: impl FnOnce(&mut Self) -> Step) -> Step {
+        if !from.outbox.has_room(1) {
+            return Step::Wait(Arc::clone(from.outbox), 1);
+        }
+        answer(self)
+    }
+
+    fn route_service_request(&mut self, from: &Sender<'_>, line: &Line, envelope: &Envelope) -> Step {
+        let content = line.content();
+        let attribute = envelope.string(content, Member::Attribute);
+        if matches!(&attribute, Ok(Some(attribute)) if attribute == DISCONNECT) {
+            return Step::Leave;
+        }
+        let uid = envelope.uid_or_empty(content);
+        match envelope.request(content) {
+            Ok(request) if request.service == MANAGER_NAME && request.attribute == "identity" => {
+                let identity = self.registry.identity();
+                push_result(from, &uid, &identity);
+                Step::Next
+            }
+            Ok(_) => self.refuse_malformed(from, &uid, &Refusal::ServiceRequests),
+            Err(error) => self.refuse_malformed(from, &uid, &error.into()),
+        }
+    }
+
+    fn route_reply(
+        &mut self,
+        from: &Sender<'_>,
+        line: &Line,
+        envelope: &Envelope,
+        reply: &Reply<'_>,
+    ) -> Step {
+        let Some((id, client)) = self.registry.destination(from.id, &reply.requester, &reply.uid) else {
+            return self.drop_unsolicited(from);
+        };
+        let service = self.registry.service(from.id).map_or("", |service| &service.name);
+        let length = line.content().len() + ENVELOPE_BYTES;
+        let readable = client.reader.can_read(envelope.shape());
+        let written = client.outbox.push(length, |frame| {
+            if readable {
+                write_reply(frame, service, line, envelope, reply);
+            } else {
+                let refusal = Refusal::UnreadableReply {
+                    service: service.to_owned(),
+                };
+                frame.shared(&frames::error(
+                    &refusal.to_string(),
+                    &reply.requester,
+                    &reply.uid,
+                    b"[]",
+                ));
+            }
+        });
+        if let Err(Full) = written {
+            return Step::Wait(Arc::clone(&client.outbox), length);
+        }
+        self.registry.end_request(from.id, id, &reply.uid);
+        Counters::count(&self.counters.replies);
+        Step::Next
+    }
+
+    fn route_notification(
+        &mut self,
+        from: &Sender<'_>,
+        line: &Line,
+        envelope: &Envelope,
+        is_pair: bool,
+    ) -> Step {
+        let malformed = match envelope.notification(line.content(), is_pair) {
+            Err(error) => Some(error.into()),
+            Ok(service)
+                if self
+                    .registry
+                    .service(from.id)
+                    .is_none_or(|own| *own.name != *service) =>
+            {
+                return self.drop_unsolicited(from);
+            }
+            Ok(_) => (!Reader::Python.can_read(envelope.shape())).then_some(Refusal::UnreadableNotification),
+        };
+        if let Some(refusal) = malformed {
+            return self.answer_service(from, |router| router.refuse_malformed(from, "", &refusal));
+        }
+        let line = whole_line(line);
+        // Every queue is asked, not only up to the first full one: the clock of each reader that others wait
+        // for starts now, so that several of them are cut together and not one after the other.
+        let mut full = None;
+        for outbox in self.registry.linked_outboxes(from.id) {
+            if !outbox.has_room(line.len()) {
+                full.get_or_insert(outbox);
+            }
+        }
+        if let Some(full) = full {
+            return Step::Wait(Arc::clone(full), line.len());
+        }
+        for outbox in self.registry.linked_outboxes(from.id) {
+            outbox.push_always(|frame| frame.shared(&line));
+            Counters::count(&self.counters.deliveries);
+        }
+        Counters::count(&self.counters.notifications);
+        Step::Next
+    }
+}

@@ -1,0 +1,350 @@
+//! Lines that are no frame: whoever sends one is told, or thrown out, and holds nothing afterwards.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::support::{
+    Bystander, Inspected, Peer, control_failed_as_expected, expect_no_panic, manager_request, start,
+    start_reference,
+};
+use crate::support::POLL_INTERVAL;
+use crate::support::manager::Manager;
+use crate::support::wire::{identity_request, member, request};
+
+/// How long somebody else's line may keep a bystander waiting while a dozen other tests run: a parser that
+/// goes back takes many times as long.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// One more level of arrays and objects than is allowed.
+const TOO_DEEP: usize = 1_025;
+
+fn nested(levels: usize) -> Vec<u8> {
+    // The frame itself is one level.
+    let (opening, closing) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
+    format!(r#"{{"service":"Balance","attribute":"weigh","args":{opening}{closing},"uid":"1"}}"#).into()
+}
+
+/// Lines that a manager has to survive.
+fn hostile_lines() -> Vec<Vec<u8>> {
+    let mut lines: Vec<Vec<u8>> = [
+        "null",
+        "5",
+        "[]",
+        "{}",
+        r#""result""#,
+        r#"{"result":1}"#,
+        r#"{"result":1,"uid":"1"}"#,
+        r#"{"result":1,"uid":5,"requester":[]}"#,
+        r#"{"result":[[],{}],"uid":"notification"}"#,
+        r#"{"service":"S"}"#,
+        r#"{"service":5,"attribute":"weigh"}"#,
+        r#"{"service":"Balance","attribute":"\ud800","args":[],"error":false,"kwargs":{},"uid":"1"}"#,
+        r#"{"service":"Balance","service":"Manager","attribute":"identity","uid":"1"}"#,
+        r#"{"service":"Manager","attribute":"link","args":[5],"uid":"1"}"#,
+        r#"{"service":"Manager","attribute":"link","args":"Balance","uid":"1"}"#,
+        r#"{"service":"Manager","attribute":"acquire_lock","args":["Balance"],"kwargs":{"shared":1},"uid":"1"}"#,
+        r#"{"service":"Balance","attribute":"weigh","uid":"notification"}"#,
+        r#"{"service":"Balance","attribute":"weigh","error":true,"uid":"1"}"#,
+        r#"{"service":"Balance""#,
+    ]
+    .map(|line| line.as_bytes().to_vec())
+    .into();
+    lines.push(b"\xff".to_vec());
+    lines.push(b"{\"service\":\"\xff\"}".to_vec());
+    lines.push(nested(TOO_DEEP));
+    lines
+}
+
+/// `null`, numbers, arrays, half of a frame, bytes that are no text, half a character in the attribute, 1,025
+/// levels of nesting, a member that stands there twice: the client that sends one gets an error or is thrown
+/// out, and once it has gone, its link and its lock are free.
+#[test]
+fn a_client_that_sends_what_is_no_frame_leaves_no_link_and_no_lock_behind() {
+    let manager = start();
+    let _service = Peer::service(&manager, "Balance", 1);
+    for line in hostile_lines() {
+        let mut client = Peer::client(&manager, "broken");
+        client.link_and_lock("Balance");
+        client.send_line(&line);
+        let answer = client.error_or_close();
+        drop(client);
+        let mut next = Peer::client(&manager, "next");
+        next.link_and_lock("Balance");
+        println!(
+            "{}: {answer:?}",
+            String::from_utf8_lossy(&line[..line.len().min(80)])
+        );
+    }
+    expect_no_panic(&manager);
+}
+
+/// The same lines from a service: it gets an error or is thrown out, its clients stay, and once it has gone,
+/// its name is free.
+#[test]
+fn a_service_that_sends_what_is_no_frame_leaves_no_name_behind() {
+    let manager = start();
+    let mut client = Peer::client(&manager, "client");
+    for line in hostile_lines() {
+        let mut service = Peer::service(&manager, "Balance", 1);
+        client.link_and_lock("Balance");
+        service.send_line(&line);
+        service.error_or_close();
+        client.settle();
+        drop(service);
+        wait_until_gone(&manager, "Balance");
+    }
+    expect_no_panic(&manager);
+}
+
+/// The same lines instead of an identity: the connection ends with the reason.
+#[test]
+fn what_is_no_identity_ends_the_connection_with_a_reason() {
+    let manager = start();
+    for line in hostile_lines() {
+        let mut peer = Peer::connect(&manager);
+        peer.expect_request("identity");
+        peer.send_line(&line);
+        let message = peer.expect_rejection();
+        assert!(message.contains("Error: "), "{message}");
+    }
+    Peer::client(&manager, "next").settle();
+    expect_no_panic(&manager);
+}
+
+/// The same lines instead of the manager's password: they are a wrong one.
+#[test]
+fn what_is_no_password_ends_the_connection_with_a_reason() {
+    let manager = Manager::start(&["--disable-tls", "--auth-password", "open sesame"]);
+    for line in hostile_lines() {
+        let mut peer = Peer::connect(&manager);
+        peer.expect_request("password");
+        peer.send_line(&line);
+        let message = peer.expect_rejection();
+        assert!(
+            message == "ValueError: Wrong Manager password" || message.contains("too many failed logins"),
+            "{message}"
+        );
+    }
+    expect_no_panic(&manager);
+}
+
+/// On the Python manager each of these lines takes its sender's link and lock for ever.
+#[test]
+fn the_reference_keeps_the_lock_of_a_client_that_sent_what_is_no_frame() {
+    for line in [
+        "null",
+        "5",
+        "[]",
+        "{}",
+        r#""result""#,
+        r#"{"result":1}"#,
+        r#"{"service":"S"}"#,
+    ] {
+        let manager = start_reference();
+        let _service = Peer::service(&manager, "Balance", 1);
+        let mut client = Peer::client(&manager, "broken");
+        client.link_and_lock("Balance");
+        client.send_line(line);
+        drop(client);
+        let mut next = Peer::client(&manager, "next");
+        // On a manager that holds, the link is free within milliseconds.
+        let deadline = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < deadline {
+            let frame = next.ask_manager("link", json!(["Balance"]));
+            assert_eq!(
+                frame["message"], "PermissionError: 'Balance' service is locked",
+                "{line}"
+            );
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        control_failed_as_expected(&format!("after {line} the lock is a ghost's"));
+    }
+}
+
+/// As many levels of nesting as are allowed pass to the service as they are.
+#[test]
+fn nesting_up_to_the_limit_is_delivered() {
+    let manager = start();
+    let mut service = Peer::service(&manager, "Balance", 0);
+    let mut client = Peer::client(&manager, "client");
+    client.send_line(nested(TOO_DEEP - 1));
+    let line = service.line().expect("the service is connected");
+    assert_eq!(member(&line, "args").len(), 2 * (TOO_DEEP - 2));
+}
+
+/// Without end and before the identity, with and without authentication: 64 KiB are taken, then comes the
+/// reason, and the manager's memory does not follow.
+#[test]
+fn an_endless_line_before_the_identity_is_cut_at_a_small_limit() {
+    for arguments in [
+        &["--disable-tls"][..],
+        &["--disable-tls", "--auth-password", "open sesame"],
+    ] {
+        let manager = Manager::start(arguments);
+        let process = Inspected::new(&manager);
+        let before = process.peak_memory();
+        let flooders: Vec<_> = (0..4)
+            .map(|_| {
+                let mut peer = Peer::connect(&manager);
+                std::thread::spawn(move || {
+                    let chunk = vec![b'x'; 64 * 1024];
+                    // At most a gibibyte: the end of the connection comes long before.
+                    let taken = (0..16 * 1024).take_while(|_| peer.try_send(&chunk)).count();
+                    assert!(taken < 16 * 1024, "a gibibyte was taken");
+                })
+            })
+            .collect();
+        for flooder in flooders {
+            flooder.join().expect("the manager cuts the connection");
+        }
+        let grown = process.peak_memory() - before;
+        assert!(grown < 16 * 1024 * 1024, "the memory grew by {grown} bytes");
+
+        let mut peer = Peer::connect(&manager);
+        peer.frame();
+        peer.send_bytes(&vec![b'x'; 64 * 1024]);
+        let message = peer.error_or_close().expect("there is a reason");
+        assert!(
+            message.contains("a line may not be longer than 65536 bytes"),
+            "{message}"
+        );
+        expect_no_panic(&manager);
+    }
+}
+
+/// Afterwards a line may be large: laboratories send single requests of 110 MB.
+#[test]
+fn a_line_of_a_hundred_mebibytes_passes_after_the_identity() {
+    let manager = start();
+    let mut service = Peer::service(&manager, "Camera", 0);
+    let mut client = Peer::client(&manager, "client");
+    let picture = "x".repeat(100 * 1024 * 1024);
+    let sent = picture.len();
+    let sending = std::thread::spawn(move || {
+        client.send_line(format!(
+            r#"{{"args":["{picture}"],"attribute":"store","service":"Camera","uid":"1"}}"#
+        ));
+        client
+    });
+    let line = service.line().expect("the service is connected");
+    assert_eq!(member(&line, "args").len(), sent + 4);
+    let mut client = sending.join().expect("the line is taken");
+    client.settle();
+}
+
+/// A terminal line of 40 kB, in several shapes that are slow for a parser that goes back: each is answered at
+/// once, and a bystander notices nothing. One of them stops the Python manager for 16 seconds.
+#[test]
+fn a_long_terminal_line_is_answered_at_once() {
+    let manager = start();
+    let mut client = Peer::client(&manager, "typist");
+    let bystander = Bystander::start(&manager);
+    for (start, repeated) in [
+        ("", "w"),
+        ("S a ", "w"),
+        ("S a ", "w "),
+        ("S a ", "w=w "),
+        ("S a w", "="),
+        ("S a ", "\""),
+        ("S a ", "\\"),
+        ("S a ", "["),
+        ("S a ", "[1,"),
+        ("S a ", "{'a':"),
+        ("S a ", "("),
+        ("S a ", "1_"),
+        ("link ", "w"),
+        ("client ", "w "),
+        ("S a ", "\u{e9}"),
+    ] {
+        let line = format!("{start}{}", repeated.repeat(40_000 / repeated.len()));
+        let asked = Instant::now();
+        client.send_line(&line);
+        assert_eq!(client.frame()["error"], true);
+        let taken = asked.elapsed();
+        assert!(taken < LONGEST_WAIT, "{start}{repeated}… took {taken:?}");
+    }
+    let waited = bystander.stop();
+    assert!(waited < LONGEST_WAIT, "a bystander waited for {waited:?}");
+    expect_no_panic(&manager);
+}
+
+/// The same with 4 MB: the time grows with the length and no faster.
+#[test]
+fn a_terminal_line_of_megabytes_is_answered_at_once() {
+    let manager = start();
+    let mut client = Peer::client(&manager, "typist");
+    let bystander = Bystander::start(&manager);
+    for start in ["", "S a ", "link ", "client "] {
+        client.send_line(format!("{start}{}", "w".repeat(4_000_000)));
+        assert_eq!(client.frame()["error"], true);
+    }
+    let waited = bystander.stop();
+    assert!(waited < LONGEST_WAIT, "a bystander waited for {waited:?}");
+    expect_no_panic(&manager);
+}
+
+/// Before the identity too: 40 kB of `w` are no identity, and are told so at once.
+#[test]
+fn a_long_terminal_line_is_no_identity() {
+    let manager = start();
+    let mut peer = Peer::connect(&manager);
+    peer.expect_request("identity");
+    peer.send_line("w".repeat(40_000));
+    let message = peer.expect_rejection();
+    assert!(
+        message.starts_with("ValueError: ") && message.len() < 1_000,
+        "{message}"
+    );
+}
+
+/// Exponents, digits and long integers are nobody's business: the Python manager rewrites them.
+#[test]
+fn the_reference_rewrites_numbers() {
+    let manager = start_reference();
+    let mut service = Peer::service(&manager, "Balance", 0);
+    let mut client = Peer::client(&manager, "client");
+    for (number, rewritten) in [("1e400", "Infinity"), ("0.10000000000000000555", "0.1")] {
+        client.send_line(format!(
+            r#"{{"args":[{number}],"attribute":"weigh","error":false,"kwargs":{{}},"service":"Balance","uid":"1"}}"#
+        ));
+        let line = service.line().expect("the service is connected");
+        assert_eq!(member(&line, "args"), format!("[{rewritten}]"));
+        control_failed_as_expected(&format!("{number} became {rewritten}"));
+    }
+}
+
+/// The same numbers here, and an integer of 30 digits, byte for byte.
+#[test]
+fn numbers_are_not_rewritten() {
+    let manager = start();
+    let mut service = Peer::service(&manager, "Balance", 0);
+    let mut client = Peer::client(&manager, "client");
+    for number in [
+        "1e400",
+        "0.10000000000000000555",
+        "123456789012345678901234567890",
+    ] {
+        client.send_line(format!(
+            r#"{{"args":[{number}],"attribute":"weigh","error":false,"kwargs":{{}},"service":"Balance","uid":"1"}}"#
+        ));
+        let line = service.line().expect("the service is connected");
+        assert_eq!(member(&line, "args"), format!("[{number}]"));
+    }
+}
+
+fn wait_until_gone(manager: &Manager, service: &str) {
+    let mut observer = Peer::client(manager, "observer");
+    let deadline = Instant::now() + crate::support::DEADLINE;
+    while observer.ask(&identity_request())["result"]["services"]
+        .get(service)
+        .is_some()
+    {
+        assert!(Instant::now() < deadline, "{service} never left");
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    let frame = observer.ask(&request(service, "weigh"));
+    assert_eq!(frame["error"], true, "{frame}");
+    let frame = observer.ask(&manager_request("link", json!([service])));
+    assert_eq!(frame["error"], true, "{frame}");
+}

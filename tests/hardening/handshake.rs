@@ -1,0 +1,183 @@
+//! Until a peer has said who it is, it costs little and not for long.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::support::{Inspected, Peer, expect_no_panic, home_with_administrator, start};
+use crate::support::manager::Manager;
+use crate::support::wire::identity_request;
+use crate::support::{DEADLINE, POLL_INTERVAL};
+
+/// How long a peer has from the accepted connection to the accepted identity.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What a slow machine may add to it.
+const TOLERANCE: Duration = Duration::from_secs(10);
+
+const TIMEOUT_REASON: &str = "TimeoutError: authentication and identity took longer than 10 s";
+
+/// 200 connections that say nothing: those over the limit for one address are told so at once, the others
+/// when their time is up; then their descriptors are given back. Others are served meanwhile.
+#[test]
+fn silent_connections_are_closed_with_a_reason_and_their_descriptors_given_back() {
+    let manager = start();
+    let mut observer = Peer::client(&manager, "observer");
+    let process = Inspected::new(&manager);
+    let before = process.descriptors();
+    let connected = Instant::now();
+    let silent: Vec<Peer> = (0..200).map(|_| Peer::connect(&manager)).collect();
+    let mut timed_out = 0;
+    for mut peer in silent {
+        let mut frame = peer.frame();
+        if frame["attribute"] == "identity" {
+            frame = peer.frame();
+        }
+        let message = frame["message"].as_str().expect("there is a reason").to_owned();
+        if message == TIMEOUT_REASON {
+            assert!(connected.elapsed() >= HANDSHAKE, "too early");
+            timed_out += 1;
+        } else {
+            assert!(message.contains("too many connections"), "{message}");
+        }
+        peer.expect_closed();
+    }
+    assert_eq!(timed_out, 100);
+    let taken = connected.elapsed();
+    assert!(taken < HANDSHAKE + TOLERANCE, "it took {taken:?}");
+    observer.settle();
+    wait_for_descriptors(&process, before);
+    expect_no_panic(&manager);
+}
+
+/// A peer that sends one byte at a time has no more time than one that is silent.
+#[test]
+fn a_dribbling_peer_is_closed_when_its_time_is_up() {
+    let manager = start();
+    let connected = Instant::now();
+    let mut peer = Peer::connect(&manager);
+    peer.expect_request("identity");
+    let reason = loop {
+        peer.try_send(b"x");
+        match peer.line_until(Instant::now() + Duration::from_millis(100)) {
+            Err(_) => assert!(
+                connected.elapsed() < HANDSHAKE + TOLERANCE,
+                "it may go on for ever"
+            ),
+            Ok(line) => break line.expect("there is a reason"),
+        }
+    };
+    assert!(reason.contains(TIMEOUT_REASON), "{reason}");
+    assert!(connected.elapsed() >= HANDSHAKE, "too early");
+}
+
+/// Blank usernames and passwords are wrong ones: the connection ends. On the Python manager it stays for ever.
+#[test]
+fn blank_usernames_end_the_connection() {
+    let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
+    let process = Inspected::new(&manager);
+    let before = process.descriptors();
+    for blank in ["", " ", "\t \t", r#"{"result":""}"#, r#"{"result":null}"#] {
+        let mut peer = Peer::connect(&manager);
+        peer.expect_request("username");
+        peer.send_line(blank);
+        let mut frame = peer.frame();
+        if frame["attribute"] == "password" {
+            peer.send_line(blank);
+            frame = peer.frame();
+        }
+        assert_eq!(frame["error"], true, "{blank:?}: {frame}");
+        peer.expect_closed();
+    }
+    wait_for_descriptors(&process, before);
+    expect_no_panic(&manager);
+}
+
+/// Blank identities too.
+#[test]
+fn blank_identities_end_the_connection() {
+    let manager = start();
+    for blank in [
+        "",
+        " ",
+        "\t \t",
+        r#"{"result":""}"#,
+        r#"{"result":null}"#,
+        r#"{"result":{}}"#,
+    ] {
+        let mut peer = Peer::connect(&manager);
+        peer.expect_request("identity");
+        peer.send_line(blank);
+        peer.expect_rejection();
+    }
+    expect_no_panic(&manager);
+}
+
+/// Names that would forge log lines, pass for the manager or break the reply to `identity` are refused with
+/// the reason, and whoever asks for the identity is served.
+#[test]
+fn names_that_could_deceive_are_refused() {
+    let manager = start();
+    let mut observer = Peer::client(&manager, "observer");
+    let long = "x".repeat(2_000);
+    for name in [
+        "\"\\ud800\"",
+        "\"a\\nb\"",
+        "\"a\\rb\"",
+        "\"\\u0000\"",
+        "\"\\u001b[31m\"",
+        "\"\\u2028\"",
+        "\"Manager\"",
+        "\" Manager \"",
+        "\"\"",
+        "\"   \"",
+        "5",
+        "null",
+        "[]",
+        &format!("\"{long}\""),
+    ] {
+        for kind in ["client", "service"] {
+            let mut peer = Peer::connect(&manager);
+            peer.expect_request("identity");
+            peer.send_line(format!(
+                r#"{{"result":{{"type":"{kind}","name":{name},"attributes":{{}}}}}}"#
+            ));
+            peer.expect_rejection();
+        }
+        observer.settle();
+    }
+    let identity = observer.ask(&identity_request());
+    assert_eq!(identity["result"]["services"], json!({}));
+    assert_eq!(identity["result"]["clients"].as_object().unwrap().len(), 1);
+    expect_no_panic(&manager);
+}
+
+/// Connections that close at once, or reset, as port scanners and certificate fetchers do, leave nothing
+/// behind.
+#[test]
+fn connections_that_say_nothing_and_go_leave_nothing_behind() {
+    let manager = start();
+    let process = Inspected::new(&manager);
+    let before = process.descriptors();
+    for number in 0..300 {
+        let peer = Peer::connect(&manager);
+        if number % 2 == 0 {
+            peer.reset();
+        }
+    }
+    Peer::client(&manager, "next").settle();
+    wait_for_descriptors(&process, before);
+    expect_no_panic(&manager);
+}
+
+fn wait_for_descriptors(process: &Inspected, before: usize) {
+    let deadline = Instant::now() + DEADLINE;
+    while process.descriptors() > before {
+        assert!(
+            Instant::now() < deadline,
+            "{} descriptors were not given back",
+            process.descriptors() - before
+        );
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}

@@ -1,0 +1,172 @@
+//! Guessing usernames and passwords teaches nothing and becomes slow.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::support::{
+    ADMINISTRATOR, PASSWORD, Peer, expect_no_panic, home_with_administrator, manager_request, start,
+};
+use crate::support::manager::Manager;
+
+const ATTEMPTS: usize = 5;
+
+/// How much longer one kind of failure may take than another. The work is the same; this is what two busy
+/// cores may add to the middle of five measurements.
+const FACTOR: f64 = 2.0;
+
+/// A manager at which everyone must log in, with a user from an old installation (100,000 rounds) and one
+/// whose password is new (600,000 rounds).
+fn manager_with_old_and_new_users() -> Manager {
+    let home = home_with_administrator();
+    home.prepare(&["user", "add", "new", "--password", PASSWORD]);
+    Manager::start_in(home, &["--disable-tls", "--auth-login"])
+}
+
+/// Logs in from an address that nothing is held against, and is refused: the reason, and how long it took.
+fn failed_login(manager: &Manager, number: usize, username: &str) -> (String, Duration) {
+    let number = u8::try_from(number).expect("a few attempts");
+    let mut peer = Peer::connect_from(manager, IpAddr::V4(Ipv4Addr::new(127, 1, 1, number + 1)));
+    let asked = Instant::now();
+    peer.log_in(username, "wrong");
+    let message = peer.expect_rejection();
+    (message, asked.elapsed())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// A user who does not exist, a wrong password of an old user and one of a new user: the same text after the
+/// same time.
+#[test]
+fn unknown_users_and_wrong_passwords_cannot_be_told_apart() {
+    let manager = manager_with_old_and_new_users();
+    let usernames = ["nobody", ADMINISTRATOR, "new"];
+    let mut times = [const { Vec::new() }; 3];
+    let mut number = 0;
+    for _ in 0..ATTEMPTS {
+        for (username, times) in usernames.iter().zip(&mut times) {
+            let (message, taken) = failed_login(&manager, number, username);
+            assert_eq!(message, "ValueError: Unregistered user or Wrong login password");
+            times.push(taken);
+            number += 1;
+        }
+    }
+    let medians = times.map(median);
+    let (shortest, longest) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(
+        longest.as_secs_f64() < FACTOR * shortest.as_secs_f64(),
+        "{usernames:?} took {medians:?}"
+    );
+    expect_no_panic(&manager);
+}
+
+/// From one address, only a few failures are free: then the answer is how long to wait, also with the right
+/// password, and it comes without work.
+#[test]
+fn guessing_from_one_address_is_slowed_down() {
+    let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
+    let mut refused = false;
+    for number in 0..20 {
+        let mut peer = Peer::connect(&manager);
+        peer.log_in(&format!("user {number}"), "guess");
+        let message = peer.expect_rejection();
+        refused = names_the_wait(&message);
+        if refused {
+            break;
+        }
+        assert_eq!(message, "ValueError: Unregistered user or Wrong login password");
+    }
+    assert!(refused, "twenty guesses in a row were checked");
+    expect_no_panic(&manager);
+}
+
+/// One user's password cannot be guessed quickly from many addresses either. The user whose name is abused has
+/// to wait for a moment, not to stay out: whoever knows a name could lock its owner out else. Others do not wait.
+#[test]
+fn guessing_one_users_password_from_many_addresses_is_slowed_down() {
+    let manager = manager_with_old_and_new_users();
+    let times: Vec<Duration> = (0..8)
+        .map(|number| failed_login(&manager, number, ADMINISTRATOR).1)
+        .collect();
+    let slowest = times[6..].iter().min().unwrap();
+    assert!(*slowest >= Duration::from_secs(1), "{times:?}");
+    for username in [ADMINISTRATOR, "new"] {
+        let mut peer = Peer::connect(&manager);
+        peer.log_in(username, PASSWORD);
+        peer.identify(&json!({ "type": "client", "name": "client" }));
+        peer.settle();
+    }
+}
+
+/// Guesses that are made at the same time count as guesses that are made one after another.
+#[test]
+fn parallel_guesses_are_slowed_down() {
+    let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
+    let messages: Vec<String> = std::thread::scope(|scope| {
+        let guesses: Vec<_> = (0..40)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut peer = Peer::connect(&manager);
+                    peer.log_in(ADMINISTRATOR, "guess");
+                    peer.expect_rejection()
+                })
+            })
+            .collect();
+        guesses
+            .into_iter()
+            .map(|guess| guess.join().expect("a guess is answered"))
+            .collect()
+    });
+    let checked = messages.iter().filter(|message| !names_the_wait(message)).count();
+    assert!(checked <= 10, "{checked} of 40 guesses were checked");
+}
+
+/// The manager's own password is guarded in the same way.
+#[test]
+fn guessing_the_managers_password_is_slowed_down() {
+    let manager = Manager::start(&["--disable-tls", "--auth-password", "open sesame"]);
+    let mut refused = false;
+    for _ in 0..20 {
+        let mut peer = Peer::connect(&manager);
+        peer.expect_request("password");
+        peer.send_line("open barley");
+        let message = peer.expect_rejection();
+        refused = names_the_wait(&message);
+        if refused {
+            break;
+        }
+        assert_eq!(message, "ValueError: Wrong Manager password");
+    }
+    assert!(refused, "twenty guesses in a row were checked");
+}
+
+/// Who is connected already and guesses an administrator's login is slowed down, too.
+#[test]
+fn guessing_behind_an_administrators_request_is_slowed_down() {
+    let manager = start();
+    let mut refused = false;
+    for _ in 0..20 {
+        let mut peer = Peer::client(&manager, "guesser");
+        peer.send_line(manager_request("port", json!([])).to_string());
+        peer.log_in(ADMINISTRATOR, "guess");
+        let frame = peer.frame();
+        assert_eq!(frame["error"], true, "{frame}");
+        peer.expect_closed();
+        refused = names_the_wait(frame["message"].as_str().unwrap());
+        if refused {
+            break;
+        }
+    }
+    assert!(refused, "twenty guesses in a row were checked");
+}
+
+fn names_the_wait(message: &str) -> bool {
+    message
+        .strip_prefix("PermissionError: too many failed logins, try again in ")
+        .and_then(|rest| rest.strip_suffix(" s"))
+        .is_some_and(|seconds| seconds.parse::<u64>().is_ok_and(|seconds| seconds > 0))
+}

@@ -1,0 +1,12 @@
+//! Hostile and broken peers: what stops, starves or forges on the Python package's manager must harm nobody
+//! here. Where it is cheap the same is done to that manager, to show that the check can fail.
+
+mod admin;
+mod forging;
+mod frames;
+mod handshake;
+mod links;
+mod login;
+mod once_broken;
+mod support;
+mod tls;

@@ -1,0 +1,420 @@
+//! What only hostile peers need: sockets that are reset, floods, and a look at the manager's process.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::support::manager::{HOST, Home, Manager};
+use crate::support::wire::{identity_request, request, wait_for_service};
+use crate::support::{DEADLINE, POLL_INTERVAL};
+
+/// The administrator of every manager that has one.
+pub(crate) const ADMINISTRATOR: &str = "m.curie";
+/// Her password.
+pub(crate) const PASSWORD: &str = "radium";
+
+/// A folder whose database has one administrator. Her password costs few rounds: that is not what is tested.
+pub(crate) fn home_with_administrator() -> Home {
+    let home = Home::new();
+    home.prepare(&[
+        "user",
+        "add",
+        ADMINISTRATOR,
+        "--admin",
+        "--compatible",
+        "--password",
+        PASSWORD,
+    ]);
+    home
+}
+
+/// A manager without TLS and authentication, which has an administrator.
+pub(crate) fn start() -> Manager {
+    Manager::start_in(home_with_administrator(), &["--disable-tls"])
+}
+
+/// The Python package's manager, without TLS and authentication.
+pub(crate) fn start_reference() -> Manager {
+    Manager::start_reference(Home::new(), &["--disable-tls"])
+}
+
+/// Says that the Python package's manager fails where this one holds: a check that cannot fail is worth
+/// nothing.
+pub(crate) fn control_failed_as_expected(what: &str) {
+    println!("control failed as expected: {what}");
+}
+
+/// A peer that may do what no honest one does.
+pub(crate) struct Peer {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Peer {
+    /// Connects, and says nothing yet.
+    pub(crate) fn connect(manager: &Manager) -> Self {
+        let stream = TcpStream::connect((HOST, manager.port())).expect("the manager listens");
+        Self::new(stream)
+    }
+
+    /// Connects from one of this computer's many loopback addresses.
+    pub(crate) fn connect_from(manager: &Manager, address: IpAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
+        let own = SocketAddr::new(address, 0);
+        socket
+            .bind(&own.into())
+            .expect("every loopback address is this computer's");
+        let manager = SocketAddr::from(([127, 0, 0, 1], manager.port()));
+        socket.connect(&manager.into()).expect("the manager listens");
+        Self::new(socket.into())
+    }
+
+    fn new(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("a socket takes options");
+        stream
+            .set_write_timeout(Some(DEADLINE))
+            .expect("a socket takes options");
+        Self {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    /// Connects to a manager without authentication and identifies as a client that the manager knows.
+    pub(crate) fn client(manager: &Manager, name: &str) -> Self {
+        let mut peer = Self::connect(manager);
+        peer.identify(&json!({ "type": "client", "name": name }));
+        peer.settle();
+        peer
+    }
+
+    /// Connects to a manager without authentication and identifies as a service that the manager knows.
+    pub(crate) fn service(manager: &Manager, name: &str, max_clients: i64) -> Self {
+        let peer = Self::unannounced_service(manager, name, max_clients);
+        wait_for_service(manager, name);
+        peer
+    }
+
+    /// As [`Self::service`], without waiting until the manager knows it.
+    pub(crate) fn unannounced_service(manager: &Manager, name: &str, max_clients: i64) -> Self {
+        let mut peer = Self::connect(manager);
+        peer.identify(&json!({
+            "type": "service", "name": name, "attributes": {}, "max_clients": max_clients,
+        }));
+        peer
+    }
+
+    /// Answers the manager's request for an identity.
+    pub(crate) fn identify(&mut self, identity: &Value) {
+        self.expect_request("identity");
+        self.send_line(json!({ "result": identity }).to_string());
+    }
+
+    /// Expects that the manager asks for something; gives the argument of that request.
+    pub(crate) fn expect_request(&mut self, attribute: &str) -> Value {
+        let request = self.frame();
+        assert_eq!(request["attribute"], attribute, "{request}");
+        request["args"][0].clone()
+    }
+
+    /// Answers the manager's questions for a login.
+    pub(crate) fn log_in(&mut self, username: &str, password: &str) {
+        self.expect_request("username");
+        self.send_line(json!({ "result": username }).to_string());
+        self.expect_request("password");
+        self.send_line(json!({ "result": password }).to_string());
+    }
+
+    /// Sends bytes and the end of a line.
+    pub(crate) fn send_line(&mut self, line: impl AsRef<[u8]>) {
+        self.send_bytes(&[line.as_ref(), b"\r\n"].concat());
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the manager reads");
+    }
+
+    /// Sends bytes to a manager that may have closed the connection; tells whether they were taken.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// The next line, or `None` when the connection was closed.
+    pub(crate) fn line(&mut self) -> Option<String> {
+        self.line_until(Instant::now() + DEADLINE)
+            .expect("the manager answers or closes the connection")
+    }
+
+    /// The next line, `None` if the connection was closed first, or an error if neither came in time.
+    pub(crate) fn line_until(&mut self, deadline: Instant) -> Result<Option<String>, TooLate> {
+        let mut chunk = vec![0; 64 * 1024];
+        let mut searched = 0;
+        loop {
+            if let Some(end) = self.received[searched..].iter().position(|&byte| byte == b'\n') {
+                let rest = self.received.split_off(searched + end + 1);
+                let line = std::mem::replace(&mut self.received, rest);
+                let line = String::from_utf8(line).expect("the manager writes UTF-8");
+                return Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()));
+            }
+            searched = self.received.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(TooLate);
+            }
+            self.stream
+                .set_read_timeout(Some(left))
+                .expect("a socket takes options");
+            match self.stream.read(&mut chunk) {
+                Ok(0) => {
+                    assert!(self.received.is_empty(), "the last line was cut");
+                    return Ok(None);
+                }
+                Ok(count) => self.received.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Err(TooLate);
+                }
+                Err(error) => panic!("reading failed: {error}"),
+            }
+        }
+    }
+
+    /// The next frame.
+    pub(crate) fn frame(&mut self) -> Value {
+        let line = self.line().expect("the connection is open");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in the line {line}"))
+    }
+
+    /// The next frame, which must be an error; `None` when the connection was closed instead.
+    pub(crate) fn error_or_close(&mut self) -> Option<String> {
+        let line = self.line()?;
+        let frame: Value = serde_json::from_str(&line).expect("the manager writes JSON");
+        assert_eq!(frame["error"], true, "{frame}");
+        Some(
+            frame["message"]
+                .as_str()
+                .expect("an error has a message")
+                .to_owned(),
+        )
+    }
+
+    /// Expects one error frame and then the end of the connection; gives the error's message.
+    pub(crate) fn expect_rejection(&mut self) -> String {
+        let message = self
+            .error_or_close()
+            .expect("a reason comes before the connection is closed");
+        self.expect_closed();
+        message
+    }
+
+    /// Expects that the manager says nothing more and closes the connection.
+    pub(crate) fn expect_closed(&mut self) {
+        let line = self.line();
+        assert_eq!(line, None, "the connection should be closed");
+    }
+
+    /// Sends a request and gives the next frame.
+    pub(crate) fn ask(&mut self, request: &Value) -> Value {
+        self.send_line(request.to_string());
+        self.frame()
+    }
+
+    /// Sends a request to the manager and gives the next frame.
+    pub(crate) fn ask_manager(&mut self, attribute: &str, args: Value) -> Value {
+        self.ask(&manager_request(attribute, args))
+    }
+
+    /// Makes sure that the manager has routed everything that was sent so far, and that it has nothing else to
+    /// say. Gives this peer's name on the network.
+    pub(crate) fn settle(&mut self) -> String {
+        let frame = self.ask(&identity_request());
+        assert!(
+            frame["result"]["hostname"].is_string(),
+            "this should be the manager's identity: {frame}"
+        );
+        frame["requester"]
+            .as_str()
+            .expect("a reply names its requester")
+            .to_owned()
+    }
+
+    /// Reads what came for a service, if the client's request was not refused.
+    pub(crate) fn settle_or_read(&mut self) {
+        self.send_line(identity_request().to_string());
+        while self.frame()["result"]["hostname"].is_null() {}
+    }
+
+    /// Links with a service and locks it exclusively, as soon as the manager allows it.
+    pub(crate) fn link_and_lock(&mut self, service: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let frame = self.ask_manager("link", json!([service]));
+            if frame["error"] == false {
+                break;
+            }
+            assert!(Instant::now() < deadline, "never linked: {frame}");
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        let mut lock = manager_request("acquire_lock", json!([service]));
+        lock["kwargs"] = json!({ "shared": false });
+        let frame = self.ask(&lock);
+        assert_eq!(frame["error"], false, "{frame}");
+    }
+
+    /// Waits until the system holds bytes that this peer has not read.
+    pub(crate) fn wait_for_unread(&self) {
+        self.stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket takes options");
+        let count = self.stream.peek(&mut [0]).expect("the manager answers");
+        assert_eq!(count, 1, "the connection was closed");
+    }
+
+    /// Ends the connection with a reset instead of a farewell.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket takes options");
+    }
+}
+
+/// Nothing came in time.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLate;
+
+/// A request to the manager.
+pub(crate) fn manager_request(attribute: &str, args: Value) -> Value {
+    let mut request = request("Manager", attribute);
+    request["args"] = args;
+    request
+}
+
+/// One of the manager's counters, by an administrator's request.
+pub(crate) fn counter(manager: &Manager, name: &str) -> u64 {
+    let mut administrator = Peer::client(manager, "administrator");
+    administrator.send_line(manager_request("stats", json!([])).to_string());
+    administrator.log_in(ADMINISTRATOR, PASSWORD);
+    let frame = administrator.frame();
+    frame["result"][name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no counter {name:?} in {frame}"))
+}
+
+/// Expects that nothing in the manager has panicked so far.
+pub(crate) fn expect_no_panic(manager: &Manager) {
+    let log = manager.log();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// The process of a manager, as the operating system sees it.
+pub(crate) struct Inspected {
+    folder: String,
+}
+
+impl Inspected {
+    /// Finds the process that listens on the manager's port.
+    pub(crate) fn new(manager: &Manager) -> Self {
+        let sockets = listening_sockets(manager.port());
+        let folder = fs::read_dir("/proc")
+            .expect("the tests run on Linux")
+            .flatten()
+            .map(|entry| entry.path().display().to_string())
+            .find(|folder| {
+                open_files(folder)
+                    .iter()
+                    .any(|file| sockets.iter().any(|socket| file == socket))
+            })
+            .expect("the manager's process is there");
+        Self { folder }
+    }
+
+    /// How many descriptors are open.
+    pub(crate) fn descriptors(&self) -> usize {
+        open_files(&self.folder).len()
+    }
+
+    /// The most memory that the process ever had, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("{}/status", self.folder)).expect("the manager runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.expect("Linux says so").trim().trim_end_matches(" kB");
+        kilobytes.parse::<u64>().expect("a number") * 1024
+    }
+}
+
+impl Inspected {
+    /// The soft and the hard limit of open files.
+    pub(crate) fn open_files_limits(&self) -> (String, String) {
+        let limits = fs::read_to_string(format!("{}/limits", self.folder)).expect("the manager runs");
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"));
+        let mut fields = line.expect("Linux says so").split_whitespace().map(str::to_owned);
+        (fields.next().unwrap(), fields.next().unwrap())
+    }
+}
+
+fn open_files(folder: &str) -> Vec<String> {
+    // Processes of other users, and those that have just ended, do not tell.
+    let entries = fs::read_dir(format!("{folder}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.display().to_string()))
+        .collect()
+}
+
+/// The sockets that listen on a port, as they stand among a process's open files.
+fn listening_sockets(port: u16) -> Vec<String> {
+    const LISTENING: &str = "0A";
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+    lines
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (_, own_port) = fields[1].rsplit_once(':')?;
+            let listens = fields[3] == LISTENING && u16::from_str_radix(own_port, 16) == Ok(port);
+            listens.then(|| format!("socket:[{}]", fields[9]))
+        })
+        .collect()
+}
+
+/// Asks for the manager's identity again and again while something else happens, and measures how long the
+/// answers take.
+pub(crate) struct Bystander {
+    stop: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<Duration>,
+}
+
+impl Bystander {
+    /// Starts asking.
+    pub(crate) fn start(manager: &Manager) -> Self {
+        let mut peer = Peer::client(manager, "bystander");
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            loop {
+                let asked = Instant::now();
+                peer.settle();
+                longest = longest.max(asked.elapsed());
+                // A hundred requests per second.
+                if stopped.recv_timeout(POLL_INTERVAL).is_ok() {
+                    return longest;
+                }
+            }
+        });
+        Self { stop, thread }
+    }
+
+    /// Stops asking; gives the longest time that an answer took.
+    pub(crate) fn stop(self) -> Duration {
+        self.stop.send(()).expect("the bystander was served all the time");
+        self.thread.join().expect("the bystander was served all the time")
+    }
+}
