@@ -509,3 +509,25 @@ fn a_reload_makes_a_log_file_anew_that_was_moved_away() {
     assert!(old.contains("Ada[") && !old.contains("Bob["), "{old}");
     assert!(new.contains("Bob[") && new.contains("has stopped"), "{new}");
 }
+
+#[test]
+fn a_peer_cannot_write_lines_of_its_own_into_the_log() {
+    let manager = Manager::start(&["--disable-tls", "-G", "TRACE"]);
+    let forged = "x\n2026-01-01 00:00:00.000 [ERROR] labwire - forged \u{1b}[31m";
+    let mut client = RawPeer::connect(&manager);
+    client.identify(&json!({ "type": "client", "name": forged, "language": forged, "os": forged }));
+    let mut client = RawPeer::client(&manager, "Ada");
+    client.request(&request(forged, "echo"));
+    client.request(&request("Manager", forged));
+    let mut stranger = RawPeer::connect(&manager);
+    stranger.identify(&json!({ "type": forged, "name": "x" }));
+    stranger.read_line();
+    let log = log_files(&manager.end());
+    for line in log.lines() {
+        assert!(
+            !line.ends_with("forged \u{1b}[31m") && !line.starts_with("2026-01-01"),
+            "{log}"
+        );
+        assert!(!line.contains('\u{1b}'), "{log}");
+    }
+}

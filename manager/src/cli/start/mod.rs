@@ -4,7 +4,7 @@ mod certificate;
 mod options;
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -279,7 +279,7 @@ fn next_steps(port: u16, tls: Option<&TlsFiles>) -> [String; 2] {
         Some(files) => {
             format!(
                 "openssl s_client -quiet -connect localhost:{port} -CAfile {}",
-                files.certificate.display()
+                for_shell(&files.certificate)
             )
         }
     };
@@ -287,6 +287,17 @@ fn next_steps(port: u16, tls: Option<&TlsFiles>) -> [String; 2] {
         format!("to talk to it by hand: {by_hand}   then type: client, identity, exit"),
         "to make an administrator: labwire user add NAME --admin   to stop: Ctrl-C".to_owned(),
     ]
+}
+
+/// A path as it is typed into a shell: between quotes if it needs them.
+fn for_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+@%,:=".contains(character);
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// The signals that a manager follows.
@@ -357,4 +368,23 @@ async fn load(files: TlsFiles) -> anyhow::Result<Arc<CertifiedKey>> {
     let load = move || load_certified_key(&certificate, key.as_deref(), key_password.as_deref());
     let loaded = tokio::task::spawn_blocking(load).await;
     Ok(loaded.context("the loading of the key has failed")??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_can_be_copied_into_a_shell() {
+        for (path, typed) in [
+            (
+                "/home/ada/.labwire/certs/localhost.crt",
+                "/home/ada/.labwire/certs/localhost.crt",
+            ),
+            ("/lab 7/a.crt", "'/lab 7/a.crt'"),
+            ("/ada's $HOME", r"'/ada'\''s $HOME'"),
+        ] {
+            assert_eq!(for_shell(Path::new(path)), typed);
+        }
+    }
 }
