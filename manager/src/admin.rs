@@ -1,28 +1,12 @@
 //! What an administrator can ask of the manager: an explicit table, nothing is looked up by reflection.
 
-use labwire_wire::{Envelope, Member};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::hub::Hub;
 use crate::logging::Level;
-use crate::refusal::Refusal;
-use crate::router::read_json;
+use crate::refusal::{Refusal, excerpt};
+use crate::router::Call;
 use crate::store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError};
-
-/// A request that only an administrator may make.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) attribute: String,
-    pub(crate) uid: String,
-    /// `None` when the arguments cannot be read, as `NaN` cannot.
-    arguments: Option<Arguments>,
-}
-
-#[derive(Debug)]
-struct Arguments {
-    positional: Vec<Value>,
-    keyword: Map<String, Value>,
-}
 
 /// What became of an administrator's request.
 #[derive(Debug)]
@@ -33,64 +17,39 @@ pub(crate) enum Outcome {
     Shutdown,
 }
 
-impl Call {
-    /// Reads a call from the request's line.
-    pub(crate) fn new(attribute: &str, uid: &str, content: &[u8], envelope: &Envelope) -> Self {
-        let positional = read_json(envelope, content, Member::Args);
-        let keyword = read_json(envelope, content, Member::Kwargs);
-        let arguments = positional
-            .zip(keyword)
-            .map(|(positional, keyword)| Arguments { positional, keyword });
-        Self {
-            attribute: attribute.to_owned(),
-            uid: uid.to_owned(),
-            arguments,
-        }
+/// Does what an administrator asked for.
+pub(crate) async fn execute(call: Call, hub: &Hub) -> Result<Outcome, Refusal> {
+    let Call {
+        attribute,
+        arguments,
+        uid: _,
+    } = call;
+    let unknown = || Refusal::NoSuchAttribute(excerpt(&attribute).to_owned());
+    let request = Known::from_name(&attribute).ok_or_else(unknown)?;
+    let wrong = || Refusal::Arguments {
+        attribute: request.name().to_owned(),
+        expected: request.parameters().1,
+    };
+    let values = arguments
+        .ok_or_else(wrong)?
+        .bind(request.parameters().0)
+        .ok_or_else(wrong)?;
+    if request == Known::ShutdownManager {
+        hub.request_shutdown();
+        return Ok(Outcome::Shutdown);
     }
-
-    /// Does what an administrator asked for.
-    pub(crate) async fn execute(self, hub: &Hub) -> Result<Outcome, Refusal> {
-        let request = Known::from_name(&self.attribute).ok_or(Refusal::NoSuchAttribute(self.attribute))?;
-        let wrong = || Refusal::Arguments {
-            attribute: request.name().to_owned(),
-            expected: request.parameters().1,
-        };
-        let values = self
-            .arguments
-            .ok_or_else(wrong)?
-            .bind(request.parameters().0)
-            .ok_or_else(wrong)?;
-        if request == Known::ShutdownManager {
-            hub.request_shutdown();
-            return Ok(Outcome::Shutdown);
-        }
-        let values = Values { request, values };
-        let result = match request {
-            Known::Clients => hub.registry().clients_json(),
-            Known::Services => hub.registry().services_json(),
-            Known::ServiceLinks | Known::Links => hub.registry().links_json(),
-            Known::ServiceLocks | Known::Locks => hub.registry().locks_json(),
-            Known::Port => hub.port().to_string(),
-            Known::Stats => hub.statistics().to_string(),
-            Known::SetLoggingLevel => values.set_logging_level(hub)?.to_string(),
-            _ => values.ask_store(hub).await?.to_string(),
-        };
-        Ok(Outcome::Result(result))
-    }
-}
-
-impl Arguments {
-    /// Puts each argument behind the parameter that it is for; `None` when one does not fit.
-    fn bind(mut self, parameters: &[&str]) -> Option<Vec<Option<Value>>> {
-        if self.positional.len() > parameters.len() {
-            return None;
-        }
-        let mut values: Vec<Option<Value>> = self.positional.into_iter().map(Some).collect();
-        for parameter in &parameters[values.len()..] {
-            values.push(self.keyword.remove(*parameter));
-        }
-        self.keyword.is_empty().then_some(values)
-    }
+    let values = Values { request, values };
+    let result = match request {
+        Known::Clients => hub.registry().clients_json(),
+        Known::Services => hub.registry().services_json(),
+        Known::ServiceLinks | Known::Links => hub.registry().links_json(),
+        Known::ServiceLocks | Known::Locks => hub.registry().locks_json(),
+        Known::Port => hub.port().to_string(),
+        Known::Stats => hub.statistics().to_string(),
+        Known::SetLoggingLevel => values.set_logging_level(hub)?.to_string(),
+        _ => values.ask_store(hub).await?.to_string(),
+    };
+    Ok(Outcome::Result(result))
 }
 
 /// Declares the table: each request's name, its parameters and what they are, in words.
@@ -259,39 +218,6 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bind(line: &str, parameters: &[&str]) -> Option<Vec<Option<Value>>> {
-        let envelope = Envelope::scan(line.as_bytes()).unwrap();
-        Call::new("a", "", line.as_bytes(), &envelope)
-            .arguments?
-            .bind(parameters)
-    }
-
-    #[test]
-    fn arguments_bind_by_position_and_by_name() {
-        let both = Some(vec![Some(json!("n")), Some(json!(true))]);
-        assert_eq!(bind(r#"{"args":["n",true]}"#, &["name", "admin"]), both);
-        assert_eq!(
-            bind(r#"{"args":["n"],"kwargs":{"admin":true}}"#, &["name", "admin"]),
-            both
-        );
-        assert_eq!(
-            bind(r#"{"kwargs":{"admin":true}}"#, &["name", "admin"]),
-            Some(vec![None, Some(json!(true))])
-        );
-    }
-
-    #[test]
-    fn arguments_that_fit_no_parameter_are_refused() {
-        for line in [
-            r#"{"args":[1,2,3]}"#,
-            r#"{"kwargs":{"x":1}}"#,
-            r#"{"args":["n"],"kwargs":{"name":"m"}}"#,
-        ] {
-            assert_eq!(bind(line, &["name", "admin"]), None, "{line}");
-        }
-        assert_eq!(bind(r#"{"args":[NaN]}"#, &["name"]), None);
-    }
 
     #[test]
     fn every_request_is_found_by_its_own_name_and_nothing_else_is() {

@@ -8,10 +8,10 @@ use tracing::info;
 use super::Departure;
 use super::inbox::Inbox;
 use super::session::Session;
-use crate::admin::{Call, Outcome};
+use crate::admin::{self, Outcome};
 use crate::handshake::credential;
 use crate::refusal::{Refusal, excerpt};
-use crate::router::{Incoming, Kind, Typed};
+use crate::router::{Call, Incoming, Kind, Typed};
 
 /// How many administrator's requests may wait for one login.
 const PENDING_CALLS: usize = 16;
@@ -61,7 +61,7 @@ impl Session<'_> {
 
     async fn execute(&self, call: Call) {
         let uid = call.uid.clone();
-        let outcome = call.execute(self.hub).await;
+        let outcome = admin::execute(call, self.hub).await;
         let from = self.sender();
         match outcome {
             Ok(Outcome::Result(result)) => from.answer(&uid, result.as_bytes()),

@@ -7,11 +7,10 @@ use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{Envelope, Line, MANAGER_NAME, Member, Request, frames, quoted};
 use tracing::{debug, info};
 
+use super::arguments::{Arguments, Call, LinkArguments};
 use super::compose::{push_result, request_line, write_request};
 use super::incoming::{Incoming, Kind, Typed};
-use super::links::LinkArguments;
 use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
-use crate::admin::Call;
 use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
 use crate::outbox::Full;
@@ -159,7 +158,13 @@ impl Router<'_> {
             "link" | "unlink" | "acquire_lock" | "release_lock" => {
                 self.change_link(from, &request.attribute, line, envelope)
             }
-            _ => return Step::Ask(Call::new(&request.attribute, uid, line.content(), envelope)),
+            _ => {
+                return Step::Ask(Call {
+                    attribute: request.attribute.to_string(),
+                    uid: uid.to_string(),
+                    arguments: Arguments::read(line.content(), envelope),
+                });
+            }
         };
         match answer {
             Ok(result) => push_result(from, uid, &result),

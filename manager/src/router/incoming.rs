@@ -99,14 +99,3 @@ impl Typed {
         }
     }
 }
-
-/// A member that the manager itself reads; the type's default when the frame does not have it.
-pub(crate) fn read_json<T>(envelope: &Envelope, content: &[u8], member: Member) -> Option<T>
-where
-    T: Default + serde::de::DeserializeOwned,
-{
-    match envelope.raw(content, member) {
-        None => Some(T::default()),
-        Some(raw) => serde_json::from_slice(raw).ok(),
-    }
-}

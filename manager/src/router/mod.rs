@@ -1,24 +1,24 @@
 //! Where a frame goes. Only its envelope is looked at, and nothing here waits.
 
+mod arguments;
 mod compose;
 mod from_client;
 mod from_service;
 mod incoming;
-mod links;
 
 use std::sync::Arc;
 
 use labwire_wire::frames;
 use tracing::{debug, info};
 
-use crate::admin::Call;
 use crate::chatter::Chatter;
 use crate::counters::Counters;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::registry::{PeerId, Registry};
 
-pub(crate) use incoming::{Incoming, Kind, Typed, read_json};
+pub(crate) use arguments::Call;
+pub(crate) use incoming::{Incoming, Kind, Typed};
 
 /// The attribute of a request by which a peer asks to be disconnected.
 const DISCONNECT: &str = "__disconnect__";
