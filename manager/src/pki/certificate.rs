@@ -135,6 +135,8 @@ fn parameters(options: &CertificateOptions, now: Timestamp) -> Result<Certificat
     let out_of_range = || PkiError::ValidityOutOfRange {
         years: options.years_valid,
     };
+    // Certificates count whole seconds: a part of one must not decide whether a validity is nothing.
+    let now = Timestamp::from_second(now.as_second()).map_err(|_| out_of_range())?;
     let starts = now.checked_sub(CLOCK_TOLERANCE).map_err(|_| out_of_range())?;
     let ends = expiry(now, options.years_valid).ok_or_else(out_of_range)?;
 
