@@ -8,5 +8,6 @@ mod handshake;
 mod links;
 mod login;
 mod once_broken;
+mod queues;
 mod support;
 mod tls;

@@ -275,6 +275,13 @@ impl Peer {
         assert_eq!(count, 1, "the connection was closed");
     }
 
+    /// Says that nothing more will be sent, and goes on reading.
+    pub(crate) fn end_of_input(&self) {
+        self.stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("the connection is open");
+    }
+
     /// Ends the connection with a reset instead of a farewell.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream)

@@ -70,3 +70,48 @@ async fn unless_stalled<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+
+    /// Takes what is written and never passes it on, as a TLS session does whose peer does not read.
+    struct Swallowing;
+
+    impl AsyncWrite for Swallowing {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_is_cut_though_what_it_does_not_read_was_taken_by_its_tls_session() {
+        let stall = Duration::from_secs(2);
+        let outbox = Outbox::new(4);
+        let frame = |writer: &mut crate::outbox::FrameWriter<'_>| writer.copied(b"abcd");
+        outbox.push(4, frame).unwrap();
+        let sending = async {
+            loop {
+                if outbox.push(4, frame).is_err() {
+                    outbox.room(4, 2 * stall).await;
+                }
+            }
+        };
+        let written = tokio::select! {
+            written = write_frames(&outbox, Swallowing, stall) => written,
+            () = sending => unreachable!("a sender goes on until the reader is cut"),
+        };
+        assert!(matches!(written, Err(Departure::Stalled)));
+    }
+}

@@ -1,0 +1,134 @@
+//! Peers that do not read, or hardly: they cost the others no more than the stall time, however many they are
+//! and whatever waits for them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::support::{Bystander, Peer, counter, expect_no_panic, start};
+use crate::support::wire::request;
+
+/// The stall time is 2 s; this is what two busy cores may add.
+const SOON: Duration = Duration::from_secs(8);
+
+/// A request of that many bytes.
+fn large_request(service: &str, bytes: usize) -> String {
+    let mut request = request(service, "weigh");
+    request["args"] = json!(["x".repeat(bytes)]);
+    request.to_string()
+}
+
+/// A service stops reading with some megabytes waiting for it. A request comes that is smaller than its queue
+/// but does not fit beside them: its sender waits, nobody else does, and the service is cut.
+#[test]
+fn a_request_that_does_not_fit_beside_what_waits_keeps_nobody_else_waiting() {
+    let manager = start();
+    let service = Peer::service(&manager, "Balance", 0);
+    let mut sender = Peer::client(&manager, "sender");
+    // More than the system's own buffers take, and less than half of the queue.
+    sender.send_line(large_request("Balance", 16_000_000));
+    sender.settle();
+    let bystander = Bystander::start(&manager);
+    sender.send_line(large_request("Balance", 60_000_000));
+    let error = sender.frame();
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("left before it replied"),
+        "{error}"
+    );
+    let error = sender.frame();
+    assert!(
+        error["message"].as_str().unwrap().contains("is not connected"),
+        "{error}"
+    );
+    let waited = bystander.stop();
+    assert!(
+        waited < Duration::from_secs(1),
+        "a bystander waited for {waited:?}"
+    );
+    assert_eq!(counter(&manager, "cut"), 1);
+    drop(service);
+    expect_no_panic(&manager);
+}
+
+/// Ten clients that are linked with a service do not read: they are cut together, not one after the other, and
+/// the one that reads gets every notification in order.
+#[test]
+fn several_clients_that_do_not_read_cost_the_others_one_stall() {
+    const FRAMES: usize = 1_500;
+    let manager = start();
+    let mut service = Peer::service(&manager, "Balance", 0);
+    let stuck: Vec<Peer> = (0..10)
+        .map(|number| {
+            let mut peer = Peer::client(&manager, &format!("stuck {number}"));
+            peer.ask_manager("link", json!(["Balance"]));
+            peer
+        })
+        .collect();
+    let mut reader = Peer::client(&manager, "reader");
+    reader.ask_manager("link", json!(["Balance"]));
+
+    let payload = "x".repeat(60_000);
+    let writing = std::thread::spawn(move || {
+        for number in 0..FRAMES {
+            let frame = json!({
+                "error": false, "result": [[number, payload], {}], "service": "Balance", "uid": "notification",
+            });
+            service.send_line(frame.to_string());
+        }
+        service
+    });
+    let mut longest = Duration::ZERO;
+    for number in 0..FRAMES {
+        let asked = Instant::now();
+        let frame = reader.frame();
+        longest = longest.max(asked.elapsed());
+        assert_eq!(frame["result"][0][0], number, "a notification is missing");
+    }
+    assert!(longest < SOON, "the reader waited for {longest:?}");
+    let service = writing.join().expect("the manager took every notification");
+    assert_eq!(counter(&manager, "cut"), 10);
+    drop((service, stuck));
+    expect_no_panic(&manager);
+}
+
+/// A client floods a service that reads slowly but steadily: it is held back, the service is not cut, and every
+/// request arrives.
+#[test]
+fn a_service_that_reads_slowly_but_steadily_is_not_cut() {
+    const REQUESTS: usize = 40;
+    let manager = start();
+    let mut service = Peer::service(&manager, "Balance", 0);
+    let mut sender = Peer::client(&manager, "sender");
+    let sending = std::thread::spawn(move || {
+        for _ in 0..REQUESTS {
+            sender.send_line(large_request("Balance", 4_000_000));
+        }
+        sender
+    });
+    for _ in 0..REQUESTS {
+        let frame = service.frame();
+        assert_eq!(frame["attribute"], "weigh");
+    }
+    let sender = sending.join().expect("the manager took every request");
+    assert_eq!(counter(&manager, "cut"), 0);
+    drop(sender);
+    expect_no_panic(&manager);
+}
+
+/// `printf '…' | nc -N`: a client that has said all and closed its side still gets the reply it waits for.
+#[test]
+fn a_client_that_closed_its_own_side_gets_its_last_reply() {
+    let manager = start();
+    let mut service = Peer::service(&manager, "Balance", 0);
+    let mut client = Peer::client(&manager, "script");
+    client.send_line(request("Balance", "weigh").to_string());
+    client.end_of_input();
+    let asked = service.frame();
+    service.send_line(json!({"requester": asked["requester"], "result": 5, "uid": asked["uid"]}).to_string());
+    assert_eq!(client.frame()["result"], 5);
+    client.expect_closed();
+    expect_no_panic(&manager);
+}
