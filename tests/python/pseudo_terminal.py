@@ -1,4 +1,4 @@
-"""Run a command at a pseudo-terminal, as a person would: wait for each prompt, then type the answer.
+"""Run a command at a pseudo-terminal, as a person would: wait for each prompt for a secret, then type the answer.
 
 The first argument is a JSON list of [prompt, answer], the others are the command. What stands on the screen at the
 end goes to standard output, and the command's exit code is the exit code.
@@ -8,6 +8,8 @@ import os
 import pty
 import signal
 import sys
+import termios
+import time
 
 dialogue, command = json.loads(sys.argv[1]), sys.argv[2:]
 # A prompt that never comes ends the script instead of the test's patience.
@@ -33,6 +35,9 @@ for prompt, answer in dialogue:
         text = read()
         assert text, f'never asked for {prompt!r}: {screen!r}'
         screen += text
+    # Programs print the prompt first and hide what is typed a moment later, faster than a person types.
+    while termios.tcgetattr(terminal)[3] & termios.ECHO:
+        time.sleep(0.01)
     os.write(terminal, answer.encode() + b'\n')
 while text := read():
     screen += text
