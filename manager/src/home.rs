@@ -24,12 +24,14 @@ pub struct Home {
 
 impl Home {
     /// The folder that `LABWIRE_HOME` names; without it the one that `MSL_NETWORK_HOME` names; without
-    /// both `.labwire` in the user's home folder. A variable that is empty counts as not set.
+    /// both `.labwire` in the user's home folder. A variable that is empty counts as not set; a relative
+    /// folder is the one below the working folder, so that the paths in the log lead there from anywhere.
     ///
     /// Nothing is created.
     pub fn resolve() -> Result<Self, HomeError> {
         let named = ["LABWIRE_HOME", "MSL_NETWORK_HOME"].map(std::env::var_os);
-        Self::choose(named, std::env::home_dir())
+        let Self { root } = Self::choose(named, std::env::home_dir())?;
+        Ok(Self::at(std::path::absolute(&root).unwrap_or(root)))
     }
 
     /// The given folder, whatever the environment says.

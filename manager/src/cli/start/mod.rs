@@ -4,6 +4,7 @@ mod certificate;
 mod options;
 
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,6 +197,17 @@ fn tell_certificate(prepared: &Prepared) {
         info!("{created}");
     }
     tell_fingerprint(&prepared.certified);
+    let files = &prepared.files;
+    let key = files.key.as_ref().unwrap_or(&files.certificate);
+    if key
+        .metadata()
+        .is_ok_and(|key| key.permissions().mode() & 0o077 != 0)
+    {
+        let key = key.display();
+        warn!(
+            "other users of this computer can read the private key, unless it is encrypted: chmod 600 {key}"
+        );
+    }
 }
 
 fn tell_fingerprint(certified: &CertifiedKey) {
