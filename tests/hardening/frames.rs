@@ -10,7 +10,8 @@ use super::support::{
 };
 use crate::support::POLL_INTERVAL;
 use crate::support::manager::Manager;
-use crate::support::wire::{identity_request, member, request};
+use crate::support::python::Service;
+use crate::support::wire::{identity_request, member, request, wait_for_service};
 
 /// How long somebody else's line may keep a bystander waiting while a dozen other tests run: a parser that
 /// goes back takes many times as long.
@@ -347,4 +348,34 @@ fn wait_until_gone(manager: &Manager, service: &str) {
     assert_eq!(frame["error"], true, "{frame}");
     let frame = observer.ask(&manager_request("link", json!([service])));
     assert_eq!(frame["error"], true, "{frame}");
+}
+
+/// Members that nobody knows, values of the wrong type, the uid of notifications: each stops the Python service
+/// when it gets it. Here it gets well-formed requests only, and still answers afterwards.
+#[test]
+fn a_python_service_survives_requests_that_are_not_well_formed() {
+    let manager = start();
+    let _service = Service::start("Echo", &manager.connection());
+    wait_for_service(&manager, "Echo");
+    let mut client = Peer::client(&manager, "client");
+    for members in [
+        r#""attribute":5"#,
+        r#""attribute":"echo","error":true"#,
+        r#""attribute":"echo","uid":"notification""#,
+        r#""attribute":"echo","args":{"x":1}"#,
+        r#""attribute":"echo","kwargs":[1]"#,
+        r#""attribute":null"#,
+    ] {
+        let answer = client.ask_line(&format!(r#"{{"service":"Echo",{members}}}"#));
+        assert_eq!(answer["error"], true, "{members}: {answer}");
+    }
+    for members in [
+        r#""attribute":"echo","writer":1,"self":2,"message":"x","traceback":3,"requester":"nobody""#,
+        r#""attribute":"echo""#,
+        r#""attribute":"echo","args":[],"kwargs":{},"error":false,"uid":"2""#,
+    ] {
+        let answer = client.ask_line(&format!(r#"{{"service":"Echo",{members}}}"#));
+        assert_eq!(answer["result"], json!([[], {}]), "{members}: {answer}");
+    }
+    expect_no_panic(&manager);
 }

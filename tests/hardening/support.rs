@@ -224,6 +224,12 @@ impl Peer {
         self.frame()
     }
 
+    /// Sends a line and gives the next frame.
+    pub(crate) fn ask_line(&mut self, line: &str) -> Value {
+        self.send_line(line);
+        self.frame()
+    }
+
     /// Sends a request to the manager and gives the next frame.
     pub(crate) fn ask_manager(&mut self, attribute: &str, args: Value) -> Value {
         self.ask(&manager_request(attribute, args))

@@ -25,6 +25,10 @@ use session::Session;
 /// How long a peer that is on its way out has to read what still waits for it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How much is read of what a peer sends that is on its way out, in bytes: more than an honest peer has under
+/// way when it sends an identity that is too long.
+const DISCARDED: u64 = 1024 * 1024;
+
 /// Why a connection ended.
 #[derive(Debug)]
 enum Departure {
@@ -115,10 +119,9 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Reads what a peer still sends. A connection that is closed with bytes unread is reset, and a reset
-/// overtakes the last words that were sent.
+/// Reads some of what a peer still sends. A connection that is closed with bytes unread is reset, and a reset
+/// overtakes the last words that were sent; but who goes on sending without end is not listened to.
 async fn discard<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<()> {
-    let mut bytes = [0; 1024];
-    while stream.read(&mut bytes).await? > 0 {}
+    tokio::io::copy(&mut stream.take(DISCARDED), &mut tokio::io::sink()).await?;
     Ok(())
 }
