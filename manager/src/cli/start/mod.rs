@@ -251,7 +251,7 @@ async fn serve(
         .await
         .map_err(|error| cannot_listen(host, port, &error))?;
     let handle = manager.handle();
-    let next = next_steps(manager.port(), certificate.as_ref().map(|(files, _)| files));
+    let next = next_steps(host, manager.port(), certificate.as_ref().map(|(files, _)| files));
     let state = if certificate.is_some() {
         "ENABLED"
     } else {
@@ -285,14 +285,19 @@ fn cannot_listen(host: Option<&str>, port: u16, error: &std::io::Error) -> anyho
 }
 
 /// What a person may want to type next.
-fn next_steps(port: u16, tls: Option<&TlsFiles>) -> [String; 2] {
+fn next_steps(host: Option<&str>, port: u16, tls: Option<&TlsFiles>) -> [String; 2] {
+    let host = host.unwrap_or("localhost");
     let by_hand = match tls {
-        None => format!("nc localhost {port}"),
+        None => format!("nc {host} {port}"),
         Some(files) => {
-            format!(
-                "openssl s_client -quiet -connect localhost:{port} -CAfile {}",
-                for_shell(&files.certificate)
-            )
+            // An IPv6 address goes between brackets, so that its colons are not taken for the port's.
+            let host = if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            };
+            let certificate = for_shell(&files.certificate);
+            format!("openssl s_client -quiet -connect {host}:{port} -CAfile {certificate}")
         }
     };
     [
