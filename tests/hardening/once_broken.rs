@@ -11,6 +11,10 @@ use crate::support::wire::{request, wait_for_service};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
+/// How long a bystander may wait while a dozen other tests run on two cores. It waited for seconds, and for
+/// longer with longer lines; now it waits for its turn at a processor.
+const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
+
 /// The attribute of an administrator's request went into the log as it was: a line end in it began a log line
 /// of the peer's own.
 #[test]
@@ -45,10 +49,7 @@ fn a_typed_line_of_many_words_keeps_nobody_waiting() {
     client.send_line(format!("S a {}", "w ".repeat(10_000_000)));
     assert_eq!(client.frame()["error"], true);
     let waited = bystander.stop();
-    assert!(
-        waited < Duration::from_millis(500),
-        "a bystander waited for {waited:?}"
-    );
+    assert!(waited < LONGEST_WAIT, "a bystander waited for {waited:?}");
 }
 
 /// The arguments of requests to the manager became values, under the registry's lock, before any login: sixteen
@@ -67,7 +68,7 @@ fn large_arguments_of_a_request_to_the_manager_cost_their_size() {
         client.frame();
         let (waited, peak) = (bystander.stop(), process.peak_memory());
         assert!(
-            waited < Duration::from_millis(500) && peak < 200 * MEBIBYTE,
+            waited < LONGEST_WAIT && peak < 200 * MEBIBYTE,
             "{attribute} with 40 MB of arguments: a bystander waited for {waited:?}, the peak is {} MiB",
             peak / MEBIBYTE
         );
