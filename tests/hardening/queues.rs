@@ -45,7 +45,7 @@ fn a_request_that_does_not_fit_beside_what_waits_keeps_nobody_else_waiting() {
     );
     let waited = bystander.stop();
     assert!(
-        waited < Duration::from_secs(1),
+        waited < Duration::from_secs(3),
         "a bystander waited for {waited:?}"
     );
     assert_eq!(counter(&manager, "cut"), 1);
