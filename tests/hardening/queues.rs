@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::support::{Bystander, Peer, counter, expect_no_panic, start};
+use crate::support::process::Signal;
 use crate::support::wire::request;
 
 /// The stall time is 2 s; this is what two busy cores may add.
@@ -131,4 +132,36 @@ fn a_client_that_closed_its_own_side_gets_its_last_reply() {
     assert_eq!(client.frame()["result"], 5);
     client.expect_closed();
     expect_no_panic(&manager);
+}
+
+/// Peers that send without end do not notice that the manager stops, and it does not wait until they do: their
+/// connections end before it has stopped.
+#[test]
+fn peers_that_send_without_end_do_not_hold_a_manager_that_stops() {
+    let mut manager = start();
+    let flooding: Vec<_> = (0..3)
+        .map(|number| {
+            let mut peer = Peer::client(&manager, &format!("flood {number}"));
+            let lines = "\n".repeat(65_536);
+            std::thread::spawn(move || while peer.try_send(lines.as_bytes()) {})
+        })
+        .collect();
+    // Somebody else is still served, so the flood has begun to be read.
+    Peer::client(&manager, "bystander").settle();
+    manager.signal(Signal::TERM);
+    assert!(manager.wait_for_end().success());
+    for flood in flooding {
+        flood.join().expect("a flood ends with its connection");
+    }
+    let log = manager.log();
+    let stopped = log.find("the Network Manager has stopped").expect("it says so");
+    for number in 0..3 {
+        let closed = log
+            .lines()
+            .find(|line| line.contains(&format!("flood {number}[")) && line.ends_with("connection closed"));
+        let closed = log
+            .find(closed.expect("every connection ends"))
+            .expect("the line was found");
+        assert!(closed < stopped, "flood {number} outlived the manager:\n{log}");
+    }
 }

@@ -121,8 +121,10 @@ impl<'a> Session<'a> {
             biased;
             // Writing comes first: a peer that floods is still told what it asked for.
             written = &mut writing => written.err().unwrap_or(Departure::Closed),
-            departure = self.read_lines(&mut inbox) => departure,
+            // Reading comes last: a peer that floods uses up the task's turn, and what is asked after that is
+            // not ready however often it is asked.
             () = hub.reached(Phase::Stopping) => Departure::Stopping,
+            departure = self.read_lines(&mut inbox) => departure,
         };
         self.log(&departure);
         drop(self);
