@@ -19,7 +19,6 @@ pub mod cli;
 mod config;
 mod counters;
 mod handshake;
-mod home;
 mod hub;
 mod listener;
 mod local;
@@ -37,7 +36,7 @@ mod store;
 mod stream;
 
 pub use config::{Authentication, Limits, TlsFiles};
-pub use home::{Home, HomeError, create_private_file, create_private_folder};
+pub use labwire_home::{Home, HomeError, create_private_file, create_private_folder};
 pub use logging::{Level, LogControl, LogFormat, LogGuard, start as start_logging};
 pub use pki::{
     Certificate, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash, KeyKind, PkiError,

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::{say, secret};
-use crate::home::Home;
 use crate::pki::{
     CertificateOptions, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe, generate_certificate,
     load_or_create_key,
 };
+use labwire_home::Home;
 
 /// Make a self-signed certificate.
 ///

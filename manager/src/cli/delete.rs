@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::UsageError;
-use crate::home::Home;
+use labwire_home::Home;
 
 const LONG_ABOUT: &str = "\
 Delete the database, certificates, keys or log files.

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::UsageError;
-use crate::home::database_or_default;
+use crate::cli::database_or_default;
 use crate::store::{Database, StoreError};
 
 const LONG_ABOUT: &str = "\

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::{say, secret};
-use crate::home::Home;
 use crate::pki::{Curve, KeyKind, PkiError, generate_key};
+use labwire_home::Home;
 
 /// Make a private key.
 ///

@@ -14,11 +14,14 @@ mod user;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
+
+use labwire_home::{Home, HomeError};
 
 use crate::pki::PkiError;
 
@@ -150,6 +153,14 @@ fn say(line: impl Display) -> anyhow::Result<()> {
 /// Tells something on standard error. When nobody reads that either, nobody is left to tell.
 fn tell(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The database that a command's `--database` names, or the one in the home folder.
+fn database_or_default(given: Option<&Path>) -> Result<PathBuf, HomeError> {
+    match given {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(Home::resolve()?.database()),
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::{UsageError, secret, tell};
-use crate::home::database_or_default;
+use crate::cli::database_or_default;
 use crate::store::{
     COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, Database, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, StoreError,
     check_username,

@@ -12,7 +12,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
 
 use super::error::StoreError;
-use crate::home::{create_private_file, create_private_folder};
+use labwire_home::{create_private_file, create_private_folder};
 
 /// How long a question or an administrator's change waits for another program's write. The Python tools
 /// write a row in milliseconds; who waits here is a person or a peer in its handshake, whose deadline is longer.

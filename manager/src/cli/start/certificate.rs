@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 
 use crate::config::TlsFiles;
-use crate::home::Home;
 use crate::pki::{
     CertificateOptions, PkiError, PrivateKey, generate_certificate, load_certified_key, load_or_create_key,
 };
+use labwire_home::Home;
 
 use super::options::Options;
 

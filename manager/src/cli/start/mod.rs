@@ -16,12 +16,12 @@ use tracing::{error, info, warn};
 
 use crate::cli::{UsageError, explain, secret};
 use crate::config::{Authentication, Limits, TlsFiles};
-use crate::home::{Home, create_private_folder};
 use crate::local;
 use crate::logging::{self, Level};
 use crate::pki::{ReloadableCertificate, fingerprint_sha256, load_certified_key, server_config};
 use crate::server::{Manager, ManagerHandle, Settings};
 use crate::store::{Store, StoreOptions};
+use labwire_home::{Home, create_private_folder};
 
 use certificate::Prepared;
 use options::Options;

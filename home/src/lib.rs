@@ -1,4 +1,7 @@
 //! The folder that holds the database, keys, certificates and logs, and how files in it are created.
+//!
+//! The manager and the peers of one computer share it: a client finds the certificate of a manager that was
+//! started by the same user where that manager keeps it.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -89,14 +92,6 @@ impl Home {
         let now = jiff::Zoned::now();
         self.logs_folder()
             .join(format!("manager-{}.log", now.strftime("%Y-%m-%d-%H-%M-%S")))
-    }
-}
-
-/// The database that a command's `--database` names, or the one in the home folder.
-pub(crate) fn database_or_default(given: Option<&Path>) -> Result<PathBuf, HomeError> {
-    match given {
-        Some(path) => Ok(path.to_owned()),
-        None => Ok(Home::resolve()?.database()),
     }
 }
 
