@@ -3,6 +3,8 @@
 //! The manager and the peers of one computer share it: a client finds the certificate of a manager that was
 //! started by the same user where that manager keeps it.
 
+mod fingerprint;
+
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -10,6 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 
 /// No folder could be chosen to hold the files.
 #[derive(Debug, Error)]

@@ -36,12 +36,14 @@ mod store;
 mod stream;
 
 pub use config::{Authentication, Limits, TlsFiles};
-pub use labwire_home::{Home, HomeError, create_private_file, create_private_folder};
+pub use labwire_home::{
+    Home, HomeError, create_private_file, create_private_folder, fingerprint_sha1, fingerprint_sha256,
+};
 pub use logging::{Level, LogControl, LogFormat, LogGuard, start as start_logging};
 pub use pki::{
     Certificate, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash, KeyKind, PkiError,
-    PrivateKey, ReloadableCertificate, describe, fingerprint_sha1, fingerprint_sha256, generate_certificate,
-    generate_key, load_certified_key, load_chain, load_or_create_key, server_config,
+    PrivateKey, ReloadableCertificate, describe, generate_certificate, generate_key, load_certified_key,
+    load_chain, load_or_create_key, server_config,
 };
 pub use server::{Manager, ManagerHandle, Settings};
 pub use store::{

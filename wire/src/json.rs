@@ -189,6 +189,40 @@ pub fn is_arguments_pair(value: &[u8]) -> bool {
     pair().unwrap_or(false)
 }
 
+/// The elements of the JSON array that `value` holds, each as it was written.
+///
+/// The whole text is checked; white space around the array is allowed.
+pub fn array_elements(value: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
+    let mut scanner = Scanner::new(value);
+    scanner.skip_white_space();
+    scanner.expect(b'[')?;
+    scanner.skip_white_space();
+    let mut elements = Vec::new();
+    if scanner.peek() == Some(b']') {
+        scanner.position += 1;
+        scanner.expect_end()?;
+        return Ok(elements);
+    }
+    loop {
+        let start = scanner.position;
+        scanner.skip_value()?;
+        elements.push(&value[start..scanner.position]);
+        scanner.skip_white_space();
+        match scanner.peek() {
+            Some(b',') => {
+                scanner.position += 1;
+                scanner.skip_white_space();
+            }
+            Some(b']') => {
+                scanner.position += 1;
+                scanner.expect_end()?;
+                return Ok(elements);
+            }
+            _ => return Err(scanner.unexpected()),
+        }
+    }
+}
+
 /// Whether a value's bytes are an array of strings: the lines of a traceback.
 ///
 /// `value` is a span that [`scan_object`] gave out.
@@ -510,5 +544,31 @@ impl<'a> Scanner<'a> {
             None => return Err(JsonError::UnexpectedEnd),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elements(text: &str) -> Result<Vec<&str>, JsonError> {
+        let found = array_elements(text.as_bytes())?;
+        Ok(found
+            .into_iter()
+            .map(|bytes| std::str::from_utf8(bytes).unwrap())
+            .collect())
+    }
+
+    #[test]
+    fn an_array_is_taken_apart_into_what_was_written() {
+        assert_eq!(elements("[]"), Ok(vec![]));
+        assert_eq!(elements(" [ ] "), Ok(vec![]));
+        assert_eq!(
+            elements(r#"[1.10 , [2,"],"], {"a":NaN},"x"]"#),
+            Ok(vec!["1.10", r#"[2,"],"]"#, r#"{"a":NaN}"#, r#""x""#])
+        );
+        for malformed in ["", "1", "[1", "[1,]", "[1]]", "[1 2]", "{}"] {
+            assert!(elements(malformed).is_err(), "{malformed}");
+        }
     }
 }

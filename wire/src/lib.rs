@@ -20,7 +20,8 @@ pub use identity::{
     Identity, IdentityError, MANAGER_NAME, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, MAX_NAME_BYTES, Role,
 };
 pub use json::{
-    JsonError, MAX_DEPTH, RawString, Shape, as_string, is_arguments_pair, is_string_array, scan_object,
+    JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, is_arguments_pair, is_string_array,
+    scan_object,
 };
 pub use lines::{Line, LineSplitter, LineTooLong};
 pub use python::quoted;

@@ -5,7 +5,6 @@ mod decode;
 mod describe;
 mod error;
 mod files;
-mod fingerprint;
 mod key;
 mod kind;
 mod serve;
@@ -18,7 +17,6 @@ pub use certificate::{
 };
 pub use describe::{DescribeError, describe};
 pub use error::PkiError;
-pub use fingerprint::{fingerprint_sha1, fingerprint_sha256};
 pub use key::{PrivateKey, generate_key, load_or_create_key};
 pub use kind::{Curve, Hash, KeyKind};
 pub use serve::{ReloadableCertificate, load_certified_key, server_config};

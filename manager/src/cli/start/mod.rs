@@ -18,10 +18,10 @@ use crate::cli::{UsageError, explain, secret};
 use crate::config::{Authentication, Limits, TlsFiles};
 use crate::local;
 use crate::logging::{self, Level};
-use crate::pki::{ReloadableCertificate, fingerprint_sha256, load_certified_key, server_config};
+use crate::pki::{ReloadableCertificate, load_certified_key, server_config};
 use crate::server::{Manager, ManagerHandle, Settings};
 use crate::store::{Store, StoreOptions};
-use labwire_home::{Home, create_private_folder};
+use labwire_home::{Home, create_private_folder, fingerprint_sha256};
 
 use certificate::Prepared;
 use options::Options;

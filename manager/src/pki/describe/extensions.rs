@@ -9,7 +9,7 @@ use x509_parser::extensions::{
 
 use super::names;
 use super::text::{Text, printable};
-use crate::pki::fingerprint::hex_with_colons;
+use labwire_home::hex_with_colons;
 
 /// Writes one extension: its title, what it says, then how the standards call it.
 pub(super) fn write(text: &mut Text, extension: &X509Extension<'_>) {

@@ -11,7 +11,7 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use super::certificate::chain_from_pem;
-use super::fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
+use labwire_home::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 use text::{Text, printable};
 
 /// Why a certificate cannot be described.

@@ -1,6 +1,6 @@
 //! Lines of text with indentation, safe to show on a terminal.
 
-use crate::pki::fingerprint::hex_with_colons;
+use labwire_home::hex_with_colons;
 
 /// The characters of hexadecimal digits in a line: 25 bytes with their colons, as MSL-Network breaks them.
 const HEX_WIDTH: usize = 75;

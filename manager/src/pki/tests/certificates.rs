@@ -5,10 +5,12 @@ use std::net::IpAddr;
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use labwire_home::{fingerprint_sha1, fingerprint_sha256};
+
 use super::{fixture, read_fixture};
 use crate::pki::{
     Certificate, CertificateOptions, Curve, DescribeError, Hash, KeyKind, PkiError, PrivateKey, describe,
-    fingerprint_sha1, fingerprint_sha256, generate_certificate, generate_key, load_chain,
+    generate_certificate, generate_key, load_chain,
 };
 
 fn options() -> CertificateOptions {

@@ -17,7 +17,8 @@ pub fn fingerprint_sha1(certificate: &[u8]) -> String {
     hex_with_colons(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate).as_ref())
 }
 
-pub(super) fn hex_with_colons(bytes: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal with colons between them.
+pub fn hex_with_colons(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 3);
     for (index, byte) in bytes.iter().enumerate() {
         let separator = if index == 0 { "" } else { ":" };

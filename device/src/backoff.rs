@@ -1,0 +1,102 @@
+//! How long to wait before a lost connection is tried again.
+
+use std::time::Duration;
+
+/// Exponential waiting with full jitter: each wait is a random part of a span that doubles up to a maximum.
+///
+/// Peers that lost their manager together come back spread over the span, not all at once. The rule is the "full
+/// jitter" of the AWS architecture blog's "Exponential Backoff And Jitter".
+///
+/// ```
+/// use std::time::Duration;
+/// use labwire_device::Backoff;
+///
+/// let patient = Backoff::new().initial(Duration::from_millis(500)).maximum(Duration::from_secs(30));
+/// let mut waits = patient.waits();
+/// assert!(waits.next_wait() <= Duration::from_millis(500));
+/// assert!(waits.next_wait() <= Duration::from_secs(1));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    initial: Duration,
+    maximum: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Backoff {
+    /// Waits of up to 100 ms at first and of up to 3 s later: a manager that was started again has its peers back
+    /// within seconds, and one that stays away is asked less than once a second by each of them.
+    pub const fn new() -> Self {
+        Self {
+            initial: Duration::from_millis(100),
+            maximum: Duration::from_secs(3),
+        }
+    }
+
+    /// The longest that the first wait can be.
+    #[must_use]
+    pub const fn initial(mut self, span: Duration) -> Self {
+        self.initial = span;
+        self
+    }
+
+    /// The longest that any wait can be.
+    #[must_use]
+    pub const fn maximum(mut self, span: Duration) -> Self {
+        self.maximum = span;
+        self
+    }
+
+    /// The waits of one attempt to come back, from the first.
+    pub fn waits(&self) -> Waits {
+        Waits {
+            span: self.initial.min(self.maximum),
+            maximum: self.maximum,
+        }
+    }
+}
+
+/// The waits between the attempts to come back, each longer than the one before it on average.
+#[derive(Clone, Debug)]
+pub struct Waits {
+    span: Duration,
+    maximum: Duration,
+}
+
+impl Waits {
+    /// How long to wait before the next attempt.
+    pub fn next_wait(&mut self) -> Duration {
+        let wait = self.span.mul_f64(fastrand::f64());
+        self.span = self.span.saturating_mul(2).min(self.maximum);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_the_maximum_and_never_pass_it() {
+        let backoff = Backoff::new()
+            .initial(Duration::from_millis(10))
+            .maximum(Duration::from_millis(35));
+        let mut waits = backoff.waits();
+        for span in [10, 20, 35, 35, 35] {
+            assert_eq!(waits.span, Duration::from_millis(span));
+            assert!(waits.next_wait() <= Duration::from_millis(span));
+        }
+    }
+
+    #[test]
+    fn peers_that_begin_together_do_not_wait_equally_long() {
+        let waits: std::collections::HashSet<Duration> =
+            (0..100).map(|_| Backoff::new().waits().next_wait()).collect();
+        assert!(waits.len() > 50, "{} different waits", waits.len());
+    }
+}

@@ -1,0 +1,228 @@
+//! From options to a connection on which the device is known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_wire::{Envelope, Line, Member, RawString, array_elements, as_string, frames};
+use tracing::debug;
+
+use crate::connection::{Connection, ConnectionReader, ConnectionWriter};
+use crate::dial::{Clock, Dialled, dial};
+use crate::error::{ConnectError, ReadError};
+use crate::introduction::{Introduction, REGISTERED};
+use crate::options::ConnectOptions;
+use crate::questions::Question;
+
+/// How long a manager has to say that it has taken the device in. One that does not know how to say so says nothing,
+/// and refuses a device at once if it does.
+const OLDER_MANAGER: Duration = Duration::from_secs(1);
+
+/// Connects to a manager, answers its questions and introduces the device.
+///
+/// Cancel safe: dropped half-way, the connection is closed and nothing is left, but for a certificate that a first
+/// use has saved and answers that a person has given.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), labwire_device::ConnectError> {
+/// use labwire_device::{ConnectOptions, Introduction, connect};
+///
+/// let connection = connect(&ConnectOptions::new(), &Introduction::client("Ada")).await?;
+/// println!("known as {} to {}", connection.network_name, connection.manager);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn connect(
+    options: &ConnectOptions,
+    introduction: &Introduction,
+) -> Result<Connection, ConnectError> {
+    let mut clock = Clock::start(options);
+    let mut asked = false;
+    loop {
+        let dialled = dial(options, &mut clock).await?;
+        let connected = introduce(options, introduction, &mut clock, dialled, &mut asked).await;
+        match connected {
+            // A person typed for longer than the manager waits. The answers are known now.
+            Err(error) if asked && error.is_transient() => asked = false,
+            connected => return connected,
+        }
+    }
+}
+
+async fn introduce(
+    options: &ConnectOptions,
+    introduction: &Introduction,
+    clock: &mut Clock,
+    dialled: Dialled,
+    asked: &mut bool,
+) -> Result<Connection, ConnectError> {
+    let (reader, writer) = tokio::io::split(dialled.stream);
+    let mut conversation = Conversation {
+        options,
+        reader: ConnectionReader::new(reader, options.read_limit),
+        writer: ConnectionWriter::new(writer),
+    };
+    let identity = introduction.to_json()?;
+    let manager = loop {
+        let request = clock.limit(options, conversation.read()).await??;
+        if request.attribute == "identity" {
+            clock
+                .limit(options, conversation.answer(&request.manager, &identity))
+                .await??;
+            break request.manager;
+        }
+        let Some(question) = Question::read(&request.attribute, &request.argument) else {
+            return Err(not_a_manager(options, request.attribute.as_bytes()));
+        };
+        let answer = clock.stopped(options.credentials.answer(&question)).await?;
+        *asked |= answer.asked;
+        let answer = frames::json_string(&answer.text);
+        clock
+            .limit(options, conversation.answer(&request.manager, &answer))
+            .await??;
+    };
+    let waiting = tokio::time::timeout(OLDER_MANAGER, conversation.read_registered());
+    let network_name = match clock.limit(options, waiting).await? {
+        Ok(registered) => registered?,
+        Err(_) => None,
+    };
+    debug!("connected to {manager}");
+    let network_name = network_name.unwrap_or_else(|| {
+        let host = gethostname::gethostname();
+        format!(
+            "{}[{}:{}]",
+            introduction.name(),
+            host.to_string_lossy(),
+            dialled.local_port
+        )
+    });
+    Ok(Connection {
+        network_name,
+        manager,
+        local_port: dialled.local_port,
+        reader: conversation.reader,
+        writer: conversation.writer,
+    })
+}
+
+/// What the manager asks.
+struct ManagerRequest {
+    manager: String,
+    attribute: String,
+    argument: String,
+}
+
+struct Conversation<'a> {
+    options: &'a ConnectOptions,
+    reader: ConnectionReader,
+    writer: ConnectionWriter,
+}
+
+impl Conversation<'_> {
+    async fn next_line(&mut self) -> Result<Line, ConnectError> {
+        let address = || self.options.address();
+        match self.reader.next_line().await {
+            Ok(Some(line)) => Ok(line),
+            Ok(None) => Err(ConnectError::Closed { address: address() }),
+            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(ConnectError::Closed { address: address() })
+            }
+            Err(ReadError::Io(error)) => Err(ConnectError::Unreachable {
+                address: address(),
+                reason: Arc::new(error),
+            }),
+            Err(ReadError::TooLong(error)) => Err(ConnectError::NotAManager {
+                address: address(),
+                sent: error.to_string(),
+            }),
+        }
+    }
+
+    async fn read(&mut self) -> Result<ManagerRequest, ConnectError> {
+        let line = self.next_line().await?;
+        read_request(&line).map_err(|refusal| self.refused(&line, refusal))
+    }
+
+    fn refused(&self, line: &Line, message: Option<String>) -> ConnectError {
+        match message {
+            Some(message) => ConnectError::Refused { message },
+            None => not_a_manager(self.options, line.content()),
+        }
+    }
+
+    async fn answer(&mut self, manager: &str, result: &str) -> Result<(), ConnectError> {
+        let frame = frames::result(manager, "", result.as_bytes());
+        self.writer
+            .write(&[frame])
+            .await
+            .map_err(|error| ConnectError::Unreachable {
+                address: self.options.address(),
+                reason: Arc::new(error),
+            })
+    }
+
+    /// The name under which the manager has taken the device in; `None` when it goes on without saying so.
+    async fn read_registered(&mut self) -> Result<Option<String>, ConnectError> {
+        let line = self.next_line().await?;
+        match read_request(&line) {
+            Ok(request) if request.attribute == REGISTERED => Ok(Some(request.argument)),
+            Err(Some(message)) => Err(ConnectError::Refused { message }),
+            // An older manager, whose first request is for the device already.
+            Ok(_) | Err(None) => {
+                self.reader.give_back(line);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Reads a request of the manager. Its refusal is an error with its message; what is neither, one without.
+fn read_request(line: &Line) -> Result<ManagerRequest, Option<String>> {
+    let content = line.content();
+    let envelope = Envelope::scan(content).map_err(|_| None)?;
+    let text = |member| {
+        let value = envelope.raw(content, member).and_then(as_string);
+        value
+            .and_then(RawString::decode)
+            .map(std::borrow::Cow::into_owned)
+    };
+    if envelope.raw(content, Member::Error) == Some(b"true") {
+        return Err(Some(text(Member::Message).unwrap_or_default()));
+    }
+    let argument = envelope
+        .raw(content, Member::Args)
+        .and_then(|args| array_elements(args).ok()?.first().copied())
+        .and_then(as_string)
+        .and_then(RawString::decode);
+    Ok(ManagerRequest {
+        manager: text(Member::Requester).ok_or(None)?,
+        attribute: text(Member::Attribute).ok_or(None)?,
+        argument: argument.unwrap_or_default().into_owned(),
+    })
+}
+
+fn not_a_manager(options: &ConnectOptions, sent: &[u8]) -> ConnectError {
+    let sent = &sent[..sent.len().min(60)];
+    ConnectError::NotAManager {
+        address: options.address(),
+        sent: String::from_utf8_lossy(sent).into_owned(),
+    }
+}
+
+/// Answers what a manager asks on a connection that is in use: it wants to know who asks for what an administrator
+/// may do. Gives the frame that answers; `None` when the line is no such question.
+///
+/// May take as long as a person takes to type.
+pub async fn answer_question(
+    options: &ConnectOptions,
+    line: &Line,
+) -> Option<Result<bytes::Bytes, ConnectError>> {
+    let request = read_request(line).ok()?;
+    let question = Question::read(&request.attribute, &request.argument)?;
+    Some(match options.credentials.answer(&question).await {
+        Ok(answer) => {
+            let text = frames::json_string(&answer.text);
+            Ok(frames::result(&request.manager, "", text.as_bytes()))
+        }
+        Err(error) => Err(error.into()),
+    })
+}

@@ -1,0 +1,269 @@
+//! Opening a connection: TCP, and TLS on top of it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::error::ConnectError;
+use crate::options::{ConnectOptions, FirstUse};
+use crate::terminal::ask_to_trust;
+use crate::trust::{TrustError, Trusted, UnknownCertificate, Verifier, saved_file, trust_error};
+
+/// How long a silent manager is left alone before it is asked for a sign of life. A computer that lost its power
+/// says nothing, and a measurement that waits for days must notice.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Anything that a connection can run over.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// A connection to the manager that nobody has said a word on, and the port that it has here.
+pub(crate) struct Dialled {
+    pub(crate) stream: Box<dyn Transport>,
+    pub(crate) local_port: u16,
+}
+
+/// Opens a connection as the options say. A first use may take as long as a person takes to decide, which does not
+/// count against `clock`.
+pub(crate) async fn dial(options: &ConnectOptions, clock: &mut Clock) -> Result<Dialled, ConnectError> {
+    let verifier = if options.tls {
+        Some(verifier(options, clock).await?)
+    } else {
+        None
+    };
+    let tcp = clock.limit(options, open(options)).await??;
+    let local_port = tcp.local_addr().map_or(0, |address| address.port());
+    let stream: Box<dyn Transport> = match verifier {
+        Some(verifier) => Box::new(clock.limit(options, encrypt(options, tcp, verifier)).await??),
+        None => Box::new(tcp),
+    };
+    Ok(Dialled { stream, local_port })
+}
+
+/// How much of the time for connecting is left.
+pub(crate) struct Clock {
+    deadline: tokio::time::Instant,
+}
+
+impl Clock {
+    pub(crate) fn start(options: &ConnectOptions) -> Self {
+        let now = tokio::time::Instant::now();
+        // A timeout of centuries is no timeout.
+        let year = Duration::from_hours(365 * 24);
+        Self {
+            deadline: now + options.timeout.min(year),
+        }
+    }
+
+    /// Gives a step what is left of the time.
+    pub(crate) async fn limit<F: Future>(
+        &self,
+        options: &ConnectOptions,
+        step: F,
+    ) -> Result<F::Output, ConnectError> {
+        tokio::time::timeout_at(self.deadline, step)
+            .await
+            .map_err(|_| ConnectError::TimedOut {
+                address: options.address(),
+                timeout: options.timeout,
+                tls: options.tls,
+            })
+    }
+
+    /// Waits for a person, off the clock.
+    pub(crate) async fn stopped<F: Future>(&mut self, step: F) -> F::Output {
+        let start = tokio::time::Instant::now();
+        let output = step.await;
+        self.deadline += start.elapsed();
+        output
+    }
+}
+
+async fn open(options: &ConnectOptions) -> Result<TcpStream, ConnectError> {
+    let unreachable = |reason: io::Error| ConnectError::Unreachable {
+        address: options.address(),
+        reason: Arc::new(reason),
+    };
+    let stream = TcpStream::connect((options.host.as_str(), options.port))
+        .await
+        .map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE / 3);
+    SockRef::from(&stream)
+        .set_tcp_keepalive(&keepalive)
+        .map_err(unreachable)?;
+    Ok(stream)
+}
+
+async fn encrypt(
+    options: &ConnectOptions,
+    stream: TcpStream,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports the default versions")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    // A host that is no host name cannot be in a certificate; whether that matters is the verifier's business.
+    let name = ServerName::try_from(options.host.clone())
+        .unwrap_or_else(|_| ServerName::try_from("manager.invalid").expect("it is a host name"));
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|error| explain(options, error))
+}
+
+fn explain(options: &ConnectOptions, error: io::Error) -> ConnectError {
+    if let Some(error) = trust_error(&error) {
+        return error.into();
+    }
+    let speaks_plainly = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .is_some_and(|error| matches!(error, rustls::Error::InvalidMessage(_)));
+    if speaks_plainly {
+        return ConnectError::NoTls {
+            address: options.address(),
+        };
+    }
+    ConnectError::Unreachable {
+        address: options.address(),
+        reason: Arc::new(error),
+    }
+}
+
+/// Whom to believe: the certificates of the file, or the one that is saved for the host, or is saved now.
+async fn verifier(
+    options: &ConnectOptions,
+    clock: &mut Clock,
+) -> Result<Arc<dyn ServerCertVerifier>, ConnectError> {
+    let trusted = if let Some(file) = &options.certificate_file {
+        Trusted::read(file)?.ok_or_else(|| TrustError::File {
+            file: file.clone(),
+            reason: "it does not exist".to_owned(),
+        })?
+    } else {
+        let file = saved_file(options.home.as_ref(), &options.host)?;
+        match Trusted::read(&file)? {
+            Some(trusted) => trusted,
+            None => meet(options, clock, &file).await?,
+        }
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(Arc::new(Verifier::new(
+        trusted,
+        &options.host,
+        options.check_hostname,
+        provider,
+    )))
+}
+
+/// Meets a manager for the first time: fetches its certificate on a connection of its own, and saves it if it may
+/// be trusted.
+async fn meet(
+    options: &ConnectOptions,
+    clock: &mut Clock,
+    file: &std::path::Path,
+) -> Result<Trusted, ConnectError> {
+    let certificate = clock.limit(options, fetch_certificate(options)).await??;
+    let unknown = UnknownCertificate {
+        host: options.host.clone(),
+        fingerprint: labwire_home::fingerprint_sha256(&certificate),
+    };
+    let trusted = match &options.first_use {
+        FirstUse::Save => true,
+        FirstUse::Refuse => false,
+        FirstUse::Ask => {
+            let shown = unknown.clone();
+            let asked = tokio::task::spawn_blocking(move || ask_to_trust(&shown));
+            clock.stopped(asked).await.unwrap_or(false)
+        }
+        FirstUse::Decide(decide) => {
+            let (decide, shown) = (Arc::clone(decide), unknown.clone());
+            let decided = tokio::task::spawn_blocking(move || decide(&shown));
+            clock.stopped(decided).await.unwrap_or(false)
+        }
+    };
+    if !trusted {
+        return Err(ConnectError::Trust(TrustError::Unknown {
+            host: unknown.host,
+            fingerprint: unknown.fingerprint,
+            file: file.to_owned(),
+        }));
+    }
+    Trusted::save(file, &certificate)?;
+    Trusted::read(file)?.ok_or_else(|| {
+        ConnectError::Trust(TrustError::File {
+            file: file.to_owned(),
+            reason: "it was deleted after it was written".to_owned(),
+        })
+    })
+}
+
+async fn fetch_certificate(options: &ConnectOptions) -> Result<CertificateDer<'static>, ConnectError> {
+    let stream = open(options).await?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let stream = encrypt(options, stream, Arc::new(AnyCertificate(provider))).await?;
+    let (_, session) = stream.get_ref();
+    let certificate = session.peer_certificates().and_then(|chain| chain.first());
+    certificate
+        .map(|certificate| certificate.clone().into_owned())
+        .ok_or_else(|| TrustError::Unusable("the manager sent none".to_owned()).into())
+}
+
+/// Accepts every certificate, to look at it: nothing is said or believed on such a connection.
+#[derive(Debug)]
+struct AnyCertificate(rustls::crypto::CryptoProvider);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,110 @@
+//! Why a device is not connected.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_wire::LineTooLong;
+use thiserror::Error;
+
+use crate::payload::EncodeError;
+use crate::questions::NoAnswer;
+use crate::trust::TrustError;
+
+/// A connection could not be made.
+#[derive(Clone, Debug, Error)]
+pub enum ConnectError {
+    /// Nobody answers at that address, or the connection broke before it was made.
+    #[error("cannot connect to {address}: {reason}; is a manager running there?")]
+    Unreachable {
+        /// The address, as `HOST:PORT`.
+        address: String,
+        /// What the operating system says.
+        reason: Arc<io::Error>,
+    },
+    /// It took too long.
+    #[error(
+        "no connection to {address} within {} s{}",
+        timeout.as_secs_f64(),
+        if *tls { "" } else { "; perhaps the manager uses TLS and this connection does not" }
+    )]
+    TimedOut {
+        /// The address, as `HOST:PORT`.
+        address: String,
+        /// How long was waited.
+        timeout: Duration,
+        /// Whether the connection was to use TLS.
+        tls: bool,
+    },
+    /// The manager does not speak TLS.
+    #[error(
+        "{address} does not answer with TLS; if the manager was started with --disable-tls, connect without TLS"
+    )]
+    NoTls {
+        /// The address, as `HOST:PORT`.
+        address: String,
+    },
+    /// The manager is not trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The manager asks for something that nobody can answer.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+    /// The manager does not let the device in.
+    #[error("the manager refused the connection: {message}")]
+    Refused {
+        /// The manager's words.
+        message: String,
+    },
+    /// The manager closed the connection before the device was in.
+    #[error("{address} closed the connection before it was made")]
+    Closed {
+        /// The address, as `HOST:PORT`.
+        address: String,
+    },
+    /// What answers there is no manager.
+    #[error("what answers at {address} is not a manager: it sent {sent:?}")]
+    NotAManager {
+        /// The address, as `HOST:PORT`.
+        address: String,
+        /// The beginning of what it sent.
+        sent: String,
+    },
+    /// The identity cannot be sent.
+    #[error("the identity cannot be written: {0}")]
+    Identity(#[from] EncodeError),
+}
+
+impl ConnectError {
+    /// Whether trying again later makes sense without anybody having changed anything here.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Closed { .. } => true,
+            // The manager may not have noticed yet that the connection before this one has ended, or is about to
+            // stop, or is overrun by peers that come back all at once.
+            Self::Refused { message } => {
+                message.starts_with("NameError")
+                    || message.starts_with("ConnectionError")
+                    || message.starts_with("TimeoutError")
+                    || message.starts_with("ResourceWarning")
+                    || message.contains("try again")
+            }
+            Self::NoTls { .. }
+            | Self::Trust(_)
+            | Self::NoAnswer(_)
+            | Self::NotAManager { .. }
+            | Self::Identity(_) => false,
+        }
+    }
+}
+
+/// Reading from a connection failed; it cannot be used any more.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// What the operating system, or TLS, says.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The manager sent a longer line than the read limit allows.
+    #[error("{0}; raise the read limit if the manager may send such lines")]
+    TooLong(#[from] LineTooLong),
+}

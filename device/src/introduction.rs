@@ -1,0 +1,121 @@
+//! What a device says of itself when the manager asks who it is.
+
+use crate::payload::{EncodeError, to_json};
+
+/// A device's identity.
+///
+/// ```
+/// # use labwire_device::Introduction;
+/// let client = Introduction::client("Ada");
+/// let service = Introduction::service("Echo", r#"{"echo":"(*args, **kwargs)"}"#).max_clients(1);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Introduction {
+    name: String,
+    kind: Kind,
+    features: &'static [&'static str],
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Client,
+    Service {
+        attributes: String,
+        max_clients: Option<u32>,
+    },
+}
+
+/// Every device understands this: the manager says when it has taken the device in.
+pub(crate) const REGISTERED: &str = "registered";
+
+impl Introduction {
+    /// A client of that name. It understands that a linked service has left, and which errors are the manager's own.
+    pub fn client(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind: Kind::Client,
+            features: &[REGISTERED, "unlinked", "origin"],
+        }
+    }
+
+    /// A service of that name. `attributes` is the JSON text of an object from the names of what it offers to
+    /// signatures or plain values.
+    pub fn service(name: impl Into<String>, attributes: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind: Kind::Service {
+                attributes: attributes.into(),
+                max_clients: None,
+            },
+            features: &[REGISTERED],
+        }
+    }
+
+    /// How many clients may be linked with the service at once; 0 is any number, and so it is unless said otherwise.
+    #[must_use]
+    pub fn max_clients(mut self, limit: u32) -> Self {
+        if let Kind::Service { max_clients, .. } = &mut self.kind {
+            *max_clients = (limit > 0).then_some(limit);
+        }
+        self
+    }
+
+    /// The name that the device will have on the network.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The identity as JSON text, the way the manager wants it.
+    pub(crate) fn to_json(&self) -> Result<String, EncodeError> {
+        let name = to_json(&self.name)?;
+        let features = to_json(self.features)?;
+        let language = to_json(&format!("Rust, Labwire {}", env!("CARGO_PKG_VERSION")))?;
+        let system = to_json(&operating_system())?;
+        let about =
+            format!("\"name\":{name},\"language\":{language},\"os\":{system},\"features\":{features}");
+        Ok(match &self.kind {
+            Kind::Client => format!("{{\"type\":\"client\",{about}}}"),
+            Kind::Service {
+                attributes,
+                max_clients,
+            } => {
+                let limit = max_clients.map_or(-1, i64::from);
+                format!(
+                    "{{\"type\":\"service\",{about},\"attributes\":{attributes},\"max_clients\":{limit}}}"
+                )
+            }
+        })
+    }
+}
+
+/// The operating system in the form that MSL-Network uses, as in `Linux 6.1.0 x86_64`.
+fn operating_system() -> String {
+    let system = rustix::system::uname();
+    [system.sysname(), system.release(), system.machine()]
+        .map(|part| part.to_string_lossy().into_owned())
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use labwire_wire::{Identity, Role};
+
+    use super::*;
+
+    #[test]
+    fn the_manager_reads_what_was_said() {
+        let service = Introduction::service("Digital \"M\"", r#"{"read":"() -> float"}"#).max_clients(2);
+        let identity = Identity::from_json(service.to_json().unwrap().as_bytes()).unwrap();
+        assert_eq!(identity.name, "Digital \"M\"");
+        let role = Role::Service {
+            attributes: r#"{"read":"() -> float"}"#.to_owned(),
+            max_clients: Some(2),
+        };
+        assert_eq!(identity.role, role);
+
+        let client = Introduction::client("Ada").to_json().unwrap();
+        assert_eq!(Identity::from_json(client.as_bytes()).unwrap().role, Role::Client);
+        let unlimited = Introduction::service("S", "{}").max_clients(0).to_json().unwrap();
+        assert!(unlimited.contains("\"max_clients\":-1"), "{unlimited}");
+    }
+}

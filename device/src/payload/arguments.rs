@@ -1,0 +1,191 @@
+//! The arguments of a call or of a notification.
+
+use serde::Serialize;
+
+use super::encode::{EncodeError, to_json};
+
+/// Positional and keyword arguments, as JSON text.
+///
+/// Most programs write them with [`args!`](crate::args): `args![1, 2.5, unit = "V"]`.
+///
+/// ```
+/// # use labwire_device::payload::Arguments;
+/// let arguments = Arguments::new().positional(&1).positional("two").keyword("n", &3.5);
+/// assert_eq!(arguments.finish().unwrap(), (r#"[1,"two"]"#.to_owned(), r#"{"n":3.5}"#.to_owned()));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Arguments {
+    positional: String,
+    keywords: String,
+    error: Option<EncodeError>,
+}
+
+impl Arguments {
+    /// No arguments.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a positional argument. If it has no JSON form, [`finish`](Self::finish) says so.
+    #[must_use]
+    pub fn positional<T: Serialize + ?Sized>(self, value: &T) -> Self {
+        match to_json(value) {
+            Ok(text) => self.positional_json(&text),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Appends a keyword argument. If it has no JSON form, [`finish`](Self::finish) says so.
+    #[must_use]
+    pub fn keyword<T: Serialize + ?Sized>(self, name: &str, value: &T) -> Self {
+        match to_json(value) {
+            Ok(text) => self.keyword_json(name, &text),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Appends a positional argument that is JSON text already. It goes onto the wire as it is; a manager refuses
+    /// what is malformed.
+    #[must_use]
+    pub fn positional_json(mut self, text: &str) -> Self {
+        self.positional
+            .push(if self.positional.is_empty() { '[' } else { ',' });
+        self.positional.push_str(text);
+        self
+    }
+
+    /// Appends a keyword argument that is JSON text already, as [`positional_json`](Self::positional_json) does.
+    #[must_use]
+    pub fn keyword_json(mut self, name: &str, text: &str) -> Self {
+        self.keywords
+            .push(if self.keywords.is_empty() { '{' } else { ',' });
+        self.keywords.push_str(&labwire_wire::frames::json_string(name));
+        self.keywords.push(':');
+        self.keywords.push_str(text);
+        self
+    }
+
+    fn failed(mut self, error: EncodeError) -> Self {
+        self.error.get_or_insert(error);
+        self
+    }
+
+    /// The JSON text of `args`, an array, and of `kwargs`, an object.
+    ///
+    /// Fails when an argument had no JSON form.
+    pub fn finish(self) -> Result<(String, String), EncodeError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let close = |mut text: String, empty: &str, end: char| {
+            if text.is_empty() {
+                return empty.to_owned();
+            }
+            text.push(end);
+            text
+        };
+        Ok((close(self.positional, "[]", ']'), close(self.keywords, "{}", '}')))
+    }
+}
+
+/// What can be given as the arguments of a call: [`Arguments`], and tuples for positional arguments alone.
+///
+/// ```
+/// # use labwire_device::payload::IntoArguments;
+/// assert_eq!((1, "x").into_arguments().finish().unwrap().0, r#"[1,"x"]"#);
+/// assert_eq!(().into_arguments().finish().unwrap().0, "[]");
+/// ```
+pub trait IntoArguments {
+    /// The arguments.
+    fn into_arguments(self) -> Arguments;
+}
+
+impl IntoArguments for Arguments {
+    fn into_arguments(self) -> Arguments {
+        self
+    }
+}
+
+impl IntoArguments for () {
+    fn into_arguments(self) -> Arguments {
+        Arguments::new()
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident)+))+) => {
+        $(impl<$($name: Serialize),+> IntoArguments for ($($name,)+) {
+            fn into_arguments(self) -> Arguments {
+                #[expect(non_snake_case, reason = "one identifier names a type and its value")]
+                let ($($name,)+) = self;
+                Arguments::new()$(.positional(&$name))+
+            }
+        })+
+    };
+}
+
+tuples! {
+    (A)
+    (A B)
+    (A B C)
+    (A B C D)
+    (A B C D E)
+    (A B C D E F)
+    (A B C D E F G)
+    (A B C D E F G H)
+}
+
+/// The arguments of a call or of a notification: positional ones, then keyword ones with their names.
+///
+/// Values are whatever serde can serialise; they are borrowed.
+///
+/// ```
+/// use labwire_device::args;
+///
+/// let voltages = vec![1.5, f64::NAN];
+/// let arguments = args![voltages, 3, unit = "V", n = 2 * 2];
+/// assert_eq!(
+///     arguments.finish().unwrap(),
+///     ("[[1.5,NaN],3]".to_owned(), r#"{"unit":"V","n":4}"#.to_owned())
+/// );
+/// ```
+#[macro_export]
+macro_rules! args {
+    (@collect $arguments:expr;) => { $arguments };
+    (@collect $arguments:expr; $name:ident = $value:expr $(, $($rest:tt)*)?) => {
+        $crate::args!(@collect
+            $arguments.keyword($crate::payload_name(stringify!($name)), &$value); $($($rest)*)?)
+    };
+    (@collect $arguments:expr; $value:expr $(, $($rest:tt)*)?) => {
+        $crate::args!(@collect $arguments.positional(&$value); $($($rest)*)?)
+    };
+    ($($all:tt)*) => { $crate::args!(@collect $crate::payload::Arguments::new(); $($all)*) };
+}
+
+/// A keyword's name as the service knows it: a Rust keyword that is one has to be written as `r#type`.
+#[doc(hidden)]
+pub fn payload_name(identifier: &str) -> &str {
+    identifier.strip_prefix("r#").unwrap_or(identifier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_macro_takes_values_in_order_then_keywords_and_a_trailing_comma() {
+        let texts = |arguments: Arguments| arguments.finish().unwrap();
+        assert_eq!(texts(args![]), ("[]".into(), "{}".into()));
+        assert_eq!(texts(args![1, 1 == 1,]), ("[1,true]".into(), "{}".into()));
+        assert_eq!(
+            texts(args!["a", r#type = "b", x = [1, 2]]),
+            (r#"["a"]"#.into(), r#"{"type":"b","x":[1,2]}"#.into())
+        );
+    }
+
+    #[test]
+    fn an_argument_without_a_json_form_is_told_at_the_end() {
+        let bad = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert!(args![1, bad, 2].finish().is_err());
+    }
+}

@@ -1,0 +1,257 @@
+//! What a manager asks before it lets a device in, and who answers.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thiserror::Error;
+
+/// What the manager wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The name of the user who logs in.
+    Username {
+        /// Who asks, as `Manager[HOST:PORT]`.
+        manager: String,
+    },
+    /// The password of that user.
+    Password {
+        /// The user.
+        username: String,
+    },
+    /// The password of the manager itself.
+    ManagerPassword {
+        /// Who asks, as `Manager[HOST:PORT]`.
+        manager: String,
+    },
+}
+
+impl Question {
+    /// Reads a question from a request of the manager: its attribute and its first argument. `None` when it is no
+    /// question of these.
+    pub(crate) fn read(attribute: &str, argument: &str) -> Option<Self> {
+        let argument = argument.to_owned();
+        Some(match attribute {
+            "username" => Self::Username { manager: argument },
+            "password" if is_manager(&argument) => Self::ManagerPassword { manager: argument },
+            "password" => Self::Password { username: argument },
+            _ => return None,
+        })
+    }
+}
+
+/// Whether a name is a manager's: `Manager[HOST:PORT]`, without white space in HOST and with digits for PORT.
+fn is_manager(name: &str) -> bool {
+    let address = name
+        .strip_prefix("Manager[")
+        .and_then(|rest| rest.strip_suffix(']'));
+    address
+        .and_then(|address| address.rsplit_once(':'))
+        .is_some_and(|(host, port)| {
+            !host.is_empty()
+                && !host.contains(char::is_whitespace)
+                && !port.is_empty()
+                && port.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
+
+/// A question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", missing(.0))]
+pub struct NoAnswer(pub Question);
+
+fn missing(question: &Question) -> String {
+    match question {
+        Question::Username { manager } => {
+            format!("{manager} asks for a username; set `username` and `password`")
+        }
+        Question::Password { username } => {
+            format!("the password of '{username}' is asked for; set `password`")
+        }
+        Question::ManagerPassword { manager } => {
+            format!("{manager} asks for its password; set `manager_password`")
+        }
+    }
+}
+
+pub(crate) type Source = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
+
+/// What is known, and who is asked for the rest. Answers are kept, so that nobody is asked twice when a connection
+/// is made again.
+#[derive(Default)]
+pub(crate) struct Credentials {
+    known: Mutex<Known>,
+    source: Option<Source>,
+}
+
+#[derive(Clone, Default)]
+struct Known {
+    username: Option<String>,
+    password: Option<String>,
+    manager_password: Option<String>,
+}
+
+impl Known {
+    fn place(&mut self, question: &Question) -> &mut Option<String> {
+        match question {
+            Question::Username { .. } => &mut self.username,
+            Question::Password { .. } => &mut self.password,
+            Question::ManagerPassword { .. } => &mut self.manager_password,
+        }
+    }
+}
+
+impl Clone for Credentials {
+    fn clone(&self) -> Self {
+        Self {
+            known: Mutex::new(self.known().clone()),
+            source: self.source.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+/// An answer, and whether a person had to be asked for it.
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) asked: bool,
+}
+
+impl Credentials {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_username(&mut self, text: String) {
+        self.known().username = Some(text);
+    }
+
+    pub(crate) fn set_password(&mut self, text: String) {
+        self.known().password = Some(text);
+    }
+
+    pub(crate) fn set_manager_password(&mut self, text: String) {
+        self.known().manager_password = Some(text);
+    }
+
+    pub(crate) fn set_source(&mut self, source: Source) {
+        self.source = Some(source);
+    }
+
+    /// Answers a question. May take as long as a person takes; not cancel safe in that the person goes on being
+    /// asked, and the answer is kept.
+    pub(crate) async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answer, NoAnswer> {
+        if let Some(text) = self.known().place(question).clone() {
+            return Ok(Answer { text, asked: false });
+        }
+        let (credentials, asked) = (Arc::clone(self), question.clone());
+        // A person types slowly, and what asks may block.
+        let answer = tokio::task::spawn_blocking(move || {
+            let answer = match &credentials.source {
+                Some(source) => source(&asked),
+                None => ask_at_terminal(&asked),
+            };
+            credentials.known().place(&asked).clone_from(&answer);
+            answer
+        });
+        match answer.await {
+            Ok(Some(text)) => Ok(Answer { text, asked: true }),
+            Ok(None) | Err(_) => Err(NoAnswer(question.clone())),
+        }
+    }
+}
+
+fn ask_at_terminal(question: &Question) -> Option<String> {
+    if !io::stdin().is_terminal() {
+        return None;
+    }
+    match question {
+        Question::Username { manager } => {
+            let _ = write!(io::stderr(), "Enter a username for {manager} > ");
+            let mut line = String::new();
+            io::stdin().read_line(&mut line).ok()?;
+            Some(line.trim().to_owned())
+        }
+        Question::Password { username: name } | Question::ManagerPassword { manager: name } => {
+            rpassword::prompt_password(format!("Enter the password for {name} > ")).ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_for_follows_from_the_name_in_the_question() {
+        let manager = "Manager[lab-pc:1875]";
+        for (attribute, argument, expected) in [
+            (
+                "username",
+                manager,
+                Some(Question::Username {
+                    manager: manager.into(),
+                }),
+            ),
+            (
+                "password",
+                manager,
+                Some(Question::ManagerPassword {
+                    manager: manager.into(),
+                }),
+            ),
+            (
+                "password",
+                "ada",
+                Some(Question::Password {
+                    username: "ada".into(),
+                }),
+            ),
+            (
+                "password",
+                "Manager[x y:1]",
+                Some(Question::Password {
+                    username: "Manager[x y:1]".into(),
+                }),
+            ),
+            (
+                "password",
+                "Manager[x:]",
+                Some(Question::Password {
+                    username: "Manager[x:]".into(),
+                }),
+            ),
+            ("identity", "", None),
+        ] {
+            assert_eq!(Question::read(attribute, argument), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_asked_for_once_and_a_missing_one_names_the_remedy() {
+        let mut credentials = Credentials::default();
+        credentials.set_source(Arc::new(|question| {
+            matches!(question, Question::Username { .. }).then(|| "ada".to_owned())
+        }));
+        let credentials = Arc::new(credentials);
+        let username = Question::Username {
+            manager: "Manager[h:1]".into(),
+        };
+        assert!(credentials.answer(&username).await.unwrap().asked);
+        let again = credentials.answer(&username).await.unwrap();
+        assert_eq!((again.text.as_str(), again.asked), ("ada", false));
+        let password = Question::Password {
+            username: "ada".into(),
+        };
+        let error = credentials.answer(&password).await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "the password of 'ada' is asked for; set `password`"
+        );
+    }
+}

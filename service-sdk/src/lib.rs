@@ -1,0 +1,1 @@
+//! Write a service of Labwire.
