@@ -12,19 +12,19 @@ use tokio_rustls::TlsAcceptor;
 /// A server that shows a certificate to whoever comes, and closes the connection after that.
 async fn present(certificate: &rcgen::Certificate, key: &KeyPair) -> u16 {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("the key was just made");
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .unwrap()
+        .expect("the provider supports the default versions")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
+        .expect("the key fits the certificate");
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
     tokio::spawn(async move {
         loop {
-            let (stream, _) = listener.accept().await.unwrap();
+            let (stream, _) = listener.accept().await.expect("connections are accepted");
             let acceptor = acceptor.clone();
             tokio::spawn(async move { acceptor.accept(stream).await.map(drop) });
         }
@@ -34,9 +34,9 @@ async fn present(certificate: &rcgen::Certificate, key: &KeyPair) -> u16 {
 
 /// A folder with one certificate file in it.
 fn file(pem: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder can be made");
     let path = folder.path().join("trusted.crt");
-    std::fs::write(&path, pem).unwrap();
+    std::fs::write(&path, pem).expect("the folder can be written");
     (folder, path)
 }
 
@@ -47,7 +47,10 @@ async fn verdict(port: u16, trusted: &str, check_hostname: bool) -> Option<Trust
         .port(port)
         .certificate_file(path)
         .check_hostname(check_hostname);
-    match connect(&options, &Introduction::client("Ada")).await.unwrap_err() {
+    match connect(&options, &Introduction::client("Ada"))
+        .await
+        .expect_err("nobody is let in")
+    {
         ConnectError::Trust(error) => Some(error),
         ConnectError::Closed { .. } => None,
         error => panic!("{error}"),
@@ -55,10 +58,10 @@ async fn verdict(port: u16, trusted: &str, check_hostname: bool) -> Option<Trust
 }
 
 fn self_signed(host: &str, change: impl FnOnce(&mut CertificateParams)) -> (rcgen::Certificate, KeyPair) {
-    let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+    let mut params = CertificateParams::new([host.to_owned()]).expect("it is a host name");
     change(&mut params);
-    let key = KeyPair::generate().unwrap();
-    (params.self_signed(&key).unwrap(), key)
+    let key = KeyPair::generate().expect("a key can be made");
+    (params.self_signed(&key).expect("it can be signed"), key)
 }
 
 #[tokio::test]
@@ -112,7 +115,7 @@ async fn what_a_trusted_certificate_has_issued_is_trusted() {
 #[tokio::test]
 async fn another_certificate_is_refused_even_if_it_looks_the_same() {
     for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
-        let (trusted, _) = self_signed("localhost", |params| params.is_ca = is_ca.clone());
+        let (trusted, _) = self_signed("localhost", |params| params.is_ca = is_ca);
         let (presented, key) = self_signed("localhost", |params| params.is_ca = is_ca);
         let port = present(&presented, &key).await;
         for check_hostname in [true, false] {
