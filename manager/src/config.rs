@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use labwire_wire::MAX_DEPTH;
+
 /// How long a line may be that is typed, or that asks the manager itself for something. Nobody types more, and
 /// what the manager reads it takes apart, which costs many times a line's length.
 pub(crate) const MANAGERS_LINE: usize = 64 * 1024;
@@ -45,13 +47,16 @@ pub struct Limits {
     pub handshake_line: usize,
     /// The longest line afterwards, in bytes.
     pub line: usize,
+    /// How deep arrays and objects of a line may be nested, the outermost object included. More than 1,024 are
+    /// not read, whatever stands here.
+    pub nesting: usize,
     /// How much may wait to be written to one peer, in bytes. One larger frame is taken when nothing waits.
     pub outbox: usize,
     /// How long a peer may read nothing while others wait for room in its queue, before it is cut.
     pub stall: Duration,
     /// How long others wait for room in a peer's queue at most, though it reads slowly, before it is cut.
     pub patience: Duration,
-    /// Connections in all. More wait in the operating system's queue.
+    /// Connections in all. Who comes after them is told so, or waits in the operating system's queue.
     pub connections: usize,
     /// Connections that have not identified themselves.
     pub starting: usize,
@@ -59,6 +64,14 @@ pub struct Limits {
     pub starting_per_address: usize,
     /// Requests of one client that wait for their reply.
     pub in_flight_per_client: usize,
+    /// The failed login of one address, or in one user's name, from which on each costs a wait. People mistype.
+    pub login_failures: u32,
+    /// The first of these waits; each further failure doubles it.
+    pub login_penalty: Duration,
+    /// No address is refused for longer after a failed login.
+    pub login_penalty_address: Duration,
+    /// No user is kept waiting for longer by what others did in that name.
+    pub login_penalty_user: Duration,
     /// How long a manager that stops waits for the requests that are under way.
     pub drain: Duration,
     /// The silence after which the operating system asks whether a peer is still there; two questions
@@ -75,6 +88,7 @@ impl Default for Limits {
             handshake_line: 64 * 1024,
             // Laboratories send single requests of more than 100 MB.
             line: 1024 * 1024 * 1024,
+            nesting: MAX_DEPTH,
             // NATS keeps as much for a slow consumer.
             outbox: 64 * 1024 * 1024,
             stall: Duration::from_secs(2),
@@ -86,6 +100,12 @@ impl Default for Limits {
             // A computer that starts fifty services at once is served.
             starting_per_address: 100,
             in_flight_per_client: 65_536,
+            login_failures: 5,
+            login_penalty: Duration::from_secs(1),
+            // A laboratory must get back in while its operator still stands there.
+            login_penalty_address: Duration::from_mins(1),
+            // Whoever knows a name can guess; that must not lock its owner out.
+            login_penalty_user: Duration::from_secs(2),
             drain: Duration::from_secs(10),
             keepalive: Duration::from_secs(30),
         }

@@ -2,33 +2,79 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What was counted since the manager started. Only sums are read, so no order between them is needed.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
+use crate::refusal::Refusal;
+
+/// Declares the counters, each by the name under which an administrator sees it.
+macro_rules! counters {
+    ($($(#[$about:meta])* $name:ident,)*) => {
+        /// What was counted since the manager started. Only sums are read, so no order between them is needed.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $($(#[$about])* pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Counters {
+            /// Every counter by its name.
+            pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), &self.$name)),*]
+                    .into_iter()
+                    .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
+            }
+        }
+    };
+}
+
+counters! {
     /// Connections that were accepted.
-    pub(crate) connections: AtomicU64,
+    connections,
     /// Connections that ended before they were identified.
-    pub(crate) rejected: AtomicU64,
+    rejected,
     /// Requests that went to a service.
-    pub(crate) requests: AtomicU64,
+    requests,
     /// Replies that went to a client.
-    pub(crate) replies: AtomicU64,
+    replies,
     /// Requests that were refused when they were routed.
-    pub(crate) refused: AtomicU64,
+    refused,
     /// Requests whose service left before it replied.
-    pub(crate) abandoned: AtomicU64,
+    abandoned,
     /// Notifications that services emitted.
-    pub(crate) notifications: AtomicU64,
+    notifications,
     /// Notifications that were queued for a client.
-    pub(crate) deliveries: AtomicU64,
+    deliveries,
     /// Replies that nobody waited for, and notifications in another's name.
-    pub(crate) unsolicited: AtomicU64,
+    unsolicited,
     /// Lines that were no frame.
-    pub(crate) malformed: AtomicU64,
+    malformed,
     /// Peers that were cut because they did not read.
-    pub(crate) cut: AtomicU64,
+    cut,
+    /// Times that a sender was held back because a queue was full.
+    held_back,
     /// Logins that failed or were not tried after too many failures.
-    pub(crate) failed_logins: AtomicU64,
+    failed_logins,
+    /// Logins that were not tried after too many failures of their address.
+    penalised_logins,
+    /// Logins that had to wait after too many failures in their user's name.
+    delayed_logins,
+    /// Handshakes that took too long.
+    handshake_timeouts,
+    /// Lines that were too long.
+    lines_too_long,
+    /// Lines that were nested too deep.
+    nested_too_deep,
+    /// Requests of clients that had too many in flight.
+    too_many_in_flight,
+    /// Connections that came when there were as many as there may be.
+    too_many_connections,
+    /// Connections that came when too many had not identified themselves.
+    too_many_unidentified,
+    /// The same, from one address.
+    too_many_unidentified_per_address,
+    /// Peers that did not answer when the operating system asked whether they are still there.
+    vanished,
+    /// TLS handshakes that failed.
+    tls_failures,
+    /// Times that connections could not be accepted, for want of descriptors as a rule.
+    accept_failures,
 }
 
 impl Counters {
@@ -42,22 +88,19 @@ impl Counters {
         counter.fetch_add(number as u64, Ordering::Relaxed);
     }
 
-    /// Every counter by its name.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 12] {
-        [
-            ("connections", &self.connections),
-            ("rejected", &self.rejected),
-            ("requests", &self.requests),
-            ("replies", &self.replies),
-            ("refused", &self.refused),
-            ("abandoned", &self.abandoned),
-            ("notifications", &self.notifications),
-            ("deliveries", &self.deliveries),
-            ("unsolicited", &self.unsolicited),
-            ("malformed", &self.malformed),
-            ("cut", &self.cut),
-            ("failed_logins", &self.failed_logins),
-        ]
-        .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
+    /// Counts a refusal that tells of a limit; tells whether it does.
+    pub(crate) fn count_limit(&self, refusal: &Refusal) -> bool {
+        let counter = match refusal {
+            Refusal::HandshakeTimeout { .. } => &self.handshake_timeouts,
+            Refusal::LineTooLong(_) | Refusal::TypedTooMuch | Refusal::AskedTooMuch => &self.lines_too_long,
+            Refusal::TooDeep { .. } | Refusal::ReplyTooDeep { .. } => &self.nested_too_deep,
+            Refusal::TooManyInFlight { .. } => &self.too_many_in_flight,
+            Refusal::TooManyConnections { .. } => &self.too_many_connections,
+            Refusal::TooManyStarting => &self.too_many_unidentified,
+            Refusal::TooManyStartingHere => &self.too_many_unidentified_per_address,
+            _ => return false,
+        };
+        Self::count(counter);
+        true
     }
 }

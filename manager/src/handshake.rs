@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         self.write(frames::manager_request("identity", &[], self.hub.name()))
             .await?;
         let line = self.read_line("connection closed prematurely").await?;
-        read_identity(&line).map_err(Ended::Refused)
+        read_identity(&line, self.hub.limits.nesting).map_err(Ended::Refused)
     }
 
     async fn write(&mut self, frame: Bytes) -> io::Result<()> {
@@ -138,9 +138,10 @@ pub(crate) fn credential(line: &Line) -> Option<String> {
     Some(std::str::from_utf8(content).ok()?.trim_end().to_owned())
 }
 
-fn read_identity(line: &Line) -> Result<Identity, Refusal> {
+fn read_identity(line: &Line, nesting: usize) -> Result<Identity, Refusal> {
     let content = line.content();
     match Envelope::scan(content) {
+        Ok(envelope) if envelope.shape().depth > nesting => Err(Refusal::TooDeep { limit: nesting }),
         Ok(envelope) => {
             // The identity itself is understood too, as somebody might type it.
             let identity = envelope.raw(content, Member::Result).unwrap_or(content);
@@ -199,7 +200,7 @@ mod tests {
             "client n",
             "CLIENT \"n\"",
         ] {
-            assert_eq!(read_identity(&line(text)).unwrap().name, "n", "{text}");
+            assert_eq!(read_identity(&line(text), 100).unwrap().name, "n", "{text}");
         }
         for text in [
             "",
@@ -213,7 +214,7 @@ mod tests {
             r#"{"result":"x"}"#,
             "{",
         ] {
-            assert!(read_identity(&line(text)).is_err(), "{text}");
+            assert!(read_identity(&line(text), 100).is_err(), "{text}");
         }
     }
 

@@ -66,7 +66,7 @@ impl Hub {
             authentication,
             limits,
             counters: Counters::default(),
-            logins: Logins::new(),
+            logins: Logins::new(&limits),
             trusted: RwLock::default(),
             log,
             phase: watch::Sender::new(Phase::Running),
@@ -99,6 +99,7 @@ impl Hub {
             registry,
             counters: &self.counters,
             draining: *self.phase.borrow() > Phase::Running,
+            nesting: self.limits.nesting,
         }
     }
 
@@ -229,6 +230,10 @@ impl Hub {
             "services": services,
             "in_flight": in_flight,
             "audit_dropped": self.store.audit_dropped(),
+            "audit_failures": self.store.audit_failures(),
+            "database_failures": self.store.failures(),
+            "log_lines_lost": self.log.lines_lost(),
+            "log_failures": self.log.failures(),
         });
         if let Some(statistics) = statistics.as_object_mut() {
             statistics.extend(

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use labwire_wire::frames;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
+use crate::chatter::Chatter;
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase};
 use crate::login::network_of;
@@ -27,6 +27,13 @@ const BACKLOG: i32 = 4_096;
 /// How long to wait when the computer has run out of descriptors or memory: accepting again at once would
 /// only spin.
 const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// How many connections over a limit are told so at the same time; more wait in the system's queue. Each
+/// costs a descriptor.
+const REFUSALS: usize = 256;
+
+/// How long one of them has to hear it, its TLS handshake included: a few round trips to anywhere.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// Binds the sockets that a manager listens on.
 ///
@@ -85,6 +92,16 @@ pub(crate) struct Gate {
     pub(crate) tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
     starting: Arc<Mutex<Starting>>,
+    refusals: Arc<Semaphore>,
+    /// A crowd that is turned away must not fill the log.
+    chatter: Arc<Chatter>,
+}
+
+/// What becomes of a connection that was accepted.
+enum Admission {
+    Served(OwnedSemaphorePermit),
+    /// It is told that there are too many.
+    Refused(OwnedSemaphorePermit),
 }
 
 /// The connections that have not identified themselves.
@@ -126,6 +143,8 @@ impl Gate {
             tls,
             connections,
             starting: Arc::default(),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            chatter: Arc::new(Chatter::new()),
         }
     }
 
@@ -147,18 +166,26 @@ impl Gate {
     async fn accept_forever(self, listener: &TcpListener) {
         let mut is_failing = false;
         loop {
-            // The place is taken before the connection is: whoever finds none waits in the system's queue.
-            let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else {
-                return;
-            };
             match listener.accept().await {
                 Ok((stream, remote)) => {
                     is_failing = false;
                     Counters::count(&self.hub.counters.connections);
-                    tokio::spawn(self.clone().serve(stream, remote, place));
+                    // Meanwhile, whoever comes next waits in the system's queue.
+                    match self.admission().await {
+                        Some(Admission::Served(place)) => {
+                            tokio::spawn(self.clone().serve(stream, remote, place));
+                        }
+                        Some(Admission::Refused(place)) => {
+                            let limit = self.hub.limits.connections;
+                            let refusal = Refusal::TooManyConnections { limit };
+                            tokio::spawn(self.clone().refuse(stream, remote, refusal, place));
+                        }
+                        None => return,
+                    }
                 }
                 Err(error) if is_transient(&error) => debug!("a connection was not accepted: {error}"),
                 Err(error) => {
+                    Counters::count(&self.hub.counters.accept_failures);
                     if !is_failing {
                         warn!("cannot accept connections for the moment: {error}");
                     }
@@ -169,31 +196,77 @@ impl Gate {
         }
     }
 
-    fn starting_place(&self, ip: IpAddr) -> Option<StartingPlace> {
+    /// Waits until a connection can be served, or at least told that it cannot; nothing once the manager ends.
+    async fn admission(&self) -> Option<Admission> {
+        tokio::select! {
+            biased;
+            place = Arc::clone(&self.connections).acquire_owned() => place.ok().map(Admission::Served),
+            place = Arc::clone(&self.refusals).acquire_owned() => place.ok().map(Admission::Refused),
+        }
+    }
+
+    /// Tells a connection why it is not served, in TLS too: peers do not read what comes before it.
+    async fn refuse(
+        self,
+        mut stream: TcpStream,
+        remote: SocketAddr,
+        refusal: Refusal,
+        _place: OwnedSemaphorePermit,
+    ) {
+        self.note_refusal(remote, &refusal);
+        let hub = &self.hub;
+        let telling = async {
+            match &self.tls {
+                None => peer::tell(hub, &mut stream, &refusal).await,
+                Some(acceptor) => peer::tell(hub, &mut acceptor.accept(stream).await?, &refusal).await,
+            }
+        };
+        // Whoever does not listen is not told.
+        let _ = hub
+            .before(Phase::Draining, Instant::now() + REFUSAL_TIME, telling)
+            .await;
+    }
+
+    fn note_refusal(&self, remote: SocketAddr, refusal: &Refusal) {
+        self.hub.counters.count_limit(refusal);
+        Counters::count(&self.hub.counters.rejected);
+        if self.chatter.allows("a crowd that is not admitted") {
+            info!("{remote} was not admitted: {refusal}");
+        }
+    }
+
+    fn starting_place(&self, ip: IpAddr) -> Result<StartingPlace, Refusal> {
         let limits = &self.hub.limits;
         let mut starting = lock(&self.starting);
         let of_address = starting.by_address.get(&ip).copied().unwrap_or_default();
-        if starting.all >= limits.starting || of_address >= limits.starting_per_address {
-            return None;
+        if of_address >= limits.starting_per_address {
+            return Err(Refusal::TooManyStartingHere);
+        }
+        if starting.all >= limits.starting {
+            return Err(Refusal::TooManyStarting);
         }
         starting.all += 1;
         starting.by_address.insert(ip, of_address + 1);
-        Some(StartingPlace {
+        Ok(StartingPlace {
             starting: Arc::clone(&self.starting),
             ip,
         })
     }
 
-    async fn serve(self, stream: TcpStream, remote: SocketAddr, _place: OwnedSemaphorePermit) {
+    async fn serve(self, stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit) {
         let hub = &self.hub;
         let deadline = Instant::now() + hub.limits.handshake;
-        let Some(starting) = self.starting_place(network_of(remote.ip().to_canonical())) else {
-            info!("{remote} was not admitted: too many connections have not identified themselves");
-            if self.tls.is_none() {
-                let message = Refusal::TooManyStarting.to_string();
-                let _ = stream.try_write(&frames::error(&message, hub.name(), "", b"[]"));
+        let starting = match self.starting_place(network_of(remote.ip().to_canonical())) {
+            Ok(starting) => starting,
+            Err(refusal) => {
+                drop(place);
+                // When too many are being told so already, this one is not.
+                match Arc::clone(&self.refusals).try_acquire_owned() {
+                    Ok(place) => self.refuse(stream, remote, refusal, place).await,
+                    Err(_) => self.note_refusal(remote, &refusal),
+                }
+                return;
             }
-            return;
         };
         let Ok(own) = stream.local_addr() else {
             return;
@@ -207,7 +280,7 @@ impl Gate {
         else {
             return;
         };
-        let Some(acceptor) = self.tls else {
+        let Some(acceptor) = &self.tls else {
             return peer::serve(hub, &address, stream, deadline, || drop(starting)).await;
         };
         match hub
@@ -216,11 +289,18 @@ impl Gate {
         {
             Some(Ok(stream)) => peer::serve(hub, &address, stream, deadline, || drop(starting)).await,
             Some(Err(error)) => {
-                info!("{} did not complete the TLS handshake: {error}", address.address);
+                if self.chatter.allows("a crowd without TLS") {
+                    info!("{} did not complete the TLS handshake: {error}", address.address);
+                }
                 Counters::count(&hub.counters.rejected);
+                Counters::count(&hub.counters.tls_failures);
                 hub.record(&address, "connection closed prematurely");
             }
-            None => debug!("{} took too long for the TLS handshake", address.address),
+            None if Instant::now() < deadline => {}
+            None => {
+                let limit = hub.limits.handshake;
+                self.note_refusal(remote, &Refusal::HandshakeTimeout { limit });
+            }
         }
     }
 }

@@ -8,20 +8,12 @@ use std::time::{Duration, Instant};
 
 use labwire_wire::Executed;
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
+use crate::config::Limits;
 use crate::counters::Counters;
 use crate::refusal::Refusal;
 use crate::store::{LoginOutcome, Store};
-
-/// Wrong passwords that cost nothing: people mistype.
-const FREE_FAILURES: u32 = 5;
-
-/// The first penalty; each further failure doubles it.
-const FIRST_PENALTY: Duration = Duration::from_secs(1);
-
-/// No penalty is longer than this: a lab must get back in while its operator still stands there.
-const LONGEST_PENALTY: Duration = Duration::from_mins(1);
 
 /// How long failures are remembered after the last one.
 const MEMORY: Duration = Duration::from_mins(10);
@@ -30,9 +22,18 @@ const MEMORY: Duration = Duration::from_mins(10);
 /// flood of invented names costs this much memory and no more.
 const REMEMBERED: usize = 10_000;
 
-/// The longest that a user waits for what others did in that name. Whoever knows a name can guess; that must
-/// not lock its owner out.
-const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// What failures cost.
+#[derive(Clone, Copy, Debug)]
+struct Penalties {
+    /// The failure from which on each costs a wait.
+    from: u32,
+    /// The first wait; each further failure doubles it.
+    first: Duration,
+    /// No wait is longer.
+    longest: Duration,
+    /// The longest that a user waits for what others did in that name.
+    longest_of_user: Duration,
+}
 
 /// Whom a failure is held against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,26 +62,35 @@ struct Record {
 
 impl Record {
     /// When the next attempt is allowed.
-    fn free_at(self) -> Instant {
-        let Some(doublings) = self.failures.checked_sub(FREE_FAILURES) else {
+    fn free_at(self, penalties: Penalties) -> Instant {
+        let Some(doublings) = self.failures.checked_sub(penalties.from) else {
             return self.last;
         };
         self.last
-            + FIRST_PENALTY
+            + penalties
+                .first
                 .saturating_mul(1 << doublings.min(16))
-                .min(LONGEST_PENALTY)
+                .min(penalties.longest)
     }
 }
 
 /// The failures of the last minutes, by address and by user. Takes the time as an argument.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Failures {
+    penalties: Penalties,
     records: HashMap<Suspect, Record>,
 }
 
 impl Failures {
+    fn new(penalties: Penalties) -> Self {
+        Self {
+            penalties,
+            records: HashMap::new(),
+        }
+    }
+
     fn wait(&self, suspect: &Suspect, now: Instant) -> Option<Duration> {
-        let free_at = self.records.get(suspect)?.free_at();
+        let free_at = self.records.get(suspect)?.free_at(self.penalties);
         Some(free_at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
@@ -126,9 +136,15 @@ pub(crate) struct Logins {
 }
 
 impl Logins {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let penalties = Penalties {
+            from: limits.login_failures,
+            first: limits.login_penalty,
+            longest: limits.login_penalty_address,
+            longest_of_user: limits.login_penalty_user,
+        };
         Self {
-            failures: Mutex::default(),
+            failures: Mutex::new(Failures::new(penalties)),
             hasher: RandomState::new(),
         }
     }
@@ -146,9 +162,14 @@ impl Logins {
         let address = Suspect::Address(network_of(ip));
         let user = Suspect::User(self.hasher.hash_one(username));
         self.refuse_while_penalised(&address, counters)?;
-        let delay = self.failures().wait(&user, Instant::now());
-        if let Some(delay) = delay {
-            sleep(delay.min(LONGEST_DELAY)).await;
+        if let Some(delay) = self.delay_of(&user) {
+            Counters::count(&counters.delayed_logins);
+            // Whose name it is may be a password that was typed too early, so it is not said.
+            info!(
+                "a login from {ip} waits {:.1} s: too many failed for the same user",
+                delay.as_secs_f64()
+            );
+            sleep(delay).await;
         }
         let outcome = store.verify_login(username, password).await.map_err(|error| {
             warn!("cannot check a login: {error}");
@@ -190,11 +211,20 @@ impl Logins {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn delay_of(&self, user: &Suspect) -> Option<Duration> {
+        let failures = self.failures();
+        let delay = failures
+            .wait(user, Instant::now())?
+            .min(failures.penalties.longest_of_user);
+        (!delay.is_zero()).then_some(delay)
+    }
+
     fn refuse_while_penalised(&self, suspect: &Suspect, counters: &Counters) -> Result<(), Refusal> {
         let Some(wait) = self.failures().wait(suspect, Instant::now()) else {
             return Ok(());
         };
         Counters::count(&counters.failed_logins);
+        Counters::count(&counters.penalised_logins);
         Err(Refusal::TooManyLogins {
             seconds: wait.as_secs() + 1,
         })
@@ -211,13 +241,20 @@ impl Logins {
 mod tests {
     use super::*;
 
+    const PENALTIES: Penalties = Penalties {
+        from: 5,
+        first: Duration::from_secs(1),
+        longest: Duration::from_mins(1),
+        longest_of_user: Duration::from_secs(2),
+    };
+
     const ADDRESS: Suspect = Suspect::Address(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     #[test]
     fn a_few_mistakes_cost_nothing_and_more_cost_ever_longer_waits() {
-        let mut failures = Failures::default();
+        let mut failures = Failures::new(PENALTIES);
         let now = Instant::now();
-        for _ in 1..FREE_FAILURES {
+        for _ in 1..PENALTIES.from {
             failures.note(&[ADDRESS], now);
             assert_eq!(failures.wait(&ADDRESS, now), None);
         }
@@ -227,13 +264,13 @@ mod tests {
             waits.push(failures.wait(&ADDRESS, now).unwrap().as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
-        assert_eq!(failures.wait(&ADDRESS, now + LONGEST_PENALTY), None);
+        assert_eq!(failures.wait(&ADDRESS, now + PENALTIES.longest), None);
         assert_eq!(failures.wait(&Suspect::User(7), now), None);
     }
 
     #[test]
     fn failures_are_forgotten_after_a_while() {
-        let mut failures = Failures::default();
+        let mut failures = Failures::new(PENALTIES);
         let now = Instant::now();
         for _ in 0..20 {
             failures.note(&[ADDRESS], now);
@@ -245,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_invented_names_does_not_grow_the_memory() {
-        let mut failures = Failures::default();
+        let mut failures = Failures::new(PENALTIES);
         let mut now = Instant::now();
         for number in 0..3 * REMEMBERED as u64 {
             now += Duration::from_millis(1);

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{Authentication, Limits};
 use crate::hub::{Hub, Phase};
@@ -24,6 +24,14 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How long connections have to end after the last request was answered: twice what one of them is given
 /// for its last words.
 const FAREWELL: Duration = Duration::from_secs(4);
+
+/// Binds the sockets that [`Manager::bind`] would, and lets them go.
+///
+/// # Errors
+/// What the operating system says, for example when the port is in use.
+pub async fn try_listening(host: Option<&str>, port: u16) -> io::Result<()> {
+    bind(host, port).await.map(drop)
+}
 
 /// What a manager is started with.
 pub struct Settings {
@@ -114,11 +122,19 @@ impl Manager {
         info!("shutting down the Network Manager");
         while accepting.join_next().await.is_some() {}
         drain(&hub).await;
+        let unanswered = hub.registry().in_flight();
+        if unanswered > 0 {
+            warn!(
+                "{unanswered} request(s) were not answered, they had {} s at most",
+                hub.limits.drain.as_secs_f64()
+            );
+        }
         // Before any connection ends, so that every caller is still there to be told.
         hub.abandon_requests();
         hub.advance(Phase::Stopping);
         let _ = timeout(FAREWELL, gate.all_gone()).await;
         hub.store().close().await;
+        info!("counted since the start: {}", hub.statistics());
         info!("the Network Manager has stopped");
     }
 }

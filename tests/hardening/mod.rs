@@ -5,6 +5,7 @@ mod admin;
 mod forging;
 mod frames;
 mod handshake;
+mod limits;
 mod links;
 mod login;
 mod once_broken;

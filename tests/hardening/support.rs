@@ -272,6 +272,15 @@ impl Peer {
         assert_eq!(frame["error"], false, "{frame}");
     }
 
+    /// The port of the peer's own end.
+    pub(crate) fn port(&self) -> u16 {
+        let own = self
+            .stream
+            .local_addr()
+            .expect("a connected socket has an address");
+        own.port()
+    }
+
     /// Waits until the system holds bytes that this peer has not read.
     pub(crate) fn wait_for_unread(&self) {
         self.stream
@@ -316,6 +325,51 @@ pub(crate) fn counter(manager: &Manager, name: &str) -> u64 {
     frame["result"][name]
         .as_u64()
         .unwrap_or_else(|| panic!("no counter {name:?} in {frame}"))
+}
+
+/// An administrator who has logged in and stays: for counters of a manager that takes no more connections.
+pub(crate) struct Administrator(Peer);
+
+impl Administrator {
+    /// Logs in to a manager without authentication.
+    pub(crate) fn new(manager: &Manager) -> Self {
+        let mut peer = Peer::client(manager, "administrator");
+        peer.send_line(manager_request("port", json!([])).to_string());
+        peer.log_in(ADMINISTRATOR, PASSWORD);
+        assert_eq!(peer.frame()["result"], manager.port());
+        Self(peer)
+    }
+
+    /// Logs in to a manager at which everyone must.
+    pub(crate) fn with_login(manager: &Manager) -> Self {
+        let mut peer = Peer::connect(manager);
+        peer.log_in(ADMINISTRATOR, PASSWORD);
+        peer.identify(&json!({ "type": "client", "name": "administrator" }));
+        peer.settle();
+        Self(peer)
+    }
+
+    /// One of the manager's counters.
+    pub(crate) fn counter(&mut self, name: &str) -> u64 {
+        let frame = self.0.ask_manager("stats", json!([]));
+        frame["result"][name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no counter {name:?} in {frame}"))
+    }
+
+    /// Waits until a counter is at least so high.
+    pub(crate) fn wait_for_counter(&mut self, name: &str, least: u64) {
+        let deadline = Instant::now() + DEADLINE;
+        while self.counter(name) < least {
+            assert!(Instant::now() < deadline, "{name} never became {least}");
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Sends a request to the manager and gives the next frame.
+    pub(crate) fn ask(&mut self, attribute: &str, args: Value) -> Value {
+        self.0.ask_manager(attribute, args)
+    }
 }
 
 /// Expects that nothing in the manager has panicked so far.

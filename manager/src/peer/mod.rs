@@ -86,7 +86,7 @@ pub(crate) async fn serve<S>(
         }
         Ok(Err(ended)) => ended,
         Err(_) => Ended::Refused(Refusal::HandshakeTimeout {
-            seconds: hub.limits.handshake.as_secs(),
+            limit: hub.limits.handshake,
         }),
     };
     reject(hub, peer, &mut stream, &ended).await;
@@ -106,17 +106,24 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
             hub.record(peer, reason);
         }
         Ended::Refused(refusal) => {
+            hub.counters.count_limit(refusal);
             info!("{} rejected, closing connection: {refusal}", peer.address);
             hub.record(peer, &format!("rejected: {refusal}"));
-            let frame = frames::error(&refusal.to_string(), hub.name(), "", b"[]");
-            let _ = timeout(FAREWELL, async {
-                stream.write_all(&frame).await?;
-                stream.shutdown().await?;
-                discard(stream).await
-            })
-            .await;
+            let _ = timeout(FAREWELL, tell(hub, stream, refusal)).await;
         }
     }
+}
+
+/// Tells a peer why its connection ends.
+pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Hub,
+    stream: &mut S,
+    refusal: &Refusal,
+) -> io::Result<()> {
+    let frame = frames::error(&refusal.to_string(), hub.name(), "", b"[]");
+    stream.write_all(&frame).await?;
+    stream.shutdown().await?;
+    discard(stream).await
 }
 
 /// Reads some of what a peer still sends. A connection that is closed with bytes unread is reset, and a reset

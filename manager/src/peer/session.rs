@@ -1,5 +1,6 @@
 //! A peer that is known and served.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::administration::Login;
 use super::inbox::Inbox;
-use super::writing::write_frames;
+use super::writing::{Waits, write_frames};
 use super::{Departure, FAREWELL, discard};
 use crate::chatter::Chatter;
 use crate::counters::Counters;
@@ -112,7 +113,11 @@ impl<'a> Session<'a> {
         let (hub, peer, outbox) = (self.hub, self.peer, Arc::clone(&self.membership.outbox));
         let (reader, writer) = tokio::io::split(stream);
         let mut inbox = Inbox::new(reader, splitter);
-        let writing = write_frames(&outbox, writer, hub.limits.stall);
+        let waits = Waits {
+            stall: hub.limits.stall,
+            patience: hub.limits.patience,
+        };
+        let writing = write_frames(&outbox, writer, waits);
         tokio::pin!(writing);
         let departure = tokio::select! {
             biased;
@@ -141,6 +146,10 @@ impl<'a> Session<'a> {
         let name = &self.membership.name;
         match departure {
             Departure::Asked | Departure::Closed | Departure::Stopping | Departure::WrongLogin => {}
+            Departure::Failed(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Counters::count(&self.hub.counters.vanished);
+                info!("{name} has vanished, nothing that was sent to it was acknowledged");
+            }
             Departure::Failed(error) => debug!("{name}: {error}"),
             Departure::TooLong(error) => warn!("{name}: {error}"),
             Departure::Stalled => {
@@ -176,7 +185,11 @@ impl<'a> Session<'a> {
         }
         let departure = inbox.take_departure();
         match &departure {
-            Departure::TooLong(error) => self.sender().refuse("", &Refusal::LineTooLong(*error)),
+            Departure::TooLong(error) => {
+                let refusal = Refusal::LineTooLong(*error);
+                self.hub.counters.count_limit(&refusal);
+                self.sender().refuse("", &refusal);
+            }
             Departure::Closed => self.wait_for_last_replies().await,
             _ => {}
         }
@@ -200,7 +213,10 @@ impl<'a> Session<'a> {
         match self.route_ready(inbox) {
             Step::Next => Ok(()),
             Step::Leave => Err(Departure::Asked),
-            Step::Wait(outbox, length) => inbox.wait(&outbox, length, self.hub.limits.patience).await,
+            Step::Wait(outbox, length) => {
+                Counters::count(&self.hub.counters.held_back);
+                inbox.wait(&outbox, length, self.hub.limits.patience).await
+            }
             Step::Ask(call) => {
                 self.call(call, inbox.reads()).await;
                 Ok(())

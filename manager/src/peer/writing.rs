@@ -14,23 +14,33 @@ use crate::outbox::{Batch, Outbox};
 /// gain nothing.
 const PIECES: usize = 64;
 
-/// How often a write that does not end looks whether others wait for it, as a part of the stall time.
+/// How often a write that does not end looks whether others wait for it, within the shorter of the times after
+/// which it is given up.
 const LOOKS: u32 = 4;
+
+/// How long others wait for a reader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// While it reads nothing.
+    pub(super) stall: Duration,
+    /// However much it reads.
+    pub(super) patience: Duration,
+}
 
 /// Writes what is queued until the queue is closed and empty, then ends the stream.
 pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     outbox: &Outbox,
     mut writer: W,
-    stall: Duration,
+    waits: Waits,
 ) -> Result<(), Departure> {
     while let Some(mut batch) = outbox.next_batch().await {
         while !batch.is_empty() {
-            let count = write_pieces(&batch, outbox, &mut writer, stall).await?;
+            let count = write_pieces(&batch, outbox, &mut writer, waits).await?;
             batch.advance(count);
             outbox.written(count);
         }
         // With TLS, what was written may still be in the session's own buffer.
-        unless_stalled(outbox, stall, writer.flush()).await?;
+        unless_stalled(outbox, waits, writer.flush()).await?;
     }
     writer.shutdown().await.map_err(Departure::Failed)
 }
@@ -40,7 +50,7 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
     batch: &Batch,
     outbox: &Outbox,
     writer: &mut W,
-    stall: Duration,
+    waits: Waits,
 ) -> Result<usize, Departure> {
     let mut pieces = [IoSlice::new(&[]); PIECES];
     let mut count = 0;
@@ -48,7 +58,7 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
         *piece = IoSlice::new(segment);
         count += 1;
     }
-    match unless_stalled(outbox, stall, writer.write_vectored(&pieces[..count])).await? {
+    match unless_stalled(outbox, waits, writer.write_vectored(&pieces[..count])).await? {
         0 => Err(Departure::Failed(io::ErrorKind::WriteZero.into())),
         written => Ok(written),
     }
@@ -58,14 +68,15 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
 /// does not read harms nobody but itself.
 async fn unless_stalled<T>(
     outbox: &Outbox,
-    stall: Duration,
+    waits: Waits,
     write: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Departure> {
     tokio::pin!(write);
+    let look = waits.stall.min(waits.patience) / LOOKS;
     loop {
-        match timeout(stall / LOOKS, &mut write).await {
+        match timeout(look, &mut write).await {
             Ok(written) if !outbox.is_overdue() => return written.map_err(Departure::Failed),
-            Err(_) if !outbox.is_stalled(stall) => {}
+            Err(_) if !outbox.is_stalled(waits.stall) => {}
             _ => return Err(Departure::Stalled),
         }
     }
@@ -97,19 +108,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_is_cut_though_what_it_does_not_read_was_taken_by_its_tls_session() {
-        let stall = Duration::from_secs(2);
+        let waits = Waits {
+            stall: Duration::from_secs(2),
+            patience: Duration::from_secs(4),
+        };
         let outbox = Outbox::new(4);
         let frame = |writer: &mut crate::outbox::FrameWriter<'_>| writer.copied(b"abcd");
         outbox.push(4, frame).unwrap();
         let sending = async {
             loop {
                 if outbox.push(4, frame).is_err() {
-                    outbox.room(4, 2 * stall).await;
+                    outbox.room(4, waits.patience).await;
                 }
             }
         };
         let written = tokio::select! {
-            written = write_frames(&outbox, Swallowing, stall) => written,
+            written = write_frames(&outbox, Swallowing, waits) => written,
             () = sending => unreachable!("a sender goes on until the reader is cut"),
         };
         assert!(matches!(written, Err(Departure::Stalled)));

@@ -15,7 +15,8 @@ impl Refusal {
             Self::ServiceLeft { .. }
             | Self::ShuttingDown { .. }
             | Self::MalformedReply { .. }
-            | Self::UnreadableReply { .. } => Executed::Maybe,
+            | Self::UnreadableReply { .. }
+            | Self::ReplyTooDeep { .. } => Executed::Maybe,
             Self::Store { executed, .. } => *executed,
             Self::NoSuchService { .. }
             | Self::NotTaken
@@ -23,6 +24,7 @@ impl Refusal {
             | Self::LinkBecauseLocked { .. }
             | Self::UnreadableRequest { .. }
             | Self::UnreadableNotification
+            | Self::TooDeep { .. }
             | Self::TypedTooMuch
             | Self::Unterminated
             | Self::AskedTooMuch
@@ -55,7 +57,9 @@ impl Refusal {
             | Self::Stopping
             | Self::NotLocal(_)
             | Self::HandshakeTimeout { .. }
+            | Self::TooManyConnections { .. }
             | Self::TooManyStarting
+            | Self::TooManyStartingHere
             | Self::NotAdministrator
             | Self::NoSuchAttribute(_)
             | Self::LoginPending => Executed::No,

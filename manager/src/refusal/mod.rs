@@ -5,6 +5,8 @@
 
 mod executed;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use labwire_wire::terminal::TerminalError;
 
@@ -70,6 +72,16 @@ pub(crate) enum Refusal {
          integers of up to 4300 digits"
     )]
     UnreadableNotification,
+    /// A line is nested too deep.
+    #[error("ValueError: the JSON text is nested deeper than {limit} levels")]
+    TooDeep { limit: usize },
+    /// A service's reply is nested too deep.
+    #[error(
+        "RuntimeError: the {} Service sent a reply that is nested deeper than {limit} levels, the request may have \
+         been executed",
+        quoted(service)
+    )]
+    ReplyTooDeep { service: String, limit: usize },
     /// A typed line is too long.
     #[error(
         "ValueError: a typed line may not be longer than {MANAGERS_LINE} bytes, send larger requests as JSON"
@@ -197,13 +209,24 @@ pub(crate) enum Refusal {
     )]
     NotLocal(String),
     /// The handshake took too long.
-    #[error("TimeoutError: authentication and identity took longer than {seconds} s")]
-    HandshakeTimeout { seconds: u64 },
+    #[error("TimeoutError: authentication and identity took longer than {} s", limit.as_secs_f64())]
+    HandshakeTimeout { limit: Duration },
+    /// As many connections as there may be.
+    #[error(
+        "ConnectionError: the manager has {limit} connections, which is as many as it may have, try again later"
+    )]
+    TooManyConnections { limit: usize },
     /// Too many connections at once.
     #[error(
         "ConnectionError: the manager has too many connections that have not identified themselves, try again later"
     )]
     TooManyStarting,
+    /// The same, from one address.
+    #[error(
+        "ConnectionError: the manager has too many connections from this address that have not identified \
+         themselves, try again later"
+    )]
+    TooManyStartingHere,
     /// The request is an administrator's.
     #[error("ValueError: You must be an administrator to send this request to the Manager")]
     NotAdministrator,

@@ -26,7 +26,7 @@ impl Router<'_> {
         }
         match &incoming.kind {
             Kind::Blank => Step::Next,
-            Kind::Broken(error, uid) => self.refuse_malformed(from, uid, &(*error).into()),
+            Kind::Broken(error, uid) => self.refuse_broken(from, uid, *error),
             Kind::Typed(typed) => self.route_typed(from, typed),
             Kind::Notification(envelope, is_pair) => {
                 match envelope.notification(incoming.line.content(), *is_pair) {
@@ -67,12 +67,15 @@ impl Router<'_> {
         };
         match Envelope::scan(request.content()) {
             Ok(envelope) => self.route_frame(from, &request, &envelope),
-            Err(error) => self.refuse_malformed(from, "", &error.into()),
+            Err(error) => self.refuse_broken(from, "", error),
         }
     }
 
     fn route_frame(&mut self, from: &Sender<'_>, line: &Line, envelope: &Envelope) -> Step {
         let content = line.content();
+        if let Some(refusal) = self.too_deep(envelope) {
+            return self.refuse_malformed(from, &envelope.uid_or_empty(content), &refusal);
+        }
         if envelope.has_result() {
             return match envelope.reply(content) {
                 Ok(_) => self.drop_unsolicited(from),
@@ -105,6 +108,7 @@ impl Router<'_> {
             Ok(service) => service,
             Err(refusal) => {
                 Counters::count(&self.counters.refused);
+                self.counters.count_limit(&refusal);
                 from.log(&refusal);
                 from.refuse(&request.uid, &refusal);
                 return Step::Next;

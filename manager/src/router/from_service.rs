@@ -37,9 +37,9 @@ impl Router<'_> {
             Kind::Typed(_) => self.answer_service(from, |router| {
                 router.refuse_malformed(from, "", &Refusal::ServiceTypes)
             }),
-            Kind::Broken(error, uid) => self.answer_service(from, |router| {
-                router.refuse_malformed(from, uid, &(*error).into())
-            }),
+            Kind::Broken(error, uid) => {
+                self.answer_service(from, |router| router.refuse_broken(from, uid, *error))
+            }
         }
     }
 
@@ -58,6 +58,9 @@ impl Router<'_> {
             return Step::Leave;
         }
         let uid = envelope.uid_or_empty(content);
+        if let Some(refusal) = self.too_deep(envelope) {
+            return self.refuse_malformed(from, &uid, &refusal);
+        }
         match envelope.request(content) {
             Ok(request) if request.service == MANAGER_NAME && request.attribute == "identity" => {
                 let identity = self.registry.identity();
@@ -82,19 +85,24 @@ impl Router<'_> {
         let service = self.registry.service(from.id).map_or("", |service| &service.name);
         let length = line.content().len() + ENVELOPE_BYTES;
         let origin = client.features.origin;
-        let readable = client.reader.can_read(envelope.shape());
-        let written = client.outbox.push(length, |frame| {
-            if readable {
-                write_reply(frame, service, line, envelope, reply, origin);
-            } else {
-                let refusal = Refusal::UnreadableReply {
-                    service: service.to_owned(),
-                };
-                frame.shared(&refusal.frame(&reply.requester, &reply.uid, origin));
-            }
+        let refusal = if self.too_deep(envelope).is_some() {
+            let (service, limit) = (service.to_owned(), self.nesting);
+            Some(Refusal::ReplyTooDeep { service, limit })
+        } else if client.reader.can_read(envelope.shape()) {
+            None
+        } else {
+            let service = service.to_owned();
+            Some(Refusal::UnreadableReply { service })
+        };
+        let written = client.outbox.push(length, |frame| match &refusal {
+            None => write_reply(frame, service, line, envelope, reply, origin),
+            Some(refusal) => frame.shared(&refusal.frame(&reply.requester, &reply.uid, origin)),
         });
         if let Err(Full) = written {
             return Step::Wait(Arc::clone(&client.outbox), length);
+        }
+        if let Some(refusal) = refusal.filter(|refusal| self.counters.count_limit(refusal)) {
+            from.log(&refusal);
         }
         self.registry.end_request(from.id, id, &reply.uid);
         Counters::count(&self.counters.replies);
@@ -118,7 +126,9 @@ impl Router<'_> {
             {
                 return self.drop_unsolicited(from);
             }
-            Ok(_) => (!Reader::Python.can_read(envelope.shape())).then_some(Refusal::UnreadableNotification),
+            Ok(_) => self.too_deep(envelope).or_else(|| {
+                (!Reader::Python.can_read(envelope.shape())).then_some(Refusal::UnreadableNotification)
+            }),
         };
         if let Some(refusal) = malformed {
             return self.answer_service(from, |router| router.refuse_malformed(from, "", &refusal));

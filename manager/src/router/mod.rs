@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use labwire_wire::frames;
+use labwire_wire::{Envelope, EnvelopeError, JsonError, frames};
 use tracing::{debug, info};
 
 use crate::chatter::Chatter;
@@ -48,6 +48,8 @@ pub(crate) struct Router<'a> {
     pub(crate) counters: &'a Counters,
     /// Whether the manager is about to stop and takes no new requests.
     pub(crate) draining: bool,
+    /// How deep a line may be nested.
+    pub(crate) nesting: usize,
 }
 
 /// Who sent the frame: its place in the registry, its name, and the queue for what it is told.
@@ -86,9 +88,27 @@ impl Sender<'_> {
 impl Router<'_> {
     fn refuse_malformed(&self, from: &Sender<'_>, uid: &str, refusal: &Refusal) -> Step {
         Counters::count(&self.counters.malformed);
-        debug!("{} sent a malformed frame: {refusal}", from.name);
+        if self.counters.count_limit(refusal) {
+            from.log(refusal);
+        } else {
+            debug!("{} sent a malformed frame: {refusal}", from.name);
+        }
         from.refuse(uid, refusal);
         Step::Next
+    }
+
+    /// Refuses a line that is no frame.
+    fn refuse_broken(&self, from: &Sender<'_>, uid: &str, error: EnvelopeError) -> Step {
+        let refusal = match error {
+            EnvelopeError::Json(JsonError::TooDeep) => Refusal::TooDeep { limit: self.nesting },
+            error => error.into(),
+        };
+        self.refuse_malformed(from, uid, &refusal)
+    }
+
+    /// Why a frame is not routed that is nested deeper than it may be.
+    fn too_deep(&self, envelope: &Envelope) -> Option<Refusal> {
+        (envelope.shape().depth > self.nesting).then_some(Refusal::TooDeep { limit: self.nesting })
     }
 
     /// Drops a reply that nobody waits for, or a notification in another's name.

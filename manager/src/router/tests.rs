@@ -51,6 +51,7 @@ impl Stage {
             registry: &mut self.registry,
             counters: &self.counters,
             draining: false,
+            nesting: 1_024,
         };
         let step = router.route_from_client(&from, &incoming(line));
         assert!(matches!(step, Step::Next));
@@ -69,6 +70,7 @@ impl Stage {
             registry: &mut self.registry,
             counters: &self.counters,
             draining: false,
+            nesting: 1_024,
         };
         let step = router.route_from_service(&from, &incoming(line));
         assert!(matches!(step, Step::Next));

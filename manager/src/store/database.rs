@@ -18,11 +18,14 @@ use labwire_home::{create_private_file, create_private_folder};
 /// write a row in milliseconds; who waits here is a person or a peer in its handshake, whose deadline is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long each of those waits at least that have stood behind others for that time.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+
 /// The tables that peers know of.
 pub(crate) const REFERENCE_TABLES: [&str; 3] = ["auth_hostnames", "auth_users", "connections"];
 
 /// The reference's tables, to the letter: its tools insert rows by position.
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS connections (\
         pid INTEGER PRIMARY KEY AUTOINCREMENT, \
         datetime DATETIME NOT NULL, \
@@ -90,6 +93,12 @@ impl Database {
         database.create_tables()?;
         database.trust_localhost_if_nobody_is()?;
         Ok(database)
+    }
+
+    /// Sets how long the next statements wait for another program's lock, and not less than a moment: a job that
+    /// stood behind a long one is not to fail at the first row that another program writes.
+    pub(super) fn be_patient(&self, patience: Duration) -> Result<(), StoreError> {
+        Ok(self.connection.busy_timeout(patience.max(SHORTEST_PATIENCE))?)
     }
 
     /// Starts a change. It takes the write lock at once: a transaction that begins with reading could find

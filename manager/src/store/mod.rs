@@ -16,11 +16,13 @@ mod worker;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use audit::{AuditLimits, TimedEvent};
+use database::PATIENCE;
 use passwords::StoredPassword;
 use worker::{AUDIT_QUEUE, Command, Job, Worker};
 
@@ -64,15 +66,29 @@ pub struct LoginOutcome {
     pub is_admin: bool,
 }
 
+/// What went wrong since the store was opened.
+#[derive(Debug, Default)]
+struct StoreCounts {
+    /// Rows of the audit that were lost, also those that did not fit into the queue.
+    dropped: AtomicU64,
+    /// Attempts to write or prune the audit that failed.
+    audit_failures: AtomicU64,
+    /// Questions and changes that the database failed at.
+    failures: AtomicU64,
+}
+
 /// A handle of the database; its clones share one thread, which ends when the last of them is dropped.
 ///
-/// Every asynchronous method can be cancelled. A job that was queued by then is still done, entirely or not
-/// at all. When a method that changes something has returned, the change is on the disk.
+/// Every asynchronous method can be cancelled. What was asked is then done entirely or not at all. When a
+/// method that changes something has returned, the change is on the disk.
+///
+/// While another program holds the database locked, all that is asked fails about 5 seconds later, however much
+/// of it there is.
 #[derive(Clone)]
 pub struct Store {
     commands: mpsc::Sender<Command>,
     events: mpsc::Sender<TimedEvent>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<StoreCounts>,
     hashing: Arc<Semaphore>,
     upgrade_passwords: bool,
 }
@@ -86,7 +102,7 @@ impl Store {
         let database = Database::open(path)?;
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_queue) = mpsc::channel(AUDIT_QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let counts = Arc::new(StoreCounts::default());
         let worker = Worker {
             database,
             commands: command_queue,
@@ -95,7 +111,7 @@ impl Store {
                 rows: options.audit_max_rows,
                 days: options.audit_max_age_days,
             },
-            dropped: Arc::clone(&dropped),
+            counts: Arc::clone(&counts),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -110,7 +126,7 @@ impl Store {
         Ok(Self {
             commands,
             events,
-            dropped,
+            counts,
             hashing: Arc::new(Semaphore::new((processors / 2).max(1))),
             upgrade_passwords: options.upgrade_passwords,
         })
@@ -139,13 +155,24 @@ impl Store {
             })
             .is_err()
         {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Events that were lost since the store was opened.
     pub fn audit_dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.counts.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Attempts to write or prune the audit that failed, since the store was opened.
+    pub fn audit_failures(&self) -> u64 {
+        self.counts.audit_failures.load(Ordering::Relaxed)
+    }
+
+    /// Questions and changes that the database itself failed at, since the store was opened: it was locked for
+    /// too long, could not be written, or was damaged.
+    pub fn failures(&self) -> u64 {
+        self.counts.failures.load(Ordering::Relaxed)
     }
 
     /// The newest [`CONNECTIONS_LIMIT`] rows of the audit between two times, oldest first. What was recorded
@@ -334,15 +361,25 @@ impl Store {
         question: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
+        let asked = Instant::now();
         let job: Job = Box::new(move |database| {
             // Nobody waits for the answer of a job whose caller was cancelled.
-            let _ = sender.send(question(database));
+            if sender.is_closed() {
+                return;
+            }
+            // Those that wait behind one another wait for the same lock, and for no longer than the first.
+            let waited = database.be_patient(PATIENCE.saturating_sub(asked.elapsed()));
+            let _ = sender.send(waited.and_then(|()| question(database)));
         });
         self.commands
             .send(command(job))
             .await
             .map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let answer = answer.await.map_err(|_| StoreError::Closed)?;
+        if answer.as_ref().is_err_and(|error| !error.is_callers_mistake()) {
+            self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
     }
 }
 

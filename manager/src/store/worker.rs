@@ -1,13 +1,14 @@
 //! The thread that owns the database: it runs what is asked, writes the audit, and prunes it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::StoreCounts;
 use super::audit::{AuditLimits, TimedEvent};
 use super::database::{Database, PATIENCE};
 
@@ -64,8 +65,7 @@ pub(super) struct Worker {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: mpsc::Receiver<TimedEvent>,
     pub(super) limits: AuditLimits,
-    /// Rows of the audit that were lost, also those that did not fit into the queue.
-    pub(super) dropped: Arc<AtomicU64>,
+    pub(super) counts: Arc<StoreCounts>,
 }
 
 /// Rows that are being written, and how that goes.
@@ -147,6 +147,7 @@ impl Worker {
             }
             Err(error) => {
                 batch.failures += 1;
+                self.counts.audit_failures.fetch_add(1, Ordering::Relaxed);
                 batch.due_at = Instant::now() + AUDIT_RETRY;
                 if batch.failures == 1 {
                     let rows = batch.events.len();
@@ -173,7 +174,8 @@ impl Worker {
     }
 
     fn give_up(&self, batch: &mut Batch) {
-        self.dropped
+        self.counts
+            .dropped
             .fetch_add(batch.events.len() as u64, Ordering::Relaxed);
         batch.done();
         self.report_losses(batch);
@@ -181,7 +183,7 @@ impl Worker {
 
     /// Says in the log, once for each batch at most, that rows were lost.
     fn report_losses(&self, batch: &mut Batch) {
-        let total = self.dropped.load(Ordering::Relaxed);
+        let total = self.counts.dropped.load(Ordering::Relaxed);
         if total > batch.reported {
             let rows = total - batch.reported;
             tracing::error!(
@@ -202,6 +204,7 @@ impl Worker {
             Ok(Some(next)) => (next, PRUNING_PAUSE),
             Ok(None) => (i64::MIN, PRUNING_INTERVAL),
             Err(error) => {
+                self.counts.audit_failures.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%error, "the audit of connections cannot be pruned now");
                 (from, PRUNING_RETRY)
             }

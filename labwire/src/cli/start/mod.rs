@@ -1,7 +1,10 @@
 //! `labwire start`: the manager itself.
 
 mod certificate;
+mod limits;
 mod options;
+mod sources;
+mod values;
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use labwire_home::{Home, create_private_folder, fingerprint_sha256};
 use labwire_manager::{
-    Authentication, Level, Limits, Manager, ManagerHandle, ReloadableCertificate, Settings, Store,
+    Authentication, Level, Manager, ManagerHandle, ReloadableCertificate, Settings, Store,
     StoreOptions, TlsFiles, hostname, load_certified_key, server_config, start_logging,
 };
 use rustls::sign::CertifiedKey;
@@ -32,28 +35,40 @@ const DEFAULT_PORT: u16 = 1875;
 /// How long threads that cannot be interrupted are waited for at the end.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
+/// Why a manager at which nobody can log in does not start, and what to do about it.
+const NO_USERS: &str = "\
+The 'auth_users' table is empty, no one could log in
+To add a user to the 'auth_users' table run the \"labwire user\" command";
+
 /// Starts the manager and serves until it is asked to stop.
 pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     let options = arguments.complete()?;
     let level = level(&options)?;
+    let limits = limits::limits(&options)?;
     let authentication = authentication(&options)?;
     let home = Home::resolve()?;
     allow_many_descriptors();
     let prepared = prepare_certificate(&home, &options)?;
-    let database = options.database.clone().unwrap_or_else(|| home.database());
+    let database = database(&home, &options);
     let is_new_database = !database.exists();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads of the manager")?;
+    // A limit on the size of files is to be an error where a file is written, not the end of the process.
+    let limited = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    let _limited = runtime
+        .block_on(async { signal(limited) })
+        .context("cannot listen for signals")?;
     let unusable = || format!("cannot use the database {}", database.display());
     let store = Store::open(&database, &store_options(&options)).with_context(unusable)?;
     let no_users = || runtime.block_on(store.usernames()).map(|names| names.is_empty());
     if authentication == Authentication::Login && no_users().with_context(unusable)? {
-        bail!(
-            "The 'auth_users' table is empty, no one could log in\n\
-             To add a user to the 'auth_users' table run the \"labwire user\" command"
-        );
+        bail!(NO_USERS);
+    }
+    if authentication == Authentication::Hostname {
+        // The manager would go on without one, and admit nobody.
+        runtime.block_on(store.hostnames()).with_context(unusable)?;
     }
 
     let log_file = log_file(&home, &options)?;
@@ -81,7 +96,7 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
         .map(|(_, certificate)| server_config(Arc::clone(certificate) as _));
     let settings = Settings {
         authentication,
-        limits: Limits::default(),
+        limits,
         store,
         tls,
         log,
@@ -163,12 +178,19 @@ fn prepare_certificate(home: &Home, options: &Options) -> anyhow::Result<Option<
     if options.disable_tls.unwrap_or(false) {
         return Ok(None);
     }
-    let password = options.key_file_password.as_ref();
-    let password = password
+    Ok(Some(certificate::prepare(home, options, key_password(options)?)?))
+}
+
+fn key_password(options: &Options) -> anyhow::Result<Option<String>> {
+    let words = options.key_file_password.as_ref();
+    words
         .map(|words| secret::resolve(words, "The password of the private key: "))
         .transpose()
-        .context("--key-file-password")?;
-    Ok(Some(certificate::prepare(home, options, password)?))
+        .context("--key-file-password")
+}
+
+fn database(home: &Home, options: &Options) -> PathBuf {
+    options.database.clone().unwrap_or_else(|| home.database())
 }
 
 fn store_options(options: &Options) -> StoreOptions {
@@ -180,8 +202,12 @@ fn store_options(options: &Options) -> StoreOptions {
     }
 }
 
+fn log_path(home: &Home, options: &Options) -> PathBuf {
+    options.log_file.clone().unwrap_or_else(|| home.new_log_file())
+}
+
 fn log_file(home: &Home, options: &Options) -> anyhow::Result<PathBuf> {
-    let path = options.log_file.clone().unwrap_or_else(|| home.new_log_file());
+    let path = log_path(home, options);
     if let Some(folder) = path.parent() {
         create_private_folder(folder)
             .with_context(|| format!("cannot create the folder {}", folder.display()))?;

@@ -1,13 +1,11 @@
 //! The options of `labwire start`: typed, from the environment, or from a file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
-use clap::{Args, ValueEnum};
-use labwire_manager::LogFormat;
+use clap::Args;
 use serde::Deserialize;
 
-use crate::cli::UsageError;
+use super::values::{LogForm, Size, Time, flag, one_word, port, port_in_file};
 
 const LONG_ABOUT: &str = "\
 Start the manager.
@@ -48,6 +46,9 @@ a second one stops it at once. HUP reads certificate, key and trusted hostnames 
 anew, without dropping a connection.
 
 See also: labwire user, labwire hostname, labwire keygen, labwire certgen";
+
+/// The heading of the limits on the help page.
+const LIMITS: &str = "Limits (BYTES: 65536, 64KiB, 1GiB; TIME: 10s, 500ms, 2min, a bare number is seconds)";
 
 /// Start the manager
 #[derive(Args)]
@@ -193,159 +194,72 @@ pub(crate) struct Options {
         help_heading = "Log"
     )]
     pub(super) log_format: Option<LogForm>,
-}
 
-/// The forms of log lines, as they are typed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum LogForm {
-    /// One line for a person to read.
-    #[default]
-    Human,
-    /// One JSON object a line.
-    Json,
-}
+    /// From the accepted connection to the accepted identity, TLS and login included [default: 10s]
+    #[arg(long, env = "LABWIRE_HANDSHAKE", value_name = "TIME", help_heading = LIMITS)]
+    pub(super) handshake: Option<Time>,
 
-impl From<LogForm> for LogFormat {
-    fn from(form: LogForm) -> Self {
-        match form {
-            LogForm::Human => Self::Human,
-            LogForm::Json => Self::Json,
-        }
-    }
-}
+    /// The longest line before the identity is accepted [default: 64KiB]
+    #[arg(long, env = "LABWIRE_HANDSHAKE_LINE", value_name = "BYTES", help_heading = LIMITS)]
+    pub(super) handshake_line: Option<Size>,
 
-const WRONG_PORT: &str = "a port is a number from 0 to 65535";
+    /// The longest line afterwards [default: 1GiB]
+    #[arg(long, env = "LABWIRE_LINE", value_name = "BYTES", help_heading = LIMITS)]
+    pub(super) line: Option<Size>,
 
-/// Reads a port as it is typed.
-fn port(text: &str) -> Result<u16, &'static str> {
-    text.parse().map_err(|_| WRONG_PORT)
-}
+    /// How deep arrays and objects of a line may be nested, the outermost object included [default: 1024]
+    #[arg(long, env = "LABWIRE_NESTING", value_name = "LEVELS", help_heading = LIMITS)]
+    pub(super) nesting: Option<usize>,
 
-fn port_in_file<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
-    let port = u16::deserialize(deserializer).map_err(|_| serde::de::Error::custom(WRONG_PORT))?;
-    Ok(Some(port))
-}
+    /// What may wait to be written to one peer; one larger frame is taken when nothing waits [default: 64MiB]
+    #[arg(long, env = "LABWIRE_QUEUE", value_name = "BYTES", help_heading = LIMITS)]
+    pub(super) queue: Option<Size>,
 
-/// Reads what a flag is set to. Whatever is neither yes nor no is an error: a misspelt word must not decide
-/// who may connect.
-fn flag(text: &str) -> Result<bool, &'static str> {
-    match text.to_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err("write true or false"),
-    }
-}
+    /// How long a peer may read nothing while others wait for room in its queue, before it is cut [default: 2s]
+    #[arg(long, env = "LABWIRE_STALL", value_name = "TIME", help_heading = LIMITS)]
+    pub(super) stall: Option<Time>,
 
-/// A secret in the file is one text; on the command line it is words.
-fn one_word<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
-    // The deserializer's own error would show the value.
-    let wrong = |_| serde::de::Error::custom("a password is a text between quotes");
-    let text = String::deserialize(deserializer).map_err(wrong)?;
-    Ok(Some(vec![text]))
-}
+    /// How long others wait for a peer that reads too slowly, before it is cut [default: 5s]
+    #[arg(long, env = "LABWIRE_PATIENCE", value_name = "TIME", help_heading = LIMITS)]
+    pub(super) patience: Option<Time>,
 
-impl StartArgs {
-    /// What was typed or is in the environment, completed by the file.
-    pub(super) fn complete(self) -> anyhow::Result<Options> {
-        match &self.config {
-            None => Ok(self.options),
-            Some(path) => Ok(self.options.or(Options::from_file(path)?)),
-        }
-    }
-}
+    /// Connections in all [default: 10000]
+    #[arg(long, env = "LABWIRE_CONNECTIONS", value_name = "COUNT", help_heading = LIMITS)]
+    pub(super) connections: Option<usize>,
 
-impl Options {
-    fn from_file(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-        let options = toml::from_str(&text).map_err(|error| {
-            // The error would show the whole line, which may hold a password.
-            let place = error.span().map_or_else(String::new, |span| {
-                let before = text.get(..span.start).unwrap_or_default();
-                format!(", line {}", before.matches('\n').count() + 1)
-            });
-            let reason = error.message();
-            UsageError(format!(
-                "the configuration {}{place} is wrong: {reason}",
-                path.display()
-            ))
-        })?;
-        Ok(options)
-    }
+    /// Connections that have not identified themselves, in all [default: 1000]
+    #[arg(long, env = "LABWIRE_UNIDENTIFIED", value_name = "COUNT", help_heading = LIMITS)]
+    pub(super) unidentified: Option<usize>,
 
-    /// These options, and where they say nothing, the others.
-    fn or(self, other: Self) -> Self {
-        Self {
-            auth_hostname: self.auth_hostname.or(other.auth_hostname),
-            auth_login: self.auth_login.or(other.auth_login),
-            auth_password: self.auth_password.or(other.auth_password),
-            open: self.open.or(other.open),
-            host: self.host.or(other.host),
-            port: self.port.or(other.port),
-            disable_tls: self.disable_tls.or(other.disable_tls),
-            cert_file: self.cert_file.or(other.cert_file),
-            key_file: self.key_file.or(other.key_file),
-            key_file_password: self.key_file_password.or(other.key_file_password),
-            database: self.database.or(other.database),
-            connections_max_rows: self.connections_max_rows.or(other.connections_max_rows),
-            connections_max_days: self.connections_max_days.or(other.connections_max_days),
-            upgrade_passwords: self.upgrade_passwords.or(other.upgrade_passwords),
-            log_level: self.log_level.or(other.log_level),
-            log_file: self.log_file.or(other.log_file),
-            log_format: self.log_format.or(other.log_format),
-        }
-    }
-}
+    /// Connections that have not identified themselves, from one address [default: 100]
+    #[arg(long, env = "LABWIRE_UNIDENTIFIED_PER_ADDRESS", value_name = "COUNT", help_heading = LIMITS)]
+    pub(super) unidentified_per_address: Option<usize>,
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Requests of one client that wait for their reply [default: 65536]
+    #[arg(long, env = "LABWIRE_IN_FLIGHT", value_name = "COUNT", help_heading = LIMITS)]
+    pub(super) in_flight: Option<usize>,
 
-    #[test]
-    fn what_is_typed_counts_before_the_file() {
-        let file = r#"
-            port = 8326
-            host = "127.0.0.1"
-            auth-password = "abc 123"
-            disable-tls = true
-            auth-login = true
-            log-format = "json"
-        "#;
-        let file: Options = toml::from_str(file).unwrap();
-        let typed = Options {
-            port: Some(1),
-            auth_login: Some(false),
-            ..Options::default()
-        };
-        let both = typed.or(file);
-        assert_eq!(both.port, Some(1));
-        assert_eq!(both.host.as_deref(), Some("127.0.0.1"));
-        assert_eq!(both.auth_password, Some(vec!["abc 123".to_owned()]));
-        assert_eq!((both.disable_tls, both.auth_login), (Some(true), Some(false)));
-        assert_eq!(both.log_format, Some(LogForm::Json));
-    }
+    /// The failed login of one address, or of one user, from which on each costs a wait [default: 5]
+    #[arg(long, env = "LABWIRE_LOGIN_FAILURES", value_name = "COUNT", help_heading = LIMITS)]
+    pub(super) login_failures: Option<u32>,
 
-    #[test]
-    fn a_mistake_in_the_file_is_told_with_its_line_and_without_what_may_be_a_password() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("labwire.toml");
-        for line in [
-            "auth-pasword = \"12345\"",
-            "auth-password = 12345",
-            "auth-password = [\"12345\"]",
-            "key-file-password = \"12345",
-        ] {
-            std::fs::write(&path, format!("port = 1\n{line}\n")).unwrap();
-            let error = Options::from_file(&path).err().expect(line).to_string();
-            assert!(error.contains("labwire.toml, line 2 is wrong"), "{error}");
-            assert!(!error.contains("12345"), "{error}");
-        }
-    }
+    /// The first of these waits; each further failure doubles it [default: 1s]
+    #[arg(long, env = "LABWIRE_LOGIN_PENALTY", value_name = "TIME", help_heading = LIMITS)]
+    pub(super) login_penalty: Option<Time>,
 
-    #[test]
-    fn a_file_with_an_unknown_option_is_refused() {
-        assert!(toml::from_str::<Options>("prot = 8326").is_err());
-        assert!(toml::from_str::<Options>("port = \"8326\"").is_err());
-    }
+    /// The longest time for which an address is refused after failed logins [default: 1min]
+    #[arg(long, env = "LABWIRE_LOGIN_PENALTY_ADDRESS", value_name = "TIME", help_heading = LIMITS)]
+    pub(super) login_penalty_address: Option<Time>,
+
+    /// The longest time for which a user is kept waiting by what others did in that name [default: 2s]
+    #[arg(long, env = "LABWIRE_LOGIN_PENALTY_USER", value_name = "TIME", help_heading = LIMITS)]
+    pub(super) login_penalty_user: Option<Time>,
+
+    /// How long a manager that stops waits for the requests that are under way [default: 10s]
+    #[arg(long, env = "LABWIRE_DRAIN", value_name = "TIME", help_heading = LIMITS)]
+    pub(super) drain: Option<Time>,
+
+    /// The silence after which a peer is asked whether it is there; twice as much more, and it is not [default: 30s]
+    #[arg(long, env = "LABWIRE_KEEPALIVE", value_name = "TIME", help_heading = LIMITS)]
+    pub(super) keepalive: Option<Time>,
 }

@@ -3,14 +3,14 @@
 //! Writing happens on threads of its own and a full queue loses lines, never time: a terminal that is
 //! stopped with Ctrl-S must not stop the manager.
 
+mod file;
+
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::path::Path;
 
 use tracing::{Event, Subscriber};
-use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
@@ -19,6 +19,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, reload};
+
+use file::LogFile;
 
 /// How much is logged, in Python's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub enum LogFormat {
 pub struct LogControl {
     level: Option<reload::Handle<LevelFilter, Registry>>,
     file: Option<LogFile>,
+    /// Lines that found the queue of the file full.
+    queue: Option<ErrorCounter>,
 }
 
 impl LogControl {
@@ -82,6 +86,7 @@ impl LogControl {
         Self {
             level: None,
             file: None,
+            queue: None,
         }
     }
 
@@ -90,6 +95,17 @@ impl LogControl {
         self.level
             .as_ref()
             .is_some_and(|handle| handle.reload(level.0).is_ok())
+    }
+
+    /// Lines that are not in the log file: it could not be written, or not quickly enough.
+    pub(crate) fn lines_lost(&self) -> u64 {
+        let queue = self.queue.as_ref().map_or(0, ErrorCounter::dropped_lines) as u64;
+        queue + self.file.as_ref().map_or(0, LogFile::lost)
+    }
+
+    /// How often the log file became one that cannot be written.
+    pub(crate) fn failures(&self) -> u64 {
+        self.file.as_ref().map_or(0, LogFile::failures)
     }
 
     /// Opens the log file again, for a program that has moved it away.
@@ -110,6 +126,7 @@ pub fn start(path: &Path, level: Level, format: LogFormat) -> io::Result<(LogCon
     let (output, output_guard) = tracing_appender::non_blocking(io::stdout());
     let (lines, file_guard) = tracing_appender::non_blocking(file.clone());
     let (filter, handle) = reload::Layer::new(level.0);
+    let queue = lines.error_counter();
     let layers = vec![layer(output, format), layer(lines, format)];
     tracing_subscriber::registry()
         .with(filter)
@@ -120,6 +137,7 @@ pub fn start(path: &Path, level: Level, format: LogFormat) -> io::Result<(LogCon
         LogControl {
             level: Some(handle),
             file: Some(file),
+            queue: Some(queue),
         },
         LogGuard {
             _workers: vec![output_guard, file_guard],
@@ -199,51 +217,6 @@ fn write_one_line(writer: &mut impl fmt::Write, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// A log file that can be opened anew while it is written to.
-#[derive(Clone, Debug)]
-struct LogFile {
-    path: PathBuf,
-    file: Arc<Mutex<File>>,
-}
-
-impl LogFile {
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = Arc::new(Mutex::new(Self::open_file(path)?));
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
-    }
-
-    fn open_file(path: &Path) -> io::Result<File> {
-        use std::os::unix::fs::OpenOptionsExt;
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)
-    }
-
-    fn reopen(&self) -> io::Result<()> {
-        let file = Self::open_file(&self.path)?;
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
-        Ok(())
-    }
-}
-
-impl Write for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,17 +242,5 @@ mod tests {
         let mut line = String::new();
         write_one_line(&mut line, "a\n2026 [ERROR] b\u{1b}[31m é\r").unwrap();
         assert_eq!(line, "a\\n2026 [ERROR] b\\u{1b}[31m é\\r");
-    }
-
-    #[test]
-    fn a_log_file_that_was_moved_away_is_written_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.log");
-        let mut file = LogFile::open(&path).unwrap();
-        file.write_all(b"one\n").unwrap();
-        std::fs::rename(&path, folder.path().join("b.log")).unwrap();
-        file.reopen().unwrap();
-        file.write_all(b"two\n").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
     }
 }

@@ -1,0 +1,131 @@
+//! Where options come from: what was typed or is in the environment, completed by the file.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::options::{Options, StartArgs};
+use crate::cli::UsageError;
+
+impl StartArgs {
+    /// What was typed or is in the environment, completed by the file.
+    pub(super) fn complete(self) -> anyhow::Result<Options> {
+        match &self.config {
+            None => Ok(self.options),
+            Some(path) => Ok(self.options.or(Options::from_file(path)?)),
+        }
+    }
+}
+
+impl Options {
+    fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let options = toml::from_str(&text).map_err(|error| {
+            // The error would show the whole line, which may hold a password.
+            let place = error.span().map_or_else(String::new, |span| {
+                let before = text.get(..span.start).unwrap_or_default();
+                format!(", line {}", before.matches('\n').count() + 1)
+            });
+            let reason = error.message();
+            UsageError(format!(
+                "the configuration {}{place} is wrong: {reason}",
+                path.display()
+            ))
+        })?;
+        Ok(options)
+    }
+
+    /// These options, and where they say nothing, the others.
+    fn or(self, other: Self) -> Self {
+        Self {
+            auth_hostname: self.auth_hostname.or(other.auth_hostname),
+            auth_login: self.auth_login.or(other.auth_login),
+            auth_password: self.auth_password.or(other.auth_password),
+            open: self.open.or(other.open),
+            host: self.host.or(other.host),
+            port: self.port.or(other.port),
+            disable_tls: self.disable_tls.or(other.disable_tls),
+            cert_file: self.cert_file.or(other.cert_file),
+            key_file: self.key_file.or(other.key_file),
+            key_file_password: self.key_file_password.or(other.key_file_password),
+            database: self.database.or(other.database),
+            connections_max_rows: self.connections_max_rows.or(other.connections_max_rows),
+            connections_max_days: self.connections_max_days.or(other.connections_max_days),
+            upgrade_passwords: self.upgrade_passwords.or(other.upgrade_passwords),
+            log_level: self.log_level.or(other.log_level),
+            log_file: self.log_file.or(other.log_file),
+            log_format: self.log_format.or(other.log_format),
+            handshake: self.handshake.or(other.handshake),
+            handshake_line: self.handshake_line.or(other.handshake_line),
+            line: self.line.or(other.line),
+            nesting: self.nesting.or(other.nesting),
+            queue: self.queue.or(other.queue),
+            stall: self.stall.or(other.stall),
+            patience: self.patience.or(other.patience),
+            connections: self.connections.or(other.connections),
+            unidentified: self.unidentified.or(other.unidentified),
+            unidentified_per_address: self.unidentified_per_address.or(other.unidentified_per_address),
+            in_flight: self.in_flight.or(other.in_flight),
+            login_failures: self.login_failures.or(other.login_failures),
+            login_penalty: self.login_penalty.or(other.login_penalty),
+            login_penalty_address: self.login_penalty_address.or(other.login_penalty_address),
+            login_penalty_user: self.login_penalty_user.or(other.login_penalty_user),
+            drain: self.drain.or(other.drain),
+            keepalive: self.keepalive.or(other.keepalive),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::values::LogForm;
+    use super::*;
+
+    #[test]
+    fn what_is_typed_counts_before_the_file() {
+        let file = r#"
+            port = 8326
+            host = "127.0.0.1"
+            auth-password = "abc 123"
+            disable-tls = true
+            auth-login = true
+            log-format = "json"
+        "#;
+        let file: Options = toml::from_str(file).unwrap();
+        let typed = Options {
+            port: Some(1),
+            auth_login: Some(false),
+            ..Options::default()
+        };
+        let both = typed.or(file);
+        assert_eq!(both.port, Some(1));
+        assert_eq!(both.host.as_deref(), Some("127.0.0.1"));
+        assert_eq!(both.auth_password, Some(vec!["abc 123".to_owned()]));
+        assert_eq!((both.disable_tls, both.auth_login), (Some(true), Some(false)));
+        assert_eq!(both.log_format, Some(LogForm::Json));
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_told_with_its_line_and_without_what_may_be_a_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labwire.toml");
+        for line in [
+            "auth-pasword = \"12345\"",
+            "auth-password = 12345",
+            "auth-password = [\"12345\"]",
+            "key-file-password = \"12345",
+        ] {
+            std::fs::write(&path, format!("port = 1\n{line}\n")).unwrap();
+            let error = Options::from_file(&path).err().expect(line).to_string();
+            assert!(error.contains("labwire.toml, line 2 is wrong"), "{error}");
+            assert!(!error.contains("12345"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_option_is_refused() {
+        assert!(toml::from_str::<Options>("prot = 8326").is_err());
+        assert!(toml::from_str::<Options>("port = \"8326\"").is_err());
+    }
+}

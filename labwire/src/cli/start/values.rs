@@ -1,0 +1,248 @@
+//! The values of options, as people type them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use labwire_manager::LogFormat;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+/// The forms of log lines, as they are typed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum LogForm {
+    /// One line for a person to read.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<LogForm> for LogFormat {
+    fn from(form: LogForm) -> Self {
+        match form {
+            LogForm::Human => Self::Human,
+            LogForm::Json => Self::Json,
+        }
+    }
+}
+
+const WRONG_PORT: &str = "a port is a number from 0 to 65535";
+
+/// Reads a port as it is typed.
+pub(super) fn port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| WRONG_PORT)
+}
+
+pub(super) fn port_in_file<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u16>, D::Error> {
+    let port = u16::deserialize(deserializer).map_err(|_| serde::de::Error::custom(WRONG_PORT))?;
+    Ok(Some(port))
+}
+
+/// Reads what a flag is set to. Whatever is neither yes nor no is an error: a misspelt word must not decide
+/// who may connect.
+pub(super) fn flag(text: &str) -> Result<bool, &'static str> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("write true or false"),
+    }
+}
+
+/// A secret in the file is one text; on the command line it is words.
+pub(super) fn one_word<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    // The deserializer's own error would show the value.
+    let wrong = |_| serde::de::Error::custom("a password is a text between quotes");
+    let text = String::deserialize(deserializer).map_err(wrong)?;
+    Ok(Some(vec![text]))
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size(pub(super) usize);
+
+/// The units of a number of bytes, the largest first. A bare K is what computers mean by it.
+const SIZES: [(&[&str], usize); 7] = [
+    (&["GiB", "G"], 1 << 30),
+    (&["GB"], 1_000_000_000),
+    (&["MiB", "M"], 1 << 20),
+    (&["MB"], 1_000_000),
+    (&["KiB", "K"], 1 << 10),
+    (&["KB"], 1_000),
+    (&["B", ""], 1),
+];
+
+const WRONG_SIZE: &str = "write a number of bytes, as in 65536, 64KiB or 1GiB";
+
+impl FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (number, unit) = number_and_unit(text);
+        let bytes = factor(&SIZES, unit).and_then(|factor| number.parse::<usize>().ok()?.checked_mul(factor));
+        bytes.map(Self).ok_or(WRONG_SIZE)
+    }
+}
+
+impl fmt::Display for Size {
+    /// In the largest unit in which it is a whole number.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, factor) = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+            .into_iter()
+            .find(|&(_, factor)| self.0 > 0 && self.0.is_multiple_of(factor))
+            .unwrap_or(("B", 1));
+        write!(formatter, "{}{unit}", self.0 / factor)
+    }
+}
+
+/// A length of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Time(pub(super) Duration);
+
+/// The units of a length of time, in milliseconds.
+const TIMES: [(&[&str], u32); 4] = [
+    (&["h"], 3_600_000),
+    (&["min", "m"], 60_000),
+    (&["s", ""], 1_000),
+    (&["ms"], 1),
+];
+
+const WRONG_TIME: &str = "write a time, as in 10s, 500ms, 2min, or 10 for seconds";
+
+impl FromStr for Time {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (number, unit) = number_and_unit(text);
+        let factor = factor(&TIMES, unit).ok_or(WRONG_TIME)?;
+        // A number is digits and a point: what else Rust reads as one (inf, 1e9) nobody types as a time.
+        let number: f64 = number.parse().map_err(|_| WRONG_TIME)?;
+        let seconds = number * f64::from(factor) / 1_000.0;
+        Duration::try_from_secs_f64(seconds)
+            .map(Self)
+            .map_err(|_| WRONG_TIME)
+    }
+}
+
+impl fmt::Display for Time {
+    /// In the largest unit in which it is a whole number.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.as_millis();
+        let (unit, factor) = [("h", 3_600_000), ("min", 60_000), ("s", 1_000)]
+            .into_iter()
+            .find(|&(_, factor)| milliseconds > 0 && milliseconds.is_multiple_of(factor))
+            .unwrap_or(if milliseconds == 0 { ("s", 1) } else { ("ms", 1) });
+        write!(formatter, "{}{unit}", milliseconds / factor)
+    }
+}
+
+/// The digits that a text begins with, and what follows them.
+fn number_and_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
+}
+
+fn factor<T: Copy>(units: &[(&[&str], T)], unit: &str) -> Option<T> {
+    let means = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(unit));
+    units
+        .iter()
+        .find(|(names, _)| means(names))
+        .map(|&(_, factor)| factor)
+}
+
+/// A value in the file: a text with a unit, or a bare number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Whole(u64),
+    Part(f64),
+    Text(String),
+}
+
+fn written<'de, D: Deserializer<'de>, T: FromStr<Err = &'static str>>(
+    deserializer: D,
+    wrong: &'static str,
+) -> Result<T, D::Error> {
+    let text = match Written::deserialize(deserializer).map_err(|_| D::Error::custom(wrong))? {
+        Written::Whole(number) => number.to_string(),
+        Written::Part(number) => number.to_string(),
+        Written::Text(text) => text,
+    };
+    text.parse().map_err(D::Error::custom)
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        written(deserializer, WRONG_SIZE)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        written(deserializer, WRONG_TIME)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_type_them_and_shown_in_their_largest_unit() {
+        for (text, bytes, shown) in [
+            ("65536", 65_536, "64KiB"),
+            ("64KiB", 65_536, "64KiB"),
+            ("64 kib", 65_536, "64KiB"),
+            ("64k", 65_536, "64KiB"),
+            ("1GiB", 1 << 30, "1GiB"),
+            ("3MB", 3_000_000, "3000000B"),
+            ("10B", 10, "10B"),
+            ("0", 0, "0B"),
+        ] {
+            let size: Size = text.parse().unwrap();
+            assert_eq!((size.0, size.to_string().as_str()), (bytes, shown), "{text}");
+        }
+        for text in ["", "KiB", "-1", "1.5GiB", "1 s", "one", "99999999999GiB"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_people_type_them_and_shown_in_their_largest_unit() {
+        for (text, milliseconds, shown) in [
+            ("10", 10_000, "10s"),
+            ("10s", 10_000, "10s"),
+            ("0.5", 500, "500ms"),
+            ("500ms", 500, "500ms"),
+            ("1.5 min", 90_000, "90s"),
+            ("60s", 60_000, "1min"),
+            ("2h", 7_200_000, "2h"),
+            ("0", 0, "0s"),
+        ] {
+            let time: Time = text.parse().unwrap();
+            let read = (time.0.as_millis(), time.to_string());
+            assert_eq!(read, (milliseconds, shown.to_owned()), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "1e3",
+            "inf",
+            "1KiB",
+            "1.2.3s",
+            "99999999999999999999999h",
+        ] {
+            assert!(text.parse::<Time>().is_err(), "{text}");
+        }
+    }
+}
