@@ -38,13 +38,13 @@ pub use config::{Authentication, Limits, TlsFiles};
 pub use local::hostname;
 pub use logging::{Level, LogControl, LogFormat, LogGuard, start as start_logging};
 pub use pki::{
-    Certificate, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash, KeyKind, PkiError,
-    PrivateKey, ReloadableCertificate, describe, generate_certificate, generate_key, load_certified_key,
-    load_chain, load_or_create_key, server_config,
+    Certificate, CertificateHealth, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash,
+    KeyKind, PkiError, PrivateKey, ReloadableCertificate, describe, generate_certificate, generate_key,
+    load_certified_key, load_chain, load_or_create_key, server_config,
 };
-pub use server::{Manager, ManagerHandle, Settings};
+pub use server::{Manager, ManagerHandle, Settings, try_listening};
 pub use store::{
     COMPATIBLE_ROUNDS, CONNECTIONS_LIMIT, ColumnInfo, ConnectionEvent, ConnectionRow, DEFAULT_ROUNDS,
-    Database, HashedPassword, LoginOutcome, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Store, StoreError, StoreOptions,
-    check_username,
+    Database, DatabaseContents, HashedPassword, LoginOutcome, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Store,
+    StoreError, StoreOptions, check_username, inspect_database,
 };

@@ -222,3 +222,37 @@ fn follow(
         transcript.changed.notify_all();
     })
 }
+
+/// A command that is run by another program, whose own arguments come first.
+pub(crate) fn through(program: &str, arguments: &[&str], command: &Command) -> Command {
+    let mut outer = Command::new(program);
+    outer
+        .args(arguments)
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        outer.current_dir(folder);
+    }
+    outer
+}
+
+/// A command that the modes of files bind, also if root runs the tests; `None`, and a word about it, where root
+/// cannot be bound.
+pub(crate) fn bound_by_modes(command: Command) -> Option<Command> {
+    const WITHOUT_RIGHTS: [&str; 2] = ["--bounding-set=-dac_override,-dac_read_search", "--"];
+    if !rustix::process::geteuid().is_root() {
+        return Some(command);
+    }
+    let attempt = Command::new("setpriv").args(WITHOUT_RIGHTS).arg("true").status();
+    if attempt.is_ok_and(|status| status.success()) {
+        return Some(through("setpriv", &WITHOUT_RIGHTS, &command));
+    }
+    println!("left out: root ignores the modes of files, and setpriv cannot change that here");
+    None
+}

@@ -5,6 +5,7 @@ mod decode;
 mod describe;
 mod error;
 mod files;
+mod health;
 mod key;
 mod kind;
 mod serve;
@@ -17,6 +18,7 @@ pub use certificate::{
 };
 pub use describe::{DescribeError, describe};
 pub use error::PkiError;
+pub use health::CertificateHealth;
 pub use key::{PrivateKey, generate_key, load_or_create_key};
 pub use kind::{Curve, Hash, KeyKind};
 pub use serve::{ReloadableCertificate, load_certified_key, server_config};

@@ -85,6 +85,22 @@ pub enum StoreError {
     /// The system's random numbers, which new salts are made of, are not to be had.
     #[error("the system has no random numbers to make a salt of")]
     RandomUnavailable,
+    /// The file is damaged inside, though it is a database.
+    #[error(
+        "it is damaged: {finding}; restore a copy of it, or save what can be read with: sqlite3 FILE .recover"
+    )]
+    Damaged {
+        /// What SQLite found first.
+        finding: String,
+    },
+    /// A table has other columns than those of MSL-Network.
+    #[error(
+        "its table {table} has other columns than a manager's, so it belongs to another program; choose another file"
+    )]
+    TableForeign {
+        /// The name of the table.
+        table: &'static str,
+    },
     /// The store was closed, or its thread has ended.
     #[error("the database is closed")]
     Closed,
@@ -108,6 +124,8 @@ impl StoreError {
             | Self::Thread(_)
             | Self::Database(_)
             | Self::RandomUnavailable
+            | Self::Damaged { .. }
+            | Self::TableForeign { .. }
             | Self::Closed => false,
         }
     }

@@ -9,6 +9,7 @@ mod audit;
 mod database;
 mod error;
 mod hostnames;
+mod inspect;
 mod passwords;
 mod users;
 mod worker;
@@ -29,6 +30,7 @@ use worker::{AUDIT_QUEUE, Command, Job, Worker};
 pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
 pub use database::{ColumnInfo, Database};
 pub use error::StoreError;
+pub use inspect::{DatabaseContents, inspect as inspect_database};
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 pub use users::check_username;
 

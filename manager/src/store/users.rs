@@ -12,6 +12,9 @@ use super::passwords::{
     StoredPassword,
 };
 
+/// Our own table, beside those of the reference.
+pub(super) const ROUNDS_TABLE: &str = "labwire_password_rounds";
+
 impl Database {
     pub(super) fn create_rounds_table(&mut self) -> Result<(), StoreError> {
         self.connection.execute_batch(&format!(

@@ -20,6 +20,48 @@ pub(super) struct Prepared {
     pub(super) created: Vec<String>,
 }
 
+/// What a start would find, or make.
+pub(super) enum Outlook {
+    /// A certificate that is there, with its file.
+    Ready(PathBuf, Arc<CertifiedKey>),
+    /// The files that would be made.
+    ToBeMade(Vec<PathBuf>),
+}
+
+/// What [`prepare`] would do. Makes nothing.
+pub(super) fn foresee(
+    home: &Home,
+    options: &Options,
+    key_password: Option<&str>,
+) -> Result<Outlook, PkiError> {
+    let load = |certificate: PathBuf, key: Option<&Path>| {
+        let certified = load_certified_key(&certificate, key, key_password)?;
+        Ok(Outlook::Ready(certificate, certified))
+    };
+    match (&options.cert_file, &options.key_file) {
+        (Some(certificate), key) => load(certificate.clone(), key.as_deref()),
+        (None, Some(key)) => {
+            let certificate = home.certificate_file();
+            if belongs(&certificate, key, key_password)? {
+                return load(certificate, Some(key));
+            }
+            PrivateKey::load(key, key_password)?;
+            Ok(Outlook::ToBeMade(vec![certificate]))
+        }
+        (None, None) => {
+            let (certificate, key) = default_files(home, options.host.as_deref());
+            if certificate.is_file() {
+                return load(certificate, Some(&key));
+            }
+            if key.is_file() {
+                PrivateKey::load(&key, key_password)?;
+                return Ok(Outlook::ToBeMade(vec![certificate]));
+            }
+            Ok(Outlook::ToBeMade(vec![key, certificate]))
+        }
+    }
+}
+
 /// Chooses the certificate and key as MSL-Network does, and makes those of its own that are missing.
 pub(super) fn prepare(
     home: &Home,

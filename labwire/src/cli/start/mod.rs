@@ -1,6 +1,7 @@
 //! `labwire start`: the manager itself.
 
 mod certificate;
+mod check;
 mod limits;
 mod options;
 mod sources;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use labwire_home::{Home, create_private_folder, fingerprint_sha256};
 use labwire_manager::{
-    Authentication, Level, Manager, ManagerHandle, ReloadableCertificate, Settings, Store,
+    Authentication, CertificateHealth, Level, Manager, ManagerHandle, ReloadableCertificate, Settings, Store,
     StoreOptions, TlsFiles, hostname, load_certified_key, server_config, start_logging,
 };
 use rustls::sign::CertifiedKey;
@@ -42,6 +43,9 @@ To add a user to the 'auth_users' table run the \"labwire user\" command";
 
 /// Starts the manager and serves until it is asked to stop.
 pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
+    if arguments.check {
+        return check::run(arguments);
+    }
     let options = arguments.complete()?;
     let level = level(&options)?;
     let limits = limits::limits(&options)?;
@@ -241,6 +245,9 @@ fn tell_fingerprint(certified: &CertifiedKey) {
             "the certificate's SHA-256 fingerprint is {}",
             fingerprint_sha256(certificate)
         );
+        if let Some(trouble) = CertificateHealth::of(certificate).and_then(|health| health.trouble()) {
+            warn!("{trouble}");
+        }
     }
 }
 

@@ -38,6 +38,9 @@ Examples:
   # the files of an MSL-Network installation
   MSL_NETWORK_HOME=~/.msl/network labwire start
 
+  # would it start with these settings?
+  labwire start --check --config /etc/labwire.toml
+
   # settings from a file; with them: port = 8326, auth-login = true
   labwire start --config /etc/labwire.toml
 
@@ -57,6 +60,13 @@ pub(crate) struct StartArgs {
     /// A TOML file with options: the long names without the dashes in front, as in `auth-login = true`
     #[arg(long, env = "LABWIRE_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+
+    /// Look whether the manager would start, say what would be wrong, and change nothing
+    ///
+    /// Configuration, certificate, key, database, authentication, log file and port are looked at. The exit code
+    /// is 0 when all is well and 1 when it is not.
+    #[arg(long)]
+    pub(super) check: bool,
 
     #[command(flatten)]
     pub(super) options: Options,

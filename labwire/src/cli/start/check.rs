@@ -1,0 +1,304 @@
+//! `labwire start --check`: whether the manager would start, and what would be wrong. Changes nothing.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use labwire_home::Home;
+use labwire_manager::{
+    Authentication, CertificateHealth, DatabaseContents, hostname, inspect_database, try_listening,
+};
+use rustix::fs::{Access, access};
+
+use super::certificate::{self, Outlook};
+use super::options::{Options, StartArgs};
+use super::{DEFAULT_PORT, NO_USERS};
+use crate::cli::{explain, say};
+
+/// What was found about one thing.
+enum Finding {
+    Good(String),
+    /// The manager would start, though perhaps not as was meant.
+    Doubtful(String),
+    /// The manager would not start, or could not be used. With the remedy.
+    Wrong(String),
+}
+
+use Finding::{Doubtful, Good, Wrong};
+
+impl Finding {
+    fn wrong(error: &anyhow::Error) -> Self {
+        Wrong(explain(error))
+    }
+}
+
+/// Says what was found, and remembers whether anything was wrong.
+#[derive(Default)]
+struct Report {
+    wrong: usize,
+}
+
+impl Report {
+    fn tell(&mut self, about: &str, finding: &Finding) -> anyhow::Result<()> {
+        let (verdict, text) = match finding {
+            Good(text) => ("ok", text),
+            Doubtful(text) => ("doubtful", text),
+            Wrong(text) => ("WRONG", text),
+        };
+        self.wrong += usize::from(verdict == "WRONG");
+        // What belongs to one finding stays below it.
+        let text = text.replace('\n', &format!("\n{:25}", ""));
+        say(format_args!("{verdict:9} {about:14} {text}"))
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        match self.wrong {
+            0 => say("The manager would start."),
+            1 => bail!("the manager cannot be started like this, 1 thing is wrong"),
+            wrong => bail!("the manager cannot be started like this, {wrong} things are wrong"),
+        }
+    }
+}
+
+/// Looks at everything that a start needs, and says what it finds.
+pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    let (options, home) = match settings(arguments) {
+        Ok((options, home, text)) => {
+            report.tell("configuration", &Good(text))?;
+            (options, home)
+        }
+        Err(error) => {
+            report.tell("configuration", &Finding::wrong(&error))?;
+            return report.end();
+        }
+    };
+    for finding in certificate(&home, &options) {
+        report.tell("certificate", &finding)?;
+    }
+    let (finding, contents) = database(&super::database(&home, &options));
+    report.tell("database", &finding)?;
+    let is_unknown = matches!(finding, Wrong(_));
+    let finding = match super::authentication(&options) {
+        Err(error) => Finding::wrong(&error),
+        Ok(Authentication::Login | Authentication::Hostname) if is_unknown => {
+            Doubtful("who could connect shows once the database is in order".to_owned())
+        }
+        Ok(way) => authentication(&way, contents.as_ref()),
+    };
+    report.tell("authentication", &finding)?;
+    report.tell("log", &log(&super::log_path(&home, &options)))?;
+    report.tell("port", &port(&options))?;
+    report.end()
+}
+
+/// The options, if they make sense, and where they come from.
+fn settings(arguments: StartArgs) -> anyhow::Result<(Options, Home, String)> {
+    let file = arguments.config.clone();
+    let options = arguments.complete()?;
+    super::level(&options)?;
+    super::limits::limits(&options)?;
+    let home = Home::resolve()?;
+    let mut text = format!("the home folder is {}", home.root().display());
+    if let Some(file) = file {
+        text = format!("{} is in order, {text}", file.display());
+    }
+    Ok((options, home, text))
+}
+
+fn certificate(home: &Home, options: &Options) -> Vec<Finding> {
+    if options.disable_tls.unwrap_or(false) {
+        return vec![Good(
+            "none, since connections are not encrypted (--disable-tls)".to_owned(),
+        )];
+    }
+    let outlook = super::key_password(options).and_then(|password| {
+        let outlook = certificate::foresee(home, options, password.as_deref())?;
+        Ok(outlook)
+    });
+    match outlook {
+        Err(error) => vec![Finding::wrong(&error)],
+        Ok(Outlook::ToBeMade(files)) => files.iter().map(|file| to_be_made(file)).collect(),
+        Ok(Outlook::Ready(file, certified)) => {
+            let health = certified.cert.first().and_then(CertificateHealth::of);
+            let Some(health) = health else {
+                return vec![Wrong(format!("{} is damaged", file.display()))];
+            };
+            validity(&file, &health, options.host.as_deref())
+        }
+    }
+}
+
+fn to_be_made(file: &Path) -> Finding {
+    match creatable(file) {
+        Ok(()) => Good(format!("{} would be made", file.display())),
+        Err(error) => Wrong(format!("{error:#}")),
+    }
+}
+
+/// What clients will think of a certificate that fits its key.
+fn validity(file: &Path, health: &CertificateHealth<'_>, host: Option<&str>) -> Vec<Finding> {
+    let fits = format!(
+        "{} fits its key and is valid until {}",
+        file.display(),
+        health.expires()
+    );
+    let dates = match health.trouble() {
+        None => Good(fits),
+        Some(trouble) if health.is_valid() => Doubtful(trouble),
+        Some(trouble) => Wrong(trouble),
+    };
+    let own_name = hostname();
+    let host = host.unwrap_or(&own_name);
+    let name = if health.is_for(host) {
+        Good(format!("it is for {host}"))
+    } else {
+        Doubtful(format!(
+            "it is not for {host}: clients that connect by this name refuse it, unless they are told not to compare \
+             names; make one that is with: labwire certgen"
+        ))
+    };
+    vec![dates, name]
+}
+
+fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
+    let shown = path.display();
+    match exists(path) {
+        Ok(true) => {}
+        Ok(false) => {
+            let finding = match creatable(path) {
+                Ok(()) => Good(format!("{shown} would be made")),
+                Err(error) => Wrong(format!("{error:#}")),
+            };
+            return (finding, None);
+        }
+        Err(error) => return (Wrong(unreadable(path, &error)), None),
+    }
+    if let Err(error) = access(path, Access::READ_OK) {
+        return (Wrong(unreadable(path, &error)), None);
+    }
+    let contents = match inspect_database(path).with_context(|| format!("cannot use {shown}")) {
+        Ok(contents) => contents,
+        Err(error) => return (Finding::wrong(&error), None),
+    };
+    // SQLite writes a journal beside the file.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let is_writable = access(path, Access::WRITE_OK).is_ok()
+        && access(
+            folder.unwrap_or(Path::new(".")),
+            Access::WRITE_OK | Access::EXEC_OK,
+        )
+        .is_ok();
+    let DatabaseContents {
+        users,
+        administrators,
+        hostnames,
+        missing_tables,
+    } = &contents;
+    let finding = if is_writable {
+        Good(format!(
+            "{shown} is in order: {users} user(s), {administrators} of them administrators, {hostnames} trusted hostname(s)"
+        ))
+    } else if missing_tables.is_empty() && *hostnames > 0 {
+        Doubtful(format!(
+            "{shown}, or its folder, cannot be written: no connection is recorded and nothing can be changed; give \
+             yourself the right with: chmod u+w"
+        ))
+    } else {
+        Wrong(format!(
+            "{shown}, or its folder, cannot be written, and tables must be made in it; give yourself the right with: \
+             chmod u+w"
+        ))
+    };
+    (finding, Some(contents))
+}
+
+fn authentication(way: &Authentication, contents: Option<&DatabaseContents>) -> Finding {
+    let users = contents.map_or(0, |contents| contents.users);
+    match way {
+        Authentication::Login if users == 0 => Wrong(NO_USERS.to_owned()),
+        Authentication::Login => Good(format!("everyone must log in as one of {users} user(s)")),
+        Authentication::Password(_) => Good("everyone must know the password".to_owned()),
+        Authentication::Hostname => match contents.map(|contents| contents.hostnames) {
+            None | Some(0) => Good("this computer only, until others are added: labwire hostname".to_owned()),
+            Some(hosts) => Good(format!("the computers of {hosts} trusted hostname(s)")),
+        },
+        Authentication::None { open: true } => {
+            Doubtful("EVERYONE who can reach this computer can use every service (--open)".to_owned())
+        }
+        Authentication::None { open: false } => Good(
+            "none, so this computer only is served; for others, choose --auth-password, --auth-login or --auth-hostname"
+                .to_owned(),
+        ),
+    }
+}
+
+fn log(path: &Path) -> Finding {
+    let shown = path.display();
+    if path.is_dir() {
+        return Wrong(format!("{shown} is a folder; name a file with --log-file"));
+    }
+    match exists(path) {
+        Ok(false) => match creatable(path) {
+            Ok(()) => Good(format!("{shown} would be made")),
+            Err(error) => Wrong(format!("{error:#}")),
+        },
+        Ok(true) => match access(path, Access::WRITE_OK) {
+            Ok(()) => Good(format!("{shown} can be written")),
+            Err(error) => Wrong(format!(
+                "{shown} cannot be written: {error}; give yourself the right with: chmod u+w, or choose a file with \
+                 --log-file"
+            )),
+        },
+        Err(error) => Wrong(unreadable(path, &error)),
+    }
+}
+
+fn port(options: &Options) -> Finding {
+    let (host, port) = (options.host.as_deref(), options.port.unwrap_or(DEFAULT_PORT));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let bound = runtime.and_then(|runtime| runtime.block_on(try_listening(host, port)));
+    match bound {
+        Ok(()) if port == 0 => Good("the system will choose one".to_owned()),
+        Ok(()) => Good(format!("{}:{port} is free", host.unwrap_or("*"))),
+        Err(error) => Finding::wrong(&super::cannot_listen(host, port, &error)),
+    }
+}
+
+/// Whether there is such a file. A path below a file leads nowhere.
+fn exists(path: &Path) -> io::Result<bool> {
+    match path.try_exists() {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+        exists => exists,
+    }
+}
+
+/// Whether a file that does not exist could be made, with the folders above it.
+fn creatable(path: &Path) -> anyhow::Result<()> {
+    let path = std::path::absolute(path)?;
+    let above = path.ancestors().skip(1).map(Path::to_owned);
+    let folder: PathBuf = above
+        .into_iter()
+        .find(|folder| folder.try_exists().unwrap_or(true))
+        .unwrap_or_default();
+    let (shown, folder_shown) = (path.display(), folder.display());
+    if !folder.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(anyhow!(
+            "{shown} cannot be made, since {folder_shown} is no folder that can be entered"
+        ));
+    }
+    access(&folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        anyhow!(
+            "{shown} cannot be made in {folder_shown}: {error}; give yourself the right with: chmod u+wx, or choose \
+             another place"
+        )
+    })
+}
+
+fn unreadable(path: &Path, error: &impl Display) -> String {
+    format!(
+        "{} cannot be read: {error}; give yourself the right with: chmod u+rw",
+        path.display()
+    )
+}

@@ -1,0 +1,141 @@
+//! Whether a certificate can be used today, and for whom.
+
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// How many days before a certificate expires it is time to say so: enough to give a new one to all clients.
+const SOON: i64 = 30;
+
+const SECONDS_OF_A_DAY: i64 = 86_400;
+
+/// From when to when a certificate is valid, and which hosts it is for.
+#[derive(Debug)]
+pub struct CertificateHealth<'a> {
+    certificate: &'a CertificateDer<'a>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl<'a> CertificateHealth<'a> {
+    /// Looks at a certificate; `None` if it is damaged.
+    pub fn of(certificate: &'a CertificateDer<'a>) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        let validity = parsed.validity();
+        Some(Self {
+            certificate,
+            not_before: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
+            not_after: Timestamp::from_second(validity.not_after.timestamp()).ok()?,
+        })
+    }
+
+    /// The day on which it expires, as in `2126-10-28`.
+    pub fn expires(&self) -> String {
+        day(self.not_after)
+    }
+
+    /// Whether clients accept its dates now.
+    pub fn is_valid(&self) -> bool {
+        (self.not_before..=self.not_after).contains(&Timestamp::now())
+    }
+
+    /// What is wrong with its dates, or will be within 30 days, and the remedy.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble_at(Timestamp::now())
+    }
+
+    fn trouble_at(&self, now: Timestamp) -> Option<String> {
+        let remedy = "make a new one with: labwire certgen (clients must be given it)";
+        let days = self.not_after.duration_since(now).as_secs() / SECONDS_OF_A_DAY;
+        if now > self.not_after {
+            let expires = self.expires();
+            Some(format!(
+                "the certificate has expired on {expires}, clients refuse it; {remedy}"
+            ))
+        } else if now < self.not_before {
+            let begins = day(self.not_before);
+            Some(format!(
+                "the certificate is not valid before {begins}, clients refuse it; look at this computer's clock, or {remedy}"
+            ))
+        } else if days < SOON {
+            let expires = self.expires();
+            Some(format!(
+                "the certificate expires on {expires}, in {days} day(s); {remedy}"
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// Whether a client that connects to a host of this name, or to this address, accepts the certificate for it.
+    pub fn is_for(&self, host: &str) -> bool {
+        let (Ok(certificate), Ok(name)) = (
+            ParsedCertificate::try_from(self.certificate),
+            ServerName::try_from(host),
+        ) else {
+            return false;
+        };
+        rustls::client::verify_server_name(&certificate, &name).is_ok()
+    }
+}
+
+fn day(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%d").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::super::{CertificateOptions, KeyKind, generate_certificate, generate_key};
+    use super::*;
+
+    fn certificate() -> CertificateDer<'static> {
+        let key = generate_key(KeyKind::Ed25519).unwrap();
+        let options = CertificateOptions {
+            years_valid: 100.0 / 365.0,
+            hostname: "bench".into(),
+            alternative_names: vec!["bench.example".into()],
+            addresses: vec!["192.0.2.7".parse().unwrap()],
+            hash: None,
+        };
+        generate_certificate(&key, &options).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_certificate_in_trouble_says_so_before_it_expires_and_after() {
+        let certificate = certificate();
+        let health = CertificateHealth::of(&certificate).unwrap();
+        assert!(health.is_valid());
+        let after = |days: i64| {
+            let moment = Timestamp::now() + SignedDuration::from_hours(24 * days);
+            health.trouble_at(moment)
+        };
+        assert_eq!(after(0), None);
+        assert_eq!(after(69), None);
+        let soon = after(75).unwrap();
+        assert!(
+            soon.contains("in 24 day(s)") || soon.contains("in 25 day(s)"),
+            "{soon}"
+        );
+        assert!(after(101).unwrap().contains("has expired on"));
+        assert!(after(-3).unwrap().contains("is not valid before"));
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_names_and_addresses_that_it_holds() {
+        let certificate = certificate();
+        let health = CertificateHealth::of(&certificate).unwrap();
+        for (host, is_for) in [
+            ("bench.example", true),
+            ("BENCH.example", true),
+            ("192.0.2.7", true),
+            ("other.example", false),
+            ("192.0.2.8", false),
+            ("not a name", false),
+        ] {
+            assert_eq!(health.is_for(host), is_for, "{host}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A look at a database that changes nothing: neither its rows nor the files beside it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::database::{PATIENCE, REFERENCE_TABLES, SCHEMA};
+use super::error::StoreError;
+use super::users::ROUNDS_TABLE;
+
+/// Where a database says in its header that it uses a write-ahead log, and with which number.
+const FORMAT_OFFSET: usize = 18;
+const WRITE_AHEAD: u8 = 2;
+
+/// What is in a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseContents {
+    /// The number of users.
+    pub users: u32,
+    /// How many of them are administrators.
+    pub administrators: u32,
+    /// The number of trusted hostnames.
+    pub hostnames: u32,
+    /// The tables that a manager expects and that are not there; it makes them when it starts.
+    pub missing_tables: Vec<&'static str>,
+}
+
+/// Looks whether a file is a database that a manager can use, and what is in it. Creates and changes nothing.
+///
+/// Takes as long as reading the file does, and up to 5 seconds more while another program holds it locked.
+///
+/// # Errors
+/// [`StoreError::Database`] when SQLite cannot read it, [`StoreError::Damaged`], and [`StoreError::TableForeign`].
+pub fn inspect(path: &Path) -> Result<DatabaseContents, StoreError> {
+    let path = std::path::absolute(path).map_err(|reason| StoreError::Unreachable {
+        path: path.to_owned(),
+        reason,
+    })?;
+    let connection = open(&path)?;
+    connection.busy_timeout(PATIENCE)?;
+    let finding: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if finding != "ok" {
+        return Err(StoreError::Damaged { finding });
+    }
+    let expected = Connection::open_in_memory()?;
+    expected.execute_batch(SCHEMA)?;
+    let mut missing_tables = Vec::new();
+    for table in REFERENCE_TABLES {
+        match columns(&connection, table)? {
+            found if found.is_empty() => missing_tables.push(table),
+            found if found == columns(&expected, table)? => {}
+            _ => return Err(StoreError::TableForeign { table }),
+        }
+    }
+    if columns(&connection, ROUNDS_TABLE)?.is_empty() {
+        missing_tables.push(ROUNDS_TABLE);
+    }
+    let count = |table: &str, condition: &str| {
+        if missing_tables.contains(&table) {
+            return Ok(0);
+        }
+        let sql = format!("SELECT count(*) FROM {table} {condition}");
+        connection.query_row(&sql, [], |row| row.get(0))
+    };
+    Ok(DatabaseContents {
+        users: count("auth_users", "")?,
+        administrators: count("auth_users", "WHERE is_admin <> 0")?,
+        hostnames: count("auth_hostnames", "")?,
+        missing_tables,
+    })
+}
+
+/// Opens the file for reading. A reader of a write-ahead log would make the log's index beside it; where there is
+/// none nobody else uses the database, and the file can be read as one that does not change.
+fn open(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let index = PathBuf::from(format!("{}-shm", path.display()));
+    if !uses_write_ahead_log(path) || index.exists() {
+        return Ok(Connection::open_with_flags(path, flags)?);
+    }
+    let uri = format!("file:{}?immutable=1", escaped(path));
+    Ok(Connection::open_with_flags(
+        uri,
+        flags | OpenFlags::SQLITE_OPEN_URI,
+    )?)
+}
+
+fn uses_write_ahead_log(path: &Path) -> bool {
+    let mut header = [0; FORMAT_OFFSET + 2];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[FORMAT_OFFSET..].contains(&WRITE_AHEAD)
+}
+
+/// A path as part of a URI.
+fn escaped(path: &Path) -> String {
+    let text = path.display().to_string();
+    text.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}
+
+/// The names and types of a table's columns; none if there is no such table.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(?1) ORDER BY cid")?;
+    let columns = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    columns.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::database::Database;
+    use super::super::database::tests::{empty_database, python_database};
+    use super::*;
+
+    /// The files beside the database, with all that is in them.
+    fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn a_database_is_looked_at_without_changing_a_byte() {
+        let (folder, path) = python_database();
+        let (_other, ahead) = python_database();
+        let connection = Connection::open(&ahead).unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        drop(connection);
+        fs::rename(&ahead, folder.path().join("ahead?#%.sqlite3")).unwrap();
+        let before = files(folder.path());
+        for (file, _) in &before {
+            let contents = inspect(file).unwrap();
+            assert_eq!(
+                (contents.users, contents.administrators),
+                (3, 1),
+                "{}",
+                path.display()
+            );
+            assert_eq!(contents.missing_tables, [ROUNDS_TABLE]);
+        }
+        assert_eq!(files(folder.path()), before);
+    }
+
+    #[test]
+    fn an_empty_file_lacks_its_tables_and_stays_empty() {
+        let (_folder, path) = empty_database();
+        fs::write(&path, b"").unwrap();
+        let contents = inspect(&path).unwrap();
+        assert_eq!((contents.users, contents.missing_tables.len()), (0, 4));
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_is_damaged_foreign_or_no_database_is_an_error_that_says_so() {
+        let (folder, path) = empty_database();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE auth_users (name TEXT)")
+            .unwrap();
+        assert!(matches!(
+            inspect(&path),
+            Err(StoreError::TableForeign { table: "auth_users" })
+        ));
+
+        let noise = folder.path().join("noise");
+        fs::write(&noise, [7; 8192]).unwrap();
+        assert!(
+            inspect(&noise)
+                .unwrap_err()
+                .to_string()
+                .contains("file is not a database")
+        );
+
+        let damaged = folder.path().join("damaged");
+        drop(Database::open(&damaged).unwrap());
+        let mut bytes = fs::read(&damaged).unwrap();
+        let page = 4096;
+        bytes[page..2 * page].fill(0xa5);
+        fs::write(&damaged, bytes).unwrap();
+        let error = inspect(&damaged).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Damaged { .. } | StoreError::Database(_)),
+            "{error}"
+        );
+    }
+}
