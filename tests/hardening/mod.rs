@@ -12,3 +12,4 @@ mod once_broken;
 mod queues;
 mod support;
 mod tls;
+mod trouble;

@@ -1,7 +1,7 @@
 //! Secrets on the command line: typed as words, kept in a file, piped in, or asked for.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, stdin};
+use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, stdin};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -53,14 +53,30 @@ fn ask(prompt: &str) -> anyhow::Result<String> {
 /// A text is a secret, or the path of the file that holds it.
 fn written(text: &str) -> anyhow::Result<String> {
     let path = Path::new(text);
-    // A pipe is as good as a file: a shell writes `<(command)` as the path of one.
-    if !path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
-        return Ok(text.to_owned());
+    match path.metadata() {
+        // A pipe is as good as a file: a shell writes `<(command)` as the path of one.
+        Ok(metadata) if !metadata.is_dir() => {}
+        Ok(_) => return Ok(text.to_owned()),
+        Err(error) if is_no_path(&error) => return Ok(text.to_owned()),
+        // Where the path leads cannot be seen: it must not become a password that everyone can guess who knows
+        // how the manager was started.
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read the password from the file {text}"));
+        }
     }
     tell("Reading the password from the file");
     File::open(path)
         .and_then(|file| first_line(BufReader::new(file)))
         .with_context(|| format!("cannot read the password from the file {}", path.display()))
+}
+
+/// Whether a text cannot be a file's path, or leads nowhere.
+fn is_no_path(error: &std::io::Error) -> bool {
+    use ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    matches!(
+        error.kind(),
+        InvalidFilename | InvalidInput | NotADirectory | NotFound
+    )
 }
 
 fn first_line(source: impl BufRead) -> std::io::Result<String> {
