@@ -12,7 +12,7 @@ use super::support::{
     ADMINISTRATOR, Administrator, Peer, expect_no_panic, home_with_administrator, manager_request,
 };
 use crate::support::manager::{HOST, Home, Manager};
-use crate::support::process::{Process, Signal};
+use crate::support::process::{Process, Signal, through};
 use crate::support::wire::request;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
@@ -358,7 +358,6 @@ fn keepalive_timer(manager: &Manager, peer_port: u16) -> Option<u64> {
         })
 }
 
-/// That a peer which does not answer is dropped is the operating system's part; here is what it is told.
 #[test]
 fn a_silent_peer_is_asked_whether_it_is_there() {
     for (keepalive, expected) in [("5s", 0..=500), ("1h", 300_000..=360_000)] {
@@ -375,6 +374,48 @@ fn a_silent_peer_is_asked_whether_it_is_there() {
         assert!(expected.contains(&left), "{left}");
         assert_eq!(administrator.counter("vanished"), 0);
     }
+}
+
+/// In a network of its own, which is taken down under a connected client: it is dropped though it never said
+/// goodbye.
+#[test]
+fn a_peer_that_has_vanished_is_dropped() {
+    const NETWORK: [&str; 3] = ["-rn", "sh", "-c"];
+    let attempt = Command::new("unshare")
+        .args(NETWORK)
+        .arg("ip link set lo up")
+        .output();
+    if !attempt.is_ok_and(|attempt| attempt.status.success()) {
+        println!("left out: this computer does not let its users make networks");
+        return;
+    }
+    let home = Home::new();
+    let options = ["start", "--port", "0", "--disable-tls", "--keepalive", "1s"];
+    let script = "ip link set lo up && exec \"$0\" \"$@\"";
+    let mut command = through(
+        "unshare",
+        &[&NETWORK[..], &[script]].concat(),
+        &home.command(&options),
+    );
+    let mut manager = Manager::start_command(home, &mut command);
+    let inside = |words: &[&str]| {
+        let mut command = Command::new("nsenter");
+        let id = manager.id().to_string();
+        command.args(["--target", &id, "--user", "--net", "--preserve-credentials"]);
+        command.args(words);
+        command
+    };
+    let port = manager.port().to_string();
+    let mut client = Process::spawn("nc", &mut inside(&["nc", "127.0.0.1", &port]));
+    client.type_line("client Ada");
+    manager.wait_for_log("is a new Client connection");
+    let down = inside(&["ip", "link", "set", "lo", "down"]).status();
+    assert!(down.is_ok_and(|down| down.success()));
+    let line = manager.wait_for_log("has vanished, nothing that was sent to it was acknowledged");
+    assert!(line.contains("Ada["), "{line}");
+    manager.signal(Signal::TERM);
+    assert!(manager.wait_for_end().success());
+    assert!(manager.log().contains(r#""vanished":1"#), "{}", manager.log());
 }
 
 #[test]

@@ -231,6 +231,11 @@ impl Manager {
             .with("auto_save", false)
     }
 
+    /// The number by which the operating system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The folder that holds its files.
     pub(crate) fn home(&self) -> &Home {
         &self.home

@@ -140,6 +140,11 @@ impl Process {
         let _ = rustix::process::kill_process(process, signal);
     }
 
+    /// The number by which the operating system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end of the program and of its output.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.wait_within(DEADLINE)
