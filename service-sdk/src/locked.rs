@@ -114,22 +114,24 @@ pub trait Stateful: Sized + Send + 'static {
     note = "make all its methods and properties take `&mut self`; then it need only be `Send`"
 )]
 pub trait StateLock<T>: Send + Sync + Sized + 'static {
+    type Guard: DerefMut<Target = T> + Send;
+
     fn new(state: T) -> Self;
 
-    fn exclusive(
-        self: Arc<Self>,
-    ) -> impl Future<Output = impl DerefMut<Target = T> + Send + use<T, Self>> + Send;
+    fn exclusive(self: Arc<Self>) -> impl Future<Output = Self::Guard> + Send;
 
     /// Blocks until the state is free.
     fn with<R>(self: Arc<Self>, use_state: impl FnOnce(&mut T) -> R) -> R;
 }
 
 impl<T: Send + Sync + 'static> StateLock<T> for RwLock<T> {
+    type Guard = OwnedRwLockWriteGuard<T>;
+
     fn new(state: T) -> Self {
         Self::new(state)
     }
 
-    fn exclusive(self: Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> + Send {
+    fn exclusive(self: Arc<Self>) -> impl Future<Output = Self::Guard> + Send {
         self.write_owned()
     }
 
@@ -139,11 +141,13 @@ impl<T: Send + Sync + 'static> StateLock<T> for RwLock<T> {
 }
 
 impl<T: Send + 'static> StateLock<T> for Mutex<T> {
+    type Guard = OwnedMutexGuard<T>;
+
     fn new(state: T) -> Self {
         Self::new(state)
     }
 
-    fn exclusive(self: Arc<Self>) -> impl Future<Output = OwnedMutexGuard<T>> + Send {
+    fn exclusive(self: Arc<Self>) -> impl Future<Output = Self::Guard> + Send {
         self.lock_owned()
     }
 
