@@ -25,8 +25,8 @@ type Decode<T> = fn(&str) -> Result<T, DecodeError>;
 /// Many calls can be under way at once, with any number of services.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-/// # lab(|options| async move {
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
 /// use std::time::Duration;
 /// use labwire_client::{Client, args};
 ///
@@ -84,8 +84,8 @@ impl<T> Call<T> {
     /// Gives the result as the JSON text that the service wrote, unread.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::{Client, args};
     /// # let client = Client::connect("Ada", options).await?;
     /// let echo = client.link("Echo").await?;
@@ -107,8 +107,8 @@ impl<T> Call<T> {
     /// was not made.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::{Client, args};
     /// # let client = Client::connect("Ada", options).await?;
     /// let math = client.link("BasicMath").await?;

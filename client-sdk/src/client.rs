@@ -47,8 +47,8 @@ impl Client {
     /// Cancel safe: dropped half-way, the connection is closed.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// use labwire_client::Client;
     ///
     /// // `options` are ConnectOptions::new() with the port of this example's manager.
@@ -111,8 +111,8 @@ impl Client {
     /// Cancel safe: a link that nobody waits for any more ends.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::{Client, args};
     /// # let client = Client::connect("Ada", options).await?;
     /// let thermometer = client.link("Thermometer").await?;
@@ -138,8 +138,8 @@ impl Client {
     /// Who is connected to the manager: clients, services, and the manager itself.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::Client;
     /// # let client = Client::connect("Ada", options).await?;
     /// let identities = client.identities().await?;
@@ -159,8 +159,8 @@ impl Client {
     /// options, or are asked for at the terminal. A wrong answer ends the connection.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// use labwire_client::{Client, args};
     ///
     /// let client = Client::connect("Ada", options.username("ada").password("difference engine")).await?;

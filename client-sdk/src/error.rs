@@ -14,8 +14,8 @@ use thiserror::Error;
 /// is safe to call again.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-/// # lab(|options| async move {
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
 /// use labwire_client::{CallError, Client, args};
 ///
 /// let client = Client::connect("Ada", options).await?;

@@ -58,8 +58,8 @@ impl Link {
     /// What the service said of itself when the link was made last.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::Client;
     /// # let client = Client::connect("Ada", options).await?;
     /// let math = client.link("BasicMath").await?;
@@ -92,8 +92,8 @@ impl Link {
     /// result is anything that serde can read; `()` for a method that returns nothing.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::{Client, args};
     /// # let client = Client::connect("Ada", options).await?;
     /// let math = client.link("BasicMath").await?;
@@ -120,8 +120,8 @@ impl Link {
     /// Reads an attribute that is a value, such as a property or a constant.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::Client;
     /// # let client = Client::connect("Ada", options).await?;
     /// let math = client.link("BasicMath").await?;
@@ -164,8 +164,8 @@ impl Link {
     /// The service's notifications from now on. Each call gives a reader of its own, which gets all of them.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::{Client, args};
     /// # let client = Client::connect("Ada", options).await?;
     /// let heartbeat = client.link("Heartbeat").await?;
@@ -189,8 +189,8 @@ impl Link {
     /// Cancel safe: a lock that nobody waits for any more is released.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::{Client, Lock};
     /// # let client = Client::connect("Ada", options).await?;
     /// let echo = client.link("Echo").await?;
@@ -239,8 +239,8 @@ impl Link {
     /// is waited for or not.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::{CallError, Client, args};
     /// # let client = Client::connect("Ada", options).await?;
     /// let echo = client.link("Echo").await?;

@@ -21,8 +21,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// It is used like its [`Link`].
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-/// # lab(|options| async move {
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
 /// use labwire_client::{LinkedClient, args};
 ///
 /// let math = LinkedClient::connect("BasicMath", options).await?;

@@ -52,8 +52,8 @@ impl Notification {
     /// The positional arguments, as a tuple or as anything else that can be read from an array.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-    /// # lab(|options| async move {
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
     /// # use labwire_client::{Client, args};
     /// # let client = Client::connect("Ada", options).await?;
     /// let heartbeat = client.link("Heartbeat").await?;

@@ -26,7 +26,8 @@ pub(crate) enum Command {
     Request {
         uid: u64,
         frame: Bytes,
-        /// The request's place in the queue, which is free for the next one when this is dropped.
+        /// The place in the queue, which is free for the next request when this is dropped.
+        #[expect(dead_code, reason = "it is held, not read")]
         room: Option<OwnedSemaphorePermit>,
         /// Whether it is sent in any case.
         insist: bool,

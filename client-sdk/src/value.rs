@@ -11,8 +11,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 /// As text it is what Python's `str` gives.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs"));
-/// # lab(|options| async move {
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
 /// # use labwire_client::{Client, Value};
 /// # let client = Client::connect("Ada", options).await?;
 /// let math = client.link("BasicMath").await?;
