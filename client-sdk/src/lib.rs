@@ -1,5 +1,6 @@
 //! Write a client of Labwire.
 
+pub mod blocking;
 mod call;
 mod client;
 mod core;

@@ -11,7 +11,7 @@ use crate::link::Link;
 use crate::options::ClientOptions;
 
 /// The name of a client that is given none.
-const DEFAULT_NAME: &str = "LinkedClient";
+pub(crate) const DEFAULT_NAME: &str = "LinkedClient";
 
 /// How long to wait before a service that is not there is asked for again: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
