@@ -12,6 +12,7 @@ mod command_line;
 mod features;
 mod files;
 mod hardening;
+mod matrix;
 mod operation;
 mod payload;
 mod protocol;
