@@ -1,1 +1,4 @@
 //! Write a client of Labwire.
+
+#[cfg(feature = "ssh")]
+pub mod ssh;
