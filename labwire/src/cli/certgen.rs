@@ -1,0 +1,184 @@
+//! `labwire certgen`: makes a self-signed certificate.
+
+use std::path::PathBuf;
+
+use labwire_home::Home;
+use labwire_manager::{
+    CertificateOptions, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe, generate_certificate,
+    load_or_create_key,
+};
+
+use super::{say, secret};
+
+/// Make a self-signed certificate.
+///
+/// The certificate tells clients who the manager is: it holds the public half of a private key together with
+/// this computer's host name, `localhost` and all addresses that the computer has right now. Give every client a
+/// copy, or let it fetch one and compare the fingerprint.
+///
+/// `labwire start` makes a certificate by itself if there is none yet. Make a new one with this command when the
+/// computer got another name or address.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  # a certificate with the default key (made if there is none), in the default place
+  labwire certgen
+
+  # a certificate with a key of your own, in a file of your own
+  labwire certgen --key-file /path/to/key.pem /path/to/cert.pem
+
+  # valid for three months only, and shown at once
+  labwire certgen --years-valid 0.25 --show
+
+See also: labwire keygen, labwire certdump")]
+pub(crate) struct Args {
+    /// Where to save the certificate [default: certs/localhost.crt in the home folder]
+    ///
+    /// A certificate that is there is replaced.
+    #[arg(value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// The hash of the signature: SHA256, SHA384 or SHA512 [default: the one that fits the key]
+    ///
+    /// An RSA key goes with each of them, SHA256 being the default. The curves go with one each: secp256r1 with
+    /// SHA256, secp384r1 with SHA384 and secp521r1 with SHA512. An Ed25519 key takes none.
+    #[arg(short, long, value_name = "HASH")]
+    algorithm: Option<Hash>,
+
+    /// The private key to sign with [default: keys/localhost.key in the home folder, made if there is none].
+    #[arg(short, long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// The password of the private key
+    ///
+    /// Several words are one password, joined with single spaces. The path of an existing file means the first
+    /// line of that file (a path that does not exist is the password itself), and a lone '-' the first line of
+    /// standard input. Without a word you are asked for the password.
+    #[arg(short = 'p', long, value_name = "WORD", num_args = 0..)]
+    key_file_password: Option<Vec<String>>,
+
+    /// How many years the certificate is valid; 0.25 means three months.
+    #[arg(short, long, value_name = "YEARS", default_value_t = DEFAULT_YEARS_VALID, allow_negative_numbers = true)]
+    years_valid: f64,
+
+    /// Show the details of the new certificate.
+    #[arg(long)]
+    show: bool,
+}
+
+/// Makes the certificate, and a default key for it if there is none, and says where it is.
+///
+/// # Errors
+/// When the key cannot be read, the options do not fit it, or a file cannot be written.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let password = match args.key_file_password {
+        Some(words) => Some(secret::resolve(&words, "Password of the private key: ")?),
+        None => None,
+    };
+    let options = CertificateOptions {
+        years_valid: args.years_valid,
+        hash: args.algorithm,
+        ..CertificateOptions::for_this_computer()
+    };
+    // Before a key is made for nothing.
+    if options.years_valid.is_nan() || options.years_valid <= 0.0 {
+        return Err(PkiError::ValidityOutOfRange {
+            years: options.years_valid,
+        }
+        .into());
+    }
+    let key = match &args.key_file {
+        Some(path) => PrivateKey::load(path, password.as_deref())?,
+        None => default_key(password.as_deref())?,
+    };
+    let path = match args.out {
+        Some(path) => path,
+        None => Home::resolve()?.certificate_file(),
+    };
+    let certificate = generate_certificate(&key, &options)?;
+    certificate.write_to(&path)?;
+    say(format_args!(
+        "Created the self-signed certificate '{}'",
+        path.display()
+    ))?;
+    if args.show {
+        say(format_args!("\n{}", describe(certificate.pem().as_bytes())?))?;
+    }
+    Ok(())
+}
+
+fn default_key(password: Option<&str>) -> anyhow::Result<PrivateKey> {
+    let path = Home::resolve()?.key_file();
+    let (key, created) = load_or_create_key(&path, password)?;
+    if created {
+        say(format_args!("Created private RSA key '{}'", path.display()))?;
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use labwire_manager::{KeyKind, generate_key};
+    use std::fs;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn typed(line: &[&str]) -> Args {
+        Typed::try_parse_from([&["certgen"], line].concat())
+            .unwrap_or_else(|error| panic!("{error}"))
+            .args
+    }
+
+    #[test]
+    fn the_options_of_msl_network_are_taken_in_both_forms() {
+        let args = typed(&["--key-file", "key.pem", "cert.pem"]);
+        assert_eq!(args.out.unwrap().to_str(), Some("cert.pem"));
+        assert_eq!(args.key_file.unwrap().to_str(), Some("key.pem"));
+        assert!(args.algorithm.is_none() && !args.show);
+        let line = [
+            "cert.pem", "-k", "key.pem", "-a", "sha512", "-y", "0.25", "--show", "-p", "two", "words",
+        ];
+        let args = typed(&line);
+        assert_eq!(args.algorithm, Some(Hash::Sha512));
+        assert!((args.years_valid - 0.25).abs() < f64::EPSILON);
+        assert_eq!(args.key_file_password.unwrap(), ["two", "words"]);
+        assert!(args.show);
+    }
+
+    #[test]
+    fn a_certificate_is_made_with_an_encrypted_key_and_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, out) = (folder.path().join("some.key"), folder.path().join("some.crt"));
+        generate_key(KeyKind::Ed25519)
+            .unwrap()
+            .write_to(&key, Some("two words"))
+            .unwrap();
+        let line = [
+            out.to_str().unwrap(),
+            "-k",
+            key.to_str().unwrap(),
+            "--show",
+            "-p",
+            "two",
+            "words",
+        ];
+        run(typed(&line)).unwrap();
+        let first = fs::read(&out).unwrap();
+        run(typed(&line)).unwrap();
+        assert_ne!(fs::read(&out).unwrap(), first);
+    }
+
+    #[test]
+    fn a_validity_of_nothing_is_refused_before_anything_is_made() {
+        for years in ["0", "-1", "nan"] {
+            let message = run(typed(&["--years-valid", years])).unwrap_err().to_string();
+            assert!(message.contains("a number above 0"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! `labwire delete`: removes the files that Labwire, or MSL-Network, left in the home folder.
+
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use labwire_home::Home;
+
+use super::UsageError;
+
+const LONG_ABOUT: &str = "\
+Delete the database, certificates, keys or log files.
+
+Nothing else in the folder is touched: of the folders certs, keys and logs only files that end in \
+.crt, .key and .log. Before anything is deleted you are told what it is, and asked.";
+
+const EXAMPLES: &str = "\
+Examples:
+  # delete all files
+  labwire delete --all
+
+  # delete all log files
+  labwire delete --logs
+
+  # delete keys and certificates of another folder, without being asked
+  labwire delete --keys --certs --root /path/to/folder --yes";
+
+/// Delete the database, certificates, keys or log files
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
+// One flag for each thing to delete is what the command line is.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the documented command line"
+)]
+pub(crate) struct DeleteArgs {
+    /// Delete everything
+    #[arg(short, long)]
+    all: bool,
+
+    /// Delete all certificates
+    #[arg(short, long)]
+    certs: bool,
+
+    /// Delete the database: users, trusted hostnames and the audit of connections
+    #[arg(short, long)]
+    database: bool,
+
+    /// Delete all private keys
+    #[arg(short, long)]
+    keys: bool,
+
+    /// Delete all log files
+    #[arg(short, long)]
+    logs: bool,
+
+    /// The folder that holds the files, instead of the home folder
+    #[arg(short, long, value_name = "FOLDER")]
+    root: Option<PathBuf>,
+
+    /// Write no messages; the question is asked all the same
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Do not ask before deleting
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs the command. What is deleted is written to standard output, answers are read from standard input.
+///
+/// # Errors
+///
+/// Nothing to delete was named, the folder does not exist, a question was not answered, or a file could not
+/// be deleted.
+pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
+    let home = match &args.root {
+        Some(root) => Home::at(root),
+        None => Home::resolve()?,
+    };
+    Deletion {
+        args,
+        input: io::stdin().lock(),
+        output: io::stdout().lock(),
+        failures: 0,
+    }
+    .run(&home)
+}
+
+/// A group of files in a folder of their own.
+struct Group {
+    folder: &'static str,
+    extension: &'static str,
+    /// As it is counted: `3 log file(s)`.
+    noun: &'static str,
+    plural: &'static str,
+}
+
+const CERTIFICATES: Group = Group {
+    folder: "certs",
+    extension: ".crt",
+    noun: "certificate(s)",
+    plural: "certificates",
+};
+const KEYS: Group = Group {
+    folder: "keys",
+    extension: ".key",
+    noun: "key(s)",
+    plural: "keys",
+};
+const LOGS: Group = Group {
+    folder: "logs",
+    extension: ".log",
+    noun: "log file(s)",
+    plural: "log files",
+};
+
+/// A file and its size in bytes.
+type Found = (PathBuf, u64);
+
+struct Deletion<'a, I, O> {
+    args: &'a DeleteArgs,
+    input: I,
+    output: O,
+    failures: usize,
+}
+
+impl<I: BufRead, O: Write> Deletion<'_, I, O> {
+    fn run(mut self, home: &Home) -> anyhow::Result<()> {
+        let DeleteArgs {
+            all,
+            certs,
+            database,
+            keys,
+            logs,
+            ..
+        } = *self.args;
+        if !(all || certs || database || keys || logs) {
+            bail!(UsageError(
+                "You must specify what you want to delete, for example\n  labwire delete --keys".to_owned()
+            ));
+        }
+        if !home.root().is_dir() {
+            bail!("The '{}' directory does not exist", home.root().display());
+        }
+        if all || database {
+            self.delete_database(&home.database())?;
+        }
+        for (is_wanted, group) in [(certs, CERTIFICATES), (keys, KEYS), (logs, LOGS)] {
+            if all || is_wanted {
+                self.delete_group(home, &group)?;
+            }
+        }
+        match self.failures {
+            0 => Ok(()),
+            count => bail!("{count} file(s) could not be deleted"),
+        }
+    }
+
+    fn delete_database(&mut self, database: &Path) -> anyhow::Result<()> {
+        let found = database_files(database);
+        if found.is_empty() {
+            return self.say("No database file found\n");
+        }
+        self.say("\nThe following database will be deleted:\n")?;
+        for (path, size) in &found {
+            self.say(&format!("  {} [{}]\n", path.display(), human_size(*size)))?;
+        }
+        self.delete_if_wanted(&found)
+    }
+
+    fn delete_group(&mut self, home: &Home, group: &Group) -> anyhow::Result<()> {
+        self.say(&format!("\nSearching for {} ... ", group.plural))?;
+        let mut found = Vec::new();
+        let folder = home.root().join(group.folder);
+        search(&folder, group.extension, &mut found)
+            .with_context(|| format!("cannot search the folder {}", folder.display()))?;
+        if found.is_empty() {
+            return self.say(&format!("no {} found\n", group.plural));
+        }
+        found.sort();
+        let size = human_size(found.iter().map(|(_, size)| size).sum());
+        self.say(&format!(
+            "\n  {} {} will be deleted [{size}]\n",
+            found.len(),
+            group.noun
+        ))?;
+        self.delete_if_wanted(&found)
+    }
+
+    fn delete_if_wanted(&mut self, found: &[Found]) -> anyhow::Result<()> {
+        if !self.proceed()? {
+            return self.say("Okay, not deleting\n");
+        }
+        for (path, _) in found {
+            match fs::remove_file(path) {
+                Ok(()) => self.say(&format!("[Deleted] {}\n", path.display()))?,
+                Err(error) => {
+                    self.failures += 1;
+                    self.say(&format!(
+                        "[OSError] {error} -- Cannot delete {}\n",
+                        path.display()
+                    ))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn proceed(&mut self) -> anyhow::Result<bool> {
+        if self.args.yes {
+            return Ok(true);
+        }
+        write!(self.output, "Proceed (Y/n)? ")?;
+        self.output.flush()?;
+        let mut answer = String::new();
+        // An empty line means yes, but the end of the input is no answer at all.
+        if self.input.read_line(&mut answer)? == 0 {
+            bail!("there was no answer, so nothing more is deleted; to delete without being asked add --yes");
+        }
+        Ok(["", "y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    }
+
+    fn say(&mut self, text: &str) -> anyhow::Result<()> {
+        if !self.args.quiet {
+            self.output.write_all(text.as_bytes())?;
+            self.output.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// The database and what SQLite keeps beside it: a log or journal must not be left to the next database.
+fn database_files(database: &Path) -> Vec<Found> {
+    let files = ["", "-wal", "-shm", "-journal"].map(|suffix| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    let is_file = |path: PathBuf| match path.metadata() {
+        Ok(metadata) if metadata.is_file() => Some((path, metadata.len())),
+        _ => None,
+    };
+    files.into_iter().filter_map(is_file).collect()
+}
+
+/// Collects the files that end in `extension` in a folder and those below it. A link to a folder is not followed,
+/// and a folder that does not exist holds no files.
+fn search(folder: &Path, extension: &str, found: &mut Vec<Found>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            search(&path, extension, found)?;
+        } else if entry
+            .file_name()
+            .as_encoded_bytes()
+            .ends_with(extension.as_bytes())
+        {
+            found.push((path, entry.metadata()?.len()));
+        }
+    }
+    Ok(())
+}
+
+/// A number of bytes in the unit that a person would choose, rounded as the reference rounds it.
+fn human_size(bytes: u64) -> String {
+    let rounded = |unit: u64| {
+        let (whole, rest) = (bytes / unit, bytes % unit);
+        let is_up = rest * 2 > unit || (rest * 2 == unit && whole % 2 == 1);
+        whole + u64::from(is_up)
+    };
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} kB", rounded(1_000)),
+        1_000_000..1_000_000_000 => format!("{} MB", rounded(1_000_000)),
+        _ => format!("{} GB", rounded(1_000_000_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: DeleteArgs,
+    }
+
+    /// A home with a file of each kind and, in each folder, one that is not to be touched.
+    fn furnished() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["certs/old", "keys", "logs"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let files = [
+            "manager.sqlite3",
+            "manager.sqlite3-wal",
+            "manager.sqlite3-shm",
+            "manager.sqlite3-journal",
+            "certs/localhost.crt",
+            "certs/old/pc.crt",
+            "keys/localhost.key",
+            "logs/manager.log",
+            "certs/notes.txt",
+            "keys/localhost.crt",
+            "logs/readme",
+            "other.key",
+        ];
+        for name in files {
+            fs::write(folder.path().join(name), vec![b'x'; 1_500]).unwrap();
+        }
+        folder
+    }
+
+    /// Runs with typed words and answers; returns what was written and the error if there was one.
+    fn types(folder: &Path, words: &[&str], answers: &str) -> (String, Option<String>) {
+        let args = Typed::try_parse_from([&["delete"], words].concat()).unwrap().args;
+        let mut output = Vec::new();
+        let deletion = Deletion {
+            args: &args,
+            input: answers.as_bytes(),
+            output: &mut output,
+            failures: 0,
+        };
+        let error = deletion
+            .run(&Home::at(folder))
+            .err()
+            .map(|error| error.to_string());
+        (String::from_utf8(output).unwrap(), error)
+    }
+
+    fn left(folder: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        search(folder, "", &mut found).unwrap();
+        let name = |path: &Path| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+        let mut names: Vec<_> = found.iter().map(|(path, _)| name(path)).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Typed::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_that_is_ours_is_deleted_and_nothing_else() {
+        let folder = furnished();
+        let (output, error) = types(folder.path(), &["-a", "-y"], "");
+        assert_eq!(error, None);
+        assert_eq!(
+            left(folder.path()),
+            [
+                "certs/notes.txt",
+                "keys/localhost.crt",
+                "logs/readme",
+                "other.key"
+            ]
+        );
+        assert!(
+            output.contains("\nSearching for certificates ... \n  2 certificate(s) will be deleted [3 kB]\n")
+        );
+        assert!(
+            output.contains("\nThe following database will be deleted:\n"),
+            "{output}"
+        );
+        assert!(output.contains("/manager.sqlite3 [2 kB]\n"), "{output}");
+        assert_eq!(output.matches("[Deleted] ").count(), 8);
+    }
+
+    #[test]
+    fn nothing_is_found_in_an_empty_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, error) = types(folder.path(), &["--all"], "");
+        let expected = "No database file found\n\nSearching for certificates ... no certificates found\n\n\
+            Searching for keys ... no keys found\n\nSearching for log files ... no log files found\n";
+        assert_eq!((output.as_str(), error), (expected, None));
+    }
+
+    #[test]
+    fn only_an_answer_that_means_yes_deletes() {
+        for (answer, is_deleted) in [
+            ("\n", true),
+            ("Y\n", true),
+            ("yes\r\n", true),
+            ("n\n", false),
+            ("x\n", false),
+        ] {
+            let folder = furnished();
+            let (output, error) = types(folder.path(), &["-l"], answer);
+            assert_eq!(error, None);
+            assert_eq!(
+                folder.path().join("logs/manager.log").exists(),
+                !is_deleted,
+                "{answer:?}"
+            );
+            assert!(output.contains("Proceed (Y/n)? "));
+            assert_eq!(output.contains("Okay, not deleting\n"), !is_deleted);
+        }
+    }
+
+    #[test]
+    fn each_kind_is_asked_about_on_its_own() {
+        let folder = furnished();
+        types(folder.path(), &["-d", "-k"], "n\ny\n");
+        assert!(folder.path().join("manager.sqlite3").exists());
+        assert!(!folder.path().join("keys/localhost.key").exists());
+        assert!(folder.path().join("certs/localhost.crt").exists());
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_no_answer() {
+        let folder = furnished();
+        let before = left(folder.path());
+        let (_, error) = types(folder.path(), &["-a"], "");
+        assert!(error.unwrap().contains("--yes"));
+        assert_eq!(left(folder.path()), before);
+    }
+
+    #[test]
+    fn quiet_writes_the_question_only() {
+        let folder = furnished();
+        let (output, _) = types(folder.path(), &["-q", "-c"], "y\n");
+        assert_eq!(output, "Proceed (Y/n)? ");
+        let (output, _) = types(folder.path(), &["-q", "-y", "-k"], "");
+        assert_eq!(output, "");
+        assert!(!folder.path().join("keys/localhost.key").exists());
+    }
+
+    #[test]
+    fn naming_nothing_or_a_folder_that_is_not_there_is_an_error() {
+        let folder = furnished();
+        let (_, error) = types(folder.path(), &["-y"], "");
+        let expected = "You must specify what you want to delete, for example\n  labwire delete --keys";
+        assert_eq!(error.unwrap(), expected);
+        let missing = folder.path().join("missing");
+        let (_, error) = types(&missing, &["-a"], "");
+        assert_eq!(
+            error.unwrap(),
+            format!("The '{}' directory does not exist", missing.display())
+        );
+    }
+
+    #[test]
+    fn a_link_is_deleted_and_what_it_points_to_is_not() {
+        let folder = furnished();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let kept = elsewhere.path().join("kept.key");
+        fs::write(&kept, "kept").unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("keys/folder")).unwrap();
+        std::os::unix::fs::symlink(&kept, folder.path().join("keys/link.key")).unwrap();
+        types(folder.path(), &["-k", "-y"], "");
+        assert!(kept.exists());
+        assert_eq!(
+            folder
+                .path()
+                .join("keys/link.key")
+                .symlink_metadata()
+                .ok()
+                .map(|_| ()),
+            None
+        );
+    }
+
+    #[test]
+    fn sizes_are_rounded_as_the_reference_rounds_them() {
+        let sizes = [999, 1_000, 1_500, 2_500, 2_501, 1_499_999, 2_000_000_000].map(human_size);
+        assert_eq!(sizes, ["999 B", "1 kB", "2 kB", "2 kB", "3 kB", "1 MB", "2 GB"]);
+    }
+}

@@ -1,0 +1,225 @@
+//! `labwire hostname`: the devices that a manager trusts when it was started with `--auth-hostname`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use labwire_manager::{Database, StoreError};
+
+use super::{UsageError, database_or_default};
+
+const LONG_ABOUT: &str = "\
+Add, remove and list the hostnames of trusted devices.
+
+A manager that is started with --auth-hostname lets in who connects from a device whose hostname is \
+in this list, and asks nobody for a password:
+
+  labwire start --auth-hostname
+
+A new list holds the names and addresses of this computer.";
+
+const EXAMPLES: &str = "\
+Examples:
+  # trust the device 'TheHostname'
+  labwire hostname add TheHostname
+
+  # trust two devices
+  labwire hostname add TheHostname OtherHostname
+
+  # trust 'OtherHostname' no longer
+  labwire hostname remove OtherHostname
+
+  # trust 'TheHostname' in a database of your own
+  labwire hostname add TheHostname --database /path/to/database.db
+
+  # list all trusted devices
+  labwire hostname list";
+
+/// Add, remove and list the hostnames of trusted devices
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
+pub(crate) struct HostnameArgs {
+    /// What to do
+    #[arg(value_enum)]
+    action: Action,
+
+    /// The hostnames of the devices; every action but "list" needs one or more
+    names: Vec<String>,
+
+    /// The database file, instead of the one in the home folder
+    #[arg(short, long, value_name = "FILE")]
+    database: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Action {
+    /// Trust devices
+    Add,
+    /// The same as add
+    Insert,
+    /// Trust devices no longer
+    Remove,
+    /// The same as remove
+    Delete,
+    /// List the trusted devices
+    List,
+}
+
+/// Runs the command. What was done is written to standard output.
+///
+/// # Errors
+///
+/// What could not be done, in the words of MSL-Network. Of several names those that can be removed are.
+pub(crate) fn run(args: &HostnameArgs) -> anyhow::Result<()> {
+    let path = database_or_default(args.database.as_deref())?;
+    execute(args, &path, &mut io::stdout().lock())
+}
+
+fn execute(args: &HostnameArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+    let mut database =
+        Database::open(path).with_context(|| format!("cannot use the database {}", path.display()))?;
+    match args.action {
+        Action::List => {
+            writeln!(output, "Trusted devices in {}\n\nHostnames:", path.display())?;
+            for hostname in database.hostnames()? {
+                writeln!(output, "  {hostname}")?;
+            }
+            Ok(())
+        }
+        Action::Add => insert(&mut database, &args.names, "Added", output),
+        Action::Insert => insert(&mut database, &args.names, "Inserted", output),
+        Action::Remove => delete(&mut database, &args.names, "remove", "Removed", output),
+        Action::Delete => delete(&mut database, &args.names, "delete", "Deleted", output),
+    }
+}
+
+fn none_were(done: &str) -> UsageError {
+    UsageError(format!("No hostnames were {}", done.to_lowercase()))
+}
+
+fn insert(
+    database: &mut Database,
+    names: &[String],
+    done: &str,
+    output: &mut impl Write,
+) -> anyhow::Result<()> {
+    if names.is_empty() {
+        bail!(none_were(done));
+    }
+    for name in names {
+        database.insert_hostname(name)?;
+        writeln!(output, "{done} {name}")?;
+    }
+    Ok(())
+}
+
+fn delete(
+    database: &mut Database,
+    names: &[String],
+    verb: &str,
+    done: &str,
+    output: &mut impl Write,
+) -> anyhow::Result<()> {
+    if names.is_empty() {
+        bail!(none_were(done));
+    }
+    let mut missing = Vec::new();
+    for name in names {
+        match database.delete_hostname(name) {
+            Ok(()) => writeln!(output, "{done} {name}")?,
+            Err(error @ StoreError::HostnameMissing { .. }) => {
+                missing.push(error.to_string().replacen("delete", verb, 1));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if !missing.is_empty() {
+        bail!(missing.join("\n"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: HostnameArgs,
+    }
+
+    /// Types words after `labwire hostname`; returns what was written, and the error if there was one.
+    fn types(path: &Path, words: &[&str]) -> (String, Option<String>) {
+        let typed = Typed::try_parse_from([&["hostname"], words].concat()).unwrap();
+        let mut output = Vec::new();
+        let error = execute(&typed.args, path, &mut output)
+            .err()
+            .map(|error| error.to_string());
+        (String::from_utf8(output).unwrap(), error)
+    }
+
+    fn done(text: &str) -> (String, Option<String>) {
+        (text.to_owned(), None)
+    }
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Typed::command().debug_assert();
+    }
+
+    #[test]
+    fn hostnames_are_added_listed_and_removed_in_the_words_of_the_documentation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manager.sqlite3");
+        let added = types(&path, &["add", "TheHostname", "OtherHostname"]);
+        assert_eq!(added, done("Added TheHostname\nAdded OtherHostname\n"));
+        assert_eq!(types(&path, &["insert", "a"]), done("Inserted a\n"));
+        let (list, _) = types(&path, &["list"]);
+        let start = format!("Trusted devices in {}\n\nHostnames:\n  1.0.0.0", path.display());
+        assert!(list.starts_with(&start), "{list}");
+        assert!(
+            list.contains("\n  TheHostname\n") && list.contains("\n  localhost\n"),
+            "{list}"
+        );
+
+        assert_eq!(types(&path, &["remove", "a"]), done("Removed a\n"));
+        assert_eq!(
+            types(&path, &["delete", "OtherHostname"]),
+            done("Deleted OtherHostname\n")
+        );
+        let (list, _) = types(&path, &["list"]);
+        assert!(!list.contains("OtherHostname"), "{list}");
+    }
+
+    #[test]
+    fn of_several_hostnames_those_that_are_known_are_removed_and_the_others_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manager.sqlite3");
+        types(&path, &["add", "known"]);
+        let (output, error) = types(&path, &["remove", "delete", "known", "x"]);
+        assert_eq!(output, "Removed known\n");
+        let expected = "Cannot remove 'delete'. This hostname is not in the table.\n\
+            Cannot remove 'x'. This hostname is not in the table.";
+        assert_eq!(error.unwrap(), expected);
+    }
+
+    #[test]
+    fn no_hostname_at_all_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manager.sqlite3");
+        let words = [
+            ("add", "added"),
+            ("insert", "inserted"),
+            ("remove", "removed"),
+            ("delete", "deleted"),
+        ];
+        for (action, done) in words {
+            let (_, error) = types(&path, &[action]);
+            assert_eq!(error.unwrap(), format!("No hostnames were {done}"));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The command line: what was typed becomes what is meant.
+//!
+//! It belongs to the `labwire` program: other programs have no use for it, and what it does may change with
+//! every version. [`main`] is all that is public.
+
+mod certdump;
+mod certgen;
+mod delete;
+mod hostname;
+mod keygen;
+mod secret;
+mod start;
+mod user;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Parser, Subcommand};
+use labwire_home::{Home, HomeError};
+use labwire_manager::PkiError;
+
+/// What was typed makes no sense; the text says what does.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// The exit code for what was typed wrongly, the same that the parser of the command line uses.
+const USAGE: u8 = 2;
+
+const AFTER_HELP: &str = "\
+A first look, in three terminals:
+  labwire start --disable-tls                   the manager
+  nc localhost 1875                             a person: type `client`, then `identity`
+  python -c \"from msl.examples.network import Echo; Echo().start(disable_tls=True)\"
+
+Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else ~/.labwire.
+
+Exit codes: 0 done, 1 could not be done (the reason is on standard error), 2 wrong usage.";
+
+/// The network manager that laboratories run their instruments through.
+///
+/// Services (instruments) register with one manager, clients link with them by name and call them, and
+/// everything on the wire is one line of JSON. Peers of MSL-Network work with it unchanged.
+#[derive(Parser)]
+#[command(name = "labwire", version, disable_version_flag = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct CommandLine {
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Start(Box<start::StartArgs>),
+    User(user::UserArgs),
+    Hostname(hostname::HostnameArgs),
+    Keygen(keygen::Args),
+    Certgen(certgen::Args),
+    Certdump(certdump::Args),
+    Delete(delete::DeleteArgs),
+}
+
+/// Does what was typed. Errors are told on standard error.
+pub fn main() -> ExitCode {
+    let CommandLine { command, version: _ } =
+        CommandLine::try_parse().unwrap_or_else(|error| blame_environment(error).exit());
+    let done = match command {
+        Command::Start(arguments) => start::run(*arguments),
+        Command::User(arguments) => user::run(&arguments),
+        Command::Hostname(arguments) => hostname::run(&arguments),
+        Command::Keygen(arguments) => keygen::run(arguments),
+        Command::Certgen(arguments) => certgen::run(arguments),
+        Command::Certdump(arguments) => certdump::run(arguments),
+        Command::Delete(arguments) => delete::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("labwire: {}", explain(&error)));
+            if is_usage(&error) {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Names the environment variable that a wrong value comes from: the error speaks of an option, which nobody
+/// may have typed.
+fn blame_environment(mut error: clap::Error) -> clap::Error {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let option = context(ContextKind::InvalidArg)
+        .and_then(|usage| usage.strip_prefix("--"))
+        .and_then(|usage| usage.split([' ', '[']).next());
+    if let (Some(option), Some(value)) = (option, context(ContextKind::InvalidValue)) {
+        let variable = format!("LABWIRE_{}", option.to_uppercase().replace('-', "_"));
+        if std::env::var(&variable).is_ok_and(|set| set == value) {
+            let tip = format!("this is the value of the environment variable {variable}").into();
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        }
+    }
+    error
+}
+
+/// Whether what was typed is to be mended, rather than something on this computer.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<UsageError>()
+        || matches!(
+            error.downcast_ref(),
+            Some(
+                PkiError::DsaRefused
+                    | PkiError::UnknownKeySize { .. }
+                    | PkiError::ValidityOutOfRange { .. }
+                    | PkiError::HashDoesNotFit { .. }
+            )
+        )
+}
+
+/// An error and what led to it. Libraries disagree on whether an error's text tells its cause, too: what was said
+/// once is not said again.
+fn explain(error: &anyhow::Error) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for text in error.chain().map(ToString::to_string) {
+        let is_new = |before: &String| {
+            let end = |text: &str| text.rsplit(": ").next().map(str::to_owned);
+            !before.contains(&text) && end(before) != end(&text)
+        };
+        if told.iter().all(is_new) {
+            told.push(text);
+        }
+    }
+    told.join(": ")
+}
+
+/// Writes a line to standard output. That it cannot be written, to a full disk or a pipe that nobody reads, is
+/// an error like any other.
+fn say(line: impl Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+/// Tells something on standard error. When nobody reads that either, nobody is left to tell.
+fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The database that a command's `--database` names, or the one in the home folder.
+fn database_or_default(given: Option<&Path>) -> Result<PathBuf, HomeError> {
+    match given {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(Home::resolve()?.database()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_that_an_error_tells_already_is_not_told_again() {
+        let cause = io::Error::other("no such device");
+        let error = anyhow::Error::from(labwire_manager::StoreError::Thread(cause)).context("cannot start");
+        assert_eq!(
+            explain(&error),
+            "cannot start: cannot start the thread of the database: no such device"
+        );
+        let error = anyhow::Error::from(io::Error::other("disk full")).context("cannot write a.log");
+        assert_eq!(explain(&error), "cannot write a.log: disk full");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("noise.sqlite3");
+        std::fs::write(&path, [7; 8192]).unwrap();
+        let opened = labwire_manager::Database::open(&path).map(|_| ());
+        let error = anyhow::Error::from(opened.unwrap_err());
+        assert_eq!(explain(&error), "the database: file is not a database");
+    }
+}

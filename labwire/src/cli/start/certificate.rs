@@ -1,0 +1,167 @@
+//! The certificate that the manager serves with: chosen, and made where there is none.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use labwire_home::Home;
+use labwire_manager::{
+    CertificateOptions, PkiError, PrivateKey, TlsFiles, generate_certificate, load_certified_key,
+    load_or_create_key,
+};
+use rustls::sign::CertifiedKey;
+
+use super::options::Options;
+
+/// A certificate that is ready, and what was made on the way.
+pub(super) struct Prepared {
+    pub(super) files: TlsFiles,
+    pub(super) certified: Arc<CertifiedKey>,
+    /// What to tell the person who started the manager.
+    pub(super) created: Vec<String>,
+}
+
+/// Chooses the certificate and key as MSL-Network does, and makes those of its own that are missing.
+pub(super) fn prepare(
+    home: &Home,
+    options: &Options,
+    key_password: Option<String>,
+) -> Result<Prepared, PkiError> {
+    let mut created = Vec::new();
+    let (certificate, key) = match (&options.cert_file, &options.key_file) {
+        (Some(certificate), key) => (certificate.clone(), key.clone()),
+        (None, Some(key)) => {
+            let certificate = home.certificate_file();
+            if !belongs(&certificate, key, key_password.as_deref())? {
+                let key = PrivateKey::load(key, key_password.as_deref())?;
+                create(&certificate, &key, options, &mut created)?;
+            }
+            (certificate, Some(key.clone()))
+        }
+        (None, None) => {
+            let (certificate, key) = default_files(home, options.host.as_deref());
+            if !certificate.is_file() {
+                let (private_key, is_new) = load_or_create_key(&key, key_password.as_deref())?;
+                if is_new {
+                    created.push(format!("created the private key {}", key.display()));
+                }
+                create(&certificate, &private_key, options, &mut created)?;
+            }
+            (certificate, Some(key))
+        }
+    };
+    let certified = load_certified_key(&certificate, key.as_deref(), key_password.as_deref())?;
+    Ok(Prepared {
+        files: TlsFiles {
+            certificate,
+            key,
+            key_password,
+        },
+        certified,
+        created,
+    })
+}
+
+fn default_files(home: &Home, host: Option<&str>) -> (PathBuf, PathBuf) {
+    match host {
+        None => (home.certificate_file(), home.key_file()),
+        Some(host) => (home.certificate_file_for(host), home.key_file_for(host)),
+    }
+}
+
+/// Whether the certificate is there and made for the key.
+fn belongs(certificate: &Path, key: &Path, password: Option<&str>) -> Result<bool, PkiError> {
+    if !certificate.is_file() {
+        return Ok(false);
+    }
+    match load_certified_key(certificate, Some(key), password) {
+        Ok(_) => Ok(true),
+        Err(PkiError::KeyMismatch { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn create(
+    certificate: &Path,
+    key: &PrivateKey,
+    options: &Options,
+    created: &mut Vec<String>,
+) -> Result<(), PkiError> {
+    generate_certificate(key, &certificate_options(options.host.as_deref()))?.write_to(certificate)?;
+    created.push(format!(
+        "created the self-signed certificate {}",
+        certificate.display()
+    ));
+    Ok(())
+}
+
+/// A certificate for this computer, and for the name that clients are told to use.
+fn certificate_options(host: Option<&str>) -> CertificateOptions {
+    let mut certificate = CertificateOptions::for_this_computer();
+    match host.map(str::parse) {
+        Some(Ok(address)) if !certificate.addresses.contains(&address) => certificate.addresses.push(address),
+        Some(Err(_)) => {
+            let host = host.unwrap_or_default().to_owned();
+            if !certificate.alternative_names.contains(&host) {
+                certificate.alternative_names.push(host);
+            }
+        }
+        _ => {}
+    }
+    certificate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        (folder, home)
+    }
+
+    #[test]
+    fn the_first_start_makes_key_and_certificate_and_the_next_one_takes_them() {
+        let (_folder, home) = home();
+        let first = prepare(&home, &Options::default(), None).unwrap();
+        assert_eq!(first.created.len(), 2);
+        let second = prepare(&home, &Options::default(), None).unwrap();
+        assert!(second.created.is_empty());
+        assert_eq!(first.certified.cert, second.certified.cert);
+    }
+
+    #[test]
+    fn a_host_has_a_certificate_of_its_own() {
+        let (_folder, home) = home();
+        let options = Options {
+            host: Some("bench.example".into()),
+            ..Options::default()
+        };
+        let prepared = prepare(&home, &options, None).unwrap();
+        assert_eq!(
+            prepared.files.certificate,
+            home.certificate_file_for("bench.example")
+        );
+        let names = certificate_options(Some("bench.example")).alternative_names;
+        assert!(names.contains(&"bench.example".to_owned()));
+    }
+
+    #[test]
+    fn a_key_of_its_own_makes_the_default_certificate_anew_only_when_it_must() {
+        let (folder, home) = home();
+        prepare(&home, &Options::default(), None).unwrap();
+        let key = folder.path().join("own.key");
+        load_or_create_key(&key, None).unwrap();
+        let options = Options {
+            key_file: Some(key),
+            ..Options::default()
+        };
+        let first = prepare(&home, &options, None).unwrap();
+        let second = prepare(&home, &options, None).unwrap();
+        assert_eq!(first.certified.cert, second.certified.cert);
+        let error = prepare(&home, &Options::default(), None)
+            .err()
+            .expect("the default key is another one");
+        assert!(matches!(error, PkiError::KeyMismatch { .. }));
+    }
+}

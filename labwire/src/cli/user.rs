@@ -1,0 +1,424 @@
+//! `labwire user`: who may log in to a manager that was started with `--auth-login`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use labwire_manager::{
+    COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, Database, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, StoreError,
+    check_username,
+};
+
+use super::{UsageError, database_or_default, secret, tell};
+
+const LONG_ABOUT: &str = "\
+Add, change, remove and list the users who may log in.
+
+A manager that is started with --auth-login asks every client and service for a username and a \
+password, and lets in who is in this list:
+
+  labwire start --auth-login
+
+Some requests to a manager need an administrator, whatever way of authentication it was started \
+with: shutting it down, or managing users and hostnames over the network.";
+
+const EXAMPLES: &str = "\
+Examples:
+  # add 'j.doe' to the default database; you are asked for the password
+  labwire user add j.doe
+
+  # add 'j.doe' with a password that is typed on the command line
+  labwire user add j.doe --password a good password
+
+  # add 'a.smith' as an administrator
+  labwire user add a.smith --password '!PaSsWoRd*' --admin
+
+  # make 'j.doe' an administrator
+  labwire user update j.doe --admin
+
+  # make 'a.smith' an ordinary user again
+  labwire user update a.smith
+
+  # change the password of 'j.doe' to the first line of a file
+  labwire user update j.doe --password /path/to/my/password.txt
+
+  # remove 'j.doe'
+  labwire user remove j.doe
+
+  # add 'j.doe' to a database of your own
+  labwire user add j.doe --password The Password To Use --database /path/to/database.db
+
+  # add 'j.doe' so that MSL-Network's own manager lets them in too
+  labwire user add j.doe --compatible
+
+  # list all users
+  labwire user list";
+
+/// Add, change, remove and list the users who may log in
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
+pub(crate) struct UserArgs {
+    /// What to do
+    #[arg(value_enum)]
+    action: Action,
+
+    /// The name of the user; every action but "list" needs it
+    username: Option<String>,
+
+    /// The user is an administrator
+    ///
+    /// "update" without this flag takes the rights of an administrator away.
+    #[arg(short, long)]
+    admin: bool,
+
+    /// The database file, instead of the one in the home folder
+    #[arg(short, long, value_name = "FILE")]
+    database: Option<PathBuf>,
+
+    /// The password; several words are one password with spaces
+    ///
+    /// So that it does not stay in your shell's history, give the path of a file whose first line is the
+    /// password, or "-" to read it from standard input, or no word at all to be asked for it. The path of a
+    /// file that does not exist is taken for the password itself.
+    #[arg(short, long, value_name = "WORD", num_args = 0..)]
+    password: Option<Vec<String>>,
+
+    /// How much work it is to check the password, and so to guess it
+    ///
+    /// Rounds of PBKDF2-HMAC-SHA256, 100000 or more. Every login takes as long as the costliest user's.
+    #[arg(
+        long, value_name = "N", default_value_t = DEFAULT_ROUNDS, conflicts_with = "compatible",
+        value_parser = clap::value_parser!(u32).range(i64::from(MINIMUM_ROUNDS)..=i64::from(MAXIMUM_ROUNDS)),
+    )]
+    rounds: u32,
+
+    /// Let MSL-Network's own manager check the password too (100000 rounds)
+    ///
+    /// Use it while both managers share a database. Without it only Labwire lets the user in.
+    #[arg(long)]
+    compatible: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Action {
+    /// Add a user
+    Add,
+    /// The same as add
+    Insert,
+    /// Remove a user
+    Remove,
+    /// The same as remove
+    Delete,
+    /// Change a user's password, or the rights of an administrator
+    Update,
+    /// List all users
+    List,
+}
+
+impl Action {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Insert => "insert",
+            Self::Remove => "remove",
+            Self::Delete => "delete",
+            Self::Update => "update",
+            Self::List => "list",
+        }
+    }
+}
+
+/// Runs the command. What was done is written to standard output.
+///
+/// # Errors
+///
+/// What could not be done, in the words of MSL-Network.
+pub(crate) fn run(args: &UserArgs) -> anyhow::Result<()> {
+    let path = database_or_default(args.database.as_deref())?;
+    execute(args, &path, &mut io::stdout().lock())
+}
+
+fn execute(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+    match args.action {
+        Action::List => list(path, output),
+        Action::Add | Action::Insert => add(args, path, output),
+        Action::Remove | Action::Delete => remove(args, path, output),
+        Action::Update => update(args, path, output),
+    }
+}
+
+fn add(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+    let username = named(args)?;
+    check_username(username)?;
+    let mut database = open(path)?;
+    // Asked for before the password is: nobody likes to type one in vain.
+    if database.rights(username)?.is_some() {
+        return Err(StoreError::UserExists {
+            username: username.to_owned(),
+        }
+        .into());
+    }
+    let words = args.password.as_deref().unwrap_or_default();
+    let password = new_password(username, words, args)?;
+    database.insert_user(username, &password, args.admin)?;
+    writeln!(output, "{username} has been {}ed", args.action.verb())?;
+    Ok(())
+}
+
+fn remove(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+    let (username, verb) = (named(args)?, args.action.verb());
+    match open(path)?.delete_user(username) {
+        // In the word that was typed.
+        Err(StoreError::UserMissing { username, .. }) => Err(StoreError::UserMissing {
+            action: verb,
+            username,
+        }
+        .into()),
+        removed => {
+            removed?;
+            writeln!(output, "{username} has been {verb}d")?;
+            Ok(())
+        }
+    }
+}
+
+fn update(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+    let username = named(args)?;
+    let mut database = open(path)?;
+    let Some(was_admin) = database.rights(username)? else {
+        return Err(StoreError::UserMissing {
+            action: "update",
+            username: username.to_owned(),
+        }
+        .into());
+    };
+    let words = args.password.as_deref();
+    let password = words
+        .map(|words| new_password(username, words, args))
+        .transpose()?;
+    database.update_user(username, password.as_ref(), Some(args.admin))?;
+    writeln!(output, "Updated {username}")?;
+    if was_admin && !args.admin {
+        // Easily not meant when only the password was to be changed.
+        tell(format_args!(
+            "{username} is no administrator any more; to be one again: labwire user update {username} --admin"
+        ));
+    }
+    Ok(())
+}
+
+fn list(path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+    const TITLE: &str = "Username";
+    let users = open(path)?.users()?;
+    if users.is_empty() {
+        writeln!(output, "There are no users in the database")?;
+        return Ok(());
+    }
+    let width = users
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .fold(TITLE.len(), usize::max);
+    writeln!(output, "Users in {}\n", path.display())?;
+    writeln!(output, "{TITLE:width$} Administrator")?;
+    writeln!(output, "{:=<width$} =============", "")?;
+    for (name, is_admin) in users {
+        let is_admin = if is_admin { "True" } else { "False" };
+        writeln!(output, "{name:width$} {is_admin}")?;
+    }
+    Ok(())
+}
+
+fn named(args: &UserArgs) -> anyhow::Result<&str> {
+    let missing = || UsageError(format!("You must specify a username to {}", args.action.verb()));
+    Ok(args.username.as_deref().ok_or_else(missing)?)
+}
+
+fn open(path: &Path) -> anyhow::Result<Database> {
+    Database::open(path).with_context(|| format!("cannot use the database {}", path.display()))
+}
+
+fn new_password(username: &str, words: &[String], args: &UserArgs) -> anyhow::Result<HashedPassword> {
+    let password = secret::resolve_new(words, &format!("Password for {username}: "))?;
+    let rounds = if args.compatible {
+        COMPATIBLE_ROUNDS
+    } else {
+        args.rounds
+    };
+    Ok(HashedPassword::new(username, &password, rounds)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+    use labwire_manager::{Store, StoreOptions};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: UserArgs,
+    }
+
+    struct Shell {
+        folder: tempfile::TempDir,
+    }
+
+    impl Shell {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+            }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("home").join("manager.sqlite3")
+        }
+
+        /// Types words after `labwire user`.
+        fn types(&self, words: &[&str]) -> Result<String, String> {
+            let typed =
+                Typed::try_parse_from([&["user"], words].concat()).map_err(|error| error.to_string())?;
+            let mut output = Vec::new();
+            execute(&typed.args, &self.path(), &mut output).map_err(|error| error.to_string())?;
+            Ok(String::from_utf8(output).unwrap())
+        }
+
+        fn lets_in(&self, username: &str, password: &str) -> bool {
+            let store = Store::open(&self.path(), &StoreOptions::default()).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let outcome = runtime.block_on(store.verify_login(username, password));
+            runtime.block_on(store.close());
+            outcome.unwrap().is_some()
+        }
+
+        /// The rounds that are recorded for the password; none when they are those of MSL-Network.
+        fn rounds(&self, username: &str) -> Option<u32> {
+            let database = rusqlite::Connection::open(self.path()).unwrap();
+            let question =
+                "SELECT record.rounds FROM auth_users AS user LEFT JOIN labwire_password_rounds AS record
+                ON record.salt = user.salt WHERE user.username = ?1";
+            database
+                .query_row(question, [username], |row| row.get(0))
+                .unwrap()
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Typed::command().debug_assert();
+    }
+
+    #[test]
+    fn users_are_added_updated_listed_and_removed_in_the_words_of_the_documentation() {
+        let shell = Shell::new();
+        assert_eq!(
+            shell.types(&["list"]).unwrap(),
+            "There are no users in the database\n"
+        );
+        let added = shell.types(&["add", "j.doe", "--password", "a", "good", "password"]);
+        assert_eq!(added.unwrap(), "j.doe has been added\n");
+        let added = shell.types(&["insert", "a.smith", "-p", "!PaSsWoRd*", "-a"]);
+        assert_eq!(added.unwrap(), "a.smith has been inserted\n");
+        assert!(shell.lets_in("j.doe", "a good password"));
+        assert!(shell.lets_in("a.smith", "!PaSsWoRd*"));
+
+        let expected = format!(
+            "Users in {}\n\nUsername Administrator\n======== =============\na.smith  True\nj.doe    False\n",
+            shell.path().display()
+        );
+        assert_eq!(shell.types(&["list"]).unwrap(), expected);
+
+        assert_eq!(
+            shell.types(&["update", "j.doe", "--admin"]).unwrap(),
+            "Updated j.doe\n"
+        );
+        assert_eq!(shell.types(&["update", "a.smith"]).unwrap(), "Updated a.smith\n");
+        let list = shell.types(&["list"]).unwrap();
+        assert!(list.ends_with("a.smith  False\nj.doe    True\n"), "{list}");
+        assert!(shell.lets_in("a.smith", "!PaSsWoRd*"));
+
+        assert_eq!(
+            shell.types(&["remove", "j.doe"]).unwrap(),
+            "j.doe has been removed\n"
+        );
+        assert_eq!(
+            shell.types(&["delete", "a.smith"]).unwrap(),
+            "a.smith has been deleted\n"
+        );
+        assert_eq!(
+            shell.types(&["list"]).unwrap(),
+            "There are no users in the database\n"
+        );
+    }
+
+    #[test]
+    fn a_password_can_be_the_first_line_of_a_file() {
+        let shell = Shell::new();
+        let file = shell.folder.path().join("password.txt");
+        std::fs::write(&file, "from a file\nnot this\n").unwrap();
+        shell
+            .types(&["add", "j.doe", "-p", "old", "--compatible"])
+            .unwrap();
+        shell
+            .types(&["update", "j.doe", "-p", file.to_str().unwrap(), "--compatible"])
+            .unwrap();
+        assert!(shell.lets_in("j.doe", "from a file"));
+    }
+
+    #[test]
+    fn the_rounds_are_the_default_the_compatible_ones_or_those_asked_for() {
+        let shell = Shell::new();
+        shell.types(&["add", "default", "-p", "x"]).unwrap();
+        shell
+            .types(&["add", "compatible", "-p", "x", "--compatible"])
+            .unwrap();
+        shell
+            .types(&["add", "chosen", "-p", "x", "--rounds", "123456"])
+            .unwrap();
+        let rounds = ["default", "compatible", "chosen"].map(|name| shell.rounds(name));
+        assert_eq!(rounds, [Some(600_000), None, Some(123_456)]);
+        let refused = shell
+            .types(&["add", "weak", "-p", "x", "--rounds", "99999"])
+            .unwrap_err();
+        assert!(refused.contains("99999 is not in 100000..=10000000"), "{refused}");
+        let refused = shell
+            .types(&["add", "both", "--compatible", "--rounds", "200000"])
+            .unwrap_err();
+        assert!(refused.contains("cannot be used with"), "{refused}");
+    }
+
+    #[test]
+    fn mistakes_are_errors_in_the_words_of_the_reference() {
+        let shell = Shell::new();
+        shell.types(&["add", "j.doe", "-p", "x", "--compatible"]).unwrap();
+        let mistakes: [(&[&str], &str); 7] = [
+            (&["add"], "You must specify a username to add"),
+            (&["remove"], "You must specify a username to remove"),
+            (
+                &["add", "j.doe", "-p", "y"],
+                "A user with the name 'j.doe' already exists",
+            ),
+            (
+                &["insert", "h:1", "-p", "y"],
+                "A username cannot end with \":<integer>\"",
+            ),
+            (
+                &["update", "eve"],
+                "Cannot update 'eve'. This user is not in the table.",
+            ),
+            (
+                &["remove", "eve"],
+                "Cannot remove 'eve'. This user is not in the table.",
+            ),
+            (
+                &["delete", "eve"],
+                "Cannot delete 'eve'. This user is not in the table.",
+            ),
+        ];
+        for (words, expected) in mistakes {
+            assert_eq!(shell.types(words).unwrap_err(), expected, "{words:?}");
+        }
+    }
+}

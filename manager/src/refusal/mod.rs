@@ -1,0 +1,248 @@
+//! Why the manager refuses what a peer asked for: every text that a peer can be told, in one place.
+//!
+//! Each begins with the name of the Python exception that says it best. Scripts search these texts, so a
+//! change of one is a change of the wire.
+
+mod executed;
+
+use bytes::Bytes;
+use labwire_wire::terminal::TerminalError;
+
+use crate::config::MANAGERS_LINE;
+use labwire_wire::{EnvelopeError, Executed, IdentityError, LineTooLong, MAX_NAME_BYTES, frames, quoted};
+
+/// Why the manager refuses what a peer asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The requested service is not connected.
+    #[error("KeyError: the {} Service is not connected to {manager}", quoted(service))]
+    NoSuchService { service: String, manager: String },
+    /// The service went away while it held the request.
+    #[error(
+        "ConnectionError: the {} Service left before it replied, the request may have been executed",
+        quoted(service)
+    )]
+    ServiceLeft { service: String },
+    /// The manager stopped while a service held the request.
+    #[error(
+        "ConnectionError: the manager is shutting down, the request may have been executed by the {} Service",
+        quoted(service)
+    )]
+    ShuttingDown { service: String },
+    /// The manager stops and takes no new requests.
+    #[error("ConnectionError: the manager is shutting down, the request was not executed")]
+    NotTaken,
+    /// The service answered with something that a client cannot read.
+    #[error(
+        "RuntimeError: the {} Service sent a malformed reply, the request may have been executed",
+        quoted(service)
+    )]
+    MalformedReply { service: String },
+    /// An unlinked client asked a service that limits its clients.
+    #[error(
+        "PermissionError: the {} Service limits its clients, {client} must link with it before sending requests",
+        quoted(service)
+    )]
+    LinkBecauseLimited { service: String, client: String },
+    /// An unlinked client asked a service that is locked.
+    #[error(
+        "PermissionError: the {} Service is locked, {client} must link with it before sending requests",
+        quoted(service)
+    )]
+    LinkBecauseLocked { service: String, client: String },
+    /// A request holds what its service cannot read.
+    #[error(
+        "ValueError: the {} Service is a Python program and cannot read the request, it may be nested 900 levels \
+         deep and hold integers of up to 4300 digits",
+        quoted(service)
+    )]
+    UnreadableRequest { service: String },
+    /// A reply holds what its client cannot read.
+    #[error(
+        "ValueError: the {} Service replied with what a Python client cannot read, it may be nested 900 levels \
+         deep and hold integers of up to 4300 digits",
+        quoted(service)
+    )]
+    UnreadableReply { service: String },
+    /// A notification holds what Python clients cannot read.
+    #[error(
+        "ValueError: Python clients cannot read the notification, it may be nested 900 levels deep and hold \
+         integers of up to 4300 digits"
+    )]
+    UnreadableNotification,
+    /// A typed line is too long.
+    #[error(
+        "ValueError: a typed line may not be longer than {MANAGERS_LINE} bytes, send larger requests as JSON"
+    )]
+    TypedTooMuch,
+    /// The connection ended in the middle of a typed line.
+    #[error("SyntaxError: the last line has no end, it was not executed")]
+    Unterminated,
+    /// A request for the manager is too long.
+    #[error("ValueError: a request for the Manager may not be longer than {MANAGERS_LINE} bytes")]
+    AskedTooMuch,
+    /// A service sent what is no JSON.
+    #[error("ValueError: a service must send JSON objects")]
+    ServiceTypes,
+    /// A client has more requests under way than it may have.
+    #[error("RuntimeError: {client} has {limit} requests in flight, wait for replies before sending more")]
+    TooManyInFlight { client: String, limit: usize },
+    /// Link with a service that is not there.
+    #[error(
+        "KeyError: the {} service does not exist, cannot link with {client}",
+        quoted(service)
+    )]
+    CannotLink { service: String, client: String },
+    /// Link with a locked service.
+    #[error("PermissionError: {} service is locked", quoted(service))]
+    Locked { service: String },
+    /// Link with a service at its client limit.
+    #[error(
+        "PermissionError: The maximum number of Clients are already linked with {}\nThe linked Clients are:\n  {}",
+        quoted(service), linked.join("\n  ")
+    )]
+    Limit { service: String, linked: Vec<String> },
+    /// Unlink without a link.
+    #[error(
+        "KeyError: cannot unlink {client}, it was not linked with {}",
+        quoted(service)
+    )]
+    NotLinked { service: String, client: String },
+    /// Lock a service that is not there.
+    #[error(
+        "KeyError: {} service does not exist, {client} cannot acquire a lock",
+        quoted(service)
+    )]
+    CannotLock { service: String, client: String },
+    /// Lock without a link.
+    #[error(
+        "PermissionError: {client} cannot acquire a lock because it is not linked with the {} service",
+        quoted(service)
+    )]
+    LockWithoutLink { service: String, client: String },
+    /// Lock for oneself what others are linked with.
+    #[error(
+        "PermissionError: {client} cannot acquire an exclusive lock, there are {} links with the {} service\nThe linked Clients are:\n  {}",
+        linked.len(), quoted(service), linked.join("\n  ")
+    )]
+    NotAlone {
+        service: String,
+        client: String,
+        linked: Vec<String>,
+    },
+    /// Release the lock of a service that is not there.
+    #[error(
+        "KeyError: {} service does not exist, {client} cannot release the lock",
+        quoted(service)
+    )]
+    CannotRelease { service: String, client: String },
+    /// An argument of a request to the manager is missing or of the wrong type.
+    #[error("TypeError: {attribute}() takes {expected}")]
+    Arguments {
+        attribute: String,
+        expected: &'static str,
+    },
+    /// A service sent a request.
+    #[error("PermissionError: a service can only reply and notify, connect as a client to send requests")]
+    ServiceRequests,
+    /// A client sent a reply.
+    #[error("PermissionError: a client cannot send replies, connect as a service to answer requests")]
+    ClientReplies,
+    /// A peer at a terminal identified itself a second time.
+    #[error("ValueError: already connected, the identity cannot be changed")]
+    AlreadyConnected,
+    /// The line is no frame.
+    #[error("{}: {}", .0.exception(), .0)]
+    Envelope(#[from] EnvelopeError),
+    /// What was typed has no meaning.
+    #[error("SyntaxError: {0}")]
+    Terminal(#[from] TerminalError),
+    /// The line is neither text nor JSON.
+    #[error("UnicodeDecodeError: the line is not valid UTF-8")]
+    NotText,
+    /// The line is too long.
+    #[error("ValueError: {0}, closing connection")]
+    LineTooLong(#[from] LineTooLong),
+    /// The identity is not accepted.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// What came instead of an identity.
+    #[error("ValueError: {} is no identity, type: client, or: client My Name", quoted(.0))]
+    NoIdentity(String),
+    /// A service of that name is there already.
+    #[error("NameError: A {} service is already running on the Manager", quoted(.0))]
+    NameTaken(String),
+    /// A client with the same name, host and port is there already.
+    #[error("NameError: a client {0} is already connected to the Manager")]
+    ClientNameTaken(String),
+    /// The manager's password was wrong.
+    #[error("ValueError: Wrong Manager password")]
+    WrongManagerPassword,
+    /// The login was wrong. One text for both cases: it must not tell which names exist.
+    #[error("ValueError: Unregistered user or Wrong login password")]
+    WrongLogin,
+    /// Too many wrong passwords.
+    #[error("PermissionError: too many failed logins, try again in {seconds} s")]
+    TooManyLogins { seconds: u64 },
+    /// The host is not in the table.
+    #[error("ValueError: {} is not a trusted hostname", quoted(.0))]
+    UntrustedHostname(String),
+    /// The manager stops.
+    #[error("ConnectionError: the manager is shutting down")]
+    Stopping,
+    /// A peer from elsewhere, and nothing says that it may come in.
+    #[error(
+        "PermissionError: this manager uses no authentication and serves its own computer only, start it with \
+         --auth-password, --auth-login or --auth-hostname (or with --open to admit everyone) to serve {0}"
+    )]
+    NotLocal(String),
+    /// The handshake took too long.
+    #[error("TimeoutError: authentication and identity took longer than {seconds} s")]
+    HandshakeTimeout { seconds: u64 },
+    /// Too many connections at once.
+    #[error(
+        "ConnectionError: the manager has too many connections that have not identified themselves, try again later"
+    )]
+    TooManyStarting,
+    /// The request is an administrator's.
+    #[error("ValueError: You must be an administrator to send this request to the Manager")]
+    NotAdministrator,
+    /// The manager does not know the request.
+    #[error("AttributeError: the Manager has no attribute {}, see the documentation for what an administrator can request", quoted(.0))]
+    NoSuchAttribute(String),
+    /// Too many administrator's requests wait for one login.
+    #[error("RuntimeError: answer the manager's question for the username and password first")]
+    LoginPending,
+    /// The store refused or failed; the text is the store's and holds no path.
+    #[error("{text}")]
+    Store { text: String, executed: Executed },
+}
+
+impl Refusal {
+    /// The first line of the text: the log has no room for the names of everyone who is linked.
+    pub(crate) fn summary(&self) -> String {
+        self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// What stands before and after the uid in the error that tells a peer so. With `origin`, which is for
+    /// clients that asked for the feature, the error says whose it is and whether the request may have been
+    /// executed.
+    pub(crate) fn around_uid(&self, requester: &str, origin: bool) -> (Bytes, &'static [u8]) {
+        let executed = origin.then(|| self.executed());
+        frames::manager_error_around(&self.to_string(), executed, requester)
+    }
+
+    /// The error that tells a peer so; `origin` as in [`around_uid`](Self::around_uid).
+    pub(crate) fn frame(&self, requester: &str, uid: &str, origin: bool) -> Bytes {
+        let executed = origin.then(|| self.executed());
+        frames::manager_error(&self.to_string(), executed, requester, uid)
+    }
+}
+
+/// The beginning of a text that a peer chose, for a message that repeats it.
+pub(crate) fn excerpt(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_NAME_BYTES)]
+}
+
+#[cfg(test)]
+mod tests;
