@@ -9,6 +9,7 @@
 )]
 
 mod command_line;
+mod examples;
 mod features;
 mod files;
 mod hardening;

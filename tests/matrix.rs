@@ -87,12 +87,7 @@ impl Place {
 
     fn rust(&self, name: &str) -> Command {
         let mut command = program(name);
-        command.env("LABWIRE_MANAGER", format!("localhost:{}", self.manager.port()));
-        if self.tls {
-            command.env("LABWIRE_CERT_FILE", self.manager.certificate());
-        } else {
-            command.env("LABWIRE_DISABLE_TLS", "true");
-        }
+        command.envs(self.manager.environment());
         match self.authentication {
             Authentication::None => &mut command,
             Authentication::Password => command.env("LABWIRE_MANAGER_PASSWORD", PASSWORD),
