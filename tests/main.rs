@@ -18,5 +18,6 @@ mod operation;
 mod payload;
 mod protocol;
 mod python;
+mod reconnect;
 mod support;
 mod terminal;

@@ -188,6 +188,11 @@ impl Manager {
     /// Ends it, which has to succeed, and hands its files on.
     pub(crate) fn end(mut self) -> Home {
         self.stop();
+        self.take_home()
+    }
+
+    /// The files of a manager that has ended.
+    pub(crate) fn take_home(mut self) -> Home {
         std::mem::replace(&mut self.home, Home::new())
     }
 
