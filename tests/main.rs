@@ -9,6 +9,7 @@
 )]
 
 mod command_line;
+mod features;
 mod files;
 mod hardening;
 mod operation;

@@ -1,5 +1,6 @@
 //! What an administrator can ask of the manager: an explicit table, nothing is looked up by reflection.
 
+use labwire_wire::Executed;
 use serde_json::{Value, json};
 
 use crate::hub::Hub;
@@ -163,7 +164,15 @@ impl Values {
 
     async fn ask_store(&self, hub: &Hub) -> Result<Value, Refusal> {
         let store = hub.store();
-        let refuse = |error: StoreError| Refusal::Store(error.peer_text());
+        let refuse = |error: StoreError| Refusal::Store {
+            text: error.peer_text(),
+            // A database in trouble may be so after it wrote.
+            executed: if error.is_callers_mistake() {
+                Executed::No
+            } else {
+                Executed::Maybe
+            },
+        };
         Ok(match self.request {
             Known::Usernames => json!(store.usernames().await.map_err(refuse)?),
             Known::Users => json!(store.users().await.map_err(refuse)?),

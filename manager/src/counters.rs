@@ -37,6 +37,11 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Adds so many.
+    pub(crate) fn add(counter: &AtomicU64, number: usize) {
+        counter.fetch_add(number as u64, Ordering::Relaxed);
+    }
+
     /// Every counter by its name.
     pub(crate) fn all(&self) -> [(&'static str, u64); 12] {
         [

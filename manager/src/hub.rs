@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use labwire_wire::frames;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +15,7 @@ use crate::logging::{Level, LogControl};
 use crate::login::Logins;
 use crate::names::{PeerAddress, Resolver};
 use crate::refusal::Refusal;
-use crate::registry::{ManagerIdentity, Registry};
+use crate::registry::{Abandoned, ManagerIdentity, PeerId, Registry};
 use crate::router::Router;
 use crate::store::{ConnectionEvent, Store};
 
@@ -158,11 +159,41 @@ impl Hub {
     /// Tells the callers of all requests under way that they will not be answered.
     pub(crate) fn abandon_requests(&self) {
         for (service, abandoned) in self.registry().abandon_all() {
-            Counters::count(&self.counters.abandoned);
-            abandoned.tell(&Refusal::ShuttingDown {
-                service: service.to_string(),
-            });
+            self.tell_abandoned(
+                &abandoned,
+                &Refusal::ShuttingDown {
+                    service: service.to_string(),
+                },
+            );
         }
+    }
+
+    /// Takes a peer out of the registry and tells everyone whom that concerns, in one step. Gives the number
+    /// of requests that it held as a service.
+    pub(crate) fn leave(&self, id: PeerId) -> usize {
+        let mut registry = self.registry();
+        let Some(service) = registry.leave(id) else {
+            return 0;
+        };
+        let refusal = Refusal::ServiceLeft {
+            service: service.name.to_string(),
+        };
+        for abandoned in &service.abandoned {
+            self.tell_abandoned(abandoned, &refusal);
+        }
+        // When the manager stops, all connections end: there is no use in telling which one ended first.
+        if !service.unlinked.is_empty() && *self.phase.borrow() < Phase::Stopping {
+            let frame = frames::manager_request("unlinked", &[&service.name], &self.name);
+            for outbox in &service.unlinked {
+                outbox.push_always(|writer| writer.shared(&frame));
+            }
+        }
+        service.abandoned.iter().map(Abandoned::count).sum()
+    }
+
+    fn tell_abandoned(&self, abandoned: &Abandoned, refusal: &Refusal) {
+        Counters::add(&self.counters.abandoned, abandoned.count());
+        abandoned.tell(refusal);
     }
 
     /// Waits until the manager has come as far as `phase`. Cancel safe.

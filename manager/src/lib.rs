@@ -2,8 +2,8 @@
 //!
 //! Services (instruments, wrapped in any language) register a name with a [`Manager`], clients link with
 //! them and call them, and everything on the wire is one line of JSON. The manager routes, limits, locks,
-//! authenticates, and tells everyone the truth about who is there. The `labwire` program is this library
-//! with a command line around it.
+//! authenticates, and tells everyone the truth about who is there. The `labwire` program, in a
+//! package of its own, is this library with a command line around it.
 //!
 //! Inside, data flows one way:
 //!
@@ -15,7 +15,6 @@
 
 mod admin;
 mod chatter;
-pub mod cli;
 mod config;
 mod counters;
 mod handshake;
@@ -36,9 +35,7 @@ mod store;
 mod stream;
 
 pub use config::{Authentication, Limits, TlsFiles};
-pub use labwire_home::{
-    Home, HomeError, create_private_file, create_private_folder, fingerprint_sha1, fingerprint_sha256,
-};
+pub use local::hostname;
 pub use logging::{Level, LogControl, LogFormat, LogGuard, start as start_logging};
 pub use pki::{
     Certificate, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash, KeyKind, PkiError,
@@ -48,5 +45,6 @@ pub use pki::{
 pub use server::{Manager, ManagerHandle, Settings};
 pub use store::{
     COMPATIBLE_ROUNDS, CONNECTIONS_LIMIT, ColumnInfo, ConnectionEvent, ConnectionRow, DEFAULT_ROUNDS,
-    LoginOutcome, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Store, StoreError, StoreOptions,
+    Database, HashedPassword, LoginOutcome, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Store, StoreError, StoreOptions,
+    check_username,
 };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The name of this computer, as the operating system tells it.
 ///
 /// Bytes that are not UTF-8 are replaced, so that the name can be shown and written in JSON.
-pub(crate) fn hostname() -> String {
+pub fn hostname() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 

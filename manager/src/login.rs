@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use labwire_wire::Executed;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -151,7 +152,10 @@ impl Logins {
         }
         let outcome = store.verify_login(username, password).await.map_err(|error| {
             warn!("cannot check a login: {error}");
-            Refusal::Store(error.peer_text())
+            Refusal::Store {
+                text: error.peer_text(),
+                executed: Executed::No,
+            }
         })?;
         // Those that guessed meanwhile, on connections beside this one, count too: else a hundred parallel
         // guesses would be checked for the price of one.

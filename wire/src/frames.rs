@@ -4,6 +4,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::executed::Executed;
+
 /// What ends every line that is written.
 pub const TERMINATOR: &[u8] = b"\r\n";
 
@@ -60,16 +62,58 @@ pub fn result(requester: &str, uid: &str, result: &[u8]) -> Bytes {
 /// `traceback` is JSON text, an array of strings.
 pub fn error(message: &str, requester: &str, uid: &str, traceback: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(128 + message.len() + requester.len() + uid.len());
-    frame.put_slice(b"{\"error\":true,\"message\":");
-    put_string(&mut frame, message);
+    put_error_head(&mut frame, message, None, requester, traceback);
+    put_string(&mut frame, uid);
+    frame.put_slice(ERROR_TAIL);
+    frame.freeze()
+}
+
+/// What stands before and after the uid in an error that the manager itself makes, for several requests that
+/// fail for one reason.
+///
+/// `executed` is for who understands the feature `origin`: with it, the error says whose it is too.
+pub fn manager_error_around(
+    message: &str,
+    executed: Option<Executed>,
+    requester: &str,
+) -> (Bytes, &'static [u8]) {
+    let mut head = BytesMut::with_capacity(160 + message.len() + requester.len());
+    put_error_head(&mut head, message, executed, requester, b"[]");
+    (head.freeze(), ERROR_TAIL)
+}
+
+/// An error that the manager itself makes. `executed` is as in [`manager_error_around`].
+pub fn manager_error(message: &str, executed: Option<Executed>, requester: &str, uid: &str) -> Bytes {
+    let (head, tail) = manager_error_around(message, executed, requester);
+    [&head, json_string(uid).as_bytes(), tail].concat().into()
+}
+
+/// What stands after the uid in an error.
+const ERROR_TAIL: &[u8] = b"}\r\n";
+
+/// The keys are in the order of the alphabet, as in all frames of MSL-Network's manager.
+fn put_error_head(
+    frame: &mut BytesMut,
+    message: &str,
+    executed: Option<Executed>,
+    requester: &str,
+    traceback: &[u8],
+) {
+    frame.put_slice(b"{\"error\":true");
+    if let Some(executed) = executed {
+        frame.put_slice(b",\"executed\":");
+        put_string(frame, executed.name());
+    }
+    frame.put_slice(b",\"message\":");
+    put_string(frame, message);
+    if executed.is_some() {
+        frame.put_slice(b",\"origin\":\"manager\"");
+    }
     frame.put_slice(b",\"requester\":");
-    put_string(&mut frame, requester);
+    put_string(frame, requester);
     frame.put_slice(b",\"result\":null,\"traceback\":");
     frame.put_slice(traceback);
     frame.put_slice(b",\"uid\":");
-    put_string(&mut frame, uid);
-    frame.put_slice(b"}\r\n");
-    frame.freeze()
 }
 
 #[cfg(test)]
@@ -90,6 +134,14 @@ mod tests {
             (
                 error("KeyError: x\ny", "c[h:2]", "", b"[]"),
                 r#"{"error":true,"message":"KeyError: x\ny","requester":"c[h:2]","result":null,"traceback":[],"uid":""}"#,
+            ),
+            (
+                manager_error("KeyError: x", None, "c[h:2]", "1"),
+                r#"{"error":true,"message":"KeyError: x","requester":"c[h:2]","result":null,"traceback":[],"uid":"1"}"#,
+            ),
+            (
+                manager_error("KeyError: x", Some(Executed::Maybe), "c[h:2]", "\""),
+                r#"{"error":true,"executed":"maybe","message":"KeyError: x","origin":"manager","requester":"c[h:2]","result":null,"traceback":[],"uid":"\""}"#,
             ),
         ] {
             assert_eq!(frame, format!("{expected}\r\n"));

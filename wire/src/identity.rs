@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::features::Features;
 use crate::json::{self, JsonError, RawString, Shape};
 
 /// How long the name of a client or service may be, in bytes.
@@ -29,7 +30,7 @@ pub struct Identity {
     /// The operating system that it runs on; `unknown` when it does not say.
     pub os: String,
     /// What more of the wire it understands than the first version had.
-    pub features: Vec<String>,
+    pub features: Features,
     /// Whether it asks or answers.
     pub role: Role,
 }
@@ -96,7 +97,7 @@ impl Identity {
             name: name.to_owned(),
             language: "unknown".to_owned(),
             os: "unknown".to_owned(),
-            features: Vec::new(),
+            features: Features::default(),
             role: Role::Client,
         })
     }
@@ -262,15 +263,15 @@ impl<'a> Members<'a> {
         Ok((number > 0.0).then_some(limit))
     }
 
-    fn features(&self) -> Result<Vec<String>, IdentityError> {
+    fn features(&self) -> Result<Features, IdentityError> {
         let Some(value) = self.raw(FEATURES) else {
-            return Ok(Vec::new());
+            return Ok(Features::default());
         };
-        let expected = "an array of strings";
-        serde_json::from_slice(value).map_err(|_| IdentityError::WrongType {
+        let names: Vec<String> = serde_json::from_slice(value).map_err(|_| IdentityError::WrongType {
             member: KEYS[FEATURES],
-            expected,
-        })
+            expected: "an array of strings",
+        })?;
+        Ok(Features::from_names(names.iter().map(String::as_str)))
     }
 }
 
@@ -348,6 +349,26 @@ mod tests {
         }
         for name in ["é", "My Client", "Manager2", "a[b:1]"] {
             assert!(Identity::client(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn features_that_are_not_known_are_ignored() {
+        for (value, expected) in [
+            (r#"["teleport","origin"]"#, Ok(vec!["origin"])),
+            (
+                r#"["origin","registered","origin"]"#,
+                Ok(vec!["registered", "origin"]),
+            ),
+            ("null", Ok(vec![])),
+            ("[]", Ok(vec![])),
+            (r#""origin""#, Err(())),
+            ("[1]", Err(())),
+        ] {
+            let text = format!(r#"{{"type":"client","name":"n","features":{value}}}"#);
+            let identity = Identity::from_json(text.as_bytes());
+            let names = identity.map(|identity| identity.features.names().collect());
+            assert_eq!(names.map_err(|_| ()), expected, "{value}");
         }
     }
 

@@ -6,6 +6,8 @@
 //! ([`terminal`]). It knows neither sockets nor time, so that all of it can be tested with bytes alone.
 
 mod envelope;
+mod executed;
+mod features;
 pub mod frames;
 mod identity;
 mod json;
@@ -16,6 +18,8 @@ pub mod terminal;
 pub use envelope::{
     Envelope, EnvelopeError, MAX_UID_BYTES, Member, NOTIFICATION_UID, Reply, ReplyForm, Request,
 };
+pub use executed::Executed;
+pub use features::Features;
 pub use identity::{
     Identity, IdentityError, MANAGER_NAME, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, MAX_NAME_BYTES, Role,
 };

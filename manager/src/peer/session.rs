@@ -40,15 +40,9 @@ struct Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let abandoned = self.hub.registry().leave(self.id);
-        let service = self.name.rsplit_once('[').map_or("", |(name, _)| name).to_owned();
-        let refusal = Refusal::ServiceLeft { service };
-        for request in &abandoned {
-            Counters::count(&self.hub.counters.abandoned);
-            request.tell(&refusal);
-        }
-        if !abandoned.is_empty() {
-            warn!("{} left with {} request(s) in flight", self.name, abandoned.len());
+        let abandoned = self.hub.leave(self.id);
+        if abandoned > 0 {
+            warn!("{} left with {abandoned} request(s) in flight", self.name);
         }
         self.outbox.close();
         info!("{} connection closed", self.name);
@@ -61,6 +55,8 @@ pub(super) struct Session<'a> {
     pub(super) peer: &'a PeerAddress,
     membership: Membership,
     is_service: bool,
+    /// Whether it is a client that wants to know whose errors it gets.
+    origin: bool,
     pub(super) is_admin: bool,
     pub(super) login: Login,
     /// How often something was read before the login's question was asked.
@@ -78,7 +74,7 @@ impl<'a> Session<'a> {
         let Introduced { identity, is_admin } = introduction;
         let outbox = Outbox::new(hub.limits.outbox);
         let is_service = matches!(identity.role, Role::Service { .. });
-        let join = |address: &str| hub.registry().join(identity, address, Arc::clone(&outbox));
+        let join = |address: &str| hub.registry().join(identity, address, &outbox);
         let mut address = peer.address.clone();
         let id = match join(&address) {
             // Two computers may have the same short name; their IP addresses tell them apart.
@@ -103,6 +99,7 @@ impl<'a> Session<'a> {
             peer,
             membership,
             is_service,
+            origin: identity.features.origin && !is_service,
             is_admin: *is_admin,
             login: Login::Idle,
             reads_before_question: 0,
@@ -159,6 +156,7 @@ impl<'a> Session<'a> {
             id: *id,
             name,
             outbox,
+            origin: self.origin,
             chatter: &self.chatter,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use labwire_wire::frames;
+use labwire_wire::frames::json_string;
 
 use super::{Client, PeerId, Registry};
 use crate::outbox::Outbox;
@@ -65,26 +65,41 @@ impl Holders {
     }
 }
 
-/// A request whose service left before it answered.
+/// The requests of one client whose service will not answer them.
 #[derive(Debug)]
 pub(crate) struct Abandoned {
     client: Arc<Outbox>,
     pub(super) requester: Arc<str>,
-    pub(super) uid: Box<str>,
+    /// Whether the client wants to know whose errors it gets.
+    origin: bool,
+    pub(super) uids: Vec<Box<str>>,
 }
 
 impl Abandoned {
-    /// Tells the client why there will be no reply.
+    /// Tells the client why there will be no replies.
+    ///
+    /// The registry is locked meanwhile, and there can be many: only the uid is written anew for each.
     pub(crate) fn tell(&self, refusal: &Refusal) {
-        let frame = frames::error(&refusal.to_string(), &self.requester, &self.uid, b"[]");
-        self.client.push_always(|writer| writer.shared(&frame));
+        let (head, tail) = refusal.around_uid(&self.requester, self.origin);
+        self.client.push_always(|writer| {
+            for uid in &self.uids {
+                writer.copied(&head);
+                writer.copied(json_string(uid).as_bytes());
+                writer.copied(tail);
+            }
+        });
+    }
+
+    /// How many requests these are.
+    pub(crate) fn count(&self) -> usize {
+        self.uids.len()
     }
 }
 
 impl Registry {
     /// Takes all requests back from their callers, with the names of the services that held them.
     pub(crate) fn abandon_all(&mut self) -> Vec<(Arc<str>, Abandoned)> {
-        let mut all = Vec::with_capacity(self.in_flight);
+        let mut all = Vec::new();
         for id in self.service_names.values().copied().collect::<Vec<_>>() {
             let Some(service) = self.services.get_mut(&id) else {
                 continue;
@@ -101,8 +116,8 @@ impl Registry {
 
     /// Takes a service's requests back from their callers.
     pub(super) fn abandon(&mut self, id: PeerId, callers: &HashMap<PeerId, usize>) -> Vec<Abandoned> {
-        let mut abandoned = Vec::with_capacity(callers.values().sum());
-        for caller in callers.keys() {
+        let mut all = Vec::with_capacity(callers.len());
+        for (caller, &count) in callers {
             let Some(client) = self.clients.get_mut(caller) else {
                 continue;
             };
@@ -111,24 +126,25 @@ impl Registry {
                 in_flight_count,
                 outbox,
                 name,
+                features,
                 ..
             } = client;
+            let mut uids = Vec::with_capacity(count);
             in_flight.retain(|uid, holders| {
                 let (count, none_left) = holders.remove(id, usize::MAX);
-                for _ in 0..count {
-                    let (client, requester) = (Arc::clone(outbox), Arc::clone(name));
-                    abandoned.push(Abandoned {
-                        client,
-                        requester,
-                        uid: uid.clone(),
-                    });
-                }
-                *in_flight_count -= count;
+                uids.extend(std::iter::repeat_n(uid, count).cloned());
                 !none_left
             });
+            *in_flight_count -= uids.len();
+            self.in_flight -= uids.len();
+            all.push(Abandoned {
+                client: Arc::clone(outbox),
+                requester: Arc::clone(name),
+                origin: features.origin,
+                uids,
+            });
         }
-        self.in_flight -= abandoned.len();
-        abandoned
+        all
     }
 
     /// Notes that `service` holds a request of `client`.

@@ -6,18 +6,17 @@
 
 mod describe;
 mod in_flight;
+mod membership;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use labwire_wire::frames::json_string;
-use labwire_wire::{Identity, Role, Shape};
+use labwire_wire::{Features, Identity, Shape};
 
 use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
 
-use describe::{describe_client, describe_service};
 use in_flight::Holders;
 
 pub(crate) use describe::ManagerIdentity;
@@ -62,6 +61,7 @@ pub(crate) struct Client {
     pub(crate) requester: Box<str>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) reader: Reader,
+    pub(crate) features: Features,
     description: String,
     links: HashSet<PeerId>,
     /// The services that hold requests of this client, by the request's uid.
@@ -114,121 +114,6 @@ impl Registry {
             in_flight: 0,
             in_flight_limit,
         }
-    }
-
-    fn next_id(&mut self) -> PeerId {
-        self.last_id += 1;
-        PeerId(self.last_id)
-    }
-
-    /// Takes a peer in. `address` is its `HOST:PORT`.
-    pub(crate) fn join(
-        &mut self,
-        identity: &Identity,
-        address: &str,
-        outbox: Arc<Outbox>,
-    ) -> Result<PeerId, Refusal> {
-        let id = match &identity.role {
-            Role::Client => self.join_client(identity, address, outbox)?,
-            Role::Service {
-                attributes,
-                max_clients,
-            } => {
-                let description = describe_service(identity, attributes, *max_clients, address);
-                self.join_service(identity, *max_clients, description, outbox)?
-            }
-        };
-        self.identity = None;
-        Ok(id)
-    }
-
-    fn join_client(
-        &mut self,
-        identity: &Identity,
-        address: &str,
-        outbox: Arc<Outbox>,
-    ) -> Result<PeerId, Refusal> {
-        let name: Arc<str> = format!("{}[{address}]", identity.name).into();
-        if self.client_names.contains_key(&name) {
-            return Err(Refusal::ClientNameTaken(name.to_string()));
-        }
-        let id = self.next_id();
-        self.client_names.insert(Arc::clone(&name), id);
-        let client = Client {
-            requester: json_string(&name).into(),
-            name,
-            outbox,
-            reader: Reader::of(identity),
-            description: describe_client(identity, address),
-            links: HashSet::new(),
-            in_flight: HashMap::new(),
-            in_flight_count: 0,
-        };
-        self.clients.insert(id, client);
-        Ok(id)
-    }
-
-    fn join_service(
-        &mut self,
-        identity: &Identity,
-        max_clients: Option<u64>,
-        description: String,
-        outbox: Arc<Outbox>,
-    ) -> Result<PeerId, Refusal> {
-        if self.service_names.contains_key(identity.name.as_str()) {
-            return Err(Refusal::NameTaken(identity.name.clone()));
-        }
-        let name: Arc<str> = identity.name.as_str().into();
-        let id = self.next_id();
-        self.service_names.insert(Arc::clone(&name), id);
-        let service = Service {
-            name,
-            outbox,
-            reader: Reader::of(identity),
-            description: description.into(),
-            max_clients,
-            links: HashSet::new(),
-            locks: HashSet::new(),
-            callers: HashMap::new(),
-        };
-        self.services.insert(id, service);
-        Ok(id)
-    }
-
-    /// Takes a peer out, with everything that is its own. The requests that it held as a service are
-    /// returned: their callers must be told.
-    pub(crate) fn leave(&mut self, id: PeerId) -> Vec<Abandoned> {
-        if let Some(client) = self.clients.remove(&id) {
-            self.forget_client(id, &client);
-            self.identity = None;
-        }
-        let Some(service) = self.services.remove(&id) else {
-            return Vec::new();
-        };
-        self.service_names.remove(&service.name);
-        self.identity = None;
-        for client in &service.links {
-            if let Some(client) = self.clients.get_mut(client) {
-                client.links.remove(&id);
-            }
-        }
-        self.abandon(id, &service.callers)
-    }
-
-    fn forget_client(&mut self, id: PeerId, client: &Client) {
-        self.client_names.remove(&client.name);
-        for service in &client.links {
-            if let Some(service) = self.services.get_mut(service) {
-                service.links.remove(&id);
-                service.locks.remove(&id);
-            }
-        }
-        for service in client.in_flight.values().flat_map(Holders::services) {
-            if let Some(service) = self.services.get_mut(&service) {
-                service.callers.remove(&id);
-            }
-        }
-        self.in_flight -= client.in_flight_count;
     }
 
     /// A client that is connected.

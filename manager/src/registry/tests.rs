@@ -12,7 +12,7 @@ fn registry() -> Registry {
 
 fn client(registry: &mut Registry, name: &str) -> PeerId {
     let identity = Identity::client(name).unwrap();
-    registry.join(&identity, "h:1", Outbox::new(1_000)).unwrap()
+    registry.join(&identity, "h:1", &Outbox::new(1_000)).unwrap()
 }
 
 fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
@@ -20,7 +20,24 @@ fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
         r#"{{"type":"service","name":"{name}","attributes":{{"a":"()"}},"max_clients":{max_clients}}}"#
     );
     let identity = Identity::from_json(text.as_bytes()).unwrap();
-    registry.join(&identity, "h:2", Outbox::new(1_000)).unwrap()
+    registry.join(&identity, "h:2", &Outbox::new(1_000)).unwrap()
+}
+
+/// The requesters and uids of the requests that a service gives back when it leaves.
+fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> {
+    let left = registry.leave(service).expect("it is a service");
+    let mut requests: Vec<_> = left
+        .abandoned
+        .iter()
+        .flat_map(|client| {
+            client
+                .uids
+                .iter()
+                .map(|uid| (client.requester.to_string(), uid.to_string()))
+        })
+        .collect();
+    requests.sort();
+    requests
 }
 
 #[test]
@@ -37,7 +54,7 @@ fn a_link_is_granted_once_per_place_and_comes_back_with_its_client() {
             linked: vec!["a[h:1]".into()]
         })
     );
-    assert!(registry.leave(a).is_empty());
+    assert!(registry.leave(a).is_none());
     assert!(registry.link(b, "S").is_ok());
 }
 
@@ -122,7 +139,10 @@ fn requests_may_share_a_uid_as_terminals_do() {
     }
     registry.end_request(s, a, "");
     assert!(registry.destination(s, "a[h:1]", "").is_some());
-    assert_eq!(registry.leave(t).len(), 1);
+    assert_eq!(
+        abandoned(&mut registry, t),
+        [("a[h:1]".to_owned(), String::new())]
+    );
     registry.end_request(s, a, "");
     assert!(registry.destination(s, "a[h:1]", "").is_none());
     assert_eq!(registry.in_flight(), 0);
@@ -136,20 +156,14 @@ fn a_service_that_leaves_gives_back_every_request_that_it_held() {
     registry.begin_request(a, s, "1");
     registry.begin_request(a, t, "2");
     registry.begin_request(b, s, "1");
-    let mut left: Vec<_> = registry
-        .leave(s)
-        .into_iter()
-        .map(|gone| (gone.requester.to_string(), gone.uid.to_string()))
-        .collect();
-    left.sort();
     assert_eq!(
-        left,
+        abandoned(&mut registry, s),
         [("a[h:1]".into(), "1".into()), ("b[h:1]".into(), "1".into())]
     );
     assert_eq!(registry.in_flight(), 1);
     registry.leave(a);
     assert_eq!(registry.in_flight(), 0);
-    assert!(registry.leave(t).is_empty(), "nobody waits any more");
+    assert!(abandoned(&mut registry, t).is_empty(), "nobody waits any more");
 }
 
 #[test]
@@ -171,10 +185,10 @@ fn names_are_unique_while_their_peer_is_here() {
     let mut registry = registry();
     let s = service(&mut registry, "S", 0);
     let again = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
-    let refused = registry.join(&again, "h:3", Outbox::new(1));
+    let refused = registry.join(&again, "h:3", &Outbox::new(1));
     assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
     registry.leave(s);
-    assert!(registry.join(&again, "h:3", Outbox::new(1)).is_ok());
+    assert!(registry.join(&again, "h:3", &Outbox::new(1)).is_ok());
 }
 
 #[test]
@@ -196,7 +210,7 @@ fn a_manager_that_stops_gives_back_every_request() {
         registry.destination(s, "a[h:1]", "1").is_none(),
         "a reply comes too late now"
     );
-    assert!(registry.leave(s).is_empty());
+    assert!(abandoned(&mut registry, s).is_empty());
 }
 
 const FLAT: Shape = Shape {
@@ -209,7 +223,7 @@ fn a_python_service_gets_nothing_that_ends_it() {
     let mut registry = registry();
     let identity = br#"{"type":"service","name":"P","attributes":{},"language":"Python 3.11.7"}"#;
     let python = registry
-        .join(&Identity::from_json(identity).unwrap(), "h:2", Outbox::new(1))
+        .join(&Identity::from_json(identity).unwrap(), "h:2", &Outbox::new(1))
         .unwrap();
     let other = service(&mut registry, "S", 0);
     let a = client(&mut registry, "a");
@@ -226,5 +240,112 @@ fn a_python_service_gets_nothing_that_ends_it() {
             Err(Refusal::UnreadableRequest { .. })
         ));
         assert_eq!(registry.service_for(a, "S", shape), Ok(other));
+    }
+}
+
+/// A client that asked for all features, and its queue.
+fn curious_client(registry: &mut Registry, name: &str) -> (PeerId, Arc<Outbox>) {
+    let identity = Identity {
+        features: Features::ALL,
+        ..Identity::client(name).unwrap()
+    };
+    let outbox = Outbox::new(1_000);
+    let id = registry.join(&identity, "h:1", &outbox).unwrap();
+    (id, outbox)
+}
+
+/// All that is queued for a peer and will ever be.
+async fn queued(outbox: &Outbox) -> String {
+    outbox.close();
+    let mut bytes = Vec::new();
+    while let Some(batch) = outbox.next_batch().await {
+        bytes.extend(batch.segments().flat_map(|segment| segment.to_vec()));
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_peer_that_asked_for_it_is_told_its_name() {
+    let mut registry = registry();
+    let (_, outbox) = curious_client(&mut registry, "a");
+    assert_eq!(
+        queued(&outbox).await,
+        concat!(
+            r#"{"args":["a[h:1]"],"attribute":"registered","error":false,"kwargs":{},"#,
+            r#""requester":"Manager[h:1875]","uid":""}"#,
+            "\r\n"
+        )
+    );
+    let outbox = Outbox::new(1_000);
+    registry
+        .join(&Identity::client("b").unwrap(), "h:1", &outbox)
+        .unwrap();
+    assert_eq!(queued(&outbox).await, "");
+}
+
+#[tokio::test]
+async fn a_peer_that_may_not_join_is_told_no_name() {
+    let mut registry = registry();
+    client(&mut registry, "a");
+    let identity = Identity {
+        features: Features::ALL,
+        ..Identity::client("a").unwrap()
+    };
+    let outbox = Outbox::new(1_000);
+    assert!(registry.join(&identity, "h:1", &outbox).is_err());
+    assert_eq!(queued(&outbox).await, "");
+}
+
+#[test]
+fn a_service_that_leaves_names_the_linked_clients_that_asked_to_be_told() {
+    let mut registry = registry();
+    let s = service(&mut registry, "S", 0);
+    let (asked, outbox) = curious_client(&mut registry, "asked");
+    let (unlinked, _) = curious_client(&mut registry, "unlinked");
+    curious_client(&mut registry, "never linked");
+    let silent = client(&mut registry, "silent");
+    for client in [asked, unlinked, silent] {
+        registry.link(client, "S").unwrap();
+    }
+    registry.unlink(unlinked, "S").unwrap();
+    let left = registry.leave(s).unwrap();
+    assert_eq!(&*left.name, "S");
+    assert_eq!(left.unlinked.len(), 1);
+    assert!(Arc::ptr_eq(&left.unlinked[0], &outbox));
+}
+
+#[tokio::test]
+async fn a_client_is_told_of_each_request_that_will_not_be_answered() {
+    let refusal = Refusal::ServiceLeft { service: "S".into() };
+    for (features, executed, origin) in [
+        (Features::default(), "", ""),
+        (
+            Features {
+                origin: true,
+                ..Features::default()
+            },
+            r#","executed":"maybe""#,
+            r#","origin":"manager""#,
+        ),
+    ] {
+        let mut registry = registry();
+        let s = service(&mut registry, "S", 0);
+        let identity = Identity {
+            features,
+            ..Identity::client("a").unwrap()
+        };
+        let outbox = Outbox::new(1_000);
+        let a = registry.join(&identity, "h:1", &outbox).unwrap();
+        for uid in ["\"", "\""] {
+            registry.begin_request(a, s, uid);
+        }
+        for abandoned in registry.leave(s).unwrap().abandoned {
+            assert_eq!(abandoned.count(), 2);
+            abandoned.tell(&refusal);
+        }
+        let expected = format!(
+            r#"{{"error":true{executed},"message":"{refusal}"{origin},"requester":"a[h:1]","result":null,"traceback":[],"uid":"\""}}"#
+        );
+        assert_eq!(queued(&outbox).await, format!("{expected}\r\n").repeat(2));
     }
 }

@@ -62,15 +62,22 @@ pub(super) fn whole_line(line: &Line) -> Bytes {
 }
 
 /// Passes a reply on: as it came if a client can read it, else with what it lacks.
+///
+/// With `origin`, which is for clients that asked for the feature, an error goes on without members that nobody
+/// knows: what they say of an error's origin is the manager's word alone.
 pub(super) fn write_reply(
     frame: &mut FrameWriter<'_>,
     service: &str,
     line: &Line,
     envelope: &Envelope,
     reply: &Reply<'_>,
+    origin: bool,
 ) {
     let raw = |member| envelope.raw(line.content(), member);
     match reply.form {
+        ReplyForm::Complete if origin && raw(Member::Error) == Some(b"true") => {
+            write_error(frame, line, envelope);
+        }
         ReplyForm::Complete => {
             frame.part(line, 0..line.content().len());
             frame.copied(line.terminator());
@@ -96,11 +103,29 @@ pub(super) fn write_reply(
             frame.shared(&frames::error(message, &reply.requester, &reply.uid, traceback));
         }
         ReplyForm::Malformed => {
-            let message = Refusal::MalformedReply {
+            let refusal = Refusal::MalformedReply {
                 service: service.to_owned(),
-            }
-            .to_string();
-            frame.shared(&frames::error(&message, &reply.requester, &reply.uid, b"[]"));
+            };
+            frame.shared(&refusal.frame(&reply.requester, &reply.uid, origin));
         }
     }
+}
+
+/// Passes a complete error on: the known members as the service wrote them.
+fn write_error(frame: &mut FrameWriter<'_>, line: &Line, envelope: &Envelope) {
+    let members = [
+        (&b"{\"error\":true,\"message\":"[..], Member::Message),
+        (b",\"requester\":", Member::Requester),
+        (b",\"result\":", Member::Result),
+        (b",\"traceback\":", Member::Traceback),
+        (b",\"uid\":", Member::Uid),
+    ];
+    for (key, member) in members {
+        frame.copied(key);
+        match envelope.span(member) {
+            Some(span) => frame.part(line, span),
+            None => frame.copied(b"null"),
+        }
+    }
+    frame.copied(b"}\r\n");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{Envelope, Line, MANAGER_NAME, Member, Reply, frames};
+use labwire_wire::{Envelope, Line, MANAGER_NAME, Member, Reply};
 
 use super::compose::{push_result, whole_line, write_reply};
 use super::incoming::{Incoming, Kind, Typed};
@@ -81,20 +81,16 @@ impl Router<'_> {
         };
         let service = self.registry.service(from.id).map_or("", |service| &service.name);
         let length = line.content().len() + ENVELOPE_BYTES;
+        let origin = client.features.origin;
         let readable = client.reader.can_read(envelope.shape());
         let written = client.outbox.push(length, |frame| {
             if readable {
-                write_reply(frame, service, line, envelope, reply);
+                write_reply(frame, service, line, envelope, reply, origin);
             } else {
                 let refusal = Refusal::UnreadableReply {
                     service: service.to_owned(),
                 };
-                frame.shared(&frames::error(
-                    &refusal.to_string(),
-                    &reply.requester,
-                    &reply.uid,
-                    b"[]",
-                ));
+                frame.shared(&refusal.frame(&reply.requester, &reply.uid, origin));
             }
         });
         if let Err(Full) = written {

@@ -5,6 +5,8 @@ mod compose;
 mod from_client;
 mod from_service;
 mod incoming;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -55,13 +57,15 @@ pub(crate) struct Sender<'a> {
     /// `NAME[HOST:PORT]`.
     pub(crate) name: &'a str,
     pub(crate) outbox: &'a Arc<Outbox>,
+    /// Whether it is a client that wants to know whose errors it gets.
+    pub(crate) origin: bool,
     pub(crate) chatter: &'a Chatter,
 }
 
 impl Sender<'_> {
     /// Tells the peer why it does not get what it asked for.
     pub(crate) fn refuse(&self, uid: &str, refusal: &Refusal) {
-        let frame = frames::error(&refusal.to_string(), self.name, uid, b"[]");
+        let frame = refusal.frame(self.name, uid, self.origin);
         self.outbox.push_always(|writer| writer.shared(&frame));
     }
 

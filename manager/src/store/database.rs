@@ -1,6 +1,6 @@
 //! The SQLite file: how it is opened, and which tables it has.
 //!
-//! [`Database`] is what runs on one thread: the commands use it as it is, the manager through the
+//! [`Database`] is what runs on one thread: commands use it as it is, the manager through the
 //! [`Store`](super::Store). Its methods about users, hostnames and connections are in the modules of those names.
 
 use std::collections::BTreeSet;
@@ -43,15 +43,35 @@ const SCHEMA: &str = "
 /// it is part of the primary key (0 or 1).
 pub type ColumnInfo = (i64, String, String, i64, Option<String>, i64);
 
-/// A connection to the database. Its methods block.
-pub(crate) struct Database {
+/// The database of a manager, for a program that has no thread to keep free: its methods block, for up to 5
+/// seconds while another program holds the file locked. A program that serves uses a [`Store`](super::Store).
+///
+/// Managers and other programs may have the same file open. When a method that changes something has
+/// returned, the change is on the disk; a manager that runs sees it at the next login, and hostnames when it
+/// reads them again ([`ManagerHandle::reload`](crate::ManagerHandle::reload)).
+///
+/// ```
+/// use labwire_manager::{DEFAULT_ROUNDS, Database, HashedPassword};
+///
+/// let folder = tempfile::tempdir()?;
+/// let mut database = Database::open(&folder.path().join("manager.sqlite3"))?;
+/// let password = HashedPassword::new("ada", "a good password", DEFAULT_ROUNDS)?;
+/// database.insert_user("ada", &password, true)?;
+/// assert_eq!(database.users()?, [("ada".to_owned(), true)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Database {
     pub(super) connection: Connection,
 }
 
 impl Database {
     /// Opens the database, and creates what is missing of it: the folder (mode 0700), the file (mode 0600),
     /// the tables, and the names of this computer as trusted hostnames. A file that exists keeps its mode.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] when the file cannot be created, [`StoreError::Database`] when SQLite cannot
+    /// use it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
         let path = &create_files(path).map_err(|reason| StoreError::Unreachable {
             path: path.to_owned(),
             reason,

@@ -9,8 +9,8 @@ use super::database::{Database, text};
 use super::error::StoreError;
 
 impl Database {
-    /// All trusted hostnames, sorted.
-    pub(crate) fn hostnames(&self) -> Result<Vec<String>, StoreError> {
+    /// The trusted hostnames, sorted.
+    pub fn hostnames(&self) -> Result<Vec<String>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT hostname FROM auth_hostnames")?;
@@ -20,15 +20,18 @@ impl Database {
         Ok(names)
     }
 
-    /// Trusts a hostname; nothing happens if it is trusted already.
-    pub(crate) fn insert_hostname(&mut self, hostname: &str) -> Result<(), StoreError> {
+    /// Trusts a hostname; trusting it twice is no error.
+    pub fn insert_hostname(&mut self, hostname: &str) -> Result<(), StoreError> {
         let change = self.change()?;
         change.execute("INSERT OR IGNORE INTO auth_hostnames VALUES (?1)", [hostname])?;
         Ok(change.commit()?)
     }
 
     /// Trusts a hostname no longer.
-    pub(crate) fn delete_hostname(&mut self, hostname: &str) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::HostnameMissing`] when it is not in the table.
+    pub fn delete_hostname(&mut self, hostname: &str) -> Result<(), StoreError> {
         let change = self.change()?;
         if change.execute("DELETE FROM auth_hostnames WHERE hostname = ?1", [hostname])? == 0 {
             return Err(StoreError::HostnameMissing {

@@ -25,14 +25,10 @@ use passwords::StoredPassword;
 use worker::{AUDIT_QUEUE, Command, Job, Worker};
 
 pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
-pub use database::ColumnInfo;
+pub use database::{ColumnInfo, Database};
 pub use error::StoreError;
-pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
-
-// What the commands use, which have no thread to keep free.
-pub(crate) use database::Database;
-pub(crate) use passwords::HashedPassword;
-pub(crate) use users::check_username;
+pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
+pub use users::check_username;
 
 /// Jobs that wait for the database. Who comes after them waits to queue.
 const COMMAND_QUEUE: usize = 64;
@@ -249,9 +245,6 @@ impl Store {
                 action: "update",
                 username: username.to_owned(),
             });
-        }
-        if password.is_none() && is_admin.is_none() {
-            return Err(StoreError::NothingToUpdate);
         }
         let hashed = match password {
             Some(password) => Some(self.hash(username, password, rounds).await?),

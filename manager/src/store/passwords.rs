@@ -31,16 +31,21 @@ pub(crate) const KEY_LENGTH: usize = 32;
 /// What the work for nobody in particular is salted with. It protects nothing, so it need not be secret.
 const DECOY_SALT: [u8; SALT_LENGTH] = *b"labwire-no-users";
 
-/// What is stored of a password.
-pub(crate) struct HashedPassword {
+/// What is stored of a password: not the password, which cannot be found out from it.
+pub struct HashedPassword {
     pub(crate) key: Vec<u8>,
     pub(crate) salt: Vec<u8>,
     pub(crate) rounds: u32,
 }
 
 impl HashedPassword {
-    /// Hashes a new password with a new salt. Slow on purpose: not for a thread that others wait for.
-    pub(crate) fn new(username: &str, password: &str, rounds: u32) -> Result<Self, StoreError> {
+    /// Hashes a new password of a user with a new salt, in so many rounds of PBKDF2-HMAC-SHA256
+    /// ([`DEFAULT_ROUNDS`], unless there is a reason). Slow on purpose: not for a thread that others wait for.
+    ///
+    /// # Errors
+    /// [`StoreError::PasswordMissing`] for an empty password, [`StoreError::RoundsOutOfRange`] for fewer than
+    /// [`MINIMUM_ROUNDS`] or more than [`MAXIMUM_ROUNDS`], and [`StoreError::RandomUnavailable`].
+    pub fn new(username: &str, password: &str, rounds: u32) -> Result<Self, StoreError> {
         if password.is_empty() {
             return Err(StoreError::PasswordMissing {
                 username: username.to_owned(),

@@ -33,8 +33,8 @@ impl Database {
         Ok(names.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// All users and whether they are administrators, sorted.
-    pub(crate) fn users(&self) -> Result<Vec<(String, bool)>, StoreError> {
+    /// The names of the users and whether they are administrators, sorted.
+    pub fn users(&self) -> Result<Vec<(String, bool)>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT username, is_admin FROM auth_users")?;
@@ -44,8 +44,8 @@ impl Database {
         Ok(users)
     }
 
-    /// Whether this user is an administrator, or nothing for who is not registered.
-    pub(crate) fn rights(&self, username: &str) -> Result<Option<bool>, StoreError> {
+    /// Whether this user is an administrator; `None` for who is not registered.
+    pub fn rights(&self, username: &str) -> Result<Option<bool>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT is_admin FROM auth_users WHERE username = ?1")?;
@@ -54,7 +54,10 @@ impl Database {
     }
 
     /// Adds a user.
-    pub(crate) fn insert_user(
+    ///
+    /// # Errors
+    /// Those of [`check_username`], and [`StoreError::UserExists`] when the name is taken.
+    pub fn insert_user(
         &mut self,
         username: &str,
         password: &HashedPassword,
@@ -80,8 +83,12 @@ impl Database {
         Ok(change.commit()?)
     }
 
-    /// Replaces the password, the rights, or both.
-    pub(crate) fn update_user(
+    /// Replaces a user's password, rights, or both.
+    ///
+    /// # Errors
+    /// [`StoreError::UserMissing`] for who is not registered, and [`StoreError::NothingToUpdate`] when neither is
+    /// given.
+    pub fn update_user(
         &mut self,
         username: &str,
         password: Option<&HashedPassword>,
@@ -101,6 +108,9 @@ impl Database {
                 username: username.to_owned(),
             });
         }
+        if password.is_none() && is_admin.is_none() {
+            return Err(StoreError::NothingToUpdate);
+        }
         if let Some(password) = password {
             record_rounds(&change, password)?;
         }
@@ -108,7 +118,10 @@ impl Database {
     }
 
     /// Removes a user.
-    pub(crate) fn delete_user(&mut self, username: &str) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::UserMissing`] for who is not registered.
+    pub fn delete_user(&mut self, username: &str) -> Result<(), StoreError> {
         let change = self.change()?;
         if change.execute("DELETE FROM auth_users WHERE username = ?1", [username])? == 0 {
             return Err(StoreError::UserMissing {
@@ -170,8 +183,15 @@ impl Database {
     }
 }
 
-/// A name that reads like `host:port` is refused by the reference; both managers accept the same names.
-pub(crate) fn check_username(username: &str) -> Result<(), StoreError> {
+/// Whether a user can have this name: MSL-Network refuses one that reads like `host:port`, and both managers
+/// accept the same names.
+///
+/// [`Database::insert_user`] and [`Store::insert_user`](super::Store::insert_user) check it as well; this is for
+/// who would ask for a password first.
+///
+/// # Errors
+/// [`StoreError::UsernameLooksLikeAnAddress`].
+pub fn check_username(username: &str) -> Result<(), StoreError> {
     let looks_like_an_address = username.rsplit_once(':').is_some_and(|(_, port)| {
         let port = port.strip_suffix('\n').unwrap_or(port);
         !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
@@ -351,6 +371,7 @@ mod tests {
             database.insert_user("host:1875", &password, false),
             database.insert_user("j.doe", &password, false),
             database.update_user("eve", Some(&password), None),
+            database.update_user("j.doe", None, None),
             database.delete_user("eve"),
         ];
         let texts = errors.map(|error| error.unwrap_err().peer_text());
@@ -358,6 +379,7 @@ mod tests {
             "ValueError: A username cannot end with \":<integer>\"",
             "ValueError: A user with the name 'j.doe' already exists",
             "ValueError: Cannot update 'eve'. This user is not in the table.",
+            "ValueError: Must specify either the password and/or the admin rights when updating",
             "ValueError: Cannot delete 'eve'. This user is not in the table.",
         ];
         assert_eq!(texts, expected);

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use labwire_manager::LogFormat;
 use serde::Deserialize;
 
 use crate::cli::UsageError;
-use crate::logging::LogFormat;
 
 const LONG_ABOUT: &str = "\
 Start the manager.
@@ -192,7 +192,27 @@ pub(crate) struct Options {
         value_name = "FORMAT",
         help_heading = "Log"
     )]
-    pub(super) log_format: Option<LogFormat>,
+    pub(super) log_format: Option<LogForm>,
+}
+
+/// The forms of log lines, as they are typed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum LogForm {
+    /// One line for a person to read.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<LogForm> for LogFormat {
+    fn from(form: LogForm) -> Self {
+        match form {
+            LogForm::Human => Self::Human,
+            LogForm::Json => Self::Json,
+        }
+    }
 }
 
 const WRONG_PORT: &str = "a port is a number from 0 to 65535";
@@ -303,7 +323,7 @@ mod tests {
         assert_eq!(both.host.as_deref(), Some("127.0.0.1"));
         assert_eq!(both.auth_password, Some(vec!["abc 123".to_owned()]));
         assert_eq!((both.disable_tls, both.auth_login), (Some(true), Some(false)));
-        assert_eq!(both.log_format, Some(LogFormat::Json));
+        assert_eq!(both.log_format, Some(LogForm::Json));
     }
 
     #[test]

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use labwire_manager::{Database, StoreError};
 
-use super::UsageError;
-use crate::cli::database_or_default;
-use crate::store::{Database, StoreError};
+use super::{UsageError, database_or_default};
 
 const LONG_ABOUT: &str = "\
 Add, remove and list the hostnames of trusted devices.

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::{say, secret};
-use crate::pki::{
+use labwire_home::Home;
+use labwire_manager::{
     CertificateOptions, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe, generate_certificate,
     load_or_create_key,
 };
-use labwire_home::Home;
+
+use super::{say, secret};
 
 /// Make a self-signed certificate.
 ///
@@ -118,8 +119,8 @@ fn default_key(password: Option<&str>) -> anyhow::Result<PrivateKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::{KeyKind, generate_key};
     use clap::Parser;
+    use labwire_manager::{KeyKind, generate_key};
     use std::fs;
 
     #[derive(Parser)]

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    labwire_manager::cli::main()
+    labwire::cli::main()
 }

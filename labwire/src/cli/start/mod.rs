@@ -10,18 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use labwire_home::{Home, create_private_folder, fingerprint_sha256};
+use labwire_manager::{
+    Authentication, Level, Limits, Manager, ManagerHandle, ReloadableCertificate, Settings, Store,
+    StoreOptions, TlsFiles, hostname, load_certified_key, server_config, start_logging,
+};
 use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::{UsageError, explain, secret};
-use crate::config::{Authentication, Limits, TlsFiles};
-use crate::local;
-use crate::logging::{self, Level};
-use crate::pki::{ReloadableCertificate, load_certified_key, server_config};
-use crate::server::{Manager, ManagerHandle, Settings};
-use crate::store::{Store, StoreOptions};
-use labwire_home::{Home, create_private_folder, fingerprint_sha256};
 
 use certificate::Prepared;
 use options::Options;
@@ -59,7 +57,8 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     }
 
     let log_file = log_file(&home, &options)?;
-    let (log, log_guard) = logging::start(&log_file, level, options.log_format.unwrap_or_default())
+    let format = options.log_format.unwrap_or_default().into();
+    let (log, log_guard) = start_logging(&log_file, level, format)
         .with_context(|| format!("cannot write the log file {}", log_file.display()))?;
     if let Some(prepared) = &prepared {
         tell_certificate(prepared);
@@ -257,7 +256,7 @@ async fn serve(
     } else {
         "DISABLED"
     };
-    let host = host.map_or_else(local::hostname, str::to_owned);
+    let host = host.map_or_else(hostname, str::to_owned);
     info!(
         "Network Manager running on {host}:{} (TLS {state})",
         manager.port()

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use labwire_home::Home;
 
 use super::UsageError;
-use labwire_home::Home;
 
 const LONG_ABOUT: &str = "\
 Delete the database, certificates, keys or log files.

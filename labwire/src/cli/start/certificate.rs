@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::sign::CertifiedKey;
-
-use crate::config::TlsFiles;
-use crate::pki::{
-    CertificateOptions, PkiError, PrivateKey, generate_certificate, load_certified_key, load_or_create_key,
-};
 use labwire_home::Home;
+use labwire_manager::{
+    CertificateOptions, PkiError, PrivateKey, TlsFiles, generate_certificate, load_certified_key,
+    load_or_create_key,
+};
+use rustls::sign::CertifiedKey;
 
 use super::options::Options;
 

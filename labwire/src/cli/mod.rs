@@ -1,7 +1,7 @@
 //! The command line: what was typed becomes what is meant.
 //!
-//! It belongs to the `labwire` program and is in the library only so that its parts can use what is not
-//! public.
+//! It belongs to the `labwire` program: other programs have no use for it, and what it does may change with
+//! every version. [`main`] is all that is public.
 
 mod certdump;
 mod certgen;
@@ -20,10 +20,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
-
 use labwire_home::{Home, HomeError};
-
-use crate::pki::PkiError;
+use labwire_manager::PkiError;
 
 /// What was typed makes no sense; the text says what does.
 #[derive(Debug, thiserror::Error)]
@@ -176,7 +174,7 @@ mod tests {
     #[test]
     fn a_cause_that_an_error_tells_already_is_not_told_again() {
         let cause = io::Error::other("no such device");
-        let error = anyhow::Error::from(crate::store::StoreError::Thread(cause)).context("cannot start");
+        let error = anyhow::Error::from(labwire_manager::StoreError::Thread(cause)).context("cannot start");
         assert_eq!(
             explain(&error),
             "cannot start: cannot start the thread of the database: no such device"
@@ -186,7 +184,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("noise.sqlite3");
         std::fs::write(&path, [7; 8192]).unwrap();
-        let opened = crate::store::Database::open(&path).map(|_| ());
+        let opened = labwire_manager::Database::open(&path).map(|_| ());
         let error = anyhow::Error::from(opened.unwrap_err());
         assert_eq!(explain(&error), "the database: file is not a database");
     }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use labwire_home::Home;
+use labwire_manager::{Curve, KeyKind, PkiError, generate_key};
 
 use super::{say, secret};
-use crate::pki::{Curve, KeyKind, PkiError, generate_key};
-use labwire_home::Home;
 
 /// Make a private key.
 ///

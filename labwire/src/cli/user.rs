@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-
-use super::{UsageError, secret, tell};
-use crate::cli::database_or_default;
-use crate::store::{
+use labwire_manager::{
     COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, Database, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, StoreError,
     check_username,
 };
+
+use super::{UsageError, database_or_default, secret, tell};
 
 const LONG_ABOUT: &str = "\
 Add, change, remove and list the users who may log in.
@@ -252,6 +251,7 @@ fn new_password(username: &str, words: &[String], args: &UserArgs) -> anyhow::Re
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use labwire_manager::{Store, StoreOptions};
 
     use super::*;
 
@@ -286,19 +286,22 @@ mod tests {
         }
 
         fn lets_in(&self, username: &str, password: &str) -> bool {
-            let mut database = Database::open(&self.path()).unwrap();
-            database.credentials(username).unwrap().check(password).is_match
+            let store = Store::open(&self.path(), &StoreOptions::default()).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let outcome = runtime.block_on(store.verify_login(username, password));
+            runtime.block_on(store.close());
+            outcome.unwrap().is_some()
         }
 
-        fn rounds(&self, username: &str) -> u32 {
-            let mut database = Database::open(&self.path()).unwrap();
+        /// The rounds that are recorded for the password; none when they are those of MSL-Network.
+        fn rounds(&self, username: &str) -> Option<u32> {
+            let database = rusqlite::Connection::open(self.path()).unwrap();
+            let question =
+                "SELECT record.rounds FROM auth_users AS user LEFT JOIN labwire_password_rounds AS record
+                ON record.salt = user.salt WHERE user.username = ?1";
             database
-                .credentials(username)
+                .query_row(question, [username], |row| row.get(0))
                 .unwrap()
-                .stored
-                .unwrap()
-                .hashed
-                .rounds
         }
     }
 
@@ -375,7 +378,7 @@ mod tests {
             .types(&["add", "chosen", "-p", "x", "--rounds", "123456"])
             .unwrap();
         let rounds = ["default", "compatible", "chosen"].map(|name| shell.rounds(name));
-        assert_eq!(rounds, [600_000, 100_000, 123_456]);
+        assert_eq!(rounds, [Some(600_000), None, Some(123_456)]);
         let refused = shell
             .types(&["add", "weak", "-p", "x", "--rounds", "99999"])
             .unwrap_err();

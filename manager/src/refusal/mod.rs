@@ -3,10 +3,13 @@
 //! Each begins with the name of the Python exception that says it best. Scripts search these texts, so a
 //! change of one is a change of the wire.
 
+mod executed;
+
+use bytes::Bytes;
 use labwire_wire::terminal::TerminalError;
 
 use crate::config::MANAGERS_LINE;
-use labwire_wire::{EnvelopeError, IdentityError, LineTooLong, MAX_NAME_BYTES, quoted};
+use labwire_wire::{EnvelopeError, Executed, IdentityError, LineTooLong, MAX_NAME_BYTES, frames, quoted};
 
 /// Why the manager refuses what a peer asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -211,14 +214,28 @@ pub(crate) enum Refusal {
     #[error("RuntimeError: answer the manager's question for the username and password first")]
     LoginPending,
     /// The store refused or failed; the text is the store's and holds no path.
-    #[error("{0}")]
-    Store(String),
+    #[error("{text}")]
+    Store { text: String, executed: Executed },
 }
 
 impl Refusal {
     /// The first line of the text: the log has no room for the names of everyone who is linked.
     pub(crate) fn summary(&self) -> String {
         self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// What stands before and after the uid in the error that tells a peer so. With `origin`, which is for
+    /// clients that asked for the feature, the error says whose it is and whether the request may have been
+    /// executed.
+    pub(crate) fn around_uid(&self, requester: &str, origin: bool) -> (Bytes, &'static [u8]) {
+        let executed = origin.then(|| self.executed());
+        frames::manager_error_around(&self.to_string(), executed, requester)
+    }
+
+    /// The error that tells a peer so; `origin` as in [`around_uid`](Self::around_uid).
+    pub(crate) fn frame(&self, requester: &str, uid: &str, origin: bool) -> Bytes {
+        let executed = origin.then(|| self.executed());
+        frames::manager_error(&self.to_string(), executed, requester, uid)
     }
 }
 
@@ -228,95 +245,4 @@ pub(crate) fn excerpt(text: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_that_existing_scripts_search_stay_as_they_are() {
-        let service = || "S".to_owned();
-        let client = || "C[h:1]".to_owned();
-        for (refusal, text) in [
-            (
-                Refusal::NoSuchService {
-                    service: service(),
-                    manager: "Manager[h:1875]".into(),
-                },
-                "KeyError: the 'S' Service is not connected to Manager[h:1875]",
-            ),
-            (
-                Refusal::CannotLink {
-                    service: service(),
-                    client: client(),
-                },
-                "KeyError: the 'S' service does not exist, cannot link with C[h:1]",
-            ),
-            (
-                Refusal::Locked { service: service() },
-                "PermissionError: 'S' service is locked",
-            ),
-            (
-                Refusal::Limit {
-                    service: service(),
-                    linked: vec!["c1".into(), "c2".into()],
-                },
-                "PermissionError: The maximum number of Clients are already linked with 'S'\nThe linked Clients are:\n  c1\n  c2",
-            ),
-            (
-                Refusal::NotLinked {
-                    service: service(),
-                    client: client(),
-                },
-                "KeyError: cannot unlink C[h:1], it was not linked with 'S'",
-            ),
-            (
-                Refusal::CannotLock {
-                    service: service(),
-                    client: client(),
-                },
-                "KeyError: 'S' service does not exist, C[h:1] cannot acquire a lock",
-            ),
-            (
-                Refusal::LockWithoutLink {
-                    service: service(),
-                    client: client(),
-                },
-                "PermissionError: C[h:1] cannot acquire a lock because it is not linked with the 'S' service",
-            ),
-            (
-                Refusal::NotAlone {
-                    service: service(),
-                    client: client(),
-                    linked: vec!["c1".into(), "c2".into()],
-                },
-                "PermissionError: C[h:1] cannot acquire an exclusive lock, there are 2 links with the 'S' service\nThe linked Clients are:\n  c1\n  c2",
-            ),
-            (
-                Refusal::CannotRelease {
-                    service: service(),
-                    client: client(),
-                },
-                "KeyError: 'S' service does not exist, C[h:1] cannot release the lock",
-            ),
-            (
-                Refusal::NameTaken(service()),
-                "NameError: A 'S' service is already running on the Manager",
-            ),
-            (
-                Refusal::WrongManagerPassword,
-                "ValueError: Wrong Manager password",
-            ),
-            (
-                Refusal::UntrustedHostname("pc".into()),
-                "ValueError: 'pc' is not a trusted hostname",
-            ),
-            (
-                Refusal::NotAdministrator,
-                "ValueError: You must be an administrator to send this request to the Manager",
-            ),
-        ] {
-            assert_eq!(refusal.to_string(), text);
-        }
-        let login = Refusal::WrongLogin.to_string();
-        assert!(login.contains("Unregistered user") && login.contains("Wrong login password"));
-    }
-}
+mod tests;

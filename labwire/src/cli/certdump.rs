@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use labwire_manager::describe;
 
 use super::say;
-use crate::pki::describe;
 
 /// Show what a certificate says.
 ///

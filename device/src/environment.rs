@@ -1,0 +1,149 @@
+//! Options that come from environment variables.
+
+use thiserror::Error;
+
+use crate::options::{ConnectOptions, FirstUse};
+
+/// An environment variable holds something that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the environment variable {variable} must be {expected}")]
+pub struct EnvironmentError {
+    /// The variable.
+    pub variable: &'static str,
+    /// What it must be, in words.
+    pub expected: &'static str,
+}
+
+impl ConnectOptions {
+    /// The options that the environment holds; what it does not hold is as in [`new`](Self::new).
+    ///
+    /// | variable | meaning |
+    /// |---|---|
+    /// | `LABWIRE_MANAGER` | where the manager is: `HOST`, `HOST:PORT` or `[IPv6]:PORT` |
+    /// | `LABWIRE_DISABLE_TLS` | `true` to connect without TLS |
+    /// | `LABWIRE_CERT_FILE` | the file with the certificate to trust |
+    /// | `LABWIRE_FIRST_USE` | what to do with an unknown certificate: `ask`, `save` or `refuse` |
+    /// | `LABWIRE_USERNAME`, `LABWIRE_PASSWORD` | the user to log in as |
+    /// | `LABWIRE_MANAGER_PASSWORD` | the password of the manager itself |
+    ///
+    /// A variable that is empty counts as not set.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// let options = ConnectOptions::from_environment()?;
+    /// # Ok::<_, labwire_device::EnvironmentError>(())
+    /// ```
+    pub fn from_environment() -> Result<Self, EnvironmentError> {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    fn from_variables(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let read = |name| variable(name).filter(|value| !value.is_empty());
+        let mut options = Self::new();
+        if let Some(address) = read("LABWIRE_MANAGER") {
+            let (host, port) = split_address(&address).ok_or(EnvironmentError {
+                variable: "LABWIRE_MANAGER",
+                expected: "HOST, HOST:PORT or [IPv6]:PORT",
+            })?;
+            options = options.host(host);
+            if let Some(port) = port {
+                options = options.port(port);
+            }
+        }
+        match read("LABWIRE_DISABLE_TLS").as_deref() {
+            Some("true") => options = options.without_tls(),
+            None | Some("false") => {}
+            Some(_) => {
+                return Err(EnvironmentError {
+                    variable: "LABWIRE_DISABLE_TLS",
+                    expected: "true or false",
+                });
+            }
+        }
+        if let Some(file) = read("LABWIRE_CERT_FILE") {
+            options = options.certificate_file(file);
+        }
+        options = options.first_use(match read("LABWIRE_FIRST_USE").as_deref() {
+            None | Some("ask") => FirstUse::Ask,
+            Some("save") => FirstUse::Save,
+            Some("refuse") => FirstUse::Refuse,
+            Some(_) => {
+                return Err(EnvironmentError {
+                    variable: "LABWIRE_FIRST_USE",
+                    expected: "ask, save or refuse",
+                });
+            }
+        });
+        if let Some(username) = read("LABWIRE_USERNAME") {
+            options = options.username(username);
+        }
+        if let Some(password) = read("LABWIRE_PASSWORD") {
+            options = options.password(password);
+        }
+        if let Some(password) = read("LABWIRE_MANAGER_PASSWORD") {
+            options = options.manager_password(password);
+        }
+        Ok(options)
+    }
+}
+
+/// The host, and the port if there is one.
+fn split_address(address: &str) -> Option<(&str, Option<u16>)> {
+    if let Some(rest) = address.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        return match rest {
+            "" => Some((host, None)),
+            rest => Some((host, Some(rest.strip_prefix(':')?.parse().ok()?))),
+        };
+    }
+    match address.split_once(':') {
+        None => Some((address, None)),
+        // More than one colon is an IPv6 address without brackets, and without a port.
+        Some((_, rest)) if rest.contains(':') => Some((address, None)),
+        Some((host, port)) if !host.is_empty() => Some((host, Some(port.parse().ok()?))),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<ConnectOptions, EnvironmentError> {
+        ConnectOptions::from_variables(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn an_address_is_a_host_with_or_without_a_port() {
+        for (text, expected) in [
+            ("lab-pc", "lab-pc:1875"),
+            ("lab-pc:80", "lab-pc:80"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("::1", "[::1]:1875"),
+            ("[::1]", "[::1]:1875"),
+            ("[::1]:80", "[::1]:80"),
+            ("", "localhost:1875"),
+        ] {
+            let options = read(&[("LABWIRE_MANAGER", text)]).unwrap();
+            assert_eq!(options.address(), expected, "{text}");
+        }
+        for text in [":80", "lab-pc:x", "lab-pc:70000", "[::1", "[::1]80"] {
+            assert!(read(&[("LABWIRE_MANAGER", text)]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_the_variables_name() {
+        assert!(!read(&[("LABWIRE_DISABLE_TLS", "true")]).unwrap().tls);
+        assert!(read(&[("LABWIRE_DISABLE_TLS", "false")]).unwrap().tls);
+        let error = read(&[("LABWIRE_DISABLE_TLS", "maybe")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the environment variable LABWIRE_DISABLE_TLS must be true or false"
+        );
+        assert!(read(&[("LABWIRE_FIRST_USE", "yes")]).is_err());
+    }
+}

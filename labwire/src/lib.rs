@@ -1,0 +1,6 @@
+//! The `labwire` program, and what is made of the manager and the SDKs together.
+//!
+//! The manager itself is the library `labwire-manager`, which knows no SDK. Here everything meets that runs in
+//! one process.
+
+pub mod cli;

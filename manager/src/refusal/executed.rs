@@ -1,0 +1,64 @@
+//! Whether what was refused may have been executed all the same.
+
+use labwire_wire::Executed;
+
+use super::Refusal;
+
+impl Refusal {
+    /// Whether the request that is refused may have been executed.
+    ///
+    /// Programs send a request again without asking when this says [`Executed::No`]. Every refusal stands
+    /// here by its name, so that a new one is thought about.
+    pub(crate) fn executed(&self) -> Executed {
+        match self {
+            // The service had got the request, whatever became of it there, or of its reply.
+            Self::ServiceLeft { .. }
+            | Self::ShuttingDown { .. }
+            | Self::MalformedReply { .. }
+            | Self::UnreadableReply { .. } => Executed::Maybe,
+            Self::Store { executed, .. } => *executed,
+            Self::NoSuchService { .. }
+            | Self::NotTaken
+            | Self::LinkBecauseLimited { .. }
+            | Self::LinkBecauseLocked { .. }
+            | Self::UnreadableRequest { .. }
+            | Self::UnreadableNotification
+            | Self::TypedTooMuch
+            | Self::Unterminated
+            | Self::AskedTooMuch
+            | Self::ServiceTypes
+            | Self::TooManyInFlight { .. }
+            | Self::CannotLink { .. }
+            | Self::Locked { .. }
+            | Self::Limit { .. }
+            | Self::NotLinked { .. }
+            | Self::CannotLock { .. }
+            | Self::LockWithoutLink { .. }
+            | Self::NotAlone { .. }
+            | Self::CannotRelease { .. }
+            | Self::Arguments { .. }
+            | Self::ServiceRequests
+            | Self::ClientReplies
+            | Self::AlreadyConnected
+            | Self::Envelope(_)
+            | Self::Terminal(_)
+            | Self::NotText
+            | Self::LineTooLong(_)
+            | Self::Identity(_)
+            | Self::NoIdentity(_)
+            | Self::NameTaken(_)
+            | Self::ClientNameTaken(_)
+            | Self::WrongManagerPassword
+            | Self::WrongLogin
+            | Self::TooManyLogins { .. }
+            | Self::UntrustedHostname(_)
+            | Self::Stopping
+            | Self::NotLocal(_)
+            | Self::HandshakeTimeout { .. }
+            | Self::TooManyStarting
+            | Self::NotAdministrator
+            | Self::NoSuchAttribute(_)
+            | Self::LoginPending => Executed::No,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! How peers come and go.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use labwire_wire::frames::{self, json_string};
+use labwire_wire::{Identity, Role};
+
+use super::describe::{describe_client, describe_service};
+use super::in_flight::{Abandoned, Holders};
+use super::{Client, PeerId, Reader, Registry, Service};
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+
+/// A service that has left, and what others must be told about that.
+#[derive(Debug)]
+pub(crate) struct LeftService {
+    pub(crate) name: Arc<str>,
+    /// The requests that it held.
+    pub(crate) abandoned: Vec<Abandoned>,
+    /// The queues of the clients that were linked with it and asked to be told.
+    pub(crate) unlinked: Vec<Arc<Outbox>>,
+}
+
+impl Registry {
+    fn next_id(&mut self) -> PeerId {
+        self.last_id += 1;
+        PeerId(self.last_id)
+    }
+
+    /// Takes a peer in. `address` is its `HOST:PORT`. A peer that asked for it is told its name: as nobody
+    /// else knows the queue yet, before anything else.
+    pub(crate) fn join(
+        &mut self,
+        identity: &Identity,
+        address: &str,
+        outbox: &Arc<Outbox>,
+    ) -> Result<PeerId, Refusal> {
+        let id = match &identity.role {
+            Role::Client => self.join_client(identity, address, Arc::clone(outbox))?,
+            Role::Service {
+                attributes,
+                max_clients,
+            } => {
+                let description = describe_service(identity, attributes, *max_clients, address);
+                self.join_service(identity, *max_clients, description, Arc::clone(outbox))?
+            }
+        };
+        self.identity = None;
+        if identity.features.registered {
+            let name = format!("{}[{address}]", identity.name);
+            let frame = frames::manager_request("registered", &[&name], &self.manager.name());
+            outbox.push_always(|writer| writer.shared(&frame));
+        }
+        Ok(id)
+    }
+
+    fn join_client(
+        &mut self,
+        identity: &Identity,
+        address: &str,
+        outbox: Arc<Outbox>,
+    ) -> Result<PeerId, Refusal> {
+        let name: Arc<str> = format!("{}[{address}]", identity.name).into();
+        if self.client_names.contains_key(&name) {
+            return Err(Refusal::ClientNameTaken(name.to_string()));
+        }
+        let id = self.next_id();
+        self.client_names.insert(Arc::clone(&name), id);
+        let client = Client {
+            requester: json_string(&name).into(),
+            name,
+            outbox,
+            reader: Reader::of(identity),
+            features: identity.features,
+            description: describe_client(identity, address),
+            links: HashSet::new(),
+            in_flight: HashMap::new(),
+            in_flight_count: 0,
+        };
+        self.clients.insert(id, client);
+        Ok(id)
+    }
+
+    fn join_service(
+        &mut self,
+        identity: &Identity,
+        max_clients: Option<u64>,
+        description: String,
+        outbox: Arc<Outbox>,
+    ) -> Result<PeerId, Refusal> {
+        if self.service_names.contains_key(identity.name.as_str()) {
+            return Err(Refusal::NameTaken(identity.name.clone()));
+        }
+        let name: Arc<str> = identity.name.as_str().into();
+        let id = self.next_id();
+        self.service_names.insert(Arc::clone(&name), id);
+        let service = Service {
+            name,
+            outbox,
+            reader: Reader::of(identity),
+            description: description.into(),
+            max_clients,
+            links: HashSet::new(),
+            locks: HashSet::new(),
+            callers: HashMap::new(),
+        };
+        self.services.insert(id, service);
+        Ok(id)
+    }
+
+    /// Takes a peer out, with everything that is its own.
+    ///
+    /// What is returned of a service must be told before the registry is unlocked: else a client could link
+    /// with the next service of that name first, and take what it is told then for the end of its new link.
+    pub(crate) fn leave(&mut self, id: PeerId) -> Option<LeftService> {
+        if let Some(client) = self.clients.remove(&id) {
+            self.forget_client(id, &client);
+            self.identity = None;
+        }
+        let service = self.services.remove(&id)?;
+        self.service_names.remove(&service.name);
+        self.identity = None;
+        let mut unlinked = Vec::new();
+        for client in &service.links {
+            if let Some(client) = self.clients.get_mut(client) {
+                client.links.remove(&id);
+                if client.features.unlinked {
+                    unlinked.push(Arc::clone(&client.outbox));
+                }
+            }
+        }
+        let abandoned = self.abandon(id, &service.callers);
+        Some(LeftService {
+            name: service.name,
+            abandoned,
+            unlinked,
+        })
+    }
+
+    fn forget_client(&mut self, id: PeerId, client: &Client) {
+        self.client_names.remove(&client.name);
+        for service in &client.links {
+            if let Some(service) = self.services.get_mut(service) {
+                service.links.remove(&id);
+                service.locks.remove(&id);
+            }
+        }
+        for service in client.in_flight.values().flat_map(Holders::services) {
+            if let Some(service) = self.services.get_mut(&service) {
+                service.callers.remove(&id);
+            }
+        }
+        self.in_flight -= client.in_flight_count;
+    }
+}

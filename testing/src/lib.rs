@@ -1,0 +1,33 @@
+//! A manager inside the process of a test, for the tests and the documentation of services and clients.
+//!
+//! It is the real manager, on a port of this computer that the system chooses, with its files in a temporary
+//! folder. It has a thread of its own, so that a test may block, stop its clock, or have no runtime at all.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! use labwire_testing::TestManager;
+//! use tokio::net::TcpStream;
+//!
+//! let manager = TestManager::start().await;
+//! let peer = TcpStream::connect((TestManager::HOST, manager.port())).await?;
+//! // …
+//! manager.stop().await;
+//! # Ok::<(), std::io::Error>(())
+//! # })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Whatever goes wrong is a panic, which is what a test wants. A manager that is dropped is gone, with its
+//! connections and its files.
+
+mod builder;
+mod files;
+mod manager;
+mod running;
+#[cfg(test)]
+mod tests;
+
+pub use builder::TestManagerBuilder;
+pub use labwire_home::Home;
+pub use labwire_manager::Limits;
+pub use manager::{StoppedManager, TestManager};

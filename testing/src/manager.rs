@@ -1,0 +1,179 @@
+//! Managers for tests: running ones, and those that can be started again.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use labwire_home::Home;
+use tempfile::TempDir;
+
+use crate::builder::TestManagerBuilder;
+use crate::running::{Running, wait_for};
+
+/// A manager that runs in the process of a test.
+///
+/// When it is dropped it ends at once, like one that is [killed](Self::kill), and its folder is removed.
+pub struct TestManager {
+    // Declared first: the manager is gone before its folder is.
+    running: Running,
+    files: Files,
+}
+
+/// A manager that was stopped or killed. It can be started again: with the same port, users, key and certificate.
+/// When it is dropped its folder is removed.
+pub struct StoppedManager {
+    files: Files,
+}
+
+/// What stays when a manager ends.
+struct Files {
+    options: TestManagerBuilder,
+    folder: TempDir,
+}
+
+impl Files {
+    fn home(&self) -> Home {
+        Home::at(self.folder.path())
+    }
+}
+
+impl TestManager {
+    /// The host name under which every such manager is reached.
+    pub const HOST: &str = "localhost";
+
+    /// Starts a manager that asks for nothing and encrypts nothing.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// [`start`](Self::start) for a test that is not asynchronous.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    /// use std::net::TcpStream;
+    ///
+    /// let manager = TestManager::start_blocking();
+    /// let peer = TcpStream::connect((TestManager::HOST, manager.port()))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When it cannot be started, and when it is called inside of an asynchronous task.
+    pub fn start_blocking() -> Self {
+        Self::builder().start_blocking()
+    }
+
+    /// Starts to describe another manager.
+    pub fn builder() -> TestManagerBuilder {
+        TestManagerBuilder::default()
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.running.port()
+    }
+
+    /// The temporary folder with its database, key and certificate.
+    pub fn home(&self) -> Home {
+        self.files.home()
+    }
+
+    /// The certificate that it shows, in PEM form. There is none without
+    /// [`tls`](TestManagerBuilder::tls).
+    pub fn certificate_file(&self) -> PathBuf {
+        self.home().certificate_file()
+    }
+
+    /// Stops the manager as an administrator or a signal does: requests under way are answered, for as long as
+    /// [`Limits::drain`](crate::Limits::drain) says, then all connections end. The manager has ended when this
+    /// returns; when the future is dropped before, it is killed.
+    pub async fn stop(self) -> StoppedManager {
+        self.running.stop().await;
+        StoppedManager { files: self.files }
+    }
+
+    /// [`stop`](Self::stop) for a test that is not asynchronous.
+    ///
+    /// # Panics
+    /// When it is called inside of an asynchronous task.
+    pub fn stop_blocking(self) -> StoppedManager {
+        wait_for(self.stop())
+    }
+
+    /// Ends the manager at once, as when its process is killed: its peers are told nothing, their connections
+    /// are closed, and nothing listens at its port when this returns.
+    pub async fn kill(self) -> StoppedManager {
+        self.running.kill().await;
+        StoppedManager { files: self.files }
+    }
+
+    /// [`kill`](Self::kill) for a test that is not asynchronous.
+    ///
+    /// # Panics
+    /// When it is called inside of an asynchronous task.
+    pub fn kill_blocking(self) -> StoppedManager {
+        wait_for(self.kill())
+    }
+}
+
+impl StoppedManager {
+    pub(crate) fn new(options: TestManagerBuilder) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self {
+            files: Files { options, folder },
+        }
+    }
+
+    /// Starts the manager again, on the port that it had.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// use labwire_testing::TestManager;
+    ///
+    /// let manager = TestManager::start().await;
+    /// let port = manager.port();
+    /// let stopped = manager.kill().await;
+    /// // … here a peer finds nobody …
+    /// let manager = stopped.start().await;
+    /// assert_eq!(manager.port(), port);
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When it cannot be started, for example because another program has taken the port.
+    pub async fn start(self) -> TestManager {
+        let Self { mut files } = self;
+        let running = Running::start(files.options.clone(), files.home()).await;
+        files.options.port = running.port();
+        TestManager { running, files }
+    }
+
+    /// [`start`](Self::start) for a test that is not asynchronous.
+    ///
+    /// # Panics
+    /// When it cannot be started, and when it is called inside of an asynchronous task.
+    pub fn start_blocking(self) -> TestManager {
+        wait_for(self.start())
+    }
+}
+
+impl fmt::Debug for TestManager {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TestManager")
+            .field("options", &self.files.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for StoppedManager {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("StoppedManager")
+            .field("options", &self.files.options)
+            .finish_non_exhaustive()
+    }
+}
