@@ -23,7 +23,7 @@ pub use labwire_device::payload::{
     Arguments, DecodeError, EncodeError, IntoArguments, Json, from_json, to_json,
 };
 pub use labwire_device::{
-    Backoff, ConnectError, ConnectOptions, FirstUse, Home, Question, ReadError, TrustError,
+    Backoff, ConnectError, ConnectOptions, EnvironmentError, FirstUse, Home, Question, ReadError, TrustError,
     UnknownCertificate, args,
 };
 pub use labwire_service_macros::service;

@@ -1,0 +1,11 @@
+//! Services at a real manager, asked by peers that speak the wire, and by real MSL-Network clients.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod arguments;
+mod calls;
+mod life;
+mod peer;
+mod python;
+mod reconnect;
+mod state;
