@@ -269,7 +269,7 @@ pub(crate) async fn make_again(link: Weak<LinkCore>, mut ticket: Ticket, backoff
                 match ServiceIdentity::from_json(&result) {
                     Ok(identity) => core.set_identity(identity),
                     Err(error) => {
-                        tracing::warn!("the identity of '{}' cannot be read: {error}", core.service)
+                        tracing::warn!("the identity of '{}' cannot be read: {error}", core.service);
                     }
                 }
                 return;

@@ -76,13 +76,18 @@ impl Notification {
 
     /// The positional arguments as the service wrote them: the JSON text of an array.
     pub fn positional_json(&self) -> &str {
-        std::str::from_utf8(&self.positional).expect("it was checked when it came")
+        text(&self.positional)
     }
 
     /// The keyword arguments as the service wrote them: the JSON text of an object.
     pub fn keywords_json(&self) -> &str {
-        std::str::from_utf8(&self.keywords).expect("it was checked when it came")
+        text(&self.keywords)
     }
+}
+
+/// A part of a notification as text, which was checked when it came.
+fn text(part: &[u8]) -> &str {
+    std::str::from_utf8(part).unwrap_or_default()
 }
 
 /// Notifications that wait for one reader.
