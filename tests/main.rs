@@ -9,8 +9,10 @@
 )]
 
 mod command_line;
+mod features;
 mod files;
 mod hardening;
+mod matrix;
 mod operation;
 mod payload;
 mod protocol;

@@ -105,18 +105,18 @@ impl<'a> Stage<'a> {
                 let text = self.actual(text);
                 self.peer(peer).send_line(&text);
                 if text.contains("\"type\":\"service\"") {
-                    self.wait_until_connected(peer);
+                    self.wait_until_connected(peer, text.contains("\"registered\""));
                 }
             }
             Step::Closed(peer) => self.peer(peer).expect_closed(),
         }
     }
 
-    /// A service is there some time after it said its name, and nothing tells it so: another line of its own
-    /// is answered only then.
-    fn wait_until_connected(&mut self, peer: &'a str) {
+    /// A service is there some time after it said its name, and nothing tells it so unless it asked for that:
+    /// another line of its own is answered only then.
+    fn wait_until_connected(&mut self, peer: &'a str, is_told: bool) {
         let is_refused = matches!(peer, "Copy");
-        if !is_refused {
+        if !is_refused && !is_told {
             let answer = self.peer(peer).request(&identity_request());
             assert!(answer["result"]["services"].is_object(), "{answer}");
         }

@@ -16,6 +16,8 @@ mod lock;
 mod notifications;
 mod options;
 mod shared;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 mod value;
 
 pub use call::{Call, CallFuture, Pending};

@@ -86,7 +86,6 @@ impl ConnectError {
                 message.starts_with("NameError")
                     || message.starts_with("ConnectionError")
                     || message.starts_with("TimeoutError")
-                    || message.starts_with("ResourceWarning")
                     || message.contains("try again")
             }
             Self::NoTls { .. }
