@@ -70,6 +70,23 @@ impl Notification {
     }
 
     /// The keyword arguments, as a struct with these fields or as a map.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::{Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// use std::collections::HashMap;
+    ///
+    /// let heartbeat = client.link("Heartbeat").await?;
+    /// let mut beats = heartbeat.notifications();
+    /// heartbeat.call::<()>("beat", args![72]).await?;
+    /// let beat = beats.next().await.expect("the service is there");
+    /// let named: HashMap<String, f64> = beat.decode_keywords()?;
+    /// assert!(named.is_empty() && beat.lost() == 0);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn decode_keywords<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         from_json(self.keywords_json())
     }
