@@ -45,127 +45,27 @@ fn a_trait_becomes_two_structs_and_is_gone() {
 #[test]
 fn mistakes_are_told_with_the_remedy() {
     for (item, remedy) in [
+        ("struct S;", "goes onto a trait"),
+        ("trait T<X> {}", "no generic parameters"),
+        ("trait T { const X: i32; }", "a service has methods"),
+        ("trait T { fn f(); }", "the first parameter is `&self`"),
+        ("trait T { fn f(&mut self); }", "the first parameter is `&self`"),
+        ("trait T { async fn f(&self); }", "write `fn`"),
+        ("trait T { fn f<X>(&self, x: X); }", "no generic parameters"),
+        ("trait T { fn f(&self) {} }", "end the method with a semicolon"),
+        ("trait T { fn f(&self) -> &str; }", "write String"),
+        ("trait T { fn f(&self) -> Result<f64, E>; }", "gives a Result"),
+        ("trait T { fn f(&self, (a, b): (i32, i32)); }", "a plain name"),
+        ("trait T { fn f(&self, #[key] a: i32); }", "#[keyword]"),
         (
-            quote!(
-                struct S;
-            ),
-            "goes onto a trait",
-        ),
-        (
-            quote!(
-                trait T<X> {}
-            ),
-            "no generic parameters",
-        ),
-        (
-            quote!(
-                trait T {
-                    const X: i32;
-                }
-            ),
-            "a service has methods",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f();
-                }
-            ),
-            "the first parameter is `&self`",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f(&mut self);
-                }
-            ),
-            "the first parameter is `&self`",
-        ),
-        (
-            quote!(
-                trait T {
-                    async fn f(&self);
-                }
-            ),
-            "write `fn`",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f<X>(&self, x: X);
-                }
-            ),
-            "no generic parameters",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f(&self) {}
-                }
-            ),
-            "end the method with a semicolon",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f(&self) -> &str;
-                }
-            ),
-            "write String",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f(&self) -> Result<f64, E>;
-                }
-            ),
-            "gives a Result",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f(&self, (a, b): (i32, i32));
-                }
-            ),
-            "a plain name",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f(&self, #[key] a: i32);
-                }
-            ),
-            "#[keyword]",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn f(&self, #[keyword] a: i32, b: i32);
-                }
-            ),
+            "trait T { fn f(&self, #[keyword] a: i32, b: i32); }",
             "mark this one",
         ),
-        (
-            quote!(
-                trait T {
-                    #[attribute]
-                    fn f(&self);
-                }
-            ),
-            "write #[attribute = ",
-        ),
-        (
-            quote!(
-                trait T {
-                    fn link(&self);
-                }
-            ),
-            "write #[attribute = \"link\"]",
-        ),
+        ("trait T { #[attribute] fn f(&self); }", "write #[attribute = "),
+        ("trait T { fn link(&self); }", "write #[attribute = \"link\"]"),
     ] {
-        let text = item.to_string();
-        let told = error(item);
-        assert!(told.contains(remedy), "{text}: {told}");
+        let told = error(item.parse().unwrap());
+        assert!(told.contains(remedy), "{item}: {told}");
     }
     let told = client(
         quote!(name = "X"),

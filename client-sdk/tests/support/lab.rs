@@ -30,6 +30,19 @@ where
     });
 }
 
+/// The same without services.
+pub(crate) fn empty_lab<F, Fut>(example: F)
+where
+    F: FnOnce(ConnectOptions) -> Fut,
+    Fut: Future<Output = Result<(), Failure>>,
+{
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let manager = start_manager().await;
+        example(options(&manager)).await.unwrap();
+    });
+}
+
 /// The same for an example without a runtime of its own.
 pub(crate) fn blocking_lab(example: impl FnOnce(ConnectOptions) -> Result<(), Failure>) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
