@@ -16,5 +16,6 @@ mod operation;
 mod payload;
 mod protocol;
 mod python;
+mod run_services;
 mod support;
 mod terminal;
