@@ -1,7 +1,6 @@
 //! A manager and services in one process, which `run_services` makes of them: how it is told what to do, that it
 //! ends with its last service, and that it can be started on another computer.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,29 +10,19 @@ use serde_json::{Value, json};
 use super::support::manager::{Home, Manager};
 use super::support::process::{Process, Signal};
 use super::support::python::run_script;
-use super::support::requirements;
 use super::support::wire::{RawPeer, request};
+use super::support::{DEADLINE, program};
 
 #[path = "../client-sdk/tests/ssh/server.rs"]
 #[expect(dead_code, reason = "the tests of SSH itself need more of it")]
 mod ssh_server;
 
-/// The program with the two services, as a shell would find it.
-fn program() -> String {
-    let beside = Path::new(env!("CARGO_BIN_EXE_labwire")).with_file_name("examples");
-    let path = beside.join("shutdownable_services");
-    if !path.exists() {
-        requirements::give_up(
-            "the program shutdownable_services is not built, run `cargo test --workspace` or \
-             `cargo build --workspace --examples` first",
-        );
-    }
-    path.to_str().unwrap().to_owned()
-}
+/// The program with the two services.
+const PROGRAM: &str = "shutdownable_services";
 
 /// The program, with these keyword arguments and the files in `home`.
 fn command(home: &Home, keywords: &Value) -> Command {
-    let mut command = Command::new(program());
+    let mut command = program(PROGRAM);
     command.args(["--kwargs", &keywords.to_string()]);
     command
         .env("LABWIRE_HOME", home.path(""))
@@ -48,7 +37,7 @@ fn start(home: Home, keywords: &Value) -> Manager {
 
 /// Runs the program in a case where it must fail; gives what it said.
 fn failure(home: &Home, keywords: &Value) -> String {
-    let mut process = Process::spawn("shutdownable_services", &mut command(home, keywords));
+    let mut process = Process::spawn(PROGRAM, &mut command(home, keywords));
     let status = process.wait();
     assert_eq!(status.code(), Some(1), "{status}");
     process.everything_printed()
@@ -174,11 +163,13 @@ fn the_program_can_be_started_on_another_computer() {
             .log_file(file("output"))
     };
     let ssh = server.with_key();
-    let started = blocking::start_manager(&ssh, &program(), start().keyword("port", &0)).unwrap();
+    let program = program(PROGRAM);
+    let program_path = program.get_program().to_str().unwrap();
+    let started = blocking::start_manager(&ssh, program_path, start().keyword("port", &0)).unwrap();
     let port = started.port().unwrap();
 
     let start = start().keyword("port", &port).log_file(file("second"));
-    let error = blocking::start_manager(&ssh, &program(), start)
+    let error = blocking::start_manager(&ssh, program_path, start)
         .unwrap_err()
         .to_string();
     assert!(error.contains("another manager, listens there"), "{error}");
@@ -195,6 +186,6 @@ fn the_program_can_be_started_on_another_computer() {
         "while kill -0 {} 2>/dev/null; do sleep 0.1; done",
         started.process_id
     );
-    let ended = ssh.run(&wait, super::support::DEADLINE).unwrap();
+    let ended = ssh.run(&wait, DEADLINE).unwrap();
     assert!(ended.success(), "{}", ended.stderr);
 }

@@ -76,6 +76,19 @@ impl<T: DeserializeOwned> Call<T> {
 impl<T> Call<T> {
     /// Waits for the result so long at most, from when the call is made. Without it there is no limit, unless the
     /// handle has [one of its own](crate::Link::with_timeout).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use std::time::Duration;
+    /// # use labwire_client::{CallError, Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let echo = client.link("Echo").await?;
+    /// let call = echo.call::<()>("sleep", args![60]).timeout(Duration::from_millis(20));
+    /// assert!(matches!(call.await, Err(CallError::TimedOut { .. })));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self

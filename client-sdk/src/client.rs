@@ -88,6 +88,18 @@ impl Client {
     }
 
     /// The name that the client has on the network, as in `Ada[lab-pc:50123]`. A new connection has a new one.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// assert!(client.network_name().starts_with("Ada["));
+    /// assert!(client.manager().starts_with("Manager["));
+    /// assert!(client.network_name().ends_with(&format!(":{}]", client.local_port())));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn network_name(&self) -> String {
         self.core.shared.state().about.network_name.clone()
     }
@@ -194,6 +206,18 @@ impl Client {
     }
 
     /// Makes another connection to the same manager, with the same options, under another name.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let bob = client.spawn("Bob").await?;
+    /// assert_eq!(client.identities().await?.clients.len(), 2);
+    /// assert_eq!(bob.name(), "Bob");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn spawn(&self, name: impl Into<String>) -> Result<Self, ConnectError> {
         Self::connect(name, self.core.shared.options.clone()).await
     }
@@ -206,6 +230,18 @@ impl Client {
     /// Waits until there is a connection; `false` when there never will be one again.
     ///
     /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// assert!(client.is_connected() && client.connected().await);
+    /// client.disconnect().await;
+    /// assert!(!client.connected().await);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn connected(&self) -> bool {
         let mut phase = self.core.shared.phase();
         let settled = phase.wait_for(|phase| !matches!(phase, Phase::Reconnecting(_)));
@@ -218,6 +254,19 @@ impl Client {
     /// [reconnects](crate::ConnectOptions::reconnect) ends when it disconnects, or when the manager refuses it.
     ///
     /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let watched = client.clone();
+    /// let watcher = tokio::spawn(async move { watched.closed().await });
+    /// client.disconnect().await;
+    /// assert_eq!(watcher.await?, "the client has disconnected");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn closed(&self) -> String {
         let mut phase = self.core.shared.phase();
         let closed = phase.wait_for(|phase| matches!(phase, Phase::Closed(_))).await;

@@ -26,8 +26,10 @@ pub struct ServiceDescription {
 #[serde(default)]
 #[non_exhaustive]
 pub struct AttributeDescription {
-    /// How it is called, as in `(x: float, y: float = 1.0) -> float`; of a value, the value.
-    pub signature: Option<Value>,
+    /// How it is called, as in `(x: float, y: float = 1.0) -> float`; a value has none.
+    pub signature: Option<String>,
+    /// The value; a method has none.
+    pub value: Option<Value>,
     /// What it does.
     pub description: String,
     /// What it takes, in order.
@@ -44,8 +46,8 @@ pub struct ParameterDescription {
     /// The type of its values, as in `float`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// The value that it has when none is given.
-    pub default: Option<Value>,
+    /// The value that it has when none is given, as Python writes it.
+    pub default: Option<String>,
 }
 
 pub(crate) async fn read_description(link: &Link) -> Result<ServiceDescription, CallError> {

@@ -129,7 +129,7 @@ impl Driver {
         // Ahead of all calls: who is not linked may not call a service that limits its clients.
         for link in links {
             if let Ok(ticket) = ClientCore::send_now(link.link_request(), Urgency::First, None) {
-                tokio::spawn(make_again(Arc::downgrade(&link), ticket, backoff));
+                make_again(&link, ticket, backoff);
             }
         }
         let mut state = self.shared.state();
@@ -228,7 +228,7 @@ fn unlinked(shared: &Shared, service: &str) {
     if let Some(backoff) = shared.options.connect.backoff()
         && let Ok(ticket) = ClientCore::send_now(link.link_request(), Urgency::Normal, None)
     {
-        tokio::spawn(make_again(Arc::downgrade(&link), ticket, backoff));
+        make_again(&link, ticket, backoff);
     }
 }
 

@@ -113,8 +113,7 @@ pub enum CallError {
     NoAnswer(#[from] NoAnswer),
     /// The service does not describe itself.
     #[error(
-        "{} does not describe itself, as services that use no labwire-service may; \
-         its attributes are in the link's identity",
+        "{} does not describe itself, which services of labwire-service do; its attributes are in the link's identity",
         quoted(service)
     )]
     NotDescribed {
@@ -132,6 +131,18 @@ fn perhaps(executed: Executed) -> &'static str {
 
 impl CallError {
     /// Whether the service may have executed the request. After [`Executed::No`] it is safe to call again.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// use labwire_client::{Client, Executed};
+    ///
+    /// let client = Client::connect("Ada", options).await?;
+    /// let error = client.link("Oven").await.unwrap_err();
+    /// assert_eq!(error.executed(), Executed::No);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn executed(&self) -> Executed {
         match self {
             Self::Manager { executed, .. }
@@ -151,6 +162,19 @@ impl CallError {
     }
 
     /// The error and, below it, the service's traceback: for a log, or a person who looks for the cause.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::{Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let math = client.link("BasicMath").await?;
+    /// let error = math.call::<f64>("divide", args![1, 0]).await.unwrap_err();
+    /// assert_eq!(error.traceback().len(), 2);
+    /// assert!(error.report().starts_with("'BasicMath'.divide failed: ZeroDivisionError"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn report(&self) -> String {
         let mut report = self.to_string();
         for line in self.traceback() {
@@ -167,6 +191,22 @@ impl CallError {
 }
 
 /// Whatever can go wrong in a client, for programs that pass all of it on with one `?`.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// use labwire_client::{Client, ConnectOptions, Error, args};
+///
+/// async fn read(options: ConnectOptions) -> Result<f64, Error> {
+///     let client = Client::connect("Ada", options).await?;
+///     let thermometer = client.link("Thermometer").await?;
+///     Ok(thermometer.call("read", args![3]).await?)
+/// }
+///
+/// assert_eq!(read(options).await?, 21.5);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Error)]
 pub enum Error {
     /// The client could not connect.

@@ -16,6 +16,20 @@ type Members = BTreeMap<String, Value>;
 ///
 /// As text it is what MSL-Network's `identities(as_string=True)` gives; [`to_text`](Self::to_text) indents it
 /// differently.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// let identities = client.identities().await?;
+/// assert_eq!(identities.services["Echo"].limit(), None);
+/// for (name, value) in &identities.services["BasicMath"].attributes {
+///     println!("{name}: {value}");
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identities {
     /// The host that the manager runs on.

@@ -80,6 +80,19 @@ impl Link {
 
     /// A handle of this link whose calls wait so long at most, unless a call has its own
     /// [timeout](Call::timeout).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use std::time::Duration;
+    /// # use labwire_client::{CallError, Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let echo = client.link("Echo").await?.with_timeout(Duration::from_millis(20));
+    /// let error = echo.call::<()>("sleep", args![60]).await.unwrap_err();
+    /// assert!(matches!(error, CallError::TimedOut { .. }));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
@@ -144,6 +157,20 @@ impl Link {
     /// is disconnected or does not reconnect.
     ///
     /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let echo = client.link("Echo").await?;
+    /// echo.linked().await?;
+    /// assert!(echo.is_linked());
+    /// echo.unlink().await?;
+    /// assert!(echo.linked().await.is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn linked(&self) -> Result<(), CallError> {
         let mut phases = self.core.phase();
         let reconnects = self.core.client.shared.reconnects();
@@ -228,6 +255,33 @@ impl Link {
     /// What the service tells about itself, for people: what it is, and what its attributes do and take.
     ///
     /// Services that are written with `labwire-service` do; others answer [`CallError::NotDescribed`].
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// use labwire_service::{Runner, service};
+    ///
+    /// struct Thermometer;
+    ///
+    /// /// A thermometer on the bench.
+    /// #[service]
+    /// impl Thermometer {
+    ///     /// Reads a channel, in degrees Celsius.
+    ///     pub fn read(&self, channel: u8) -> f64 {
+    ///         20.0 + f64::from(channel)
+    ///     }
+    /// }
+    ///
+    /// # fn main() { support::empty_lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// let service = Runner::new(Thermometer).options(options.clone()).connect().await?;
+    /// let client = Client::connect("Ada", options).await?;
+    /// let described = client.link("Thermometer").await?.describe().await?;
+    /// assert_eq!(described.description, "A thermometer on the bench.");
+    /// assert_eq!(described.attributes["read"].parameters[0].name, "channel");
+    /// # drop(service);
+    /// # Ok(())
+    /// # }); }
+    /// ```
     pub async fn describe(&self) -> Result<ServiceDescription, CallError> {
         read_description(self).await
     }

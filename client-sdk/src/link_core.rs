@@ -36,6 +36,8 @@ pub(crate) struct LinkCore {
     listeners: Mutex<Vec<Weak<Queue>>>,
     /// Counts the ends of locks: a lock that was acquired before the last one is held no more.
     locks_ended: AtomicU64,
+    /// Counts who has begun to make the link again: only the last of them goes on.
+    turns: AtomicU64,
 }
 
 impl LinkCore {
@@ -55,6 +57,7 @@ impl LinkCore {
             identity: Mutex::default(),
             listeners: Mutex::default(),
             locks_ended: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
         });
         state.links.insert(service.to_owned(), Arc::downgrade(&link));
         // `existing` may be the last handle of an ended link, which locks the state when it is dropped.
@@ -259,8 +262,12 @@ impl Drop for LinkCore {
 /// Makes a link again, as often as it takes. `ticket` is the first attempt.
 ///
 /// Ends with the link and with the connection: the next connection makes its links anew.
-pub(crate) async fn make_again(link: Weak<LinkCore>, mut ticket: Ticket, backoff: Backoff) {
-    let mut waits: Waits = backoff.waits();
+pub(crate) fn make_again(link: &Arc<LinkCore>, ticket: Ticket, backoff: Backoff) {
+    let turn = link.turns.fetch_add(1, Ordering::AcqRel) + 1;
+    tokio::spawn(go_on_asking(Arc::downgrade(link), turn, ticket, backoff.waits()));
+}
+
+async fn go_on_asking(link: Weak<LinkCore>, turn: u64, mut ticket: Ticket, mut waits: Waits) {
     loop {
         let outcome = ticket.await;
         let Some(core) = link.upgrade() else { return };
@@ -269,7 +276,7 @@ pub(crate) async fn make_again(link: Weak<LinkCore>, mut ticket: Ticket, backoff
                 match ServiceIdentity::from_json(&result) {
                     Ok(identity) => core.set_identity(identity),
                     Err(error) => {
-                        tracing::warn!("the identity of '{}' cannot be read: {error}", core.service)
+                        tracing::warn!("the identity of '{}' cannot be read: {error}", core.service);
                     }
                 }
                 return;
@@ -284,7 +291,8 @@ pub(crate) async fn make_again(link: Weak<LinkCore>, mut ticket: Ticket, backoff
         tokio::time::sleep(waits.next_wait()).await;
         let Some(core) = link.upgrade() else { return };
         let connected = matches!(core.client.shared.state().phase, Phase::Connected);
-        if !connected || !core.waits() {
+        let last = core.turns.load(Ordering::Acquire) == turn;
+        if !connected || !last || !core.waits() {
             return;
         }
         match ClientCore::send_now(core.link_request(), Urgency::Normal, None) {

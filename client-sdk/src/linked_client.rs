@@ -94,6 +94,18 @@ impl LinkedClient {
     }
 
     /// Makes another connection that is linked with the same service, with the same options, under another name.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::LinkedClient;
+    /// let first = LinkedClient::connect("Echo", options).await?;
+    /// let second = first.spawn("Second").await?;
+    /// first.disconnect().await;
+    /// assert!(!first.is_connected() && second.is_connected());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn spawn(&self, name: impl Into<String>) -> Result<Self, Error> {
         let options = self.core.client.shared.options.clone();
         Self::connect_as(name, self.service(), options).await

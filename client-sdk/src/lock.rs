@@ -21,6 +21,20 @@ pub enum Lock {
 ///
 /// It keeps the link, as a [`Link`] does. A lock is lost with its link: when the service leaves and when the
 /// connection is lost, also if the client reconnects. [`is_held`](Self::is_held) tells.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::{Client, Lock};
+/// # let client = Client::connect("Ada", options).await?;
+/// let echo = client.link("Echo").await?;
+/// let guard = echo.lock(Lock::Exclusive).await?;
+/// assert!(guard.is_held());
+/// assert_eq!(guard.clients().len(), 1);
+/// guard.release().await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct LockGuard {

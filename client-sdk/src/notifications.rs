@@ -70,19 +70,41 @@ impl Notification {
     }
 
     /// The keyword arguments, as a struct with these fields or as a map.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::{Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// use std::collections::HashMap;
+    ///
+    /// let heartbeat = client.link("Heartbeat").await?;
+    /// let mut beats = heartbeat.notifications();
+    /// heartbeat.call::<()>("beat", args![72]).await?;
+    /// let beat = beats.next().await.expect("the service is there");
+    /// let named: HashMap<String, f64> = beat.decode_keywords()?;
+    /// assert!(named.is_empty() && beat.lost() == 0);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn decode_keywords<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         from_json(self.keywords_json())
     }
 
     /// The positional arguments as the service wrote them: the JSON text of an array.
     pub fn positional_json(&self) -> &str {
-        std::str::from_utf8(&self.positional).expect("it was checked when it came")
+        text(&self.positional)
     }
 
     /// The keyword arguments as the service wrote them: the JSON text of an object.
     pub fn keywords_json(&self) -> &str {
-        std::str::from_utf8(&self.keywords).expect("it was checked when it came")
+        text(&self.keywords)
     }
+}
+
+/// A part of a notification as text, which was checked when it came.
+fn text(part: &[u8]) -> &str {
+    std::str::from_utf8(part).unwrap_or_default()
 }
 
 /// Notifications that wait for one reader.

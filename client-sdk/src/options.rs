@@ -45,6 +45,16 @@ impl ClientOptions {
     ///
     /// A call that was kept was never sent before, so that it is not executed twice. One whose
     /// [timeout](crate::Call::timeout) ends meanwhile is never sent.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// use labwire_client::{Backoff, Client, ClientOptions};
+    /// let options = ClientOptions::from(options.reconnect(Backoff::new())).buffer(100);
+    /// let client = Client::connect("Ada", options).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn buffer(mut self, calls: usize) -> Self {
         self.buffer = calls;
@@ -53,6 +63,11 @@ impl ClientOptions {
 
     /// How many notifications wait for a reader that is slow; 1,024 unless said otherwise, and at least one. When
     /// there are more, the oldest are dropped, and the next one [tells how many](crate::Notification::lost).
+    ///
+    /// ```
+    /// # use labwire_client::ClientOptions;
+    /// let newest_only = ClientOptions::default().notification_queue(1);
+    /// ```
     #[must_use]
     pub fn notification_queue(mut self, notifications: usize) -> Self {
         self.notifications = notifications.max(1);

@@ -1,6 +1,6 @@
 //! What a client's handles and the task that owns its connection have in common.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -153,6 +153,36 @@ impl State {
         }
         self.kept = rest;
         taken
+    }
+
+    /// Keeps the requests of these commands that may be kept, as many as there is room for.
+    fn keep(&mut self, mut commands: impl FnMut() -> Option<Command>, limit: usize) {
+        while let Some(command) = commands() {
+            if let Command::Request { uid, frame, .. } = command
+                && self.kept.len() < limit
+                && self.pending.get(&uid).is_some_and(|request| request.keep)
+            {
+                self.kept.push_back((uid, frame));
+            }
+        }
+    }
+
+    /// Takes out the requests that are not kept.
+    fn take_failed(&mut self) -> Vec<PendingRequest> {
+        let kept: HashSet<u64> = self.kept.iter().map(|(uid, _)| *uid).collect();
+        let (waiting, failed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|(uid, _)| kept.contains(uid));
+        self.pending = waiting;
+        failed.into_values().collect()
+    }
+
+    /// Why the connection has ended, with what the manager said before.
+    fn explain(&mut self, reason: &str) -> Arc<str> {
+        match self.last_words.take() {
+            Some(words) => Arc::from(format!("{reason}, after it had said \"{words}\"")),
+            None => Arc::from(reason),
+        }
     }
 
     /// The request that an error without a uid is about, as an older manager sends them.
@@ -319,41 +349,18 @@ impl Shared {
 
     /// The connection is lost and is made again: what was written may have been executed, what was not is kept or
     /// fails. `unwritten` is what is left in the queue; it is read while nobody can add to it.
-    pub(crate) fn lose(&self, reason: &str, mut unwritten: impl FnMut() -> Option<Command>) {
-        let mut failed = Vec::new();
-        let links = {
+    pub(crate) fn lose(&self, reason: &str, unwritten: impl FnMut() -> Option<Command>) {
+        let (failed, links, reason) = {
             let mut state = self.state();
-            let reason = state.last_words.take().map_or_else(
-                || Arc::from(reason),
-                |words| Arc::from(format!("{reason}, after it had said \"{words}\"")),
-            );
+            let reason = state.explain(reason);
             self.enter(&mut state, Phase::Reconnecting(Arc::clone(&reason)));
-            while let Some(command) = unwritten() {
-                if let Command::Request { uid, frame, .. } = command
-                    && state.kept.len() < self.options.buffer
-                    && state.pending.get(&uid).is_some_and(|request| request.keep)
-                {
-                    state.kept.push_back((uid, frame));
-                }
-            }
-            let kept: Vec<u64> = state.kept.iter().map(|(uid, _)| *uid).collect();
-            let uids: Vec<u64> = state.pending.keys().copied().collect();
-            for uid in uids {
-                if !kept.contains(&uid) {
-                    failed.extend(
-                        state
-                            .pending
-                            .remove(&uid)
-                            .map(|request| (request, Arc::clone(&reason))),
-                    );
-                }
-            }
-            state.live_links()
+            state.keep(unwritten, self.options.buffer);
+            (state.take_failed(), state.live_links(), reason)
         };
         for link in links {
             link.is_away();
         }
-        for (request, reason) in failed {
+        for request in failed {
             request.disconnected(&reason);
         }
     }
@@ -365,18 +372,15 @@ impl Shared {
             if matches!(state.phase, Phase::Closed(_)) {
                 return;
             }
-            let reason: Arc<str> = match state.last_words.take() {
-                Some(words) => Arc::from(format!("{reason}, after it had said \"{words}\"")),
-                None => Arc::from(reason),
-            };
+            let reason = state.explain(reason);
             self.enter(&mut state, Phase::Closed(Arc::clone(&reason)));
             state.kept.clear();
-            (std::mem::take(&mut state.pending), state.live_links(), reason)
+            (state.take_failed(), state.live_links(), reason)
         };
         for link in links {
             link.has_ended();
         }
-        for request in failed.into_values() {
+        for request in failed {
             request.disconnected(&reason);
         }
     }

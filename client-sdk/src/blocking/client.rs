@@ -84,6 +84,18 @@ impl Client {
 
     /// Asks the manager for something that only an administrator may. See
     /// [`Client::admin_request`](crate::Client::admin_request).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// let options = options.username("ada").password("difference engine");
+    /// let client = Client::connect("Ada", options)?;
+    /// let names: Vec<String> = client.admin_request("users_table.usernames", ())?;
+    /// assert_eq!(names, ["ada", "bob"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn admin_request<T: DeserializeOwned + 'static>(
         &self,
         attribute: &str,

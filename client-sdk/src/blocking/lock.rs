@@ -4,6 +4,19 @@ use super::background::Background;
 use crate::error::CallError;
 
 /// A lock on a service, like [`labwire_client::LockGuard`](crate::LockGuard). It is released when this is dropped.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::blocking_lab(|options| {
+/// # use labwire_client::{Lock, blocking::Client};
+/// # let client = Client::connect("Ada", options)?;
+/// let echo = client.link("Echo")?;
+/// let guard = echo.lock(Lock::Exclusive)?;
+/// assert!(guard.is_held());
+/// assert!(guard.release()?.is_empty());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct LockGuard {

@@ -14,10 +14,10 @@ use labwire_testing::TestManager;
 use labwire_wire::{Envelope, Line, Member, array_elements, frames};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs an example against a manager with the services Echo, BasicMath, Thermometer and Heartbeat.
-pub fn lab<F, Fut>(example: F)
+pub(crate) fn lab<F, Fut>(example: F)
 where
     F: FnOnce(ConnectOptions) -> Fut,
     Fut: Future<Output = Result<(), Failure>>,
@@ -30,8 +30,21 @@ where
     });
 }
 
+/// The same without services.
+pub(crate) fn empty_lab<F, Fut>(example: F)
+where
+    F: FnOnce(ConnectOptions) -> Fut,
+    Fut: Future<Output = Result<(), Failure>>,
+{
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let manager = start_manager().await;
+        example(options(&manager)).await.unwrap();
+    });
+}
+
 /// The same for an example without a runtime of its own.
-pub fn blocking_lab(example: impl FnOnce(ConnectOptions) -> Result<(), Failure>) {
+pub(crate) fn blocking_lab(example: impl FnOnce(ConnectOptions) -> Result<(), Failure>) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let manager = runtime.block_on(async {
         let manager = start_manager().await;
@@ -41,26 +54,29 @@ pub fn blocking_lab(example: impl FnOnce(ConnectOptions) -> Result<(), Failure>)
     example(options(&manager)).unwrap();
 }
 
-pub async fn start_manager() -> TestManager {
-    let users = [("ada", "difference engine", true), ("bob", "analytical engine", false)];
+pub(crate) async fn start_manager() -> TestManager {
+    let users = [
+        ("ada", "difference engine", true),
+        ("bob", "analytical engine", false),
+    ];
     TestManager::builder().users(&users).start().await
 }
 
-pub fn options(manager: &TestManager) -> ConnectOptions {
+pub(crate) fn options(manager: &TestManager) -> ConnectOptions {
     ConnectOptions::new()
         .host(TestManager::HOST)
         .port(manager.port())
         .without_tls()
 }
 
-pub async fn start_services(options: &ConnectOptions) {
+pub(crate) async fn start_services(options: &ConnectOptions) {
     for name in ["Echo", "BasicMath", "Thermometer", "Heartbeat"] {
         Service::start(name, 0, options).await;
     }
 }
 
 /// A service that runs until it is dropped with `stop`, or the manager ends.
-pub struct Service {
+pub(crate) struct Service {
     frames: UnboundedSender<Bytes>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -71,7 +87,7 @@ const ATTRIBUTES: &str = r#"{"echo":"(*args, **kwargs)","add":"(x: float, y: flo
 
 impl Service {
     /// Starts a service under this name; `limit` is how many clients it takes, 0 for any number.
-    pub async fn start(name: &str, limit: u32, options: &ConnectOptions) -> Self {
+    pub(crate) async fn start(name: &str, limit: u32, options: &ConnectOptions) -> Self {
         let introduction = Introduction::service(name, ATTRIBUTES.replace('\n', " ")).max_clients(limit);
         let mut connection = connect(options, &introduction).await.unwrap();
         let (frames, mut waiting) = unbounded_channel::<Bytes>();
@@ -98,29 +114,38 @@ impl Service {
     }
 
     /// Tells those who are linked.
-    pub fn notify(&self, name: &str, result: &str) {
+    pub(crate) fn notify(&self, name: &str, result: &str) {
         self.frames.send(notification(name, result)).unwrap();
     }
 
     /// Ends the service without a word.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 }
 
 fn notification(name: &str, result: &str) -> Bytes {
-    format!("{{\"error\":false,\"result\":{result},\"service\":\"{name}\",\"uid\":\"notification\"}}\r\n").into()
+    format!("{{\"error\":false,\"result\":{result},\"service\":\"{name}\",\"uid\":\"notification\"}}\r\n")
+        .into()
 }
 
 type Calls = Arc<std::sync::atomic::AtomicU64>;
 
-/// Answers in a task of its own, so that requests overlap.
+/// Answers in a task of its own, so that requests overlap. Naps are counted in the order of the requests.
 fn answer(name: Arc<str>, calls: Calls, line: Line, replies: UnboundedSender<Bytes>) {
+    let naps = u64::from(String::from_utf8_lossy(line.content()).contains("\"attribute\":\"sleep\""));
+    let naps = calls.fetch_add(naps, std::sync::atomic::Ordering::SeqCst);
     tokio::spawn(async move {
         let content = line.content();
         let envelope = Envelope::scan(content).unwrap();
-        let string = |member| envelope.string(content, member).unwrap().unwrap_or_default().into_owned();
+        let string = |member| {
+            envelope
+                .string(content, member)
+                .unwrap()
+                .unwrap_or_default()
+                .into_owned()
+        };
         let raw = |member| std::str::from_utf8(envelope.raw(content, member).unwrap()).unwrap();
         let (args, kwargs) = (raw(Member::Args), raw(Member::Kwargs));
         let (requester, uid) = (string(Member::Requester), string(Member::Uid));
@@ -131,16 +156,17 @@ fn answer(name: Arc<str>, calls: Calls, line: Line, replies: UnboundedSender<Byt
             "read" => Ok("21.5".to_owned()),
             "text" => Ok("\"text\"".to_owned()),
             "sleep" => {
-                calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 let seconds: (f64,) = from_json(args).unwrap();
                 tokio::time::sleep(Duration::from_secs_f64(seconds.0)).await;
                 Ok("null".to_owned())
             }
-            "count" => Ok(calls.load(std::sync::atomic::Ordering::SeqCst).to_string()),
+            "count" => Ok(naps.to_string()),
             "beat" => {
                 let count = array_elements(args.as_bytes()).unwrap()[0];
                 let count = std::str::from_utf8(count).unwrap();
-                replies.send(notification(&name, &format!("[[{count}],{{}}]"))).unwrap();
+                replies
+                    .send(notification(&name, &format!("[[{count}],{{}}]")))
+                    .unwrap();
                 Ok("null".to_owned())
             }
             "add" | "multiply" | "divide" => calculate(&attribute, args, kwargs),

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use labwire_device::KeywordArgumentsError;
-use labwire_service::{ConnectError, RunError};
+use labwire_service::RunError;
 use thiserror::Error;
 
 /// A manager and services did not run in one process, or not to their end.
@@ -18,7 +18,7 @@ pub enum RunServicesError {
     Manager(Box<dyn Error + Send + Sync>),
     /// A service cannot connect to the manager.
     #[error("a service cannot connect: {0}")]
-    Connect(#[from] ConnectError),
+    Connect(#[source] RunError),
     /// A service has ended, but was not asked to.
     #[error("a service has ended: {0}")]
     Service(#[from] RunError),

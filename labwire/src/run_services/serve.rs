@@ -64,7 +64,7 @@ async fn connect_all(
                     // Why this one cannot connect is the error that counts.
                     let _ = service.shut_down().await;
                 }
-                return Err(error.into());
+                return Err(RunServicesError::Connect(error));
             }
         }
     }

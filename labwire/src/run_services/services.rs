@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 
 use labwire_manager::LogControl;
-use labwire_service::{ConnectError, ConnectOptions, IntoService, Runner, RunningService, Service};
+use labwire_service::{ConnectOptions, IntoService, RunError, Runner, RunningService, Service};
 use tokio::sync::{oneshot, watch};
 
 use super::error::RunServicesError;
@@ -13,7 +13,7 @@ use super::running::{RunningServices, StopOnDrop};
 use super::serve::{run_all, serve};
 use crate::cli::start::Serving;
 
-type Connecting = Pin<Box<dyn Future<Output = Result<RunningService, ConnectError>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<RunningService, RunError>> + Send>>;
 pub(super) type Connect = Box<dyn FnOnce(ConnectOptions) -> Connecting + Send>;
 
 /// The services that run with a manager in one process.
