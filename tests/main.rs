@@ -19,5 +19,6 @@ mod payload;
 mod protocol;
 mod python;
 mod reconnect;
+mod run_services;
 mod support;
 mod terminal;
