@@ -1,14 +1,16 @@
 //! Every program of `examples`, in every language, does what it says.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 
 use serde_json::{Value, json};
 
-use super::support::manager::Manager;
+use super::support::manager::{Home, Manager};
 use super::support::process::Process;
+use super::support::ssh_server::{self, Server};
 use super::support::wire::{RawPeer, request};
 use super::support::{program, python};
 
@@ -253,4 +255,47 @@ fn a_multimeter_is_read_over_tcp() {
 #[test]
 fn a_multimeter_is_read_over_a_serial_port() {
     multimeter(&["--serial"]);
+}
+
+#[test]
+fn a_service_is_started_and_ended_on_another_computer() {
+    let server = Server::start();
+    let home = Home::new();
+    let folder = home.argument("");
+    // Over there the program finds its files in that folder.
+    let wrapper = server.path("program");
+    let remote = program("remote_service");
+    let text = format!(
+        "#!/bin/sh\nLABWIRE_HOME='{folder}' exec {:?} \"$@\"\n",
+        remote.get_program()
+    );
+    fs::write(&wrapper, text).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let host_key = server.text("host_key.pub");
+    fs::write(
+        server.path("known_hosts"),
+        format!("[localhost]:{} {host_key}", server.port),
+    )
+    .unwrap();
+
+    let mut command = program("remote_start");
+    let output = command
+        .args([
+            "localhost",
+            wrapper.to_str().unwrap(),
+            "--port",
+            &server.port.to_string(),
+        ])
+        .args(["--key", server.path("user_key").to_str().unwrap()])
+        .args(["--known-hosts", server.path("known_hosts").to_str().unwrap()])
+        .env("LABWIRE_HOME", &folder)
+        .output()
+        .unwrap();
+    let told = printed("remote_start", &output);
+    let (_, told) = told.split_once("@localhost\n").unwrap();
+    assert_eq!(
+        told,
+        "1+2+3+4= 10\n4**2= 16\n5**3= 125\nthe service and its manager have been ended\n"
+    );
 }

@@ -9,6 +9,7 @@
 )]
 
 mod command_line;
+mod demo;
 mod examples;
 mod features;
 mod files;

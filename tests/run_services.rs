@@ -11,11 +11,7 @@ use super::support::manager::{Home, Manager};
 use super::support::process::{Process, Signal};
 use super::support::python::run_script;
 use super::support::wire::{RawPeer, request};
-use super::support::{DEADLINE, program};
-
-#[path = "../client-sdk/tests/ssh/server.rs"]
-#[expect(dead_code, reason = "the tests of SSH itself need more of it")]
-mod ssh_server;
+use super::support::{DEADLINE, program, ssh_server};
 
 /// The program with the two services.
 const PROGRAM: &str = "shutdownable_services";

@@ -4,6 +4,7 @@
 //! one process.
 
 pub mod cli;
+mod demo;
 mod run_services;
 
 pub use labwire_device::KeywordArgumentsError;

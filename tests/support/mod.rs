@@ -9,6 +9,9 @@ pub(crate) mod manager;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod requirements;
+#[path = "../../client-sdk/tests/ssh/server.rs"]
+#[allow(dead_code, reason = "the tests of SSH itself need more of it")]
+pub(crate) mod ssh_server;
 pub(crate) mod terminal;
 pub(crate) mod wire;
 
