@@ -11,7 +11,7 @@ use crate::runner::Runner;
 
 /// A service: what it offers, and how it answers.
 ///
-/// Most services are an `impl` block with the attribute [`macro@service`](crate::service), which writes
+/// Most services are an `impl` block with the attribute [`service`](macro@crate::service), which writes
 /// this trait. By hand it is written like this:
 ///
 /// ```
@@ -105,7 +105,7 @@ impl<S: Service> Service for Arc<S> {
 }
 
 /// What can be made a [`Service`]: services themselves, and types with `&mut self` methods under
-/// [`macro@service`](crate::service), whose state goes into a lock.
+/// [`service`](macro@crate::service), whose state goes into a lock.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a service",
     note = "put `#[labwire_service::service]` on its `impl` block, or implement `labwire_service::Service` for it"
@@ -126,7 +126,7 @@ impl<S: Service> IntoService for S {
     }
 }
 
-/// Starts a service in one word. The attribute [`macro@service`](crate::service) brings it into scope.
+/// Starts a service in one word. The attribute [`service`](macro@crate::service) brings it into scope.
 ///
 /// ```no_run
 /// # use labwire_service::{ConnectOptions, service};
