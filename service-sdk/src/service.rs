@@ -68,18 +68,23 @@ pub trait Service: Send + Sync + Sized + 'static {
 
 /// A service that is shared with the rest of the program.
 ///
-/// ```no_run
-/// # use labwire_service::{Runner, service};
-/// # use std::sync::Arc;
+/// ```
+/// # use labwire_service::service;
 /// # struct Thermometer;
 /// # #[service]
 /// # impl Thermometer {
 /// #     pub fn read(&self) -> f64 { 20.0 }
 /// # }
-/// # async fn example() -> Result<(), labwire_service::RunError> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), labwire_service::RunError> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// use std::sync::Arc;
+/// use labwire_service::{ConnectOptions, Runner};
+///
 /// let thermometer = Arc::new(Thermometer);
-/// let running = Runner::new(Arc::clone(&thermometer)).connect().await?;
-/// println!("{} degrees", thermometer.read());
+/// let running = Runner::new(Arc::clone(&thermometer)).options(options).connect().await?;
+/// assert_eq!(thermometer.read(), 20.0);
 /// # Ok(())
 /// # }
 /// ```
