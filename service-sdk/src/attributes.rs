@@ -31,6 +31,19 @@ pub struct Attributes {
 }
 
 /// One thing that a service offers.
+///
+/// ```
+/// use labwire_service::{Attribute, Attributes};
+///
+/// let power = Attribute::method("power", "(x: float, n: int = 2) -> float")
+///     .description("Raises a number to a power.")
+///     .parameter("x", "float", None)
+///     .parameter("n", "int", Some("2"));
+/// let model = Attribute::property("model", || Ok("T-1000"));
+/// let secret = Attribute::method("calibrate", "()").hidden();
+/// let attributes = Attributes::new().with(power).with(model).with(secret);
+/// assert_eq!(attributes.names().collect::<Vec<_>>(), ["power", "model"]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
     name: String,

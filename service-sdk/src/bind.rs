@@ -84,7 +84,7 @@ impl Parameter {
 
 /// Arguments that are bound to parameters, to be taken in the parameters' order.
 ///
-/// What [`Request::bind`](crate::Request::bind) gives; there is an example.
+/// What [`Request::bind`](crate::Request::bind) gives, where an example stands.
 #[derive(Clone, Debug)]
 pub struct Bound<'a> {
     method: &'a str,

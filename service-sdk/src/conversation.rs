@@ -135,7 +135,7 @@ impl<'a, S: Service> Conversation<'a, S> {
                 () = &mut asked => return Stopped::Asked,
                 Some(()) = self.last_word.1.recv() => return Stopped::Asked,
                 Some(done) = self.requests.join_next() => {
-                    self.held_bytes -= done.expect("panics of requests are caught");
+                    self.held_bytes -= done.expect("panics of methods are caught");
                 }
                 line = reader.next_line(), if has_room => match line {
                     Ok(Some(line)) => self.take(line, outbox),

@@ -149,6 +149,20 @@ fn kind_of_type(path: &'static str) -> Cow<'static, str> {
 /// Why a service has ended without being told to.
 ///
 /// Its [`Debug`](fmt::Debug) form is its text, so that a `main` that returns it tells a person what happened.
+///
+/// ```
+/// # use labwire_service::{ConnectOptions, RunError, ServiceExt, service};
+/// # struct Thermometer;
+/// # #[service]
+/// # impl Thermometer {
+/// #     pub fn read(&self) -> f64 { 20.0 }
+/// # }
+/// // Nobody listens at this port.
+/// let nowhere = ConnectOptions::new().port(1).without_tls();
+/// let error = Thermometer.runner().options(nowhere).start().unwrap_err();
+/// assert!(matches!(error, RunError::Connect(_)));
+/// assert!(format!("{error:?}").starts_with("cannot connect to localhost:1: "));
+/// ```
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {

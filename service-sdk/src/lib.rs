@@ -210,6 +210,7 @@ mod conversation;
 mod error;
 mod locked;
 mod notifier;
+mod offer;
 mod outbox;
 mod reply;
 mod request;
@@ -218,6 +219,7 @@ mod runner;
 mod running;
 mod service;
 mod session;
+mod signals;
 mod turn;
 
 pub use attributes::{Attribute, Attributes};

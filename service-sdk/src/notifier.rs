@@ -30,7 +30,7 @@ pub struct Notifier {
     state: Arc<Mutex<State>>,
 }
 
-/// Why a notification is not on its way.
+/// Why a notification is not on its way; [`Notifier`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotifyError {

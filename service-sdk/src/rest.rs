@@ -69,6 +69,22 @@ impl Serialize for Positional {
 /// All keyword arguments that are left. As the type of a parameter it is what `**kwargs` is in Python.
 ///
 /// Each value is kept as the client wrote it, and goes back like this when it is returned.
+///
+/// ```
+/// use labwire_service::{Keywords, ServiceError, service};
+///
+/// struct Scope;
+///
+/// #[service]
+/// impl Scope {
+///     pub fn configure(&self, settings: Keywords) -> Result<f64, ServiceError> {
+///         match settings.get::<f64>("timebase") {
+///             Some(timebase) => Ok(timebase?),
+///             None => Err(ServiceError::new("KeyError", "timebase")),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keywords {
     values: Vec<(String, Json)>,

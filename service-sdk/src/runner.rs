@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_device::{ConnectOptions, Introduction, connect};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::AbortHandle;
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::attributes::{Attribute, Attributes, DESCRIBE};
 use crate::error::RunError;
 use crate::notifier::Notifier;
+use crate::offer::read_offer;
 use crate::running::{RunningService, ServiceHandle};
 use crate::service::{IntoService, Service};
 use crate::session::{Limits, Session};
+use crate::signals::until_signal;
 
 /// How many blocking requests are executed at once, unless said otherwise. It is what MSL-Network's services have
 /// on a computer with many cores, and here on every computer: threads that wait for an instrument cost little, and a
@@ -247,10 +247,10 @@ impl<S: Service> Runner<S> {
         };
         let service = Arc::new(self.service);
         let name = self.name.unwrap_or_else(|| service.name());
-        let attributes = read_attributes(Arc::clone(&service), self.hidden).await;
+        let offer = read_offer(Arc::clone(&service), self.hidden).await;
         let max_clients = self.max_clients.unwrap_or_else(|| service.max_clients());
         let introduction =
-            Introduction::service(name.as_str(), attributes.to_json()).max_clients(max_clients);
+            Introduction::service(name.as_str(), offer.attributes.to_json()).max_clients(max_clients);
         let connection = connect(&options, &introduction).await?;
         info!(
             "the service {} is connected to {}",
@@ -264,8 +264,8 @@ impl<S: Service> Runner<S> {
             self.limits.concurrency,
         );
         let session = Session {
-            described: attributes.describe(handle.name()),
-            describes_itself: attributes.describes_itself,
+            described: offer.attributes.describe(handle.name()),
+            describes_itself: offer.describes_itself,
             service,
             handle: handle.clone(),
             options,
@@ -289,7 +289,8 @@ impl<S: Service> Runner<S> {
     /// Connects the service and serves until it ends, on a runtime of its own: what `main` calls.
     ///
     /// `SIGINT` (Ctrl-C) and `SIGTERM` end the service in order: it finishes the requests that it has and leaves the
-    /// network; that is `Ok`. A second one does not wait for the requests.
+    /// network; that is `Ok`. A second one does not wait for the requests. One that comes before the service is
+    /// connected ends it, too.
     pub fn start(self) -> Result<(), RunError> {
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(RunError::InsideRuntime);
@@ -298,34 +299,10 @@ impl<S: Service> Runner<S> {
             .enable_all()
             .build()
             .map_err(RunError::Start)?;
-        let ended = runtime.block_on(self.run_until_signal());
+        let ended = runtime.block_on(until_signal(self));
         // Methods that block cannot be interrupted, and nobody waits for them any more.
         runtime.shutdown_background();
         ended
-    }
-
-    async fn run_until_signal(self) -> Result<(), RunError> {
-        let running = self.connect().await?;
-        // Until it is connected a signal simply ends the process.
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
-        let handle = running.handle().clone();
-        let ended = running.wait();
-        tokio::pin!(ended);
-        let mut signals = 0;
-        loop {
-            tokio::select! {
-                ended = &mut ended => return ended,
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            signals += 1;
-            if signals > 1 {
-                return Err(RunError::Interrupted);
-            }
-            info!("the service is to end; what is executing is finished first");
-            handle.shut_down();
-        }
     }
 }
 
@@ -335,44 +312,5 @@ struct AbortOnDrop(AbortHandle);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// What the service offers, and whether it describes itself in its own way.
-struct Offer {
-    attributes: Attributes,
-    describes_itself: bool,
-}
-
-impl std::ops::Deref for Offer {
-    type Target = Attributes;
-
-    fn deref(&self) -> &Attributes {
-        &self.attributes
-    }
-}
-
-async fn read_attributes<S: Service>(service: Arc<S>, hidden: Vec<String>) -> Offer {
-    let read = tokio::task::spawn_blocking(move || service.attributes());
-    let mut attributes = match read.await {
-        Ok(attributes) => attributes,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Attributes::new(),
-        },
-    };
-    let describes_itself = attributes.has(DESCRIBE);
-    if !describes_itself {
-        let describe = Attribute::method(DESCRIBE, "() -> dict").description("What the service offers.");
-        attributes = attributes.with(describe);
-    }
-    for name in hidden {
-        if !attributes.hide(&name) {
-            warn!("the service has no attribute '{name}' that could be hidden");
-        }
-    }
-    Offer {
-        attributes,
-        describes_itself,
     }
 }

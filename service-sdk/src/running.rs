@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::error::RunError;
 use crate::notifier::Notifier;
 
-/// Where a service is in its life.
+/// Where a service is in its life; [`ServiceHandle`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServiceState {
@@ -26,6 +26,28 @@ pub enum ServiceState {
 /// Requests have one ([`Request::service`](crate::Request::service)), background tasks are given one
 /// ([`Runner::background`](crate::Runner::background)), and so is who connected the service
 /// ([`RunningService::handle`]).
+///
+/// ```
+/// # use labwire_service::service;
+/// # struct Thermometer;
+/// # #[service]
+/// # impl Thermometer {
+/// #     pub fn read(&self) -> f64 { 20.0 }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), labwire_service::RunError> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// use labwire_service::{ConnectOptions, Runner, ServiceState};
+///
+/// let running = Runner::new(Thermometer).options(options).connect().await?;
+/// let handle = running.handle().clone();
+/// assert_eq!((handle.name(), handle.state()), ("Thermometer", ServiceState::Connected));
+/// handle.shut_down();
+/// assert_eq!(handle.wait_for(ServiceState::Ended).await, ServiceState::Ended);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ServiceHandle {
     shared: Arc<Shared>,
@@ -130,16 +152,21 @@ impl ServiceHandle {
 ///
 /// Dropping it changes nothing: the service runs on, and ends with the runtime at the latest.
 ///
-/// ```no_run
-/// # use labwire_service::{Runner, service};
+/// ```
+/// # use labwire_service::service;
 /// # struct Thermometer;
 /// # #[service]
 /// # impl Thermometer {
 /// #     pub fn read(&self) -> f64 { 20.0 }
 /// # }
-/// # async fn example() -> Result<(), labwire_service::RunError> {
-/// let running = Runner::new(Thermometer).connect().await?;
-/// println!("known as {}", running.handle().network_name());
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), labwire_service::RunError> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// use labwire_service::{ConnectOptions, Runner};
+///
+/// let running = Runner::new(Thermometer).options(options).connect().await?;
+/// assert!(running.network_name().starts_with("Thermometer["));
 /// running.handle().shut_down();
 /// running.wait().await
 /// # }

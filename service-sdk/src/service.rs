@@ -11,7 +11,7 @@ use crate::runner::Runner;
 
 /// A service: what it offers, and how it answers.
 ///
-/// Most services are an `impl` block with the attribute [`macro@service`](crate::service), which writes
+/// Most services are an `impl` block with the attribute [`service`](macro@crate::service), which writes
 /// this trait. By hand it is written like this:
 ///
 /// ```
@@ -68,18 +68,23 @@ pub trait Service: Send + Sync + Sized + 'static {
 
 /// A service that is shared with the rest of the program.
 ///
-/// ```no_run
-/// # use labwire_service::{Runner, service};
-/// # use std::sync::Arc;
+/// ```
+/// # use labwire_service::service;
 /// # struct Thermometer;
 /// # #[service]
 /// # impl Thermometer {
 /// #     pub fn read(&self) -> f64 { 20.0 }
 /// # }
-/// # async fn example() -> Result<(), labwire_service::RunError> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), labwire_service::RunError> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// use std::sync::Arc;
+/// use labwire_service::{ConnectOptions, Runner};
+///
 /// let thermometer = Arc::new(Thermometer);
-/// let running = Runner::new(Arc::clone(&thermometer)).connect().await?;
-/// println!("{} degrees", thermometer.read());
+/// let running = Runner::new(Arc::clone(&thermometer)).options(options).connect().await?;
+/// assert_eq!(thermometer.read(), 20.0);
 /// # Ok(())
 /// # }
 /// ```
@@ -105,7 +110,7 @@ impl<S: Service> Service for Arc<S> {
 }
 
 /// What can be made a [`Service`]: services themselves, and types with `&mut self` methods under
-/// [`macro@service`](crate::service), whose state goes into a lock.
+/// [`service`](macro@crate::service), whose state goes into a lock.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a service",
     note = "put `#[labwire_service::service]` on its `impl` block, or implement `labwire_service::Service` for it"
@@ -126,7 +131,7 @@ impl<S: Service> IntoService for S {
     }
 }
 
-/// Starts a service in one word. The attribute [`macro@service`](crate::service) brings it into scope.
+/// Starts a service in one word. The attribute [`service`](macro@crate::service) brings it into scope.
 ///
 /// ```no_run
 /// # use labwire_service::{ConnectOptions, service};

@@ -4,7 +4,7 @@
 //! queue is taken before the task is there.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -108,14 +108,19 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ServiceError {
     ServiceError::new("RuntimeError", text)
 }
 
-/// Polls a future whose panic becomes an error.
+/// Waits for a future whose panic becomes an error, also one while it is dropped.
 pub(crate) async fn catch_panic(
     future: impl Future<Output = Result<Reply, ServiceError>>,
 ) -> Result<Reply, ServiceError> {
-    let mut future = std::pin::pin!(future);
+    let mut future = Some(Box::pin(future));
     std::future::poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let waiting = future.as_mut().expect("it is polled until it is ready");
+            let output = std::task::ready!(waiting.as_mut().poll(context));
+            future = None;
+            Poll::Ready(output)
+        }));
         // After a panic the future is not touched again.
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic.as_ref()))))
     })
     .await

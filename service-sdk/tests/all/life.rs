@@ -165,3 +165,42 @@ async fn max_clients_and_hidden_attributes_are_the_runners_word_too() {
     assert!(error.contains("maximum number of Clients"), "{error}");
     assert!(first.call("Mortal", "describe", json!([])).await.is_ok());
 }
+
+/// Not a test of its own: what the next one runs as a process.
+#[test]
+#[ignore = "it is run as a process by another test"]
+fn a_service_that_serves_until_a_signal() {
+    Mortal::default()
+        .runner()
+        .on_shutdown(|| println!("safe"))
+        .start()
+        .unwrap();
+}
+
+#[test]
+fn a_signal_ends_a_started_service_in_order() {
+    let manager = TestManager::start_blocking();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg("life::a_service_that_serves_until_a_signal")
+        .env("LABWIRE_MANAGER", format!("localhost:{}", manager.port()))
+        .env("LABWIRE_DISABLE_TLS", "true")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut peer = runtime.block_on(Peer::connect(&manager));
+    runtime.block_on(soon(async {
+        while peer.call("Manager", "link", json!(["Mortal"])).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }));
+    let killed = std::process::Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("safe"));
+    assert_eq!(runtime.block_on(peer.receive())["attribute"], "unlinked");
+}
