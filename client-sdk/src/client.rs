@@ -281,6 +281,7 @@ impl Client {
     ///
     /// Cancel safe: the client leaves, whether this is waited for or not.
     pub async fn disconnect(&self) {
+        self.core.shared.leave();
         // Without the task there is no connection.
         let _ = self.core.commands.send(Command::Disconnect);
         self.closed().await;

@@ -21,6 +21,7 @@ pub(crate) struct Shared {
     next_uid: AtomicU64,
     state: Mutex<State>,
     phase: watch::Sender<Phase>,
+    leave: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -38,6 +39,7 @@ impl Shared {
                 last_words: None,
             }),
             phase: watch::Sender::new(Phase::Connected),
+            leave: watch::Sender::new(false),
         }
     }
 
@@ -47,6 +49,21 @@ impl Shared {
 
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
+    }
+
+    /// The client is to leave, whatever happens to the connection.
+    pub(crate) fn leave(&self) {
+        self.leave.send_replace(true);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        *self.leave.borrow()
+    }
+
+    /// Waits until the client is to leave.
+    pub(crate) async fn leaving(&self) {
+        // The sender is a part of `self`.
+        let _ = self.leave.subscribe().wait_for(|leave| *leave).await;
     }
 
     pub(crate) fn new_uid(&self) -> u64 {
