@@ -9,6 +9,7 @@
 )]
 
 mod command_line;
+mod examples;
 mod features;
 mod files;
 mod hardening;
@@ -17,5 +18,7 @@ mod operation;
 mod payload;
 mod protocol;
 mod python;
+mod reconnect;
+mod run_services;
 mod support;
 mod terminal;

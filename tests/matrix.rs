@@ -87,12 +87,7 @@ impl Place {
 
     fn rust(&self, name: &str) -> Command {
         let mut command = program(name);
-        command.env("LABWIRE_MANAGER", format!("localhost:{}", self.manager.port()));
-        if self.tls {
-            command.env("LABWIRE_CERT_FILE", self.manager.certificate());
-        } else {
-            command.env("LABWIRE_DISABLE_TLS", "true");
-        }
+        command.envs(self.manager.environment());
         match self.authentication {
             Authentication::None => &mut command,
             Authentication::Password => command.env("LABWIRE_MANAGER_PASSWORD", PASSWORD),
@@ -154,11 +149,14 @@ impl Service {
     }
 }
 
+/// Runs a client of a service, and gives what it has seen.
+type Run = fn(&Place, &str) -> String;
+
 /// Every service with every client at one manager.
 fn all_see_the_same(tls: bool, authentication: Authentication) {
     let place = Place::start(tls, authentication);
     for language in ["Rust", "Python"] {
-        let clients: [(&str, fn(&Place, &str) -> String); 4] = [
+        let clients: [(&str, Run); 4] = [
             ("asynchronous", |place, service| {
                 rust_client(place, "asynchronous", service)
             }),

@@ -98,8 +98,7 @@ pub struct PeerArguments {
     pub username: Option<String>,
     /// The password of that user.
     pub password: Option<String>,
-    /// The password of the manager itself; `auth_password`, which is how a manager is told, serves, too.
-    #[serde(alias = "auth_password")]
+    /// The password of the manager itself.
     pub password_manager: Option<String>,
     /// How many bytes a line from the manager may have.
     pub read_limit: Option<usize>,

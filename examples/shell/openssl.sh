@@ -11,8 +11,8 @@ address=${1:-localhost:1875} certificate=${2:-$HOME/.labwire/certs/localhost.crt
 {
   cat <<'LINES'
 client shell
-MyArray linspace 0 1 n=5
-MyArray scalar_multiply 10 [0.0,0.5,1.0]
+{"service":"MyArray","attribute":"linspace","args":[0,1],"kwargs":{"n":5},"uid":"1"}
+{"service":"MyArray","attribute":"scalar_multiply","args":[10,[0.0,0.5,1.0]],"uid":"2"}
 LINES
   # openssl cannot say that no more lines will come: whoever types sees the answers, then leaves.
   sleep 2

@@ -88,8 +88,7 @@ impl Parameter {
 #[derive(Clone, Debug)]
 pub struct Bound<'a> {
     method: &'a str,
-    parameters: std::slice::Iter<'static, Parameter>,
-    values: std::vec::IntoIter<Option<&'a str>>,
+    values: std::vec::IntoIter<(Parameter, Option<&'a str>)>,
     rest: Positional,
     keywords: Keywords,
 }
@@ -97,7 +96,7 @@ pub struct Bound<'a> {
 impl<'a> Bound<'a> {
     pub(crate) fn new(
         method: &'a str,
-        parameters: &'static [Parameter],
+        parameters: &[Parameter],
         arguments: SplitArguments<'a>,
     ) -> Result<Self, ServiceError> {
         let mut values: Vec<Option<&str>> = vec![None; parameters.len()];
@@ -137,19 +136,18 @@ impl<'a> Bound<'a> {
             }
         }
         check_missing(method, parameters, &values)?;
+        let values: Vec<_> = parameters.iter().copied().zip(values).collect();
         Ok(Self {
             method,
-            parameters: parameters.iter(),
             values: values.into_iter(),
             rest,
             keywords,
         })
     }
 
-    fn next(&mut self) -> (&'static Parameter, Option<&'a str>) {
-        let parameter = self.parameters.next();
-        let parameter = parameter.expect("no more arguments are taken than there are parameters");
-        (parameter, self.values.next().flatten())
+    fn next(&mut self) -> (Parameter, Option<&'a str>) {
+        let next = self.values.next();
+        next.expect("no more arguments are taken than there are parameters")
     }
 
     fn decode<T: DeserializeOwned>(&self, name: &str, text: &str) -> Result<T, ServiceError> {

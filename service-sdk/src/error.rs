@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use labwire_device::{ConnectError, ReadError};
+use labwire_device::{ConnectError, EnvironmentError, ReadError};
 
 /// The kind of errors that have none of their own.
 const DEFAULT_KIND: &str = "RuntimeError";
@@ -155,6 +155,9 @@ pub enum RunError {
     /// The connection could not be made, or not be made again.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The environment says nothing sensible about how the manager is reached.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// The manager closed the connection: it was stopped, or it cut the service off.
     #[error("the manager closed the connection{}", because(message.as_deref()))]
     Closed {

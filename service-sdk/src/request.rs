@@ -144,7 +144,7 @@ impl Request {
     ///     Reply::value(&x.powi(n))
     /// }
     /// ```
-    pub fn bind(&self, parameters: &'static [Parameter]) -> Result<Bound<'_>, ServiceError> {
+    pub fn bind(&self, parameters: &[Parameter]) -> Result<Bound<'_>, ServiceError> {
         let arguments = split_arguments(self.args_json().as_bytes(), self.kwargs_json().as_bytes());
         let arguments = arguments.map_err(|error| {
             let text = format!("the arguments of {}() cannot be read: {error}", self.attribute());

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_device::{ConnectError, ConnectOptions, Introduction, connect};
+use labwire_device::{ConnectOptions, Introduction, connect};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
@@ -60,7 +60,7 @@ pub struct Runner<S> {
     service: S,
     name: Option<String>,
     max_clients: Option<u32>,
-    options: ConnectOptions,
+    options: Option<ConnectOptions>,
     hidden: Vec<String>,
     limits: Limits,
     buffer: usize,
@@ -82,13 +82,13 @@ impl<S> fmt::Debug for Runner<S> {
 }
 
 impl<S: Service> Runner<S> {
-    /// Runs this service at the manager on this computer, over TLS, unless said otherwise.
+    /// Runs this service, at the manager on this computer unless said otherwise.
     pub fn new(service: impl IntoService<Service = S>) -> Self {
         Self {
             service: service.into_service(),
             name: None,
             max_clients: None,
-            options: ConnectOptions::new(),
+            options: None,
             hidden: Vec::new(),
             limits: Limits {
                 concurrency: CONCURRENCY,
@@ -117,10 +117,11 @@ impl<S: Service> Runner<S> {
     }
 
     /// How the manager is reached, and whether the service comes back by itself when the connection is lost
-    /// ([`ConnectOptions::reconnect`]).
+    /// ([`ConnectOptions::reconnect`]). Unless this is called the environment says it
+    /// ([`ConnectOptions::from_environment`]), for what it does not say the manager on this computer, over TLS.
     #[must_use]
     pub fn options(mut self, options: ConnectOptions) -> Self {
-        self.options = options;
+        self.options = Some(options);
         self
     }
 
@@ -239,14 +240,18 @@ impl<S: Service> Runner<S> {
     /// The first connection is tried once, also when the service is to come back by itself later.
     ///
     /// Cancel safe: dropped before it is done, the service is not there.
-    pub async fn connect(self) -> Result<RunningService, ConnectError> {
+    pub async fn connect(self) -> Result<RunningService, RunError> {
+        let options = match self.options {
+            Some(options) => options,
+            None => ConnectOptions::from_environment()?,
+        };
         let service = Arc::new(self.service);
         let name = self.name.unwrap_or_else(|| service.name());
         let attributes = read_attributes(Arc::clone(&service), self.hidden).await;
         let max_clients = self.max_clients.unwrap_or_else(|| service.max_clients());
         let introduction =
             Introduction::service(name.as_str(), attributes.to_json()).max_clients(max_clients);
-        let connection = connect(&self.options, &introduction).await?;
+        let connection = connect(&options, &introduction).await?;
         info!(
             "the service {} is connected to {}",
             connection.network_name, connection.manager
@@ -263,7 +268,7 @@ impl<S: Service> Runner<S> {
             describes_itself: attributes.describes_itself,
             service,
             handle: handle.clone(),
-            options: self.options,
+            options,
             introduction,
             limits: self.limits,
         };

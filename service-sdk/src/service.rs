@@ -76,7 +76,7 @@ pub trait Service: Send + Sync + Sized + 'static {
 /// # impl Thermometer {
 /// #     pub fn read(&self) -> f64 { 20.0 }
 /// # }
-/// # async fn example() -> Result<(), labwire_service::ConnectError> {
+/// # async fn example() -> Result<(), labwire_service::RunError> {
 /// let thermometer = Arc::new(Thermometer);
 /// let running = Runner::new(Arc::clone(&thermometer)).connect().await?;
 /// println!("{} degrees", thermometer.read());
@@ -136,14 +136,16 @@ impl<S: Service> IntoService for S {
 /// #     pub fn read(&self) -> f64 { 20.0 }
 /// # }
 /// # fn example() -> Result<(), labwire_service::RunError> {
-/// // At the manager on this computer:
+/// // At the manager that the environment names, or the one on this computer:
 /// Thermometer.start()?;
 /// // With options:
 /// Thermometer.runner().name("Hall 7").options(ConnectOptions::new().host("lab-pc")).start()
 /// # }
 /// ```
 pub trait ServiceExt: IntoService + Sized {
-    /// Connects to the manager on this computer and serves until the service ends; see [`Runner::start`].
+    /// Connects to the manager that the environment names
+    /// ([`ConnectOptions::from_environment`](crate::ConnectOptions::from_environment)), or to the one on this
+    /// computer, and serves until the service ends; see [`Runner::start`].
     fn start(self) -> Result<(), RunError> {
         self.runner().start()
     }

@@ -52,8 +52,8 @@ pub fn blocking<S: Send + 'static>(
     // The state comes first: who waits for it must not keep others from working.
     let turn = Turn::take(tokio::task::unconstrained(async move {
         let state = state.await;
-        let permit = permits.acquire_owned().await;
-        (state, permit.expect("the permits are never taken away"))
+        // It fails only for a semaphore that is closed, which nobody does.
+        (state, permits.acquire_owned().await.ok())
     }));
     Box::pin(async move {
         let (state, permit) = turn.come().await;

@@ -8,8 +8,8 @@ mod certgen;
 mod delete;
 mod hostname;
 mod keygen;
-mod secret;
-mod start;
+pub(crate) mod secret;
+pub(crate) mod start;
 mod user;
 
 use std::fmt::Display;

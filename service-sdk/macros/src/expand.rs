@@ -1,13 +1,14 @@
 //! What the macro writes.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::TokenStream;
+use quote::quote;
 use syn::ext::IdentExt;
-use syn::spanned::Spanned;
-use syn::{Attribute, Error, Expr, ExprLit, Ident, ImplItem, ItemImpl, Lit, ReturnType, Type, Visibility};
+use syn::{Attribute, Error, Ident, ImplItem, ItemImpl, LitStr, Type, Visibility};
 
-use crate::method::{Method, Parameter, conditions, description, take_mark};
+use crate::call::execution;
+use crate::method::{Method, Way, conditions, description, take_mark};
 use crate::options::Options;
+use crate::parameter::Parameter;
 use crate::words::return_word;
 
 /// A constant that clients can ask for.
@@ -74,8 +75,15 @@ pub(crate) fn service(options: TokenStream, block: TokenStream) -> syn::Result<T
     let expansion = Expansion::new(&block, &options, &methods, &constants)?;
     let implementation = expansion.implementation();
     Ok(quote! {
-        // `pub` says what clients can reach, also in a program whose types nobody else can.
-        #[allow(unreachable_pub)]
+        #[allow(
+            // `pub` says what clients can reach, also in a program whose types nobody else can.
+            unreachable_pub,
+            // What makes a method a method is `self`, and its arguments come from the network.
+            clippy::unused_self,
+            clippy::needless_pass_by_value,
+            // An `async` method need not wait to be better off on the runtime than on a thread.
+            clippy::unused_async,
+        )]
         #block
 
         #[allow(unused_imports)]
@@ -111,7 +119,7 @@ impl<'a> Expansion<'a> {
         };
         let type_name = type_name
             .ok_or_else(|| Error::new_spanned(&block.self_ty, "a service is a type that has a name"))?;
-        let name = options.name.as_ref().map_or(type_name, |name| name.value());
+        let name = options.name.as_ref().map_or(type_name, LitStr::value);
         let max_clients = options
             .max_clients
             .as_ref()
@@ -175,9 +183,10 @@ impl<'a> Expansion<'a> {
                 }
             };
         }
-        let lock = match self.sharing {
-            Sharing::Exclusive => quote!(::labwire_service::__private::Mutex<Self>),
-            _ => quote!(::labwire_service::__private::RwLock<Self>),
+        let lock = if self.sharing == Sharing::Exclusive {
+            quote!(::labwire_service::__private::Mutex<Self>)
+        } else {
+            quote!(::labwire_service::__private::RwLock<Self>)
         };
         quote! {
             #[automatically_derived]
@@ -222,7 +231,7 @@ impl<'a> Expansion<'a> {
         });
         let methods = self.methods.iter().map(|method| {
             let (ident, name) = (&method.ident, method.name());
-            let read = if method.is_property {
+            let read = if method.way == Way::Property {
                 let failed = quote!(::labwire_service::ServiceError::from);
                 let read = if method.can_fail() {
                     quote!(Self::#ident(__state).map_err(#failed))
@@ -282,72 +291,10 @@ impl<'a> Expansion<'a> {
             (Sharing::Mixed, true) => quote!(::std::sync::Arc::clone(__state).write_owned()),
             (Sharing::Exclusive, _) => quote!(::std::sync::Arc::clone(__state).lock_owned()),
         };
-        let bind = bind(method);
-        let call = self.call(method);
-        let mutable = method.is_exclusive.then(|| quote!(mut));
-        let body = quote! {
-            #bind
-            #call
-        };
-        // The methods' own spans tell whose future, argument or result it is that does not fit.
-        let span = method.ident.span();
-        let (way, body) = if method.is_async {
-            (
-                quote_spanned!(span=> ::labwire_service::__private::asynchronous),
-                quote!(async move { #body }),
-            )
-        } else {
-            (
-                quote_spanned!(span=> ::labwire_service::__private::blocking),
-                quote!({ #body }),
-            )
-        };
+        let (way, closure) = execution(method);
         quote! {
             #(#conditions)*
-            #name => #way(#state, __request, move |#mutable __state, __request: ::labwire_service::Request| #body),
-        }
-    }
-
-    /// The call of the method with what was bound, up to the reply.
-    fn call(&self, method: &Method) -> TokenStream {
-        let ident = &method.ident;
-        let state = if method.is_exclusive {
-            quote!(&mut *__state)
-        } else {
-            quote!(&*__state)
-        };
-        let arguments = method.parameters.iter().enumerate().map(|(index, parameter)| {
-            let name = variable(index);
-            match parameter {
-                Parameter::Request { by_reference: true } => quote!(&__request),
-                Parameter::Request { by_reference: false } => {
-                    quote!(::std::clone::Clone::clone(&__request))
-                }
-                Parameter::Argument {
-                    by_reference: true, ..
-                }
-                | Parameter::Rest {
-                    by_reference: true, ..
-                }
-                | Parameter::Keywords {
-                    by_reference: true, ..
-                } => quote!(&#name),
-                _ => quote!(#name),
-            }
-        });
-        let wait = method.is_async.then(|| quote!(.await));
-        let fail = method
-            .can_fail()
-            .then(|| quote!(.map_err(::labwire_service::ServiceError::from)?));
-        let span = match &method.output {
-            ReturnType::Type(_, kind) => kind.span(),
-            ReturnType::Default => Span::call_site(),
-        };
-        let reply = quote_spanned!(span=> ::labwire_service::Reply::value(&__result));
-        quote! {
-            #[allow(clippy::let_unit_value)]
-            let __result = Self::#ident(#state #(, #arguments)*)#wait #fail;
-            #reply
+            #name => #way(#state, __request, #closure),
         }
     }
 }
@@ -361,12 +308,9 @@ fn add(
     conditions: &[Attribute],
 ) -> TokenStream {
     let described = parameters.iter().filter_map(|parameter| {
-        let text = parameter.in_signature()?;
-        let (name, rest) = text.split_once(": ").unwrap_or((&text, "object"));
-        let (kind, default) = match rest.split_once(" = ") {
-            Some((kind, default)) => (kind, quote!(::std::option::Option::Some(#default))),
-            None => (rest, quote!(::std::option::Option::None)),
-        };
+        let (name, kind, default) = parameter.words()?;
+        let none = || quote!(::std::option::Option::None);
+        let default = default.map_or_else(none, |text| quote!(::std::option::Option::Some(#text)));
         Some(quote!(.parameter(#name, #kind, #default)))
     });
     let hidden = is_hidden.then(|| quote!(.hidden()));
@@ -386,85 +330,4 @@ fn signature(method: &Method) -> String {
         .filter_map(Parameter::in_signature)
         .collect();
     format!("({}) -> {}", parameters.join(", "), return_word(&method.output))
-}
-
-fn variable(index: usize) -> Ident {
-    format_ident!("__argument_{index}")
-}
-
-/// Binds the arguments of the request to variables. A property takes whatever it is given: in Python it is asked for
-/// as a method with no arguments is.
-fn bind(method: &Method) -> TokenStream {
-    if method.is_property {
-        return TokenStream::new();
-    }
-    let parameters = method.parameters.iter().filter_map(|parameter| match parameter {
-        Parameter::Argument {
-            ident,
-            default,
-            keyword_only,
-            ..
-        } => {
-            let name = ident.unraw().to_string();
-            let keyword_only = keyword_only.then(|| quote!(.keyword_only()));
-            Some(if default.is_some() {
-                quote!(::labwire_service::Parameter::optional(#name)#keyword_only)
-            } else {
-                quote!(::labwire_service::Parameter::required(#name)#keyword_only)
-            })
-        }
-        Parameter::Rest { ident, .. } => {
-            let name = ident.unraw().to_string();
-            Some(quote!(::labwire_service::Parameter::rest(#name)))
-        }
-        Parameter::Keywords { ident, .. } => {
-            let name = ident.unraw().to_string();
-            Some(quote!(::labwire_service::Parameter::keywords(#name)))
-        }
-        Parameter::Request { .. } => None,
-    });
-    let (names, values): (Vec<Ident>, Vec<TokenStream>) = method
-        .parameters
-        .iter()
-        .enumerate()
-        .filter_map(|(index, parameter)| Some((variable(index), value(parameter)?)))
-        .unzip();
-    // The block ends the borrow of the request, which an async method may not hold while it waits.
-    quote! {
-        let (#(#names,)*) = {
-            const PARAMETERS: &[::labwire_service::Parameter] = &[#(#parameters),*];
-            #[allow(unused_mut, unused_variables)]
-            let mut __bound = ::labwire_service::Request::bind(&__request, PARAMETERS)?;
-            (#(#values,)*)
-        };
-    }
-}
-
-/// The value of a parameter; `None` for the request.
-fn value(parameter: &Parameter) -> Option<TokenStream> {
-    Some(match parameter {
-        Parameter::Argument {
-            kind,
-            default: Some(default),
-            ..
-        } => {
-            let default = default_value(kind, default);
-            quote_spanned!(kind.span()=> __bound.optional::<#kind>(|| #default)?)
-        }
-        Parameter::Argument { kind, .. } => quote_spanned!(kind.span()=> __bound.required::<#kind>()?),
-        Parameter::Rest { .. } => quote!(__bound.rest()),
-        Parameter::Keywords { .. } => quote!(__bound.keywords()),
-        Parameter::Request { .. } => return None,
-    })
-}
-
-/// The default as an expression of the argument's type. A text can stand for a `String`.
-fn default_value(kind: &Type, default: &Expr) -> TokenStream {
-    let is_text = matches!(default, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }));
-    let is_string = matches!(kind, Type::Path(path)
-        if path.path.segments.last().is_some_and(|last| last.ident == "String"));
-    if is_text && is_string {
-        return quote!(::std::string::String::from(#default));
-    }
-    quote!(#default)
 }

@@ -1,8 +1,12 @@
 //! The attribute macro of `labwire-service`, which documents it and gives it out.
 
+mod call;
 mod expand;
 mod method;
 mod options;
+mod parameter;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use proc_macro::TokenStream;

@@ -1,7 +1,7 @@
 //! Rust's types and values in the words that Python users read.
 
 use syn::{
-    Expr, ExprLit, ExprUnary, GenericArgument, Lit, PathArguments, PathSegment, ReturnType, Type, UnOp,
+    Expr, ExprLit, ExprUnary, GenericArgument, Ident, Lit, PathArguments, PathSegment, ReturnType, Type, UnOp,
 };
 
 /// The word for a type, as it stands in a signature.
@@ -23,6 +23,16 @@ pub(crate) fn type_word(kind: &Type) -> String {
         }
         Type::Never(_) => "None".to_owned(),
         _ => "object".to_owned(),
+    }
+}
+
+/// The last name of a type's path.
+pub(crate) fn last_name(kind: &Type) -> Option<&Ident> {
+    match kind {
+        Type::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
+        Type::Paren(paren) => last_name(&paren.elem),
+        Type::Group(group) => last_name(&group.elem),
+        _ => None,
     }
 }
 

@@ -67,11 +67,11 @@ pub(crate) struct StartArgs {
 pub(crate) struct Options {
     /// Admit the computers in the table of trusted hostnames only (see: labwire hostname)
     #[arg(long, env = "LABWIRE_AUTH_HOSTNAME", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
-    pub(super) auth_hostname: Option<bool>,
+    pub(crate) auth_hostname: Option<bool>,
 
     /// Everyone who connects must log in with a username and a password (see: labwire user)
     #[arg(long, env = "LABWIRE_AUTH_LOGIN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
-    pub(super) auth_login: Option<bool>,
+    pub(crate) auth_login: Option<bool>,
 
     /// Everyone who connects must know this password
     ///
@@ -80,24 +80,24 @@ pub(crate) struct Options {
     /// line of standard input. Without a word you are asked for the password.
     #[arg(short = 'P', long, env = "LABWIRE_AUTH_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "Who may connect")]
     #[serde(deserialize_with = "one_word")]
-    pub(super) auth_password: Option<Vec<String>>,
+    pub(crate) auth_password: Option<Vec<String>>,
 
     /// Admit everyone from everywhere without asking: for a closed laboratory network only
     #[arg(long, env = "LABWIRE_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
-    pub(super) open: Option<bool>,
+    pub(crate) open: Option<bool>,
 
     /// The hostname or IP address to listen on [default: all interfaces]
     #[arg(short = 'H', long, env = "LABWIRE_HOST", help_heading = "Where")]
-    pub(super) host: Option<String>,
+    pub(crate) host: Option<String>,
 
     /// The port to listen on; 0 lets the system choose one [default: 1875]
     #[arg(short, long, env = "LABWIRE_PORT", value_parser = port, help_heading = "Where")]
     #[serde(deserialize_with = "port_in_file")]
-    pub(super) port: Option<u16>,
+    pub(crate) port: Option<u16>,
 
     /// Do not encrypt connections
     #[arg(long, env = "LABWIRE_DISABLE_TLS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "TLS")]
-    pub(super) disable_tls: Option<bool>,
+    pub(crate) disable_tls: Option<bool>,
 
     /// The certificate, in PEM form [default: certs/localhost.crt in the home folder, made if there is none]
     ///
@@ -110,7 +110,7 @@ pub(crate) struct Options {
         value_name = "FILE",
         help_heading = "TLS"
     )]
-    pub(super) cert_file: Option<PathBuf>,
+    pub(crate) cert_file: Option<PathBuf>,
 
     /// The private key, in PEM form [default: keys/localhost.key in the home folder, made if there is none]
     ///
@@ -122,12 +122,12 @@ pub(crate) struct Options {
         value_name = "FILE",
         help_heading = "TLS"
     )]
-    pub(super) key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
 
     /// The password of the private key: words, the path of a file, '-', or nothing, as for --auth-password
     #[arg(short = 'D', long, env = "LABWIRE_KEY_FILE_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "TLS")]
     #[serde(deserialize_with = "one_word")]
-    pub(super) key_file_password: Option<Vec<String>>,
+    pub(crate) key_file_password: Option<Vec<String>>,
 
     /// The database of users, trusted hostnames and connections [default: manager.sqlite3 in the home folder]
     #[arg(
@@ -137,7 +137,7 @@ pub(crate) struct Options {
         value_name = "FILE",
         help_heading = "Database"
     )]
-    pub(super) database: Option<PathBuf>,
+    pub(crate) database: Option<PathBuf>,
 
     /// How many rows of the table of connections are kept, 0 for all [default: 1000000]
     #[arg(
@@ -146,7 +146,7 @@ pub(crate) struct Options {
         value_name = "ROWS",
         help_heading = "Database"
     )]
-    pub(super) connections_max_rows: Option<u64>,
+    pub(crate) connections_max_rows: Option<u64>,
 
     /// For how many days rows of the table of connections are kept, 0 for ever [default: 400]
     #[arg(
@@ -155,14 +155,14 @@ pub(crate) struct Options {
         value_name = "DAYS",
         help_heading = "Database"
     )]
-    pub(super) connections_max_days: Option<u64>,
+    pub(crate) connections_max_days: Option<u64>,
 
     /// Hash passwords made by MSL-Network more strongly at the next good login
     ///
     /// Instead of 100,000 rounds of PBKDF2 they get 600,000. MSL-Network's own manager cannot check them
     /// any more then.
     #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Database")]
-    pub(super) upgrade_passwords: Option<bool>,
+    pub(crate) upgrade_passwords: Option<bool>,
 
     /// How much is logged: TRACE, DEBUG, INFO, WARNING, ERROR or a number as in Python [default: INFO]
     #[arg(
@@ -172,7 +172,7 @@ pub(crate) struct Options {
         value_name = "LEVEL",
         help_heading = "Log"
     )]
-    pub(super) log_level: Option<String>,
+    pub(crate) log_level: Option<String>,
 
     /// The file to log to [default: a new file in logs/ in the home folder]
     #[arg(
@@ -182,7 +182,7 @@ pub(crate) struct Options {
         value_name = "FILE",
         help_heading = "Log"
     )]
-    pub(super) log_file: Option<PathBuf>,
+    pub(crate) log_file: Option<PathBuf>,
 
     /// The form of log lines [default: human]
     #[arg(
@@ -192,13 +192,13 @@ pub(crate) struct Options {
         value_name = "FORMAT",
         help_heading = "Log"
     )]
-    pub(super) log_format: Option<LogForm>,
+    pub(crate) log_format: Option<LogForm>,
 }
 
 /// The forms of log lines, as they are typed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum LogForm {
+pub(crate) enum LogForm {
     /// One line for a person to read.
     #[default]
     Human,
