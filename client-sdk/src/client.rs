@@ -225,7 +225,7 @@ impl Client {
 
     /// Whether there is a connection. A client that reconnects has none meanwhile.
     pub fn is_connected(&self) -> bool {
-        matches!(self.core.shared.state().phase, Phase::Connected)
+        matches!(*self.core.shared.phase().borrow(), Phase::Connected)
     }
 
     /// Waits until there is a connection; `false` when there never will be one again.

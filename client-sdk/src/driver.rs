@@ -147,7 +147,7 @@ impl Driver {
         }
         let mut state = self.shared.state();
         state.about = About::new(connection);
-        self.shared.enter(&mut state, Phase::Connected);
+        state.phase = Phase::Connected;
         if let Some(sender) = self.sender.upgrade() {
             for (uid, frame) in state.take_kept(|request| request.through.is_none()) {
                 let command = Command::Request {
@@ -160,6 +160,8 @@ impl Driver {
                 let _ = sender.send(command);
             }
         }
+        drop(state);
+        self.shared.publish(Phase::Connected);
     }
 }
 

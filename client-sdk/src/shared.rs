@@ -74,9 +74,8 @@ impl Shared {
         self.options.connect.backoff().is_some()
     }
 
-    /// Changes the phase; the state must be locked by the caller, so that nobody sees the two differ.
-    pub(crate) fn enter(&self, state: &mut State, phase: Phase) {
-        state.phase = phase.clone();
+    /// Tells those who wait for it which phase it is, once all that belongs to it is done.
+    pub(crate) fn publish(&self, phase: Phase) {
         self.phase.send_replace(phase);
     }
 
@@ -178,13 +177,14 @@ impl Shared {
         let (failed, links, reason) = {
             let mut state = self.state();
             let reason = state.explain(reason);
-            self.enter(&mut state, Phase::Reconnecting(Arc::clone(&reason)));
+            state.phase = Phase::Reconnecting(Arc::clone(&reason));
             state.keep(unwritten, self.options.buffer);
             (state.take_failed(), state.live_links(), reason)
         };
         for link in links {
             link.is_away();
         }
+        self.publish(Phase::Reconnecting(Arc::clone(&reason)));
         for request in failed {
             request.disconnected(&reason);
         }
@@ -198,13 +198,14 @@ impl Shared {
                 return;
             }
             let reason = state.explain(reason);
-            self.enter(&mut state, Phase::Closed(Arc::clone(&reason)));
+            state.phase = Phase::Closed(Arc::clone(&reason));
             state.kept.clear();
             (state.take_failed(), state.live_links(), reason)
         };
         for link in links {
             link.has_ended();
         }
+        self.publish(Phase::Closed(Arc::clone(&reason)));
         for request in failed {
             request.disconnected(&reason);
         }
