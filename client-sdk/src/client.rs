@@ -225,7 +225,7 @@ impl Client {
 
     /// Whether there is a connection. A client that reconnects has none meanwhile.
     pub fn is_connected(&self) -> bool {
-        matches!(self.core.shared.state().phase, Phase::Connected)
+        matches!(*self.core.shared.phase().borrow(), Phase::Connected)
     }
 
     /// Waits until there is a connection; `false` when there never will be one again.
@@ -281,6 +281,7 @@ impl Client {
     ///
     /// Cancel safe: the client leaves, whether this is waited for or not.
     pub async fn disconnect(&self) {
+        self.core.shared.leave();
         // Without the task there is no connection.
         let _ = self.core.commands.send(Command::Disconnect);
         self.closed().await;

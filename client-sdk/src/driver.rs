@@ -22,7 +22,8 @@ use crate::state::{About, Command, Phase};
 /// How many requests are written at once. More do not make it faster, and what was taken counts as written.
 const BATCH: usize = 256;
 
-/// How long the manager has to close the connection after it was asked to, and to say why after it closed its side.
+/// How long a client that leaves waits for the manager to read what was sent, and to close the connection; and how long
+/// the manager has to say why it reads nothing any more.
 const FAREWELL: Duration = Duration::from_secs(4);
 
 /// Why a connection has ended.
@@ -54,8 +55,8 @@ impl Driver {
         let _close = CloseAtTheEnd(Arc::clone(&self.shared));
         loop {
             let reason = match self.serve(connection).await {
-                End::Left => return self.shared.close("the client has disconnected"),
-                End::Lost(reason) => reason,
+                End::Lost(reason) if !self.is_leaving() => reason,
+                _ => return self.shared.close("the client has disconnected"),
             };
             let Some(backoff) = self.shared.options.connect.backoff() else {
                 debug!("{reason}");
@@ -72,6 +73,11 @@ impl Driver {
         }
     }
 
+    /// Whether the client is to leave, or has no handles any more.
+    fn is_leaving(&self) -> bool {
+        self.shared.is_leaving() || self.sender.strong_count() == 0
+    }
+
     async fn serve(&mut self, connection: Connection) -> End {
         let Connection {
             mut reader,
@@ -81,9 +87,15 @@ impl Driver {
         let reading = read(&self.shared, &self.sender, &mut reader);
         tokio::pin!(reading);
         let writing = write(&self.shared, &mut self.commands, &mut writer);
+        // A manager that reads nothing must not keep who wants to leave.
+        let overdue = async {
+            self.shared.leaving().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
         let written = tokio::select! {
             reason = &mut reading => return End::Lost(reason),
             written = writing => written,
+            () = overdue => return End::Left,
         };
         if let Err(error) = written {
             // What the manager said before it closed the connection says more than the error.
@@ -135,7 +147,7 @@ impl Driver {
         }
         let mut state = self.shared.state();
         state.about = About::new(connection);
-        self.shared.enter(&mut state, Phase::Connected);
+        state.phase = Phase::Connected;
         if let Some(sender) = self.sender.upgrade() {
             for (uid, frame) in state.take_kept(|request| request.through.is_none()) {
                 let command = Command::Request {
@@ -148,6 +160,8 @@ impl Driver {
                 let _ = sender.send(command);
             }
         }
+        drop(state);
+        self.shared.publish(Phase::Connected);
     }
 }
 

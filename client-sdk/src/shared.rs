@@ -21,6 +21,7 @@ pub(crate) struct Shared {
     next_uid: AtomicU64,
     state: Mutex<State>,
     phase: watch::Sender<Phase>,
+    leave: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -38,6 +39,7 @@ impl Shared {
                 last_words: None,
             }),
             phase: watch::Sender::new(Phase::Connected),
+            leave: watch::Sender::new(false),
         }
     }
 
@@ -49,6 +51,21 @@ impl Shared {
         self.phase.subscribe()
     }
 
+    /// The client is to leave, whatever happens to the connection.
+    pub(crate) fn leave(&self) {
+        self.leave.send_replace(true);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        *self.leave.borrow()
+    }
+
+    /// Waits until the client is to leave.
+    pub(crate) async fn leaving(&self) {
+        // The sender is a part of `self`.
+        let _ = self.leave.subscribe().wait_for(|leave| *leave).await;
+    }
+
     pub(crate) fn new_uid(&self) -> u64 {
         self.next_uid.fetch_add(1, Ordering::Relaxed)
     }
@@ -57,9 +74,8 @@ impl Shared {
         self.options.connect.backoff().is_some()
     }
 
-    /// Changes the phase; the state must be locked by the caller, so that nobody sees the two differ.
-    pub(crate) fn enter(&self, state: &mut State, phase: Phase) {
-        state.phase = phase.clone();
+    /// Tells those who wait for it which phase it is, once all that belongs to it is done.
+    pub(crate) fn publish(&self, phase: Phase) {
         self.phase.send_replace(phase);
     }
 
@@ -161,13 +177,14 @@ impl Shared {
         let (failed, links, reason) = {
             let mut state = self.state();
             let reason = state.explain(reason);
-            self.enter(&mut state, Phase::Reconnecting(Arc::clone(&reason)));
+            state.phase = Phase::Reconnecting(Arc::clone(&reason));
             state.keep(unwritten, self.options.buffer);
             (state.take_failed(), state.live_links(), reason)
         };
         for link in links {
             link.is_away();
         }
+        self.publish(Phase::Reconnecting(Arc::clone(&reason)));
         for request in failed {
             request.disconnected(&reason);
         }
@@ -181,13 +198,14 @@ impl Shared {
                 return;
             }
             let reason = state.explain(reason);
-            self.enter(&mut state, Phase::Closed(Arc::clone(&reason)));
+            state.phase = Phase::Closed(Arc::clone(&reason));
             state.kept.clear();
             (state.take_failed(), state.live_links(), reason)
         };
         for link in links {
             link.has_ended();
         }
+        self.publish(Phase::Closed(Arc::clone(&reason)));
         for request in failed {
             request.disconnected(&reason);
         }

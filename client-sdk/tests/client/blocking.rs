@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lab::{blocking_lab, lab};
 use labwire_client::blocking::{Client, LinkedClient};
 use labwire_client::{CallError, Lock, args};
+
+use crate::lab::{blocking_lab, lab};
 
 #[test]
 fn calls_wait_and_calls_that_are_started_overlap() {

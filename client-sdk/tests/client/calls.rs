@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Service, lab, options, start_manager};
 use labwire_client::{CallError, Client, ClientOptions, ConnectOptions, Error, Executed, LinkedClient, args};
+use tokio::io::AsyncWriteExt;
+
+use crate::lab::{Service, lab, options, start_manager};
 
 #[test]
 fn many_calls_are_under_way_at_once() {
@@ -298,4 +300,77 @@ async fn one_question_mark_serves_connecting_and_calling() {
         Ok(())
     }
     assert!(matches!(connect().await, Err(Error::Connect(_))));
+}
+
+/// A manager that lets a client in and reads nothing more.
+async fn deaf_manager() -> (u16, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind(("localhost", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let requests = ["identity", "registered"]
+            .map(|attribute| labwire_wire::frames::manager_request(attribute, &["Ada[h:1]"], "Manager[h:2]"));
+        stream.write_all(&requests.concat()).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    (port, task)
+}
+
+#[tokio::test]
+async fn a_client_can_leave_a_manager_that_reads_nothing() {
+    let (port, manager) = deaf_manager().await;
+    let options = ConnectOptions::new().port(port).without_tls();
+    let client = Client::connect("Ada", options).await.unwrap();
+    let large = "x".repeat(64 * 1024 * 1024);
+    let request = client.admin_request::<()>("anything", args![large]);
+    let error = request.timeout(Duration::from_millis(200)).await.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            CallError::TimedOut {
+                executed: Executed::Maybe,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    let left = tokio::time::timeout(Duration::from_secs(30), client.disconnect()).await;
+    assert!(left.is_ok());
+    manager.abort();
+}
+
+#[tokio::test]
+async fn callers_are_held_back_while_the_manager_reads_nothing() {
+    let (port, manager) = deaf_manager().await;
+    let options = ConnectOptions::new().port(port).without_tls();
+    let client = Client::connect("Ada", options).await.unwrap();
+    let large = "x".repeat(64 * 1024 * 1024);
+    let stuck = client
+        .admin_request::<()>("anything", args![large])
+        .send()
+        .await
+        .unwrap();
+    let mut sent = Vec::new();
+    let error = loop {
+        let call = client
+            .admin_request::<()>("anything", ())
+            .timeout(Duration::from_millis(300));
+        match call.send().await {
+            Ok(pending) => sent.push(pending),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(
+            &error,
+            CallError::TimedOut {
+                executed: Executed::No,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(sent.len() < 2000, "{} requests wait", sent.len());
+    drop((stuck, sent));
+    manager.abort();
 }

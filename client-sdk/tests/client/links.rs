@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::lab::{Service, lab};
 use labwire_client::{CallError, Client, ConnectOptions, Lock};
+
+use crate::lab::{Service, lab};
 
 /// How many clients the manager counts as linked with a service.
 async fn linked(options: &ConnectOptions, service: &str) -> usize {

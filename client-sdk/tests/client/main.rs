@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     reason = "the functions that tests share may fail the test"
 )]
+#![allow(clippy::float_cmp, reason = "the wire changes no number")]
 
 mod blocking;
 mod calls;

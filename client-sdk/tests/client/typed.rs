@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::lab::{blocking_lab, lab};
 use labwire_client::{CallError, Client, blocking};
+
+use crate::lab::{blocking_lab, lab};
 
 /// A service that sends back what it gets.
 #[labwire_client::client(service = "Echo")]
