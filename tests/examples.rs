@@ -93,7 +93,8 @@ fn basic_math(printed: &str) -> f64 {
 fn slow_calls_overlap_or_follow_each_other_as_the_client_wants() {
     let manager = Manager::start(&[]);
     let _basic_math = service("basic_math", "BasicMath", &manager, &[]);
-    let programs: [(fn(&str, &Manager) -> String, &str, f64); 4] = [
+    type Run = fn(&str, &Manager) -> String;
+    let programs: [(Run, &str, f64); 4] = [
         (run, "asynchronous", 6.0),
         (run_python, "asynchronous.py", 6.0),
         (run, "synchronous", 21.0),
@@ -157,7 +158,7 @@ fn play(peer: &mut RawPeer, conversation: &str) {
             expected["result"] = frame["result"].clone();
         }
         let name = frame["requester"].take();
-        requester = name.as_str().unwrap().to_owned();
+        name.as_str().unwrap().clone_into(&mut requester);
         let (given, wanted) = (&requester, expected["requester"].take());
         let same = wanted.as_str().unwrap().split('[').next() == Some("CLIENT")
             || wanted.as_str().unwrap().split('[').next() == given.split('[').next();
@@ -234,8 +235,8 @@ fn multimeter(arguments: &[&str]) {
         "1.2500000",
     ];
     let expected = |readings: &[&str]| {
-        let lines: String = readings.iter().map(|reading| format!("{reading} V\n")).collect();
-        format!("LABWIRE,SIMULATED 34401A,0,1.0\n{lines}")
+        let lines = readings.join(" V\n");
+        format!("LABWIRE,SIMULATED 34401A,0,1.0\n{lines} V\n")
     };
     assert_eq!(run("blocking_script", &manager), expected(&readings[..3]));
     assert_eq!(

@@ -149,11 +149,14 @@ impl Service {
     }
 }
 
+/// Runs a client of a service, and gives what it has seen.
+type Run = fn(&Place, &str) -> String;
+
 /// Every service with every client at one manager.
 fn all_see_the_same(tls: bool, authentication: Authentication) {
     let place = Place::start(tls, authentication);
     for language in ["Rust", "Python"] {
-        let clients: [(&str, fn(&Place, &str) -> String); 4] = [
+        let clients: [(&str, Run); 4] = [
             ("asynchronous", |place, service| {
                 rust_client(place, "asynchronous", service)
             }),

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::core::{ClientCore, Request, Ticket};
 use crate::error::CallError;
-use crate::shared::Outcome;
+use crate::pending_request::Outcome;
 
 /// Reads a result from its JSON text.
 type Decode<T> = fn(&str) -> Result<T, DecodeError>;

@@ -17,7 +17,8 @@ use crate::identities::{Identities, ServiceIdentity};
 use crate::link::Link;
 use crate::link_core::LinkCore;
 use crate::options::ClientOptions;
-use crate::shared::{Command, Phase, Shared};
+use crate::shared::Shared;
+use crate::state::{Command, Phase};
 
 /// A connection to a manager, through which services are found and linked with.
 ///

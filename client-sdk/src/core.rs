@@ -13,7 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::CallError;
 use crate::link_core::LinkCore;
-use crate::shared::{Command, Outcome, PendingRequest, Phase, Shared};
+use crate::pending_request::{Outcome, PendingRequest};
+use crate::shared::Shared;
+use crate::state::{Command, Phase};
 
 /// How many requests wait to be written before callers are held back. Each caller holds its own request anyway; this
 /// keeps what is written at once, and what is lost with a connection, small.

@@ -16,7 +16,8 @@ use crate::error::CallError;
 use crate::incoming::Incoming;
 use crate::link_core::{LinkCore, make_again};
 use crate::notifications::Notification;
-use crate::shared::{About, Command, Phase, Shared};
+use crate::shared::Shared;
+use crate::state::{About, Command, Phase};
 
 /// How many requests are written at once. More do not make it faster, and what was taken counts as written.
 const BATCH: usize = 256;

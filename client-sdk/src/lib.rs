@@ -165,9 +165,11 @@ mod linked_client;
 mod lock;
 mod notifications;
 mod options;
+mod pending_request;
 mod shared;
 #[cfg(feature = "ssh")]
 pub mod ssh;
+mod state;
 mod value;
 
 pub use call::{Call, CallFuture, Pending};

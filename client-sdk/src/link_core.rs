@@ -13,7 +13,7 @@ use crate::core::{ClientCore, Request, Ticket, Urgency, is_same};
 use crate::error::CallError;
 use crate::identities::ServiceIdentity;
 use crate::notifications::{Notification, Queue};
-use crate::shared::{Command, Phase, State};
+use crate::state::{Command, Phase, State};
 
 /// Where a link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

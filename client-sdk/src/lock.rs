@@ -6,7 +6,7 @@ use labwire_wire::MANAGER_NAME;
 use crate::core::{ClientCore, Request, Ticket, Urgency};
 use crate::error::CallError;
 use crate::link::Link;
-use crate::shared::Outcome;
+use crate::pending_request::Outcome;
 
 /// For whom a service is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

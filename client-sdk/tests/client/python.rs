@@ -87,12 +87,18 @@ async fn a_python_manager_serves_as_well() {
     let listener = std::net::TcpListener::bind(("localhost", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let mut command = Command::new(program("msl-network"));
-    command
-        .args(["start", "--disable-tls", "--port", &port.to_string()])
-        .env("MSL_NETWORK_HOME", home.path())
-        .env("PYTHONUNBUFFERED", "1");
-    let process = Process::spawn("msl-network", &mut command);
+    let port_text = port.to_string();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(program("msl-network"));
+        command
+            .args(arguments)
+            .env("MSL_NETWORK_HOME", home.path())
+            .env("PYTHONUNBUFFERED", "1");
+        Process::spawn("msl-network", &mut command)
+    };
+    let user = ["user", "add", "ada", "--password", "engine", "--admin"];
+    assert!(run(&user).wait().success());
+    let process = run(&["start", "--disable-tls", "--port", &port_text]);
     process.wait_for("that it is running", |line| {
         line.contains("Network Manager running on").then_some(())
     });
@@ -144,4 +150,37 @@ async fn a_python_manager_serves_as_well() {
         }
     ));
     client.disconnect().await;
+    // It asks for the login, and forgets the uid of what it answers then.
+    let options = options.username("ada").password("engine");
+    let client = Client::connect("Ada", options).await.unwrap();
+    let names: Vec<String> = client.admin_request("users_table.usernames", ()).await.unwrap();
+    assert_eq!(names, ["ada"]);
+    client.admin_request::<()>("shutdown_manager", ()).await.unwrap();
+    client.closed().await;
+}
+
+/// What Python prints of a manager and its peers, this client prints as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_text_of_the_identities_is_that_of_the_python_client() {
+    let manager = start_manager().await;
+    let options = options(&manager);
+    let _services =
+        ["BasicMath", "MyArray"].map(|class| python::Service::start(class, &connection(manager.port())));
+    let _service = Service::start("Plain", 3, &options).await;
+    let client = linked("BasicMath", &options).await;
+    linked("MyArray", &options).await.disconnect().await;
+    let script = "import sys; from msl.network import connect; \
+                  c = connect(name='Py', port=int(sys.argv[1]), disable_tls=True); \
+                  print(c.identities(as_string=True)); sys.stdout.flush(); sys.stdin.readline()";
+    let mut python = Process::spawn(
+        "python",
+        Command::new(program("python")).args(["-c", script, &manager.port().to_string()]),
+    );
+    python.wait_for("the services", |line| {
+        line.starts_with("Services [3]").then_some(())
+    });
+    let identities = client.client().identities().await.unwrap().to_string();
+    python.type_line("");
+    assert!(python.wait().success());
+    assert_eq!(python.output().trim_end(), identities);
 }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs an example against a manager with the services Echo, BasicMath, Thermometer and Heartbeat.
+/// Runs an example against a manager with the services `Echo`, `BasicMath`, `Thermometer` and `Heartbeat`.
 pub(crate) fn lab<F, Fut>(example: F)
 where
     F: FnOnce(ConnectOptions) -> Fut,
@@ -93,12 +93,12 @@ impl Service {
         let (frames, mut waiting) = unbounded_channel::<Bytes>();
         let replies = frames.clone();
         let name: Arc<str> = Arc::from(name);
-        let calls = Arc::default();
+        let calls = Calls::default();
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
                     line = connection.reader.next_line() => match line {
-                        Ok(Some(line)) => answer(Arc::clone(&name), Arc::clone(&calls), line, replies.clone()),
+                        Ok(Some(line)) => answer(Arc::clone(&name), &calls, line, replies.clone()),
                         _ => return,
                     },
                     frame = waiting.recv() => {
@@ -130,10 +130,10 @@ fn notification(name: &str, result: &str) -> Bytes {
         .into()
 }
 
-type Calls = Arc<std::sync::atomic::AtomicU64>;
+type Calls = std::sync::atomic::AtomicU64;
 
 /// Answers in a task of its own, so that requests overlap. Naps are counted in the order of the requests.
-fn answer(name: Arc<str>, calls: Calls, line: Line, replies: UnboundedSender<Bytes>) {
+fn answer(name: Arc<str>, calls: &Calls, line: Line, replies: UnboundedSender<Bytes>) {
     let naps = u64::from(String::from_utf8_lossy(line.content()).contains("\"attribute\":\"sleep\""));
     let naps = calls.fetch_add(naps, std::sync::atomic::Ordering::SeqCst);
     tokio::spawn(async move {
