@@ -158,13 +158,15 @@ async fn a_program_in_the_home_folder_is_found() {
     let error = start_manager(&server.with_key(), "~/no such/program", start)
         .await
         .unwrap_err();
-    let home = std::env::home_dir().unwrap();
-    assert!(
-        error
-            .to_string()
-            .contains(&format!("{}/no such/program", home.display())),
-        "{error}"
-    );
+    let home = server
+        .connect()
+        .await
+        .run("echo \"$HOME\"", DEADLINE)
+        .await
+        .unwrap()
+        .stdout;
+    let path = format!("{}/no such/program", home.trim_end());
+    assert!(error.to_string().contains(&path), "{error}");
 }
 
 #[tokio::test]
