@@ -39,3 +39,8 @@ pub use echo::Echo;
 pub use heartbeat::Heartbeat;
 pub use my_array::MyArray;
 pub use simulated_multimeter::SimulatedMultimeter;
+
+/// What the README shows of Rust is compiled with the examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
