@@ -282,11 +282,10 @@ fn a_service_is_started_and_ended_on_another_computer() {
     let mut command = program("remote_start");
     let output = command
         .args([
-            "localhost",
+            &format!("{}@localhost", ssh_server::user()),
             wrapper.to_str().unwrap(),
-            "--port",
-            &server.port.to_string(),
         ])
+        .args(["--port", &server.port.to_string()])
         .args(["--key", server.path("user_key").to_str().unwrap()])
         .args(["--known-hosts", server.path("known_hosts").to_str().unwrap()])
         .env("LABWIRE_HOME", &folder)
