@@ -9,12 +9,17 @@
 )]
 
 mod command_line;
+mod demo;
+mod examples;
 mod features;
 mod files;
 mod hardening;
+mod matrix;
 mod operation;
 mod payload;
 mod protocol;
 mod python;
+mod reconnect;
+mod run_services;
 mod support;
 mod terminal;

@@ -1,121 +1,12 @@
 //! A person at a terminal: every line of the documentation's chapter "Connecting from a Terminal", typed into
 //! the real `nc` and, with TLS, the real `openssl s_client`.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
-use super::support::manager::{HOST, Home, Manager};
-use super::support::process::Process;
+use super::support::manager::{Home, Manager};
 use super::support::python::Service;
+use super::support::terminal::Terminal;
 use super::support::wire::{RawPeer, member, wait_for_service};
-
-/// Somebody at a terminal program that is connected to a manager.
-struct Terminal {
-    process: Process,
-    lines_read: usize,
-}
-
-impl Terminal {
-    fn netcat(manager: &Manager) -> Self {
-        let mut command = Command::new("nc");
-        Self::open("nc", command.args([HOST, &manager.port().to_string()]))
-    }
-
-    fn openssl(manager: &Manager) -> Self {
-        let address = format!("{HOST}:{}", manager.port());
-        let mut command = Command::new("openssl");
-        // With the certificate at hand the program also checks that it is the right one.
-        command.args([
-            "s_client",
-            "-quiet",
-            "-verify_return_error",
-            "-verify_hostname",
-            HOST,
-        ]);
-        Self::open(
-            "openssl s_client",
-            command.args(["-CAfile", &manager.certificate(), "-connect", &address]),
-        )
-    }
-
-    fn open(name: &str, command: &mut Command) -> Self {
-        Self {
-            process: Process::spawn(name, command),
-            lines_read: 0,
-        }
-    }
-
-    /// Connects, and answers the request for an identity with `line`.
-    fn identified(mut self, line: &str) -> Self {
-        self.expect_request("identity");
-        self.enter(line);
-        self
-    }
-
-    fn enter(&mut self, line: &str) {
-        self.process.type_line(line);
-    }
-
-    /// The next frame on the screen.
-    fn frame(&mut self) -> Value {
-        let (lines_read, frame) = self
-            .process
-            .wait_for_line_after(self.lines_read, "a frame", |line| {
-                serde_json::from_str(line).ok().filter(Value::is_object)
-            });
-        self.lines_read = lines_read;
-        frame
-    }
-
-    /// Expects that the manager asks for something, and returns the arguments of that request.
-    fn expect_request(&mut self, attribute: &str) -> Value {
-        let frame = self.frame();
-        assert_eq!(frame["attribute"], attribute, "{frame}");
-        assert_eq!(frame["error"], false, "{frame}");
-        assert_eq!(frame["uid"], "", "{frame}");
-        assert_eq!(frame["kwargs"], json!({}), "{frame}");
-        assert!(
-            frame["requester"].as_str().unwrap().starts_with("Manager["),
-            "{frame}"
-        );
-        frame["args"].clone()
-    }
-
-    /// Enters a line and returns the result of what it asks for.
-    fn ask(&mut self, line: &str) -> Value {
-        self.enter(line);
-        self.result()
-    }
-
-    fn result(&mut self) -> Value {
-        let frame = self.frame();
-        assert_eq!(frame["error"], false, "{frame}");
-        assert_eq!(frame["uid"], "", "{frame}");
-        frame["result"].clone()
-    }
-
-    /// Enters a line and returns the message of the error that it leads to.
-    fn ask_in_vain(&mut self, line: &str) -> String {
-        self.enter(line);
-        self.error()
-    }
-
-    fn error(&mut self) -> String {
-        let frame = self.frame();
-        assert_eq!(frame["error"], true, "{frame}");
-        assert_eq!(frame["result"], Value::Null, "{frame}");
-        assert!(frame["traceback"].is_array(), "{frame}");
-        frame["message"].as_str().unwrap().to_owned()
-    }
-
-    /// Waits until the program ends because the manager has closed the connection: the person's side stays
-    /// open, so there is no other reason for it to end.
-    fn expect_closed(mut self) {
-        self.process.close_input();
-        self.process.wait();
-    }
-}
 
 const ADMINISTRATOR: &str = "m.curie";
 const PASSWORD: &str = "radium and polonium";

@@ -4,3 +4,10 @@
 //! one process.
 
 pub mod cli;
+mod demo;
+mod run_services;
+
+pub use labwire_device::KeywordArgumentsError;
+pub use run_services::{
+    ManagerOptions, RunServicesError, RunningServices, Services, run_services, run_services_from_arguments,
+};

@@ -1,1 +1,251 @@
 //! Write a service of Labwire.
+//!
+//! A service is an instrument, or anything else, that clients on the network can call by its name. It connects to a
+//! manager, says what it offers, and answers requests. Clients can be written in Rust, Python, `LabVIEW` or any other
+//! language, and a person with netcat is a client too.
+//!
+//! # The first service
+//!
+//! [`macro@service`] turns the public methods of an `impl` block into what clients can call:
+//!
+//! ```no_run
+//! use labwire_service::service;
+//!
+//! struct Thermometer;
+//!
+//! #[service]
+//! impl Thermometer {
+//!     /// Reads a channel, in degrees Celsius.
+//!     pub fn read(&self, channel: u8) -> f64 {
+//!         20.0 + f64::from(channel)
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), labwire_service::RunError> {
+//!     Thermometer.start()
+//! }
+//! ```
+//!
+//! It is called `Thermometer` on the network. A Python client calls it with
+//! `cxn.link('Thermometer').read(3)`, and a person at a terminal types `Thermometer read 3`. Ctrl-C ends it: what it
+//! is doing is finished, and the manager is told that it leaves.
+//!
+//! What the macro makes of a block is told in full [with it](macro@service).
+//!
+//! # Arguments
+//!
+//! Clients give arguments by place or by name, and bind them as Python does. What does not fit is answered with a
+//! `TypeError` that names the method and the argument; the method is not called.
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use labwire_service::{Keywords, Positional, service};
+//!
+//! struct Supply;
+//!
+//! #[service]
+//! impl Supply {
+//!     /// For clients: `(voltage: float, channel: int = 1, label: str | None = None) -> None`.
+//!     pub fn set(&self, voltage: f64, #[default(1)] channel: u8, #[default(None)] label: Option<String>) {}
+//!
+//!     /// For clients: `(points: list[float], unit: str = 'V') -> dict[str, float]`.
+//!     pub fn ramp(&self, points: &[f64], #[default("V")] unit: &str) -> HashMap<String, f64> {
+//!         HashMap::from([(unit.to_owned(), points.iter().sum())])
+//!     }
+//!
+//!     /// For clients: `(*args, **kwargs) -> int`.
+//!     pub fn count(&self, args: Positional, kwargs: Keywords) -> usize {
+//!         args.len() + kwargs.len()
+//!     }
+//! }
+//! ```
+//!
+//! An argument can be of any type that serde can deserialise, and a result of any that it can serialise. `NaN` and
+//! infinities are read and written as Python does.
+//!
+//! # Errors
+//!
+//! A method that returns a `Result` answers with its error: the kind, the text and the causes, see [`ServiceError`].
+//! A panic is an error for the client who asked, and for nobody else.
+//!
+//! ```
+//! use labwire_service::{ServiceError, service};
+//!
+//! struct Oven;
+//!
+//! #[service]
+//! impl Oven {
+//!     pub fn heat(&self, celsius: f64) -> Result<(), ServiceError> {
+//!         if celsius > 300.0 {
+//!             return Err(ServiceError::new("ValueError", "the oven takes 300 °C at most"));
+//!         }
+//!         std::fs::write("/dev/oven", celsius.to_string())?;
+//!         Ok(())
+//!     }
+//! }
+//! ```
+//!
+//! # State, and requests that overlap
+//!
+//! Requests are executed side by side: a method that is not `async` on a thread that may block, an `async` one on
+//! the runtime. A service whose methods take `&self` shares its state without any lock. As soon as a method takes
+//! `&mut self`, the SDK keeps the state in a lock: that method is executed alone, and in the order in which clients
+//! asked; methods with `&self` still go side by side.
+//!
+//! ```
+//! use std::time::Duration;
+//! use labwire_service::service;
+//!
+//! struct Stage {
+//!     position: f64,
+//! }
+//!
+//! #[service]
+//! impl Stage {
+//!     pub async fn move_by(&mut self, distance: f64) -> f64 {
+//!         tokio::time::sleep(Duration::from_secs_f64(distance.abs())).await;
+//!         self.position += distance;
+//!         self.position
+//!     }
+//!
+//!     #[property]
+//!     pub fn position(&self) -> f64 {
+//!         self.position
+//!     }
+//! }
+//! ```
+//!
+//! The rest of the program reaches the state through an [`Arc`](std::sync::Arc) of a service without a lock, and
+//! through a clone of a [`Locked`] one.
+//!
+//! # The request, and notifications
+//!
+//! A method with a parameter of type [`Request`] knows who asks. A [`Notifier`] tells something to all clients that
+//! are linked with the service, from a method, a task or a thread:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use labwire_service::{Request, ServiceExt, args, service};
+//!
+//! struct Shutter;
+//!
+//! #[service]
+//! impl Shutter {
+//!     pub fn open(&self, request: &Request) {
+//!         // An error means that nobody hears it.
+//!         let _ = request.notifier().notify(args!["opened", by = request.requester()]);
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), labwire_service::RunError> {
+//!     Shutter
+//!         .runner()
+//!         .background(|service| async move {
+//!             loop {
+//!                 tokio::time::sleep(Duration::from_secs(1)).await;
+//!                 let _ = service.notifier().notify(args!["alive"]);
+//!             }
+//!         })
+//!         .start()
+//! }
+//! ```
+//!
+//! # What clients see
+//!
+//! The identity of the service has a signature for each method, in the words of Python, and the values. More is told
+//! by `describe()`, which every service answers by itself: the doc comments, the parameters, their types and
+//! defaults. A service that has a method of that name answers with it instead.
+//!
+//! # Options
+//!
+//! A [`Runner`] takes them: the name, how many clients may be linked, how many methods execute at once, what
+//! happens at the end, tasks beside the service. [`ConnectOptions`] say how the manager is reached; without them
+//! the environment does, see [`ConnectOptions::from_environment`].
+//!
+//! ```no_run
+//! # use labwire_service::service;
+//! # struct Thermometer;
+//! # #[service]
+//! # impl Thermometer {
+//! #     pub fn read(&self) -> f64 { 20.0 }
+//! # }
+//! use labwire_service::{Backoff, ConnectOptions};
+//!
+//! # async fn example() -> Result<(), labwire_service::RunError> {
+//! let manager = ConnectOptions::new().host("lab-pc").reconnect(Backoff::new());
+//! let running = Thermometer
+//!     .runner()
+//!     .name("Hall 7")
+//!     .max_clients(1)
+//!     .options(manager)
+//!     .buffer(100)
+//!     .on_shutdown(|| println!("the heater is off"))
+//!     .connect()
+//!     .await?;
+//! println!("known as {}", running.network_name());
+//! running.wait().await
+//! # }
+//! ```
+//!
+//! # How a service ends
+//!
+//! - It has a method `shutdown_service`, and a client calls it: once it is answered the service takes no more
+//!   requests, finishes those that are executing, answers them and leaves the network. When the method fails the
+//!   service goes on.
+//! - [`ServiceHandle::shut_down`], or a signal while [`Runner::start`] runs, do the same.
+//! - The connection is lost, or the manager closes it. That is an error, unless the service comes back by itself:
+//!   with [`ConnectOptions::reconnect`] it connects again, for as long as it takes, and registers again. Requests
+//!   that were under way are finished, but their replies are dropped: the manager has told the clients already.
+//!   Those that had not begun are not executed.
+//!
+//! In the end the handlers of [`Runner::on_shutdown`] are called, whatever the reason was.
+//!
+//! # Without the macro
+//!
+//! [`Service`] can be implemented by hand, for services whose attributes are not known when they are compiled.
+
+mod attributes;
+mod bind;
+mod conversation;
+mod error;
+mod locked;
+mod notifier;
+mod offer;
+mod outbox;
+mod reply;
+mod request;
+mod rest;
+mod runner;
+mod running;
+mod service;
+mod session;
+mod signals;
+mod turn;
+
+pub use attributes::{Attribute, Attributes};
+pub use bind::{Bound, Parameter};
+pub use error::{RunError, ServiceError};
+pub use labwire_device::payload::{
+    Arguments, DecodeError, EncodeError, IntoArguments, Json, from_json, to_json,
+};
+pub use labwire_device::{
+    Backoff, ConnectError, ConnectOptions, EnvironmentError, FirstUse, Home, Question, ReadError, TrustError,
+    UnknownCertificate, args,
+};
+pub use labwire_service_macros::service;
+pub use locked::Locked;
+pub use notifier::{Notifier, NotifyError};
+pub use reply::Reply;
+pub use request::Request;
+pub use rest::{Keywords, Positional};
+pub use runner::Runner;
+pub use running::{RunningService, ServiceHandle, ServiceState};
+pub use service::{IntoService, Service, ServiceExt};
+
+/// What the macro writes; not for anybody else.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::locked::{Locked, StateLock, Stateful};
+    pub use crate::turn::{ReplyFuture, asynchronous, blocking};
+    pub use tokio::sync::{Mutex, RwLock};
+}

@@ -188,6 +188,11 @@ impl Manager {
     /// Ends it, which has to succeed, and hands its files on.
     pub(crate) fn end(mut self) -> Home {
         self.stop();
+        self.take_home()
+    }
+
+    /// The files of a manager that has ended.
+    pub(crate) fn take_home(mut self) -> Home {
         std::mem::replace(&mut self.home, Home::new())
     }
 
@@ -210,6 +215,16 @@ impl Manager {
             line.split_once(CERTIFICATE)
                 .map(|(_, path)| path.trim().to_owned())
         })
+    }
+
+    /// The environment in which the examples, and whatever else is written with the SDKs, find it.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let tls = if self.tls {
+            ("LABWIRE_CERT_FILE", self.certificate())
+        } else {
+            ("LABWIRE_DISABLE_TLS", "true".to_owned())
+        };
+        vec![("LABWIRE_MANAGER", format!("{HOST}:{}", self.port)), tls]
     }
 
     /// What a Python peer needs to know to connect: with TLS, it saves the certificate on first use.
@@ -250,6 +265,15 @@ impl Manager {
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         self.process
             .wait_for(text, |line| line.contains(text).then(|| line.to_owned()))
+    }
+
+    /// Waits until a service of that name is connected.
+    pub(crate) fn wait_for_registered(&self, name: &str) {
+        let start = format!(" {name}[");
+        self.process
+            .wait_for(&format!("that {name} is connected"), |line| {
+                (line.contains(&start) && line.ends_with("] is a new Service connection")).then_some(())
+            });
     }
 
     /// Waits for the manager's own end, which somebody has asked for.

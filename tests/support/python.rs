@@ -144,7 +144,13 @@ impl Service {
     }
 }
 
-fn start(name: &str, script: &str, connection: &Connection, further: &Value) -> (TempDir, Process) {
+/// Starts a script of `tests/python`, in a home of its own that goes with the folder.
+pub(crate) fn start(
+    name: &str,
+    script: &str,
+    connection: &Connection,
+    further: &Value,
+) -> (TempDir, Process) {
     let home = tempfile::tempdir().expect("a temporary folder can be made");
     let mut parameters = Map::new();
     parameters.insert("connection".to_owned(), Value::Object(connection.0.clone()));

@@ -25,10 +25,14 @@ pub(crate) fn check() {
         if !answers("nc", "-h") {
             missing.push("nc (netcat)");
         }
+        if !answers("ssh-keygen", "-?") || !(answers("sshd", "-V") || answers("/usr/sbin/sshd", "-V")) {
+            missing.push("ssh-keygen and sshd (OpenSSH)");
+        }
         if !missing.is_empty() {
             give_up(&format!(
                 "the tests need programs that are missing here: {}\n\
-                 install them with: sudo apt-get install -y python3-venv openssl netcat-openbsd",
+                 install them with: sudo apt-get install -y python3-venv openssl netcat-openbsd openssh-client \
+                 openssh-server",
                 missing.join(", ")
             ));
         }

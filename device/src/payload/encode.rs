@@ -3,6 +3,8 @@
 use serde::ser::{self, Serialize};
 use thiserror::Error;
 
+use super::json::TOKEN;
+
 /// A value has no JSON form.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the value cannot be written as JSON: {0}")]
@@ -25,15 +27,24 @@ impl ser::Error for EncodeError {
 /// ```
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, EncodeError> {
     let mut text = String::new();
-    value.serialize(Writer { text: &mut text })?;
+    value.serialize(Writer::new(&mut text))?;
     Ok(text)
 }
 
 struct Writer<'a> {
     text: &'a mut String,
+    /// Whether the value is the text of a [`Json`](super::Json).
+    verbatim: bool,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(text: &'a mut String) -> Self {
+        Self {
+            text,
+            verbatim: false,
+        }
+    }
+
     /// Values without parts look the same in every JSON.
     fn plain<T: Serialize>(self, value: T) -> Result<(), EncodeError> {
         let text = serde_json::to_string(&value).map_err(ser::Error::custom)?;
@@ -80,7 +91,7 @@ impl<'a> Container<'a> {
         end: &'static str,
     ) -> Result<Self, EncodeError> {
         text.push('{');
-        Writer { text: &mut *text }.plain(variant)?;
+        Writer::new(text).plain(variant)?;
         text.push(':');
         Ok(Self::open(text, start, end))
     }
@@ -94,7 +105,7 @@ impl<'a> Container<'a> {
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         self.separate();
-        value.serialize(Writer { text: self.text })
+        value.serialize(Writer::new(self.text))
     }
 
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), EncodeError> {
@@ -108,13 +119,13 @@ impl<'a> Container<'a> {
                 ));
             }
         };
-        Writer { text: self.text }.plain(text)?;
+        Writer::new(self.text).plain(text)?;
         self.text.push(':');
         Ok(())
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-        value.serialize(Writer { text: self.text })
+        value.serialize(Writer::new(self.text))
     }
 
     fn close(self) {
@@ -154,8 +165,15 @@ impl<'a> ser::Serializer for Writer<'a> {
         serialize_u64: u64,
         serialize_u128: u128,
         serialize_char: char,
-        serialize_str: &str,
         serialize_bytes: &[u8],
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), EncodeError> {
+        if self.verbatim {
+            self.text.push_str(value);
+            return Ok(());
+        }
+        self.plain(value)
     }
 
     fn serialize_f32(self, value: f32) -> Result<(), EncodeError> {
@@ -194,9 +212,15 @@ impl<'a> ser::Serializer for Writer<'a> {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _name: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), EncodeError> {
+        if name == TOKEN {
+            return value.serialize(Writer {
+                verbatim: true,
+                ..self
+            });
+        }
         value.serialize(self)
     }
 

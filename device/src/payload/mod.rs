@@ -6,9 +6,11 @@
 mod arguments;
 mod decode;
 mod encode;
+mod json;
 mod split;
 
 pub use arguments::{Arguments, IntoArguments, payload_name};
 pub use decode::{DecodeError, from_json};
 pub use encode::{EncodeError, to_json};
+pub use json::Json;
 pub use split::{SplitArguments, split_arguments};

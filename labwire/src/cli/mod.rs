@@ -8,8 +8,8 @@ mod certgen;
 mod delete;
 mod hostname;
 mod keygen;
-mod secret;
-mod start;
+pub(crate) mod secret;
+pub(crate) mod start;
 mod user;
 
 use std::fmt::Display;
@@ -23,6 +23,8 @@ use clap::{Parser, Subcommand};
 use labwire_home::{Home, HomeError};
 use labwire_manager::PkiError;
 
+use crate::demo;
+
 /// What was typed makes no sense; the text says what does.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -32,6 +34,8 @@ struct UsageError(String);
 const USAGE: u8 = 2;
 
 const AFTER_HELP: &str = "\
+See it work: labwire demo
+
 A first look, in three terminals:
   labwire start --disable-tls                   the manager
   nc localhost 1875                             a person: type `client`, then `identity`
@@ -58,6 +62,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Start(Box<start::StartArgs>),
+    Demo(demo::DemoArgs),
     User(user::UserArgs),
     Hostname(hostname::HostnameArgs),
     Keygen(keygen::Args),
@@ -72,6 +77,7 @@ pub fn main() -> ExitCode {
         CommandLine::try_parse().unwrap_or_else(|error| blame_environment(error).exit());
     let done = match command {
         Command::Start(arguments) => start::run(*arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::User(arguments) => user::run(&arguments),
         Command::Hostname(arguments) => hostname::run(&arguments),
         Command::Keygen(arguments) => keygen::run(arguments),

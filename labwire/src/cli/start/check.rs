@@ -13,7 +13,7 @@ use rustix::fs::{Access, access};
 
 use super::certificate::{self, Outlook};
 use super::options::{Options, StartArgs};
-use super::{DEFAULT_PORT, NO_USERS};
+use super::plan::{self, DEFAULT_PORT, NO_USERS};
 use crate::cli::{explain, say};
 
 /// What was found about one thing.
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     for finding in certificate(&home, &options) {
         report.tell("certificate", &finding)?;
     }
-    let (finding, contents) = database(&super::database(&home, &options));
+    let (finding, contents) = database(&plan::database(&home, &options));
     report.tell("database", &finding)?;
     let is_unknown = matches!(finding, Wrong(_));
     let finding = match super::authentication(&options) {
@@ -262,7 +262,7 @@ fn port(options: &Options) -> Finding {
     match bound {
         Ok(()) if port == 0 => Good("the system will choose one".to_owned()),
         Ok(()) => Good(format!("{}:{port} is free", host.unwrap_or("*"))),
-        Err(error) => Finding::wrong(&super::cannot_listen(host, port, &error)),
+        Err(error) => Finding::wrong(&plan::cannot_listen(host, port, &error)),
     }
 }
 

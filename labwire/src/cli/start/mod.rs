@@ -4,20 +4,19 @@ mod certificate;
 mod check;
 mod limits;
 mod options;
+mod plan;
 mod sources;
 mod values;
 
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use labwire_home::{Home, create_private_folder, fingerprint_sha256};
 use labwire_manager::{
-    Authentication, CertificateHealth, Level, Manager, ManagerHandle, ReloadableCertificate, Settings, Store,
-    StoreOptions, TlsFiles, hostname, load_certified_key, server_config, start_logging,
+    Authentication, CertificateHealth, Level, LogControl, Manager, ManagerHandle, TlsFiles, hostname,
+    load_certified_key, start_logging,
 };
 use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,21 +24,13 @@ use tracing::{error, info, warn};
 
 use crate::cli::{UsageError, explain, secret};
 
-use certificate::Prepared;
-use options::Options;
+use plan::{Certificate, Ready};
 
-pub(crate) use options::StartArgs;
-
-/// The port that peers use when they are not told another one: the year in which the BIPM was founded.
-const DEFAULT_PORT: u16 = 1875;
+pub(crate) use options::{Options, StartArgs};
+pub(crate) use plan::Plan;
 
 /// How long threads that cannot be interrupted are waited for at the end.
 const LAST_THREADS: Duration = Duration::from_secs(1);
-
-/// Why a manager at which nobody can log in does not start, and what to do about it.
-const NO_USERS: &str = "\
-The 'auth_users' table is empty, no one could log in
-To add a user to the 'auth_users' table run the \"labwire user\" command";
 
 /// Starts the manager and serves until it is asked to stop.
 pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
@@ -47,72 +38,109 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
         return check::run(arguments);
     }
     let options = arguments.complete()?;
-    let level = level(&options)?;
+    level(&options)?;
     let limits = limits::limits(&options)?;
     let authentication = authentication(&options)?;
     let home = Home::resolve()?;
-    allow_many_descriptors();
-    let prepared = prepare_certificate(&home, &options)?;
-    let database = database(&home, &options);
-    let is_new_database = !database.exists();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the threads of the manager")?;
-    // A limit on the size of files is to be an error where a file is written, not the end of the process.
-    let limited = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    let _limited = runtime
-        .block_on(async { signal(limited) })
-        .context("cannot listen for signals")?;
-    let unusable = || format!("cannot use the database {}", database.display());
-    let store = Store::open(&database, &store_options(&options)).with_context(unusable)?;
-    let no_users = || runtime.block_on(store.usernames()).map(|names| names.is_empty());
-    if authentication == Authentication::Login && no_users().with_context(unusable)? {
-        bail!(NO_USERS);
-    }
-    if authentication == Authentication::Hostname {
-        // The manager would go on without one, and admit nobody.
-        runtime.block_on(store.hostnames()).with_context(unusable)?;
-    }
-
-    let log_file = log_file(&home, &options)?;
-    let format = options.log_format.unwrap_or_default().into();
-    let (log, log_guard) = start_logging(&log_file, level, format)
-        .with_context(|| format!("cannot write the log file {}", log_file.display()))?;
-    if let Some(prepared) = &prepared {
-        tell_certificate(prepared);
-    }
-    info!(
-        "{} the database {}",
-        if is_new_database { "created" } else { "loaded" },
-        database.display()
-    );
-    tell_authentication(&authentication);
-
-    let certificate = prepared.map(|prepared| {
-        (
-            prepared.files,
-            Arc::new(ReloadableCertificate::new(prepared.certified)),
-        )
-    });
-    let tls = certificate
-        .as_ref()
-        .map(|(_, certificate)| server_config(Arc::clone(certificate) as _));
-    let settings = Settings {
+    let plan = Plan {
+        key_password: key_password(&options)?,
+        options,
         authentication,
         limits,
-        store,
-        tls,
-        log,
+        home,
     };
-    let served = runtime.block_on(serve(&options, settings, certificate));
-    if let Err(error) = &served {
-        error!("{}", explain(error));
+    let serve = async |serving: Serving| {
+        serving.announcement.tell();
+        serving.manager.run(std::future::pending()).await;
+        Ok(())
+    };
+    plan.run(serve, ManagerHandle::shut_down)
+}
+
+/// A manager that is bound, with its log begun.
+pub(crate) struct Serving {
+    pub(crate) manager: Manager,
+    /// The file of the certificate, if there is one.
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) announcement: Announcement,
+}
+
+/// That the manager runs, and what a person may want to type next.
+pub(crate) struct Announcement(Vec<String>);
+
+impl Announcement {
+    /// Tells it: from now on peers are expected.
+    pub(crate) fn tell(self) {
+        for line in self.0 {
+            info!("{line}");
+        }
     }
-    // A lookup or a password's hash that is still under way on a thread is not waited for.
-    runtime.shutdown_timeout(LAST_THREADS);
-    drop(log_guard);
-    served
+}
+
+impl Plan {
+    /// Starts the log and the manager, and serves as `serve` does, which is given the manager. `on_signal` is what
+    /// the first signal to stop does; a second one stops the manager at once.
+    pub(crate) fn run<T>(
+        self,
+        serve: impl AsyncFnOnce(Serving) -> anyhow::Result<T>,
+        on_signal: impl Fn(&ManagerHandle) + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let level = level(&self.options)?;
+        allow_many_descriptors();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the threads of the manager")?;
+        // A limit on the size of files is to be an error where a file is written, not the end of the process.
+        let limited = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        let _limited = runtime
+            .block_on(async { signal(limited) })
+            .context("cannot listen for signals")?;
+        let ready = self.prepare()?;
+        runtime.block_on(ready.check_admission(&self))?;
+        let log_file = log_file(&self.home, &self.options)?;
+        let format = self.options.log_format.unwrap_or_default().into();
+        let (log, log_guard) = start_logging(&log_file, level, format)
+            .with_context(|| format!("cannot write the log file {}", log_file.display()))?;
+        ready.tell();
+        tell_authentication(&self.authentication);
+        let served = runtime.block_on(async {
+            let signals = Signals::new().context("cannot listen for signals")?;
+            let (serving, certificate) = self.bind(ready, log).await?;
+            let handle = serving.manager.handle();
+            let following = tokio::spawn(signals.follow(handle, certificate, on_signal));
+            let served = serve(serving).await;
+            following.abort();
+            served
+        });
+        if let Err(error) = &served {
+            error!("{}", explain(error));
+        }
+        // A lookup or a password's hash that is still under way on a thread is not waited for.
+        runtime.shutdown_timeout(LAST_THREADS);
+        drop(log_guard);
+        served
+    }
+
+    async fn bind(&self, ready: Ready, log: LogControl) -> anyhow::Result<(Serving, Option<Certificate>)> {
+        let (settings, certificate) = ready.into_settings(&self, log);
+        let host = self.options.host.as_deref();
+        let manager = self.bind_manager(settings).await?;
+        let files = certificate.as_ref().map(|(files, _)| files);
+        let state = if files.is_some() { "ENABLED" } else { "DISABLED" };
+        let name = host.map_or_else(hostname, str::to_owned);
+        let running = format!(
+            "Network Manager running on {name}:{} (TLS {state})",
+            manager.port()
+        );
+        let next = next_steps(host, manager.port(), files);
+        let serving = Serving {
+            certificate: files.map(|files| files.certificate.clone()),
+            announcement: Announcement(std::iter::once(running).chain(next).collect()),
+            manager,
+        };
+        Ok((serving, certificate))
+    }
 }
 
 /// Takes all the descriptors that the system grants: each connection needs one, and the usual limit of 1,024 is
@@ -178,32 +206,16 @@ fn level(options: &Options) -> anyhow::Result<Level> {
     Ok(Level::parse(text).ok_or_else(wrong)?)
 }
 
-fn prepare_certificate(home: &Home, options: &Options) -> anyhow::Result<Option<Prepared>> {
+/// What the private key is encrypted with.
+fn key_password(options: &Options) -> anyhow::Result<Option<String>> {
     if options.disable_tls.unwrap_or(false) {
         return Ok(None);
     }
-    Ok(Some(certificate::prepare(home, options, key_password(options)?)?))
-}
-
-fn key_password(options: &Options) -> anyhow::Result<Option<String>> {
     let words = options.key_file_password.as_ref();
     words
         .map(|words| secret::resolve(words, "The password of the private key: "))
         .transpose()
         .context("--key-file-password")
-}
-
-fn database(home: &Home, options: &Options) -> PathBuf {
-    options.database.clone().unwrap_or_else(|| home.database())
-}
-
-fn store_options(options: &Options) -> StoreOptions {
-    let default = StoreOptions::default();
-    StoreOptions {
-        audit_max_rows: options.connections_max_rows.unwrap_or(default.audit_max_rows),
-        audit_max_age_days: options.connections_max_days.unwrap_or(default.audit_max_age_days),
-        upgrade_passwords: options.upgrade_passwords.unwrap_or(default.upgrade_passwords),
-    }
 }
 
 fn log_path(home: &Home, options: &Options) -> PathBuf {
@@ -217,26 +229,6 @@ fn log_file(home: &Home, options: &Options) -> anyhow::Result<PathBuf> {
             .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     Ok(path)
-}
-
-/// The first line of the log: existing tools read the certificate's path from its end.
-fn tell_certificate(prepared: &Prepared) {
-    info!("loaded certificate {}", prepared.files.certificate.display());
-    for created in &prepared.created {
-        info!("{created}");
-    }
-    tell_fingerprint(&prepared.certified);
-    let files = &prepared.files;
-    let key = files.key.as_ref().unwrap_or(&files.certificate);
-    if key
-        .metadata()
-        .is_ok_and(|key| key.permissions().mode() & 0o077 != 0)
-    {
-        let key = key.display();
-        warn!(
-            "other users of this computer can read the private key, unless it is encrypted: chmod 600 {key}"
-        );
-    }
 }
 
 fn tell_fingerprint(certified: &CertifiedKey) {
@@ -267,53 +259,6 @@ fn tell_authentication(authentication: &Authentication) {
             );
         }
     }
-}
-
-type Certificate = (TlsFiles, Arc<ReloadableCertificate>);
-
-async fn serve(
-    options: &Options,
-    settings: Settings,
-    certificate: Option<Certificate>,
-) -> anyhow::Result<()> {
-    let host = options.host.as_deref();
-    let port = options.port.unwrap_or(DEFAULT_PORT);
-    let signals = Signals::new().context("cannot listen for signals")?;
-    let manager = Manager::bind(host, port, settings)
-        .await
-        .map_err(|error| cannot_listen(host, port, &error))?;
-    let handle = manager.handle();
-    let next = next_steps(host, manager.port(), certificate.as_ref().map(|(files, _)| files));
-    let state = if certificate.is_some() {
-        "ENABLED"
-    } else {
-        "DISABLED"
-    };
-    let host = host.map_or_else(hostname, str::to_owned);
-    info!(
-        "Network Manager running on {host}:{} (TLS {state})",
-        manager.port()
-    );
-    for line in next {
-        info!("{line}");
-    }
-    let following = tokio::spawn(signals.follow(handle, certificate));
-    manager.run(std::future::pending()).await;
-    following.abort();
-    Ok(())
-}
-
-/// Why the manager cannot listen, and what to do about it.
-fn cannot_listen(host: Option<&str>, port: u16, error: &std::io::Error) -> anyhow::Error {
-    let remedy = match error.kind() {
-        ErrorKind::AddrInUse => {
-            "; another program, perhaps another manager, listens there: stop it, or choose a port with --port"
-        }
-        ErrorKind::PermissionDenied => "; choose a port above 1023 with --port",
-        ErrorKind::AddrNotAvailable => "; --host must be a name or an address of this computer",
-        _ => "",
-    };
-    anyhow!("cannot listen on {}:{port}: {error}{remedy}", host.unwrap_or("*"))
 }
 
 /// What a person may want to type next.
@@ -366,7 +311,12 @@ impl Signals {
     }
 
     /// The first request to stop lets requests under way be answered, the second does not wait for them.
-    async fn follow(mut self, manager: ManagerHandle, certificate: Option<Certificate>) {
+    async fn follow(
+        mut self,
+        manager: ManagerHandle,
+        certificate: Option<Certificate>,
+        stop: impl Fn(&ManagerHandle),
+    ) {
         let mut stopping = false;
         loop {
             tokio::select! {
@@ -379,8 +329,10 @@ impl Signals {
             }
             if stopping {
                 manager.stop_waiting();
+                manager.shut_down();
+            } else {
+                stop(&manager);
             }
-            manager.shut_down();
             stopping = true;
         }
     }

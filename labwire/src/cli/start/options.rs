@@ -78,11 +78,11 @@ pub(crate) struct StartArgs {
 pub(crate) struct Options {
     /// Admit the computers in the table of trusted hostnames only (see: labwire hostname)
     #[arg(long, env = "LABWIRE_AUTH_HOSTNAME", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
-    pub(super) auth_hostname: Option<bool>,
+    pub(crate) auth_hostname: Option<bool>,
 
     /// Everyone who connects must log in with a username and a password (see: labwire user)
     #[arg(long, env = "LABWIRE_AUTH_LOGIN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
-    pub(super) auth_login: Option<bool>,
+    pub(crate) auth_login: Option<bool>,
 
     /// Everyone who connects must know this password
     ///
@@ -91,24 +91,24 @@ pub(crate) struct Options {
     /// line of standard input. Without a word you are asked for the password.
     #[arg(short = 'P', long, env = "LABWIRE_AUTH_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "Who may connect")]
     #[serde(deserialize_with = "one_word")]
-    pub(super) auth_password: Option<Vec<String>>,
+    pub(crate) auth_password: Option<Vec<String>>,
 
     /// Admit everyone from everywhere without asking: for a closed laboratory network only
     #[arg(long, env = "LABWIRE_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
-    pub(super) open: Option<bool>,
+    pub(crate) open: Option<bool>,
 
     /// The hostname or IP address to listen on [default: all interfaces]
     #[arg(short = 'H', long, env = "LABWIRE_HOST", help_heading = "Where")]
-    pub(super) host: Option<String>,
+    pub(crate) host: Option<String>,
 
     /// The port to listen on; 0 lets the system choose one [default: 1875]
     #[arg(short, long, env = "LABWIRE_PORT", value_parser = port, help_heading = "Where")]
     #[serde(deserialize_with = "port_in_file")]
-    pub(super) port: Option<u16>,
+    pub(crate) port: Option<u16>,
 
     /// Do not encrypt connections
     #[arg(long, env = "LABWIRE_DISABLE_TLS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "TLS")]
-    pub(super) disable_tls: Option<bool>,
+    pub(crate) disable_tls: Option<bool>,
 
     /// The certificate, in PEM form [default: certs/localhost.crt in the home folder, made if there is none]
     ///
@@ -121,7 +121,7 @@ pub(crate) struct Options {
         value_name = "FILE",
         help_heading = "TLS"
     )]
-    pub(super) cert_file: Option<PathBuf>,
+    pub(crate) cert_file: Option<PathBuf>,
 
     /// The private key, in PEM form [default: keys/localhost.key in the home folder, made if there is none]
     ///
@@ -133,12 +133,12 @@ pub(crate) struct Options {
         value_name = "FILE",
         help_heading = "TLS"
     )]
-    pub(super) key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
 
     /// The password of the private key: words, the path of a file, '-', or nothing, as for --auth-password
     #[arg(short = 'D', long, env = "LABWIRE_KEY_FILE_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "TLS")]
     #[serde(deserialize_with = "one_word")]
-    pub(super) key_file_password: Option<Vec<String>>,
+    pub(crate) key_file_password: Option<Vec<String>>,
 
     /// The database of users, trusted hostnames and connections [default: manager.sqlite3 in the home folder]
     #[arg(
@@ -148,7 +148,7 @@ pub(crate) struct Options {
         value_name = "FILE",
         help_heading = "Database"
     )]
-    pub(super) database: Option<PathBuf>,
+    pub(crate) database: Option<PathBuf>,
 
     /// How many rows of the table of connections are kept, 0 for all [default: 1000000]
     #[arg(
@@ -157,7 +157,7 @@ pub(crate) struct Options {
         value_name = "ROWS",
         help_heading = "Database"
     )]
-    pub(super) connections_max_rows: Option<u64>,
+    pub(crate) connections_max_rows: Option<u64>,
 
     /// For how many days rows of the table of connections are kept, 0 for ever [default: 400]
     #[arg(
@@ -166,14 +166,14 @@ pub(crate) struct Options {
         value_name = "DAYS",
         help_heading = "Database"
     )]
-    pub(super) connections_max_days: Option<u64>,
+    pub(crate) connections_max_days: Option<u64>,
 
     /// Hash passwords made by MSL-Network more strongly at the next good login
     ///
     /// Instead of 100,000 rounds of PBKDF2 they get 600,000. MSL-Network's own manager cannot check them
     /// any more then.
     #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Database")]
-    pub(super) upgrade_passwords: Option<bool>,
+    pub(crate) upgrade_passwords: Option<bool>,
 
     /// How much is logged: TRACE, DEBUG, INFO, WARNING, ERROR or a number as in Python [default: INFO]
     #[arg(
@@ -183,7 +183,7 @@ pub(crate) struct Options {
         value_name = "LEVEL",
         help_heading = "Log"
     )]
-    pub(super) log_level: Option<String>,
+    pub(crate) log_level: Option<String>,
 
     /// The file to log to [default: a new file in logs/ in the home folder]
     #[arg(
@@ -193,7 +193,7 @@ pub(crate) struct Options {
         value_name = "FILE",
         help_heading = "Log"
     )]
-    pub(super) log_file: Option<PathBuf>,
+    pub(crate) log_file: Option<PathBuf>,
 
     /// The form of log lines [default: human]
     #[arg(
@@ -203,73 +203,73 @@ pub(crate) struct Options {
         value_name = "FORMAT",
         help_heading = "Log"
     )]
-    pub(super) log_format: Option<LogForm>,
+    pub(crate) log_format: Option<LogForm>,
 
     /// From the accepted connection to the accepted identity, TLS and login included [default: 10s]
     #[arg(long, env = "LABWIRE_HANDSHAKE", value_name = "TIME", help_heading = LIMITS)]
-    pub(super) handshake: Option<Time>,
+    pub(crate) handshake: Option<Time>,
 
     /// The longest line before the identity is accepted [default: 64KiB]
     #[arg(long, env = "LABWIRE_HANDSHAKE_LINE", value_name = "BYTES", help_heading = LIMITS)]
-    pub(super) handshake_line: Option<Size>,
+    pub(crate) handshake_line: Option<Size>,
 
     /// The longest line afterwards [default: 1GiB]
     #[arg(long, env = "LABWIRE_LINE", value_name = "BYTES", help_heading = LIMITS)]
-    pub(super) line: Option<Size>,
+    pub(crate) line: Option<Size>,
 
     /// How deep arrays and objects of a line may be nested, the outermost object included [default: 1024]
     #[arg(long, env = "LABWIRE_NESTING", value_name = "LEVELS", help_heading = LIMITS)]
-    pub(super) nesting: Option<usize>,
+    pub(crate) nesting: Option<usize>,
 
     /// What may wait to be written to one peer; one larger frame is taken when nothing waits [default: 64MiB]
     #[arg(long, env = "LABWIRE_QUEUE", value_name = "BYTES", help_heading = LIMITS)]
-    pub(super) queue: Option<Size>,
+    pub(crate) queue: Option<Size>,
 
     /// How long a peer may read nothing while others wait for room in its queue, before it is cut [default: 2s]
     #[arg(long, env = "LABWIRE_STALL", value_name = "TIME", help_heading = LIMITS)]
-    pub(super) stall: Option<Time>,
+    pub(crate) stall: Option<Time>,
 
     /// How long others wait for a peer that reads too slowly, before it is cut [default: 5s]
     #[arg(long, env = "LABWIRE_PATIENCE", value_name = "TIME", help_heading = LIMITS)]
-    pub(super) patience: Option<Time>,
+    pub(crate) patience: Option<Time>,
 
     /// Connections in all [default: 10000]
     #[arg(long, env = "LABWIRE_CONNECTIONS", value_name = "COUNT", help_heading = LIMITS)]
-    pub(super) connections: Option<usize>,
+    pub(crate) connections: Option<usize>,
 
     /// Connections that have not identified themselves, in all [default: 1000]
     #[arg(long, env = "LABWIRE_UNIDENTIFIED", value_name = "COUNT", help_heading = LIMITS)]
-    pub(super) unidentified: Option<usize>,
+    pub(crate) unidentified: Option<usize>,
 
     /// Connections that have not identified themselves, from one address [default: 100]
     #[arg(long, env = "LABWIRE_UNIDENTIFIED_PER_ADDRESS", value_name = "COUNT", help_heading = LIMITS)]
-    pub(super) unidentified_per_address: Option<usize>,
+    pub(crate) unidentified_per_address: Option<usize>,
 
     /// Requests of one client that wait for their reply [default: 65536]
     #[arg(long, env = "LABWIRE_IN_FLIGHT", value_name = "COUNT", help_heading = LIMITS)]
-    pub(super) in_flight: Option<usize>,
+    pub(crate) in_flight: Option<usize>,
 
     /// The failed login of one address, or of one user, from which on each costs a wait [default: 5]
     #[arg(long, env = "LABWIRE_LOGIN_FAILURES", value_name = "COUNT", help_heading = LIMITS)]
-    pub(super) login_failures: Option<u32>,
+    pub(crate) login_failures: Option<u32>,
 
     /// The first of these waits; each further failure doubles it [default: 1s]
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY", value_name = "TIME", help_heading = LIMITS)]
-    pub(super) login_penalty: Option<Time>,
+    pub(crate) login_penalty: Option<Time>,
 
     /// The longest time for which an address is refused after failed logins [default: 1min]
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY_ADDRESS", value_name = "TIME", help_heading = LIMITS)]
-    pub(super) login_penalty_address: Option<Time>,
+    pub(crate) login_penalty_address: Option<Time>,
 
     /// The longest time for which a user is kept waiting by what others did in that name [default: 2s]
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY_USER", value_name = "TIME", help_heading = LIMITS)]
-    pub(super) login_penalty_user: Option<Time>,
+    pub(crate) login_penalty_user: Option<Time>,
 
     /// How long a manager that stops waits for the requests that are under way [default: 10s]
     #[arg(long, env = "LABWIRE_DRAIN", value_name = "TIME", help_heading = LIMITS)]
-    pub(super) drain: Option<Time>,
+    pub(crate) drain: Option<Time>,
 
     /// The silence after which a peer is asked whether it is there; twice as much more, and it is not [default: 30s]
     #[arg(long, env = "LABWIRE_KEEPALIVE", value_name = "TIME", help_heading = LIMITS)]
-    pub(super) keepalive: Option<Time>,
+    pub(crate) keepalive: Option<Time>,
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 /// The forms of log lines, as they are typed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum LogForm {
+pub(crate) enum LogForm {
     /// One line for a person to read.
     #[default]
     Human,
@@ -65,7 +65,7 @@ pub(super) fn one_word<'de, D: serde::Deserializer<'de>>(
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Size(pub(super) usize);
+pub(crate) struct Size(pub(super) usize);
 
 /// The units of a number of bytes, the largest first. A bare K is what computers mean by it.
 const SIZES: [(&[&str], usize); 7] = [
@@ -103,7 +103,7 @@ impl fmt::Display for Size {
 
 /// A length of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Time(pub(super) Duration);
+pub(crate) struct Time(pub(super) Duration);
 
 /// The units of a length of time, in milliseconds.
 const TIMES: [(&[&str], u32); 4] = [

@@ -1,0 +1,133 @@
+//! A client that waits.
+
+use std::sync::Arc;
+
+use labwire_device::ConnectError;
+use labwire_device::payload::IntoArguments;
+use serde::de::DeserializeOwned;
+
+use super::background::Background;
+use super::link::Link;
+use crate::error::CallError;
+use crate::identities::Identities;
+use crate::options::ClientOptions;
+
+/// A connection to a manager, like [`labwire_client::Client`](crate::Client).
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::blocking_lab(|options| {
+/// use labwire_client::args;
+/// use labwire_client::blocking::Client;
+///
+/// let client = Client::connect("Ada", options)?;
+/// let echo = client.link("Echo")?;
+/// let (words, _): (Vec<String>, serde_json::Value) = echo.call("echo", args!["hello"])?;
+/// assert_eq!(words, ["hello"]);
+/// client.disconnect();
+/// # Ok(())
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    // Declared first: the client leaves before the thread that works for it ends.
+    client: crate::Client,
+    background: Background,
+}
+
+impl Client {
+    /// Connects to a manager under this name. See [`Client::connect`](crate::Client::connect).
+    pub fn connect(name: impl Into<String>, options: impl Into<ClientOptions>) -> Result<Self, ConnectError> {
+        let options = options.into();
+        let background = Background::start().map_err(|reason| ConnectError::Unreachable {
+            address: options.connect.address(),
+            reason: Arc::new(reason),
+        })?;
+        let client = background.wait(crate::Client::connect(name, options))?;
+        Ok(Self { client, background })
+    }
+
+    pub(super) fn new(client: crate::Client, background: Background) -> Self {
+        Self { client, background }
+    }
+
+    /// The name that the client was given.
+    pub fn name(&self) -> &str {
+        self.client.name()
+    }
+
+    /// The name that the client has on the network. See [`Client::network_name`](crate::Client::network_name).
+    pub fn network_name(&self) -> String {
+        self.client.network_name()
+    }
+
+    /// The manager's name, as in `Manager[lab-pc:1875]`.
+    pub fn manager(&self) -> String {
+        self.client.manager()
+    }
+
+    /// The port that the connection has on this computer.
+    pub fn local_port(&self) -> u16 {
+        self.client.local_port()
+    }
+
+    /// Links with a service. See [`Client::link`](crate::Client::link).
+    pub fn link(&self, service: &str) -> Result<Link, CallError> {
+        let link = self.background.wait(self.client.link(service))?;
+        Ok(Link::new(link, self.background.clone()))
+    }
+
+    /// Who is connected to the manager. See [`Client::identities`](crate::Client::identities).
+    pub fn identities(&self) -> Result<Identities, CallError> {
+        self.background.wait(self.client.identities())
+    }
+
+    /// Asks the manager for something that only an administrator may. See
+    /// [`Client::admin_request`](crate::Client::admin_request).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// let options = options.username("ada").password("difference engine");
+    /// let client = Client::connect("Ada", options)?;
+    /// let names: Vec<String> = client.admin_request("users_table.usernames", ())?;
+    /// assert_eq!(names, ["ada", "bob"]);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn admin_request<T: DeserializeOwned + 'static>(
+        &self,
+        attribute: &str,
+        arguments: impl IntoArguments,
+    ) -> Result<T, CallError> {
+        let call = self.client.admin_request(attribute, arguments);
+        self.background.wait(call.into_future())
+    }
+
+    /// Makes another connection to the same manager, with the same options, under another name.
+    pub fn spawn(&self, name: impl Into<String>) -> Result<Self, ConnectError> {
+        let client = self.background.wait(self.client.spawn(name))?;
+        Ok(Self::new(client, self.background.clone()))
+    }
+
+    /// Whether there is a connection. A client that reconnects has none meanwhile.
+    pub fn is_connected(&self) -> bool {
+        self.client.is_connected()
+    }
+
+    /// Waits until there is a connection; `false` when there never will be one again.
+    pub fn connected(&self) -> bool {
+        self.background.wait(self.client.connected())
+    }
+
+    /// Waits until the connection has ended for ever, and says why. See [`Client::closed`](crate::Client::closed).
+    pub fn closed(&self) -> String {
+        self.background.wait(self.client.closed())
+    }
+
+    /// Leaves the manager. See [`Client::disconnect`](crate::Client::disconnect).
+    pub fn disconnect(&self) {
+        self.background.wait(self.client.disconnect());
+    }
+}

@@ -1,0 +1,96 @@
+//! A client and its link with one service, for programs without async.
+
+use std::ops::Deref;
+
+use super::background::Background;
+use super::client::Client;
+use super::link::Link;
+use crate::error::Error;
+use crate::options::ClientOptions;
+
+/// A client and its link with one service, like [`labwire_client::LinkedClient`](crate::LinkedClient).
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::blocking_lab(|options| {
+/// use labwire_client::{args, blocking::LinkedClient};
+///
+/// let math = LinkedClient::connect("BasicMath", options)?;
+/// let sum: f64 = math.call("add", args![1, 2])?;
+/// math.disconnect();
+/// # Ok(())
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+pub struct LinkedClient {
+    linked: crate::LinkedClient,
+    link: Link,
+    client: Client,
+    background: Background,
+}
+
+impl Deref for LinkedClient {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl LinkedClient {
+    /// Connects and links with a service, as a client that is called `LinkedClient`. See
+    /// [`LinkedClient::connect`](crate::LinkedClient::connect).
+    pub fn connect(service: &str, options: impl Into<ClientOptions>) -> Result<Self, Error> {
+        Self::connect_as(crate::linked_client::DEFAULT_NAME, service, options)
+    }
+
+    /// Connects and links with a service, as a client of that name.
+    pub fn connect_as(
+        name: impl Into<String>,
+        service: &str,
+        options: impl Into<ClientOptions>,
+    ) -> Result<Self, Error> {
+        let options = options.into();
+        let background = Background::start().map_err(|reason| labwire_device::ConnectError::Unreachable {
+            address: options.connect.address(),
+            reason: std::sync::Arc::new(reason),
+        })?;
+        let linked = background.wait(crate::LinkedClient::connect_as(name, service, options))?;
+        Ok(Self::new(linked, background))
+    }
+
+    fn new(linked: crate::LinkedClient, background: Background) -> Self {
+        Self {
+            link: Link::new(linked.link().clone(), background.clone()),
+            client: Client::new(linked.client().clone(), background.clone()),
+            linked,
+            background,
+        }
+    }
+
+    /// The client that has the link.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The link.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Makes another connection that is linked with the same service, with the same options, under another name.
+    pub fn spawn(&self, name: impl Into<String>) -> Result<Self, Error> {
+        let linked = self.background.wait(self.linked.spawn(name))?;
+        Ok(Self::new(linked, self.background.clone()))
+    }
+
+    /// Leaves the manager. See [`Client::disconnect`](crate::Client::disconnect).
+    pub fn disconnect(&self) {
+        self.client.disconnect();
+    }
+
+    /// Whether there is a connection.
+    pub fn is_connected(&self) -> bool {
+        self.client.is_connected()
+    }
+}

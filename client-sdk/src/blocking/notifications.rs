@@ -1,0 +1,55 @@
+//! Notifications, for programs without async.
+
+use std::time::Duration;
+
+use super::background::Background;
+use crate::notifications::Notification;
+
+/// The notifications of a service, like [`labwire_client::Notifications`](crate::Notifications): an iterator that
+/// waits, and ends when the link does.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::blocking_lab(|options| {
+/// # use labwire_client::{args, blocking::Client};
+/// # let client = Client::connect("Ada", options)?;
+/// let heartbeat = client.link("Heartbeat")?;
+/// let beats = heartbeat.notifications();
+/// for count in 70..73 {
+///     heartbeat.call::<()>("beat", args![count])?;
+/// }
+/// for (beat, count) in beats.take(3).zip(70..) {
+///     assert_eq!(beat.decode::<(u64,)>()?, (count,));
+/// }
+/// # Ok(())
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct Notifications {
+    notifications: crate::Notifications,
+    background: Background,
+}
+
+impl Notifications {
+    pub(super) fn new(notifications: crate::Notifications, background: Background) -> Self {
+        Self {
+            notifications,
+            background,
+        }
+    }
+
+    /// The next notification; `None` when none comes within this time, or when no more will come.
+    pub fn next_within(&mut self, limit: Duration) -> Option<Notification> {
+        let next = self.notifications.next();
+        let next = async { tokio::time::timeout(limit, next).await };
+        self.background.wait(next).ok().flatten()
+    }
+}
+
+impl Iterator for Notifications {
+    type Item = Notification;
+
+    fn next(&mut self) -> Option<Notification> {
+        self.background.wait(self.notifications.next())
+    }
+}

@@ -1,0 +1,36 @@
+//! A call that was made, and is waited for later.
+
+use super::background::Background;
+use crate::error::CallError;
+
+/// A call that was made with [`Link::start`](super::Link::start). When it is dropped, its reply is ignored.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::blocking_lab(|options| {
+/// # use labwire_client::{args, blocking::Client};
+/// # let client = Client::connect("Ada", options)?;
+/// let math = client.link("BasicMath")?;
+/// let pending = math.start::<f64>("add", args![1, 2])?;
+/// // … something else …
+/// assert_eq!(pending.wait()?, 3.0);
+/// # Ok(())
+/// # });
+/// ```
+#[derive(Debug)]
+#[must_use = "the result of the call is ignored when this is dropped"]
+pub struct Pending<T> {
+    pending: crate::Pending<T>,
+    background: Background,
+}
+
+impl<T> Pending<T> {
+    pub(super) fn new(pending: crate::Pending<T>, background: Background) -> Self {
+        Self { pending, background }
+    }
+
+    /// Waits for the result.
+    pub fn wait(self) -> Result<T, CallError> {
+        self.background.wait(self.pending)
+    }
+}

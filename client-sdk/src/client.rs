@@ -1,0 +1,289 @@
+//! A client: a connection to a manager.
+
+use std::fmt;
+use std::sync::Arc;
+
+use labwire_device::payload::{Arguments, IntoArguments};
+use labwire_device::{ConnectError, Introduction};
+use labwire_wire::MANAGER_NAME;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use crate::call::Call;
+use crate::core::{ClientCore, Request};
+use crate::driver::Driver;
+use crate::error::CallError;
+use crate::identities::{Identities, ServiceIdentity};
+use crate::link::Link;
+use crate::link_core::LinkCore;
+use crate::options::ClientOptions;
+use crate::shared::Shared;
+use crate::state::{Command, Phase};
+
+/// A connection to a manager, through which services are found and linked with.
+///
+/// It is a handle: clones are of the same connection. The connection ends when [`disconnect`](Self::disconnect) is
+/// called, or when the last handle is dropped, [`Link`]s and what belongs to them included.
+///
+/// One task owns the connection. It runs on the runtime in which the client was made.
+#[derive(Clone)]
+pub struct Client {
+    core: Arc<ClientCore>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Client")
+            .field("network_name", &self.network_name())
+            .field("manager", &self.manager())
+            .field("connected", &self.is_connected())
+            .finish()
+    }
+}
+
+impl Client {
+    /// Connects to a manager under this name.
+    ///
+    /// Cancel safe: dropped half-way, the connection is closed.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// use labwire_client::Client;
+    ///
+    /// // `options` are ConnectOptions::new() with the port of this example's manager.
+    /// let client = Client::connect("Ada", options).await?;
+    /// assert!(client.network_name().starts_with("Ada["));
+    /// client.disconnect().await;
+    /// assert!(!client.is_connected());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn connect(
+        name: impl Into<String>,
+        options: impl Into<ClientOptions>,
+    ) -> Result<Self, ConnectError> {
+        let (name, options) = (name.into(), options.into());
+        let introduction = Introduction::client(&name);
+        let connection = labwire_device::connect(&options.connect, &introduction).await?;
+        let shared = Arc::new(Shared::new(name, options, &connection));
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let driver = Driver {
+            shared: Arc::clone(&shared),
+            commands: receiver,
+            sender: commands.downgrade(),
+        };
+        tokio::spawn(driver.run(connection));
+        let core = Arc::new(ClientCore::new(shared, commands));
+        Ok(Self { core })
+    }
+
+    pub(crate) fn from_core(core: Arc<ClientCore>) -> Self {
+        Self { core }
+    }
+
+    /// The name that the client was given.
+    pub fn name(&self) -> &str {
+        &self.core.shared.name
+    }
+
+    /// The name that the client has on the network, as in `Ada[lab-pc:50123]`. A new connection has a new one.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// assert!(client.network_name().starts_with("Ada["));
+    /// assert!(client.manager().starts_with("Manager["));
+    /// assert!(client.network_name().ends_with(&format!(":{}]", client.local_port())));
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn network_name(&self) -> String {
+        self.core.shared.state().about.network_name.clone()
+    }
+
+    /// The manager's name, as in `Manager[lab-pc:1875]`.
+    pub fn manager(&self) -> String {
+        self.core.shared.state().about.manager.clone()
+    }
+
+    /// The port that the connection has on this computer. A new connection has a new one.
+    pub fn local_port(&self) -> u16 {
+        self.core.shared.state().about.local_port
+    }
+
+    /// Links with a service.
+    ///
+    /// A client has one link with a service at most: what this gives for the same service again is another handle of
+    /// that link. Fails with [`CallError::Manager`] when there is no such service, when it has as many clients as it
+    /// wants, and when it is locked.
+    ///
+    /// Cancel safe: a link that nobody waits for any more ends.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::{Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let thermometer = client.link("Thermometer").await?;
+    /// let celsius: f64 = thermometer.call("read", args![3]).await?;
+    /// let error = client.link("Oven").await.unwrap_err();
+    /// assert!(error.to_string().contains("the 'Oven' service does not exist"));
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn link(&self, service: &str) -> Result<Link, CallError> {
+        let core = LinkCore::enter(&self.core, service);
+        let ticket = ClientCore::send(core.link_request()).await?;
+        let result = ticket.await?;
+        let identity = ServiceIdentity::from_json(&result).map_err(|error| CallError::Decode {
+            service: MANAGER_NAME.to_owned(),
+            attribute: "link".to_owned(),
+            error,
+        })?;
+        core.set_identity(identity);
+        Ok(Link::new(core))
+    }
+
+    /// Who is connected to the manager: clients, services, and the manager itself.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let identities = client.identities().await?;
+    /// assert!(identities.services.contains_key("Echo"));
+    /// println!("{identities}");
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn identities(&self) -> Result<Identities, CallError> {
+        self.manager_call("identity", Arguments::new()).await
+    }
+
+    /// Asks the manager for something that only an administrator may.
+    ///
+    /// The manager asks who wants it, unless the client has logged in as an administrator already; the answers are
+    /// the [username](crate::ConnectOptions::username) and [password](crate::ConnectOptions::password) of the
+    /// options, or are asked for at the terminal. A wrong answer ends the connection.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// use labwire_client::{Client, args};
+    ///
+    /// let client = Client::connect("Ada", options.username("ada").password("difference engine")).await?;
+    /// let registered: bool = client
+    ///     .admin_request("users_table.is_user_registered", args!["n.bohr"])
+    ///     .await?;
+    /// assert!(!registered);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn admin_request<T: DeserializeOwned>(
+        &self,
+        attribute: &str,
+        arguments: impl IntoArguments,
+    ) -> Call<T> {
+        self.manager_call(attribute, arguments.into_arguments())
+    }
+
+    fn manager_call<T: DeserializeOwned>(&self, attribute: &str, arguments: Arguments) -> Call<T> {
+        let request = Request {
+            client: Arc::clone(&self.core),
+            service: MANAGER_NAME.to_owned(),
+            attribute: attribute.to_owned(),
+            arguments: arguments.finish(),
+            keep: true,
+            through: None,
+            makes: None,
+            insist: false,
+        };
+        Call::new(request, None)
+    }
+
+    /// Makes another connection to the same manager, with the same options, under another name.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let bob = client.spawn("Bob").await?;
+    /// assert_eq!(client.identities().await?.clients.len(), 2);
+    /// assert_eq!(bob.name(), "Bob");
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn spawn(&self, name: impl Into<String>) -> Result<Self, ConnectError> {
+        Self::connect(name, self.core.shared.options.clone()).await
+    }
+
+    /// Whether there is a connection. A client that reconnects has none meanwhile.
+    pub fn is_connected(&self) -> bool {
+        matches!(*self.core.shared.phase().borrow(), Phase::Connected)
+    }
+
+    /// Waits until there is a connection; `false` when there never will be one again.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// assert!(client.is_connected() && client.connected().await);
+    /// client.disconnect().await;
+    /// assert!(!client.connected().await);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn connected(&self) -> bool {
+        let mut phase = self.core.shared.phase();
+        let settled = phase.wait_for(|phase| !matches!(phase, Phase::Reconnecting(_)));
+        settled
+            .await
+            .is_ok_and(|phase| matches!(*phase, Phase::Connected))
+    }
+
+    /// Waits until the connection has ended for ever, and says why. A client that
+    /// [reconnects](crate::ConnectOptions::reconnect) ends when it disconnects, or when the manager refuses it.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let watched = client.clone();
+    /// let watcher = tokio::spawn(async move { watched.closed().await });
+    /// client.disconnect().await;
+    /// assert_eq!(watcher.await?, "the client has disconnected");
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn closed(&self) -> String {
+        let mut phase = self.core.shared.phase();
+        let closed = phase.wait_for(|phase| matches!(phase, Phase::Closed(_))).await;
+        match closed.as_deref() {
+            Ok(Phase::Closed(reason)) => reason.to_string(),
+            _ => "the client has ended".to_owned(),
+        }
+    }
+
+    /// Leaves the manager. Links end, locks are released, and calls that are under way fail.
+    ///
+    /// Cancel safe: the client leaves, whether this is waited for or not.
+    pub async fn disconnect(&self) {
+        self.core.shared.leave();
+        // Without the task there is no connection.
+        let _ = self.core.commands.send(Command::Disconnect);
+        self.closed().await;
+    }
+}

@@ -1,0 +1,160 @@
+//! What a line from the manager means.
+
+use bytes::Bytes;
+use labwire_wire::{
+    Executed, JsonError, Line, NOTIFICATION_UID, RawString, array_elements, as_string, scan_object,
+};
+
+/// What the manager sent.
+pub(crate) enum Incoming {
+    /// The result of a request, as JSON text.
+    Result { uid: String, result: Bytes },
+    /// The error of a request.
+    Failure { uid: String, failure: Failure },
+    /// What a service tells those who are linked with it: its name, and `[args, kwargs]` as JSON text.
+    Notification { service: String, result: Bytes },
+    /// A request of the manager, with its first argument if that is a text.
+    Request { attribute: String, argument: String },
+}
+
+/// An error reply.
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) traceback: Vec<String>,
+    /// Whether the manager says that the error is its own.
+    pub(crate) of_manager: bool,
+    /// What the manager says about the request having been executed.
+    pub(crate) executed: Option<Executed>,
+}
+
+#[derive(Default)]
+struct Members<'a> {
+    args: Option<&'a [u8]>,
+    attribute: Option<&'a [u8]>,
+    error: Option<&'a [u8]>,
+    executed: Option<&'a [u8]>,
+    message: Option<&'a [u8]>,
+    origin: Option<&'a [u8]>,
+    result: Option<std::ops::Range<usize>>,
+    service: Option<&'a [u8]>,
+    traceback: Option<&'a [u8]>,
+    uid: Option<&'a [u8]>,
+}
+
+impl<'a> Members<'a> {
+    fn scan(content: &'a [u8]) -> Result<Self, JsonError> {
+        let mut members = Self::default();
+        scan_object(content, |key, span| {
+            let value = Some(&content[span.clone()]);
+            match key.decode().as_deref() {
+                Some("args") => members.args = value,
+                Some("attribute") => members.attribute = value,
+                Some("error") => members.error = value,
+                Some("executed") => members.executed = value,
+                Some("message") => members.message = value,
+                Some("origin") => members.origin = value,
+                Some("result") => members.result = Some(span),
+                Some("service") => members.service = value,
+                Some("traceback") => members.traceback = value,
+                Some("uid") => members.uid = value,
+                _ => {}
+            }
+            Ok::<_, JsonError>(())
+        })?;
+        Ok(members)
+    }
+
+    fn failure(&self) -> Failure {
+        let lines = self.traceback.and_then(|lines| array_elements(lines).ok());
+        Failure {
+            message: text(self.message).unwrap_or_else(|| "an error without a message".to_owned()),
+            traceback: lines
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|line| text(Some(line)))
+                .collect(),
+            of_manager: self.origin == Some(b"\"manager\""),
+            executed: match self.executed {
+                Some(b"\"no\"") => Some(Executed::No),
+                Some(_) => Some(Executed::Maybe),
+                None => None,
+            },
+        }
+    }
+}
+
+fn text(value: Option<&[u8]>) -> Option<String> {
+    let text = as_string(value?).and_then(RawString::decode)?;
+    Some(text.into_owned())
+}
+
+impl Incoming {
+    /// Reads a line; `None` when it is nothing that a manager sends.
+    pub(crate) fn read(line: &Line) -> Option<Self> {
+        let content = line.content();
+        let members = Members::scan(content).ok()?;
+        let uid = text(members.uid).unwrap_or_default();
+        if members.error == Some(b"true") {
+            let failure = members.failure();
+            return Some(Self::Failure { uid, failure });
+        }
+        if let Some(span) = members.result.clone() {
+            let result = line.slice(span);
+            return Some(if uid == NOTIFICATION_UID {
+                let service = text(members.service)?;
+                Self::Notification { service, result }
+            } else {
+                Self::Result { uid, result }
+            });
+        }
+        let first = members
+            .args
+            .and_then(|args| array_elements(args).ok()?.first().copied());
+        Some(Self::Request {
+            attribute: text(members.attribute)?,
+            argument: text(first).unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &'static str) -> Option<Incoming> {
+        Incoming::read(&Line::new(Bytes::from_static(text.as_bytes())))
+    }
+
+    #[test]
+    fn a_result_is_what_was_written() {
+        match read("{\"uid\": \"7\", \"result\": [1.10, NaN], \"error\": false}\r\n") {
+            Some(Incoming::Result { uid, result }) => {
+                assert_eq!((uid.as_str(), &result[..]), ("7", &b"[1.10, NaN]"[..]));
+            }
+            _ => panic!("a result"),
+        }
+    }
+
+    #[test]
+    fn an_error_says_whose_it_is() {
+        let failure = |text| match read(text) {
+            Some(Incoming::Failure { failure, .. }) => failure,
+            _ => panic!("an error"),
+        };
+        let of_manager =
+            failure(r#"{"error":true,"executed":"no","message":"m","origin":"manager","uid":"1"}"#);
+        assert!(of_manager.of_manager);
+        assert_eq!(of_manager.executed, Some(Executed::No));
+        let of_service =
+            failure(r#"{"error":true,"message":"ValueError: x","traceback":["a","b"],"uid":"1"}"#);
+        assert!(!of_service.of_manager);
+        assert_eq!(of_service.traceback, ["a", "b"]);
+        assert_eq!(of_service.executed, None);
+    }
+
+    #[test]
+    fn what_is_no_frame_is_nothing() {
+        assert!(read("Unexpected").is_none());
+        assert!(read("{\"uid\":\"1\"}").is_none());
+    }
+}

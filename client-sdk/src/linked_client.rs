@@ -1,0 +1,123 @@
+//! A client and its link with one service.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::link::Link;
+use crate::options::ClientOptions;
+
+/// The name of a client that is given none.
+pub(crate) const DEFAULT_NAME: &str = "LinkedClient";
+
+/// How long to wait before a service that is not there is asked for again: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// A client and its link with one service, which it waits for.
+///
+/// It is used like its [`Link`].
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// use labwire_client::{LinkedClient, args};
+///
+/// let math = LinkedClient::connect("BasicMath", options).await?;
+/// let sum: f64 = math.call("add", args![1, 2]).await?;
+/// math.disconnect().await;
+/// # Ok(())
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+pub struct LinkedClient {
+    client: Client,
+    link: Link,
+}
+
+impl Deref for LinkedClient {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl LinkedClient {
+    /// Connects and links with a service, as a client that is called `LinkedClient`.
+    ///
+    /// The [timeout](crate::ConnectOptions::timeout) of the options is for both: the service may be started after
+    /// this is called. Fails with [`Error::Unavailable`] when it does not come in time.
+    ///
+    /// Cancel safe.
+    pub async fn connect(service: &str, options: impl Into<ClientOptions>) -> Result<Self, Error> {
+        Self::connect_as(DEFAULT_NAME, service, options).await
+    }
+
+    /// Connects and links with a service, as a client of that name.
+    pub async fn connect_as(
+        name: impl Into<String>,
+        service: &str,
+        options: impl Into<ClientOptions>,
+    ) -> Result<Self, Error> {
+        let options = options.into();
+        let timeout = options.connect.connect_timeout();
+        let start = Instant::now();
+        let client = Client::connect(name, options).await?;
+        let mut pause = PAUSES.0;
+        loop {
+            match client.link(service).await {
+                Ok(link) => return Ok(Self { client, link }),
+                Err(error) if !error.is_absence() => return Err(error.into()),
+                Err(_) if start.elapsed() + pause > timeout => {
+                    return Err(Error::Unavailable {
+                        service: service.to_owned(),
+                        timeout,
+                    });
+                }
+                Err(_) => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// The client that has the link.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The link.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Makes another connection that is linked with the same service, with the same options, under another name.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::LinkedClient;
+    /// let first = LinkedClient::connect("Echo", options).await?;
+    /// let second = first.spawn("Second").await?;
+    /// first.disconnect().await;
+    /// assert!(!first.is_connected() && second.is_connected());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn spawn(&self, name: impl Into<String>) -> Result<Self, Error> {
+        let options = self.core.client.shared.options.clone();
+        Self::connect_as(name, self.service(), options).await
+    }
+
+    /// Leaves the manager, as [`Client::disconnect`] does.
+    pub async fn disconnect(&self) {
+        self.client.disconnect().await;
+    }
+
+    /// Whether there is a connection, as [`Client::is_connected`] says.
+    pub fn is_connected(&self) -> bool {
+        self.client.is_connected()
+    }
+}

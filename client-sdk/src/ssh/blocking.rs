@@ -1,0 +1,65 @@
+//! The same for scripts without async.
+//!
+//! ```no_run
+//! use labwire_client::ssh::{SshOptions, StartOptions, blocking};
+//!
+//! let options = SshOptions::new("pi@raspberrypi");
+//! let started = blocking::start_manager(&options, "~/.local/bin/mypackage", StartOptions::new())?;
+//! println!("the manager runs on {}", started.address);
+//! # Ok::<(), labwire_client::ssh::StartError>(())
+//! ```
+
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::{Output, RunError, SshError, SshOptions, StartError, StartOptions, Started};
+
+/// An SSH connection to another computer.
+///
+/// Not for use inside async code, where it would panic. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Ssh {
+    ssh: super::Ssh,
+    runtime: Runtime,
+}
+
+impl Ssh {
+    /// Connects, as [`super::Ssh::connect`] does.
+    pub fn connect(options: &SshOptions) -> Result<Self, SshError> {
+        let runtime = runtime();
+        let ssh = runtime.block_on(super::Ssh::connect(options))?;
+        Ok(Self { ssh, runtime })
+    }
+
+    /// Runs a command and waits for its end, as [`super::Ssh::run`] does.
+    pub fn run(&self, command: &str, timeout: Duration) -> Result<Output, RunError> {
+        self.runtime.block_on(self.ssh.run(command, timeout))
+    }
+
+    /// Closes the connection.
+    pub fn close(self) {
+        self.runtime.block_on(self.ssh.close());
+    }
+}
+
+/// Starts a program on another computer and waits until the manager in it runs, as
+/// [`start_manager`](super::start_manager) does.
+///
+/// Not for use inside async code, where it would panic.
+pub fn start_manager(
+    options: &SshOptions,
+    program: &str,
+    start: StartOptions,
+) -> Result<Started, StartError> {
+    runtime().block_on(super::start_manager(options, program, start))
+}
+
+/// One thread beside the caller's, so that a connection answers the server while the script does something else.
+fn runtime() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime needs one thread and a few descriptors, which every program can have")
+}

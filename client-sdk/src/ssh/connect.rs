@@ -1,0 +1,222 @@
+//! The connection to another computer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::client::{self, Handle, Handler};
+use russh::keys::{PublicKey, PublicKeyOrCertificate};
+use tokio::net::TcpStream;
+
+use super::authenticate::authenticate;
+use super::budget::Budget;
+use super::error::SshError;
+use super::known_hosts::{KnownHost, UnknownHost, Verdict};
+use super::options::{HostKeys, SshOptions};
+use super::questions::{SshQuestion, ask};
+use super::terminal;
+
+/// A server that has said nothing for so long is asked whether it is still there; one that does not answer three
+/// times is gone. Longer than a busy network stutters, shorter than a person waits.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// An SSH connection to another computer.
+///
+/// Dropping it closes the connection.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use labwire_client::ssh::{Ssh, SshOptions};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let pi = Ssh::connect(&SshOptions::new("pi@raspberrypi")).await?;
+/// let output = pi.run("pgrep -a mypackage", Duration::from_secs(10)).await?;
+/// println!("{}", output.stdout);
+/// pi.close().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Ssh {
+    pub(super) session: Handle<Checker>,
+    pub(super) host: String,
+}
+
+impl std::fmt::Debug for Ssh {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Ssh")
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ssh {
+    /// Connects, checks the server's key and logs in, as the options say.
+    ///
+    /// Cancel safe: when the future is dropped, the connection is closed; a person who is being asked goes on being
+    /// asked.
+    pub async fn connect(options: &SshOptions) -> Result<Self, SshError> {
+        let user = user(options).await?;
+        let mut dial = Dial {
+            options,
+            known_hosts: known_hosts_file(options)?,
+            budget: Budget::new(options.timeout),
+        };
+        let mut session = dial.trusted_session().await?;
+        authenticate(&mut session, options, &user, &mut dial.budget).await?;
+        Ok(Self {
+            session,
+            host: options.host.clone(),
+        })
+    }
+
+    /// Closes the connection. Commands that are running are left to themselves.
+    pub async fn close(self) {
+        // Where the connection is gone already, nothing is left to do.
+        let _ = self
+            .session
+            .disconnect(russh::Disconnect::ByApplication, "", "en")
+            .await;
+    }
+}
+
+async fn user(options: &SshOptions) -> Result<String, SshError> {
+    if let Some(user) = &options.user {
+        return Ok(user.clone());
+    }
+    let host = options.host.clone();
+    let question = SshQuestion::User { host: host.clone() };
+    ask(options, question).await.ok_or(SshError::NoUser { host })
+}
+
+fn known_hosts_file(options: &SshOptions) -> Result<PathBuf, SshError> {
+    match &options.known_hosts {
+        Some(file) => Ok(file.clone()),
+        None => Ok(std::env::home_dir()
+            .ok_or(SshError::NoHome)?
+            .join(".ssh/known_hosts")),
+    }
+}
+
+/// The way to a session with a server that is trusted.
+struct Dial<'a> {
+    options: &'a SshOptions,
+    known_hosts: PathBuf,
+    budget: Budget,
+}
+
+impl Dial<'_> {
+    /// Connects; asks about a server that was never met, saves its key and connects again. The first connection is
+    /// given up, because a server waits for a login much shorter than a person may think.
+    async fn trusted_session(&mut self) -> Result<Handle<Checker>, SshError> {
+        loop {
+            let known = KnownHost::read(&self.known_hosts, &self.options.host_label())?;
+            match self.session(known.clone()).await {
+                Ok(session) => return Ok(session),
+                Err(Stopped::Failed(error)) => return Err(error),
+                Err(Stopped::Unknown(unknown, key)) => {
+                    if !self.accepts(&unknown).await {
+                        return Err(SshError::UnknownHost {
+                            host: unknown.host,
+                            algorithm: unknown.algorithm,
+                            fingerprint: unknown.fingerprint,
+                            file: self.known_hosts.clone(),
+                        });
+                    }
+                    known.save(&key)?;
+                }
+            }
+        }
+    }
+
+    async fn session(&mut self, known: KnownHost) -> Result<Handle<Checker>, Stopped> {
+        let options = self.options;
+        let config = client::Config {
+            preferred: russh::Preferred {
+                key: known.algorithms().into(),
+                ..russh::Preferred::DEFAULT
+            },
+            keepalive_interval: Some(KEEPALIVE),
+            // The library asks nothing before it has logged in; a server that hangs then must not be kept either.
+            inactivity_timeout: Some(KEEPALIVE * 4),
+            nodelay: true,
+            ..client::Config::default()
+        };
+        let timed_out = |_| SshError::TimedOut {
+            address: options.address(),
+            timeout: options.timeout,
+        };
+        let stream = TcpStream::connect((options.host.as_str(), options.port));
+        let stream = self.budget.wait(stream).await.map_err(timed_out)?;
+        let stream = stream.map_err(|reason| SshError::Unreachable {
+            address: options.address(),
+            reason,
+        })?;
+        let session = client::connect_stream(Arc::new(config), stream, Checker { known });
+        let session = self.budget.wait(session).await.map_err(timed_out)?;
+        session.map_err(|stopped| match stopped {
+            CheckError::Unknown(unknown, key) => Stopped::Unknown(unknown, key),
+            CheckError::Refused(error) => Stopped::Failed(error),
+            CheckError::Library(error) => Stopped::Failed(SshError::Failed {
+                address: options.address(),
+                reason: error.to_string(),
+            }),
+        })
+    }
+
+    async fn accepts(&self, unknown: &UnknownHost) -> bool {
+        let (decision, unknown) = (self.options.host_keys.clone(), unknown.clone());
+        // A person thinks, and what decides may block.
+        let accepted = tokio::task::spawn_blocking(move || match decision {
+            HostKeys::Ask => terminal::ask_to_trust(&unknown),
+            HostKeys::Accept => true,
+            HostKeys::Refuse => false,
+            HostKeys::Decide(decide) => decide(&unknown),
+        });
+        accepted.await.unwrap_or(false)
+    }
+}
+
+/// Why there is no session.
+enum Stopped {
+    Unknown(UnknownHost, Box<PublicKey>),
+    Failed(SshError),
+}
+
+impl From<SshError> for Stopped {
+    fn from(error: SshError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Checks the server's key.
+#[derive(Debug)]
+pub(super) struct Checker {
+    known: KnownHost,
+}
+
+#[derive(Debug)]
+pub(super) enum CheckError {
+    Unknown(UnknownHost, Box<PublicKey>),
+    Refused(SshError),
+    Library(russh::Error),
+}
+
+impl From<russh::Error> for CheckError {
+    fn from(error: russh::Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl Handler for Checker {
+    type Error = CheckError;
+
+    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, CheckError> {
+        let key = presented.public_key();
+        match self.known.judge(&key) {
+            Verdict::Known => Ok(true),
+            Verdict::Unknown(unknown) => Err(CheckError::Unknown(unknown, Box::new(key))),
+            Verdict::Refused(error) => Err(CheckError::Refused(error)),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Which servers are known: the file that OpenSSH calls `known_hosts`.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hmac;
+use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
+use russh::keys::{Algorithm, HashAlg, PublicKey};
+
+use super::error::SshError;
+
+/// A server that was never met before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownHost {
+    /// The server, as `HOST`, or as `[HOST]:PORT` when the port is not 22.
+    pub host: String,
+    /// The kind of its key, such as `ssh-ed25519`.
+    pub algorithm: String,
+    /// The key's SHA-256 fingerprint, as `ssh-keygen -l` shows it.
+    pub fingerprint: String,
+}
+
+/// What is known about one server.
+#[derive(Clone, Debug)]
+pub(super) struct KnownHost {
+    host: String,
+    file: PathBuf,
+    entries: Vec<(usize, Entry)>,
+}
+
+/// What a presented key is.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Known,
+    Unknown(UnknownHost),
+    Refused(SshError),
+}
+
+impl KnownHost {
+    /// Reads what the file tells about a server. Without the file nothing is known; lines that cannot be read count
+    /// for nothing, as with OpenSSH.
+    pub(super) fn read(file: &Path, host: &str) -> Result<Self, SshError> {
+        let text = match std::fs::read(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(file_error(file, &error)),
+        };
+        let text = String::from_utf8_lossy(&text);
+        let entries = text
+            .lines()
+            .enumerate()
+            .filter_map(|(index, line)| Some((index + 1, read_entry(line)?)))
+            .filter(|(_, entry)| names(entry.host_patterns(), host))
+            .collect();
+        Ok(Self {
+            host: host.to_owned(),
+            file: file.to_owned(),
+            entries,
+        })
+    }
+
+    /// What a key is that the server presents.
+    pub(super) fn judge(&self, presented: &PublicKey) -> Verdict {
+        let fingerprint = presented.fingerprint(HashAlg::Sha256).to_string();
+        let mut trusted = None;
+        let mut known = false;
+        for (line, entry) in &self.entries {
+            let equal = entry.public_key().key_data() == presented.key_data();
+            match entry.marker() {
+                Some(Marker::Revoked) if equal => {
+                    return Verdict::Refused(SshError::Revoked {
+                        host: self.host.clone(),
+                        fingerprint,
+                        file: self.file.clone(),
+                        line: *line,
+                    });
+                }
+                Some(_) => {}
+                None => {
+                    known |= equal;
+                    // The key of the same kind is the one that was replaced.
+                    let same_kind = entry.public_key().algorithm() == presented.algorithm();
+                    if same_kind || trusted.is_none() {
+                        trusted = Some((*line, entry.public_key()));
+                    }
+                }
+            }
+        }
+        if known {
+            return Verdict::Known;
+        }
+        match trusted {
+            Some((line, key)) => Verdict::Refused(SshError::Changed {
+                host: self.host.clone(),
+                trusted: key.fingerprint(HashAlg::Sha256).to_string(),
+                presented: fingerprint,
+                file: self.file.clone(),
+                line,
+            }),
+            None => Verdict::Unknown(UnknownHost {
+                host: self.host.clone(),
+                algorithm: presented.algorithm().to_string(),
+                fingerprint,
+            }),
+        }
+    }
+
+    /// The kinds of keys that the server may present, those first that are known of it: a server has several, and
+    /// one that is not the known one would count as changed.
+    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
+        let known: Vec<_> = self.keys().map(|key| kind(&key.algorithm())).collect();
+        let mut algorithms: Vec<_> = russh::Preferred::DEFAULT
+            .key
+            .iter()
+            // Signatures with SHA-1 can be forged.
+            .filter(|algorithm| !matches!(algorithm, Algorithm::Rsa { hash: None }))
+            .cloned()
+            .collect();
+        algorithms.sort_by_key(|algorithm| !known.contains(&kind(algorithm)));
+        algorithms
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &PublicKey> {
+        let trusted = self.entries.iter().filter(|(_, entry)| entry.marker().is_none());
+        trusted.map(|(_, entry)| entry.public_key())
+    }
+
+    /// Appends the key of a server that was met for the first time.
+    pub(super) fn save(&self, key: &PublicKey) -> Result<(), SshError> {
+        let mut plain = key.clone();
+        plain.set_comment("");
+        let written = || -> io::Result<()> {
+            let key = plain.to_openssh().map_err(io::Error::other)?;
+            if let Some(folder) = self.file.parent() {
+                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
+            let before = match std::fs::read(&self.file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                text => text.unwrap_or_default(),
+            };
+            let separator = if before.is_empty() || before.ends_with(b"\n") {
+                ""
+            } else {
+                "\n"
+            };
+            let mut file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&self.file)?;
+            // In one piece: another program may append at the same time.
+            file.write_all(format!("{separator}{} {}\n", self.host, key.trim_end()).as_bytes())
+        };
+        written().map_err(|error| file_error(&self.file, &error))
+    }
+}
+
+fn file_error(file: &Path, error: &io::Error) -> SshError {
+    SshError::KnownHosts {
+        file: file.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// An RSA key is one kind, whatever hash a signature is made with.
+fn kind(algorithm: &Algorithm) -> Algorithm {
+    match algorithm {
+        Algorithm::Rsa { .. } => Algorithm::Rsa { hash: None },
+        other => other.clone(),
+    }
+}
+
+fn read_entry(line: &str) -> Option<Entry> {
+    // The library knows single spaces only; the file may be indented and have tabs.
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    line.parse().ok()
+}
+
+/// Whether the patterns of an entry name a host, which is in lower case.
+fn names(patterns: &HostPatterns, host: &str) -> bool {
+    match patterns {
+        HostPatterns::HashedName { salt, hash } => {
+            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
+            hmac::verify(&key, host.as_bytes(), hash).is_ok()
+        }
+        HostPatterns::Patterns(patterns) => {
+            let matches = |pattern: &str| glob(pattern.to_lowercase().as_bytes(), host.as_bytes());
+            let excluded = |pattern: &String| pattern.strip_prefix('!').is_some_and(matches);
+            !patterns.iter().any(excluded) && patterns.iter().any(|pattern| matches(pattern))
+        }
+    }
+}
+
+/// Whether a text matches a pattern in which `*` stands for any characters and `?` for one.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut next) = (0, 0);
+    // Where to go on when what follows the last star does not match: one character more for the star.
+    let mut star = None;
+    while next < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, next));
+                at += 1;
+            }
+            Some(&wanted) if wanted == b'?' || wanted == text[next] => {
+                at += 1;
+                next += 1;
+            }
+            _ => {
+                let Some((place, taken)) = star else {
+                    return false;
+                };
+                star = Some((place, taken + 1));
+                at = place + 1;
+                next = taken + 1;
+            }
+        }
+    }
+    pattern[at..].iter().all(|&rest| rest == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    const SECOND: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
+    const ECDSA: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHwf2HMM5TRXvo2SQJjsNkiDD5KqiiNjrGVv3UUh+mMT5RHxiRtOnlqvjhQtBq0VpmpCV/PwUdhOig4vkbqAcEc=";
+    /// `example.com`, hashed.
+    const HASHED: &str = "|1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak=";
+
+    fn judged(text: &str, host: &str, presented: &str) -> Verdict {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        std::fs::write(&file, text).unwrap();
+        KnownHost::read(&file, host)
+            .unwrap()
+            .judge(&presented.parse().unwrap())
+    }
+
+    #[test]
+    fn a_server_is_known_by_name_pattern_and_hash() {
+        for (entry, host) in [
+            ("lab-pc", "lab-pc"),
+            ("Lab-PC,10.0.0.1", "10.0.0.1"),
+            ("[lab-pc]:2222", "[lab-pc]:2222"),
+            ("*.lab.example,!gate.lab.example", "bench.lab.example"),
+            ("10.0.0.?", "10.0.0.7"),
+            (HASHED, "example.com"),
+        ] {
+            let text = format!("# the lab\n\n \t{entry}\t{FIRST} comment\n");
+            assert!(matches!(judged(&text, host, FIRST), Verdict::Known), "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_no_line_names_is_unknown() {
+        for (entry, host) in [
+            ("lab-pc", "lab-pc2"),
+            ("lab-pc", "[lab-pc]:2222"),
+            ("*.lab.example,!gate.lab.example", "gate.lab.example"),
+            ("@cert-authority lab-pc", "lab-pc"),
+            ("# lab-pc", "lab-pc"),
+            (HASHED, "example.org"),
+        ] {
+            let verdict = judged(&format!("{entry} {FIRST}\nnonsense\n"), host, FIRST);
+            assert!(matches!(verdict, Verdict::Unknown(_)), "{entry}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn another_key_is_a_changed_one_and_the_line_is_told() {
+        let text = format!("# first\nlab-pc {ECDSA}\nlab-pc {FIRST}\n");
+        let Verdict::Refused(SshError::Changed {
+            trusted,
+            presented,
+            line,
+            ..
+        }) = judged(&text, "lab-pc", SECOND)
+        else {
+            panic!("not refused");
+        };
+        assert_eq!(line, 3);
+        assert!(trusted.starts_with("SHA256:") && trusted != presented);
+    }
+
+    #[test]
+    fn a_key_of_another_kind_than_the_known_one_is_a_changed_one() {
+        let verdict = judged(&format!("lab-pc {ECDSA}\n"), "lab-pc", FIRST);
+        assert!(
+            matches!(verdict, Verdict::Refused(SshError::Changed { line: 1, .. })),
+            "{verdict:?}"
+        );
+    }
+
+    #[test]
+    fn a_revoked_key_is_refused_even_where_it_is_known() {
+        let text = format!("lab-pc {FIRST}\n@revoked * {FIRST}\n");
+        let verdict = judged(&text, "lab-pc", FIRST);
+        assert!(
+            matches!(verdict, Verdict::Refused(SshError::Revoked { line: 2, .. })),
+            "{verdict:?}"
+        );
+    }
+
+    #[test]
+    fn the_kind_of_key_that_is_known_is_asked_for_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        std::fs::write(&file, format!("lab-pc {ECDSA}\n")).unwrap();
+        let algorithms = KnownHost::read(&file, "lab-pc").unwrap().algorithms();
+        assert_eq!(algorithms[0].as_str(), "ecdsa-sha2-nistp256");
+        assert!(!algorithms.iter().any(|algorithm| algorithm.as_str() == "ssh-rsa"));
+    }
+
+    #[test]
+    fn a_saved_key_is_known_and_what_stood_in_the_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/known_hosts");
+        let key = format!("{FIRST} root@lab-pc").parse().unwrap();
+        KnownHost::read(&file, "lab-pc").unwrap().save(&key).unwrap();
+        std::fs::write(&file, std::fs::read_to_string(&file).unwrap().trim_end()).unwrap();
+        let other = KnownHost::read(&file, "[lab-pc]:2222").unwrap();
+        other.save(&SECOND.parse().unwrap()).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, format!("lab-pc {FIRST}\n[lab-pc]:2222 {SECOND}\n"));
+    }
+}

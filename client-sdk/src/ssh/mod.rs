@@ -1,0 +1,44 @@
+//! Starting a manager, and its services, on another computer over SSH.
+//!
+//! The other computer runs an SSH server and has a POSIX shell, as Linux, macOS and the BSDs have. [`start_manager`]
+//! logs in, starts a program there that goes on running when the connection ends, and waits until the program says
+//! in its log that the manager runs. [`Ssh`] runs single commands: to look, to clean up, to reboot.
+//!
+//! ```no_run
+//! use labwire_client::ssh::{SshOptions, StartOptions, start_manager};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = SshOptions::new("pi@raspberrypi").key_file("/home/ada/.ssh/lab");
+//! let start = StartOptions::new().keyword("port", &1876).keyword("disable_tls", &true);
+//! let started = start_manager(&options, "~/.local/bin/mypackage", start).await?;
+//! println!("the manager runs on {}", started.address);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The server must be known: its host key is looked up in `~/.ssh/known_hosts`, and [`HostKeys`] says what happens
+//! with one that was never met. A key that has changed is always refused.
+//!
+//! Scripts without async find the same in [`blocking`].
+
+mod authenticate;
+pub mod blocking;
+mod budget;
+mod connect;
+mod error;
+mod keys;
+mod known_hosts;
+mod options;
+mod questions;
+mod run;
+mod start;
+mod starting;
+mod terminal;
+
+pub use connect::Ssh;
+pub use error::{RunError, SshError, StartError};
+pub use known_hosts::UnknownHost;
+pub use options::{HostKeys, SshOptions};
+pub use questions::SshQuestion;
+pub use run::{Output, Status, quote};
+pub use start::{StartOptions, Started, start_manager};

@@ -1,0 +1,243 @@
+//! How another computer is reached.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::known_hosts::UnknownHost;
+use super::questions::{Source, SshQuestion};
+
+/// The port that SSH servers listen on unless they were told otherwise.
+const DEFAULT_PORT: u16 = 22;
+
+/// How long connecting may take unless said otherwise; MSL-Network's default.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to reach another computer, and how to prove there who you are.
+///
+/// What is given here is what is used: key files, then an agent, then a password. When none of these is given, the
+/// agent that `SSH_AUTH_SOCK` names is tried, then the usual key files in `~/.ssh`, and at last a person at the
+/// terminal is asked for the password.
+///
+/// ```
+/// use labwire_client::ssh::SshOptions;
+///
+/// let options = SshOptions::new("pi@raspberrypi").port(2222).password("raspberry");
+/// assert!(!format!("{options:?}").contains("password: \"raspberry\""));
+/// ```
+#[derive(Clone)]
+pub struct SshOptions {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) key_files: Vec<PathBuf>,
+    pub(super) passphrase: Option<String>,
+    pub(super) agent_socket: Option<PathBuf>,
+    pub(super) timeout: Duration,
+    pub(super) known_hosts: Option<PathBuf>,
+    pub(super) host_keys: HostKeys,
+    pub(super) source: Option<Source>,
+}
+
+/// What to do with the host key of a server that was never met before. A key that is not the one that was met
+/// before is refused, whatever stands here.
+#[derive(Clone, Default)]
+pub enum HostKeys {
+    /// Show the key's fingerprint at the terminal and ask; without a terminal it is refused. The default.
+    #[default]
+    Ask,
+    /// Save it and trust it from now on. Whoever answers first is believed: for networks that are trusted.
+    Accept,
+    /// Refuse it.
+    Refuse,
+    /// Let this function decide; `true` saves it.
+    Decide(Arc<dyn Fn(&UnknownHost) -> bool + Send + Sync>),
+}
+
+impl fmt::Debug for HostKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Ask => "Ask",
+            Self::Accept => "Accept",
+            Self::Refuse => "Refuse",
+            Self::Decide(_) => "Decide",
+        })
+    }
+}
+
+impl fmt::Debug for SshOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SshOptions")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("user", &self.user)
+            .field("key_files", &self.key_files)
+            .field("agent_socket", &self.agent_socket)
+            .field("timeout", &self.timeout)
+            .field("known_hosts", &self.known_hosts)
+            .field("host_keys", &self.host_keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SshOptions {
+    /// The computer with this host name or IP address. `user@host` names the user, too; what stands before the last
+    /// `@` is the user.
+    pub fn new(host: impl Into<String>) -> Self {
+        let host = host.into();
+        let (user, host) = match host.rsplit_once('@') {
+            Some((user, host)) => (Some(user.to_owned()), host.to_owned()),
+            None => (None, host),
+        };
+        Self {
+            host,
+            port: DEFAULT_PORT,
+            user: user.filter(|user| !user.is_empty()),
+            password: None,
+            key_files: Vec::new(),
+            passphrase: None,
+            agent_socket: None,
+            timeout: DEFAULT_TIMEOUT,
+            known_hosts: None,
+            host_keys: HostKeys::Ask,
+            source: None,
+        }
+    }
+
+    /// The server's port; 22 unless said otherwise.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The user to log in as. Without one a person at the terminal is asked.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// The password of that user.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Logs in with the private key in this file: what `ssh-keygen` writes, PKCS#8, or a `.ppk` file. Can be given
+    /// more than once; they are tried in turn.
+    #[must_use]
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_files.push(path.into());
+        self
+    }
+
+    /// The passphrase of the key files that are encrypted. Without it a person at the terminal is asked.
+    #[must_use]
+    pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
+        self.passphrase = Some(passphrase.into());
+        self
+    }
+
+    /// Logs in with the keys of the agent that listens at this socket.
+    #[must_use]
+    pub fn agent_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.agent_socket = Some(path.into());
+        self
+    }
+
+    /// How long connecting may take in all, logging in included; 10 s unless said otherwise. Time in which a person
+    /// answers a question does not count.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The file in which the keys of servers are looked up and saved; `~/.ssh/known_hosts` unless said otherwise.
+    #[must_use]
+    pub fn known_hosts(mut self, path: impl Into<PathBuf>) -> Self {
+        self.known_hosts = Some(path.into());
+        self
+    }
+
+    /// What to do with a server that was never met before; ask, unless said otherwise.
+    #[must_use]
+    pub fn host_keys(mut self, host_keys: HostKeys) -> Self {
+        self.host_keys = host_keys;
+        self
+    }
+
+    /// Asks this function for what is needed and was not given, instead of asking at the terminal. It may block.
+    /// `None` means that there is no answer.
+    #[must_use]
+    pub fn ask_with(
+        mut self,
+        answer: impl Fn(&SshQuestion) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.source = Some(Arc::new(answer));
+        self
+    }
+
+    /// The server as `known_hosts` names it: the host alone on port 22, otherwise `[HOST]:PORT`.
+    pub(super) fn host_label(&self) -> String {
+        let host = self.host.to_lowercase();
+        if self.port == DEFAULT_PORT {
+            host
+        } else {
+            format!("[{host}]:{}", self.port)
+        }
+    }
+
+    /// Where these options lead, as `HOST:PORT`.
+    pub(super) fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// Whether a way to log in was given, so that nothing else is to be tried.
+    pub(super) fn way_given(&self) -> bool {
+        !self.key_files.is_empty() || self.agent_socket.is_some() || self.password.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_can_stand_before_the_host() {
+        let options = SshOptions::new("pi@raspberrypi");
+        assert_eq!(
+            (options.user.as_deref(), options.host.as_str()),
+            (Some("pi"), "raspberrypi")
+        );
+        let options = SshOptions::new("ada@lab.example@gateway").user("pi");
+        assert_eq!(
+            (options.user.as_deref(), options.host.as_str()),
+            (Some("pi"), "gateway")
+        );
+        assert_eq!(SshOptions::new("@gateway").user, None);
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let options = SshOptions::new("pi").password("engine").passphrase("abacus");
+        let text = format!("{options:?}");
+        assert!(!text.contains("engine") && !text.contains("abacus"), "{text}");
+    }
+
+    #[test]
+    fn a_server_on_another_port_has_its_own_name() {
+        assert_eq!(SshOptions::new("Lab-PC").host_label(), "lab-pc");
+        assert_eq!(SshOptions::new("Lab-PC").port(2222).host_label(), "[lab-pc]:2222");
+        assert_eq!(SshOptions::new("::1").port(2222).address(), "[::1]:2222");
+    }
+}

@@ -1,0 +1,237 @@
+//! Running a command on another computer.
+
+use std::fmt;
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, Sig};
+
+use super::connect::Ssh;
+use super::error::RunError;
+
+/// How many bytes of a command's output are kept: far more than a person reads, far less than memory holds.
+const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// It ended by itself with this code; 0 means that all is well.
+    Exited(u32),
+    /// A signal ended it, such as `KILL`.
+    Killed(String),
+    /// The server did not tell.
+    Unknown,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(formatter, "ended with code {code}"),
+            Self::Killed(signal) => write!(formatter, "was ended by the signal {signal}"),
+            Self::Unknown => formatter.write_str("ended, the server does not tell how"),
+        }
+    }
+}
+
+/// What a command did.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: Status,
+    /// What it wrote to its standard output. What is not UTF-8 is replaced.
+    pub stdout: String,
+    /// What it wrote to its standard error. What is not UTF-8 is replaced.
+    pub stderr: String,
+    host: String,
+    command: String,
+}
+
+impl Output {
+    /// Whether the command ended with code 0.
+    pub fn success(&self) -> bool {
+        self.status == Status::Exited(0)
+    }
+
+    /// Turns a command that ended with another code than 0 into an error, which names the host, the command and what
+    /// it said.
+    pub fn check(self) -> Result<Self, RunError> {
+        if self.success() {
+            return Ok(self);
+        }
+        Err(RunError::Failed {
+            host: self.host,
+            command: self.command,
+            status: self.status,
+            stdout: self.stdout,
+            stderr: self.stderr,
+        })
+    }
+}
+
+/// Quotes an argument, so that a POSIX shell takes it as it is.
+///
+/// ```
+/// use labwire_client::ssh::quote;
+///
+/// assert_eq!(format!("cat {}", quote("it's mine")), r"cat 'it'\''s mine'");
+/// ```
+pub fn quote(argument: &str) -> String {
+    format!("'{}'", argument.replace('\'', r"'\''"))
+}
+
+impl Ssh {
+    /// Runs a command and waits for its end. A command that fails is no error here; [`Output::check`] makes it one.
+    ///
+    /// The command goes to the user's shell on the other computer as it is: spaces, `$`, `*`, `;` and quotes mean
+    /// there what they mean at its prompt. [`quote`] what must be taken literally. The command reads nothing: its
+    /// standard input is empty. At most 16 MiB of output are kept.
+    ///
+    /// When the time is over the server is asked to end the command, which OpenSSH does except for the superuser.
+    /// When the future is dropped, the command is left to itself. In both cases a command that goes on writing finds
+    /// nobody who reads.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use labwire_client::ssh::{Ssh, SshOptions, quote};
+    ///
+    /// # async fn example(path: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// let pi = Ssh::connect(&SshOptions::new("pi@raspberrypi")).await?;
+    /// let log = pi.run(&format!("tail {}", quote(path)), Duration::from_secs(10)).await?.check()?;
+    /// println!("{}", log.stdout);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run(&self, command: &str, timeout: Duration) -> Result<Output, RunError> {
+        let mut output = Collected::default();
+        let mut channel = None;
+        let run = async {
+            let channel = channel.insert(self.execute(command).await?);
+            self.name(command, channel.eof().await)?;
+            output.collect(self, command, channel).await
+        };
+        let ended = tokio::time::timeout(timeout, run).await;
+        if let (false, Some(channel)) = (matches!(ended, Ok(Ok(()))), channel) {
+            // A server that does not know signals, or a lost connection: nothing more can be done.
+            let _ = channel.signal(Sig::TERM).await;
+            let _ = channel.close().await;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        let (host, command) = (self.host.clone(), command.to_owned());
+        match ended {
+            Ok(result) => result.map(|()| Output {
+                status: output.status.unwrap_or(Status::Unknown),
+                stdout,
+                stderr,
+                host,
+                command,
+            }),
+            Err(_) => Err(RunError::TimedOut {
+                host,
+                command,
+                timeout,
+                stdout,
+                stderr,
+            }),
+        }
+    }
+
+    /// Starts a command, and waits until the server has done so.
+    pub(super) async fn execute(&self, command: &str) -> Result<Channel<Msg>, RunError> {
+        let mut channel = self.name(command, self.session.channel_open_session().await)?;
+        self.name(command, channel.exec(true, command).await)?;
+        loop {
+            match channel.wait().await {
+                Some(ChannelMsg::Success) => return Ok(channel),
+                Some(ChannelMsg::Failure) => {
+                    return Err(RunError::Refused {
+                        host: self.host.clone(),
+                        command: command.to_owned(),
+                    });
+                }
+                Some(_) => {}
+                None => return self.name(command, Err(russh::Error::Disconnect)),
+            }
+        }
+    }
+
+    fn name<T>(&self, command: &str, result: Result<T, russh::Error>) -> Result<T, RunError> {
+        result.map_err(|error| match error {
+            russh::Error::ChannelOpenFailure(_) => RunError::Refused {
+                host: self.host.clone(),
+                command: command.to_owned(),
+            },
+            error => RunError::Lost {
+                host: self.host.clone(),
+                command: command.to_owned(),
+                reason: error.to_string(),
+            },
+        })
+    }
+}
+
+#[derive(Default)]
+struct Collected {
+    status: Option<Status>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Collected {
+    async fn collect(
+        &mut self,
+        ssh: &Ssh,
+        command: &str,
+        channel: &mut Channel<Msg>,
+    ) -> Result<(), RunError> {
+        while let Some(message) = channel.wait().await {
+            match message {
+                ChannelMsg::Data { data } => self.stdout.extend_from_slice(&data),
+                ChannelMsg::ExtendedData { data, .. } => self.stderr.extend_from_slice(&data),
+                ChannelMsg::ExitStatus { exit_status } => self.status = Some(Status::Exited(exit_status)),
+                ChannelMsg::ExitSignal { signal_name, .. } => {
+                    self.status = Some(Status::Killed(signal_word(&signal_name)));
+                }
+                // The channel is over for both sides.
+                ChannelMsg::Close => return Ok(()),
+                _ => {}
+            }
+            if self.stdout.len() + self.stderr.len() > OUTPUT_LIMIT {
+                return Err(RunError::TooMuch {
+                    host: ssh.host.clone(),
+                    command: command.to_owned(),
+                    limit: OUTPUT_LIMIT,
+                });
+            }
+        }
+        // The library ends all channels alike when the connection is lost.
+        if ssh.session.is_closed() && self.status.is_none() {
+            return ssh.name(command, Err(russh::Error::Disconnect));
+        }
+        Ok(())
+    }
+}
+
+fn signal_word(signal: &Sig) -> String {
+    match signal {
+        Sig::Custom(name) => name.clone(),
+        known => format!("{known:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_argument_reaches_a_shell_as_it_is() {
+        for argument in ["", "two words", "it's; $HOME `id` \"*\" \\ !", "line\nbreak", "'"] {
+            let shell = std::process::Command::new("sh")
+                .args(["-c", &format!("printf %s {}", quote(argument))])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(shell.stdout).unwrap(), argument);
+        }
+    }
+}

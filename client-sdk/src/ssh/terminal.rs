@@ -1,0 +1,75 @@
+//! Asking the person at the terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::known_hosts::UnknownHost;
+use super::questions::SshQuestion;
+
+/// Asks for what is needed to log in; `None` without a terminal.
+pub(super) fn ask(question: &SshQuestion) -> Option<String> {
+    if !io::stdin().is_terminal() {
+        return None;
+    }
+    match question {
+        SshQuestion::User { host } => line(&format!("Enter the SSH username for {host}: ")),
+        SshQuestion::Password { user, host } => {
+            rpassword::prompt_password(format!("{user}@{host}'s password: ")).ok()
+        }
+        SshQuestion::Passphrase { file } => {
+            rpassword::prompt_password(format!("Enter the passphrase for {}: ", file.display())).ok()
+        }
+        SshQuestion::Other {
+            host,
+            prompt,
+            visible,
+        } => {
+            let prompt = format!("{host}: {} ", printable(prompt.trim_end()));
+            if *visible {
+                line(&prompt)
+            } else {
+                rpassword::prompt_password(prompt).ok()
+            }
+        }
+    }
+}
+
+/// Shows the fingerprint of a server that was never met before, and asks whether to trust it. Without a terminal the
+/// answer is no.
+pub(super) fn ask_to_trust(unknown: &UnknownHost) -> bool {
+    if !io::stdin().is_terminal() {
+        return false;
+    }
+    let UnknownHost {
+        host,
+        algorithm,
+        fingerprint,
+    } = unknown;
+    let _ = writeln!(
+        io::stderr(),
+        "The SSH server {host} is not known on this computer.\n\
+         Its {algorithm} key has the fingerprint\n  {fingerprint}\n\
+         On that computer, `ssh-keygen -l -f /etc/ssh/ssh_host_*_key.pub` tells its own: they must be equal."
+    );
+    loop {
+        match line("Trust it from now on? y/n: ").map(|answer| answer.to_lowercase()) {
+            None => return false,
+            Some(answer) if answer == "y" || answer == "yes" => return true,
+            Some(answer) if answer == "n" || answer == "no" => return false,
+            Some(_) => {}
+        }
+    }
+}
+
+fn line(prompt: &str) -> Option<String> {
+    let _ = write!(io::stderr(), "{prompt}");
+    let mut line = String::new();
+    match io::stdin().read_line(&mut line) {
+        Ok(length) if length > 0 => Some(line.trim().to_owned()),
+        _ => None,
+    }
+}
+
+/// A server's words without what could steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}

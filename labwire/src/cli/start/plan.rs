@@ -1,0 +1,188 @@
+//! What a manager is started with, and what must be there before it is.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use labwire_home::Home;
+use labwire_manager::{
+    Authentication, Limits, LogControl, Manager, ReloadableCertificate, Settings, Store, StoreOptions,
+    TlsFiles, server_config,
+};
+use tracing::{info, warn};
+
+use super::certificate::{self, Prepared};
+use super::options::Options;
+use super::tell_fingerprint;
+
+/// The port that peers use when they are not told another one: the year in which the BIPM was founded.
+pub(super) const DEFAULT_PORT: u16 = 1875;
+
+/// Why a manager at which nobody can log in does not start, and what to do about it.
+pub(super) const NO_USERS: &str = "\
+The 'auth_users' table is empty, no one could log in
+To add a user to the 'auth_users' table run the \"labwire user\" command";
+
+/// The files of the certificate, and what connections are shown.
+pub(super) type Certificate = (TlsFiles, Arc<ReloadableCertificate>);
+
+/// What a manager is started with.
+pub(crate) struct Plan {
+    /// All but the secrets and the limits, which are given apart.
+    pub(crate) options: Options,
+    pub(crate) authentication: Authentication,
+    /// Those that the options mean, checked.
+    pub(crate) limits: Limits,
+    /// What the private key is encrypted with.
+    pub(crate) key_password: Option<String>,
+    pub(crate) home: Home,
+}
+
+/// What a manager needs, read or made, and not told yet.
+pub(crate) struct Ready {
+    prepared: Option<Prepared>,
+    store: Store,
+    database: PathBuf,
+    is_new_database: bool,
+}
+
+impl Plan {
+    /// Reads, or makes, certificate and database. It blocks: a new key takes a while.
+    pub(crate) fn prepare(&self) -> anyhow::Result<Ready> {
+        let prepared = if self.options.disable_tls.unwrap_or(false) {
+            None
+        } else {
+            let password = self.key_password.clone();
+            Some(certificate::prepare(&self.home, &self.options, password)?)
+        };
+        let database = self.database();
+        let is_new_database = !database.exists();
+        let store = Store::open(&database, &store_options(&self.options)).with_context(|| self.unusable())?;
+        Ok(Ready {
+            prepared,
+            store,
+            database,
+            is_new_database,
+        })
+    }
+
+    /// Binds the manager's sockets.
+    pub(crate) async fn bind_manager(&self, settings: Settings) -> anyhow::Result<Manager> {
+        let host = self.options.host.as_deref();
+        let port = self.options.port.unwrap_or(DEFAULT_PORT);
+        let bound = Manager::bind(host, port, settings).await;
+        bound.map_err(|error| cannot_listen(host, port, &error))
+    }
+
+    fn database(&self) -> PathBuf {
+        database(&self.home, &self.options)
+    }
+
+    fn unusable(&self) -> String {
+        format!("cannot use the database {}", self.database().display())
+    }
+}
+
+impl Ready {
+    /// Fails when the table of those who are admitted cannot be read, or when no one could log in.
+    pub(crate) async fn check_admission(&self, plan: &Plan) -> anyhow::Result<()> {
+        match plan.authentication {
+            Authentication::Login => {
+                let names = self.store.usernames().await;
+                if names.with_context(|| plan.unusable())?.is_empty() {
+                    bail!(NO_USERS);
+                }
+            }
+            Authentication::Hostname => {
+                // The manager would go on without one, and admit nobody.
+                let names = self.store.hostnames().await;
+                names.with_context(|| plan.unusable())?;
+            }
+            Authentication::Password(_) | Authentication::None { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Tells what was read or made.
+    pub(super) fn tell(&self) {
+        if let Some(prepared) = &self.prepared {
+            tell_certificate(prepared);
+        }
+        let how = if self.is_new_database { "created" } else { "loaded" };
+        info!("{how} the database {}", self.database.display());
+    }
+
+    /// The file of the certificate, if there is one.
+    pub(crate) fn certificate_file(&self) -> Option<PathBuf> {
+        let prepared = self.prepared.as_ref();
+        prepared.map(|prepared| prepared.files.certificate.clone())
+    }
+
+    /// What the manager is to be bound with, and its certificate.
+    pub(crate) fn into_settings(self, plan: &Plan, log: LogControl) -> (Settings, Option<Certificate>) {
+        let certificate = self.prepared.map(|prepared| {
+            let shown = ReloadableCertificate::new(prepared.certified);
+            (prepared.files, Arc::new(shown))
+        });
+        let tls = certificate
+            .as_ref()
+            .map(|(_, certificate)| server_config(Arc::clone(certificate) as _));
+        let settings = Settings {
+            authentication: plan.authentication.clone(),
+            limits: plan.limits,
+            store: self.store,
+            tls,
+            log,
+        };
+        (settings, certificate)
+    }
+}
+
+/// The file of the database.
+pub(super) fn database(home: &Home, options: &Options) -> PathBuf {
+    options.database.clone().unwrap_or_else(|| home.database())
+}
+
+fn store_options(options: &Options) -> StoreOptions {
+    let default = StoreOptions::default();
+    StoreOptions {
+        audit_max_rows: options.connections_max_rows.unwrap_or(default.audit_max_rows),
+        audit_max_age_days: options.connections_max_days.unwrap_or(default.audit_max_age_days),
+        upgrade_passwords: options.upgrade_passwords.unwrap_or(default.upgrade_passwords),
+    }
+}
+
+/// Why the manager cannot listen, and what to do about it.
+pub(super) fn cannot_listen(host: Option<&str>, port: u16, error: &std::io::Error) -> anyhow::Error {
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "; another program, perhaps another manager, listens there: stop it, or choose a port with --port"
+        }
+        ErrorKind::PermissionDenied => "; choose a port above 1023 with --port",
+        ErrorKind::AddrNotAvailable => "; --host must be a name or an address of this computer",
+        _ => "",
+    };
+    anyhow!("cannot listen on {}:{port}: {error}{remedy}", host.unwrap_or("*"))
+}
+
+/// The first line of the log: existing tools read the certificate's path from its end.
+fn tell_certificate(prepared: &Prepared) {
+    info!("loaded certificate {}", prepared.files.certificate.display());
+    for created in &prepared.created {
+        info!("{created}");
+    }
+    tell_fingerprint(&prepared.certified);
+    let files = &prepared.files;
+    let key = files.key.as_ref().unwrap_or(&files.certificate);
+    if key
+        .metadata()
+        .is_ok_and(|key| key.permissions().mode() & 0o077 != 0)
+    {
+        let key = key.display();
+        warn!(
+            "other users of this computer can read the private key, unless it is encrypted: chmod 600 {key}"
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! The service that dies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use labwire_service::{ConnectOptions, RunError, Runner, ServiceError, service};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// Heats, for as long as it is told to.
+struct Heater {
+    heating: Arc<Notify>,
+}
+
+/// An oven.
+#[service(name = "Oven")]
+impl Heater {
+    /// Heats to a temperature in degrees Celsius, and stays there for that long.
+    pub async fn heat(&self, celsius: f64, #[default(1.0)] seconds: f64) -> Result<f64, ServiceError> {
+        let span = Duration::try_from_secs_f64(seconds)?;
+        self.heating.notify_one();
+        tokio::time::sleep(span).await;
+        Ok(celsius)
+    }
+}
+
+/// The oven's service, whose power can be cut.
+pub(super) struct Oven {
+    serving: JoinHandle<Result<(), RunError>>,
+    heating: Arc<Notify>,
+}
+
+impl Oven {
+    /// Starts the service, and waits until it is registered.
+    pub(super) async fn start(options: ConnectOptions) -> anyhow::Result<Self> {
+        let heating = Arc::new(Notify::new());
+        let heater = Heater {
+            heating: Arc::clone(&heating),
+        };
+        let (tell, registered) = tokio::sync::oneshot::channel();
+        let runner = Runner::new(heater).options(options).background(|_| async move {
+            let _ = tell.send(());
+        });
+        let serving = tokio::spawn(runner.run());
+        if registered.await.is_err() {
+            match serving.await {
+                Ok(Err(error)) => return Err(error.into()),
+                _ => bail!("the service 'Oven' has ended before it began"),
+            }
+        }
+        Ok(Self { serving, heating })
+    }
+
+    /// Waits until it heats.
+    pub(super) async fn heats(&self) {
+        self.heating.notified().await;
+    }
+
+    /// Cuts it off in the middle of whatever it does: its connection vanishes, as when its computer loses power.
+    pub(super) fn cut_off(&self) {
+        self.serving.abort();
+    }
+}

@@ -1,0 +1,225 @@
+//! How the manager in front of the services is to be.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use labwire_home::Home;
+use labwire_manager::{Authentication, Limits};
+use labwire_service::ConnectOptions;
+
+use crate::cli::start::{Options, Plan};
+
+/// How the manager in front of the services is to be.
+///
+/// The default is what `labwire start` does: port 1875, TLS with the key and the certificate of the home folder, which
+/// are made if there are none, and this computer only.
+///
+/// ```
+/// use labwire::ManagerOptions;
+///
+/// let options = ManagerOptions::new().port(0).without_tls().password("difference engine");
+/// assert!(!format!("{options:?}").contains("engine"));
+/// ```
+#[derive(Clone)]
+pub struct ManagerOptions {
+    host: Option<String>,
+    port: Option<u16>,
+    pub(super) authentication: Authentication,
+    tls: bool,
+    certificate_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    key_password: Option<String>,
+    database: Option<PathBuf>,
+    home: Option<Home>,
+    log_file: Option<PathBuf>,
+    log_level: Option<String>,
+    connect: ConnectOptions,
+}
+
+impl fmt::Debug for ManagerOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ManagerOptions")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("authentication", &self.authentication)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for ManagerOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ManagerOptions {
+    /// What `labwire start` does without options.
+    pub fn new() -> Self {
+        Self {
+            host: None,
+            port: None,
+            authentication: Authentication::None { open: false },
+            tls: true,
+            certificate_file: None,
+            key_file: None,
+            key_password: None,
+            database: None,
+            home: None,
+            log_file: None,
+            log_level: None,
+            connect: ConnectOptions::new(),
+        }
+    }
+
+    /// The host name or IP address to listen on; all interfaces unless said otherwise.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = Some(host.into());
+        self
+    }
+
+    /// The port to listen on; 1875 unless said otherwise. The system chooses one when it is 0.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Everyone who connects must know this password. The services are told it.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.authentication = Authentication::Password(password.into());
+        self
+    }
+
+    /// Everyone who connects must log in as a user of the database; the services log in as this one.
+    #[must_use]
+    pub fn login(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+        self.authentication = Authentication::Login;
+        self.connect = self.connect.username(username).password(password);
+        self
+    }
+
+    /// Admits the computers in the table of trusted host names only. This one must be among them.
+    #[must_use]
+    pub fn trusted_hosts(mut self) -> Self {
+        self.authentication = Authentication::Hostname;
+        self
+    }
+
+    /// Admits everyone from everywhere without asking: for a closed laboratory network only.
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.authentication = Authentication::None { open: true };
+        self
+    }
+
+    /// Does not encrypt connections.
+    #[must_use]
+    pub fn without_tls(mut self) -> Self {
+        self.tls = false;
+        self
+    }
+
+    /// The certificate, in PEM form; that of the home folder unless said otherwise.
+    #[must_use]
+    pub fn certificate_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.certificate_file = Some(path.into());
+        self
+    }
+
+    /// The private key, in PEM form; that of the home folder unless said otherwise.
+    #[must_use]
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_file = Some(path.into());
+        self
+    }
+
+    /// What the private key is encrypted with.
+    #[must_use]
+    pub fn key_password(mut self, password: impl Into<String>) -> Self {
+        self.key_password = Some(password.into());
+        self
+    }
+
+    /// The database; that of the home folder unless said otherwise.
+    #[must_use]
+    pub fn database(mut self, path: impl Into<PathBuf>) -> Self {
+        self.database = Some(path.into());
+        self
+    }
+
+    /// The folder of keys, certificates, database and logs; unless said otherwise the one that the environment names.
+    #[must_use]
+    pub fn home(mut self, home: Home) -> Self {
+        self.home = Some(home);
+        self
+    }
+
+    /// The file to log to; a new one in the home folder unless said otherwise. Only [`Services::start`] logs.
+    ///
+    /// [`Services::start`]: crate::Services::start
+    #[must_use]
+    pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.log_file = Some(path.into());
+        self
+    }
+
+    /// How much is logged: `TRACE`, `DEBUG`, `INFO`, `WARNING` or `ERROR`; `INFO` unless said otherwise.
+    #[must_use]
+    pub fn log_level(mut self, level: impl Into<String>) -> Self {
+        self.log_level = Some(level.into());
+        self
+    }
+
+    /// What else the services connect with: timeout, read limit, user. Where the manager is, its password and whether
+    /// there is TLS is known, whatever these say.
+    #[must_use]
+    pub fn connect_options(mut self, options: ConnectOptions) -> Self {
+        self.connect = options;
+        self
+    }
+
+    /// The same, as `labwire start` wants it.
+    pub(super) fn plan(&self) -> anyhow::Result<Plan> {
+        let home = match &self.home {
+            Some(home) => home.clone(),
+            None => Home::resolve()?,
+        };
+        Ok(Plan {
+            options: Options {
+                host: self.host.clone(),
+                port: self.port,
+                disable_tls: Some(!self.tls),
+                cert_file: self.certificate_file.clone(),
+                key_file: self.key_file.clone(),
+                database: self.database.clone(),
+                log_level: self.log_level.clone(),
+                log_file: self.log_file.clone(),
+                ..Options::default()
+            },
+            authentication: self.authentication.clone(),
+            limits: Limits::default(),
+            key_password: self.key_password.clone(),
+            home,
+        })
+    }
+
+    /// How the services reach the manager, which listens on this port and shows this certificate.
+    pub(super) fn reach(&self, port: u16, certificate: Option<&Path>) -> ConnectOptions {
+        let options = self.connect.clone().port(port);
+        let options = options.host(self.host.as_deref().unwrap_or("localhost"));
+        // A person who is asked for a secret that the program was to know would wonder why.
+        let mut options = options.ask_with(|_| None);
+        if let Authentication::Password(password) = &self.authentication {
+            options = options.manager_password(password);
+        }
+        match certificate {
+            // The certificate is known by its file, and may be for names by which other computers know this one.
+            Some(file) => options.certificate_file(file).check_hostname(false),
+            None => options.without_tls(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A manager and services that run.
+
+use std::fmt;
+
+use labwire_manager::ManagerHandle;
+use labwire_service::ServiceHandle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::error::RunServicesError;
+
+/// A manager and services that run in this process.
+///
+/// Dropping it changes nothing: they run on, and end with the runtime at the latest.
+pub struct RunningServices {
+    port: u16,
+    manager: ManagerHandle,
+    services: Vec<ServiceHandle>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<Result<(), RunServicesError>>,
+}
+
+impl fmt::Debug for RunningServices {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RunningServices")
+            .field("port", &self.port)
+            .field("services", &self.services)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RunningServices {
+    pub(super) fn new(
+        port: u16,
+        manager: ManagerHandle,
+        services: Vec<ServiceHandle>,
+        stop: watch::Sender<bool>,
+        serving: JoinHandle<Result<(), RunServicesError>>,
+    ) -> Self {
+        Self {
+            port,
+            manager,
+            services,
+            stop,
+            serving,
+        }
+    }
+
+    /// The port that the manager listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A handle of each service, in their order.
+    pub fn services(&self) -> &[ServiceHandle] {
+        &self.services
+    }
+
+    /// Asks the services to end, and the manager with them, and waits until they have. Requests that are executing are
+    /// answered first.
+    pub async fn shut_down(self) -> Result<(), RunServicesError> {
+        self.stop.send_replace(true);
+        self.wait().await
+    }
+
+    /// Waits until all services and the manager have ended: `Ok` when they were asked to.
+    ///
+    /// When this is dropped they run on.
+    pub async fn wait(self) -> Result<(), RunServicesError> {
+        // The services go on when nobody can ask them to end any more.
+        let Self { serving, .. } = self;
+        match serving.await {
+            Ok(ended) => ended,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is going down with all that is in it.
+                Err(_) => Ok(()),
+            },
+        }
+    }
+
+    pub(super) fn stop_on_drop(&self) -> StopOnDrop {
+        StopOnDrop::new(self.manager.clone())
+    }
+}
+
+/// Ends a manager, and so its services, when who waits for it is gone.
+pub(super) struct StopOnDrop(Option<ManagerHandle>);
+
+impl StopOnDrop {
+    pub(super) fn new(manager: ManagerHandle) -> Self {
+        Self(Some(manager))
+    }
+
+    pub(super) fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let Some(manager) = &self.0 {
+            manager.stop_waiting();
+            manager.shut_down();
+        }
+    }
+}

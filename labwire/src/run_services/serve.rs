@@ -1,0 +1,82 @@
+//! Serving: the manager as long as there are services, the services as long as there is a manager.
+
+use std::pin::pin;
+
+use labwire_manager::Manager;
+use labwire_service::{ConnectOptions, RunningService, ServiceHandle};
+use tokio::sync::watch;
+
+use super::error::RunServicesError;
+use super::services::Services;
+
+/// Serves until what the services do has come to its end, or the manager was stopped.
+pub(super) async fn serve(
+    manager: Manager,
+    services: impl Future<Output = Result<(), RunServicesError>>,
+) -> Result<(), RunServicesError> {
+    let mut services = pin!(services);
+    let mut outcome = None;
+    manager
+        .run(async { outcome = Some(services.as_mut().await) })
+        .await;
+    if let Some(outcome) = outcome {
+        return outcome;
+    }
+    // The manager was stopped, so that the services have lost it, which is not their fault. They end in order.
+    let _ = services.await;
+    Ok(())
+}
+
+/// Connects the services, calls `connected`, and waits until all of them have ended. They are asked to when `stop`
+/// says so.
+pub(super) async fn run_all(
+    services: Services,
+    options: ConnectOptions,
+    mut stop: watch::Receiver<bool>,
+    connected: impl FnOnce(Vec<ServiceHandle>),
+) -> Result<(), RunServicesError> {
+    let running = connect_all(services, &options).await?;
+    let handles: Vec<_> = running.iter().map(|service| service.handle().clone()).collect();
+    connected(handles.clone());
+    let mut ended = pin!(wait_all(running));
+    tokio::select! {
+        ended = &mut ended => return ended,
+        // When nobody can say so any more, they go on.
+        Ok(_) = stop.wait_for(|stop| *stop) => {}
+    }
+    for handle in handles {
+        handle.shut_down();
+    }
+    ended.await
+}
+
+/// Connects the services in their order. When one cannot, the others end.
+async fn connect_all(
+    services: Services,
+    options: &ConnectOptions,
+) -> Result<Vec<RunningService>, RunServicesError> {
+    let mut running: Vec<RunningService> = Vec::new();
+    for connect in services.into_connects() {
+        match connect(options.clone()).await {
+            Ok(service) => running.push(service),
+            Err(error) => {
+                for service in running {
+                    // Why this one cannot connect is the error that counts.
+                    let _ = service.shut_down().await;
+                }
+                return Err(RunServicesError::Connect(error));
+            }
+        }
+    }
+    Ok(running)
+}
+
+/// Waits for all, also when one has failed; the first failure counts.
+async fn wait_all(running: Vec<RunningService>) -> Result<(), RunServicesError> {
+    let mut outcome = Ok(());
+    for service in running {
+        let ended = service.wait().await;
+        outcome = outcome.and(ended.map_err(RunServicesError::from));
+    }
+    outcome
+}

@@ -1,0 +1,270 @@
+//! The services that run with a manager.
+
+use std::fmt;
+use std::pin::Pin;
+
+use labwire_manager::LogControl;
+use labwire_service::{ConnectOptions, IntoService, RunError, Runner, RunningService, Service};
+use tokio::sync::{oneshot, watch};
+
+use super::error::RunServicesError;
+use super::options::ManagerOptions;
+use super::running::{RunningServices, StopOnDrop};
+use super::serve::{run_all, serve};
+use crate::cli::start::Serving;
+
+type Connecting = Pin<Box<dyn Future<Output = Result<RunningService, RunError>> + Send>>;
+pub(super) type Connect = Box<dyn FnOnce(ConnectOptions) -> Connecting + Send>;
+
+/// The services that run with a manager in one process.
+///
+/// ```no_run
+/// use labwire::{ManagerOptions, RunServicesError, Services};
+/// use labwire_service::{Runner, service};
+///
+/// struct Adder;
+///
+/// #[service]
+/// impl Adder {
+///     pub fn add(&self, a: f64, b: f64) -> f64 {
+///         a + b
+///     }
+///     pub fn shutdown_service(&self) {}
+/// }
+///
+/// fn main() -> Result<(), RunServicesError> {
+///     Services::new()
+///         .with(Adder)
+///         .with_runner(Runner::new(Adder).name("Second").max_clients(1))
+///         .start(ManagerOptions::new())
+/// }
+/// ```
+#[derive(Default)]
+#[must_use = "services do not run before `start`"]
+pub struct Services {
+    connects: Vec<Connect>,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Services")
+            .field("count", &self.connects.len())
+            .finish()
+    }
+}
+
+impl Services {
+    /// No services.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a service.
+    pub fn with<S: Service>(self, service: impl IntoService<Service = S>) -> Self {
+        self.with_runner(Runner::new(service))
+    }
+
+    /// Adds a service that has options. How it connects is known; what its runner says of that does not count.
+    pub fn with_runner<S: Service>(mut self, runner: Runner<S>) -> Self {
+        let connect: Connect = Box::new(move |options| Box::pin(runner.options(options).connect()));
+        self.connects.push(connect);
+        self
+    }
+
+    pub(super) fn into_connects(self) -> Vec<Connect> {
+        self.connects
+    }
+
+    /// Starts the manager and connects the services to it. They run from then on, until the last service has ended.
+    /// Must be called within a tokio runtime. Nothing is logged but through `tracing`, and signals are left to the
+    /// program.
+    ///
+    /// Cancel safe: dropped before it is done, manager and services end.
+    ///
+    /// ```no_run
+    /// # use labwire::{ManagerOptions, RunServicesError, Services};
+    /// # async fn example(services: Services) -> Result<(), RunServicesError> {
+    /// let running = services.connect(ManagerOptions::new().port(0)).await?;
+    /// println!("the manager listens on port {}", running.port());
+    /// running.wait().await
+    /// # }
+    /// ```
+    pub async fn connect(self, options: ManagerOptions) -> Result<RunningServices, RunServicesError> {
+        self.check()?;
+        let plan = options.plan()?;
+        // A new key takes a while.
+        let prepared = tokio::task::spawn_blocking(move || plan.prepare().map(|ready| (plan, ready)));
+        let (plan, ready) = prepared.await.map_err(anyhow::Error::from)??;
+        ready.check_admission(&plan).await?;
+        let certificate = ready.certificate_file();
+        let (settings, _) = ready.into_settings(&plan, LogControl::none());
+        let manager = plan.bind_manager(settings).await?;
+        let (port, handle) = (manager.port(), manager.handle());
+        let stop_on_drop = StopOnDrop::new(handle.clone());
+        let (stop, stopped) = watch::channel(false);
+        let (tell, connected) = oneshot::channel();
+        let reach = options.reach(port, certificate.as_deref());
+        let services = run_all(self, reach, stopped, |handles| {
+            // Who does not wait any more has stopped the manager.
+            let _ = tell.send(handles);
+        });
+        let serving = tokio::spawn(serve(manager, services));
+        match connected.await {
+            Ok(handles) => {
+                stop_on_drop.forget();
+                Ok(RunningServices::new(port, handle, handles, stop, serving))
+            }
+            // A service cannot connect, which ends all.
+            Err(_) => match serving.await {
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(())) => {
+                    Err(anyhow::anyhow!("the manager was stopped before all services were there").into())
+                }
+                Err(error) => Err(anyhow::Error::from(error).into()),
+            },
+        }
+    }
+
+    /// Starts the manager and the services and serves until the last service has ended, on a runtime of its own: what
+    /// `main` calls. It logs to standard output and to a file, as `labwire start` does. That the manager runs is
+    /// logged when all services are connected.
+    ///
+    /// `SIGINT` (Ctrl-C) and `SIGTERM` end the services in order: they finish the requests that they have; that is
+    /// `Ok`. A second one does not wait for the requests. `SIGHUP` reads certificate, key and trusted host names again
+    /// and opens the log file anew.
+    pub fn start(self, options: ManagerOptions) -> Result<(), RunServicesError> {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(RunServicesError::InsideRuntime);
+        }
+        self.check()?;
+        let plan = options.plan()?;
+        let (stop, stopped) = watch::channel(false);
+        let serve = async move |serving: Serving| {
+            let reach = options.reach(serving.manager.port(), serving.certificate.as_deref());
+            let announcement = serving.announcement;
+            let services = run_all(self, reach, stopped, |_| announcement.tell());
+            Ok(serve(serving.manager, services).await?)
+        };
+        Ok(plan.run(serve, move |_| {
+            stop.send_replace(true);
+        })?)
+    }
+
+    fn check(&self) -> Result<(), RunServicesError> {
+        if self.connects.is_empty() {
+            return Err(RunServicesError::NoServices);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use labwire_client::{Client, FirstUse, args};
+    use labwire_home::Home;
+    use labwire_service::service;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::run_services;
+
+    struct Adder;
+
+    #[service]
+    impl Adder {
+        pub fn add(&self, a: f64, b: f64) -> f64 {
+            a + b
+        }
+
+        pub fn shutdown_service(&self) {}
+    }
+
+    fn options(home: &TempDir) -> ManagerOptions {
+        ManagerOptions::new().port(0).home(Home::at(home.path()))
+    }
+
+    #[tokio::test]
+    async fn a_manager_ends_when_its_last_service_leaves() {
+        let home = tempfile::tempdir().unwrap();
+        let services = Services::new()
+            .with(Adder)
+            .with_runner(Runner::new(Adder).name("Second"));
+        let running = services.connect(options(&home).password("engine")).await.unwrap();
+        let names: Vec<_> = running
+            .services()
+            .iter()
+            .map(|service| service.name().to_owned())
+            .collect();
+        assert_eq!(names, ["Adder", "Second"]);
+        // A client of the same home knows the certificate.
+        let reach = labwire_client::ConnectOptions::new()
+            .port(running.port())
+            .home(Home::at(home.path()))
+            .first_use(FirstUse::Refuse)
+            .manager_password("engine");
+        let client = Client::connect("Client", reach).await.unwrap();
+        for (name, left) in [("Adder", true), ("Second", false)] {
+            let link = client.link(name).await.unwrap();
+            assert_eq!(link.call::<f64>("add", args![1, 2]).await.unwrap(), 3.0);
+            link.shutdown_service::<()>(()).await.unwrap();
+            if left {
+                client.identities().await.unwrap();
+            }
+        }
+        running.wait().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn services_end_with_their_manager_when_they_are_asked_to() {
+        let home = tempfile::tempdir().unwrap();
+        let services = Services::new().with(Adder);
+        let running = services.connect(options(&home).without_tls()).await.unwrap();
+        running.shut_down().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_service_that_cannot_connect_ends_all() {
+        let home = tempfile::tempdir().unwrap();
+        let services = Services::new().with(Adder).with(Adder);
+        let error = run_services(options(&home).without_tls(), services)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, RunServicesError::Connect(_)), "{error}");
+        assert!(error.to_string().contains("Adder"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_when_nobody_waits_any_more() {
+        let home = tempfile::tempdir().unwrap();
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let (begun, begin) = tokio::sync::oneshot::channel();
+        let runner = Runner::new(Adder)
+            .background(|_| async move {
+                begun.send(()).unwrap();
+                std::future::pending().await
+            })
+            .on_shutdown(move || ended.send(()).unwrap());
+        let run = run_services(options(&home).without_tls(), Services::new().with_runner(runner));
+        tokio::select! {
+            outcome = run => panic!("{outcome:?}"),
+            begun = begin => begun.unwrap(),
+        }
+        tokio::time::timeout(Duration::from_mins(1), end)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_services_there_is_nothing_to_run() {
+        let error = run_services(ManagerOptions::new(), Services::new())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, RunServicesError::NoServices), "{error}");
+        let error = Services::new().start(ManagerOptions::new()).unwrap_err();
+        assert!(matches!(error, RunServicesError::InsideRuntime), "{error}");
+    }
+}

@@ -1,0 +1,298 @@
+//! What a service offers, as clients see it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use labwire_device::payload::to_json;
+use labwire_wire::frames::json_string;
+use serde::Serialize;
+use tracing::warn;
+
+use crate::error::ServiceError;
+use crate::turn::panicked;
+
+/// The attribute that every service answers by itself.
+pub(crate) const DESCRIBE: &str = "describe";
+
+/// What a service offers: names with signatures of methods, or with values.
+///
+/// ```
+/// use labwire_service::{Attribute, Attributes};
+///
+/// let attributes = Attributes::new()
+///     .description("Knows how to calculate.")
+///     .with(Attribute::method("add", "(x: float, y: float) -> float").description("Adds."))
+///     .with(Attribute::value("pi", &3.14));
+/// assert_eq!(attributes.to_json(), r#"{"add":"(x: float, y: float) -> float","pi":3.14}"#);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    description: String,
+    attributes: Vec<Attribute>,
+}
+
+/// One thing that a service offers.
+///
+/// ```
+/// use labwire_service::{Attribute, Attributes};
+///
+/// let power = Attribute::method("power", "(x: float, n: int = 2) -> float")
+///     .description("Raises a number to a power.")
+///     .parameter("x", "float", None)
+///     .parameter("n", "int", Some("2"));
+/// let model = Attribute::property("model", || Ok("T-1000"));
+/// let secret = Attribute::method("calibrate", "()").hidden();
+/// let attributes = Attributes::new().with(power).with(model).with(secret);
+/// assert_eq!(attributes.names().collect::<Vec<_>>(), ["power", "model"]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    name: String,
+    form: Form,
+    description: String,
+    parameters: Vec<Described>,
+    hidden: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    Method {
+        signature: String,
+    },
+    Value {
+        json: String,
+    },
+    /// Its value could not be read.
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Described {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<String>,
+}
+
+impl Attribute {
+    fn of(name: impl Into<String>, form: Form) -> Self {
+        Self {
+            name: name.into(),
+            form,
+            description: String::new(),
+            parameters: Vec::new(),
+            hidden: false,
+        }
+    }
+
+    /// A method. Its signature is for people and reads like Python's: `(x: float, n: int = 2) -> float`.
+    pub fn method(name: impl Into<String>, signature: impl Into<String>) -> Self {
+        let signature = signature.into();
+        Self::of(name, Form::Method { signature })
+    }
+
+    /// A value. Clients see it in the identity of the service and can ask for it.
+    ///
+    /// One that has no JSON form is not listed, which is logged.
+    pub fn value<T: Serialize + ?Sized>(name: impl Into<String>, value: &T) -> Self {
+        let name = name.into();
+        let form = match to_json(value) {
+            Ok(json) => Form::Value { json },
+            Err(error) => {
+                warn!("the value '{name}' is not listed: {error}");
+                Form::Unknown
+            }
+        };
+        Self::of(name, form)
+    }
+
+    /// A value that is read now. If that fails it is not listed, which is logged; clients can still ask for it.
+    pub fn property<T: Serialize>(
+        name: impl Into<String>,
+        read: impl FnOnce() -> Result<T, ServiceError>,
+    ) -> Self {
+        let name = name.into();
+        let read = catch_unwind(AssertUnwindSafe(read));
+        let error = match read {
+            Ok(Ok(value)) => return Self::value(name, &value),
+            Ok(Err(error)) => error,
+            Err(panic) => panicked(panic.as_ref()),
+        };
+        warn!("the property '{name}' is not listed: {error}");
+        Self::of(name, Form::Unknown)
+    }
+
+    /// What it is or does, for [`describe()`](crate#what-clients-see).
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.description = text.into();
+        self
+    }
+
+    /// Describes the next parameter of a method: its name, its type and its default, if it has one.
+    #[must_use]
+    pub fn parameter(
+        mut self,
+        name: impl Into<String>,
+        kind: impl Into<String>,
+        default: Option<&str>,
+    ) -> Self {
+        self.parameters.push(Described {
+            name: name.into(),
+            kind: kind.into(),
+            default: default.map(str::to_owned),
+        });
+        self
+    }
+
+    /// Leaves it out of what clients see. They can still ask for it.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    fn is_listed(&self) -> bool {
+        !self.hidden && self.form != Form::Unknown
+    }
+
+    /// Its value in the identity: a signature or a value.
+    fn to_json(&self) -> String {
+        match &self.form {
+            Form::Method { signature } => json_string(signature),
+            Form::Value { json } => json.clone(),
+            Form::Unknown => "null".to_owned(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let key = if matches!(self.form, Form::Method { .. }) {
+            "signature"
+        } else {
+            "value"
+        };
+        let mut text = format!("{{\"{key}\":{}", self.to_json());
+        text.push_str(",\"description\":");
+        text.push_str(&json_string(&self.description));
+        if matches!(self.form, Form::Method { .. }) {
+            text.push_str(",\"parameters\":");
+            text.push_str(&to_json(&self.parameters).expect("texts have a JSON form"));
+        }
+        text.push('}');
+        text
+    }
+}
+
+impl Attributes {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the service is, for [`describe()`](crate#what-clients-see).
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.description = text.into();
+        self
+    }
+
+    /// Adds an attribute. One of the same name is replaced.
+    #[must_use]
+    pub fn with(mut self, attribute: Attribute) -> Self {
+        match self
+            .attributes
+            .iter_mut()
+            .find(|known| known.name == attribute.name)
+        {
+            Some(known) => *known = attribute,
+            None => self.attributes.push(attribute),
+        }
+        self
+    }
+
+    /// Whether there is an attribute of that name, be it hidden.
+    pub fn has(&self, name: &str) -> bool {
+        self.attributes.iter().any(|attribute| attribute.name == name)
+    }
+
+    /// The names of what is not hidden.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let listed = self.attributes.iter().filter(|attribute| attribute.is_listed());
+        listed.map(|attribute| attribute.name.as_str())
+    }
+
+    /// Hides an attribute; `false` when there is none of that name.
+    pub(crate) fn hide(&mut self, name: &str) -> bool {
+        let found = self.attributes.iter_mut().find(|known| known.name == name);
+        found.map(|attribute| attribute.hidden = true).is_some()
+    }
+
+    /// What stands in the identity: the JSON text of an object.
+    pub fn to_json(&self) -> String {
+        self.object(Attribute::to_json)
+    }
+
+    fn object(&self, value: impl Fn(&Attribute) -> String) -> String {
+        let listed = self.attributes.iter().filter(|attribute| attribute.is_listed());
+        let members: Vec<String> = listed
+            .map(|attribute| format!("{}:{}", json_string(&attribute.name), value(attribute)))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// What `describe()` gives: the JSON text of an object.
+    pub(crate) fn describe(&self, service: &str) -> String {
+        format!(
+            "{{\"name\":{},\"description\":{},\"attributes\":{}}}",
+            json_string(service),
+            json_string(&self.description),
+            self.object(Attribute::describe)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hidden_or_cannot_be_read_is_not_listed() {
+        let attributes = Attributes::new()
+            .with(Attribute::method("secret", "()").hidden())
+            .with(Attribute::property("broken", || {
+                Err::<f64, _>("no instrument".into())
+            }))
+            .with(Attribute::property("panics", || -> Result<f64, ServiceError> {
+                panic!("on purpose")
+            }))
+            .with(Attribute::value("nan", &f64::NAN));
+        assert_eq!(attributes.to_json(), r#"{"nan":NaN}"#);
+        assert!(attributes.has("secret") && attributes.has("broken"));
+    }
+
+    #[test]
+    fn a_description_tells_all_that_is_known() {
+        let attributes = Attributes::new()
+            .description("A meter.")
+            .with(
+                Attribute::method("read", "(n: int = 1) -> float")
+                    .description("Reads.")
+                    .parameter("n", "int", Some("1")),
+            )
+            .with(Attribute::value("UNIT", "V"));
+        let described: serde_json::Value = serde_json::from_str(&attributes.describe("Meter")).unwrap();
+        let expected = serde_json::json!({
+            "name": "Meter",
+            "description": "A meter.",
+            "attributes": {
+                "read": {
+                    "signature": "(n: int = 1) -> float",
+                    "description": "Reads.",
+                    "parameters": [{"name": "n", "type": "int", "default": "1"}],
+                },
+                "UNIT": {"value": "V", "description": ""},
+            },
+        });
+        assert_eq!(described, expected);
+    }
+}

@@ -1,0 +1,368 @@
+//! Binding the arguments of a request to the parameters of a method, by Python's rules and in Python's words.
+
+use labwire_device::payload::{DecodeError, SplitArguments, from_json};
+use labwire_wire::quoted;
+use serde::de::DeserializeOwned;
+
+use crate::error::ServiceError;
+use crate::rest::{Keywords, Positional};
+
+/// A parameter of a method.
+///
+/// ```
+/// use labwire_service::Parameter;
+///
+/// /// `(x, y, n=…, *rest, unit, **options)`
+/// const PARAMETERS: &[Parameter] = &[
+///     Parameter::required("x"),
+///     Parameter::required("y"),
+///     Parameter::optional("n"),
+///     Parameter::rest("rest"),
+///     Parameter::required("unit").keyword_only(),
+///     Parameter::keywords("options"),
+/// ];
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    name: &'static str,
+    kind: Kind,
+    keyword_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Required,
+    Optional,
+    Rest,
+    Keywords,
+}
+
+impl Parameter {
+    /// One that must be given.
+    pub const fn required(name: &'static str) -> Self {
+        Self::of(name, Kind::Required)
+    }
+
+    /// One that may be left out.
+    pub const fn optional(name: &'static str) -> Self {
+        Self::of(name, Kind::Optional)
+    }
+
+    /// Takes all positional arguments that are left, as `*args` does in Python.
+    pub const fn rest(name: &'static str) -> Self {
+        Self::of(name, Kind::Rest)
+    }
+
+    /// Takes all keyword arguments that are left, as `**kwargs` does in Python.
+    pub const fn keywords(name: &'static str) -> Self {
+        Self::of(name, Kind::Keywords)
+    }
+
+    /// Can be given by its name alone.
+    #[must_use]
+    pub const fn keyword_only(mut self) -> Self {
+        self.keyword_only = true;
+        self
+    }
+
+    const fn of(name: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            keyword_only: false,
+        }
+    }
+
+    fn is_named(&self) -> bool {
+        matches!(self.kind, Kind::Required | Kind::Optional)
+    }
+
+    fn is_positional(&self) -> bool {
+        self.is_named() && !self.keyword_only
+    }
+}
+
+/// Arguments that are bound to parameters, to be taken in the parameters' order.
+///
+/// What [`Request::bind`](crate::Request::bind) gives, where an example stands.
+#[derive(Clone, Debug)]
+pub struct Bound<'a> {
+    method: &'a str,
+    values: std::vec::IntoIter<(Parameter, Option<&'a str>)>,
+    rest: Positional,
+    keywords: Keywords,
+}
+
+impl<'a> Bound<'a> {
+    pub(crate) fn new(
+        method: &'a str,
+        parameters: &[Parameter],
+        arguments: SplitArguments<'a>,
+    ) -> Result<Self, ServiceError> {
+        let mut values: Vec<Option<&str>> = vec![None; parameters.len()];
+        let mut rest = Positional::default();
+        let mut keywords = Keywords::default();
+        let given = arguments.positional.len();
+        let mut positional = arguments.positional.into_iter();
+        for (parameter, value) in parameters.iter().zip(&mut values) {
+            if parameter.is_positional() {
+                *value = positional.next();
+            }
+        }
+        let takes_rest = parameters.iter().any(|parameter| parameter.kind == Kind::Rest);
+        if takes_rest {
+            positional.for_each(|value| rest.push(value));
+        } else if positional.next().is_some() {
+            return Err(too_many(method, parameters, given));
+        }
+        let takes_keywords = parameters
+            .iter()
+            .any(|parameter| parameter.kind == Kind::Keywords);
+        for (name, value) in arguments.keywords {
+            let index = parameters
+                .iter()
+                .position(|parameter| parameter.is_named() && parameter.name == name);
+            let is_new = match index {
+                Some(index) => values[index].replace(value).is_none(),
+                None if takes_keywords => keywords.insert(&name, value),
+                None => {
+                    let text = format!("{method}() got an unexpected keyword argument {}", quoted(&name));
+                    return Err(type_error(text));
+                }
+            };
+            if !is_new {
+                let text = format!("{method}() got multiple values for argument {}", quoted(&name));
+                return Err(type_error(text));
+            }
+        }
+        check_missing(method, parameters, &values)?;
+        let values: Vec<_> = parameters.iter().copied().zip(values).collect();
+        Ok(Self {
+            method,
+            values: values.into_iter(),
+            rest,
+            keywords,
+        })
+    }
+
+    fn next(&mut self) -> (Parameter, Option<&'a str>) {
+        let next = self.values.next();
+        next.expect("no more arguments are taken than there are parameters")
+    }
+
+    fn decode<T: DeserializeOwned>(&self, name: &str, text: &str) -> Result<T, ServiceError> {
+        from_json(text).map_err(|error: DecodeError| {
+            type_error(format!("{}() argument {}: {error}", self.method, quoted(name)))
+        })
+    }
+
+    /// The value of the next parameter, one that is required.
+    ///
+    /// # Panics
+    ///
+    /// When there is no next parameter, or it is not a required one.
+    pub fn required<T: DeserializeOwned>(&mut self) -> Result<T, ServiceError> {
+        let (parameter, value) = self.next();
+        let text = value.expect("a required parameter was bound");
+        self.decode(parameter.name, text)
+    }
+
+    /// The value of the next parameter, or `default` when it was left out.
+    ///
+    /// # Panics
+    ///
+    /// When there is no next parameter.
+    pub fn optional<T: DeserializeOwned>(&mut self, default: impl FnOnce() -> T) -> Result<T, ServiceError> {
+        match self.next() {
+            (parameter, Some(text)) => self.decode(parameter.name, text),
+            (_, None) => Ok(default()),
+        }
+    }
+
+    /// The positional arguments that are left, for the next parameter, a [`Parameter::rest`].
+    ///
+    /// # Panics
+    ///
+    /// When there is no next parameter.
+    pub fn rest(&mut self) -> Positional {
+        self.next();
+        std::mem::take(&mut self.rest)
+    }
+
+    /// The keyword arguments that are left, for the next parameter, a [`Parameter::keywords`].
+    ///
+    /// # Panics
+    ///
+    /// When there is no next parameter.
+    pub fn keywords(&mut self) -> Keywords {
+        self.next();
+        std::mem::take(&mut self.keywords)
+    }
+}
+
+fn type_error(text: String) -> ServiceError {
+    ServiceError::new("TypeError", text)
+}
+
+fn too_many(method: &str, parameters: &[Parameter], given: usize) -> ServiceError {
+    let positional = parameters.iter().filter(|parameter| parameter.is_positional());
+    let most = positional.clone().count();
+    let least = positional
+        .filter(|parameter| parameter.kind == Kind::Required)
+        .count();
+    let takes = if least == most {
+        most.to_string()
+    } else {
+        format!("from {least} to {most}")
+    };
+    let arguments = if most == 1 { "argument" } else { "arguments" };
+    let were = if given == 1 { "was" } else { "were" };
+    type_error(format!(
+        "{method}() takes {takes} positional {arguments} but {given} {were} given"
+    ))
+}
+
+fn check_missing(
+    method: &str,
+    parameters: &[Parameter],
+    values: &[Option<&str>],
+) -> Result<(), ServiceError> {
+    let missing: Vec<String> = parameters
+        .iter()
+        .zip(values)
+        .filter(|(parameter, value)| parameter.kind == Kind::Required && value.is_none())
+        .map(|(parameter, _)| quoted(parameter.name))
+        .collect();
+    let names = match &missing[..] {
+        [] => return Ok(()),
+        [name] => name.clone(),
+        [first, second] => format!("{first} and {second}"),
+        [names @ .., last] => format!("{}, and {last}", names.join(", ")),
+    };
+    let arguments = if missing.len() == 1 {
+        "argument"
+    } else {
+        "arguments"
+    };
+    let text = format!(
+        "{method}() missing {} required {arguments}: {names}",
+        missing.len()
+    );
+    Err(type_error(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use labwire_device::payload::split_arguments;
+
+    use super::*;
+
+    fn bind(
+        parameters: &'static [Parameter],
+        args: &'static str,
+        kwargs: &'static str,
+    ) -> Result<Bound<'static>, String> {
+        let arguments = split_arguments(args.as_bytes(), kwargs.as_bytes()).unwrap();
+        Bound::new("f", parameters, arguments).map_err(|error| error.to_string())
+    }
+
+    const THREE: &[Parameter] = &[
+        Parameter::required("x"),
+        Parameter::required("y"),
+        Parameter::optional("n"),
+    ];
+
+    #[test]
+    fn arguments_are_bound_by_place_and_by_name() {
+        for (args, kwargs, expected) in [
+            ("[1, 2]", "{}", (1.0, 2.0, 9)),
+            ("[1, 2, 3]", "{}", (1.0, 2.0, 3)),
+            ("[1]", r#"{"n": 4, "y": 2}"#, (1.0, 2.0, 4)),
+            ("[]", r#"{"y": 2.5, "x": 1}"#, (1.0, 2.5, 9)),
+        ] {
+            let mut bound = bind(THREE, args, kwargs).unwrap();
+            let x: f64 = bound.required().unwrap();
+            let y: f64 = bound.required().unwrap();
+            let n: i32 = bound.optional(|| 9).unwrap();
+            assert_eq!((x, y, n), expected);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_in_the_words_of_python() {
+        const ONE: &[Parameter] = &[Parameter::required("x")];
+        const NONE: &[Parameter] = &[];
+        for (parameters, args, kwargs, expected) in [
+            (THREE, "[1]", "{}", "f() missing 1 required argument: 'y'"),
+            (THREE, "[]", "{}", "f() missing 2 required arguments: 'x' and 'y'"),
+            (
+                THREE,
+                "[1,2,3,4]",
+                "{}",
+                "f() takes from 2 to 3 positional arguments but 4 were given",
+            ),
+            (
+                ONE,
+                "[1,2]",
+                "{}",
+                "f() takes 1 positional argument but 2 were given",
+            ),
+            (
+                NONE,
+                "[1]",
+                "{}",
+                "f() takes 0 positional arguments but 1 was given",
+            ),
+            (
+                ONE,
+                "[1]",
+                r#"{"x": 2}"#,
+                "f() got multiple values for argument 'x'",
+            ),
+            (
+                ONE,
+                "[]",
+                r#"{"x": 2, "x": 3}"#,
+                "f() got multiple values for argument 'x'",
+            ),
+            (
+                ONE,
+                "[1]",
+                r#"{"it's": 2}"#,
+                "f() got an unexpected keyword argument \"it's\"",
+            ),
+        ] {
+            let error = bind(parameters, args, kwargs).unwrap_err();
+            assert_eq!(error, format!("TypeError: {expected}"));
+        }
+    }
+
+    #[test]
+    fn an_argument_of_another_type_is_told_with_its_name() {
+        let mut bound = bind(THREE, r#"["a", 2]"#, "{}").unwrap();
+        assert_eq!(
+            bound.required::<u8>().unwrap_err().to_string(),
+            "TypeError: f() argument 'x': invalid type: string \"a\", expected u8"
+        );
+    }
+
+    #[test]
+    fn what_is_left_goes_to_the_parameters_that_take_it() {
+        const REST: &[Parameter] = &[
+            Parameter::required("x"),
+            Parameter::rest("args"),
+            Parameter::optional("unit").keyword_only(),
+            Parameter::keywords("kwargs"),
+        ];
+        let mut bound = bind(REST, "[1, 2, NaN]", r#"{"unit": "V", "b": 1.10, "args": 0}"#).unwrap();
+        assert_eq!(bound.required::<i32>().unwrap(), 1);
+        let rest = bound.rest();
+        assert_eq!(rest.texts(), ["2", "NaN"]);
+        assert_eq!(bound.optional(String::new).unwrap(), "V");
+        let keywords = bound.keywords();
+        assert_eq!(
+            keywords.texts().collect::<Vec<_>>(),
+            [("b", "1.10"), ("args", "0")]
+        );
+    }
+}

@@ -1,0 +1,297 @@
+//! One connection, from the first request to the last reply.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_device::{ConnectionReader, ConnectionWriter, ReadError};
+use labwire_wire::frames::json_string;
+use labwire_wire::{Envelope, Line, Member};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+use crate::attributes::DESCRIBE;
+use crate::error::{RunError, ServiceError};
+use crate::outbox::{Outbox, outbox};
+use crate::reply::{Reply, error_frame};
+use crate::request::{Abandoned, Request};
+use crate::service::Service;
+use crate::session::Session;
+use crate::turn::{catch_panic, panicked};
+
+/// The attribute that ends a service once it is answered.
+const SHUTDOWN: &str = "shutdown_service";
+
+/// How much the requests that are under way may hold, in bytes, before no more are read. One alone may be larger.
+const REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a manager that was told that the service leaves has to close the connection.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How a connection ended.
+pub(crate) enum End {
+    /// The service was asked to end, and has told the manager.
+    Orderly,
+    /// The connection is gone.
+    Lost(RunError),
+}
+
+/// Why no more requests are read.
+enum Stopped {
+    Asked,
+    Lost(RunError),
+}
+
+pub(crate) struct Conversation<'a, S> {
+    session: &'a Session<S>,
+    manager: &'a str,
+    abandoned: Abandoned,
+    /// The requests that are under way; each gives its length in bytes.
+    requests: JoinSet<usize>,
+    held_bytes: usize,
+    /// The last error that the manager told, which may be why it closes the connection.
+    told: Option<String>,
+    /// Through which a request says that the service is to end with its reply.
+    last_word: (mpsc::Sender<()>, mpsc::Receiver<()>),
+}
+
+impl<'a, S: Service> Conversation<'a, S> {
+    pub(crate) fn new(session: &'a Session<S>, manager: &'a str) -> Self {
+        Self {
+            session,
+            manager,
+            abandoned: Abandoned::default(),
+            requests: JoinSet::new(),
+            held_bytes: 0,
+            told: None,
+            last_word: mpsc::channel(1),
+        }
+    }
+
+    /// Holds the conversation until its end. Dropped before, all requests that are under way are dropped with it.
+    pub(crate) async fn hold(mut self, mut reader: ConnectionReader, writer: ConnectionWriter) -> End {
+        let (outbox, receiver) = outbox();
+        self.session.handle.notifier().connected(&outbox);
+        let writing = receiver.write_to(writer);
+        tokio::pin!(writing);
+        let stopped = tokio::select! {
+            stopped = self.read(&mut reader, &outbox) => stopped,
+            written = &mut writing => Stopped::Lost(self.broken(written, &mut reader).await),
+        };
+        if let Stopped::Lost(error) = stopped {
+            self.abandoned.set();
+            // What is executing may be in the middle of moving an instrument; its reply goes nowhere.
+            self.requests.detach_all();
+            return End::Lost(error);
+        }
+        let leaving = tokio::time::timeout(self.session.limits.grace, async {
+            tokio::select! {
+                () = self.finish(&mut reader, &outbox) => {}
+                written = &mut writing => return written,
+            }
+            writing.await
+        });
+        match leaving.await {
+            Ok(Ok(())) => wait_for_the_end(&mut reader).await,
+            Ok(Err(error)) => debug!("the connection was lost before the service had left: {error}"),
+            Err(_) => warn!("some requests were not finished when the service ended"),
+        }
+        End::Orderly
+    }
+
+    /// Why writing failed. The manager may have said why, and what has arrived of that is read first.
+    async fn broken(&mut self, written: std::io::Result<()>, reader: &mut ConnectionReader) -> RunError {
+        let error = written
+            .err()
+            .unwrap_or_else(|| std::io::ErrorKind::BrokenPipe.into());
+        let hear = async {
+            while let Ok(Some(line)) = reader.next_line().await {
+                if let Ok(envelope) = Envelope::scan(line.content()) {
+                    self.hear_error(&line, &envelope);
+                }
+            }
+        };
+        // It is on its way already, or never sent.
+        let _ = tokio::time::timeout(Duration::from_millis(200), hear).await;
+        match self.told.take() {
+            Some(message) => RunError::Closed {
+                message: Some(message),
+            },
+            None => RunError::Lost(ReadError::Io(error)),
+        }
+    }
+
+    async fn read(&mut self, reader: &mut ConnectionReader, outbox: &Outbox) -> Stopped {
+        let handle = self.session.handle.clone();
+        let asked = handle.shutting_down();
+        tokio::pin!(asked);
+        loop {
+            let limits = &self.session.limits;
+            let under_way = self.requests.len();
+            let has_room = under_way == 0 || (under_way < limits.queue && self.held_bytes < REQUEST_BYTES);
+            tokio::select! {
+                biased;
+                () = &mut asked => return Stopped::Asked,
+                Some(()) = self.last_word.1.recv() => return Stopped::Asked,
+                Some(done) = self.requests.join_next() => {
+                    self.held_bytes -= done.expect("panics of methods are caught");
+                }
+                line = reader.next_line(), if has_room => match line {
+                    Ok(Some(line)) => self.take(line, outbox),
+                    Ok(None) => return Stopped::Lost(self.closed()),
+                    Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                        return Stopped::Lost(self.closed());
+                    }
+                    Err(error) => return Stopped::Lost(RunError::Lost(error)),
+                },
+            }
+        }
+    }
+
+    fn closed(&mut self) -> RunError {
+        RunError::Closed {
+            message: self.told.take(),
+        }
+    }
+
+    /// Finishes the requests that are under way and tells the manager that the service leaves. Notices when the
+    /// connection is lost meanwhile: nobody waits for the replies then.
+    async fn finish(&mut self, reader: &mut ConnectionReader, outbox: &Outbox) {
+        loop {
+            tokio::select! {
+                done = self.requests.join_next() => if done.is_none() {
+                    break;
+                },
+                // Whoever sends another request hears from the manager that the service has left.
+                line = reader.next_line() => if !matches!(line, Ok(Some(_))) {
+                    self.abandoned.set();
+                    outbox.end();
+                    return;
+                },
+            }
+        }
+        let name = json_string(self.session.handle.name());
+        let farewell = format!("{{\"attribute\":\"__disconnect__\",\"service\":{name}}}\r\n");
+        // If the connection is gone it need not be told.
+        let _ = outbox.force(farewell.into());
+        outbox.end();
+    }
+
+    /// Takes a line that the manager sent.
+    fn take(&mut self, line: Line, outbox: &Outbox) {
+        let envelope = match Envelope::scan(line.content()) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                warn!("the manager sent what is no frame: {error}");
+                return;
+            }
+        };
+        if self.hear_error(&line, &envelope) {
+            return;
+        }
+        let request = Request::read(line, &envelope, &self.abandoned, &self.session.handle);
+        let Some(request) = request else {
+            warn!("the manager sent a frame that is no request");
+            return;
+        };
+        if request.requester() == self.manager && request.uid().is_empty() {
+            debug!(
+                "{} says {}({})",
+                self.manager,
+                request.attribute(),
+                request.args_json()
+            );
+            return;
+        }
+        self.execute(request, outbox);
+    }
+
+    /// Notes an error that the manager tells the service; `false` when the frame is none.
+    fn hear_error(&mut self, line: &Line, envelope: &Envelope) -> bool {
+        let content = line.content();
+        if envelope.raw(content, Member::Error) != Some(b"true") {
+            return false;
+        }
+        let message = envelope.string(content, Member::Message).ok().flatten();
+        let message = message.unwrap_or_default().into_owned();
+        warn!("the manager says: {message}");
+        self.told = Some(message);
+        true
+    }
+
+    fn execute(&mut self, request: Request, outbox: &Outbox) {
+        let length = request.length();
+        self.held_bytes += length;
+        info!(
+            "{} requested '{}' [{} under way]",
+            request.requester(),
+            request.attribute(),
+            self.requests.len() + 1
+        );
+        let answer = self.answer(&request);
+        let (outbox, last_word) = (outbox.clone(), self.last_word.0.clone());
+        self.requests.spawn(async move {
+            let result = match answer {
+                Answer::Now(result) => result,
+                Answer::Later(future) => catch_panic(future).await,
+            };
+            let ends = result.is_ok() && request.attribute() == SHUTDOWN;
+            let frame = match result {
+                Ok(reply) => reply.into_frame(request.requester(), request.uid()),
+                Err(error) => {
+                    warn!("{}() failed: {error}", request.attribute());
+                    vec![error_frame(&error, request.requester(), request.uid())]
+                }
+            };
+            if outbox.send(frame).await.is_err() {
+                debug!("the reply to {} comes too late", request.requester());
+            }
+            if ends {
+                // If it is full the service is ending already.
+                let _ = last_word.try_send(());
+            }
+            length
+        });
+    }
+
+    fn answer(
+        &self,
+        request: &Request,
+    ) -> Answer<impl Future<Output = Result<Reply, ServiceError>> + use<S>> {
+        let attribute = request.attribute();
+        if attribute.starts_with('_') {
+            warn!("{} requested the private '{attribute}'", request.requester());
+            let error = ServiceError::new("PermissionError", "Cannot request a private attribute");
+            return Answer::Now(Err(error));
+        }
+        if attribute == DESCRIBE && !self.session.describes_itself {
+            let described = request
+                .bind(&[])
+                .map(|_| Reply::from_json(self.session.described.as_str()));
+            return Answer::Now(described);
+        }
+        let service = Arc::clone(&self.session.service);
+        let request = request.clone();
+        match catch_unwind(AssertUnwindSafe(move || service.call(request))) {
+            Ok(future) => Answer::Later(future),
+            Err(panic) => {
+                error!("a service must not panic when it is called");
+                Answer::Now(Err(panicked(panic.as_ref())))
+            }
+        }
+    }
+}
+
+enum Answer<F> {
+    Now(Result<Reply, ServiceError>),
+    Later(F),
+}
+
+/// Waits until the manager has closed the connection, so that it has forgotten the service once this one has ended.
+async fn wait_for_the_end(reader: &mut ConnectionReader) {
+    let closed = async { while let Ok(Some(_)) = reader.next_line().await {} };
+    if tokio::time::timeout(FAREWELL, closed).await.is_err() {
+        debug!("the manager keeps the connection of a service that has left");
+    }
+}

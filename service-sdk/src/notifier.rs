@@ -1,0 +1,233 @@
+//! Notifications: what a service tells all clients that are linked with it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use labwire_device::payload::{Arguments, EncodeError, IntoArguments};
+use labwire_wire::NOTIFICATION_UID;
+use labwire_wire::frames::json_string;
+use thiserror::Error;
+
+use crate::outbox::{Gone, NotTaken, Outbox};
+
+/// Sends notifications to all clients that are linked with the service.
+///
+/// It can be cloned and used from anywhere: from methods, tasks and threads of your own. One comes with each
+/// [`Request`](crate::Request), [`ServiceHandle`](crate::ServiceHandle) and
+/// [`RunningService`](crate::RunningService). A service whose own threads need one from the beginning makes it first
+/// and gives it to the [`Runner`](crate::Runner::notifier):
+///
+/// ```
+/// use labwire_service::{Notifier, NotifyError, args};
+///
+/// let notifier = Notifier::new();
+/// // Until a service runs with it nobody can hear it.
+/// assert!(matches!(notifier.notify(args!["beat", 1]), Err(NotifyError::Disconnected)));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Notifier {
+    state: Arc<Mutex<State>>,
+}
+
+/// Why a notification is not on its way; [`Notifier`] has an example.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotifyError {
+    /// There is no connection to the manager, and no buffer that keeps notifications until there is one again.
+    #[error("the service is not connected to a manager")]
+    Disconnected,
+    /// As much as may wait is waiting already: the manager reads too slowly, or the buffer is full.
+    #[error("too many notifications wait to be sent")]
+    Full,
+    /// The service has ended.
+    #[error("the service has ended")]
+    Ended,
+    /// A value has no JSON form.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The name of the service, as JSON text.
+    service: String,
+    /// How many notifications are kept while there is no connection.
+    capacity: usize,
+    outlet: Outlet,
+}
+
+#[derive(Debug, Default)]
+enum Outlet {
+    /// There was no connection yet.
+    #[default]
+    None,
+    Connected(Outbox),
+    Disconnected(VecDeque<Bytes>),
+    Ended,
+}
+
+impl Notifier {
+    /// A notifier that no service has yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a notification, without waiting.
+    ///
+    /// While the connection is being made again it goes into the [buffer](crate::Runner::buffer), if there is one.
+    /// `Ok` means that it is on its way; nobody confirms that clients got it.
+    ///
+    /// ```no_run
+    /// # fn example(notifier: labwire_service::Notifier) -> Result<(), labwire_service::NotifyError> {
+    /// use labwire_service::args;
+    ///
+    /// notifier.notify(args![20.5, unit = "°C"])?;
+    /// notifier.notify((1, "a tuple is positional arguments"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn notify(&self, arguments: impl IntoArguments) -> Result<(), NotifyError> {
+        let result = result(arguments.into_arguments())?;
+        let state = &mut *self.state();
+        match &mut state.outlet {
+            Outlet::Connected(outbox) => {
+                let frame = frame(&state.service, &result);
+                outbox.try_send(vec![frame]).map_err(|refused| match refused {
+                    NotTaken::Full => NotifyError::Full,
+                    NotTaken::Gone => NotifyError::Disconnected,
+                })
+            }
+            outlet => outlet.keep(state.capacity, || frame(&state.service, &result)),
+        }
+    }
+
+    /// Sends a notification, and waits while too much else waits to be written: for those who produce more than the
+    /// network takes.
+    ///
+    /// Cancel safe: dropped before it is done, nothing is sent.
+    ///
+    /// ```no_run
+    /// # async fn example(notifier: labwire_service::Notifier) -> Result<(), labwire_service::NotifyError> {
+    /// for sample in 0..1_000_000 {
+    ///     notifier.notify_when_ready((sample,)).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn notify_when_ready(&self, arguments: impl IntoArguments) -> Result<(), NotifyError> {
+        let result = result(arguments.into_arguments())?;
+        let (outbox, frame) = {
+            let state = &mut *self.state();
+            match &mut state.outlet {
+                Outlet::Connected(outbox) => (outbox.clone(), frame(&state.service, &result)),
+                outlet => return outlet.keep(state.capacity, || frame(&state.service, &result)),
+            }
+        };
+        let sent = outbox.send(vec![frame]).await;
+        sent.map_err(|Gone| NotifyError::Disconnected)
+    }
+
+    /// A service begins to use it.
+    pub(crate) fn begin(&self, service: &str, capacity: usize) {
+        let mut state = self.state();
+        state.service = json_string(service);
+        state.capacity = capacity;
+    }
+
+    /// There is a connection: what was kept goes first.
+    pub(crate) fn connected(&self, outbox: &Outbox) {
+        let mut state = self.state();
+        if let Outlet::Disconnected(kept) = &mut state.outlet {
+            for frame in kept.drain(..) {
+                // If it is gone again already, it would have been gone with the next frame too.
+                let _ = outbox.force(frame);
+            }
+        }
+        state.outlet = Outlet::Connected(outbox.clone());
+    }
+
+    /// The connection is lost and will be made again.
+    pub(crate) fn disconnected(&self) {
+        self.state().outlet = Outlet::Disconnected(VecDeque::new());
+    }
+
+    /// The service has ended.
+    pub(crate) fn ended(&self) {
+        self.state().outlet = Outlet::Ended;
+    }
+}
+
+impl Outlet {
+    fn keep(&mut self, capacity: usize, frame: impl FnOnce() -> Bytes) -> Result<(), NotifyError> {
+        match self {
+            Self::Ended => Err(NotifyError::Ended),
+            Self::Disconnected(kept) if kept.len() < capacity => {
+                kept.push_back(frame());
+                Ok(())
+            }
+            Self::Disconnected(_) if capacity > 0 => Err(NotifyError::Full),
+            _ => Err(NotifyError::Disconnected),
+        }
+    }
+}
+
+fn result(arguments: Arguments) -> Result<String, EncodeError> {
+    let (positional, keywords) = arguments.finish()?;
+    Ok(format!("[{positional},{keywords}]"))
+}
+
+fn frame(service: &str, result: &str) -> Bytes {
+    format!(
+        "{{\"error\":false,\"result\":{result},\"service\":{service},\"uid\":\"{NOTIFICATION_UID}\"}}\r\n"
+    )
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use labwire_device::args;
+
+    use super::*;
+    use crate::outbox::outbox;
+
+    #[test]
+    fn a_notification_has_the_frame_that_clients_know() {
+        let text = result(args![1, x = "é"]).unwrap();
+        assert_eq!(
+            frame("\"Echo\"", &text),
+            "{\"error\":false,\"result\":[[1],{\"x\":\"é\"}],\"service\":\"Echo\",\"uid\":\"notification\"}\r\n"
+        );
+    }
+
+    #[test]
+    fn while_disconnected_as_many_are_kept_as_the_buffer_holds() {
+        let notifier = Notifier::new();
+        notifier.begin("Echo", 2);
+        assert_eq!(notifier.notify((1,)), Err(NotifyError::Disconnected));
+        let (first, _receiver) = outbox();
+        notifier.connected(&first);
+        notifier.notify((1,)).unwrap();
+        notifier.disconnected();
+        notifier.notify((2,)).unwrap();
+        notifier.notify((3,)).unwrap();
+        assert_eq!(notifier.notify((4,)), Err(NotifyError::Full));
+        let (second, _receiver) = outbox();
+        notifier.connected(&second);
+        notifier.notify((5,)).unwrap();
+        notifier.ended();
+        assert_eq!(notifier.notify((6,)), Err(NotifyError::Ended));
+    }
+
+    #[test]
+    fn without_a_buffer_nothing_is_kept() {
+        let notifier = Notifier::new();
+        notifier.begin("Echo", 0);
+        notifier.disconnected();
+        assert_eq!(notifier.notify(()), Err(NotifyError::Disconnected));
+    }
+}

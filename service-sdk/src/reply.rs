@@ -1,0 +1,86 @@
+//! What a request is answered with.
+
+use bytes::Bytes;
+use labwire_device::payload::to_json;
+use labwire_wire::frames;
+use serde::Serialize;
+
+use crate::error::ServiceError;
+
+/// From this size on a result is not copied once more to stand in one piece with its frame, in bytes.
+const LARGE: usize = 16 * 1024;
+
+/// The result of a request, ready for the wire.
+///
+/// ```
+/// # use labwire_service::Reply;
+/// assert_eq!(Reply::value(&[1.5, f64::NAN]).unwrap().json(), "[1.5,NaN]");
+/// assert_eq!(Reply::nothing().json(), "null");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    json: String,
+}
+
+impl Reply {
+    /// A value as the result. Floats that are no finite number are written the way Python does.
+    ///
+    /// Fails when the value has no JSON form, for instance a map whose keys are lists.
+    pub fn value<T: Serialize + ?Sized>(value: &T) -> Result<Self, ServiceError> {
+        match to_json(value) {
+            Ok(json) => Ok(Self { json }),
+            Err(error) => Err(ServiceError::new("TypeError", error.to_string())),
+        }
+    }
+
+    /// `null`, the result of what returns nothing.
+    pub fn nothing() -> Self {
+        Self::from_json("null")
+    }
+
+    /// A result that is JSON text already. It goes onto the wire as it is and must be one line; the manager refuses
+    /// what is malformed.
+    pub fn from_json(json: impl Into<String>) -> Self {
+        Self { json: json.into() }
+    }
+
+    /// The result as JSON text.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The frame that carries the result, in as many pieces as spare a copy.
+    pub(crate) fn into_frame(self, requester: &str, uid: &str) -> Vec<Bytes> {
+        if self.json.len() < LARGE {
+            return vec![frames::result(requester, uid, self.json.as_bytes())];
+        }
+        let (head, tail) = frames::result_around(requester, uid);
+        vec![head, Bytes::from(self.json), tail]
+    }
+}
+
+/// The frame that reports an error.
+pub(crate) fn error_frame(error: &ServiceError, requester: &str, uid: &str) -> Bytes {
+    let traceback = to_json(error.traceback()).expect("texts have a JSON form");
+    frames::error(&error.to_string(), requester, uid, traceback.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_result_is_not_copied_and_reads_as_any_other() {
+        let text = "x".repeat(LARGE);
+        let reply = Reply::value(&text).unwrap();
+        let place = reply.json().as_ptr();
+        let pieces = reply.into_frame("Ada[h:1]", "7");
+        assert_eq!(pieces[1].as_ptr(), place);
+        let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).unwrap();
+        assert_eq!(whole["result"], text);
+        assert_eq!(
+            (&whole["requester"], &whole["uid"]),
+            (&"Ada[h:1]".into(), &"7".into())
+        );
+    }
+}

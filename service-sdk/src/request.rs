@@ -1,0 +1,197 @@
+//! One request of a client.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use labwire_device::payload::split_arguments;
+use labwire_wire::{Envelope, Line, Member, quoted};
+
+use crate::bind::{Bound, Parameter};
+use crate::error::ServiceError;
+use crate::notifier::Notifier;
+use crate::reply::Reply;
+use crate::running::ServiceHandle;
+use crate::turn;
+
+/// A request of a client: who asks for what, with which arguments.
+///
+/// A method of a service that has a parameter of this type, or a reference to it, gets the request that it executes;
+/// clients do not see the parameter. A clone is the same request.
+///
+/// ```
+/// use labwire_service::{Request, args, service};
+///
+/// struct Door;
+///
+/// #[service]
+/// impl Door {
+///     pub fn open(&self, request: &Request) -> String {
+///         // All clients that are linked with the service hear of it; without any, nobody does.
+///         let _ = request.notifier().notify(args!["opened", by = request.requester()]);
+///         format!("opened for {}", request.requester())
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Request {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    attribute: String,
+    requester: String,
+    uid: String,
+    line: Line,
+    args: Option<Range<usize>>,
+    kwargs: Option<Range<usize>>,
+    abandoned: Abandoned,
+    service: ServiceHandle,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Request")
+            .field("attribute", &self.attribute())
+            .field("requester", &self.requester())
+            .field("uid", &self.uid())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the connection that requests came over is lost: nobody waits for their replies any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Abandoned(Arc<AtomicBool>);
+
+impl Abandoned {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Request {
+    /// Reads a request from a line; `None` when it lacks what a request must have.
+    pub(crate) fn read(
+        line: Line,
+        envelope: &Envelope,
+        abandoned: &Abandoned,
+        service: &ServiceHandle,
+    ) -> Option<Self> {
+        let text = |member| {
+            let text = envelope.string(line.content(), member).ok().flatten();
+            text.map(std::borrow::Cow::into_owned)
+        };
+        let inner = Inner {
+            attribute: text(Member::Attribute)?,
+            requester: text(Member::Requester)?,
+            uid: text(Member::Uid).unwrap_or_default(),
+            args: envelope.span(Member::Args),
+            kwargs: envelope.span(Member::Kwargs),
+            abandoned: abandoned.clone(),
+            service: service.clone(),
+            line,
+        };
+        Some(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// What is asked for: the name of a method or a value.
+    pub fn attribute(&self) -> &str {
+        &self.inner.attribute
+    }
+
+    /// Who asks: the network name of the client, `NAME[HOST:PORT]`. It is the manager's word, not the client's.
+    pub fn requester(&self) -> &str {
+        &self.inner.requester
+    }
+
+    /// The client's own mark of the request; empty when it gave none, as people at terminals do.
+    pub fn uid(&self) -> &str {
+        &self.inner.uid
+    }
+
+    /// The positional arguments as the client wrote them: the JSON text of an array.
+    pub fn args_json(&self) -> &str {
+        self.json(self.inner.args.clone(), "[]")
+    }
+
+    /// The keyword arguments as the client wrote them: the JSON text of an object.
+    pub fn kwargs_json(&self) -> &str {
+        self.json(self.inner.kwargs.clone(), "{}")
+    }
+
+    fn json(&self, span: Option<Range<usize>>, absent: &'static str) -> &str {
+        let text = span.map(|span| &self.inner.line.content()[span]);
+        // What is not text is no array and no object, which binding says.
+        text.map_or(absent, |text| std::str::from_utf8(text).unwrap_or_default())
+    }
+
+    /// Binds the arguments to parameters by Python's rules. What does not fit is a `TypeError` that names the
+    /// method and the argument.
+    ///
+    /// For services that are written without the macro:
+    ///
+    /// ```
+    /// use labwire_service::{Parameter, Reply, Request, ServiceError};
+    ///
+    /// fn power(request: &Request) -> Result<Reply, ServiceError> {
+    ///     let mut bound = request.bind(&[Parameter::required("x"), Parameter::optional("n")])?;
+    ///     let x: f64 = bound.required()?;
+    ///     let n: i32 = bound.optional(|| 2)?;
+    ///     Reply::value(&x.powi(n))
+    /// }
+    /// ```
+    pub fn bind(&self, parameters: &[Parameter]) -> Result<Bound<'_>, ServiceError> {
+        let arguments = split_arguments(self.args_json().as_bytes(), self.kwargs_json().as_bytes());
+        let arguments = arguments.map_err(|error| {
+            let text = format!("the arguments of {}() cannot be read: {error}", self.attribute());
+            ServiceError::new("TypeError", text)
+        })?;
+        Bound::new(self.attribute(), parameters, arguments)
+    }
+
+    /// The error for an attribute that the service does not have.
+    pub fn unknown_attribute(&self) -> ServiceError {
+        let text = format!(
+            "the {} service has no attribute {}",
+            quoted(self.service().name()),
+            quoted(self.attribute())
+        );
+        ServiceError::new("AttributeError", text)
+    }
+
+    /// Runs work that blocks, on a thread that is meant for it and when it is its turn: see
+    /// [`Runner::concurrency`](crate::Runner::concurrency).
+    ///
+    /// Its place in the queue is taken when this is called. Once begun the work is not interrupted.
+    pub fn blocking(
+        &self,
+        work: impl FnOnce() -> Result<Reply, ServiceError> + Send + 'static,
+    ) -> impl Future<Output = Result<Reply, ServiceError>> + Send + 'static {
+        turn::blocking(std::future::ready(()), self.clone(), |(), _| work())
+    }
+
+    /// Whether the connection that the request came over is lost, so that nobody waits for its reply any more. A
+    /// long method can look at it and stop.
+    pub fn is_abandoned(&self) -> bool {
+        self.inner.abandoned.0.load(Ordering::Relaxed)
+    }
+
+    /// What notifies the clients that are linked with the service.
+    pub fn notifier(&self) -> &Notifier {
+        self.service().notifier()
+    }
+
+    /// The service that executes the request.
+    pub fn service(&self) -> &ServiceHandle {
+        &self.inner.service
+    }
+
+    /// How many bytes the request came in.
+    pub(crate) fn length(&self) -> usize {
+        self.inner.line.content().len()
+    }
+}

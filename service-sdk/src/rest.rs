@@ -1,0 +1,164 @@
+//! The arguments that no other parameter takes: what `*args` and `**kwargs` are in Python.
+
+use labwire_device::payload::{DecodeError, Json, from_json};
+use serde::de::DeserializeOwned;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// All positional arguments that are left. As the type of a parameter it is what `*args` is in Python.
+///
+/// Each value is kept as the client wrote it, and goes back like this when it is returned.
+///
+/// ```
+/// use labwire_service::{Keywords, Positional, service};
+///
+/// struct Echo;
+///
+/// #[service]
+/// impl Echo {
+///     pub fn echo(&self, args: Positional, kwargs: Keywords) -> (Positional, Keywords) {
+///         (args, kwargs)
+///     }
+///
+///     pub fn sum(&self, args: Positional) -> Result<f64, labwire_service::ServiceError> {
+///         Ok(args.all::<f64>()?.iter().sum())
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Positional {
+    values: Vec<Json>,
+}
+
+impl Positional {
+    pub(crate) fn push(&mut self, text: &str) {
+        self.values.push(Json::new(text));
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The value at a place, counted from 0; `None` when there are fewer.
+    pub fn get<T: DeserializeOwned>(&self, index: usize) -> Option<Result<T, DecodeError>> {
+        Some(from_json(self.values.get(index)?.text()))
+    }
+
+    /// All values, when they are of one type.
+    pub fn all<T: DeserializeOwned>(&self) -> Result<Vec<T>, DecodeError> {
+        self.values.iter().map(|value| from_json(value.text())).collect()
+    }
+
+    /// The values as JSON texts.
+    pub fn texts(&self) -> Vec<&str> {
+        self.values.iter().map(Json::text).collect()
+    }
+}
+
+impl Serialize for Positional {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.values)
+    }
+}
+
+/// All keyword arguments that are left. As the type of a parameter it is what `**kwargs` is in Python.
+///
+/// Each value is kept as the client wrote it, and goes back like this when it is returned.
+///
+/// ```
+/// use labwire_service::{Keywords, ServiceError, service};
+///
+/// struct Scope;
+///
+/// #[service]
+/// impl Scope {
+///     pub fn configure(&self, settings: Keywords) -> Result<f64, ServiceError> {
+///         match settings.get::<f64>("timebase") {
+///             Some(timebase) => Ok(timebase?),
+///             None => Err(ServiceError::new("KeyError", "timebase")),
+///         }
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keywords {
+    values: Vec<(String, Json)>,
+}
+
+impl Keywords {
+    /// Adds an argument; `false` when there is one of that name already.
+    pub(crate) fn insert(&mut self, name: &str, text: &str) -> bool {
+        let is_new = self.text(name).is_none();
+        if is_new {
+            self.values.push((name.to_owned(), Json::new(text)));
+        }
+        is_new
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        let found = self.values.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.text())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The value of that name; `None` when it was not given.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<Result<T, DecodeError>> {
+        Some(from_json(self.text(name)?))
+    }
+
+    /// The names, and the values as JSON texts, in the client's order.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.text()))
+    }
+}
+
+impl Serialize for Keywords {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.values.len()))?;
+        for (name, value) in &self.values {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use labwire_device::payload::to_json;
+
+    use super::*;
+
+    #[test]
+    fn values_go_back_as_they_came() {
+        let mut positional = Positional::default();
+        positional.push("1.10");
+        positional.push("[NaN, 1e400]");
+        let mut keywords = Keywords::default();
+        assert!(keywords.insert("é", "{\"a\": -Infinity}"));
+        assert!(!keywords.insert("é", "1"));
+        assert_eq!(
+            to_json(&(&positional, &keywords)).unwrap(),
+            r#"[[1.10,[NaN, 1e400]],{"é":{"a": -Infinity}}]"#
+        );
+        assert_eq!(positional.get::<f64>(0), Some(Ok(1.1)));
+        assert_eq!(positional.get::<f64>(2), None);
+        assert!(keywords.get::<f64>("é").unwrap().is_err());
+        assert!(positional.all::<f64>().is_err());
+    }
+}

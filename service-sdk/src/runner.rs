@@ -1,0 +1,316 @@
+//! Running a service, with options.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_device::{ConnectOptions, Introduction, connect};
+use tokio::task::AbortHandle;
+use tracing::info;
+
+use crate::error::RunError;
+use crate::notifier::Notifier;
+use crate::offer::read_offer;
+use crate::running::{RunningService, ServiceHandle};
+use crate::service::{IntoService, Service};
+use crate::session::{Limits, Session};
+use crate::signals::until_signal;
+
+/// How many blocking requests are executed at once, unless said otherwise. It is what MSL-Network's services have
+/// on a computer with many cores, and here on every computer: threads that wait for an instrument cost little, and a
+/// flood of requests must not make hundreds of them.
+const CONCURRENCY: usize = 32;
+
+/// How many requests may be under way, executing and waiting, unless said otherwise. Beyond it nothing is read, so
+/// that they wait with the manager.
+const QUEUE: usize = 1024;
+
+/// How long requests that are executing when the service is to end are waited for, unless said otherwise.
+const GRACE: Duration = Duration::from_secs(30);
+
+pub(crate) type Handler = Box<dyn FnOnce() + Send>;
+pub(crate) type Background =
+    Box<dyn FnOnce(ServiceHandle) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// Runs a service: options, then [`start`](Self::start), [`run`](Self::run) or [`connect`](Self::connect).
+///
+/// ```no_run
+/// use labwire_service::{ConnectOptions, Runner, service};
+///
+/// struct Thermometer;
+///
+/// #[service]
+/// impl Thermometer {
+///     pub fn read(&self, channel: u8) -> f64 {
+///         20.0 + f64::from(channel)
+///     }
+/// }
+///
+/// fn main() -> Result<(), labwire_service::RunError> {
+///     Runner::new(Thermometer)
+///         .name("Hall 7")
+///         .max_clients(1)
+///         .options(ConnectOptions::new().host("lab-pc").password("difference engine"))
+///         .on_shutdown(|| println!("the heater is off"))
+///         .start()
+/// }
+/// ```
+pub struct Runner<S> {
+    service: S,
+    name: Option<String>,
+    max_clients: Option<u32>,
+    options: Option<ConnectOptions>,
+    hidden: Vec<String>,
+    limits: Limits,
+    buffer: usize,
+    notifier: Notifier,
+    on_shutdown: Vec<Handler>,
+    background: Vec<Background>,
+}
+
+impl<S> fmt::Debug for Runner<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Runner")
+            .field("name", &self.name)
+            .field("max_clients", &self.max_clients)
+            .field("options", &self.options)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Service> Runner<S> {
+    /// Runs this service, at the manager on this computer unless said otherwise.
+    pub fn new(service: impl IntoService<Service = S>) -> Self {
+        Self {
+            service: service.into_service(),
+            name: None,
+            max_clients: None,
+            options: None,
+            hidden: Vec::new(),
+            limits: Limits {
+                concurrency: CONCURRENCY,
+                queue: QUEUE,
+                grace: GRACE,
+            },
+            buffer: 0,
+            notifier: Notifier::new(),
+            on_shutdown: Vec::new(),
+            background: Vec::new(),
+        }
+    }
+
+    /// The name on the network, instead of the service's own.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How many clients may be linked with the service at once; 0 is any number.
+    #[must_use]
+    pub fn max_clients(mut self, limit: u32) -> Self {
+        self.max_clients = Some(limit);
+        self
+    }
+
+    /// How the manager is reached, and whether the service comes back by itself when the connection is lost
+    /// ([`ConnectOptions::reconnect`]). Unless this is called the environment says it
+    /// ([`ConnectOptions::from_environment`]), for what it does not say the manager on this computer, over TLS.
+    #[must_use]
+    pub fn options(mut self, options: ConnectOptions) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// Leaves attributes out of what clients see, as `ignore_attributes` of MSL-Network does. Clients can still ask
+    /// for them.
+    ///
+    /// ```no_run
+    /// # use labwire_service::{ServiceExt, service};
+    /// # struct Laser;
+    /// # #[service]
+    /// # impl Laser {
+    /// #     pub fn calibrate(&self) {}
+    /// # }
+    /// # fn example() -> Result<(), labwire_service::RunError> {
+    /// Laser.runner().hidden(["calibrate", "describe"]).start()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn hidden(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.hidden.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// How many methods that are not `async` are executed at once, each on a thread; 32 unless said otherwise.
+    /// Others wait in the order in which they came. Any number of `async` methods overlap.
+    ///
+    /// # Panics
+    ///
+    /// When it is 0.
+    #[must_use]
+    pub fn concurrency(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "a service that executes nothing answers nothing");
+        self.limits.concurrency = limit.min(tokio::sync::Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// How many requests may be under way at once, executing and waiting; 1024 unless said otherwise. Beyond it no
+    /// more are read until some are answered.
+    ///
+    /// # Panics
+    ///
+    /// When it is 0.
+    #[must_use]
+    pub fn queue(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "a service that reads nothing answers nothing");
+        self.limits.queue = limit;
+        self
+    }
+
+    /// How long requests that are executing when the service is to end are waited for; 30 s unless said otherwise.
+    /// After it the service leaves, and the manager tells who waits.
+    #[must_use]
+    pub fn grace(mut self, span: Duration) -> Self {
+        self.limits.grace = span;
+        self
+    }
+
+    /// Keeps up to this many notifications that are made while the connection is lost, and sends them when it is
+    /// there again; 0 unless said otherwise. Only with [`ConnectOptions::reconnect`].
+    #[must_use]
+    pub fn buffer(mut self, notifications: usize) -> Self {
+        self.buffer = notifications;
+        self
+    }
+
+    /// Uses this notifier, of which the service or its threads have a clone already.
+    #[must_use]
+    pub fn notifier(mut self, notifier: Notifier) -> Self {
+        self.notifier = notifier;
+        self
+    }
+
+    /// Calls this once the service has ended, however it did: to bring an instrument into a safe state. It may
+    /// block. Several handlers are called in their order.
+    #[must_use]
+    pub fn on_shutdown(mut self, handler: impl FnOnce() + Send + 'static) -> Self {
+        self.on_shutdown.push(Box::new(handler));
+        self
+    }
+
+    /// Runs a task beside the service, from when it is connected for the first time until it ends: to watch an
+    /// instrument, or to send a heartbeat. It is dropped when the service has ended.
+    ///
+    /// ```no_run
+    /// # use labwire_service::{ServiceExt, args, service};
+    /// # use std::time::Duration;
+    /// # struct Heart;
+    /// # #[service]
+    /// # impl Heart {
+    /// #     pub fn rate(&self) -> f64 { 1.0 }
+    /// # }
+    /// # fn example() -> Result<(), labwire_service::RunError> {
+    /// Heart
+    ///     .runner()
+    ///     .background(|service| async move {
+    ///         for beat in 0_u64.. {
+    ///             // Without a connection there is nobody to hear it.
+    ///             let _ = service.notifier().notify(args![beat]);
+    ///             tokio::time::sleep(Duration::from_secs(1)).await;
+    ///         }
+    ///     })
+    ///     .start()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn background<F>(mut self, task: impl FnOnce(ServiceHandle) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.background.push(Box::new(|handle| Box::pin(task(handle))));
+        self
+    }
+
+    /// Connects the service; it answers requests from then on. Must be called within a tokio runtime.
+    ///
+    /// The first connection is tried once, also when the service is to come back by itself later.
+    ///
+    /// Cancel safe: dropped before it is done, the service is not there.
+    pub async fn connect(self) -> Result<RunningService, RunError> {
+        let options = match self.options {
+            Some(options) => options,
+            None => ConnectOptions::from_environment()?,
+        };
+        let service = Arc::new(self.service);
+        let name = self.name.unwrap_or_else(|| service.name());
+        let offer = read_offer(Arc::clone(&service), self.hidden).await;
+        let max_clients = self.max_clients.unwrap_or_else(|| service.max_clients());
+        let introduction =
+            Introduction::service(name.as_str(), offer.attributes.to_json()).max_clients(max_clients);
+        let connection = connect(&options, &introduction).await?;
+        info!(
+            "the service {} is connected to {}",
+            connection.network_name, connection.manager
+        );
+        self.notifier.begin(&name, self.buffer);
+        let handle = ServiceHandle::new(
+            name,
+            connection.network_name.clone(),
+            self.notifier,
+            self.limits.concurrency,
+        );
+        let session = Session {
+            described: offer.attributes.describe(handle.name()),
+            describes_itself: offer.describes_itself,
+            service,
+            handle: handle.clone(),
+            options,
+            introduction,
+            limits: self.limits,
+        };
+        let session = tokio::spawn(session.run(connection, self.background, self.on_shutdown));
+        Ok(RunningService::new(handle, session))
+    }
+
+    /// Connects the service and serves until it ends: `Ok` when it was asked to, by `shutdown_service` or by a
+    /// [handle](ServiceHandle::shut_down).
+    ///
+    /// When this is dropped the service ends at once, with all that it is executing.
+    pub async fn run(self) -> Result<(), RunError> {
+        let running = self.connect().await?;
+        let _aborted_on_drop = AbortOnDrop(running.abort_handle());
+        running.wait().await
+    }
+
+    /// Connects the service and serves until it ends, on a runtime of its own: what `main` calls.
+    ///
+    /// `SIGINT` (Ctrl-C) and `SIGTERM` end the service in order: it finishes the requests that it has and leaves the
+    /// network; that is `Ok`. A second one does not wait for the requests. One that comes before the service is
+    /// connected ends it, too.
+    pub fn start(self) -> Result<(), RunError> {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(RunError::InsideRuntime);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(RunError::Start)?;
+        let ended = runtime.block_on(until_signal(self));
+        // Methods that block cannot be interrupted, and nobody waits for them any more.
+        runtime.shutdown_background();
+        ended
+    }
+}
+
+/// Ends what runs when who waits for it is gone.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,223 @@
+//! A service that runs, and what can be done with it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::error::RunError;
+use crate::notifier::Notifier;
+
+/// Where a service is in its life; [`ServiceHandle`] has an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServiceState {
+    /// The manager knows it.
+    Connected,
+    /// The connection is lost and is being made again.
+    Reconnecting,
+    /// It has ended.
+    Ended,
+}
+
+/// A handle of a service that runs. It can be cloned and used from anywhere; the service does not end with it.
+///
+/// Requests have one ([`Request::service`](crate::Request::service)), background tasks are given one
+/// ([`Runner::background`](crate::Runner::background)), and so is who connected the service
+/// ([`RunningService::handle`]).
+///
+/// ```
+/// # use labwire_service::service;
+/// # struct Thermometer;
+/// # #[service]
+/// # impl Thermometer {
+/// #     pub fn read(&self) -> f64 { 20.0 }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), labwire_service::RunError> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// use labwire_service::{ConnectOptions, Runner, ServiceState};
+///
+/// let running = Runner::new(Thermometer).options(options).connect().await?;
+/// let handle = running.handle().clone();
+/// assert_eq!((handle.name(), handle.state()), ("Thermometer", ServiceState::Connected));
+/// handle.shut_down();
+/// assert_eq!(handle.wait_for(ServiceState::Ended).await, ServiceState::Ended);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ServiceHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    network_name: Mutex<String>,
+    notifier: Notifier,
+    permits: Arc<Semaphore>,
+    state: watch::Sender<ServiceState>,
+    stop: watch::Sender<bool>,
+}
+
+impl fmt::Debug for ServiceHandle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ServiceHandle")
+            .field("name", &self.name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServiceHandle {
+    pub(crate) fn new(name: String, network_name: String, notifier: Notifier, concurrency: usize) -> Self {
+        let shared = Shared {
+            name,
+            network_name: Mutex::new(network_name),
+            notifier,
+            permits: Arc::new(Semaphore::new(concurrency)),
+            state: watch::Sender::new(ServiceState::Connected),
+            stop: watch::Sender::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The name of the service.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The name that the service has on the network: `NAME[HOST:PORT]`. It changes when the service connects again.
+    pub fn network_name(&self) -> String {
+        let name = self.shared.network_name.lock();
+        name.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What notifies the clients that are linked with the service.
+    pub fn notifier(&self) -> &Notifier {
+        &self.shared.notifier
+    }
+
+    /// Where the service is in its life.
+    pub fn state(&self) -> ServiceState {
+        *self.shared.state.borrow()
+    }
+
+    /// Waits until the service is in this state, or has ended. Gives the state that it is in then.
+    ///
+    /// Cancel safe.
+    pub async fn wait_for(&self, state: ServiceState) -> ServiceState {
+        let mut states = self.shared.state.subscribe();
+        let reached = states.wait_for(|now| *now == state || *now == ServiceState::Ended);
+        // The sender lives as long as this handle.
+        reached.await.map_or(ServiceState::Ended, |state| *state)
+    }
+
+    /// Asks the service to end: it takes no more requests, finishes those that it has, answers them and leaves the
+    /// network. Returns at once; [`RunningService::wait`] waits for it.
+    pub fn shut_down(&self) {
+        self.shared.stop.send_replace(true);
+    }
+
+    /// Waits until the service is asked to end: for tasks of yours that have to end with it.
+    ///
+    /// Cancel safe.
+    pub async fn shutting_down(&self) {
+        let mut stop = self.shared.stop.subscribe();
+        // The sender lives as long as this handle.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    pub(crate) fn permits(&self) -> &Arc<Semaphore> {
+        &self.shared.permits
+    }
+
+    pub(crate) fn set_state(&self, state: ServiceState) {
+        self.shared.state.send_replace(state);
+    }
+
+    pub(crate) fn connected(&self, network_name: String) {
+        let name = self.shared.network_name.lock();
+        *name.unwrap_or_else(PoisonError::into_inner) = network_name;
+        self.set_state(ServiceState::Connected);
+    }
+}
+
+/// A service that is connected and answers requests.
+///
+/// Dropping it changes nothing: the service runs on, and ends with the runtime at the latest.
+///
+/// ```
+/// # use labwire_service::service;
+/// # struct Thermometer;
+/// # #[service]
+/// # impl Thermometer {
+/// #     pub fn read(&self) -> f64 { 20.0 }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), labwire_service::RunError> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// use labwire_service::{ConnectOptions, Runner};
+///
+/// let running = Runner::new(Thermometer).options(options).connect().await?;
+/// assert!(running.network_name().starts_with("Thermometer["));
+/// running.handle().shut_down();
+/// running.wait().await
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RunningService {
+    handle: ServiceHandle,
+    session: JoinHandle<Result<(), RunError>>,
+}
+
+impl RunningService {
+    pub(crate) fn new(handle: ServiceHandle, session: JoinHandle<Result<(), RunError>>) -> Self {
+        Self { handle, session }
+    }
+
+    /// A handle that can be cloned and given away.
+    pub fn handle(&self) -> &ServiceHandle {
+        &self.handle
+    }
+
+    /// What notifies the clients that are linked with the service.
+    pub fn notifier(&self) -> &Notifier {
+        self.handle.notifier()
+    }
+
+    /// The name that the service has on the network: `NAME[HOST:PORT]`.
+    pub fn network_name(&self) -> String {
+        self.handle.network_name()
+    }
+
+    /// Asks the service to end and waits until it has.
+    pub async fn shut_down(self) -> Result<(), RunError> {
+        self.handle.shut_down();
+        self.wait().await
+    }
+
+    /// Waits until the service has ended: `Ok` when it was asked to, by `shutdown_service` or by a handle.
+    ///
+    /// When this is dropped the service runs on.
+    pub async fn wait(self) -> Result<(), RunError> {
+        match self.session.await {
+            Ok(ended) => ended,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is going down with all that is in it.
+                Err(_) => Ok(()),
+            },
+        }
+    }
+
+    pub(crate) fn abort_handle(&self) -> AbortHandle {
+        self.session.abort_handle()
+    }
+}

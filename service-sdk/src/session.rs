@@ -1,0 +1,107 @@
+//! The life of a service, from connection to connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_device::{Backoff, ConnectOptions, Connection, Introduction, connect};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::conversation::{Conversation, End};
+use crate::error::RunError;
+use crate::runner::{Background, Handler};
+use crate::running::{ServiceHandle, ServiceState};
+use crate::service::Service;
+
+/// How much the service takes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many blocking requests are executed at once.
+    pub(crate) concurrency: usize,
+    /// How many requests may be under way.
+    pub(crate) queue: usize,
+    /// How long those that are executing at the end are waited for.
+    pub(crate) grace: Duration,
+}
+
+/// What a service needs to live.
+pub(crate) struct Session<S> {
+    pub(crate) service: Arc<S>,
+    pub(crate) handle: ServiceHandle,
+    pub(crate) options: ConnectOptions,
+    pub(crate) introduction: Introduction,
+    pub(crate) limits: Limits,
+    /// The answer to `describe()`, as JSON text.
+    pub(crate) described: String,
+    /// Whether the service answers `describe()` in its own way instead.
+    pub(crate) describes_itself: bool,
+}
+
+impl<S: Service> Session<S> {
+    pub(crate) async fn run(
+        self,
+        connection: Connection,
+        background: Vec<Background>,
+        on_shutdown: Vec<Handler>,
+    ) -> Result<(), RunError> {
+        let mut tasks = JoinSet::new();
+        for task in background {
+            tasks.spawn(task(self.handle.clone()));
+        }
+        let ended = self.serve(connection).await;
+        match &ended {
+            Ok(()) => info!("the service {} has ended", self.handle.name()),
+            Err(error) => warn!("the service {} has ended: {error}", self.handle.name()),
+        }
+        self.handle.notifier().ended();
+        tasks.shutdown().await;
+        for handler in on_shutdown {
+            // A handler that panics must not keep the next one from its instrument.
+            if tokio::task::spawn_blocking(handler).await.is_err() {
+                warn!("a shutdown handler panicked");
+            }
+        }
+        self.handle.set_state(ServiceState::Ended);
+        ended
+    }
+
+    async fn serve(&self, mut connection: Connection) -> Result<(), RunError> {
+        loop {
+            let error = match Conversation::new(self, &connection.manager)
+                .hold(connection.reader, connection.writer)
+                .await
+            {
+                End::Orderly => return Ok(()),
+                End::Lost(error) => error,
+            };
+            let Some(backoff) = self.options.backoff() else {
+                return Err(error);
+            };
+            warn!("{error}; the service {} connects again", self.handle.name());
+            self.handle.notifier().disconnected();
+            self.handle.set_state(ServiceState::Reconnecting);
+            connection = tokio::select! {
+                connection = self.reconnect(backoff) => connection?,
+                () = self.handle.shutting_down() => return Ok(()),
+            };
+            self.handle.connected(connection.network_name.clone());
+            info!(
+                "the service {} is connected to {} again",
+                connection.network_name, connection.manager
+            );
+        }
+    }
+
+    async fn reconnect(&self, backoff: Backoff) -> Result<Connection, RunError> {
+        let mut waits = backoff.waits();
+        loop {
+            tokio::time::sleep(waits.next_wait()).await;
+            match connect(&self.options, &self.introduction).await {
+                Ok(connection) => return Ok(connection),
+                // The manager may not be there yet, or not have noticed that the connection before this one ended.
+                Err(error) if error.is_transient() => debug!("{error}"),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Services at a real manager, asked by peers that speak the wire, and by real MSL-Network clients.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::unnecessary_wraps,
+    clippy::cast_precision_loss,
+    reason = "a test that cannot go on has failed, and its services are made up"
+)]
+
+mod arguments;
+mod calls;
+mod life;
+mod peer;
+mod python;
+mod reconnect;
+mod state;
