@@ -55,15 +55,15 @@ fn what_the_demo_says_to_type_next_works() {
         line.contains("Ctrl-C ends it").then_some(())
     });
     let told = demo.output();
-    let script: String = told
+    let script: Vec<_> = told
         .lines()
         .skip_while(|line| !line.contains("from msl.network"))
         .take_while(|line| !line.is_empty())
-        .map(|line| format!("{}\n", line.trim_start()))
+        .map(str::trim_start)
         .collect();
-    assert_eq!(script.lines().count(), 3, "{told}");
+    assert_eq!(script.len(), 3, "{told}");
     let output = std::process::Command::new(python::program("python"))
-        .args(["-c", &format!("{script}cxn.disconnect()")])
+        .args(["-c", &format!("{}\ncxn.disconnect()", script.join("\n"))])
         .output()
         .unwrap();
     assert!(

@@ -91,11 +91,13 @@ fn basic_math(printed: &str) -> f64 {
     total.trim().trim_end_matches(" seconds").parse().unwrap()
 }
 
+/// Runs the program of this name, and gives what it prints.
+type Run = fn(&str, &Manager) -> String;
+
 #[test]
 fn slow_calls_overlap_or_follow_each_other_as_the_client_wants() {
     let manager = Manager::start(&[]);
     let _basic_math = service("basic_math", "BasicMath", &manager, &[]);
-    type Run = fn(&str, &Manager) -> String;
     let programs: [(Run, &str, f64); 4] = [
         (run, "asynchronous", 6.0),
         (run_python, "asynchronous.py", 6.0),

@@ -62,7 +62,7 @@ struct Demo {
 
 impl Demo {
     async fn start(home: Home, port: u16, story: &Story) -> anyhow::Result<Self> {
-        story.chapter("A manager and four services");
+        Story::chapter("A manager and four services");
         let services = Services::new()
             .with(Echo)
             .with(BasicMath::with_second(SECOND))

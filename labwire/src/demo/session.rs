@@ -36,7 +36,7 @@ async fn join(options: ClientOptions, name: &str, story: &Story) -> anyhow::Resu
 }
 
 async fn call(ada: &Client, story: &Story) -> anyhow::Result<()> {
-    story.chapter("A call: link with a service by its name, then use it");
+    Story::chapter("A call: link with a service by its name, then use it");
     let echo = ada.link("Echo").await?;
     story.tell("Ada", "links with 'Echo'");
     let answer = echo
@@ -47,7 +47,7 @@ async fn call(ada: &Client, story: &Story) -> anyhow::Result<()> {
 }
 
 async fn overlap(ada: &Client, story: &Story) -> anyhow::Result<()> {
-    story.chapter("Six slow calls at once: they take as long as the slowest");
+    Story::chapter("Six slow calls at once: they take as long as the slowest");
     let math = ada.link("BasicMath").await?;
     let start = Instant::now();
     let calls = [
@@ -81,7 +81,7 @@ async fn overlap(ada: &Client, story: &Story) -> anyhow::Result<()> {
 }
 
 async fn lock(ada: &Client, bob: &Client, story: &Story) -> anyhow::Result<()> {
-    story.chapter("A lock: while Ada holds it, nobody else can link");
+    Story::chapter("A lock: while Ada holds it, nobody else can link");
     let link = ada.link("Echo").await?;
     let guard = link.lock(Lock::Exclusive).await?;
     story.tell("Ada", "locks 'Echo'");
@@ -97,7 +97,7 @@ async fn lock(ada: &Client, bob: &Client, story: &Story) -> anyhow::Result<()> {
 }
 
 async fn listen(ada: &Client, story: &Story) -> anyhow::Result<()> {
-    story.chapter("Notifications: a service tells all clients that are linked with it");
+    Story::chapter("Notifications: a service tells all clients that are linked with it");
     let heartbeat = ada.link("Heartbeat").await?;
     let mut beats = heartbeat.notifications();
     let () = heartbeat.call("set_heart_rate", args![5]).await?;
@@ -112,7 +112,7 @@ async fn listen(ada: &Client, story: &Story) -> anyhow::Result<()> {
 }
 
 async fn lose(demo: &Demo, ada: &Client, story: &Story) -> anyhow::Result<()> {
-    story.chapter("A service dies in mid-call: its caller is told at once, never left waiting");
+    Story::chapter("A service dies in mid-call: its caller is told at once, never left waiting");
     let oven = ada.link("Oven").await?;
     let heating = oven
         .call::<f64>("heat", args![1_000, seconds = 3_600])

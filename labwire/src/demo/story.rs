@@ -21,7 +21,7 @@ impl Story {
     }
 
     /// The title of what comes next.
-    pub(super) fn chapter(&self, title: &str) {
+    pub(super) fn chapter(title: &str) {
         println!("\n{title}");
     }
 }

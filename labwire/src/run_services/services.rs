@@ -208,7 +208,10 @@ mod tests {
         let client = Client::connect("Client", reach).await.unwrap();
         for (name, left) in [("Adder", true), ("Second", false)] {
             let link = client.link(name).await.unwrap();
-            assert_eq!(link.call::<f64>("add", args![1, 2]).await.unwrap(), 3.0);
+            assert_eq!(
+                link.call::<serde_json::Value>("add", args![1, 2]).await.unwrap(),
+                3.0
+            );
             link.shutdown_service::<()>(()).await.unwrap();
             if left {
                 client.identities().await.unwrap();
@@ -240,17 +243,17 @@ mod tests {
     async fn nothing_is_left_when_nobody_waits_any_more() {
         let home = tempfile::tempdir().unwrap();
         let (ended, end) = tokio::sync::oneshot::channel();
-        let (begun, begin) = tokio::sync::oneshot::channel();
+        let (begun, waiting) = tokio::sync::oneshot::channel();
         let runner = Runner::new(Adder)
             .background(|_| async move {
                 begun.send(()).unwrap();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             })
             .on_shutdown(move || ended.send(()).unwrap());
         let run = run_services(options(&home).without_tls(), Services::new().with_runner(runner));
         tokio::select! {
             outcome = run => panic!("{outcome:?}"),
-            begun = begin => begun.unwrap(),
+            begun = waiting => begun.unwrap(),
         }
         tokio::time::timeout(Duration::from_mins(1), end)
             .await

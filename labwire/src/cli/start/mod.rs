@@ -123,7 +123,7 @@ impl Plan {
     }
 
     async fn bind(&self, ready: Ready, log: LogControl) -> anyhow::Result<(Serving, Option<Certificate>)> {
-        let (settings, certificate) = ready.into_settings(&self, log);
+        let (settings, certificate) = ready.into_settings(self, log);
         let host = self.options.host.as_deref();
         let manager = self.bind_manager(settings).await?;
         let files = certificate.as_ref().map(|(files, _)| files);
