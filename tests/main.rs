@@ -21,5 +21,6 @@ mod protocol;
 mod python;
 mod reconnect;
 mod run_services;
+mod security;
 mod support;
 mod terminal;
