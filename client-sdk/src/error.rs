@@ -1,10 +1,11 @@
 //! Why a call has no result.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_device::payload::{DecodeError, EncodeError};
-use labwire_device::{ConnectError, NoAnswer};
+use labwire_device::{ConnectError, EnvironmentError, NoAnswer};
 use labwire_wire::{Executed, quoted};
 use thiserror::Error;
 
@@ -190,7 +191,8 @@ impl CallError {
     }
 }
 
-/// Whatever can go wrong in a client, for programs that pass all of it on with one `?`.
+/// Whatever can go wrong in a client, for programs that pass all of it on with one `?`. A `main` that returns it tells
+/// it to people.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -207,8 +209,11 @@ impl CallError {
 /// # Ok(())
 /// # });
 /// ```
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Error)]
 pub enum Error {
+    /// The environment says something about the manager that makes no sense.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// The client could not connect.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -226,4 +231,11 @@ pub enum Error {
         /// How long connecting and linking could take.
         timeout: Duration,
     },
+}
+
+/// What `main` prints when it returns the error: for people.
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }

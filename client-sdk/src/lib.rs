@@ -11,7 +11,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), labwire_client::Error> {
-//!     let client = Client::connect("Ada", ConnectOptions::new()).await?;
+//!     let client = Client::connect("Ada", ConnectOptions::from_environment()?).await?;
 //!     let thermometer = client.link("Thermometer").await?;
 //!     let celsius: f64 = thermometer.call("read", args![3]).await?;
 //!     println!("{celsius} °C");
@@ -26,8 +26,10 @@
 //! # Connecting
 //!
 //! [`ConnectOptions`] say where the manager is and what to tell it: host and port, a user's name and password, the
-//! manager's password, TLS or not, how long to wait. Without more it is the manager of this computer, over TLS. The
-//! certificate of a manager that was never met before is shown at the terminal and saved when you say so, or as
+//! manager's password, TLS or not, how long to wait. Without more it is the manager of this computer, over TLS.
+//! [`ConnectOptions::from_environment`] reads them from variables such as `LABWIRE_MANAGER=lab-pc:1875`.
+//!
+//! The certificate of a manager that was never met before is shown at the terminal and saved when you say so, or as
 //! [`FirstUse`] says; one that has changed since is [refused](TrustError::Changed).
 //!
 //! ```
@@ -222,8 +224,8 @@ pub use labwire_device::payload::{
     Arguments, DecodeError, EncodeError, IntoArguments, Json, from_json, to_json,
 };
 pub use labwire_device::{
-    Backoff, ConnectError, ConnectOptions, DEFAULT_PORT, FirstUse, Home, NoAnswer, Question, TrustError,
-    UnknownCertificate, args,
+    Backoff, ConnectError, ConnectOptions, DEFAULT_PORT, EnvironmentError, FirstUse, Home, NoAnswer,
+    Question, TrustError, UnknownCertificate, args,
 };
 pub use labwire_wire::Executed;
 pub use link::Link;

@@ -65,6 +65,16 @@ impl fmt::Debug for ConnectOptions {
 }
 
 /// What to do with the certificate of a manager that was never met before.
+///
+/// A computer without a terminal can know the fingerprint that the manager tells when it starts:
+///
+/// ```
+/// use std::sync::Arc;
+/// use labwire_device::{ConnectOptions, FirstUse, UnknownCertificate};
+///
+/// let known = |certificate: &UnknownCertificate| certificate.fingerprint == "cc:8b:93:64";
+/// let options = ConnectOptions::new().first_use(FirstUse::Decide(Arc::new(known)));
+/// ```
 #[derive(Clone, Default)]
 pub enum FirstUse {
     /// Show its fingerprint at the terminal and ask; without a terminal it is refused. The default.
@@ -155,6 +165,16 @@ impl ConnectOptions {
 
     /// Asks this function for what the manager wants to know and was not given, instead of asking at the terminal.
     /// It may block. `None` means that there is no answer.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Question};
+    ///
+    /// let options = ConnectOptions::new().ask_with(|question| match question {
+    ///     Question::Username { .. } => Some("ada".to_owned()),
+    ///     Question::Password { username } => std::fs::read_to_string(format!("{username}.secret")).ok(),
+    ///     Question::ManagerPassword { .. } => None,
+    /// });
+    /// ```
     #[must_use]
     pub fn ask_with(self, answer: impl Fn(&Question) -> Option<String> + Send + Sync + 'static) -> Self {
         self.with_credentials(|credentials| credentials.set_source(Arc::new(answer)))
@@ -206,6 +226,14 @@ impl ConnectOptions {
 
     /// Connects again by itself when the connection is lost, waiting in between as the back-off says. Without this
     /// a lost connection is the end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::{Backoff, ConnectOptions};
+    ///
+    /// let options = ConnectOptions::new().reconnect(Backoff::new().maximum(Duration::from_secs(10)));
+    /// assert!(options.backoff().is_some());
+    /// ```
     #[must_use]
     pub fn reconnect(mut self, backoff: Backoff) -> Self {
         self.reconnect = Some(backoff);
@@ -220,6 +248,11 @@ impl ConnectOptions {
     }
 
     /// Where these options lead, as `HOST:PORT`.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// assert_eq!(ConnectOptions::new().host("::1").address(), "[::1]:1875");
+    /// ```
     pub fn address(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)

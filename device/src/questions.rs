@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
-/// What the manager wants to know.
+/// What the manager wants to know; [`ask_with`](crate::ConnectOptions::ask_with) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// The name of the user who logs in.

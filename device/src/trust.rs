@@ -18,7 +18,7 @@ use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureSc
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// The certificate of a manager that was never met before.
+/// The certificate of a manager that was never met before; [`FirstUse`](crate::FirstUse) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCertificate {
     /// The manager's host, as it was asked for.

@@ -173,6 +173,19 @@ impl<S: Service> Runner<S> {
 
     /// How long requests that are executing when the service is to end are waited for; 30 s unless said otherwise.
     /// After it the service leaves, and the manager tells who waits.
+    ///
+    /// ```
+    /// # use labwire_service::{Runner, service};
+    /// # struct Laser;
+    /// # #[service]
+    /// # impl Laser {
+    /// #     pub fn calibrate(&self) {}
+    /// # }
+    /// use std::time::Duration;
+    ///
+    /// // One call at a time, ten that wait, and an end within two seconds.
+    /// let runner = Runner::new(Laser).concurrency(1).queue(11).grace(Duration::from_secs(2));
+    /// ```
     #[must_use]
     pub fn grace(mut self, span: Duration) -> Self {
         self.limits.grace = span;
@@ -188,6 +201,21 @@ impl<S: Service> Runner<S> {
     }
 
     /// Uses this notifier, of which the service or its threads have a clone already.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Laser;
+    /// # #[service]
+    /// # impl Laser {
+    /// #     pub fn calibrate(&self) {}
+    /// # }
+    /// use labwire_service::{Notifier, Runner, args};
+    ///
+    /// let notifier = Notifier::new();
+    /// let of_the_driver = notifier.clone();
+    /// std::thread::spawn(move || of_the_driver.notify(args!["warm"]));
+    /// let runner = Runner::new(Laser).notifier(notifier);
+    /// ```
     #[must_use]
     pub fn notifier(mut self, notifier: Notifier) -> Self {
         self.notifier = notifier;
@@ -239,7 +267,7 @@ impl<S: Service> Runner<S> {
     ///
     /// The first connection is tried once, also when the service is to come back by itself later.
     ///
-    /// Cancel safe: dropped before it is done, the service is not there.
+    /// Cancel safe: dropped before it is done, the service is not there. [`ServiceHandle`] has an example.
     pub async fn connect(self) -> Result<RunningService, RunError> {
         let options = match self.options {
             Some(options) => options,
@@ -280,6 +308,25 @@ impl<S: Service> Runner<S> {
     /// [handle](ServiceHandle::shut_down).
     ///
     /// When this is dropped the service ends at once, with all that it is executing.
+    ///
+    /// ```no_run
+    /// # use labwire_service::{RunError, ServiceExt, service};
+    /// # struct Laser;
+    /// # struct Shutter;
+    /// # #[service]
+    /// # impl Laser {
+    /// #     pub fn calibrate(&self) {}
+    /// # }
+    /// # #[service]
+    /// # impl Shutter {
+    /// #     pub fn open(&self) {}
+    /// # }
+    /// # async fn example() -> Result<(), RunError> {
+    /// // Two services in one program; when one fails, both end.
+    /// tokio::try_join!(Laser.runner().run(), Shutter.runner().run())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn run(self) -> Result<(), RunError> {
         let running = self.connect().await?;
         let _aborted_on_drop = AbortOnDrop(running.abort_handle());

@@ -55,6 +55,15 @@ impl Output {
 
     /// Turns a command that ended with another code than 0 into an error, which names the host, the command and what
     /// it said.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use labwire_client::ssh::{RunError, Ssh};
+    /// # async fn example(pi: Ssh) -> Result<(), RunError> {
+    /// let uptime = pi.run("uptime", Duration::from_secs(10)).await?.check()?.stdout;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn check(self) -> Result<Self, RunError> {
         if self.success() {
             return Ok(self);

@@ -136,6 +136,19 @@ impl Started {
 /// folder. Without a folder it is looked for in `PATH`, and its log is in the home folder.
 ///
 /// When the future is dropped, the connection is closed; a program that was started already goes on running.
+///
+/// ```no_run
+/// use labwire_client::ssh::{SshOptions, StartError, StartOptions, start_manager};
+///
+/// # async fn example(pi: SshOptions) -> Result<(), Box<dyn std::error::Error>> {
+/// match start_manager(&pi, "~/bin/thermometer", StartOptions::new()).await {
+///     Ok(started) => println!("it runs at {}", started.address),
+///     Err(StartError::Ended { log, .. }) => eprintln!("it ended, and says: {log}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub async fn start_manager(
     options: &SshOptions,
     program: &str,

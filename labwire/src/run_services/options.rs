@@ -95,6 +95,12 @@ impl ManagerOptions {
     }
 
     /// Everyone who connects must log in as a user of the database; the services log in as this one.
+    ///
+    /// ```
+    /// # use labwire::ManagerOptions;
+    /// // `labwire user add bench` has made the user.
+    /// let options = ManagerOptions::new().login("bench", "difference engine");
+    /// ```
     #[must_use]
     pub fn login(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
         self.authentication = Authentication::Login;
@@ -176,6 +182,15 @@ impl ManagerOptions {
 
     /// What else the services connect with: timeout, read limit, user. Where the manager is, its password and whether
     /// there is TLS is known, whatever these say.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire::ManagerOptions;
+    /// use labwire_service::ConnectOptions;
+    ///
+    /// let services = ConnectOptions::new().timeout(Duration::from_secs(3));
+    /// let options = ManagerOptions::new().connect_options(services);
+    /// ```
     #[must_use]
     pub fn connect_options(mut self, options: ConnectOptions) -> Self {
         self.connect = options;

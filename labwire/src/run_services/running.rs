@@ -12,6 +12,19 @@ use super::error::RunServicesError;
 /// A manager and services that run in this process.
 ///
 /// Dropping it changes nothing: they run on, and end with the runtime at the latest.
+///
+/// [`Services::connect`](crate::Services::connect) gives one:
+///
+/// ```no_run
+/// # use labwire::{RunServicesError, RunningServices};
+/// # async fn example(running: RunningServices) -> Result<(), RunServicesError> {
+/// println!("the manager listens on port {}", running.port());
+/// for service in running.services() {
+///     println!("{} is there", service.network_name());
+/// }
+/// running.shut_down().await
+/// # }
+/// ```
 pub struct RunningServices {
     port: u16,
     manager: ManagerHandle,
