@@ -4,7 +4,7 @@ import os
 
 def options():
     """Keyword arguments for msl.network.connect, LinkedClient and Service.start."""
-    host, _, port = os.environ.get('LABWIRE_MANAGER', 'localhost').partition(':')
+    host, _, port = (os.environ.get('LABWIRE_MANAGER') or 'localhost').partition(':')
     return {
         'host': host,
         'port': int(port or 1875),
