@@ -84,7 +84,7 @@ async fn introduce(
             .limit(options, conversation.answer(&request.manager, &answer))
             .await??;
     };
-    // Not by the clock: with less time than this no connection to an older manager could be made.
+    // Not by the clock: with less time than this left, no connection to an older manager could be made.
     let waiting = tokio::time::timeout(OLDER_MANAGER, conversation.read_registered());
     let network_name = match waiting.await {
         Ok(registered) => registered?,
