@@ -136,8 +136,15 @@ impl Client {
     /// # });
     /// ```
     pub async fn link(&self, service: &str) -> Result<Link, CallError> {
-        let core = LinkCore::enter(&self.core, service);
-        let ticket = ClientCore::send(core.link_request()).await?;
+        let (core, ticket) = loop {
+            let core = LinkCore::enter(&self.core, service);
+            match ClientCore::send(core.link_request()).await {
+                Ok(ticket) => break (core, ticket),
+                // Somebody unlinked it meanwhile; this is about the link after that.
+                Err(CallError::Unlinked { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        };
         let result = ticket.await?;
         let identity = ServiceIdentity::from_json(&result).map_err(|error| CallError::Decode {
             service: MANAGER_NAME.to_owned(),

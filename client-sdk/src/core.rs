@@ -117,10 +117,11 @@ impl ClientCore {
             through: request.through.as_ref().map(Arc::downgrade),
             makes: request.makes.as_ref().map(Arc::downgrade),
         };
+        // See `LinkCore::unlink`.
+        let _asking = request.makes.is_some().then(|| shared.asking());
         let mut state = shared.state();
-        if request.through.as_ref().is_some_and(|link| link.is_ended())
-            && !matches!(state.phase, Phase::Closed(_))
-        {
+        let link = request.through.as_ref().or(request.makes.as_ref());
+        if link.is_some_and(|link| link.is_ended()) && !matches!(state.phase, Phase::Closed(_)) {
             return Err(request.unlinked());
         }
         let away = shared.options.buffer > 0

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_device::{
-    Backoff, Connection, ConnectionReader, ConnectionWriter, Introduction, ReadError, answer_question,
-    connect,
+    Backoff, ConnectError, Connection, ConnectionReader, ConnectionWriter, Introduction, ReadError, Waits,
+    answer_question, connect,
 };
 use labwire_wire::Line;
-use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::core::{ClientCore, Urgency, goodbye};
@@ -21,6 +23,9 @@ use crate::state::{About, Command, Phase};
 
 /// How many requests are written at once. More do not make it faster, and what was taken counts as written.
 const BATCH: usize = 256;
+
+/// How many questions of the manager may wait for their answers. It asks one after the other.
+const QUESTIONS: usize = 4;
 
 /// How long a client that leaves waits for the manager to read what was sent, and to close the connection; and how long
 /// the manager has to say why it reads nothing any more.
@@ -41,31 +46,36 @@ pub(crate) struct Driver {
     pub(crate) sender: WeakUnboundedSender<Command>,
 }
 
-/// However the task ends, nobody waits for ever.
-struct CloseAtTheEnd(Arc<Shared>);
-
-impl Drop for CloseAtTheEnd {
+/// However the task ends, also before it has run for the first time, nobody waits for ever.
+impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.close("the runtime of the client has ended");
+        self.shared.close("the runtime of the client has ended");
     }
 }
 
 impl Driver {
     pub(crate) async fn run(mut self, mut connection: Connection) {
-        let _close = CloseAtTheEnd(Arc::clone(&self.shared));
+        let mut waits = self
+            .shared
+            .options
+            .connect
+            .backoff()
+            .map(|backoff| backoff.waits());
         loop {
+            let begin = Instant::now();
             let reason = match self.serve(connection).await {
                 End::Lost(reason) if !self.is_leaving() => reason,
                 _ => return self.shared.close("the client has disconnected"),
             };
-            let Some(backoff) = self.shared.options.connect.backoff() else {
+            let Some((backoff, waits)) = self.shared.options.connect.backoff().zip(waits.as_mut()) else {
                 debug!("{reason}");
                 return self.shared.close(&reason);
             };
+            waits.connected_for(begin.elapsed());
             info!("{reason}, connecting again");
             let commands = &mut self.commands;
             self.shared.lose(&reason, || commands.try_recv().ok());
-            connection = match self.come_back(backoff).await {
+            connection = match self.come_back(waits).await {
                 Ok(connection) => connection,
                 Err(reason) => return self.shared.close(&reason),
             };
@@ -84,8 +94,10 @@ impl Driver {
             mut writer,
             ..
         } = connection;
-        let reading = read(&self.shared, &self.sender, &mut reader);
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        let reading = read(&self.shared, &questions, &mut reader);
         tokio::pin!(reading);
+        let answering = answer(&self.shared, &self.sender, asked);
         let writing = write(&self.shared, &mut self.commands, &mut writer);
         // A manager that reads nothing must not keep who wants to leave.
         let overdue = async {
@@ -96,6 +108,7 @@ impl Driver {
             reason = &mut reading => return End::Lost(reason),
             written = writing => written,
             () = overdue => return End::Left,
+            () = answering => unreachable!("the questions come through a channel that lives as long"),
         };
         if let Err(error) = written {
             // What the manager said before it closed the connection says more than the error.
@@ -109,8 +122,7 @@ impl Driver {
     }
 
     /// Connects again, however long it takes.
-    async fn come_back(&mut self, backoff: Backoff) -> Result<Connection, String> {
-        let mut waits = backoff.waits();
+    async fn come_back(&mut self, waits: &mut Waits) -> Result<Connection, String> {
         let introduction = Introduction::client(&self.shared.name);
         loop {
             let shared = &self.shared;
@@ -127,7 +139,7 @@ impl Driver {
                         return Err(error.to_string());
                     }
                 },
-                () = leaves(&mut self.commands) => return Err("the client has disconnected".to_owned()),
+                () = leaves(shared, &mut self.commands) => return Err("the client has disconnected".to_owned()),
             }
         }
     }
@@ -166,8 +178,13 @@ impl Driver {
 }
 
 /// Waits until the client is to leave. What else is commanded while there is no connection is void.
-async fn leaves(commands: &mut UnboundedReceiver<Command>) {
-    while !matches!(commands.recv().await, None | Some(Command::Disconnect)) {}
+async fn leaves(shared: &Shared, commands: &mut UnboundedReceiver<Command>) {
+    let no_handles = async { while !matches!(commands.recv().await, None | Some(Command::Disconnect)) {} };
+    tokio::select! {
+        () = no_handles => {}
+        // The command itself may have been taken for one of the connection that was just lost.
+        () = shared.leaving() => {}
+    }
 }
 
 /// Writes what is commanded, as much at once as there is. `Ok` when the client leaves.
@@ -191,14 +208,10 @@ async fn write(
 }
 
 /// Reads what the manager sends until the connection ends. Gives the reason.
-async fn read(
-    shared: &Arc<Shared>,
-    sender: &WeakUnboundedSender<Command>,
-    reader: &mut ConnectionReader,
-) -> String {
+async fn read(shared: &Arc<Shared>, questions: &mpsc::Sender<Line>, reader: &mut ConnectionReader) -> String {
     loop {
         match reader.next_line().await {
-            Ok(Some(line)) => dispatch(shared, sender, line),
+            Ok(Some(line)) => dispatch(shared, questions, line),
             Ok(None) => return "the manager closed the connection".to_owned(),
             Err(ReadError::Io(error)) => return format!("the connection to the manager was lost: {error}"),
             Err(error @ ReadError::TooLong(_)) => return error.to_string(),
@@ -206,7 +219,7 @@ async fn read(
     }
 }
 
-fn dispatch(shared: &Arc<Shared>, sender: &WeakUnboundedSender<Command>, line: Line) {
+fn dispatch(shared: &Arc<Shared>, questions: &mpsc::Sender<Line>, line: Line) {
     match Incoming::read(&line) {
         Some(Incoming::Result { uid, result }) => shared.succeed(&uid, result),
         Some(Incoming::Failure { uid, failure }) => shared.fail(&uid, failure),
@@ -220,7 +233,11 @@ fn dispatch(shared: &Arc<Shared>, sender: &WeakUnboundedSender<Command>, line: L
         Some(Incoming::Request { attribute, argument }) => match attribute.as_str() {
             "registered" => shared.state().about.network_name = argument,
             "unlinked" => unlinked(shared, &argument),
-            _ => answer(shared, sender, line),
+            _ => {
+                if questions.try_send(line).is_err() {
+                    warn!("the manager asks more before it was answered");
+                }
+            }
         },
         None => warn!(
             "the manager sent a line that means nothing: {} bytes",
@@ -238,6 +255,10 @@ fn unlinked(shared: &Shared, service: &str) {
     let Some(link) = find_link(shared, service) else {
         return;
     };
+    if link.waits() {
+        // It is asked for already.
+        return;
+    }
     debug!("the service '{service}' has left");
     link.is_away();
     if let Some(backoff) = shared.options.connect.backoff()
@@ -247,22 +268,25 @@ fn unlinked(shared: &Shared, service: &str) {
     }
 }
 
-/// Answers a question of the manager, beside everything else: a person may have to type.
-fn answer(shared: &Arc<Shared>, sender: &WeakUnboundedSender<Command>, line: Line) {
-    let (shared, sender) = (Arc::clone(shared), sender.clone());
-    tokio::spawn(async move {
+/// Answers the manager's questions, one after the other and beside everything else: a person may have to type. What
+/// is answered after the connection has ended goes nowhere: the next one has not asked.
+async fn answer(shared: &Shared, sender: &WeakUnboundedSender<Command>, mut questions: mpsc::Receiver<Line>) {
+    while let Some(line) = questions.recv().await {
         match answer_question(&shared.options.connect, &line).await {
             Some(Ok(frame)) => {
+                let (taken, when_taken) = oneshot::channel();
                 if let Some(sender) = sender.upgrade() {
                     // Without the task there is no connection, and nobody who asks.
-                    let _ = sender.send(Command::Frame(frame));
+                    let _ = sender.send(Command::Answer { frame, taken });
                 }
+                // A manager that asks and never reads gets no more answers to keep here.
+                let _ = when_taken.await;
             }
-            Some(Err(labwire_device::ConnectError::NoAnswer(missing))) => {
+            Some(Err(ConnectError::NoAnswer(missing))) => {
                 shared.fail_question(CallError::NoAnswer(missing));
             }
             Some(Err(error)) => warn!("the manager's question cannot be answered: {error}"),
             None => debug!("the manager sent a request that means nothing to a client"),
         }
-    });
+    }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_device::payload::{Arguments, IntoArguments};
+use labwire_device::payload::IntoArguments;
 use serde::de::DeserializeOwned;
 
 use crate::call::Call;
 use crate::client::Client;
-use crate::core::{ClientCore, Request, Urgency};
+use crate::core::Request;
 use crate::describe::{ServiceDescription, read_description};
 use crate::error::CallError;
 use crate::identities::ServiceIdentity;
@@ -305,24 +305,14 @@ impl Link {
     /// # });
     /// ```
     pub async fn unlink(&self) -> Result<(), CallError> {
-        if self.core.is_ended() {
-            return Ok(());
-        }
-        let arguments = Arguments::new().positional(self.service());
-        let request = Request {
-            insist: true,
-            ..self.core.manager_request("unlink", arguments)
-        };
-        let sent = ClientCore::send_now(request, Urgency::Normal, None);
-        self.core.end();
-        match sent {
-            Ok(ticket) => match ticket.await {
+        match self.core.unlink() {
+            Some(Ok(ticket)) => match ticket.await {
                 // The link was gone already, with its service or with the connection.
                 Err(CallError::Disconnected { .. }) => Ok(()),
                 Err(error) if error.is_absence() => Ok(()),
                 outcome => outcome.map(drop),
             },
-            Err(_) => Ok(()),
+            None | Some(Err(_)) => Ok(()),
         }
     }
 }

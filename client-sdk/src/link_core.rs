@@ -179,7 +179,27 @@ impl LinkCore {
         self.end_notifications();
     }
 
-    /// Ends the link at the wish of its user, and fails what was kept for it.
+    /// Ends the link at the wish of its user, and fails what was kept for it. Gives the request that tells the
+    /// manager, unless the link has ended already.
+    ///
+    /// Both happen at once: what asks for the link afterwards is about another one, and is not undone by this.
+    pub(crate) fn unlink(self: &Arc<Self>) -> Option<Result<Ticket, CallError>> {
+        let asking = self.client.shared.asking();
+        if self.is_ended() {
+            return None;
+        }
+        let arguments = Arguments::new().positional(&self.service);
+        let request = Request {
+            insist: true,
+            ..self.manager_request("unlink", arguments)
+        };
+        let sent = ClientCore::send_now(request, Urgency::Normal, None);
+        self.end();
+        drop(asking);
+        Some(sent)
+    }
+
+    /// Ends the link, and fails what was kept for it.
     pub(crate) fn end(&self) {
         let mut state = self.client.shared.state();
         self.leave_table(&mut state);

@@ -16,6 +16,9 @@ pub(crate) const DEFAULT_NAME: &str = "LinkedClient";
 /// How long to wait before a service that is not there is asked for again: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
+/// How long the manager has to answer at least.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
 /// A client and its link with one service, which it waits for.
 ///
 /// It is used like its [`Link`].
@@ -68,16 +71,18 @@ impl LinkedClient {
         let client = Client::connect(name, options).await?;
         let mut pause = PAUSES.0;
         loop {
-            match client.link(service).await {
-                Ok(link) => return Ok(Self { client, link }),
-                Err(error) if !error.is_absence() => return Err(error.into()),
-                Err(_) if start.elapsed() + pause > timeout => {
+            // Connecting may have taken all the time, when a person had to be asked.
+            let rest = timeout.saturating_sub(start.elapsed()).max(LAST_CHANCE);
+            match tokio::time::timeout(rest, client.link(service)).await {
+                Ok(Ok(link)) => return Ok(Self { client, link }),
+                Ok(Err(error)) if !error.is_absence() => return Err(error.into()),
+                outcome if outcome.is_err() || start.elapsed() + pause > timeout => {
                     return Err(Error::Unavailable {
                         service: service.to_owned(),
                         timeout,
                     });
                 }
-                Err(_) => tokio::time::sleep(pause).await,
+                _ => tokio::time::sleep(pause).await,
             }
             pause = (pause * 2).min(PAUSES.1);
         }

@@ -58,6 +58,8 @@ impl LockGuard {
         holding.armed = true;
         match ticket.await.and_then(|result| names("acquire_lock", Ok(result))) {
             Ok(clients) => Ok(Self { holding, clients }),
+            // It was granted, in words that cannot be read: it is released again.
+            Err(error @ CallError::Decode { .. }) => Err(error),
             Err(error) => {
                 holding.armed = false;
                 Err(error)

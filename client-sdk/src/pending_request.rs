@@ -13,6 +13,9 @@ use crate::link_core::LinkCore;
 /// What an administrator asks for, and gets no reply to: the connection closes.
 const SHUT_DOWN_MANAGER: &str = "shutdown_manager";
 
+/// What a manager does as a whole or not at all.
+const REFUSED_AS_A_WHOLE: [&str; 5] = ["acquire_lock", "identity", "link", "release_lock", "unlink"];
+
 /// The JSON text of a result, or why there is none.
 pub(crate) type Outcome = Result<Bytes, CallError>;
 
@@ -55,12 +58,22 @@ impl PendingRequest {
         self.fail(error);
     }
 
-    pub(crate) fn error(&self, failure: Failure, of_manager: bool) -> CallError {
-        if of_manager || failure.of_manager || self.service == MANAGER_NAME {
+    pub(crate) fn error(&self, failure: Failure, without_uid: bool) -> CallError {
+        if without_uid || failure.of_manager || self.service == MANAGER_NAME {
+            let executed = if without_uid {
+                // It may be about another request: this one may be executed while it is told.
+                Executed::Maybe
+            } else {
+                // An older manager does not say. It refuses what it does not pass on; what it executes itself for
+                // an administrator can fail half-way.
+                let refused = self.service != MANAGER_NAME || REFUSED_AS_A_WHOLE.contains(&&*self.attribute);
+                failure
+                    .executed
+                    .unwrap_or(if refused { Executed::No } else { Executed::Maybe })
+            };
             return CallError::Manager {
                 message: failure.message,
-                // An older manager does not say; it refuses what it does not pass on.
-                executed: failure.executed.unwrap_or(Executed::No),
+                executed,
             };
         }
         CallError::Service {

@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) options: ClientOptions,
     next_uid: AtomicU64,
     state: Mutex<State>,
+    /// Held by who asks for a link or ends one. Locked before the state.
+    asking: Mutex<()>,
     phase: watch::Sender<Phase>,
     leave: watch::Sender<bool>,
 }
@@ -38,6 +40,7 @@ impl Shared {
                 kept: VecDeque::new(),
                 last_words: None,
             }),
+            asking: Mutex::default(),
             phase: watch::Sender::new(Phase::Connected),
             leave: watch::Sender::new(false),
         }
@@ -45,6 +48,11 @@ impl Shared {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While this is held nobody else asks for a link or ends one.
+    pub(crate) fn asking(&self) -> MutexGuard<'_, ()> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
@@ -113,7 +121,7 @@ impl Shared {
                         request.written = true;
                     }
                 }
-                Command::Frame(frame) => frames.push(frame),
+                Command::Frame(frame) | Command::Answer { frame, .. } => frames.push(frame),
                 Command::Disconnect => leave = true,
             }
         }

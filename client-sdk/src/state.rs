@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use labwire_device::Connection;
 use labwire_wire::{MANAGER_NAME, quoted};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::link_core::LinkCore;
 use crate::pending_request::PendingRequest;
@@ -25,6 +25,13 @@ pub(crate) enum Command {
     },
     /// Send a frame; nobody waits for a reply.
     Frame(Bytes),
+    /// Answer a question of the manager.
+    Answer {
+        frame: Bytes,
+        /// Dropped when the answer is about to be written, or never will be.
+        #[expect(dead_code, reason = "it is held, not read")]
+        taken: oneshot::Sender<()>,
+    },
     /// Leave the manager.
     Disconnect,
 }

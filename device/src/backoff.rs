@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// A span of nothing never grows, and whoever waits for it never rests.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// A connection of this length was a good one, however long the waits may become.
+const LASTING: Duration = Duration::from_secs(10);
+
 /// Exponential waiting with full jitter: each wait is a random part of a span that doubles up to a maximum.
 ///
 /// Peers that lost their manager together come back spread over the span, not all at once. The rule is the "full
@@ -52,11 +58,15 @@ impl Backoff {
         self
     }
 
+    fn first_span(&self) -> Duration {
+        self.initial.max(SHORTEST).min(self.maximum.max(SHORTEST))
+    }
+
     /// The waits of one attempt to come back, from the first.
     pub fn waits(&self) -> Waits {
         Waits {
-            span: self.initial.min(self.maximum),
-            maximum: self.maximum,
+            span: self.first_span(),
+            backoff: *self,
         }
     }
 }
@@ -65,15 +75,24 @@ impl Backoff {
 #[derive(Clone, Debug)]
 pub struct Waits {
     span: Duration,
-    maximum: Duration,
+    backoff: Backoff,
 }
 
 impl Waits {
     /// How long to wait before the next attempt.
     pub fn next_wait(&mut self) -> Duration {
         let wait = self.span.mul_f64(fastrand::f64());
-        self.span = self.span.saturating_mul(2).min(self.maximum);
+        let maximum = self.backoff.maximum.max(SHORTEST);
+        self.span = self.span.saturating_mul(2).min(maximum);
         wait
+    }
+
+    /// There was a connection for so long, and it is lost. One that lasted is followed by short waits again; a peer
+    /// that lets in and cuts off at once is asked less and less often.
+    pub fn connected_for(&mut self, span: Duration) {
+        if span >= LASTING.min(self.backoff.maximum) {
+            self.span = self.backoff.first_span();
+        }
     }
 }
 
@@ -91,6 +110,31 @@ mod tests {
             assert_eq!(waits.span, Duration::from_millis(span));
             assert!(waits.next_wait() <= Duration::from_millis(span));
         }
+    }
+
+    #[test]
+    fn waits_begin_anew_after_a_connection_that_lasted() {
+        let mut waits = Backoff::new().initial(Duration::from_millis(10)).waits();
+        waits.next_wait();
+        waits.next_wait();
+        waits.connected_for(Duration::from_millis(5));
+        assert_eq!(waits.span, Duration::from_millis(40));
+        waits.connected_for(Duration::from_secs(4));
+        assert_eq!(waits.span, Duration::from_millis(10));
+    }
+
+    #[test]
+    fn waits_of_nothing_grow_as_well() {
+        let mut waits = Backoff::new().initial(Duration::ZERO).waits();
+        for _ in 0..12 {
+            waits.next_wait();
+        }
+        assert_eq!(waits.span, Duration::from_secs(3));
+        Backoff::new()
+            .initial(Duration::MAX)
+            .maximum(Duration::MAX)
+            .waits()
+            .next_wait();
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub async fn connect(
         match connected {
             // A person typed for longer than the manager waits. The answers are known now.
             Err(error) if asked && error.is_transient() => asked = false,
+            Err(error @ ConnectError::Refused { .. }) if !error.is_transient() => {
+                options.credentials.forget_asked();
+                return Err(error);
+            }
             connected => return connected,
         }
     }
@@ -80,8 +84,9 @@ async fn introduce(
             .limit(options, conversation.answer(&request.manager, &answer))
             .await??;
     };
+    // Not by the clock: with less time than this left, no connection to an older manager could be made.
     let waiting = tokio::time::timeout(OLDER_MANAGER, conversation.read_registered());
-    let network_name = match clock.limit(options, waiting).await? {
+    let network_name = match waiting.await {
         Ok(registered) => registered?,
         Err(_) => None,
     };

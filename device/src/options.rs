@@ -138,7 +138,8 @@ impl ConnectOptions {
     }
 
     /// How long connecting may take in all, TLS and authentication included; 10 s unless said otherwise. Time in
-    /// which a person answers a question does not count.
+    /// which a person answers a question does not count. An older manager, which does not say that it has taken a
+    /// device in, takes a second more.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

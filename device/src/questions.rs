@@ -81,6 +81,8 @@ pub(crate) type Source = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Credentials {
     known: Mutex<Known>,
+    /// What a person has answered.
+    asked: Mutex<Known>,
     source: Option<Source>,
 }
 
@@ -105,6 +107,7 @@ impl Clone for Credentials {
     fn clone(&self) -> Self {
         Self {
             known: Mutex::new(self.known().clone()),
+            asked: Mutex::new(self.asked().clone()),
             source: self.source.clone(),
         }
     }
@@ -127,6 +130,15 @@ impl Credentials {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn asked(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a person has answered was wrong, or something else was: they are asked again.
+    pub(crate) fn forget_asked(&self) {
+        *self.asked() = Known::default();
+    }
+
     pub(crate) fn set_username(&mut self, text: String) {
         self.known().username = Some(text);
     }
@@ -146,7 +158,8 @@ impl Credentials {
     /// Answers a question. May take as long as a person takes; not cancel safe in that the person goes on being
     /// asked, and the answer is kept.
     pub(crate) async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answer, NoAnswer> {
-        if let Some(text) = self.known().place(question).clone() {
+        let known = self.known().place(question).clone();
+        if let Some(text) = known.or_else(|| self.asked().place(question).clone()) {
             return Ok(Answer { text, asked: false });
         }
         let (credentials, asked) = (Arc::clone(self), question.clone());
@@ -156,7 +169,7 @@ impl Credentials {
                 Some(source) => source(&asked),
                 None => ask_at_terminal(&asked),
             };
-            credentials.known().place(&asked).clone_from(&answer);
+            credentials.asked().place(&asked).clone_from(&answer);
             answer
         });
         match answer.await {

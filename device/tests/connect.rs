@@ -202,3 +202,42 @@ async fn nobody_there_is_told_with_the_address() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_wrong_answer_is_not_kept() {
+    let manager = TestManager::builder()
+        .login(&[("ada", "engine", false)])
+        .start()
+        .await;
+    let answers = Arc::new(std::sync::Mutex::new(vec!["engine", "typing error"]));
+    let options = options(&manager).username("ada").ask_with(move |question| {
+        assert!(matches!(question, Question::Password { .. }));
+        answers.lock().unwrap().pop().map(str::to_owned)
+    });
+    let error = connect(&options, &ada()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Refused { .. }), "{error}");
+    connect(&options, &ada()).await.unwrap();
+    // The right one is.
+    connect(&options, &ada()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_short_timeout_is_enough_for_a_manager_that_does_not_say_that_a_device_is_in() {
+    use tokio::io::AsyncWriteExt;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let manager = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let identity = labwire_wire::frames::manager_request("identity", &[], "Manager[h:2]");
+        stream.write_all(&identity).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let options = ConnectOptions::new()
+        .host("127.0.0.1")
+        .port(port)
+        .without_tls()
+        .timeout(Duration::from_millis(900));
+    let connection = connect(&options, &ada()).await.unwrap();
+    assert_eq!(connection.manager, "Manager[h:2]");
+    manager.abort();
+}

@@ -347,6 +347,19 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_names_costs_no_more_than_reading_it() {
+        const ANY: &[Parameter] = &[Parameter::keywords("options")];
+        let names: Vec<String> = (0..300_000).map(|name| format!("\"{name}\":0")).collect();
+        let kwargs = format!("{{{}}}", names.join(","));
+        let arguments = split_arguments(b"[]", kwargs.as_bytes()).unwrap();
+        let begin = std::time::Instant::now();
+        let mut bound = Bound::new("f", ANY, arguments).unwrap();
+        assert_eq!(bound.keywords().len(), 300_000);
+        // Looking through all names for each grows with the square of their number.
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    #[test]
     fn what_is_left_goes_to_the_parameters_that_take_it() {
         const REST: &[Parameter] = &[
             Parameter::required("x"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use labwire_device::{ConnectionReader, ConnectionWriter, ReadError};
 use labwire_wire::frames::json_string;
-use labwire_wire::{Envelope, Line, Member};
+use labwire_wire::{Envelope, Line, Member, NOTIFICATION_UID, quoted};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
@@ -25,6 +25,9 @@ const SHUTDOWN: &str = "shutdown_service";
 
 /// How much the requests that are under way may hold, in bytes, before no more are read. One alone may be larger.
 const REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
+/// How much of a text that a client wrote stands in the log, in characters.
+const SHOWN: usize = 200;
 
 /// How long a manager that was told that the service leaves has to close the connection.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -135,7 +138,11 @@ impl<'a, S: Service> Conversation<'a, S> {
                 () = &mut asked => return Stopped::Asked,
                 Some(()) = self.last_word.1.recv() => return Stopped::Asked,
                 Some(done) = self.requests.join_next() => {
-                    self.held_bytes -= done.expect("panics of methods are caught");
+                    match done {
+                        Ok(length) => self.held_bytes -= length,
+                        // Methods' panics are caught, and a runtime that goes down takes this with it.
+                        Err(error) => error!("a request ended without an answer: {error}"),
+                    }
                 }
                 line = reader.next_line(), if has_room => match line {
                     Ok(Some(line)) => self.take(line, outbox),
@@ -204,6 +211,14 @@ impl<'a, S: Service> Conversation<'a, S> {
             );
             return;
         }
+        if request.uid() == NOTIFICATION_UID {
+            // An older manager would pass the reply on as a notification, in the client's words.
+            warn!(
+                "{} uses the uid of notifications, which is reserved",
+                request.requester()
+            );
+            return;
+        }
         self.execute(request, outbox);
     }
 
@@ -224,9 +239,9 @@ impl<'a, S: Service> Conversation<'a, S> {
         let length = request.length();
         self.held_bytes += length;
         info!(
-            "{} requested '{}' [{} under way]",
+            "{} requested {} [{} under way]",
             request.requester(),
-            request.attribute(),
+            shown(request.attribute()),
             self.requests.len() + 1
         );
         let answer = self.answer(&request);
@@ -240,7 +255,11 @@ impl<'a, S: Service> Conversation<'a, S> {
             let frame = match result {
                 Ok(reply) => reply.into_frame(request.requester(), request.uid()),
                 Err(error) => {
-                    warn!("{}() failed: {error}", request.attribute());
+                    warn!(
+                        "{} failed: {}",
+                        shown(request.attribute()),
+                        shown(&error.to_string())
+                    );
                     vec![error_frame(&error, request.requester(), request.uid())]
                 }
             };
@@ -261,7 +280,11 @@ impl<'a, S: Service> Conversation<'a, S> {
     ) -> Answer<impl Future<Output = Result<Reply, ServiceError>> + use<S>> {
         let attribute = request.attribute();
         if attribute.starts_with('_') {
-            warn!("{} requested the private '{attribute}'", request.requester());
+            warn!(
+                "{} requested the private {}",
+                request.requester(),
+                shown(attribute)
+            );
             let error = ServiceError::new("PermissionError", "Cannot request a private attribute");
             return Answer::Now(Err(error));
         }
@@ -283,6 +306,13 @@ impl<'a, S: Service> Conversation<'a, S> {
     }
 }
 
+/// What a client wrote, for the log: on one line, and not the whole gigabyte.
+fn shown(text: &str) -> String {
+    let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(end, _)| end);
+    let dots = if end < text.len() { "…" } else { "" };
+    format!("{}{dots}", quoted(&text[..end]))
+}
+
 enum Answer<F> {
     Now(Result<Reply, ServiceError>),
     Later(F),
@@ -293,5 +323,16 @@ async fn wait_for_the_end(reader: &mut ConnectionReader) {
     let closed = async { while let Ok(Some(_)) = reader.next_line().await {} };
     if tokio::time::timeout(FAREWELL, closed).await.is_err() {
         debug!("the manager keeps the connection of a service that has left");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_shows_what_a_client_wrote_on_one_line_and_shortened() {
+        assert_eq!(shown("read\n\u{1b}[2J"), "'read\\n\\x1b[2J'");
+        assert_eq!(shown(&"é".repeat(SHOWN + 1)).chars().count(), SHOWN + 3);
     }
 }

@@ -1,5 +1,8 @@
 //! The arguments that no other parameter takes: what `*args` and `**kwargs` are in Python.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use labwire_device::payload::{DecodeError, Json, from_json};
 use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -88,21 +91,24 @@ impl Serialize for Positional {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keywords {
     values: Vec<(String, Json)>,
+    /// Where the value of a name is: a client may send a million of them.
+    places: HashMap<String, usize>,
 }
 
 impl Keywords {
     /// Adds an argument; `false` when there is one of that name already.
     pub(crate) fn insert(&mut self, name: &str, text: &str) -> bool {
-        let is_new = self.text(name).is_none();
-        if is_new {
-            self.values.push((name.to_owned(), Json::new(text)));
-        }
-        is_new
+        let Entry::Vacant(place) = self.places.entry(name.to_owned()) else {
+            return false;
+        };
+        place.insert(self.values.len());
+        self.values.push((name.to_owned(), Json::new(text)));
+        true
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        let found = self.values.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.text())
+        let place = *self.places.get(name)?;
+        self.values.get(place).map(|(_, value)| value.text())
     }
 
     /// How many there are.

@@ -222,8 +222,9 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// Calls this once the service has ended, however it did: to bring an instrument into a safe state. It may
-    /// block. Several handlers are called in their order.
+    /// Calls this once the service has ended, whether it was asked to or lost its manager: to bring an instrument
+    /// into a safe state. It is not called when the runtime goes down before, or what [`run`](Self::run) gave is
+    /// dropped. It may block. Several handlers are called in their order.
     #[must_use]
     pub fn on_shutdown(mut self, handler: impl FnOnce() + Send + 'static) -> Self {
         self.on_shutdown.push(Box::new(handler));
@@ -336,7 +337,8 @@ impl<S: Service> Runner<S> {
     /// Connects the service and serves until it ends, on a runtime of its own: what `main` calls.
     ///
     /// `SIGINT` (Ctrl-C) and `SIGTERM` end the service in order: it finishes the requests that it has and leaves the
-    /// network; that is `Ok`. A second one does not wait for the requests. One that comes before the service is
+    /// network; that is `Ok`. A second one does not wait for the requests, but for the handlers of
+    /// [`on_shutdown`](Self::on_shutdown); a third one waits for nothing. One that comes before the service is
     /// connected ends it, too.
     pub fn start(self) -> Result<(), RunError> {
         if tokio::runtime::Handle::try_current().is_ok() {

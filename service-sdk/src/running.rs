@@ -60,6 +60,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     state: watch::Sender<ServiceState>,
     stop: watch::Sender<bool>,
+    interrupt: watch::Sender<bool>,
 }
 
 impl fmt::Debug for ServiceHandle {
@@ -81,6 +82,7 @@ impl ServiceHandle {
             permits: Arc::new(Semaphore::new(concurrency)),
             state: watch::Sender::new(ServiceState::Connected),
             stop: watch::Sender::new(false),
+            interrupt: watch::Sender::new(false),
         };
         Self {
             shared: Arc::new(shared),
@@ -131,6 +133,17 @@ impl ServiceHandle {
         let mut stop = self.shared.stop.subscribe();
         // The sender lives as long as this handle.
         let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Ends the service without its requests being finished.
+    pub(crate) fn interrupt(&self) {
+        self.shared.interrupt.send_replace(true);
+    }
+
+    pub(crate) async fn interrupted(&self) {
+        let mut interrupt = self.shared.interrupt.subscribe();
+        // The sender lives as long as this handle.
+        let _ = interrupt.wait_for(|interrupt| *interrupt).await;
     }
 
     pub(crate) fn permits(&self) -> &Arc<Semaphore> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_device::{Backoff, ConnectOptions, Connection, Introduction, connect};
+use labwire_device::{ConnectOptions, Connection, Introduction, Waits, connect};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::conversation::{Conversation, End};
@@ -37,6 +38,14 @@ pub(crate) struct Session<S> {
     pub(crate) describes_itself: bool,
 }
 
+/// However it ends, who waits for the end hears of it: also when it is dropped, or the runtime goes down.
+impl<S> Drop for Session<S> {
+    fn drop(&mut self) {
+        self.handle.notifier().ended();
+        self.handle.set_state(ServiceState::Ended);
+    }
+}
+
 impl<S: Service> Session<S> {
     pub(crate) async fn run(
         self,
@@ -46,9 +55,14 @@ impl<S: Service> Session<S> {
     ) -> Result<(), RunError> {
         let mut tasks = JoinSet::new();
         for task in background {
-            tasks.spawn(task(self.handle.clone()));
+            let handle = self.handle.clone();
+            // What makes the task may panic as well as the task.
+            tasks.spawn(async move { task(handle).await });
         }
-        let ended = self.serve(connection).await;
+        let ended = tokio::select! {
+            ended = self.serve(connection) => ended,
+            () = self.handle.interrupted() => Err(RunError::Interrupted),
+        };
         match &ended {
             Ok(()) => info!("the service {} has ended", self.handle.name()),
             Err(error) => warn!("the service {} has ended: {error}", self.handle.name()),
@@ -66,7 +80,9 @@ impl<S: Service> Session<S> {
     }
 
     async fn serve(&self, mut connection: Connection) -> Result<(), RunError> {
+        let mut waits = self.options.backoff().map(|backoff| backoff.waits());
         loop {
+            let begin = Instant::now();
             let error = match Conversation::new(self, &connection.manager)
                 .hold(connection.reader, connection.writer)
                 .await
@@ -74,14 +90,15 @@ impl<S: Service> Session<S> {
                 End::Orderly => return Ok(()),
                 End::Lost(error) => error,
             };
-            let Some(backoff) = self.options.backoff() else {
+            let Some(waits) = &mut waits else {
                 return Err(error);
             };
+            waits.connected_for(begin.elapsed());
             warn!("{error}; the service {} connects again", self.handle.name());
             self.handle.notifier().disconnected();
             self.handle.set_state(ServiceState::Reconnecting);
             connection = tokio::select! {
-                connection = self.reconnect(backoff) => connection?,
+                connection = self.reconnect(waits) => connection?,
                 () = self.handle.shutting_down() => return Ok(()),
             };
             self.handle.connected(connection.network_name.clone());
@@ -92,8 +109,7 @@ impl<S: Service> Session<S> {
         }
     }
 
-    async fn reconnect(&self, backoff: Backoff) -> Result<Connection, RunError> {
-        let mut waits = backoff.waits();
+    async fn reconnect(&self, waits: &mut Waits) -> Result<Connection, RunError> {
         loop {
             tokio::time::sleep(waits.next_wait()).await;
             match connect(&self.options, &self.introduction).await {

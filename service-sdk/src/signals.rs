@@ -24,6 +24,11 @@ pub(crate) async fn until_signal<S: Service>(runner: Runner<S>) -> Result<(), Ru
     info!("the service is to end; what is executing is finished first");
     handle.shut_down();
     tokio::select! {
+        ended = &mut ended => return ended,
+        () = signals.next() => handle.interrupt(),
+    }
+    // What brings an instrument into a safe state is not skipped, unless it is that which hangs.
+    tokio::select! {
         ended = ended => ended,
         () = signals.next() => Err(RunError::Interrupted),
     }
@@ -48,5 +53,52 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use labwire_testing::TestManager;
+
+    use super::*;
+    use crate::{Attributes, ConnectOptions, Reply, Request, ServiceError};
+
+    struct Quiet;
+
+    impl Service for Quiet {
+        fn name(&self) -> String {
+            "Quiet".to_owned()
+        }
+
+        fn attributes(&self) -> Attributes {
+            Attributes::new()
+        }
+
+        async fn call(self: Arc<Self>, request: Request) -> Result<Reply, ServiceError> {
+            Err(request.unknown_attribute())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_interrupted_still_calls_its_shutdown_handlers() {
+        let manager = TestManager::start().await;
+        let options = ConnectOptions::new()
+            .host(TestManager::HOST)
+            .port(manager.port())
+            .without_tls();
+        let called = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&called);
+        let running = Runner::new(Quiet)
+            .options(options)
+            .on_shutdown(move || seen.store(true, Ordering::SeqCst))
+            .connect()
+            .await
+            .unwrap();
+        running.handle().interrupt();
+        assert!(matches!(running.wait().await, Err(RunError::Interrupted)));
+        assert!(called.load(Ordering::SeqCst));
     }
 }

@@ -9,6 +9,7 @@
 
 mod blocking;
 mod calls;
+mod hostile;
 #[path = "../support/lab.rs"]
 #[allow(dead_code, reason = "the documentation's examples use more of it")]
 mod lab;

@@ -142,10 +142,11 @@ async fn a_python_manager_serves_as_well() {
         error.to_string().contains("the 'Echo' Service is not connected"),
         "{error:?}"
     );
+    // The error could be about another call that the service was executing when it left.
     assert!(matches!(
         error,
         CallError::Manager {
-            executed: Executed::No,
+            executed: Executed::Maybe,
             ..
         }
     ));

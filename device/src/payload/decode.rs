@@ -25,14 +25,13 @@ pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
     };
     // Where the tokens are there, JSON5 reads what JSON does and them; elsewhere it would be too generous.
     if error.is_syntax() && (text.contains("NaN") || text.contains("Infinity")) {
-        return json5::from_str(text).map_err(|error| DecodeError(error.to_string()));
+        return json5::from_str(text).map_err(|error| DecodeError(without_position(error.to_string())));
     }
-    Err(DecodeError(without_position(&error)))
+    Err(DecodeError(without_position(error.to_string())))
 }
 
 /// The error without the line and column, which mean nothing to who sees one argument of many.
-fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
+fn without_position(text: String) -> String {
     match text.rfind(" at line ") {
         Some(end) => text[..end].to_owned(),
         None => text,
@@ -65,6 +64,11 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "invalid type: floating point `1.5`, expected i64"
+        );
+        let error = from_json::<i64>("NaN").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid type: floating point `NaN`, expected i64"
         );
     }
 }

@@ -204,3 +204,38 @@ fn a_signal_ends_a_started_service_in_order() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("safe"));
     assert_eq!(runtime.block_on(peer.receive())["attribute"], "unlinked");
 }
+
+#[tokio::test]
+async fn who_waits_for_the_end_hears_of_a_run_that_was_dropped() {
+    let manager = TestManager::start().await;
+    let (give, handle) = tokio::sync::oneshot::channel();
+    let run = runner(&manager, Mortal::default())
+        .background(|handle| async move {
+            let _ = give.send(handle);
+        })
+        .run();
+    let run = tokio::spawn(run);
+    let handle = soon(handle).await.unwrap();
+    run.abort();
+    assert_eq!(
+        soon(handle.wait_for(ServiceState::Ended)).await,
+        ServiceState::Ended
+    );
+    assert_eq!(handle.notifier().notify((1,)), Err(NotifyError::Ended));
+}
+
+#[tokio::test]
+async fn a_background_task_that_cannot_be_made_does_not_end_the_service() {
+    let manager = TestManager::start().await;
+    let running = runner(&manager, Mortal::default())
+        .background(|_| {
+            assert!(std::hint::black_box(false), "the heart does not beat");
+            async {}
+        })
+        .connect()
+        .await
+        .unwrap();
+    let mut peer = Peer::connect(&manager).await;
+    assert!(peer.call("Mortal", "describe", json!([])).await.is_ok());
+    soon(running.shut_down()).await.unwrap();
+}

@@ -161,3 +161,24 @@ async fn a_refusal_that_will_not_change_ends_it() {
     let _other = TestManager::builder().port(port).password("secret").start().await;
     assert!(matches!(soon(running.wait()).await, Err(RunError::Connect(_))));
 }
+
+#[tokio::test]
+async fn a_client_cannot_notify_in_the_services_name() {
+    use tokio::io::AsyncWriteExt;
+    let listener = tokio::net::TcpListener::bind(("localhost", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connect = labwire_service::ConnectOptions::new().port(port).without_tls();
+    let connecting = tokio::spawn(labwire_service::Runner::new(phoenix()).options(connect).connect());
+    let mut manager = admit(&listener).await;
+    let _running = soon(connecting).await.unwrap().unwrap();
+    // Older managers let this uid through.
+    for uid in ["notification", "1"] {
+        let request = format!(
+            "{{\"args\":[],\"attribute\":\"quick\",\"error\":false,\"kwargs\":{{}},\
+             \"requester\":\"Eve[x:2]\",\"service\":\"Phoenix\",\"uid\":\"{uid}\"}}\r\n"
+        );
+        manager.write_all(request.as_bytes()).await.unwrap();
+    }
+    let line = read_line(&mut manager).await;
+    assert!(line.contains("\"uid\":\"1\""), "{line}");
+}
