@@ -31,6 +31,8 @@ mod refusal;
 mod registry;
 mod router;
 mod server;
+#[cfg(any(test, feature = "fuzzing"))]
+mod simulation;
 mod store;
 mod stream;
 

@@ -4,6 +4,8 @@
 //! the registry meanwhile. A peer leaves in one step ([`Registry::leave`]): its name, links, locks and
 //! requests are gone together, and what others must be told about it is returned.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod audit;
 mod describe;
 mod in_flight;
 mod membership;

@@ -1,0 +1,19 @@
+//! The registry and the router under random schedules, with a simple model beside them that predicts, for each
+//! step, every byte that every peer must be told.
+//!
+//! There is no network, no time and no task: a schedule is a list of choices, which come from a seed or from a
+//! fuzzer's bytes, so that the same choices are the same schedule. Peers join, link, lock, call, answer (once,
+//! twice, for another), notify, read as much as they like, vanish and return; the manager drains and stops.
+//! The model keeps plain sets and lists and asks them anew for everything; what it shares with the manager are
+//! the texts of refusals alone.
+
+mod choices;
+mod model;
+mod schedule;
+mod speech;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub(crate) use choices::Choices;
+pub(crate) use schedule::run;

@@ -1,0 +1,645 @@
+//! What the manager must do, in the plainest words: sets of links and locks, a list of requests in flight, and
+//! what each peer must be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use labwire_wire::{Identity, Role};
+use serde_json::json;
+
+use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
+use crate::refusal::Refusal;
+
+/// What the manager is called in every simulation.
+pub(super) const MANAGER: &str = "Manager[h:1875]";
+
+/// How much is added to a frame's length when room is looked for: what the router adds to a payload at most.
+const ENVELOPE_BYTES: usize = 128;
+
+/// A peer's place in a schedule; never used twice.
+pub(super) type Key = usize;
+
+/// A peer that is connected.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) identity: Identity,
+    address: String,
+    /// How many bytes its queue takes.
+    limit: usize,
+    /// How many bytes it was told and has not read.
+    pub(super) unread: usize,
+}
+
+impl Peer {
+    pub(super) fn is_service(&self) -> bool {
+        matches!(self.identity.role, Role::Service { .. })
+    }
+
+    /// `NAME[HOST:PORT]`.
+    pub(super) fn full_name(&self) -> String {
+        format!("{}[{}]", self.identity.name, self.address)
+    }
+
+    fn is_python(&self) -> bool {
+        self.identity.language.starts_with("Python")
+    }
+
+    fn has_room(&self, length: usize) -> bool {
+        self.unread == 0 || self.unread + length <= self.limit
+    }
+
+    fn max_clients(&self) -> Option<u64> {
+        match self.identity.role {
+            Role::Client => None,
+            Role::Service { max_clients, .. } => max_clients,
+        }
+    }
+
+    /// The peer as it stands in the manager's identity.
+    fn description(&self) -> String {
+        let Identity {
+            name,
+            language,
+            os,
+            role,
+            ..
+        } = &self.identity;
+        let (name, address, language, os) = (json!(name), json!(self.address), json!(language), json!(os));
+        match role {
+            Role::Client => {
+                format!(r#"{{"name":{name},"address":{address},"language":{language},"os":{os}}}"#)
+            }
+            Role::Service {
+                attributes,
+                max_clients,
+            } => {
+                let limit = max_clients.map_or("-1".to_owned(), |limit| limit.to_string());
+                format!(
+                    r#"{{"attributes":{attributes},"address":{address},"language":{language},"os":{os},"max_clients":{limit}}}"#
+                )
+            }
+        }
+    }
+}
+
+/// A request that waits for its reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InFlight {
+    pub(super) client: Key,
+    pub(super) service: Key,
+    pub(super) uid: String,
+}
+
+/// How far the manager is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Serving,
+    Draining,
+    Stopping,
+}
+
+/// What the reader of a line must do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Predicted {
+    Next,
+    /// It waits for room for so many bytes in the queue of one of these.
+    Wait(Vec<Key>, usize),
+    Ask,
+    Leave,
+}
+
+/// What one peer must be told in one step: the first frames in any order, the others in theirs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) in_any_order: usize,
+    pub(super) frames: Vec<Vec<u8>>,
+}
+
+/// The sums that the manager keeps, by their names in its statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) requests: u64,
+    pub(super) replies: u64,
+    pub(super) refused: u64,
+    pub(super) abandoned: u64,
+    pub(super) notifications: u64,
+    pub(super) deliveries: u64,
+    pub(super) unsolicited: u64,
+    pub(super) malformed: u64,
+}
+
+/// Everything that the manager must know, and what it must say of it.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) peers: BTreeMap<Key, Peer>,
+    /// Services and the clients that are linked with them.
+    links: BTreeSet<(Key, Key)>,
+    /// Services and the clients that hold a lock on them.
+    locks: BTreeSet<(Key, Key)>,
+    pub(super) in_flight: Vec<InFlight>,
+    in_flight_limit: usize,
+    pub(super) stage: Stage,
+    pub(super) sums: Sums,
+    told: BTreeMap<Key, Told>,
+}
+
+impl Model {
+    pub(super) fn new(in_flight_limit: usize) -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            links: BTreeSet::new(),
+            locks: BTreeSet::new(),
+            in_flight: Vec::new(),
+            in_flight_limit,
+            stage: Stage::Serving,
+            sums: Sums::default(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// What each peer must have been told since the last call.
+    pub(super) fn take_told(&mut self) -> BTreeMap<Key, Told> {
+        std::mem::take(&mut self.told)
+    }
+
+    fn tell(&mut self, key: Key, frame: impl Into<Vec<u8>>) {
+        let frame = frame.into();
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.unread += frame.len();
+            self.told.entry(key).or_default().frames.push(frame);
+        }
+    }
+
+    fn refuse(&mut self, key: Key, uid: &str, refusal: &Refusal) {
+        let peer = &self.peers[&key];
+        let origin = peer.identity.features.origin && !peer.is_service();
+        let frame = refusal.frame(&peer.full_name(), uid, origin);
+        self.tell(key, frame);
+    }
+
+    fn answer(&mut self, key: Key, uid: &str, result: &str) {
+        let name = json!(self.peers[&key].full_name());
+        let uid = json!(uid);
+        self.tell(
+            key,
+            format!("{{\"error\":false,\"requester\":{name},\"result\":{result},\"uid\":{uid}}}\r\n"),
+        );
+    }
+
+    fn refuse_malformed(&mut self, key: Key, uid: &str, refusal: &Refusal) {
+        self.sums.malformed += 1;
+        self.refuse(key, uid, refusal);
+    }
+
+    fn own_word(&mut self, key: Key, attribute: &str, argument: &str) {
+        let argument = json!(argument);
+        self.tell(
+            key,
+            format!(
+                "{{\"args\":[{argument}],\"attribute\":\"{attribute}\",\"error\":false,\"kwargs\":{{}},\"requester\":\"{MANAGER}\",\"uid\":\"\"}}\r\n"
+            ),
+        );
+    }
+
+    pub(super) fn service_named(&self, name: &str) -> Option<Key> {
+        let mut services = self.peers.iter().filter(|(_, peer)| peer.is_service());
+        services
+            .find(|(_, peer)| peer.identity.name == name)
+            .map(|(key, _)| *key)
+    }
+
+    fn client_named(&self, full_name: &str) -> Option<Key> {
+        let mut clients = self.peers.iter().filter(|(_, peer)| !peer.is_service());
+        clients
+            .find(|(_, peer)| peer.full_name() == full_name)
+            .map(|(key, _)| *key)
+    }
+
+    fn with(pairs: &BTreeSet<(Key, Key)>, service: Key) -> Vec<Key> {
+        pairs
+            .range((service, Key::MIN)..=(service, Key::MAX))
+            .map(|(_, client)| *client)
+            .collect()
+    }
+
+    fn names_with(&self, pairs: &BTreeSet<(Key, Key)>, service: Key) -> Vec<String> {
+        let clients = Self::with(pairs, service);
+        let mut names: Vec<String> = clients
+            .iter()
+            .map(|client| self.peers[client].full_name())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A peer wants to come in.
+    pub(super) fn join(
+        &mut self,
+        key: Key,
+        identity: &Identity,
+        address: &str,
+        limit: usize,
+    ) -> Result<(), Refusal> {
+        let peer = Peer {
+            identity: identity.clone(),
+            address: address.to_owned(),
+            limit,
+            unread: 0,
+        };
+        let full_name = peer.full_name();
+        if peer.is_service() && self.service_named(&identity.name).is_some() {
+            return Err(Refusal::NameTaken(identity.name.clone()));
+        }
+        if !peer.is_service() && self.client_named(&full_name).is_some() {
+            return Err(Refusal::ClientNameTaken(full_name));
+        }
+        self.peers.insert(key, peer);
+        if identity.features.registered {
+            self.own_word(key, "registered", &full_name);
+        }
+        Ok(())
+    }
+
+    /// A peer is gone; gives the number of requests that will not be answered.
+    pub(super) fn leave(&mut self, key: Key) -> usize {
+        let Some(peer) = self.peers.remove(&key) else {
+            return 0;
+        };
+        self.told.remove(&key);
+        let linked = Self::with(&self.links, key);
+        self.links.retain(|pair| pair.0 != key && pair.1 != key);
+        self.locks.retain(|pair| pair.0 != key && pair.1 != key);
+        self.in_flight.retain(|request| request.client != key);
+        if !peer.is_service() {
+            return 0;
+        }
+        let service = peer.identity.name;
+        let abandoned = self.abandon(
+            key,
+            &Refusal::ServiceLeft {
+                service: service.clone(),
+            },
+        );
+        for client in linked {
+            if self.stage < Stage::Stopping && self.peers[&client].identity.features.unlinked {
+                self.own_word(client, "unlinked", &service);
+            }
+        }
+        abandoned
+    }
+
+    fn abandon(&mut self, service: Key, refusal: &Refusal) -> usize {
+        let (lost, kept) = std::mem::take(&mut self.in_flight)
+            .into_iter()
+            .partition::<Vec<_>, _>(|request| request.service == service);
+        self.in_flight = kept;
+        self.sums.abandoned += lost.len() as u64;
+        for request in &lost {
+            self.refuse(request.client, &request.uid, refusal);
+            let told = self.told.entry(request.client).or_default();
+            told.in_any_order = told.frames.len();
+        }
+        lost.len()
+    }
+
+    /// The manager waits no longer for replies.
+    pub(super) fn abandon_all(&mut self) {
+        let services: BTreeSet<Key> = self.in_flight.iter().map(|request| request.service).collect();
+        for service in services {
+            let name = self.peers[&service].identity.name.clone();
+            self.abandon(service, &Refusal::ShuttingDown { service: name });
+        }
+    }
+
+    /// A peer has read so many bytes.
+    pub(super) fn read(&mut self, key: Key, count: usize) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.unread -= count;
+        }
+    }
+
+    /// A peer says something.
+    pub(super) fn route(&mut self, from: Key, spoken: &Spoken) -> Predicted {
+        let peer = &self.peers[&from];
+        let (is_service, has_room) = (peer.is_service(), peer.has_room(1));
+        let full = || Predicted::Wait(vec![from], 1);
+        match &spoken.say {
+            Say::Blank if is_service => Predicted::Next,
+            Say::Reply {
+                requester, uid, form, ..
+            } if is_service => self.reply(from, requester, uid, *form, spoken),
+            Say::Notify { service, payload } if is_service => {
+                if self.peers[&from].identity.name != *service {
+                    self.sums.unsolicited += 1;
+                } else if *payload != Payload::Deep {
+                    return self.notify(from, spoken);
+                } else if has_room {
+                    self.refuse_malformed(from, "", &Refusal::UnreadableNotification);
+                } else {
+                    return full();
+                }
+                Predicted::Next
+            }
+            _ if !has_room => full(),
+            Say::Disconnect => Predicted::Leave,
+            Say::Blank => Predicted::Next,
+            Say::Nonsense(nonsense) => {
+                let (refusal, uid) = nonsense.refusal(is_service);
+                self.refuse_malformed(from, uid, &refusal);
+                Predicted::Next
+            }
+            Say::Identity { uid } => {
+                self.answer(from, uid, &self.identity());
+                Predicted::Next
+            }
+            say if is_service => {
+                self.refuse_request_of_service(from, say);
+                Predicted::Next
+            }
+            Say::Reply { .. } | Say::Notify { .. } => {
+                self.client_speaks_for_a_service(from, &spoken.say);
+                Predicted::Next
+            }
+            Say::Administer => Predicted::Ask,
+            Say::TypedLink { service } => self.ask(from, Asked::Link, service, ""),
+            Say::Ask { asked, service, uid } => self.ask(from, *asked, service, uid),
+            Say::Call {
+                service,
+                uid,
+                payload,
+            } => self.call(from, service, uid, *payload, spoken),
+        }
+    }
+
+    fn refuse_request_of_service(&mut self, from: Key, say: &Say) {
+        let (uid, refusal) = match say {
+            Say::TypedLink { .. } => ("", Refusal::ServiceTypes),
+            Say::Administer => ("7", Refusal::ServiceRequests),
+            Say::Ask { uid, .. } | Say::Call { uid, .. } => (uid.as_str(), Refusal::ServiceRequests),
+            _ => unreachable!("everything else is no request"),
+        };
+        self.refuse_malformed(from, uid, &refusal);
+    }
+
+    /// An answer is dropped, an error without a result is no request.
+    fn client_speaks_for_a_service(&mut self, from: Key, say: &Say) {
+        match say {
+            Say::Reply {
+                form: Form::PartialError,
+                uid,
+                ..
+            } => {
+                let refusal = labwire_wire::EnvelopeError::RequestWithError.into();
+                self.refuse_malformed(from, uid, &refusal);
+            }
+            _ => self.sums.unsolicited += 1,
+        }
+    }
+
+    fn ask(&mut self, from: Key, asked: Asked, service: &str, uid: &str) -> Predicted {
+        match self.change(from, asked, service) {
+            Ok(result) => self.answer(from, uid, &result),
+            Err(refusal) => self.refuse(from, uid, &refusal),
+        }
+        Predicted::Next
+    }
+
+    fn change(&mut self, from: Key, asked: Asked, name: &str) -> Result<String, Refusal> {
+        let (service, client) = (name.to_owned(), self.peers[&from].full_name());
+        let Some(key) = self.service_named(name) else {
+            return match asked {
+                Asked::Link => Err(Refusal::CannotLink { service, client }),
+                Asked::Unlink => Ok("true".to_owned()),
+                Asked::Lock { .. } => Err(Refusal::CannotLock { service, client }),
+                Asked::Release => Err(Refusal::CannotRelease { service, client }),
+            };
+        };
+        let linked = Self::with(&self.links, key);
+        let is_linked = linked.contains(&from);
+        match asked {
+            Asked::Link => {
+                if !is_linked && !Self::with(&self.locks, key).is_empty() {
+                    return Err(Refusal::Locked { service });
+                }
+                let limit = self.peers[&key].max_clients();
+                if !is_linked && limit.is_some_and(|limit| linked.len() as u64 >= limit) {
+                    let linked = self.names_with(&self.links, key);
+                    return Err(Refusal::Limit { service, linked });
+                }
+                self.links.insert((key, from));
+                Ok(self.peers[&key].description())
+            }
+            Asked::Unlink if is_linked => {
+                self.links.remove(&(key, from));
+                self.locks.remove(&(key, from));
+                Ok("true".to_owned())
+            }
+            Asked::Unlink => Err(Refusal::NotLinked { service, client }),
+            Asked::Lock { .. } if !is_linked => Err(Refusal::LockWithoutLink { service, client }),
+            Asked::Lock { shared } => {
+                let linked = self.names_with(&self.links, key);
+                if !shared && linked.len() > 1 {
+                    return Err(Refusal::NotAlone {
+                        service,
+                        client,
+                        linked,
+                    });
+                }
+                self.locks.insert((key, from));
+                Ok(json!(linked).to_string())
+            }
+            Asked::Release => {
+                self.locks.remove(&(key, from));
+                Ok(json!(self.names_with(&self.locks, key)).to_string())
+            }
+        }
+    }
+
+    fn call(&mut self, from: Key, name: &str, uid: &str, payload: Payload, spoken: &Spoken) -> Predicted {
+        if self.stage > Stage::Serving {
+            self.refuse(from, uid, &Refusal::NotTaken);
+            return Predicted::Next;
+        }
+        let service = match self.may_call(from, name, payload) {
+            Ok(service) => service,
+            Err(refusal) => {
+                self.sums.refused += 1;
+                self.refuse(from, uid, &refusal);
+                return Predicted::Next;
+            }
+        };
+        let requester = json!(self.peers[&from].full_name()).to_string();
+        let length = spoken.content().len() + requester.len() + ENVELOPE_BYTES;
+        if !self.peers[&service].has_room(length) {
+            return Predicted::Wait(vec![service], length);
+        }
+        let frame = format!(
+            "{{\"args\":{},\"attribute\":\"\\u0061\",\"error\":false,\"kwargs\":{{}},\"service\":{},\"uid\":{},\"requester\":{requester}}}\r\n",
+            payload.text(),
+            json!(name),
+            escaped(uid),
+        );
+        self.tell(service, frame);
+        self.in_flight.push(InFlight {
+            client: from,
+            service,
+            uid: uid.to_owned(),
+        });
+        self.sums.requests += 1;
+        Predicted::Next
+    }
+
+    fn may_call(&self, from: Key, name: &str, payload: Payload) -> Result<Key, Refusal> {
+        let service = name.to_owned();
+        let Some(key) = self.service_named(name) else {
+            return Err(Refusal::NoSuchService {
+                service,
+                manager: MANAGER.to_owned(),
+            });
+        };
+        let found = &self.peers[&key];
+        if found.is_python() && payload == Payload::Deep {
+            return Err(Refusal::UnreadableRequest { service });
+        }
+        let client = self.peers[&from].full_name();
+        if !self.links.contains(&(key, from)) {
+            if !Self::with(&self.locks, key).is_empty() {
+                return Err(Refusal::LinkBecauseLocked { service, client });
+            }
+            if found.max_clients().is_some() {
+                return Err(Refusal::LinkBecauseLimited { service, client });
+            }
+        }
+        let under_way = self.in_flight.iter().filter(|request| request.client == from);
+        if under_way.count() >= self.in_flight_limit {
+            let limit = self.in_flight_limit;
+            return Err(Refusal::TooManyInFlight { client, limit });
+        }
+        Ok(key)
+    }
+
+    fn reply(&mut self, from: Key, requester: &str, uid: &str, form: Form, spoken: &Spoken) -> Predicted {
+        let held = self.client_named(requester).and_then(|client| {
+            let answered =
+                |held: &InFlight| (held.client, held.service, held.uid.as_str()) == (client, from, uid);
+            self.in_flight.iter().position(answered)
+        });
+        let Some(held) = held else {
+            self.sums.unsolicited += 1;
+            return Predicted::Next;
+        };
+        let key = self.in_flight[held].client;
+        let client = &self.peers[&key];
+        let length = spoken.content().len() + ENVELOPE_BYTES;
+        if !client.has_room(length) {
+            return Predicted::Wait(vec![key], length);
+        }
+        let origin = client.identity.features.origin;
+        let service = self.peers[&from].identity.name.clone();
+        let frame = if client.is_python() && spoken.say.is_deep() {
+            let refusal = Refusal::UnreadableReply { service };
+            refusal.frame(requester, uid, origin).to_vec()
+        } else {
+            passed_on(requester, uid, form, origin, &service, spoken)
+        };
+        self.tell(key, frame);
+        self.in_flight.remove(held);
+        self.sums.replies += 1;
+        Predicted::Next
+    }
+
+    fn notify(&mut self, from: Key, spoken: &Spoken) -> Predicted {
+        let whole = spoken.whole();
+        let linked = Self::with(&self.links, from);
+        let is_full = |client: &Key| !self.peers[client].has_room(whole.len());
+        let full: Vec<Key> = linked.iter().copied().filter(is_full).collect();
+        if !full.is_empty() {
+            return Predicted::Wait(full, whole.len());
+        }
+        self.sums.notifications += 1;
+        self.sums.deliveries += linked.len() as u64;
+        for client in linked {
+            self.tell(client, whole.clone());
+        }
+        Predicted::Next
+    }
+
+    /// The peers of one kind by their names, in the order of the names.
+    fn named(&self, services: bool) -> BTreeMap<String, Key> {
+        let peers = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_service() == services);
+        peers
+            .map(|(key, peer)| match services {
+                true => (peer.identity.name.clone(), *key),
+                false => (peer.full_name(), *key),
+            })
+            .collect()
+    }
+
+    fn object(members: &BTreeMap<String, Key>, value: impl Fn(Key) -> String) -> String {
+        let members: Vec<String> = members
+            .iter()
+            .map(|(name, key)| format!("{}:{}", json!(name), value(*key)))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    fn identity(&self) -> String {
+        let describe = |key| self.peers[&key].description();
+        format!(
+            r#"{{"hostname":"h","port":1875,"attributes":{},"language":"Rust","os":"Linux","clients":{},"services":{}}}"#,
+            r#"{"acquire_lock":"(service: str, shared: bool) -> list","identity":"() -> dict","link":"(service: str) -> dict","release_lock":"(service: str) -> list","unlink":"(service: str) -> bool"}"#,
+            Self::object(&self.named(false), describe),
+            Self::object(&self.named(true), describe),
+        )
+    }
+
+    /// Every service with the clients that are linked with it, and with those that hold a lock: JSON text.
+    pub(super) fn links_and_locks(&self) -> (String, String) {
+        let services = self.named(true);
+        let names = |pairs| Self::object(&services, |key| json!(self.names_with(pairs, key)).to_string());
+        (names(&self.links), names(&self.locks))
+    }
+
+    /// How many clients and services are here.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let services = self.peers.values().filter(|peer| peer.is_service()).count();
+        (self.peers.len() - services, services)
+    }
+}
+
+/// A reply as its client gets it.
+fn passed_on(
+    requester: &str,
+    uid: &str,
+    form: Form,
+    origin: bool,
+    service: &str,
+    spoken: &Spoken,
+) -> Vec<u8> {
+    let (name, mark) = (json!(requester), json!(uid));
+    let payload = match &spoken.say {
+        Say::Reply { payload, .. } => payload.text(),
+        _ => "",
+    };
+    match form {
+        Form::Error if origin => format!(
+            "{{\"error\":true,\"message\":\"E: x\",\"requester\":{name},\"result\":null,\"traceback\":[\"x\"],\"uid\":{mark}}}\r\n"
+        )
+        .into(),
+        Form::Result | Form::Error => spoken.whole(),
+        Form::ResultOnly => {
+            format!("{{\"error\":false,\"requester\":{name},\"result\":{payload},\"uid\":{mark}}}\r\n").into()
+        }
+        Form::PartialError => format!(
+            "{{\"error\":true,\"message\":\"RuntimeError: the service gave no message\",\"requester\":{name},\"result\":null,\"traceback\":[],\"uid\":{mark}}}\r\n"
+        )
+        .into(),
+        Form::Malformed => Refusal::MalformedReply {
+            service: service.to_owned(),
+        }
+        .frame(requester, uid, origin)
+        .to_vec(),
+    }
+}

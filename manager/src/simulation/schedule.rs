@@ -1,0 +1,392 @@
+//! Who does what next.
+
+use labwire_wire::{Features, Identity, Role};
+
+use super::choices::Choices;
+use super::model::{InFlight, Key, Stage};
+use super::speech::{Asked, Form, Nonsense, Payload, Say, Spoken};
+use super::world::{Failure, World};
+
+/// The uids that clients use over and over; the first is a terminal's.
+const UIDS: [&str; 4] = ["", "1", "é\"", "0f8e2c1a"];
+
+/// How often the whole registry is held against the model, in steps.
+const REGISTRY_CHECK: usize = 32;
+
+/// How large a schedule is.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    clients: usize,
+    services: usize,
+    steps: usize,
+    /// Requests of one client that may be under way.
+    in_flight: usize,
+    /// Bytes that may wait for one peer.
+    outbox: usize,
+}
+
+impl Size {
+    fn choose(choices: &mut Choices<'_>) -> Self {
+        let in_flight = choices.one_of(&[1, 2, 4, 8, 1_000]);
+        if matches!(choices, Choices::Seed(_)) && choices.below(400) == 0 {
+            return Self {
+                clients: 1_000,
+                services: 8,
+                steps: 2_000,
+                in_flight,
+                outbox: 64 << 20,
+            };
+        }
+        Self {
+            clients: 1 + choices.below(10),
+            services: 1 + choices.below(4),
+            steps: 200 + choices.below(801),
+            in_flight,
+            outbox: choices.one_of(&[1, 300, 1_000, 12_000, 1 << 20, 64 << 20]),
+        }
+    }
+}
+
+/// A place for a peer, which may come, go and come again.
+#[derive(Debug)]
+struct Slot {
+    identity: Identity,
+    address: String,
+    present: Option<Key>,
+}
+
+impl Slot {
+    fn client(number: usize, choices: &mut Choices<'_>) -> Self {
+        // Some are called as the one before them is.
+        let number = number - usize::from(number % 9 == 8);
+        let name = match number % 5 {
+            4 => format!("my \"é\" {number}"),
+            _ => format!("c{number}"),
+        };
+        let identity = Identity {
+            name,
+            language: choices.one_of(&["Python 3.11.7", "unknown"]).to_owned(),
+            os: "Linux".to_owned(),
+            features: Features {
+                registered: choices.percent(50),
+                unlinked: choices.percent(50),
+                origin: choices.percent(50),
+            },
+            role: Role::Client,
+        };
+        Self {
+            identity,
+            address: format!("h:{}", number % 7),
+            present: None,
+        }
+    }
+
+    fn service(number: usize, choices: &mut Choices<'_>) -> Self {
+        let identity = Identity {
+            name: service_name(number),
+            language: choices.one_of(&["Python 3.11.7", "unknown"]).to_owned(),
+            os: "Linux".to_owned(),
+            features: Features {
+                registered: choices.percent(50),
+                ..Features::default()
+            },
+            role: Role::Service {
+                attributes: r#"{"a":"() -> int"}"#.to_owned(),
+                max_clients: choices.one_of(&[None, None, Some(1), Some(2), Some(50)]),
+            },
+        };
+        Self {
+            identity,
+            address: format!("h:{}", 90 + number),
+            present: None,
+        }
+    }
+}
+
+/// The services' names; one that comes after them is nobody's.
+fn service_name(number: usize) -> String {
+    match number {
+        2 => "1 \"é\"".to_owned(),
+        // There is another of that name.
+        3 => "S0".to_owned(),
+        _ => format!("S{number}"),
+    }
+}
+
+/// A schedule under way.
+struct Schedule<'a, 'b> {
+    choices: &'a mut Choices<'b>,
+    world: World,
+    clients: Vec<Slot>,
+    services: Vec<Slot>,
+    /// A reply that was sent, for one that comes twice.
+    last_reply: Option<Say>,
+    last_uid: usize,
+}
+
+/// Runs the schedule that these choices make; gives the number of its steps.
+///
+/// # Panics
+///
+/// When the manager does anything else than the model says.
+pub(crate) fn run(choices: &mut Choices<'_>) -> usize {
+    let size = Size::choose(choices);
+    let slots = |count, make: fn(usize, &mut Choices<'_>) -> Slot, choices: &mut Choices<'_>| {
+        (0..count).map(|number| make(number, choices)).collect::<Vec<_>>()
+    };
+    let clients = slots(size.clients, Slot::client, choices);
+    let services = slots(size.services, Slot::service, choices);
+    let mut schedule = Schedule {
+        choices,
+        world: World::new(size.in_flight, size.outbox),
+        clients,
+        services,
+        last_reply: None,
+        last_uid: 0,
+    };
+    let mut step = 0;
+    if let Err(failure) = schedule.play(size, &mut step) {
+        panic!("step {step} of a schedule with {size:?}: {failure}");
+    }
+    step
+}
+
+impl Schedule<'_, '_> {
+    fn play(&mut self, size: Size, step: &mut usize) -> Result<(), Failure> {
+        if size.clients > 100 {
+            for slot in 0..size.clients + size.services {
+                self.arrive(slot)?;
+                self.world.check()?;
+                *step += 1;
+            }
+        }
+        let drained_at = self.choices.one_of(&[50, 100, 100]) * size.steps / 100;
+        let stopped_at = self.choices.one_of(&[70, 99, 100]) * size.steps / 100;
+        for number in 0..size.steps {
+            if self.choices.is_over() {
+                break;
+            }
+            *step += 1;
+            if number == drained_at && self.world.model.stage < Stage::Draining {
+                self.world.drain();
+            }
+            if number == stopped_at {
+                self.world.stop();
+                self.world.check()?;
+            }
+            self.act()?;
+            self.world.check()?;
+            if number % REGISTRY_CHECK == 0 {
+                self.world.check_registry()?;
+            }
+        }
+        for slot in 0..size.clients + size.services {
+            if let Some(key) = self.slot(slot).present.take() {
+                self.world.leave(key)?;
+                self.world.check()?;
+            }
+        }
+        self.world.check_registry()
+    }
+
+    /// Clients first, then services.
+    fn slot(&mut self, slot: usize) -> &mut Slot {
+        match slot.checked_sub(self.clients.len()) {
+            None => &mut self.clients[slot],
+            Some(service) => &mut self.services[service],
+        }
+    }
+
+    fn arrive(&mut self, number: usize) -> Result<(), Failure> {
+        let slot = match number.checked_sub(self.clients.len()) {
+            None => &mut self.clients[number],
+            Some(service) => &mut self.services[service],
+        };
+        slot.present = self.world.join(&slot.identity, &slot.address)?;
+        Ok(())
+    }
+
+    /// Someone does something. Services are few, so each of them has as many turns as several clients.
+    fn act(&mut self) -> Result<(), Failure> {
+        let number = if self.choices.percent(35) {
+            self.clients.len() + self.choices.below(self.services.len())
+        } else {
+            self.choices.below(self.clients.len())
+        };
+        let key = self.slot(number).present;
+        // Who said that it goes is gone.
+        let Some(key) = key.filter(|key| self.world.peers.contains_key(key)) else {
+            return self.arrive(number);
+        };
+        let unread = self.world.model.peers[&key].unread;
+        match self.choices.below(100) {
+            0..2 => self.world.leave(key),
+            2..27 if unread > 0 => {
+                let count = match self.choices.below(4) {
+                    0 => 1 + self.choices.below(unread),
+                    _ => unread,
+                };
+                self.world.read(key, count);
+                Ok(())
+            }
+            _ => self.speak(key, number),
+        }
+    }
+
+    fn speak(&mut self, key: Key, number: usize) -> Result<(), Failure> {
+        if let Some(peer) = self.world.peers.get_mut(&key)
+            && let Some(held) = peer.held.take()
+        {
+            return self.world.say(key, held);
+        }
+        let say = if number < self.clients.len() {
+            self.word_of_client(key)
+        } else {
+            self.word_of_service(key, number - self.clients.len())
+        };
+        let bare_end = self.choices.percent(50);
+        self.world.say(key, Spoken::new(say, bare_end))
+    }
+
+    fn uid(&mut self) -> String {
+        match self.choices.below(2 * UIDS.len()) {
+            number if number < UIDS.len() => UIDS[number].to_owned(),
+            _ => {
+                self.last_uid += 1;
+                format!("1{}", self.last_uid)
+            }
+        }
+    }
+
+    fn any_service(&mut self) -> String {
+        match self.choices.below(40) {
+            0 => "nobody".to_owned(),
+            _ => service_name(self.choices.below(self.services.len())),
+        }
+    }
+
+    fn payload(&mut self) -> Payload {
+        match self.choices.below(40) {
+            0..13 => Payload::Empty,
+            13..25 => Payload::Numbers,
+            25..37 => Payload::Tokens,
+            37..39 => Payload::Large,
+            _ => Payload::Deep,
+        }
+    }
+
+    fn word_of_client(&mut self, key: Key) -> Say {
+        let ask = |asked, schedule: &mut Self| Say::Ask {
+            asked,
+            service: schedule.any_service(),
+            uid: schedule.uid(),
+        };
+        match self.choices.below(100) {
+            0..14 => ask(Asked::Link, self),
+            14..22 => ask(Asked::Unlink, self),
+            22..26 => ask(Asked::Lock { shared: true }, self),
+            26..30 => ask(Asked::Lock { shared: false }, self),
+            30..37 => ask(Asked::Release, self),
+            37..39 => {
+                let service = self.any_service();
+                let is_plain = service.chars().all(char::is_alphanumeric);
+                Say::TypedLink {
+                    service: if is_plain { service } else { "S0".to_owned() },
+                }
+            }
+            // Everybody stands in it: to write it for a thousand is not to do anything else.
+            39..41 if self.clients.len() < 100 || self.choices.below(20) == 0 => {
+                Say::Identity { uid: self.uid() }
+            }
+            41 => Say::Administer,
+            42 => self.reply(Some(key)),
+            43 => Say::Notify {
+                service: self.any_service(),
+                payload: self.payload(),
+            },
+            44 => self.anything(),
+            45 => Say::Disconnect,
+            _ => Say::Call {
+                service: self.any_service(),
+                uid: self.uid(),
+                payload: self.payload(),
+            },
+        }
+    }
+
+    fn word_of_service(&mut self, key: Key, number: usize) -> Say {
+        match self.choices.below(100) {
+            0..60 => self.reply(Some(key)),
+            60..64 => self.reply(None),
+            64..70 => match &self.last_reply {
+                Some(reply) => reply.clone(),
+                None => Say::Blank,
+            },
+            70..93 => Say::Notify {
+                service: service_name(number),
+                payload: self.payload(),
+            },
+            93 => Say::Notify {
+                service: self.any_service(),
+                payload: self.payload(),
+            },
+            94 => Say::Identity { uid: self.uid() },
+            95 => Say::Call {
+                service: self.any_service(),
+                uid: self.uid(),
+                payload: Payload::Empty,
+            },
+            96 => Say::Administer,
+            97 if self.choices.percent(30) => Say::Disconnect,
+            _ => self.anything(),
+        }
+    }
+
+    /// A reply to a request that the service holds, if it holds one; of anyone's requests without a service.
+    fn reply(&mut self, service: Option<Key>) -> Say {
+        let in_flight = &self.world.model.in_flight;
+        let held: Vec<&InFlight> = in_flight
+            .iter()
+            .filter(|request| service.is_none_or(|service| request.service == service))
+            .take(64)
+            .collect();
+        let (requester, uid) = match held.len() {
+            0 => ("c0[h:0]".to_owned(), "1".to_owned()),
+            count => {
+                let request = held[self.choices.below(count)];
+                let client = &self.world.model.peers[&request.client];
+                (client.full_name(), request.uid.clone())
+            }
+        };
+        let (requester, uid) = match self.choices.below(30) {
+            0 => ("nobody[h:1]".to_owned(), uid),
+            1 => (requester, self.uid()),
+            _ => (requester, uid),
+        };
+        let form = match self.choices.below(20) {
+            0..12 => Form::Result,
+            12..14 => Form::ResultOnly,
+            14..17 => Form::Error,
+            17..19 => Form::PartialError,
+            _ => Form::Malformed,
+        };
+        let payload = self.payload();
+        let reply = Say::Reply {
+            requester,
+            uid,
+            form,
+            payload,
+        };
+        if service.is_some() {
+            self.last_reply = Some(reply.clone());
+        }
+        reply
+    }
+
+    fn anything(&mut self) -> Say {
+        match self.choices.below(4) {
+            0 => Say::Blank,
+            _ => Say::Nonsense(self.choices.one_of(&Nonsense::ALL)),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What peers say: what it means to the model, and the line that it is on the wire.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use labwire_wire::{EnvelopeError, JsonError, Line, Member};
+use serde_json::json;
+
+use crate::refusal::Refusal;
+use crate::router::Incoming;
+
+/// Arrays of JSON that go from one peer to another as arguments or as a result.
+static PAYLOADS: LazyLock<[String; 5]> = LazyLock::new(|| {
+    [
+        "[]".to_owned(),
+        "[1.10, 1e400 ,\"\\u00e9\"]".to_owned(),
+        "[ NaN,{\"uid\":\"inner\"} ]".to_owned(),
+        format!("[\"{}\"]", "x".repeat(5_000)),
+        "[".repeat(950) + &"]".repeat(950),
+    ]
+});
+
+/// An array that goes from one peer to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    Empty,
+    Numbers,
+    Tokens,
+    /// More than is copied from queue to queue.
+    Large,
+    /// Nested deeper than Python can read.
+    Deep,
+}
+
+impl Payload {
+    pub(crate) fn text(self) -> &'static str {
+        &PAYLOADS[self as usize]
+    }
+}
+
+/// How a service answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Result,
+    /// Without `error`.
+    ResultOnly,
+    /// With all that belongs to an error, and with what only the manager may say.
+    Error,
+    /// Without message and traceback.
+    PartialError,
+    /// With an `error` that is a number.
+    Malformed,
+}
+
+/// What a client asks of the manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Link,
+    Unlink,
+    Lock { shared: bool },
+    Release,
+}
+
+/// What a peer says.
+#[derive(Clone, Debug)]
+pub(crate) enum Say {
+    Ask {
+        asked: Asked,
+        service: String,
+        uid: String,
+    },
+    /// The same for a link, as a person types it.
+    TypedLink {
+        service: String,
+    },
+    Identity {
+        uid: String,
+    },
+    /// A request that only administrators may make.
+    Administer,
+    Call {
+        service: String,
+        uid: String,
+        payload: Payload,
+    },
+    Reply {
+        requester: String,
+        uid: String,
+        form: Form,
+        payload: Payload,
+    },
+    /// A notification in the name of that service.
+    Notify {
+        service: String,
+        payload: Payload,
+    },
+    Nonsense(Nonsense),
+    Blank,
+    Disconnect,
+}
+
+/// What is no frame, or none that a peer may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nonsense {
+    Array,
+    EmptyObject,
+    ReservedUid,
+    NumberForService,
+    ObjectForArguments,
+    ResultForNobody,
+    NotificationWithoutPair,
+}
+
+impl Nonsense {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Array,
+        Self::EmptyObject,
+        Self::ReservedUid,
+        Self::NumberForService,
+        Self::ObjectForArguments,
+        Self::ResultForNobody,
+        Self::NotificationWithoutPair,
+    ];
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Array => "[]",
+            Self::EmptyObject => "{}",
+            Self::ReservedUid => r#"{"service":"S","attribute":"a","uid":"notification"}"#,
+            Self::NumberForService => r#"{"service":5,"attribute":"a","uid":"7"}"#,
+            Self::ObjectForArguments => r#"{"service":"S","attribute":"a","uid":"7","args":{}}"#,
+            Self::ResultForNobody => r#"{"result":1,"uid":"7"}"#,
+            Self::NotificationWithoutPair => {
+                r#"{"result":[1],"service":"S","uid":"notification","error":false}"#
+            }
+        }
+    }
+
+    /// What the peer is told, and the uid that stands with it.
+    pub(crate) fn refusal(self, is_service: bool) -> (Refusal, &'static str) {
+        let wrong_type = |member, expected| EnvelopeError::WrongType { member, expected };
+        let error = match self {
+            Self::Array => EnvelopeError::Json(JsonError::NotAnObject),
+            Self::EmptyObject => EnvelopeError::Missing(Member::Service),
+            Self::ReservedUid => return (EnvelopeError::ReservedUid.into(), "notification"),
+            Self::NumberForService => {
+                let error = wrong_type(Member::Service, "a string of whole characters");
+                return (error.into(), "7");
+            }
+            Self::ObjectForArguments => return (wrong_type(Member::Args, "an array").into(), "7"),
+            Self::ResultForNobody if is_service => EnvelopeError::Missing(Member::Requester),
+            Self::ResultForNobody => return (Refusal::ClientReplies, "7"),
+            Self::NotificationWithoutPair if is_service => {
+                wrong_type(Member::Result, "[args, kwargs], an array and an object")
+            }
+            Self::NotificationWithoutPair => return (Refusal::ClientReplies, ""),
+        };
+        (error.into(), "")
+    }
+}
+
+/// What a peer said, as the manager reads it.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    pub(crate) say: Say,
+    pub(crate) incoming: Incoming,
+}
+
+impl Spoken {
+    /// `bare_end` says whether the line ends without a carriage return.
+    pub(crate) fn new(say: Say, bare_end: bool) -> Self {
+        let text = say.text() + if bare_end { "\n" } else { "\r\n" };
+        let incoming = Incoming::new(Line::new(Bytes::from(text)));
+        Self { say, incoming }
+    }
+
+    /// The line without its end.
+    pub(crate) fn content(&self) -> &[u8] {
+        self.incoming.line.content()
+    }
+
+    /// The line with its end.
+    pub(crate) fn whole(&self) -> Vec<u8> {
+        [self.content(), self.incoming.line.terminator()].concat()
+    }
+}
+
+impl Say {
+    fn text(&self) -> String {
+        match self {
+            Self::Ask { asked, service, uid } => {
+                let (attribute, kwargs) = match asked {
+                    Asked::Link => ("link", json!({})),
+                    Asked::Unlink => ("unlink", json!({})),
+                    Asked::Lock { shared } => ("acquire_lock", json!({ "shared": shared })),
+                    Asked::Release => ("release_lock", json!({})),
+                };
+                json!({"service": "Manager", "attribute": attribute, "args": [service], "kwargs": kwargs, "uid": uid})
+                    .to_string()
+            }
+            Self::TypedLink { service } => format!("link {service}"),
+            Self::Identity { uid } => {
+                json!({"service": "Manager", "attribute": "identity", "uid": uid}).to_string()
+            }
+            Self::Administer => r#"{"service":"Manager","attribute":"stats","uid":"7"}"#.to_owned(),
+            Self::Call {
+                service,
+                uid,
+                payload,
+            } => format!(
+                r#"{{"requester":"Manager[h:1]", "args" : {} ,"service":{},"attribute":"\u0061","uid":{},"x":1}}"#,
+                payload.text(),
+                json!(service),
+                escaped(uid),
+            ),
+            Self::Reply {
+                requester,
+                uid,
+                form,
+                payload,
+            } => {
+                let (requester, uid) = (json!(requester), json!(uid));
+                match form {
+                    Form::Result => format!(
+                        r#"{{"error": false,"requester":{requester},"result": {},"uid":{uid}}}"#,
+                        payload.text()
+                    ),
+                    Form::ResultOnly => format!(
+                        r#"{{"uid":{uid},"requester":{requester},"result": {} }}"#,
+                        payload.text()
+                    ),
+                    Form::Error => format!(
+                        r#"{{"error":true,"executed":"no","message":"E: x","origin":"manager","result": null,"traceback":["x"],"requester":{requester},"uid":{uid}}}"#
+                    ),
+                    Form::PartialError => {
+                        format!(r#"{{"error":true,"requester":{requester},"uid":{uid}}}"#)
+                    }
+                    Form::Malformed => {
+                        format!(r#"{{"error":5,"requester":{requester},"result":1,"uid":{uid}}}"#)
+                    }
+                }
+            }
+            Self::Notify { service, payload } => format!(
+                r#"{{"result":[{},{{}}],"service":{},"uid":"notification","error":false}}"#,
+                payload.text(),
+                json!(service)
+            ),
+            Self::Nonsense(nonsense) => nonsense.text().to_owned(),
+            Self::Blank => " ".to_owned(),
+            Self::Disconnect => r#"{"service":"Manager","attribute":"__disconnect__"}"#.to_owned(),
+        }
+    }
+
+    /// Whether what is passed on is nested deeper than Python can read.
+    pub(crate) fn is_deep(&self) -> bool {
+        match self {
+            Self::Call { payload, .. } | Self::Notify { payload, .. } => *payload == Payload::Deep,
+            Self::Reply { payload, form, .. } => {
+                *payload == Payload::Deep && matches!(form, Form::Result | Form::ResultOnly)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A text as a JSON string, with its first character written as an escape where that is short: names are
+/// compared by what they mean and passed on as they were written.
+pub(crate) fn escaped(text: &str) -> String {
+    match text.strip_prefix('1') {
+        Some(rest) => format!("\"\\u0031{}", &json!(rest).to_string()[1..]),
+        None => json!(text).to_string(),
+    }
+}

@@ -1,0 +1,57 @@
+//! Many schedules. A schedule that fails is printed with the line that replays it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::{Choices, run};
+
+/// Replays the schedule of this seed alone.
+const SEED: &str = "LABWIRE_SIMULATION_SEED";
+
+/// How many schedules are run, for a longer search.
+const SCHEDULES: &str = "LABWIRE_SIMULATION_SCHEDULES";
+
+/// So many take a few seconds.
+const DEFAULT_SCHEDULES: u64 = 4_000;
+
+fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{variable} must be a number and is {text:?}")))
+}
+
+/// Each run takes schedules that no run before took: what is printed of one that fails is all there is to it.
+#[test]
+fn whatever_peers_do_each_is_told_what_the_model_says() {
+    let started = Instant::now();
+    let seeds = match number_from(SEED) {
+        Some(seed) => vec![seed],
+        None => {
+            let first = RandomState::new().hash_one(SEED) >> 16;
+            let count = number_from(SCHEDULES).unwrap_or(DEFAULT_SCHEDULES);
+            (first..first + count).collect()
+        }
+    };
+    let mut steps = 0;
+    for &seed in &seeds {
+        match catch_unwind(AssertUnwindSafe(|| run(&mut Choices::Seed(seed)))) {
+            Ok(taken) => steps += taken,
+            Err(_) => panic!(
+                "replay with: {SEED}={seed} cargo test -p labwire-manager --lib simulation -- --nocapture"
+            ),
+        }
+    }
+    println!(
+        "{} schedules, {steps} steps, {:.1} s",
+        seeds.len(),
+        started.elapsed().as_secs_f64()
+    );
+}
+
+#[test]
+fn a_schedule_of_bytes_ends_with_them() {
+    let bytes: Vec<u8> = (0..200_u8).cycle().take(2_000).collect();
+    let steps = run(&mut Choices::Bytes(&bytes));
+    assert!((1..2_000).contains(&steps), "{steps}");
+}

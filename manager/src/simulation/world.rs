@@ -1,0 +1,265 @@
+//! The real registry and router, and the comparison with the model after each step.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Waker};
+
+use labwire_wire::Identity;
+
+use super::model::{Key, MANAGER, Model, Predicted, Stage, Sums, Told};
+use super::speech::Spoken;
+use crate::chatter::Chatter;
+use crate::config::{Authentication, Limits};
+use crate::hub::{Hub, Phase};
+use crate::logging::LogControl;
+use crate::outbox::Outbox;
+use crate::registry::{ManagerIdentity, PeerId};
+use crate::router::{Sender, Step};
+use crate::store::{Store, StoreOptions};
+
+/// Every hub has a store; a simulation never asks it for anything.
+static STORE: LazyLock<Store> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    Store::open(
+        &folder.path().join("simulation.sqlite3"),
+        &StoreOptions::default(),
+    )
+    .expect("a new database can be opened")
+});
+
+/// What was not as the model said.
+pub(super) type Failure = String;
+
+/// A peer as the manager sees it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    id: PeerId,
+    name: String,
+    outbox: Arc<Outbox>,
+    chatter: Chatter,
+    /// What it said and must wait with.
+    pub(super) held: Option<Spoken>,
+}
+
+/// The manager and the model, which are told the same.
+pub(super) struct World {
+    hub: Arc<Hub>,
+    pub(super) model: Model,
+    pub(super) peers: BTreeMap<Key, Peer>,
+    outbox_limit: usize,
+    last_key: Key,
+}
+
+impl World {
+    pub(super) fn new(in_flight_limit: usize, outbox_limit: usize) -> Self {
+        let manager = ManagerIdentity {
+            hostname: "h".into(),
+            port: 1875,
+            language: "Rust".into(),
+            os: "Linux".into(),
+        };
+        let limits = Limits {
+            in_flight_per_client: in_flight_limit,
+            outbox: outbox_limit,
+            ..Limits::default()
+        };
+        let authentication = Authentication::None { open: false };
+        let hub = Hub::new(manager, authentication, limits, STORE.clone(), LogControl::none());
+        assert_eq!(hub.name(), MANAGER);
+        Self {
+            hub,
+            model: Model::new(in_flight_limit),
+            peers: BTreeMap::new(),
+            outbox_limit,
+            last_key: 0,
+        }
+    }
+
+    /// A peer wants to come in; gives its key if it may.
+    pub(super) fn join(&mut self, identity: &Identity, address: &str) -> Result<Option<Key>, Failure> {
+        self.last_key += 1;
+        let key = self.last_key;
+        let outbox = Outbox::new(self.outbox_limit);
+        let joined = self.hub.registry().join(identity, address, &outbox);
+        let predicted = self.model.join(key, identity, address, self.outbox_limit);
+        let id = match (joined, predicted) {
+            (Ok(id), Ok(())) => id,
+            (Err(refusal), Err(predicted)) if refusal == predicted => return Ok(None),
+            (joined, predicted) => return Err(format!("{joined:?} instead of {predicted:?}")),
+        };
+        let peer = Peer {
+            id,
+            name: format!("{}[{address}]", identity.name),
+            outbox,
+            chatter: Chatter::new(),
+            held: None,
+        };
+        self.peers.insert(key, peer);
+        Ok(Some(key))
+    }
+
+    /// A peer is gone.
+    pub(super) fn leave(&mut self, key: Key) -> Result<(), Failure> {
+        let Some(peer) = self.peers.remove(&key) else {
+            return Ok(());
+        };
+        let abandoned = self.hub.leave(peer.id);
+        peer.outbox.close();
+        let predicted = self.model.leave(key);
+        if abandoned != predicted {
+            return Err(format!(
+                "{abandoned} requests were abandoned instead of {predicted}"
+            ));
+        }
+        match queued(&peer.outbox) {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!(
+                "who left was told {:?}",
+                String::from_utf8_lossy(&left.concat())
+            )),
+        }
+    }
+
+    /// A peer says something; tells whether it is still here.
+    pub(super) fn say(&mut self, key: Key, spoken: Spoken) -> Result<(), Failure> {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        let is_service = self.model.peers[&key].is_service();
+        let from = Sender {
+            id: peer.id,
+            name: &peer.name,
+            outbox: &peer.outbox,
+            origin: !is_service && self.model.peers[&key].identity.features.origin,
+            chatter: &peer.chatter,
+        };
+        let step = {
+            let mut registry = self.hub.registry();
+            let mut router = self.hub.router(&mut registry);
+            if is_service {
+                router.route_from_service(&from, &spoken.incoming)
+            } else {
+                router.route_from_client(&from, &spoken.incoming)
+            }
+        };
+        let predicted = self.model.route(key, &spoken);
+        match (step, predicted) {
+            (Step::Next, Predicted::Next) | (Step::Ask(_), Predicted::Ask) => Ok(()),
+            (Step::Leave, Predicted::Leave) => self.leave(key),
+            (Step::Wait(outbox, length), Predicted::Wait(full, predicted))
+                if length == predicted
+                    && full
+                        .iter()
+                        .any(|key| Arc::ptr_eq(&self.peers[key].outbox, &outbox)) =>
+            {
+                if let Some(peer) = self.peers.get_mut(&key) {
+                    peer.held = Some(spoken);
+                }
+                Ok(())
+            }
+            (step, predicted) => Err(format!("the next step is {step:?} instead of {predicted:?}")),
+        }
+    }
+
+    /// A peer reads so many bytes of what it was told.
+    pub(super) fn read(&mut self, key: Key, count: usize) {
+        if let Some(peer) = self.peers.get(&key) {
+            peer.outbox.written(count);
+            self.model.read(key, count);
+        }
+    }
+
+    /// The manager takes no new requests.
+    pub(super) fn drain(&mut self) {
+        self.hub.advance(Phase::Draining);
+        self.model.stage = Stage::Draining;
+    }
+
+    /// The manager stops.
+    pub(super) fn stop(&mut self) {
+        self.hub.abandon_requests();
+        self.hub.advance(Phase::Stopping);
+        self.model.abandon_all();
+        self.model.stage = Stage::Stopping;
+    }
+
+    /// Holds what every peer was told, and every sum, against the model.
+    pub(super) fn check(&mut self) -> Result<(), Failure> {
+        let mut told = self.model.take_told();
+        for (key, peer) in &self.peers {
+            let expected = told.remove(key).unwrap_or_default();
+            let frames = queued(&peer.outbox);
+            if frames.is_empty() && expected.frames.is_empty() {
+                continue;
+            }
+            compare(&peer.name, frames, expected)?;
+        }
+        let counters = &self.hub.counters;
+        let sum = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let sums = Sums {
+            requests: sum(&counters.requests),
+            replies: sum(&counters.replies),
+            refused: sum(&counters.refused),
+            abandoned: sum(&counters.abandoned),
+            notifications: sum(&counters.notifications),
+            deliveries: sum(&counters.deliveries),
+            unsolicited: sum(&counters.unsolicited),
+            malformed: sum(&counters.malformed),
+        };
+        if sums != self.model.sums {
+            return Err(format!("{sums:?} instead of {:?}", self.model.sums));
+        }
+        let in_flight = (self.hub.registry().in_flight(), self.model.in_flight.len());
+        if in_flight.0 != in_flight.1 {
+            return Err(format!("{} in flight instead of {}", in_flight.0, in_flight.1));
+        }
+        Ok(())
+    }
+
+    /// Holds the whole registry against the model.
+    pub(super) fn check_registry(&self) -> Result<(), Failure> {
+        let registry = self.hub.registry();
+        let found = (registry.counts(), (registry.links_json(), registry.locks_json()));
+        let expected = (self.model.counts(), self.model.links_and_locks());
+        if found != expected {
+            return Err(format!("the registry has {found:?} instead of {expected:?}"));
+        }
+        registry.contradiction().map_or(Ok(()), Err)
+    }
+}
+
+/// The frames that were queued for a peer since the last call. They count as unread until they are read.
+fn queued(outbox: &Outbox) -> Vec<Vec<u8>> {
+    let mut bytes = Vec::new();
+    {
+        let batch = pin!(outbox.next_batch());
+        if let Poll::Ready(Some(batch)) = batch.poll(&mut Context::from_waker(Waker::noop())) {
+            bytes.extend(batch.segments().flat_map(|segment| segment.iter().copied()));
+        }
+    }
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+fn compare(name: &str, mut frames: Vec<Vec<u8>>, mut expected: Told) -> Result<(), Failure> {
+    for list in [&mut frames, &mut expected.frames] {
+        let free = expected.in_any_order.min(list.len());
+        list[..free].sort();
+    }
+    if frames == expected.frames {
+        return Ok(());
+    }
+    let show = |frames: &[Vec<u8>]| -> Vec<String> {
+        let frames = frames.iter().map(|frame| String::from_utf8_lossy(frame));
+        frames.map(|frame| frame.chars().take(300).collect()).collect()
+    };
+    Err(format!(
+        "{name} was told {:#?} instead of {:#?}",
+        show(&frames),
+        show(&expected.frames)
+    ))
+}
