@@ -17,6 +17,8 @@ mod admin;
 mod chatter;
 mod config;
 mod counters;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod handshake;
 mod hub;
 mod listener;

@@ -9,6 +9,8 @@ mod envelope;
 mod executed;
 mod features;
 pub mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod identity;
 mod json;
 mod lines;

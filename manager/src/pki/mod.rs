@@ -1,6 +1,8 @@
 //! Keys, certificates and fingerprints.
 
 mod certificate;
+#[cfg(any(test, feature = "fuzzing"))]
+mod checks;
 mod decode;
 mod describe;
 mod error;
@@ -16,6 +18,8 @@ mod traditional;
 pub use certificate::{
     Certificate, CertificateOptions, DEFAULT_YEARS_VALID, generate_certificate, load_chain,
 };
+#[cfg(any(test, feature = "fuzzing"))]
+pub use checks::{check_files, check_key_block};
 pub use describe::{DescribeError, describe};
 pub use error::PkiError;
 pub use health::CertificateHealth;

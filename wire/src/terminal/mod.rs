@@ -74,7 +74,7 @@
 //! A test counts the looks.
 
 mod literal;
-mod looks;
+pub(crate) mod looks;
 mod number;
 mod tokens;
 

@@ -3,11 +3,11 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::tests::{args, kwargs, request};
 use super::*;
+use crate::fuzzing::{LOOKS_PER_BYTE, check_terminal};
 
 /// What a slow line repeats, between bars: each once made some reader of words or literals start over.
 const SLOW_UNITS: &str = concat!(
@@ -39,10 +39,6 @@ fn looks(line: &str) -> usize {
     looks::take()
 }
 
-/// No byte is looked at more often than this, on average over any line: the passes that the module's
-/// documentation lists. The lines above need up to 8.
-const LOOKS_PER_BYTE: usize = 12;
-
 #[test]
 fn the_work_grows_with_the_length_of_the_line_and_no_faster() {
     for line in [slow_lines(40_000), slow_lines(4_000_000)].concat() {
@@ -54,35 +50,6 @@ fn the_work_grows_with_the_length_of_the_line_and_no_faster() {
             line.len()
         );
     }
-}
-
-/// `json` with the tokens that JSON does not have replaced by zeros, outside of strings.
-fn without_tokens(json: &str) -> String {
-    let mut plain = String::new();
-    let mut in_string = false;
-    let mut rest = json;
-    while let Some(character) = rest.chars().next() {
-        let token = ["NaN", "Infinity"]
-            .into_iter()
-            .find(|token| !in_string && rest.starts_with(token));
-        let length = match (token, character) {
-            (Some(token), _) => {
-                plain.push('0');
-                token.len()
-            }
-            (None, '\\') => {
-                plain.push_str(&rest[..2]);
-                2
-            }
-            (None, _) => {
-                in_string ^= character == '"';
-                plain.push(character);
-                character.len_utf8()
-            }
-        };
-        rest = &rest[length..];
-    }
-    plain
 }
 
 /// Pieces of lines that mean something somewhere.
@@ -121,51 +88,17 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn check_line(line: &str) -> Result<(), TestCaseError> {
-    let looks = looks(line);
-    prop_assert!(
-        looks <= LOOKS_PER_BYTE * (line.len() + 1),
-        "{looks} looks at {} bytes",
-        line.len()
-    );
-    match parse(line) {
-        Ok(TerminalLine::Request {
-            service,
-            attribute,
-            args,
-            kwargs,
-        }) => {
-            prop_assert!(!service.is_empty() && !attribute.is_empty());
-            prop_assert_eq!((args.as_bytes()[0], kwargs.as_bytes()[0]), (b'[', b'{'));
-            for json in [args, kwargs] {
-                let plain = without_tokens(&json);
-                prop_assert!(serde_json::from_str::<IgnoredAny>(&plain).is_ok(), "{json}");
-            }
-        }
-        Ok(TerminalLine::Client { name: filled } | TerminalLine::Link { service: filled }) => {
-            prop_assert!(!filled.trim().is_empty());
-        }
-        Ok(TerminalLine::Identity | TerminalLine::Disconnect) => {}
-        Err(error) => {
-            let message = error.to_string();
-            prop_assert!(message.starts_with(char::is_lowercase), "{message}");
-            prop_assert!(message.chars().count() < 1_000, "{message}");
-        }
-    }
-    Ok(())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn any_text_is_refused_or_becomes_json(line in any::<String>()) {
-        check_line(&line)?;
+        check_terminal(&line);
     }
 
     #[test]
     fn any_line_of_meaningful_pieces_is_refused_or_becomes_json(line in typed_line()) {
-        check_line(&line)?;
+        check_terminal(&line);
     }
 }
 

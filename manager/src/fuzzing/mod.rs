@@ -1,0 +1,20 @@
+//! What must hold for any bytes that reach a manager: the checks that the fuzz targets and the tests share.
+//!
+//! Each function takes bytes that may be anything, and panics when something does not hold.
+
+mod connections;
+#[cfg(test)]
+mod tests;
+
+pub use crate::pki::{check_files, check_key_block};
+use crate::simulation::{Choices, run};
+pub use connections::{check_connections, check_handshake};
+
+/// Holds the registry and the router against the model, in the schedule that these bytes make.
+///
+/// # Panics
+///
+/// When a peer is told anything else than the model says.
+pub fn check_schedule(data: &[u8]) {
+    run(&mut Choices::Bytes(data));
+}

@@ -1,0 +1,83 @@
+//! Files of keys and certificates: whatever is in them, there is an answer and no panic.
+
+use pem::Pem;
+
+use super::certificate::chain_from_pem;
+use super::describe::describe;
+use super::key::PrivateKey;
+use super::serve::public_key_bits;
+
+/// What the encrypted keys among the tests' files are encrypted with.
+const PASSWORD: &str = "correct horse";
+
+/// Reads a file as a private key. What was accepted can be served with.
+pub(super) fn check_key(file: &[u8], password: Option<&str>) {
+    if let Ok(key) = PrivateKey::from_pem(file, password) {
+        key.public_key_bits()
+            .expect("a key that was accepted has a public half");
+    }
+}
+
+/// Reads a file as certificates. What is shown of them does nothing to a terminal.
+pub(super) fn check_certificates(file: &[u8]) {
+    if let Ok(text) = describe(file) {
+        let unsafe_character = |character: char| character.is_control() && character != '\n';
+        assert!(!text.contains(unsafe_character), "{text:?}");
+    }
+    for certificate in chain_from_pem(file).unwrap_or_default() {
+        let _ = public_key_bits(&certificate);
+    }
+}
+
+/// Reads any bytes as a file with a key or certificates, with and without a password.
+///
+/// # Panics
+///
+/// When a key that was accepted is of no use, or what is shown could do something to a terminal.
+pub fn check_files(data: &[u8]) {
+    check_key(data, None);
+    check_key(data, Some(PASSWORD));
+    check_certificates(data);
+}
+
+/// Reads any bytes as what stands inside a PEM block, which changes of the file's text hardly reach. The first
+/// byte says what the block is, and how it is encrypted in OpenSSL's traditional form, if it is.
+///
+/// # Panics
+///
+/// As [`check_files`].
+pub fn check_key_block(data: &[u8]) {
+    const LABELS: [&str; 6] = [
+        "CERTIFICATE",
+        "PRIVATE KEY",
+        "RSA PRIVATE KEY",
+        "EC PRIVATE KEY",
+        "DSA PRIVATE KEY",
+        "ENCRYPTED PRIVATE KEY",
+    ];
+    const CIPHERS: [&str; 5] = ["AES-128-CBC", "AES-192-CBC", "AES-256-CBC", "DES-EDE3-CBC", "RC4"];
+    let Some((&head, contents)) = data.split_first() else {
+        return;
+    };
+    let (label, cipher) = (head % 6, usize::from(head / 6));
+    let mut block = Pem::new(LABELS[usize::from(label)], contents);
+    if let Some(cipher) = CIPHERS.get(cipher) {
+        // The first bytes are the initialisation vector too, so that its length varies.
+        let vector: String = contents
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        let headers = [
+            ("Proc-Type", "4,ENCRYPTED".to_owned()),
+            ("DEK-Info", format!("{cipher},{vector}")),
+        ];
+        for (name, value) in headers {
+            block
+                .headers_mut()
+                .add(name, &value)
+                .expect("a header's value is one line");
+        }
+    }
+    check_files(pem::encode(&block).as_bytes());
+}

@@ -1,0 +1,144 @@
+//! The envelope scanner accepts what another JSON parser accepts, and finds what that parser finds.
+//!
+//! The other parser is `serde_json`. It is asked to skip the document rather than to read it, since what the
+//! manager passes on need not fit any number or string type.
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+
+use crate::{Envelope, EnvelopeError, JsonError, MAX_DEPTH, Member};
+
+pub(super) const MEMBERS: [Member; 10] = [
+    Member::Service,
+    Member::Attribute,
+    Member::Uid,
+    Member::Requester,
+    Member::Error,
+    Member::Args,
+    Member::Kwargs,
+    Member::Result,
+    Member::Message,
+    Member::Traceback,
+];
+
+/// The document as `serde_json` may read it: the tokens that only Python writes become `null`, which like
+/// them may not touch another word or a number. A document that is malformed otherwise stays malformed.
+pub(super) fn without_tokens(document: &str) -> String {
+    let mut plain = String::with_capacity(document.len());
+    let mut rest = document;
+    let mut in_string = false;
+    while let Some(character) = rest.chars().next() {
+        let token = ["NaN", "-Infinity", "Infinity"]
+            .into_iter()
+            .find(|token| rest.starts_with(token));
+        if let (Some(token), false) = (token, in_string) {
+            plain.push_str("null");
+            rest = &rest[token.len()..];
+            continue;
+        }
+        let escaped = if in_string && character == '\\' {
+            rest[1..].chars().next()
+        } else {
+            None
+        };
+        if escaped.is_none() && character == '"' {
+            in_string = !in_string;
+        }
+        plain.push(character);
+        plain.extend(escaped);
+        rest = &rest[character.len_utf8() + escaped.map_or(0, char::len_utf8)..];
+    }
+    plain
+}
+
+pub(super) fn is_json(document: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(document).is_ok()
+}
+
+/// The keys of an object, in order and with repetitions; `None` when there is one with half of a surrogate
+/// pair, which `serde_json` refuses to decode.
+fn keys(object: &str) -> Option<Vec<String>> {
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Vec<String>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut keys = Vec::new();
+            while let Some((key, _)) = map.next_entry::<String, IgnoredAny>()? {
+                keys.push(key);
+            }
+            Ok(keys)
+        }
+    }
+    serde_json::Deserializer::from_str(object)
+        .deserialize_map(Keys)
+        .ok()
+}
+
+/// Holds the scanner against `serde_json` on any bytes.
+///
+/// # Panics
+///
+/// When one of them accepts what the other does not, or they find different members.
+pub fn check_envelope(bytes: &[u8]) {
+    let scanned = Envelope::scan(bytes);
+    let shown = String::from_utf8_lossy(bytes).into_owned();
+    let plain = std::str::from_utf8(bytes)
+        .ok()
+        .map(without_tokens)
+        .filter(|plain| is_json(plain));
+    let Some(plain) = plain else {
+        assert!(scanned.is_err(), "only the scanner accepts {shown:?}");
+        assert_ne!(
+            scanned.expect_err("it is not JSON"),
+            EnvelopeError::Json(JsonError::NotAnObject),
+            "{shown}"
+        );
+        return;
+    };
+    if !plain.trim_start().starts_with('{') {
+        assert_eq!(
+            scanned.expect_err("it is no object"),
+            EnvelopeError::Json(JsonError::NotAnObject),
+            "{shown}"
+        );
+        return;
+    }
+    let count = |keys: &[String], member: Member| keys.iter().filter(|key| *key == member.name()).count();
+    match (scanned, keys(&plain)) {
+        (Ok(envelope), keys) => {
+            for member in MEMBERS {
+                let value = envelope.raw(bytes, member);
+                if let Some(keys) = &keys {
+                    assert_eq!(
+                        usize::from(value.is_some()),
+                        count(keys, member),
+                        "{member} in {shown}"
+                    );
+                }
+                if let Some(value) = value {
+                    let value = without_tokens(&String::from_utf8_lossy(value));
+                    assert!(
+                        is_json(&value) && value.trim() == value,
+                        "{member} of {shown:?} is {value:?}"
+                    );
+                }
+            }
+        }
+        (Err(EnvelopeError::Duplicate(member)), Some(keys)) => {
+            assert!(count(&keys, member) > 1, "{member} stands once in {shown:?}");
+        }
+        (Err(EnvelopeError::Duplicate(_)), None) => {}
+        (Err(EnvelopeError::Json(JsonError::TooDeep)), _) => {
+            let opened = bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+            assert!(opened > MAX_DEPTH, "{shown:?} is not nested as deep");
+        }
+        (Err(error), _) => panic!("{error}: only the scanner refuses {shown:?}"),
+    }
+}

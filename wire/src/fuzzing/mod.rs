@@ -1,0 +1,17 @@
+//! What must hold for any bytes: the checks that the fuzz targets and the property tests share.
+//!
+//! Each function takes bytes that may be anything, and panics when something does not hold.
+
+mod envelope;
+#[cfg(test)]
+mod envelope_properties;
+mod splitter;
+#[cfg(test)]
+mod splitter_properties;
+mod terminal;
+
+pub use envelope::check_envelope;
+pub use splitter::check_lines;
+#[cfg(test)]
+pub(crate) use terminal::LOOKS_PER_BYTE;
+pub use terminal::check_terminal;

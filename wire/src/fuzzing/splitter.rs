@@ -1,0 +1,97 @@
+//! A stream gives the same lines however its bytes are cut.
+
+use crate::{Line, LineSplitter, LineTooLong};
+
+/// A stream with many line ends, in pieces; some pieces are appended in place, some are read at once.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) bytes: Vec<u8>,
+    pub(super) in_place: bool,
+    pub(super) read: bool,
+}
+
+/// What is left at the end of a stream, or why reading stopped before.
+type End<'a> = Result<Option<&'a [u8]>, LineTooLong>;
+
+/// The lines of a stream that arrives whole, with their terminators, and its end.
+fn lines_of(stream: &[u8], limit: usize) -> (Vec<&[u8]>, End<'_>) {
+    let mut lines = Vec::new();
+    for line in stream.split_inclusive(|byte| *byte == b'\n') {
+        let ended = line.ends_with(b"\n");
+        // A line that has not ended needs at least one byte more.
+        if line.len() + usize::from(!ended) > limit {
+            return (lines, Err(LineTooLong { limit }));
+        }
+        if !ended {
+            return (lines, Ok(Some(line)));
+        }
+        lines.push(line);
+    }
+    (lines, Ok(None))
+}
+
+fn drain(splitter: &mut LineSplitter, lines: &mut Vec<Line>) -> Result<(), LineTooLong> {
+    while let Some(line) = splitter.next_line()? {
+        lines.push(line);
+    }
+    Ok(())
+}
+
+/// Holds the splitter against lines that are cut from the whole stream.
+pub(super) fn check_splitter(pieces: &[Piece], limit: usize) {
+    let stream: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.clone()).collect();
+    let (expected, end) = lines_of(&stream, limit);
+    let mut splitter = LineSplitter::new(limit);
+    let mut lines = Vec::new();
+    let mut outcome = Ok(());
+    for piece in pieces {
+        if piece.in_place {
+            splitter.buffer_mut().extend_from_slice(&piece.bytes);
+        } else {
+            splitter.extend(&piece.bytes);
+        }
+        if piece.read && outcome.is_ok() {
+            outcome = drain(&mut splitter, &mut lines);
+        }
+    }
+    let outcome = outcome.and_then(|()| drain(&mut splitter, &mut lines));
+    let found: Vec<&[u8]> = lines
+        .iter()
+        .map(|line| &line.terminated().expect("a line that was given out has its end")[..])
+        .collect();
+    assert_eq!(found, expected);
+    match end {
+        Err(error) => assert_eq!(outcome, Err(error)),
+        Ok(rest) => {
+            assert_eq!(outcome, Ok(()));
+            assert_eq!(splitter.pending(), rest.map_or(0, <[u8]>::len));
+            let last = splitter.finish();
+            assert_eq!(last.as_ref().map(Line::content), rest);
+            assert!(last.is_none_or(|line| line.terminated().is_none()));
+            assert_eq!(splitter.finish(), None);
+        }
+    }
+}
+
+/// The same for any bytes: the first is the limit, the others are pieces, each behind one byte with its length
+/// and how it is read.
+///
+/// # Panics
+///
+/// When the lines are others than those of the whole stream.
+pub fn check_lines(data: &[u8]) {
+    let Some((&limit, mut rest)) = data.split_first() else {
+        return;
+    };
+    let mut pieces = Vec::new();
+    while let Some((&head, after)) = rest.split_first() {
+        let (bytes, after) = after.split_at(usize::from(head >> 2).min(after.len()));
+        pieces.push(Piece {
+            bytes: bytes.to_vec(),
+            in_place: head & 1 == 1,
+            read: head & 2 == 2,
+        });
+        rest = after;
+    }
+    check_splitter(&pieces, usize::from(limit) + 1);
+}
