@@ -71,10 +71,10 @@ async fn local_peer(hub: &Hub, port: u16) -> PeerAddress {
 ///
 /// When the manager says what is no JSON, or admits a name that nobody may have.
 pub fn check_handshake(data: &[u8]) {
-    let Some((&head, mut said)) = data.split_first() else {
+    let Some((&kind, mut said)) = data.split_first() else {
         return;
     };
-    let authentication = match head % 5 {
+    let authentication = match kind % 5 {
         0 => Authentication::Hostname,
         1 => Authentication::Password("abc 123".into()),
         2 => {

@@ -10,11 +10,16 @@ pub use crate::pki::{check_files, check_key_block};
 use crate::simulation::{Choices, run};
 pub use connections::{check_connections, check_handshake};
 
-/// Holds the registry and the router against the model, in the schedule that these bytes make.
+/// Holds the registry and the router against the model, in the schedule that these bytes make. Eight bytes are
+/// a seed, which makes a longer one.
 ///
 /// # Panics
 ///
 /// When a peer is told anything else than the model says.
 pub fn check_schedule(data: &[u8]) {
-    run(&mut Choices::Bytes(data));
+    let mut choices = match data.try_into() {
+        Ok(seed) => Choices::Seed(u64::from_le_bytes(seed)),
+        Err(_) => Choices::Bytes(data),
+    };
+    run(&mut choices);
 }

@@ -1,5 +1,8 @@
 //! The checks on random bytes, for a short time: what a fuzzer does for a long one.
 
+use std::fs;
+use std::path::Path;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -55,8 +58,6 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
     #[test]
     fn any_bytes_are_a_schedule_that_the_model_predicts(data in vec(any::<u8>(), 0..4_000)) {
         check_schedule(&data);
@@ -76,5 +77,29 @@ proptest! {
     fn any_file_is_a_key_a_certificate_or_refused(data in vec(any::<u8>(), 0..400)) {
         check_files(&data);
         check_key_block(&data);
+    }
+}
+
+type Check = fn(&[u8]);
+
+#[test]
+fn the_seeds_of_the_fuzz_targets_pass() {
+    let targets = ["files", "key_block", "handshake", "connections", "schedule"];
+    let checks: [Check; 5] = [
+        check_files,
+        check_key_block,
+        check_handshake,
+        check_connections,
+        check_schedule,
+    ];
+    for (target, check) in targets.into_iter().zip(checks) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/seeds")
+            .join(target);
+        let mut seeds = fs::read_dir(&folder).unwrap().peekable();
+        assert!(seeds.peek().is_some(), "{target} has no seeds");
+        for seed in seeds {
+            check(&fs::read(seed.unwrap().path()).unwrap());
+        }
     }
 }

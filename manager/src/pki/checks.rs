@@ -1,5 +1,6 @@
 //! Files of keys and certificates: whatever is in them, there is an answer and no panic.
 
+use labwire_home::hex_with_colons;
 use pem::Pem;
 
 use super::certificate::chain_from_pem;
@@ -63,11 +64,7 @@ pub fn check_key_block(data: &[u8]) {
     let mut block = Pem::new(LABELS[usize::from(label)], contents);
     if let Some(cipher) = CIPHERS.get(cipher) {
         // The first bytes are the initialisation vector too, so that its length varies.
-        let vector: String = contents
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02X}"))
-            .collect();
+        let vector = hex_with_colons(&contents[..contents.len().min(16)]).replace(':', "");
         let headers = [
             ("Proc-Type", "4,ENCRYPTED".to_owned()),
             ("DEK-Info", format!("{cipher},{vector}")),

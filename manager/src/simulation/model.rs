@@ -570,9 +570,13 @@ impl Model {
             .iter()
             .filter(|(_, peer)| peer.is_service() == services);
         peers
-            .map(|(key, peer)| match services {
-                true => (peer.identity.name.clone(), *key),
-                false => (peer.full_name(), *key),
+            .map(|(key, peer)| {
+                let name = if services {
+                    peer.identity.name.clone()
+                } else {
+                    peer.full_name()
+                };
+                (name, *key)
             })
             .collect()
     }

@@ -9,6 +9,8 @@ mod splitter;
 #[cfg(test)]
 mod splitter_properties;
 mod terminal;
+#[cfg(test)]
+mod tests;
 
 pub use envelope::check_envelope;
 pub use splitter::check_lines;
