@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -17,7 +15,8 @@ use tokio_rustls::client::TlsStream;
 use crate::error::ConnectError;
 use crate::options::{ConnectOptions, FirstUse};
 use crate::terminal::ask_to_trust;
-use crate::trust::{TrustError, Trusted, UnknownCertificate, Verifier, saved_file, trust_error};
+use crate::trust::{TrustError, Trusted, UnknownCertificate, saved_file};
+use crate::verifier::{Verifier, trust_error};
 
 /// How long a silent manager is left alone before it is asked for a sign of life. A computer that lost its power
 /// says nothing, and a measurement that waits for days must notice.
@@ -111,14 +110,14 @@ async fn open(options: &ConnectOptions) -> Result<TcpStream, ConnectError> {
 async fn encrypt(
     options: &ConnectOptions,
     stream: TcpStream,
-    verifier: Arc<dyn ServerCertVerifier>,
+    verifier: Verifier,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default versions")
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     // A host that is no host name cannot be in a certificate; whether that matters is the verifier's business.
     let name = ServerName::try_from(options.host.clone())
@@ -149,10 +148,7 @@ fn explain(options: &ConnectOptions, error: io::Error) -> ConnectError {
 }
 
 /// Whom to believe: the certificates of the file, or the one that is saved for the host, or is saved now.
-async fn verifier(
-    options: &ConnectOptions,
-    clock: &mut Clock,
-) -> Result<Arc<dyn ServerCertVerifier>, ConnectError> {
+async fn verifier(options: &ConnectOptions, clock: &mut Clock) -> Result<Verifier, ConnectError> {
     let trusted = if let Some(file) = &options.certificate_file {
         Trusted::read(file)?.ok_or_else(|| TrustError::File {
             file: file.clone(),
@@ -166,12 +162,12 @@ async fn verifier(
         }
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(Arc::new(Verifier::new(
+    Ok(Verifier::new(
         trusted,
         &options.host,
         options.check_hostname,
         provider,
-    )))
+    ))
 }
 
 /// Meets a manager for the first time: fetches its certificate on a connection of its own, and saves it if it may
@@ -218,52 +214,11 @@ async fn meet(
 
 async fn fetch_certificate(options: &ConnectOptions) -> Result<CertificateDer<'static>, ConnectError> {
     let stream = open(options).await?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let stream = encrypt(options, stream, Arc::new(AnyCertificate(provider))).await?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let stream = encrypt(options, stream, Verifier::to_look_at_it(provider)).await?;
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(|chain| chain.first());
     certificate
         .map(|certificate| certificate.clone().into_owned())
         .ok_or_else(|| TrustError::Unusable("the manager sent none".to_owned()).into())
-}
-
-/// Accepts every certificate, to look at it: nothing is said or believed on such a connection.
-#[derive(Debug)]
-struct AnyCertificate(rustls::crypto::CryptoProvider);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -21,6 +21,7 @@ mod program;
 mod questions;
 mod terminal;
 mod trust;
+mod verifier;
 
 pub use backoff::{Backoff, Waits};
 pub use connect::{answer_question, connect};

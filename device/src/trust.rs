@@ -5,18 +5,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use labwire_home::{Home, HomeError, create_private_file, create_private_folder, fingerprint_sha256};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use labwire_home::{Home, HomeError, create_private_file, create_private_folder};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use thiserror::Error;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The certificate of a manager that was never met before; [`FirstUse`](crate::FirstUse) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,8 +97,8 @@ impl From<HomeError> for TrustError {
 /// The certificates that are trusted, and the file that they came from.
 #[derive(Debug)]
 pub(crate) struct Trusted {
-    file: PathBuf,
-    certificates: Vec<CertificateDer<'static>>,
+    pub(crate) file: PathBuf,
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Trusted {
@@ -158,174 +151,4 @@ pub(crate) fn saved_file(home: Option<&Home>, host: &str) -> Result<PathBuf, Tru
         Some(home) => home.certificate_file_for(host),
         None => Home::resolve()?.certificate_file_for(host),
     })
-}
-
-/// Accepts the trusted certificates, and what they issued.
-#[derive(Debug)]
-pub(crate) struct Verifier {
-    trusted: Trusted,
-    /// For certificates that the trusted ones issued; `None` where none of those can issue any.
-    issued: Option<Arc<WebPkiServerVerifier>>,
-    host: String,
-    check_hostname: bool,
-    provider: Arc<CryptoProvider>,
-}
-
-impl Verifier {
-    pub(crate) fn new(
-        trusted: Trusted,
-        host: &str,
-        check_hostname: bool,
-        provider: Arc<CryptoProvider>,
-    ) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(trusted.certificates.iter().cloned());
-        let issued = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .ok();
-        Self {
-            trusted,
-            issued,
-            host: host.to_owned(),
-            check_hostname,
-            provider,
-        }
-    }
-
-    /// The certificate itself is trusted: it must be for this host, and valid now.
-    fn check_known(
-        &self,
-        certificate: &CertificateDer<'_>,
-        name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<(), TrustError> {
-        let (_, parsed) = X509Certificate::from_der(certificate)
-            .map_err(|error| TrustError::Unusable(error.to_string()))?;
-        let validity = parsed.validity();
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if now < validity.not_before.timestamp() || now > validity.not_after.timestamp() {
-            return Err(TrustError::NotValidNow {
-                from: validity.not_before.to_string(),
-                until: validity.not_after.to_string(),
-            });
-        }
-        if self.check_hostname {
-            let certificate = ParsedCertificate::try_from(certificate)
-                .map_err(|error| TrustError::Unusable(error.to_string()))?;
-            rustls::client::verify_server_name(&certificate, name).map_err(|_| TrustError::OtherHost {
-                host: self.host.clone(),
-            })?;
-        }
-        Ok(())
-    }
-
-    fn changed(&self, presented: &CertificateDer<'_>) -> TrustError {
-        TrustError::Changed {
-            trusted: fingerprint_sha256(&self.trusted.certificates[0]),
-            presented: fingerprint_sha256(presented),
-            file: self.trusted.file.clone(),
-        }
-    }
-
-    /// The certificate may be one that a trusted one issued.
-    fn check_issued(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<(), TrustError> {
-        let Some(issued) = &self.issued else {
-            return Err(self.changed(certificate));
-        };
-        let error = match issued.verify_server_cert(certificate, intermediates, name, &[], now) {
-            Ok(_) => return Ok(()),
-            Err(rustls::Error::InvalidCertificate(error)) => error,
-            Err(error) => return Err(TrustError::Unusable(error.to_string())),
-        };
-        match error {
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                if self.check_hostname {
-                    return Err(TrustError::OtherHost {
-                        host: self.host.clone(),
-                    });
-                }
-                Ok(())
-            }
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                Err(self.changed(certificate))
-            }
-            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-                Err(self.changed(certificate))
-            }
-            other => Err(TrustError::Unusable(other.to_string())),
-        }
-    }
-}
-
-/// Carries a trust error through the TLS library.
-fn through_tls(error: TrustError) -> rustls::Error {
-    rustls::Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(error))))
-}
-
-/// The trust error that a failed TLS handshake carries, if that was the reason.
-pub(crate) fn trust_error(error: &std::io::Error) -> Option<TrustError> {
-    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref().cloned(),
-        rustls::Error::InvalidCertificate(error) => Some(TrustError::Unusable(error.to_string())),
-        _ => None,
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let checked = if self.trusted.certificates.contains(end_entity) {
-            self.check_known(end_entity, server_name, now)
-        } else {
-            self.check_issued(end_entity, intermediates, server_name, now)
-        };
-        checked.map_err(through_tls)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }

@@ -1,0 +1,228 @@
+//! What TLS asks before it lets a manager's certificate pass.
+
+use std::sync::Arc;
+
+use labwire_home::fingerprint_sha256;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::trust::{TrustError, Trusted};
+
+/// Decides about a manager's certificate.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    belief: Belief,
+    provider: Arc<CryptoProvider>,
+}
+
+#[derive(Debug)]
+enum Belief {
+    /// Every certificate passes: nothing is said or believed on such a connection.
+    ToLookAtIt,
+    Trust(Box<Trust>),
+}
+
+impl Verifier {
+    /// Accepts the trusted certificates, and what they issued.
+    pub(crate) fn new(
+        trusted: Trusted,
+        host: &str,
+        check_hostname: bool,
+        provider: Arc<CryptoProvider>,
+    ) -> Self {
+        let trust = Trust::new(trusted, host, check_hostname, &provider);
+        Self {
+            belief: Belief::Trust(Box::new(trust)),
+            provider,
+        }
+    }
+
+    /// Accepts every certificate, to look at it.
+    pub(crate) fn to_look_at_it(provider: Arc<CryptoProvider>) -> Self {
+        Self {
+            belief: Belief::ToLookAtIt,
+            provider,
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Belief::Trust(trust) = &self.belief {
+            trust
+                .check(end_entity, intermediates, server_name, now)
+                .map_err(through_tls)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// The trusted certificates, and what they issued.
+#[derive(Debug)]
+struct Trust {
+    trusted: Trusted,
+    /// For certificates that the trusted ones issued; `None` where none of those can issue any.
+    issued: Option<Arc<WebPkiServerVerifier>>,
+    host: String,
+    check_hostname: bool,
+}
+
+impl Trust {
+    fn new(trusted: Trusted, host: &str, check_hostname: bool, provider: &Arc<CryptoProvider>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted.certificates.iter().cloned());
+        let issued = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .build()
+            .ok();
+        Self {
+            trusted,
+            issued,
+            host: host.to_owned(),
+            check_hostname,
+        }
+    }
+
+    fn check(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), TrustError> {
+        if self.trusted.certificates.contains(certificate) {
+            self.check_known(certificate, name, now)
+        } else {
+            self.check_issued(certificate, intermediates, name, now)
+        }
+    }
+
+    /// The certificate itself is trusted: it must be for this host, and valid now.
+    fn check_known(
+        &self,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), TrustError> {
+        let (_, parsed) = X509Certificate::from_der(certificate)
+            .map_err(|error| TrustError::Unusable(error.to_string()))?;
+        let validity = parsed.validity();
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now < validity.not_before.timestamp() || now > validity.not_after.timestamp() {
+            return Err(TrustError::NotValidNow {
+                from: validity.not_before.to_string(),
+                until: validity.not_after.to_string(),
+            });
+        }
+        if self.check_hostname {
+            let certificate = ParsedCertificate::try_from(certificate)
+                .map_err(|error| TrustError::Unusable(error.to_string()))?;
+            rustls::client::verify_server_name(&certificate, name).map_err(|_| TrustError::OtherHost {
+                host: self.host.clone(),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn changed(&self, presented: &CertificateDer<'_>) -> TrustError {
+        TrustError::Changed {
+            trusted: fingerprint_sha256(&self.trusted.certificates[0]),
+            presented: fingerprint_sha256(presented),
+            file: self.trusted.file.clone(),
+        }
+    }
+
+    /// The certificate may be one that a trusted one issued.
+    fn check_issued(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), TrustError> {
+        let Some(issued) = &self.issued else {
+            return Err(self.changed(certificate));
+        };
+        let error = match issued.verify_server_cert(certificate, intermediates, name, &[], now) {
+            Ok(_) => return Ok(()),
+            Err(rustls::Error::InvalidCertificate(error)) => error,
+            Err(error) => return Err(TrustError::Unusable(error.to_string())),
+        };
+        match error {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                if self.check_hostname {
+                    return Err(TrustError::OtherHost {
+                        host: self.host.clone(),
+                    });
+                }
+                Ok(())
+            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Err(self.changed(certificate))
+            }
+            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                Err(self.changed(certificate))
+            }
+            other => Err(TrustError::Unusable(other.to_string())),
+        }
+    }
+}
+
+/// Carries a trust error through the TLS library.
+fn through_tls(error: TrustError) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(error))))
+}
+
+/// The trust error that a failed TLS handshake carries, if that was the reason.
+pub(crate) fn trust_error(error: &std::io::Error) -> Option<TrustError> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref().cloned(),
+        rustls::Error::InvalidCertificate(error) => Some(TrustError::Unusable(error.to_string())),
+        _ => None,
+    }
+}
