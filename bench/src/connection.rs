@@ -1,0 +1,202 @@
+//! One connection of the load generator: its stream, what it has received and what it has yet to send.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+/// How much is read at once at first; a connection that fills it gets more, up to [`READ_BYTES`].
+const FIRST_BYTES: usize = 1_024;
+
+/// How much is read at once by a busy connection.
+const READ_BYTES: usize = 256 * 1_024;
+
+/// A stream to the broker, which does not block.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// Whether more can be expected at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// There may be more.
+    Some,
+    /// All that had arrived was read.
+    All,
+    /// The broker has closed the connection.
+    Closed,
+}
+
+/// What was received and not yet used.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    buffer: Vec<u8>,
+    /// Where the first byte stands that was not taken yet, and where the last one ends.
+    start: usize,
+    end: usize,
+    /// How far after `start` the end of a message was looked for in vain.
+    pub(crate) searched: usize,
+}
+
+impl Input {
+    /// A place for more bytes.
+    fn room(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        let used = self.end - self.start;
+        if self.end == self.buffer.len() || self.buffer.len() - self.end < used.min(READ_BYTES / 4) {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, used);
+            // A buffer that was filled to its end by one read is too small for this connection.
+            let wanted = (used * 2)
+                .max(FIRST_BYTES)
+                .max((self.buffer.len() * 4).min(READ_BYTES));
+            if used * 2 >= self.buffer.len() {
+                self.buffer.resize(wanted, 0);
+            }
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// What was received and not taken.
+    pub(crate) fn received(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Forgets the first bytes that were received; `searched` counts from what is then the first.
+    pub(crate) fn take(&mut self, count: usize, searched: usize) {
+        self.start += count;
+        self.searched = searched;
+    }
+}
+
+/// One connection of the load generator.
+pub(crate) struct Connection {
+    stream: Stream,
+    pub(crate) input: Input,
+    output: Vec<u8>,
+    sent: usize,
+    writable: bool,
+}
+
+impl Connection {
+    /// Connects, waiting for it, and has the stream watched under that token.
+    pub(crate) fn open(
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        registry: &Registry,
+        token: Token,
+    ) -> anyhow::Result<Self> {
+        let socket = std::net::TcpStream::connect(address)
+            .with_context(|| format!("cannot connect to {address}; is the broker running there?"))?;
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        Self::watch(TcpStream::from_std(socket), address, tls, registry, token)
+    }
+
+    /// Has a stream watched under that token.
+    pub(crate) fn watch(
+        mut socket: TcpStream,
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        registry: &Registry,
+        token: Token,
+    ) -> anyhow::Result<Self> {
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        let stream = match tls {
+            None => Stream::Plain(socket),
+            Some(config) => {
+                let connection = ClientConnection::new(Arc::clone(config), address.ip().into())?;
+                Stream::Tls(Box::new(StreamOwned::new(connection, socket)))
+            }
+        };
+        Ok(Self {
+            stream,
+            input: Input::default(),
+            output: Vec::new(),
+            sent: 0,
+            writable: true,
+        })
+    }
+
+    /// Reads once.
+    pub(crate) fn receive(&mut self) -> io::Result<Received> {
+        let room = self.input.room();
+        let asked = room.len();
+        let (read, is_plain) = match &mut self.stream {
+            Stream::Plain(stream) => (stream.read(room), true),
+            Stream::Tls(stream) => (stream.read(room), false),
+        };
+        match read {
+            Ok(0) => Ok(Received::Closed),
+            Ok(count) => {
+                self.input.end += count;
+                // The socket had less than there was room for: there is no need to ask it again.
+                Ok(if is_plain && count < asked {
+                    Received::All
+                } else {
+                    Received::Some
+                })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::All),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Received::Some),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where to append what is to be sent with the next [`flush`](Self::flush).
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn set_writable(&mut self) {
+        self.writable = true;
+    }
+
+    /// Sends as much as the socket takes.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        while self.writable && self.sent < self.output.len() {
+            let rest = &self.output[self.sent..];
+            let written = match &mut self.stream {
+                Stream::Plain(stream) => stream.write(rest),
+                Stream::Tls(stream) => stream.write(rest),
+            };
+            match written {
+                // A TLS session whose buffer is full takes nothing.
+                Ok(0) => self.writable = false,
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.sent == self.output.len() {
+            self.output.clear();
+            self.sent = 0;
+            // What a large frame needed is given back, or a thousand of them would fill the memory.
+            self.output.shrink_to(4 * READ_BYTES);
+        }
+        if let Stream::Tls(stream) = &mut self.stream {
+            while stream.conn.wants_write() {
+                match stream.conn.write_tls(&mut stream.sock) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+}

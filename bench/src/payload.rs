@@ -1,0 +1,158 @@
+//! What is sent: JSON values of a given size, each with its request's mark in it.
+
+use anyhow::bail;
+
+/// How many digits a mark has.
+pub(crate) const MARK: usize = 16;
+
+/// Says which request of which client a message belongs to. Its digits stand at the beginning of each payload,
+/// so that a payload that came to the wrong place is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) client: usize,
+    pub(crate) slot: usize,
+    pub(crate) sequence: u64,
+}
+
+impl Mark {
+    /// How many clients, requests in flight and sequence numbers can be told apart. The first digit is never 0,
+    /// so that the digits are a JSON number too.
+    const CLIENTS: u64 = 90_000;
+    const SLOTS: u64 = 100_000;
+    const SEQUENCES: u64 = 1_000_000;
+
+    pub(crate) fn digits(self) -> [u8; MARK] {
+        let client = 10_000 + self.client as u64 % Self::CLIENTS;
+        let mut value =
+            (client * Self::SLOTS + self.slot as u64) * Self::SEQUENCES + self.sequence % Self::SEQUENCES;
+        let mut digits = [b'0'; MARK];
+        for digit in digits.iter_mut().rev() {
+            *digit += u8::try_from(value % 10).unwrap_or_default();
+            value /= 10;
+        }
+        digits
+    }
+
+    /// Reads the digits; `None` when they are none.
+    pub(crate) fn read(digits: &[u8]) -> Option<Self> {
+        let mut value: u64 = 0;
+        for digit in digits.get(..MARK)? {
+            value = value * 10 + u64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+        }
+        let sequence = value % Self::SEQUENCES;
+        let value = value / Self::SEQUENCES;
+        Some(Self {
+            client: usize::try_from((value / Self::SLOTS).checked_sub(10_000)?).ok()?,
+            slot: usize::try_from(value % Self::SLOTS).ok()?,
+            sequence,
+        })
+    }
+
+    /// Whether this is the mark of that sequence number.
+    pub(crate) fn has_sequence(self, sequence: u64) -> bool {
+        self.sequence == sequence % Self::SEQUENCES
+    }
+}
+
+/// What a payload consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Content {
+    /// A string of ASCII letters.
+    Text,
+    /// An array of decimal fractions, as a detector's readings.
+    Numbers,
+}
+
+/// A payload, but for its mark.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
+    template: Vec<u8>,
+}
+
+/// Where the mark stands: behind the quote or the bracket.
+const MARK_AT: usize = 1;
+
+impl Payload {
+    /// A JSON value of exactly `size` bytes.
+    pub(crate) fn new(content: Content, size: usize) -> anyhow::Result<Self> {
+        if size < 24 {
+            bail!("a payload must have 24 bytes at least, since it carries a mark");
+        }
+        let mut template = Vec::with_capacity(size);
+        match content {
+            Content::Text => {
+                template.push(b'"');
+                template.resize(MARK_AT + MARK, b'0');
+                let letters = (b'a'..=b'z').cycle();
+                template.extend(letters.take(size - 1 - template.len()));
+                template.push(b'"');
+            }
+            Content::Numbers => {
+                template.push(b'[');
+                template.resize(MARK_AT + MARK, b'0');
+                let mut reading = 1.0_f64;
+                while template.len() + 24 < size {
+                    reading = (reading * 1.618_033_988 + 0.271_828_18) % 9.0 + 1.0;
+                    template.extend_from_slice(format!(", {reading:.6}").as_bytes());
+                }
+                // The last one has as many digits as are needed to meet the size, and ends in a 1: some peers
+                // would leave out a zero at the end.
+                if size - 1 - template.len() > 5 {
+                    template.extend_from_slice(b", 1.");
+                    template.resize(size - 2, b'2');
+                    template.push(b'1');
+                }
+                template.resize(size - 1, b' ');
+                template.push(b']');
+            }
+        }
+        Ok(Self { template })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.template.len()
+    }
+
+    /// Appends the payload with this mark.
+    pub(crate) fn put(&self, output: &mut Vec<u8>, mark: [u8; MARK]) {
+        let start = output.len() + MARK_AT;
+        output.extend_from_slice(&self.template);
+        output[start..start + MARK].copy_from_slice(&mark);
+    }
+
+    /// Reads the mark of a payload; `None` when it is not this one.
+    pub(crate) fn check(&self, received: &[u8]) -> Option<Mark> {
+        let (head, rest) = received.split_at_checked(MARK_AT + MARK)?;
+        let same = head[..MARK_AT] == self.template[..MARK_AT] && rest == &self.template[MARK_AT + MARK..];
+        if same { Mark::read(&head[MARK_AT..]) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_has_its_size_and_gives_its_mark_back() {
+        let mark = Mark {
+            client: 15,
+            slot: 63,
+            sequence: 1_234_567,
+        };
+        for content in [Content::Text, Content::Numbers] {
+            for size in [24, 25, 30, 64, 65, 66, 67, 68, 69, 70, 71, 256, 4_096] {
+                let payload = Payload::new(content, size).unwrap();
+                let mut output = b"before".to_vec();
+                payload.put(&mut output, mark.digits());
+                let bytes = &output[6..];
+                assert_eq!(bytes.len(), size);
+                let found = payload.check(bytes).expect("the same payload");
+                assert!(found.client == 15 && found.slot == 63 && found.has_sequence(1_234_567));
+                let mut other = bytes.to_vec();
+                other[size - 2] ^= 1;
+                assert_eq!(payload.check(&other), None);
+                assert_eq!(payload.check(&bytes[1..]), None);
+            }
+        }
+    }
+}

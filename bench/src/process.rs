@@ -1,0 +1,67 @@
+//! What the broker's process has used.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+/// A process, as the system counts its use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process {
+    id: u32,
+}
+
+impl Process {
+    /// The process of that number.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn new(id: u32) -> anyhow::Result<Self> {
+        let process = Self { id };
+        process.cpu()?;
+        Ok(process)
+    }
+
+    fn read(self, file: &str) -> anyhow::Result<String> {
+        fs::read_to_string(format!("/proc/{}/{file}", self.id))
+            .with_context(|| format!("process {} is not there (any more)", self.id))
+    }
+
+    /// User and system time of all its threads since its start.
+    pub(crate) fn cpu(self) -> anyhow::Result<Duration> {
+        let text = self.read("stat")?;
+        // The second field is the program's name in brackets, which may hold blanks.
+        let (_, fields) = text.rsplit_once(')').context("/proc/PID/stat has another form")?;
+        let mut times = fields.split_whitespace().skip(11);
+        let mut ticks = 0;
+        for _ in 0..2 {
+            ticks += times
+                .next()
+                .context("/proc/PID/stat is too short")?
+                .parse::<u64>()?;
+        }
+        Ok(Duration::from_secs_f64(
+            ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+        ))
+    }
+
+    fn status(self, field: &str) -> anyhow::Result<u64> {
+        let text = self.read("status")?;
+        let Some(line) = text.lines().find_map(|line| line.strip_prefix(field)) else {
+            bail!("/proc/PID/status has no {field}");
+        };
+        let number = line.trim_start_matches(':').split_whitespace().next();
+        Ok(number.unwrap_or_default().parse::<u64>()? * 1_024)
+    }
+
+    /// The memory that it has now, in bytes.
+    pub(crate) fn memory(self) -> anyhow::Result<u64> {
+        self.status("VmRSS")
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn peak_memory(self) -> anyhow::Result<u64> {
+        self.status("VmHWM")
+    }
+}
