@@ -93,14 +93,20 @@ impl Hub {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A router over the locked registry.
-    pub(crate) fn router<'a>(&'a self, registry: &'a mut Registry) -> Router<'a> {
+    /// A router over the locked registry. `draining` is what [`is_draining`](Self::is_draining) said since it was
+    /// locked.
+    pub(crate) fn router<'a>(&'a self, registry: &'a mut Registry, draining: bool) -> Router<'a> {
         Router {
             registry,
             counters: &self.counters,
-            draining: *self.phase.borrow() > Phase::Running,
+            draining,
             nesting: self.limits.nesting,
         }
+    }
+
+    /// Whether the manager is about to stop and takes no new requests.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() > Phase::Running
     }
 
     /// Writes a line about a peer into the table of connections.

@@ -13,15 +13,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use labwire_wire::Line;
+use labwire_wire::LineView;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// Pieces of up to this many bytes are copied into one run of bytes, larger ones are shared.
+/// Pieces of up to this many bytes are copied into one run of bytes; larger ones are shared, if they have memory
+/// of their own.
 ///
 /// Copying a few kilobytes costs about as much as counting a reference on another core and one more entry in
 /// every vectored write; above that, the copy is what costs.
-const COPIED_BYTES: usize = 4_096;
+pub(crate) const COPIED_BYTES: usize = 4_096;
+
+/// How long a run of copied bytes becomes. A run grows by doubling: without an end a busy queue would copy all
+/// that it holds again and again.
+const RUN_BYTES: usize = 64 * 1024;
 
 /// How large an empty queue's buffer may stay. A peer that is idle after a burst gives the rest back.
 const KEPT_BYTES: usize = 4_096;
@@ -234,6 +239,9 @@ pub(crate) struct FrameWriter<'a> {
 impl FrameWriter<'_> {
     /// Adds bytes by copying them.
     pub(crate) fn copied(&mut self, bytes: &[u8]) {
+        if self.state.tail.len() + bytes.len() > RUN_BYTES {
+            self.state.seal_tail();
+        }
         self.state.tail.extend_from_slice(bytes);
         self.written += bytes.len();
     }
@@ -250,14 +258,13 @@ impl FrameWriter<'_> {
 
     /// Adds a part of a line. It is shared where that is cheaper than copying, and keeps hardly more memory
     /// than it has bytes: the queue's limit counts only those.
-    pub(crate) fn part(&mut self, line: &Line, range: Range<usize>) {
-        if range.len() <= COPIED_BYTES {
-            return self.copied(&line.content()[range]);
+    pub(crate) fn part(&mut self, line: LineView<'_>, range: Range<usize>) {
+        match line.memory() {
+            Some(memory) if range.len() > COPIED_BYTES && range.len() >= memory.len() / 2 => {
+                self.shared(&memory.slice(range));
+            }
+            _ => self.copied(&line.content()[range]),
         }
-        if line.owns_memory() && range.len() >= line.content().len() / 2 {
-            return self.shared(&line.slice(range));
-        }
-        self.shared(&Bytes::copy_from_slice(&line.content()[range]));
     }
 }
 

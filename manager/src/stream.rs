@@ -9,11 +9,16 @@ use labwire_wire::{Line, LineSplitter, LineTooLong};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 /// How much is read at once.
-const READ_BYTES: usize = 64 * 1024;
+pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
     /// Where bytes are read to. One per thread serves all connections, so that an idle one has no buffer.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// Gives a place for what is read, which is another's at the next call.
+pub(crate) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| read(scratch))
 }
 
 /// Why no line could be read.
@@ -43,7 +48,7 @@ where
         return stream.read_buf(buffer).await;
     }
     std::future::poll_fn(|context| {
-        SCRATCH.with_borrow_mut(|scratch| {
+        with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
             splitter.extend(buffer.filled());

@@ -41,6 +41,10 @@ pub enum Member {
 impl Member {
     const COUNT: usize = 10;
 
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+
     /// The member's key.
     pub const fn name(self) -> &'static str {
         match self {
@@ -57,20 +61,28 @@ impl Member {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
+    fn from_name(name: &[u8]) -> Option<Self> {
         Some(match name {
-            "service" => Self::Service,
-            "attribute" => Self::Attribute,
-            "uid" => Self::Uid,
-            "requester" => Self::Requester,
-            "error" => Self::Error,
-            "args" => Self::Args,
-            "kwargs" => Self::Kwargs,
-            "result" => Self::Result,
-            "message" => Self::Message,
-            "traceback" => Self::Traceback,
+            b"service" => Self::Service,
+            b"attribute" => Self::Attribute,
+            b"uid" => Self::Uid,
+            b"requester" => Self::Requester,
+            b"error" => Self::Error,
+            b"args" => Self::Args,
+            b"kwargs" => Self::Kwargs,
+            b"result" => Self::Result,
+            b"message" => Self::Message,
+            b"traceback" => Self::Traceback,
             _ => return None,
         })
+    }
+
+    fn from_key(key: RawString<'_>) -> Option<Self> {
+        match key.plain() {
+            Some(name) => Self::from_name(name),
+            // A key that cannot be decoded is nobody's name.
+            None => Self::from_name(key.decode()?.as_bytes()),
+        }
     }
 }
 
@@ -131,7 +143,12 @@ impl EnvelopeError {
 /// Nothing of the line is copied; the methods take the same bytes again.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
-    spans: [Option<Range<usize>>; Member::COUNT],
+    /// Where each member's value starts and ends, if the frame has it.
+    spans: [(usize, usize); Member::COUNT],
+    /// One bit for each member that the frame has.
+    present: u16,
+    /// Whether the frame has members that mean nothing to the manager.
+    has_others: bool,
     shape: Shape,
 }
 
@@ -167,19 +184,32 @@ impl Envelope {
     }
 
     fn note(&mut self, key: RawString<'_>, span: Range<usize>) -> Result<(), EnvelopeError> {
-        // A key that cannot be decoded is nobody's name.
-        let Some(member) = key.decode().as_deref().and_then(Member::from_name) else {
+        let Some(member) = Member::from_key(key) else {
+            self.has_others = true;
             return Ok(());
         };
-        match self.spans[member as usize].replace(span) {
-            Some(_) => Err(EnvelopeError::Duplicate(member)),
-            None => Ok(()),
+        if self.has(member) {
+            return Err(EnvelopeError::Duplicate(member));
         }
+        self.present |= member.bit();
+        self.spans[member as usize] = (span.start, span.end);
+        Ok(())
     }
 
     /// Where a member's value stands, or `None` when the frame does not have the member.
     pub fn span(&self, member: Member) -> Option<Range<usize>> {
-        self.spans[member as usize].clone()
+        let (start, end) = self.spans[member as usize];
+        self.has(member).then_some(start..end)
+    }
+
+    fn has(&self, member: Member) -> bool {
+        self.present & member.bit() != 0
+    }
+
+    /// Whether the frame has these members, and no others.
+    pub fn has_exactly(&self, members: &[Member]) -> bool {
+        let expected = members.iter().fold(0, |bits, member| bits | member.bit());
+        !self.has_others && self.present == expected
     }
 
     /// A member's value as it was written.
@@ -217,7 +247,7 @@ impl Envelope {
 
     /// Whether the frame is an answer or a notification, as opposed to a request.
     pub fn has_result(&self) -> bool {
-        self.span(Member::Result).is_some()
+        self.has(Member::Result)
     }
 
     /// The frame's `uid`, for an error that must name it even though the frame is of no use: the empty
@@ -230,8 +260,7 @@ impl Envelope {
     /// Whether a service's frame answers a request: with a result, or with an error that forgets to say that
     /// its result is null.
     pub fn is_reply(&self, line: &[u8]) -> bool {
-        self.has_result()
-            || (self.span(Member::Requester).is_some() && self.raw(line, Member::Error) == Some(b"true"))
+        self.has_result() || (self.has(Member::Requester) && self.raw(line, Member::Error) == Some(b"true"))
     }
 
     /// Reads the frame as a request.

@@ -50,18 +50,19 @@ pub enum JsonError {
 #[derive(Clone, Copy, Debug)]
 pub struct RawString<'a> {
     /// What stands between the quotes.
-    inner: &'a str,
+    inner: &'a [u8],
     escaped: bool,
 }
 
 impl<'a> RawString<'a> {
     /// The string that its escapes mean; `None` when an escape is half of a surrogate pair.
     pub fn decode(self) -> Option<Cow<'a, str>> {
+        let inner = std::str::from_utf8(self.inner).ok()?;
         if !self.escaped {
-            return Some(Cow::Borrowed(self.inner));
+            return Some(Cow::Borrowed(inner));
         }
-        let mut decoded = String::with_capacity(self.inner.len());
-        let mut rest = self.inner;
+        let mut decoded = String::with_capacity(inner.len());
+        let mut rest = inner;
         while let Some(at) = rest.find('\\') {
             decoded.push_str(&rest[..at]);
             let (character, length) = decode_escape(&rest[at..])?;
@@ -70,6 +71,11 @@ impl<'a> RawString<'a> {
         }
         decoded.push_str(rest);
         Some(Cow::Owned(decoded))
+    }
+
+    /// The string's bytes, if it holds no escapes.
+    pub(crate) fn plain(self) -> Option<&'a [u8]> {
+        (!self.escaped).then_some(self.inner)
     }
 }
 
@@ -159,10 +165,9 @@ where
 /// `value` is a span that [`scan_object`] gave out: it is not checked again.
 pub fn as_string(value: &[u8]) -> Option<RawString<'_>> {
     let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let inner = std::str::from_utf8(inner).ok()?;
     Some(RawString {
         inner,
-        escaped: memchr::memchr(b'\\', inner.as_bytes()).is_some(),
+        escaped: memchr::memchr(b'\\', inner).is_some(),
     })
 }
 
@@ -337,8 +342,7 @@ impl<'a> Scanner<'a> {
         }
         let start = self.position + 1;
         let escaped = self.skip_string()?;
-        let inner = std::str::from_utf8(&self.bytes[start..self.position - 1])
-            .map_err(|_| JsonError::NotUtf8(start - 1))?;
+        let inner = &self.bytes[start..self.position - 1];
         self.skip_white_space();
         self.expect(b':')?;
         self.skip_white_space();

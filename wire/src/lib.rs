@@ -29,5 +29,5 @@ pub use json::{
     JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, is_arguments_pair, is_string_array,
     scan_object,
 };
-pub use lines::{Line, LineSplitter, LineTooLong};
+pub use lines::{Line, LineSplitter, LineTooLong, LineView};
 pub use python::quoted;

@@ -4,6 +4,62 @@ use bytes::{Bytes, BytesMut};
 
 use crate::frames;
 
+/// A line in somebody else's memory.
+///
+/// What most lines are while they are routed: they need no memory of their own, since they are copied to where
+/// they go before the next bytes are read.
+#[derive(Clone, Copy, Debug)]
+pub struct LineView<'a> {
+    bytes: &'a [u8],
+    content: usize,
+    memory: Option<&'a Bytes>,
+}
+
+impl<'a> LineView<'a> {
+    /// The line that these bytes are, which hold at most one line end, at their end.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            content: content_length(bytes),
+            memory: None,
+        }
+    }
+
+    /// The line without its terminator.
+    pub fn content(self) -> &'a [u8] {
+        &self.bytes[..self.content]
+    }
+
+    /// The line's end as received; `\r\n` for a last line that had none.
+    pub fn terminator(self) -> &'a [u8] {
+        match &self.bytes[self.content..] {
+            b"" => frames::TERMINATOR,
+            terminator => terminator,
+        }
+    }
+
+    /// The content and its terminator, exactly as received.
+    ///
+    /// `None` when the stream ended before the line did: there is no terminator to pass on then.
+    pub fn terminated(self) -> Option<&'a [u8]> {
+        (self.content < self.bytes.len()).then_some(self.bytes)
+    }
+
+    /// The line's own memory, content and terminator, when that can be shared and holds hardly more than the
+    /// line: sharing a part of what was read with many others would keep all of it.
+    pub fn memory(self) -> Option<&'a Bytes> {
+        self.memory
+    }
+}
+
+/// How many bytes stand before the terminator.
+fn content_length(bytes: &[u8]) -> usize {
+    match bytes {
+        [content @ .., b'\r', b'\n'] | [content @ .., b'\n'] => content.len(),
+        _ => bytes.len(),
+    }
+}
+
 /// One line as it was received.
 ///
 /// The terminator (`\r\n` or `\n`) is kept, so that a line that goes on unchanged is one shared buffer.
@@ -11,6 +67,7 @@ use crate::frames;
 pub struct Line {
     bytes: Bytes,
     content: usize,
+    /// Whether its memory holds hardly more than the line.
     owner: bool,
 }
 
@@ -21,13 +78,7 @@ impl Line {
     }
 
     fn with_owner(bytes: Bytes, owner: bool) -> Self {
-        let mut content = bytes.len();
-        if bytes.last() == Some(&b'\n') {
-            content -= 1;
-            if content > 0 && bytes[content - 1] == b'\r' {
-                content -= 1;
-            }
-        }
+        let content = content_length(&bytes);
         Self {
             bytes,
             content,
@@ -35,11 +86,13 @@ impl Line {
         }
     }
 
-    /// Whether the line's memory holds hardly more than the line.
-    ///
-    /// Else it was read together with others: whoever keeps a slice of it for long keeps all of them.
-    pub fn owns_memory(&self) -> bool {
-        self.owner
+    /// The line, without a hold on its memory.
+    pub fn view(&self) -> LineView<'_> {
+        LineView {
+            bytes: &self.bytes,
+            content: self.content,
+            memory: self.owner.then_some(&self.bytes),
+        }
     }
 
     /// The line without its terminator.
@@ -54,21 +107,6 @@ impl Line {
     /// When the range is not inside the content.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Bytes {
         self.bytes.slice(range)
-    }
-
-    /// The line's end as received; `\r\n` for a last line that had none.
-    pub fn terminator(&self) -> &[u8] {
-        match &self.bytes[self.content..] {
-            b"" => frames::TERMINATOR,
-            terminator => terminator,
-        }
-    }
-
-    /// The content and its terminator, exactly as received.
-    ///
-    /// `None` when the stream ended before the line did: there is no terminator to pass on then.
-    pub fn terminated(&self) -> Option<&Bytes> {
-        (self.content < self.bytes.len()).then_some(&self.bytes)
     }
 }
 
@@ -108,6 +146,11 @@ impl LineSplitter {
     /// Changes the limit for lines that are not yet given out.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
+    }
+
+    /// How many bytes a line may have, terminator included.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Appends bytes that were received.
@@ -190,11 +233,11 @@ mod tests {
         assert_eq!(splitter.pending(), 5);
         let last = splitter.finish().unwrap();
         assert_eq!(last.content(), b"three");
-        assert_eq!(last.terminated(), None);
+        assert_eq!(last.view().terminated(), None);
 
         splitter.extend(b"a\r\n");
         let line = splitter.next_line().unwrap().unwrap();
-        assert_eq!(line.terminated().unwrap().as_ref(), b"a\r\n");
+        assert_eq!(line.view().terminated(), Some(&b"a\r\n"[..]));
     }
 
     #[test]

@@ -81,10 +81,13 @@ impl Session<'_> {
     ) -> Result<bool, Departure> {
         let reads = inbox.reads();
         let is_early = reads == self.reads_before_question;
-        let Some(incoming) = inbox
-            .lines()
-            .pop_front_if(|incoming| self.is_answer(incoming, is_early))
-        else {
+        if !inbox
+            .front()
+            .is_some_and(|incoming| self.is_answer(incoming, is_early))
+        {
+            return Ok(false);
+        }
+        let Some(incoming) = inbox.take_front() else {
             return Ok(false);
         };
         if is_early && matches!(incoming.kind, Kind::Blank) {

@@ -1,30 +1,33 @@
 //! What a peer sent and what is not routed yet.
 
-use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::ready;
 
-use labwire_wire::LineSplitter;
-use tokio::io::AsyncRead;
+use labwire_wire::{LineSplitter, LineTooLong, LineView};
+use memchr::memchr;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
 use crate::outbox::Outbox;
-use crate::router::Incoming;
-use crate::stream::read_some;
-
-/// How many lines are checked before they are routed, and routed while the registry is locked once. What is
-/// known of a line takes more memory than a short line itself does, so a flood of empty ones must not be looked
-/// at all at once.
-const LINES: usize = 64;
+use crate::router::{Incoming, Kind, Step};
+use crate::stream::{READ_BYTES, read_some, with_scratch};
 
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.
 const READ_AHEAD: usize = 64 * 1024;
 
+/// How many lines are routed before others have their turn. An empty line takes a hundredth of a microsecond to
+/// send and a tenth to look at.
+pub(super) const TURN_LINES: usize = 1_024;
+
 /// What a peer sent and what is not routed yet.
 pub(super) struct Inbox<R> {
     pub(super) reader: R,
     splitter: LineSplitter,
-    lines: VecDeque<Incoming>,
+    /// The first line that waits. What it is was found out once: a large line is not to be looked at again
+    /// each time that there might be room for it.
+    front: Option<Box<Incoming>>,
     /// How often something was read.
     reads: u64,
     /// How the stream ended, and when that was seen.
@@ -37,30 +40,50 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         Self {
             reader,
             splitter,
-            lines: VecDeque::new(),
+            front: None,
             reads: 0,
             end: None,
         }
     }
 
-    /// The lines that are whole and checked.
-    pub(super) fn lines(&mut self) -> &mut VecDeque<Incoming> {
-        &mut self.lines
+    /// The first of the lines that wait, if one is whole.
+    pub(super) fn front(&mut self) -> Option<&Incoming> {
+        if self.front.is_none() {
+            self.front = self.next_waiting().map(Box::new);
+        }
+        self.front.as_deref()
     }
 
-    /// Waits for at least one line; none comes any more when there is none afterwards. Cancel safe.
-    pub(super) async fn fill(&mut self) {
-        // The place for the lines of a busy moment is given back: an idle connection has none.
-        if self.lines.is_empty() {
-            self.lines = VecDeque::new();
+    /// Takes the first of the lines that wait.
+    pub(super) fn take_front(&mut self) -> Option<Incoming> {
+        self.front();
+        self.front.take().map(|incoming| *incoming)
+    }
+
+    fn next_waiting(&mut self) -> Option<Incoming> {
+        if matches!(self.end, Some((Departure::TooLong(_), _))) {
+            return None;
         }
-        loop {
-            self.take_lines();
-            if !self.lines.is_empty() || self.end.is_some() {
-                return;
+        match self.splitter.next_line() {
+            Ok(Some(line)) => Some(Incoming::new(line)),
+            Ok(None) if matches!(self.end, Some((Departure::Closed, _))) => {
+                self.splitter.finish().map(Incoming::unterminated)
             }
-            self.read().await;
+            Ok(None) => None,
+            Err(error) => {
+                self.end_with(Departure::TooLong(error));
+                None
+            }
         }
+    }
+
+    fn end_with(&mut self, departure: Departure) {
+        self.end = Some((departure, Instant::now()));
+    }
+
+    /// Whether nothing more is to be read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.is_some()
     }
 
     /// Why no more lines come.
@@ -102,7 +125,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         self.reads
     }
 
-    async fn read(&mut self) {
+    /// Reads what has arrived, for [`front`](Self::front). Cancel safe.
+    pub(super) async fn read(&mut self) {
         let departure = match read_some(&mut self.reader, &mut self.splitter).await {
             Ok(0) => Departure::Closed,
             Ok(_) => {
@@ -111,22 +135,91 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             }
             Err(error) => Departure::Failed(error),
         };
-        self.end = Some((departure, Instant::now()));
+        self.end_with(departure);
     }
 
-    fn take_lines(&mut self) {
-        while self.lines.len() < LINES && !matches!(self.end, Some((Departure::TooLong(_), _))) {
-            match self.splitter.next_line() {
-                Ok(Some(line)) => self.lines.push_back(Incoming::new(line)),
-                Ok(None) => {
-                    if matches!(self.end, Some((Departure::Closed, _))) {
-                        self.lines
-                            .extend(self.splitter.finish().map(Incoming::unterminated));
-                    }
-                    return;
+    /// Reads what has arrived and routes it with what `router` gives, which is asked for that once there is
+    /// something, up to a line that must wait. Tells whether there may be more. For when no whole line waits;
+    /// cancel safe.
+    ///
+    /// The lines are routed where they were read to: nothing is copied but what goes on to a peer, and the
+    /// beginning of a line whose end has not arrived.
+    pub(super) async fn read_and_route<F>(&mut self, mut router: impl FnMut() -> F) -> (Step, bool)
+    where
+        F: FnMut(LineView<'_>, &Kind) -> Step,
+    {
+        if self.splitter.pending() >= READ_BYTES {
+            self.read().await;
+            return (Step::Next, false);
+        }
+        std::future::poll_fn(|context| {
+            with_scratch(|scratch| {
+                let size = scratch.len();
+                let mut buffer = ReadBuf::new(scratch);
+                if let Err(error) = ready!(Pin::new(&mut self.reader).poll_read(context, &mut buffer)) {
+                    self.end_with(Departure::Failed(error));
+                    return (Step::Next, false).into();
                 }
-                Err(error) => self.end = Some((Departure::TooLong(error), Instant::now())),
+                let bytes = buffer.filled();
+                if bytes.is_empty() {
+                    self.end_with(Departure::Closed);
+                    return (Step::Next, false).into();
+                }
+                self.reads += 1;
+                let (step, rest) = self.route(bytes, router());
+                self.splitter.extend(rest);
+                let may_have_more = bytes.len() == size || memchr(b'\n', rest).is_some();
+                (step, may_have_more).into()
+            })
+        })
+        .await
+    }
+
+    /// Routes whole lines; gives what is left.
+    fn route<'b>(
+        &mut self,
+        mut bytes: &'b [u8],
+        mut router: impl FnMut(LineView<'_>, &Kind) -> Step,
+    ) -> (Step, &'b [u8]) {
+        for _ in 0..TURN_LINES {
+            let Some(offset) = memchr(b'\n', bytes) else {
+                break;
+            };
+            let (line, rest) = bytes.split_at(offset + 1);
+            let step = if self.splitter.pending() > 0 {
+                self.splitter.extend(line);
+                self.route_completed(&mut router)
+            } else if line.len() > self.splitter.limit() {
+                let limit = self.splitter.limit();
+                self.end_with(Departure::TooLong(LineTooLong { limit }));
+                Step::Next
+            } else {
+                let view = LineView::new(line);
+                router(view, &Kind::of(view.content()))
+            };
+            if self.end.is_some() {
+                return (step, b"");
+            }
+            // A line whose beginning had waited waits in front, all others where they stand.
+            if !matches!(step, Step::Wait(..)) || self.front.is_some() {
+                bytes = rest;
+            }
+            if !matches!(step, Step::Next) {
+                return (step, bytes);
             }
         }
+        (Step::Next, bytes)
+    }
+
+    /// Routes the line whose end has just come.
+    fn route_completed(&mut self, router: &mut impl FnMut(LineView<'_>, &Kind) -> Step) -> Step {
+        let Some(incoming) = self.take_front() else {
+            return Step::Next;
+        };
+        let step = router(incoming.line.view(), &incoming.kind);
+        if matches!(step, Step::Wait(..)) {
+            self.front = Some(Box::new(incoming));
+        }
+        step
     }
 }

@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_wire::{LineSplitter, Role};
+use labwire_wire::{LineSplitter, LineView, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::administration::Login;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, TURN_LINES};
 use super::writing::{Waits, write_frames};
 use super::{Departure, FAREWELL, discard};
 use crate::chatter::Chatter;
@@ -21,7 +22,7 @@ use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::registry::PeerId;
-use crate::router::{Sender, Step};
+use crate::router::{Kind, Sender, Step};
 
 /// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
 /// the end of its input. A client that died looks the same.
@@ -172,15 +173,32 @@ impl<'a> Session<'a> {
 
     /// Reads and routes until no more lines come.
     async fn read_lines<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Departure {
+        let mut lines = 0;
         loop {
-            inbox.fill().await;
-            if inbox.lines().is_empty() {
-                break;
-            }
-            while !inbox.lines().is_empty() {
-                if let Err(departure) = self.route(inbox).await {
-                    return departure;
+            let step = if inbox.front().is_some() {
+                lines += 1;
+                if lines % TURN_LINES == 0 {
+                    yield_now().await;
                 }
+                match self.route_front(inbox).await {
+                    Ok(step) => step,
+                    Err(departure) => return departure,
+                }
+            } else if inbox.has_ended() {
+                break;
+            } else if matches!(self.login, Login::Idle) {
+                let (step, may_have_more) = inbox.read_and_route(|| self.router()).await;
+                if may_have_more {
+                    // A peer that floods takes its turn with all others.
+                    yield_now().await;
+                }
+                step
+            } else {
+                inbox.read().await;
+                Step::Next
+            };
+            if let Err(departure) = self.take_step(step, inbox).await {
+                return departure;
             }
         }
         let departure = inbox.take_departure();
@@ -205,12 +223,27 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Routes the lines up to one that must wait for something.
-    async fn route<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<(), Departure> {
+    /// Routes the first of the lines that wait.
+    async fn route_front<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<Step, Departure> {
         if !matches!(self.login, Login::Idle) && self.take_credential(inbox).await? {
-            return Ok(());
+            return Ok(Step::Next);
         }
-        match self.route_ready(inbox) {
+        let Some(incoming) = inbox.front() else {
+            return Ok(Step::Next);
+        };
+        let step = self.router()(incoming.line.view(), &incoming.kind);
+        if !matches!(step, Step::Wait(..)) {
+            inbox.take_front();
+        }
+        Ok(step)
+    }
+
+    async fn take_step<R: AsyncRead + Unpin>(
+        &mut self,
+        step: Step,
+        inbox: &mut Inbox<R>,
+    ) -> Result<(), Departure> {
+        match step {
             Step::Next => Ok(()),
             Step::Leave => Err(Departure::Asked),
             Step::Wait(outbox, length) => {
@@ -224,25 +257,21 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Routes lines under one lock, as long as none of them must wait.
-    fn route_ready<R: AsyncRead + Unpin>(&self, inbox: &mut Inbox<R>) -> Step {
+    /// What routes this peer's lines, with the registry locked as long as it lives.
+    fn router(&self) -> impl FnMut(LineView<'_>, &Kind) -> Step {
         let from = self.sender();
-        let mut registry = self.hub.registry();
-        let mut router = self.hub.router(&mut registry);
-        while let Some(incoming) = inbox.lines().front() {
-            let step = if self.is_service {
-                router.route_from_service(&from, incoming)
+        let hub = self.hub;
+        let mut registry = hub.registry();
+        // Under the registry's lock, so that no request is taken after those under way were counted for the last time.
+        let draining = hub.is_draining();
+        let is_service = self.is_service;
+        move |line, kind| {
+            let mut router = hub.router(&mut registry, draining);
+            if is_service {
+                router.route_from_service(&from, line, kind)
             } else {
-                router.route_from_client(&from, incoming)
-            };
-            if !matches!(step, Step::Wait(..)) {
-                inbox.lines().pop_front();
-            }
-            // A login that was asked for may be answered by the very next line.
-            if !matches!(step, Step::Next) || !matches!(self.login, Login::Idle) {
-                return step;
+                router.route_from_client(&from, line, kind)
             }
         }
-        Step::Next
     }
 }

@@ -48,7 +48,8 @@ impl Registry {
                     .get(client)
                     .is_some_and(|found| found.links.contains(&id))
             };
-            if !service.links.iter().all(linked) || !service.locks.is_subset(&service.links) {
+            let is_linked = |client: &PeerId| service.links.contains_key(client);
+            if !service.links.keys().all(linked) || !service.locks.iter().all(is_linked) {
                 return Some(format!(
                     "{} has a link or a lock of someone who has no link",
                     service.name
@@ -62,7 +63,7 @@ impl Registry {
     fn is_linked(&self, service: PeerId, client: PeerId) -> bool {
         self.services
             .get(&service)
-            .is_some_and(|service| service.links.contains(&client))
+            .is_some_and(|service| service.links.contains_key(&client))
     }
 }
 

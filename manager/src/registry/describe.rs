@@ -1,9 +1,9 @@
 //! What the manager tells of itself and of everyone who is connected: JSON text.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, MANAGER_NAME};
 
@@ -54,53 +54,48 @@ impl Registry {
 
     /// Everyone who asks, by name: the JSON text of an object.
     pub(crate) fn clients_json(&self) -> String {
-        let entries = self
-            .client_names
-            .iter()
-            .map(|(name, id)| (name, self.clients[id].description.as_str()));
-        json_object(entries)
+        json_object(&self.client_names, |id| self.clients[&id].description.as_str())
     }
 
     /// Everyone who answers, by name: the JSON text of an object.
     pub(crate) fn services_json(&self) -> String {
-        let description = |id| std::str::from_utf8(&self.services[id].description).unwrap_or("null");
-        json_object(
-            self.service_names
-                .iter()
-                .map(|(name, id)| (name, description(id))),
-        )
+        json_object(&self.service_names, |id| {
+            std::str::from_utf8(&self.services[&id].description).unwrap_or("null")
+        })
     }
 
     /// The linked clients of each service: the JSON text of an object.
     pub(crate) fn links_json(&self) -> String {
-        self.client_lists_json(|service| &service.links)
+        self.client_lists_json(|service| self.names_of(service.links.keys()))
     }
 
     /// The clients that hold a lock, of each service: the JSON text of an object.
     pub(crate) fn locks_json(&self) -> String {
-        self.client_lists_json(|service| &service.locks)
+        self.client_lists_json(|service| self.names_of(&service.locks))
     }
 
-    fn client_lists_json(&self, clients: impl Fn(&Service) -> &HashSet<PeerId>) -> String {
-        json_object(self.service_names.iter().map(|(name, id)| {
-            let names = self.names_of(clients(&self.services[id]));
-            (name, serde_json::Value::from(names).to_string())
-        }))
+    fn client_lists_json(&self, clients: impl Fn(&Service) -> Vec<String>) -> String {
+        json_object(&self.service_names, |id| {
+            serde_json::Value::from(clients(&self.services[&id])).to_string()
+        })
     }
 }
 
 /// What anyone may ask of the manager, as it stands in its identity.
 const MANAGER_ATTRIBUTES: &str = r#"{"acquire_lock":"(service: str, shared: bool) -> list","identity":"() -> dict","link":"(service: str) -> dict","release_lock":"(service: str) -> list","unlink":"(service: str) -> bool"}"#;
 
-fn json_object<'a>(entries: impl Iterator<Item = (&'a Arc<str>, impl AsRef<str>)>) -> String {
+/// What `describe` says of each peer, by its name and in the order of the names.
+fn json_object<T: AsRef<str>>(peers: &HashMap<Arc<str>, PeerId>, describe: impl Fn(PeerId) -> T) -> String {
+    let mut peers: Vec<_> = peers.iter().collect();
+    peers.sort_unstable();
     let mut text = String::from("{");
-    for (index, (name, value)) in entries.enumerate() {
+    for (index, (name, &id)) in peers.into_iter().enumerate() {
         if index > 0 {
             text.push(',');
         }
         text.push_str(&json_string(name));
         text.push(':');
-        text.push_str(value.as_ref());
+        text.push_str(describe(id).as_ref());
     }
     text.push('}');
     text

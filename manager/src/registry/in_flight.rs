@@ -1,8 +1,9 @@
 //! Requests that wait for their reply.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use labwire_wire::frames::json_string;
 
 use super::{Client, PeerId, Registry};
@@ -152,10 +153,10 @@ impl Registry {
         let Some(caller) = self.clients.get_mut(&client) else {
             return;
         };
-        match caller.in_flight.get_mut(uid) {
-            Some(holders) => holders.add(service),
-            None => {
-                caller.in_flight.insert(uid.into(), Holders::One(service));
+        match caller.in_flight.entry(uid.into()) {
+            Entry::Occupied(mut holders) => holders.get_mut().add(service),
+            Entry::Vacant(place) => {
+                place.insert(Holders::One(service));
             }
         }
         caller.in_flight_count += 1;

@@ -1,8 +1,8 @@
 //! How peers come and go.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use labwire_wire::frames::{self, json_string};
 use labwire_wire::{Identity, Role};
 
@@ -74,8 +74,8 @@ impl Registry {
             reader: Reader::of(identity),
             features: identity.features,
             description: describe_client(identity, address),
-            links: HashSet::new(),
-            in_flight: HashMap::new(),
+            links: HashSet::default(),
+            in_flight: HashMap::default(),
             in_flight_count: 0,
         };
         self.clients.insert(id, client);
@@ -101,9 +101,9 @@ impl Registry {
             reader: Reader::of(identity),
             description: description.into(),
             max_clients,
-            links: HashSet::new(),
-            locks: HashSet::new(),
-            callers: HashMap::new(),
+            links: HashMap::default(),
+            locks: HashSet::default(),
+            callers: HashMap::default(),
         };
         self.services.insert(id, service);
         Ok(id)
@@ -122,7 +122,7 @@ impl Registry {
         self.service_names.remove(&service.name);
         self.identity = None;
         let mut unlinked = Vec::new();
-        for client in &service.links {
+        for client in service.links.keys() {
             if let Some(client) = self.clients.get_mut(client) {
                 client.links.remove(&id);
                 if client.features.unlinked {

@@ -1,10 +1,12 @@
 //! How frames that go on are put together.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use labwire_wire::{Envelope, Line, Member, RawString, Reply, ReplyForm, as_string, frames, is_string_array};
+use labwire_wire::{
+    Envelope, Line, LineView, Member, RawString, Reply, ReplyForm, as_string, frames, is_string_array,
+};
 
 use super::{ENVELOPE_BYTES, Sender};
-use crate::outbox::FrameWriter;
+use crate::outbox::{COPIED_BYTES, FrameWriter};
 use crate::refusal::Refusal;
 
 /// The request that a line typed at a terminal stands for.
@@ -22,9 +24,31 @@ pub(super) fn request_line(service: &str, attribute: &str, args: &str, kwargs: &
     Line::new(text.freeze())
 }
 
+/// The members that every client of MSL-Network gives a request.
+const REQUEST: [Member; 6] = [
+    Member::Args,
+    Member::Attribute,
+    Member::Error,
+    Member::Kwargs,
+    Member::Service,
+    Member::Uid,
+];
+
 /// Passes a request on: the known members as the client wrote them, with the manager's own word on who asks.
 /// Members that nobody knows are left out, since they stop a Python service.
-pub(super) fn write_request(frame: &mut FrameWriter<'_>, line: &Line, envelope: &Envelope, requester: &str) {
+pub(super) fn write_request(
+    frame: &mut FrameWriter<'_>,
+    line: LineView<'_>,
+    envelope: &Envelope,
+    requester: &str,
+) {
+    if envelope.has_exactly(&REQUEST)
+        && let [object @ .., b'}'] = line.content().trim_ascii_end()
+    {
+        // Nothing is to be left out or added but the requester: one copy instead of six.
+        frame.part(line, 0..object.len());
+        return write_requester(frame, requester);
+    }
     let mut member = |key: &[u8], member, default: &[u8]| {
         frame.copied(key);
         match envelope.span(member) {
@@ -37,6 +61,11 @@ pub(super) fn write_request(frame: &mut FrameWriter<'_>, line: &Line, envelope: 
     member(b",\"error\":false,\"kwargs\":", Member::Kwargs, b"{}");
     member(b",\"service\":", Member::Service, b"\"\"");
     member(b",\"uid\":", Member::Uid, b"\"\"");
+    write_requester(frame, requester);
+}
+
+/// The end of a request.
+fn write_requester(frame: &mut FrameWriter<'_>, requester: &str) {
     frame.copied(b",\"requester\":");
     frame.copied(requester.as_bytes());
     frame.copied(b"}\r\n");
@@ -52,12 +81,40 @@ pub(super) fn push_result(to: &Sender<'_>, uid: &str, result: &Bytes) {
     });
 }
 
-/// A line with its terminator, for several queues: it keeps no memory but its own.
-pub(super) fn whole_line(line: &Line) -> Bytes {
-    match line.terminated() {
-        Some(bytes) if line.owns_memory() => bytes.clone(),
-        Some(bytes) => Bytes::copy_from_slice(bytes),
-        None => [line.content(), frames::TERMINATOR].concat().into(),
+/// A notification for several queues.
+pub(super) enum ForAll<'a> {
+    /// Each queue gets a copy.
+    Small(&'a [u8], &'a [u8]),
+    /// All queues share one, which keeps no memory but its own.
+    Shared(Bytes),
+}
+
+impl<'a> ForAll<'a> {
+    /// Lines of up to this many bytes are copied: as for [`FrameWriter::shared`].
+    pub(super) fn of(line: LineView<'a>) -> Self {
+        let (content, terminator) = (line.content(), line.terminator());
+        match (line.memory(), line.terminated()) {
+            _ if content.len() <= COPIED_BYTES => Self::Small(content, terminator),
+            (Some(memory), Some(_)) => Self::Shared(memory.clone()),
+            _ => Self::Shared([content, terminator].concat().into()),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Small(content, terminator) => content.len() + terminator.len(),
+            Self::Shared(line) => line.len(),
+        }
+    }
+
+    pub(super) fn write(&self, frame: &mut FrameWriter<'_>) {
+        match self {
+            Self::Small(content, terminator) => {
+                frame.copied(content);
+                frame.copied(terminator);
+            }
+            Self::Shared(line) => frame.shared(line),
+        }
     }
 }
 
@@ -68,7 +125,7 @@ pub(super) fn whole_line(line: &Line) -> Bytes {
 pub(super) fn write_reply(
     frame: &mut FrameWriter<'_>,
     service: &str,
-    line: &Line,
+    line: LineView<'_>,
     envelope: &Envelope,
     reply: &Reply<'_>,
     origin: bool,
@@ -112,7 +169,7 @@ pub(super) fn write_reply(
 }
 
 /// Passes a complete error on: the known members as the service wrote them.
-fn write_error(frame: &mut FrameWriter<'_>, line: &Line, envelope: &Envelope) {
+fn write_error(frame: &mut FrameWriter<'_>, line: LineView<'_>, envelope: &Envelope) {
     let members = [
         (&b"{\"error\":true,\"message\":"[..], Member::Message),
         (b",\"requester\":", Member::Requester),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{Envelope, Line, MANAGER_NAME, Member, Request, frames, quoted};
+use labwire_wire::{Envelope, LineView, MANAGER_NAME, Member, Request, frames, quoted};
 use tracing::{debug, info};
 
 use super::arguments::{Arguments, Call, LinkArguments};
 use super::compose::{push_result, request_line, write_request};
-use super::incoming::{Incoming, Kind, Typed};
+use super::incoming::{Kind, Typed};
 use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
@@ -19,22 +19,20 @@ use crate::registry::PeerId;
 
 impl Router<'_> {
     /// Routes a line that a client sent.
-    pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, incoming: &Incoming) -> Step {
+    pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, line: LineView<'_>, kind: &Kind) -> Step {
         // What the manager itself answers waits in the sender's own queue, like everything else.
         if !from.outbox.has_room(1) {
             return Step::Wait(Arc::clone(from.outbox), 1);
         }
-        match &incoming.kind {
+        match kind {
             Kind::Blank => Step::Next,
             Kind::Broken(error, uid) => self.refuse_broken(from, uid, *error),
             Kind::Typed(typed) => self.route_typed(from, typed),
-            Kind::Notification(envelope, is_pair) => {
-                match envelope.notification(incoming.line.content(), *is_pair) {
-                    Ok(_) => self.drop_unsolicited(from),
-                    Err(_) => self.refuse_malformed(from, "", &Refusal::ClientReplies),
-                }
-            }
-            Kind::Frame(envelope) => self.route_frame(from, &incoming.line, envelope),
+            Kind::Notification(envelope, is_pair) => match envelope.notification(line.content(), *is_pair) {
+                Ok(_) => self.drop_unsolicited(from),
+                Err(_) => self.refuse_malformed(from, "", &Refusal::ClientReplies),
+            },
+            Kind::Frame(envelope) => self.route_frame(from, line, envelope),
         }
     }
 
@@ -66,12 +64,12 @@ impl Router<'_> {
             } => request_line(service, attribute, args, kwargs),
         };
         match Envelope::scan(request.content()) {
-            Ok(envelope) => self.route_frame(from, &request, &envelope),
+            Ok(envelope) => self.route_frame(from, request.view(), &envelope),
             Err(error) => self.refuse_broken(from, "", error),
         }
     }
 
-    fn route_frame(&mut self, from: &Sender<'_>, line: &Line, envelope: &Envelope) -> Step {
+    fn route_frame(&mut self, from: &Sender<'_>, line: LineView<'_>, envelope: &Envelope) -> Step {
         let content = line.content();
         if let Some(refusal) = self.too_deep(envelope) {
             return self.refuse_malformed(from, &envelope.uid_or_empty(content), &refusal);
@@ -132,7 +130,7 @@ impl Router<'_> {
         &self,
         client: PeerId,
         service: PeerId,
-        line: &Line,
+        line: LineView<'_>,
         envelope: &Envelope,
     ) -> Result<(), Step> {
         let (Some(client), Some(service)) = (self.registry.client(client), self.registry.service(service))
@@ -149,7 +147,7 @@ impl Router<'_> {
     fn route_to_manager(
         &mut self,
         from: &Sender<'_>,
-        line: &Line,
+        line: LineView<'_>,
         envelope: &Envelope,
         request: &Request<'_>,
     ) -> Step {
@@ -184,7 +182,7 @@ impl Router<'_> {
         &mut self,
         from: &Sender<'_>,
         attribute: &str,
-        line: &Line,
+        line: LineView<'_>,
         envelope: &Envelope,
     ) -> Result<Bytes, Refusal> {
         let arguments = LinkArguments::read(attribute, line.content(), envelope)?;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{Envelope, Line, MANAGER_NAME, Member, Reply};
+use labwire_wire::{Envelope, LineView, MANAGER_NAME, Member, Reply};
 
-use super::compose::{push_result, whole_line, write_reply};
-use super::incoming::{Incoming, Kind, Typed};
+use super::compose::{ForAll, push_result, write_reply};
+use super::incoming::{Kind, Typed};
 use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::Full;
@@ -15,9 +15,8 @@ use crate::registry::Reader;
 
 impl Router<'_> {
     /// Routes a line that a service sent.
-    pub(crate) fn route_from_service(&mut self, from: &Sender<'_>, incoming: &Incoming) -> Step {
-        let line = &incoming.line;
-        match &incoming.kind {
+    pub(crate) fn route_from_service(&mut self, from: &Sender<'_>, line: LineView<'_>, kind: &Kind) -> Step {
+        match kind {
             // Replies and notifications go on though the service's own queue is full: it may be busy reading
             // one large request, and its clients do not wait for that.
             Kind::Notification(envelope, is_pair) => self.route_notification(from, line, envelope, *is_pair),
@@ -51,7 +50,7 @@ impl Router<'_> {
         answer(self)
     }
 
-    fn route_service_request(&mut self, from: &Sender<'_>, line: &Line, envelope: &Envelope) -> Step {
+    fn route_service_request(&mut self, from: &Sender<'_>, line: LineView<'_>, envelope: &Envelope) -> Step {
         let content = line.content();
         let attribute = envelope.string(content, Member::Attribute);
         if matches!(&attribute, Ok(Some(attribute)) if attribute == DISCONNECT) {
@@ -75,7 +74,7 @@ impl Router<'_> {
     fn route_reply(
         &mut self,
         from: &Sender<'_>,
-        line: &Line,
+        line: LineView<'_>,
         envelope: &Envelope,
         reply: &Reply<'_>,
     ) -> Step {
@@ -112,7 +111,7 @@ impl Router<'_> {
     fn route_notification(
         &mut self,
         from: &Sender<'_>,
-        line: &Line,
+        line: LineView<'_>,
         envelope: &Envelope,
         is_pair: bool,
     ) -> Step {
@@ -133,7 +132,7 @@ impl Router<'_> {
         if let Some(refusal) = malformed {
             return self.answer_service(from, |router| router.refuse_malformed(from, "", &refusal));
         }
-        let line = whole_line(line);
+        let line = ForAll::of(line);
         // Every queue is asked, not only up to the first full one: the clock of each reader that others wait
         // for starts now, so that several of them are cut together and not one after the other.
         let mut full = None;
@@ -146,7 +145,7 @@ impl Router<'_> {
             return Step::Wait(Arc::clone(full), line.len());
         }
         for outbox in self.registry.linked_outboxes(from.id) {
-            outbox.push_always(|frame| frame.shared(&line));
+            outbox.push_always(|frame| line.write(frame));
             Counters::count(&self.counters.deliveries);
         }
         Counters::count(&self.counters.notifications);

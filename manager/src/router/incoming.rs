@@ -5,17 +5,14 @@ use labwire_wire::{Envelope, EnvelopeError, JsonError, Line, Member, NOTIFICATIO
 
 use crate::config::MANAGERS_LINE;
 
-/// A line that a peer sent, and what it is.
-///
-/// All that can be found out about a line without the registry is found out here, before the registry is
-/// locked: a large line must not keep everyone else waiting.
+/// A line that waits, and what it is.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) line: Line,
     pub(crate) kind: Kind,
 }
 
-/// What a line is.
+/// What a line is: all that can be found out about it without the registry.
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// A request or a reply.
@@ -59,7 +56,8 @@ impl Incoming {
 }
 
 impl Kind {
-    fn of(content: &[u8]) -> Self {
+    /// Checks the whole line, which is given without its terminator.
+    pub(crate) fn of(content: &[u8]) -> Self {
         let error = match Envelope::scan(content) {
             Ok(envelope) => return Self::of_frame(content, envelope),
             Err(error) => error,

@@ -1,5 +1,4 @@
-use bytes::Bytes;
-use labwire_wire::{Features, Identity, Line};
+use labwire_wire::{Features, Identity, LineView};
 
 use super::*;
 use crate::registry::ManagerIdentity;
@@ -53,7 +52,8 @@ impl Stage {
             draining: false,
             nesting: 1_024,
         };
-        let step = router.route_from_client(&from, &incoming(line));
+        let step =
+            router.route_from_client(&from, LineView::new(line.as_bytes()), &Kind::of(line.as_bytes()));
         assert!(matches!(step, Step::Next));
     }
 
@@ -72,7 +72,8 @@ impl Stage {
             draining: false,
             nesting: 1_024,
         };
-        let step = router.route_from_service(&from, &incoming(line));
+        let step =
+            router.route_from_service(&from, LineView::new(line.as_bytes()), &Kind::of(line.as_bytes()));
         assert!(matches!(step, Step::Next));
     }
 
@@ -83,10 +84,6 @@ impl Stage {
         let text = String::from_utf8(bytes).unwrap();
         text.trim_end().lines().last().unwrap_or_default().to_owned()
     }
-}
-
-fn incoming(line: &str) -> Incoming {
-    Incoming::new(Line::new(Bytes::copy_from_slice(line.as_bytes())))
 }
 
 /// A client with these features, and the language of its peer.

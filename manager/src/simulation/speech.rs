@@ -181,7 +181,7 @@ impl Spoken {
 
     /// The line with its end.
     pub(crate) fn whole(&self) -> Vec<u8> {
-        [self.content(), self.incoming.line.terminator()].concat()
+        [self.content(), self.incoming.line.view().terminator()].concat()
     }
 }
 

@@ -137,11 +137,11 @@ impl World {
         };
         let step = {
             let mut registry = self.hub.registry();
-            let mut router = self.hub.router(&mut registry);
+            let mut router = self.hub.router(&mut registry, self.hub.is_draining());
             if is_service {
-                router.route_from_service(&from, &spoken.incoming)
+                router.route_from_service(&from, spoken.incoming.line.view(), &spoken.incoming.kind)
             } else {
-                router.route_from_client(&from, &spoken.incoming)
+                router.route_from_client(&from, spoken.incoming.line.view(), &spoken.incoming.kind)
             }
         };
         let predicted = self.model.route(key, &spoken);

@@ -57,7 +57,12 @@ pub(super) fn check_splitter(pieces: &[Piece], limit: usize) {
     let outcome = outcome.and_then(|()| drain(&mut splitter, &mut lines));
     let found: Vec<&[u8]> = lines
         .iter()
-        .map(|line| &line.terminated().expect("a line that was given out has its end")[..])
+        .map(|line| {
+            &line
+                .view()
+                .terminated()
+                .expect("a line that was given out has its end")[..]
+        })
         .collect();
     assert_eq!(found, expected);
     match end {
@@ -67,7 +72,7 @@ pub(super) fn check_splitter(pieces: &[Piece], limit: usize) {
             assert_eq!(splitter.pending(), rest.map_or(0, <[u8]>::len));
             let last = splitter.finish();
             assert_eq!(last.as_ref().map(Line::content), rest);
-            assert!(last.is_none_or(|line| line.terminated().is_none()));
+            assert!(last.is_none_or(|line| line.view().terminated().is_none()));
             assert_eq!(splitter.finish(), None);
         }
     }

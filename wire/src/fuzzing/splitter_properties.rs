@@ -31,7 +31,7 @@ proptest! {
         let content = content.split(|byte| matches!(byte, b'\n' | b'\r')).next_back().unwrap_or_default();
         let line = Line::new(Bytes::from([content, end.as_bytes()].concat()));
         prop_assert_eq!(line.content(), content);
-        prop_assert_eq!(line.terminated().unwrap().len(), content.len() + end.len());
+        prop_assert_eq!(line.view().terminated().unwrap().len(), content.len() + end.len());
         prop_assert_eq!(&line.slice(0..content.len())[..], content);
     }
 }
