@@ -32,6 +32,7 @@ mod pki;
 mod refusal;
 mod registry;
 mod router;
+mod routing;
 mod server;
 #[cfg(any(test, feature = "fuzzing"))]
 mod simulation;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
@@ -95,6 +96,8 @@ pub(crate) struct Gate {
     refusals: Arc<Semaphore>,
     /// A crowd that is turned away must not fill the log.
     chatter: Arc<Chatter>,
+    /// Where TLS handshakes are made: one can take as long as a thousand requests.
+    handshakes: Handle,
 }
 
 /// What becomes of a connection that was accepted.
@@ -136,6 +139,7 @@ fn lock(starting: &Mutex<Starting>) -> MutexGuard<'_, Starting> {
 }
 
 impl Gate {
+    /// A gate that makes its TLS handshakes on the runtime that it is made on.
     pub(crate) fn new(hub: Arc<Hub>, tls: Option<TlsAcceptor>) -> Self {
         let connections = Arc::new(Semaphore::new(hub.limits.connections));
         Self {
@@ -145,6 +149,7 @@ impl Gate {
             starting: Arc::default(),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             chatter: Arc::new(Chatter::new()),
+            handshakes: Handle::current(),
         }
     }
 
@@ -154,9 +159,13 @@ impl Gate {
         let _ = self.connections.acquire_many(all).await;
     }
 
-    /// Accepts until the manager is about to stop.
-    pub(crate) async fn accept_all(self, listener: TcpListener) {
+    /// Accepts until the manager is about to stop. Is to run where peers are served.
+    pub(crate) async fn accept_all(self, listener: std::net::TcpListener) {
         let hub = Arc::clone(&self.hub);
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return warn!("cannot listen any more: {error}"),
+        };
         tokio::select! {
             () = hub.reached(Phase::Draining) => {}
             () = self.accept_forever(&listener) => {}
@@ -178,7 +187,8 @@ impl Gate {
                         Some(Admission::Refused(place)) => {
                             let limit = self.hub.limits.connections;
                             let refusal = Refusal::TooManyConnections { limit };
-                            tokio::spawn(self.clone().refuse(stream, remote, refusal, place));
+                            self.handshakes
+                                .spawn(self.clone().refuse(stream, remote, refusal, place));
                         }
                         None => return,
                     }
@@ -280,13 +290,21 @@ impl Gate {
         else {
             return;
         };
-        let Some(acceptor) = &self.tls else {
+        let Some(acceptor) = self.tls.clone() else {
             return peer::serve(hub, &address, stream, deadline, || drop(starting)).await;
         };
-        match hub
-            .before(Phase::Draining, deadline, acceptor.accept(stream))
-            .await
-        {
+        let shaking = {
+            let hub = Arc::clone(hub);
+            self.handshakes.spawn(async move {
+                hub.before(Phase::Draining, deadline, acceptor.accept(stream))
+                    .await
+            })
+        };
+        // It fails when it panicked, or when the program ends.
+        let Ok(shaken) = shaking.await else {
+            return;
+        };
+        match shaken {
             Some(Ok(stream)) => peer::serve(hub, &address, stream, deadline, || drop(starting)).await,
             Some(Err(error)) => {
                 if self.chatter.allows("a crowd without TLS") {

@@ -16,6 +16,7 @@ use crate::listener::{Gate, bind};
 use crate::local;
 use crate::logging::LogControl;
 use crate::registry::ManagerIdentity;
+use crate::routing::RoutingThread;
 use crate::store::Store;
 
 /// How often a manager that stops looks whether the last request was answered.
@@ -52,6 +53,7 @@ pub struct Manager {
     hub: Arc<Hub>,
     listeners: Vec<TcpListener>,
     gate: Gate,
+    routing: RoutingThread,
 }
 
 /// A handle on a manager that serves: asks it to stop, or to take up what was changed.
@@ -90,8 +92,14 @@ impl Manager {
         } = settings;
         let hub = Hub::new(identity, authentication, limits, store, log);
         hub.trust_changed().await;
+        let routing = RoutingThread::start()?;
         let gate = Gate::new(Arc::clone(&hub), tls.map(TlsAcceptor::from));
-        Ok(Self { hub, listeners, gate })
+        Ok(Self {
+            hub,
+            listeners,
+            gate,
+            routing,
+        })
     }
 
     /// The port that it listens on.
@@ -110,10 +118,19 @@ impl Manager {
     /// new connections and requests, gives requests under way the drain time to be answered, tells the
     /// callers of those that were not, and ends all connections.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { hub, listeners, gate } = self;
+        let Self {
+            hub,
+            listeners,
+            gate,
+            routing,
+        } = self;
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(gate.clone().accept_all(listener));
+            // The thread that accepts a connection is told when something arrives on it.
+            match listener.into_std() {
+                Ok(listener) => drop(accepting.spawn_on(gate.clone().accept_all(listener), routing.handle())),
+                Err(error) => warn!("cannot listen any more: {error}"),
+            }
         }
         tokio::select! {
             () = shutdown => hub.advance(Phase::Draining),
@@ -133,6 +150,7 @@ impl Manager {
         hub.abandon_requests();
         hub.advance(Phase::Stopping);
         let _ = timeout(FAREWELL, gate.all_gone()).await;
+        routing.end().await;
         hub.store().close().await;
         info!("counted since the start: {}", hub.statistics());
         info!("the Network Manager has stopped");
