@@ -8,6 +8,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use wide::u8x16;
+
+use crate::numbers;
+
 /// How deep arrays and objects may be nested, the outermost object included.
 pub const MAX_DEPTH: usize = 1_024;
 
@@ -16,9 +20,12 @@ pub const MAX_DEPTH: usize = 1_024;
 pub struct Shape {
     /// How deep arrays and objects are nested, the outermost object included.
     pub depth: usize,
-    /// The number of digits of its longest integer.
+    /// The number of digits of its longest integer, if that has more than [`FEW_DIGITS`]; else any number up to that.
     pub integer_digits: usize,
 }
+
+/// So many digits any reader can take.
+pub const FEW_DIGITS: usize = 64;
 
 /// Why a line is not the JSON object that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -262,6 +269,8 @@ struct Scanner<'a> {
     shape: Shape,
     /// One bit per open container, set for an object: what a comma or a closing bracket must fit.
     objects: [u64; MAX_DEPTH / 64],
+    /// Up to where no list of numbers is looked for.
+    no_list_before: usize,
 }
 
 impl<'a> Scanner<'a> {
@@ -272,6 +281,7 @@ impl<'a> Scanner<'a> {
             depth: 0,
             shape: Shape::default(),
             objects: [0; MAX_DEPTH / 64],
+            no_list_before: 0,
         }
     }
 
@@ -357,6 +367,7 @@ impl<'a> Scanner<'a> {
                 Some(b'"') => {
                     self.skip_string()?;
                 }
+                Some(b'0'..=b'9' | b'-') if self.skip_numbers(outside) => continue,
                 Some(b'0'..=b'9') => self.skip_number()?,
                 Some(b'-') => self.skip_negative()?,
                 Some(b'[') => {
@@ -413,6 +424,31 @@ impl<'a> Scanner<'a> {
     fn leave(&mut self) {
         self.depth -= 1;
         self.position += 1;
+    }
+
+    /// Goes past numbers of an array as long as that is quick, up to the start of a value; tells whether it went
+    /// past any.
+    fn skip_numbers(&mut self, outside: usize) -> bool {
+        if self.position < self.no_list_before || self.depth <= outside {
+            return false;
+        }
+        let start = self.position;
+        if self.innermost() == Container::Array {
+            while let Some(block) = self.bytes[self.position..].first_chunk()
+                && let Some(length) = numbers::whole_numbers(block)
+            {
+                self.position += length;
+                self.skip_white_space();
+                if !matches!(self.peek(), Some(b'0'..=b'9' | b'-')) {
+                    break;
+                }
+            }
+        }
+        if self.position == start {
+            // Where there are other things between the numbers, looking for lists of them costs more than it gains.
+            self.no_list_before = start + 4 * numbers::BLOCK;
+        }
+        self.position > start
     }
 
     fn skip_word(&mut self, word: &[u8]) -> Result<(), JsonError> {
@@ -500,42 +536,34 @@ impl<'a> Scanner<'a> {
 
     /// Goes on to the next quote, backslash or control character; tells whether all was ASCII.
     ///
-    /// Eight bytes at a time: most of a large frame is the inside of strings.
+    /// Sixteen bytes at a time: most of a large frame is the inside of strings.
     fn skip_plain(&mut self) -> bool {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        const fn repeated(byte: u8) -> u64 {
-            ONES * byte as u64
-        }
-        let mut non_ascii = 0;
-        let mut rest = &self.bytes[self.position..];
-        while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
-            let word = u64::from_le_bytes(*chunk);
-            let quote = word ^ repeated(b'"');
-            let backslash = word ^ repeated(b'\\');
-            // The usual zero-byte trick: a borrow can only make bytes after the first hit look like hits.
-            let stops = (quote.wrapping_sub(ONES) & !quote)
-                | (backslash.wrapping_sub(ONES) & !backslash)
-                | (word.wrapping_sub(repeated(0x20)) & !word);
-            let stops = stops & HIGH;
+        let (quote, backslash) = (u8x16::splat(b'"'), u8x16::splat(b'\\'));
+        let last_control = u8x16::splat(0x1f);
+        let mut is_ascii = true;
+        while let Some(block) = self.bytes[self.position..].first_chunk() {
+            let bytes = u8x16::new(*block);
+            let controls = bytes.min(last_control).simd_eq(bytes);
+            let stops = (bytes.simd_eq(quote) | bytes.simd_eq(backslash) | controls).to_bitmask();
+            // The highest bit of each byte.
+            let others = bytes.to_bitmask();
             if stops != 0 {
-                let before = stops.trailing_zeros() / 8;
-                let passed = (1u64 << (8 * before)) - 1;
+                let before = stops.trailing_zeros();
                 self.position += before as usize;
-                return (non_ascii | (word & passed)) & HIGH == 0;
+                return is_ascii && others & ((1 << before) - 1) == 0;
             }
-            non_ascii |= word;
-            self.position += 8;
-            rest = after;
+            is_ascii &= others == 0;
+            self.position += 16;
         }
-        for &byte in rest {
-            if byte == b'"' || byte == b'\\' || byte < 0x20 {
-                break;
-            }
-            non_ascii |= u64::from(byte);
+        while let Some(&byte) = self.bytes.get(self.position)
+            && byte != b'"'
+            && byte != b'\\'
+            && byte >= 0x20
+        {
+            is_ascii &= byte.is_ascii();
             self.position += 1;
         }
-        non_ascii & HIGH == 0
+        is_ascii
     }
 
     fn skip_escape(&mut self) -> Result<(), JsonError> {

@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod identity;
 mod json;
 mod lines;
+mod numbers;
 mod python;
 pub mod terminal;
 
@@ -26,8 +27,8 @@ pub use identity::{
     Identity, IdentityError, MANAGER_NAME, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, MAX_NAME_BYTES, Role,
 };
 pub use json::{
-    JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, is_arguments_pair, is_string_array,
-    scan_object,
+    FEW_DIGITS, JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, is_arguments_pair,
+    is_string_array, scan_object,
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
 pub use python::quoted;

@@ -58,10 +58,9 @@ pub(super) fn check_splitter(pieces: &[Piece], limit: usize) {
     let found: Vec<&[u8]> = lines
         .iter()
         .map(|line| {
-            &line
-                .view()
+            line.view()
                 .terminated()
-                .expect("a line that was given out has its end")[..]
+                .expect("a line that was given out has its end")
         })
         .collect();
     assert_eq!(found, expected);
