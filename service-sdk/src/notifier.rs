@@ -9,7 +9,7 @@ use labwire_wire::NOTIFICATION_UID;
 use labwire_wire::frames::json_string;
 use thiserror::Error;
 
-use crate::outbox::{Gone, NotTaken, Outbox};
+use crate::outbox::{Gone, NotTaken, Outbox, OutboxReceiver, outbox};
 
 /// Sends notifications to all clients that are linked with the service.
 ///
@@ -139,8 +139,9 @@ impl Notifier {
         state.capacity = capacity;
     }
 
-    /// There is a connection: what was kept goes first.
-    pub(crate) fn connected(&self, outbox: &Outbox) {
+    /// There is a connection, over which what is put into the outbox goes: first what was kept.
+    pub(crate) fn connected(&self) -> (Outbox, OutboxReceiver) {
+        let (outbox, receiver) = outbox();
         let mut state = self.state();
         if let Outlet::Disconnected(kept) = &mut state.outlet {
             for frame in kept.drain(..) {
@@ -149,6 +150,7 @@ impl Notifier {
             }
         }
         state.outlet = Outlet::Connected(outbox.clone());
+        (outbox, receiver)
     }
 
     /// The connection is lost and will be made again.
@@ -193,7 +195,6 @@ mod tests {
     use labwire_device::args;
 
     use super::*;
-    use crate::outbox::outbox;
 
     #[test]
     fn a_notification_has_the_frame_that_clients_know() {
@@ -209,15 +210,13 @@ mod tests {
         let notifier = Notifier::new();
         notifier.begin("Echo", 2);
         assert_eq!(notifier.notify((1,)), Err(NotifyError::Disconnected));
-        let (first, _receiver) = outbox();
-        notifier.connected(&first);
+        let _first = notifier.connected();
         notifier.notify((1,)).unwrap();
         notifier.disconnected();
         notifier.notify((2,)).unwrap();
         notifier.notify((3,)).unwrap();
         assert_eq!(notifier.notify((4,)), Err(NotifyError::Full));
-        let (second, _receiver) = outbox();
-        notifier.connected(&second);
+        let _second = notifier.connected();
         notifier.notify((5,)).unwrap();
         notifier.ended();
         assert_eq!(notifier.notify((6,)), Err(NotifyError::Ended));

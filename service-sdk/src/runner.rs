@@ -286,6 +286,7 @@ impl<S: Service> Runner<S> {
             connection.network_name, connection.manager
         );
         self.notifier.begin(&name, self.buffer);
+        let outbox = self.notifier.connected();
         let handle = ServiceHandle::new(
             name,
             connection.network_name.clone(),
@@ -301,7 +302,7 @@ impl<S: Service> Runner<S> {
             introduction,
             limits: self.limits,
         };
-        let session = tokio::spawn(session.run(connection, self.background, self.on_shutdown));
+        let session = tokio::spawn(session.run(connection, outbox, self.background, self.on_shutdown));
         Ok(RunningService::new(handle, session))
     }
 
