@@ -6,15 +6,18 @@
 //!
 //! # Ten lines
 //!
-//! ```no_run
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 //! use labwire_client::{Client, ConnectOptions, args};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), labwire_client::Error> {
+//! #     if support::ran_as_a_program() { return Ok(()) }
 //!     let client = Client::connect("Ada", ConnectOptions::from_environment()?).await?;
 //!     let thermometer = client.link("Thermometer").await?;
 //!     let celsius: f64 = thermometer.call("read", args![3]).await?;
 //!     println!("{celsius} °C");
+//! #     assert_eq!(celsius, 21.5);
 //!     client.disconnect().await;
 //!     Ok(())
 //! }
