@@ -84,13 +84,15 @@
 //!
 //! let client = Client::connect("Ada", options).await?;
 //! let echo = client.link("Echo").await?;
+//! let begin = std::time::Instant::now();
 //! let mut pending = Vec::new();
 //! for _ in 0..6 {
-//!     pending.push(echo.call::<()>("sleep", args![0.1]).send().await?);
+//!     pending.push(echo.call::<()>("sleep", args![0.15]).send().await?);
 //! }
 //! for pending in pending {
 //!     pending.await?;
 //! }
+//! assert!(begin.elapsed() < std::time::Duration::from_millis(900));
 //! # Ok(())
 //! # });
 //! ```
@@ -112,8 +114,10 @@
 //! let client = Client::connect("Ada", options).await?;
 //! let math = client.link("BasicMath").await?;
 //! match math.call::<f64>("divide", args![1, 0]).timeout(Duration::from_secs(5)).await {
-//!     Ok(ratio) => println!("{ratio}"),
-//!     Err(error @ CallError::Service { .. }) => eprintln!("{}", error.report()),
+//!     Ok(ratio) => panic!("{ratio}"),
+//!     Err(error @ CallError::Service { .. }) => {
+//!         assert!(error.report().contains("ZeroDivisionError: division by zero"));
+//!     }
 //!     Err(error) if error.executed() == Executed::No => println!("again? {error}"),
 //!     Err(error) => return Err(error.into()),
 //! }
@@ -147,6 +151,7 @@
 //! let link = client.link("Echo").await?;
 //! // … days later: waits if the connection was just lost …
 //! link.linked().await?;
+//! assert!(link.is_linked());
 //! # Ok(())
 //! # });
 //! ```

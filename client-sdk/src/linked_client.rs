@@ -30,6 +30,7 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 ///
 /// let math = LinkedClient::connect("BasicMath", options).await?;
 /// let sum: f64 = math.call("add", args![1, 2]).await?;
+/// assert_eq!(sum, 3.0);
 /// math.disconnect().await;
 /// # Ok(())
 /// # });
@@ -65,7 +66,7 @@ impl LinkedClient {
     /// let math = LinkedClient::connect("BasicMath", options.clone()).await?;
     /// assert_eq!(math.call::<f64>("add", args![1, 2]).await?, 3.0);
     ///
-    /// let hasty = options.timeout(Duration::from_millis(50));
+    /// let hasty = options.timeout(Duration::from_millis(400));
     /// let error = LinkedClient::connect("Oven", hasty).await.unwrap_err();
     /// assert!(matches!(error, Error::Unavailable { .. }));
     /// # Ok(())

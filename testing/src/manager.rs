@@ -103,6 +103,7 @@ impl TestManager {
     ///
     /// let manager = TestManager::start_blocking();
     /// let peer = TcpStream::connect((TestManager::HOST, manager.port()))?;
+    /// assert_eq!(peer.peer_addr()?.port(), manager.port());
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
@@ -170,15 +171,17 @@ impl TestManager {
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
     /// use labwire_testing::TestManager;
-    /// use tokio::io::AsyncReadExt;
+    /// use tokio::io::{AsyncBufReadExt, BufReader};
     /// use tokio::net::TcpStream;
     ///
     /// let manager = TestManager::start().await;
-    /// let mut peer = TcpStream::connect((TestManager::HOST, manager.port())).await?;
+    /// let peer = TcpStream::connect((TestManager::HOST, manager.port())).await?;
+    /// let mut lines = BufReader::new(peer).lines();
+    /// assert!(lines.next_line().await?.is_some_and(|line| line.contains("identity")));
+    ///
     /// manager.stop().await;
     /// // The peer gets what was on its way, then the end of the connection.
-    /// let mut lines = Vec::new();
-    /// peer.read_to_end(&mut lines).await?;
+    /// while lines.next_line().await?.is_some() {}
     /// # Ok::<(), std::io::Error>(())
     /// # })?;
     /// # Ok::<(), std::io::Error>(())

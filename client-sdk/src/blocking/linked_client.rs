@@ -52,7 +52,7 @@ impl LinkedClient {
     /// let math = LinkedClient::connect("BasicMath", options.clone())?;
     /// assert_eq!(math.client().name(), "LinkedClient");
     ///
-    /// let hasty = options.timeout(Duration::from_millis(50));
+    /// let hasty = options.timeout(Duration::from_millis(400));
     /// let error = LinkedClient::connect("Oven", hasty).unwrap_err();
     /// assert!(matches!(error, Error::Unavailable { .. }));
     /// # Ok(())

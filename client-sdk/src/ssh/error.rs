@@ -191,9 +191,9 @@ fn listed(words: &[String]) -> String {
 /// # let pi = Ssh::connect(&computer.options()).await?;
 /// use labwire_client::ssh::RunError;
 ///
-/// match pi.run("echo begun; exec sleep 60", Duration::from_millis(200)).await {
-///     Err(RunError::TimedOut { command, stdout, .. }) => {
-///         assert_eq!((command.as_str(), stdout.as_str()), ("echo begun; exec sleep 60", "begun\n"));
+/// match pi.run("sleep 60", Duration::from_millis(50)).await {
+///     Err(RunError::TimedOut { host, command, .. }) => {
+///         assert_eq!((host.as_str(), command.as_str()), ("localhost", "sleep 60"));
 ///     }
 ///     other => panic!("{other:?}"),
 /// }
