@@ -28,17 +28,14 @@ type Decode<T> = fn(&str) -> Result<T, DecodeError>;
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 /// # support::lab(|options| async move {
 /// use std::time::Duration;
-/// use labwire_client::{Client, args};
+/// use labwire_client::{Call, Client, args};
 ///
 /// let client = Client::connect("Ada", options).await?;
 /// let math = client.link("BasicMath").await?;
 /// let sum: f64 = math.call("add", args![1, 2]).await?;
 /// assert_eq!(sum, 3.0);
-/// let product: f64 = math
-///     .call("multiply", args![3, y = 4])
-///     .timeout(Duration::from_secs(5))
-///     .await?;
-/// assert_eq!(product, 12.0);
+/// let product: Call<f64> = math.call("multiply", args![3, y = 4]).timeout(Duration::from_secs(5));
+/// assert_eq!(product.await?, 12.0);
 /// # Ok(())
 /// # });
 /// ```
@@ -184,6 +181,26 @@ impl<T: 'static> IntoFuture for Call<T> {
 }
 
 /// A [`Call`] that is awaited.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::{CallFuture, args};
+///
+/// let math = client.link("BasicMath").await?;
+/// // A future with a name can stand in a struct, or in a list.
+/// let mut sums: Vec<CallFuture<f64>> = Vec::new();
+/// for x in 0..3 {
+///     sums.push(math.call("add", args![x, 1]).into_future());
+/// }
+/// for (x, sum) in sums.into_iter().enumerate() {
+///     assert_eq!(sum.await?, x as f64 + 1.0);
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "futures do nothing unless they are polled"]
 pub struct CallFuture<T>(Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>);
 
@@ -204,6 +221,21 @@ impl<T> Future for CallFuture<T> {
 /// A call that was made: awaiting it gives the result. See [`Call::send`].
 ///
 /// Cancel safe: when it is dropped, the reply is ignored.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::{Pending, args};
+///
+/// let math = client.link("BasicMath").await?;
+/// let sum: Pending<f64> = math.call("add", args![1, 2]).send().await?;
+/// // … something else …
+/// assert_eq!(sum.await?, 3.0);
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "the result of the call is ignored when this is dropped"]
 pub struct Pending<T> {
     ticket: Ticket,

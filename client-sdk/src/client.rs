@@ -26,6 +26,24 @@ use crate::state::{Command, Phase};
 /// called, or when the last handle is dropped, [`Link`]s and what belongs to them included.
 ///
 /// One task owns the connection. It runs on the runtime in which the client was made.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// use labwire_client::{Client, args};
+///
+/// let client = Client::connect("Ada", options).await?;
+/// let thermometer = client.link("Thermometer").await?;
+/// let celsius: f64 = thermometer.call("read", args![3]).await?;
+/// assert_eq!(celsius, 21.5);
+///
+/// let same_connection = client.clone();
+/// assert_eq!(same_connection.network_name(), client.network_name());
+/// client.disconnect().await;
+/// assert!(!same_connection.is_connected());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Client {
     core: Arc<ClientCore>,
@@ -84,6 +102,8 @@ impl Client {
     }
 
     /// The name that the client was given.
+    ///
+    /// See the example of [`spawn`](Self::spawn).
     pub fn name(&self) -> &str {
         &self.core.shared.name
     }
@@ -106,11 +126,15 @@ impl Client {
     }
 
     /// The manager's name, as in `Manager[lab-pc:1875]`.
+    ///
+    /// See the example of [`network_name`](Self::network_name).
     pub fn manager(&self) -> String {
         self.core.shared.state().about.manager.clone()
     }
 
     /// The port that the connection has on this computer. A new connection has a new one.
+    ///
+    /// See the example of [`network_name`](Self::network_name).
     pub fn local_port(&self) -> u16 {
         self.core.shared.state().about.local_port
     }
@@ -231,6 +255,8 @@ impl Client {
     }
 
     /// Whether there is a connection. A client that reconnects has none meanwhile.
+    ///
+    /// See the example of [`connected`](Self::connected).
     pub fn is_connected(&self) -> bool {
         matches!(*self.core.shared.phase().borrow(), Phase::Connected)
     }
@@ -287,6 +313,21 @@ impl Client {
     /// Leaves the manager. Links end, locks are released, and calls that are under way fail.
     ///
     /// Cancel safe: the client leaves, whether this is waited for or not.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// use labwire_client::{CallError, args};
+    ///
+    /// let echo = client.link("Echo").await?;
+    /// client.disconnect().await;
+    /// let error = echo.call::<()>("echo", args![]).await.unwrap_err();
+    /// assert!(matches!(error, CallError::Disconnected { .. }));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn disconnect(&self) {
         self.core.shared.leave();
         // Without the task there is no connection.

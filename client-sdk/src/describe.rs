@@ -9,6 +9,37 @@ use crate::link::Link;
 use crate::value::Value;
 
 /// What a service tells about itself, for people.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// use labwire_client::ServiceDescription;
+/// use labwire_service::{Runner, service};
+///
+/// struct Supply;
+///
+/// /// The supply under the bench.
+/// #[service]
+/// impl Supply {
+///     /// The unit of all voltages.
+///     pub const UNIT: &str = "V";
+///
+///     /// Sets the voltage of a channel.
+///     pub fn set(&self, voltage: f64, #[default(1)] channel: u8) {}
+/// }
+///
+/// # fn main() { support::empty_lab(|options| async move {
+/// # use labwire_client::{Client, Value};
+/// # let service = Runner::new(Supply).options(options.clone()).connect().await?;
+/// # let client = Client::connect("Ada", options).await?;
+/// // What a client learns:
+/// let described: ServiceDescription = client.link("Supply").await?.describe().await?;
+/// assert_eq!(described.name, "Supply");
+/// assert_eq!(described.description, "The supply under the bench.");
+/// assert_eq!(described.attributes["UNIT"].value, Some(Value::Text("V".to_owned())));
+/// assert_eq!(described.attributes["set"].description, "Sets the voltage of a channel.");
+/// # Ok(())
+/// # }); }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -22,6 +53,30 @@ pub struct ServiceDescription {
 }
 
 /// What a service tells about one of its attributes.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # use labwire_service::{Runner, service};
+/// # struct Supply;
+/// # #[service]
+/// # impl Supply {
+/// #     /// Sets the voltage of a channel.
+/// #     pub fn set(&self, voltage: f64, #[default(1)] channel: u8) {}
+/// # }
+/// # fn main() { support::empty_lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let service = Runner::new(Supply).options(options.clone()).connect().await?;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::AttributeDescription;
+///
+/// let described = client.link("Supply").await?.describe().await?;
+/// let set: &AttributeDescription = &described.attributes["set"];
+/// assert_eq!(set.signature.as_deref(), Some("(voltage: float, channel: int = 1) -> None"));
+/// assert_eq!(set.description, "Sets the voltage of a channel.");
+/// assert_eq!((set.value.as_ref(), set.parameters.len()), (None, 2));
+/// # Ok(())
+/// # }); }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -37,6 +92,29 @@ pub struct AttributeDescription {
 }
 
 /// What a service tells about a parameter.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # use labwire_service::{Runner, service};
+/// # struct Supply;
+/// # #[service]
+/// # impl Supply {
+/// #     /// Sets the voltage of a channel.
+/// #     pub fn set(&self, voltage: f64, #[default(1)] channel: u8) {}
+/// # }
+/// # fn main() { support::empty_lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let service = Runner::new(Supply).options(options.clone()).connect().await?;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::ParameterDescription;
+///
+/// let described = client.link("Supply").await?.describe().await?;
+/// let channel: &ParameterDescription = &described.attributes["set"].parameters[1];
+/// assert_eq!(channel.name, "channel");
+/// assert_eq!((channel.kind.as_deref(), channel.default.as_deref()), (Some("int"), Some("1")));
+/// # Ok(())
+/// # }); }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -155,6 +155,8 @@ impl CallError {
     }
 
     /// Where in the service it happened: lines of text. Empty when the service did not tell, or did not fail.
+    ///
+    /// See the example of [`report`](Self::report).
     pub fn traceback(&self) -> &[String] {
         match self {
             Self::Service { traceback, .. } => traceback,

@@ -22,7 +22,9 @@ type Members = BTreeMap<String, Value>;
 /// # support::lab(|options| async move {
 /// # use labwire_client::Client;
 /// # let client = Client::connect("Ada", options).await?;
-/// let identities = client.identities().await?;
+/// use labwire_client::Identities;
+///
+/// let identities: Identities = client.identities().await?;
 /// assert_eq!(identities.services["Echo"].limit(), None);
 /// for (name, value) in &identities.services["BasicMath"].attributes {
 ///     println!("{name}: {value}");
@@ -51,6 +53,22 @@ pub struct Identities {
 }
 
 /// What a client says of itself.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::ClientIdentity;
+///
+/// let identities = client.identities().await?;
+/// let ada: &ClientIdentity = &identities.clients[&client.network_name()];
+/// assert_eq!(ada.name, "Ada");
+/// assert!(ada.address.ends_with(&format!(":{}", client.local_port())));
+/// assert!(ada.language.starts_with("Rust"));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientIdentity {
     /// The name that it was given.
@@ -66,6 +84,21 @@ pub struct ClientIdentity {
 }
 
 /// What a service says of itself.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::ServiceIdentity;
+///
+/// let identities = client.identities().await?;
+/// let math: &ServiceIdentity = &identities.services["BasicMath"];
+/// assert_eq!(math.attributes["add"].as_signature(), Some("(x: float, y: float) -> float"));
+/// assert_eq!((math.max_clients, math.limit()), (-1, None));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceIdentity {
     /// What it offers, by name: the [signatures](Value::as_signature) of methods, and plain values.
@@ -84,6 +117,8 @@ pub struct ServiceIdentity {
 
 impl ServiceIdentity {
     /// How many clients may be linked with the service at once; `None` is any number.
+    ///
+    /// See the example of [`ServiceIdentity`].
     pub fn limit(&self) -> Option<u64> {
         u64::try_from(self.max_clients).ok().filter(|&limit| limit > 0)
     }
@@ -238,6 +273,19 @@ impl Lines {
 
 impl Identities {
     /// The text for people, with so many spaces per level.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let text = client.identities().await?.to_text(2);
+    /// assert!(text.starts_with("Manager["));
+    /// assert!(text.contains("\nClients [1]:\n  Ada["));
+    /// assert!(text.contains("\nServices [4]:\n  BasicMath["));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn to_text(&self, indent: usize) -> String {
         let mut lines = Lines {
             text: String::new(),

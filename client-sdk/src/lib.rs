@@ -6,15 +6,18 @@
 //!
 //! # Ten lines
 //!
-//! ```no_run
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 //! use labwire_client::{Client, ConnectOptions, args};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), labwire_client::Error> {
+//! #     if support::ran_as_a_program() { return Ok(()) }
 //!     let client = Client::connect("Ada", ConnectOptions::from_environment()?).await?;
 //!     let thermometer = client.link("Thermometer").await?;
 //!     let celsius: f64 = thermometer.call("read", args![3]).await?;
 //!     println!("{celsius} °C");
+//! #     assert_eq!(celsius, 21.5);
 //!     client.disconnect().await;
 //!     Ok(())
 //! }
@@ -81,13 +84,15 @@
 //!
 //! let client = Client::connect("Ada", options).await?;
 //! let echo = client.link("Echo").await?;
+//! let begin = std::time::Instant::now();
 //! let mut pending = Vec::new();
 //! for _ in 0..6 {
-//!     pending.push(echo.call::<()>("sleep", args![0.1]).send().await?);
+//!     pending.push(echo.call::<()>("sleep", args![0.15]).send().await?);
 //! }
 //! for pending in pending {
 //!     pending.await?;
 //! }
+//! assert!(begin.elapsed() < std::time::Duration::from_millis(900));
 //! # Ok(())
 //! # });
 //! ```
@@ -109,8 +114,10 @@
 //! let client = Client::connect("Ada", options).await?;
 //! let math = client.link("BasicMath").await?;
 //! match math.call::<f64>("divide", args![1, 0]).timeout(Duration::from_secs(5)).await {
-//!     Ok(ratio) => println!("{ratio}"),
-//!     Err(error @ CallError::Service { .. }) => eprintln!("{}", error.report()),
+//!     Ok(ratio) => panic!("{ratio}"),
+//!     Err(error @ CallError::Service { .. }) => {
+//!         assert!(error.report().contains("ZeroDivisionError: division by zero"));
+//!     }
 //!     Err(error) if error.executed() == Executed::No => println!("again? {error}"),
 //!     Err(error) => return Err(error.into()),
 //! }
@@ -144,6 +151,7 @@
 //! let link = client.link("Echo").await?;
 //! // … days later: waits if the connection was just lost …
 //! link.linked().await?;
+//! assert!(link.is_linked());
 //! # Ok(())
 //! # });
 //! ```

@@ -29,6 +29,25 @@ const SHUT_DOWN_SERVICE: &str = "shutdown_service";
 /// When the service leaves, the link is [away](Self::is_linked). A client that
 /// [reconnects](crate::ConnectOptions::reconnect) links again when the service is back; others have to
 /// [`link`](Client::link) again.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::{Link, args};
+///
+/// let echo: Link = client.link("Echo").await?;
+/// let (words, _): (Vec<String>, serde_json::Value) = echo.call("echo", args!["hello"]).await?;
+/// assert_eq!(words, ["hello"]);
+///
+/// // Another handle of the same link.
+/// let same = client.link("Echo").await?;
+/// same.unlink().await?;
+/// assert!(!echo.is_linked());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Link {
     pub(crate) core: Arc<LinkCore>,
@@ -51,6 +70,17 @@ impl Link {
     }
 
     /// The name of the service.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let echo = client.link("Echo").await?;
+    /// assert_eq!((echo.service(), echo.client().name()), ("Echo", "Ada"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn service(&self) -> &str {
         &self.core.service
     }
@@ -74,6 +104,8 @@ impl Link {
     }
 
     /// The client that has the link.
+    ///
+    /// See the example of [`service`](Self::service).
     pub fn client(&self) -> Client {
         Client::from_core(Arc::clone(&self.core.client))
     }
@@ -149,6 +181,8 @@ impl Link {
 
     /// Whether the link is there. It is not while the connection is lost, after the service has left, and after
     /// [`unlink`](Self::unlink). An older manager does not tell that a service has left.
+    ///
+    /// See the example of [`linked`](Self::linked).
     pub fn is_linked(&self) -> bool {
         self.core.is(LinkPhase::Linked)
     }
@@ -235,13 +269,32 @@ impl Link {
     /// Asks the service to shut down, and gives what its method `shutdown_service` returns. The link ends with it.
     /// A service that has no such method answers with an error, and the link stays.
     ///
-    /// ```no_run
-    /// # async fn example(link: labwire_client::Link) -> Result<(), labwire_client::Error> {
-    /// use labwire_client::args;
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// use labwire_service::{Runner, service};
     ///
-    /// let () = link.shutdown_service(args![]).await?;
+    /// struct Plotter;
+    ///
+    /// #[service]
+    /// impl Plotter {
+    ///     /// Lets clients end the service; it ends after the reply.
+    ///     pub fn shutdown_service(&self) -> &str {
+    ///         "good night"
+    ///     }
+    /// }
+    ///
+    /// # fn main() { support::empty_lab(|options| async move {
+    /// # use labwire_client::{Client, args};
+    /// # let service = Runner::new(Plotter).options(options.clone()).connect().await?;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// // A client of it:
+    /// let plotter = client.link("Plotter").await?;
+    /// let word: String = plotter.shutdown_service(args![]).await?;
+    /// assert_eq!(word, "good night");
+    /// assert!(!plotter.is_linked());
+    /// # service.wait().await?;
     /// # Ok(())
-    /// # }
+    /// # }); }
     /// ```
     pub async fn shutdown_service<T: DeserializeOwned + 'static>(
         &self,

@@ -30,6 +30,7 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 ///
 /// let math = LinkedClient::connect("BasicMath", options).await?;
 /// let sum: f64 = math.call("add", args![1, 2]).await?;
+/// assert_eq!(sum, 3.0);
 /// math.disconnect().await;
 /// # Ok(())
 /// # });
@@ -55,11 +56,37 @@ impl LinkedClient {
     /// this is called. Fails with [`Error::Unavailable`] when it does not come in time.
     ///
     /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// use std::time::Duration;
+    /// use labwire_client::{Error, LinkedClient, args};
+    ///
+    /// let math = LinkedClient::connect("BasicMath", options.clone()).await?;
+    /// assert_eq!(math.call::<f64>("add", args![1, 2]).await?, 3.0);
+    ///
+    /// let hasty = options.timeout(Duration::from_millis(400));
+    /// let error = LinkedClient::connect("Oven", hasty).await.unwrap_err();
+    /// assert!(matches!(error, Error::Unavailable { .. }));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn connect(service: &str, options: impl Into<ClientOptions>) -> Result<Self, Error> {
         Self::connect_as(DEFAULT_NAME, service, options).await
     }
 
     /// Connects and links with a service, as a client of that name.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::LinkedClient;
+    /// let math = LinkedClient::connect_as("Ada", "BasicMath", options).await?;
+    /// assert_eq!((math.client().name(), math.link().service()), ("Ada", "BasicMath"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn connect_as(
         name: impl Into<String>,
         service: &str,
@@ -89,11 +116,15 @@ impl LinkedClient {
     }
 
     /// The client that has the link.
+    ///
+    /// See the example of [`connect_as`](Self::connect_as).
     pub fn client(&self) -> &Client {
         &self.client
     }
 
     /// The link.
+    ///
+    /// See the example of [`connect_as`](Self::connect_as).
     pub fn link(&self) -> &Link {
         &self.link
     }
@@ -117,11 +148,15 @@ impl LinkedClient {
     }
 
     /// Leaves the manager, as [`Client::disconnect`] does.
+    ///
+    /// See the example of [`spawn`](Self::spawn).
     pub async fn disconnect(&self) {
         self.client.disconnect().await;
     }
 
     /// Whether there is a connection, as [`Client::is_connected`] says.
+    ///
+    /// See the example of [`spawn`](Self::spawn).
     pub fn is_connected(&self) -> bool {
         self.client.is_connected()
     }

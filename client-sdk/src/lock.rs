@@ -9,6 +9,27 @@ use crate::link::Link;
 use crate::pending_request::Outcome;
 
 /// For whom a service is locked.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::Lock;
+///
+/// let bob = client.spawn("Bob").await?;
+/// let (echo, of_bob) = (client.link("Echo").await?, bob.link("Echo").await?);
+/// // Not while Bob is linked as well:
+/// assert!(echo.lock(Lock::Exclusive).await.is_err());
+/// let guard = echo.lock(Lock::Shared).await?;
+/// assert_eq!(guard.clients().len(), 2);
+///
+/// // Who was not linked has to wait.
+/// let carl = client.spawn("Carl").await?;
+/// assert!(carl.link("Echo").await.is_err());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lock {
     /// For one client, which must be the only one that is linked.
@@ -25,13 +46,16 @@ pub enum Lock {
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 /// # support::lab(|options| async move {
-/// # use labwire_client::{Client, Lock};
+/// # use labwire_client::Client;
 /// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::{Lock, LockGuard};
+///
 /// let echo = client.link("Echo").await?;
-/// let guard = echo.lock(Lock::Exclusive).await?;
+/// let guard: LockGuard = echo.lock(Lock::Exclusive).await?;
 /// assert!(guard.is_held());
-/// assert_eq!(guard.clients().len(), 1);
-/// guard.release().await?;
+/// assert_eq!(guard.clients(), [client.network_name()]);
+/// assert_eq!(guard.link().service(), "Echo");
+/// drop(guard);
 /// # Ok(())
 /// # });
 /// ```
@@ -69,16 +93,36 @@ impl LockGuard {
 
     /// The network names of the clients that were linked when the lock was acquired: only they can call the service
     /// while it is held.
+    ///
+    /// See the example of [`LockGuard`].
     pub fn clients(&self) -> &[String] {
         &self.clients
     }
 
     /// The link that the lock belongs to.
+    ///
+    /// See the example of [`LockGuard`].
     pub fn link(&self) -> &Link {
         &self.holding.link
     }
 
     /// Whether the lock is held. It is not after its link was lost or ended.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// # use labwire_client::Lock;
+    /// let echo = client.link("Echo").await?;
+    /// let guard = echo.lock(Lock::Exclusive).await?;
+    /// assert!(guard.is_held());
+    /// // A lock is lost with its link.
+    /// echo.unlink().await?;
+    /// assert!(!guard.is_held());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_held(&self) -> bool {
         self.holding.is_held()
     }
@@ -87,6 +131,21 @@ impl LockGuard {
     /// other clients can link again.
     ///
     /// A lock that was lost is no error: nobody holds it. Cancel safe: the lock is released in any case.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// # use labwire_client::Lock;
+    /// let bob = client.spawn("Bob").await?;
+    /// let (echo, of_bob) = (client.link("Echo").await?, bob.link("Echo").await?);
+    /// let (mine, his) = (echo.lock(Lock::Shared).await?, of_bob.lock(Lock::Shared).await?);
+    /// assert_eq!(mine.release().await?, [bob.network_name()]);
+    /// assert!(his.release().await?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn release(mut self) -> Result<Vec<String>, CallError> {
         let ticket = self.holding.release();
         let Some(ticket) = ticket.transpose()? else {

@@ -15,6 +15,24 @@ use serde::de::DeserializeOwned;
 use crate::link::Link;
 
 /// What a service told: positional and keyword arguments.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::{Notification, args};
+///
+/// let heartbeat = client.link("Heartbeat").await?;
+/// let mut beats = heartbeat.notifications();
+/// heartbeat.call::<()>("beat", args![72]).await?;
+/// let beat: Notification = beats.next().await.expect("the service is there");
+/// assert_eq!((beat.service(), beat.lost()), ("Heartbeat", 0));
+/// assert_eq!((beat.positional_json(), beat.keywords_json()), ("[72]", "{}"));
+/// assert_eq!(beat.decode::<(u64,)>()?, (72,));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Notification {
     service: Arc<str>,
@@ -40,11 +58,32 @@ impl Notification {
     }
 
     /// The service that told it.
+    ///
+    /// See the example of [`Notification`].
     pub fn service(&self) -> &str {
         &self.service
     }
 
     /// How many notifications of the service were dropped just before this one, because they were not read in time.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// use labwire_client::{Client, ClientOptions, args};
+    ///
+    /// let newest_only = ClientOptions::from(options).notification_queue(1);
+    /// let client = Client::connect("Ada", newest_only).await?;
+    /// let heartbeat = client.link("Heartbeat").await?;
+    /// let mut beats = heartbeat.notifications();
+    /// for count in 1..=5 {
+    ///     // The service notifies before it replies.
+    ///     heartbeat.call::<()>("beat", args![count]).await?;
+    /// }
+    /// let beat = beats.next().await.expect("the service is there");
+    /// assert_eq!((beat.decode::<(u64,)>()?, beat.lost()), ((5,), 4));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn lost(&self) -> u64 {
         self.lost
     }
@@ -92,11 +131,15 @@ impl Notification {
     }
 
     /// The positional arguments as the service wrote them: the JSON text of an array.
+    ///
+    /// See the example of [`Notification`].
     pub fn positional_json(&self) -> &str {
         text(&self.positional)
     }
 
     /// The keyword arguments as the service wrote them: the JSON text of an object.
+    ///
+    /// See the example of [`Notification`].
     pub fn keywords_json(&self) -> &str {
         text(&self.keywords)
     }
@@ -187,6 +230,29 @@ impl Queue {
 /// the oldest are dropped and the next one [tells how many](Notification::lost).
 ///
 /// It keeps the link, as a [`Link`] does.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::{Notifications, args};
+///
+/// let heartbeat = client.link("Heartbeat").await?;
+/// let mut beats: Notifications = heartbeat.notifications();
+/// for count in 70..73 {
+///     heartbeat.call::<()>("beat", args![count]).await?;
+/// }
+/// heartbeat.unlink().await?;
+/// // What came before the end can still be read.
+/// let mut sum = 0;
+/// while let Some(beat) = beats.next().await {
+///     sum += beat.decode::<(u64,)>()?.0;
+/// }
+/// assert_eq!(sum, 70 + 71 + 72);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Notifications {
     queue: Arc<Queue>,
@@ -210,6 +276,20 @@ impl Notifications {
     }
 
     /// The link that they come through.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let mut beats = client.link("Heartbeat").await?.notifications();
+    /// // It keeps the link, so that there are beats.
+    /// assert!(beats.link().is_linked());
+    /// beats.link().call::<()>("beat", (72,)).await?;
+    /// assert!(beats.next().await.is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn link(&self) -> &Link {
         &self.link
     }
@@ -217,6 +297,8 @@ impl Notifications {
     /// The next notification; `None` when no more will come.
     ///
     /// Cancel safe: no notification is lost.
+    ///
+    /// See the example of [`Notifications`].
     pub async fn next(&mut self) -> Option<Notification> {
         poll_fn(|context| self.queue.poll_next(context)).await
     }

@@ -10,10 +10,20 @@ const NOTIFICATIONS: usize = 1024;
 /// Whoever needs no more than [`ConnectOptions`] gives those: they become a client's options by themselves.
 ///
 /// ```
-/// use labwire_client::{Backoff, ClientOptions, ConnectOptions};
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// use labwire_client::{Backoff, Client, ClientOptions};
 ///
-/// let connect = ConnectOptions::new().host("lab-pc").reconnect(Backoff::new());
-/// let options = ClientOptions::from(connect).buffer(100);
+/// let reconnecting = options.clone().reconnect(Backoff::new());
+/// let patient = ClientOptions::from(reconnecting).buffer(100).notification_queue(10_000);
+/// let client = Client::connect("Ada", patient).await?;
+/// assert!(client.is_connected());
+///
+/// // The same as `ClientOptions::from(options)`:
+/// let client = Client::connect("Bob", options).await?;
+/// assert!(client.is_connected());
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -48,10 +58,22 @@ impl ClientOptions {
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # support::lab(|options| async move {
-    /// use labwire_client::{Backoff, Client, ClientOptions};
-    /// let options = ClientOptions::from(options.reconnect(Backoff::new())).buffer(100);
-    /// let client = Client::connect("Ada", options).await?;
+    /// # support::empty_lab(|options| async move {
+    /// # let service = support::Service::start("Thermometer", 0, &options).await;
+    /// use labwire_client::{Backoff, Client, ClientOptions, args};
+    ///
+    /// let patient = ClientOptions::from(options.clone().reconnect(Backoff::new())).buffer(100);
+    /// let client = Client::connect("Ada", patient).await?;
+    /// let thermometer = client.link("Thermometer").await?;
+    /// # service.stop().await;
+    /// # let away = async {
+    /// #     while thermometer.is_linked() { tokio::time::sleep(std::time::Duration::from_millis(1)).await; }
+    /// # };
+    /// # tokio::time::timeout(std::time::Duration::from_secs(10), away).await?;
+    /// // The service has left, and is started again later.
+    /// let kept = thermometer.call::<f64>("read", args![3]).send().await?;
+    /// # let _again = support::Service::start("Thermometer", 0, &options).await;
+    /// assert_eq!(kept.await?, 21.5);
     /// # Ok(())
     /// # });
     /// ```
@@ -64,10 +86,7 @@ impl ClientOptions {
     /// How many notifications wait for a reader that is slow; 1,024 unless said otherwise, and at least one. When
     /// there are more, the oldest are dropped, and the next one [tells how many](crate::Notification::lost).
     ///
-    /// ```
-    /// # use labwire_client::ClientOptions;
-    /// let newest_only = ClientOptions::default().notification_queue(1);
-    /// ```
+    /// See the example of [`Notification::lost`](crate::Notification::lost).
     #[must_use]
     pub fn notification_queue(mut self, notifications: usize) -> Self {
         self.notifications = notifications.max(1);

@@ -40,6 +40,13 @@ pub enum Value {
 
 impl Value {
     /// The text, if it is one.
+    ///
+    /// ```
+    /// use labwire_client::Value;
+    ///
+    /// assert_eq!(Value::Text("V".to_owned()).as_text(), Some("V"));
+    /// assert_eq!(Value::Float(3.14).as_text(), None);
+    /// ```
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -48,6 +55,18 @@ impl Value {
     }
 
     /// The signature of a method: a text that begins with a parenthesis.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let identity = client.link("BasicMath").await?.identity();
+    /// assert_eq!(identity.attributes["add"].as_signature(), Some("(x: float, y: float) -> float"));
+    /// assert_eq!(identity.attributes["pi"].as_signature(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn as_signature(&self) -> Option<&str> {
         self.as_text().filter(|text| text.starts_with('('))
     }

@@ -37,6 +37,13 @@ impl Default for Backoff {
 impl Backoff {
     /// Waits of up to 100 ms at first and of up to 3 s later: a manager that was started again has its peers back
     /// within seconds, and one that stays away is asked less than once a second by each of them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::Backoff;
+    ///
+    /// assert!(Backoff::new().waits().next_wait() <= Duration::from_millis(100));
+    /// ```
     pub const fn new() -> Self {
         Self {
             initial: Duration::from_millis(100),
@@ -45,6 +52,8 @@ impl Backoff {
     }
 
     /// The longest that the first wait can be.
+    ///
+    /// See the example of [`Backoff`].
     #[must_use]
     pub const fn initial(mut self, span: Duration) -> Self {
         self.initial = span;
@@ -52,6 +61,8 @@ impl Backoff {
     }
 
     /// The longest that any wait can be.
+    ///
+    /// See the example of [`Backoff`].
     #[must_use]
     pub const fn maximum(mut self, span: Duration) -> Self {
         self.maximum = span;
@@ -63,6 +74,8 @@ impl Backoff {
     }
 
     /// The waits of one attempt to come back, from the first.
+    ///
+    /// See the example of [`Backoff`].
     pub fn waits(&self) -> Waits {
         Waits {
             span: self.first_span(),
@@ -72,6 +85,17 @@ impl Backoff {
 }
 
 /// The waits between the attempts to come back, each longer than the one before it on average.
+///
+/// ```
+/// use std::time::Duration;
+/// use labwire_device::{Backoff, Waits};
+///
+/// let second = Duration::from_secs(1);
+/// let mut waits: Waits = Backoff::new().initial(second).maximum(4 * second).waits();
+/// for longest in [1, 2, 4, 4, 4] {
+///     assert!(waits.next_wait() <= longest * second);
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Waits {
     span: Duration,
@@ -80,6 +104,17 @@ pub struct Waits {
 
 impl Waits {
     /// How long to wait before the next attempt.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::Backoff;
+    ///
+    /// // Peers that lost their manager in one moment do not come back in one moment.
+    /// let mut peers = [Backoff::new().waits(), Backoff::new().waits(), Backoff::new().waits()];
+    /// let waits = peers.each_mut().map(|waits| waits.next_wait());
+    /// assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(100)));
+    /// assert!(waits[0] != waits[1] || waits[1] != waits[2]);
+    /// ```
     pub fn next_wait(&mut self) -> Duration {
         let wait = self.span.mul_f64(fastrand::f64());
         let maximum = self.backoff.maximum.max(SHORTEST);
@@ -89,6 +124,18 @@ impl Waits {
 
     /// There was a connection for so long, and it is lost. One that lasted is followed by short waits again; a peer
     /// that lets in and cuts off at once is asked less and less often.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::Backoff;
+    ///
+    /// let mut waits = Backoff::new().waits();
+    /// for _ in 0..5 {
+    ///     waits.next_wait();
+    /// }
+    /// waits.connected_for(Duration::from_secs(60));
+    /// assert!(waits.next_wait() <= Duration::from_millis(100));
+    /// ```
     pub fn connected_for(&mut self, span: Duration) {
         if span >= LASTING.min(self.backoff.maximum) {
             self.span = self.backoff.first_span();

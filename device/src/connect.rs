@@ -22,12 +22,16 @@ const OLDER_MANAGER: Duration = Duration::from_secs(1);
 /// Cancel safe: dropped half-way, the connection is closed and nothing is left, but for a certificate that a first
 /// use has saved and answers that a person has given.
 ///
-/// ```no_run
-/// # async fn example() -> Result<(), labwire_device::ConnectError> {
+/// ```
 /// use labwire_device::{ConnectOptions, Introduction, connect};
 ///
-/// let connection = connect(&ConnectOptions::new(), &Introduction::client("Ada")).await?;
-/// println!("known as {} to {}", connection.network_name, connection.manager);
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// let connection = connect(&options, &Introduction::client("Ada")).await?;
+/// assert!(connection.network_name.starts_with("Ada["));
+/// assert!(connection.manager.starts_with("Manager["));
 /// # Ok(())
 /// # }
 /// ```
@@ -217,6 +221,35 @@ fn not_a_manager(options: &ConnectOptions, sent: &[u8]) -> ConnectError {
 /// may do. Gives the frame that answers; `None` when the line is no such question.
 ///
 /// May take as long as a person takes to type.
+///
+/// ```
+/// use labwire_device::{ConnectOptions, Introduction, answer_question, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let users = [("ada", "engine", true)];
+/// # let manager = labwire_testing::TestManager::builder().users(&users).start().await;
+/// let options = ConnectOptions::new().username("ada").password("engine");
+/// # let options = options.port(manager.port()).without_tls();
+/// let mut connection = connect(&options, &Introduction::client("Ada")).await?;
+/// let request = r#"{"service":"Manager","attribute":"stats","args":[],"kwargs":{},"uid":"1"}"#;
+/// connection.writer.write(&[format!("{request}\r\n").into()]).await?;
+///
+/// let mut answered = 0;
+/// let reply = loop {
+///     let line = connection.reader.next_line().await?.expect("the manager is still there");
+///     match answer_question(&options, &line).await {
+///         Some(answer) => connection.writer.write(&[answer?]).await?,
+///         None => break line,
+///     }
+///     answered += 1;
+/// };
+/// // It has asked for a username and for a password.
+/// assert_eq!(answered, 2);
+/// assert!(String::from_utf8_lossy(reply.content()).contains(r#""uid":"1""#));
+/// # Ok(())
+/// # }
+/// ```
 pub async fn answer_question(
     options: &ConnectOptions,
     line: &Line,

@@ -17,6 +17,27 @@ const READ_BYTES: usize = 64 * 1024;
 const FRAMES_AT_ONCE: usize = 1024;
 
 /// A connection on which the device is known.
+///
+/// ```
+/// use labwire_device::{Connection, ConnectOptions, Introduction, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// let connection: Connection = connect(&options, &Introduction::client("Ada")).await?;
+/// // Such as Ada[bench:54160], known to Manager[bench:1875].
+/// assert!(connection.network_name.ends_with(&format!(":{}]", connection.local_port)));
+/// assert!(connection.manager.ends_with(&format!(":{}]", manager.port())));
+///
+/// // One task reads, and another one writes.
+/// let (mut reader, mut writer) = (connection.reader, connection.writer);
+/// let reading = tokio::spawn(async move { reader.next_line().await });
+/// writer.close().await?;
+/// assert!(reading.await??.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Connection {
     /// The name that the device has on the network: `NAME[HOST:PORT]`. An older manager does not tell it; it is
@@ -33,6 +54,22 @@ pub struct Connection {
 }
 
 /// Reads lines from the manager.
+///
+/// ```
+/// use labwire_device::{ConnectOptions, ConnectionReader, Introduction, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// let connection = connect(&options, &Introduction::client("Ada")).await?;
+/// let mut reader: ConnectionReader = connection.reader;
+/// manager.stop().await;
+/// // The manager has ended, and the connection with it.
+/// assert!(reader.next_line().await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
 pub struct ConnectionReader {
     stream: ReadHalf<Box<dyn Transport>>,
     splitter: LineSplitter,
@@ -63,6 +100,22 @@ impl ConnectionReader {
     /// may be a part of what was meant.
     ///
     /// Cancel safe: what has arrived of a line is kept for the next call.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// let mut connection = connect(&options, &Introduction::client("Ada")).await?;
+    /// // What a person at a terminal types is understood as well.
+    /// connection.writer.write(&["link Oven\r\n".into()]).await?;
+    /// let line = connection.reader.next_line().await?.expect("the manager is still there");
+    /// assert!(line.content().starts_with(b"{") && line.content().ends_with(b"}"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next_line(&mut self) -> Result<Option<Line>, ReadError> {
         if let Some(line) = self.given_back.take() {
             return Ok(Some(line));
@@ -83,6 +136,23 @@ impl ConnectionReader {
 }
 
 /// Writes frames to the manager.
+///
+/// ```
+/// use labwire_device::{ConnectOptions, ConnectionWriter, Introduction, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// let mut connection = connect(&options, &Introduction::client("Ada")).await?;
+/// let writer: &mut ConnectionWriter = &mut connection.writer;
+/// let request = r#"{"service":"Manager","attribute":"identity","args":[],"kwargs":{},"uid":"1"}"#;
+/// writer.write(&[format!("{request}\r\n").into()]).await?;
+/// let reply = connection.reader.next_line().await?.expect("the manager is still there");
+/// assert!(String::from_utf8_lossy(reply.content()).contains(r#""uid":"1""#));
+/// # Ok(())
+/// # }
+/// ```
 pub struct ConnectionWriter {
     stream: WriteHalf<Box<dyn Transport>>,
 }
@@ -101,6 +171,26 @@ impl ConnectionWriter {
     /// Writes frames, each with its line end, in as few system calls as possible.
     ///
     /// Not cancel safe: a part of a frame may have been written, after which the connection is of no more use.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// let mut connection = connect(&options, &Introduction::client("Ada")).await?;
+    /// let frames = ["1", "2"].map(|uid| {
+    ///     format!(r#"{{"service":"Manager","attribute":"identity","args":[],"kwargs":{{}},"uid":"{uid}"}}"#)
+    /// });
+    /// connection.writer.write(&frames.map(|frame| format!("{frame}\r\n").into())).await?;
+    /// for uid in ["1", "2"] {
+    ///     let reply = connection.reader.next_line().await?.expect("the manager is still there");
+    ///     assert!(String::from_utf8_lossy(reply.content()).contains(&format!(r#""uid":"{uid}""#)));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn write(&mut self, frames: &[Bytes]) -> io::Result<()> {
         for frames in frames.chunks(FRAMES_AT_ONCE) {
             self.write_some(frames).await?;
@@ -129,6 +219,21 @@ impl ConnectionWriter {
     }
 
     /// Tells the manager that nothing more will come, and closes the writing side.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// let mut connection = connect(&options, &Introduction::client("Ada")).await?;
+    /// connection.writer.close().await?;
+    /// // The manager sees that the device has left, and closes its side.
+    /// assert!(connection.reader.next_line().await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }

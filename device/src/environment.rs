@@ -5,6 +5,17 @@ use thiserror::Error;
 use crate::options::{ConnectOptions, FirstUse};
 
 /// An environment variable holds something that makes no sense.
+///
+/// ```
+/// use labwire_device::EnvironmentError;
+///
+/// // What `ConnectOptions::from_environment` says to LABWIRE_DISABLE_TLS=maybe:
+/// let error = EnvironmentError { variable: "LABWIRE_DISABLE_TLS", expected: "true or false" };
+/// assert_eq!(
+///     error.to_string(),
+///     "the environment variable LABWIRE_DISABLE_TLS must be true or false"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the environment variable {variable} must be {expected}")]
 pub struct EnvironmentError {
@@ -31,6 +42,10 @@ impl ConnectOptions {
     /// ```
     /// # use labwire_device::ConnectOptions;
     /// let options = ConnectOptions::from_environment()?;
+    /// // Unless LABWIRE_MANAGER says otherwise:
+    /// # if std::env::var_os("LABWIRE_MANAGER").is_none() {
+    /// assert_eq!(options.address(), "localhost:1875");
+    /// # }
     /// # Ok::<_, labwire_device::EnvironmentError>(())
     /// ```
     pub fn from_environment() -> Result<Self, EnvironmentError> {

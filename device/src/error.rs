@@ -12,6 +12,21 @@ use crate::questions::NoAnswer;
 use crate::trust::TrustError;
 
 /// A connection could not be made.
+///
+/// ```
+/// use labwire_device::{ConnectError, ConnectOptions, Introduction, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Nobody listens at this port.
+/// let options = ConnectOptions::new().port(1).without_tls();
+/// let error: ConnectError = connect(&options, &Introduction::client("Ada")).await.unwrap_err();
+/// assert!(matches!(error, ConnectError::Unreachable { .. }));
+/// assert!(error.to_string().starts_with("cannot connect to localhost:1: "));
+/// assert!(error.to_string().ends_with("; is a manager running there?"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Error)]
 pub enum ConnectError {
     /// Nobody answers at that address, or the connection broke before it was made.
@@ -77,6 +92,22 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Whether trying again later makes sense without anybody having changed anything here.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::builder().password("abc").start().await;
+    /// let ada = Introduction::client("Ada");
+    /// let nobody_there = ConnectOptions::new().port(1).without_tls();
+    /// assert!(connect(&nobody_there, &ada).await.unwrap_err().is_transient());
+    ///
+    /// let wrong = ConnectOptions::new().port(manager.port()).without_tls().manager_password("a guess");
+    /// assert!(!connect(&wrong, &ada).await.unwrap_err().is_transient());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Closed { .. } => true,
@@ -98,6 +129,24 @@ impl ConnectError {
 }
 
 /// Reading from a connection failed; it cannot be used any more.
+///
+/// ```
+/// use labwire_device::{ConnectOptions, Introduction, ReadError, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// let options = options.read_limit(300);
+/// let mut connection = connect(&options, &Introduction::client("Ada")).await?;
+/// let request = r#"{"service":"Manager","attribute":"identity","args":[],"kwargs":{},"uid":"1"}"#;
+/// connection.writer.write(&[format!("{request}\r\n").into()]).await?;
+/// let error = connection.reader.next_line().await.unwrap_err();
+/// assert!(matches!(error, ReadError::TooLong(_)));
+/// assert!(error.to_string().ends_with("; raise the read limit if the manager may send such lines"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// What the operating system, or TLS, says.

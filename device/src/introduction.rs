@@ -5,9 +5,18 @@ use crate::payload::{EncodeError, to_json};
 /// A device's identity.
 ///
 /// ```
-/// # use labwire_device::Introduction;
-/// let client = Introduction::client("Ada");
+/// use labwire_device::{ConnectOptions, Introduction, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
 /// let service = Introduction::service("Echo", r#"{"echo":"(*args, **kwargs)"}"#).max_clients(1);
+/// assert_eq!(service.name(), "Echo");
+/// let connection = connect(&options, &service).await?;
+/// assert!(connection.network_name.starts_with("Echo["));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Introduction {
@@ -30,6 +39,11 @@ pub(crate) const REGISTERED: &str = "registered";
 
 impl Introduction {
     /// A client of that name. It understands that a linked service has left, and which errors are the manager's own.
+    ///
+    /// ```
+    /// # use labwire_device::Introduction;
+    /// assert_eq!(Introduction::client("Ada").name(), "Ada");
+    /// ```
     pub fn client(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -40,6 +54,8 @@ impl Introduction {
 
     /// A service of that name. `attributes` is the JSON text of an object from the names of what it offers to
     /// signatures or plain values.
+    ///
+    /// See the example of [`Introduction`].
     pub fn service(name: impl Into<String>, attributes: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -52,6 +68,8 @@ impl Introduction {
     }
 
     /// How many clients may be linked with the service at once; 0 is any number, and so it is unless said otherwise.
+    ///
+    /// See the example of [`Introduction`].
     #[must_use]
     pub fn max_clients(mut self, limit: u32) -> Self {
         if let Kind::Service { max_clients, .. } = &mut self.kind {
@@ -61,6 +79,8 @@ impl Introduction {
     }
 
     /// The name that the device will have on the network.
+    ///
+    /// See the example of [`Introduction`].
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -7,6 +7,29 @@
 //!
 //! The crates `labwire-service` and `labwire-client` are built on this one and give out again what their users need
 //! of it.
+//!
+//! ```
+//! use labwire_device::{ConnectOptions, Introduction, connect, payload::from_json};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let manager = labwire_testing::TestManager::start().await;
+//! # let options = ConnectOptions::new().port(manager.port()).without_tls();
+//! let mut connection = connect(&options, &Introduction::client("Ada")).await?;
+//! let request = r#"{"service":"Manager","attribute":"identity","args":[],"kwargs":{},"uid":"1"}"#;
+//! connection.writer.write(&[format!("{request}\r\n").into()]).await?;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Reply {
+//!     uid: String,
+//!     error: bool,
+//! }
+//! let line = connection.reader.next_line().await?.expect("the manager is still there");
+//! let reply: Reply = from_json(std::str::from_utf8(line.content())?)?;
+//! assert!(reply.uid == "1" && !reply.error);
+//! # Ok(())
+//! # }
+//! ```
 
 mod backoff;
 mod connect;

@@ -12,6 +12,12 @@ use crate::questions::{Credentials, Question};
 use crate::trust::UnknownCertificate;
 
 /// The port that managers listen on unless they were told otherwise.
+///
+/// ```
+/// use labwire_device::{ConnectOptions, DEFAULT_PORT};
+///
+/// assert_eq!(ConnectOptions::new().address(), format!("localhost:{DEFAULT_PORT}"));
+/// ```
 pub const DEFAULT_PORT: u16 = 1875;
 
 /// How long connecting may take unless said otherwise; MSL-Network's default.
@@ -70,10 +76,21 @@ impl fmt::Debug for ConnectOptions {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use labwire_device::{ConnectOptions, FirstUse, UnknownCertificate};
+/// use labwire_device::{ConnectOptions, FirstUse, Introduction, UnknownCertificate, connect};
 ///
-/// let known = |certificate: &UnknownCertificate| certificate.fingerprint == "cc:8b:93:64";
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::builder().tls().start().await;
+/// # let pem = pem::parse(std::fs::read(manager.certificate_file())?)?;
+/// # let told_by_the_manager = labwire_home::fingerprint_sha256(pem.contents());
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = labwire_device::Home::at(scratch.path());
+/// let known = move |certificate: &UnknownCertificate| certificate.fingerprint == told_by_the_manager;
 /// let options = ConnectOptions::new().first_use(FirstUse::Decide(Arc::new(known)));
+/// # let options = options.port(manager.port()).home(home);
+/// assert!(connect(&options, &Introduction::client("Ada")).await.is_ok());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Default)]
 pub enum FirstUse {
@@ -107,6 +124,8 @@ impl Default for ConnectOptions {
 
 impl ConnectOptions {
     /// The manager on this computer, over TLS.
+    ///
+    /// See the example of [`ConnectOptions`].
     pub fn new() -> Self {
         Self {
             host: "localhost".to_owned(),
@@ -124,6 +143,8 @@ impl ConnectOptions {
     }
 
     /// The manager's host name or IP address; `localhost` unless said otherwise.
+    ///
+    /// See the example of [`ConnectOptions`].
     #[must_use]
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.host = host.into();
@@ -131,6 +152,11 @@ impl ConnectOptions {
     }
 
     /// The manager's port; 1875 unless said otherwise.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// assert_eq!(ConnectOptions::new().port(8326).address(), "localhost:8326");
+    /// ```
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -140,6 +166,22 @@ impl ConnectOptions {
     /// How long connecting may take in all, TLS and authentication included; 10 s unless said otherwise. Time in
     /// which a person answers a question does not count. An older manager, which does not say that it has taken a
     /// device in, takes a second more.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::{ConnectError, ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // It accepts connections, and says nothing.
+    /// let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let options = ConnectOptions::new().host("127.0.0.1").port(silent.local_addr()?.port());
+    /// let hasty = options.without_tls().timeout(Duration::from_millis(20));
+    /// let error = connect(&hasty, &Introduction::client("Ada")).await.unwrap_err();
+    /// assert!(matches!(error, ConnectError::TimedOut { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -147,18 +189,60 @@ impl ConnectOptions {
     }
 
     /// The user to log in as, at a manager that asks for one. Without it a person at a terminal is asked.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let login = [("ada", "difference engine", false)];
+    /// # let manager = labwire_testing::TestManager::builder().login(&login).start().await;
+    /// let options = ConnectOptions::new().username("ada").password("difference engine");
+    /// # let options = options.port(manager.port()).without_tls();
+    /// assert!(connect(&options, &Introduction::client("Ada")).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn username(self, username: impl Into<String>) -> Self {
         self.with_credentials(|credentials| credentials.set_username(username.into()))
     }
 
     /// The password of that user.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let login = [("ada", "difference engine", false)];
+    /// # let manager = labwire_testing::TestManager::builder().login(&login).start().await;
+    /// let options = ConnectOptions::new().username("ada").password("a guess");
+    /// # let options = options.port(manager.port()).without_tls();
+    /// let error = connect(&options, &Introduction::client("Ada")).await.unwrap_err();
+    /// assert!(error.to_string().starts_with("the manager refused the connection: "));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn password(self, password: impl Into<String>) -> Self {
         self.with_credentials(|credentials| credentials.set_password(password.into()))
     }
 
     /// The password of the manager itself, at one that was started with `--auth-password`.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::builder().password("abc 123").start().await;
+    /// let options = ConnectOptions::new().manager_password("abc 123");
+    /// # let options = options.port(manager.port()).without_tls();
+    /// assert!(connect(&options, &Introduction::client("Ada")).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn manager_password(self, password: impl Into<String>) -> Self {
         self.with_credentials(|credentials| credentials.set_manager_password(password.into()))
@@ -168,13 +252,26 @@ impl ConnectOptions {
     /// It may block. `None` means that there is no answer.
     ///
     /// ```
-    /// use labwire_device::{ConnectOptions, Question};
+    /// use labwire_device::{ConnectOptions, Introduction, Question, connect};
     ///
-    /// let options = ConnectOptions::new().ask_with(|question| match question {
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let login = [("ada", "difference engine", false)];
+    /// # let manager = labwire_testing::TestManager::builder().login(&login).start().await;
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let folder = scratch.path().to_owned();
+    /// # std::fs::write(folder.join("ada.secret"), "difference engine")?;
+    /// let options = ConnectOptions::new().ask_with(move |question| match question {
     ///     Question::Username { .. } => Some("ada".to_owned()),
-    ///     Question::Password { username } => std::fs::read_to_string(format!("{username}.secret")).ok(),
+    ///     Question::Password { username } => {
+    ///         std::fs::read_to_string(folder.join(format!("{username}.secret"))).ok()
+    ///     }
     ///     Question::ManagerPassword { .. } => None,
     /// });
+    /// # let options = options.port(manager.port()).without_tls();
+    /// assert!(connect(&options, &Introduction::client("Ada")).await.is_ok());
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn ask_with(self, answer: impl Fn(&Question) -> Option<String> + Send + Sync + 'static) -> Self {
@@ -190,6 +287,24 @@ impl ConnectOptions {
     }
 
     /// Connects without TLS, to a manager that was started with `--disable-tls`.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectError, ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_device::Home::at(scratch.path());
+    /// let options = ConnectOptions::new().port(manager.port());
+    /// # let options = options.home(home);
+    /// let ada = Introduction::client("Ada");
+    /// let error = connect(&options, &ada).await.unwrap_err();
+    /// assert!(matches!(error, ConnectError::NoTls { .. }));
+    /// assert!(connect(&options.without_tls(), &ada).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn without_tls(mut self) -> Self {
         self.tls = false;
@@ -197,6 +312,20 @@ impl ConnectOptions {
     }
 
     /// Trusts the certificates in this PEM file, and what they issued, instead of the one that is saved for the host.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::builder().tls().start().await;
+    /// # let copied_from_the_manager = manager.certificate_file();
+    /// let options = ConnectOptions::new().certificate_file(copied_from_the_manager);
+    /// # let options = options.port(manager.port());
+    /// assert!(connect(&options, &Introduction::client("Ada")).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn certificate_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.certificate_file = Some(path.into());
@@ -204,6 +333,35 @@ impl ConnectOptions {
     }
 
     /// Whether the certificate must name the host; `true` unless said otherwise.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectError, ConnectOptions, Introduction, TrustError, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::builder().tls().start().await;
+    /// # let certificate = manager.certificate_file();
+    /// // The certificate does not name this address.
+    /// let options = ConnectOptions::new().host("127.0.0.2").certificate_file(certificate);
+    /// # // One listens where the other was dialled: the manager serves 127.0.0.1 alone.
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await?;
+    /// # let (forwarded, port) = (listener.local_addr()?.port(), manager.port());
+    /// # tokio::spawn(async move {
+    /// #     while let Ok((mut peer, _)) = listener.accept().await {
+    /// #         tokio::spawn(async move {
+    /// #             let mut manager = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    /// #             tokio::io::copy_bidirectional(&mut peer, &mut manager).await
+    /// #         });
+    /// #     }
+    /// # });
+    /// # let options = options.port(forwarded);
+    /// let ada = Introduction::client("Ada");
+    /// let error = connect(&options, &ada).await.unwrap_err();
+    /// assert!(matches!(error, ConnectError::Trust(TrustError::OtherHost { .. })));
+    /// assert!(connect(&options.check_hostname(false), &ada).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn check_hostname(mut self, check: bool) -> Self {
         self.check_hostname = check;
@@ -211,6 +369,24 @@ impl ConnectOptions {
     }
 
     /// What to do with the certificate of a manager that was never met before; ask, unless said otherwise.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, FirstUse, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::builder().tls().start().await;
+    /// # let scratch = tempfile::tempdir()?;
+    /// let options = ConnectOptions::new().port(manager.port());
+    /// # let options = options.home(labwire_device::Home::at(scratch.path()));
+    /// let ada = Introduction::client("Ada");
+    /// assert!(connect(&options.clone().first_use(FirstUse::Refuse), &ada).await.is_err());
+    /// assert!(connect(&options.clone().first_use(FirstUse::Save), &ada).await.is_ok());
+    /// // From now on it is known.
+    /// assert!(connect(&options.first_use(FirstUse::Refuse), &ada).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn first_use(mut self, first_use: FirstUse) -> Self {
         self.first_use = first_use;
@@ -219,6 +395,21 @@ impl ConnectOptions {
 
     /// How many bytes a line from the manager may have; 1 GiB unless said otherwise. A longer one ends the
     /// connection.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, ReadError, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// let mut connection = connect(&options.read_limit(300), &Introduction::client("Ada")).await?;
+    /// let request = r#"{"service":"Manager","attribute":"identity","args":[],"kwargs":{},"uid":"1"}"#;
+    /// connection.writer.write(&[format!("{request}\r\n").into()]).await?;
+    /// assert!(matches!(connection.reader.next_line().await, Err(ReadError::TooLong(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn read_limit(mut self, bytes: usize) -> Self {
         self.read_limit = bytes;
@@ -242,6 +433,23 @@ impl ConnectOptions {
     }
 
     /// The folder in which certificates are saved; unless said otherwise the one that the environment names.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, FirstUse, Home, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::builder().tls().start().await;
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let folder = scratch.path();
+    /// let home = Home::at(folder);
+    /// let options = ConnectOptions::new().home(home.clone()).first_use(FirstUse::Save);
+    /// # let options = options.port(manager.port());
+    /// connect(&options, &Introduction::client("Ada")).await?;
+    /// assert!(home.certificate_file_for("localhost").is_file());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn home(mut self, home: Home) -> Self {
         self.home = Some(home);
@@ -263,11 +471,24 @@ impl ConnectOptions {
     }
 
     /// How to come back after the connection was lost, if at all.
+    ///
+    /// ```
+    /// # use labwire_device::{Backoff, ConnectOptions};
+    /// assert_eq!(ConnectOptions::new().backoff(), None);
+    /// assert_eq!(ConnectOptions::new().reconnect(Backoff::new()).backoff(), Some(Backoff::new()));
+    /// ```
     pub fn backoff(&self) -> Option<Backoff> {
         self.reconnect
     }
 
     /// How long connecting may take in all.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use labwire_device::ConnectOptions;
+    ///
+    /// assert_eq!(ConnectOptions::new().connect_timeout(), Duration::from_secs(10));
+    /// ```
     pub fn connect_timeout(&self) -> Duration {
         self.timeout
     }

@@ -14,6 +14,17 @@ use crate::payload::{DecodeError, from_json};
 const FLAG: &str = "--kwargs";
 
 /// The keyword arguments of a program cannot be read.
+///
+/// ```
+/// use labwire_device::{KeywordArgumentsError, PeerArguments, keyword_arguments_from};
+///
+/// let error = keyword_arguments_from::<PeerArguments>(["--kwargs", "port=1876"]).unwrap_err();
+/// assert_eq!(error, KeywordArgumentsError::NoObject);
+///
+/// let error = keyword_arguments_from::<PeerArguments>(["--kwargs", r#"{"port": "x"}"#]).unwrap_err();
+/// assert!(matches!(error, KeywordArgumentsError::Unusable(_)));
+/// assert!(error.to_string().starts_with("what follows --kwargs cannot be used: "));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KeywordArgumentsError {
     /// What follows `--kwargs` is no JSON object, or nothing follows.
@@ -125,6 +136,16 @@ impl std::fmt::Debug for PeerArguments {
 impl PeerArguments {
     /// The same, as options; what was not given is as [`ConnectOptions::new`] has it. A timeout that is no length of
     /// time counts as not given.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::PeerArguments;
+    ///
+    /// let arguments = PeerArguments { host: Some("lab-pc".to_owned()), timeout: Some(2.5), ..Default::default() };
+    /// let options = arguments.connect_options();
+    /// assert_eq!(options.address(), "lab-pc:1875");
+    /// assert_eq!(options.connect_timeout(), Duration::from_millis(2500));
+    /// ```
     pub fn connect_options(&self) -> ConnectOptions {
         let mut options = ConnectOptions::new();
         if let Some(host) = &self.host {

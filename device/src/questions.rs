@@ -7,6 +7,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
 /// What the manager wants to know; [`ask_with`](crate::ConnectOptions::ask_with) has an example.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use labwire_device::{ConnectOptions, Introduction, Question, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::builder().password("abc").start().await;
+/// let asked = Arc::new(Mutex::new(Vec::new()));
+/// let questions = Arc::clone(&asked);
+/// let options = ConnectOptions::new().ask_with(move |question| {
+///     questions.lock().unwrap().push(question.clone());
+///     Some("abc".to_owned())
+/// });
+/// # let options = options.port(manager.port()).without_tls();
+/// let connection = connect(&options, &Introduction::client("Ada")).await?;
+/// let manager = connection.manager;
+/// assert_eq!(*asked.lock().unwrap(), [Question::ManagerPassword { manager }]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// The name of the user who logs in.
@@ -56,6 +77,13 @@ fn is_manager(name: &str) -> bool {
 }
 
 /// A question has no answer.
+///
+/// ```
+/// use labwire_device::{NoAnswer, Question};
+///
+/// let error = NoAnswer(Question::Password { username: "ada".to_owned() });
+/// assert_eq!(error.to_string(), "the password of 'ada' is asked for; set `password`");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}", missing(.0))]
 pub struct NoAnswer(pub Question);

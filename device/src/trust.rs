@@ -12,6 +12,31 @@ use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
 /// The certificate of a manager that was never met before; [`FirstUse`](crate::FirstUse) has an example.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use labwire_device::{ConnectOptions, FirstUse, Introduction, UnknownCertificate, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::builder().tls().start().await;
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = labwire_device::Home::at(scratch.path());
+/// let met = Arc::new(Mutex::new(None));
+/// let seen = Arc::clone(&met);
+/// let refuse = move |certificate: &UnknownCertificate| {
+///     *seen.lock().unwrap() = Some(certificate.clone());
+///     false
+/// };
+/// let options = ConnectOptions::new().first_use(FirstUse::Decide(Arc::new(refuse)));
+/// # let options = options.port(manager.port()).home(home);
+/// assert!(connect(&options, &Introduction::client("Ada")).await.is_err());
+/// let certificate = met.lock().unwrap().take().expect("it was never met before");
+/// assert_eq!(certificate.host, "localhost");
+/// assert_eq!(certificate.fingerprint.split(':').count(), 32);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCertificate {
     /// The manager's host, as it was asked for.
@@ -22,6 +47,27 @@ pub struct UnknownCertificate {
 }
 
 /// The manager is not trusted.
+///
+/// ```
+/// use labwire_device::{ConnectError, ConnectOptions, FirstUse, Introduction, TrustError, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::builder().tls().start().await;
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = labwire_device::Home::at(scratch.path());
+/// let options = ConnectOptions::new().first_use(FirstUse::Refuse);
+/// # let options = options.port(manager.port()).home(home);
+/// let error = connect(&options, &Introduction::client("Ada")).await.unwrap_err();
+/// let ConnectError::Trust(TrustError::Unknown { host, fingerprint, file }) = &error else {
+///     panic!("{error}");
+/// };
+/// assert_eq!(host, "localhost");
+/// assert!(file.ends_with("certs/localhost.crt"));
+/// assert!(error.to_string().contains(fingerprint));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TrustError {
     /// The manager was never met before, and nobody said that it can be trusted.

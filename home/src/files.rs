@@ -8,6 +8,18 @@ use std::path::Path;
 /// Creates a folder, and those above it that are missing, for this user alone (mode 0700).
 ///
 /// Folders that exist keep the mode they have; an empty path is the working folder and exists.
+///
+/// ```
+/// use std::os::unix::fs::PermissionsExt;
+/// use labwire_home::create_private_folder;
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = scratch.path();
+/// let keys = home.join("lab").join("keys");
+/// create_private_folder(&keys)?;
+/// assert_eq!(keys.metadata()?.permissions().mode() & 0o777, 0o700);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() {
         return Ok(());
@@ -19,6 +31,19 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 ///
 /// The mode is part of the creation: there is no moment in which others could open the file. A file that
 /// exists already is an error of the kind [`io::ErrorKind::AlreadyExists`], and stays as it is.
+///
+/// ```
+/// use std::io::{ErrorKind, Write};
+/// use labwire_home::create_private_file;
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = scratch.path();
+/// let path = home.join("localhost.key");
+/// create_private_file(&path)?.write_all(b"a secret")?;
+/// // What is there already is not overwritten.
+/// assert_eq!(create_private_file(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn create_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)

@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// No folder could be chosen to hold the files.
+///
+/// ```
+/// let error = labwire_home::HomeError;
+/// assert!(error.to_string().starts_with("there is no home folder: set LABWIRE_HOME"));
+/// ```
 #[derive(Debug, Error)]
 #[error("there is no home folder: set LABWIRE_HOME to the folder that holds the database, keys and logs")]
 pub struct HomeError;
@@ -14,6 +19,20 @@ pub struct HomeError;
 ///
 /// The layout is that of an MSL-Network installation, so that an existing folder can be used as it is:
 /// `manager.sqlite3`, `keys/`, `certs/` and `logs/`.
+///
+/// ```
+/// use std::path::Path;
+/// use labwire_home::Home;
+///
+/// let home = Home::at("/lab");
+/// assert_eq!(home.root(), Path::new("/lab"));
+/// assert_eq!(home.database(), Path::new("/lab/manager.sqlite3"));
+/// assert_eq!(home.key_file(), Path::new("/lab/keys/localhost.key"));
+/// assert_eq!(home.certificate_file(), Path::new("/lab/certs/localhost.crt"));
+/// assert_eq!(home.key_file_for("lab-pc"), Path::new("/lab/keys/lab-pc.key"));
+/// assert_eq!(home.certificate_file_for("lab-pc"), Path::new("/lab/certs/lab-pc.crt"));
+/// assert_eq!(home.logs_folder(), Path::new("/lab/logs"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     root: PathBuf,
@@ -25,6 +44,15 @@ impl Home {
     /// folder is the one below the working folder, so that the paths in the log lead there from anywhere.
     ///
     /// Nothing is created.
+    ///
+    /// ```
+    /// use labwire_home::Home;
+    ///
+    /// let home = Home::resolve()?;
+    /// assert!(home.root().is_absolute());
+    /// assert!(!home.root().as_os_str().is_empty());
+    /// # Ok::<(), labwire_home::HomeError>(())
+    /// ```
     pub fn resolve() -> Result<Self, HomeError> {
         let named = ["LABWIRE_HOME", "MSL_NETWORK_HOME"].map(std::env::var_os);
         let Self { root } = Self::choose(named, std::env::home_dir())?;
@@ -32,6 +60,12 @@ impl Home {
     }
 
     /// The given folder, whatever the environment says.
+    ///
+    /// ```
+    /// use labwire_home::Home;
+    ///
+    /// assert_eq!(Home::at("/lab").database().to_str(), Some("/lab/manager.sqlite3"));
+    /// ```
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -47,41 +81,64 @@ impl Home {
     }
 
     /// The folder itself.
+    ///
+    /// See the example of [`Home`].
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// The database of users, trusted hostnames and connections.
+    ///
+    /// See the example of [`Home`].
     pub fn database(&self) -> PathBuf {
         self.root.join("manager.sqlite3")
     }
 
     /// The private key of a manager that was not given a host.
+    ///
+    /// See the example of [`Home`].
     pub fn key_file(&self) -> PathBuf {
         self.key_file_for("localhost")
     }
 
     /// The certificate of a manager that was not given a host.
+    ///
+    /// See the example of [`Home`].
     pub fn certificate_file(&self) -> PathBuf {
         self.certificate_file_for("localhost")
     }
 
     /// The private key of a manager that was started with `--host`.
+    ///
+    /// See the example of [`Home`].
     pub fn key_file_for(&self, host: &str) -> PathBuf {
         self.root.join("keys").join(format!("{host}.key"))
     }
 
     /// The certificate of a manager that was started with `--host`.
+    ///
+    /// See the example of [`Home`].
     pub fn certificate_file_for(&self, host: &str) -> PathBuf {
         self.root.join("certs").join(format!("{host}.crt"))
     }
 
     /// The folder of the manager's log files.
+    ///
+    /// See the example of [`Home`].
     pub fn logs_folder(&self) -> PathBuf {
         self.root.join("logs")
     }
 
     /// A log file named after the present local time, to the second.
+    ///
+    /// ```
+    /// use labwire_home::Home;
+    ///
+    /// // Such as /lab/logs/manager-2026-01-31-10-20-30.log
+    /// let file = Home::at("/lab").new_log_file();
+    /// assert!(file.starts_with("/lab/logs"));
+    /// assert_eq!(file.extension().unwrap(), "log");
+    /// ```
     pub fn new_log_file(&self) -> PathBuf {
         let now = jiff::Zoned::now();
         self.logs_folder()

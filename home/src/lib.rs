@@ -2,6 +2,17 @@
 //!
 //! The manager and the peers of one computer share it: a client finds the certificate of a manager that was
 //! started by the same user where that manager keeps it.
+//!
+//! ```
+//! use labwire_home::{Home, create_private_folder};
+//!
+//! # let scratch = tempfile::tempdir()?;
+//! # let folder = scratch.path();
+//! let home = Home::at(folder);
+//! create_private_folder(&home.logs_folder())?;
+//! assert!(folder.join("logs").is_dir());
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod files;
 mod fingerprint;

@@ -86,6 +86,8 @@ impl Attribute {
     }
 
     /// A method. Its signature is for people and reads like Python's: `(x: float, n: int = 2) -> float`.
+    ///
+    /// See the example of [`Attribute`].
     pub fn method(name: impl Into<String>, signature: impl Into<String>) -> Self {
         let signature = signature.into();
         Self::of(name, Form::Method { signature })
@@ -94,6 +96,13 @@ impl Attribute {
     /// A value. Clients see it in the identity of the service and can ask for it.
     ///
     /// One that has no JSON form is not listed, which is logged.
+    ///
+    /// ```
+    /// use labwire_service::{Attribute, Attributes};
+    ///
+    /// let attributes = Attributes::new().with(Attribute::value("channels", &[1, 2, 4]));
+    /// assert_eq!(attributes.to_json(), r#"{"channels":[1,2,4]}"#);
+    /// ```
     pub fn value<T: Serialize + ?Sized>(name: impl Into<String>, value: &T) -> Self {
         let name = name.into();
         let form = match to_json(value) {
@@ -107,6 +116,15 @@ impl Attribute {
     }
 
     /// A value that is read now. If that fails it is not listed, which is logged; clients can still ask for it.
+    ///
+    /// ```
+    /// use labwire_service::{Attribute, Attributes};
+    ///
+    /// let attributes = Attributes::new()
+    ///     .with(Attribute::property("model", || Ok("T-1000")))
+    ///     .with(Attribute::property("serial", || Ok(std::fs::read_to_string("/dev/meter/serial")?)));
+    /// assert_eq!(attributes.to_json(), r#"{"model":"T-1000"}"#);
+    /// ```
     pub fn property<T: Serialize>(
         name: impl Into<String>,
         read: impl FnOnce() -> Result<T, ServiceError>,
@@ -123,6 +141,8 @@ impl Attribute {
     }
 
     /// What it is or does, for [`describe()`](crate#what-clients-see).
+    ///
+    /// See the example of [`Attribute`].
     #[must_use]
     pub fn description(mut self, text: impl Into<String>) -> Self {
         self.description = text.into();
@@ -130,6 +150,8 @@ impl Attribute {
     }
 
     /// Describes the next parameter of a method: its name, its type and its default, if it has one.
+    ///
+    /// See the example of [`Attribute`].
     #[must_use]
     pub fn parameter(
         mut self,
@@ -146,6 +168,8 @@ impl Attribute {
     }
 
     /// Leaves it out of what clients see. They can still ask for it.
+    ///
+    /// See the example of [`Attribute`].
     #[must_use]
     pub fn hidden(mut self) -> Self {
         self.hidden = true;
@@ -185,11 +209,15 @@ impl Attribute {
 
 impl Attributes {
     /// Nothing yet.
+    ///
+    /// See the example of [`Attributes`].
     pub fn new() -> Self {
         Self::default()
     }
 
     /// What the service is, for [`describe()`](crate#what-clients-see).
+    ///
+    /// See the example of [`Attributes`].
     #[must_use]
     pub fn description(mut self, text: impl Into<String>) -> Self {
         self.description = text.into();
@@ -197,6 +225,15 @@ impl Attributes {
     }
 
     /// Adds an attribute. One of the same name is replaced.
+    ///
+    /// ```
+    /// use labwire_service::{Attribute, Attributes};
+    ///
+    /// let attributes = Attributes::new()
+    ///     .with(Attribute::value("range", &1))
+    ///     .with(Attribute::value("range", &10));
+    /// assert_eq!(attributes.to_json(), r#"{"range":10}"#);
+    /// ```
     #[must_use]
     pub fn with(mut self, attribute: Attribute) -> Self {
         match self
@@ -211,11 +248,27 @@ impl Attributes {
     }
 
     /// Whether there is an attribute of that name, be it hidden.
+    ///
+    /// ```
+    /// use labwire_service::{Attribute, Attributes};
+    ///
+    /// let attributes = Attributes::new().with(Attribute::method("calibrate", "()").hidden());
+    /// assert!(attributes.has("calibrate") && !attributes.has("read"));
+    /// ```
     pub fn has(&self, name: &str) -> bool {
         self.attributes.iter().any(|attribute| attribute.name == name)
     }
 
     /// The names of what is not hidden.
+    ///
+    /// ```
+    /// use labwire_service::{Attribute, Attributes};
+    ///
+    /// let attributes = Attributes::new()
+    ///     .with(Attribute::method("read", "() -> float"))
+    ///     .with(Attribute::method("calibrate", "()").hidden());
+    /// assert_eq!(attributes.names().collect::<Vec<_>>(), ["read"]);
+    /// ```
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let listed = self.attributes.iter().filter(|attribute| attribute.is_listed());
         listed.map(|attribute| attribute.name.as_str())
@@ -228,6 +281,8 @@ impl Attributes {
     }
 
     /// What stands in the identity: the JSON text of an object.
+    ///
+    /// See the example of [`Attributes`].
     pub fn to_json(&self) -> String {
         self.object(Attribute::to_json)
     }

@@ -10,17 +10,38 @@ use crate::rest::{Keywords, Positional};
 /// A parameter of a method.
 ///
 /// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # fn main() {
+/// # use std::sync::Arc;
+/// # use labwire_service::{Attribute, Attributes, Reply, Request, Service, ServiceError, args};
 /// use labwire_service::Parameter;
 ///
-/// /// `(x, y, n=…, *rest, unit, **options)`
+/// /// `(x, n=…, *rest, unit, **options)`
 /// const PARAMETERS: &[Parameter] = &[
 ///     Parameter::required("x"),
-///     Parameter::required("y"),
 ///     Parameter::optional("n"),
 ///     Parameter::rest("rest"),
 ///     Parameter::required("unit").keyword_only(),
 ///     Parameter::keywords("options"),
 /// ];
+///
+/// # struct Meter;
+/// # impl Service for Meter {
+/// #     fn attributes(&self) -> Attributes { Attributes::new().with(Attribute::method("read", "(…)")) }
+/// #     async fn call(self: Arc<Self>, request: Request) -> Result<Reply, ServiceError> {
+/// #         request.bind(PARAMETERS)?;
+/// #         Ok(Reply::nothing())
+/// #     }
+/// # }
+/// # support::serve(Meter, async |meter| {
+/// // Clients of a method `read` with these parameters:
+/// meter.call::<()>("read", args![1, unit = "V"]).await?;
+/// meter.call::<()>("read", args![1, 2, 3, 4, unit = "V", range = 10]).await?;
+/// let error = meter.call::<()>("read", args![1, 2]).await.unwrap_err();
+/// assert!(error.to_string().contains("read() missing 1 required argument: 'unit'"));
+/// # Ok(())
+/// # });
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -39,26 +60,36 @@ enum Kind {
 
 impl Parameter {
     /// One that must be given.
+    ///
+    /// See the example of [`Parameter`].
     pub const fn required(name: &'static str) -> Self {
         Self::of(name, Kind::Required)
     }
 
     /// One that may be left out.
+    ///
+    /// See the example of [`Parameter`].
     pub const fn optional(name: &'static str) -> Self {
         Self::of(name, Kind::Optional)
     }
 
     /// Takes all positional arguments that are left, as `*args` does in Python.
+    ///
+    /// See the example of [`Parameter`].
     pub const fn rest(name: &'static str) -> Self {
         Self::of(name, Kind::Rest)
     }
 
     /// Takes all keyword arguments that are left, as `**kwargs` does in Python.
+    ///
+    /// See the example of [`Parameter`].
     pub const fn keywords(name: &'static str) -> Self {
         Self::of(name, Kind::Keywords)
     }
 
     /// Can be given by its name alone.
+    ///
+    /// See the example of [`Parameter`].
     #[must_use]
     pub const fn keyword_only(mut self) -> Self {
         self.keyword_only = true;
@@ -85,6 +116,46 @@ impl Parameter {
 /// Arguments that are bound to parameters, to be taken in the parameters' order.
 ///
 /// What [`Request::bind`](crate::Request::bind) gives, where an example stands.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # fn main() {
+/// # use std::sync::Arc;
+/// # use labwire_service::{Attribute, Attributes, Reply, Service, args};
+/// use labwire_service::{Bound, Parameter, Request, ServiceError};
+///
+/// /// `(x, n=2, *rest, **options)`
+/// fn summary(request: &Request) -> Result<String, ServiceError> {
+///     let mut bound: Bound = request.bind(&[
+///         Parameter::required("x"),
+///         Parameter::optional("n"),
+///         Parameter::rest("rest"),
+///         Parameter::keywords("options"),
+///     ])?;
+///     let x: f64 = bound.required()?;
+///     let n: i32 = bound.optional(|| 2)?;
+///     let rest = bound.rest();
+///     let options = bound.keywords();
+///     Ok(format!("{x}^{n}, {} more, {} options", rest.len(), options.len()))
+/// }
+///
+/// # struct Math;
+/// # impl Service for Math {
+/// #     fn attributes(&self) -> Attributes { Attributes::new().with(Attribute::method("summary", "(…)")) }
+/// #     async fn call(self: Arc<Self>, request: Request) -> Result<Reply, ServiceError> {
+/// #         Reply::value(&summary(&request)?)
+/// #     }
+/// # }
+/// # support::serve(Math, async |math| {
+/// // What clients of it get:
+/// let text: String = math.call("summary", args![1.5]).await?;
+/// assert_eq!(text, "1.5^2, 0 more, 0 options");
+/// let text: String = math.call("summary", args![1.5, 3, 4, 5, unit = "V"]).await?;
+/// assert_eq!(text, "1.5^3, 2 more, 1 options");
+/// # Ok(())
+/// # });
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bound<'a> {
     method: &'a str,
@@ -158,6 +229,8 @@ impl<'a> Bound<'a> {
 
     /// The value of the next parameter, one that is required.
     ///
+    /// See the example of [`Bound`].
+    ///
     /// # Panics
     ///
     /// When there is no next parameter, or it is not a required one.
@@ -168,6 +241,8 @@ impl<'a> Bound<'a> {
     }
 
     /// The value of the next parameter, or `default` when it was left out.
+    ///
+    /// See the example of [`Bound`].
     ///
     /// # Panics
     ///
@@ -181,6 +256,8 @@ impl<'a> Bound<'a> {
 
     /// The positional arguments that are left, for the next parameter, a [`Parameter::rest`].
     ///
+    /// See the example of [`Bound`].
+    ///
     /// # Panics
     ///
     /// When there is no next parameter.
@@ -190,6 +267,8 @@ impl<'a> Bound<'a> {
     }
 
     /// The keyword arguments that are left, for the next parameter, a [`Parameter::keywords`].
+    ///
+    /// See the example of [`Bound`].
     ///
     /// # Panics
     ///

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::attributes::DESCRIBE;
 use crate::error::{RunError, ServiceError};
-use crate::outbox::{Outbox, outbox};
+use crate::outbox::{Outbox, OutboxReceiver};
 use crate::reply::{Reply, error_frame};
 use crate::request::{Abandoned, Request};
 use crate::service::Service;
@@ -73,9 +73,12 @@ impl<'a, S: Service> Conversation<'a, S> {
     }
 
     /// Holds the conversation until its end. Dropped before, all requests that are under way are dropped with it.
-    pub(crate) async fn hold(mut self, mut reader: ConnectionReader, writer: ConnectionWriter) -> End {
-        let (outbox, receiver) = outbox();
-        self.session.handle.notifier().connected(&outbox);
+    pub(crate) async fn hold(
+        mut self,
+        mut reader: ConnectionReader,
+        writer: ConnectionWriter,
+        (outbox, receiver): (Outbox, OutboxReceiver),
+    ) -> End {
         let writing = receiver.write_to(writer);
         tokio::pin!(writing);
         let stopped = tokio::select! {

@@ -40,6 +40,8 @@ pub struct ServiceError {
 
 impl ServiceError {
     /// An error of this kind, for instance `ValueError`, `TypeError` or a name of your own.
+    ///
+    /// See the example of [`ServiceError`].
     pub fn new(kind: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -62,6 +64,12 @@ impl ServiceError {
     }
 
     /// Appends a line to the traceback.
+    ///
+    /// ```
+    /// # use labwire_service::ServiceError;
+    /// let error = ServiceError::new("ProbeError", "no reading").with_trace("while channel 3 was read");
+    /// assert_eq!(error.traceback(), ["while channel 3 was read"]);
+    /// ```
     #[must_use]
     pub fn with_trace(mut self, line: impl Into<String>) -> Self {
         self.traceback.push(line.into());
@@ -69,16 +77,36 @@ impl ServiceError {
     }
 
     /// The kind.
+    ///
+    /// ```
+    /// # use labwire_service::ServiceError;
+    /// let error = ServiceError::new("ValueError", "the text is empty");
+    /// assert_eq!((error.kind(), error.text()), ("ValueError", "the text is empty"));
+    /// ```
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
     /// The text, without the kind.
+    ///
+    /// See the example of [`kind`](Self::kind).
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// The lines of the traceback: the causes of the error, the nearest first.
+    ///
+    /// ```
+    /// # use labwire_service::ServiceError;
+    /// use std::io;
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("the meter is silent")]
+    /// struct MeterError(#[source] io::Error);
+    ///
+    /// let error = ServiceError::from(MeterError(io::Error::other("the cable is out")));
+    /// assert_eq!(error.traceback(), ["caused by: the cable is out"]);
+    /// ```
     pub fn traceback(&self) -> &[String] {
         &self.traceback
     }

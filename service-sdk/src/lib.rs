@@ -8,7 +8,8 @@
 //!
 //! [`macro@service`] turns the public methods of an `impl` block into what clients can call:
 //!
-//! ```no_run
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 //! use labwire_service::service;
 //!
 //! struct Thermometer;
@@ -22,6 +23,11 @@
 //! }
 //!
 //! fn main() -> Result<(), labwire_service::RunError> {
+//! #     let look = async |client: labwire_client::LinkedClient| {
+//! #         assert_eq!(client.call::<f64>("read", (3,)).await?, 23.0);
+//! #         Ok(())
+//! #     };
+//! #     if support::ran_as_a_program("Thermometer", look) { return Ok(()) }
 //!     Thermometer.start()
 //! }
 //! ```
@@ -38,6 +44,8 @@
 //! `TypeError` that names the method and the argument; the method is not called.
 //!
 //! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+//! # fn main() {
 //! use std::collections::HashMap;
 //! use labwire_service::{Keywords, Positional, service};
 //!
@@ -58,6 +66,19 @@
 //!         args.len() + kwargs.len()
 //!     }
 //! }
+//!
+//! # use labwire_service::args;
+//! # support::serve(Supply, async |supply| {
+//! // A client of it:
+//! supply.call::<()>("set", args![1.5, label = "heater"]).await?;
+//! let sums: HashMap<String, f64> = supply.call("ramp", args![[1, 2], unit = "mV"]).await?;
+//! assert_eq!(sums["mV"], 3.0);
+//! assert_eq!(supply.call::<usize>("count", args![1, "two", three = 3]).await?, 3);
+//! let error = supply.call::<()>("set", args![]).await.unwrap_err();
+//! assert!(error.to_string().contains("set() missing 1 required argument: 'voltage'"));
+//! # Ok(())
+//! # });
+//! # }
 //! ```
 //!
 //! An argument can be of any type that serde can deserialise, and a result of any that it can serialise. `NaN` and
@@ -69,6 +90,8 @@
 //! A panic is an error for the client who asked, and for nobody else.
 //!
 //! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+//! # fn main() {
 //! use labwire_service::{ServiceError, service};
 //!
 //! struct Oven;
@@ -79,10 +102,20 @@
 //!         if celsius > 300.0 {
 //!             return Err(ServiceError::new("ValueError", "the oven takes 300 °C at most"));
 //!         }
-//!         std::fs::write("/dev/oven", celsius.to_string())?;
+//!         std::fs::write("/dev/oven/heater", celsius.to_string())?;
 //!         Ok(())
 //!     }
 //! }
+//!
+//! # support::serve(Oven, async |oven| {
+//! // What a client gets:
+//! let error = oven.call::<()>("heat", (400,)).await.unwrap_err();
+//! assert!(error.to_string().contains("ValueError: the oven takes 300 °C at most"));
+//! let error = oven.call::<()>("heat", (200,)).await.unwrap_err();
+//! assert!(error.to_string().contains("FileNotFoundError: No such file or directory"));
+//! # Ok(())
+//! # });
+//! # }
 //! ```
 //!
 //! # State, and requests that overlap
@@ -93,6 +126,8 @@
 //! asked; methods with `&self` still go side by side.
 //!
 //! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+//! # fn main() {
 //! use std::time::Duration;
 //! use labwire_service::service;
 //!
@@ -113,6 +148,16 @@
 //!         self.position
 //!     }
 //! }
+//!
+//! # support::serve(Stage { position: 1.0 }, async |stage| {
+//! // Two calls of a client that come at once; the second one waits for the first.
+//! let first = stage.call::<f64>("move_by", (0.02,)).send().await?;
+//! let second = stage.call::<f64>("move_by", (-0.01,)).send().await?;
+//! assert_eq!((first.await?, second.await?), (1.02, 1.01));
+//! assert_eq!(stage.get::<f64>("position").await?, 1.01);
+//! # Ok(())
+//! # });
+//! # }
 //! ```
 //!
 //! The rest of the program reaches the state through an [`Arc`](std::sync::Arc) of a service without a lock, and
@@ -123,7 +168,8 @@
 //! A method with a parameter of type [`Request`] knows who asks. A [`Notifier`] tells something to all clients that
 //! are linked with the service, from a method, a task or a thread:
 //!
-//! ```no_run
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 //! use std::time::Duration;
 //! use labwire_service::{Request, ServiceExt, args, service};
 //!
@@ -138,11 +184,23 @@
 //! }
 //!
 //! fn main() -> Result<(), labwire_service::RunError> {
+//! #     let look = async |client: labwire_client::LinkedClient| {
+//! #         let mut notifications = client.notifications();
+//! #         client.call::<()>("open", ()).await?;
+//! #         let mut heard = std::collections::BTreeSet::new();
+//! #         while heard.len() < 2 {
+//! #             let next = notifications.next().await.expect("the service is there");
+//! #             heard.insert(next.decode::<(String,)>()?.0);
+//! #         }
+//! #         assert_eq!(heard, ["alive".to_owned(), "opened".to_owned()].into());
+//! #         Ok(())
+//! #     };
+//! #     if support::ran_as_a_program("Shutter", look) { return Ok(()) }
 //!     Shutter
 //!         .runner()
 //!         .background(|service| async move {
 //!             loop {
-//!                 tokio::time::sleep(Duration::from_secs(1)).await;
+//!                 tokio::time::sleep(Duration::from_millis(200)).await;
 //!                 let _ = service.notifier().notify(args!["alive"]);
 //!             }
 //!         })
@@ -162,28 +220,37 @@
 //! happens at the end, tasks beside the service. [`ConnectOptions`] say how the manager is reached; without them
 //! the environment does, see [`ConnectOptions::from_environment`].
 //!
-//! ```no_run
+//! ```
 //! # use labwire_service::service;
 //! # struct Thermometer;
 //! # #[service]
 //! # impl Thermometer {
 //! #     pub fn read(&self) -> f64 { 20.0 }
 //! # }
+//! # use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
 //! use labwire_service::{Backoff, ConnectOptions};
 //!
-//! # async fn example() -> Result<(), labwire_service::RunError> {
-//! let manager = ConnectOptions::new().host("lab-pc").reconnect(Backoff::new());
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let manager = labwire_testing::TestManager::start().await;
+//! # let is_off = Arc::new(AtomicBool::new(false));
+//! # let heater = Arc::clone(&is_off);
+//! # let turn_off = move || heater.store(true, Ordering::SeqCst);
+//! let options = ConnectOptions::new().reconnect(Backoff::new());
+//! # let options = options.port(manager.port()).without_tls();
 //! let running = Thermometer
 //!     .runner()
 //!     .name("Hall 7")
 //!     .max_clients(1)
-//!     .options(manager)
+//!     .options(options)
 //!     .buffer(100)
-//!     .on_shutdown(|| println!("the heater is off"))
+//!     .on_shutdown(turn_off)
 //!     .connect()
 //!     .await?;
-//! println!("known as {}", running.network_name());
-//! running.wait().await
+//! assert!(running.network_name().starts_with("Hall 7["));
+//! running.shut_down().await?;
+//! # assert!(is_off.load(Ordering::SeqCst));
+//! # Ok(())
 //! # }
 //! ```
 //!

@@ -20,7 +20,7 @@ use crate::turn::ReplyFuture;
 /// the rest of the program can keep one and reach the state too.
 ///
 /// ```
-/// use labwire_service::{IntoService, Runner, service};
+/// use labwire_service::{IntoService, Locked, Runner, service};
 ///
 /// struct Counter(u64);
 ///
@@ -34,7 +34,7 @@ use crate::turn::ReplyFuture;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let counter = Counter(0).into_service();
+/// let counter: Locked<Counter> = Counter(0).into_service();
 /// let runner = Runner::new(counter.clone());
 /// counter.state().await.increment();
 /// assert_eq!(counter.state().await.0, 1);
@@ -68,6 +68,8 @@ impl<T: Stateful> Locked<T> {
     }
 
     /// The state, for as long as the guard lives alone. Cancel safe; who waits keeps to the queue.
+    ///
+    /// See the example of [`Locked`].
     pub async fn state(&self) -> impl DerefMut<Target = T> + Send + use<T> {
         Arc::clone(&self.lock).exclusive().await
     }

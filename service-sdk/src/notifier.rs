@@ -9,7 +9,7 @@ use labwire_wire::NOTIFICATION_UID;
 use labwire_wire::frames::json_string;
 use thiserror::Error;
 
-use crate::outbox::{Gone, NotTaken, Outbox};
+use crate::outbox::{Gone, NotTaken, Outbox, OutboxReceiver, outbox};
 
 /// Sends notifications to all clients that are linked with the service.
 ///
@@ -31,6 +31,19 @@ pub struct Notifier {
 }
 
 /// Why a notification is not on its way; [`Notifier`] has an example.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use labwire_service::{Notifier, NotifyError};
+///
+/// let notifier = Notifier::new();
+/// let error = notifier.notify((20.5,)).unwrap_err();
+/// assert_eq!(error, NotifyError::Disconnected);
+/// assert_eq!(error.to_string(), "the service is not connected to a manager");
+///
+/// let error = notifier.notify((BTreeMap::from([([1, 2], "lists are no keys")]),)).unwrap_err();
+/// assert!(matches!(error, NotifyError::Encode(_)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotifyError {
@@ -69,6 +82,8 @@ enum Outlet {
 
 impl Notifier {
     /// A notifier that no service has yet.
+    ///
+    /// See the example of [`Notifier`].
     pub fn new() -> Self {
         Self::default()
     }
@@ -82,13 +97,33 @@ impl Notifier {
     /// While the connection is being made again it goes into the [buffer](crate::Runner::buffer), if there is one.
     /// `Ok` means that it is on its way; nobody confirms that clients got it.
     ///
-    /// ```no_run
-    /// # fn example(notifier: labwire_service::Notifier) -> Result<(), labwire_service::NotifyError> {
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # use labwire_service::{Notifier, Runner};
     /// use labwire_service::args;
     ///
+    /// # fn main() {
+    /// # let notifier = Notifier::new();
+    /// # let given = notifier.clone();
+    /// # support::run(async |options| {
+    /// # let running = Runner::new(Thermometer).notifier(given).options(options.clone()).connect().await?;
+    /// # let client = labwire_client::Client::connect("Ada", options).await?;
+    /// # let thermometer = client.link("Thermometer").await?;
+    /// # let mut notifications = thermometer.notifications();
     /// notifier.notify(args![20.5, unit = "°C"])?;
     /// notifier.notify((1, "a tuple is positional arguments"))?;
+    ///
+    /// // What a client that is linked gets:
+    /// let first = notifications.next().await.expect("the service is there");
+    /// assert_eq!((first.positional_json(), first.keywords_json()), ("[20.5]", r#"{"unit":"°C"}"#));
     /// # Ok(())
+    /// # });
     /// # }
     /// ```
     pub fn notify(&self, arguments: impl IntoArguments) -> Result<(), NotifyError> {
@@ -111,12 +146,34 @@ impl Notifier {
     ///
     /// Cancel safe: dropped before it is done, nothing is sent.
     ///
-    /// ```no_run
-    /// # async fn example(notifier: labwire_service::Notifier) -> Result<(), labwire_service::NotifyError> {
-    /// for sample in 0..1_000_000 {
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # use labwire_service::{Notifier, Runner};
+    /// # fn main() {
+    /// # let notifier = Notifier::new();
+    /// # let given = notifier.clone();
+    /// # support::run(async |options| {
+    /// # let running = Runner::new(Thermometer).notifier(given).options(options.clone()).connect().await?;
+    /// # let client = labwire_client::Client::connect("Ada", options).await?;
+    /// # let thermometer = client.link("Thermometer").await?;
+    /// # let mut notifications = thermometer.notifications();
+    /// for sample in 0..500 {
     ///     notifier.notify_when_ready((sample,)).await?;
     /// }
+    ///
+    /// // What a client that is linked gets:
+    /// for sample in 0..500 {
+    ///     let notification = notifications.next().await.expect("the service is there");
+    ///     assert_eq!(notification.decode::<(u32,)>()?, (sample,));
+    /// }
     /// # Ok(())
+    /// # });
     /// # }
     /// ```
     pub async fn notify_when_ready(&self, arguments: impl IntoArguments) -> Result<(), NotifyError> {
@@ -139,8 +196,9 @@ impl Notifier {
         state.capacity = capacity;
     }
 
-    /// There is a connection: what was kept goes first.
-    pub(crate) fn connected(&self, outbox: &Outbox) {
+    /// There is a connection, over which what is put into the outbox goes: first what was kept.
+    pub(crate) fn connected(&self) -> (Outbox, OutboxReceiver) {
+        let (outbox, receiver) = outbox();
         let mut state = self.state();
         if let Outlet::Disconnected(kept) = &mut state.outlet {
             for frame in kept.drain(..) {
@@ -149,6 +207,7 @@ impl Notifier {
             }
         }
         state.outlet = Outlet::Connected(outbox.clone());
+        (outbox, receiver)
     }
 
     /// The connection is lost and will be made again.
@@ -193,7 +252,6 @@ mod tests {
     use labwire_device::args;
 
     use super::*;
-    use crate::outbox::outbox;
 
     #[test]
     fn a_notification_has_the_frame_that_clients_know() {
@@ -209,15 +267,13 @@ mod tests {
         let notifier = Notifier::new();
         notifier.begin("Echo", 2);
         assert_eq!(notifier.notify((1,)), Err(NotifyError::Disconnected));
-        let (first, _receiver) = outbox();
-        notifier.connected(&first);
+        let _first = notifier.connected();
         notifier.notify((1,)).unwrap();
         notifier.disconnected();
         notifier.notify((2,)).unwrap();
         notifier.notify((3,)).unwrap();
         assert_eq!(notifier.notify((4,)), Err(NotifyError::Full));
-        let (second, _receiver) = outbox();
-        notifier.connected(&second);
+        let _second = notifier.connected();
         notifier.notify((5,)).unwrap();
         notifier.ended();
         assert_eq!(notifier.notify((6,)), Err(NotifyError::Ended));

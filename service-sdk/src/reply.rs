@@ -26,6 +26,8 @@ impl Reply {
     /// A value as the result. Floats that are no finite number are written the way Python does.
     ///
     /// Fails when the value has no JSON form, for instance a map whose keys are lists.
+    ///
+    /// See the example of [`Reply`].
     pub fn value<T: Serialize + ?Sized>(value: &T) -> Result<Self, ServiceError> {
         match to_json(value) {
             Ok(json) => Ok(Self { json }),
@@ -34,17 +36,26 @@ impl Reply {
     }
 
     /// `null`, the result of what returns nothing.
+    ///
+    /// See the example of [`Reply`].
     pub fn nothing() -> Self {
         Self::from_json("null")
     }
 
     /// A result that is JSON text already. It goes onto the wire as it is and must be one line; the manager refuses
     /// what is malformed.
+    ///
+    /// ```
+    /// # use labwire_service::Reply;
+    /// assert_eq!(Reply::from_json("[1.10, NaN]").json(), "[1.10, NaN]");
+    /// ```
     pub fn from_json(json: impl Into<String>) -> Self {
         Self { json: json.into() }
     }
 
     /// The result as JSON text.
+    ///
+    /// See the example of [`Reply`].
     pub fn json(&self) -> &str {
         &self.json
     }

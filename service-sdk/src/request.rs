@@ -21,7 +21,9 @@ use crate::turn;
 /// clients do not see the parameter. A clone is the same request.
 ///
 /// ```
-/// use labwire_service::{Request, args, service};
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # fn main() {
+/// use labwire_service::{Keywords, Positional, Request, args, service};
 ///
 /// struct Door;
 ///
@@ -32,7 +34,22 @@ use crate::turn;
 ///         let _ = request.notifier().notify(args!["opened", by = request.requester()]);
 ///         format!("opened for {}", request.requester())
 ///     }
+///
+///     pub fn knock(&self, args: Positional, kwargs: Keywords, request: Request) -> String {
+///         assert!(!request.uid().is_empty());
+///         [request.attribute(), request.args_json(), request.kwargs_json()].join(" ")
+///     }
 /// }
+///
+/// # support::serve(Door, async |door| {
+/// // What a client gets:
+/// let opened: String = door.call("open", ()).await?;
+/// assert!(opened.starts_with("opened for Ada["));
+/// let knocked: String = door.call("knock", args![3, loud = true]).await?;
+/// assert_eq!(knocked, r#"knock [3] {"loud":true}"#);
+/// # Ok(())
+/// # });
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Request {
@@ -99,26 +116,36 @@ impl Request {
     }
 
     /// What is asked for: the name of a method or a value.
+    ///
+    /// See the example of [`Request`].
     pub fn attribute(&self) -> &str {
         &self.inner.attribute
     }
 
     /// Who asks: the network name of the client, `NAME[HOST:PORT]`. It is the manager's word, not the client's.
+    ///
+    /// See the example of [`Request`].
     pub fn requester(&self) -> &str {
         &self.inner.requester
     }
 
     /// The client's own mark of the request; empty when it gave none, as people at terminals do.
+    ///
+    /// See the example of [`Request`].
     pub fn uid(&self) -> &str {
         &self.inner.uid
     }
 
     /// The positional arguments as the client wrote them: the JSON text of an array.
+    ///
+    /// See the example of [`Request`].
     pub fn args_json(&self) -> &str {
         self.json(self.inner.args.clone(), "[]")
     }
 
     /// The keyword arguments as the client wrote them: the JSON text of an object.
+    ///
+    /// See the example of [`Request`].
     pub fn kwargs_json(&self) -> &str {
         self.json(self.inner.kwargs.clone(), "{}")
     }
@@ -135,6 +162,10 @@ impl Request {
     /// For services that are written without the macro:
     ///
     /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # fn main() {
+    /// # use std::sync::Arc;
+    /// # use labwire_service::{Attribute, Attributes, Service, args};
     /// use labwire_service::{Parameter, Reply, Request, ServiceError};
     ///
     /// fn power(request: &Request) -> Result<Reply, ServiceError> {
@@ -143,6 +174,21 @@ impl Request {
     ///     let n: i32 = bound.optional(|| 2)?;
     ///     Reply::value(&x.powi(n))
     /// }
+    ///
+    /// # struct Math;
+    /// # impl Service for Math {
+    /// #     fn attributes(&self) -> Attributes { Attributes::new().with(Attribute::method("power", "(x, n=2)")) }
+    /// #     async fn call(self: Arc<Self>, request: Request) -> Result<Reply, ServiceError> { power(&request) }
+    /// # }
+    /// # support::serve(Math, async |math| {
+    /// // What clients of it get:
+    /// assert_eq!(math.call::<f64>("power", args![3]).await?, 9.0);
+    /// assert_eq!(math.call::<f64>("power", args![2, n = 5]).await?, 32.0);
+    /// let error = math.call::<f64>("power", args!["two"]).await.unwrap_err();
+    /// assert!(error.to_string().contains("TypeError: power() argument 'x': invalid type"));
+    /// # Ok(())
+    /// # });
+    /// # }
     /// ```
     pub fn bind(&self, parameters: &[Parameter]) -> Result<Bound<'_>, ServiceError> {
         let arguments = split_arguments(self.args_json().as_bytes(), self.kwargs_json().as_bytes());
@@ -154,6 +200,33 @@ impl Request {
     }
 
     /// The error for an attribute that the service does not have.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # fn main() {
+    /// # use std::sync::Arc;
+    /// # use labwire_service::{Attributes, Reply, Request, Service, ServiceError};
+    /// struct Clock;
+    ///
+    /// impl Service for Clock {
+    /// #   fn attributes(&self) -> Attributes { Attributes::new() }
+    ///     // …
+    ///     async fn call(self: Arc<Self>, request: Request) -> Result<Reply, ServiceError> {
+    ///         match request.attribute() {
+    ///             "hour" => Reply::value(&12),
+    ///             _ => Err(request.unknown_attribute()),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # support::serve(Clock, async |clock| {
+    /// // What a client gets:
+    /// let error = clock.get::<u8>("minute").await.unwrap_err();
+    /// assert!(error.to_string().contains("AttributeError: the 'Clock' service has no attribute 'minute'"));
+    /// # Ok(())
+    /// # });
+    /// # }
+    /// ```
     pub fn unknown_attribute(&self) -> ServiceError {
         let text = format!(
             "the {} service has no attribute {}",
@@ -167,6 +240,35 @@ impl Request {
     /// [`Runner::concurrency`](crate::Runner::concurrency).
     ///
     /// Its place in the queue is taken when this is called. Once begun the work is not interrupted.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # fn main() {
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// # use labwire_service::{Attributes, Reply, Request, Service, ServiceError};
+    /// struct Meter;
+    ///
+    /// impl Service for Meter {
+    /// #   fn attributes(&self) -> Attributes { Attributes::new() }
+    ///     // …
+    ///     async fn call(self: Arc<Self>, request: Request) -> Result<Reply, ServiceError> {
+    ///         let measured = request.blocking(|| {
+    ///             // The driver of the instrument keeps its thread waiting.
+    ///             std::thread::sleep(Duration::from_millis(20));
+    ///             Reply::value(&1.5)
+    ///         });
+    ///         measured.await
+    ///     }
+    /// }
+    ///
+    /// # support::serve(Meter, async |meter| {
+    /// // What a client gets:
+    /// assert_eq!(meter.call::<f64>("measure", ()).await?, 1.5);
+    /// # Ok(())
+    /// # });
+    /// # }
+    /// ```
     pub fn blocking(
         &self,
         work: impl FnOnce() -> Result<Reply, ServiceError> + Send + 'static,
@@ -176,16 +278,65 @@ impl Request {
 
     /// Whether the connection that the request came over is lost, so that nobody waits for its reply any more. A
     /// long method can look at it and stop.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # fn main() {
+    /// use labwire_service::{Request, service};
+    ///
+    /// struct Scanner;
+    ///
+    /// #[service]
+    /// impl Scanner {
+    ///     pub fn scan(&self, lines: u32, request: &Request) -> u32 {
+    ///         // One line after the other, for as long as somebody wants them.
+    ///         (0..lines).take_while(|_| !request.is_abandoned()).count() as u32
+    ///     }
+    /// }
+    ///
+    /// # support::serve(Scanner, async |scanner| {
+    /// // What a client gets that stays:
+    /// assert_eq!(scanner.call::<u32>("scan", (100,)).await?, 100);
+    /// # Ok(())
+    /// # });
+    /// # }
+    /// ```
     pub fn is_abandoned(&self) -> bool {
         self.inner.abandoned.0.load(Ordering::Relaxed)
     }
 
     /// What notifies the clients that are linked with the service.
+    ///
+    /// See the example of [`Request`].
     pub fn notifier(&self) -> &Notifier {
         self.service().notifier()
     }
 
     /// The service that executes the request.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # fn main() {
+    /// use labwire_service::{Request, service};
+    ///
+    /// struct Plotter;
+    ///
+    /// #[service]
+    /// impl Plotter {
+    ///     /// Ends the service, after the reply.
+    ///     pub fn power_off(&self, request: &Request) -> String {
+    ///         request.service().shut_down();
+    ///         format!("{} ends", request.service().name())
+    ///     }
+    /// }
+    ///
+    /// # support::serve(Plotter, async |plotter| {
+    /// // What a client gets:
+    /// assert_eq!(plotter.call::<String>("power_off", ()).await?, "Plotter ends");
+    /// # Ok(())
+    /// # });
+    /// # }
+    /// ```
     pub fn service(&self) -> &ServiceHandle {
         &self.inner.service
     }

@@ -12,7 +12,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 /// Each value is kept as the client wrote it, and goes back like this when it is returned.
 ///
 /// ```
-/// use labwire_service::{Keywords, Positional, service};
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # fn main() {
+/// use labwire_service::{Keywords, Positional, ServiceError, service};
 ///
 /// struct Echo;
 ///
@@ -22,10 +24,37 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 ///         (args, kwargs)
 ///     }
 ///
-///     pub fn sum(&self, args: Positional) -> Result<f64, labwire_service::ServiceError> {
+///     pub fn sum(&self, args: Positional) -> Result<f64, ServiceError> {
 ///         Ok(args.all::<f64>()?.iter().sum())
 ///     }
+///
+///     pub fn first(&self, args: Positional) -> Result<f64, ServiceError> {
+///         match args.get(0) {
+///             Some(first) => Ok(first?),
+///             None => Err(ServiceError::new("IndexError", "there are no arguments")),
+///         }
+///     }
+///
+///     pub fn look(&self, args: Positional) -> String {
+///         if args.is_empty() {
+///             return "nothing".to_owned();
+///         }
+///         format!("{} as {}", args.len(), args.texts().join(" and "))
+///     }
 /// }
+///
+/// # use labwire_service::args;
+/// # support::serve(Echo, async |echo| {
+/// // What a client gets:
+/// let text: String = echo.call::<()>("echo", args![1.0, n = f64::NAN]).raw().await?;
+/// assert_eq!(text, r#"[[1.0],{"n":NaN}]"#);
+/// assert_eq!(echo.call::<f64>("sum", args![1, 2, 3.5]).await?, 6.5);
+/// assert_eq!(echo.call::<f64>("first", args![1, 2]).await?, 1.0);
+/// assert_eq!(echo.call::<String>("look", args![1, "x"]).await?, r#"2 as 1 and "x""#);
+/// assert_eq!(echo.call::<String>("look", args![]).await?, "nothing");
+/// # Ok(())
+/// # });
+/// # }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positional {
@@ -38,26 +67,36 @@ impl Positional {
     }
 
     /// How many there are.
+    ///
+    /// See the example of [`Positional`].
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
     /// Whether there are none.
+    ///
+    /// See the example of [`Positional`].
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
     /// The value at a place, counted from 0; `None` when there are fewer.
+    ///
+    /// See the example of [`Positional`].
     pub fn get<T: DeserializeOwned>(&self, index: usize) -> Option<Result<T, DecodeError>> {
         Some(from_json(self.values.get(index)?.text()))
     }
 
     /// All values, when they are of one type.
+    ///
+    /// See the example of [`Positional`].
     pub fn all<T: DeserializeOwned>(&self) -> Result<Vec<T>, DecodeError> {
         self.values.iter().map(|value| from_json(value.text())).collect()
     }
 
     /// The values as JSON texts.
+    ///
+    /// See the example of [`Positional`].
     pub fn texts(&self) -> Vec<&str> {
         self.values.iter().map(Json::text).collect()
     }
@@ -74,6 +113,8 @@ impl Serialize for Positional {
 /// Each value is kept as the client wrote it, and goes back like this when it is returned.
 ///
 /// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # fn main() {
 /// use labwire_service::{Keywords, ServiceError, service};
 ///
 /// struct Scope;
@@ -86,7 +127,26 @@ impl Serialize for Positional {
 ///             None => Err(ServiceError::new("KeyError", "timebase")),
 ///         }
 ///     }
+///
+///     pub fn look(&self, settings: Keywords) -> String {
+///         if settings.is_empty() {
+///             return "nothing".to_owned();
+///         }
+///         let texts: Vec<_> = settings.texts().map(|(name, value)| format!("{name}={value}")).collect();
+///         format!("{}: {}", settings.len(), texts.join(" "))
+///     }
 /// }
+///
+/// # use labwire_service::args;
+/// # support::serve(Scope, async |scope| {
+/// // What a client gets:
+/// assert_eq!(scope.call::<f64>("configure", args![timebase = 1e-3]).await?, 1e-3);
+/// assert!(scope.call::<f64>("configure", args![time = 1]).await.is_err());
+/// let text: String = scope.call("look", args![range = 10, unit = "V"]).await?;
+/// assert_eq!(text, r#"2: range=10 unit="V""#);
+/// # Ok(())
+/// # });
+/// # }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keywords {
@@ -112,21 +172,29 @@ impl Keywords {
     }
 
     /// How many there are.
+    ///
+    /// See the example of [`Keywords`].
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
     /// Whether there are none.
+    ///
+    /// See the example of [`Keywords`].
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
     /// The value of that name; `None` when it was not given.
+    ///
+    /// See the example of [`Keywords`].
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<Result<T, DecodeError>> {
         Some(from_json(self.text(name)?))
     }
 
     /// The names, and the values as JSON texts, in the client's order.
+    ///
+    /// See the example of [`Keywords`].
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values
             .iter()

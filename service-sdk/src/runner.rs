@@ -35,7 +35,8 @@ pub(crate) type Background =
 
 /// Runs a service: options, then [`start`](Self::start), [`run`](Self::run) or [`connect`](Self::connect).
 ///
-/// ```no_run
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 /// use labwire_service::{ConnectOptions, Runner, service};
 ///
 /// struct Thermometer;
@@ -48,10 +49,16 @@ pub(crate) type Background =
 /// }
 ///
 /// fn main() -> Result<(), labwire_service::RunError> {
+/// #     let look = async |client: labwire_client::LinkedClient| {
+/// #         assert_eq!(client.identity().limit(), Some(1));
+/// #         assert_eq!(client.call::<f64>("read", (3,)).await?, 23.0);
+/// #         Ok(())
+/// #     };
+/// #     if support::ran_as_a_program("Hall 7", look) { return Ok(()) }
 ///     Runner::new(Thermometer)
 ///         .name("Hall 7")
 ///         .max_clients(1)
-///         .options(ConnectOptions::new().host("lab-pc").password("difference engine"))
+///         .options(ConnectOptions::from_environment()?.password("difference engine"))
 ///         .on_shutdown(|| println!("the heater is off"))
 ///         .start()
 /// }
@@ -83,6 +90,8 @@ impl<S> fmt::Debug for Runner<S> {
 
 impl<S: Service> Runner<S> {
     /// Runs this service, at the manager on this computer unless said otherwise.
+    ///
+    /// See the example of [`Runner`].
     pub fn new(service: impl IntoService<Service = S>) -> Self {
         Self {
             service: service.into_service(),
@@ -103,6 +112,27 @@ impl<S: Service> Runner<S> {
     }
 
     /// The name on the network, instead of the service's own.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// use labwire_service::{ConnectOptions, Runner};
+    ///
+    /// // Two instruments of one kind.
+    /// let first = Runner::new(Thermometer).name("Hall 7").options(options.clone()).connect().await?;
+    /// let second = Runner::new(Thermometer).name("Hall 8").options(options).connect().await?;
+    /// assert_eq!((first.handle().name(), second.handle().name()), ("Hall 7", "Hall 8"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -110,6 +140,29 @@ impl<S: Service> Runner<S> {
     }
 
     /// How many clients may be linked with the service at once; 0 is any number.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// use labwire_client::{CallError, Client};
+    /// use labwire_service::{ConnectOptions, Runner};
+    ///
+    /// let running = Runner::new(Thermometer).max_clients(1).options(options.clone()).connect().await?;
+    ///
+    /// let ada = Client::connect("Ada", options.clone()).await?.link("Thermometer").await?;
+    /// let second = Client::connect("Bob", options).await?.link("Thermometer").await;
+    /// assert!(matches!(second, Err(CallError::Manager { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn max_clients(mut self, limit: u32) -> Self {
         self.max_clients = Some(limit);
@@ -119,6 +172,29 @@ impl<S: Service> Runner<S> {
     /// How the manager is reached, and whether the service comes back by itself when the connection is lost
     /// ([`ConnectOptions::reconnect`]). Unless this is called the environment says it
     /// ([`ConnectOptions::from_environment`]), for what it does not say the manager on this computer, over TLS.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::builder().password("abc 123").start().await;
+    /// use std::time::Duration;
+    /// use labwire_service::{Backoff, ConnectOptions, Runner};
+    ///
+    /// let options = ConnectOptions::new()
+    ///     .manager_password("abc 123")
+    ///     .reconnect(Backoff::new().maximum(Duration::from_secs(10)));
+    /// # let options = options.port(manager.port()).without_tls();
+    /// let running = Runner::new(Thermometer).options(options).connect().await?;
+    /// assert!(running.network_name().starts_with("Thermometer["));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn options(mut self, options: ConnectOptions) -> Self {
         self.options = Some(options);
@@ -128,15 +204,27 @@ impl<S: Service> Runner<S> {
     /// Leaves attributes out of what clients see, as `ignore_attributes` of MSL-Network does. Clients can still ask
     /// for them.
     ///
-    /// ```no_run
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
     /// # use labwire_service::{ServiceExt, service};
     /// # struct Laser;
     /// # #[service]
     /// # impl Laser {
+    /// #     pub fn fire(&self) {}
     /// #     pub fn calibrate(&self) {}
     /// # }
-    /// # fn example() -> Result<(), labwire_service::RunError> {
-    /// Laser.runner().hidden(["calibrate", "describe"]).start()
+    /// # fn main() {
+    /// # support::run(async |options| {
+    /// let laser = Laser.runner().hidden(["calibrate", "describe"]);
+    /// # let running = laser.options(options.clone()).connect().await?;
+    /// # let client = labwire_client::Client::connect("Ada", options).await?;
+    ///
+    /// // What a client sees, and what it can call:
+    /// let laser = client.link("Laser").await?;
+    /// assert_eq!(laser.identity().attributes.keys().collect::<Vec<_>>(), ["fire"]);
+    /// laser.call::<()>("calibrate", ()).await?;
+    /// # Ok(())
+    /// # });
     /// # }
     /// ```
     #[must_use]
@@ -147,6 +235,8 @@ impl<S: Service> Runner<S> {
 
     /// How many methods that are not `async` are executed at once, each on a thread; 32 unless said otherwise.
     /// Others wait in the order in which they came. Any number of `async` methods overlap.
+    ///
+    /// See the example of [`grace`](Self::grace).
     ///
     /// # Panics
     ///
@@ -160,6 +250,8 @@ impl<S: Service> Runner<S> {
 
     /// How many requests may be under way at once, executing and waiting; 1024 unless said otherwise. Beyond it no
     /// more are read until some are answered.
+    ///
+    /// See the example of [`grace`](Self::grace).
     ///
     /// # Panics
     ///
@@ -175,16 +267,25 @@ impl<S: Service> Runner<S> {
     /// After it the service leaves, and the manager tells who waits.
     ///
     /// ```
-    /// # use labwire_service::{Runner, service};
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::service;
     /// # struct Laser;
     /// # #[service]
     /// # impl Laser {
     /// #     pub fn calibrate(&self) {}
     /// # }
+    /// # fn main() {
+    /// # support::run(async |options| {
     /// use std::time::Duration;
+    /// use labwire_service::Runner;
     ///
     /// // One call at a time, ten that wait, and an end within two seconds.
     /// let runner = Runner::new(Laser).concurrency(1).queue(11).grace(Duration::from_secs(2));
+    /// let running = runner.options(options).connect().await?;
+    /// assert!(running.shut_down().await.is_ok());
+    /// # Ok(())
+    /// # });
+    /// # }
     /// ```
     #[must_use]
     pub fn grace(mut self, span: Duration) -> Self {
@@ -194,6 +295,32 @@ impl<S: Service> Runner<S> {
 
     /// Keeps up to this many notifications that are made while the connection is lost, and sends them when it is
     /// there again; 0 unless said otherwise. Only with [`ConnectOptions::reconnect`].
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// use std::time::Duration;
+    /// use labwire_service::{Backoff, ConnectOptions, NotifyError, Runner, ServiceState};
+    ///
+    /// let options = ConnectOptions::new().reconnect(Backoff::new());
+    /// # let options = options.port(manager.port()).without_tls();
+    /// let running = Runner::new(Thermometer).buffer(2).options(options).connect().await?;
+    /// # let stopped = manager.kill().await;
+    /// // The manager is gone:
+    /// running.handle().wait_for(ServiceState::Reconnecting).await;
+    /// running.notifier().notify((20.5,))?;
+    /// running.notifier().notify((20.6,))?;
+    /// assert_eq!(running.notifier().notify((20.7,)), Err(NotifyError::Full));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn buffer(mut self, notifications: usize) -> Self {
         self.buffer = notifications;
@@ -203,18 +330,29 @@ impl<S: Service> Runner<S> {
     /// Uses this notifier, of which the service or its threads have a clone already.
     ///
     /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
     /// # use labwire_service::service;
     /// # struct Laser;
     /// # #[service]
     /// # impl Laser {
     /// #     pub fn calibrate(&self) {}
     /// # }
+    /// # fn main() {
+    /// # support::run(async |options| {
     /// use labwire_service::{Notifier, Runner, args};
     ///
     /// let notifier = Notifier::new();
     /// let of_the_driver = notifier.clone();
+    /// let running = Runner::new(Laser).notifier(notifier).options(options.clone()).connect().await?;
+    /// # let client = labwire_client::Client::connect("Ada", options).await?;
+    /// let mut notifications = client.link("Laser").await?.notifications();
+    ///
     /// std::thread::spawn(move || of_the_driver.notify(args!["warm"]));
-    /// let runner = Runner::new(Laser).notifier(notifier);
+    /// let first = notifications.next().await.expect("the service is there");
+    /// assert_eq!(first.positional_json(), r#"["warm"]"#);
+    /// # Ok(())
+    /// # });
+    /// # }
     /// ```
     #[must_use]
     pub fn notifier(mut self, notifier: Notifier) -> Self {
@@ -225,6 +363,31 @@ impl<S: Service> Runner<S> {
     /// Calls this once the service has ended, whether it was asked to or lost its manager: to bring an instrument
     /// into a safe state. It is not called when the runtime goes down before, or what [`run`](Self::run) gave is
     /// dropped. It may block. Several handlers are called in their order.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use labwire_service::{ConnectOptions, Runner};
+    ///
+    /// let heats = Arc::new(AtomicBool::new(true));
+    /// let heater = Arc::clone(&heats);
+    /// let runner = Runner::new(Thermometer).on_shutdown(move || heater.store(false, Ordering::SeqCst));
+    /// let running = runner.options(options).connect().await?;
+    /// running.shut_down().await?;
+    /// assert!(!heats.load(Ordering::SeqCst));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn on_shutdown(mut self, handler: impl FnOnce() + Send + 'static) -> Self {
         self.on_shutdown.push(Box::new(handler));
@@ -234,26 +397,35 @@ impl<S: Service> Runner<S> {
     /// Runs a task beside the service, from when it is connected for the first time until it ends: to watch an
     /// instrument, or to send a heartbeat. It is dropped when the service has ended.
     ///
-    /// ```no_run
-    /// # use labwire_service::{ServiceExt, args, service};
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::{RunError, ServiceExt, args, service};
     /// # use std::time::Duration;
     /// # struct Heart;
     /// # #[service]
     /// # impl Heart {
     /// #     pub fn rate(&self) -> f64 { 1.0 }
     /// # }
-    /// # fn example() -> Result<(), labwire_service::RunError> {
-    /// Heart
-    ///     .runner()
-    ///     .background(|service| async move {
-    ///         for beat in 0_u64.. {
-    ///             // Without a connection there is nobody to hear it.
-    ///             let _ = service.notifier().notify(args![beat]);
-    ///             tokio::time::sleep(Duration::from_secs(1)).await;
-    ///         }
-    ///     })
-    ///     .start()
-    /// # }
+    /// fn main() -> Result<(), RunError> {
+    /// #     let look = async |client: labwire_client::LinkedClient| {
+    /// #         let mut beats = client.notifications();
+    /// #         let first: (u64,) = beats.next().await.expect("the service is there").decode()?;
+    /// #         let second: (u64,) = beats.next().await.expect("the service is there").decode()?;
+    /// #         assert_eq!(second.0, first.0 + 1);
+    /// #         Ok(())
+    /// #     };
+    /// #     if support::ran_as_a_program("Heart", look) { return Ok(()) }
+    ///     Heart
+    ///         .runner()
+    ///         .background(|service| async move {
+    ///             for beat in 0_u64.. {
+    ///                 // Without a connection there is nobody to hear it.
+    ///                 let _ = service.notifier().notify(args![beat]);
+    ///                 tokio::time::sleep(Duration::from_millis(20)).await;
+    ///             }
+    ///         })
+    ///         .start()
+    /// }
     /// ```
     #[must_use]
     pub fn background<F>(mut self, task: impl FnOnce(ServiceHandle) -> F + Send + 'static) -> Self
@@ -269,6 +441,28 @@ impl<S: Service> Runner<S> {
     /// The first connection is tried once, also when the service is to come back by itself later.
     ///
     /// Cancel safe: dropped before it is done, the service is not there. [`ServiceHandle`] has an example.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// use labwire_client::Client;
+    /// use labwire_service::{ConnectOptions, Runner};
+    ///
+    /// let running = Runner::new(Thermometer).options(options.clone()).connect().await?;
+    /// let client = Client::connect("Ada", options).await?;
+    /// assert_eq!(client.link("Thermometer").await?.call::<f64>("read", ()).await?, 20.0);
+    /// running.shut_down().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn connect(self) -> Result<RunningService, RunError> {
         let options = match self.options {
             Some(options) => options,
@@ -286,6 +480,7 @@ impl<S: Service> Runner<S> {
             connection.network_name, connection.manager
         );
         self.notifier.begin(&name, self.buffer);
+        let outbox = self.notifier.connected();
         let handle = ServiceHandle::new(
             name,
             connection.network_name.clone(),
@@ -301,7 +496,7 @@ impl<S: Service> Runner<S> {
             introduction,
             limits: self.limits,
         };
-        let session = tokio::spawn(session.run(connection, self.background, self.on_shutdown));
+        let session = tokio::spawn(session.run(connection, outbox, self.background, self.on_shutdown));
         Ok(RunningService::new(handle, session))
     }
 
@@ -310,22 +505,35 @@ impl<S: Service> Runner<S> {
     ///
     /// When this is dropped the service ends at once, with all that it is executing.
     ///
-    /// ```no_run
-    /// # use labwire_service::{RunError, ServiceExt, service};
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::{Request, ServiceExt, service};
     /// # struct Laser;
     /// # struct Shutter;
     /// # #[service]
     /// # impl Laser {
-    /// #     pub fn calibrate(&self) {}
+    /// #     pub fn shutdown_service(&self) {}
     /// # }
     /// # #[service]
     /// # impl Shutter {
-    /// #     pub fn open(&self) {}
+    /// #     pub fn shutdown_service(&self) {}
     /// # }
-    /// # async fn example() -> Result<(), RunError> {
-    /// // Two services in one program; when one fails, both end.
-    /// tokio::try_join!(Laser.runner().run(), Shutter.runner().run())?;
+    /// # fn main() {
+    /// # support::run(async |options| {
+    /// # let laser = Laser.runner().options(options.clone());
+    /// # let shutter = Shutter.runner().options(options.clone());
+    /// # let ending = tokio::spawn(async move {
+    /// #     for service in ["Laser", "Shutter"] {
+    /// #         let client = labwire_client::LinkedClient::connect(service, options.clone()).await.unwrap();
+    /// #         client.shutdown_service::<()>(()).await.unwrap();
+    /// #     }
+    /// # });
+    /// // Two services in one program, until both have ended; when one fails, both end.
+    /// let ended = tokio::try_join!(laser.run(), shutter.run());
+    /// assert!(ended.is_ok());
+    /// # ending.await?;
     /// # Ok(())
+    /// # });
     /// # }
     /// ```
     pub async fn run(self) -> Result<(), RunError> {
@@ -340,6 +548,8 @@ impl<S: Service> Runner<S> {
     /// network; that is `Ok`. A second one does not wait for the requests, but for the handlers of
     /// [`on_shutdown`](Self::on_shutdown); a third one waits for nothing. One that comes before the service is
     /// connected ends it, too.
+    ///
+    /// See the example of [`Runner`].
     pub fn start(self) -> Result<(), RunError> {
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(RunError::InsideRuntime);

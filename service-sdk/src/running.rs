@@ -10,6 +10,31 @@ use crate::error::RunError;
 use crate::notifier::Notifier;
 
 /// Where a service is in its life; [`ServiceHandle`] has an example.
+///
+/// ```
+/// # use labwire_service::service;
+/// # struct Thermometer;
+/// # #[service]
+/// # impl Thermometer {
+/// #     pub fn read(&self) -> f64 { 20.0 }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// use labwire_service::{Backoff, ConnectOptions, Runner, ServiceState};
+///
+/// let runner = Runner::new(Thermometer).options(options.reconnect(Backoff::new()));
+/// let handle = runner.connect().await?.handle().clone();
+/// assert_eq!(handle.state(), ServiceState::Connected);
+///
+/// let stopped = manager.kill().await;
+/// assert_eq!(handle.wait_for(ServiceState::Reconnecting).await, ServiceState::Reconnecting);
+/// let manager = stopped.start().await;
+/// assert_eq!(handle.wait_for(ServiceState::Connected).await, ServiceState::Connected);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServiceState {
@@ -38,10 +63,10 @@ pub enum ServiceState {
 /// # async fn main() -> Result<(), labwire_service::RunError> {
 /// # let manager = labwire_testing::TestManager::start().await;
 /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
-/// use labwire_service::{ConnectOptions, Runner, ServiceState};
+/// use labwire_service::{ConnectOptions, Runner, ServiceHandle, ServiceState};
 ///
 /// let running = Runner::new(Thermometer).options(options).connect().await?;
-/// let handle = running.handle().clone();
+/// let handle: ServiceHandle = running.handle().clone();
 /// assert_eq!((handle.name(), handle.state()), ("Thermometer", ServiceState::Connected));
 /// handle.shut_down();
 /// assert_eq!(handle.wait_for(ServiceState::Ended).await, ServiceState::Ended);
@@ -90,22 +115,68 @@ impl ServiceHandle {
     }
 
     /// The name of the service.
+    ///
+    /// See the example of [`ServiceHandle`].
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
     /// The name that the service has on the network: `NAME[HOST:PORT]`. It changes when the service connects again.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// # use labwire_service::{ConnectOptions, Runner};
+    /// # let running = Runner::new(Thermometer).options(options).connect().await?;
+    /// // Such as Thermometer[bench:54160].
+    /// assert!(running.handle().network_name().starts_with("Thermometer["));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn network_name(&self) -> String {
         let name = self.shared.network_name.lock();
         name.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What notifies the clients that are linked with the service.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # fn main() {
+    /// # support::run(async |options| {
+    /// # use labwire_service::Runner;
+    /// # let running = Runner::new(Thermometer).options(options.clone()).connect().await?;
+    /// # let handle = running.handle().clone();
+    /// # let client = labwire_client::Client::connect("Ada", options).await?;
+    /// let mut notifications = client.link("Thermometer").await?.notifications();
+    /// handle.notifier().notify((20.5,))?;
+    /// let first = notifications.next().await.expect("the service is there");
+    /// assert_eq!(first.decode::<(f64,)>()?, (20.5,));
+    /// # Ok(())
+    /// # });
+    /// # }
+    /// ```
     pub fn notifier(&self) -> &Notifier {
         &self.shared.notifier
     }
 
     /// Where the service is in its life.
+    ///
+    /// See the example of [`ServiceHandle`].
     pub fn state(&self) -> ServiceState {
         *self.shared.state.borrow()
     }
@@ -113,6 +184,8 @@ impl ServiceHandle {
     /// Waits until the service is in this state, or has ended. Gives the state that it is in then.
     ///
     /// Cancel safe.
+    ///
+    /// See the example of [`ServiceState`].
     pub async fn wait_for(&self, state: ServiceState) -> ServiceState {
         let mut states = self.shared.state.subscribe();
         let reached = states.wait_for(|now| *now == state || *now == ServiceState::Ended);
@@ -122,6 +195,8 @@ impl ServiceHandle {
 
     /// Asks the service to end: it takes no more requests, finishes those that it has, answers them and leaves the
     /// network. Returns at once; [`RunningService::wait`] waits for it.
+    ///
+    /// See the example of [`ServiceHandle`].
     pub fn shut_down(&self) {
         self.shared.stop.send_replace(true);
     }
@@ -129,6 +204,30 @@ impl ServiceHandle {
     /// Waits until the service is asked to end: for tasks of yours that have to end with it.
     ///
     /// Cancel safe.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// # use labwire_service::{ConnectOptions, Runner};
+    /// # let running = Runner::new(Thermometer).options(options).connect().await?;
+    /// let handle = running.handle().clone();
+    /// let watcher = tokio::spawn(async move {
+    ///     handle.shutting_down().await;
+    ///     "the log file is closed"
+    /// });
+    /// running.handle().shut_down();
+    /// assert_eq!(watcher.await?, "the log file is closed");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutting_down(&self) {
         let mut stop = self.shared.stop.subscribe();
         // The sender lives as long as this handle.
@@ -176,9 +275,9 @@ impl ServiceHandle {
 /// # async fn main() -> Result<(), labwire_service::RunError> {
 /// # let manager = labwire_testing::TestManager::start().await;
 /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
-/// use labwire_service::{ConnectOptions, Runner};
+/// use labwire_service::{ConnectOptions, Runner, RunningService};
 ///
-/// let running = Runner::new(Thermometer).options(options).connect().await?;
+/// let running: RunningService = Runner::new(Thermometer).options(options).connect().await?;
 /// assert!(running.network_name().starts_with("Thermometer["));
 /// running.handle().shut_down();
 /// running.wait().await
@@ -196,21 +295,65 @@ impl RunningService {
     }
 
     /// A handle that can be cloned and given away.
+    ///
+    /// See the example of [`RunningService`].
     pub fn handle(&self) -> &ServiceHandle {
         &self.handle
     }
 
     /// What notifies the clients that are linked with the service.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// # use labwire_service::{ConnectOptions, Runner};
+    /// # let running = Runner::new(Thermometer).options(options).connect().await?;
+    /// // It is on its way, whether anybody is linked with the service or not.
+    /// assert!(running.notifier().notify((20.5,)).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn notifier(&self) -> &Notifier {
         self.handle.notifier()
     }
 
     /// The name that the service has on the network: `NAME[HOST:PORT]`.
+    ///
+    /// See the example of [`RunningService`].
     pub fn network_name(&self) -> String {
         self.handle.network_name()
     }
 
     /// Asks the service to end and waits until it has.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// use labwire_service::{ConnectOptions, Runner, ServiceState};
+    ///
+    /// let running = Runner::new(Thermometer).options(options).connect().await?;
+    /// let handle = running.handle().clone();
+    /// running.shut_down().await?;
+    /// assert_eq!(handle.state(), ServiceState::Ended);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shut_down(self) -> Result<(), RunError> {
         self.handle.shut_down();
         self.wait().await
@@ -219,6 +362,26 @@ impl RunningService {
     /// Waits until the service has ended: `Ok` when it was asked to, by `shutdown_service` or by a handle.
     ///
     /// When this is dropped the service runs on.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// use labwire_service::{ConnectOptions, RunError, Runner};
+    ///
+    /// let running = Runner::new(Thermometer).options(options).connect().await?;
+    /// manager.stop().await;
+    /// assert!(matches!(running.wait().await, Err(RunError::Closed { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn wait(self) -> Result<(), RunError> {
         match self.session.await {
             Ok(ended) => ended,

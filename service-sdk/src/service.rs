@@ -15,12 +15,22 @@ use crate::runner::Runner;
 /// this trait. By hand it is written like this:
 ///
 /// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # fn main() {
 /// use std::sync::Arc;
 /// use labwire_service::{Attribute, Attributes, Parameter, Reply, Request, Service, ServiceError};
 ///
 /// struct Math;
 ///
 /// impl Service for Math {
+///     fn name(&self) -> String {
+///         "BasicMath".to_owned()
+///     }
+///
+///     fn max_clients(&self) -> u32 {
+///         10
+///     }
+///
 ///     fn attributes(&self) -> Attributes {
 ///         Attributes::new().with(Attribute::method("add", "(x: float, y: float) -> float"))
 ///     }
@@ -36,10 +46,20 @@ use crate::runner::Runner;
 ///         }
 ///     }
 /// }
+///
+/// # support::serve(Math, async |math| {
+/// // What a client finds:
+/// assert_eq!((math.service(), math.identity().limit()), ("BasicMath", Some(10)));
+/// assert_eq!(math.call::<f64>("add", (1, 2.5)).await?, 3.5);
+/// # Ok(())
+/// # });
+/// # }
 /// ```
 pub trait Service: Send + Sync + Sized + 'static {
     /// The name of the service on the network, unless its [`Runner`] says otherwise; the name of the type, unless
     /// this is written.
+    ///
+    /// See the example of [`Service`].
     fn name(&self) -> String {
         let path = type_name::<Self>();
         let path = path.split('<').next().unwrap_or(path);
@@ -48,11 +68,15 @@ pub trait Service: Send + Sync + Sized + 'static {
 
     /// How many clients may be linked with the service at once, unless its [`Runner`] says otherwise; 0, the
     /// default, is any number.
+    ///
+    /// See the example of [`Service`].
     fn max_clients(&self) -> u32 {
         0
     }
 
     /// What the service offers. It is asked for once, before the service connects, on a thread that may block.
+    ///
+    /// See the example of [`Service`].
     fn attributes(&self) -> Attributes;
 
     /// Answers a request, be the attribute listed or not. Names that begin with an underscore never come here.
@@ -60,6 +84,8 @@ pub trait Service: Send + Sync + Sized + 'static {
     /// It is called for one request after the other, as they came, and must not block. The future that it gives is
     /// executed beside those of other requests. A panic is an error reply. The future is dropped before it is done
     /// only when the service ends.
+    ///
+    /// See the example of [`Service`].
     fn call(
         self: Arc<Self>,
         request: Request,
@@ -111,6 +137,29 @@ impl<S: Service> Service for Arc<S> {
 
 /// What can be made a [`Service`]: services themselves, and types with `&mut self` methods under
 /// [`service`](macro@crate::service), whose state goes into a lock.
+///
+/// ```
+/// use labwire_service::{IntoService, Runner, Service, service};
+///
+/// struct Counter(u64);
+///
+/// #[service]
+/// impl Counter {
+///     pub fn increment(&mut self) -> u64 {
+///         self.0 += 1;
+///         self.0
+///     }
+/// }
+///
+/// fn named<T: IntoService>(service: T, place: &str) -> Runner<T::Service> {
+///     let service = service.into_service();
+///     let name = format!("{} of {place}", service.name());
+///     Runner::new(service).name(name)
+/// }
+///
+/// let runner = named(Counter(0), "hall 7");
+/// assert!(format!("{runner:?}").contains("Counter of hall 7"));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a service",
     note = "put `#[labwire_service::service]` on its `impl` block, or implement `labwire_service::Service` for it"
@@ -120,6 +169,8 @@ pub trait IntoService {
     type Service: Service;
 
     /// Makes it a service.
+    ///
+    /// See the example of [`IntoService`].
     fn into_service(self) -> Self::Service;
 }
 
@@ -133,29 +184,57 @@ impl<S: Service> IntoService for S {
 
 /// Starts a service in one word. The attribute [`service`](macro@crate::service) brings it into scope.
 ///
-/// ```no_run
-/// # use labwire_service::{ConnectOptions, service};
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # use labwire_service::service;
 /// # struct Thermometer;
 /// # #[service]
 /// # impl Thermometer {
 /// #     pub fn read(&self) -> f64 { 20.0 }
 /// # }
-/// # fn example() -> Result<(), labwire_service::RunError> {
-/// // At the manager that the environment names, or the one on this computer:
-/// Thermometer.start()?;
-/// // With options:
-/// Thermometer.runner().name("Hall 7").options(ConnectOptions::new().host("lab-pc")).start()
-/// # }
+/// use labwire_service::{RunError, ServiceExt};
+///
+/// fn main() -> Result<(), RunError> {
+/// #     let look = async |client: labwire_client::LinkedClient| {
+/// #         assert_eq!(client.call::<f64>("read", ()).await?, 20.0);
+/// #         Ok(())
+/// #     };
+/// #     if support::ran_as_a_program("Hall 7", look) { return Ok(()) }
+///     // The same as `Thermometer.start()`, but with a name of its own:
+///     Thermometer.runner().name("Hall 7").start()
+/// }
 /// ```
 pub trait ServiceExt: IntoService + Sized {
     /// Connects to the manager that the environment names
     /// ([`ConnectOptions::from_environment`](crate::ConnectOptions::from_environment)), or to the one on this
     /// computer, and serves until the service ends; see [`Runner::start`].
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// use labwire_service::{RunError, ServiceExt};
+    ///
+    /// fn main() -> Result<(), RunError> {
+    /// #     let look = async |client: labwire_client::LinkedClient| {
+    /// #         assert_eq!(client.call::<f64>("read", ()).await?, 20.0);
+    /// #         Ok(())
+    /// #     };
+    /// #     if support::ran_as_a_program("Thermometer", look) { return Ok(()) }
+    ///     Thermometer.start()
+    /// }
+    /// ```
     fn start(self) -> Result<(), RunError> {
         self.runner().start()
     }
 
     /// What runs the service, with options to be set.
+    ///
+    /// See the example of [`ServiceExt`].
     fn runner(self) -> Runner<Self::Service> {
         Runner::new(self)
     }

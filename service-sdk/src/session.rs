@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 
 use crate::conversation::{Conversation, End};
 use crate::error::RunError;
+use crate::outbox::{Outbox, OutboxReceiver};
 use crate::runner::{Background, Handler};
 use crate::running::{ServiceHandle, ServiceState};
 use crate::service::Service;
@@ -50,6 +51,7 @@ impl<S: Service> Session<S> {
     pub(crate) async fn run(
         self,
         connection: Connection,
+        outbox: (Outbox, OutboxReceiver),
         background: Vec<Background>,
         on_shutdown: Vec<Handler>,
     ) -> Result<(), RunError> {
@@ -60,7 +62,7 @@ impl<S: Service> Session<S> {
             tasks.spawn(async move { task(handle).await });
         }
         let ended = tokio::select! {
-            ended = self.serve(connection) => ended,
+            ended = self.serve(connection, outbox) => ended,
             () = self.handle.interrupted() => Err(RunError::Interrupted),
         };
         match &ended {
@@ -79,12 +81,16 @@ impl<S: Service> Session<S> {
         ended
     }
 
-    async fn serve(&self, mut connection: Connection) -> Result<(), RunError> {
+    async fn serve(
+        &self,
+        mut connection: Connection,
+        mut outbox: (Outbox, OutboxReceiver),
+    ) -> Result<(), RunError> {
         let mut waits = self.options.backoff().map(|backoff| backoff.waits());
         loop {
             let begin = Instant::now();
             let error = match Conversation::new(self, &connection.manager)
-                .hold(connection.reader, connection.writer)
+                .hold(connection.reader, connection.writer, outbox)
                 .await
             {
                 End::Orderly => return Ok(()),
@@ -101,6 +107,8 @@ impl<S: Service> Session<S> {
                 connection = self.reconnect(waits) => connection?,
                 () = self.handle.shutting_down() => return Ok(()),
             };
+            // Who hears that it is connected may notify at once.
+            outbox = self.handle.notifier().connected();
             self.handle.connected(connection.network_name.clone());
             info!(
                 "the service {} is connected to {} again",

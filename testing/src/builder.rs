@@ -9,12 +9,12 @@ use crate::manager::{StoppedManager, TestManager};
 /// Says how a manager for a test is to be, and starts it.
 ///
 /// ```
-/// use labwire_testing::TestManager;
+/// use labwire_testing::{TestManager, TestManagerBuilder};
 ///
-/// let manager = TestManager::builder()
+/// let description: TestManagerBuilder = TestManager::builder()
 ///     .login(&[("ada", "a good password", true), ("bob", "another one", false)])
-///     .tls()
-///     .start_blocking();
+///     .tls();
+/// let manager = description.start_blocking();
 /// assert!(manager.certificate_file().is_file());
 /// ```
 #[derive(Clone)]
@@ -49,18 +49,53 @@ impl Default for TestManagerBuilder {
 
 impl TestManagerBuilder {
     /// The port to listen on, for example that of a manager which was stopped. Default: 0, the system chooses.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    ///
+    /// let port = TestManager::start_blocking().port();
+    /// // That one is gone; this one has other files, but is found where the first was.
+    /// let manager = TestManager::builder().port(port).start_blocking();
+    /// assert_eq!(manager.port(), port);
+    /// ```
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
     /// Every peer must know this password.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    /// use std::io::{BufRead, BufReader};
+    /// use std::net::TcpStream;
+    ///
+    /// let manager = TestManager::builder().password("abc 123").start_blocking();
+    /// let mut question = String::new();
+    /// let peer = TcpStream::connect((TestManager::HOST, manager.port()))?;
+    /// BufReader::new(peer).read_line(&mut question)?;
+    /// assert!(question.contains(r#""attribute":"password""#));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.authentication = Authentication::Password(password.into());
         self
     }
 
     /// Every peer must log in as one of these users: name, password, and whether the user is an administrator.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    /// use std::io::{BufRead, BufReader};
+    /// use std::net::TcpStream;
+    ///
+    /// let manager = TestManager::builder().login(&[("ada", "engine", false)]).start_blocking();
+    /// let mut question = String::new();
+    /// let peer = TcpStream::connect((TestManager::HOST, manager.port()))?;
+    /// BufReader::new(peer).read_line(&mut question)?;
+    /// assert!(question.contains(r#""attribute":"username""#));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn login(mut self, users: &[(&str, &str, bool)]) -> Self {
         self.authentication = Authentication::Login;
         self.users(users)
@@ -68,6 +103,20 @@ impl TestManagerBuilder {
 
     /// There are these users: name, password, and whether the user is an administrator. Requests to the manager
     /// that need an administrator can be made with them, however peers are admitted.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    /// use std::io::{BufRead, BufReader};
+    /// use std::net::TcpStream;
+    ///
+    /// let manager = TestManager::builder().users(&[("ada", "engine", true)]).start_blocking();
+    /// // Everybody is let in: the manager asks for no name and no password.
+    /// let mut question = String::new();
+    /// let peer = TcpStream::connect((TestManager::HOST, manager.port()))?;
+    /// BufReader::new(peer).read_line(&mut question)?;
+    /// assert!(question.contains(r#""attribute":"identity""#));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn users(mut self, users: &[(&str, &str, bool)]) -> Self {
         self.users
             .extend(users.iter().map(|&(name, password, is_admin)| User {
@@ -79,18 +128,52 @@ impl TestManagerBuilder {
     }
 
     /// Connections are encrypted, with a key and a certificate that are made for this manager.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    ///
+    /// let secure = TestManager::builder().tls().start_blocking();
+    /// let plain = TestManager::start_blocking();
+    /// assert!(secure.certificate_file().exists() && !plain.certificate_file().exists());
+    /// ```
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
     }
 
     /// What peers may use up, and for how long a manager that stops waits for its last requests.
+    ///
+    /// ```
+    /// use labwire_testing::{Limits, TestManager};
+    /// use std::io::{ErrorKind, Read};
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// let limits = Limits { handshake: Duration::from_millis(50), ..Limits::default() };
+    /// let manager = TestManager::builder().limits(limits).start_blocking();
+    /// // Who does not say who it is has to go.
+    /// let mut peer = TcpStream::connect((TestManager::HOST, manager.port()))?;
+    /// let mut text = String::new();
+    /// peer.read_to_string(&mut text)?;
+    /// assert!(text.contains("TimeoutError"), "{text}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
     /// Starts the manager. It accepts connections when this returns.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// use labwire_testing::TestManager;
+    ///
+    /// let manager = TestManager::builder().tls().start().await;
+    /// assert!(manager.certificate_file().is_file());
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Panics
     /// When it cannot be started, for example because the port is in use.
@@ -99,6 +182,13 @@ impl TestManagerBuilder {
     }
 
     /// [`start`](Self::start) for a test that is not asynchronous.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    ///
+    /// let manager = TestManager::builder().users(&[("ada", "engine", true)]).start_blocking();
+    /// assert!(manager.home().database().is_file());
+    /// ```
     ///
     /// # Panics
     /// When it cannot be started, and when it is called inside of an asynchronous task.

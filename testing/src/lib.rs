@@ -10,6 +10,7 @@
 //!
 //! let manager = TestManager::start().await;
 //! let peer = TcpStream::connect((TestManager::HOST, manager.port())).await?;
+//! assert_eq!(peer.peer_addr()?.port(), manager.port());
 //! // …
 //! manager.stop().await;
 //! # Ok::<(), std::io::Error>(())

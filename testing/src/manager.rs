@@ -12,6 +12,18 @@ use crate::running::{Running, wait_for};
 /// A manager that runs in the process of a test.
 ///
 /// When it is dropped it ends at once, like one that is [killed](Self::kill), and its folder is removed.
+///
+/// ```
+/// use labwire_testing::TestManager;
+/// use std::net::TcpStream;
+///
+/// let manager = TestManager::start_blocking();
+/// let address = (TestManager::HOST, manager.port());
+/// assert!(TcpStream::connect(address).is_ok());
+///
+/// drop(manager);
+/// assert!(TcpStream::connect(address).is_err());
+/// ```
 pub struct TestManager {
     // Declared first: the manager is gone before its folder is.
     running: Running,
@@ -20,6 +32,20 @@ pub struct TestManager {
 
 /// A manager that was stopped or killed. It can be started again: with the same port, users, key and certificate.
 /// When it is dropped its folder is removed.
+///
+/// ```
+/// use labwire_testing::{StoppedManager, TestManager};
+///
+/// let manager = TestManager::start_blocking();
+/// let (port, database) = (manager.port(), manager.home().database());
+///
+/// let stopped: StoppedManager = manager.stop_blocking();
+/// assert!(database.exists());
+/// let manager = stopped.start_blocking();
+/// assert_eq!(manager.port(), port);
+/// drop(manager);
+/// assert!(!database.exists());
+/// ```
 pub struct StoppedManager {
     files: Files,
 }
@@ -38,9 +64,30 @@ impl Files {
 
 impl TestManager {
     /// The host name under which every such manager is reached.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    /// use std::net::TcpStream;
+    ///
+    /// let manager = TestManager::start_blocking();
+    /// let peer = TcpStream::connect((TestManager::HOST, manager.port()))?;
+    /// assert!(peer.peer_addr()?.ip().is_loopback());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub const HOST: &str = "localhost";
 
     /// Starts a manager that asks for nothing and encrypts nothing.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// use labwire_testing::TestManager;
+    /// use tokio::net::TcpStream;
+    ///
+    /// let manager = TestManager::start().await;
+    /// assert!(TcpStream::connect((TestManager::HOST, manager.port())).await.is_ok());
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Panics
     /// When it cannot be started.
@@ -56,6 +103,7 @@ impl TestManager {
     ///
     /// let manager = TestManager::start_blocking();
     /// let peer = TcpStream::connect((TestManager::HOST, manager.port()))?;
+    /// assert_eq!(peer.peer_addr()?.port(), manager.port());
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
@@ -66,22 +114,52 @@ impl TestManager {
     }
 
     /// Starts to describe another manager.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    ///
+    /// let manager = TestManager::builder().password("abc 123").start_blocking();
+    /// assert_ne!(manager.port(), 0);
+    /// ```
     pub fn builder() -> TestManagerBuilder {
         TestManagerBuilder::default()
     }
 
     /// The port that it listens on.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    ///
+    /// let (one, other) = (TestManager::start_blocking(), TestManager::start_blocking());
+    /// assert_ne!(one.port(), other.port());
+    /// ```
     pub fn port(&self) -> u16 {
         self.running.port()
     }
 
     /// The temporary folder with its database, key and certificate.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    ///
+    /// let manager = TestManager::start_blocking();
+    /// assert!(manager.home().database().is_file());
+    /// ```
     pub fn home(&self) -> Home {
         self.files.home()
     }
 
     /// The certificate that it shows, in PEM form. There is none without
     /// [`tls`](TestManagerBuilder::tls).
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    ///
+    /// let manager = TestManager::builder().tls().start_blocking();
+    /// let pem = std::fs::read_to_string(manager.certificate_file())?;
+    /// assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn certificate_file(&self) -> PathBuf {
         self.home().certificate_file()
     }
@@ -89,12 +167,41 @@ impl TestManager {
     /// Stops the manager as an administrator or a signal does: requests under way are answered, for as long as
     /// [`Limits::drain`](crate::Limits::drain) says, then all connections end. The manager has ended when this
     /// returns; when the future is dropped before, it is killed.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// use labwire_testing::TestManager;
+    /// use tokio::io::{AsyncBufReadExt, BufReader};
+    /// use tokio::net::TcpStream;
+    ///
+    /// let manager = TestManager::start().await;
+    /// let peer = TcpStream::connect((TestManager::HOST, manager.port())).await?;
+    /// let mut lines = BufReader::new(peer).lines();
+    /// assert!(lines.next_line().await?.is_some_and(|line| line.contains("identity")));
+    ///
+    /// manager.stop().await;
+    /// // The peer gets what was on its way, then the end of the connection.
+    /// while lines.next_line().await?.is_some() {}
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn stop(self) -> StoppedManager {
         self.running.stop().await;
         StoppedManager { files: self.files }
     }
 
     /// [`stop`](Self::stop) for a test that is not asynchronous.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    /// use std::net::TcpStream;
+    ///
+    /// let manager = TestManager::start_blocking();
+    /// let port = manager.port();
+    /// let stopped = manager.stop_blocking();
+    /// assert!(TcpStream::connect((TestManager::HOST, port)).is_err());
+    /// ```
     ///
     /// # Panics
     /// When it is called inside of an asynchronous task.
@@ -104,12 +211,38 @@ impl TestManager {
 
     /// Ends the manager at once, as when its process is killed: its peers are told nothing, their connections
     /// are closed, and nothing listens at its port when this returns.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// use labwire_testing::TestManager;
+    /// use tokio::net::TcpStream;
+    ///
+    /// let manager = TestManager::start().await;
+    /// let port = manager.port();
+    /// let stopped = manager.kill().await;
+    /// assert!(TcpStream::connect((TestManager::HOST, port)).await.is_err());
+    ///
+    /// let manager = stopped.start().await;
+    /// assert!(TcpStream::connect((TestManager::HOST, port)).await.is_ok());
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn kill(self) -> StoppedManager {
         self.running.kill().await;
         StoppedManager { files: self.files }
     }
 
     /// [`kill`](Self::kill) for a test that is not asynchronous.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    /// use std::net::TcpStream;
+    ///
+    /// let manager = TestManager::start_blocking();
+    /// let port = manager.port();
+    /// let killed = manager.kill_blocking();
+    /// assert!(TcpStream::connect((TestManager::HOST, port)).is_err());
+    /// ```
     ///
     /// # Panics
     /// When it is called inside of an asynchronous task.
@@ -152,6 +285,15 @@ impl StoppedManager {
     }
 
     /// [`start`](Self::start) for a test that is not asynchronous.
+    ///
+    /// ```
+    /// use labwire_testing::TestManager;
+    /// use std::net::TcpStream;
+    ///
+    /// let stopped = TestManager::start_blocking().stop_blocking();
+    /// let manager = stopped.start_blocking();
+    /// assert!(TcpStream::connect((TestManager::HOST, manager.port())).is_ok());
+    /// ```
     ///
     /// # Panics
     /// When it cannot be started, and when it is called inside of an asynchronous task.

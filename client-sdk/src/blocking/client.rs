@@ -37,6 +37,21 @@ pub struct Client {
 
 impl Client {
     /// Connects to a manager under this name. See [`Client::connect`](crate::Client::connect).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// use labwire_client::ConnectError;
+    /// use labwire_client::blocking::Client;
+    ///
+    /// let client = Client::connect("Ada", options.clone())?;
+    /// assert!(client.network_name().starts_with("Ada["));
+    ///
+    /// let error = Client::connect("Ada", options.port(1)).unwrap_err();
+    /// assert!(matches!(error, ConnectError::Unreachable { .. }));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn connect(name: impl Into<String>, options: impl Into<ClientOptions>) -> Result<Self, ConnectError> {
         let options = options.into();
         let background = Background::start().map_err(|reason| ConnectError::Unreachable {
@@ -52,32 +67,78 @@ impl Client {
     }
 
     /// The name that the client was given.
+    ///
+    /// See the example of [`spawn`](Self::spawn).
     pub fn name(&self) -> &str {
         self.client.name()
     }
 
     /// The name that the client has on the network. See [`Client::network_name`](crate::Client::network_name).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// assert!(client.network_name().starts_with("Ada["));
+    /// assert!(client.manager().starts_with("Manager["));
+    /// assert!(client.network_name().ends_with(&format!(":{}]", client.local_port())));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn network_name(&self) -> String {
         self.client.network_name()
     }
 
     /// The manager's name, as in `Manager[lab-pc:1875]`.
+    ///
+    /// See the example of [`network_name`](Self::network_name).
     pub fn manager(&self) -> String {
         self.client.manager()
     }
 
     /// The port that the connection has on this computer.
+    ///
+    /// See the example of [`network_name`](Self::network_name).
     pub fn local_port(&self) -> u16 {
         self.client.local_port()
     }
 
     /// Links with a service. See [`Client::link`](crate::Client::link).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// let thermometer = client.link("Thermometer")?;
+    /// let celsius: f64 = thermometer.call("read", (3,))?;
+    /// assert_eq!(celsius, 21.5);
+    ///
+    /// let error = client.link("Oven").unwrap_err();
+    /// assert!(error.to_string().contains("the 'Oven' service does not exist"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn link(&self, service: &str) -> Result<Link, CallError> {
         let link = self.background.wait(self.client.link(service))?;
         Ok(Link::new(link, self.background.clone()))
     }
 
     /// Who is connected to the manager. See [`Client::identities`](crate::Client::identities).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// let identities = client.identities()?;
+    /// assert!(identities.clients.contains_key(&client.network_name()));
+    /// assert!(identities.services.contains_key("Echo"));
+    /// println!("{identities}");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn identities(&self) -> Result<Identities, CallError> {
         self.background.wait(self.client.identities())
     }
@@ -106,27 +167,68 @@ impl Client {
     }
 
     /// Makes another connection to the same manager, with the same options, under another name.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// let bob = client.spawn("Bob")?;
+    /// assert_eq!((client.name(), bob.name()), ("Ada", "Bob"));
+    /// assert_eq!(client.identities()?.clients.len(), 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn spawn(&self, name: impl Into<String>) -> Result<Self, ConnectError> {
         let client = self.background.wait(self.client.spawn(name))?;
         Ok(Self::new(client, self.background.clone()))
     }
 
     /// Whether there is a connection. A client that reconnects has none meanwhile.
+    ///
+    /// See the example of [`connected`](Self::connected).
     pub fn is_connected(&self) -> bool {
         self.client.is_connected()
     }
 
     /// Waits until there is a connection; `false` when there never will be one again.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// assert!(client.is_connected() && client.connected());
+    /// client.disconnect();
+    /// assert!(!client.is_connected() && !client.connected());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn connected(&self) -> bool {
         self.background.wait(self.client.connected())
     }
 
     /// Waits until the connection has ended for ever, and says why. See [`Client::closed`](crate::Client::closed).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// let watched = client.clone();
+    /// let watcher = std::thread::spawn(move || watched.closed());
+    /// client.disconnect();
+    /// assert_eq!(watcher.join().unwrap(), "the client has disconnected");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn closed(&self) -> String {
         self.background.wait(self.client.closed())
     }
 
     /// Leaves the manager. See [`Client::disconnect`](crate::Client::disconnect).
+    ///
+    /// See the example of [`connected`](Self::connected).
     pub fn disconnect(&self) {
         self.background.wait(self.client.disconnect());
     }

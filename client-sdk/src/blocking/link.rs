@@ -22,12 +22,14 @@ use crate::lock::Lock;
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 /// # support::blocking_lab(|options| {
 /// use std::time::Duration;
-/// use labwire_client::{args, blocking::Client};
+/// use labwire_client::args;
+/// use labwire_client::blocking::{Client, Link};
 ///
 /// let client = Client::connect("Ada", options)?;
-/// let math = client.link("BasicMath")?.with_timeout(Duration::from_secs(5));
+/// let math: Link = client.link("BasicMath")?;
 /// let sum: f64 = math.call("add", args![1, y = 2])?;
 /// let pi: f64 = math.get("pi")?;
+/// assert_eq!((sum, pi), (3.0, 3.14));
 /// # Ok(())
 /// # });
 /// ```
@@ -44,21 +46,60 @@ impl Link {
     }
 
     /// The name of the service.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// let echo = client.link("Echo")?;
+    /// assert_eq!((echo.service(), echo.client().name()), ("Echo", "Ada"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn service(&self) -> &str {
         self.link.service()
     }
 
     /// What the service said of itself when the link was made last.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// let identity = client.link("BasicMath")?.identity();
+    /// assert_eq!(identity.attributes["add"].as_signature(), Some("(x: float, y: float) -> float"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn identity(&self) -> Arc<ServiceIdentity> {
         self.link.identity()
     }
 
     /// The client that has the link.
+    ///
+    /// See the example of [`service`](Self::service).
     pub fn client(&self) -> Client {
         Client::new(self.link.client(), self.background.clone())
     }
 
     /// A handle of this link whose calls wait so long at most.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use std::time::Duration;
+    /// use labwire_client::{CallError, args};
+    ///
+    /// let echo = client.link("Echo")?.with_timeout(Duration::from_millis(20));
+    /// let error = echo.call::<()>("sleep", args![60]).unwrap_err();
+    /// assert!(matches!(error, CallError::TimedOut { .. }));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_timeout(self, limit: Duration) -> Self {
         Self {
@@ -68,6 +109,21 @@ impl Link {
     }
 
     /// Calls a method of the service and waits for its result. See [`Link::call`](crate::Link::call).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use labwire_client::args;
+    ///
+    /// let math = client.link("BasicMath")?;
+    /// let sum: f64 = math.call("add", (1, 2.5))?;
+    /// let same: f64 = math.call("add", args![1, y = 2.5])?;
+    /// assert_eq!((sum, same), (3.5, 3.5));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn call<T: DeserializeOwned + 'static>(
         &self,
         attribute: &str,
@@ -78,12 +134,40 @@ impl Link {
     }
 
     /// The same, with the result as the JSON text that the service wrote.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use labwire_client::args;
+    ///
+    /// let echo = client.link("Echo")?;
+    /// assert_eq!(echo.call_raw("echo", args![1.5, f64::NAN])?, "[[1.5,NaN],{}]");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn call_raw(&self, attribute: &str, arguments: impl IntoArguments) -> Result<String, CallError> {
         let call = self.link.call::<()>(attribute, arguments).raw();
         self.background.wait(call.into_future())
     }
 
     /// Makes a call whose result is waited for later, so that calls overlap.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use labwire_client::args;
+    ///
+    /// let math = client.link("BasicMath")?;
+    /// let sum = math.start::<f64>("add", args![1, 2])?;
+    /// let product = math.start::<f64>("multiply", args![3, 4])?;
+    /// assert_eq!((sum.wait()?, product.wait()?), (3.0, 12.0));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn start<T: DeserializeOwned>(
         &self,
         attribute: &str,
@@ -96,21 +180,55 @@ impl Link {
     }
 
     /// Reads an attribute that is a value, such as a property or a constant.
+    ///
+    /// See the example of [`Link`].
     pub fn get<T: DeserializeOwned + 'static>(&self, attribute: &str) -> Result<T, CallError> {
         self.call(attribute, ())
     }
 
     /// Whether the link is there. See [`Link::is_linked`](crate::Link::is_linked).
+    ///
+    /// See the example of [`linked`](Self::linked).
     pub fn is_linked(&self) -> bool {
         self.link.is_linked()
     }
 
     /// Waits until the link is there. See [`Link::linked`](crate::Link::linked).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// let echo = client.link("Echo")?;
+    /// echo.linked()?;
+    /// assert!(echo.is_linked());
+    /// echo.unlink()?;
+    /// assert!(!echo.is_linked() && echo.linked().is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn linked(&self) -> Result<(), CallError> {
         self.background.wait(self.link.linked())
     }
 
     /// The service's notifications from now on. See [`Link::notifications`](crate::Link::notifications).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use labwire_client::args;
+    ///
+    /// let heartbeat = client.link("Heartbeat")?;
+    /// let mut beats = heartbeat.notifications();
+    /// heartbeat.call::<()>("beat", args![72])?;
+    /// let beat = beats.next().expect("the service is there");
+    /// assert_eq!(beat.decode::<(u64,)>()?, (72,));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn notifications(&self) -> Notifications {
         Notifications::new(self.link.notifications(), self.background.clone())
     }
@@ -137,6 +255,27 @@ impl Link {
     }
 
     /// Asks the service to shut down. See [`Link::shutdown_service`](crate::Link::shutdown_service).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::service;
+    /// # struct Plotter;
+    /// # #[service]
+    /// # impl Plotter {
+    /// #     pub fn shutdown_service(&self) -> &str { "good night" }
+    /// # }
+    /// # fn main() { support::blocking_lab_with(Plotter, |options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use labwire_client::args;
+    ///
+    /// let plotter = client.link("Plotter")?;
+    /// let word: String = plotter.shutdown_service(args![])?;
+    /// assert_eq!(word, "good night");
+    /// assert!(!plotter.is_linked());
+    /// # Ok(())
+    /// # }); }
+    /// ```
     pub fn shutdown_service<T: DeserializeOwned + 'static>(
         &self,
         arguments: impl IntoArguments,
@@ -145,11 +284,46 @@ impl Link {
     }
 
     /// What the service tells about itself. See [`Link::describe`](crate::Link::describe).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # /// A thermometer on the bench.
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     /// Reads a channel, in degrees Celsius.
+    /// #     pub fn read(&self, channel: u8) -> f64 { 20.0 + f64::from(channel) }
+    /// # }
+    /// # fn main() { support::blocking_lab_with(Thermometer, |options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// let described = client.link("Thermometer")?.describe()?;
+    /// assert_eq!(described.description, "A thermometer on the bench.");
+    /// assert_eq!(described.attributes["read"].description, "Reads a channel, in degrees Celsius.");
+    /// # Ok(())
+    /// # }); }
+    /// ```
     pub fn describe(&self) -> Result<ServiceDescription, CallError> {
         self.background.wait(self.link.describe())
     }
 
     /// Ends the link, for all handles of it. See [`Link::unlink`](crate::Link::unlink).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use labwire_client::{CallError, args};
+    ///
+    /// let echo = client.link("Echo")?;
+    /// echo.unlink()?;
+    /// let error = echo.call::<()>("echo", args![]).unwrap_err();
+    /// assert!(matches!(error, CallError::Unlinked { .. }));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn unlink(&self) -> Result<(), CallError> {
         self.background.wait(self.link.unlink())
     }

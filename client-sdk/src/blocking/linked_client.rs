@@ -16,7 +16,9 @@ use crate::options::ClientOptions;
 /// use labwire_client::{args, blocking::LinkedClient};
 ///
 /// let math = LinkedClient::connect("BasicMath", options)?;
+/// assert!(math.is_connected());
 /// let sum: f64 = math.call("add", args![1, 2])?;
+/// assert_eq!(sum, 3.0);
 /// math.disconnect();
 /// # Ok(())
 /// # });
@@ -40,11 +42,37 @@ impl Deref for LinkedClient {
 impl LinkedClient {
     /// Connects and links with a service, as a client that is called `LinkedClient`. See
     /// [`LinkedClient::connect`](crate::LinkedClient::connect).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// use std::time::Duration;
+    /// use labwire_client::{Error, blocking::LinkedClient};
+    ///
+    /// let math = LinkedClient::connect("BasicMath", options.clone())?;
+    /// assert_eq!(math.client().name(), "LinkedClient");
+    ///
+    /// let hasty = options.timeout(Duration::from_millis(400));
+    /// let error = LinkedClient::connect("Oven", hasty).unwrap_err();
+    /// assert!(matches!(error, Error::Unavailable { .. }));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn connect(service: &str, options: impl Into<ClientOptions>) -> Result<Self, Error> {
         Self::connect_as(crate::linked_client::DEFAULT_NAME, service, options)
     }
 
     /// Connects and links with a service, as a client of that name.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::LinkedClient;
+    /// let math = LinkedClient::connect_as("Ada", "BasicMath", options)?;
+    /// assert_eq!((math.client().name(), math.link().service()), ("Ada", "BasicMath"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn connect_as(
         name: impl Into<String>,
         service: &str,
@@ -69,27 +97,47 @@ impl LinkedClient {
     }
 
     /// The client that has the link.
+    ///
+    /// See the example of [`connect_as`](Self::connect_as).
     pub fn client(&self) -> &Client {
         &self.client
     }
 
     /// The link.
+    ///
+    /// See the example of [`connect_as`](Self::connect_as).
     pub fn link(&self) -> &Link {
         &self.link
     }
 
     /// Makes another connection that is linked with the same service, with the same options, under another name.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::LinkedClient;
+    /// let first = LinkedClient::connect("Echo", options)?;
+    /// let second = first.spawn("Second")?;
+    /// first.disconnect();
+    /// assert!(!first.is_connected() && second.is_connected());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn spawn(&self, name: impl Into<String>) -> Result<Self, Error> {
         let linked = self.background.wait(self.linked.spawn(name))?;
         Ok(Self::new(linked, self.background.clone()))
     }
 
     /// Leaves the manager. See [`Client::disconnect`](crate::Client::disconnect).
+    ///
+    /// See the example of [`spawn`](Self::spawn).
     pub fn disconnect(&self) {
         self.client.disconnect();
     }
 
     /// Whether there is a connection.
+    ///
+    /// See the example of [`spawn`](Self::spawn).
     pub fn is_connected(&self) -> bool {
         self.client.is_connected()
     }

@@ -8,12 +8,15 @@ use crate::error::CallError;
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 /// # support::blocking_lab(|options| {
-/// # use labwire_client::{Lock, blocking::Client};
+/// # use labwire_client::blocking::Client;
 /// # let client = Client::connect("Ada", options)?;
+/// use labwire_client::{Lock, blocking::LockGuard};
+///
 /// let echo = client.link("Echo")?;
-/// let guard = echo.lock(Lock::Exclusive)?;
+/// let guard: LockGuard = echo.lock(Lock::Exclusive)?;
 /// assert!(guard.is_held());
-/// assert!(guard.release()?.is_empty());
+/// assert_eq!(guard.clients(), [client.network_name()]);
+/// drop(guard);
 /// # Ok(())
 /// # });
 /// ```
@@ -30,16 +33,35 @@ impl LockGuard {
     }
 
     /// The network names of the clients that were linked when the lock was acquired.
+    ///
+    /// See the example of [`LockGuard`].
     pub fn clients(&self) -> &[String] {
         self.guard.clients()
     }
 
     /// Whether the lock is held. It is not after its link was lost or ended.
+    ///
+    /// See the example of [`LockGuard`].
     pub fn is_held(&self) -> bool {
         self.guard.is_held()
     }
 
     /// Releases the lock, and gives the network names of the clients that still hold one.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// # use labwire_client::Lock;
+    /// let bob = client.spawn("Bob")?;
+    /// let (echo, of_bob) = (client.link("Echo")?, bob.link("Echo")?);
+    /// let (mine, his) = (echo.lock(Lock::Shared)?, of_bob.lock(Lock::Shared)?);
+    /// assert_eq!(mine.release()?, [bob.network_name()]);
+    /// assert!(his.release()?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn release(self) -> Result<Vec<String>, CallError> {
         self.background.wait(self.guard.release())
     }

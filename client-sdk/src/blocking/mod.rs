@@ -11,6 +11,7 @@
 //! let thermometer = client.link("Thermometer")?;
 //! let celsius: f64 = thermometer.call("read", args![3])?;
 //! println!("{celsius} °C");
+//! # assert_eq!(celsius, 21.5);
 //! # Ok(())
 //! # });
 //! ```

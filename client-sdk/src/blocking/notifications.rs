@@ -11,10 +11,12 @@ use crate::notifications::Notification;
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 /// # support::blocking_lab(|options| {
-/// # use labwire_client::{args, blocking::Client};
+/// # use labwire_client::blocking::Client;
 /// # let client = Client::connect("Ada", options)?;
+/// use labwire_client::{args, blocking::Notifications};
+///
 /// let heartbeat = client.link("Heartbeat")?;
-/// let beats = heartbeat.notifications();
+/// let beats: Notifications = heartbeat.notifications();
 /// for count in 70..73 {
 ///     heartbeat.call::<()>("beat", args![count])?;
 /// }
@@ -39,6 +41,23 @@ impl Notifications {
     }
 
     /// The next notification; `None` when none comes within this time, or when no more will come.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use std::time::Duration;
+    /// use labwire_client::args;
+    ///
+    /// let heartbeat = client.link("Heartbeat")?;
+    /// let mut beats = heartbeat.notifications();
+    /// heartbeat.call::<()>("beat", args![72])?;
+    /// assert!(beats.next_within(Duration::from_secs(5)).is_some());
+    /// assert!(beats.next_within(Duration::from_millis(20)).is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn next_within(&mut self, limit: Duration) -> Option<Notification> {
         let next = self.notifications.next();
         let next = async { tokio::time::timeout(limit, next).await };

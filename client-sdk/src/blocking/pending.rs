@@ -8,10 +8,12 @@ use crate::error::CallError;
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 /// # support::blocking_lab(|options| {
-/// # use labwire_client::{args, blocking::Client};
+/// # use labwire_client::blocking::Client;
 /// # let client = Client::connect("Ada", options)?;
+/// use labwire_client::{args, blocking::Pending};
+///
 /// let math = client.link("BasicMath")?;
-/// let pending = math.start::<f64>("add", args![1, 2])?;
+/// let pending: Pending<f64> = math.start("add", args![1, 2])?;
 /// // … something else …
 /// assert_eq!(pending.wait()?, 3.0);
 /// # Ok(())
@@ -30,6 +32,8 @@ impl<T> Pending<T> {
     }
 
     /// Waits for the result.
+    ///
+    /// See the example of [`Pending`].
     pub fn wait(self) -> Result<T, CallError> {
         self.background.wait(self.pending)
     }

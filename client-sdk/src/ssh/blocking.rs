@@ -1,12 +1,16 @@
 //! The same for scripts without async.
 //!
-//! ```no_run
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+//! # support::blocking_lab(|computer| {
 //! use labwire_client::ssh::{SshOptions, StartOptions, blocking};
 //!
-//! let options = SshOptions::new("pi@raspberrypi");
-//! let started = blocking::start_manager(&options, "~/.local/bin/mypackage", StartOptions::new())?;
-//! println!("the manager runs on {}", started.address);
-//! # Ok::<(), labwire_client::ssh::StartError>(())
+//! let options = SshOptions::new("pi@localhost").password("raspberry");
+//! # let options = computer.at(options);
+//! let started = blocking::start_manager(&options, "~/bin/mypackage", StartOptions::new())?;
+//! assert_eq!(started.address, "raspberrypi:1876");
+//! # Ok(())
+//! # });
 //! ```
 
 use std::time::Duration;
@@ -18,6 +22,22 @@ use super::{Output, RunError, SshError, SshOptions, StartError, StartOptions, St
 /// An SSH connection to another computer.
 ///
 /// Not for use inside async code, where it would panic. Dropping it closes the connection.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::blocking_lab(|computer| {
+/// use std::time::Duration;
+/// use labwire_client::ssh::{SshOptions, blocking::Ssh};
+///
+/// let options = SshOptions::new("pi@localhost").password("raspberry");
+/// # let options = computer.at(options);
+/// let pi = Ssh::connect(&options)?;
+/// let output = pi.run("ls bin", Duration::from_secs(10))?;
+/// assert_eq!(output.stdout, "fails\nmypackage\n");
+/// pi.close();
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Ssh {
     ssh: super::Ssh,
@@ -26,6 +46,8 @@ pub struct Ssh {
 
 impl Ssh {
     /// Connects, as [`super::Ssh::connect`] does.
+    ///
+    /// See the example of [`Ssh`].
     pub fn connect(options: &SshOptions) -> Result<Self, SshError> {
         let runtime = runtime();
         let ssh = runtime.block_on(super::Ssh::connect(options))?;
@@ -33,11 +55,15 @@ impl Ssh {
     }
 
     /// Runs a command and waits for its end, as [`super::Ssh::run`] does.
+    ///
+    /// See the example of [`Ssh`].
     pub fn run(&self, command: &str, timeout: Duration) -> Result<Output, RunError> {
         self.runtime.block_on(self.ssh.run(command, timeout))
     }
 
     /// Closes the connection.
+    ///
+    /// See the example of [`Ssh`].
     pub fn close(self) {
         self.runtime.block_on(self.ssh.close());
     }
@@ -47,6 +73,8 @@ impl Ssh {
 /// [`start_manager`](super::start_manager) does.
 ///
 /// Not for use inside async code, where it would panic.
+///
+/// See the example of [the module](self).
 pub fn start_manager(
     options: &SshOptions,
     program: &str,

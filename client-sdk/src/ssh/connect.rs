@@ -24,17 +24,20 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 ///
 /// Dropping it closes the connection.
 ///
-/// ```no_run
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
 /// use std::time::Duration;
 /// use labwire_client::ssh::{Ssh, SshOptions};
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let pi = Ssh::connect(&SshOptions::new("pi@raspberrypi")).await?;
-/// let output = pi.run("pgrep -a mypackage", Duration::from_secs(10)).await?;
-/// println!("{}", output.stdout);
+/// let options = SshOptions::new("pi@localhost").password("raspberry");
+/// # let options = computer.at(options);
+/// let pi = Ssh::connect(&options).await?;
+/// let output = pi.run("ls bin", Duration::from_secs(10)).await?;
+/// assert_eq!(output.stdout, "fails\nmypackage\n");
 /// pi.close().await;
 /// # Ok(())
-/// # }
+/// # });
 /// ```
 pub struct Ssh {
     pub(super) session: Handle<Checker>,
@@ -55,6 +58,19 @@ impl Ssh {
     ///
     /// Cancel safe: when the future is dropped, the connection is closed; a person who is being asked goes on being
     /// asked.
+    ///
+    /// ```
+    /// use labwire_client::ssh::{Ssh, SshOptions};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // Nobody listens at this port.
+    /// let error = Ssh::connect(&SshOptions::new("pi@localhost").port(1)).await.unwrap_err();
+    /// assert!(error.to_string().starts_with("cannot connect to localhost:1: "));
+    /// assert!(error.to_string().ends_with("; does an SSH server run there?"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn connect(options: &SshOptions) -> Result<Self, SshError> {
         let user = user(options).await?;
         let mut dial = Dial {
@@ -71,6 +87,8 @@ impl Ssh {
     }
 
     /// Closes the connection. Commands that are running are left to themselves.
+    ///
+    /// See the example of [`Ssh`].
     pub async fn close(self) {
         // Where the connection is gone already, nothing is left to do.
         let _ = self

@@ -9,6 +9,20 @@ use thiserror::Error;
 use super::run::Status;
 
 /// An SSH connection could not be made.
+///
+/// ```
+/// use labwire_client::ssh::{Ssh, SshError, SshOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Nobody listens at this port.
+/// match Ssh::connect(&SshOptions::new("pi@localhost").port(1)).await {
+///     Err(SshError::Unreachable { address, .. }) => assert_eq!(address, "localhost:1"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SshError {
@@ -168,6 +182,24 @@ fn listed(words: &[String]) -> String {
 }
 
 /// A command on another computer could not be run to its end, or failed.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
+/// # use std::time::Duration;
+/// # use labwire_client::ssh::Ssh;
+/// # let pi = Ssh::connect(&computer.options()).await?;
+/// use labwire_client::ssh::RunError;
+///
+/// match pi.run("sleep 60", Duration::from_millis(50)).await {
+///     Err(RunError::TimedOut { host, command, .. }) => {
+///         assert_eq!((host.as_str(), command.as_str()), ("localhost", "sleep 60"));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -239,6 +271,21 @@ fn said(stdout: &str, stderr: &str) -> String {
 }
 
 /// A manager could not be started on another computer.
+///
+/// ```
+/// use labwire_client::ssh::{SshError, SshOptions, StartError, StartOptions, start_manager};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Nobody listens at this port.
+/// let options = SshOptions::new("pi@localhost").port(1);
+/// match start_manager(&options, "~/bin/mypackage", StartOptions::new()).await {
+///     Err(StartError::Connect(SshError::Unreachable { address, .. })) => assert_eq!(address, "localhost:1"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {

@@ -12,6 +12,23 @@ use russh::keys::{Algorithm, HashAlg, PublicKey};
 use super::error::SshError;
 
 /// A server that was never met before.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
+/// # let told_by_the_administrator = computer.fingerprint();
+/// use std::sync::Arc;
+/// use labwire_client::ssh::{HostKeys, Ssh, UnknownHost};
+///
+/// let decide = move |server: &UnknownHost| {
+///     println!("{} shows an {} key", server.host, server.algorithm);
+///     server.fingerprint == told_by_the_administrator
+/// };
+/// let options = computer.options().host_keys(HostKeys::Decide(Arc::new(decide)));
+/// assert!(Ssh::connect(&options).await.is_ok());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownHost {
     /// The server, as `HOST`, or as `[HOST]:PORT` when the port is not 22.

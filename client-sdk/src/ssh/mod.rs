@@ -4,16 +4,19 @@
 //! logs in, starts a program there that goes on running when the connection ends, and waits until the program says
 //! in its log that the manager runs. [`Ssh`] runs single commands: to look, to clean up, to reboot.
 //!
-//! ```no_run
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+//! # support::lab(async |computer| {
 //! use labwire_client::ssh::{SshOptions, StartOptions, start_manager};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let options = SshOptions::new("pi@raspberrypi").key_file("/home/ada/.ssh/lab");
+//! let options = SshOptions::new("pi@localhost").password("raspberry");
+//! # let options = computer.at(options);
 //! let start = StartOptions::new().keyword("port", &1876).keyword("disable_tls", &true);
-//! let started = start_manager(&options, "~/.local/bin/mypackage", start).await?;
-//! println!("the manager runs on {}", started.address);
+//! let started = start_manager(&options, "~/bin/mypackage", start).await?;
+//! // What the manager there says:
+//! assert_eq!(started.address, "raspberrypi:1876");
 //! # Ok(())
-//! # }
+//! # });
 //! ```
 //!
 //! The server must be known: its host key is looked up in `~/.ssh/known_hosts`, and [`HostKeys`] says what happens

@@ -21,10 +21,17 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// terminal is asked for the password.
 ///
 /// ```
-/// use labwire_client::ssh::SshOptions;
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
+/// use std::time::Duration;
+/// use labwire_client::ssh::{Ssh, SshOptions};
 ///
-/// let options = SshOptions::new("pi@raspberrypi").port(2222).password("raspberry");
-/// assert!(!format!("{options:?}").contains("password: \"raspberry\""));
+/// let options = SshOptions::new("pi@localhost").password("raspberry").timeout(Duration::from_secs(5));
+/// assert!(!format!("{options:?}").contains("password"));
+/// # let options = computer.at(options);
+/// assert!(Ssh::connect(&options).await.is_ok());
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone)]
 pub struct SshOptions {
@@ -43,6 +50,21 @@ pub struct SshOptions {
 
 /// What to do with the host key of a server that was never met before. A key that is not the one that was met
 /// before is refused, whatever stands here.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
+/// use labwire_client::ssh::{HostKeys, Ssh, SshError};
+///
+/// let options = computer.options();
+/// let error = Ssh::connect(&options.clone().host_keys(HostKeys::Refuse)).await.unwrap_err();
+/// assert!(matches!(error, SshError::UnknownHost { .. }));
+/// assert!(Ssh::connect(&options.clone().host_keys(HostKeys::Accept)).await.is_ok());
+/// // From now on it is known.
+/// assert!(Ssh::connect(&options.host_keys(HostKeys::Refuse)).await.is_ok());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Default)]
 pub enum HostKeys {
     /// Show the key's fingerprint at the terminal and ask; without a terminal it is refused. The default.
@@ -86,6 +108,13 @@ impl fmt::Debug for SshOptions {
 impl SshOptions {
     /// The computer with this host name or IP address. `user@host` names the user, too; what stands before the last
     /// `@` is the user.
+    ///
+    /// ```
+    /// use labwire_client::ssh::SshOptions;
+    ///
+    /// let options = SshOptions::new("pi@raspberrypi");
+    /// assert!(format!("{options:?}").contains(r#"host: "raspberrypi", port: 22, user: Some("pi")"#));
+    /// ```
     pub fn new(host: impl Into<String>) -> Self {
         let host = host.into();
         let (user, host) = match host.rsplit_once('@') {
@@ -108,6 +137,13 @@ impl SshOptions {
     }
 
     /// The server's port; 22 unless said otherwise.
+    ///
+    /// ```
+    /// use labwire_client::ssh::SshOptions;
+    ///
+    /// let options = SshOptions::new("raspberrypi").port(2222);
+    /// assert!(format!("{options:?}").contains("port: 2222"));
+    /// ```
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -115,6 +151,13 @@ impl SshOptions {
     }
 
     /// The user to log in as. Without one a person at the terminal is asked.
+    ///
+    /// ```
+    /// use labwire_client::ssh::SshOptions;
+    ///
+    /// let options = SshOptions::new("raspberrypi").user("pi");
+    /// assert!(format!("{options:?}").contains(r#"user: Some("pi")"#));
+    /// ```
     #[must_use]
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
@@ -122,6 +165,8 @@ impl SshOptions {
     }
 
     /// The password of that user.
+    ///
+    /// See the example of [`SshOptions`].
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
@@ -130,6 +175,8 @@ impl SshOptions {
 
     /// Logs in with the private key in this file: what `ssh-keygen` writes, PKCS#8, or a `.ppk` file. Can be given
     /// more than once; they are tried in turn.
+    ///
+    /// See the example of [`passphrase`](Self::passphrase).
     #[must_use]
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.key_files.push(path.into());
@@ -137,6 +184,21 @@ impl SshOptions {
     }
 
     /// The passphrase of the key files that are encrypted. Without it a person at the terminal is asked.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+    /// # support::lab(async |computer| {
+    /// # let path = computer.key_file("difference engine");
+    /// use labwire_client::ssh::{Ssh, SshError, SshOptions};
+    ///
+    /// let options = SshOptions::new("pi@localhost").key_file(path);
+    /// # let options = computer.at(options);
+    /// let wrong = Ssh::connect(&options.clone().passphrase("a guess")).await.unwrap_err();
+    /// assert!(matches!(wrong, SshError::Passphrase { given: true, .. }));
+    /// assert!(Ssh::connect(&options.passphrase("difference engine")).await.is_ok());
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
         self.passphrase = Some(passphrase.into());
@@ -144,6 +206,13 @@ impl SshOptions {
     }
 
     /// Logs in with the keys of the agent that listens at this socket.
+    ///
+    /// ```
+    /// use labwire_client::ssh::SshOptions;
+    ///
+    /// let options = SshOptions::new("pi@raspberrypi").agent_socket("/run/user/1000/keyring/ssh");
+    /// assert!(format!("{options:?}").contains("/run/user/1000/keyring/ssh"));
+    /// ```
     #[must_use]
     pub fn agent_socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.agent_socket = Some(path.into());
@@ -152,6 +221,23 @@ impl SshOptions {
 
     /// How long connecting may take in all, logging in included; 10 s unless said otherwise. Time in which a person
     /// answers a question does not count.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_client::ssh::{Ssh, SshError, SshOptions};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // It accepts connections, and says nothing.
+    /// let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let options = SshOptions::new("pi@127.0.0.1").port(silent.local_addr()?.port());
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let options = options.known_hosts(scratch.path().join("known_hosts"));
+    /// let error = Ssh::connect(&options.timeout(Duration::from_millis(50))).await.unwrap_err();
+    /// assert!(matches!(error, SshError::TimedOut { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -159,6 +245,20 @@ impl SshOptions {
     }
 
     /// The file in which the keys of servers are looked up and saved; `~/.ssh/known_hosts` unless said otherwise.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+    /// # support::lab(async |computer| {
+    /// # let options = computer.options();
+    /// # let file = computer.path("servers of the lab");
+    /// use labwire_client::ssh::{HostKeys, Ssh};
+    ///
+    /// let options = options.known_hosts(&file).host_keys(HostKeys::Accept);
+    /// Ssh::connect(&options).await?;
+    /// assert!(std::fs::read_to_string(file)?.contains(" ssh-ed25519 "));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn known_hosts(mut self, path: impl Into<PathBuf>) -> Self {
         self.known_hosts = Some(path.into());
@@ -166,6 +266,8 @@ impl SshOptions {
     }
 
     /// What to do with a server that was never met before; ask, unless said otherwise.
+    ///
+    /// See the example of [`HostKeys`].
     #[must_use]
     pub fn host_keys(mut self, host_keys: HostKeys) -> Self {
         self.host_keys = host_keys;
@@ -174,6 +276,8 @@ impl SshOptions {
 
     /// Asks this function for what is needed and was not given, instead of asking at the terminal. It may block.
     /// `None` means that there is no answer.
+    ///
+    /// See the example of [`SshQuestion`].
     #[must_use]
     pub fn ask_with(
         mut self,

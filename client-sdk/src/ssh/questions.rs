@@ -7,6 +7,26 @@ use super::options::SshOptions;
 use super::terminal;
 
 /// What must be known to log in.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
+/// # let file = computer.key_file("difference engine");
+/// use labwire_client::ssh::{Ssh, SshOptions, SshQuestion};
+///
+/// let options = SshOptions::new("localhost").key_file(&file).ask_with(move |question| match question {
+///     SshQuestion::User { host } => (host == "localhost").then(|| "pi".to_owned()),
+///     SshQuestion::Passphrase { file: encrypted } => {
+///         assert_eq!(*encrypted, file);
+///         Some("difference engine".to_owned())
+///     }
+///     _ => None,
+/// });
+/// # let options = computer.at(options);
+/// assert!(Ssh::connect(&options).await.is_ok());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SshQuestion {
     /// The name of the user to log in as.

@@ -13,6 +13,8 @@ use super::error::RunError;
 const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
 
 /// How a command ended.
+///
+/// See the example of [`Output`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -35,6 +37,27 @@ impl fmt::Display for Status {
 }
 
 /// What a command did.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
+/// # let options = computer.options();
+/// use std::time::Duration;
+/// use labwire_client::ssh::{Output, Ssh, Status};
+///
+/// let pi = Ssh::connect(&options).await?;
+/// let output: Output = pi.run("echo 21.5; echo 'not calibrated' >&2", Duration::from_secs(10)).await?;
+/// assert!(output.success());
+/// assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("21.5\n", "not calibrated\n"));
+///
+/// let output = pi.run("bin/fails", Duration::from_secs(10)).await?;
+/// assert_eq!(output.status, Status::Exited(3));
+/// let error = output.check().unwrap_err();
+/// let text = "`bin/fails` on localhost ended with code 3; it said:\nthe port 1876 is in use";
+/// assert_eq!(error.to_string(), text);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Output {
     /// How it ended.
@@ -49,6 +72,8 @@ pub struct Output {
 
 impl Output {
     /// Whether the command ended with code 0.
+    ///
+    /// See the example of [`Output`].
     pub fn success(&self) -> bool {
         self.status == Status::Exited(0)
     }
@@ -56,14 +81,7 @@ impl Output {
     /// Turns a command that ended with another code than 0 into an error, which names the host, the command and what
     /// it said.
     ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # use labwire_client::ssh::{RunError, Ssh};
-    /// # async fn example(pi: Ssh) -> Result<(), RunError> {
-    /// let uptime = pi.run("uptime", Duration::from_secs(10)).await?.check()?.stdout;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// See the example of [`Output`].
     pub fn check(self) -> Result<Self, RunError> {
         if self.success() {
             return Ok(self);
@@ -100,16 +118,19 @@ impl Ssh {
     /// When the future is dropped, the command is left to itself. In both cases a command that goes on writing finds
     /// nobody who reads.
     ///
-    /// ```no_run
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+    /// # support::lab(async |computer| {
+    /// # std::fs::write(computer.path("it's mine.log"), "all is well\n")?;
     /// use std::time::Duration;
-    /// use labwire_client::ssh::{Ssh, SshOptions, quote};
+    /// use labwire_client::ssh::{Ssh, quote};
     ///
-    /// # async fn example(path: &str) -> Result<(), Box<dyn std::error::Error>> {
-    /// let pi = Ssh::connect(&SshOptions::new("pi@raspberrypi")).await?;
-    /// let log = pi.run(&format!("tail {}", quote(path)), Duration::from_secs(10)).await?.check()?;
-    /// println!("{}", log.stdout);
+    /// let pi = Ssh::connect(&computer.options()).await?;
+    /// let tail = format!("tail -n 1 {}", quote("it's mine.log"));
+    /// let log = pi.run(&tail, Duration::from_secs(10)).await?.check()?;
+    /// assert_eq!(log.stdout, "all is well\n");
     /// # Ok(())
-    /// # }
+    /// # });
     /// ```
     pub async fn run(&self, command: &str, timeout: Duration) -> Result<Output, RunError> {
         let mut output = Collected::default();

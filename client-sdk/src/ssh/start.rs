@@ -18,10 +18,24 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How a program is started on another computer.
 ///
 /// ```
-/// use labwire_client::ssh::StartOptions;
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
+/// # let options = computer.options();
+/// use std::time::Duration;
+/// use labwire_client::ssh::{StartOptions, start_manager};
 ///
-/// let options = StartOptions::new().argument("start").argument("--port=1876").log_file("/tmp/manager.log");
-/// # let _ = options;
+/// let start = StartOptions::new()
+///     .argument("start")
+///     .keyword("port", &1876)
+///     .keyword("disable_tls", &true)
+///     .log_file("~/manager.log")
+///     .timeout(Duration::from_secs(20));
+/// let started = start_manager(&options, "~/bin/mypackage", start).await?;
+/// assert_eq!(started.log_file, "~/manager.log");
+/// // The program there writes its arguments into its log.
+/// assert!(started.log.starts_with(r#"start --kwargs {"port":1876,"disable_tls":true}"#));
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone)]
 pub struct StartOptions {
@@ -52,6 +66,8 @@ impl Default for StartOptions {
 
 impl StartOptions {
     /// No arguments; the log is the program's path with `.log` at its end.
+    ///
+    /// See the example of [`StartOptions`].
     pub fn new() -> Self {
         Self {
             arguments: Vec::new(),
@@ -63,6 +79,8 @@ impl StartOptions {
     }
 
     /// Appends an argument of the command line. The program gets it as it is.
+    ///
+    /// See the example of [`StartOptions`].
     #[must_use]
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
@@ -74,6 +92,8 @@ impl StartOptions {
     /// [`keyword_arguments`](labwire_device::keyword_arguments) expect them; without any, there is no `--kwargs`.
     ///
     /// Other users of that computer can see the arguments of a running program, and so passwords among them.
+    ///
+    /// See the example of [`StartOptions`].
     #[must_use]
     pub fn keyword<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
         let keywords = self.keywords.unwrap_or_default();
@@ -82,6 +102,13 @@ impl StartOptions {
     }
 
     /// Runs the program as the superuser, with `sudo`. It must let the user do so without a password (`NOPASSWD`).
+    ///
+    /// ```
+    /// use labwire_client::ssh::StartOptions;
+    ///
+    /// let start = StartOptions::new().as_sudo(true);
+    /// assert!(format!("{start:?}").contains("as_sudo: true"));
+    /// ```
     #[must_use]
     pub fn as_sudo(mut self, as_sudo: bool) -> Self {
         self.as_sudo = as_sudo;
@@ -89,6 +116,8 @@ impl StartOptions {
     }
 
     /// How long the manager may take to run, after the connection was made; 30 s unless said otherwise.
+    ///
+    /// See the example of [`StartOptions`].
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -97,6 +126,8 @@ impl StartOptions {
 
     /// The file on the other computer that holds what the program writes; it is emptied first. Unless said otherwise
     /// it stands beside the program and has `.log` at its end. The user's home folder may be written as `~/`.
+    ///
+    /// See the example of [`StartOptions`].
     #[must_use]
     pub fn log_file(mut self, path: impl Into<String>) -> Self {
         self.log_file = Some(path.into());
@@ -105,6 +136,8 @@ impl StartOptions {
 }
 
 /// A manager that runs on another computer.
+///
+/// See the example of [`start_manager`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Started {
@@ -121,6 +154,8 @@ pub struct Started {
 
 impl Started {
     /// The manager's port, which matters when it could choose a free one.
+    ///
+    /// See the example of [`start_manager`].
     pub fn port(&self) -> Option<u16> {
         self.address.rsplit_once(':')?.1.parse().ok()
     }
@@ -137,17 +172,22 @@ impl Started {
 ///
 /// When the future is dropped, the connection is closed; a program that was started already goes on running.
 ///
-/// ```no_run
-/// use labwire_client::ssh::{SshOptions, StartError, StartOptions, start_manager};
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
+/// # support::lab(async |computer| {
+/// # let options = computer.options();
+/// use labwire_client::ssh::{StartError, StartOptions, Started, start_manager};
 ///
-/// # async fn example(pi: SshOptions) -> Result<(), Box<dyn std::error::Error>> {
-/// match start_manager(&pi, "~/bin/thermometer", StartOptions::new()).await {
-///     Ok(started) => println!("it runs at {}", started.address),
-///     Err(StartError::Ended { log, .. }) => eprintln!("it ended, and says: {log}"),
-///     Err(error) => return Err(error.into()),
+/// let started: Started = start_manager(&options, "~/bin/mypackage", StartOptions::new()).await?;
+/// assert_eq!((started.address.as_str(), started.port()), ("raspberrypi:1876", Some(1876)));
+/// assert_eq!(started.log_file, "~/bin/mypackage.log");
+///
+/// match start_manager(&options, "~/bin/fails", StartOptions::new()).await {
+///     Err(StartError::Ended { log, .. }) => assert_eq!(log, "the port 1876 is in use"),
+///     other => panic!("{other:?}"),
 /// }
 /// # Ok(())
-/// # }
+/// # });
 /// ```
 pub async fn start_manager(
     options: &SshOptions,

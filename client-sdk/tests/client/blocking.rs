@@ -6,6 +6,7 @@ use labwire_client::blocking::{Client, LinkedClient};
 use labwire_client::{CallError, Lock, args};
 
 use crate::lab::{blocking_lab, lab};
+use crate::waiting::until_blocking;
 
 #[test]
 fn calls_wait_and_calls_that_are_started_overlap() {
@@ -46,9 +47,7 @@ fn handles_work_in_other_threads_and_end_with_the_last() {
         }
         assert_eq!(client.identities()?.clients.len(), 2);
         drop(echo);
-        while client.identities()?.clients.len() > 1 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until_blocking("Bob has left", || client.identities().unwrap().clients.len() == 1);
         client.disconnect();
         assert!(!client.is_connected() && !client.connected());
         assert_eq!(client.closed(), "the client has disconnected");

@@ -7,6 +7,7 @@ use labwire_client::{CallError, Client, ClientOptions, ConnectOptions, Error, Ex
 use tokio::io::AsyncWriteExt;
 
 use crate::lab::{Service, lab, options, start_manager};
+use crate::waiting::until;
 
 #[test]
 fn many_calls_are_under_way_at_once() {
@@ -198,9 +199,10 @@ fn a_client_without_handles_leaves_the_manager() {
         drop(client);
         echo.call::<()>("sleep", args![0]).await?;
         drop((echo, spawned));
-        while watcher.identities().await?.clients.len() > 1 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("Ada and Bob have left", async || {
+            watcher.identities().await.unwrap().clients.len() == 1
+        })
+        .await;
         Ok(())
     });
 }
@@ -263,9 +265,10 @@ async fn a_linked_client_waits_for_its_service() {
     let options = options(&manager);
     let client = tokio::spawn(LinkedClient::connect("Late", options.clone()));
     let watcher = Client::connect("Watcher", options.clone()).await.unwrap();
-    while watcher.identities().await.unwrap().clients.len() < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the client that waits for its service is there", async || {
+        watcher.identities().await.unwrap().clients.len() == 2
+    })
+    .await;
     let _late = Service::start("Late", 0, &options).await;
     let client = client.await.unwrap().unwrap();
     assert!(client.get::<f64>("pi").await.is_ok());
@@ -359,6 +362,7 @@ async fn callers_are_held_back_while_the_manager_reads_nothing() {
             Ok(pending) => sent.push(pending),
             Err(error) => break error,
         }
+        assert!(sent.len() < 2000, "{} requests wait", sent.len());
     };
     assert!(
         matches!(
@@ -370,7 +374,6 @@ async fn callers_are_held_back_while_the_manager_reads_nothing() {
         ),
         "{error:?}"
     );
-    assert!(sent.len() < 2000, "{} requests wait", sent.len());
     drop((stuck, sent));
     manager.abort();
 }

@@ -1,10 +1,9 @@
 //! Links, locks and notifications.
 
-use std::time::Duration;
-
 use labwire_client::{CallError, Client, ConnectOptions, Lock};
 
 use crate::lab::{Service, lab};
+use crate::waiting::until;
 
 /// How many clients the manager counts as linked with a service.
 async fn linked(options: &ConnectOptions, service: &str) -> usize {
@@ -16,9 +15,8 @@ async fn linked(options: &ConnectOptions, service: &str) -> usize {
 }
 
 async fn until_linked(options: &ConnectOptions, service: &str, count: usize) {
-    while linked(options, service).await != count {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let what = format!("{count} clients are linked with {service}");
+    until(&what, async || linked(options, service).await == count).await;
 }
 
 #[test]
@@ -121,9 +119,7 @@ fn a_lock_that_is_lost_says_so_and_is_not_released_twice() {
         assert!(!guard.is_held());
         let guard = link.lock(Lock::Exclusive).await?;
         passing.stop().await;
-        while guard.is_held() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("the lock is lost", async || !guard.is_held()).await;
         assert!(!link.is_linked());
         assert!(guard.release().await?.is_empty());
         Ok(())

@@ -18,3 +18,4 @@ mod peers;
 mod python;
 mod reconnect;
 mod typed;
+mod waiting;

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::lab::{Service, options, start_manager};
 use crate::peers::process::Process;
 use crate::peers::python::{self, Connection, program};
+use crate::waiting::until;
 
 fn connection(port: u16) -> Connection {
     Connection::new(json!({ "host": "localhost", "port": port, "disable_tls": true }))
@@ -134,9 +135,10 @@ async fn a_python_manager_serves_as_well() {
     );
     // It forgets the uid in this error.
     echo.stop().await;
-    while client.identities().await.unwrap().services.contains_key("Echo") {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("Echo has left", async || {
+        !client.identities().await.unwrap().services.contains_key("Echo")
+    })
+    .await;
     let error = link.call::<()>("echo", ()).await.unwrap_err();
     assert!(
         error.to_string().contains("the 'Echo' Service is not connected"),

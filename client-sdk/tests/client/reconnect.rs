@@ -6,6 +6,7 @@ use labwire_client::{Backoff, CallError, Client, ClientOptions, Executed, Lock, 
 use labwire_testing::TestManager;
 
 use crate::lab::{Service, lab, options, start_manager};
+use crate::waiting::{until, within_the_deadline};
 
 fn quick() -> Backoff {
     Backoff::new().maximum(Duration::from_millis(200))
@@ -13,17 +14,17 @@ fn quick() -> Backoff {
 
 /// The service tells until the reader hears it: a link that is made anew is not there from one moment to the next.
 async fn tell_until_heard(service: &Service, name: &str, notifications: &mut Notifications) -> u64 {
-    loop {
-        service.notify(name, "[[1], {}]");
-        let heard = tokio::time::timeout(Duration::from_millis(50), notifications.next()).await;
-        if let Ok(heard) = heard {
-            return heard
-                .expect("the notifications go on")
-                .decode::<(u64,)>()
-                .unwrap()
-                .0;
+    let telling = async {
+        loop {
+            service.notify(name, "[[1], {}]");
+            let heard = tokio::time::timeout(Duration::from_millis(50), notifications.next()).await;
+            if let Ok(heard) = heard {
+                break heard.expect("the notifications go on");
+            }
         }
-    }
+    };
+    let heard = within_the_deadline("a notification is heard", telling).await;
+    heard.decode::<(u64,)>().unwrap().0
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,9 +110,7 @@ fn a_service_that_comes_back_is_linked_again_by_who_reconnects() {
         let link = client.link("Passing").await?;
         let mut notifications = link.notifications();
         passing.stop().await;
-        while link.is_linked() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("the service has left", async || !link.is_linked()).await;
         let error = link.call::<()>("echo", ()).await.unwrap_err();
         assert!(
             matches!(
@@ -140,9 +139,7 @@ async fn what_is_kept_is_sent_once_when_the_link_is_back() {
         .unwrap();
     let link = client.link("Echo").await.unwrap();
     let stopped = manager.kill().await;
-    while client.is_connected() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the connection is lost", async || !client.is_connected()).await;
     let kept = link.call::<()>("sleep", args![0.1]).send().await.unwrap();
     let impatient = link
         .call::<()>("sleep", args![0.1])
@@ -186,9 +183,7 @@ async fn unlinking_fails_what_is_kept() {
         .unwrap();
     let link = client.link("Echo").await.unwrap();
     service.stop().await;
-    while link.is_linked() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the service has left", async || !link.is_linked()).await;
     let kept = link.call::<()>("sleep", args![0.1]).send().await.unwrap();
     link.unlink().await.unwrap();
     assert!(matches!(kept.await, Err(CallError::Unlinked { .. })));
@@ -201,9 +196,7 @@ async fn a_client_can_leave_while_it_waits_for_the_manager() {
         .await
         .unwrap();
     let stopped = manager.kill().await;
-    while client.is_connected() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the connection is lost", async || !client.is_connected()).await;
     client.disconnect().await;
     assert_eq!(client.closed().await, "the client has disconnected");
     drop(stopped);

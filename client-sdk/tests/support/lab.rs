@@ -54,6 +54,47 @@ pub(crate) fn blocking_lab(example: impl FnOnce(ConnectOptions) -> Result<(), Fa
     example(options(&manager)).unwrap();
 }
 
+/// The same with one service of `labwire-service` instead.
+pub(crate) fn blocking_lab_with<S: labwire_service::IntoService>(
+    service: S,
+    example: impl FnOnce(ConnectOptions) -> Result<(), Failure>,
+) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (manager, _running) = runtime.block_on(async {
+        let manager = start_manager().await;
+        let runner = labwire_service::Runner::new(service).options(options(&manager));
+        let running = runner.connect().await.unwrap();
+        (manager, running)
+    });
+    example(options(&manager)).unwrap();
+}
+
+/// What a process finds in its environment that was started to be an example's `main`.
+const PROGRAM: &str = "LABWIRE_EXAMPLE";
+
+/// Runs the `main` that calls this in a process of its own, whose environment names a manager with services. In that
+/// process it gives `false` at once; here it gives `true` when the process has ended well.
+pub(crate) fn ran_as_a_program() -> bool {
+    if std::env::var_os(PROGRAM).is_some() {
+        return false;
+    }
+    // The example may have a runtime already.
+    let example = std::thread::spawn(|| {
+        blocking_lab(|options| {
+            let status = std::process::Command::new(std::env::current_exe()?)
+                .args(std::env::args_os().skip(1))
+                .env(PROGRAM, "main")
+                .env("LABWIRE_MANAGER", options.address())
+                .env("LABWIRE_DISABLE_TLS", "true")
+                .status()?;
+            assert!(status.success());
+            Ok(())
+        });
+    });
+    example.join().unwrap();
+    true
+}
+
 pub(crate) async fn start_manager() -> TestManager {
     let users = [
         ("ada", "difference engine", true),

@@ -22,11 +22,15 @@ pub struct Arguments {
 
 impl Arguments {
     /// No arguments.
+    ///
+    /// See the example of [`Arguments`].
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Appends a positional argument. If it has no JSON form, [`finish`](Self::finish) says so.
+    ///
+    /// See the example of [`Arguments`].
     #[must_use]
     pub fn positional<T: Serialize + ?Sized>(self, value: &T) -> Self {
         match to_json(value) {
@@ -36,6 +40,8 @@ impl Arguments {
     }
 
     /// Appends a keyword argument. If it has no JSON form, [`finish`](Self::finish) says so.
+    ///
+    /// See the example of [`Arguments`].
     #[must_use]
     pub fn keyword<T: Serialize + ?Sized>(self, name: &str, value: &T) -> Self {
         match to_json(value) {
@@ -46,6 +52,13 @@ impl Arguments {
 
     /// Appends a positional argument that is JSON text already. It goes onto the wire as it is; a manager refuses
     /// what is malformed.
+    ///
+    /// ```
+    /// # use labwire_device::payload::Arguments;
+    /// // As a number, its last digits would be lost.
+    /// let arguments = Arguments::new().positional_json("3.14159265358979323846");
+    /// assert_eq!(arguments.finish().unwrap().0, "[3.14159265358979323846]");
+    /// ```
     #[must_use]
     pub fn positional_json(mut self, text: &str) -> Self {
         self.positional
@@ -55,6 +68,12 @@ impl Arguments {
     }
 
     /// Appends a keyword argument that is JSON text already, as [`positional_json`](Self::positional_json) does.
+    ///
+    /// ```
+    /// # use labwire_device::payload::Arguments;
+    /// let arguments = Arguments::new().keyword_json("points", "[1,NaN]");
+    /// assert_eq!(arguments.finish().unwrap().1, r#"{"points":[1,NaN]}"#);
+    /// ```
     #[must_use]
     pub fn keyword_json(mut self, name: &str, text: &str) -> Self {
         self.keywords
@@ -73,6 +92,17 @@ impl Arguments {
     /// The JSON text of `args`, an array, and of `kwargs`, an object.
     ///
     /// Fails when an argument had no JSON form.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use labwire_device::payload::Arguments;
+    ///
+    /// let (args, kwargs) = Arguments::new().positional(&1).finish().unwrap();
+    /// assert_eq!((args.as_str(), kwargs.as_str()), ("[1]", "{}"));
+    ///
+    /// let with_lists_as_keys = BTreeMap::from([([1, 2], "x")]);
+    /// assert!(Arguments::new().positional(&with_lists_as_keys).finish().is_err());
+    /// ```
     pub fn finish(self) -> Result<(String, String), EncodeError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -97,6 +127,8 @@ impl Arguments {
 /// ```
 pub trait IntoArguments {
     /// The arguments.
+    ///
+    /// See the example of [`IntoArguments`].
     fn into_arguments(self) -> Arguments;
 }
 

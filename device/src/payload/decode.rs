@@ -4,6 +4,13 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// JSON text is not the value that was expected.
+///
+/// ```
+/// use labwire_device::payload::{DecodeError, from_json};
+///
+/// let error: DecodeError = from_json::<u8>("-1").unwrap_err();
+/// assert_eq!(error.to_string(), "invalid value: integer `-1`, expected u8");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct DecodeError(String);

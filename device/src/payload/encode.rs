@@ -6,6 +6,15 @@ use thiserror::Error;
 use super::json::TOKEN;
 
 /// A value has no JSON form.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use labwire_device::payload::{EncodeError, to_json};
+///
+/// let error: EncodeError = to_json(&BTreeMap::from([([1, 2], "x")])).unwrap_err();
+/// let text = "the value cannot be written as JSON: a key must be a string, a number or a boolean";
+/// assert_eq!(error.to_string(), text);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the value cannot be written as JSON: {0}")]
 pub struct EncodeError(String);

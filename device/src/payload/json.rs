@@ -19,11 +19,18 @@ pub struct Json {
 
 impl Json {
     /// A value of this text, which must be JSON on one line: it goes onto the wire as it is.
+    ///
+    /// See the example of [`Json`].
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into() }
     }
 
     /// The text.
+    ///
+    /// ```
+    /// # use labwire_device::payload::Json;
+    /// assert_eq!(Json::new("1.10").text(), "1.10");
+    /// ```
     pub fn text(&self) -> &str {
         &self.text
     }

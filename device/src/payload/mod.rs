@@ -2,6 +2,19 @@
 //!
 //! It is JSON with one liberty that Python peers take: the values `NaN`, `Infinity` and `-Infinity`.
 //! Measurements are full of them, so that they are read and written here too.
+//!
+//! ```
+//! use labwire_device::args;
+//! use labwire_device::payload::{from_json, to_json};
+//!
+//! let (args, kwargs) = args![[1.5, f64::NAN], unit = "V"].finish()?;
+//! assert_eq!((args.as_str(), kwargs.as_str()), ("[[1.5,NaN]]", r#"{"unit":"V"}"#));
+//!
+//! let (readings,): (Vec<f64>,) = from_json(&args)?;
+//! assert!(readings[0] == 1.5 && readings[1].is_nan());
+//! assert_eq!(to_json(&readings)?, "[1.5,NaN]");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod arguments;
 mod decode;

@@ -3,6 +3,15 @@
 use labwire_wire::{JsonError, array_elements, scan_object};
 
 /// The arguments of a request: positional ones in their order, and keyword ones by name; each as JSON text.
+///
+/// ```
+/// use labwire_device::payload::{SplitArguments, from_json, split_arguments};
+///
+/// let arguments: SplitArguments = split_arguments(b"[3]", br#"{"unit":"V"}"#).unwrap();
+/// let channel: u8 = from_json(arguments.positional[0]).unwrap();
+/// let (name, unit) = &arguments.keywords[0];
+/// assert_eq!((channel, name.as_str(), *unit), (3, "unit", "\"V\""));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SplitArguments<'a> {
     /// What stands in `args`.

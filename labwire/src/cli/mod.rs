@@ -2,6 +2,19 @@
 //!
 //! It belongs to the `labwire` program: other programs have no use for it, and what it does may change with
 //! every version. [`main`] is all that is public.
+//!
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//! #     if let Some(text) = support::output_of_the_program(&["--help"]) {
+//! #         assert!(text.contains("labwire start --disable-tls"));
+//! #         return ExitCode::SUCCESS;
+//! #     }
+//!     labwire::cli::main()
+//! }
+//! ```
 
 mod certdump;
 mod certgen;
@@ -72,6 +85,20 @@ enum Command {
 }
 
 /// Does what was typed. Errors are told on standard error.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+/// #     if let Some(text) = support::output_of_the_program(&["--version"]) {
+/// #         assert_eq!(text, format!("labwire {}\n", env!("CARGO_PKG_VERSION")));
+/// #         return ExitCode::SUCCESS;
+/// #     }
+///     // With the argument `--version` it prints the version.
+///     labwire::cli::main()
+/// }
+/// ```
 pub fn main() -> ExitCode {
     let CommandLine { command, version: _ } =
         CommandLine::try_parse().unwrap_or_else(|error| blame_environment(error).exit());

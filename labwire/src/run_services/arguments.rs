@@ -19,7 +19,8 @@ use crate::cli::secret;
 /// They are given as `--kwargs '{"port": 1876, "disable_tls": true}'`; the names are those of MSL-Network's
 /// `run_services`. What it does not know is left to the program. Errors are told on standard error.
 ///
-/// ```no_run
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
 /// use std::process::ExitCode;
 /// use labwire::{Services, run_services_from_arguments};
 /// use labwire_service::service;
@@ -35,6 +36,15 @@ use crate::cli::secret;
 /// }
 ///
 /// fn main() -> ExitCode {
+/// #     let arguments = ["--kwargs", r#"{"port": 0, "disable_tls": true}"#];
+/// #     let look = |options: labwire_client::ConnectOptions, _: &std::path::Path| {
+/// #         let thermometer = labwire_client::blocking::LinkedClient::connect("Thermometer", options)?;
+/// #         assert_eq!(thermometer.call::<f64>("read", ())?, 20.0);
+/// #         thermometer.shutdown_service::<()>(())?;
+/// #         Ok(())
+/// #     };
+/// #     if support::ran_as_a_program(&arguments, look) { return ExitCode::SUCCESS }
+///     // `thermometer --kwargs '{"port": 1876, "disable_tls": true}'` on the other computer.
 ///     run_services_from_arguments(Services::new().with(Thermometer))
 /// }
 /// ```

@@ -7,6 +7,15 @@ use labwire_service::RunError;
 use thiserror::Error;
 
 /// A manager and services did not run in one process, or not to their end.
+///
+/// ```
+/// use labwire::{ManagerOptions, RunServicesError, Services};
+///
+/// let error = Services::new().start(ManagerOptions::new()).unwrap_err();
+/// assert!(matches!(error, RunServicesError::NoServices));
+/// let text = "no services have been specified; add one with `Services::with`";
+/// assert_eq!(error.to_string(), text);
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunServicesError {

@@ -21,9 +21,9 @@ pub use services::Services;
 ///
 /// When this is dropped, services and manager end without waiting for requests.
 ///
-/// ```no_run
-/// use labwire::{ManagerOptions, RunServicesError, Services, run_services};
-/// use labwire_service::service;
+/// ```
+/// use labwire::{ManagerOptions, Services, run_services};
+/// use labwire_service::{Runner, service};
 ///
 /// struct Adder;
 ///
@@ -35,8 +35,16 @@ pub use services::Services;
 ///     pub fn shutdown_service(&self) {}
 /// }
 ///
-/// # async fn example() -> Result<(), RunServicesError> {
-/// run_services(ManagerOptions::new().port(1876), Services::new().with(Adder)).await
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = labwire_home::Home::at(scratch.path());
+/// let options = ManagerOptions::new().port(0).without_tls();
+/// # let options = options.home(home);
+/// // Its one service ends itself, and the manager with it.
+/// let adder = Runner::new(Adder).background(|service| async move { service.shut_down() });
+/// assert!(run_services(options, Services::new().with_runner(adder)).await.is_ok());
+/// # Ok(())
 /// # }
 /// ```
 pub async fn run_services(options: ManagerOptions, services: Services) -> Result<(), RunServicesError> {

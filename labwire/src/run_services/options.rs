@@ -15,10 +15,31 @@ use crate::cli::start::{Options, Plan};
 /// are made if there are none, and this computer only.
 ///
 /// ```
-/// use labwire::ManagerOptions;
+/// # use labwire_service::service;
+/// # struct Adder;
+/// # #[service]
+/// # impl Adder {
+/// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+/// #     pub fn shutdown_service(&self) {}
+/// # }
+/// use labwire::{ManagerOptions, Services};
+/// use labwire_client::{Client, ConnectOptions};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = labwire_home::Home::at(scratch.path());
 /// let options = ManagerOptions::new().port(0).without_tls().password("difference engine");
 /// assert!(!format!("{options:?}").contains("engine"));
+/// # let options = options.home(home);
+/// let running = Services::new().with(Adder).connect(options).await?;
+///
+/// // Clients must know the password.
+/// let manager = ConnectOptions::new().port(running.port()).without_tls();
+/// assert!(Client::connect("Ada", manager.clone().manager_password("a guess")).await.is_err());
+/// assert!(Client::connect("Ada", manager.manager_password("difference engine")).await.is_ok());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct ManagerOptions {
@@ -56,6 +77,8 @@ impl Default for ManagerOptions {
 
 impl ManagerOptions {
     /// What `labwire start` does without options.
+    ///
+    /// See the example of [`ManagerOptions`].
     pub fn new() -> Self {
         Self {
             host: None,
@@ -74,6 +97,30 @@ impl ManagerOptions {
     }
 
     /// The host name or IP address to listen on; all interfaces unless said otherwise.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, Services};
+    /// # use labwire_client::{Client, ConnectOptions};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_home::Home::at(scratch.path());
+    /// let options = ManagerOptions::new().host("127.0.0.1").port(0).without_tls();
+    /// # let options = options.home(home);
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    ///
+    /// let manager = ConnectOptions::new().host("127.0.0.1").port(running.port()).without_tls();
+    /// assert!(Client::connect("Ada", manager).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
@@ -81,6 +128,8 @@ impl ManagerOptions {
     }
 
     /// The port to listen on; 1875 unless said otherwise. The system chooses one when it is 0.
+    ///
+    /// See the example of [`ManagerOptions`].
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
@@ -88,6 +137,8 @@ impl ManagerOptions {
     }
 
     /// Everyone who connects must know this password. The services are told it.
+    ///
+    /// See the example of [`ManagerOptions`].
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.authentication = Authentication::Password(password.into());
@@ -97,9 +148,28 @@ impl ManagerOptions {
     /// Everyone who connects must log in as a user of the database; the services log in as this one.
     ///
     /// ```
-    /// # use labwire::ManagerOptions;
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, Services};
+    /// # use labwire_manager::{COMPATIBLE_ROUNDS, Database, HashedPassword};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_home::Home::at(scratch.path());
+    /// # let hashed = HashedPassword::new("bench", "difference engine", COMPATIBLE_ROUNDS)?;
+    /// # Database::open(&home.database())?.insert_user("bench", &hashed, false)?;
     /// // `labwire user add bench` has made the user.
     /// let options = ManagerOptions::new().login("bench", "difference engine");
+    /// # let options = options.port(0).without_tls().home(home);
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    /// assert_eq!(running.services().len(), 1);
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn login(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
@@ -109,6 +179,29 @@ impl ManagerOptions {
     }
 
     /// Admits the computers in the table of trusted host names only. This one must be among them.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, Services};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_home::Home::at(scratch.path());
+    /// // `labwire hostname add localhost` has put this computer among them.
+    /// # labwire_manager::Database::open(&home.database())?.insert_hostname("localhost")?;
+    /// let options = ManagerOptions::new().trusted_hosts();
+    /// # let options = options.port(0).without_tls().home(home);
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    /// assert_eq!(running.services().len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn trusted_hosts(mut self) -> Self {
         self.authentication = Authentication::Hostname;
@@ -116,6 +209,30 @@ impl ManagerOptions {
     }
 
     /// Admits everyone from everywhere without asking: for a closed laboratory network only.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, Services};
+    /// # use labwire_client::{Client, ConnectOptions};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_home::Home::at(scratch.path());
+    /// let options = ManagerOptions::new().open().port(0).without_tls();
+    /// # let options = options.host("127.0.0.1").home(home);
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    /// # let manager = ConnectOptions::new().host("127.0.0.1");
+    /// # let manager = manager.port(running.port()).without_tls();
+    /// assert!(Client::connect("anybody", manager).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn open(mut self) -> Self {
         self.authentication = Authentication::None { open: true };
@@ -123,6 +240,8 @@ impl ManagerOptions {
     }
 
     /// Does not encrypt connections.
+    ///
+    /// See the example of [`ManagerOptions`].
     #[must_use]
     pub fn without_tls(mut self) -> Self {
         self.tls = false;
@@ -130,6 +249,8 @@ impl ManagerOptions {
     }
 
     /// The certificate, in PEM form; that of the home folder unless said otherwise.
+    ///
+    /// See the example of [`key_password`](Self::key_password).
     #[must_use]
     pub fn certificate_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.certificate_file = Some(path.into());
@@ -137,6 +258,8 @@ impl ManagerOptions {
     }
 
     /// The private key, in PEM form; that of the home folder unless said otherwise.
+    ///
+    /// See the example of [`key_password`](Self::key_password).
     #[must_use]
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.key_file = Some(path.into());
@@ -144,6 +267,38 @@ impl ManagerOptions {
     }
 
     /// What the private key is encrypted with.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, Services};
+    /// # use labwire_client::{Client, ConnectOptions};
+    /// # use labwire_manager::{CertificateOptions, Curve, KeyKind, generate_certificate, generate_key};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_home::Home::at(scratch.path());
+    /// # let (key, certificate) = (scratch.path().join("lab.key"), scratch.path().join("lab.crt"));
+    /// # let generated = generate_key(KeyKind::Ecc(Curve::Secp256r1))?;
+    /// # generated.write_to(&key, Some("abacus"))?;
+    /// # generate_certificate(&generated, &CertificateOptions::for_this_computer())?.write_to(&certificate)?;
+    /// let options = ManagerOptions::new()
+    ///     .certificate_file(&certificate)
+    ///     .key_file(key)
+    ///     .key_password("abacus");
+    /// # let options = options.port(0).home(home);
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    ///
+    /// let manager = ConnectOptions::new().port(running.port()).certificate_file(certificate);
+    /// assert!(Client::connect("Ada", manager).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn key_password(mut self, password: impl Into<String>) -> Self {
         self.key_password = Some(password.into());
@@ -151,6 +306,28 @@ impl ManagerOptions {
     }
 
     /// The database; that of the home folder unless said otherwise.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, Services};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_home::Home::at(scratch.path());
+    /// # let file = scratch.path().join("lab.sqlite3");
+    /// let options = ManagerOptions::new().database(&file);
+    /// # let options = options.port(0).without_tls().home(home);
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    /// assert!(file.is_file());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn database(mut self, path: impl Into<PathBuf>) -> Self {
         self.database = Some(path.into());
@@ -158,6 +335,30 @@ impl ManagerOptions {
     }
 
     /// The folder of keys, certificates, database and logs; unless said otherwise the one that the environment names.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, Services};
+    /// use labwire_home::Home;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let folder = scratch.path();
+    /// let home = Home::at(folder);
+    /// let options = ManagerOptions::new().home(home.clone());
+    /// # let options = options.port(0).without_tls();
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    /// assert!(home.database().is_file());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn home(mut self, home: Home) -> Self {
         self.home = Some(home);
@@ -167,6 +368,8 @@ impl ManagerOptions {
     /// The file to log to; a new one in the home folder unless said otherwise. Only [`Services::start`] logs.
     ///
     /// [`Services::start`]: crate::Services::start
+    ///
+    /// See the example of [`Services::start`].
     #[must_use]
     pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.log_file = Some(path.into());
@@ -174,6 +377,8 @@ impl ManagerOptions {
     }
 
     /// How much is logged: `TRACE`, `DEBUG`, `INFO`, `WARNING` or `ERROR`; `INFO` unless said otherwise.
+    ///
+    /// See the example of [`Services::start`](crate::Services::start).
     #[must_use]
     pub fn log_level(mut self, level: impl Into<String>) -> Self {
         self.log_level = Some(level.into());
@@ -184,12 +389,29 @@ impl ManagerOptions {
     /// there is TLS is known, whatever these say.
     ///
     /// ```
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::Services;
     /// use std::time::Duration;
     /// use labwire::ManagerOptions;
     /// use labwire_service::ConnectOptions;
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_home::Home::at(scratch.path());
     /// let services = ConnectOptions::new().timeout(Duration::from_secs(3));
     /// let options = ManagerOptions::new().connect_options(services);
+    /// # let options = options.port(0).without_tls().home(home);
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    /// assert_eq!(running.services()[0].name(), "Adder");
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn connect_options(mut self, options: ConnectOptions) -> Self {

@@ -15,14 +15,29 @@ use super::error::RunServicesError;
 ///
 /// [`Services::connect`](crate::Services::connect) gives one:
 ///
-/// ```no_run
-/// # use labwire::{RunServicesError, RunningServices};
-/// # async fn example(running: RunningServices) -> Result<(), RunServicesError> {
-/// println!("the manager listens on port {}", running.port());
+/// ```
+/// # use labwire_service::service;
+/// # struct Adder;
+/// # #[service]
+/// # impl Adder {
+/// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+/// #     pub fn shutdown_service(&self) {}
+/// # }
+/// # use labwire::{ManagerOptions, Services};
+/// use labwire::RunningServices;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = labwire_home::Home::at(scratch.path());
+/// # let options = ManagerOptions::new().port(0).without_tls().home(home);
+/// let running: RunningServices = Services::new().with(Adder).connect(options).await?;
+/// assert_ne!(running.port(), 0);
 /// for service in running.services() {
-///     println!("{} is there", service.network_name());
+///     assert!(service.network_name().starts_with("Adder["));
 /// }
-/// running.shut_down().await
+/// running.shut_down().await?;
+/// # Ok(())
 /// # }
 /// ```
 pub struct RunningServices {
@@ -61,17 +76,23 @@ impl RunningServices {
     }
 
     /// The port that the manager listens on.
+    ///
+    /// See the example of [`RunningServices`].
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// A handle of each service, in their order.
+    ///
+    /// See the example of [`RunningServices`].
     pub fn services(&self) -> &[ServiceHandle] {
         &self.services
     }
 
     /// Asks the services to end, and the manager with them, and waits until they have. Requests that are executing are
     /// answered first.
+    ///
+    /// See the example of [`RunningServices`].
     pub async fn shut_down(self) -> Result<(), RunServicesError> {
         self.stop.send_replace(true);
         self.wait().await
@@ -80,6 +101,8 @@ impl RunningServices {
     /// Waits until all services and the manager have ended: `Ok` when they were asked to.
     ///
     /// When this is dropped they run on.
+    ///
+    /// See the example of [`Services::connect`](crate::Services::connect).
     pub async fn wait(self) -> Result<(), RunServicesError> {
         // The services go on when nobody can ask them to end any more.
         let Self { serving, .. } = self;

@@ -18,7 +18,8 @@ pub(super) type Connect = Box<dyn FnOnce(ConnectOptions) -> Connecting + Send>;
 
 /// The services that run with a manager in one process.
 ///
-/// ```no_run
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
 /// use labwire::{ManagerOptions, RunServicesError, Services};
 /// use labwire_service::{Runner, service};
 ///
@@ -33,10 +34,19 @@ pub(super) type Connect = Box<dyn FnOnce(ConnectOptions) -> Connecting + Send>;
 /// }
 ///
 /// fn main() -> Result<(), RunServicesError> {
+/// #     let look = |options: labwire_client::ConnectOptions, _: &std::path::Path| {
+/// #         for name in ["Adder", "Second"] {
+/// #             let adder = labwire_client::blocking::LinkedClient::connect(name, options.clone())?;
+/// #             assert_eq!(adder.call::<f64>("add", (1, 2))?, 3.0);
+/// #             adder.shutdown_service::<()>(())?;
+/// #         }
+/// #         Ok(())
+/// #     };
+/// #     if support::ran_as_a_program(&[], look) { return Ok(()) }
 ///     Services::new()
 ///         .with(Adder)
 ///         .with_runner(Runner::new(Adder).name("Second").max_clients(1))
-///         .start(ManagerOptions::new())
+///         .start(ManagerOptions::new().port(0).without_tls())
 /// }
 /// ```
 #[derive(Default)]
@@ -56,16 +66,22 @@ impl fmt::Debug for Services {
 
 impl Services {
     /// No services.
+    ///
+    /// See the example of [`Services`].
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds a service.
+    ///
+    /// See the example of [`Services`].
     pub fn with<S: Service>(self, service: impl IntoService<Service = S>) -> Self {
         self.with_runner(Runner::new(service))
     }
 
     /// Adds a service that has options. How it connects is known; what its runner says of that does not count.
+    ///
+    /// See the example of [`Services`].
     pub fn with_runner<S: Service>(mut self, runner: Runner<S>) -> Self {
         let connect: Connect = Box::new(move |options| Box::pin(runner.options(options).connect()));
         self.connects.push(connect);
@@ -82,12 +98,29 @@ impl Services {
     ///
     /// Cancel safe: dropped before it is done, manager and services end.
     ///
-    /// ```no_run
-    /// # use labwire::{ManagerOptions, RunServicesError, Services};
-    /// # async fn example(services: Services) -> Result<(), RunServicesError> {
-    /// let running = services.connect(ManagerOptions::new().port(0)).await?;
-    /// println!("the manager listens on port {}", running.port());
-    /// running.wait().await
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, Services};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let home = labwire_home::Home::at(scratch.path());
+    /// let options = ManagerOptions::new().port(0).without_tls();
+    /// # let options = options.home(home);
+    /// let running = Services::new().with(Adder).connect(options).await?;
+    /// let adder = running.services()[0].clone();
+    /// # let ending =
+    /// tokio::spawn(async move { adder.shut_down() });
+    /// // The last service ends, and the manager with it.
+    /// assert!(running.wait().await.is_ok());
+    /// # ending.await?;
+    /// # Ok(())
     /// # }
     /// ```
     pub async fn connect(self, options: ManagerOptions) -> Result<RunningServices, RunServicesError> {
@@ -133,6 +166,30 @@ impl Services {
     /// `SIGINT` (Ctrl-C) and `SIGTERM` end the services in order: they finish the requests that they have; that is
     /// `Ok`. A second one does not wait for the requests. `SIGHUP` reads certificate, key and trusted host names again
     /// and opens the log file anew.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
+    /// # use labwire_service::service;
+    /// # struct Adder;
+    /// # #[service]
+    /// # impl Adder {
+    /// #     pub fn add(&self, a: f64, b: f64) -> f64 { a + b }
+    /// #     pub fn shutdown_service(&self) {}
+    /// # }
+    /// # use labwire::{ManagerOptions, RunServicesError, Services};
+    /// fn main() -> Result<(), RunServicesError> {
+    /// #     let look = |options: labwire_client::ConnectOptions, home: &std::path::Path| {
+    /// #         let adder = labwire_client::blocking::LinkedClient::connect("Adder", options)?;
+    /// #         adder.shutdown_service::<()>(())?;
+    /// #         assert!(std::fs::read_to_string(home.join("lab.log"))?.contains("Network Manager running on"));
+    /// #         Ok(())
+    /// #     };
+    /// #     if support::ran_as_a_program(&[], look) { return Ok(()) }
+    /// #     let log = std::path::PathBuf::from(std::env::var_os("LABWIRE_HOME").unwrap()).join("lab.log");
+    ///     let options = ManagerOptions::new().port(0).without_tls().log_file(log).log_level("DEBUG");
+    ///     Services::new().with(Adder).start(options)
+    /// }
+    /// ```
     pub fn start(self, options: ManagerOptions) -> Result<(), RunServicesError> {
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(RunServicesError::InsideRuntime);

@@ -1,4 +1,20 @@
 //! The attribute macro of `labwire-service`, which documents it and gives it out.
+//!
+//! ```
+//! use labwire_service::{IntoService, Service, service};
+//!
+//! struct Thermometer;
+//!
+//! #[service]
+//! impl Thermometer {
+//!     pub fn read(&self, channel: u8) -> f64 {
+//!         20.0 + f64::from(channel)
+//!     }
+//! }
+//!
+//! let attributes = Thermometer.into_service().attributes();
+//! assert_eq!(attributes.to_json(), r#"{"read":"(channel: int) -> float"}"#);
+//! ```
 
 mod call;
 mod expand;
@@ -55,7 +71,7 @@ use proc_macro::TokenStream;
 ///
 /// ```
 /// use std::num::ParseFloatError;
-/// use labwire_service::service;
+/// use labwire_service::{IntoService, Service, service};
 ///
 /// struct Meter {
 ///     range: f64,
@@ -84,6 +100,12 @@ use proc_macro::TokenStream;
 ///         self.range
 ///     }
 /// }
+///
+/// let meter = Meter { range: 1.0 }.into_service();
+/// assert_eq!((meter.name().as_str(), meter.max_clients()), ("Meter 1", 1));
+/// let attributes = meter.attributes();
+/// assert_eq!(attributes.names().collect::<Vec<_>>(), ["UNIT", "read", "set_range", "range"]);
+/// assert!(attributes.to_json().contains(r#""read":"(channel: int, samples: int = 10) -> float""#));
 /// ```
 #[proc_macro_attribute]
 pub fn service(options: TokenStream, block: TokenStream) -> TokenStream {

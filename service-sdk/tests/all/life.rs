@@ -239,3 +239,9 @@ async fn a_background_task_that_cannot_be_made_does_not_end_the_service() {
     assert!(peer.call("Mortal", "describe", json!([])).await.is_ok());
     soon(running.shut_down()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_service_that_is_connected_can_notify_at_once() {
+    let (_manager, running) = serve(Mortal::default()).await;
+    running.notifier().notify((1,)).unwrap();
+}
