@@ -1,7 +1,8 @@
 //! Writing what is queued for a peer.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -58,7 +59,12 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
         *piece = IoSlice::new(segment);
         count += 1;
     }
-    match unless_stalled(outbox, waits, writer.write_vectored(&pieces[..count])).await? {
+    let written = match &pieces[..count] {
+        // One piece, which is the usual thing, costs less without a list.
+        [piece] => unless_stalled(outbox, waits, writer.write(piece)).await?,
+        pieces => unless_stalled(outbox, waits, writer.write_vectored(pieces)).await?,
+    };
+    match written {
         0 => Err(Departure::Failed(io::ErrorKind::WriteZero.into())),
         written => Ok(written),
     }
@@ -72,6 +78,15 @@ async fn unless_stalled<T>(
     write: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Departure> {
     tokio::pin!(write);
+    // Most writes are done at once and need no clock.
+    let at_once = poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await;
+    if let Poll::Ready(written) = at_once {
+        return if outbox.is_overdue() {
+            Err(Departure::Stalled)
+        } else {
+            written.map_err(Departure::Failed)
+        };
+    }
     let look = waits.stall.min(waits.patience) / LOOKS;
     loop {
         match timeout(look, &mut write).await {
