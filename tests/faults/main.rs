@@ -1,0 +1,57 @@
+//! What goes wrong around a manager, with figures: crowds, floods, deaths and clocks, done to the built `labwire`
+//! while a pair of bystanders goes on as if nothing happened.
+//!
+//! ```console
+//! $ cargo test --test faults                      # the short form, a minute at most
+//! $ cargo test --release --test faults -- --long  # the full figures
+//! ```
+//!
+//! Each case prints one line. What holds beside its own figures:
+//!
+//! - each request has exactly one outcome;
+//! - the bystander pair has every request of its hundred per second answered, 99 of 100 within 50 ms and none after
+//!   more than 500 ms; a control pair at an idle manager shows what the machine alone does;
+//! - within five seconds the registry, links, locks and descriptors equal the living peers;
+//! - the manager has not panicked, and its memory is bounded by what is stated.
+//!
+//! The cases run one after another: each wants the machine for itself.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics is a test that fails, which is what it is for"
+)]
+
+mod bystander;
+mod generator;
+#[path = "../hardening/support.rs"]
+#[allow(dead_code, reason = "the other black-box tests need more of it")]
+mod hostile;
+mod observed;
+mod outcomes;
+mod peer;
+mod runner;
+mod strangers;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the other black-box tests need more of it")]
+mod support;
+
+use std::process::ExitCode;
+
+use runner::Case;
+
+/// Cases by the names of the functions that they are.
+macro_rules! cases {
+    ($($module:ident::$name:ident,)*) => {
+        &[$(Case { name: stringify!($name), run: $module::$name }),*]
+    };
+}
+
+const CASES: &[Case] = cases![
+    strangers::slow_strangers_do_not_delay_a_login,
+    strangers::slow_strangers_do_not_delay_a_login_over_tls,
+    strangers::broken_tls_handshakes_leave_nothing_behind,
+];
+
+fn main() -> ExitCode {
+    runner::run(CASES)
+}
