@@ -22,6 +22,7 @@
 )]
 
 mod bystander;
+mod crowds;
 mod generator;
 #[path = "../hardening/support.rs"]
 #[allow(dead_code, reason = "the other black-box tests need more of it")]
@@ -50,6 +51,8 @@ const CASES: &[Case] = cases![
     strangers::slow_strangers_do_not_delay_a_login,
     strangers::slow_strangers_do_not_delay_a_login_over_tls,
     strangers::broken_tls_handshakes_leave_nothing_behind,
+    crowds::idle_clients_are_served_up_to_the_limit_and_the_next_are_told_why,
+    crowds::a_manager_without_descriptors_neither_spins_nor_stays_deaf,
 ];
 
 fn main() -> ExitCode {
