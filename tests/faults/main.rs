@@ -27,6 +27,7 @@ mod generator;
 #[path = "../hardening/support.rs"]
 #[allow(dead_code, reason = "the other black-box tests need more of it")]
 mod hostile;
+mod notifications;
 mod observed;
 mod outcomes;
 mod peer;
@@ -53,6 +54,7 @@ const CASES: &[Case] = cases![
     strangers::broken_tls_handshakes_leave_nothing_behind,
     crowds::idle_clients_are_served_up_to_the_limit_and_the_next_are_told_why,
     crowds::a_manager_without_descriptors_neither_spins_nor_stays_deaf,
+    notifications::a_stuck_reader_of_a_flood_is_cut_and_the_others_miss_nothing,
 ];
 
 fn main() -> ExitCode {
