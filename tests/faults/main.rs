@@ -22,6 +22,7 @@
 )]
 
 mod bystander;
+mod clients;
 mod crowds;
 mod generator;
 #[path = "../hardening/support.rs"]
@@ -31,7 +32,9 @@ mod notifications;
 mod observed;
 mod outcomes;
 mod peer;
+mod programs;
 mod runner;
+mod services;
 mod strangers;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other black-box tests need more of it")]
@@ -55,8 +58,18 @@ const CASES: &[Case] = cases![
     crowds::idle_clients_are_served_up_to_the_limit_and_the_next_are_told_why,
     crowds::a_manager_without_descriptors_neither_spins_nor_stays_deaf,
     notifications::a_stuck_reader_of_a_flood_is_cut_and_the_others_miss_nothing,
+    services::a_killed_service_ends_each_request_that_it_held_once_and_at_once,
+    services::a_service_that_is_stopped_for_a_while_delays_nobody_else,
+    clients::clients_that_reset_in_the_middle_of_a_reply_leave_no_ghost,
+    clients::a_lock_whose_holder_is_stopped_refuses_at_once_and_goes_with_its_holder,
 ];
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, role, arguments @ ..] = &arguments[..]
+        && role == programs::ROLE
+    {
+        return programs::run(arguments);
+    }
     runner::run(CASES)
 }
