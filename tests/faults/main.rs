@@ -24,6 +24,7 @@
 mod bystander;
 mod clients;
 mod crowds;
+mod endings;
 mod generator;
 #[path = "../hardening/support.rs"]
 #[allow(dead_code, reason = "the other black-box tests need more of it")]
@@ -62,6 +63,9 @@ const CASES: &[Case] = cases![
     services::a_service_that_is_stopped_for_a_while_delays_nobody_else,
     clients::clients_that_reset_in_the_middle_of_a_reply_leave_no_ghost,
     clients::a_lock_whose_holder_is_stopped_refuses_at_once_and_goes_with_its_holder,
+    endings::a_manager_that_is_asked_to_stop_ends_each_request_once_within_the_drain_time,
+    endings::a_manager_whose_requests_are_never_answered_still_stops,
+    endings::what_an_administrator_was_told_is_saved_survives_kills,
 ];
 
 fn main() -> ExitCode {
