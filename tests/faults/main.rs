@@ -23,6 +23,7 @@
 
 mod bystander;
 mod clients;
+mod clock;
 mod crowds;
 mod endings;
 mod generator;
@@ -66,6 +67,7 @@ const CASES: &[Case] = cases![
     endings::a_manager_that_is_asked_to_stop_ends_each_request_once_within_the_drain_time,
     endings::a_manager_whose_requests_are_never_answered_still_stops,
     endings::what_an_administrator_was_told_is_saved_survives_kills,
+    clock::the_wall_clock_decides_about_no_deadline_link_or_connection,
 ];
 
 fn main() -> ExitCode {
