@@ -23,6 +23,10 @@ use tokio::time::{Instant, timeout};
 /// every vectored write; above that, the copy is what costs.
 const COPIED_BYTES: usize = 4_096;
 
+/// How long a run of copied pieces may become. One that grew with the queue would be moved each time it doubles: tens
+/// of megabytes, while the registry is locked and everybody waits.
+const RUN_BYTES: usize = 64 * 1024;
+
 /// How large an empty queue's buffer may stay. A peer that is idle after a burst gives the rest back.
 const KEPT_BYTES: usize = 4_096;
 
@@ -234,6 +238,9 @@ pub(crate) struct FrameWriter<'a> {
 impl FrameWriter<'_> {
     /// Adds bytes by copying them.
     pub(crate) fn copied(&mut self, bytes: &[u8]) {
+        if self.state.tail.len() >= RUN_BYTES {
+            self.state.seal_tail();
+        }
         self.state.tail.extend_from_slice(bytes);
         self.written += bytes.len();
     }
@@ -316,6 +323,21 @@ mod tests {
         }
         let expected = [&b"a"[..], &large, b"bc"].concat();
         assert_eq!(drain(&outbox).await, expected);
+    }
+
+    #[test]
+    fn a_long_queue_of_small_frames_is_made_of_runs_that_are_never_moved() {
+        let outbox = Outbox::new(1 << 24);
+        for _ in 0..100_000 {
+            push(&outbox, &[b'x'; 100]).unwrap();
+        }
+        let state = outbox.state();
+        assert_eq!(state.queued, 10_000_000);
+        let runs = state.segments.iter().map(Bytes::len);
+        assert!(
+            runs.chain([state.tail.len()])
+                .all(|length| length < RUN_BYTES + 100)
+        );
     }
 
     const PATIENCE: Duration = Duration::from_secs(5);
