@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use labwire_wire::{LineSplitter, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -183,6 +184,8 @@ impl<'a> Session<'a> {
             if inbox.lines().is_empty() {
                 break;
             }
+            // Lines that came together are not all routed before everybody else has a turn.
+            consume_budget().await;
             while !inbox.lines().is_empty() {
                 if let Err(departure) = self.route(inbox).await {
                     return departure;
