@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::Departure;
@@ -14,6 +15,10 @@ use crate::outbox::{Batch, Outbox};
 /// How many pieces go into one vectored write: what Linux takes at once is 1,024, and more than some dozens
 /// gain nothing.
 const PIECES: usize = 64;
+
+/// How many bytes are written before everybody else has a turn. A reader that keeps up would else take its whole
+/// queue at once, and some dozens of megabytes take as many milliseconds.
+const TURN_BYTES: usize = 256 * 1024;
 
 /// How often a write that does not end looks whether others wait for it, within the shorter of the times after
 /// which it is given up.
@@ -34,11 +39,17 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     mut writer: W,
     waits: Waits,
 ) -> Result<(), Departure> {
+    let mut turn = 0;
     while let Some(mut batch) = outbox.next_batch().await {
         while !batch.is_empty() {
             let count = write_pieces(&batch, outbox, &mut writer, waits).await?;
             batch.advance(count);
             outbox.written(count);
+            turn += count;
+            if turn >= TURN_BYTES {
+                turn = 0;
+                yield_now().await;
+            }
         }
         // With TLS, what was written may still be in the session's own buffer.
         unless_stalled(outbox, waits, writer.flush()).await?;
@@ -54,10 +65,15 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
     waits: Waits,
 ) -> Result<usize, Departure> {
     let mut pieces = [IoSlice::new(&[]); PIECES];
-    let mut count = 0;
+    let (mut count, mut room) = (0, TURN_BYTES);
     for (piece, segment) in pieces.iter_mut().zip(batch.segments()) {
-        *piece = IoSlice::new(segment);
+        let length = segment.len().min(room);
+        *piece = IoSlice::new(&segment[..length]);
         count += 1;
+        room -= length;
+        if room == 0 {
+            break;
+        }
     }
     let written = match &pieces[..count] {
         // One piece, which is the usual thing, costs less without a list.
@@ -102,6 +118,8 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
+    use bytes::Bytes;
+
     use super::*;
 
     /// Takes what is written and never passes it on, as a TLS session does whose peer does not read.
@@ -119,6 +137,32 @@ mod tests {
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_everything_at_once_leaves_turns_to_others() {
+        const QUEUED: usize = 16 * TURN_BYTES;
+        let waits = Waits {
+            stall: Duration::from_secs(2),
+            patience: Duration::from_secs(4),
+        };
+        let outbox = Outbox::new(QUEUED);
+        let frame = Bytes::from(vec![b'x'; QUEUED]);
+        outbox.push(QUEUED, |writer| writer.shared(&frame)).unwrap();
+        outbox.close();
+        let mut turns = 0;
+        let others = async {
+            loop {
+                turns += 1;
+                yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            written = write_frames(&outbox, tokio::io::sink(), waits) => written.unwrap(),
+            () = others => unreachable!("others go on until all is written"),
+        }
+        assert!(turns >= 16, "others had {turns} turns");
     }
 
     #[tokio::test(start_paused = true)]
