@@ -74,26 +74,24 @@ fn mistakes(kinds: Kinds) -> u64 {
     let starts = numbers & !(numbers << 1);
 
     let integers = (starts & !minus) | ((starts & minus) << 1);
-    let mut wrong = integers & !digits;
-    // A zero stands alone; other digits are followed to their end.
-    let mut ends = ((integers & zeros) << 1) | behind(integers & digits & !zeros, digits);
+    // Behind a zero the number's integer ends at once, so that more digits leave an end where no comma is. A number
+    // that lacks a digit where one must be is not followed, and then has no end before its comma.
+    let mut ends = ((integers & zeros) << 1) | behind(integers & digits, digits);
 
     let fractions = (ends & dots) << 1;
-    wrong |= fractions & !digits;
     ends = (ends & !dots) | behind(fractions & digits, digits);
 
     if exponents != 0 {
         let powers = (ends & exponents) << 1;
         let signs = powers & (minus | plus);
         let powers = (powers & !signs) | (signs << 1);
-        wrong |= powers & !digits;
         ends = (ends & !exponents) | behind(powers & digits, digits);
     }
 
-    wrong |= ends & numbers;
     // Behind each number stands a comma, and behind each comma a number.
-    wrong |= past_blanks(ends, spaces) ^ commas;
-    wrong | ((past_blanks(commas << 1, spaces) | 1) ^ starts)
+    let unlike_commas = past_blanks(ends, spaces) ^ commas;
+    let unlike_starts = (past_blanks(commas << 1, spaces) | 1) ^ starts;
+    unlike_commas | unlike_starts
 }
 
 /// Where the runs of `kind` end that go on from the bits of `from`, all of which are of that kind.
