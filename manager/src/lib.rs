@@ -29,6 +29,7 @@ mod names;
 mod outbox;
 mod peer;
 mod pki;
+mod read_ahead;
 mod refusal;
 mod registry;
 mod router;

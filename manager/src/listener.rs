@@ -20,6 +20,7 @@ use crate::counters::Counters;
 use crate::hub::{Hub, Phase};
 use crate::login::network_of;
 use crate::peer;
+use crate::read_ahead::ReadAhead;
 use crate::refusal::Refusal;
 
 /// How many connections may wait to be accepted: a laboratory that comes back from a power cut.
@@ -228,7 +229,9 @@ impl Gate {
         let telling = async {
             match &self.tls {
                 None => peer::tell(hub, &mut stream, &refusal).await,
-                Some(acceptor) => peer::tell(hub, &mut acceptor.accept(stream).await?, &refusal).await,
+                Some(acceptor) => {
+                    peer::tell(hub, &mut acceptor.accept(ReadAhead::new(stream)).await?, &refusal).await
+                }
             }
         };
         // Whoever does not listen is not told.
@@ -296,7 +299,7 @@ impl Gate {
         let shaking = {
             let hub = Arc::clone(hub);
             self.handshakes.spawn(async move {
-                hub.before(Phase::Draining, deadline, acceptor.accept(stream))
+                hub.before(Phase::Draining, deadline, acceptor.accept(ReadAhead::new(stream)))
                     .await
             })
         };
