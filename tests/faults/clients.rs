@@ -21,23 +21,35 @@ use crate::support::process::Signal;
 /// When nobody may see a dead client any more.
 const NO_GHOST: Duration = Duration::from_secs(1);
 
-/// A reply of so many bytes is never all in the hands of the system.
-const REPLY: usize = 512 * 1024;
+/// A reply of so many bytes is never all in the hands of the system: the manager still writes it.
+const LONG_REPLY: usize = 512 * 1024;
+
+/// One that the system takes, and that is not read.
+const SHORT_REPLY: usize = 32 * 1024;
+
+/// One of so many clients gets a long reply.
+const LONG: usize = 8;
 
 /// How many connect at the same time.
 const CONNECTING: usize = 32;
 
-/// Answers every request with one large reply.
+/// Answers every request with a text as long as was asked for.
 async fn answer_at_length(mut service: Peer) {
-    let payload: Value = "x".repeat(REPLY).into();
+    let text = |length: usize| Value::from("x".repeat(length));
+    let (short, long) = (text(SHORT_REPLY), text(LONG_REPLY));
     while let Ok(Some(line)) = service.line_without_deadline().await {
-        let asked = serde_json::from_str(&line).expect("the manager writes JSON");
-        let answered = service.send(&reply(&asked, &payload)).await;
+        let asked: Value = serde_json::from_str(&line).expect("the manager writes JSON");
+        let payload = if asked["attribute"] == "read_all" {
+            &long
+        } else {
+            &short
+        };
+        let answered = service.send(&reply(&asked, payload)).await;
         answered.expect("the manager reads");
     }
 }
 
-/// Connects, locks a service if it is given one, asks for a large reply, waits for its beginning and for all others,
+/// Connects, locks a service if it is given one, asks for a reply, waits for its beginning and for all others,
 /// then resets the connection.
 async fn reset_in_mid_reply(
     target: Target,
@@ -54,7 +66,12 @@ async fn reset_in_mid_reply(
         peer.lock(&service).await?;
     }
     drop(turn);
-    peer.send(&request("Library", "read", &json!([]), "1")).await?;
+    let attribute = if number.is_multiple_of(LONG) {
+        "read_all"
+    } else {
+        "read"
+    };
+    peer.send(&request("Library", attribute, &json!([]), "1")).await?;
     let mut beginning = [0; 1_000];
     peer.reader.read_exact(&mut beginning).await?;
     assert!(!beginning.contains(&b'\n'), "the reply is longer");
@@ -136,7 +153,8 @@ pub(crate) fn clients_that_reset_in_the_middle_of_a_reply_leave_no_ghost() -> St
         milliseconds(took)
     );
     // What waits for clients that do not read is a reply for each, in a buffer that has grown by doubling.
-    let most = IDLE_MEMORY + 2 * (clients * REPLY) as u64;
+    let replies = clients.div_ceil(LONG) * LONG_REPLY + clients * SHORT_REPLY;
+    let most = IDLE_MEMORY + 2 * replies as u64;
     subject.finish(&figures, most)
 }
 
