@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -64,22 +65,27 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
     writer: &mut W,
     waits: Waits,
 ) -> Result<usize, Departure> {
-    let mut pieces = [IoSlice::new(&[]); PIECES];
-    let (mut count, mut room) = (0, TURN_BYTES);
-    for (piece, segment) in pieces.iter_mut().zip(batch.segments()) {
-        let length = segment.len().min(room);
-        *piece = IoSlice::new(&segment[..length]);
-        count += 1;
-        room -= length;
-        if room == 0 {
-            break;
+    let write = poll_fn(|context| {
+        // Put together anew each time, so that a peer that does not read keeps no list of what waits for it.
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let (mut count, mut room) = (0, TURN_BYTES);
+        for (piece, segment) in pieces.iter_mut().zip(batch.segments()) {
+            let length = segment.len().min(room);
+            *piece = IoSlice::new(&segment[..length]);
+            count += 1;
+            room -= length;
+            if room == 0 {
+                break;
+            }
         }
-    }
-    let written = match &pieces[..count] {
-        // One piece, which is the usual thing, costs less without a list.
-        [piece] => unless_stalled(outbox, waits, writer.write(piece)).await?,
-        pieces => unless_stalled(outbox, waits, writer.write_vectored(pieces)).await?,
-    };
+        let writer = Pin::new(&mut *writer);
+        match &pieces[..count] {
+            // One piece, which is the usual thing, costs less without a list.
+            [piece] => writer.poll_write(context, piece),
+            pieces => writer.poll_write_vectored(context, pieces),
+        }
+    });
+    let written = unless_stalled(outbox, waits, write).await?;
     match written {
         0 => Err(Departure::Failed(io::ErrorKind::WriteZero.into())),
         written => Ok(written),
