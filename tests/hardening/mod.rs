@@ -10,6 +10,7 @@ mod links;
 mod login;
 mod once_broken;
 mod queues;
+mod reference;
 mod support;
 mod tls;
 mod trouble;

@@ -33,6 +33,11 @@ pub(crate) fn program(name: &str) -> PathBuf {
     }
 }
 
+/// Why the package cannot be used; nothing if it can. For what has a point without it, too.
+pub(crate) fn missing() -> Option<&'static str> {
+    environment().err()
+}
+
 /// The virtual environment, which is made first if need be, or why there is none.
 fn environment() -> Result<&'static Path, &'static str> {
     static ENVIRONMENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
