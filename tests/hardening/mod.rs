@@ -8,6 +8,8 @@ mod handshake;
 mod limits;
 mod links;
 mod login;
+mod names;
+mod network;
 mod once_broken;
 mod queues;
 mod reference;

@@ -144,6 +144,12 @@ impl Manager {
         Self::wait_until_running(process, home, Kind::Reference)
     }
 
+    /// Starts a command that was made of the Python package's manager and of the files in `home`.
+    pub(crate) fn start_reference_command(home: Home, command: &mut Command) -> Self {
+        let process = Process::spawn("msl-network", command);
+        Self::wait_until_running(process, home, Kind::Reference)
+    }
+
     /// Runs `labwire start --port 0` in a case where it must refuse to start.
     pub(crate) fn start_expecting_failure(home: &Home, arguments: &[&str]) -> Failure {
         let mut process = Process::spawn("labwire", home.command(&["start", "--port", "0"]).args(arguments));
