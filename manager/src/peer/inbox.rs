@@ -1,11 +1,13 @@
 //! What a peer sent and what is not routed yet.
 
+use std::io;
 use std::pin::Pin;
 use std::task::ready;
 
-use labwire_wire::{LineSplitter, LineTooLong, LineView};
+use labwire_wire::{Line, LineSplitter, LineTooLong, LineView};
 use memchr::memchr;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
@@ -20,6 +22,10 @@ const READ_AHEAD: usize = 64 * 1024;
 /// How many lines are routed before others have their turn. An empty line takes a hundredth of a microsecond to
 /// send and a tenth to look at.
 pub(super) const TURN_LINES: usize = 1_024;
+
+/// From how many bytes on a line is looked at on another thread. Handing it over takes some 50 microseconds, as
+/// looking at this many bytes does.
+const LARGE_LINE: usize = 512 * 1024;
 
 /// What a peer sent and what is not routed yet.
 pub(super) struct Inbox<R> {
@@ -46,28 +52,45 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// The first of the lines that wait, if one is whole.
-    pub(super) fn front(&mut self) -> Option<&Incoming> {
-        if self.front.is_none() {
-            self.front = self.next_waiting().map(Box::new);
+    /// Looks whether a whole line waits, and what it is. Cancel safe, unless the line is large: then it is lost.
+    ///
+    /// A large line is looked at on another thread: a gigabyte takes a tenth of a second, which everybody else would
+    /// wait.
+    pub(super) async fn look(&mut self) -> bool {
+        if self.front.is_none()
+            && let Some((line, is_whole)) = self.next_line()
+        {
+            if line.content().len() < LARGE_LINE {
+                self.front = Some(Box::new(Incoming::of(line, is_whole)));
+            } else {
+                match spawn_blocking(move || Incoming::of(line, is_whole)).await {
+                    Ok(incoming) => self.front = Some(Box::new(incoming)),
+                    Err(error) => self.end_with(Departure::Failed(io::Error::other(error))),
+                }
+            }
         }
+        self.front.is_some()
+    }
+
+    /// The first of the lines that wait, if it was looked at.
+    pub(super) fn front(&self) -> Option<&Incoming> {
         self.front.as_deref()
     }
 
-    /// Takes the first of the lines that wait.
+    /// Takes the first of the lines that wait, if it was looked at.
     pub(super) fn take_front(&mut self) -> Option<Incoming> {
-        self.front();
         self.front.take().map(|incoming| *incoming)
     }
 
-    fn next_waiting(&mut self) -> Option<Incoming> {
+    /// The next of the lines that wait, and whether its end has come.
+    fn next_line(&mut self) -> Option<(Line, bool)> {
         if matches!(self.end, Some((Departure::TooLong(_), _))) {
             return None;
         }
         match self.splitter.next_line() {
-            Ok(Some(line)) => Some(Incoming::new(line)),
+            Ok(Some(line)) => Some((line, true)),
             Ok(None) if matches!(self.end, Some((Departure::Closed, _))) => {
-                self.splitter.finish().map(Incoming::unterminated)
+                self.splitter.finish().map(|line| (line, false))
             }
             Ok(None) => None,
             Err(error) => {
@@ -125,7 +148,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         self.reads
     }
 
-    /// Reads what has arrived, for [`front`](Self::front). Cancel safe.
+    /// Reads what has arrived, for [`look`](Self::look). Cancel safe.
     pub(super) async fn read(&mut self) {
         let departure = match read_some(&mut self.reader, &mut self.splitter).await {
             Ok(0) => Departure::Closed,
@@ -213,9 +236,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
 
     /// Routes the line whose end has just come.
     fn route_completed(&mut self, router: &mut impl FnMut(LineView<'_>, &Kind) -> Step) -> Step {
-        let Some(incoming) = self.take_front() else {
+        let Some((line, is_whole)) = self.next_line() else {
             return Step::Next;
         };
+        let incoming = Incoming::of(line, is_whole);
         let step = router(incoming.line.view(), &incoming.kind);
         if matches!(step, Step::Wait(..)) {
             self.front = Some(Box::new(incoming));

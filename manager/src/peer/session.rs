@@ -180,7 +180,7 @@ impl<'a> Session<'a> {
     async fn read_lines<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Departure {
         let mut lines = 0;
         loop {
-            let step = if inbox.front().is_some() {
+            let step = if inbox.look().await {
                 lines += 1;
                 if lines % TURN_LINES == 0 {
                     yield_now().await;

@@ -39,16 +39,12 @@ pub(crate) enum Typed {
 
 impl Incoming {
     /// Checks the whole line.
-    pub(crate) fn new(line: Line) -> Self {
-        let kind = Kind::of(line.content());
-        Self { line, kind }
-    }
-
-    /// Checks a last line whose end never came. JSON shows whether it is whole; what was typed does not, and
-    /// half a command must not reach an instrument.
-    pub(crate) fn unterminated(line: Line) -> Self {
+    ///
+    /// `is_whole` is false for a last line whose end never came. JSON shows whether it is all there; what was typed
+    /// does not, and half a command must not reach an instrument.
+    pub(crate) fn of(line: Line, is_whole: bool) -> Self {
         let kind = match Kind::of(line.content()) {
-            Kind::Typed(_) => Kind::Typed(Typed::Unterminated),
+            Kind::Typed(_) if !is_whole => Kind::Typed(Typed::Unterminated),
             kind => kind,
         };
         Self { line, kind }

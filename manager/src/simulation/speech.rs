@@ -170,7 +170,7 @@ impl Spoken {
     /// `bare_end` says whether the line ends without a carriage return.
     pub(crate) fn new(say: Say, bare_end: bool) -> Self {
         let text = say.text() + if bare_end { "\n" } else { "\r\n" };
-        let incoming = Incoming::new(Line::new(Bytes::from(text)));
+        let incoming = Incoming::of(Line::new(Bytes::from(text)), true);
         Self { say, incoming }
     }
 
