@@ -472,9 +472,13 @@ pub(crate) struct Bystander {
 }
 
 impl Bystander {
-    /// Starts asking.
+    /// Starts asking at a manager without authentication.
     pub(crate) fn start(manager: &Manager) -> Self {
-        let mut peer = Peer::client(manager, "bystander");
+        Self::asking(Peer::client(manager, "bystander"))
+    }
+
+    /// Starts asking by a client's connection.
+    pub(crate) fn asking(mut peer: Peer) -> Self {
         let (stop, stopped) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut longest = Duration::ZERO;
