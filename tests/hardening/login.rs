@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::support::{
-    ADMINISTRATOR, PASSWORD, Peer, expect_no_panic, home_with_administrator, manager_request, start,
+    ADMINISTRATOR, Bystander, PASSWORD, Peer, control_failed_as_expected, expect_no_panic,
+    home_with_administrator, manager_request, start, start_reference_in,
 };
 use crate::support::manager::Manager;
 
@@ -162,6 +163,63 @@ fn guessing_behind_an_administrators_request_is_slowed_down() {
         }
     }
     assert!(refused, "twenty guesses in a row were checked");
+}
+
+/// Sixty who log in at the same moment are all let in, and somebody else does not notice.
+#[test]
+fn sixty_logins_at_once_keep_nobody_waiting() {
+    // On two cores the last ones wait for longer than usual until it is their turn.
+    let options = ["--disable-tls", "--auth-login", "--handshake", "60s"];
+    let manager = Manager::start_in(home_with_administrator(), &options);
+    let mut bystander = Peer::connect(&manager);
+    bystander.log_in(ADMINISTRATOR, PASSWORD);
+    bystander.identify(&json!({ "type": "client", "name": "bystander" }));
+    bystander.settle();
+    let bystander = Bystander::asking(bystander);
+    let began = Instant::now();
+    for mut peer in send_passwords(&manager, 60) {
+        peer.expect_request("identity");
+    }
+    let (all, waited) = (began.elapsed(), bystander.stop());
+    // Whoever waits for the work of all of them, waits for most of that time.
+    assert!(waited < all / 2, "a bystander waited for {waited:?} of {all:?}");
+    expect_no_panic(&manager);
+}
+
+/// As many peers as that, whose passwords are sent all at once.
+fn send_passwords(manager: &Manager, count: usize) -> Vec<Peer> {
+    let mut peers: Vec<_> = (0..count).map(|_| Peer::connect(manager)).collect();
+    for peer in &mut peers {
+        peer.expect_request("username");
+        peer.send_line(ADMINISTRATOR);
+        peer.expect_request("password");
+    }
+    for peer in &mut peers {
+        peer.send_line(PASSWORD);
+    }
+    peers
+}
+
+#[test]
+fn the_reference_stands_still_for_logins() {
+    let home = home_with_administrator();
+    let Some(manager) = start_reference_in(home, &["--auth-login"]) else {
+        return;
+    };
+    let mut bystander = send_passwords(&manager, 1).remove(0);
+    bystander.identify(&json!({ "type": "client", "name": "bystander" }));
+    bystander.settle();
+    let bystander = Bystander::asking(bystander);
+    let began = Instant::now();
+    for mut peer in send_passwords(&manager, 60) {
+        peer.expect_request("identity");
+    }
+    let (all, waited) = (began.elapsed(), bystander.stop());
+    assert!(waited > all / 2, "a bystander waited for {waited:?} of {all:?}");
+    let waited = waited.as_secs_f64();
+    control_failed_as_expected(&format!(
+        "60 logins at once kept everybody waiting for {waited:.1} s"
+    ));
 }
 
 fn names_the_wait(message: &str) -> bool {

@@ -2,6 +2,8 @@
 //! here. Where it is cheap the same is done to that manager, to show that the check can fail.
 
 mod admin;
+mod audit;
+mod costs;
 mod forging;
 mod frames;
 mod handshake;

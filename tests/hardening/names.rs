@@ -1,4 +1,5 @@
-//! What other computers are called: a name server that is slow keeps nobody waiting, one that lies is not believed.
+//! Other computers: who of them is served, and what they are called. A name server that is slow keeps nobody waiting,
+//! one that lies is not believed.
 //!
 //! The manager runs in a network of its own with a name server of its own. There it takes connections from addresses
 //! of the range 203.0.113.0/24, which is kept for documentation and is no computer's.
@@ -191,4 +192,39 @@ fn the_reference_takes_any_localhost_for_its_own_computer() {
         line.contains("identity").then_some(())
     });
     control_failed_as_expected("localhost.evil.example is trusted as localhost");
+}
+
+/// Without authentication only the manager's own computer is served, and who opens it to others is told loudly.
+#[test]
+fn without_authentication_other_computers_are_not_served_unless_the_operator_is_told_loudly() {
+    let Some(place) = Place::start(Home::new(), &[]) else {
+        return;
+    };
+    place
+        .manager
+        .wait_for_log("not using authentication, serving this computer only");
+    let told = |place: &Place| {
+        let peer = place.connect_from("203.0.113.8");
+        peer.wait_for("what it is told", |line| Some(line.to_owned()))
+    };
+    let refused = told(&place);
+    assert!(refused.contains("serves its own computer only"), "{refused}");
+
+    let place = Place::start(Home::new(), &["--open"]).expect("it was possible before");
+    let line = place.manager.wait_for_log("EVERYONE who can reach this computer");
+    assert!(line.contains("[WARN"), "{line}");
+    let asked = told(&place);
+    assert!(asked.contains(r#""attribute":"identity""#), "{asked}");
+}
+
+#[test]
+fn the_reference_serves_other_computers_without_authentication() {
+    let Some(place) = Place::start_reference(&[]) else {
+        return;
+    };
+    let peer = place.connect_from("203.0.113.8");
+    peer.wait_for("the request for an identity", |line| {
+        line.contains("identity").then_some(())
+    });
+    control_failed_as_expected("another computer is served without authentication, by default");
 }

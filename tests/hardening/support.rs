@@ -417,6 +417,17 @@ impl Inspected {
         open_files(&self.folder).len()
     }
 
+    /// How long its threads have kept processors busy, to a hundredth of a second.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("{}/stat", self.folder)).expect("the manager runs");
+        // The name before these fields may hold anything.
+        let fields = stat.rsplit_once(')').expect("Linux says so").1;
+        // By itself and for it in the kernel, in hundredths of a second.
+        let spent = fields.split_whitespace().skip(11).take(2);
+        let spent = spent.map(|count| count.parse::<u64>().expect("a number"));
+        Duration::from_millis(10 * spent.sum::<u64>())
+    }
+
     /// The most memory that the process ever had, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("{}/status", self.folder)).expect("the manager runs");
@@ -472,9 +483,13 @@ pub(crate) struct Bystander {
 }
 
 impl Bystander {
-    /// Starts asking.
+    /// Starts asking at a manager without authentication.
     pub(crate) fn start(manager: &Manager) -> Self {
-        let mut peer = Peer::client(manager, "bystander");
+        Self::asking(Peer::client(manager, "bystander"))
+    }
+
+    /// Starts asking by a client's connection.
+    pub(crate) fn asking(mut peer: Peer) -> Self {
         let (stop, stopped) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut longest = Duration::ZERO;
