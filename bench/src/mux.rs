@@ -47,9 +47,8 @@ struct Mux {
 }
 
 /// Serves until it is killed. Tells its address on standard output.
-pub(crate) fn run() -> anyhow::Result<()> {
-    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-    let listener = TcpListener::bind(any)?;
+pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
     serve(listener)
 }

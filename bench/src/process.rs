@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// A process, as the system counts its use.
 #[derive(Clone, Copy, Debug)]
@@ -64,4 +65,17 @@ impl Process {
     pub(crate) fn peak_memory(self) -> anyhow::Result<u64> {
         self.status("VmHWM")
     }
+}
+
+/// The cores that this process may use.
+pub(crate) fn cores() -> anyhow::Result<Vec<usize>> {
+    let set = sched_getaffinity(None).context("cannot find out which cores there are")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
+}
+
+/// Keeps this thread, and what it starts from now on, on one core.
+pub(crate) fn run_on_core(core: usize) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).with_context(|| format!("cannot run on core {core}"))
 }

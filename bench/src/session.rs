@@ -41,6 +41,31 @@ impl Session {
         })
     }
 
+    /// Connects these services and clients, each of which calls and listens to the service of that number. A relay
+    /// joins them in the order in which they come: there are as many of the one as of the other, then.
+    pub(crate) fn populate(
+        &mut self,
+        services: impl IntoIterator<Item = usize>,
+        clients: impl IntoIterator<Item = usize>,
+        service_of: impl Fn(usize) -> usize,
+    ) -> anyhow::Result<()> {
+        self.join(services.into_iter().map(Role::Service))?;
+        self.join(clients.into_iter().map(|number| Role::Client {
+            number,
+            service: service_of(number),
+        }))
+    }
+
+    /// Notices when the broker has closed one of the connections, or says what nobody asked for.
+    pub(crate) fn hear_out(&mut self) -> anyhow::Result<()> {
+        self.driver.hear_out(&mut Introduction {
+            dialect: self.target.dialect,
+            roles: &[],
+            first: usize::MAX,
+            waiting: 0,
+        })
+    }
+
     /// Connects and introduces one connection for each role.
     pub(crate) fn join(&mut self, roles: impl IntoIterator<Item = Role>) -> anyhow::Result<()> {
         let roles: Vec<Role> = roles.into_iter().collect();
