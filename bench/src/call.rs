@@ -1,5 +1,6 @@
 //! Requests and replies: some services, some clients, each with so many requests in flight.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -8,7 +9,7 @@ use hdrhistogram::Histogram;
 use crate::dialect::{Dialect, Role};
 use crate::driver::{Driver, Workload};
 use crate::payload::{Mark, Payload};
-use crate::process::Process;
+use crate::process::{Meter, Process};
 use crate::report::Figures;
 use crate::session::{Session, Target};
 
@@ -16,13 +17,10 @@ use crate::session::{Session, Target};
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How long replies may take that are under way at the end.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// The longest time that is told from longer ones, in hundredths of a microsecond.
 const LONGEST: u64 = 300 * 100_000_000;
-
-/// How long a round waits when nothing arrives: how soon an end is noticed.
-const ROUND: Duration = Duration::from_millis(10);
 
 /// What is asked, and how often.
 #[derive(Clone, Debug)]
@@ -46,6 +44,10 @@ pub(crate) struct Calls {
     slots: Vec<Vec<(u64, Instant)>>,
     going: bool,
     waiting: usize,
+    /// How often each slot asks; as soon as it can, without.
+    every: Option<Duration>,
+    /// Slots that ask again at that time: connection and slot.
+    due: VecDeque<(Instant, usize, usize)>,
     answered: u64,
     /// Microseconds, in hundredths.
     pub(crate) times: Histogram<u64>,
@@ -63,13 +65,14 @@ impl Calls {
         self.going = false;
     }
 
-    fn send(&mut self, role: Role, slot: usize, output: &mut Vec<u8>) {
+    /// Asks, as if it had been at that time.
+    fn send(&mut self, role: Role, slot: usize, now: Instant, output: &mut Vec<u8>) {
         let Role::Client { number, service } = role else {
             return;
         };
         let (sequence, started) = &mut self.slots[number][slot];
         *sequence += 1;
-        *started = Instant::now();
+        *started = now;
         let mark = Mark {
             client: number,
             slot,
@@ -117,12 +120,30 @@ impl Workload for Calls {
             .saturating_record(u64::try_from(hundredths).unwrap_or(u64::MAX));
         if self.going {
             self.answered += 1;
-            self.send(role, mark.slot, output);
+            let now = Instant::now();
+            match self.every.map(|every| started + every) {
+                None => self.send(role, mark.slot, now, output),
+                // It should have asked while it still waited: the next one waits for that long already.
+                Some(next) if next <= now => self.send(role, mark.slot, next, output),
+                Some(next) => self.due.push_back((next, connection, mark.slot)),
+            }
         } else {
             // Nothing may come for it any more.
             self.slots[number][mark.slot].0 += 1;
         }
         Ok(())
+    }
+
+    fn idle(&mut self, driver: &mut Driver) {
+        let now = Instant::now();
+        while self.going
+            && let Some(&(next, connection, slot)) = self.due.front()
+            && next <= now
+        {
+            self.due.pop_front();
+            // That this loop was late is not the broker's doing.
+            self.send(self.roles[connection], slot, now, driver.output(connection));
+        }
     }
 }
 
@@ -131,6 +152,8 @@ pub(crate) struct Asking {
     driver: Driver,
     pub(crate) calls: Calls,
     in_flight: usize,
+    /// How long a round waits when nothing arrives: how soon an end, or a time to ask, is noticed.
+    patience: Duration,
 }
 
 impl Asking {
@@ -154,11 +177,20 @@ impl Asking {
                 slots: vec![vec![(0, Instant::now()); in_flight]; clients],
                 going: true,
                 waiting: 0,
+                every: None,
+                due: VecDeque::new(),
                 answered: 0,
                 times: Histogram::new_with_bounds(1, LONGEST, 3)?,
             },
             in_flight,
+            patience: Duration::from_millis(10),
         })
+    }
+
+    /// Has each client ask that often, and not at once when it is answered.
+    pub(crate) fn pace(&mut self, every: Duration) {
+        self.calls.every = Some(every);
+        self.patience = Duration::from_millis(1);
     }
 
     /// Has those clients ask whose number is right.
@@ -167,7 +199,8 @@ impl Asking {
             let role = self.calls.roles[connection];
             if matches!(role, Role::Client { number, .. } if asks(number)) {
                 for slot in 0..self.in_flight {
-                    self.calls.send(role, slot, self.driver.output(connection));
+                    self.calls
+                        .send(role, slot, Instant::now(), self.driver.output(connection));
                 }
             }
         }
@@ -175,7 +208,7 @@ impl Asking {
 
     pub(crate) fn go_on_while(&mut self, mut goes_on: impl FnMut() -> bool) -> anyhow::Result<()> {
         while goes_on() {
-            self.driver.round(&mut self.calls, ROUND)?;
+            self.driver.round(&mut self.calls, self.patience)?;
         }
         Ok(())
     }
@@ -217,11 +250,11 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     asking.begin(|number| number < plan.clients);
     asking.go_on_for(WARM_UP)?;
     asking.calls.forget();
-    let used = broker.map(Process::cpu).transpose()?;
+    let meter = Meter::start(broker)?;
     let start = Instant::now();
     asking.go_on_for(plan.time)?;
     let seconds = start.elapsed().as_secs_f64();
-    let cpu = broker.map(Process::cpu).transpose()?;
+    let cpu = meter.seconds()?;
     let calls = asking.finish()?;
     let answered = calls.answered as f64;
     if calls.answered == 0 {
@@ -229,15 +262,10 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     }
     Ok(Figures {
         per_second: answered / seconds,
-        cpu_microseconds: cpu
-            .zip(used)
-            .map(|(cpu, used)| (cpu - used).as_secs_f64() * 1e6 / answered),
+        cpu_microseconds: cpu.map(|seconds| seconds * 1e6 / answered),
         p50_microseconds: calls.times.value_at_quantile(0.5) as f64 / 100.0,
         p99_microseconds: calls.times.value_at_quantile(0.99) as f64 / 100.0,
         max_microseconds: calls.times.max() as f64 / 100.0,
-        peak_mebibytes: broker
-            .map(Process::peak_memory)
-            .transpose()?
-            .map(|bytes| bytes as f64 / 1_048_576.0),
+        peak_mebibytes: broker.map(Process::peak_mebibytes).transpose()?,
     })
 }

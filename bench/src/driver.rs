@@ -15,6 +15,10 @@ use crate::dialect::Dialect;
 /// How many messages one connection may handle before the others have their turn.
 const TURN: usize = 4_096;
 
+/// How often one connection may be read before the others have their turn: what is read of a large message on the one
+/// makes room for what is to be sent of it on the other.
+const READS: usize = 8;
+
 /// How long is listened after the last message that was expected.
 const LAST_WORDS: Duration = Duration::from_millis(20);
 
@@ -108,15 +112,16 @@ impl Driver {
     }
 
     fn read(&mut self, number: usize, workload: &mut impl Workload) -> anyhow::Result<()> {
-        let mut handled = 0;
+        let (mut handled, mut reads) = (0, 0);
         loop {
             let connection = &mut self.connections[number];
             let received = connection.receive()?;
             handled += self.take_messages(number, workload)?;
+            reads += 1;
             match received {
                 Received::All => break,
                 Received::Closed => bail!("the broker has closed connection {number}"),
-                Received::Some if handled >= TURN => {
+                Received::Some if handled >= TURN || reads >= READS => {
                     self.unread.push(number);
                     break;
                 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use crate::call::{Asking, Calls};
 use crate::dialect::Dialect;
 use crate::payload::{Content, Payload};
-use crate::process::Process;
+use crate::process::{Meter, Process};
 use crate::report::Transfer;
 use crate::session::{Session, Target};
 
@@ -17,7 +17,11 @@ use crate::session::{Session, Target};
 const WARM_UP: Duration = Duration::from_millis(300);
 
 /// How long a large call may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How often a small client asks. One that asked again as soon as it was answered would ask most when it waits least,
+/// and its percentiles would hide the waiting.
+const EVERY: Duration = Duration::from_millis(2);
 
 /// How many bytes the small calls carry.
 const SMALL: usize = 64;
@@ -49,6 +53,7 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     let mut session = Session::new(target)?;
     session.populate(0..1, 0..1, |_| 0)?;
     let mut beside = Asking::new(beside, Payload::new(Content::Text, SMALL)?, 1)?;
+    beside.pace(EVERY);
     let mut large = Asking::new(session, Payload::new(plan.content, plan.size)?, 1)?;
 
     // They have a thread of their own: what the generator does with the large message is not to make them wait.
@@ -62,7 +67,7 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
             beside.finish()
         });
         thread::sleep(WARM_UP);
-        let used = broker.map(Process::cpu).transpose()?;
+        let meter = Meter::start(broker)?;
         measured.store(true, Ordering::Release);
         let start = Instant::now();
         large.begin(|_| true);
@@ -70,24 +75,18 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
         let answered = large.await_replies(PATIENCE);
         let seconds = start.elapsed().as_secs_f64();
         over.store(true, Ordering::Release);
-        let cpu = broker.map(Process::cpu).transpose()?;
+        let cpu = meter.seconds()?;
         let others = others.join().ok().context("the small calls' thread broke off")?;
         answered?;
         let mut times = others?.times;
-        // What was asked before the large call came to its end was recorded even when its reply came after it.
         if times.is_empty() {
             times.record(0)?;
         }
         let mebibytes = plan.size as f64 / 1_048_576.0;
         Ok(Transfer {
             mebibytes_per_second: mebibytes / seconds,
-            cpu_milliseconds: cpu
-                .zip(used)
-                .map(|(cpu, used)| (cpu - used).as_secs_f64() * 1e3 / mebibytes),
-            peak_mebibytes: broker
-                .map(Process::peak_memory)
-                .transpose()?
-                .map(|bytes| bytes as f64 / 1_048_576.0),
+            cpu_milliseconds: cpu.map(|seconds| seconds * 1e3 / mebibytes),
+            peak_mebibytes: broker.map(Process::peak_mebibytes).transpose()?,
             small_p50_milliseconds: times.value_at_quantile(0.5) as f64 / 1e5,
             small_p99_milliseconds: times.value_at_quantile(0.99) as f64 / 1e5,
             small_max_milliseconds: times.max() as f64 / 1e5,

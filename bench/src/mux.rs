@@ -183,9 +183,10 @@ impl Mux {
             Role::Unknown => self.introduce(from, &line[members.result]),
             Role::Client(_) => {
                 let Some(&to) = self.services.get(&line[members.service.clone()]) else {
-                    let is_link = &line[members.service] == b"\"Manager\"";
-                    let link = || self.link(from, &line[members.args], &line[members.uid]);
-                    return is_link.then(link).flatten();
+                    if &line[members.service] != b"\"Manager\"" {
+                        return None;
+                    }
+                    return self.link(from, &line[members.args], &line[members.uid]);
                 };
                 let [client, service] = self.peers.get_disjoint_mut([from, to]).ok()?;
                 let (Role::Client(requester), Some(connection)) = (&client.role, &mut service.connection)

@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::dialect::Dialect;
 use crate::driver::{Driver, Workload};
 use crate::payload::{Mark, Payload};
-use crate::process::Process;
+use crate::process::{Meter, Process};
 use crate::report::Deliveries;
 use crate::session::{Session, Target};
 
@@ -19,7 +19,7 @@ const AHEAD: u64 = 1_024;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How long notifications may take that are under way at the end.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// What is told, and to how many.
 #[derive(Clone, Debug)]
@@ -113,14 +113,14 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     while warm.elapsed() < WARM_UP {
         driver.round(&mut fan, patience)?;
     }
-    let used = broker.map(Process::cpu).transpose()?;
+    let meter = Meter::start(broker)?;
     let (before, start) = (fan.had_in_all(), Instant::now());
     while start.elapsed() < plan.time {
         driver.round(&mut fan, patience)?;
     }
     let seconds = start.elapsed().as_secs_f64();
     let deliveries = (fan.had_in_all() - before) as f64;
-    let cpu = broker.map(Process::cpu).transpose()?;
+    let cpu = meter.seconds()?;
     fan.going = false;
     driver.run_until(&mut fan, DRAIN, "the notifications that were under way", |fan| {
         fan.had_by_all() == fan.sent
@@ -128,8 +128,6 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     driver.hear_out(&mut fan)?;
     Ok(Deliveries {
         per_second: deliveries / seconds,
-        cpu_microseconds: cpu
-            .zip(used)
-            .map(|(cpu, used)| (cpu - used).as_secs_f64() * 1e6 / deliveries.max(1.0)),
+        cpu_microseconds: cpu.map(|seconds| seconds * 1e6 / deliveries.max(1.0)),
     })
 }

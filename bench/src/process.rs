@@ -61,9 +61,30 @@ impl Process {
         self.status("VmRSS")
     }
 
-    /// The most memory that it ever had, in bytes.
-    pub(crate) fn peak_memory(self) -> anyhow::Result<u64> {
-        self.status("VmHWM")
+    /// The most memory that it ever had, in MiB.
+    pub(crate) fn peak_mebibytes(self) -> anyhow::Result<f64> {
+        Ok(self.status("VmHWM")? as f64 / 1_048_576.0)
+    }
+}
+
+/// Counts what a process uses from a moment on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meter {
+    process: Option<Process>,
+    before: Duration,
+}
+
+impl Meter {
+    /// Begins to count; without a process there is nothing to count.
+    pub(crate) fn start(process: Option<Process>) -> anyhow::Result<Self> {
+        let before = process.map(Process::cpu).transpose()?.unwrap_or_default();
+        Ok(Self { process, before })
+    }
+
+    /// The seconds of the processor that were used since then.
+    pub(crate) fn seconds(self) -> anyhow::Result<Option<f64>> {
+        let now = self.process.map(Process::cpu).transpose()?;
+        Ok(now.map(|now| now.saturating_sub(self.before).as_secs_f64()))
     }
 }
 

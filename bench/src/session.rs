@@ -10,7 +10,7 @@ use crate::dialect::{Dialect, Progress, Role};
 use crate::driver::{Driver, Workload};
 
 /// How long a broker has to admit connections; the slowest take a hundredth of that.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How many connections are introduced at the same time. Brokers limit how many strangers they let wait.
 const AT_ONCE: usize = 50;

@@ -19,7 +19,7 @@ use crate::session::Target;
 use crate::tls;
 
 /// How long a broker may take until it can be connected to.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -296,13 +296,12 @@ fn free_port() -> io::Result<u16> {
 fn arguments(kind: Kind, address: SocketAddr, services: SocketAddr) -> Vec<String> {
     let port = address.port();
     let line = match kind {
-        Kind::Labwire => format!("start --disable-tls --port {port}"),
+        Kind::Labwire | Kind::Python => format!("start --disable-tls --port {port}"),
         Kind::LabwireTls | Kind::PythonTls => format!("start --port {port}"),
         Kind::Relay => format!("relay --listen {address} --listen-services {services}"),
         Kind::Mux => format!("mux --listen {address}"),
         Kind::Nats => format!("-a {} -p {port}", address.ip()),
         Kind::Mosquitto => format!("-p {port}"),
-        Kind::Python => format!("start --disable-tls --port {port}"),
         Kind::Quiet => format!("start --disable-tls --port {port} --log-level WARNING"),
     };
     line.split(' ').map(str::to_owned).collect()

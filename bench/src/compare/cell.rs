@@ -128,7 +128,7 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
             idle,
         })
     };
-    let cell = |name, kinds, work| Cell {
+    let row = |name, kinds, work| Cell {
         name,
         kinds,
         is_on_one_core: false,
@@ -148,49 +148,49 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
     vec![
         Cell {
             is_on_one_core: true,
-            ..cell(ONE, &[Labwire, Relay, Mux, Nats], call(1, 1, 1, small()))
+            ..row(ONE, &[Labwire, Relay, Mux, Nats], call(1, 1, 1, small()))
         },
-        cell(
+        row(
             SIXTEEN,
             &[Labwire, Relay, Mux, Nats, Mosquitto],
             call(1, 16, 1, small()),
         ),
-        cell(
+        row(
             MANY,
             &[Labwire, Relay, Mux, Nats, Mosquitto, Python, Quiet],
             call(4, 16, 64, small()),
         ),
-        cell(TLS_MANY, &[LabwireTls, PythonTls], call(4, 16, 64, small())),
-        cell(
+        row(TLS_MANY, &[LabwireTls, PythonTls], call(4, 16, 64, small())),
+        row(
             TEXT,
             &[Labwire, Relay, Mux, Nats],
             call(4, 16, 64, payload(Content::Text, 4_096)),
         ),
-        cell(
+        row(
             NUMBERS,
             &[Labwire, Relay, Mux],
             call(4, 16, 64, payload(Content::Numbers, 4_096)),
         ),
-        cell(
+        row(
             MEBIBYTE,
             &[Labwire, Relay, Mux],
             call(1, 4, 4, payload(Content::Text, 1_048_576)),
         ),
-        cell(FAN_OUT, &[Labwire, Mux, Nats], Work::Notify(fan_out)),
-        cell(LARGE, &[Labwire, Relay, Mux, Python], Work::Large(large)),
-        cell(IDLE, &[Labwire, Mux, Nats], Work::Idle(2_000)),
-        cell(TLS_IDLE, &[LabwireTls, PythonTls], Work::Idle(2_000)),
-        cell(FEW_IDLE, &[Labwire], idle(4, 10)),
+        row(FAN_OUT, &[Labwire, Mux, Nats], Work::Notify(fan_out)),
+        row(LARGE, &[Labwire, Relay, Mux, Python], Work::Large(large)),
+        row(IDLE, &[Labwire, Mux, Nats], Work::Idle(2_000)),
+        row(TLS_IDLE, &[LabwireTls, PythonTls], Work::Idle(2_000)),
+        row(FEW_IDLE, &[Labwire], idle(4, 10)),
         // Its limit is 10,000 connections in all.
         Cell {
             more: &["--connections", "12000"],
-            ..cell(MANY_IDLE, &[Labwire], idle(4, 10_000))
+            ..row(MANY_IDLE, &[Labwire], idle(4, 10_000))
         },
-        cell(FEW_SERVICES, &[Labwire], idle(4, 0)),
-        cell(MANY_SERVICES, &[Labwire], idle(1_000, 0)),
-        cell(FEW_IN_FLIGHT, &[Labwire], call(4, 1, 64, small())),
-        cell(MANY_IN_FLIGHT, &[Labwire], call(4, 1, 10_000, small())),
-        cell(START, &[LabwireTls, PythonTls], Work::Start),
+        row(FEW_SERVICES, &[Labwire], idle(4, 0)),
+        row(MANY_SERVICES, &[Labwire], idle(1_000, 0)),
+        row(FEW_IN_FLIGHT, &[Labwire], call(4, 1, 64, small())),
+        row(MANY_IN_FLIGHT, &[Labwire], call(4, 1, 10_000, small())),
+        row(START, &[LabwireTls, PythonTls], Work::Start),
     ]
 }
 
