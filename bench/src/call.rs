@@ -17,7 +17,7 @@ use crate::session::{Session, Target};
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How long replies may take that are under way at the end.
-const DRAIN: Duration = Duration::from_mins(1);
+pub(crate) const DRAIN: Duration = Duration::from_mins(1);
 
 /// The longest time that is told from longer ones, in hundredths of a microsecond.
 const LONGEST: u64 = 300 * 100_000_000;
@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
     /// How many connections beside do nothing.
     pub(crate) idle: usize,
+    /// How long replies may take that are under way at the end.
+    pub(crate) drain: Duration,
 }
 
 /// Asks and answers, and checks each answer.
@@ -226,9 +228,9 @@ impl Asking {
     }
 
     /// Asks no more, and waits for what is under way, and whether more comes than was asked for.
-    pub(crate) fn finish(mut self) -> anyhow::Result<Calls> {
+    pub(crate) fn finish(mut self, patience: Duration) -> anyhow::Result<Calls> {
         self.calls.stop();
-        self.await_replies(DRAIN)?;
+        self.await_replies(patience)?;
         self.driver.hear_out(&mut self.calls)?;
         Ok(self.calls)
     }
@@ -255,7 +257,7 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     asking.go_on_for(plan.time)?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu = meter.seconds()?;
-    let calls = asking.finish()?;
+    let calls = asking.finish(plan.drain)?;
     let answered = calls.answered as f64;
     if calls.answered == 0 {
         bail!("nothing was answered in {seconds} s");

@@ -64,7 +64,7 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
             beside.go_on_while(|| !measured.load(Ordering::Acquire))?;
             beside.calls.forget();
             beside.go_on_while(|| !over.load(Ordering::Acquire))?;
-            beside.finish()
+            beside.finish(PATIENCE)
         });
         thread::sleep(WARM_UP);
         let meter = Meter::start(broker)?;

@@ -19,6 +19,8 @@ mod process;
 mod relay;
 mod report;
 mod session;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use anyhow::Context as _;

@@ -19,7 +19,7 @@ const AHEAD: u64 = 1_024;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How long notifications may take that are under way at the end.
-const DRAIN: Duration = Duration::from_mins(1);
+pub(crate) const DRAIN: Duration = Duration::from_mins(1);
 
 /// What is told, and to how many.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) payload: Payload,
     /// How long it is measured.
     pub(crate) time: Duration,
+    /// How long notifications may take that are under way at the end.
+    pub(crate) drain: Duration,
 }
 
 /// Tells, and checks what arrives.
@@ -122,9 +124,12 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     let deliveries = (fan.had_in_all() - before) as f64;
     let cpu = meter.seconds()?;
     fan.going = false;
-    driver.run_until(&mut fan, DRAIN, "the notifications that were under way", |fan| {
-        fan.had_by_all() == fan.sent
-    })?;
+    driver.run_until(
+        &mut fan,
+        plan.drain,
+        "the notifications that were under way",
+        |fan| fan.had_by_all() == fan.sent,
+    )?;
     driver.hear_out(&mut fan)?;
     Ok(Deliveries {
         per_second: deliveries / seconds,

@@ -133,6 +133,7 @@ impl CallOptions {
             payload: Payload::new(self.content, self.size)?,
             time: seconds(self.seconds)?,
             idle: self.idle,
+            drain: call::DRAIN,
         })
     }
 }
@@ -161,6 +162,7 @@ impl NotifyOptions {
             clients: at_least_one(self.clients, "client")?,
             payload: Payload::new(self.content, self.size)?,
             time: seconds(self.seconds)?,
+            drain: notify::DRAIN,
         })
     }
 }

@@ -115,6 +115,7 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
             payload,
             time,
             idle,
+            drain: call::DRAIN,
         })
     };
     let idle = |services, idle| {
@@ -126,6 +127,7 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
             payload,
             time,
             idle,
+            drain: call::DRAIN,
         })
     };
     let row = |name, kinds, work| Cell {
@@ -139,6 +141,7 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
         clients: 64,
         payload: payload(Content::Text, 256),
         time,
+        drain: notify::DRAIN,
     };
     let large = large::Plan {
         size: 256 * 1_048_576,
