@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use labwire_wire::frames;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -18,6 +18,12 @@ use crate::refusal::Refusal;
 use crate::registry::{Abandoned, ManagerIdentity, PeerId, Registry};
 use crate::router::Router;
 use crate::store::{ConnectionEvent, Store};
+
+/// How many peers are taken out at once; others that have left wait for their turn.
+///
+/// When ten thousand leave together, as when a switch loses power, all of that would else stand before everybody
+/// else's next request. With this many, others wait for about a millisecond between them.
+const DEPARTURES: usize = 64;
 
 /// How far the manager is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +52,8 @@ pub(crate) struct Hub {
     trusted: RwLock<Arc<HashSet<String>>>,
     log: LogControl,
     phase: watch::Sender<Phase>,
+    /// Places for peers that are being taken out: see [`DEPARTURES`].
+    pub(crate) departures: Semaphore,
     started: Instant,
 }
 
@@ -70,6 +78,7 @@ impl Hub {
             trusted: RwLock::default(),
             log,
             phase: watch::Sender::new(Phase::Running),
+            departures: Semaphore::new(DEPARTURES),
             started: Instant::now(),
         })
     }

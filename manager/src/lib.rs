@@ -12,6 +12,9 @@
 //!                         |                          |
 //!                       store                     registry (clients, services, links, locks, in-flight)
 //! ```
+//!
+//! All of it from left to right is done by one thread, which the manager starts for itself; TLS handshakes, passwords,
+//! lookups of names and the database have other threads, and none of what is routed waits for them.
 
 mod admin;
 mod chatter;
@@ -29,6 +32,7 @@ mod names;
 mod outbox;
 mod peer;
 mod pki;
+mod read_ahead;
 mod refusal;
 mod registry;
 mod router;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,7 +20,9 @@ use crate::chatter::Chatter;
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase};
 use crate::login::network_of;
+use crate::names::PeerAddress;
 use crate::peer;
+use crate::read_ahead::ReadAhead;
 use crate::refusal::Refusal;
 
 /// How many connections may wait to be accepted: a laboratory that comes back from a power cut.
@@ -228,7 +231,9 @@ impl Gate {
         let telling = async {
             match &self.tls {
                 None => peer::tell(hub, &mut stream, &refusal).await,
-                Some(acceptor) => peer::tell(hub, &mut acceptor.accept(stream).await?, &refusal).await,
+                Some(acceptor) => {
+                    peer::tell(hub, &mut acceptor.accept(ReadAhead::new(stream)).await?, &refusal).await
+                }
             }
         };
         // Whoever does not listen is not told.
@@ -291,12 +296,12 @@ impl Gate {
             return;
         };
         let Some(acceptor) = self.tls.clone() else {
-            return peer::serve(hub, &address, stream, deadline, || drop(starting)).await;
+            return self.admit(stream, address, deadline, (starting, place)).await;
         };
         let shaking = {
             let hub = Arc::clone(hub);
             self.handshakes.spawn(async move {
-                hub.before(Phase::Draining, deadline, acceptor.accept(stream))
+                hub.before(Phase::Draining, deadline, acceptor.accept(ReadAhead::new(stream)))
                     .await
             })
         };
@@ -305,7 +310,7 @@ impl Gate {
             return;
         };
         match shaken {
-            Some(Ok(stream)) => peer::serve(hub, &address, stream, deadline, || drop(starting)).await,
+            Some(Ok(stream)) => self.admit(stream, address, deadline, (starting, place)).await,
             Some(Err(error)) => {
                 if self.chatter.allows("a crowd without TLS") {
                     info!("{} did not complete the TLS handshake: {error}", address.address);
@@ -320,6 +325,27 @@ impl Gate {
                 self.note_refusal(remote, &Refusal::HandshakeTimeout { limit });
             }
         }
+    }
+
+    /// Has a peer say who it is, then has it served.
+    async fn admit<S>(
+        &self,
+        mut stream: S,
+        address: PeerAddress,
+        deadline: Instant,
+        places: (StartingPlace, OwnedSemaphorePermit),
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let hub = Arc::clone(&self.hub);
+        let Some(introduction) = peer::introduce(&hub, &address, &mut stream, deadline).await else {
+            return;
+        };
+        // In a task of its own, whose memory holds nothing of what was needed up to here.
+        tokio::spawn(async move {
+            let (starting, _place) = places;
+            peer::serve(&hub, &address, stream, introduction, || drop(starting)).await;
+        });
     }
 }
 

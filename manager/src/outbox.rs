@@ -24,9 +24,13 @@ use tokio::time::{Instant, timeout};
 /// every vectored write; above that, the copy is what costs.
 pub(crate) const COPIED_BYTES: usize = 4_096;
 
-/// How long a run of copied bytes becomes. A run grows by doubling: without an end a busy queue would copy all
-/// that it holds again and again.
-const RUN_BYTES: usize = 64 * 1024;
+/// How long a run of copied pieces may become. One that grew with the queue would be moved each time it doubles: tens
+/// of megabytes, while the registry is locked and everybody waits. Memory of 64 KiB and more would be given back to
+/// the system's allocator in a way that has it tidy up each time.
+const RUN_BYTES: usize = 32 * 1024;
+
+/// From how many bytes on a run has its full length at once instead of growing there by doubling.
+const SHORT_RUN_BYTES: usize = 2 * 1024;
 
 /// How large an empty queue's buffer may stay. A peer that is idle after a burst gives the rest back.
 const KEPT_BYTES: usize = 4_096;
@@ -239,8 +243,14 @@ pub(crate) struct FrameWriter<'a> {
 impl FrameWriter<'_> {
     /// Adds bytes by copying them.
     pub(crate) fn copied(&mut self, bytes: &[u8]) {
-        if self.state.tail.len() + bytes.len() > RUN_BYTES {
-            self.state.seal_tail();
+        let tail = &mut self.state.tail;
+        let length = tail.len() + bytes.len();
+        if length > tail.capacity() && length > SHORT_RUN_BYTES {
+            if length > RUN_BYTES {
+                self.state.seal_tail();
+            }
+            let tail = &mut self.state.tail;
+            tail.reserve(bytes.len().max(RUN_BYTES - tail.len()));
         }
         self.state.tail.extend_from_slice(bytes);
         self.written += bytes.len();
@@ -323,6 +333,21 @@ mod tests {
         }
         let expected = [&b"a"[..], &large, b"bc"].concat();
         assert_eq!(drain(&outbox).await, expected);
+    }
+
+    #[test]
+    fn a_long_queue_of_small_frames_is_made_of_runs_that_are_never_moved() {
+        let outbox = Outbox::new(1 << 24);
+        for _ in 0..100_000 {
+            push(&outbox, &[b'x'; 100]).unwrap();
+        }
+        let state = outbox.state();
+        assert_eq!(state.queued, 10_000_000);
+        let runs = state.segments.iter().map(Bytes::len);
+        assert!(
+            runs.chain([state.tail.len()])
+                .all(|length| length < RUN_BYTES + 100)
+        );
     }
 
     const PATIENCE: Duration = Duration::from_secs(5);

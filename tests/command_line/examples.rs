@@ -1,9 +1,9 @@
 //! Every example of the documentation's chapter on the command line, taken literally, and the short forms.
 
 use std::fs;
-use std::net::TcpListener;
 
 use super::{answering, command, opens, run, start, takes_login, takes_password};
+use crate::support::free_port;
 use crate::support::manager::{HOST, Home, Manager};
 
 const USERS: &[&str] = &[
@@ -157,7 +157,7 @@ fn the_delete_examples_ask_and_obey() {
 fn the_start_examples_work_as_printed() {
     let manager = start(Home::new(), "labwire start");
     let home = manager.end();
-    let free = TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
+    let free = free_port();
     let line = format!("labwire start --port {free}");
     let manager = Manager::start_command(Home::new(), &mut command(&home, &line));
     assert_eq!(manager.port(), free);

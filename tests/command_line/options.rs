@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use super::{Ran, command, run, takes_password};
+use crate::support::free_port;
 use crate::support::manager::{HOST, Home, Manager};
 
 #[test]
@@ -163,8 +164,7 @@ fn every_option_of_start_can_come_from_the_environment_and_from_the_file() {
 
 #[test]
 fn what_is_typed_counts_before_the_environment_and_that_before_the_file() {
-    let free = || TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
-    let (typed, environment, file) = (free(), free(), free());
+    let (typed, environment, file) = (free_port(), free_port(), free_port());
     let text = format!(
         "port = {file}\nlog-level = \"ERROR\"\nauth-password = \"of the file\"\ndisable-tls = false\n"
     );

@@ -15,7 +15,7 @@ use crate::support::wire::{identity_request, member, request, wait_for_service};
 
 /// How long somebody else's line may keep a bystander waiting while a dozen other tests run: a parser that
 /// goes back takes many times as long.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// One more level of arrays and objects than is allowed.
 const TOO_DEEP: usize = 1_025;
@@ -133,32 +133,47 @@ fn what_is_no_password_ends_the_connection_with_a_reason() {
 /// On the Python manager each of these lines takes its sender's link and lock for ever.
 #[test]
 fn the_reference_keeps_the_lock_of_a_client_that_sent_what_is_no_frame() {
-    for line in [
-        "null",
-        "5",
-        "[]",
-        "{}",
-        r#""result""#,
-        r#"{"result":1}"#,
-        r#"{"service":"S"}"#,
-    ] {
-        let manager = start_reference();
-        let _service = Peer::service(&manager, "Balance", 1);
-        let mut client = Peer::client(&manager, "broken");
-        client.link_and_lock("Balance");
-        client.send_line(line);
-        drop(client);
-        let mut next = Peer::client(&manager, "next");
-        // On a manager that holds, the link is free within milliseconds.
-        let deadline = Instant::now() + Duration::from_millis(500);
-        while Instant::now() < deadline {
-            let frame = next.ask_manager("link", json!(["Balance"]));
+    let Some(manager) = start_reference() else { return };
+    let lines: [&[u8]; 9] = [
+        b"null",
+        b"5",
+        b"[]",
+        b"{}",
+        br#""result""#,
+        br#"{"result":1}"#,
+        br#"{"service":"S"}"#,
+        br#"{"service":"Balance 8","attribute":"\ud800","args":[],"error":false,"kwargs":{},"uid":"1"}"#,
+        b"\xff",
+    ];
+    let services: Vec<_> = lines
+        .iter()
+        .enumerate()
+        .map(|(number, line)| {
+            let name = format!("Balance {}", number + 1);
+            let service = Peer::service(&manager, &name, 1);
+            let mut client = Peer::client(&manager, "broken");
+            client.link_and_lock(&name);
+            client.send_line(line);
+            (name, service)
+        })
+        .collect();
+    let mut next = Peer::client(&manager, "next");
+    // On a manager that holds, the links are free within milliseconds.
+    let deadline = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < deadline {
+        for ((name, _service), line) in services.iter().zip(lines) {
+            let frame = next.ask_manager("link", json!([name]));
             assert_eq!(
-                frame["message"], "PermissionError: 'Balance' service is locked",
-                "{line}"
+                frame["message"],
+                format!("PermissionError: '{name}' service is locked"),
+                "{}",
+                String::from_utf8_lossy(line)
             );
-            std::thread::sleep(POLL_INTERVAL);
         }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    for line in lines {
+        let line = String::from_utf8_lossy(line);
         control_failed_as_expected(&format!("after {line} the lock is a ghost's"));
     }
 }
@@ -302,7 +317,7 @@ fn a_long_terminal_line_is_no_identity() {
 /// Exponents, digits and long integers are nobody's business: the Python manager rewrites them.
 #[test]
 fn the_reference_rewrites_numbers() {
-    let manager = start_reference();
+    let Some(manager) = start_reference() else { return };
     let mut service = Peer::service(&manager, "Balance", 0);
     let mut client = Peer::client(&manager, "client");
     for (number, rewritten) in [("1e400", "Infinity"), ("0.10000000000000000555", "0.1")] {

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::network::{apart, inside};
 use super::support::{
     ADMINISTRATOR, Administrator, Peer, expect_no_panic, home_with_administrator, manager_request,
 };
 use crate::support::manager::{HOST, Home, Manager};
-use crate::support::process::{Process, Signal, through};
+use crate::support::process::{Process, Signal};
 use crate::support::wire::request;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
@@ -380,36 +381,17 @@ fn a_silent_peer_is_asked_whether_it_is_there() {
 /// goodbye.
 #[test]
 fn a_peer_that_has_vanished_is_dropped() {
-    const NETWORK: [&str; 3] = ["-rn", "sh", "-c"];
-    let attempt = Command::new("unshare")
-        .args(NETWORK)
-        .arg("ip link set lo up")
-        .output();
-    if !attempt.is_ok_and(|attempt| attempt.status.success()) {
-        println!("left out: this computer does not let its users make networks");
-        return;
-    }
     let home = Home::new();
     let options = ["start", "--port", "0", "--disable-tls", "--keepalive", "1s"];
-    let script = "ip link set lo up && exec \"$0\" \"$@\"";
-    let mut command = through(
-        "unshare",
-        &[&NETWORK[..], &[script]].concat(),
-        &home.command(&options),
-    );
-    let mut manager = Manager::start_command(home, &mut command);
-    let inside = |words: &[&str]| {
-        let mut command = Command::new("nsenter");
-        let id = manager.id().to_string();
-        command.args(["--target", &id, "--user", "--net", "--preserve-credentials"]);
-        command.args(words);
-        command
+    let Some(mut command) = apart("", &home.command(&options)) else {
+        return;
     };
+    let mut manager = Manager::start_command(home, &mut command);
     let port = manager.port().to_string();
-    let mut client = Process::spawn("nc", &mut inside(&["nc", "127.0.0.1", &port]));
+    let mut client = Process::spawn("nc", &mut inside(&manager, &["nc", "127.0.0.1", &port]));
     client.type_line("client Ada");
     manager.wait_for_log("is a new Client connection");
-    let down = inside(&["ip", "link", "set", "lo", "down"]).status();
+    let down = inside(&manager, &["ip", "link", "set", "lo", "down"]).status();
     assert!(down.is_ok_and(|down| down.success()));
     let line = manager.wait_for_log("has vanished, nothing that was sent to it was acknowledged");
     assert!(line.contains("Ada["), "{line}");

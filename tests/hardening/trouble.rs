@@ -16,7 +16,7 @@ use super::support::{
     ADMINISTRATOR, Administrator, Bystander, PASSWORD, Peer, expect_no_panic, home_with_administrator, start,
 };
 use crate::support::manager::{Home, Manager};
-use crate::support::process::{Signal, bound_by_modes, through};
+use crate::support::process::{Process, Signal, bound_by_modes, through};
 use crate::support::wire::request;
 
 /// The database in the home folder.
@@ -230,12 +230,11 @@ fn a_log_that_cannot_be_written_loses_lines_and_nothing_else() {
 }
 
 /// Expects that a manager does not start at all, and says why.
-fn expect_no_start(command: Command, texts: &[&str]) {
-    let mut command = command;
-    let ended = command.output().unwrap();
-    let printed =
-        String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{printed}");
+fn expect_no_start(mut command: Command, texts: &[&str]) {
+    let mut process = Process::spawn("labwire", &mut command);
+    let status = process.wait();
+    let printed = process.everything_printed();
+    assert_eq!(status.code(), Some(1), "{printed}");
     assert!(!printed.contains("Network Manager running"), "{printed}");
     for text in texts {
         assert!(printed.contains(text), "{text:?} is not said: {printed}");

@@ -1,6 +1,5 @@
 //! Managers: the built `labwire`, and the Python manager whose files and peers it has to get on with.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -141,11 +140,13 @@ impl Manager {
 
     /// Starts the Python package's manager with these arguments on the files in `home`.
     pub(crate) fn start_reference(home: Home, arguments: &[&str]) -> Self {
-        // It cannot be told to let the system choose, so the system chooses a moment before.
-        let chosen = TcpListener::bind((HOST, 0)).and_then(|listener| listener.local_addr());
-        let port = chosen.expect("the system has a free port").port().to_string();
-        let mut command = home.msl_network_command(&["start", "--port", &port]);
-        let process = Process::spawn("msl-network", command.args(arguments));
+        let (_, process) = python::start_manager(home.0.path(), arguments);
+        Self::wait_until_running(process, home, Kind::Reference)
+    }
+
+    /// Starts a command that was made of the Python package's manager and of the files in `home`.
+    pub(crate) fn start_reference_command(home: Home, command: &mut Command) -> Self {
+        let process = Process::spawn("msl-network", command);
         Self::wait_until_running(process, home, Kind::Reference)
     }
 

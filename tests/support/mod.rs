@@ -1,8 +1,10 @@
 //! What the tests share: starting and stopping programs, and speaking to the manager over a bare socket.
 //! No test belongs here.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 pub(crate) mod manager;
@@ -21,6 +23,25 @@ pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at that nothing announces, such as the end of a process.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A port for a program that must be told one.
+///
+/// Not one that the system would give: those are for outgoing connections too, of which the tests make thousands, and
+/// one of them could have it before the program does.
+pub(crate) fn free_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    // Tests that run at the same time in another process start elsewhere.
+    let start = u16::try_from(std::process::id() * 97 % u32::from(COUNT)).expect("it is below the count");
+    for _ in 0..COUNT {
+        let port = FIRST + (start + TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        if TcpListener::bind((manager::HOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port from {FIRST} on is free");
+}
 
 /// A program of `tests/programs` or `examples`, not started yet. Of the environment of whoever runs the tests it sees
 /// no options.

@@ -1,6 +1,7 @@
 //! The real Python package: the virtual environment it lives in, and the scripts and services that use it.
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -18,18 +19,33 @@ const PACKAGE: &str = "msl-network==1.0.0";
 /// megabytes, next to each other on two slow cores.
 const SCRIPT_DEADLINE: std::time::Duration = std::time::Duration::from_mins(5);
 
+/// What the package's manager says once peers can connect.
+const RUNNING: &str = "Network Manager running on";
+
+/// How often a port is chosen for the package's manager: each time somebody else may be quicker.
+const PORTS_TRIED: usize = 10;
+
 /// The path of a program in the virtual environment, which is made first if need be.
 pub(crate) fn program(name: &str) -> PathBuf {
-    static ENVIRONMENT: OnceLock<PathBuf> = OnceLock::new();
-    ENVIRONMENT
-        .get_or_init(|| {
-            requirements::check();
-            prepare_environment().unwrap_or_else(|reason| {
-                requirements::give_up(&format!("cannot prepare {PACKAGE} for the tests: {reason}"))
-            })
-        })
-        .join("bin")
-        .join(name)
+    match environment() {
+        Ok(folder) => folder.join("bin").join(name),
+        Err(reason) => requirements::give_up(reason),
+    }
+}
+
+/// Why the package cannot be used; nothing if it can. For what has a point without it, too.
+pub(crate) fn missing() -> Option<&'static str> {
+    environment().err()
+}
+
+/// The virtual environment, which is made first if need be, or why there is none.
+fn environment() -> Result<&'static Path, &'static str> {
+    static ENVIRONMENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let environment = ENVIRONMENT.get_or_init(|| {
+        requirements::check();
+        prepare_environment().map_err(|reason| format!("cannot prepare {PACKAGE} for the tests: {reason}"))
+    });
+    environment.as_deref().map_err(String::as_str)
 }
 
 /// Makes the virtual environment, or finds the one that an earlier run has made.
@@ -79,6 +95,35 @@ fn run(command: &mut Command) -> Result<(), String> {
         "{command:?} ended with {}\n{stdout}{stderr}",
         output.status
     ))
+}
+
+/// The package's manager with these arguments on the files in a folder, not started yet.
+pub(crate) fn manager_command(home: &Path, port: u16, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program("msl-network"));
+    command
+        .args(["start", "--port", &port.to_string()])
+        .args(arguments)
+        .env("MSL_NETWORK_HOME", home)
+        .env("PYTHONUNBUFFERED", "1");
+    command
+}
+
+/// Starts the package's manager with these arguments on the files in a folder; gives its port once it runs.
+pub(crate) fn start_manager(home: &Path, arguments: &[&str]) -> (u16, Process) {
+    for _ in 0..PORTS_TRIED {
+        // It cannot be told to let the system choose, so the system chooses a moment before.
+        let chosen = TcpListener::bind(("localhost", 0)).and_then(|listener| listener.local_addr());
+        let port = chosen.expect("the system has a free port").port();
+        let process = Process::spawn("msl-network", &mut manager_command(home, port, arguments));
+        let is_running = process.wait_for("that it is running", |line| {
+            let is_taken = line.to_ascii_lowercase().contains("address already in use");
+            (is_taken || line.contains(RUNNING)).then_some(!is_taken)
+        });
+        if is_running {
+            return (port, process);
+        }
+    }
+    panic!("each of {PORTS_TRIED} free ports was taken by somebody else a moment later");
 }
 
 /// The keyword arguments with which a Python peer connects to a manager.

@@ -16,89 +16,82 @@ struct Kinds {
     digits: u64,
     zeros: u64,
     minus: u64,
-    plus: u64,
     dots: u64,
-    exponents: u64,
     commas: u64,
     spaces: u64,
+    /// Those of powers of ten, which most lists do not have: they are looked for only where something else stands
+    /// that is not known.
+    plus: u64,
+    exponents: u64,
 }
 
 impl Kinds {
-    /// Forgets all but those bytes.
-    fn only(self, bytes: u64) -> Self {
-        Self {
-            digits: self.digits & bytes,
-            zeros: self.zeros & bytes,
-            minus: self.minus & bytes,
-            plus: self.plus & bytes,
-            dots: self.dots & bytes,
-            exponents: self.exponents & bytes,
-            commas: self.commas & bytes,
-            spaces: self.spaces & bytes,
-        }
+    fn of_numbers(self) -> u64 {
+        self.digits | self.minus | self.dots | self.plus | self.exponents
     }
 
-    fn of_numbers(self) -> u64 {
-        self.digits | self.minus | self.plus | self.dots | self.exponents
+    /// How many bytes, from the first on, can stand in a list of numbers.
+    fn known(self) -> u32 {
+        (self.of_numbers() | self.commas | self.spaces).trailing_ones()
     }
 }
 
 /// How many bytes from the start of a block are whole numbers, each with the comma behind it. The block starts with
 /// a number. Nothing when that is unclear: when there is none, or something is wrong.
 pub(crate) fn whole_numbers(block: &[u8; BLOCK]) -> Option<usize> {
-    let kinds = kinds(block);
-    let known = kinds.of_numbers() | kinds.commas | kinds.spaces;
-    let usable = kinds.commas & !upwards(known.trailing_ones());
-    let last = BLOCK - 1 - usize::try_from(usable.leading_zeros()).ok()?.min(BLOCK - 1);
-    if usable == 0 {
-        return None;
+    let vectors = vectors(block);
+    let mut kinds = common_kinds(&vectors);
+    let mut known = kinds.known();
+    if let Some(b'e' | b'E' | b'+') = block.get(known as usize) {
+        add_powers(&mut kinds, &vectors);
+        known = kinds.known();
     }
-    let end = last + 1;
-    is_list(kinds.only(!upwards(u32::try_from(end).ok()?))).then_some(end)
+    let usable = kinds.commas & below(known);
+    let end = u64::BITS - usable.leading_zeros();
+    // What stands behind the end has no part in what is found out about the bytes before it: carries go upwards.
+    (usable != 0 && mistakes(kinds) & below(end) == 0).then_some(end as usize)
 }
 
-/// The bits from that one on.
-fn upwards(bit: u32) -> u64 {
-    u64::MAX.checked_shl(bit).unwrap_or(0)
+/// The bits before that one.
+fn below(bit: u32) -> u64 {
+    u64::MAX.checked_shl(bit).map_or(u64::MAX, |others| !others)
 }
 
-/// Whether the bytes are numbers that each have a comma behind them, with or without blanks around the comma. The
-/// last byte is a comma, so that no run of anything goes to the end.
-fn is_list(kinds: Kinds) -> bool {
+/// The bytes at which it shows that they are not numbers that each have a comma behind them, with or without blanks
+/// around the comma.
+fn mistakes(kinds: Kinds) -> u64 {
     let Kinds {
         digits,
         zeros,
         minus,
-        plus,
         dots,
-        exponents,
         commas,
         spaces,
+        plus,
+        exponents,
     } = kinds;
     let numbers = kinds.of_numbers();
     let starts = numbers & !(numbers << 1);
 
     let integers = (starts & !minus) | ((starts & minus) << 1);
-    let mut wrong = integers & !digits;
-    // A zero stands alone; other digits are followed to their end.
-    let mut ends = ((integers & zeros) << 1) | behind(integers & digits & !zeros, digits);
+    // Behind a zero the number's integer ends at once, so that more digits leave an end where no comma is. A number
+    // that lacks a digit where one must be is not followed, and then has no end before its comma.
+    let mut ends = ((integers & zeros) << 1) | behind(integers & digits, digits);
 
     let fractions = (ends & dots) << 1;
-    wrong |= fractions & !digits;
     ends = (ends & !dots) | behind(fractions & digits, digits);
 
-    let powers = (ends & exponents) << 1;
-    let signs = powers & (minus | plus);
-    let powers = (powers & !signs) | (signs << 1);
-    wrong |= powers & !digits;
-    ends = (ends & !exponents) | behind(powers & digits, digits);
+    if exponents != 0 {
+        let powers = (ends & exponents) << 1;
+        let signs = powers & (minus | plus);
+        let powers = (powers & !signs) | (signs << 1);
+        ends = (ends & !exponents) | behind(powers & digits, digits);
+    }
 
-    wrong |= ends & numbers;
-    // Behind each number stands a comma, and behind each comma but the last a number.
-    wrong |= past_blanks(ends, spaces) ^ commas;
-    let last = 1_u64 << commas.ilog2();
-    wrong |= (past_blanks((commas & !last) << 1, spaces) | 1) ^ starts;
-    wrong == 0
+    // Behind each number stands a comma, and behind each comma a number.
+    let unlike_commas = past_blanks(ends, spaces) ^ commas;
+    let unlike_starts = (past_blanks(commas << 1, spaces) | 1) ^ starts;
+    unlike_commas | unlike_starts
 }
 
 /// Where the runs of `kind` end that go on from the bits of `from`, all of which are of that kind.
@@ -110,24 +103,48 @@ fn past_blanks(from: u64, spaces: u64) -> u64 {
     (from & !spaces) | behind(from & spaces, spaces)
 }
 
-fn kinds(block: &[u8; BLOCK]) -> Kinds {
-    let mut kinds = Kinds::default();
-    for (index, sixteen) in block.as_chunks::<16>().0.iter().enumerate() {
-        let bytes = u8x16::new(*sixteen);
-        let place = |found: u8x16| u64::from(found.to_bitmask()) << (16 * index);
-        let equal = |byte: u8| place(bytes.simd_eq(u8x16::splat(byte)));
-        let values = bytes - u8x16::splat(b'0');
-        kinds.digits |= place(values.min(u8x16::splat(9)).simd_eq(values));
-        kinds.zeros |= equal(b'0');
-        kinds.minus |= equal(b'-');
-        kinds.plus |= equal(b'+');
-        kinds.dots |= equal(b'.');
-        // E and e differ in one bit, which no other byte of a number shares with them.
-        kinds.exponents |= place((bytes | u8x16::splat(0x20)).simd_eq(u8x16::splat(b'e')));
-        kinds.commas |= equal(b',');
-        kinds.spaces |= equal(b' ');
+/// How many bytes are compared at once.
+const LANES: usize = 16;
+
+type Vectors = [u8x16; BLOCK / LANES];
+
+fn vectors(block: &[u8; BLOCK]) -> Vectors {
+    let sixteen = block.as_chunks::<LANES>().0;
+    std::array::from_fn(|index| u8x16::new(sixteen[index]))
+}
+
+/// One bit for each byte: whether all bits of what `compare` gives for it are set.
+fn bits(vectors: &Vectors, compare: impl Fn(u8x16) -> u8x16) -> u64 {
+    let bits = vectors.map(|bytes| u64::from(compare(bytes).to_bitmask()));
+    bits[0] | (bits[1] << LANES) | (bits[2] << (2 * LANES)) | (bits[3] << (3 * LANES))
+}
+
+fn equal(vectors: &Vectors, byte: u8) -> u64 {
+    let byte = u8x16::splat(byte);
+    bits(vectors, |bytes| bytes.simd_eq(byte))
+}
+
+fn common_kinds(vectors: &Vectors) -> Kinds {
+    let (zero, nine) = (u8x16::splat(b'0'), u8x16::splat(9));
+    Kinds {
+        digits: bits(vectors, |bytes| {
+            let values = bytes - zero;
+            values.min(nine).simd_eq(values)
+        }),
+        zeros: equal(vectors, b'0'),
+        minus: equal(vectors, b'-'),
+        dots: equal(vectors, b'.'),
+        commas: equal(vectors, b','),
+        spaces: equal(vectors, b' '),
+        ..Kinds::default()
     }
-    kinds
+}
+
+fn add_powers(kinds: &mut Kinds, vectors: &Vectors) {
+    kinds.plus = equal(vectors, b'+');
+    // E and e differ in one bit, which no other byte of a number shares with them.
+    let (difference, exponent) = (u8x16::splat(0x20), u8x16::splat(b'e'));
+    kinds.exponents = bits(vectors, |bytes| (bytes | difference).simd_eq(exponent));
 }
 
 #[cfg(test)]

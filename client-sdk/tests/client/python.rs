@@ -85,24 +85,12 @@ async fn python_notifications_arrive_and_a_python_service_shuts_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_manager_serves_as_well() {
     let home = tempfile::tempdir().unwrap();
-    let listener = std::net::TcpListener::bind(("localhost", 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let port_text = port.to_string();
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(program("msl-network"));
-        command
-            .args(arguments)
-            .env("MSL_NETWORK_HOME", home.path())
-            .env("PYTHONUNBUFFERED", "1");
-        Process::spawn("msl-network", &mut command)
-    };
-    let user = ["user", "add", "ada", "--password", "engine", "--admin"];
-    assert!(run(&user).wait().success());
-    let process = run(&["start", "--disable-tls", "--port", &port_text]);
-    process.wait_for("that it is running", |line| {
-        line.contains("Network Manager running on").then_some(())
-    });
+    let mut adding = Command::new(program("msl-network"));
+    adding
+        .args(["user", "add", "ada", "--password", "engine", "--admin"])
+        .env("MSL_NETWORK_HOME", home.path());
+    assert!(Process::spawn("msl-network", &mut adding).wait().success());
+    let (port, _process) = python::start_manager(home.path(), &["--disable-tls"]);
     let options = ConnectOptions::new().port(port).without_tls();
     let echo = Service::start("Echo", 0, &options).await;
     let client = Client::connect("Ada", options.clone()).await.unwrap();

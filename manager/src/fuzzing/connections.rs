@@ -143,7 +143,11 @@ impl Peer {
         let port = 5 + u16::try_from(number).expect("there are few peers");
         let (hub, address) = (Arc::clone(hub), local_peer(hub, port).await);
         let serving = tokio::spawn(async move {
-            peer::serve(&hub, &address, near, Instant::now() + TIME, || ()).await;
+            let mut near = near;
+            let deadline = Instant::now() + TIME;
+            if let Some(introduction) = peer::introduce(&hub, &address, &mut near, deadline).await {
+                peer::serve(&hub, &address, near, introduction, || ()).await;
+            }
         });
         let (reader, mut writer) = split(far);
         let introduction = INTRODUCTIONS[number].as_bytes();

@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use tracing::{Event, Subscriber};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
@@ -123,8 +123,8 @@ pub struct LogGuard {
 /// Starts logging for the whole process, to standard output and to the file.
 pub fn start(path: &Path, level: Level, format: LogFormat) -> io::Result<(LogControl, LogGuard)> {
     let file = LogFile::open(path)?;
-    let (output, output_guard) = tracing_appender::non_blocking(io::stdout());
-    let (lines, file_guard) = tracing_appender::non_blocking(file.clone());
+    let (output, output_guard) = waiting_lines().finish(io::stdout());
+    let (lines, file_guard) = waiting_lines().finish(file.clone());
     let (filter, handle) = reload::Layer::new(level.0);
     let queue = lines.error_counter();
     let layers = vec![layer(output, format), layer(lines, format)];
@@ -143,6 +143,14 @@ pub fn start(path: &Path, level: Level, format: LogFormat) -> io::Result<(LogCon
             _workers: vec![output_guard, file_guard],
         },
     ))
+}
+
+/// How many lines may wait to be written; more are dropped and counted. The place for them is taken at once, 32
+/// bytes each: this is several seconds of a manager that is attacked.
+const WAITING_LINES: usize = 8_192;
+
+fn waiting_lines() -> NonBlockingBuilder {
+    NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES)
 }
 
 fn layer<S>(writer: NonBlocking, format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
 use crate::counters::Counters;
-use crate::handshake::{Ended, Handshake};
+use crate::handshake::{Ended, Handshake, Introduced};
 use crate::hub::{Hub, Phase};
 use crate::names::PeerAddress;
 use crate::refusal::Refusal;
@@ -48,16 +48,20 @@ enum Departure {
     Stopping,
 }
 
-/// Serves one connection until it ends, whichever way that is.
-///
-/// `deadline` is the end of its handshake. `introduced` is called once the peer is known.
-pub(crate) async fn serve<S>(
+/// A peer that has said who it is, and what it has sent since.
+pub(crate) struct Introduction {
+    introduced: Introduced,
+    splitter: LineSplitter,
+}
+
+/// Has a peer say who it is, until the deadline; nothing when it is not to be served.
+pub(crate) async fn introduce<S>(
     hub: &Arc<Hub>,
     peer: &PeerAddress,
-    mut stream: S,
+    stream: &mut S,
     deadline: Instant,
-    introduced: impl FnOnce(),
-) where
+) -> Option<Introduction>
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     info!("new connection request from {}", peer.address);
@@ -66,7 +70,7 @@ pub(crate) async fn serve<S>(
     let mut handshake = Handshake {
         hub,
         peer,
-        stream: &mut stream,
+        stream: &mut *stream,
         splitter: &mut splitter,
     };
     let introduction = tokio::select! {
@@ -74,22 +78,38 @@ pub(crate) async fn serve<S>(
         () = hub.reached(Phase::Draining) => Ok(Err(Ended::Refused(Refusal::Stopping))),
     };
     let ended = match introduction {
-        Ok(Ok(introduction)) => {
+        Ok(Ok(introduced)) => {
             splitter.set_limit(hub.limits.line);
-            match Session::join(hub, peer, &introduction) {
-                Ok(session) => {
-                    introduced();
-                    return session.run(stream, splitter).await;
-                }
-                Err(refusal) => Ended::Refused(refusal),
-            }
+            return Some(Introduction { introduced, splitter });
         }
         Ok(Err(ended)) => ended,
         Err(_) => Ended::Refused(Refusal::HandshakeTimeout {
             limit: hub.limits.handshake,
         }),
     };
-    reject(hub, peer, &mut stream, &ended).await;
+    reject(hub, peer, stream, &ended).await;
+    None
+}
+
+/// Serves a peer until its connection ends, whichever way that is. `joined` is called once it is registered.
+pub(crate) async fn serve<S>(
+    hub: &Arc<Hub>,
+    peer: &PeerAddress,
+    mut stream: S,
+    introduction: Introduction,
+    joined: impl FnOnce(),
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let session = Session::join(hub, peer, &introduction.introduced);
+    let Introduction { splitter, .. } = introduction;
+    match session {
+        Ok(session) => {
+            joined();
+            session.run(stream, splitter).await;
+        }
+        Err(refusal) => reject(hub, peer, &mut stream, &Ended::Refused(refusal)).await,
+    }
 }
 
 /// Tells a peer why it is not admitted, as far as it still listens.

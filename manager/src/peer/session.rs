@@ -129,8 +129,13 @@ impl<'a> Session<'a> {
             () = hub.reached(Phase::Stopping) => Departure::Stopping,
             departure = self.read_lines(&mut inbox) => departure,
         };
+        // It fails only for a semaphore that is closed, which nobody does.
+        let turn = hub.departures.acquire().await;
+        // Others who are ready come first.
+        yield_now().await;
         self.log(&departure);
         drop(self);
+        drop(turn);
         if !matches!(departure, Departure::Failed(_) | Departure::Stalled) {
             let farewell = async {
                 // As when a peer is rejected: what it was told last must not be lost to a reset.

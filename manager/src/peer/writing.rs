@@ -1,10 +1,13 @@
 //! Writing what is queued for a peer.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::Departure;
@@ -13,6 +16,10 @@ use crate::outbox::{Batch, Outbox};
 /// How many pieces go into one vectored write: what Linux takes at once is 1,024, and more than some dozens
 /// gain nothing.
 const PIECES: usize = 64;
+
+/// How many bytes are written before everybody else has a turn. A reader that keeps up would else take its whole
+/// queue at once, and some dozens of megabytes take as many milliseconds.
+const TURN_BYTES: usize = 256 * 1024;
 
 /// How often a write that does not end looks whether others wait for it, within the shorter of the times after
 /// which it is given up.
@@ -33,11 +40,17 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     mut writer: W,
     waits: Waits,
 ) -> Result<(), Departure> {
+    let mut turn = 0;
     while let Some(mut batch) = outbox.next_batch().await {
         while !batch.is_empty() {
             let count = write_pieces(&batch, outbox, &mut writer, waits).await?;
             batch.advance(count);
             outbox.written(count);
+            turn += count;
+            if turn >= TURN_BYTES {
+                turn = 0;
+                yield_now().await;
+            }
         }
         // With TLS, what was written may still be in the session's own buffer.
         unless_stalled(outbox, waits, writer.flush()).await?;
@@ -52,13 +65,28 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
     writer: &mut W,
     waits: Waits,
 ) -> Result<usize, Departure> {
-    let mut pieces = [IoSlice::new(&[]); PIECES];
-    let mut count = 0;
-    for (piece, segment) in pieces.iter_mut().zip(batch.segments()) {
-        *piece = IoSlice::new(segment);
-        count += 1;
-    }
-    match unless_stalled(outbox, waits, writer.write_vectored(&pieces[..count])).await? {
+    let write = poll_fn(|context| {
+        // Put together anew each time, so that a peer that does not read keeps no list of what waits for it.
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let (mut count, mut room) = (0, TURN_BYTES);
+        for (piece, segment) in pieces.iter_mut().zip(batch.segments()) {
+            let length = segment.len().min(room);
+            *piece = IoSlice::new(&segment[..length]);
+            count += 1;
+            room -= length;
+            if room == 0 {
+                break;
+            }
+        }
+        let writer = Pin::new(&mut *writer);
+        match &pieces[..count] {
+            // One piece, which is the usual thing, costs less without a list.
+            [piece] => writer.poll_write(context, piece),
+            pieces => writer.poll_write_vectored(context, pieces),
+        }
+    });
+    let written = unless_stalled(outbox, waits, write).await?;
+    match written {
         0 => Err(Departure::Failed(io::ErrorKind::WriteZero.into())),
         written => Ok(written),
     }
@@ -72,6 +100,15 @@ async fn unless_stalled<T>(
     write: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Departure> {
     tokio::pin!(write);
+    // Most writes are done at once and need no clock.
+    let at_once = poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await;
+    if let Poll::Ready(written) = at_once {
+        return if outbox.is_overdue() {
+            Err(Departure::Stalled)
+        } else {
+            written.map_err(Departure::Failed)
+        };
+    }
     let look = waits.stall.min(waits.patience) / LOOKS;
     loop {
         match timeout(look, &mut write).await {
@@ -86,6 +123,8 @@ async fn unless_stalled<T>(
 mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
+
+    use bytes::Bytes;
 
     use super::*;
 
@@ -104,6 +143,32 @@ mod tests {
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_everything_at_once_leaves_turns_to_others() {
+        const QUEUED: usize = 16 * TURN_BYTES;
+        let waits = Waits {
+            stall: Duration::from_secs(2),
+            patience: Duration::from_secs(4),
+        };
+        let outbox = Outbox::new(QUEUED);
+        let frame = Bytes::from(vec![b'x'; QUEUED]);
+        outbox.push(QUEUED, |writer| writer.shared(&frame)).unwrap();
+        outbox.close();
+        let mut turns = 0;
+        let others = async {
+            loop {
+                turns += 1;
+                yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            written = write_frames(&outbox, tokio::io::sink(), waits) => written.unwrap(),
+            () = others => unreachable!("others go on until all is written"),
+        }
+        assert!(turns >= 16, "others had {turns} turns");
     }
 
     #[tokio::test(start_paused = true)]

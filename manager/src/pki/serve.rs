@@ -62,17 +62,21 @@ pub(super) fn public_key_bits(certificate: &CertificateDer<'_>) -> Option<Vec<u8
         .then(|| certificate.public_key().subject_public_key.data.to_vec())
 }
 
-/// How the manager speaks TLS: versions 1.2 and 1.3, without asking clients for certificates, resuming sessions
-/// as rustls does by itself. The cryptography is always that of aws-lc-rs, whatever the process has as default.
+/// How the manager speaks TLS: versions 1.2 and 1.3, without asking clients for certificates. A session can be resumed
+/// for some hours with a ticket, so that a crowd that returns costs neither signatures nor memory for who was there. The cryptography is always that of aws-lc-rs, whatever the process has as default.
 ///
 /// # Panics
 /// Never: the cryptography of aws-lc-rs has cipher suites for both versions.
 pub fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig> {
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .expect("the provider has cipher suites for both versions")
         .with_no_client_auth()
         .with_cert_resolver(resolver);
+    // Without random numbers for a ticket's key there are no tickets, and without these no harm is done.
+    if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
+        config.ticketer = ticketer;
+    }
     Arc::new(config)
 }
 

@@ -8,7 +8,8 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyUsagePurpose};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion,
 };
 
 use super::{PASSWORD, fixture};
@@ -26,6 +27,14 @@ fn connect(
     version: &'static SupportedProtocolVersion,
     name: &str,
 ) -> Result<CertificateDer<'static>, rustls::Error> {
+    let client = shake_hands(server, &client_config(trusted, version), name)?;
+    Ok(client.peer_certificates().unwrap()[0].clone().into_owned())
+}
+
+fn client_config(
+    trusted: &CertificateDer<'static>,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -33,8 +42,16 @@ fn connect(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    Arc::new(config)
+}
+
+fn shake_hands(
+    server: &Arc<ServerConfig>,
+    client: &Arc<ClientConfig>,
+    name: &str,
+) -> Result<ClientConnection, rustls::Error> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
     let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
     while client.is_handshaking() || server.is_handshaking() {
         let mut bytes = Vec::new();
@@ -50,7 +67,7 @@ fn connect(
         client.read_tls(&mut bytes.as_slice()).unwrap();
         client.process_new_packets()?;
     }
-    Ok(client.peer_certificates().unwrap()[0].clone().into_owned())
+    Ok(client)
 }
 
 fn serving(certificate: &Path, key: Option<&Path>, password: Option<&str>) -> Arc<ServerConfig> {
@@ -65,6 +82,30 @@ fn key_and_certificate(folder: &Path, key: &PrivateKey) -> (PathBuf, PathBuf) {
     let certificate = generate_certificate(key, &CertificateOptions::for_this_computer()).unwrap();
     certificate.write_to(&paths.1).unwrap();
     paths
+}
+
+#[test]
+fn a_client_that_returns_resumes_its_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = generate_key(KeyKind::Ecc(Curve::Secp256r1)).unwrap();
+    let (key, certificate) = key_and_certificate(folder.path(), &key);
+    let server = serving(&certificate, Some(&key), None);
+    let trusted = load_chain(&certificate).unwrap().remove(0);
+    for version in VERSIONS {
+        // Each client's configuration remembers its own tickets.
+        let client = client_config(&trusted, version);
+        let kind = || {
+            shake_hands(&server, &client, "localhost")
+                .unwrap()
+                .handshake_kind()
+        };
+        assert_eq!(kind(), Some(HandshakeKind::Full), "{version:?}");
+        // More others return meanwhile than a manager could remember.
+        for _ in 0..300 {
+            shake_hands(&server, &client_config(&trusted, version), "localhost").unwrap();
+        }
+        assert_eq!(kind(), Some(HandshakeKind::Resumed), "{version:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! Where the crowds of the cases run.
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::sync::OnceLock;
+
+use rustix::process::setpriority_process;
+use tokio::runtime::{Builder, Runtime};
+
+/// How much the crowds give way to the manager and to those that measure.
+const NICENESS: i32 = 10;
+
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .on_thread_start(|| {
+                // Without it the figures say more about the machine.
+                let _ = setpriority_process(None, NICENESS);
+            })
+            .enable_all()
+            .build()
+            .expect("threads can be started")
+    })
+}
+
+/// Runs a task of the crowd beside what the case itself does. It ends with what is returned.
+pub(crate) fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> Task<T> {
+    Task(runtime().spawn(task))
+}
+
+/// Runs a task of the crowd to its end.
+pub(crate) fn run<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
+    spawn(task).join()
+}
+
+/// Does something on the case's own thread, which gives way to nobody.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
+}
+
+/// A task of the crowd, which ends when this is dropped.
+pub(crate) struct Task<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Task<T> {
+    /// Waits for its end; fails as it failed.
+    pub(crate) fn join(mut self) -> T {
+        match runtime().block_on(&mut self.0) {
+            Ok(value) => value,
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,81 @@
+//! What goes wrong around a manager, with figures: crowds, floods, deaths and clocks, done to the built `labwire`
+//! while a pair of bystanders goes on as if nothing happened.
+//!
+//! ```console
+//! $ cargo test --test faults                      # the short form, a minute at most
+//! $ cargo test --release --test faults -- --long  # the full figures
+//! ```
+//!
+//! Each case prints one line. What holds beside its own figures:
+//!
+//! - each request has exactly one outcome;
+//! - the bystander pair has every request of its hundred per second answered, 99 of 100 within 50 ms and none after
+//!   more than 500 ms; a control pair at an idle manager shows what the machine alone does;
+//! - within five seconds the registry, links, locks and descriptors equal the living peers;
+//! - the manager has not panicked, and its memory is bounded by what is stated.
+//!
+//! The cases run one after another: each wants the machine for itself.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics is a test that fails, which is what it is for"
+)]
+
+mod bystander;
+mod clients;
+mod clock;
+mod crowds;
+mod endings;
+mod generator;
+#[path = "../hardening/support.rs"]
+#[allow(dead_code, reason = "the other black-box tests need more of it")]
+mod hostile;
+mod notifications;
+mod observed;
+mod outcomes;
+mod peer;
+mod programs;
+mod runner;
+mod services;
+mod strangers;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the other black-box tests need more of it")]
+mod support;
+
+use std::process::ExitCode;
+
+use runner::Case;
+
+/// Cases by the names of the functions that they are.
+macro_rules! cases {
+    ($($module:ident::$name:ident,)*) => {
+        &[$(Case { name: stringify!($name), run: $module::$name }),*]
+    };
+}
+
+const CASES: &[Case] = cases![
+    strangers::slow_strangers_do_not_delay_a_login,
+    strangers::slow_strangers_do_not_delay_a_login_over_tls,
+    strangers::broken_tls_handshakes_leave_nothing_behind,
+    crowds::idle_clients_are_served_up_to_the_limit_and_the_next_are_told_why,
+    crowds::a_manager_without_descriptors_neither_spins_nor_stays_deaf,
+    notifications::a_stuck_reader_of_a_flood_is_cut_and_the_others_miss_nothing,
+    services::a_killed_service_ends_each_request_that_it_held_once_and_at_once,
+    services::a_service_that_is_stopped_for_a_while_delays_nobody_else,
+    clients::clients_that_reset_in_the_middle_of_a_reply_leave_no_ghost,
+    clients::a_lock_whose_holder_is_stopped_refuses_at_once_and_goes_with_its_holder,
+    endings::a_manager_that_is_asked_to_stop_ends_each_request_once_within_the_drain_time,
+    endings::a_manager_whose_requests_are_never_answered_still_stops,
+    endings::what_an_administrator_was_told_is_saved_survives_kills,
+    clock::the_wall_clock_decides_about_no_deadline_link_or_connection,
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, role, arguments @ ..] = &arguments[..]
+        && role == programs::ROLE
+    {
+        return programs::run(arguments);
+    }
+    runner::run(CASES)
+}

@@ -1,0 +1,255 @@
+//! A manager to which something is done, with everything that must hold whatever it is: the bystander, the registry
+//! afterwards, no panic, bounded memory.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::bystander::{Bystander, judge};
+use crate::generator::block_on;
+use crate::hostile::{ADMINISTRATOR, PASSWORD, home_with_administrator};
+use crate::peer::{Peer, Target};
+use crate::support::POLL_INTERVAL;
+use crate::support::manager::{Home, Manager};
+
+/// When the registry, links, locks and descriptors must equal the living peers again.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// In how many ticks the kernel counts a second of processor time, on every computer that these tests run on.
+const TICKS: u64 = 100;
+
+/// What a manager takes that serves hardly anybody, in bytes, with some room.
+pub(crate) const IDLE_MEMORY: u64 = 64 * MIB;
+
+/// A mebibyte.
+pub(crate) const MIB: u64 = 1024 * 1024;
+
+/// A manager to which something is done.
+pub(crate) struct Subject {
+    // Declared in the order in which they must end: peers first.
+    bystander: Bystander,
+    administrator: Peer,
+    before: Census,
+    pub(crate) target: Target,
+    pub(crate) manager: Manager,
+    _control: Manager,
+}
+
+/// Who is there, as an administrator and the operating system see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Census {
+    clients: u64,
+    services: u64,
+    in_flight: u64,
+    links: Value,
+    locks: Value,
+    sockets: usize,
+    other_descriptors: usize,
+}
+
+impl Subject {
+    /// Starts a manager with these options, its administrator and its bystanders.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_in(home_with_administrator(), options)
+    }
+
+    /// As [`Self::start`], on files that are there.
+    pub(crate) fn start_in(home: Home, options: &[&str]) -> Self {
+        let mut command = home.command(&["start", "--port", "0"]);
+        command.args(options);
+        Self::start_command(home, &mut command, options)
+    }
+
+    /// As [`Self::start`], by a command that was made from `home`.
+    pub(crate) fn start_command(home: Home, command: &mut Command, options: &[&str]) -> Self {
+        let control = Manager::start(&["--disable-tls"]);
+        let manager = Manager::start_command(home, command);
+        let target = Target::new(&manager, options.contains(&"--auth-login"));
+        let bystander = Bystander::connect(&target, &control);
+        let mut administrator = block_on(administrator(&target));
+        let before = census(&manager, &mut administrator);
+        Self {
+            bystander: bystander.begin(),
+            administrator,
+            before,
+            target,
+            manager,
+            _control: control,
+        }
+    }
+
+    /// Waits until the bystander has sent as much as is worth judging, for a manager that is about to end.
+    pub(crate) fn let_bystander_work(&self) {
+        self.bystander.wait_until_enough();
+    }
+
+    /// What an administrator gets for a request without arguments.
+    pub(crate) fn ask(&mut self, attribute: &str) -> Value {
+        ask(&mut self.administrator, attribute)
+    }
+
+    /// One of the manager's statistics.
+    pub(crate) fn statistic(&mut self, name: &str) -> u64 {
+        self.ask("stats")[name].as_u64().expect("statistics are numbers")
+    }
+
+    /// Waits until one of the manager's statistics is as wanted; gives how long that took.
+    pub(crate) fn wait_for_statistic(&mut self, name: &str, wanted: impl Fn(u64) -> bool) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let value = self.statistic(name);
+            if wanted(value) {
+                return begun.elapsed();
+            }
+            assert!(begun.elapsed() < crate::support::DEADLINE, "{name} stays {value}");
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// The process, as the operating system sees it.
+    pub(crate) fn process(&self) -> Observed {
+        Observed::new(&self.manager)
+    }
+
+    /// Waits until nobody is there but those who were there before; gives how long that took.
+    pub(crate) fn settle(&mut self, limit: Duration) -> Duration {
+        let begun = Instant::now();
+        loop {
+            // The bystander always has a request under way, or hardly not.
+            let now = Census {
+                in_flight: self.before.in_flight,
+                ..census(&self.manager, &mut self.administrator)
+            };
+            if now == self.before {
+                return begun.elapsed();
+            }
+            assert!(
+                begun.elapsed() < limit,
+                "after {limit:?} there are still\n{now:?}, and there should be\n{:?}",
+                self.before
+            );
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Expects everything that must hold after a fault, and puts the figures together. `most_memory` is what the
+    /// manager may ever have taken, in bytes.
+    pub(crate) fn finish(mut self, figures: &str, most_memory: u64) -> String {
+        let [seen, control] = self.bystander.stop();
+        let bystander = judge(&seen, &control, true);
+        let settled = self.settle(SETTLED).as_secs_f64();
+        let in_flight = self.statistic("in_flight");
+        assert_eq!(in_flight, 0, "requests are still under way");
+        let memory = memory(&self.process(), most_memory);
+        expect_no_panic(&self.manager);
+        format!("{figures}; settled after {settled:.1} s; {memory}; {bystander}")
+    }
+
+    /// As [`Self::finish`], for a manager that has ended; `memory` is what [`memory`] gave before that.
+    pub(crate) fn finish_ended(mut self, figures: &str, memory: &str) -> String {
+        let [seen, control] = self.bystander.stop();
+        let bystander = judge(&seen, &control, false);
+        expect_no_panic(&self.manager);
+        format!("{figures}; {memory}; {bystander}")
+    }
+}
+
+/// Says how much memory a manager took at most, and expects that it may.
+pub(crate) fn memory(process: &Observed, most: u64) -> String {
+    let peak = process.memory("VmHWM");
+    assert!(peak <= most, "the manager took {peak} bytes, and may take {most}");
+    format!("memory {} of {} MiB", peak / MIB, most / MIB)
+}
+
+/// Expects that nothing in the manager has panicked.
+pub(crate) fn expect_no_panic(manager: &Manager) {
+    let log = manager.log();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// Connects as the administrator, whether everybody must log in or not.
+pub(crate) async fn administrator(target: &Target) -> Peer {
+    let mut peer = Peer::client(target, "administrator")
+        .await
+        .expect("the manager serves");
+    if !target.has_login() {
+        let port = crate::peer::request("Manager", "port", &json!([]), "port");
+        peer.send(&port).await.expect("the manager serves");
+        peer.log_in(ADMINISTRATOR, PASSWORD)
+            .await
+            .expect("the manager asks");
+        let told = peer.frame().await.expect("the manager answers");
+        assert_eq!(told["result"], target.address.port(), "{told}");
+    }
+    peer
+}
+
+fn ask(administrator: &mut Peer, attribute: &str) -> Value {
+    let asked = administrator.ask_manager(attribute, json!([]));
+    let mut frame = block_on(asked).expect("the manager answers its administrator");
+    assert_eq!(frame["error"], false, "{frame}");
+    frame["result"].take()
+}
+
+fn census(manager: &Manager, administrator: &mut Peer) -> Census {
+    let statistics = ask(administrator, "stats");
+    let number = |name: &str| statistics[name].as_u64().expect("statistics are numbers");
+    let process = Observed::new(manager);
+    let (sockets, other_descriptors) = process.descriptors();
+    Census {
+        clients: number("clients"),
+        services: number("services"),
+        in_flight: 0,
+        links: ask(administrator, "service_links"),
+        locks: ask(administrator, "service_locks"),
+        sockets,
+        other_descriptors,
+    }
+}
+
+/// A process, as the operating system sees it.
+pub(crate) struct Observed {
+    folder: String,
+}
+
+impl Observed {
+    pub(crate) fn new(manager: &Manager) -> Self {
+        Self {
+            folder: format!("/proc/{}", manager.id()),
+        }
+    }
+
+    /// How many sockets are open, and how many other descriptors. The database opens its journals as it needs
+    /// them; they are left out.
+    pub(crate) fn descriptors(&self) -> (usize, usize) {
+        let entries = fs::read_dir(format!("{}/fd", self.folder)).expect("the manager runs");
+        let files = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let names = files.map(|file| file.display().to_string());
+        let (sockets, others): (Vec<_>, Vec<_>) = names
+            .filter(|name| !name.contains(".sqlite3"))
+            .partition(|name| name.starts_with("socket:"));
+        (sockets.len(), others.len())
+    }
+
+    /// One of the figures about memory, in bytes.
+    pub(crate) fn memory(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("{}/status", self.folder)).expect("the manager runs");
+        let mut lines = status.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kibibytes = value.expect("Linux says so").trim().trim_end_matches(" kB");
+        kibibytes.parse::<u64>().expect("a number") * 1024
+    }
+
+    /// The processor time that it has used so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("{}/stat", self.folder)).expect("the manager runs");
+        // The program's name, in parentheses, may hold anything.
+        let (_, fields) = stat.rsplit_once(')').expect("the name is in parentheses");
+        let mut fields = fields.split_whitespace().skip(11);
+        let mut next = || -> u64 { fields.next().expect("Linux says so").parse().expect("a number") };
+        let ticks = next() + next();
+        Duration::from_millis(ticks * 1_000 / TICKS)
+    }
+}
