@@ -1,14 +1,15 @@
 //! Requests and replies: some services, some clients, each with so many requests in flight.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use hdrhistogram::Histogram;
 
 use crate::dialect::{Dialect, Role};
-use crate::driver::Workload;
+use crate::driver::{Driver, Workload};
 use crate::payload::{Mark, Payload};
-use crate::process::Process;
+use crate::process::{Meter, Process};
 use crate::report::Figures;
 use crate::session::{Session, Target};
 
@@ -16,7 +17,10 @@ use crate::session::{Session, Target};
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How long replies may take that are under way at the end.
-const DRAIN: Duration = Duration::from_secs(60);
+pub(crate) const DRAIN: Duration = Duration::from_mins(1);
+
+/// The longest time that is told from longer ones, in hundredths of a microsecond.
+const LONGEST: u64 = 300 * 100_000_000;
 
 /// What is asked, and how often.
 #[derive(Clone, Debug)]
@@ -29,10 +33,12 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
     /// How many connections beside do nothing.
     pub(crate) idle: usize,
+    /// How long replies may take that are under way at the end.
+    pub(crate) drain: Duration,
 }
 
 /// Asks and answers, and checks each answer.
-struct Calls {
+pub(crate) struct Calls {
     dialect: Dialect,
     roles: Vec<Role>,
     payload: Payload,
@@ -40,19 +46,35 @@ struct Calls {
     slots: Vec<Vec<(u64, Instant)>>,
     going: bool,
     waiting: usize,
+    /// How often each slot asks; as soon as it can, without.
+    every: Option<Duration>,
+    /// Slots that ask again at that time: connection and slot.
+    due: VecDeque<(Instant, usize, usize)>,
     answered: u64,
     /// Microseconds, in hundredths.
-    times: Histogram<u64>,
+    pub(crate) times: Histogram<u64>,
 }
 
 impl Calls {
-    fn send(&mut self, role: Role, slot: usize, output: &mut Vec<u8>) {
+    /// Counts from now on.
+    pub(crate) fn forget(&mut self) {
+        self.answered = 0;
+        self.times.reset();
+    }
+
+    /// What is answered from now on is not asked again.
+    pub(crate) fn stop(&mut self) {
+        self.going = false;
+    }
+
+    /// Asks, as if it had been at that time.
+    fn send(&mut self, role: Role, slot: usize, now: Instant, output: &mut Vec<u8>) {
         let Role::Client { number, service } = role else {
             return;
         };
         let (sequence, started) = &mut self.slots[number][slot];
         *sequence += 1;
-        *started = Instant::now();
+        *started = now;
         let mark = Mark {
             client: number,
             slot,
@@ -62,7 +84,7 @@ impl Calls {
         let payload = &self.payload;
         self.dialect
             .request(output, number, service, &mark, payload.len(), |output| {
-                payload.put(output, mark)
+                payload.put(output, mark);
             });
         self.waiting += 1;
     }
@@ -94,17 +116,123 @@ impl Workload for Calls {
             bail!("client {number} got a reply that is not its own, or got one twice");
         }
         self.waiting -= 1;
+        // Those count that were asked before the end: who leaves them out leaves out the slowest.
+        let hundredths = started.elapsed().as_nanos() / 10;
+        self.times
+            .saturating_record(u64::try_from(hundredths).unwrap_or(u64::MAX));
         if self.going {
             self.answered += 1;
-            let hundredths = started.elapsed().as_nanos() / 10;
-            self.times
-                .saturating_record(u64::try_from(hundredths).unwrap_or(u64::MAX));
-            self.send(role, mark.slot, output);
+            let now = Instant::now();
+            match self.every.map(|every| started + every) {
+                None => self.send(role, mark.slot, now, output),
+                // It should have asked while it still waited: the next one waits for that long already.
+                Some(next) if next <= now => self.send(role, mark.slot, next, output),
+                Some(next) => self.due.push_back((next, connection, mark.slot)),
+            }
         } else {
             // Nothing may come for it any more.
             self.slots[number][mark.slot].0 += 1;
         }
         Ok(())
+    }
+
+    fn idle(&mut self, driver: &mut Driver) {
+        let now = Instant::now();
+        while self.going
+            && let Some(&(next, connection, slot)) = self.due.front()
+            && next <= now
+        {
+            self.due.pop_front();
+            // That this loop was late is not the broker's doing.
+            self.send(self.roles[connection], slot, now, driver.output(connection));
+        }
+    }
+}
+
+/// Calls with the connections that they go over.
+pub(crate) struct Asking {
+    driver: Driver,
+    pub(crate) calls: Calls,
+    in_flight: usize,
+    /// How long a round waits when nothing arrives: how soon an end, or a time to ask, is noticed.
+    patience: Duration,
+}
+
+impl Asking {
+    pub(crate) fn new(session: Session, payload: Payload, in_flight: usize) -> anyhow::Result<Self> {
+        let Session {
+            driver,
+            roles,
+            target,
+        } = session;
+        let clients = roles.iter().map(|role| match role {
+            Role::Client { number, .. } => number + 1,
+            Role::Service(_) => 0,
+        });
+        let clients = clients.max().unwrap_or_default();
+        Ok(Self {
+            driver,
+            calls: Calls {
+                dialect: target.dialect,
+                roles,
+                payload,
+                slots: vec![vec![(0, Instant::now()); in_flight]; clients],
+                going: true,
+                waiting: 0,
+                every: None,
+                due: VecDeque::new(),
+                answered: 0,
+                times: Histogram::new_with_bounds(1, LONGEST, 3)?,
+            },
+            in_flight,
+            patience: Duration::from_millis(10),
+        })
+    }
+
+    /// Has each client ask that often, and not at once when it is answered.
+    pub(crate) fn pace(&mut self, every: Duration) {
+        self.calls.every = Some(every);
+        self.patience = Duration::from_millis(1);
+    }
+
+    /// Has those clients ask whose number is right.
+    pub(crate) fn begin(&mut self, asks: impl Fn(usize) -> bool) {
+        for connection in 0..self.calls.roles.len() {
+            let role = self.calls.roles[connection];
+            if matches!(role, Role::Client { number, .. } if asks(number)) {
+                for slot in 0..self.in_flight {
+                    self.calls
+                        .send(role, slot, Instant::now(), self.driver.output(connection));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn go_on_while(&mut self, mut goes_on: impl FnMut() -> bool) -> anyhow::Result<()> {
+        while goes_on() {
+            self.driver.round(&mut self.calls, self.patience)?;
+        }
+        Ok(())
+    }
+
+    fn go_on_for(&mut self, time: Duration) -> anyhow::Result<()> {
+        let start = Instant::now();
+        self.go_on_while(|| start.elapsed() < time)
+    }
+
+    /// Waits for what is under way.
+    pub(crate) fn await_replies(&mut self, patience: Duration) -> anyhow::Result<()> {
+        let waited_for = "the replies that were under way";
+        self.driver
+            .run_until(&mut self.calls, patience, waited_for, |calls| calls.waiting == 0)
+    }
+
+    /// Asks no more, and waits for what is under way, and whether more comes than was asked for.
+    pub(crate) fn finish(mut self, patience: Duration) -> anyhow::Result<Calls> {
+        self.calls.stop();
+        self.await_replies(patience)?;
+        self.driver.hear_out(&mut self.calls)?;
+        Ok(self.calls)
     }
 }
 
@@ -114,82 +242,32 @@ impl Workload for Calls {
 ///
 /// When a reply is lost, doubled, or not what was sent.
 pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyhow::Result<Figures> {
-    let dialect = target.dialect;
+    let is_relay = target.dialect == Dialect::Bare;
+    let all = plan.clients + plan.idle;
+    // A relay joins each client with a service of its own.
+    let services = if is_relay { all } else { plan.services };
     let mut session = Session::new(target)?;
-    if dialect == Dialect::Bare {
-        // A relay joins each client with a service of its own, in the order in which they come.
-        for number in 0..plan.clients {
-            session.join([
-                Role::Service(number),
-                Role::Client {
-                    number,
-                    service: number,
-                },
-            ])?;
-        }
-    } else {
-        session.join((0..plan.services).map(Role::Service))?;
-        let client = |number| Role::Client {
-            number,
-            service: number % plan.services,
-        };
-        session.join((0..plan.clients + plan.idle).map(client))?;
-    }
-    let Session {
-        mut driver, roles, ..
-    } = session;
-    let mut calls = Calls {
-        dialect,
-        roles,
-        payload: plan.payload.clone(),
-        slots: vec![vec![(0, Instant::now()); plan.in_flight]; plan.clients + plan.idle],
-        going: true,
-        waiting: 0,
-        answered: 0,
-        times: Histogram::new_with_bounds(1, 60_000_000_00, 3)?,
-    };
-    for connection in 0..calls.roles.len() {
-        let role = calls.roles[connection];
-        if matches!(role, Role::Client { number, .. } if number < plan.clients) {
-            for slot in 0..plan.in_flight {
-                calls.send(role, slot, driver.output(connection));
-            }
-        }
-    }
-    let patience = Duration::from_millis(100);
-    let warm = Instant::now();
-    while warm.elapsed() < WARM_UP {
-        driver.round(&mut calls, patience)?;
-    }
-    calls.answered = 0;
-    calls.times.reset();
-    let used = broker.map(Process::cpu).transpose()?;
+    session.populate(0..services, 0..all, |number| number % services)?;
+    let mut asking = Asking::new(session, plan.payload.clone(), plan.in_flight)?;
+    asking.begin(|number| number < plan.clients);
+    asking.go_on_for(WARM_UP)?;
+    asking.calls.forget();
+    let meter = Meter::start(broker)?;
     let start = Instant::now();
-    while start.elapsed() < plan.time {
-        driver.round(&mut calls, patience)?;
-    }
+    asking.go_on_for(plan.time)?;
     let seconds = start.elapsed().as_secs_f64();
-    let cpu = match (broker, used) {
-        (Some(broker), Some(used)) => Some(broker.cpu()? - used),
-        _ => None,
-    };
-    calls.going = false;
-    driver.run_until(&mut calls, DRAIN, "the replies that were under way", |calls| {
-        calls.waiting == 0
-    })?;
-    let answered = calls.answered;
-    if answered == 0 {
-        bail!("nothing was answered in {} s", plan.time.as_secs());
+    let cpu = meter.seconds()?;
+    let calls = asking.finish(plan.drain)?;
+    let answered = calls.answered as f64;
+    if calls.answered == 0 {
+        bail!("nothing was answered in {seconds} s");
     }
     Ok(Figures {
-        per_second: answered as f64 / seconds,
-        cpu_microseconds: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / answered as f64),
+        per_second: answered / seconds,
+        cpu_microseconds: cpu.map(|seconds| seconds * 1e6 / answered),
         p50_microseconds: calls.times.value_at_quantile(0.5) as f64 / 100.0,
         p99_microseconds: calls.times.value_at_quantile(0.99) as f64 / 100.0,
         max_microseconds: calls.times.max() as f64 / 100.0,
-        peak_mebibytes: broker
-            .map(Process::peak_memory)
-            .transpose()?
-            .map(|bytes| bytes as f64 / 1_048_576.0),
+        peak_mebibytes: broker.map(Process::peak_mebibytes).transpose()?,
     })
 }

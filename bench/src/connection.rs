@@ -155,11 +155,6 @@ impl Connection {
         &mut self.output
     }
 
-    /// How many bytes wait to be sent.
-    pub(crate) fn unsent(&self) -> usize {
-        self.output.len() - self.sent
-    }
-
     /// The socket takes bytes again.
     pub(crate) fn set_writable(&mut self) {
         self.writable = true;

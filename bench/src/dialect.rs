@@ -9,6 +9,8 @@ use memchr::memmem;
 mod lines;
 mod mqtt;
 mod nats;
+#[cfg(test)]
+mod tests;
 
 /// A broker's way to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

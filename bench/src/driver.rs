@@ -15,6 +15,13 @@ use crate::dialect::Dialect;
 /// How many messages one connection may handle before the others have their turn.
 const TURN: usize = 4_096;
 
+/// How often one connection may be read before the others have their turn: what is read of a large message on the one
+/// makes room for what is to be sent of it on the other.
+const READS: usize = 8;
+
+/// How long is listened after the last message that was expected.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+
 /// What a workload does with the messages that arrive.
 pub(crate) trait Workload {
     /// A whole message has arrived on a connection. What is appended to `output` is sent on the same one.
@@ -68,11 +75,6 @@ impl Driver {
         self.connections[connection].output()
     }
 
-    /// How many bytes wait to be sent on a connection.
-    pub(crate) fn unsent(&self, connection: usize) -> usize {
-        self.connections[connection].unsent()
-    }
-
     /// Sends what is to be sent, waits up to `patience` for something to arrive, and gives it to the workload.
     pub(crate) fn round(&mut self, workload: &mut impl Workload, patience: Duration) -> anyhow::Result<()> {
         self.flush()?;
@@ -81,7 +83,7 @@ impl Driver {
         } else {
             Duration::ZERO
         };
-        let mut events = self.events.take().context("a round inside a round")?;
+        let mut events = self.events.take().context("a round within a round")?;
         match self.poll.poll(&mut events, Some(patience)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => events.clear(),
             polled => polled?,
@@ -110,15 +112,16 @@ impl Driver {
     }
 
     fn read(&mut self, number: usize, workload: &mut impl Workload) -> anyhow::Result<()> {
-        let mut handled = 0;
+        let (mut handled, mut reads) = (0, 0);
         loop {
             let connection = &mut self.connections[number];
             let received = connection.receive()?;
             handled += self.take_messages(number, workload)?;
+            reads += 1;
             match received {
                 Received::All => break,
                 Received::Closed => bail!("the broker has closed connection {number}"),
-                Received::Some if handled >= TURN => {
+                Received::Some if handled >= TURN || reads >= READS => {
                     self.unread.push(number);
                     break;
                 }
@@ -175,6 +178,15 @@ impl Driver {
                 bail!("waited {} s in vain for {waited_for}", patience.as_secs());
             }
             self.round(workload, Duration::from_millis(10))?;
+        }
+        Ok(())
+    }
+
+    /// Listens a little longer, for messages that should not come.
+    pub(crate) fn hear_out(&mut self, workload: &mut impl Workload) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < LAST_WORDS {
+            self.round(workload, LAST_WORDS)?;
         }
         Ok(())
     }

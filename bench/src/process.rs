@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// A process, as the system counts its use.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +61,42 @@ impl Process {
         self.status("VmRSS")
     }
 
-    /// The most memory that it ever had, in bytes.
-    pub(crate) fn peak_memory(self) -> anyhow::Result<u64> {
-        self.status("VmHWM")
+    /// The most memory that it ever had, in MiB.
+    pub(crate) fn peak_mebibytes(self) -> anyhow::Result<f64> {
+        Ok(self.status("VmHWM")? as f64 / 1_048_576.0)
     }
+}
+
+/// Counts what a process uses from a moment on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meter {
+    process: Option<Process>,
+    before: Duration,
+}
+
+impl Meter {
+    /// Begins to count; without a process there is nothing to count.
+    pub(crate) fn start(process: Option<Process>) -> anyhow::Result<Self> {
+        let before = process.map(Process::cpu).transpose()?.unwrap_or_default();
+        Ok(Self { process, before })
+    }
+
+    /// The seconds of the processor that were used since then.
+    pub(crate) fn seconds(self) -> anyhow::Result<Option<f64>> {
+        let now = self.process.map(Process::cpu).transpose()?;
+        Ok(now.map(|now| now.saturating_sub(self.before).as_secs_f64()))
+    }
+}
+
+/// The cores that this process may use.
+pub(crate) fn cores() -> anyhow::Result<Vec<usize>> {
+    let set = sched_getaffinity(None).context("cannot find out which cores there are")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
+}
+
+/// Keeps this thread, and what it starts from now on, on one core.
+pub(crate) fn run_on_core(core: usize) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).with_context(|| format!("cannot run on core {core}"))
 }

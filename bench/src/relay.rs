@@ -26,25 +26,31 @@ struct Side {
 }
 
 /// Serves until it is killed. Tells its addresses, for clients and for services, on standard output.
-pub(crate) fn run() -> anyhow::Result<()> {
-    let mut poll = Poll::new()?;
-    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-    let (mut clients, mut services) = (TcpListener::bind(any)?, TcpListener::bind(any)?);
-    poll.registry()
-        .register(&mut clients, CLIENTS, Interest::READABLE)?;
-    poll.registry()
-        .register(&mut services, SERVICES, Interest::READABLE)?;
+pub(crate) fn run(clients: SocketAddr, services: SocketAddr) -> anyhow::Result<()> {
+    let (clients, services) = (TcpListener::bind(clients)?, TcpListener::bind(services)?);
     println!(
         "listening on {} and {}",
         clients.local_addr()?,
         services.local_addr()?
     );
+    serve(clients, services)
+}
+
+/// Serves whoever comes there, for ever.
+pub(crate) fn serve(mut clients: TcpListener, mut services: TcpListener) -> anyhow::Result<()> {
+    let mut poll = Poll::new()?;
+    let registry = poll.registry();
+    registry.register(&mut clients, CLIENTS, Interest::READABLE)?;
+    registry.register(&mut services, SERVICES, Interest::READABLE)?;
     let mut sides: Vec<Side> = Vec::new();
     let mut counts = [0, 0];
     let mut scratch = vec![0; COPIED];
     let mut events = Events::with_capacity(1_024);
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
         for event in &events {
             let token = event.token();
             if token == CLIENTS || token == SERVICES {

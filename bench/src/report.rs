@@ -1,4 +1,4 @@
-//! What a run gave.
+//! What a workload gave.
 
 use std::fmt;
 
@@ -29,5 +29,75 @@ impl fmt::Display for Figures {
             write!(formatter, ", at most {peak:.1} MiB")?;
         }
         write!(formatter, "; nothing lost")
+    }
+}
+
+/// What notifications gave. None was missed, doubled or out of turn, or there would be no figures.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deliveries {
+    pub(crate) per_second: f64,
+    /// What the broker used per delivery.
+    pub(crate) cpu_microseconds: Option<f64>,
+}
+
+impl fmt::Display for Deliveries {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:.0} deliveries/s", self.per_second)?;
+        if let Some(cpu) = self.cpu_microseconds {
+            write!(formatter, ", broker {cpu:.3} µs each")?;
+        }
+        write!(formatter, "; each in turn, none missed")
+    }
+}
+
+/// What a large call gave, and the small ones beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transfer {
+    /// Each MiB there and back.
+    pub(crate) mebibytes_per_second: f64,
+    /// What the broker used per MiB there and back, small calls included.
+    pub(crate) cpu_milliseconds: Option<f64>,
+    pub(crate) peak_mebibytes: Option<f64>,
+    pub(crate) small_p50_milliseconds: f64,
+    pub(crate) small_p99_milliseconds: f64,
+    pub(crate) small_max_milliseconds: f64,
+}
+
+impl fmt::Display for Transfer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:.0} MiB/s", self.mebibytes_per_second)?;
+        if let Some(cpu) = self.cpu_milliseconds {
+            write!(formatter, ", broker {cpu:.2} ms/MiB")?;
+        }
+        if let Some(peak) = self.peak_mebibytes {
+            write!(formatter, ", at most {peak:.1} MiB")?;
+        }
+        write!(
+            formatter,
+            "; small calls beside it: p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms; nothing lost",
+            self.small_p50_milliseconds, self.small_p99_milliseconds, self.small_max_milliseconds
+        )
+    }
+}
+
+/// What it takes to have many clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admissions {
+    pub(crate) per_second: f64,
+    /// What the broker's memory grew by for each client.
+    pub(crate) kibibytes_each: Option<f64>,
+}
+
+impl fmt::Display for Admissions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{:.0} clients/s connected, identified and linked",
+            self.per_second
+        )?;
+        if let Some(memory) = self.kibibytes_each {
+            write!(formatter, ", {memory:.1} KiB each")?;
+        }
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::dialect::{Dialect, Progress, Role};
 use crate::driver::{Driver, Workload};
 
 /// How long a broker has to admit connections; the slowest take a hundredth of that.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How many connections are introduced at the same time. Brokers limit how many strangers they let wait.
 const AT_ONCE: usize = 50;
@@ -38,6 +38,31 @@ impl Session {
             driver: Driver::new(target.dialect)?,
             target,
             roles: Vec::new(),
+        })
+    }
+
+    /// Connects these services and clients, each of which calls and listens to the service of that number. A relay
+    /// joins them in the order in which they come: there are as many of the one as of the other, then.
+    pub(crate) fn populate(
+        &mut self,
+        services: impl IntoIterator<Item = usize>,
+        clients: impl IntoIterator<Item = usize>,
+        service_of: impl Fn(usize) -> usize,
+    ) -> anyhow::Result<()> {
+        self.join(services.into_iter().map(Role::Service))?;
+        self.join(clients.into_iter().map(|number| Role::Client {
+            number,
+            service: service_of(number),
+        }))
+    }
+
+    /// Notices when the broker has closed one of the connections, or says what nobody asked for.
+    pub(crate) fn hear_out(&mut self) -> anyhow::Result<()> {
+        self.driver.hear_out(&mut Introduction {
+            dialect: self.target.dialect,
+            roles: &[],
+            first: usize::MAX,
+            waiting: 0,
         })
     }
 

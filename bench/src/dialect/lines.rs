@@ -6,13 +6,10 @@ use memchr::{memchr, memmem};
 use super::{Asked, Progress, Role, after, unexpected};
 
 pub(super) fn message_length(received: &[u8], searched: &mut usize) -> Option<usize> {
-    match memchr(b'\n', &received[*searched..]) {
-        Some(offset) => Some(*searched + offset + 1),
-        None => {
-            *searched = received.len();
-            None
-        }
-    }
+    let found = memchr(b'\n', &received[*searched..]);
+    let length = found.map(|offset| *searched + offset + 1);
+    *searched = received.len();
+    length
 }
 
 pub(super) fn introduce(role: Role, message: &[u8], output: &mut Vec<u8>) -> anyhow::Result<Progress> {

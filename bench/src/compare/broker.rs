@@ -1,0 +1,308 @@
+//! Brokers, as they are started and stopped to be measured.
+
+use std::fmt::{self, Write as _};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{env, io};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+
+use super::CompareOptions;
+use crate::dialect::Dialect;
+use crate::process::Process;
+use crate::session::Target;
+use crate::tls;
+
+/// How long a broker may take until it can be connected to.
+const START: Duration = Duration::from_mins(1);
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(super) enum Kind {
+    Labwire,
+    LabwireTls,
+    Relay,
+    Mux,
+    Nats,
+    Mosquitto,
+    /// MSL-Network as it starts by default.
+    Python,
+    /// MSL-Network without its log of each request.
+    Quiet,
+    PythonTls,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Labwire => "labwire",
+            Self::LabwireTls => "labwire TLS",
+            Self::Relay => "relay",
+            Self::Mux => "mux",
+            Self::Nats => "nats",
+            Self::Mosquitto => "mosquitto",
+            Self::Python => "python",
+            Self::Quiet => "quiet",
+            Self::PythonTls => "python TLS",
+        })
+    }
+}
+
+impl Kind {
+    pub(super) fn is_labwire(self) -> bool {
+        matches!(self, Self::Labwire | Self::LabwireTls)
+    }
+
+    fn has_tls(self) -> bool {
+        matches!(self, Self::LabwireTls | Self::PythonTls)
+    }
+}
+
+/// Where the programs are.
+#[derive(Debug)]
+pub(super) struct Programs {
+    labwire: PathBuf,
+    /// The load generator itself.
+    bench: PathBuf,
+    msl_network: Option<PathBuf>,
+    nats: Option<PathBuf>,
+    mosquitto: Option<PathBuf>,
+}
+
+/// A program that was left out, and why.
+type LeftOut = (String, String);
+
+impl Programs {
+    pub(super) fn find(labwire: PathBuf, options: &CompareOptions) -> anyhow::Result<(Self, Vec<LeftOut>)> {
+        if !labwire.is_file() {
+            bail!(
+                "there is no {}; build it with `cargo build --release -p labwire`, or name another with --labwire",
+                labwire.display()
+            );
+        }
+        let mut left_out = Vec::new();
+        let mut find = |program: &Path| {
+            let found = on_path(program);
+            if found.is_none() {
+                let why = "it is not installed; name it with an option if it is elsewhere".to_owned();
+                left_out.push((program.display().to_string(), why));
+            }
+            found
+        };
+        let programs = Self {
+            labwire,
+            bench: env::current_exe()?,
+            msl_network: find(&options.msl_network),
+            nats: find(&options.nats_server),
+            mosquitto: find(&options.mosquitto),
+        };
+        Ok((programs, left_out))
+    }
+
+    fn of(&self, kind: Kind) -> Option<&Path> {
+        match kind {
+            Kind::Labwire | Kind::LabwireTls => Some(&self.labwire),
+            Kind::Relay | Kind::Mux => Some(&self.bench),
+            Kind::Nats => self.nats.as_deref(),
+            Kind::Mosquitto => self.mosquitto.as_deref(),
+            Kind::Python | Kind::Quiet | Kind::PythonTls => self.msl_network.as_deref(),
+        }
+    }
+
+    pub(super) fn have(&self, kind: Kind) -> bool {
+        self.of(kind).is_some()
+    }
+
+    /// How large the program is, in bytes.
+    pub(super) fn size(&self, kind: Kind) -> anyhow::Result<u64> {
+        Ok(fs::metadata(self.of(kind).context("it is not installed")?)?.len())
+    }
+}
+
+/// A program by its path, or by its name where the system looks for programs.
+fn on_path(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    let folders = env::var_os("PATH")?;
+    let also = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let mut files = env::split_paths(&folders)
+        .chain(also)
+        .map(|folder| folder.join(program));
+    files.find(|file| file.is_file())
+}
+
+/// A broker's own folder: its home, and what it says.
+#[derive(Debug)]
+pub(super) struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let folder = TempDir::with_prefix("labwire-bench").context("cannot make a temporary folder")?;
+        Ok(Self { folder })
+    }
+
+    fn output(&self) -> PathBuf {
+        self.folder.path().join("output")
+    }
+
+    /// The certificate that it made when it started.
+    fn certificate(&self, kind: Kind) -> anyhow::Result<PathBuf> {
+        let folder = self.folder.path().join(match kind {
+            Kind::LabwireTls => ".labwire/certs",
+            _ => ".msl/network/certs",
+        });
+        let wanted = || format!("{kind} has made no certificate in {}", folder.display());
+        for entry in fs::read_dir(&folder).with_context(wanted)? {
+            let file = entry?.path();
+            if file.extension().is_some_and(|extension| extension == "crt") {
+                return Ok(file);
+            }
+        }
+        bail!(wanted())
+    }
+}
+
+/// A broker that runs, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Broker<'a> {
+    child: Child,
+    pub(super) target: Target,
+    kind: Kind,
+    home: &'a Home,
+}
+
+impl Drop for Broker<'_> {
+    fn drop(&mut self) {
+        // It fails when the broker has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl<'a> Broker<'a> {
+    /// Starts a broker on a core, and waits until it can be connected to.
+    pub(super) fn start(
+        kind: Kind,
+        programs: &Programs,
+        core: usize,
+        home: &'a Home,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
+        let program = programs.of(kind).context("it is not installed")?;
+        let [port, services_port] = [free_port()?, free_port()?];
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (address, services) = (local(port), local(services_port));
+        let output = File::create(home.output())?;
+        let mut command = Command::new(&programs.bench);
+        command
+            .args(["launch", "--core", &core.to_string(), "--"])
+            .arg(program);
+        command.args(arguments(kind, address, services)).args(more);
+        for (name, _) in env::vars_os() {
+            if name
+                .to_str()
+                .is_some_and(|name| name.starts_with("LABWIRE_") || name.starts_with("MSL_"))
+            {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("HOME", home.folder.path())
+            .current_dir(home.folder.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let child = command.spawn().context("cannot start the launcher")?;
+        let dialect = match kind {
+            Kind::Relay => Dialect::Bare,
+            Kind::Nats => Dialect::Nats,
+            Kind::Mosquitto => Dialect::Mqtt,
+            _ => Dialect::Lines,
+        };
+        let services = if kind == Kind::Relay { services } else { address };
+        let target = Target {
+            address,
+            services,
+            dialect,
+            tls: None,
+        };
+        let mut broker = Self {
+            child,
+            target,
+            kind,
+            home,
+        };
+        broker.await_start()?;
+        if kind.has_tls() {
+            broker.target.tls = Some(tls::trusting(&home.certificate(kind)?)?);
+        }
+        Ok(broker)
+    }
+
+    fn await_start(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START;
+        // A relay would take a connection that only looks whether it is there for a client.
+        let is_there = |broker: &Self| match broker.kind {
+            Kind::Relay => broker.words().contains("listening"),
+            _ => TcpStream::connect(broker.target.address).is_ok(),
+        };
+        while !is_there(self) {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended by itself ({status}): {}", self.words());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "it could not be connected to in {} s: {}",
+                    START.as_secs(),
+                    self.words()
+                );
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    pub(super) fn process(&self) -> anyhow::Result<Process> {
+        Process::new(self.child.id())
+    }
+
+    /// The end of what it has said.
+    pub(super) fn words(&self) -> String {
+        let text = fs::read(self.home.output()).unwrap_or_default();
+        let end = &text[text.len().saturating_sub(500)..];
+        let mut words = String::from_utf8_lossy(end).trim().to_owned();
+        if words.is_empty() {
+            let _ = write!(words, "it said nothing");
+        }
+        words
+    }
+}
+
+/// A port of this computer that nobody listens to.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// How each broker is told where to listen; all else is as it starts by default.
+fn arguments(kind: Kind, address: SocketAddr, services: SocketAddr) -> Vec<String> {
+    let port = address.port();
+    let line = match kind {
+        Kind::Labwire | Kind::Python => format!("start --disable-tls --port {port}"),
+        Kind::LabwireTls | Kind::PythonTls => format!("start --port {port}"),
+        Kind::Relay => format!("relay --listen {address} --listen-services {services}"),
+        Kind::Mux => format!("mux --listen {address}"),
+        Kind::Nats => format!("-a {} -p {port}", address.ip()),
+        Kind::Mosquitto => format!("-p {port}"),
+        Kind::Quiet => format!("start --disable-tls --port {port} --log-level WARNING"),
+    };
+    line.split(' ').map(str::to_owned).collect()
+}

@@ -1,0 +1,296 @@
+//! What is measured: each cell a workload, and who does it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Cores;
+use super::broker::{Broker, Home, Kind, Programs};
+use crate::call;
+use crate::idle;
+use crate::large;
+use crate::notify;
+use crate::payload::{Content, Payload};
+use crate::session::Session;
+
+/// A figure of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Figure {
+    /// CPU microseconds of the broker per request or delivery.
+    Cpu,
+    /// Requests, deliveries or connections per second.
+    Rate,
+    /// Microseconds.
+    P50,
+    /// Microseconds.
+    P99,
+    MebibytesPerSecond,
+    /// CPU milliseconds of the broker per MiB.
+    CpuPerMebibyte,
+    PeakMebibytes,
+    /// Of the small calls, in milliseconds.
+    SmallP50,
+    /// Of the small calls, in milliseconds.
+    SmallP99,
+    /// Of the small calls, in milliseconds.
+    SmallLongest,
+    KibibytesEach,
+    /// Milliseconds.
+    StartUp,
+    RestMebibytes,
+    ProgramMebibytes,
+}
+
+impl Figure {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU µs each",
+            Self::Rate => "per second",
+            Self::P50 => "p50 µs",
+            Self::P99 => "p99 µs",
+            Self::MebibytesPerSecond => "MiB/s",
+            Self::CpuPerMebibyte => "CPU ms/MiB",
+            Self::PeakMebibytes => "peak MiB",
+            Self::SmallP50 => "small calls, p50 ms",
+            Self::SmallP99 => "small calls, p99 ms",
+            Self::SmallLongest => "small calls, longest ms",
+            Self::KibibytesEach => "KiB each",
+            Self::StartUp => "ms",
+            Self::RestMebibytes => "MiB at rest",
+            Self::ProgramMebibytes => "MiB of program",
+        }
+    }
+}
+
+/// What a broker is asked to do.
+enum Work {
+    Call(call::Plan),
+    Notify(notify::Plan),
+    Large(large::Plan),
+    Idle(usize),
+    /// It is started, with its keys there, until it has served its first client.
+    Start,
+}
+
+/// A workload, and who does it.
+pub(super) struct Cell {
+    pub(super) name: &'static str,
+    pub(super) kinds: &'static [Kind],
+    /// Broker and generator share a core: the time of a single call is not blurred by waking another one.
+    is_on_one_core: bool,
+    work: Work,
+    /// What Labwire is started with, where its limits are in the way.
+    more: &'static [&'static str],
+}
+
+pub(super) const ONE: &str = "K1 C1 64 B same";
+pub(super) const SIXTEEN: &str = "K1 C16 64 B";
+pub(super) const MANY: &str = "K64 C16 64 B";
+pub(super) const TEXT: &str = "K64 C16 4 KiB text";
+pub(super) const NUMBERS: &str = "K64 C16 4 KiB numbers";
+pub(super) const MEBIBYTE: &str = "K4 C4 1 MiB";
+pub(super) const FAN_OUT: &str = "fan-out to 64 clients, 256 B";
+pub(super) const LARGE: &str = "one 256 MiB call";
+pub(super) const IDLE: &str = "2,000 idle clients";
+pub(super) const TLS_MANY: &str = "TLS: K64 C16 64 B";
+pub(super) const TLS_IDLE: &str = "TLS: 2,000 idle clients";
+pub(super) const FEW_IDLE: &str = "growth: 10 idle clients beside";
+pub(super) const MANY_IDLE: &str = "growth: 10,000 idle clients beside";
+pub(super) const FEW_SERVICES: &str = "growth: 4 services";
+pub(super) const MANY_SERVICES: &str = "growth: 1,000 services";
+pub(super) const FEW_IN_FLIGHT: &str = "growth: 64 in flight, C1";
+pub(super) const MANY_IN_FLIGHT: &str = "growth: 10,000 in flight, C1";
+pub(super) const START: &str = "start-up to the first served client";
+
+/// Everything that is measured, for so long each.
+pub(super) fn all(time: Duration) -> Vec<Cell> {
+    use Kind::{Labwire, LabwireTls, Mosquitto, Mux, Nats, Python, PythonTls, Quiet, Relay};
+    let payload = |content, size| Payload::new(content, size).expect("it has room for its mark");
+    let small = || payload(Content::Text, 64);
+    let call = |services, clients, in_flight, payload| {
+        let idle = 0;
+        Work::Call(call::Plan {
+            services,
+            clients,
+            in_flight,
+            payload,
+            time,
+            idle,
+            drain: call::DRAIN,
+        })
+    };
+    let idle = |services, idle| {
+        let (clients, in_flight, payload) = (16, 64, small());
+        Work::Call(call::Plan {
+            services,
+            clients,
+            in_flight,
+            payload,
+            time,
+            idle,
+            drain: call::DRAIN,
+        })
+    };
+    let row = |name, kinds, work| Cell {
+        name,
+        kinds,
+        is_on_one_core: false,
+        work,
+        more: &[],
+    };
+    let fan_out = notify::Plan {
+        clients: 64,
+        payload: payload(Content::Text, 256),
+        time,
+        drain: notify::DRAIN,
+    };
+    let large = large::Plan {
+        size: 256 * 1_048_576,
+        content: Content::Text,
+        small_clients: 4,
+    };
+    vec![
+        Cell {
+            is_on_one_core: true,
+            ..row(ONE, &[Labwire, Relay, Mux, Nats], call(1, 1, 1, small()))
+        },
+        row(
+            SIXTEEN,
+            &[Labwire, Relay, Mux, Nats, Mosquitto],
+            call(1, 16, 1, small()),
+        ),
+        row(
+            MANY,
+            &[Labwire, Relay, Mux, Nats, Mosquitto, Python, Quiet],
+            call(4, 16, 64, small()),
+        ),
+        row(TLS_MANY, &[LabwireTls, PythonTls], call(4, 16, 64, small())),
+        row(
+            TEXT,
+            &[Labwire, Relay, Mux, Nats],
+            call(4, 16, 64, payload(Content::Text, 4_096)),
+        ),
+        row(
+            NUMBERS,
+            &[Labwire, Relay, Mux],
+            call(4, 16, 64, payload(Content::Numbers, 4_096)),
+        ),
+        row(
+            MEBIBYTE,
+            &[Labwire, Relay, Mux],
+            call(1, 4, 4, payload(Content::Text, 1_048_576)),
+        ),
+        row(FAN_OUT, &[Labwire, Mux, Nats], Work::Notify(fan_out)),
+        row(LARGE, &[Labwire, Relay, Mux, Python], Work::Large(large)),
+        row(IDLE, &[Labwire, Mux, Nats], Work::Idle(2_000)),
+        row(TLS_IDLE, &[LabwireTls, PythonTls], Work::Idle(2_000)),
+        row(FEW_IDLE, &[Labwire], idle(4, 10)),
+        // Its limit is 10,000 connections in all.
+        Cell {
+            more: &["--connections", "12000"],
+            ..row(MANY_IDLE, &[Labwire], idle(4, 10_000))
+        },
+        row(FEW_SERVICES, &[Labwire], idle(4, 0)),
+        row(MANY_SERVICES, &[Labwire], idle(1_000, 0)),
+        row(FEW_IN_FLIGHT, &[Labwire], call(4, 1, 64, small())),
+        row(MANY_IN_FLIGHT, &[Labwire], call(4, 1, 10_000, small())),
+        row(START, &[LabwireTls, PythonTls], Work::Start),
+    ]
+}
+
+impl Cell {
+    /// Starts a broker, lets it work, and stops it.
+    pub(super) fn measure(
+        &self,
+        kind: Kind,
+        programs: &Programs,
+        cores: Cores,
+    ) -> anyhow::Result<Vec<(Figure, f64)>> {
+        let core = if self.is_on_one_core {
+            cores.generator
+        } else {
+            cores.broker
+        };
+        let home = Home::new()?;
+        if matches!(self.work, Work::Start) {
+            return measure_start(kind, programs, core, &home);
+        }
+        let more = if kind.is_labwire() { self.more } else { &[] };
+        let broker = Broker::start(kind, programs, core, &home, more)?;
+        let (target, process) = (broker.target.clone(), Some(broker.process()?));
+        let figures = match &self.work {
+            Work::Call(plan) => {
+                let figures = call::run(target, plan, process);
+                figures.map(|figures| {
+                    vec![
+                        (Figure::Cpu, figures.cpu_microseconds.unwrap_or(f64::NAN)),
+                        (Figure::Rate, figures.per_second),
+                        (Figure::P50, figures.p50_microseconds),
+                        (Figure::P99, figures.p99_microseconds),
+                    ]
+                })
+            }
+            Work::Notify(plan) => notify::run(target, plan, process).map(|deliveries| {
+                vec![
+                    (Figure::Cpu, deliveries.cpu_microseconds.unwrap_or(f64::NAN)),
+                    (Figure::Rate, deliveries.per_second),
+                ]
+            }),
+            Work::Large(plan) => large::run(target, plan, process).map(|transfer| {
+                vec![
+                    (Figure::MebibytesPerSecond, transfer.mebibytes_per_second),
+                    (
+                        Figure::CpuPerMebibyte,
+                        transfer.cpu_milliseconds.unwrap_or(f64::NAN),
+                    ),
+                    (Figure::PeakMebibytes, transfer.peak_mebibytes.unwrap_or(f64::NAN)),
+                    (Figure::SmallP50, transfer.small_p50_milliseconds),
+                    (Figure::SmallP99, transfer.small_p99_milliseconds),
+                    (Figure::SmallLongest, transfer.small_max_milliseconds),
+                ]
+            }),
+            Work::Idle(clients) => idle::run(target, *clients, process).map(|admissions| {
+                vec![
+                    (Figure::Rate, admissions.per_second),
+                    (
+                        Figure::KibibytesEach,
+                        admissions.kibibytes_each.unwrap_or(f64::NAN),
+                    ),
+                ]
+            }),
+            Work::Start => Ok(Vec::new()),
+        };
+        figures.map_err(|error| error.context(format!("it says: {}", broker.words())))
+    }
+}
+
+/// Starts a broker twice: the first time it makes its keys, the second time it is measured.
+fn measure_start(
+    kind: Kind,
+    programs: &Programs,
+    core: usize,
+    home: &Home,
+) -> anyhow::Result<Vec<(Figure, f64)>> {
+    drop(Broker::start(kind, programs, core, home, &[])?);
+    let start = Instant::now();
+    let broker = Broker::start(kind, programs, core, home, &[])?;
+    let mut session = Session::new(broker.target.clone())?;
+    session.populate(0..1, 0..1, |_| 0)?;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+    drop(session);
+    thread::sleep(Duration::from_millis(500));
+    let mut figures = vec![
+        (Figure::StartUp, milliseconds),
+        (
+            Figure::RestMebibytes,
+            broker.process()?.memory()? as f64 / 1_048_576.0,
+        ),
+    ];
+    // The size of a script says nothing.
+    if kind.is_labwire() {
+        figures.push((
+            Figure::ProgramMebibytes,
+            programs.size(kind)? as f64 / 1_048_576.0,
+        ));
+    }
+    Ok(figures)
+}

@@ -1,0 +1,95 @@
+//! One large call, and small calls of others beside it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::call::{Asking, Calls};
+use crate::dialect::Dialect;
+use crate::payload::{Content, Payload};
+use crate::process::{Meter, Process};
+use crate::report::Transfer;
+use crate::session::{Session, Target};
+
+/// How long the small calls go on before the large one begins.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// How long a large call may take.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How often a small client asks. One that asked again as soon as it was answered would ask most when it waits least,
+/// and its percentiles would hide the waiting.
+const EVERY: Duration = Duration::from_millis(2);
+
+/// How many bytes the small calls carry.
+const SMALL: usize = 64;
+
+/// How large the call is, and how many others ask beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Bytes.
+    pub(crate) size: usize,
+    pub(crate) content: Content,
+    pub(crate) small_clients: usize,
+}
+
+/// Makes one large call.
+///
+/// # Errors
+///
+/// When a reply, the large one or a small one, is lost, doubled or not what was sent.
+pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyhow::Result<Transfer> {
+    if plan.small_clients == 0 {
+        bail!("there must be one small client at least");
+    }
+    // The small ones are clients 1 and up, of service 1; a relay has a service for each of them.
+    let small = 1..=plan.small_clients;
+    let is_relay = target.dialect == Dialect::Bare;
+    let services = if is_relay { small.clone() } else { 1..=1 };
+    let mut beside = Session::new(target.clone())?;
+    beside.populate(services, small, |number| if is_relay { number } else { 1 })?;
+    let mut session = Session::new(target)?;
+    session.populate(0..1, 0..1, |_| 0)?;
+    let mut beside = Asking::new(beside, Payload::new(Content::Text, SMALL)?, 1)?;
+    beside.pace(EVERY);
+    let mut large = Asking::new(session, Payload::new(plan.content, plan.size)?, 1)?;
+
+    // They have a thread of their own: what the generator does with the large message is not to make them wait.
+    let (measured, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let others = scope.spawn(|| -> anyhow::Result<Calls> {
+            beside.begin(|_| true);
+            beside.go_on_while(|| !measured.load(Ordering::Acquire))?;
+            beside.calls.forget();
+            beside.go_on_while(|| !over.load(Ordering::Acquire))?;
+            beside.finish(PATIENCE)
+        });
+        thread::sleep(WARM_UP);
+        let meter = Meter::start(broker)?;
+        measured.store(true, Ordering::Release);
+        let start = Instant::now();
+        large.begin(|_| true);
+        large.calls.stop();
+        let answered = large.await_replies(PATIENCE);
+        let seconds = start.elapsed().as_secs_f64();
+        over.store(true, Ordering::Release);
+        let cpu = meter.seconds()?;
+        let others = others.join().ok().context("the small calls' thread broke off")?;
+        answered?;
+        let mut times = others?.times;
+        if times.is_empty() {
+            times.record(0)?;
+        }
+        let mebibytes = plan.size as f64 / 1_048_576.0;
+        Ok(Transfer {
+            mebibytes_per_second: mebibytes / seconds,
+            cpu_milliseconds: cpu.map(|seconds| seconds * 1e3 / mebibytes),
+            peak_mebibytes: broker.map(Process::peak_mebibytes).transpose()?,
+            small_p50_milliseconds: times.value_at_quantile(0.5) as f64 / 1e5,
+            small_p99_milliseconds: times.value_at_quantile(0.99) as f64 / 1e5,
+            small_max_milliseconds: times.max() as f64 / 1e5,
+        })
+    })
+}
