@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::support::{Inspected, Peer, expect_no_panic, home_with_administrator, start};
+use super::support::{
+    ADMINISTRATOR, Inspected, PASSWORD, Peer, expect_no_panic, home_with_administrator, start,
+};
 use crate::support::manager::Manager;
 use crate::support::wire::identity_request;
 use crate::support::{DEADLINE, POLL_INTERVAL};
@@ -150,6 +152,44 @@ fn names_that_could_deceive_are_refused() {
     assert_eq!(identity["result"]["services"], json!({}));
     assert_eq!(identity["result"]["clients"].as_object().unwrap().len(), 1);
     expect_no_panic(&manager);
+}
+
+/// Whatever is refused, nobody is told where the manager's files or its sources are.
+#[test]
+fn no_refusal_tells_where_anything_is() {
+    let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
+    let connected = |password: &str, identity: &str| {
+        let mut peer = Peer::connect(&manager);
+        peer.log_in(ADMINISTRATOR, password);
+        if password == PASSWORD {
+            peer.expect_request("identity");
+            peer.send_line(identity);
+        }
+        peer
+    };
+    let mut refusals = vec![connected("wrong", "").frame(), connected(PASSWORD, "5").frame()];
+    let mut client = connected(PASSWORD, "client Ada");
+    for line in [
+        "{",
+        r#"{"service":"Nobody","attribute":"weigh","uid":"1"}"#,
+        r#"{"service":"Manager","attribute":"link","args":["Nobody"],"uid":"1"}"#,
+        r#"{"service":"Manager","attribute":"users_table.path","uid":"1"}"#,
+        r#"{"service":"Manager","attribute":"users_table.delete","args":["nobody"],"uid":"1"}"#,
+    ] {
+        refusals.push(client.ask_line(line));
+    }
+    let home = manager.home().argument("");
+    for refusal in refusals {
+        assert_eq!(refusal["error"], true, "{refusal}");
+        assert_eq!(refusal["traceback"], json!([]), "{refusal}");
+        let text = refusal.to_string();
+        assert!(
+            ![home.trim_end_matches('/'), ".rs", "sqlite3"]
+                .iter()
+                .any(|place| text.contains(place)),
+            "{text}"
+        );
+    }
 }
 
 /// Connections that close at once, or reset, as port scanners and certificate fetchers do, leave nothing

@@ -343,7 +343,7 @@ fn requests_that_are_not_answered_while_the_manager_stops() {
 
 /// How long it takes until the operating system asks whether the peer at the other end is still there, in
 /// hundredths of a second.
-fn keepalive_timer(manager: &Manager, peer_port: u16) -> Option<u64> {
+pub(super) fn keepalive_timer(manager: &Manager, peer_port: u16) -> Option<u64> {
     const KEEPALIVE: &str = "02";
     let port = |address: &str| u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok();
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());

@@ -108,7 +108,7 @@ fn ask_for_identity(peer: &mut Process, seen: usize) -> usize {
 /// A command in a network in which names are what the test's own server says.
 fn with_own_names(home: &Home, command: &Command) -> Option<Command> {
     fs::write(home.path("resolv.conf"), "nameserver 127.0.0.1\n").expect("the folder can be written");
-    fs::write(home.path("nsswitch.conf"), "hosts: files dns\n").expect("the folder can be written");
+    fs::write(home.path("nsswitch.conf"), "hosts: dns\n").expect("the folder can be written");
     let (server, order) = (home.argument("resolv.conf"), home.argument("nsswitch.conf"));
     let preparation = format!(
         "ip route add local 203.0.113.0/24 dev lo; mount --bind '{server}' /etc/resolv.conf; \

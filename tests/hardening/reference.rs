@@ -1,6 +1,8 @@
 //! Controls: what the Python package's manager does where this one holds. Each says in one line how it failed; those
 //! that need the cast of another test stand beside it.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -160,6 +162,35 @@ fn the_reference_loses_places_when_a_client_with_many_links_leaves() {
     ));
 }
 
+/// Row 11: one of two linked clients reads nothing, and the other is left without notifications. Here the first is
+/// cut after two seconds.
+#[test]
+fn the_reference_starves_the_neighbours_of_a_client_that_does_not_read() {
+    const STARVED: Duration = Duration::from_secs(4);
+    let Some(manager) = start_reference() else { return };
+    let mut service = Peer::service(&manager, "Balance", 0);
+    let [_stuck, mut reader] = ["stuck", "reader"].map(|name| {
+        let mut peer = Peer::client(&manager, name);
+        assert_eq!(peer.ask_manager("link", json!(["Balance"]))["error"], false);
+        peer
+    });
+    let payload = "x".repeat(60_000);
+    let frame = json!({
+        "error": false, "result": [[payload], {}], "service": "Balance", "uid": "notification",
+    });
+    let frame = format!("{frame}\r\n").into_bytes();
+    // It ends with the manager at the latest.
+    std::thread::spawn(move || (0..1_000).all(|_| service.try_send(&frame)));
+    let mut read = 0;
+    while reader.line_until(Instant::now() + STARVED).is_ok() {
+        read += 1;
+        assert!(read < 1_000, "every notification arrived");
+    }
+    control_failed_as_expected(&format!(
+        "one does not read, and its neighbour gets nothing after {read} of 1000"
+    ));
+}
+
 /// Row 12: who waits for a reply when the manager is asked to stop.
 #[test]
 fn the_reference_stops_without_a_word_to_those_who_wait() {
@@ -292,4 +323,32 @@ fn the_reference_takes_requests_for_credentials() {
         Some("ValueError: Unregistered user")
     );
     control_failed_as_expected("a request became the username");
+}
+
+/// Row 25: the operating system never asks whether a silent peer is still there.
+#[test]
+fn the_reference_never_asks_whether_a_silent_peer_is_there() {
+    let Some(manager) = start_reference() else { return };
+    let mut peer = Peer::client(&manager, "silent");
+    // What was sent is acknowledged when the next has come: no other timer hides this one.
+    peer.settle();
+    std::thread::sleep(PATIENCE);
+    assert_eq!(super::limits::keepalive_timer(&manager, peer.port()), None);
+    control_failed_as_expected("a peer that vanishes keeps its name for ever");
+}
+
+/// Row 27: paths in what peers are told, and files that everybody can read.
+#[test]
+fn the_reference_shows_its_paths_and_its_files() {
+    let Some(manager) = start_reference() else { return };
+    let mut client = Peer::client(&manager, "client");
+    let traceback = client.ask(&request("Nobody", "weigh"))["traceback"].to_string();
+    assert!(traceback.contains("File \\\"/"), "{traceback}");
+    control_failed_as_expected("an error tells where the manager's files are");
+    let database = fs::metadata(manager.home().path("manager.sqlite3")).expect("it keeps its rows there");
+    // Nobody else may read only what the one who starts it does not let them.
+    let probe = fs::File::create(manager.home().path("probe")).and_then(|file| file.metadata());
+    let usual = probe.expect("the folder can be written").permissions().mode();
+    assert_eq!(database.permissions().mode(), usual);
+    control_failed_as_expected(&format!("its database has the usual mode {:o}", usual & 0o777));
 }

@@ -10,13 +10,14 @@ import threading
 SLOW = 3
 
 NAMES = {
-    # Its owner would like to pass for the manager's own computer.
+    '127.0.0.1': 'localhost',
+    # Its owner would like to pass for the manager's own computer, and has the name server lie for it.
     '203.0.113.9': 'localhost.evil.example',
     '203.0.113.8': 'pc.lab.example',
     # Says that it is the one above, which does not lead back.
     '203.0.113.7': 'pc.lab.example',
 }
-ADDRESSES = {'localhost.evil.example': '203.0.113.9', 'pc.lab.example': '203.0.113.8'}
+ADDRESSES = {'localhost.evil.example': '203.0.113.9', 'localhost': '203.0.113.9', 'pc.lab.example': '203.0.113.8'}
 
 POINTER, ADDRESS = 12, 1
 NO_SUCH_NAME = 3
