@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{answering, command, opens, run, start, takes_login, takes_password};
 use crate::support::free_port;
-use crate::support::manager::{HOST, Home, Manager};
+use crate::support::manager::{Home, Manager};
 
 const USERS: &[&str] = &[
     "labwire user add j.doe --password a good password",

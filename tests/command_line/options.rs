@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::{Ran, command, run, takes_password};
 use crate::support::free_port;
-use crate::support::manager::{HOST, Home, Manager};
+use crate::support::manager::{Home, Manager};
 
 #[test]
 fn what_is_typed_wrongly_exits_with_2_and_what_cannot_be_done_with_1() {
