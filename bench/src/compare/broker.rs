@@ -1,13 +1,14 @@
 //! Brokers, as they are started and stopped to be measured.
 
+use std::env;
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, io};
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
@@ -287,9 +288,24 @@ impl<'a> Broker<'a> {
     }
 }
 
-/// A port of this computer that nobody listens to.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// The ports that are tried: systems take others for connections that go out, any of which could be in the way.
+const PORTS: std::ops::Range<u16> = 12_000..28_000;
+
+/// A port that nobody listens to, another one each time.
+fn free_port() -> anyhow::Result<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    for _ in 0..count {
+        // Two comparisons at the same time begin at different ports.
+        let number = std::process::id()
+            .wrapping_mul(97)
+            .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + u16::try_from(number % count)?;
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port between {} and {} is free", PORTS.start, PORTS.end)
 }
 
 /// How each broker is told where to listen; all else is as it starts by default.

@@ -15,6 +15,7 @@ type Values = BTreeMap<usize, f64>;
 pub(super) struct Results {
     values: BTreeMap<(&'static str, Figure, Kind), Values>,
     failures: Vec<String>,
+    labwire_failed: bool,
 }
 
 impl Results {
@@ -28,7 +29,12 @@ impl Results {
     }
 
     pub(super) fn fail(&mut self, cell: &str, kind: Kind, error: &anyhow::Error) {
+        self.labwire_failed |= kind.is_labwire();
         self.failures.push(format!("{kind} failed at {cell}: {error:#}"));
+    }
+
+    pub(super) fn labwire_failed(&self) -> bool {
+        self.labwire_failed
     }
 
     /// A table in Markdown, a line for each figure, and below it what failed.
