@@ -7,7 +7,7 @@
 //! threads of their own, the database on one.
 
 use std::io;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -17,9 +17,10 @@ use tokio::sync::oneshot;
 pub(crate) struct RoutingThread {
     handle: Handle,
     /// Dropping it ends the thread.
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     /// Resolves once the thread has let go of all that was its own.
     ended: oneshot::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl RoutingThread {
@@ -32,7 +33,7 @@ impl RoutingThread {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let (ending, ended) = oneshot::channel::<()>();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("labwire-router".into())
             .spawn(move || {
                 // An error means that the sender was dropped, which is what is waited for.
@@ -41,7 +42,12 @@ impl RoutingThread {
                 runtime.shutdown_background();
                 drop(ending);
             })?;
-        Ok(Self { handle, stop, ended })
+        Ok(Self {
+            handle,
+            stop: Some(stop),
+            ended,
+            thread: Some(thread),
+        })
     }
 
     /// For tasks that are to run on the thread.
@@ -50,8 +56,19 @@ impl RoutingThread {
     }
 
     /// Ends the thread and all of its tasks, and waits for that.
-    pub(crate) async fn end(self) {
-        drop(self.stop);
-        let _ = self.ended.await;
+    pub(crate) async fn end(mut self) {
+        drop(self.stop.take());
+        let _ = (&mut self.ended).await;
+    }
+}
+
+impl Drop for RoutingThread {
+    /// Ends the thread, also when nobody asked for it: once a manager is dropped, its sockets are closed.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It fails when the thread panicked, of which there is nothing to clear up.
+            let _ = thread.join();
+        }
     }
 }
