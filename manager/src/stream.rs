@@ -5,11 +5,19 @@ use std::io;
 use std::pin::Pin;
 use std::task::ready;
 
+use bytes::BufMut;
 use labwire_wire::{Line, LineSplitter, LineTooLong};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 /// How much is read at once.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// How much of a large frame is read at once: what a processor core keeps in a cache of its own until it was looked at
+/// too, and what others wait for meanwhile, some 50 microseconds.
+pub(crate) const LARGE_READ_BYTES: usize = 256 * 1024;
+
+/// How much memory a line gets that turns out to be longer than what is usually read at once.
+const LARGE_BYTES: usize = 1024 * 1024 + READ_BYTES;
 
 thread_local! {
     /// Where bytes are read to. One per thread serves all connections, so that an idle one has no buffer.
@@ -40,12 +48,10 @@ where
         // In the middle of a large frame, whose bytes are not copied once more; doubling keeps the number
         // of times that they move small.
         let buffer = splitter.buffer_mut();
-        buffer.reserve(if buffer.capacity() - pending < READ_BYTES {
-            pending
-        } else {
-            0
-        });
-        return stream.read_buf(buffer).await;
+        if buffer.capacity() - pending < READ_BYTES {
+            buffer.reserve(pending.max(LARGE_BYTES - pending.min(LARGE_BYTES)));
+        }
+        return stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await;
     }
     std::future::poll_fn(|context| {
         with_scratch(|scratch| {

@@ -183,7 +183,11 @@ impl Envelope {
         self.shape
     }
 
-    fn note(&mut self, key: RawString<'_>, span: Range<usize>) -> Result<(), EnvelopeError> {
+    pub(crate) fn set_shape(&mut self, shape: Shape) {
+        self.shape = shape;
+    }
+
+    pub(crate) fn note(&mut self, key: RawString<'_>, span: Range<usize>) -> Result<(), EnvelopeError> {
         let Some(member) = Member::from_key(key) else {
             self.has_others = true;
             return Ok(());

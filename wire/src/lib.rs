@@ -1,10 +1,11 @@
 //! The wire of Labwire: what peers and the manager say to each other, without any I/O.
 //!
 //! Everything on the wire is one line of JSON. This crate splits a stream into lines ([`LineSplitter`]),
-//! finds the few members of a line that a manager reads ([`Envelope`]) without touching the payload, builds
-//! frames ([`frames`]), reads identities ([`Identity`]), and understands what a person types at a terminal
+//! finds the few members of a line that a manager reads ([`Envelope`], and [`ArrivingEnvelope`] before all of it is
+//! there) without touching the payload, builds frames ([`frames`]), reads identities ([`Identity`]), and understands what a person types at a terminal
 //! ([`terminal`]). It knows neither sockets nor time, so that all of it can be tested with bytes alone.
 
+mod arriving;
 mod envelope;
 mod executed;
 mod features;
@@ -18,6 +19,7 @@ mod numbers;
 mod python;
 pub mod terminal;
 
+pub use arriving::ArrivingEnvelope;
 pub use envelope::{
     Envelope, EnvelopeError, MAX_UID_BYTES, Member, NOTIFICATION_UID, Reply, ReplyForm, Request,
 };

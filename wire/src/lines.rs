@@ -165,6 +165,11 @@ impl LineSplitter {
         &mut self.buffer
     }
 
+    /// The bytes that wait for their line to be whole, and what has come behind it.
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// How many bytes wait for their line to be whole.
     pub fn pending(&self) -> usize {
         self.buffer.len()

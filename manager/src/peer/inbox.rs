@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::ready;
 
-use labwire_wire::{Line, LineSplitter, LineTooLong, LineView};
+use labwire_wire::{ArrivingEnvelope, Line, LineSplitter, LineTooLong, LineView};
 use memchr::memchr;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::spawn_blocking;
@@ -12,8 +12,8 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
 use crate::outbox::Outbox;
-use crate::router::{Incoming, Kind, Step};
-use crate::stream::{READ_BYTES, read_some, with_scratch};
+use crate::router::{Incoming, Kind, Step, is_notification};
+use crate::stream::{LARGE_READ_BYTES, READ_BYTES, read_some, with_scratch};
 
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.
@@ -31,6 +31,8 @@ const LARGE_LINE: usize = 512 * 1024;
 pub(super) struct Inbox<R> {
     pub(super) reader: R,
     splitter: LineSplitter,
+    /// What was seen of a long line whose end has not come.
+    arriving: Option<Box<ArrivingEnvelope>>,
     /// The first line that waits. What it is was found out once: a large line is not to be looked at again
     /// each time that there might be room for it.
     front: Option<Box<Incoming>>,
@@ -46,30 +48,51 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         Self {
             reader,
             splitter,
+            arriving: None,
             front: None,
             reads: 0,
             end: None,
         }
     }
 
-    /// Looks whether a whole line waits, and what it is. Cancel safe, unless the line is large: then it is lost.
+    /// Looks whether a whole line waits, and what it is. Cancel safe, unless a large line is broken or a notification:
+    /// then it is lost.
     ///
-    /// A large line is looked at on another thread: a gigabyte takes a tenth of a second, which everybody else would
-    /// wait.
+    /// A long line is looked at while it arrives, when its bytes have just been touched anyway. What of a large one must
+    /// be looked at as a whole is looked at on another thread: a gigabyte takes a tenth of a second, which everybody
+    /// else would wait.
     pub(super) async fn look(&mut self) -> bool {
-        if self.front.is_none()
-            && let Some((line, is_whole)) = self.next_line()
-        {
-            if line.content().len() < LARGE_LINE {
-                self.front = Some(Box::new(Incoming::of(line, is_whole)));
-            } else {
-                match spawn_blocking(move || Incoming::of(line, is_whole)).await {
-                    Ok(incoming) => self.front = Some(Box::new(incoming)),
-                    Err(error) => self.end_with(Departure::Failed(io::Error::other(error))),
-                }
-            }
+        if self.front.is_some() {
+            return true;
         }
-        self.front.is_some()
+        let Some((line, is_whole)) = self.next_line() else {
+            if self.splitter.pending() >= READ_BYTES {
+                let arriving = self.arriving.get_or_insert_default();
+                arriving.look(self.splitter.buffer());
+            }
+            return false;
+        };
+        let envelope = self
+            .arriving
+            .take()
+            .and_then(|arriving| arriving.finish(line.content()));
+        let is_large = line.content().len() >= LARGE_LINE;
+        let incoming = match envelope {
+            Some(envelope) if !is_large || !is_notification(line.content(), &envelope) => {
+                let kind = Kind::of_frame(line.content(), envelope);
+                Incoming { line, kind }
+            }
+            _ if !is_large => Incoming::of(line, is_whole),
+            _ => match spawn_blocking(move || Incoming::of(line, is_whole)).await {
+                Ok(incoming) => incoming,
+                Err(error) => {
+                    self.end_with(Departure::Failed(io::Error::other(error)));
+                    return false;
+                }
+            },
+        };
+        self.front = Some(Box::new(incoming));
+        true
     }
 
     /// The first of the lines that wait, if it was looked at.
@@ -138,7 +161,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             }
             tokio::select! {
                 () = &mut room => return Ok(()),
-                () = self.read() => {}
+                _ = self.read() => {}
             }
         }
     }
@@ -148,17 +171,18 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         self.reads
     }
 
-    /// Reads what has arrived, for [`look`](Self::look). Cancel safe.
-    pub(super) async fn read(&mut self) {
+    /// Reads what has arrived, for [`look`](Self::look); tells how many bytes that was. Cancel safe.
+    pub(super) async fn read(&mut self) -> usize {
         let departure = match read_some(&mut self.reader, &mut self.splitter).await {
             Ok(0) => Departure::Closed,
-            Ok(_) => {
+            Ok(count) => {
                 self.reads += 1;
-                return;
+                return count;
             }
             Err(error) => Departure::Failed(error),
         };
         self.end_with(departure);
+        0
     }
 
     /// Reads what has arrived and routes it with what `router` gives, which is asked for that once there is
@@ -172,8 +196,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         F: FnMut(LineView<'_>, &Kind) -> Step,
     {
         if self.splitter.pending() >= READ_BYTES {
-            self.read().await;
-            return (Step::Next, false);
+            let may_have_more = self.read().await == LARGE_READ_BYTES;
+            return (Step::Next, may_have_more);
         }
         std::future::poll_fn(|context| {
             with_scratch(|scratch| {

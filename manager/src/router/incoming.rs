@@ -68,10 +68,9 @@ impl Kind {
         }
     }
 
-    fn of_frame(content: &[u8], envelope: Envelope) -> Self {
-        let is_notification = envelope.has_result()
-            && matches!(envelope.string(content, Member::Uid), Ok(Some(uid)) if uid == NOTIFICATION_UID);
-        if !is_notification {
+    /// What a line is whose envelope is known.
+    pub(crate) fn of_frame(content: &[u8], envelope: Envelope) -> Self {
+        if !is_notification(content, &envelope) {
             return Self::Frame(envelope);
         }
         let is_pair = envelope
@@ -79,6 +78,12 @@ impl Kind {
             .is_some_and(is_arguments_pair);
         Self::Notification(envelope, is_pair)
     }
+}
+
+/// Whether a frame is a service's word to all its clients: what its result is must be looked at then.
+pub(crate) fn is_notification(content: &[u8], envelope: &Envelope) -> bool {
+    envelope.has_result()
+        && matches!(envelope.string(content, Member::Uid), Ok(Some(uid)) if uid == NOTIFICATION_UID)
 }
 
 impl Typed {

@@ -20,7 +20,7 @@ use crate::refusal::Refusal;
 use crate::registry::{PeerId, Registry};
 
 pub(crate) use arguments::Call;
-pub(crate) use incoming::{Incoming, Kind, Typed};
+pub(crate) use incoming::{Incoming, Kind, Typed, is_notification};
 
 /// The attribute of a request by which a peer asks to be disconnected.
 const DISCONNECT: &str = "__disconnect__";

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
-use crate::{Envelope, EnvelopeError, JsonError, MAX_DEPTH, Member};
+use crate::{ArrivingEnvelope, Envelope, EnvelopeError, FEW_DIGITS, JsonError, MAX_DEPTH, Member};
 
 pub(super) const MEMBERS: [Member; 10] = [
     Member::Service,
@@ -81,6 +81,28 @@ fn keys(object: &str) -> Option<Vec<String>> {
         .ok()
 }
 
+/// What is found in a line does not depend on the pieces in which it arrives.
+fn check_arriving(bytes: &[u8], expected: Option<&Envelope>) {
+    for size in [1, 2, 7, 65, 200] {
+        let mut arriving = ArrivingEnvelope::default();
+        for end in (0..bytes.len()).step_by(size) {
+            arriving.look(&bytes[..end]);
+        }
+        let found = arriving.finish(bytes);
+        let shown = String::from_utf8_lossy(bytes);
+        let what = |envelope: &Envelope| {
+            let shape = envelope.shape();
+            let digits = Some(shape.integer_digits).filter(|digits| *digits > FEW_DIGITS);
+            (MEMBERS.map(|member| envelope.span(member)), shape.depth, digits)
+        };
+        assert_eq!(
+            found.as_ref().map(what),
+            expected.map(what),
+            "in pieces of {size}: {shown:?}"
+        );
+    }
+}
+
 /// Holds the scanner against `serde_json` on any bytes.
 ///
 /// # Panics
@@ -88,6 +110,7 @@ fn keys(object: &str) -> Option<Vec<String>> {
 /// When one of them accepts what the other does not, or they find different members.
 pub fn check_envelope(bytes: &[u8]) {
     let scanned = Envelope::scan(bytes);
+    check_arriving(bytes, scanned.as_ref().ok());
     let shown = String::from_utf8_lossy(bytes).into_owned();
     let plain = std::str::from_utf8(bytes)
         .ok()
