@@ -195,7 +195,12 @@ impl Asking {
         self.patience = Duration::from_millis(1);
     }
 
-    /// Has those clients ask whose number is right.
+    /// Takes the memory that messages of so many bytes need.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.driver.reserve(bytes);
+    }
+
+    /// Has those clients ask whose number is right, as soon as the next round begins.
     pub(crate) fn begin(&mut self, asks: impl Fn(usize) -> bool) {
         for connection in 0..self.calls.roles.len() {
             let role = self.calls.roles[connection];

@@ -64,6 +64,11 @@ impl Input {
         &mut self.buffer[self.end..]
     }
 
+    /// Takes memory for a message of so many bytes, and touches it.
+    fn reserve(&mut self, bytes: usize) {
+        self.buffer.resize(self.buffer.len().max(bytes), 1);
+    }
+
     /// What was received and not taken.
     pub(crate) fn received(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
@@ -148,6 +153,15 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Received::Some),
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes the memory that a message of so many bytes needs on its way in and out, so that the time which that takes is
+    /// not counted as the broker's.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.input.reserve(bytes);
+        let length = self.output.len();
+        self.output.resize(length.max(bytes), 1);
+        self.output.truncate(length);
     }
 
     /// Where to append what is to be sent with the next [`flush`](Self::flush).

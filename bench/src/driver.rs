@@ -75,6 +75,13 @@ impl Driver {
         self.connections[connection].output()
     }
 
+    /// Has all connections take the memory that messages of so many bytes need.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        for connection in &mut self.connections {
+            connection.reserve(bytes);
+        }
+    }
+
     /// Sends what is to be sent, waits up to `patience` for something to arrive, and gives it to the workload.
     pub(crate) fn round(&mut self, workload: &mut impl Workload, patience: Duration) -> anyhow::Result<()> {
         self.flush()?;

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// and its percentiles would hide the waiting.
 const EVERY: Duration = Duration::from_millis(2);
 
+/// More than a message has beside its payload, in bytes.
+const ENVELOPE: usize = 4_096;
+
 /// How many bytes the small calls carry.
 const SMALL: usize = 64;
 
@@ -55,6 +58,7 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     let mut beside = Asking::new(beside, Payload::new(Content::Text, SMALL)?, 1)?;
     beside.pace(EVERY);
     let mut large = Asking::new(session, Payload::new(plan.content, plan.size)?, 1)?;
+    large.reserve(plan.size + ENVELOPE);
 
     // They have a thread of their own: what the generator does with the large message is not to make them wait.
     let (measured, over) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -67,10 +71,10 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
             beside.finish(PATIENCE)
         });
         thread::sleep(WARM_UP);
+        large.begin(|_| true);
         let meter = Meter::start(broker)?;
         measured.store(true, Ordering::Release);
         let start = Instant::now();
-        large.begin(|_| true);
         large.calls.stop();
         let answered = large.await_replies(PATIENCE);
         let seconds = start.elapsed().as_secs_f64();
