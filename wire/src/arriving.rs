@@ -21,35 +21,30 @@ pub struct ArrivingEnvelope {
     envelope: Envelope,
     /// How much must be there before it is worth going on.
     enough: usize,
-    failed: bool,
 }
 
 impl ArrivingEnvelope {
-    /// Looks at what has arrived: `line` is the line from its start on, with all that was there the last time, and
-    /// without its end.
+    /// Looks at what has arrived: `bytes` are the line from its start on, with all that was there the last time, and what
+    /// may have come behind it. Tells up to where its end need not be looked for.
     ///
     /// However small the pieces are, all looks together take no longer than two looks at the whole line.
-    pub fn look(&mut self, line: &[u8]) {
-        if self.failed || line.len() < self.enough {
-            return;
+    pub fn look(&mut self, bytes: &[u8]) -> usize {
+        if bytes.len() >= self.enough {
+            self.enough = match self.go_on(bytes) {
+                // What could not be gone past for want of its end must not be looked at again with each byte that comes.
+                Err(EnvelopeError::Json(JsonError::UnexpectedEnd)) => 2 * bytes.len() - self.scan.position(),
+                Ok(()) => bytes.len(),
+                // The line ends there, or something is wrong with it.
+                Err(_) => usize::MAX,
+            };
         }
-        match self.go_on(line) {
-            // What could not be gone past for want of its end must not be looked at again with each byte that comes.
-            Err(EnvelopeError::Json(JsonError::UnexpectedEnd)) => {
-                self.enough = line.len() + (line.len() - self.scan.position());
-            }
-            Err(_) => self.failed = true,
-            Ok(()) => {}
-        }
+        self.scan.position()
     }
 
     /// The envelope of the whole line, without its terminator.
     ///
     /// Nothing when something is wrong with it: [`Envelope::scan`] tells what.
     pub fn finish(mut self, line: &[u8]) -> Option<Envelope> {
-        if self.failed {
-            return None;
-        }
         self.go_on(line).ok()?;
         self.envelope.set_shape(self.scan.shape());
         Some(self.envelope)

@@ -170,6 +170,11 @@ impl LineSplitter {
         &self.buffer
     }
 
+    /// Notes that the first `count` bytes hold no line end: somebody else has looked.
+    pub fn note_searched(&mut self, count: usize) {
+        self.searched = self.searched.max(count.min(self.buffer.len()));
+    }
+
     /// How many bytes wait for their line to be whole.
     pub fn pending(&self) -> usize {
         self.buffer.len()

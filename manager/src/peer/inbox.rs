@@ -65,9 +65,13 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         if self.front.is_some() {
             return true;
         }
+        if let Some(arriving) = &mut self.arriving {
+            let searched = arriving.look(self.splitter.buffer());
+            self.splitter.note_searched(searched);
+        }
         let Some((line, is_whole)) = self.next_line() else {
-            if self.splitter.pending() >= READ_BYTES {
-                let arriving = self.arriving.get_or_insert_default();
+            if self.arriving.is_none() && self.splitter.pending() >= READ_BYTES {
+                let arriving = self.arriving.insert(Box::default());
                 arriving.look(self.splitter.buffer());
             }
             return false;
