@@ -28,6 +28,7 @@ mod listener;
 mod local;
 mod logging;
 mod login;
+mod memory;
 mod names;
 mod outbox;
 mod peer;

@@ -17,6 +17,8 @@ use labwire_wire::LineView;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::memory;
+
 /// Pieces of up to this many bytes are copied into one run of bytes; larger ones are shared, if they have memory
 /// of their own.
 ///
@@ -302,7 +304,9 @@ impl Batch {
                 return;
             }
             count -= first.len();
-            self.segments.pop_front();
+            if let Some(written) = self.segments.pop_front() {
+                memory::give_back(written);
+            }
         }
     }
 }

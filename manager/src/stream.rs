@@ -9,15 +9,14 @@ use bytes::BufMut;
 use labwire_wire::{Line, LineSplitter, LineTooLong};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
+use crate::memory::{self, LARGE_BYTES};
+
 /// How much is read at once.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// How much of a large frame is read at once: what a processor core keeps in a cache of its own until it was looked at
 /// too, and what others wait for meanwhile, some 50 microseconds.
 pub(crate) const LARGE_READ_BYTES: usize = 256 * 1024;
-
-/// How much memory a line gets that turns out to be longer than what is usually read at once.
-const LARGE_BYTES: usize = 1024 * 1024 + READ_BYTES;
 
 thread_local! {
     /// Where bytes are read to. One per thread serves all connections, so that an idle one has no buffer.
@@ -49,7 +48,11 @@ where
         // of times that they move small.
         let buffer = splitter.buffer_mut();
         if buffer.capacity() - pending < READ_BYTES {
-            buffer.reserve(pending.max(LARGE_BYTES - pending.min(LARGE_BYTES)));
+            if pending < LARGE_BYTES / 2 {
+                *buffer = memory::with(buffer);
+            } else {
+                buffer.reserve(pending);
+            }
         }
         return stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await;
     }

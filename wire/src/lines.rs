@@ -100,6 +100,11 @@ impl Line {
         &self.bytes[..self.content]
     }
 
+    /// The line's bytes, its terminator included.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
     /// A shared slice of the content, by offsets into [`content`](Self::content).
     ///
     /// # Panics

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
+use crate::memory;
 use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
 use crate::stream::{LARGE_READ_BYTES, READ_BYTES, read_some, with_scratch};
@@ -218,7 +219,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 }
                 self.reads += 1;
                 let (step, rest) = self.route(bytes, router());
-                self.splitter.extend(rest);
+                if rest.len() == size && self.splitter.pending() == 0 {
+                    // The beginning of a large line, most likely.
+                    *self.splitter.buffer_mut() = memory::with(rest);
+                } else {
+                    self.splitter.extend(rest);
+                }
                 let may_have_more = bytes.len() == size || memchr(b'\n', rest).is_some();
                 (step, may_have_more).into()
             })

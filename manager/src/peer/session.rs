@@ -18,6 +18,7 @@ use crate::chatter::Chatter;
 use crate::counters::Counters;
 use crate::handshake::Introduced;
 use crate::hub::{Hub, Phase};
+use crate::memory;
 use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
@@ -237,8 +238,10 @@ impl<'a> Session<'a> {
             return Ok(Step::Next);
         };
         let step = self.router()(incoming.line.view(), &incoming.kind);
-        if !matches!(step, Step::Wait(..)) {
-            inbox.take_front();
+        if !matches!(step, Step::Wait(..))
+            && let Some(incoming) = inbox.take_front()
+        {
+            memory::give_back(incoming.line.into_bytes());
         }
         Ok(step)
     }
