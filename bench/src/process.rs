@@ -1,6 +1,8 @@
 //! What the broker's process has used.
 
 use std::fs;
+use std::io;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -99,4 +101,16 @@ pub(crate) fn run_on_core(core: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).with_context(|| format!("cannot run on core {core}"))
+}
+
+/// Starts a program on one core, where it stays.
+pub(crate) fn spawn_on_core(command: &mut Command, core: usize) -> io::Result<Child> {
+    let own = sched_getaffinity(None)?;
+    let mut set = CpuSet::new();
+    set.set(core);
+    // What a thread starts may run where the thread may.
+    sched_setaffinity(None, &set)?;
+    let child = command.spawn();
+    sched_setaffinity(None, &own)?;
+    child
 }

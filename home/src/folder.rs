@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::local_time::local_time_zone;
+
 /// No folder could be chosen to hold the files.
 ///
 /// ```
@@ -140,7 +142,7 @@ impl Home {
     /// assert_eq!(file.extension().unwrap(), "log");
     /// ```
     pub fn new_log_file(&self) -> PathBuf {
-        let now = jiff::Zoned::now();
+        let now = jiff::Timestamp::now().to_zoned(local_time_zone());
         self.logs_folder()
             .join(format!("manager-{}.log", now.strftime("%Y-%m-%d-%H-%M-%S")))
     }

@@ -1,4 +1,5 @@
-//! The folder that holds the database, keys, certificates and logs, and how files in it are created.
+//! The folder that holds the database, keys, certificates and logs, how files in it are created, and the time zone of
+//! what is written there.
 //!
 //! The manager and the peers of one computer share it: a client finds the certificate of a manager that was
 //! started by the same user where that manager keeps it.
@@ -17,7 +18,9 @@
 mod files;
 mod fingerprint;
 mod folder;
+mod local_time;
 
 pub use files::{create_private_file, create_private_folder};
 pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 pub use folder::{Home, HomeError};
+pub use local_time::local_time_zone;

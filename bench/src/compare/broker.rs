@@ -15,12 +15,15 @@ use tempfile::TempDir;
 
 use super::CompareOptions;
 use crate::dialect::Dialect;
-use crate::process::Process;
+use crate::process::{Process, spawn_on_core};
 use crate::session::Target;
 use crate::tls;
 
 /// How long a broker may take until it can be connected to.
 const START: Duration = Duration::from_mins(1);
+
+/// How often it is tried meanwhile: a twentieth of what the quickest takes.
+const LOOK: Duration = Duration::from_micros(200);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -197,15 +200,42 @@ impl<'a> Broker<'a> {
         home: &'a Home,
         more: &[&str],
     ) -> anyhow::Result<Self> {
+        Self::start_by(false, kind, programs, core, home, more)
+    }
+
+    /// The same for one whose start is measured: without the launcher, which sees to it that a broker ends with this
+    /// program however that ends.
+    pub(super) fn start_alone(
+        kind: Kind,
+        programs: &Programs,
+        core: usize,
+        home: &'a Home,
+    ) -> anyhow::Result<Self> {
+        Self::start_by(true, kind, programs, core, home, &[])
+    }
+
+    fn start_by(
+        is_alone: bool,
+        kind: Kind,
+        programs: &Programs,
+        core: usize,
+        home: &'a Home,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
         let program = programs.of(kind).context("it is not installed")?;
         let [port, services_port] = [free_port()?, free_port()?];
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (address, services) = (local(port), local(services_port));
         let output = File::create(home.output())?;
-        let mut command = Command::new(&programs.bench);
-        command
-            .args(["launch", "--core", &core.to_string(), "--"])
-            .arg(program);
+        let mut command = if is_alone {
+            Command::new(program)
+        } else {
+            let mut command = Command::new(&programs.bench);
+            command
+                .args(["launch", "--core", &core.to_string(), "--"])
+                .arg(program);
+            command
+        };
         command.args(arguments(kind, address, services)).args(more);
         for (name, _) in env::vars_os() {
             if name
@@ -222,7 +252,12 @@ impl<'a> Broker<'a> {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
-        let child = command.spawn().context("cannot start the launcher")?;
+        let child = if is_alone {
+            spawn_on_core(&mut command, core)
+        } else {
+            command.spawn()
+        };
+        let child = child.context("cannot start it")?;
         let dialect = match kind {
             Kind::Relay => Dialect::Bare,
             Kind::Nats => Dialect::Nats,
@@ -267,7 +302,7 @@ impl<'a> Broker<'a> {
                     self.words()
                 );
             }
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(LOOK);
         }
         Ok(())
     }

@@ -272,7 +272,7 @@ fn measure_start(
 ) -> anyhow::Result<Vec<(Figure, f64)>> {
     drop(Broker::start(kind, programs, core, home, &[])?);
     let start = Instant::now();
-    let broker = Broker::start(kind, programs, core, home, &[])?;
+    let broker = Broker::start_alone(kind, programs, core, home)?;
     let mut session = Session::new(broker.target.clone())?;
     session.populate(0..1, 0..1, |_| 0)?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;

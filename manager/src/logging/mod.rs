@@ -9,6 +9,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use jiff::Timestamp;
+use labwire_home::local_time_zone;
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
@@ -146,8 +148,8 @@ pub fn start(path: &Path, level: Level, format: LogFormat) -> io::Result<(LogCon
 }
 
 /// How many lines may wait to be written; more are dropped and counted. The place for them is taken at once, 32
-/// bytes each: this is several seconds of a manager that is attacked.
-const WAITING_LINES: usize = 8_192;
+/// bytes each: this is a second or two of a manager that is attacked.
+const WAITING_LINES: usize = 4_096;
 
 fn waiting_lines() -> NonBlockingBuilder {
     NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES)
@@ -173,7 +175,8 @@ struct LocalTime(&'static str);
 
 impl FormatTime for LocalTime {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        write!(writer, "{}", jiff::Zoned::now().strftime(self.0))
+        let now = Timestamp::now().to_zoned(local_time_zone());
+        write!(writer, "{}", now.strftime(self.0))
     }
 }
 

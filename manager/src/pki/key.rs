@@ -220,6 +220,7 @@ impl PrivateKey {
     }
 
     /// The public half, as the bits of a certificate's `subjectPublicKey`.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn public_key_bits(&self) -> Result<Vec<u8>, PkiError> {
         Ok(self.signing_pair(None)?.public_key_raw().to_vec())
     }

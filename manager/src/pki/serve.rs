@@ -8,7 +8,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 
 use super::certificate::load_chain;
 use super::error::PkiError;
@@ -33,13 +33,23 @@ pub fn load_certified_key(
     let public_keys = public_keys.ok_or_else(|| PkiError::DamagedCertificate {
         path: certificate_file.to_owned(),
     })?;
-    if public_keys.first() != Some(&key.public_key_bits()?) {
+    let certified = certify(chain, &key)?;
+    // Asked of what has been made anyway: an RSA key is checked each time that it is read, which takes a while.
+    let own_key = certified.key.public_key();
+    let own_key = own_key.as_ref().and_then(|key| key_bits(key));
+    if own_key.is_none() || public_keys.first() != own_key.as_ref() {
         return Err(PkiError::KeyMismatch {
             certificate: certificate_file.to_owned(),
             key: key_file.to_owned(),
         });
     }
-    certify(chain, &key)
+    Ok(certified)
+}
+
+/// The bits of a `SubjectPublicKeyInfo` that are the key itself.
+fn key_bits(info: &[u8]) -> Option<Vec<u8>> {
+    let (_, info) = SubjectPublicKeyInfo::from_der(info).ok()?;
+    Some(info.subject_public_key.data.to_vec())
 }
 
 /// Puts a chain and its key together for the TLS library, without comparing them.

@@ -1,8 +1,8 @@
 //! The audit: who connected, when, and what came of it.
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use labwire_home::local_time_zone;
 use rusqlite::{Transaction, params};
 
 use super::database::{Database, integer, text};
@@ -65,7 +65,7 @@ impl AuditLimits {
     /// The local time before which rows are too old.
     fn cutoff(self, now: Timestamp) -> Option<String> {
         let days = i64::try_from(self.days).ok().filter(|days| *days > 0)?;
-        let now = now.to_zoned(TimeZone::system()).datetime();
+        let now = now.to_zoned(local_time_zone()).datetime();
         // A span that leaves the calendar leaves nothing too old.
         let span = Span::new().try_days(days).ok()?;
         Some(now.checked_sub(span).ok()?.strftime(DATETIME).to_string())
@@ -79,7 +79,7 @@ impl Database {
         events: &[TimedEvent],
         limits: AuditLimits,
     ) -> rusqlite::Result<()> {
-        let zone = TimeZone::system();
+        let zone = local_time_zone();
         let change = self.change()?;
         {
             let mut insert =
@@ -182,6 +182,7 @@ fn time_bound(text: &str, time_of_day: &str) -> Result<String, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
     use rusqlite::Connection;
 
     use super::super::database::tests::{empty_database, python_database};
