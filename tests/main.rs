@@ -24,3 +24,4 @@ mod run_services;
 mod security;
 mod support;
 mod terminal;
+mod workspace;

@@ -1,50 +1,95 @@
-//! Memory for large lines, which is used again.
+//! Memory that is used again.
 //!
-//! The system gives fresh memory page by page, and clears each page: that takes as long as filling it. What was used last
-//! is in the processor's caches still.
+//! The system gives fresh memory page by page, and clears each page: that takes as long as filling it. Its allocator tidies
+//! up each time that it gets back more than some dozens of kilobytes. What was used last is in the processor's caches
+//! still.
 
 use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
+/// How long a run of small pieces becomes that wait to be written. One that grew with its queue would be moved each time
+/// it doubles: tens of megabytes, while the registry is locked and everybody waits.
+pub(crate) const RUN_BYTES: usize = 32 * 1024;
+
 /// How much memory a line gets that turns out to be longer than what is usually read at once: a mebibyte, and what a
 /// frame has beside such a payload.
 pub(crate) const LARGE_BYTES: usize = 1024 * 1024 + 64 * 1024;
 
-/// How many such pieces wait to be used again.
-const KEPT: usize = 8;
+/// How many pieces for runs wait to be used again: a mebibyte.
+const KEPT_RUNS: usize = 32;
 
-thread_local! {
-    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+/// How many pieces for large lines wait to be used again.
+const KEPT_LARGE: usize = 8;
+
+/// Pieces of one size that wait to be used again.
+#[derive(Debug)]
+struct Spare {
+    size: usize,
+    limit: usize,
+    pieces: Vec<BytesMut>,
 }
 
-/// Memory for a large line, which begins with these bytes.
-pub(crate) fn with(beginning: &[u8]) -> BytesMut {
-    let mut memory = SPARE
-        .with_borrow_mut(Vec::pop)
-        .unwrap_or_else(|| BytesMut::with_capacity(LARGE_BYTES));
+impl Spare {
+    const fn new(size: usize, limit: usize) -> Self {
+        Self {
+            size,
+            limit,
+            pieces: Vec::new(),
+        }
+    }
+
+    fn take(&mut self) -> BytesMut {
+        self.pieces
+            .pop()
+            .unwrap_or_else(|| BytesMut::with_capacity(self.size))
+    }
+
+    fn keep(&mut self, piece: BytesMut) {
+        if self.pieces.len() < self.limit {
+            self.pieces.push(piece);
+        }
+    }
+}
+
+thread_local! {
+    static RUNS: RefCell<Spare> = const { RefCell::new(Spare::new(RUN_BYTES, KEPT_RUNS)) };
+    static LARGE: RefCell<Spare> = const { RefCell::new(Spare::new(LARGE_BYTES, KEPT_LARGE)) };
+}
+
+/// Memory for a run, which begins with these bytes.
+pub(crate) fn run(beginning: &[u8]) -> BytesMut {
+    let mut memory = RUNS.with_borrow_mut(Spare::take);
     memory.extend_from_slice(beginning);
     memory
 }
 
-/// Keeps memory that is not needed any more, if it is of the right size and nobody else has a part in it.
+/// Memory for a large line, which begins with these bytes.
+pub(crate) fn large(beginning: &[u8]) -> BytesMut {
+    let mut memory = LARGE.with_borrow_mut(Spare::take);
+    memory.extend_from_slice(beginning);
+    memory
+}
+
+/// Keeps memory that is not needed any more, if it is of a size that is used and nobody else has a part in it.
 pub(crate) fn give_back(bytes: Bytes) {
     if let Ok(memory) = bytes.try_into_mut() {
-        give(memory);
+        give_back_mut(memory);
     }
 }
 
-fn give(mut memory: BytesMut) {
+/// The same for memory that nobody else has a part in.
+pub(crate) fn give_back_mut(mut memory: BytesMut) {
     memory.clear();
-    // What was cut off at its front becomes a part of it again.
-    if !memory.try_reclaim(LARGE_BYTES) || memory.capacity() > LARGE_BYTES {
-        return;
+    let reclaims = |memory: &mut BytesMut, size| {
+        // What was cut off at its front becomes a part of it again.
+        memory.try_reclaim(size) && memory.capacity() == size
+    };
+    if reclaims(&mut memory, RUN_BYTES) {
+        RUNS.with_borrow_mut(|runs| runs.keep(memory));
+    } else if reclaims(&mut memory, LARGE_BYTES) {
+        LARGE.with_borrow_mut(|large| large.keep(memory));
     }
-    SPARE.with_borrow_mut(|spare| {
-        if spare.len() < KEPT {
-            spare.push(memory);
-        }
-    });
 }
 
 #[cfg(test)]
@@ -53,34 +98,34 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_once_nobody_has_a_part_in_it() {
-        let mut line = with(b"begun ");
+        let mut line = large(b"begun ");
         line.resize(300_000, b'x');
         let address = line.as_ptr();
         let line = line.freeze();
         let mut part = line.slice(6..200_000);
         give_back(line);
-        let other = with(b"");
+        let other = large(b"");
         assert_ne!(other.as_ptr(), address, "a part of it waits to be written");
         drop(other);
 
         bytes::Buf::advance(&mut part, 100_000);
         give_back(part);
-        let again = with(b"anew");
+        let again = large(b"anew");
         assert_eq!((again.as_ptr(), &again[..]), (address, &b"anew"[..]));
         assert!(again.capacity() >= LARGE_BYTES);
     }
 
     #[test]
     fn no_more_is_kept_than_a_few_and_nothing_of_another_size() {
-        let spare = || SPARE.with_borrow(Vec::len);
+        let spare = || LARGE.with_borrow(|large| large.pieces.len());
         let small = BytesMut::from(&b"small"[..]).freeze();
         let larger = BytesMut::zeroed(2 * LARGE_BYTES).freeze();
         for other in [small, larger, Bytes::from_static(b"static")] {
             give_back(other);
         }
         assert_eq!(spare(), 0);
-        let lines: Vec<_> = (0..2 * KEPT).map(|_| with(b"line").freeze()).collect();
+        let lines: Vec<_> = (0..2 * KEPT_LARGE).map(|_| large(b"line").freeze()).collect();
         lines.into_iter().for_each(give_back);
-        assert_eq!(spare(), KEPT);
+        assert_eq!(spare(), KEPT_LARGE);
     }
 }

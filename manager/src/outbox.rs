@@ -26,11 +26,6 @@ use crate::memory;
 /// every vectored write; above that, the copy is what costs.
 pub(crate) const COPIED_BYTES: usize = 4_096;
 
-/// How long a run of copied pieces may become. One that grew with the queue would be moved each time it doubles: tens
-/// of megabytes, while the registry is locked and everybody waits. Memory of 64 KiB and more would be given back to
-/// the system's allocator in a way that has it tidy up each time.
-const RUN_BYTES: usize = 32 * 1024;
-
 /// From how many bytes on a run has its full length at once instead of growing there by doubling.
 const SHORT_RUN_BYTES: usize = 2 * 1024;
 
@@ -70,9 +65,16 @@ struct State {
 
 impl State {
     fn seal_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.segments.push_back(self.tail.split().freeze());
+        if self.tail.is_empty() {
+            return;
         }
+        // What is left of a whole run would keep others from using its memory again.
+        let sealed = if self.tail.capacity() < memory::RUN_BYTES {
+            self.tail.split()
+        } else {
+            std::mem::take(&mut self.tail)
+        };
+        self.segments.push_back(sealed.freeze());
     }
 
     fn has_room(&self, length: usize, limit: usize) -> bool {
@@ -181,7 +183,7 @@ impl Outbox {
                     return None;
                 }
                 if state.tail.capacity() > KEPT_BYTES {
-                    state.tail = BytesMut::new();
+                    memory::give_back_mut(std::mem::take(&mut state.tail));
                 }
             }
             self.filled.notified().await;
@@ -248,11 +250,15 @@ impl FrameWriter<'_> {
         let tail = &mut self.state.tail;
         let length = tail.len() + bytes.len();
         if length > tail.capacity() && length > SHORT_RUN_BYTES {
-            if length > RUN_BYTES {
+            if length > memory::RUN_BYTES {
                 self.state.seal_tail();
             }
             let tail = &mut self.state.tail;
-            tail.reserve(bytes.len().max(RUN_BYTES - tail.len()));
+            if bytes.len() > memory::RUN_BYTES {
+                tail.reserve(bytes.len());
+            } else {
+                *tail = memory::run(tail);
+            }
         }
         self.state.tail.extend_from_slice(bytes);
         self.written += bytes.len();
@@ -350,7 +356,7 @@ mod tests {
         let runs = state.segments.iter().map(Bytes::len);
         assert!(
             runs.chain([state.tail.len()])
-                .all(|length| length < RUN_BYTES + 100)
+                .all(|length| length < memory::RUN_BYTES + 100)
         );
     }
 

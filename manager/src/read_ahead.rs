@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::stream::READ_BYTES;
+/// How much is read at once: four full records.
+const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
     /// Where encrypted bytes are read to. One per thread serves all connections, so that an idle one has no buffer.

@@ -11,16 +11,19 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use crate::memory::{self, LARGE_BYTES};
 
-/// How much is read at once.
-pub(crate) const READ_BYTES: usize = 64 * 1024;
+/// From how many bytes on a line is long: it has memory of its own, to which the rest of it is read.
+pub(crate) const LONG_LINE_BYTES: usize = 64 * 1024;
 
 /// How much of a large frame is read at once: what a processor core keeps in a cache of its own until it was looked at
 /// too, and what others wait for meanwhile, some 50 microseconds.
 pub(crate) const LARGE_READ_BYTES: usize = 256 * 1024;
 
+/// How much is read at once where nothing waits: the more comes together, the more goes on together.
+const SCRATCH_BYTES: usize = 256 * 1024;
+
 thread_local! {
     /// Where bytes are read to. One per thread serves all connections, so that an idle one has no buffer.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
 }
 
 /// Gives a place for what is read, which is another's at the next call.
@@ -43,13 +46,13 @@ where
     R: AsyncRead + Unpin,
 {
     let pending = splitter.pending();
-    if pending >= READ_BYTES {
+    if pending >= LONG_LINE_BYTES {
         // In the middle of a large frame, whose bytes are not copied once more; doubling keeps the number
         // of times that they move small.
         let buffer = splitter.buffer_mut();
-        if buffer.capacity() - pending < READ_BYTES {
+        if buffer.capacity() - pending < LONG_LINE_BYTES {
             if pending < LARGE_BYTES / 2 {
-                *buffer = memory::with(buffer);
+                *buffer = memory::large(buffer);
             } else {
                 buffer.reserve(pending);
             }
@@ -94,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn lines_of_any_size_arrive_whole() {
         let (mut near, mut far) = tokio::io::duplex(10_000);
-        let large = "x".repeat(3 * READ_BYTES);
+        let large = "x".repeat(3 * LONG_LINE_BYTES);
         let text = format!("one\n{large}\r\ntwo");
         let writing = tokio::spawn(async move {
             near.write_all(text.as_bytes()).await.unwrap();

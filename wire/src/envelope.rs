@@ -235,6 +235,18 @@ impl Envelope {
         }
     }
 
+    /// Whether a member is this very string, however it is spelled.
+    pub fn is_string(&self, line: &[u8], member: Member, text: &str) -> bool {
+        let Some([b'"', spelled @ .., b'"']) = self.raw(line, member) else {
+            return false;
+        };
+        // An escape is longer than what it stands for.
+        spelled == text.as_bytes()
+            || (spelled.len() > text.len()
+                && memchr::memchr(b'\\', spelled).is_some()
+                && matches!(self.string(line, member), Ok(Some(decoded)) if decoded == text))
+    }
+
     fn required_string<'a>(&self, line: &'a [u8], member: Member) -> Result<Cow<'a, str>, EnvelopeError> {
         self.string(line, member)?.ok_or(EnvelopeError::Missing(member))
     }
@@ -510,6 +522,28 @@ mod tests {
             Envelope::scan("[".repeat(1_000_000).as_bytes()).unwrap_err(),
             EnvelopeError::Json(JsonError::TooDeep)
         );
+    }
+
+    #[test]
+    fn a_string_is_known_however_it_is_spelled() {
+        for (line, is_it) in [
+            (r#"{"uid":"ab"}"#, true),
+            (r#"{"uid":"\u0061b"}"#, true),
+            (r#"{"uid":"a\u0062"}"#, true),
+            (r#"{"uid":"abc"}"#, false),
+            (r#"{"uid":"a"}"#, false),
+            (r#"{"uid":"a\u0063"}"#, false),
+            (r#"{"uid":["ab"]}"#, false),
+            (r#"{"uid":null}"#, false),
+            (r#"{"service":"ab"}"#, false),
+        ] {
+            let envelope = Envelope::scan(line.as_bytes()).unwrap();
+            assert_eq!(
+                envelope.is_string(line.as_bytes(), Member::Uid, "ab"),
+                is_it,
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{Departure, FAREWELL};
 use crate::memory;
 use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
-use crate::stream::{LARGE_READ_BYTES, READ_BYTES, read_some, with_scratch};
+use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, read_some, with_scratch};
 
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.
@@ -34,6 +34,8 @@ pub(super) struct Inbox<R> {
     splitter: LineSplitter,
     /// What was seen of a long line whose end has not come.
     arriving: Option<Box<ArrivingEnvelope>>,
+    /// Whether the last line was large: the next one will be, most likely.
+    expects_large: bool,
     /// The first line that waits. What it is was found out once: a large line is not to be looked at again
     /// each time that there might be room for it.
     front: Option<Box<Incoming>>,
@@ -50,6 +52,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             reader,
             splitter,
             arriving: None,
+            expects_large: false,
             front: None,
             reads: 0,
             end: None,
@@ -71,7 +74,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             self.splitter.note_searched(searched);
         }
         let Some((line, is_whole)) = self.next_line() else {
-            if self.arriving.is_none() && self.splitter.pending() >= READ_BYTES {
+            if self.arriving.is_none() && self.splitter.pending() >= LONG_LINE_BYTES {
                 let arriving = self.arriving.insert(Box::default());
                 arriving.look(self.splitter.buffer());
             }
@@ -82,6 +85,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             .take()
             .and_then(|arriving| arriving.finish(line.content()));
         let is_large = line.content().len() >= LARGE_LINE;
+        self.expects_large = is_large;
         let incoming = match envelope {
             Some(envelope) if !is_large || !is_notification(line.content(), &envelope) => {
                 let kind = Kind::of_frame(line.content(), envelope);
@@ -200,14 +204,19 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     where
         F: FnMut(LineView<'_>, &Kind) -> Step,
     {
-        if self.splitter.pending() >= READ_BYTES {
+        if self.splitter.pending() >= LONG_LINE_BYTES {
             let may_have_more = self.read().await == LARGE_READ_BYTES;
             return (Step::Next, may_have_more);
         }
         std::future::poll_fn(|context| {
             with_scratch(|scratch| {
-                let size = scratch.len();
-                let mut buffer = ReadBuf::new(scratch);
+                // What is read here of a large line is moved later.
+                let size = if self.expects_large {
+                    LONG_LINE_BYTES
+                } else {
+                    scratch.len()
+                };
+                let mut buffer = ReadBuf::new(&mut scratch[..size]);
                 if let Err(error) = ready!(Pin::new(&mut self.reader).poll_read(context, &mut buffer)) {
                     self.end_with(Departure::Failed(error));
                     return (Step::Next, false).into();
@@ -221,7 +230,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 let (step, rest) = self.route(bytes, router());
                 if rest.len() == size && self.splitter.pending() == 0 {
                     // The beginning of a large line, most likely.
-                    *self.splitter.buffer_mut() = memory::with(rest);
+                    *self.splitter.buffer_mut() = memory::large(rest);
                 } else {
                     self.splitter.extend(rest);
                 }
@@ -257,6 +266,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             if self.end.is_some() {
                 return (step, b"");
             }
+            self.expects_large = false;
             // A line whose beginning had waited waits in front, all others where they stand.
             if !matches!(step, Step::Wait(..)) || self.front.is_some() {
                 bytes = rest;

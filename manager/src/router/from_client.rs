@@ -82,8 +82,7 @@ impl Router<'_> {
                 }
             };
         }
-        if matches!(envelope.string(content, Member::Attribute), Ok(Some(attribute)) if attribute == DISCONNECT)
-        {
+        if envelope.is_string(content, Member::Attribute, DISCONNECT) {
             return Step::Leave;
         }
         let request = match envelope.request(content) {

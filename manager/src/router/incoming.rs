@@ -82,8 +82,7 @@ impl Kind {
 
 /// Whether a frame is a service's word to all its clients: what its result is must be looked at then.
 pub(crate) fn is_notification(content: &[u8], envelope: &Envelope) -> bool {
-    envelope.has_result()
-        && matches!(envelope.string(content, Member::Uid), Ok(Some(uid)) if uid == NOTIFICATION_UID)
+    envelope.has_result() && envelope.is_string(content, Member::Uid, NOTIFICATION_UID)
 }
 
 impl Typed {

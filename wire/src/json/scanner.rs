@@ -395,7 +395,28 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
     pub(super) fn skip_string(&mut self) -> Result<bool, JsonError> {
         let quote = self.position;
         self.position += 1;
+        if self.skip_short_string() {
+            return Ok(false);
+        }
         self.skip_text(Text::at(quote))
+    }
+
+    /// Goes past the rest of a string that is short and holds nothing special, as keys and names are; tells whether it
+    /// is one.
+    #[inline]
+    fn skip_short_string(&mut self) -> bool {
+        let rest = &self.bytes[self.position..];
+        let Some(block) = rest.first_chunk() else {
+            return false;
+        };
+        let bytes = u8x16::new(*block);
+        let before = stops(bytes).to_bitmask().trailing_zeros();
+        let others = bytes.to_bitmask().trailing_zeros();
+        let is_short = before < others && rest.get(before as usize) == Some(&b'"');
+        if is_short {
+            self.position += before as usize + 1;
+        }
+        is_short
     }
 
     /// Goes past the rest of a string, its last quote included; tells whether it holds an escape.
