@@ -17,6 +17,8 @@
 //! lookups of names and the database have other threads, and none of what is routed waits for them.
 
 mod admin;
+#[cfg(feature = "benchmarks")]
+pub mod benchmarks;
 mod chatter;
 mod config;
 mod counters;

@@ -5,6 +5,8 @@ mod compose;
 mod from_client;
 mod from_service;
 mod incoming;
+#[cfg(any(test, feature = "benchmarks"))]
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,9 @@ use crate::refusal::Refusal;
 use crate::registry::{PeerId, Registry};
 
 pub(crate) use arguments::Call;
+#[cfg(feature = "benchmarks")]
+pub(crate) use stage::Stage;
+
 pub(crate) use incoming::{Incoming, Kind, Typed, is_notification};
 
 /// The attribute of a request by which a peer asks to be disconnected.

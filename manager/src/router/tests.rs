@@ -1,85 +1,16 @@
-use labwire_wire::{Features, Identity, LineView};
+use labwire_wire::{Features, Identity};
 
-use super::*;
-use crate::registry::ManagerIdentity;
-
-/// A service and a client, and what they are told.
-struct Stage {
-    registry: Registry,
-    counters: Counters,
-    chatter: Chatter,
-    service: (PeerId, Arc<Outbox>),
-    client: (PeerId, Arc<Outbox>),
-}
+use super::Step;
+use super::stage::Stage;
 
 impl Stage {
-    fn new(client: &Identity) -> Self {
-        let manager = ManagerIdentity {
-            hostname: "h".into(),
-            port: 1875,
-            language: String::new(),
-            os: String::new(),
-        };
-        let mut registry = Registry::new(manager, 10);
-        let service = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
-        let mut join = |identity: &Identity, address| {
-            let outbox = Outbox::new(10_000);
-            (registry.join(identity, address, &outbox).unwrap(), outbox)
-        };
-        let (service, client) = (join(&service, "h:1"), join(client, "h:2"));
-        Self {
-            registry,
-            counters: Counters::default(),
-            chatter: Chatter::new(),
-            service,
-            client,
-        }
-    }
-
-    /// Routes what the client says, as the session of a client with these features would.
-    fn client_says(&mut self, line: &str, origin: bool) {
-        let (id, outbox) = &self.client;
-        let from = Sender {
-            id: *id,
-            name: "c[h:2]",
-            outbox,
-            origin,
-            chatter: &self.chatter,
-        };
-        let mut router = Router {
-            registry: &mut self.registry,
-            counters: &self.counters,
-            draining: false,
-            nesting: 1_024,
-        };
-        let step =
-            router.route_from_client(&from, LineView::new(line.as_bytes()), &Kind::of(line.as_bytes()));
-        assert!(matches!(step, Step::Next));
-    }
-
-    fn service_says(&mut self, line: &str) {
-        let (id, outbox) = &self.service;
-        let from = Sender {
-            id: *id,
-            name: "S[h:1]",
-            outbox,
-            origin: false,
-            chatter: &self.chatter,
-        };
-        let mut router = Router {
-            registry: &mut self.registry,
-            counters: &self.counters,
-            draining: false,
-            nesting: 1_024,
-        };
-        let step =
-            router.route_from_service(&from, LineView::new(line.as_bytes()), &Kind::of(line.as_bytes()));
-        assert!(matches!(step, Step::Next));
-    }
-
     /// The last line that the client was told.
     async fn client_hears(&self) -> String {
-        let batch = self.client.1.next_batch().await.expect("something is queued");
+        let batch = self
+            .clients_queue()
+            .next_batch()
+            .await
+            .expect("something is queued");
         let bytes: Vec<u8> = batch.segments().flat_map(|segment| segment.to_vec()).collect();
         let text = String::from_utf8(bytes).unwrap();
         text.trim_end().lines().last().unwrap_or_default().to_owned()
@@ -100,8 +31,8 @@ const REQUEST: &str = r#"{"service":"S","attribute":"a","uid":"1"}"#;
 /// What the client hears when the service answers its request so.
 async fn answered(client: &Identity, reply: &str) -> String {
     let mut stage = Stage::new(client);
-    stage.client_says(REQUEST, client.features.origin);
-    stage.service_says(reply);
+    assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
+    assert!(matches!(stage.service_says(reply.as_bytes()), Step::Next));
     stage.client_hears().await
 }
 
@@ -155,7 +86,7 @@ async fn a_refused_line_was_not_executed() {
         "nonsense",
     ] {
         let mut stage = Stage::new(&client(&["origin"], ""));
-        stage.client_says(line, true);
+        assert!(matches!(stage.client_says(line.as_bytes()), Step::Next));
         let heard = stage.client_hears().await;
         assert!(
             heard.starts_with(r#"{"error":true,"executed":"no","message":""#)

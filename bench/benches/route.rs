@@ -1,0 +1,36 @@
+//! What a request and its reply take to be routed: found out where they go, checked, noted, and put into the queues.
+//! Reading and writing are not in it, nor is the system.
+
+use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher};
+use labwire_manager::benchmarks::RoutingStep;
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    divan::main();
+}
+
+fn route(bencher: Bencher<'_, '_>, burst: usize, bytes: usize) {
+    let mut step = RoutingStep::new(burst, &format!("\"{}\"", "x".repeat(bytes - 2)));
+    assert!(step.route() > 2 * burst * bytes);
+    bencher
+        .counter(ItemsCount::new(burst))
+        .bench_local(|| step.route());
+}
+
+#[divan::bench]
+fn one_request_of_64_bytes(bencher: Bencher<'_, '_>) {
+    route(bencher, 1, 64);
+}
+
+#[divan::bench]
+fn bursts_of_64_requests_of_64_bytes(bencher: Bencher<'_, '_>) {
+    route(bencher, 64, 64);
+}
+
+#[divan::bench]
+fn bursts_of_64_requests_of_4_kib(bencher: Bencher<'_, '_>) {
+    route(bencher, 64, 4_096);
+}

@@ -1,0 +1,72 @@
+//! The routing step alone, for benchmarks: what a request and its reply take between the moment when they are read and
+//! the one when they are written.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use labwire_wire::Identity;
+
+use crate::outbox::Outbox;
+use crate::router::{Stage, Step};
+
+/// A client and a service, without connections, whose requests and replies are routed.
+pub struct RoutingStep {
+    stage: Stage,
+    requests: Vec<Vec<u8>>,
+    replies: Vec<Vec<u8>>,
+}
+
+impl RoutingStep {
+    /// A client that has `burst` requests under way, up to 1,000, each with a payload that is JSON text, as has each
+    /// reply: written as MSL-Network's peers write them.
+    ///
+    /// # Panics
+    /// Never: the client's name is one.
+    pub fn new(burst: usize, payload: &str) -> Self {
+        let stage = Stage::new(&Identity::client("c").expect("it is a name"));
+        let request = |uid| {
+            format!(
+                "{{\"args\": [{payload}], \"attribute\": \"echo\", \"error\": false, \"kwargs\": {{}}, \
+                 \"service\": \"S\", \"uid\": \"{uid:016}\"}}\r\n"
+            )
+        };
+        let reply = |uid| {
+            format!(
+                "{{\"error\": false, \"requester\": \"c[h:2]\", \"result\": {payload}, \"uid\": \"{uid:016}\"}}\r\n"
+            )
+        };
+        Self {
+            stage,
+            requests: (0..burst).map(|uid| request(uid).into_bytes()).collect(),
+            replies: (0..burst).map(|uid| reply(uid).into_bytes()).collect(),
+        }
+    }
+
+    /// Routes all requests, then all replies, and takes them from the queues in which they wait to be written. Gives the
+    /// number of bytes that were.
+    ///
+    /// # Panics
+    /// When one of them is not routed.
+    pub fn route(&mut self) -> usize {
+        for request in &self.requests {
+            assert!(matches!(self.stage.client_says(request), Step::Next));
+        }
+        let asked = take(self.stage.services_queue());
+        for reply in &self.replies {
+            assert!(matches!(self.stage.service_says(reply), Step::Next));
+        }
+        asked + take(self.stage.clients_queue())
+    }
+}
+
+/// Takes all that waits, as a writer does that writes it at once.
+fn take(queue: &Outbox) -> usize {
+    let mut context = Context::from_waker(Waker::noop());
+    let Poll::Ready(Some(mut batch)) = pin!(queue.next_batch()).poll(&mut context) else {
+        panic!("nothing was routed");
+    };
+    let count = batch.segments().map(bytes::Bytes::len).sum();
+    batch.advance(count);
+    queue.written(count);
+    count
+}

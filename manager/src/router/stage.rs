@@ -1,0 +1,105 @@
+//! A service and a client whose lines are routed without any connection.
+
+use std::sync::Arc;
+
+use labwire_wire::{Identity, LineView};
+
+use super::{Kind, Router, Sender, Step};
+use crate::chatter::Chatter;
+use crate::counters::Counters;
+use crate::outbox::Outbox;
+use crate::registry::{ManagerIdentity, PeerId, Registry};
+
+/// How many requests the client may have under way.
+const IN_FLIGHT: usize = 1_000;
+
+/// How many bytes may wait for each of them.
+const QUEUED: usize = 1 << 20;
+
+/// A service `S` and a client `c`, and what they are told.
+pub(crate) struct Stage {
+    registry: Registry,
+    counters: Counters,
+    chatter: Chatter,
+    service: (PeerId, Arc<Outbox>),
+    client: (PeerId, Arc<Outbox>),
+    origin: bool,
+}
+
+impl Stage {
+    pub(crate) fn new(client: &Identity) -> Self {
+        let manager = ManagerIdentity {
+            hostname: "h".into(),
+            port: 1875,
+            language: String::new(),
+            os: String::new(),
+        };
+        let mut registry = Registry::new(manager, IN_FLIGHT);
+        let service = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#)
+            .expect("it is an identity");
+        let mut join = |identity: &Identity, address| {
+            let outbox = Outbox::new(QUEUED);
+            let id = registry.join(identity, address, &outbox);
+            (id.expect("the name is free"), outbox)
+        };
+        let (service, client_place) = (join(&service, "h:1"), join(client, "h:2"));
+        Self {
+            registry,
+            counters: Counters::default(),
+            chatter: Chatter::new(),
+            service,
+            client: client_place,
+            origin: client.features.origin,
+        }
+    }
+
+    /// Routes what the client says, as its session would.
+    pub(crate) fn client_says(&mut self, line: &[u8]) -> Step {
+        let (id, outbox) = &self.client;
+        let from = Sender {
+            id: *id,
+            name: "c[h:2]",
+            outbox,
+            origin: self.origin,
+            chatter: &self.chatter,
+        };
+        let view = LineView::new(line);
+        let kind = Kind::of(view.content());
+        router(&mut self.registry, &self.counters).route_from_client(&from, view, &kind)
+    }
+
+    /// Routes what the service says.
+    pub(crate) fn service_says(&mut self, line: &[u8]) -> Step {
+        let (id, outbox) = &self.service;
+        let from = Sender {
+            id: *id,
+            name: "S[h:1]",
+            outbox,
+            origin: false,
+            chatter: &self.chatter,
+        };
+        let view = LineView::new(line);
+        let kind = Kind::of(view.content());
+        router(&mut self.registry, &self.counters).route_from_service(&from, view, &kind)
+    }
+
+    /// What waits to be written to the client.
+    pub(crate) fn clients_queue(&self) -> &Outbox {
+        &self.client.1
+    }
+
+    /// What waits to be written to the service.
+    #[cfg(feature = "benchmarks")]
+    pub(crate) fn services_queue(&self) -> &Outbox {
+        &self.service.1
+    }
+}
+
+fn router<'a>(registry: &'a mut Registry, counters: &'a Counters) -> Router<'a> {
+    Router {
+        registry,
+        counters,
+        draining: false,
+        nesting: 1_024,
+    }
+}
