@@ -7,6 +7,8 @@
 use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 /// How long a run of small pieces becomes that wait to be written. One that grew with its queue would be moved each time
 /// it doubles: tens of megabytes, while the registry is locked and everybody waits.
@@ -15,6 +17,12 @@ pub(crate) const RUN_BYTES: usize = 32 * 1024;
 /// How much memory a line gets that turns out to be longer than what is usually read at once: a mebibyte, and what a
 /// frame has beside such a payload.
 pub(crate) const LARGE_BYTES: usize = 1024 * 1024 + 64 * 1024;
+
+/// From how much on memory is given back by another thread: that takes the system about a millisecond.
+const HUGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// From how much on glibc's allocator always asks the system for memory, which can then be moved without a copy.
+const REMAPPED_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many pieces for runs wait to be used again: a mebibyte.
 const KEPT_RUNS: usize = 32;
@@ -89,6 +97,20 @@ pub(crate) fn give_back_mut(mut memory: BytesMut) {
         RUNS.with_borrow_mut(|runs| runs.keep(memory));
     } else if reclaims(&mut memory, LARGE_BYTES) {
         LARGE.with_borrow_mut(|large| large.keep(memory));
+    } else if memory.try_reclaim(HUGE_BYTES) && Handle::try_current().is_ok() {
+        // Taking a quarter of a gigabyte back takes the system dozens of milliseconds, and hundreds in some virtual
+        // machines: everybody would wait for that.
+        spawn_blocking(move || drop(memory));
+    }
+}
+
+/// How much memory a line that has outgrown what it has gets beside it: enough for it to be moved seldom. Above some
+/// dozens of mebibytes the system moves memory without copying it, and only what is written to is taken from it.
+pub(crate) fn growth(present: usize) -> usize {
+    match present {
+        0..HUGE_BYTES => HUGE_BYTES,
+        HUGE_BYTES..REMAPPED_BYTES => REMAPPED_BYTES,
+        present => present,
     }
 }
 

@@ -54,7 +54,7 @@ where
             if pending < LARGE_BYTES / 2 {
                 *buffer = memory::large(buffer);
             } else {
-                buffer.reserve(pending);
+                buffer.reserve(memory::growth(pending));
             }
         }
         return stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await;
