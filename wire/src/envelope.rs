@@ -77,7 +77,7 @@ impl Member {
         })
     }
 
-    fn from_key(key: RawString<'_>) -> Option<Self> {
+    pub(crate) fn from_key(key: RawString<'_>) -> Option<Self> {
         match key.plain() {
             Some(name) => Self::from_name(name),
             // A key that cannot be decoded is nobody's name.
@@ -124,6 +124,14 @@ pub enum EnvelopeError {
 }
 
 impl EnvelopeError {
+    /// The same for a line of which so many bytes, in front of what is wrong, were taken out.
+    pub(crate) fn behind(self, bytes: usize) -> Self {
+        match self {
+            Self::Json(error) => Self::Json(error.behind(bytes)),
+            other => other,
+        }
+    }
+
     /// The name of the Python exception that says this best; error messages on the wire begin with it.
     pub fn exception(self) -> &'static str {
         match self {

@@ -14,6 +14,10 @@
 /// assert_eq!(features.names().collect::<Vec<_>>(), ["registered"]);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is asked for or not, whatever the others are"
+)]
 pub struct Features {
     /// `registered`: once its identity is accepted, the peer is told its name on the network, before
     /// anything else.
@@ -23,6 +27,9 @@ pub struct Features {
     /// `origin`: errors of the manager itself tell the client so, and whether its request may have been
     /// [executed](crate::Executed).
     pub origin: bool,
+    /// `cut-through`: a long line may reach the peer while it arrives at the manager. One that ends with
+    /// [`frames::BROKEN_OFF`](crate::frames::BROKEN_OFF) is to be forgotten.
+    pub cut_through: bool,
 }
 
 impl Features {
@@ -31,6 +38,7 @@ impl Features {
         registered: true,
         unlinked: true,
         origin: true,
+        cut_through: true,
     };
 
     /// The known ones of these names.
@@ -41,6 +49,7 @@ impl Features {
                 "registered" => features.registered = true,
                 "unlinked" => features.unlinked = true,
                 "origin" => features.origin = true,
+                "cut-through" => features.cut_through = true,
                 _ => {}
             }
         }
@@ -53,11 +62,13 @@ impl Features {
             registered,
             unlinked,
             origin,
+            cut_through,
         } = self;
         [
             (registered, "registered"),
             (unlinked, "unlinked"),
             (origin, "origin"),
+            (cut_through, "cut-through"),
         ]
         .into_iter()
         .filter_map(|(asked, name)| asked.then_some(name))

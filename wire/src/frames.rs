@@ -9,6 +9,10 @@ use crate::executed::Executed;
 /// What ends every line that is written.
 pub const TERMINATOR: &[u8] = b"\r\n";
 
+/// What ends a line of which the rest will not come, for peers that asked for the feature `cut-through`: the control
+/// character CANCEL and the terminator. It stands in no JSON text, so that nobody takes the line for a frame.
+pub const BROKEN_OFF: &[u8] = b"\x18\r\n";
+
 /// Appends `text` to `frame` as a JSON string.
 pub fn put_string(frame: &mut BytesMut, text: &str) {
     frame.put_slice(json_string(text).as_bytes());
@@ -48,6 +52,17 @@ pub fn result_around(requester: &str, uid: &str) -> (Bytes, Bytes) {
     put_string(&mut tail, uid);
     tail.put_slice(b"}\r\n");
     (head.freeze(), tail.freeze())
+}
+
+/// The same for a long result: it stands last, so that it is known where the reply goes while it arrives.
+pub fn long_result_around(requester: &str, uid: &str) -> (Bytes, Bytes) {
+    let mut head = BytesMut::with_capacity(64 + requester.len() + uid.len());
+    head.put_slice(b"{\"error\":false,\"requester\":");
+    put_string(&mut head, requester);
+    head.put_slice(b",\"uid\":");
+    put_string(&mut head, uid);
+    head.put_slice(b",\"result\":");
+    (head.freeze(), Bytes::from_static(b"}\r\n"))
 }
 
 /// A reply that carries `result`, which is JSON text.

@@ -57,6 +57,19 @@ pub enum JsonError {
     NotAnObject,
 }
 
+impl JsonError {
+    /// The same for a text in front of which there were so many bytes more.
+    pub(crate) fn behind(self, bytes: usize) -> Self {
+        match self {
+            Self::UnexpectedByte(at) => Self::UnexpectedByte(at + bytes),
+            Self::ControlCharacter(at) => Self::ControlCharacter(at + bytes),
+            Self::BadEscape(at) => Self::BadEscape(at + bytes),
+            Self::NotUtf8(at) => Self::NotUtf8(at + bytes),
+            Self::UnexpectedEnd | Self::TooDeep | Self::NotAnObject => self,
+        }
+    }
+}
+
 /// Reads the JSON object that `bytes` hold and gives each of its members to `member`: the key, and where
 /// its value stands. White space around the object is allowed, anything else is not.
 ///

@@ -1,5 +1,7 @@
 //! Splitting a stream of bytes into lines.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::frames;
@@ -100,6 +102,11 @@ impl Line {
         &self.bytes[..self.content]
     }
 
+    /// Whether its sender broke it off: it ends as [`frames::BROKEN_OFF`] does, and is to be forgotten.
+    pub fn is_broken_off(&self) -> bool {
+        self.bytes.ends_with(frames::BROKEN_OFF)
+    }
+
     /// The line's bytes, its terminator included.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
@@ -110,7 +117,7 @@ impl Line {
     /// # Panics
     ///
     /// When the range is not inside the content.
-    pub fn slice(&self, range: std::ops::Range<usize>) -> Bytes {
+    pub fn slice(&self, range: Range<usize>) -> Bytes {
         self.bytes.slice(range)
     }
 }
@@ -135,6 +142,8 @@ const LARGE: usize = 16 * 1024;
 pub struct LineSplitter {
     buffer: BytesMut,
     searched: usize,
+    /// How many bytes of the first line were taken out of it.
+    taken: usize,
     limit: usize,
 }
 
@@ -144,6 +153,7 @@ impl LineSplitter {
         Self {
             buffer: BytesMut::new(),
             searched: 0,
+            taken: 0,
             limit,
         }
     }
@@ -180,6 +190,35 @@ impl LineSplitter {
         self.searched = self.searched.max(count.min(self.buffer.len()));
     }
 
+    /// Takes bytes out of the middle of a line whose end has not come; what is left goes on in `memory`, which is empty.
+    ///
+    /// They still count for the limit. The line is given out without them.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use labwire_wire::LineSplitter;
+    ///
+    /// let mut splitter = LineSplitter::new(100);
+    /// splitter.extend(b"a long line wh");
+    /// assert_eq!(splitter.take_out(2..7, BytesMut::new()), "long ");
+    /// splitter.extend(b"ose end comes\n");
+    /// assert_eq!(splitter.next_line().unwrap().unwrap().content(), b"a line whose end comes");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the range is not inside the bytes that wait, or was not yet [searched](Self::note_searched) for a line end:
+    /// only debug builds look for that.
+    pub fn take_out(&mut self, range: Range<usize>, mut memory: BytesMut) -> Bytes {
+        debug_assert_eq!(memchr::memchr(b'\n', &self.buffer[range.clone()]), None);
+        memory.extend_from_slice(&self.buffer[..range.start]);
+        memory.extend_from_slice(&self.buffer[range.end..]);
+        self.searched -= range.end.min(self.searched) - range.start.min(self.searched);
+        self.taken += range.len();
+        let whole = std::mem::replace(&mut self.buffer, memory);
+        whole.freeze().slice(range)
+    }
+
     /// How many bytes wait for their line to be whole.
     pub fn pending(&self) -> usize {
         self.buffer.len()
@@ -190,14 +229,14 @@ impl LineSplitter {
         match memchr::memchr(b'\n', &self.buffer[self.searched..]) {
             Some(offset) => {
                 let end = self.searched + offset + 1;
-                if end > self.limit {
+                if end + self.taken > self.limit {
                     return Err(LineTooLong { limit: self.limit });
                 }
-                self.searched = 0;
+                (self.searched, self.taken) = (0, 0);
                 let (line, owner) = self.take(end);
                 Ok(Some(Line::with_owner(line.freeze(), owner)))
             }
-            None if self.buffer.len() >= self.limit => Err(LineTooLong { limit: self.limit }),
+            None if self.buffer.len() + self.taken >= self.limit => Err(LineTooLong { limit: self.limit }),
             None => {
                 self.searched = self.buffer.len();
                 Ok(None)
@@ -222,7 +261,7 @@ impl LineSplitter {
 
     /// What is left when the stream has ended: a last line without its terminator, if there is one.
     pub fn finish(&mut self) -> Option<Line> {
-        self.searched = 0;
+        (self.searched, self.taken) = (0, 0);
         let rest = std::mem::take(&mut self.buffer);
         (!rest.is_empty()).then(|| Line::new(rest.freeze()))
     }
@@ -269,6 +308,20 @@ mod tests {
         assert_eq!(contents(&mut splitter), [b"abc"]);
         splitter.extend(b"abcd\n");
         assert_eq!(splitter.next_line(), Err(LineTooLong { limit: 4 }));
+
+        let mut shortened = LineSplitter::new(4);
+        shortened.extend(b"abc");
+        assert_eq!(shortened.take_out(0..2, BytesMut::new()), "ab");
+        shortened.extend(b"\n");
+        assert_eq!(
+            contents(&mut shortened),
+            [b"c"],
+            "four bytes with those that were taken out"
+        );
+        shortened.extend(b"abc");
+        shortened.take_out(0..2, BytesMut::new());
+        shortened.extend(b"d");
+        assert_eq!(shortened.next_line(), Err(LineTooLong { limit: 4 }));
 
         let mut endless = LineSplitter::new(4);
         endless.extend(b"abc");

@@ -8,7 +8,10 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
-use crate::{ArrivingEnvelope, Envelope, EnvelopeError, FEW_DIGITS, JsonError, MAX_DEPTH, Member};
+use crate::{
+    ArrivingEnvelope, Envelope, EnvelopeError, FEW_DIGITS, JsonError, LineSplitter, MAX_DEPTH, Member,
+};
+use bytes::BytesMut;
 
 pub(super) const MEMBERS: [Member; 10] = [
     Member::Service,
@@ -97,7 +100,8 @@ fn check_arriving(bytes: &[u8]) {
             let searched = arriving.look(&received[..end]);
             assert!(searched <= line.len() + 1, "in pieces of {size}: {shown:?}");
         }
-        let found = arriving.finish(&line);
+        let found = arriving.finish(&line).ok();
+        check_shortened(&line, &received, size, expected.as_ref());
         let what = |envelope: &Envelope| {
             let shape = envelope.shape();
             let digits = Some(shape.integer_digits).filter(|digits| *digits > FEW_DIGITS);
@@ -109,6 +113,55 @@ fn check_arriving(bytes: &[u8]) {
             "in pieces of {size}: {shown:?}"
         );
     }
+}
+
+/// The same for a line of which everything that may go on before its end has come is taken out.
+fn check_shortened(line: &[u8], received: &[u8], size: usize, expected: Option<&Envelope>) {
+    let shown = String::from_utf8_lossy(line);
+    let mut splitter = LineSplitter::new(usize::MAX);
+    let mut arriving = ArrivingEnvelope::default();
+    let (mut kept, mut taken) = (None, 0);
+    for piece in received.chunks(size) {
+        splitter.extend(piece);
+        let searched = arriving.look(splitter.buffer());
+        splitter.note_searched(searched);
+        kept = splitter.next_line().expect("there is no limit");
+        if kept.is_some() {
+            break;
+        }
+        if let Some((start, _)) = arriving.value(splitter.buffer())
+            && arriving.checked() > start + 1
+        {
+            let range = start + 1..arriving.checked();
+            let bytes = splitter.take_out(range.clone(), BytesMut::new());
+            assert!(
+                received[start + 1 + taken..].starts_with(&bytes),
+                "in pieces of {size}: {shown:?}"
+            );
+            taken += bytes.len();
+            arriving.take_out(range);
+        }
+    }
+    let kept = kept.expect("the line has an end");
+    if expected.is_some() {
+        assert_eq!(
+            kept.content().len() + taken,
+            line.len(),
+            "in pieces of {size}: {shown:?}"
+        );
+    }
+    let found = arriving.finish(kept.content()).ok();
+    let what = |envelope: &Envelope| {
+        (
+            MEMBERS.map(|member| envelope.span(member).is_some()),
+            envelope.shape().depth,
+        )
+    };
+    assert_eq!(
+        found.as_ref().map(what),
+        expected.map(what),
+        "in pieces of {size}: {shown:?}"
+    );
 }
 
 /// Holds the scanner against `serde_json` on any bytes.

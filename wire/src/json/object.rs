@@ -42,6 +42,15 @@ struct Member {
     value: usize,
 }
 
+impl Member {
+    fn key<'a>(&self, bytes: &'a [u8]) -> RawString<'a> {
+        RawString {
+            inner: &bytes[self.key.0..self.key.1],
+            escaped: self.escaped,
+        }
+    }
+}
+
 impl ObjectScan {
     /// Goes on with the scan: `bytes` are all of the text that is there, the same as before and more.
     ///
@@ -63,6 +72,27 @@ impl ObjectScan {
     /// Up to where the text need not be looked at again.
     pub(crate) fn position(&self) -> usize {
         self.checkpoint.position
+    }
+
+    /// Up to where the text is known to be well-formed, as far as it goes.
+    pub(crate) fn checked(&self) -> usize {
+        match self.checkpoint.inside {
+            Inside::Text(text) => text.checked(),
+            Inside::Before | Inside::Behind => self.checkpoint.position,
+        }
+    }
+
+    /// The key of the value that is arriving, and where the value starts.
+    pub(crate) fn value<'a>(&self, bytes: &'a [u8]) -> Option<(RawString<'a>, usize)> {
+        match &self.place {
+            Place::Value(member) => Some((member.key(bytes), member.value)),
+            _ => None,
+        }
+    }
+
+    /// Notes that bytes were taken out of the text, from the value that is arriving and from what is checked.
+    pub(crate) fn take_out(&mut self, range: &Range<usize>) {
+        self.checkpoint.take_out(range);
     }
 
     /// What was found out about the object so far.
@@ -155,13 +185,9 @@ where
                     value: scanner.position,
                 })
             }
-            Place::Value(Member { key, escaped, value }) => {
+            Place::Value(begun) => {
                 scanner.skip_rest(OUTSIDE)?;
-                let key = RawString {
-                    inner: &scanner.bytes[key.0..key.1],
-                    escaped,
-                };
-                member(key, value..scanner.position)?;
+                member(begun.key(scanner.bytes), begun.value..scanner.position)?;
                 Place::Behind
             }
             Place::Behind => {

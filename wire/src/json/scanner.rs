@@ -1,5 +1,7 @@
 //! Going through the values of a JSON text, one after the other.
 
+use std::ops::Range;
+
 use wide::u8x16;
 
 use super::{JsonError, MAX_DEPTH, RawString, Shape};
@@ -18,6 +20,23 @@ pub(super) struct Checkpoint {
     /// How many containers are open there.
     pub(super) depth: usize,
     pub(super) inside: Inside,
+}
+
+impl Checkpoint {
+    /// Notes that bytes in front of the place were taken out of the text.
+    pub(super) fn take_out(&mut self, range: &Range<usize>) {
+        let moved = |place: usize| {
+            if place < range.end {
+                place.min(range.start)
+            } else {
+                place - range.len()
+            }
+        };
+        self.position = moved(self.position);
+        if let Inside::Text(text) = &mut self.inside {
+            (text.quote, text.checked) = (moved(text.quote), moved(text.checked));
+        }
+    }
 }
 
 /// Where in a value a scan has got to.
@@ -45,6 +64,11 @@ pub(super) struct Text {
 }
 
 impl Text {
+    /// Up to where it is known to be well-formed.
+    pub(super) fn checked(self) -> usize {
+        self.checked
+    }
+
     fn at(quote: usize) -> Self {
         Self {
             quote,
