@@ -9,6 +9,7 @@
 )]
 
 mod command_line;
+mod cut_through;
 mod demo;
 mod examples;
 mod features;

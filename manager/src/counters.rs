@@ -45,6 +45,10 @@ counters! {
     unsolicited,
     /// Lines that were no frame.
     malformed,
+    /// Long requests and replies that went on while they arrived.
+    cut_through,
+    /// Those of them that were broken off.
+    broken_off,
     /// Peers that were cut because they did not read.
     cut,
     /// Times that a sender was held back because a queue was full.

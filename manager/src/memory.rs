@@ -5,10 +5,9 @@
 //! still.
 
 use std::cell::RefCell;
+use std::thread;
 
 use bytes::{Bytes, BytesMut};
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
 
 /// How long a run of small pieces becomes that wait to be written. One that grew with its queue would be moved each time
 /// it doubles: tens of megabytes, while the registry is locked and everybody waits.
@@ -18,17 +17,20 @@ pub(crate) const RUN_BYTES: usize = 32 * 1024;
 /// frame has beside such a payload.
 pub(crate) const LARGE_BYTES: usize = 1024 * 1024 + 64 * 1024;
 
+/// How much memory a line gets of which what arrives goes on at once: what is read in one go, and what is kept of it.
+const PIECE_BYTES: usize = 256 * 1024 + 32 * 1024;
+
 /// From how much on memory is given back by another thread: that takes the system about a millisecond.
 const HUGE_BYTES: usize = 4 * 1024 * 1024;
-
-/// From how much on glibc's allocator always asks the system for memory, which can then be moved without a copy.
-const REMAPPED_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many pieces for runs wait to be used again: a mebibyte.
 const KEPT_RUNS: usize = 32;
 
 /// How many pieces for large lines wait to be used again.
 const KEPT_LARGE: usize = 8;
+
+/// How many pieces of lines that go on at once wait to be used again.
+const KEPT_PIECES: usize = 8;
 
 /// Pieces of one size that wait to be used again.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ impl Spare {
 thread_local! {
     static RUNS: RefCell<Spare> = const { RefCell::new(Spare::new(RUN_BYTES, KEPT_RUNS)) };
     static LARGE: RefCell<Spare> = const { RefCell::new(Spare::new(LARGE_BYTES, KEPT_LARGE)) };
+    static PIECES: RefCell<Spare> = const { RefCell::new(Spare::new(PIECE_BYTES, KEPT_PIECES)) };
 }
 
 /// Memory for a run, which begins with these bytes.
@@ -77,6 +80,11 @@ pub(crate) fn large(beginning: &[u8]) -> BytesMut {
     let mut memory = LARGE.with_borrow_mut(Spare::take);
     memory.extend_from_slice(beginning);
     memory
+}
+
+/// Memory for a line of which what arrives goes on at once.
+pub(crate) fn piece() -> BytesMut {
+    PIECES.with_borrow_mut(Spare::take)
 }
 
 /// Keeps memory that is not needed any more, if it is of a size that is used and nobody else has a part in it.
@@ -97,20 +105,13 @@ pub(crate) fn give_back_mut(mut memory: BytesMut) {
         RUNS.with_borrow_mut(|runs| runs.keep(memory));
     } else if reclaims(&mut memory, LARGE_BYTES) {
         LARGE.with_borrow_mut(|large| large.keep(memory));
-    } else if memory.try_reclaim(HUGE_BYTES) && Handle::try_current().is_ok() {
+    } else if reclaims(&mut memory, PIECE_BYTES) {
+        PIECES.with_borrow_mut(|pieces| pieces.keep(memory));
+    } else if memory.try_reclaim(HUGE_BYTES) {
         // Taking a quarter of a gigabyte back takes the system dozens of milliseconds, and hundreds in some virtual
-        // machines: everybody would wait for that.
-        spawn_blocking(move || drop(memory));
-    }
-}
-
-/// How much memory a line that has outgrown what it has gets beside it: enough for it to be moved seldom. Above some
-/// dozens of mebibytes the system moves memory without copying it, and only what is written to is taken from it.
-pub(crate) fn growth(present: usize) -> usize {
-    match present {
-        0..HUGE_BYTES => HUGE_BYTES,
-        HUGE_BYTES..REMAPPED_BYTES => REMAPPED_BYTES,
-        present => present,
+        // machines: everybody would wait for that. Without a thread they do.
+        let thread = thread::Builder::new().name("memory".to_owned());
+        let _ = thread.spawn(move || drop(memory));
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use labwire_wire::LineView;
+use labwire_wire::{LineView, frames};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -32,6 +32,10 @@ const SHORT_RUN_BYTES: usize = 2 * 1024;
 /// How large an empty queue's buffer may stay. A peer that is idle after a burst gives the rest back.
 const KEPT_BYTES: usize = 4_096;
 
+/// Up to how many queued bytes a reader keeps up with what comes, so that it gains something by having a frame's
+/// beginning before its end.
+const KEEPS_UP_BYTES: usize = 1024 * 1024;
+
 /// The queue is full; the frame was not taken.
 #[derive(Debug)]
 pub(crate) struct Full;
@@ -49,10 +53,10 @@ pub(crate) struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    segments: VecDeque<Bytes>,
-    /// Small pieces that came after the last segment.
-    tail: BytesMut,
-    /// Bytes that were queued and not yet written, those in the writer's hands included.
+    queue: Queue,
+    /// While a frame goes on that is still arriving: what comes behind it.
+    behind: Option<Behind>,
+    /// Bytes that were queued and not yet written, those behind and in the writer's hands included.
     queued: usize,
     /// How many producers wait for room.
     held: usize,
@@ -63,7 +67,26 @@ struct State {
     closed: bool,
 }
 
-impl State {
+/// What is to be written, in its order.
+#[derive(Debug, Default)]
+struct Queue {
+    segments: VecDeque<Bytes>,
+    /// Small pieces that came after the last segment.
+    tail: BytesMut,
+}
+
+/// What waits for the end of a frame that is still arriving.
+#[derive(Debug, Default)]
+struct Behind {
+    queue: Queue,
+    bytes: usize,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.tail.is_empty()
+    }
+
     fn seal_tail(&mut self) {
         if self.tail.is_empty() {
             return;
@@ -77,6 +100,14 @@ impl State {
         self.segments.push_back(sealed.freeze());
     }
 
+    fn append(&mut self, mut other: Self) {
+        self.seal_tail();
+        self.segments.append(&mut other.segments);
+        self.tail = other.tail;
+    }
+}
+
+impl State {
     fn has_room(&self, length: usize, limit: usize) -> bool {
         self.closed || self.queued == 0 || self.queued.saturating_add(length) <= limit
     }
@@ -84,10 +115,16 @@ impl State {
     /// The same, for a producer: being refused starts the reader's clock.
     fn admits(&mut self, length: usize, limit: usize) -> bool {
         let admitted = self.has_room(length, limit);
-        if !admitted && self.refused_since.is_none() {
+        if !admitted && self.refused_since.is_none() && self.reader_owes() {
             self.refused_since = Some(Instant::now());
         }
         admitted
+    }
+
+    /// Whether there is something that the reader could read.
+    fn reader_owes(&self) -> bool {
+        let behind = self.behind.as_ref().map_or(0, |behind| behind.bytes);
+        self.queued > behind
     }
 }
 
@@ -130,14 +167,57 @@ impl Outbox {
         if state.closed {
             return;
         }
-        let was_empty = state.segments.is_empty() && state.tail.is_empty();
-        let mut writer = FrameWriter { state, written: 0 };
-        write(&mut writer);
-        let written = writer.written;
-        state.queued += written;
+        if let Some(behind) = &mut state.behind {
+            let written = behind.queue.write(write);
+            behind.bytes += written;
+            state.queued += written;
+            return;
+        }
+        self.append_in_front(state, write);
+    }
+
+    fn append_in_front(&self, state: &mut State, write: impl FnOnce(&mut FrameWriter<'_>)) {
+        let was_empty = state.queue.is_empty();
+        state.queued += state.queue.write(write);
         if was_empty {
             self.filled.notify_one();
         }
+    }
+
+    /// Begins a frame that is still arriving, unless there is one already, or so much is queued that it would gain
+    /// nothing. What others queue from here on comes behind it, until [`end_arriving`](Self::end_arriving).
+    pub(crate) fn begin_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) -> bool {
+        let mut state = self.state();
+        if state.closed || state.behind.is_some() || state.queued > KEEPS_UP_BYTES {
+            return false;
+        }
+        self.append_in_front(&mut state, write);
+        state.behind = Some(Behind::default());
+        true
+    }
+
+    /// Goes on with the frame that is arriving, unless it was broken off when the queue was closed. It takes as much room as it needs, as one that is taken whole when the
+    /// queue is empty does: who sends it has others to serve, and does not wait for this reader.
+    pub(crate) fn go_on_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
+        let mut state = self.state();
+        if state.behind.is_some() {
+            self.append_in_front(&mut state, write);
+        }
+    }
+
+    /// Ends the frame that is arriving.
+    pub(crate) fn end_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
+        let mut state = self.state();
+        if let Some(behind) = state.behind.take() {
+            self.append_in_front(&mut state, write);
+            state.queue.append(behind.queue);
+        }
+    }
+
+    /// Whether something waits for the end of the frame that is arriving, and for nothing else.
+    pub(crate) fn waits_for_arriving(&self) -> bool {
+        let state = self.state();
+        !state.reader_owes() && state.behind.as_ref().is_some_and(|behind| behind.bytes > 0)
     }
 
     /// Whether a frame of `length` bytes would be taken now. A queue that would refuse it counts that as a
@@ -163,7 +243,8 @@ impl Outbox {
             }
         };
         if timeout(patience, room).await.is_err() {
-            self.state().overdue = true;
+            let mut state = self.state();
+            state.overdue |= state.reader_owes();
         }
     }
 
@@ -173,17 +254,18 @@ impl Outbox {
         loop {
             {
                 let mut state = self.state();
-                state.seal_tail();
-                if !state.segments.is_empty() {
+                let queue = &mut state.queue;
+                queue.seal_tail();
+                if !queue.segments.is_empty() {
                     return Some(Batch {
-                        segments: std::mem::take(&mut state.segments),
+                        segments: std::mem::take(&mut queue.segments),
                     });
+                }
+                if queue.tail.capacity() > KEPT_BYTES {
+                    memory::give_back_mut(std::mem::take(&mut queue.tail));
                 }
                 if state.closed {
                     return None;
-                }
-                if state.tail.capacity() > KEPT_BYTES {
-                    memory::give_back_mut(std::mem::take(&mut state.tail));
                 }
             }
             self.filled.notified().await;
@@ -212,8 +294,9 @@ impl Outbox {
         state.overdue || state.refused_since.is_some_and(|since| since.elapsed() >= stall)
     }
 
-    /// Takes no more frames. What is queued can still be written.
+    /// Takes no more frames. What is queued can still be written; a frame that is still arriving is broken off.
     pub(crate) fn close(&self) {
+        self.end_arriving(|frame| frame.copied(frames::BROKEN_OFF));
         self.state().closed = true;
         self.filled.notify_one();
         self.drained.notify_waiters();
@@ -238,29 +321,41 @@ impl Drop for Held<'_> {
     }
 }
 
+impl Queue {
+    /// Adds what `write` puts together; tells how many bytes that is.
+    fn write(&mut self, write: impl FnOnce(&mut FrameWriter<'_>)) -> usize {
+        let mut writer = FrameWriter {
+            queue: self,
+            written: 0,
+        };
+        write(&mut writer);
+        writer.written
+    }
+}
+
 /// Puts one frame together at the end of a queue.
 pub(crate) struct FrameWriter<'a> {
-    state: &'a mut State,
+    queue: &'a mut Queue,
     written: usize,
 }
 
 impl FrameWriter<'_> {
     /// Adds bytes by copying them.
     pub(crate) fn copied(&mut self, bytes: &[u8]) {
-        let tail = &mut self.state.tail;
+        let tail = &mut self.queue.tail;
         let length = tail.len() + bytes.len();
         if length > tail.capacity() && length > SHORT_RUN_BYTES {
             if length > memory::RUN_BYTES {
-                self.state.seal_tail();
+                self.queue.seal_tail();
             }
-            let tail = &mut self.state.tail;
+            let tail = &mut self.queue.tail;
             if bytes.len() > memory::RUN_BYTES {
                 tail.reserve(bytes.len());
             } else {
                 *tail = memory::run(tail);
             }
         }
-        self.state.tail.extend_from_slice(bytes);
+        self.queue.tail.extend_from_slice(bytes);
         self.written += bytes.len();
     }
 
@@ -269,8 +364,8 @@ impl FrameWriter<'_> {
         if bytes.len() <= COPIED_BYTES {
             return self.copied(bytes);
         }
-        self.state.seal_tail();
-        self.state.segments.push_back(bytes.clone());
+        self.queue.seal_tail();
+        self.queue.segments.push_back(bytes.clone());
         self.written += bytes.len();
     }
 
@@ -353,9 +448,9 @@ mod tests {
         }
         let state = outbox.state();
         assert_eq!(state.queued, 10_000_000);
-        let runs = state.segments.iter().map(Bytes::len);
+        let runs = state.queue.segments.iter().map(Bytes::len);
         assert!(
-            runs.chain([state.tail.len()])
+            runs.chain([state.queue.tail.len()])
                 .all(|length| length < memory::RUN_BYTES + 100)
         );
     }
@@ -392,6 +487,59 @@ mod tests {
         drain(&outbox).await;
         outbox.room(10, PATIENCE).await;
         assert!(push(&outbox, b"0123456789").is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_others_queue_comes_behind_a_frame_that_is_still_arriving() {
+        let outbox = Outbox::new(1 << 20);
+        push(&outbox, b"before\n").unwrap();
+        assert!(outbox.begin_arriving(|frame| frame.copied(b"be")));
+        assert!(!outbox.begin_arriving(|frame| frame.copied(b"another")));
+        push(&outbox, b"behind\n").unwrap();
+        assert_eq!(drain(&outbox).await, b"before\nbe");
+        assert!(outbox.waits_for_arriving());
+        let large = vec![b'x'; COPIED_BYTES + 1];
+        outbox.go_on_arriving(|frame| frame.shared(&Bytes::from(large.clone())));
+        assert!(!outbox.waits_for_arriving(), "there is something to read");
+        outbox.end_arriving(|frame| frame.copied(b"gun\n"));
+        outbox.go_on_arriving(|frame| frame.copied(b"too late"));
+        assert_eq!(drain(&outbox).await, [&large[..], b"gun\nbehind\n"].concat());
+        assert_eq!(outbox.state().queued, 0);
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_is_still_arriving_is_broken_off_when_the_queue_is_closed() {
+        let outbox = Outbox::new(1 << 20);
+        assert!(outbox.begin_arriving(|frame| frame.copied(b"begun")));
+        push(&outbox, b"behind\n").unwrap();
+        outbox.close();
+        outbox.go_on_arriving(|frame| frame.copied(b" and gone on"));
+        outbox.end_arriving(|frame| frame.copied(b"\n"));
+        assert_eq!(drain(&outbox).await, b"begun\x18\r\nbehind\n");
+        assert!(outbox.next_batch().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_lags_behind_gets_frames_when_they_are_whole() {
+        let outbox = Outbox::new(1 << 30);
+        push(&outbox, &vec![b'x'; KEEPS_UP_BYTES + 1]).unwrap();
+        assert!(!outbox.begin_arriving(|frame| frame.copied(b"begun")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_not_to_blame_for_a_frame_that_does_not_arrive() {
+        let stall = Duration::from_secs(2);
+        let outbox = Outbox::new(4);
+        assert!(outbox.begin_arriving(|frame| frame.copied(b"begun")));
+        drain(&outbox).await;
+        push(&outbox, b"abcd").unwrap();
+        assert!(!outbox.has_room(1));
+        outbox.room(1, PATIENCE).await;
+        assert!(!outbox.is_stalled(stall), "it has read all that there was");
+        outbox.go_on_arriving(|frame| frame.copied(b" and gone on"));
+        assert!(!outbox.has_room(1));
+        tokio::time::advance(stall).await;
+        assert!(outbox.is_stalled(stall));
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,19 +45,8 @@ pub(crate) async fn read_some<R>(stream: &mut R, splitter: &mut LineSplitter) ->
 where
     R: AsyncRead + Unpin,
 {
-    let pending = splitter.pending();
-    if pending >= LONG_LINE_BYTES {
-        // In the middle of a large frame, whose bytes are not copied once more; doubling keeps the number
-        // of times that they move small.
-        let buffer = splitter.buffer_mut();
-        if buffer.capacity() - pending < LONG_LINE_BYTES {
-            if pending < LARGE_BYTES / 2 {
-                *buffer = memory::large(buffer);
-            } else {
-                buffer.reserve(memory::growth(pending));
-            }
-        }
-        return stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await;
+    if splitter.pending() >= LONG_LINE_BYTES {
+        return read_long(stream, splitter).await;
     }
     std::future::poll_fn(|context| {
         with_scratch(|scratch| {
@@ -68,6 +57,24 @@ where
         })
     })
     .await
+}
+
+/// The same in the middle of a long line: its bytes are read to where they stay.
+pub(crate) async fn read_long<R>(stream: &mut R, splitter: &mut LineSplitter) -> io::Result<usize>
+where
+    R: AsyncRead + Unpin,
+{
+    let pending = splitter.pending();
+    let buffer = splitter.buffer_mut();
+    if buffer.capacity() - pending < LONG_LINE_BYTES {
+        if pending < LARGE_BYTES / 2 {
+            *buffer = memory::large(buffer);
+        } else {
+            // Doubling keeps the number of times that they move small, and half of the memory is used at least.
+            buffer.reserve(pending);
+        }
+    }
+    stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await
 }
 
 /// Reads one line; `None` at the stream's end. A last line may lack its terminator. Cancel safe.

@@ -75,6 +75,12 @@ impl RawPeer {
 
     /// The next line, without its end.
     pub(crate) fn read_line(&mut self) -> String {
+        let line = String::from_utf8(self.read_raw_line()).expect("the manager writes UTF-8");
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    }
+
+    /// The next line as it came, with its end.
+    pub(crate) fn read_raw_line(&mut self) -> Vec<u8> {
         let mut line = Vec::new();
         let deadline = Instant::now() + DEADLINE;
         while !line.ends_with(b"\n") {
@@ -96,8 +102,31 @@ impl RawPeer {
             line.extend_from_slice(&available[..taken]);
             self.reader.consume(taken);
         }
-        let line = String::from_utf8(line).expect("the manager writes UTF-8");
-        line.trim_end_matches(['\r', '\n']).to_owned()
+        line
+    }
+
+    /// Whatever comes within some time.
+    pub(crate) fn read_for(&mut self, time: Duration) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline {
+            self.set_read_deadline(deadline);
+            match self.reader.fill_buf() {
+                Ok([]) => break,
+                Ok(available) => {
+                    bytes.extend_from_slice(available);
+                    let count = available.len();
+                    self.reader.consume(count);
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut
+                    ) => {}
+                Err(error) => panic!("nothing from the manager: {error}"),
+            }
+        }
+        bytes
     }
 
     /// The next line as a JSON value.

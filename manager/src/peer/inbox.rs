@@ -1,9 +1,11 @@
 //! What a peer sent and what is not routed yet.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::ready;
 
+use bytes::{Bytes, BytesMut};
 use labwire_wire::{ArrivingEnvelope, Line, LineSplitter, LineTooLong, LineView};
 use memchr::memchr;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -14,7 +16,7 @@ use super::{Departure, FAREWELL};
 use crate::memory;
 use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
-use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, read_some, with_scratch};
+use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, read_long, read_some, with_scratch};
 
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.
@@ -28,12 +30,39 @@ pub(super) const TURN_LINES: usize = 1_024;
 /// looking at this many bytes does.
 const LARGE_LINE: usize = 512 * 1024;
 
+/// A long line whose end has not come.
+pub(super) struct Arriving {
+    /// What was seen of it.
+    pub(super) envelope: ArrivingEnvelope,
+    /// Since when it is known to be long.
+    pub(super) since: Instant,
+    /// Whether it was asked for its beginning to go on.
+    pub(super) was_considered: bool,
+    /// Whether parts of it have gone on: what is left of it is no line by itself.
+    is_cut: bool,
+}
+
+impl Arriving {
+    fn new(beginning: &[u8]) -> Box<Self> {
+        let mut envelope = ArrivingEnvelope::default();
+        envelope.look(beginning);
+        Box::new(Self {
+            envelope,
+            since: Instant::now(),
+            was_considered: false,
+            is_cut: false,
+        })
+    }
+}
+
 /// What a peer sent and what is not routed yet.
 pub(super) struct Inbox<R> {
     pub(super) reader: R,
     splitter: LineSplitter,
-    /// What was seen of a long line whose end has not come.
-    arriving: Option<Box<ArrivingEnvelope>>,
+    /// A long line whose end has not come.
+    arriving: Option<Box<Arriving>>,
+    /// Whether the rest of the line is thrown away.
+    skips_line: bool,
     /// Whether the last line was large: the next one will be, most likely.
     expects_large: bool,
     /// The first line that waits. What it is was found out once: a large line is not to be looked at again
@@ -52,6 +81,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             reader,
             splitter,
             arriving: None,
+            skips_line: false,
             expects_large: false,
             front: None,
             reads: 0,
@@ -70,24 +100,29 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             return true;
         }
         if let Some(arriving) = &mut self.arriving {
-            let searched = arriving.look(self.splitter.buffer());
+            let searched = arriving.envelope.look(self.splitter.buffer());
             self.splitter.note_searched(searched);
+        }
+        if self.skips_line && !self.skip_line() {
+            return false;
         }
         let Some((line, is_whole)) = self.next_line() else {
             if self.arriving.is_none() && self.splitter.pending() >= LONG_LINE_BYTES {
-                let arriving = self.arriving.insert(Box::default());
-                arriving.look(self.splitter.buffer());
+                self.arriving = Some(Arriving::new(self.splitter.buffer()));
             }
             return false;
         };
-        let envelope = self
-            .arriving
-            .take()
-            .and_then(|arriving| arriving.finish(line.content()));
+        let arriving = self.arriving.take();
+        let is_cut = arriving.as_ref().is_some_and(|arriving| arriving.is_cut);
+        let envelope = arriving.map(|arriving| arriving.envelope.finish(line.content()));
         let is_large = line.content().len() >= LARGE_LINE;
-        self.expects_large = is_large;
+        self.expects_large = is_large || is_cut;
         let incoming = match envelope {
-            Some(envelope) if !is_large || !is_notification(line.content(), &envelope) => {
+            Some(Err(error)) if is_cut => {
+                let kind = Kind::Broken(error, String::new());
+                Incoming { line, kind }
+            }
+            Some(Ok(envelope)) if !is_large || !is_notification(line.content(), &envelope) => {
                 let kind = Kind::of_frame(line.content(), envelope);
                 Incoming { line, kind }
             }
@@ -102,6 +137,39 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         };
         self.front = Some(Box::new(incoming));
         true
+    }
+
+    /// The long line whose end has not come, and what there is of it.
+    pub(super) fn arriving(&mut self) -> Option<(&[u8], &mut Arriving)> {
+        let arriving = self.arriving.as_deref_mut()?;
+        Some((self.splitter.buffer(), arriving))
+    }
+
+    /// Takes bytes out of the long line whose end has not come. They are behind the first byte of the value that is
+    /// arriving, and were looked at.
+    pub(super) fn take_out(&mut self, range: Range<usize>) -> Bytes {
+        if let Some(arriving) = &mut self.arriving {
+            arriving.is_cut = true;
+            arriving.envelope.take_out(range.clone());
+        }
+        self.splitter.take_out(range, memory::piece())
+    }
+
+    /// Throws the line away whose end has not come, and what comes of it.
+    pub(super) fn throw_line_away(&mut self) {
+        self.skips_line = true;
+        self.arriving = None;
+    }
+
+    /// Throws away what has come of such a line; tells whether its end was there.
+    fn skip_line(&mut self) -> bool {
+        if self.next_line().is_some() {
+            self.skips_line = false;
+        } else {
+            let pending = self.splitter.pending();
+            memory::give_back(self.splitter.take_out(0..pending, BytesMut::new()));
+        }
+        !self.skips_line
     }
 
     /// The first of the lines that wait, if it was looked at.
@@ -182,7 +250,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
 
     /// Reads what has arrived, for [`look`](Self::look); tells how many bytes that was. Cancel safe.
     pub(super) async fn read(&mut self) -> usize {
-        let departure = match read_some(&mut self.reader, &mut self.splitter).await {
+        let read = if self.arriving.is_some() {
+            read_long(&mut self.reader, &mut self.splitter).await
+        } else {
+            read_some(&mut self.reader, &mut self.splitter).await
+        };
+        let departure = match read {
             Ok(0) => Departure::Closed,
             Ok(count) => {
                 self.reads += 1;
@@ -204,7 +277,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     where
         F: FnMut(LineView<'_>, &Kind) -> Step,
     {
-        if self.splitter.pending() >= LONG_LINE_BYTES {
+        if self.arriving.is_some() || self.skips_line || self.splitter.pending() >= LONG_LINE_BYTES {
             let may_have_more = self.read().await == LARGE_READ_BYTES;
             return (Step::Next, may_have_more);
         }

@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last.
 
 mod administration;
+mod cut_through;
 mod inbox;
 mod session;
 mod writing;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::administration::Login;
+use super::cut_through::Passage;
 use super::inbox::{Inbox, TURN_LINES};
 use super::writing::{Waits, write_frames};
 use super::{Departure, FAREWELL, discard};
@@ -57,7 +58,9 @@ pub(super) struct Session<'a> {
     pub(super) hub: &'a Arc<Hub>,
     pub(super) peer: &'a PeerAddress,
     membership: Membership,
-    is_service: bool,
+    pub(super) is_service: bool,
+    /// The line of this peer of which a part has gone on.
+    pub(super) passage: Option<Passage>,
     /// Whether it is a client that wants to know whose errors it gets.
     origin: bool,
     pub(super) is_admin: bool,
@@ -102,6 +105,7 @@ impl<'a> Session<'a> {
             peer,
             membership,
             is_service,
+            passage: None,
             origin: identity.features.origin && !is_service,
             is_admin: *is_admin,
             login: Login::Idle,
@@ -192,6 +196,9 @@ impl<'a> Session<'a> {
                 }
             } else if inbox.has_ended() {
                 break;
+            } else if self.lets_go_on(inbox) {
+                self.read_at_pace(inbox).await;
+                Step::Next
             } else if matches!(self.login, Login::Idle) {
                 let (step, may_have_more) = inbox.read_and_route(|| self.router()).await;
                 if may_have_more {
@@ -231,6 +238,12 @@ impl<'a> Session<'a> {
 
     /// Routes the first of the lines that wait.
     async fn route_front<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<Step, Departure> {
+        if let Some(passage) = self.passage.take() {
+            if let Some(incoming) = inbox.take_front() {
+                self.end_passage(passage, incoming);
+            }
+            return Ok(Step::Next);
+        }
         if !matches!(self.login, Login::Idle) && self.take_credential(inbox).await? {
             return Ok(Step::Next);
         }

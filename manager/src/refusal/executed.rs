@@ -15,6 +15,7 @@ impl Refusal {
             Self::ServiceLeft { .. }
             | Self::ShuttingDown { .. }
             | Self::MalformedReply { .. }
+            | Self::ReplyStalled { .. }
             | Self::UnreadableReply { .. }
             | Self::ReplyTooDeep { .. } => Executed::Maybe,
             Self::Store { executed, .. } => *executed,
@@ -23,6 +24,8 @@ impl Refusal {
             | Self::LinkBecauseLimited { .. }
             | Self::LinkBecauseLocked { .. }
             | Self::UnreadableRequest { .. }
+            // A service that gets a request while it arrives forgets one that is broken off.
+            | Self::RequestStalled { .. }
             | Self::UnreadableNotification
             | Self::TooDeep { .. }
             | Self::TypedTooMuch

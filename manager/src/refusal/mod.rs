@@ -82,6 +82,20 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     ReplyTooDeep { service: String, limit: usize },
+    /// A request that went on while it arrived has stopped arriving.
+    #[error(
+        "TimeoutError: the request for the {} Service stopped arriving while others waited for its end, it was not \
+         executed, send it again",
+        quoted(service)
+    )]
+    RequestStalled { service: String },
+    /// A reply that went on while it arrived has stopped arriving.
+    #[error(
+        "TimeoutError: the reply of the {} Service stopped arriving while others waited for its end, the request may \
+         have been executed",
+        quoted(service)
+    )]
+    ReplyStalled { service: String },
     /// A typed line is too long.
     #[error(
         "ValueError: a typed line may not be longer than {MANAGERS_LINE} bytes, send larger requests as JSON"

@@ -99,6 +99,7 @@ impl Registry {
             name,
             outbox,
             reader: Reader::of(identity),
+            features: identity.features,
             description: description.into(),
             max_clients,
             links: HashMap::default(),

@@ -76,7 +76,8 @@ pub(crate) struct Client {
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
     pub(crate) outbox: Arc<Outbox>,
-    reader: Reader,
+    pub(crate) reader: Reader,
+    pub(crate) features: Features,
     /// The JSON text that a client gets when it links.
     description: Bytes,
     max_clients: Option<u64>,
@@ -175,6 +176,30 @@ impl Registry {
             }),
             _ => Ok(id),
         }
+    }
+
+    /// Whether a service has nobody to listen to but this client, nor will have: it is locked for it, or takes no other.
+    pub(crate) fn serves_only(&self, service: PeerId, client: PeerId) -> bool {
+        let is_client = |id: &PeerId| *id == client;
+        self.services.get(&service).is_some_and(|service| {
+            (service.locks.contains(&client) || service.max_clients == Some(1))
+                && service.links.len() == 1
+                && service.links.keys().all(is_client)
+                && service.callers.keys().all(is_client)
+        })
+    }
+
+    /// Whether a client expects nothing but from this service.
+    pub(crate) fn listens_only(&self, client: PeerId, service: PeerId) -> bool {
+        let is_service = |id: PeerId| id == service;
+        self.clients.get(&client).is_some_and(|client| {
+            client.links.iter().copied().all(is_service)
+                && client
+                    .in_flight
+                    .values()
+                    .flat_map(Holders::services)
+                    .all(is_service)
+        })
     }
 
     /// The queues of the clients that are linked with a service.

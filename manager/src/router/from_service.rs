@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{Envelope, LineView, MANAGER_NAME, Member, Reply};
+use labwire_wire::{Envelope, LineView, MANAGER_NAME, Member, Reply, Shape};
 
 use super::compose::{ForAll, push_result, write_reply};
 use super::incoming::{Kind, Typed};
@@ -84,15 +84,7 @@ impl Router<'_> {
         let service = self.registry.service(from.id).map_or("", |service| &service.name);
         let length = line.content().len() + ENVELOPE_BYTES;
         let origin = client.features.origin;
-        let refusal = if self.too_deep(envelope).is_some() {
-            let (service, limit) = (service.to_owned(), self.nesting);
-            Some(Refusal::ReplyTooDeep { service, limit })
-        } else if client.reader.can_read(envelope.shape()) {
-            None
-        } else {
-            let service = service.to_owned();
-            Some(Refusal::UnreadableReply { service })
-        };
+        let refusal = self.unreadable_reply(service, client.reader, envelope.shape());
         let written = client.outbox.push(length, |frame| match &refusal {
             None => write_reply(frame, service, line, envelope, reply, origin),
             Some(refusal) => frame.shared(&refusal.frame(&reply.requester, &reply.uid, origin)),
@@ -106,6 +98,16 @@ impl Router<'_> {
         self.registry.end_request(from.id, id, &reply.uid);
         Counters::count(&self.counters.replies);
         Step::Next
+    }
+
+    /// Why a reply of this shape does not go on to its client.
+    pub(super) fn unreadable_reply(&self, service: &str, client: Reader, shape: Shape) -> Option<Refusal> {
+        let service = || service.to_owned();
+        if shape.depth > self.nesting {
+            let (service, limit) = (service(), self.nesting);
+            return Some(Refusal::ReplyTooDeep { service, limit });
+        }
+        (!client.can_read(shape)).then(|| Refusal::UnreadableReply { service: service() })
     }
 
     fn route_notification(

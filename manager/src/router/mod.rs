@@ -2,6 +2,7 @@
 
 mod arguments;
 mod compose;
+mod cut_through;
 mod from_client;
 mod from_service;
 mod incoming;
@@ -22,6 +23,7 @@ use crate::refusal::Refusal;
 use crate::registry::{PeerId, Registry};
 
 pub(crate) use arguments::Call;
+pub(crate) use cut_through::CutThrough;
 #[cfg(feature = "benchmarks")]
 pub(crate) use stage::Stage;
 
@@ -104,11 +106,15 @@ impl Router<'_> {
 
     /// Refuses a line that is no frame.
     fn refuse_broken(&self, from: &Sender<'_>, uid: &str, error: EnvelopeError) -> Step {
-        let refusal = match error {
+        self.refuse_malformed(from, uid, &self.broken(error))
+    }
+
+    /// Why a line is refused that is no frame.
+    fn broken(&self, error: EnvelopeError) -> Refusal {
+        match error {
             EnvelopeError::Json(JsonError::TooDeep) => Refusal::TooDeep { limit: self.nesting },
             error => error.into(),
-        };
-        self.refuse_malformed(from, uid, &refusal)
+        }
     }
 
     /// Why a frame is not routed that is nested deeper than it may be.

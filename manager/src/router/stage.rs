@@ -28,6 +28,11 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(client: &Identity) -> Self {
+        Self::with_service(client, br#"{"type":"service","name":"S","attributes":{}}"#)
+    }
+
+    /// The same with a service of this identity.
+    pub(crate) fn with_service(client: &Identity, service: &[u8]) -> Self {
         let manager = ManagerIdentity {
             hostname: "h".into(),
             port: 1875,
@@ -35,8 +40,7 @@ impl Stage {
             os: String::new(),
         };
         let mut registry = Registry::new(manager, IN_FLIGHT);
-        let service = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#)
-            .expect("it is an identity");
+        let service = Identity::from_json(service).expect("it is an identity");
         let mut join = |identity: &Identity, address| {
             let outbox = Outbox::new(QUEUED);
             let id = registry.join(identity, address, &outbox);
@@ -55,6 +59,20 @@ impl Stage {
 
     /// Routes what the client says, as its session would.
     pub(crate) fn client_says(&mut self, line: &[u8]) -> Step {
+        let view = LineView::new(line);
+        let kind = Kind::of(view.content());
+        self.as_client(|router, from| router.route_from_client(from, view, &kind))
+    }
+
+    /// Routes what the service says.
+    pub(crate) fn service_says(&mut self, line: &[u8]) -> Step {
+        let view = LineView::new(line);
+        let kind = Kind::of(view.content());
+        self.as_service(|router, from| router.route_from_service(from, view, &kind))
+    }
+
+    /// Routes something in the client's name.
+    pub(crate) fn as_client<T>(&mut self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
         let (id, outbox) = &self.client;
         let from = Sender {
             id: *id,
@@ -63,13 +81,11 @@ impl Stage {
             origin: self.origin,
             chatter: &self.chatter,
         };
-        let view = LineView::new(line);
-        let kind = Kind::of(view.content());
-        router(&mut self.registry, &self.counters).route_from_client(&from, view, &kind)
+        act(&mut router(&mut self.registry, &self.counters), &from)
     }
 
-    /// Routes what the service says.
-    pub(crate) fn service_says(&mut self, line: &[u8]) -> Step {
+    /// Routes something in the service's name.
+    pub(crate) fn as_service<T>(&mut self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
         let (id, outbox) = &self.service;
         let from = Sender {
             id: *id,
@@ -78,9 +94,7 @@ impl Stage {
             origin: false,
             chatter: &self.chatter,
         };
-        let view = LineView::new(line);
-        let kind = Kind::of(view.content());
-        router(&mut self.registry, &self.counters).route_from_service(&from, view, &kind)
+        act(&mut router(&mut self.registry, &self.counters), &from)
     }
 
     /// What waits to be written to the client.
@@ -89,7 +103,6 @@ impl Stage {
     }
 
     /// What waits to be written to the service.
-    #[cfg(feature = "benchmarks")]
     pub(crate) fn services_queue(&self) -> &Outbox {
         &self.service.1
     }

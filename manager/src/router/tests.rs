@@ -1,20 +1,25 @@
-use labwire_wire::{Features, Identity};
+use bytes::BytesMut;
+use labwire_wire::{ArrivingEnvelope, Features, Identity, LineSplitter};
+use serde_json::Value;
 
-use super::Step;
 use super::stage::Stage;
+use super::{CutThrough, Kind, Step};
+use crate::outbox::Outbox;
 
 impl Stage {
     /// The last line that the client was told.
     async fn client_hears(&self) -> String {
-        let batch = self
-            .clients_queue()
-            .next_batch()
-            .await
-            .expect("something is queued");
-        let bytes: Vec<u8> = batch.segments().flat_map(|segment| segment.to_vec()).collect();
-        let text = String::from_utf8(bytes).unwrap();
+        let text = all(self.clients_queue()).await;
         text.trim_end().lines().last().unwrap_or_default().to_owned()
     }
+}
+
+/// All that waits in a queue.
+async fn all(queue: &Outbox) -> String {
+    let batch = queue.next_batch().await.expect("something is queued");
+    let bytes: Vec<u8> = batch.segments().flat_map(|segment| segment.to_vec()).collect();
+    queue.written(bytes.len());
+    String::from_utf8(bytes).unwrap()
 }
 
 /// A client with these features, and the language of its peer.
@@ -92,6 +97,174 @@ async fn a_refused_line_was_not_executed() {
             heard.starts_with(r#"{"error":true,"executed":"no","message":""#)
                 && heard.contains(r#","origin":"manager","requester":"c[h:2]""#),
             "{line}: {heard}"
+        );
+    }
+}
+
+/// A service and a client that ask for lines while they arrive, linked.
+fn cut_through_stage() -> Stage {
+    let service =
+        br#"{"type":"service","name":"S","attributes":{},"max_clients":1,"features":["cut-through"]}"#;
+    let mut stage = Stage::with_service(&client(&["cut-through"], ""), service);
+    let link = br#"{"service":"Manager","attribute":"link","args":["S"],"uid":"0"}"#;
+    assert!(matches!(stage.client_says(link), Step::Next));
+    stage
+}
+
+/// Has a line arrive in pieces of that size; tells whether a part of it went on before its end had come. `begin` is asked
+/// with each piece until it lets the line go on.
+fn arrive(
+    stage: &mut Stage,
+    line: &str,
+    size: usize,
+    begin: fn(&mut Stage, &[u8], &ArrivingEnvelope) -> Option<CutThrough>,
+) -> bool {
+    let mut splitter = LineSplitter::new(usize::MAX);
+    let mut arriving = ArrivingEnvelope::default();
+    let mut cut_through = None;
+    for piece in line.as_bytes().chunks(size) {
+        splitter.extend(piece);
+        splitter.note_searched(arriving.look(splitter.buffer()));
+        if let Some(rest) = splitter.next_line().unwrap() {
+            let Some(cut_through) = cut_through else {
+                return false;
+            };
+            let kind = match arriving.finish(rest.content()) {
+                Ok(envelope) => Kind::Frame(envelope),
+                Err(error) => Kind::Broken(error, String::new()),
+            };
+            stage.as_client(|router, from| router.end_cut_through(from, cut_through, rest.view(), &kind));
+            return true;
+        }
+        if cut_through.is_none() {
+            cut_through = begin(stage, splitter.buffer(), &arriving);
+        }
+        if let Some(cut_through) = &mut cut_through
+            && let Some(passing) = cut_through.go_on(splitter.buffer(), &arriving)
+        {
+            let bytes = splitter.take_out(passing.range.clone(), BytesMut::new());
+            arriving.take_out(passing.range.clone());
+            cut_through.pass(&passing, &bytes);
+        }
+    }
+    panic!("the line has no end");
+}
+
+fn begin_request(stage: &mut Stage, line: &[u8], arriving: &ArrivingEnvelope) -> Option<CutThrough> {
+    stage.as_client(|router, from| router.cut_request_through(from, line, arriving))
+}
+
+fn begin_reply(stage: &mut Stage, line: &[u8], arriving: &ArrivingEnvelope) -> Option<CutThrough> {
+    stage.as_service(|router, from| router.cut_reply_through(from, line, arriving))
+}
+
+/// Whatever the pieces are in which a request comes, its service gets the same as if it had come whole.
+#[tokio::test]
+async fn a_request_that_goes_on_while_it_arrives_is_the_same_as_a_whole_one() {
+    let start = r#"{"service":"S","attribute":"a","uid":"1""#;
+    let mut begun = 0;
+    for end in [
+        r#","args":["xyz",[1.5e3,{"a":{}}],"\u00e9\"é"]}"#,
+        r#", "args" : [ "xyz" ] , "kwargs" : {"k" : [ null ]} }"#,
+        r#","kwargs":{"k":"v"},"args":[]}"#,
+        r#","args":[1],"requester":"somebody","more":{"args":[2]},"kwargs":{},"error":false,"last":"x"}"#,
+        r#","more":[1,2,3],"kwargs":{"a":1},"error":false,"args":[true]}"#,
+        r#","error":false,"kwargs":{"a":1}}"#,
+    ] {
+        let line = format!("{start}{end}\r\n");
+        let mut whole = cut_through_stage();
+        assert!(matches!(whole.client_says(line.as_bytes()), Step::Next));
+        let expected: Value = serde_json::from_str(&all(whole.services_queue()).await).unwrap();
+        for size in 1..line.len() {
+            let mut stage = cut_through_stage();
+            if !arrive(&mut stage, &line, size, begin_request) {
+                continue;
+            }
+            begun += 1;
+            let heard = all(stage.services_queue()).await;
+            assert!(heard.ends_with("}\r\n"), "in pieces of {size}: {heard}");
+            let found: Value = serde_json::from_str(&heard).unwrap();
+            assert_eq!(found, expected, "in pieces of {size}: {heard}");
+            assert_eq!(
+                heard.matches(r#""requester""#).count(),
+                1,
+                "in pieces of {size}: {heard}"
+            );
+            let reply = r#"{"error":false,"requester":"c[h:2]","result":7,"uid":"1"}"#;
+            assert!(matches!(stage.service_says(reply.as_bytes()), Step::Next));
+            assert_eq!(stage.client_hears().await, reply, "it is under way");
+        }
+    }
+    assert!(begun >= 100, "{begun} went on before their end");
+}
+
+#[tokio::test]
+async fn a_reply_that_goes_on_while_it_arrives_is_the_same_byte_for_byte() {
+    let mut begun = 0;
+    for end in [
+        r#""result":["xyz",[1.5e3,{"a":{}}],"\u00e9\"é"]}"#,
+        r#" "more" : {}, "result" : "long" , "again" : [ 1, 2 ] }"#,
+    ] {
+        let line = format!("{{\"error\":false,\"requester\":\"c[h:2]\",\"uid\":\"1\",{end}\r\n");
+        for size in 1..line.len() {
+            let mut stage = cut_through_stage();
+            all(stage.clients_queue()).await;
+            assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
+            if arrive(&mut stage, &line, size, begin_reply) {
+                begun += 1;
+                assert_eq!(all(stage.clients_queue()).await, line, "in pieces of {size}");
+                assert!(matches!(stage.service_says(line.as_bytes()), Step::Next));
+                assert!(
+                    stage.clients_queue().has_room(1 << 20),
+                    "a second one is nobody's"
+                );
+            }
+        }
+    }
+    assert!(begun >= 50, "{begun} went on before their end");
+}
+
+#[tokio::test]
+async fn what_could_be_refused_or_is_for_somebody_else_is_whole_before_it_goes_on() {
+    let deep = "[".repeat(1_025);
+    for begun in [
+        r#"{"service":"T","attribute":"a","uid":"1","args":["#.to_owned(),
+        r#"{"service":"Manager","attribute":"a","uid":"1","args":["#.to_owned(),
+        r#"{"service":"S","attribute":"__disconnect__","uid":"1","args":["#.to_owned(),
+        r#"{"service":"S","attribute":"a","args":["#.to_owned(),
+        r#"{"service":"S","attribute":"a","uid":"notification","args":["#.to_owned(),
+        r#"{"service":"S","attribute":"a","uid":"1","args":{"#.to_owned(),
+        r#"{"service":"S","attribute":"a","uid":"1","result":["#.to_owned(),
+        r#"{"service":"S","attribute":"a","uid":"1","error":true,"args":["#.to_owned(),
+        format!(r#"{{"service":"S","attribute":"a","uid":"1","args":{deep}"#),
+        format!(
+            r#"{{"service":"S","attribute":"a","uid":"1","x":"{}","args":["#,
+            "x".repeat(16_384)
+        ),
+    ] {
+        let mut stage = cut_through_stage();
+        let mut arriving = ArrivingEnvelope::default();
+        arriving.look(begun.as_bytes());
+        assert!(
+            begin_request(&mut stage, begun.as_bytes(), &arriving).is_none(),
+            "{begun}"
+        );
+    }
+    for begun in [
+        r#"{"error":false,"requester":"c[h:3]","uid":"1","result":["#,
+        r#"{"error":false,"requester":"c[h:2]","uid":"2","result":["#,
+        r#"{"error":false,"requester":"c[h:2]","result":["#,
+        r#"{"requester":"c[h:2]","uid":"1","result":["#,
+        r#"{"error":true,"requester":"c[h:2]","uid":"1","result":["#,
+        r#"{"error":false,"requester":"c[h:2]","uid":"1","more":["#,
+    ] {
+        let mut stage = cut_through_stage();
+        assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
+        let mut arriving = ArrivingEnvelope::default();
+        arriving.look(begun.as_bytes());
+        assert!(
+            begin_reply(&mut stage, begun.as_bytes(), &arriving).is_none(),
+            "{begun}"
         );
     }
 }

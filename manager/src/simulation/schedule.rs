@@ -71,6 +71,7 @@ impl Slot {
                 registered: choices.percent(50),
                 unlinked: choices.percent(50),
                 origin: choices.percent(50),
+                cut_through: choices.percent(50),
             },
             role: Role::Client,
         };

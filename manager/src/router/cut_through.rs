@@ -1,0 +1,404 @@
+//! Long frames that go on while they arrive.
+//!
+//! A frame goes on before its end has come when its receiver asked for that, what routing needs stands before the
+//! payload, and the receiver has nobody else to listen to. What may be wrong with its end is found too late then: so
+//! the receiver forgets a line that is broken off ([`frames::BROKEN_OFF`]), and the caller is told.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use labwire_wire::{
+    ArrivingEnvelope, Envelope, EnvelopeError, LineView, MANAGER_NAME, Member, NOTIFICATION_UID, ReplyForm,
+    frames, quoted,
+};
+use tracing::debug;
+
+use super::incoming::Kind;
+use super::{DISCONNECT, Router, Sender};
+use crate::counters::Counters;
+use crate::outbox::{FrameWriter, Outbox};
+use crate::refusal::{Refusal, excerpt};
+use crate::registry::PeerId;
+
+/// How much may stand before the payload, in bytes: it is kept until the frame's end has come, and copied often.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// The members of a request that carry its payload, what stands before each of them, and what it is when it is missing.
+const PAYLOADS: [(Member, &[u8], &[u8]); 2] = [
+    (Member::Args, b",\"args\":", b"[]"),
+    (Member::Kwargs, b",\"kwargs\":", b"{}"),
+];
+
+/// A frame of which a part has gone on. It is broken off when it is dropped before its end.
+#[derive(Debug)]
+pub(crate) struct CutThrough {
+    to: Arc<Outbox>,
+    client: PeerId,
+    service: PeerId,
+    /// The client's name on the network.
+    requester: Arc<str>,
+    uid: Box<str>,
+    form: Form,
+    /// From which byte of the line on it has not gone on.
+    next: usize,
+}
+
+/// How a frame goes on.
+#[derive(Debug)]
+enum Form {
+    /// The payloads as they were written, in an envelope of the manager's.
+    Request {
+        /// Which of the [`PAYLOADS`] have begun to go on.
+        begun: [bool; PAYLOADS.len()],
+        /// The one that has not gone on to its end.
+        open: Option<Member>,
+    },
+    /// Byte for byte.
+    Reply,
+}
+
+/// Bytes of a line that are kept no longer.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    pub(crate) range: Range<usize>,
+    /// Whether they go on: what a service does not know does not.
+    is_wanted: bool,
+}
+
+impl Drop for CutThrough {
+    fn drop(&mut self) {
+        self.to.end_arriving(|frame| frame.copied(frames::BROKEN_OFF));
+    }
+}
+
+impl CutThrough {
+    /// Whether somebody waits for the end of the frame, and for nothing else.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.to.waits_for_arriving()
+    }
+
+    /// Passes on the beginning of what has arrived of the line; gives the bytes that are then to be taken out of it and
+    /// [passed](Self::pass).
+    pub(crate) fn go_on(&mut self, line: &[u8], arriving: &ArrivingEnvelope) -> Option<Passing> {
+        let to = Arc::clone(&self.to);
+        to.go_on_arriving(|frame| self.write_whole(frame, line, arriving.envelope()));
+        let (start, member) = arriving.value(line)?;
+        let is_wanted = match &mut self.form {
+            Form::Reply => {
+                if self.next <= start {
+                    to.go_on_arriving(|frame| frame.copied(&line[self.next..=start]));
+                }
+                true
+            }
+            Form::Request { begun, open } => {
+                let payload = PAYLOADS
+                    .iter()
+                    .zip(begun)
+                    .find(|((payload, ..), _)| Some(*payload) == member);
+                if payload.is_none() && member.is_some() {
+                    // What a member of the envelope says is looked at when the frame is whole.
+                    return None;
+                }
+                if let Some(((_, key, _), begun)) = payload.filter(|(_, begun)| !**begun) {
+                    *begun = true;
+                    *open = member;
+                    to.go_on_arriving(|frame| {
+                        frame.copied(key);
+                        frame.copied(&line[start..=start]);
+                    });
+                }
+                open.is_some()
+            }
+        };
+        self.next = start + 1;
+        let range = start + 1..arriving.checked();
+        (!range.is_empty()).then_some(Passing { range, is_wanted })
+    }
+
+    /// Passes bytes on that were taken out of the line.
+    pub(crate) fn pass(&self, passing: &Passing, bytes: &Bytes) {
+        if passing.is_wanted {
+            self.to.go_on_arriving(|frame| frame.shared(bytes));
+        }
+    }
+
+    /// Passes the payloads of a request on that have arrived whole.
+    fn write_whole(&mut self, frame: &mut FrameWriter<'_>, line: &[u8], envelope: &Envelope) {
+        let Form::Request { begun, open } = &mut self.form else {
+            return;
+        };
+        if let Some(span) = open.and_then(|open| envelope.span(open)) {
+            frame.copied(&line[self.next..span.end]);
+            *open = None;
+        }
+        for ((member, key, _), begun) in PAYLOADS.iter().zip(begun) {
+            if !*begun && let Some(span) = envelope.span(*member) {
+                *begun = true;
+                frame.copied(key);
+                frame.copied(&line[span]);
+            }
+        }
+    }
+
+    /// Passes the rest of the line on, which is whole and found to be right.
+    fn finish(mut self, line: LineView<'_>, envelope: &Envelope) {
+        let to = Arc::clone(&self.to);
+        to.end_arriving(|frame| {
+            self.write_whole(frame, line.content(), envelope);
+            match &self.form {
+                Form::Request { begun, .. } => {
+                    for (&(_, key, default), begun) in PAYLOADS.iter().zip(begun) {
+                        if !begun {
+                            frame.copied(key);
+                            frame.copied(default);
+                        }
+                    }
+                    frame.copied(b"}\r\n");
+                }
+                Form::Reply => {
+                    frame.copied(&line.content()[self.next..]);
+                    frame.copied(line.terminator());
+                }
+            }
+        });
+    }
+}
+
+impl Router<'_> {
+    /// Lets a client's request go on of which the payload is arriving. Nothing when it must be whole before.
+    pub(crate) fn cut_request_through(
+        &mut self,
+        from: &Sender<'_>,
+        line: &[u8],
+        arriving: &ArrivingEnvelope,
+    ) -> Option<CutThrough> {
+        let (start, member) = arriving.value(line)?;
+        let envelope = arriving.envelope();
+        let is_payload = matches!(
+            (member?, line[start]),
+            (Member::Args, b'[') | (Member::Kwargs, b'{')
+        );
+        if self.draining
+            || !is_payload
+            || start > HEAD_BYTES
+            || arriving.failure().is_some()
+            || envelope.has_result()
+        {
+            return None;
+        }
+        envelope.span(Member::Uid)?;
+        let request = envelope.request(line).ok()?;
+        if request.service == MANAGER_NAME || request.attribute == DISCONNECT {
+            return None;
+        }
+        let shape = arriving.shape();
+        let service = self.registry.service_for(from.id, &request.service, shape).ok()?;
+        let found = self.registry.service(service)?;
+        let asked = found.features.cut_through && self.registry.serves_only(service, from.id);
+        let client = self.registry.client(from.id)?;
+        let begin = |frame: &mut FrameWriter<'_>| {
+            for (key, member) in [
+                (&b"{\"attribute\":"[..], Member::Attribute),
+                (b",\"service\":", Member::Service),
+                (b",\"uid\":", Member::Uid),
+            ] {
+                frame.copied(key);
+                frame.copied(envelope.raw(line, member).unwrap_or(b"\"\""));
+            }
+            frame.copied(b",\"error\":false,\"requester\":");
+            frame.copied(client.requester.as_bytes());
+        };
+        if !asked || shape.depth > self.nesting || !found.outbox.begin_arriving(begin) {
+            return None;
+        }
+        let cut_through = CutThrough {
+            to: Arc::clone(&found.outbox),
+            client: from.id,
+            service,
+            requester: Arc::clone(&client.name),
+            uid: (*request.uid).into(),
+            form: Form::Request {
+                begun: [false; PAYLOADS.len()],
+                open: None,
+            },
+            next: 0,
+        };
+        self.registry.begin_request(from.id, service, &request.uid);
+        Counters::count(&self.counters.requests);
+        Counters::count(&self.counters.cut_through);
+        debug!(
+            "{} requests {} from '{}' while it still sends",
+            from.name,
+            quoted(excerpt(&request.attribute)),
+            request.service
+        );
+        Some(cut_through)
+    }
+
+    /// Lets a service's reply go on of which the result is arriving. Nothing when it must be whole before.
+    pub(crate) fn cut_reply_through(
+        &mut self,
+        from: &Sender<'_>,
+        line: &[u8],
+        arriving: &ArrivingEnvelope,
+    ) -> Option<CutThrough> {
+        let (start, member) = arriving.value(line)?;
+        let envelope = arriving.envelope();
+        if member? != Member::Result || start > HEAD_BYTES || arriving.failure().is_some() {
+            return None;
+        }
+        let reply = envelope.reply(line).ok()?;
+        if reply.form != ReplyForm::Complete
+            || envelope.raw(line, Member::Error) != Some(b"false")
+            || reply.uid == NOTIFICATION_UID
+        {
+            return None;
+        }
+        let (id, client) = self.registry.destination(from.id, &reply.requester, &reply.uid)?;
+        if !client.features.cut_through
+            || !self.registry.listens_only(id, from.id)
+            || self
+                .unreadable_reply("", client.reader, arriving.shape())
+                .is_some()
+            || !client.outbox.begin_arriving(|_| {})
+        {
+            return None;
+        }
+        Counters::count(&self.counters.cut_through);
+        Some(CutThrough {
+            to: Arc::clone(&client.outbox),
+            client: id,
+            service: from.id,
+            requester: Arc::clone(&client.name),
+            uid: (*reply.uid).into(),
+            form: Form::Reply,
+            next: 0,
+        })
+    }
+
+    /// Ends a frame whose line has arrived to its end. Of the line is left what has not gone on.
+    pub(crate) fn end_cut_through(
+        &mut self,
+        from: &Sender<'_>,
+        cut_through: CutThrough,
+        line: LineView<'_>,
+        kind: &Kind,
+    ) {
+        let envelope = match kind {
+            Kind::Frame(envelope) => envelope,
+            // The service has left, which its callers are told.
+            Kind::Broken(..) if line.terminated().is_none() && matches!(cut_through.form, Form::Reply) => {
+                return;
+            }
+            Kind::Broken(error, _) => return self.break_off_broken(from, cut_through, *error),
+            _ => return self.break_off(from, cut_through, None),
+        };
+        let refusal = match &cut_through.form {
+            Form::Request { .. } => self.late_request_refusal(&cut_through, line.content(), envelope),
+            Form::Reply => self.late_reply_refusal(&cut_through, envelope),
+        };
+        if refusal.is_some() || self.waiting(&cut_through).is_none() {
+            return self.break_off(from, cut_through, refusal.as_ref());
+        }
+        if let Form::Reply = cut_through.form {
+            self.registry
+                .end_request(cut_through.service, cut_through.client, &cut_through.uid);
+            Counters::count(&self.counters.replies);
+        }
+        cut_through.finish(line, envelope);
+    }
+
+    /// What is wrong with a request that went on before its end was there.
+    fn late_request_refusal(
+        &self,
+        cut_through: &CutThrough,
+        content: &[u8],
+        envelope: &Envelope,
+    ) -> Option<Refusal> {
+        if envelope.has_result() {
+            return Some(Refusal::ClientReplies);
+        }
+        if let Err(error) = envelope.request(content) {
+            return Some(error.into());
+        }
+        let service = self.registry.service(cut_through.service)?;
+        self.too_deep(envelope).or_else(|| {
+            (!service.reader.can_read(envelope.shape())).then(|| Refusal::UnreadableRequest {
+                service: service.name.to_string(),
+            })
+        })
+    }
+
+    /// What is wrong with a reply that went on before its end was there.
+    fn late_reply_refusal(&self, cut_through: &CutThrough, envelope: &Envelope) -> Option<Refusal> {
+        let client = self.registry.client(cut_through.client)?;
+        let service = self.registry.service(cut_through.service)?;
+        self.unreadable_reply(&service.name, client.reader, envelope.shape())
+    }
+
+    /// Breaks a frame off of which something is wrong.
+    pub(crate) fn break_off_broken(
+        &mut self,
+        from: &Sender<'_>,
+        cut_through: CutThrough,
+        error: EnvelopeError,
+    ) {
+        let refusal = self.broken(error);
+        match cut_through.form {
+            Form::Request { .. } => {
+                Counters::count(&self.counters.malformed);
+                self.break_off(from, cut_through, Some(&refusal));
+            }
+            Form::Reply => {
+                self.refuse_malformed(from, &cut_through.uid, &refusal);
+                let service = self.service_name(cut_through.service);
+                self.break_off(from, cut_through, Some(&Refusal::MalformedReply { service }));
+            }
+        }
+    }
+
+    /// Breaks a frame off that has stopped arriving.
+    pub(crate) fn break_off_stalled(&mut self, from: &Sender<'_>, cut_through: CutThrough) {
+        let service = self.service_name(cut_through.service);
+        let refusal = match cut_through.form {
+            Form::Request { .. } => Refusal::RequestStalled { service },
+            Form::Reply => Refusal::ReplyStalled { service },
+        };
+        self.break_off(from, cut_through, Some(&refusal));
+    }
+
+    /// Breaks a frame off, and tells the caller why if it still waits for the outcome.
+    fn break_off(&mut self, from: &Sender<'_>, cut_through: CutThrough, refusal: Option<&Refusal>) {
+        Counters::count(&self.counters.broken_off);
+        let caller = self.waiting(&cut_through);
+        if let (Some((outbox, origin)), Some(refusal)) = (caller, refusal) {
+            self.counters.count_limit(refusal);
+            from.log(refusal);
+            let frame = refusal.frame(&cut_through.requester, &cut_through.uid, origin);
+            self.registry
+                .end_request(cut_through.service, cut_through.client, &cut_through.uid);
+            outbox.push_always(|writer| writer.shared(&frame));
+        }
+        drop(cut_through);
+    }
+
+    /// The queue of the client if it still waits for the outcome of this request, and whether it wants to know whose
+    /// errors it gets.
+    fn waiting(&self, cut_through: &CutThrough) -> Option<(Arc<Outbox>, bool)> {
+        let CutThrough {
+            service,
+            client: id,
+            requester,
+            uid,
+            ..
+        } = cut_through;
+        let (found, client) = self.registry.destination(*service, requester, uid)?;
+        (found == *id).then(|| (Arc::clone(&client.outbox), client.features.origin))
+    }
+
+    fn service_name(&self, id: PeerId) -> String {
+        let service = self.registry.service(id);
+        service.map_or_else(String::new, |service| service.name.to_string())
+    }
+}
