@@ -97,7 +97,7 @@ impl ConnectionReader {
     }
 
     /// The next line; `None` when the manager has closed the connection. A last line that lacks its end is lost: it
-    /// may be a part of what was meant.
+    /// may be a part of what was meant. So is one that the manager broke off since its sender did not go on.
     ///
     /// Cancel safe: what has arrived of a line is kept for the next call.
     ///
@@ -122,6 +122,9 @@ impl ConnectionReader {
         }
         loop {
             if let Some(line) = self.splitter.next_line()? {
+                if line.is_broken_off() {
+                    continue;
+                }
                 return Ok(Some(line));
             }
             let pending = self.splitter.pending();

@@ -37,6 +37,9 @@ enum Kind {
 /// Every device understands this: the manager says when it has taken the device in.
 pub(crate) const REGISTERED: &str = "registered";
 
+/// The feature by which long lines come while they arrive at the manager.
+const CUT_THROUGH: &str = "cut-through";
+
 impl Introduction {
     /// A client of that name. It understands that a linked service has left, and which errors are the manager's own.
     ///
@@ -48,7 +51,7 @@ impl Introduction {
         Self {
             name: name.into(),
             kind: Kind::Client,
-            features: &[REGISTERED, "unlinked", "origin"],
+            features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH],
         }
     }
 
@@ -63,7 +66,7 @@ impl Introduction {
                 attributes: attributes.into(),
                 max_clients: None,
             },
-            features: &[REGISTERED],
+            features: &[REGISTERED, CUT_THROUGH],
         }
     }
 

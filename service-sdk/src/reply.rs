@@ -65,7 +65,7 @@ impl Reply {
         if self.json.len() < LARGE {
             return vec![frames::result(requester, uid, self.json.as_bytes())];
         }
-        let (head, tail) = frames::result_around(requester, uid);
+        let (head, tail) = frames::long_result_around(requester, uid);
         vec![head, Bytes::from(self.json), tail]
     }
 }
