@@ -241,3 +241,20 @@ impl ConnectionWriter {
         self.stream.shutdown().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_was_broken_off_is_forgotten() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let stream: Box<dyn Transport> = Box::new(near);
+        let mut reader = ConnectionReader::new(tokio::io::split(stream).0, 1024);
+        far.write_all(b"{\"uid\":\"1\",\"result\":\"half\x18\r\n{\"uid\":\"2\"}\r\n")
+            .await
+            .unwrap();
+        let line = reader.next_line().await.unwrap().unwrap();
+        assert_eq!(line.content(), b"{\"uid\":\"2\"}");
+    }
+}

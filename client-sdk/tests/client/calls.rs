@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use labwire_client::{CallError, Client, ClientOptions, ConnectOptions, Error, Executed, LinkedClient, args};
+use labwire_client::{
+    CallError, Client, ClientOptions, ConnectOptions, Error, Executed, LinkedClient, Lock, args,
+};
 use tokio::io::AsyncWriteExt;
 
 use crate::lab::{Service, lab, options, start_manager};
@@ -376,4 +378,22 @@ async fn callers_are_held_back_while_the_manager_reads_nothing() {
     );
     drop((stuck, sent));
     manager.abort();
+}
+
+/// Between a client and the service that it has locked, long lines go on while they arrive, and these are as whole.
+#[test]
+fn a_long_call_of_a_locked_service_comes_back_as_it_was_sent() {
+    lab(|options| async move {
+        let client = Client::connect("Ada", options).await?;
+        let echo = client.link("Echo").await?;
+        let lock = echo.lock(Lock::Exclusive).await?;
+        let text = "a frame of \"many\" lines\n\u{e9}".repeat(100_000);
+        for _ in 0..10 {
+            let (values, named): (Vec<String>, HashMap<String, String>) =
+                echo.call("echo", args![text.clone(), unit = "V"]).await?;
+            assert!(values == [text.as_str()] && named["unit"] == "V");
+        }
+        lock.release().await?;
+        Ok(())
+    });
 }
