@@ -1,11 +1,10 @@
 //! From the bytes of a key file to a checked key in PKCS#8: every form that OpenSSL, Python and MSL-Network write.
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
 use pkcs8::der::asn1::{AnyRef, OctetStringRef, UintRef};
 use pkcs8::der::zeroize::Zeroizing;
-use pkcs8::der::{self, Decode, ErrorKind, Reader, TagMode, TagNumber};
+use pkcs8::der::{self, Decode, Encode, ErrorKind, Reader, TagMode, TagNumber};
 use pkcs8::pkcs5::{self, EncryptionScheme, pbes2::Kdf, pbes2::PBES2_OID as PBES2};
 use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef};
 
@@ -32,10 +31,43 @@ const MOST_MEMORY: u64 = 256 * 1024 * 1024;
 const NEW_KEY: &str = "create a new key with: labwire keygen";
 const OTHER_CURVE: &str = "the curves that TLS certificates use are secp256r1, secp384r1 and secp521r1; create a new key with: labwire keygen ecc";
 
-/// A private key in PKCS#8 version 1, found sound by the cryptographic library.
+/// A private key in PKCS#8 version 1. An RSA key is not sound yet, see [`checked`](Self::checked); the others were found
+/// so by the cryptographic library.
 pub(super) struct Decoded {
     pub(super) kind: KeyKind,
     pub(super) pkcs8: Zeroizing<Vec<u8>>,
+    was_encrypted: bool,
+}
+
+impl Decoded {
+    fn new(kind: KeyKind, pkcs8: Vec<u8>) -> Self {
+        Self {
+            kind,
+            pkcs8: Zeroizing::new(pkcs8),
+            was_encrypted: false,
+        }
+    }
+
+    fn after_decryption(self) -> Self {
+        Self {
+            was_encrypted: true,
+            ..self
+        }
+    }
+
+    /// Has the cryptographic library find an RSA key sound, which takes it as long as it takes to sign with one. Whoever
+    /// gives the key to that library next need not ask.
+    pub(super) fn checked(self) -> Result<Self, Failure> {
+        let is_rsa = matches!(self.kind, KeyKind::Rsa { .. });
+        if is_rsa && RsaKeyPair::from_pkcs8(&self.pkcs8).is_err() {
+            return Err(if self.was_encrypted {
+                Failure::Damaged.after_decryption()
+            } else {
+                Failure::Damaged
+            });
+        }
+        Ok(self)
+    }
 }
 
 /// Why there is no key.
@@ -85,7 +117,9 @@ pub(super) fn private_key(file: &[u8], password: Option<&[u8]>) -> Result<Decode
         "ENCRYPTED PRIVATE KEY" => {
             let password = password.ok_or(Failure::PasswordNeeded)?;
             let decrypted = decrypt_pkcs8(&contents, password)?;
-            return from_pkcs8(&decrypted).map_err(Failure::after_decryption);
+            return from_pkcs8(&decrypted)
+                .map(Decoded::after_decryption)
+                .map_err(Failure::after_decryption);
         }
         _ => {}
     }
@@ -99,7 +133,9 @@ pub(super) fn private_key(file: &[u8], password: Option<&[u8]>) -> Result<Decode
             traditional::Failure::WrongPassword => Failure::WrongPassword,
             traditional::Failure::Malformed => Failure::Damaged,
         })?;
-    from_labelled(&tag, &decrypted).map_err(Failure::after_decryption)
+    from_labelled(&tag, &decrypted)
+        .map(Decoded::after_decryption)
+        .map_err(Failure::after_decryption)
 }
 
 fn from_labelled(tag: &str, contents: &[u8]) -> Result<Decoded, Failure> {
@@ -186,10 +222,7 @@ fn from_pkcs8(contents: &[u8]) -> Result<Decoded, Failure> {
         ED25519 => {
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(contents).map_err(|_| Failure::Damaged)?;
             let document = pair.to_pkcs8v1().map_err(|_| Failure::Damaged)?;
-            Ok(Decoded {
-                kind: KeyKind::Ed25519,
-                pkcs8: Zeroizing::new(document.as_ref().to_vec()),
-            })
+            Ok(Decoded::new(KeyKind::Ed25519, document.as_ref().to_vec()))
         }
         DSA => Err(dsa()),
         RSA_PSS => Err(Failure::Unsupported {
@@ -219,12 +252,17 @@ fn from_pkcs1(contents: &[u8]) -> Result<Decoded, Failure> {
             remedy: NEW_KEY,
         });
     }
-    let pair = RsaKeyPair::from_der(contents).map_err(|_| Failure::Damaged)?;
-    let document: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| Failure::Damaged)?;
-    Ok(Decoded {
-        kind: KeyKind::Rsa { bits },
-        pkcs8: Zeroizing::new(document.as_ref().to_vec()),
-    })
+    let pkcs8 = rsa_to_pkcs8(contents).map_err(|_| Failure::Damaged)?;
+    Ok(Decoded::new(KeyKind::Rsa { bits }, pkcs8))
+}
+
+/// Puts an `RSAPrivateKey` into PKCS#8, with the parameters that RFC 8017, appendix A.1 asks for.
+fn rsa_to_pkcs8(contents: &[u8]) -> der::Result<Vec<u8>> {
+    let algorithm = AlgorithmIdentifierRef {
+        oid: RSA,
+        parameters: Some(AnyRef::NULL),
+    };
+    PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(contents)?).to_der()
 }
 
 /// The length of the modulus, which is the second number of `RSAPrivateKey` (RFC 8017, appendix A.1.2).
@@ -264,10 +302,7 @@ fn any_curve(contents: &[u8]) -> Option<Decoded> {
         .find_map(|curve| {
             let pair = EcdsaKeyPair::from_private_key_der(key::ecdsa_algorithm(curve), contents).ok()?;
             let document = pair.to_pkcs8v1().ok()?;
-            Some(Decoded {
-                kind: KeyKind::Ecc(curve),
-                pkcs8: Zeroizing::new(document.as_ref().to_vec()),
-            })
+            Some(Decoded::new(KeyKind::Ecc(curve), document.as_ref().to_vec()))
         })
 }
 

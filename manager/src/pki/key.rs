@@ -15,7 +15,7 @@ use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::decode::{self, Failure};
+use super::decode::{self, Decoded, Failure};
 use super::error::PkiError;
 use super::files::{self, Existing};
 use super::kind::{Curve, Hash, KeyKind};
@@ -29,6 +29,15 @@ const ROUNDS: u32 = 600_000;
 pub struct PrivateKey {
     kind: KeyKind,
     pkcs8: Zeroizing<Vec<u8>>,
+}
+
+impl From<Decoded> for PrivateKey {
+    fn from(decoded: Decoded) -> Self {
+        Self {
+            kind: decoded.kind,
+            pkcs8: decoded.pkcs8,
+        }
+    }
 }
 
 impl fmt::Debug for PrivateKey {
@@ -106,6 +115,17 @@ impl PrivateKey {
     /// [`PkiError::PasswordNeeded`], [`PkiError::WrongPassword`], [`PkiError::UnsupportedKey`],
     /// [`PkiError::UnsupportedEncryption`] or [`PkiError::DamagedKey`].
     pub fn load(path: &Path, password: Option<&str>) -> Result<Self, PkiError> {
+        Self::read(path, |contents| Self::from_pem(contents, password))
+    }
+
+    /// Reads a key as [`PrivateKey::load`] does, for who gives it to the cryptographic library next: whether an RSA key
+    /// is sound shows then.
+    pub(super) fn load_unchecked(path: &Path, password: Option<&str>) -> Result<Self, PkiError> {
+        let decode = |contents: &[u8]| decode::private_key(contents, password.map(str::as_bytes));
+        Self::read(path, |contents| decode(contents).map(Self::from))
+    }
+
+    fn read(path: &Path, decode: impl FnOnce(&[u8]) -> Result<Self, Failure>) -> Result<Self, PkiError> {
         let contents = files::read(path).map_err(|reason| match reason.kind() {
             io::ErrorKind::NotFound => PkiError::KeyFileMissing {
                 path: path.to_owned(),
@@ -115,15 +135,12 @@ impl PrivateKey {
                 reason,
             },
         })?;
-        Self::from_pem(&contents, password).map_err(|failure| in_file(failure, path))
+        decode(&contents).map_err(|failure| in_file(failure, path))
     }
 
     pub(super) fn from_pem(contents: &[u8], password: Option<&str>) -> Result<Self, Failure> {
         let decoded = decode::private_key(contents, password.map(str::as_bytes))?;
-        Ok(Self {
-            kind: decoded.kind,
-            pkcs8: decoded.pkcs8,
-        })
+        decoded.checked().map(Self::from)
     }
 
     /// The key as PKCS#8 in PEM form; with a password it is encrypted (PBES2: PBKDF2 with HMAC-SHA-256 and

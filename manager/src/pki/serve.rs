@@ -28,13 +28,17 @@ pub fn load_certified_key(
 ) -> Result<Arc<CertifiedKey>, PkiError> {
     let key_file = key_file.unwrap_or(certificate_file);
     let chain = load_chain(certificate_file)?;
-    let key = PrivateKey::load(key_file, password)?;
+    let key = PrivateKey::load_unchecked(key_file, password)?;
     let public_keys: Option<Vec<_>> = chain.iter().map(public_key_bits).collect();
     let public_keys = public_keys.ok_or_else(|| PkiError::DamagedCertificate {
         path: certificate_file.to_owned(),
     })?;
-    let certified = certify(chain, &key)?;
-    // Asked of what has been made anyway: an RSA key is checked each time that it is read, which takes a while.
+    // The library checks an RSA key each time that it reads one, which takes a while: it reads this one once. What is wrong
+    // with a key that it does not take is for the decoder to say.
+    let certified = match certify(chain, &key) {
+        Ok(certified) => certified,
+        Err(error) => return Err(PrivateKey::load(key_file, password).err().unwrap_or(error)),
+    };
     let own_key = certified.key.public_key();
     let own_key = own_key.as_ref().and_then(|key| key_bits(key));
     if own_key.is_none() || public_keys.first() != own_key.as_ref() {
