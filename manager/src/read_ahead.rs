@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Where encrypted bytes are read to. One per thread serves all connections, so that an idle one has no buffer.
-    static ENCRYPTED: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+    /// Where encrypted bytes are read to. One per thread serves all connections, so that an idle one has no buffer. It is
+    /// always empty, and so takes no more memory than the longest read has touched of it.
+    static ENCRYPTED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(READ_BYTES));
 }
 
 /// A stream below a TLS session, which asks for 4 KiB at a time: a quarter of a full record, and a fiftieth of what
@@ -42,7 +43,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         let this = self.get_mut();
         if this.waiting.is_empty() {
             this.waiting = ready!(ENCRYPTED.with_borrow_mut(|scratch| {
-                let mut read = ReadBuf::new(scratch);
+                let mut read = ReadBuf::uninit(scratch.spare_capacity_mut());
                 ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
                 let (now, later) = read.filled().split_at(read.filled().len().min(into.remaining()));
                 into.put_slice(now);
