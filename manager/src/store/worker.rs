@@ -38,6 +38,9 @@ const AUDIT_ATTEMPTS: u32 = 60;
 /// How long closing waits for another program's lock before it gives up the last rows.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Before the first search for rows that have become too old: whoever starts a manager waits for its first peers.
+const PRUNING_DELAY: Duration = Duration::from_millis(500);
+
 /// Between two searches for rows that have become too old.
 const PRUNING_INTERVAL: Duration = Duration::from_hours(1);
 
@@ -87,15 +90,17 @@ struct Pruning {
 impl Worker {
     /// Runs until it is told to close, or nobody is left to tell it anything.
     pub(super) async fn run(mut self) {
+        let start = Instant::now();
         let mut batch = Batch {
             events: Vec::new(),
             failures: 0,
-            due_at: Instant::now(),
+            // Those who come first come together: they need not wait until the disk has the first of them.
+            due_at: start + AUDIT_PAUSE,
             reported: 0,
         };
         let mut pruning = Pruning {
             from: i64::MIN,
-            at: Instant::now(),
+            at: start + PRUNING_DELAY,
         };
         let closing = loop {
             if batch.due_at <= Instant::now() {
