@@ -133,8 +133,12 @@ impl Hub {
         Arc::clone(&self.trusted.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the trusted hostnames again. When they cannot be read the old ones stay.
+    /// Reads the trusted hostnames again, if they decide who is admitted. When they cannot be read the old ones stay.
     pub(crate) async fn trust_changed(&self) {
+        // Nobody is admitted by them otherwise.
+        if !matches!(self.authentication, Authentication::Hostname) {
+            return;
+        }
         match self.store.hostnames().await {
             Ok(hostnames) => {
                 let trusted = Arc::new(hostnames.into_iter().collect());

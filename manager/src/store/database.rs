@@ -110,6 +110,12 @@ impl Database {
 
     /// Creates the tables that are missing.
     fn create_tables(&mut self) -> Result<(), StoreError> {
+        // Asked once for all of them: each of the statements below would look at the file again.
+        const ARE_THERE: &str = "SELECT count(*) = 4 FROM sqlite_master WHERE type = 'table' AND name IN \
+            ('auth_hostnames', 'auth_users', 'connections', 'labwire_password_rounds')";
+        if self.connection.query_row(ARE_THERE, [], |row| row.get(0))? {
+            return Ok(());
+        }
         // Outside of a transaction a statement about a table that exists takes no write lock.
         self.connection.execute_batch(SCHEMA)?;
         self.create_rounds_table()

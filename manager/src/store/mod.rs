@@ -15,8 +15,8 @@ mod users;
 mod worker;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -91,7 +91,8 @@ pub struct Store {
     commands: mpsc::Sender<Command>,
     events: mpsc::Sender<TimedEvent>,
     counts: Arc<StoreCounts>,
-    hashing: Arc<Semaphore>,
+    /// Made for the first password: to count the processors takes reading some files.
+    hashing: Arc<LazyLock<Arc<Semaphore>>>,
     upgrade_passwords: bool,
 }
 
@@ -123,13 +124,15 @@ impl Store {
             .name("store".to_owned())
             .spawn(move || runtime.block_on(worker.run()))
             .map_err(StoreError::Thread)?;
-        // Half of the processors at most are busy with passwords; the others route.
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             commands,
             events,
             counts,
-            hashing: Arc::new(Semaphore::new((processors / 2).max(1))),
+            hashing: Arc::new(LazyLock::new(|| {
+                // Half of the processors at most are busy with passwords; the others route.
+                let processors = std::thread::available_parallelism().map_or(1, usize::from);
+                Arc::new(Semaphore::new((processors / 2).max(1)))
+            })),
             upgrade_passwords: options.upgrade_passwords,
         })
     }
@@ -336,7 +339,7 @@ impl Store {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = Arc::clone(&self.hashing)
+        let permit = Arc::clone(&**self.hashing)
             .acquire_owned()
             .await
             .map_err(|_| StoreError::Closed)?;
