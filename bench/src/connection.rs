@@ -46,19 +46,20 @@ pub(crate) struct Input {
 impl Input {
     /// A place for more bytes.
     fn room(&mut self) -> &mut [u8] {
-        if self.start == self.end {
+        let used = self.end - self.start;
+        // A buffer that was filled to its end by one read is too small for this connection, however much of it was taken.
+        let was_filled = self.end == self.buffer.len();
+        if used == 0 {
             (self.start, self.end) = (0, 0);
         }
-        let used = self.end - self.start;
-        if self.end == self.buffer.len() || self.buffer.len() - self.end < used.min(READ_BYTES / 4) {
+        if was_filled || self.buffer.len() - self.end < used.min(READ_BYTES / 4) {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, used);
-            // A buffer that was filled to its end by one read is too small for this connection.
-            let wanted = (used * 2)
-                .max(FIRST_BYTES)
-                .max((self.buffer.len() * 4).min(READ_BYTES));
-            if used * 2 >= self.buffer.len() {
-                self.buffer.resize(wanted, 0);
+            if was_filled || used * 2 >= self.buffer.len() {
+                let wanted = (used * 2)
+                    .max(FIRST_BYTES)
+                    .max((self.buffer.len() * 4).min(READ_BYTES));
+                self.buffer.resize(wanted.max(self.buffer.len()), 0);
             }
         }
         &mut self.buffer[self.end..]
