@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::dialect::{Dialect, Role};
 use crate::driver::{Driver, Workload};
-use crate::payload::{Mark, Payload};
+use crate::payload::{MARK, Mark, Payload};
 use crate::process::{Meter, Process};
 use crate::report::Figures;
 use crate::session::{Session, Target};
@@ -37,13 +37,24 @@ pub(crate) struct Plan {
     pub(crate) drain: Duration,
 }
 
+/// One of the requests that a client has in flight.
+#[derive(Clone, Debug)]
+struct Slot {
+    /// The digits of its mark: what its reply must carry.
+    mark: [u8; MARK],
+    /// When it was sent.
+    started: Instant,
+}
+
 /// Asks and answers, and checks each answer.
 pub(crate) struct Calls {
     dialect: Dialect,
     roles: Vec<Role>,
     payload: Payload,
-    /// For each client's slot: the number of its request, and when that was sent.
-    slots: Vec<Vec<(u64, Instant)>>,
+    /// Those of each client.
+    slots: Vec<Vec<Slot>>,
+    /// When the messages that are read arrived, and those are sent that answer them.
+    now: Instant,
     going: bool,
     waiting: usize,
     /// How often each slot asks; as soon as it can, without.
@@ -72,15 +83,10 @@ impl Calls {
         let Role::Client { number, service } = role else {
             return;
         };
-        let (sequence, started) = &mut self.slots[number][slot];
-        *sequence += 1;
-        *started = now;
-        let mark = Mark {
-            client: number,
-            slot,
-            sequence: *sequence,
-        }
-        .digits();
+        let slot = &mut self.slots[number][slot];
+        Mark::advance(&mut slot.mark);
+        slot.started = now;
+        let mark = slot.mark;
         let payload = &self.payload;
         self.dialect
             .request(output, number, service, &mark, payload.len(), |output| {
@@ -91,47 +97,51 @@ impl Calls {
 }
 
 impl Workload for Calls {
+    fn arrived(&mut self, now: Instant) {
+        self.now = now;
+    }
+
     fn message(&mut self, connection: usize, message: &[u8], output: &mut Vec<u8>) -> anyhow::Result<()> {
         let role = self.roles[connection];
         let (dialect, length) = (self.dialect, self.payload.len());
         let Role::Client { number, .. } = role else {
             if let Some(asked) = dialect.asked(message, length, output)? {
-                let Some(mark) = self.payload.check(asked.payload) else {
+                let Some(mark) = self.payload.digits(asked.payload) else {
                     bail!("a request came to its service with another payload than was sent");
                 };
-                dialect.reply(output, &asked, &mark.digits());
+                dialect.reply(output, &asked, mark);
             }
             return Ok(());
         };
         let Some(payload) = dialect.replied(message, length, output)? else {
             return Ok(());
         };
-        let Some(mark) = self.payload.check(payload) else {
+        let Some(mark) = self.payload.digits(payload) else {
             bail!("a reply came to its client with another payload than was sent");
         };
-        let Some(&(sequence, started)) = self.slots[number].get(mark.slot) else {
+        let place = Mark::slot_of(mark);
+        let Some(slot) = self.slots[number].get_mut(place) else {
             bail!("a reply came that was not asked for");
         };
-        if mark.client != number || !mark.has_sequence(sequence) {
+        if *mark != slot.mark {
             bail!("client {number} got a reply that is not its own, or got one twice");
         }
         self.waiting -= 1;
         // Those count that were asked before the end: who leaves them out leaves out the slowest.
-        let hundredths = started.elapsed().as_nanos() / 10;
-        self.times
-            .saturating_record(u64::try_from(hundredths).unwrap_or(u64::MAX));
+        let started = slot.started;
+        self.times.saturating_record(hundredths(self.now - started));
         if self.going {
             self.answered += 1;
-            let now = Instant::now();
+            let now = self.now;
             match self.every.map(|every| started + every) {
-                None => self.send(role, mark.slot, now, output),
+                None => self.send(role, place, now, output),
                 // It should have asked while it still waited: the next one waits for that long already.
-                Some(next) if next <= now => self.send(role, mark.slot, next, output),
-                Some(next) => self.due.push_back((next, connection, mark.slot)),
+                Some(next) if next <= now => self.send(role, place, next, output),
+                Some(next) => self.due.push_back((next, connection, place)),
             }
         } else {
             // Nothing may come for it any more.
-            self.slots[number][mark.slot].0 += 1;
+            Mark::advance(&mut slot.mark);
         }
         Ok(())
     }
@@ -147,6 +157,13 @@ impl Workload for Calls {
             self.send(self.roles[connection], slot, now, driver.output(connection));
         }
     }
+}
+
+/// Microseconds, in hundredths.
+fn hundredths(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(100_000_000)
+        .saturating_add(u64::from(time.subsec_nanos() / 10))
 }
 
 /// Calls with the connections that they go over.
@@ -170,13 +187,25 @@ impl Asking {
             Role::Service(_) => 0,
         });
         let clients = clients.max().unwrap_or_default();
+        let now = Instant::now();
+        let slot = |client, slot| Slot {
+            mark: Mark {
+                client,
+                slot,
+                sequence: 0,
+            }
+            .digits(),
+            started: now,
+        };
+        let slots = |client| (0..in_flight).map(|number| slot(client, number)).collect();
         Ok(Self {
             driver,
             calls: Calls {
                 dialect: target.dialect,
                 roles,
                 payload,
-                slots: vec![vec![(0, Instant::now()); in_flight]; clients],
+                slots: (0..clients).map(slots).collect(),
+                now,
                 going: true,
                 waiting: 0,
                 every: None,

@@ -24,6 +24,9 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// What a workload does with the messages that arrive.
 pub(crate) trait Workload {
+    /// What the next messages say has arrived by now: asked once for all that one read brought.
+    fn arrived(&mut self, _now: Instant) {}
+
     /// A whole message has arrived on a connection. What is appended to `output` is sent on the same one.
     fn message(&mut self, connection: usize, message: &[u8], output: &mut Vec<u8>) -> anyhow::Result<()>;
 
@@ -123,6 +126,7 @@ impl Driver {
         loop {
             let connection = &mut self.connections[number];
             let received = connection.receive()?;
+            workload.arrived(Instant::now());
             handled += self.take_messages(number, workload)?;
             reads += 1;
             match received {

@@ -5,6 +5,10 @@ use anyhow::bail;
 /// How many digits a mark has.
 pub(crate) const MARK: usize = 16;
 
+/// Which of them begin to say the slot, and which the sequence number; those before say the client.
+const SLOT_AT: usize = 5;
+const SEQUENCE_AT: usize = 10;
+
 /// Says which request of which client a message belongs to. Its digits stand at the beginning of each payload,
 /// so that a payload that came to the wrong place is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,24 @@ impl Mark {
             slot: usize::try_from(value % Self::SLOTS).ok()?,
             sequence,
         })
+    }
+
+    /// The digits of the mark with the next sequence number, from those of this one.
+    pub(crate) fn advance(digits: &mut [u8; MARK]) {
+        for digit in digits[SEQUENCE_AT..].iter_mut().rev() {
+            if *digit != b'9' {
+                *digit += 1;
+                return;
+            }
+            *digit = b'0';
+        }
+    }
+
+    /// The slot that digits say they belong to.
+    pub(crate) fn slot_of(digits: &[u8; MARK]) -> usize {
+        let slot = &digits[SLOT_AT..SEQUENCE_AT];
+        slot.iter()
+            .fold(0, |slot, digit| slot * 10 + usize::from(digit.wrapping_sub(b'0')))
     }
 
     /// Whether this is the mark of that sequence number.
@@ -122,9 +144,19 @@ impl Payload {
 
     /// Reads the mark of a payload; `None` when it is not this one.
     pub(crate) fn check(&self, received: &[u8]) -> Option<Mark> {
-        let (head, rest) = received.split_at_checked(MARK_AT + MARK)?;
-        let same = head[..MARK_AT] == self.template[..MARK_AT] && rest == &self.template[MARK_AT + MARK..];
-        if same { Mark::read(&head[MARK_AT..]) } else { None }
+        Mark::read(self.digits(received)?)
+    }
+
+    /// The digits of a payload's mark; `None` when it is not this one, or they are no digits.
+    pub(crate) fn digits<'a>(&self, received: &'a [u8]) -> Option<&'a [u8; MARK]> {
+        let (before, received) = received.split_at_checked(MARK_AT)?;
+        let (digits, rest) = received.split_first_chunk::<MARK>()?;
+        let is_same = before == &self.template[..MARK_AT] && rest == &self.template[MARK_AT + MARK..];
+        // Not at the first that is none: all of them are looked at in one step.
+        let are_digits = digits
+            .iter()
+            .fold(true, |are_digits, digit| are_digits & digit.is_ascii_digit());
+        (is_same && are_digits).then_some(digits)
     }
 }
 
@@ -148,11 +180,27 @@ mod tests {
                 assert_eq!(bytes.len(), size);
                 let found = payload.check(bytes).expect("the same payload");
                 assert!(found.client == 15 && found.slot == 63 && found.has_sequence(1_234_567));
+                assert_eq!(payload.digits(bytes), Some(&mark.digits()));
                 let mut other = bytes.to_vec();
                 other[size - 2] ^= 1;
                 assert_eq!(payload.check(&other), None);
                 assert_eq!(payload.check(&bytes[1..]), None);
             }
+        }
+    }
+
+    #[test]
+    fn the_digits_of_a_mark_go_from_one_request_to_the_next() {
+        for sequence in [0, 1, 9, 99, 123_459, 999_998, 999_999, 1_234_567] {
+            let mark = |sequence| Mark {
+                client: 15,
+                slot: 1_063,
+                sequence,
+            };
+            let mut digits = mark(sequence).digits();
+            assert_eq!(Mark::slot_of(&digits), 1_063);
+            Mark::advance(&mut digits);
+            assert_eq!(digits, mark(sequence + 1).digits(), "{sequence}");
         }
     }
 }
