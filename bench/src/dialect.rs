@@ -102,7 +102,7 @@ impl Dialect {
         payload: impl FnOnce(&mut Vec<u8>),
     ) {
         match self {
-            Self::Lines | Self::Bare => lines::request(output, service, mark, payload),
+            Self::Lines | Self::Bare => lines::request(output, service, mark, length, payload),
             Self::Nats => nats::request(output, client, service, mark, length, payload),
             Self::Mqtt => mqtt::request(output, client, service, length, payload),
         }
@@ -116,7 +116,7 @@ impl Dialect {
         output: &mut Vec<u8>,
     ) -> anyhow::Result<Option<Asked<'a>>> {
         match self {
-            Self::Lines | Self::Bare => lines::asked(message, length).map(Some),
+            Self::Lines | Self::Bare => lines::asked(message, length, self == Self::Bare).map(Some),
             Self::Nats => nats::asked(message, output),
             Self::Mqtt => mqtt::asked(message),
         }
@@ -171,6 +171,20 @@ impl Dialect {
             Self::Lines | Self::Bare => lines::notified(message, length).map(Some),
             Self::Nats => nats::payload(message, output),
             Self::Mqtt => mqtt::payload(message),
+        }
+    }
+}
+
+/// Appends a number in decimal digits.
+fn put_number(output: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] += u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        if number == 0 {
+            return output.extend_from_slice(&digits[first..]);
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Labwire's lines of JSON, written as MSL-Network's own peers write them.
 
 use anyhow::bail;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem, memrchr};
 
-use super::{Asked, Progress, Role, after, unexpected};
+use super::{Asked, Progress, Role, after, put_number, unexpected};
+
+/// More than a message holds beside its payload: its place is taken once, and not piece by piece.
+const ENVELOPE: usize = 256;
 
 pub(super) fn message_length(received: &[u8], searched: &mut usize) -> Option<usize> {
     let found = memchr(b'\n', &received[*searched..]);
@@ -57,7 +60,14 @@ fn link(service: usize, output: &mut Vec<u8>) {
     output.extend_from_slice(request.as_bytes());
 }
 
-pub(super) fn request(output: &mut Vec<u8>, service: usize, mark: &[u8], payload: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn request(
+    output: &mut Vec<u8>,
+    service: usize,
+    mark: &[u8],
+    length: usize,
+    payload: impl FnOnce(&mut Vec<u8>),
+) {
+    output.reserve(length + ENVELOPE);
     output.extend_from_slice(b"{\"args\": [");
     payload(output);
     output.extend_from_slice(
@@ -69,8 +79,12 @@ pub(super) fn request(output: &mut Vec<u8>, service: usize, mark: &[u8], payload
     output.extend_from_slice(b"\"}\r\n");
 }
 
-pub(super) fn asked(message: &[u8], length: usize) -> anyhow::Result<Asked<'_>> {
-    let args = after(message, b"\"args\":")?.trim_ascii_start();
+pub(super) fn asked(message: &[u8], length: usize, is_relayed: bool) -> anyhow::Result<Asked<'_>> {
+    // They stand first as we write them, and most brokers leave them there.
+    let args = match message.strip_prefix(b"{\"args\": ") {
+        Some(args) => args,
+        None => after(message, b"\"args\":")?.trim_ascii_start(),
+    };
     let Some((payload, rest)) = args
         .strip_prefix(b"[")
         .and_then(|args| args.split_at_checked(length))
@@ -78,18 +92,34 @@ pub(super) fn asked(message: &[u8], length: usize) -> anyhow::Result<Asked<'_>> 
         bail!(unexpected(message));
     };
     // A relay adds no requester, and its only client needs none.
-    let requester = memmem::find(rest, b"\"requester\":").map_or(&b""[..], |at| {
-        let value = rest[at + 12..]
-            .trim_ascii_start()
-            .strip_prefix(b"\"")
-            .unwrap_or_default();
-        &value[..memchr(b'"', value).unwrap_or_default()]
-    });
+    let requester = if is_relayed { b"" } else { requester(rest) };
     Ok(Asked { requester, payload })
 }
 
+fn requester(message: &[u8]) -> &[u8] {
+    const KEY: &[u8] = b"\"requester\":";
+    let find = || {
+        let value = after(message, KEY).ok()?;
+        let value = value.trim_ascii_start().strip_prefix(b"\"")?;
+        Some(&value[..memchr(b'"', value)?])
+    };
+    last_text(message, KEY).or_else(find).unwrap_or_default()
+}
+
+/// The value of a message's last member, if that is a text and has this key.
+fn last_text<'a>(message: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    let value = message.trim_ascii_end().strip_suffix(b"\"}")?;
+    let quote = memrchr(b'"', value)?;
+    let is_it = value[..quote].trim_ascii_end().ends_with(key);
+    is_it.then(|| &value[quote + 1..])
+}
+
+/// What a reply begins with, up to the name of its requester.
+const REPLY: &[u8] = b"{\"error\": false, \"requester\": \"";
+
 pub(super) fn reply(output: &mut Vec<u8>, asked: &Asked<'_>, mark: &[u8]) {
-    output.extend_from_slice(b"{\"error\": false, \"requester\": \"");
+    output.reserve(asked.payload.len() + asked.requester.len() + ENVELOPE);
+    output.extend_from_slice(REPLY);
     output.extend_from_slice(asked.requester);
     output.extend_from_slice(b"\", \"result\": ");
     output.extend_from_slice(asked.payload);
@@ -99,14 +129,25 @@ pub(super) fn reply(output: &mut Vec<u8>, asked: &Asked<'_>, mark: &[u8]) {
 }
 
 pub(super) fn replied(message: &[u8], length: usize) -> anyhow::Result<&[u8]> {
-    let result = after(message, b"\"result\":")?.trim_ascii_start();
-    match result.split_at_checked(length) {
-        // The uid is the mark that the payload begins with, behind its quote or bracket.
-        Some((payload, rest)) if memmem::find(rest, &payload[1..=crate::payload::MARK]).is_some() => {
-            Ok(payload)
-        }
-        _ => bail!(unexpected(message)),
+    let result = match result_as_written(message) {
+        Some(result) => result,
+        None => after(message, b"\"result\":")?.trim_ascii_start(),
+    };
+    let Some((payload, rest)) = result.split_at_checked(length) else {
+        bail!(unexpected(message));
+    };
+    // The uid is the mark that the payload begins with, behind its quote or bracket.
+    let mark = &payload[1..=crate::payload::MARK];
+    if last_text(rest, b"\"uid\":") != Some(mark) && memmem::find(rest, mark).is_none() {
+        bail!(unexpected(message));
     }
+    Ok(payload)
+}
+
+/// What follows the key `result` where it stands in a reply as our services write it, which most brokers let pass as it is.
+fn result_as_written(message: &[u8]) -> Option<&[u8]> {
+    let requester = message.strip_prefix(REPLY)?;
+    requester[memchr(b'"', requester)?..].strip_prefix(b"\", \"result\": ")
 }
 
 pub(super) fn notify(output: &mut Vec<u8>, service: usize, payload: impl FnOnce(&mut Vec<u8>)) {
@@ -123,11 +164,4 @@ pub(super) fn notified(message: &[u8], length: usize) -> anyhow::Result<&[u8]> {
     payload
         .get(..length)
         .ok_or_else(|| anyhow::anyhow!(unexpected(message)))
-}
-
-fn put_number(output: &mut Vec<u8>, number: usize) {
-    match u8::try_from(number) {
-        Ok(digit @ 0..=9) => output.push(b'0' + digit),
-        _ => output.extend_from_slice(number.to_string().as_bytes()),
-    }
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, bail};
 use memchr::memchr;
 
-use super::{Asked, Progress, Role, unexpected};
+use super::{Asked, Progress, Role, put_number, unexpected};
 
 /// The first line and the length of the whole message.
 fn split(received: &[u8]) -> Option<(&[u8], usize)> {
@@ -45,7 +45,7 @@ pub(super) fn introduce(message: &[u8]) -> anyhow::Result<Progress> {
 }
 
 fn put_length(output: &mut Vec<u8>, length: usize) {
-    output.extend_from_slice(length.to_string().as_bytes());
+    put_number(output, length);
     output.extend_from_slice(b"\r\n");
 }
 
@@ -57,7 +57,11 @@ pub(super) fn request(
     length: usize,
     payload: impl FnOnce(&mut Vec<u8>),
 ) {
-    output.extend_from_slice(format!("PUB echo{service} inbox{client}.").as_bytes());
+    output.extend_from_slice(b"PUB echo");
+    put_number(output, service);
+    output.extend_from_slice(b" inbox");
+    put_number(output, client);
+    output.push(b'.');
     output.extend_from_slice(mark);
     output.push(b' ');
     put_length(output, length);

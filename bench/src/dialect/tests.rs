@@ -107,3 +107,40 @@ fn a_reply_whose_uid_is_not_that_of_its_payload_is_refused() {
     let error = Dialect::Lines.replied(b"{\"error\":true,\"message\":\"no\"}\n", 64, &mut Vec::new());
     assert!(error.unwrap_err().to_string().contains("\"message\":\"no\""));
 }
+
+#[test]
+fn a_reply_as_it_was_written_with_another_uid_is_refused() {
+    let payload = Payload::new(Content::Text, 64).unwrap();
+    let mut bytes = Vec::new();
+    payload.put(&mut bytes, MARK.digits());
+    let asked = Asked {
+        requester: b"bench3[host:1]",
+        payload: &bytes,
+    };
+    for (uid, is_right) in [(MARK.digits(), true), (*b"1000000000000001", false)] {
+        let mut reply = Vec::new();
+        Dialect::Lines.reply(&mut reply, &asked, &uid);
+        let replied = Dialect::Lines.replied(&reply, 64, &mut Vec::new());
+        assert_eq!(replied.is_ok(), is_right);
+    }
+}
+
+#[test]
+fn the_members_of_a_request_may_stand_in_any_order() {
+    let payload = Payload::new(Content::Text, 64).unwrap();
+    let mut bytes = Vec::new();
+    payload.put(&mut bytes, MARK.digits());
+    let text = String::from_utf8(bytes).unwrap();
+    for request in [
+        format!("{{\"attribute\": \"echo\", \"args\":[{text}], \"requester\": \"bench3\", \"uid\": \"\"}}\n"),
+        format!("{{\"args\": [{text}],\"requester\":\"bench3\",\"uid\":\"\"}}\n"),
+        format!("{{\"uid\":\"\",\"args\": [{text}],\"requester\":\"bench3\"}}\n"),
+    ] {
+        let asked = Dialect::Lines.asked(request.as_bytes(), 64, &mut Vec::new());
+        let asked = asked.unwrap().expect("a request");
+        assert_eq!(
+            (asked.requester, asked.payload),
+            (&b"bench3"[..], text.as_bytes())
+        );
+    }
+}
