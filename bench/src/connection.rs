@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -92,15 +91,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects, waiting for it, and has the stream watched under that token.
-    pub(crate) fn open(
+    /// Has a stream that was connected watched under that token.
+    pub(crate) fn over(
+        socket: std::net::TcpStream,
         address: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
         registry: &Registry,
         token: Token,
     ) -> anyhow::Result<Self> {
-        let socket = std::net::TcpStream::connect(address)
-            .with_context(|| format!("cannot connect to {address}; is the broker running there?"))?;
         socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
         Self::watch(TcpStream::from_std(socket), address, tls, registry, token)

@@ -1,6 +1,6 @@
 //! The loop that drives all connections in one thread.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub(crate) struct Driver {
     events: Option<Events>,
     dialect: Dialect,
     connections: Vec<Connection>,
+    /// What the next connection goes over, if that is there already.
+    stream: Option<TcpStream>,
     /// Connections that have something to send.
     dirty: Vec<usize>,
     /// Connections that may have more to read than their turn allowed.
@@ -53,9 +55,15 @@ impl Driver {
             events: Some(Events::with_capacity(1_024)),
             dialect,
             connections: Vec::new(),
+            stream: None,
             dirty: Vec::new(),
             unread: Vec::new(),
         })
+    }
+
+    /// Has the next connection go over a stream that is there already.
+    pub(crate) fn use_first(&mut self, stream: TcpStream) {
+        self.stream = Some(stream);
     }
 
     /// Opens one more connection; gives its number.
@@ -65,7 +73,12 @@ impl Driver {
         tls: Option<&Arc<ClientConfig>>,
     ) -> anyhow::Result<usize> {
         let number = self.connections.len();
-        let connection = Connection::open(address, tls, self.poll.registry(), Token(number))?;
+        let stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => TcpStream::connect(address)
+                .with_context(|| format!("cannot connect to {address}; is the broker running there?"))?,
+        };
+        let connection = Connection::over(stream, address, tls, self.poll.registry(), Token(number))?;
         self.connections.push(connection);
         // The first word of a TLS session is the client's.
         self.dirty.push(number);

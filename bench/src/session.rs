@@ -1,6 +1,6 @@
 //! Opening connections and introducing them to the broker.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,11 @@ impl Session {
             target,
             roles: Vec::new(),
         })
+    }
+
+    /// Has the next connection go over a stream that is there already.
+    pub(crate) fn use_first(&mut self, stream: TcpStream) {
+        self.driver.use_first(stream);
     }
 
     /// Connects these services and clients, each of which calls and listens to the service of that number. A relay

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::CompareOptions;
@@ -22,8 +23,11 @@ use crate::tls;
 /// How long a broker may take until it can be connected to.
 const START: Duration = Duration::from_mins(1);
 
-/// How often it is tried meanwhile: a twentieth of what the quickest takes.
+/// How often it is tried meanwhile.
 const LOOK: Duration = Duration::from_micros(200);
+
+/// How long a broker may take to end once it was asked to.
+const END: Duration = Duration::from_secs(10);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -191,31 +195,30 @@ impl Drop for Broker<'_> {
     }
 }
 
-impl<'a> Broker<'a> {
-    /// Starts a broker on a core, and waits until it can be connected to.
-    pub(super) fn start(
+/// A broker that is about to be started.
+pub(super) struct Prepared<'a> {
+    command: Command,
+    /// Where it is to run, unless it is launched.
+    core: Option<usize>,
+    pub(super) target: Target,
+    kind: Kind,
+    home: &'a Home,
+}
+
+impl<'a> Prepared<'a> {
+    /// One whose start is measured: without the launcher, which sees to it that a broker ends with this program however
+    /// that ends.
+    pub(super) fn alone(
         kind: Kind,
         programs: &Programs,
         core: usize,
         home: &'a Home,
-        more: &[&str],
     ) -> anyhow::Result<Self> {
-        Self::start_by(false, kind, programs, core, home, more)
+        let command = Command::new(programs.of(kind).context("it is not installed")?);
+        Self::new(command, Some(core), kind, home, &[])
     }
 
-    /// The same for one whose start is measured: without the launcher, which sees to it that a broker ends with this
-    /// program however that ends.
-    pub(super) fn start_alone(
-        kind: Kind,
-        programs: &Programs,
-        core: usize,
-        home: &'a Home,
-    ) -> anyhow::Result<Self> {
-        Self::start_by(true, kind, programs, core, home, &[])
-    }
-
-    fn start_by(
-        is_alone: bool,
+    fn launched(
         kind: Kind,
         programs: &Programs,
         core: usize,
@@ -223,19 +226,24 @@ impl<'a> Broker<'a> {
         more: &[&str],
     ) -> anyhow::Result<Self> {
         let program = programs.of(kind).context("it is not installed")?;
+        let mut command = Command::new(&programs.bench);
+        command
+            .args(["launch", "--core", &core.to_string(), "--"])
+            .arg(program);
+        Self::new(command, None, kind, home, more)
+    }
+
+    fn new(
+        mut command: Command,
+        core: Option<usize>,
+        kind: Kind,
+        home: &'a Home,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
         let [port, services_port] = [free_port()?, free_port()?];
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (address, services) = (local(port), local(services_port));
         let output = File::create(home.output())?;
-        let mut command = if is_alone {
-            Command::new(program)
-        } else {
-            let mut command = Command::new(&programs.bench);
-            command
-                .args(["launch", "--core", &core.to_string(), "--"])
-                .arg(program);
-            command
-        };
         command.args(arguments(kind, address, services)).args(more);
         for (name, _) in env::vars_os() {
             if name
@@ -252,12 +260,6 @@ impl<'a> Broker<'a> {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
-        let child = if is_alone {
-            spawn_on_core(&mut command, core)
-        } else {
-            command.spawn()
-        };
-        let child = child.context("cannot start it")?;
         let dialect = match kind {
             Kind::Relay => Dialect::Bare,
             Kind::Nats => Dialect::Nats,
@@ -271,17 +273,68 @@ impl<'a> Broker<'a> {
             dialect,
             tls: None,
         };
-        let mut broker = Self {
-            child,
+        Ok(Self {
+            command,
+            core,
             target,
             kind,
             home,
+        })
+    }
+
+    /// Starts it, and waits for nothing.
+    pub(super) fn start(mut self) -> anyhow::Result<Broker<'a>> {
+        let child = match self.core {
+            Some(core) => spawn_on_core(&mut self.command, core),
+            None => self.command.spawn(),
         };
+        Ok(Broker {
+            child: child.context("cannot start it")?,
+            target: self.target,
+            kind: self.kind,
+            home: self.home,
+        })
+    }
+}
+
+impl<'a> Broker<'a> {
+    /// Starts a broker on a core, and waits until it can be connected to.
+    pub(super) fn start(
+        kind: Kind,
+        programs: &Programs,
+        core: usize,
+        home: &'a Home,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
+        let mut broker = Prepared::launched(kind, programs, core, home, more)?.start()?;
         broker.await_start()?;
         if kind.has_tls() {
             broker.target.tls = Some(tls::trusting(&home.certificate(kind)?)?);
         }
         Ok(broker)
+    }
+
+    /// The first connection that it takes, as soon as it takes one.
+    pub(super) fn first_connection(&mut self) -> anyhow::Result<TcpStream> {
+        let deadline = Instant::now() + START;
+        loop {
+            match TcpStream::connect(self.target.address) {
+                Ok(stream) => return Ok(stream),
+                Err(_) => self.expect_to_start(deadline)?,
+            }
+            // A sleep would be as long as a part of what is measured.
+            thread::yield_now();
+        }
+    }
+
+    /// Ends it as a person would, so that it leaves nothing for its next start to mend.
+    pub(super) fn end(mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + END;
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        while self.child.try_wait()?.is_none() && Instant::now() < deadline {
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     fn await_start(&mut self) -> anyhow::Result<()> {
@@ -292,17 +345,23 @@ impl<'a> Broker<'a> {
             _ => TcpStream::connect(broker.target.address).is_ok(),
         };
         while !is_there(self) {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("it ended by itself ({status}): {}", self.words());
-            }
-            if Instant::now() > deadline {
-                bail!(
-                    "it could not be connected to in {} s: {}",
-                    START.as_secs(),
-                    self.words()
-                );
-            }
+            self.expect_to_start(deadline)?;
             thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Fails when it has ended, or takes too long.
+    fn expect_to_start(&mut self, deadline: Instant) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("it ended by itself ({status}): {}", self.words());
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "it could not be connected to in {} s: {}",
+                START.as_secs(),
+                self.words()
+            );
         }
         Ok(())
     }
