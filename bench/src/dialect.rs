@@ -6,6 +6,7 @@
 use anyhow::{Context as _, bail};
 use memchr::memmem;
 
+mod cut_through;
 mod lines;
 mod mqtt;
 mod nats;
@@ -17,6 +18,9 @@ mod tests;
 pub(crate) enum Dialect {
     /// One line of JSON each: Labwire, MSL-Network, and the bench's own mux.
     Lines,
+    /// The same with the payload last, of peers that ask for long lines while they arrive at the manager. Each client
+    /// locks its service.
+    CutThrough,
     /// The same lines without a handshake, for the bench's own relay.
     Bare,
     /// NATS 2.
@@ -56,7 +60,7 @@ impl Dialect {
     /// was looked for before.
     pub(crate) fn message_length(self, received: &[u8], searched: &mut usize) -> Option<usize> {
         match self {
-            Self::Lines | Self::Bare => lines::message_length(received, searched),
+            Self::Lines | Self::CutThrough | Self::Bare => lines::message_length(received, searched),
             Self::Nats => nats::message_length(received),
             Self::Mqtt => mqtt::message_length(received),
         }
@@ -65,7 +69,7 @@ impl Dialect {
     /// What a peer says first, before it has heard anything.
     pub(crate) fn greet(self, role: Role, output: &mut Vec<u8>) {
         match self {
-            Self::Lines | Self::Bare => {}
+            Self::Lines | Self::CutThrough | Self::Bare => {}
             Self::Nats => nats::greet(role, output),
             Self::Mqtt => mqtt::greet(role, output),
         }
@@ -84,7 +88,8 @@ impl Dialect {
         output: &mut Vec<u8>,
     ) -> anyhow::Result<Progress> {
         match self {
-            Self::Lines => lines::introduce(role, message, output),
+            Self::Lines => lines::introduce(role, "", message, output),
+            Self::CutThrough => cut_through::introduce(role, message, output),
             Self::Bare => bail!("a relay says nothing by itself"),
             Self::Nats => nats::introduce(message),
             Self::Mqtt => mqtt::introduce(role, message, output),
@@ -103,6 +108,7 @@ impl Dialect {
     ) {
         match self {
             Self::Lines | Self::Bare => lines::request(output, service, mark, length, payload),
+            Self::CutThrough => cut_through::request(output, service, mark, length, payload),
             Self::Nats => nats::request(output, client, service, mark, length, payload),
             Self::Mqtt => mqtt::request(output, client, service, length, payload),
         }
@@ -117,6 +123,7 @@ impl Dialect {
     ) -> anyhow::Result<Option<Asked<'a>>> {
         match self {
             Self::Lines | Self::Bare => lines::asked(message, length, self == Self::Bare).map(Some),
+            Self::CutThrough => cut_through::asked(message, length).map(Some),
             Self::Nats => nats::asked(message, output),
             Self::Mqtt => mqtt::asked(message),
         }
@@ -126,6 +133,7 @@ impl Dialect {
     pub(crate) fn reply(self, output: &mut Vec<u8>, asked: &Asked<'_>, mark: &[u8]) {
         match self {
             Self::Lines | Self::Bare => lines::reply(output, asked, mark),
+            Self::CutThrough => cut_through::reply(output, asked, mark),
             Self::Nats => nats::reply(output, asked),
             Self::Mqtt => mqtt::reply(output, asked),
         }
@@ -140,6 +148,7 @@ impl Dialect {
     ) -> anyhow::Result<Option<&'a [u8]>> {
         match self {
             Self::Lines | Self::Bare => lines::replied(message, length).map(Some),
+            Self::CutThrough => cut_through::replied(message, length).map(Some),
             Self::Nats => nats::payload(message, output),
             Self::Mqtt => mqtt::payload(message),
         }
@@ -154,7 +163,7 @@ impl Dialect {
         payload: impl FnOnce(&mut Vec<u8>),
     ) {
         match self {
-            Self::Lines | Self::Bare => lines::notify(output, service, payload),
+            Self::Lines | Self::CutThrough | Self::Bare => lines::notify(output, service, payload),
             Self::Nats => nats::notify(output, service, length, payload),
             Self::Mqtt => mqtt::notify(output, service, length, payload),
         }
@@ -168,7 +177,7 @@ impl Dialect {
         output: &mut Vec<u8>,
     ) -> anyhow::Result<Option<&'a [u8]>> {
         match self {
-            Self::Lines | Self::Bare => lines::notified(message, length).map(Some),
+            Self::Lines | Self::CutThrough | Self::Bare => lines::notified(message, length).map(Some),
             Self::Nats => nats::payload(message, output),
             Self::Mqtt => mqtt::payload(message),
         }

@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) size: usize,
     pub(crate) content: Content,
     pub(crate) small_clients: usize,
+    /// Whether it goes on while it arrives, where the manager can do that.
+    pub(crate) cut_through: bool,
 }
 
 /// Makes one large call.
@@ -53,7 +55,13 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     let services = if is_relay { small.clone() } else { 1..=1 };
     let mut beside = Session::new(target.clone())?;
     beside.populate(services, small, |number| if is_relay { number } else { 1 })?;
-    let mut session = Session::new(target)?;
+    let mut session = Session::new(Target {
+        dialect: match target.dialect {
+            Dialect::Lines if plan.cut_through => Dialect::CutThrough,
+            dialect => dialect,
+        },
+        ..target
+    })?;
     session.populate(0..1, 0..1, |_| 0)?;
     let mut beside = Asking::new(beside, Payload::new(Content::Text, SMALL)?, 1)?;
     beside.pace(EVERY);

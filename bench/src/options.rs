@@ -180,6 +180,9 @@ pub(crate) struct LargeOptions {
     /// How many clients make small calls beside it, one at a time each
     #[arg(long, default_value_t = 4)]
     small_clients: usize,
+    /// Has it go on while it arrives, as a manager with the feature cut-through can
+    #[arg(long)]
+    cut_through: bool,
 }
 
 impl LargeOptions {
@@ -188,6 +191,7 @@ impl LargeOptions {
             size: at_least_one(self.mebibytes, "MiB")? * 1_048_576,
             content: self.content,
             small_clients: at_least_one(self.small_clients, "small client")?,
+            cut_through: self.cut_through,
         })
     }
 }

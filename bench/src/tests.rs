@@ -117,6 +117,7 @@ fn large_call() -> large::Plan {
         size: 5 * 1_048_576,
         content: Content::Numbers,
         small_clients: 2,
+        cut_through: false,
     }
 }
 

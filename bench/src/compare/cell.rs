@@ -90,6 +90,7 @@ pub(super) const NUMBERS: &str = "K64 C16 4 KiB numbers";
 pub(super) const MEBIBYTE: &str = "K4 C4 1 MiB";
 pub(super) const FAN_OUT: &str = "fan-out to 64 clients, 256 B";
 pub(super) const LARGE: &str = "one 256 MiB call";
+pub(super) const CUT_THROUGH: &str = "the same, cut through";
 pub(super) const IDLE: &str = "2,000 idle clients";
 pub(super) const TLS_MANY: &str = "TLS: K64 C16 64 B";
 pub(super) const TLS_IDLE: &str = "TLS: 2,000 idle clients";
@@ -143,10 +144,13 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
         time,
         drain: notify::DRAIN,
     };
-    let large = large::Plan {
-        size: 256 * 1_048_576,
-        content: Content::Text,
-        small_clients: 4,
+    let large = |cut_through| {
+        Work::Large(large::Plan {
+            size: 256 * 1_048_576,
+            content: Content::Text,
+            small_clients: 4,
+            cut_through,
+        })
     };
     vec![
         Cell {
@@ -180,7 +184,8 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
             call(1, 4, 4, payload(Content::Text, 1_048_576)),
         ),
         row(FAN_OUT, &[Labwire, Mux, Nats], Work::Notify(fan_out)),
-        row(LARGE, &[Labwire, Relay, Mux, Python], Work::Large(large)),
+        row(LARGE, &[Labwire, Relay, Mux, Python], large(false)),
+        row(CUT_THROUGH, &[Labwire, Relay], large(true)),
         row(IDLE, &[Labwire, Mux, Nats], Work::Idle(2_000)),
         row(TLS_IDLE, &[LabwireTls, PythonTls], Work::Idle(2_000)),
         row(FEW_IDLE, &[Labwire], idle(4, 10)),

@@ -68,6 +68,13 @@ pub(super) fn all() -> Vec<Rule> {
         ),
         (cell::LARGE, Figure::SmallP99, Peer(Relay), AtMost(2.0)),
         (cell::LARGE, Figure::SmallP99, Peer(Python), AtMost(1.0 / 60.0)),
+        (
+            cell::CUT_THROUGH,
+            Figure::MebibytesPerSecond,
+            Peer(Relay),
+            AtLeast(0.6),
+        ),
+        (cell::CUT_THROUGH, Figure::SmallP99, Peer(Relay), AtMost(2.0)),
         (cell::IDLE, Figure::Rate, Peer(Nats), AtLeast(1.0)),
         (cell::IDLE, Figure::KibibytesEach, Peer(Nats), AtMost(0.5)),
         (cell::TLS_MANY, Figure::Cpu, Cell(cell::MANY), AtMost(2.0)),

@@ -6,7 +6,7 @@ use memchr::{memchr, memmem, memrchr};
 use super::{Asked, Progress, Role, after, put_number, unexpected};
 
 /// More than a message holds beside its payload: its place is taken once, and not piece by piece.
-const ENVELOPE: usize = 256;
+pub(super) const ENVELOPE: usize = 256;
 
 pub(super) fn message_length(received: &[u8], searched: &mut usize) -> Option<usize> {
     let found = memchr(b'\n', &received[*searched..]);
@@ -15,22 +15,29 @@ pub(super) fn message_length(received: &[u8], searched: &mut usize) -> Option<us
     length
 }
 
-pub(super) fn introduce(role: Role, message: &[u8], output: &mut Vec<u8>) -> anyhow::Result<Progress> {
+/// Answers a message of the handshake; `features` is what the identity says of them.
+pub(super) fn introduce(
+    role: Role,
+    features: &str,
+    message: &[u8],
+    output: &mut Vec<u8>,
+) -> anyhow::Result<Progress> {
     if memmem::find(message, b"\"identity\"").is_some() && memmem::find(message, b"\"requester\"").is_some() {
         let identity = match role {
             Role::Service(number) => format!(
                 "{{\"type\": \"service\", \"name\": \"echo{number}\", \"attributes\": {{\"echo\": \"(x) -> any\"}}, \
-                 \"language\": \"Rust\", \"os\": \"bench\"}}"
+                 \"language\": \"Rust\", \"os\": \"bench\"{features}}}"
             ),
             Role::Client { number, .. } => format!(
-                "{{\"type\": \"client\", \"name\": \"bench{number}\", \"language\": \"Rust\", \"os\": \"bench\"}}"
+                "{{\"type\": \"client\", \"name\": \"bench{number}\", \"language\": \"Rust\", \
+                 \"os\": \"bench\"{features}}}"
             ),
         };
         output.extend_from_slice(format!("{{\"result\": {identity}, \"error\": false}}\r\n").as_bytes());
         return Ok(match role {
             Role::Service(_) => Progress::Ready,
             Role::Client { service, .. } => {
-                link(service, output);
+                ask_manager("link", service, "link", output);
                 Progress::Going
             }
         });
@@ -40,7 +47,7 @@ pub(super) fn introduce(role: Role, message: &[u8], output: &mut Vec<u8>) -> any
     };
     if memmem::find(message, b"does not exist").is_some() {
         // The service has said who it is, but the manager has not read it yet.
-        link(service, output);
+        ask_manager("link", service, "link", output);
         return Ok(Progress::Going);
     }
     if memmem::find(message, b"\"error\":true")
@@ -52,10 +59,11 @@ pub(super) fn introduce(role: Role, message: &[u8], output: &mut Vec<u8>) -> any
     Ok(Progress::Ready)
 }
 
-fn link(service: usize, output: &mut Vec<u8>) {
+/// Asks the manager something about a service.
+pub(super) fn ask_manager(attribute: &str, service: usize, uid: &str, output: &mut Vec<u8>) {
     let request = format!(
-        "{{\"args\": [\"echo{service}\"], \"attribute\": \"link\", \"error\": false, \"kwargs\": {{}}, \
-         \"service\": \"Manager\", \"uid\": \"link\"}}\r\n"
+        "{{\"args\": [\"echo{service}\"], \"attribute\": \"{attribute}\", \"error\": false, \"kwargs\": {{}}, \
+         \"service\": \"Manager\", \"uid\": \"{uid}\"}}\r\n"
     );
     output.extend_from_slice(request.as_bytes());
 }

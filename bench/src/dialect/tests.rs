@@ -54,6 +54,15 @@ fn replaced(message: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
+fn lines_with_their_payload_last_go_there_and_back() {
+    let insert =
+        |request: Vec<u8>| replaced(&request, ", \"uid\"", ", \"requester\": \"bench3[h:1]\", \"uid\"");
+    there_and_back(Dialect::CutThrough, insert, |reply| reply);
+    let append = |request: Vec<u8>| replaced(&request, "]}\r\n", "],\"requester\":\"bench3[h:1]\"}\r\n");
+    there_and_back(Dialect::CutThrough, append, |reply| reply);
+}
+
+#[test]
 fn lines_go_there_and_back() {
     there_and_back(
         Dialect::Lines,
