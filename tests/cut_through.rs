@@ -52,7 +52,11 @@ impl Pair {
     }
 
     fn with_features(features: &[&str]) -> Self {
-        let manager = Manager::start(&["--disable-tls", "--line", "32M"]);
+        Self::start(&[], features)
+    }
+
+    fn start(options: &[&str], features: &[&str]) -> Self {
+        let manager = Manager::start(&[&["--disable-tls", "--line", "32M"], options].concat());
         let mut service = RawPeer::connect(&manager);
         service.identify(&identity("service", "Camera", features));
         super::support::wire::wait_for_service(&manager, "Camera");
@@ -354,6 +358,57 @@ fn a_line_that_stops_while_others_wait_for_its_end_is_broken_off() {
     expect_error(&pair.client.read_json(), "2", message, "maybe");
     pair.service.send_line("\"}");
     pair.expect_service();
+}
+
+/// A reply drips into a client's queue, another service has no room behind it, and serves its own clients all the same.
+#[test]
+fn a_line_that_drips_keeps_nobody_elses_service_waiting() {
+    let mut pair = Pair::start(&["--queue", "1M"], &["registered", "cut-through", "origin"]);
+    let mut balance = RawPeer::service(&pair.manager, "Balance", &json!({}));
+    let begun = pair.begin_reply("1");
+    for _ in 0..2 {
+        pair.client.send_line(&request("Balance", "weigh").to_string());
+        let reply = json!({
+            "error": false, "requester": balance.read_json()["requester"], "result": "z".repeat(BEGINNING), "uid": "request",
+        });
+        balance.send_line(&reply.to_string());
+    }
+    let mut other = RawPeer::client(&pair.manager, "Bob");
+    other.send_line(&request("Balance", "name").to_string());
+    assert_eq!(balance.read_json()["attribute"], "name");
+    expect_broken_off(begun, &mut pair.client);
+    for _ in 0..2 {
+        let reply = pair.client.read_raw_line();
+        assert!(reply.len() > BEGINNING || reply.ends_with(b"\"uid\":\"1\"}\r\n"));
+    }
+}
+
+#[test]
+fn a_broken_line_that_also_grows_too_long_ends_its_connection_alone() {
+    let mut pair = Pair::new();
+    let begun = pair.begin_request("1");
+    pair.client.send_bytes(b"\x01");
+    expect_broken_off(begun, &mut pair.service);
+    assert_eq!(pair.client.read_json()["uid"], "1");
+    pair.client.send_bytes("y".repeat(32 * BEGINNING).as_bytes());
+    pair.client.send_bytes(b"\n");
+    let answer = pair.client.read_json();
+    assert_eq!(
+        answer["message"],
+        "ValueError: a line may not be longer than 33554432 bytes, closing connection"
+    );
+    let mut other = RawPeer::client(&pair.manager, "Bob");
+    assert_eq!(other.request(&identity_request())["error"], false);
+}
+
+#[test]
+fn a_client_that_reads_no_errors_gets_no_more_of_them() {
+    let mut pair = Pair::start(&["--queue", "64K"], &["registered", "cut-through", "origin"]);
+    let uid = r"\u0001".repeat(250);
+    let line = begun_request(&uid, 600_000) + "\x01\"]}\n";
+    // The sockets hold some more.
+    let sent = pair.client.send_until_held_back(line.as_bytes(), 4_000);
+    assert!(sent < 4_000, "{sent} lines were taken");
 }
 
 #[test]

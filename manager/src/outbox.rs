@@ -62,6 +62,8 @@ struct State {
     held: usize,
     /// Since when frames are refused without the reader having read anything.
     refused_since: Option<Instant>,
+    /// When there was last nothing to read, though frames waited behind one that was still arriving.
+    idle_at: Option<Instant>,
     /// Whether a producer has waited for longer than it need.
     overdue: bool,
     closed: bool,
@@ -80,6 +82,17 @@ struct Queue {
 struct Behind {
     queue: Queue,
     bytes: usize,
+    /// Since when there is no room for more.
+    full_since: Option<Instant>,
+}
+
+/// What a frame that is still arriving keeps waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeptWaiting {
+    /// Whether there are frames behind it.
+    pub(crate) frames: bool,
+    /// Since when those who have more find no room.
+    pub(crate) producers_since: Option<Instant>,
 }
 
 impl Queue {
@@ -118,7 +131,21 @@ impl State {
         if !admitted && self.refused_since.is_none() && self.reader_owes() {
             self.refused_since = Some(Instant::now());
         }
+        if let Some(behind) = &mut self.behind {
+            match behind.full_since {
+                None if !admitted => behind.full_since = Some(Instant::now()),
+                Some(_) if admitted => behind.full_since = None,
+                _ => {}
+            }
+        }
         admitted
+    }
+
+    /// Notes that the reader has had nothing to read until now.
+    fn note_idle(&mut self) {
+        if !self.reader_owes() {
+            self.idle_at = Some(Instant::now());
+        }
     }
 
     /// Whether there is something that the reader could read.
@@ -201,6 +228,7 @@ impl Outbox {
     pub(crate) fn go_on_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
         let mut state = self.state();
         if state.behind.is_some() {
+            state.note_idle();
             self.append_in_front(&mut state, write);
         }
     }
@@ -208,16 +236,23 @@ impl Outbox {
     /// Ends the frame that is arriving.
     pub(crate) fn end_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
         let mut state = self.state();
+        if state.behind.is_some() {
+            state.note_idle();
+        }
         if let Some(behind) = state.behind.take() {
             self.append_in_front(&mut state, write);
             state.queue.append(behind.queue);
         }
     }
 
-    /// Whether something waits for the end of the frame that is arriving, and for nothing else.
-    pub(crate) fn waits_for_arriving(&self) -> bool {
+    /// What the frame that is arriving keeps waiting.
+    pub(crate) fn kept_waiting(&self) -> KeptWaiting {
         let state = self.state();
-        !state.reader_owes() && state.behind.as_ref().is_some_and(|behind| behind.bytes > 0)
+        let behind = state.behind.as_ref();
+        KeptWaiting {
+            frames: behind.is_some_and(|behind| behind.bytes > 0),
+            producers_since: behind.and_then(|behind| behind.full_since),
+        }
     }
 
     /// Whether a frame of `length` bytes would be taken now. A queue that would refuse it counts that as a
@@ -244,7 +279,9 @@ impl Outbox {
         };
         if timeout(patience, room).await.is_err() {
             let mut state = self.state();
-            state.overdue |= state.reader_owes();
+            let owed_all_the_time =
+                state.reader_owes() && state.idle_at.is_none_or(|at| at.elapsed() >= patience);
+            state.overdue |= owed_all_the_time;
         }
     }
 
@@ -497,10 +534,9 @@ mod tests {
         assert!(!outbox.begin_arriving(|frame| frame.copied(b"another")));
         push(&outbox, b"behind\n").unwrap();
         assert_eq!(drain(&outbox).await, b"before\nbe");
-        assert!(outbox.waits_for_arriving());
+        assert!(outbox.kept_waiting().frames);
         let large = vec![b'x'; COPIED_BYTES + 1];
         outbox.go_on_arriving(|frame| frame.shared(&Bytes::from(large.clone())));
-        assert!(!outbox.waits_for_arriving(), "there is something to read");
         outbox.end_arriving(|frame| frame.copied(b"gun\n"));
         outbox.go_on_arriving(|frame| frame.copied(b"too late"));
         assert_eq!(drain(&outbox).await, [&large[..], b"gun\nbehind\n"].concat());
@@ -533,12 +569,21 @@ mod tests {
         assert!(outbox.begin_arriving(|frame| frame.copied(b"begun")));
         drain(&outbox).await;
         push(&outbox, b"abcd").unwrap();
+        assert_eq!(outbox.kept_waiting().producers_since, None);
         assert!(!outbox.has_room(1));
+        assert_eq!(outbox.kept_waiting().producers_since, Some(Instant::now()));
         outbox.room(1, PATIENCE).await;
         assert!(!outbox.is_stalled(stall), "it has read all that there was");
-        outbox.go_on_arriving(|frame| frame.copied(b" and gone on"));
-        assert!(!outbox.has_room(1));
-        tokio::time::advance(stall).await;
+        let waiting = outbox.room(1, PATIENCE);
+        tokio::pin!(waiting);
+        assert!(timeout(PATIENCE - stall, &mut waiting).await.is_err());
+        outbox.end_arriving(|frame| frame.copied(b" and ended"));
+        waiting.await;
+        assert!(
+            !outbox.is_stalled(stall),
+            "there was something to read for two seconds only"
+        );
+        outbox.room(1, PATIENCE).await;
         assert!(outbox.is_stalled(stall));
     }
 

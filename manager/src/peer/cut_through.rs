@@ -5,7 +5,7 @@ use std::time::Duration;
 use labwire_wire::ArrivingEnvelope;
 use tokio::io::AsyncRead;
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::administration::Login;
 use super::inbox::Inbox;
@@ -16,21 +16,49 @@ use crate::router::{CutThrough, Incoming, Router, Sender};
 /// From how many bytes on a line may go on before its end has come.
 const BEGIN_BYTES: usize = 512 * 1024;
 
-/// How long that many may take to arrive: 16 MiB/s. A line that comes slowly is collected, so that nobody has to wait for
-/// its end.
-const BEGIN_TIME: Duration = Duration::from_millis(32);
+/// How long that many may take to arrive: 32 MiB/s. A line that comes more slowly is collected, so that nobody has to wait
+/// for its end.
+const BEGIN_TIME: Duration = Duration::from_millis(16);
 
-/// How much has to come, while others wait for the end of the line, in the time after which a reader that reads nothing is
-/// cut.
-const PACE_BYTES: usize = 1024 * 1024;
+/// How many bytes have to come in a second while something waits for the end of the line. A quarter of what it began with:
+/// not every line goes on as it began.
+const PACE: u64 = 8 * 1024 * 1024;
+
+/// How often it is looked whether something waits, within the time for which it may.
+const LOOKS: u32 = 4;
 
 /// A line of which a part has gone on.
 #[derive(Debug)]
 pub(super) struct Passage {
     cut_through: CutThrough,
-    /// Until when [`PACE_BYTES`] have to come, and how many have.
-    deadline: Instant,
-    come: usize,
+    /// Since when it is counted how many bytes come, as something waits for its end; and how many have.
+    paced: Option<(Instant, u64)>,
+}
+
+impl Passage {
+    /// Whether the line is to be broken off for the sake of those who wait for its end; `count` bytes of it have just come.
+    fn is_overdue(&mut self, count: usize, stall: Duration) -> bool {
+        let waiting = self.cut_through.keeps_waiting();
+        // However fast it comes, others have done nothing wrong but to tell its receiver something.
+        if waiting
+            .producers_since
+            .is_some_and(|since| since.elapsed() >= stall)
+        {
+            return true;
+        }
+        if !waiting.frames {
+            self.paced = None;
+            return false;
+        }
+        let (since, come) = self.paced.get_or_insert_with(|| (Instant::now(), 0));
+        *come += count as u64;
+        if since.elapsed() < stall {
+            return false;
+        }
+        let is_slow = u128::from(*come) * 1_000 < u128::from(PACE) * since.elapsed().as_millis();
+        self.paced = None;
+        is_slow
+    }
 }
 
 impl Session<'_> {
@@ -72,8 +100,7 @@ impl Session<'_> {
         });
         Some(Passage {
             cut_through: cut_through?,
-            deadline: Instant::now() + self.hub.limits.stall,
-            come: 0,
+            paced: None,
         })
     }
 
@@ -82,20 +109,16 @@ impl Session<'_> {
         let Some(passage) = &mut self.passage else {
             return;
         };
-        if let Ok(count) = timeout_at(passage.deadline, inbox.read()).await {
-            passage.come += count;
+        let stall = self.hub.limits.stall;
+        let count = timeout(stall / LOOKS, inbox.read()).await.unwrap_or(0);
+        if passage.is_overdue(count, stall) {
+            if let Some(passage) = self.passage.take() {
+                self.with_router(|router, from| router.break_off_stalled(from, passage.cut_through));
+            }
+            inbox.throw_line_away();
+        } else if count > 0 {
             // It would else be read as fast as it comes, and everybody else would wait.
             yield_now().await;
-        }
-        let now = Instant::now();
-        if now < passage.deadline {
-            return;
-        }
-        if passage.come >= PACE_BYTES || !passage.cut_through.is_waited_for() {
-            (passage.deadline, passage.come) = (now + self.hub.limits.stall, 0);
-        } else if let Some(passage) = self.passage.take() {
-            self.with_router(|router, from| router.break_off_stalled(from, passage.cut_through));
-            inbox.throw_line_away();
         }
     }
 
@@ -108,9 +131,72 @@ impl Session<'_> {
         memory::give_back(line.into_bytes());
     }
 
+    /// Ends it without its end: the peer has left.
+    pub(super) fn leave_passage(&mut self) {
+        if let Some(passage) = self.passage.take() {
+            self.with_router(|router, _| router.break_off_left(passage.cut_through));
+        }
+    }
+
     fn with_router<T>(&self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
         let mut registry = self.hub.registry();
         let draining = self.hub.is_draining();
         act(&mut self.hub.router(&mut registry, draining), &self.sender())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::Stage;
+
+    const STALL: Duration = Duration::from_secs(2);
+
+    const STEP: Duration = Duration::from_millis(100);
+
+    /// A request that goes on while it arrives.
+    fn passage(stage: &mut Stage) -> Passage {
+        let line = br#"{"service":"S","attribute":"a","uid":"1","args":["#;
+        let mut arriving = ArrivingEnvelope::default();
+        arriving.look(line);
+        let begun = stage.as_client(|router, from| router.cut_request_through(from, line, &arriving));
+        Passage {
+            cut_through: begun.expect("nothing prevents it"),
+            paced: None,
+        }
+    }
+
+    /// After how long a line is broken off of which so many bytes come in each step; nothing when it is not within ten
+    /// times of what others wait.
+    async fn overdue_after(passage: &mut Passage, count: usize) -> Option<Duration> {
+        let start = Instant::now();
+        while start.elapsed() < 10 * STALL {
+            if passage.is_overdue(count, STALL) {
+                return Some(start.elapsed());
+            }
+            tokio::time::advance(STEP).await;
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_others_wait_for_must_come_at_its_pace() {
+        let mut stage = Stage::cut_through();
+        let mut passage = passage(&mut stage);
+        assert_eq!(overdue_after(&mut passage, 0).await, None, "nobody waits");
+        stage.services_queue().push_always(|frame| frame.copied(b"more"));
+        let pace = usize::try_from(PACE / 10).unwrap();
+        assert_eq!(overdue_after(&mut passage, pace + 1).await, None);
+        passage.paced = None;
+        assert_eq!(overdue_after(&mut passage, pace * 3 / 4).await, Some(STALL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_room_behind_a_line_however_fast_it_comes() {
+        let mut stage = Stage::cut_through();
+        let mut passage = passage(&mut stage);
+        stage.services_queue().push_always(|frame| frame.copied(b"more"));
+        assert!(!stage.services_queue().has_room(1 << 30));
+        assert_eq!(overdue_after(&mut passage, 1 << 30).await, Some(STALL));
     }
 }

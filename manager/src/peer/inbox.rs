@@ -165,7 +165,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     fn skip_line(&mut self) -> bool {
         if self.next_line().is_some() {
             self.skips_line = false;
-        } else {
+        } else if self.end.is_none() {
             let pending = self.splitter.pending();
             memory::give_back(self.splitter.take_out(0..pending, BytesMut::new()));
         }

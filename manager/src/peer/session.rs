@@ -139,6 +139,7 @@ impl<'a> Session<'a> {
         // Others who are ready come first.
         yield_now().await;
         self.log(&departure);
+        self.leave_passage();
         drop(self);
         drop(turn);
         if !matches!(departure, Departure::Failed(_) | Departure::Stalled) {

@@ -17,12 +17,19 @@ use tracing::debug;
 use super::incoming::Kind;
 use super::{DISCONNECT, Router, Sender};
 use crate::counters::Counters;
-use crate::outbox::{FrameWriter, Outbox};
+use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::PeerId;
 
 /// How much may stand before the payload, in bytes: it is kept until the frame's end has come, and copied often.
 const HEAD_BYTES: usize = 16 * 1024;
+
+/// How much goes on at once, in bytes. It keeps the memory that it was read to, which is hardly more than twice as much.
+#[cfg(not(test))]
+const PASSED_BYTES: usize = 128 * 1024;
+/// So that the borders between what goes on may be anywhere in a short line.
+#[cfg(test)]
+const PASSED_BYTES: usize = 1;
 
 /// The members of a request that carry its payload, what stands before each of them, and what it is when it is missing.
 const PAYLOADS: [(Member, &[u8], &[u8]); 2] = [
@@ -73,9 +80,9 @@ impl Drop for CutThrough {
 }
 
 impl CutThrough {
-    /// Whether somebody waits for the end of the frame, and for nothing else.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        self.to.waits_for_arriving()
+    /// What waits for the end of the frame.
+    pub(crate) fn keeps_waiting(&self) -> KeptWaiting {
+        self.to.kept_waiting()
     }
 
     /// Passes on the beginning of what has arrived of the line; gives the bytes that are then to be taken out of it and
@@ -113,7 +120,7 @@ impl CutThrough {
         };
         self.next = start + 1;
         let range = start + 1..arriving.checked();
-        (!range.is_empty()).then_some(Passing { range, is_wanted })
+        (range.len() >= PASSED_BYTES).then_some(Passing { range, is_wanted })
     }
 
     /// Passes bytes on that were taken out of the line.
@@ -245,6 +252,10 @@ impl Router<'_> {
     ) -> Option<CutThrough> {
         let (start, member) = arriving.value(line)?;
         let envelope = arriving.envelope();
+        // As above, though it is the service that is told.
+        if !from.outbox.has_room(1) {
+            return None;
+        }
         if member? != Member::Result || start > HEAD_BYTES || arriving.failure().is_some() {
             return None;
         }
@@ -298,6 +309,9 @@ impl Router<'_> {
             Form::Request { .. } => self.late_request_refusal(&cut_through, line.content(), envelope),
             Form::Reply => self.late_reply_refusal(&cut_through, envelope),
         };
+        if refusal.is_some() && matches!(cut_through.form, Form::Request { .. }) {
+            Counters::count(&self.counters.malformed);
+        }
         if refusal.is_some() || self.waiting(&cut_through).is_none() {
             return self.break_off(from, cut_through, refusal.as_ref());
         }
@@ -356,6 +370,12 @@ impl Router<'_> {
                 self.break_off(from, cut_through, Some(&Refusal::MalformedReply { service }));
             }
         }
+    }
+
+    /// Breaks a frame off whose sender has left.
+    pub(crate) fn break_off_left(&self, cut_through: CutThrough) {
+        Counters::count(&self.counters.broken_off);
+        drop(cut_through);
     }
 
     /// Breaks a frame off that has stopped arriving.

@@ -24,7 +24,7 @@ use crate::registry::{PeerId, Registry};
 
 pub(crate) use arguments::Call;
 pub(crate) use cut_through::CutThrough;
-#[cfg(feature = "benchmarks")]
+#[cfg(any(test, feature = "benchmarks"))]
 pub(crate) use stage::Stage;
 
 pub(crate) use incoming::{Incoming, Kind, Typed, is_notification};

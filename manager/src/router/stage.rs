@@ -57,6 +57,21 @@ impl Stage {
         }
     }
 
+    /// A client and a service that takes no other, which ask for long lines while they arrive.
+    #[cfg(test)]
+    pub(crate) fn cut_through() -> Self {
+        let client = Identity {
+            features: labwire_wire::Features::from_names(["cut-through"]),
+            ..Identity::client("c").expect("it is a name")
+        };
+        let service =
+            br#"{"type":"service","name":"S","attributes":{},"max_clients":1,"features":["cut-through"]}"#;
+        let mut stage = Self::with_service(&client, service);
+        let link = br#"{"service":"Manager","attribute":"link","args":["S"],"uid":"0"}"#;
+        assert!(matches!(stage.client_says(link), Step::Next));
+        stage
+    }
+
     /// Routes what the client says, as its session would.
     pub(crate) fn client_says(&mut self, line: &[u8]) -> Step {
         let view = LineView::new(line);

@@ -101,16 +101,6 @@ async fn a_refused_line_was_not_executed() {
     }
 }
 
-/// A service and a client that ask for lines while they arrive, linked.
-fn cut_through_stage() -> Stage {
-    let service =
-        br#"{"type":"service","name":"S","attributes":{},"max_clients":1,"features":["cut-through"]}"#;
-    let mut stage = Stage::with_service(&client(&["cut-through"], ""), service);
-    let link = br#"{"service":"Manager","attribute":"link","args":["S"],"uid":"0"}"#;
-    assert!(matches!(stage.client_says(link), Step::Next));
-    stage
-}
-
 /// Has a line arrive in pieces of that size; tells whether a part of it went on before its end had come. `begin` is asked
 /// with each piece until it lets the line go on.
 fn arrive(
@@ -172,11 +162,11 @@ async fn a_request_that_goes_on_while_it_arrives_is_the_same_as_a_whole_one() {
         r#","error":false,"kwargs":{"a":1}}"#,
     ] {
         let line = format!("{start}{end}\r\n");
-        let mut whole = cut_through_stage();
+        let mut whole = Stage::cut_through();
         assert!(matches!(whole.client_says(line.as_bytes()), Step::Next));
         let expected: Value = serde_json::from_str(&all(whole.services_queue()).await).unwrap();
         for size in 1..line.len() {
-            let mut stage = cut_through_stage();
+            let mut stage = Stage::cut_through();
             if !arrive(&mut stage, &line, size, begin_request) {
                 continue;
             }
@@ -207,7 +197,7 @@ async fn a_reply_that_goes_on_while_it_arrives_is_the_same_byte_for_byte() {
     ] {
         let line = format!("{{\"error\":false,\"requester\":\"c[h:2]\",\"uid\":\"1\",{end}\r\n");
         for size in 1..line.len() {
-            let mut stage = cut_through_stage();
+            let mut stage = Stage::cut_through();
             all(stage.clients_queue()).await;
             assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
             if arrive(&mut stage, &line, size, begin_reply) {
@@ -242,7 +232,7 @@ async fn what_could_be_refused_or_is_for_somebody_else_is_whole_before_it_goes_o
             "x".repeat(16_384)
         ),
     ] {
-        let mut stage = cut_through_stage();
+        let mut stage = Stage::cut_through();
         let mut arriving = ArrivingEnvelope::default();
         arriving.look(begun.as_bytes());
         assert!(
@@ -258,7 +248,7 @@ async fn what_could_be_refused_or_is_for_somebody_else_is_whole_before_it_goes_o
         r#"{"error":true,"requester":"c[h:2]","uid":"1","result":["#,
         r#"{"error":false,"requester":"c[h:2]","uid":"1","more":["#,
     ] {
-        let mut stage = cut_through_stage();
+        let mut stage = Stage::cut_through();
         assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
         let mut arriving = ArrivingEnvelope::default();
         arriving.look(begun.as_bytes());
