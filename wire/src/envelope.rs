@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use crate::json::{self, JsonError, RawString, Shape};
+use crate::json::{self, JsonError, Members, RawString, Shape};
 
 /// The `uid` of every notification; no request may carry it.
 pub const NOTIFICATION_UID: &str = "notification";
@@ -75,6 +75,31 @@ impl Member {
             b"traceback" => Self::Traceback,
             _ => return None,
         })
+    }
+
+    /// The member whose key a text starts with, spelled without escapes, and the key's length with its quotes.
+    #[inline]
+    fn at_start(text: &[u8]) -> Option<(Self, usize)> {
+        /// Compared with each key on its own, whose length is known, that takes one or two comparisons.
+        macro_rules! if_it_is {
+            ($member:ident, $key:literal) => {
+                text.starts_with($key)
+                    .then_some((Self::$member, $key.len()))
+            };
+        }
+        match text {
+            [_, b'a', b'r', ..] => if_it_is!(Args, b"\"args\""),
+            [_, b'a', ..] => if_it_is!(Attribute, b"\"attribute\""),
+            [_, b'e', ..] => if_it_is!(Error, b"\"error\""),
+            [_, b'k', ..] => if_it_is!(Kwargs, b"\"kwargs\""),
+            [_, b'm', ..] => if_it_is!(Message, b"\"message\""),
+            [_, b'r', _, b'q', ..] => if_it_is!(Requester, b"\"requester\""),
+            [_, b'r', ..] => if_it_is!(Result, b"\"result\""),
+            [_, b's', ..] => if_it_is!(Service, b"\"service\""),
+            [_, b't', ..] => if_it_is!(Traceback, b"\"traceback\""),
+            [_, b'u', ..] => if_it_is!(Uid, b"\"uid\""),
+            _ => None,
+        }
     }
 
     pub(crate) fn from_key(key: RawString<'_>) -> Option<Self> {
@@ -160,11 +185,30 @@ pub struct Envelope {
     shape: Shape,
 }
 
+impl<'a> Members<'a> for Envelope {
+    type Key = Member;
+    type Error = EnvelopeError;
+
+    #[inline]
+    fn known(text: &[u8]) -> Option<(Member, usize)> {
+        Member::at_start(text)
+    }
+
+    #[inline]
+    fn member(&mut self, key: Member, value: Range<usize>, _: bool) -> Result<(), EnvelopeError> {
+        self.note_member(key, value)
+    }
+
+    fn other(&mut self, key: RawString<'a>, value: Range<usize>) -> Result<(), EnvelopeError> {
+        self.note(key, value)
+    }
+}
+
 impl Envelope {
     /// Checks that the whole line is one well-formed JSON object, and notes where its envelope stands.
     pub fn scan(line: &[u8]) -> Result<Self, EnvelopeError> {
         let mut envelope = Self::default();
-        envelope.shape = json::scan_object(line, |key, span| envelope.note(key, span))?;
+        envelope.shape = json::scan_members(line, &mut envelope)?;
         Ok(envelope)
     }
 
@@ -200,6 +244,11 @@ impl Envelope {
             self.has_others = true;
             return Ok(());
         };
+        self.note_member(member, span)
+    }
+
+    #[inline]
+    fn note_member(&mut self, member: Member, span: Range<usize>) -> Result<(), EnvelopeError> {
         if self.has(member) {
             return Err(EnvelopeError::Duplicate(member));
         }
@@ -507,15 +556,50 @@ mod tests {
 
     #[test]
     fn the_shape_is_what_a_reader_must_cope_with() {
-        let line = br#"{"a":[1.5555555,-12345,1e99999999],"b":{"c":[[0]]},"d":"99999999"}"#;
-        let shape = Envelope::scan(line).unwrap().shape();
+        let many = "12345".repeat(20);
+        let line =
+            format!(r#"{{"a":[1.5555555,-{many},{many}.5,1e99999999],"b":{{"c":[[0]]}},"d":"99999999"}}"#);
+        let shape = Envelope::scan(line.as_bytes()).unwrap().shape();
         assert_eq!(
             shape,
             Shape {
                 depth: 4,
-                integer_digits: 5
+                integer_digits: 100
             }
         );
+    }
+
+    /// Where a short look stops and a longer one goes on: at each kind of value, however many levels are open.
+    #[test]
+    fn what_is_unusual_may_stand_anywhere() {
+        let unusual = [
+            "\"\\u00e9\"".to_owned(),
+            "\"é\"".to_owned(),
+            format!("\"{}\"", "x".repeat(1_000)),
+            "1e5".to_owned(),
+            "-Infinity".to_owned(),
+            "[1,2,3,4,5,6,7,8,9]".to_owned(),
+            "{\"\\u0061\" : 1}".to_owned(),
+            format!("{}{}", "[".repeat(100), "]".repeat(100)),
+        ];
+        for value in &unusual {
+            let args = format!(r#"[ "a" ,{{"k":[{value}, {{}}],"l" : {value}}},[] , {value} ]"#);
+            let line = format!(r#"{{ "args" :{args} ,"x":{value},"\u0075id" : "1" ,"result":{value}}}"#);
+            let envelope = Envelope::scan(line.as_bytes()).unwrap();
+            let raw = |member| std::str::from_utf8(envelope.raw(line.as_bytes(), member).unwrap()).unwrap();
+            assert_eq!(raw(Member::Args), args);
+            assert_eq!(raw(Member::Uid), "\"1\"");
+            assert_eq!(raw(Member::Result), *value);
+            for end in 0..line.len() {
+                let cut = Envelope::scan(&line.as_bytes()[..end]).unwrap_err();
+                assert_eq!(
+                    cut,
+                    EnvelopeError::Json(JsonError::UnexpectedEnd),
+                    "{}",
+                    &line[..end.min(40)]
+                );
+            }
+        }
     }
 
     #[test]

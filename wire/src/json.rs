@@ -6,14 +6,16 @@
 //! not be refused here. No number is converted, nothing is allocated, and nesting is counted, never recursed.
 
 mod object;
+mod quick;
 mod scanner;
 mod text;
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use scanner::Scanner;
 
-pub(crate) use object::ObjectScan;
+pub(crate) use object::{Members, ObjectScan, scan_members};
 pub use text::RawString;
 
 /// How deep arrays and objects may be nested, the outermost object included.
@@ -80,7 +82,31 @@ where
     E: From<JsonError>,
     F: FnMut(RawString<'a>, Range<usize>) -> Result<(), E>,
 {
-    object::scan_whole(bytes, member)
+    object::scan_members(bytes, &mut Unknown(member))
+}
+
+/// The members of an object of which no key is known.
+struct Unknown<F>(F);
+
+impl<'a, E, F> Members<'a> for Unknown<F>
+where
+    E: From<JsonError>,
+    F: FnMut(RawString<'a>, Range<usize>) -> Result<(), E>,
+{
+    type Key = Infallible;
+    type Error = E;
+
+    fn known(_: &[u8]) -> Option<(Infallible, usize)> {
+        None
+    }
+
+    fn member(&mut self, key: Infallible, _: Range<usize>, _: bool) -> Result<(), E> {
+        match key {}
+    }
+
+    fn other(&mut self, key: RawString<'a>, value: Range<usize>) -> Result<(), E> {
+        self.0(key, value)
+    }
 }
 
 /// The string that a value's bytes hold; `None` when the value is not a string.

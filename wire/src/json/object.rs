@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::quick::{Progress, container, past_white_space, plain_value};
 use super::scanner::{Checkpoint, Container, Inside, OpenContainers, Scanner};
 use super::{JsonError, RawString, Shape};
 
@@ -101,45 +102,127 @@ impl ObjectScan {
     }
 }
 
+/// What is found out about an object whose members have some known keys.
+pub(crate) trait Members<'a> {
+    /// A key that is known.
+    type Key: Copy;
+    /// Why a scan is given up.
+    type Error: From<JsonError>;
+
+    /// The key that stands at the start of a text, and how long it is with its quotes. It may be one of the
+    /// [others](Self::other) too, if it is spelled in an unusual way.
+    fn known(text: &[u8]) -> Option<(Self::Key, usize)>;
+
+    /// Takes a member of which that is the key. Its value is a string of ASCII without escapes, if that is known.
+    fn member(
+        &mut self,
+        key: Self::Key,
+        value: Range<usize>,
+        is_plain_string: bool,
+    ) -> Result<(), Self::Error>;
+
+    /// Takes another member.
+    fn other(&mut self, key: RawString<'a>, value: Range<usize>) -> Result<(), Self::Error>;
+}
+
 /// Scans a whole object: see [`scan_object`](super::scan_object).
-///
-/// Written out once more, without places to go on from: most lines are short, and take a fifth less time so.
-pub(super) fn scan_whole<'a, E, F>(bytes: &'a [u8], mut member: F) -> Result<Shape, E>
-where
-    E: From<JsonError>,
-    F: FnMut(RawString<'a>, Range<usize>) -> Result<(), E>,
-{
-    let mut scanner = Scanner::new(bytes);
-    scanner.skip_white_space();
-    match scanner.peek() {
-        Some(b'{') => scanner.enter(Container::Object)?,
+#[inline]
+pub(crate) fn scan_members<'a, M: Members<'a>>(bytes: &'a [u8], members: &mut M) -> Result<Shape, M::Error> {
+    let mut at = past_white_space(bytes, 0);
+    match bytes.get(at) {
+        Some(b'{') => at = past_white_space(bytes, at + 1),
         Some(_) => return Err(scan_other(bytes)?.into()),
         None => return Err(JsonError::UnexpectedEnd.into()),
     }
-    scanner.skip_white_space();
-    if scanner.peek() == Some(b'}') {
-        scanner.position += 1;
-        scanner.expect_end()?;
-        return Ok(scanner.shape);
+    let mut shape = Shape {
+        depth: OUTSIDE,
+        integer_digits: 0,
+    };
+    if bytes.get(at) == Some(&b'}') {
+        return Ok(expect_end(bytes, at + 1).map(|()| shape)?);
     }
     loop {
-        let key = scanner.read_key()?;
-        let start = scanner.position;
-        scanner.skip_value()?;
-        member(key, start..scanner.position)?;
-        scanner.skip_white_space();
-        match scanner.peek() {
-            Some(b',') => {
-                scanner.position += 1;
-                scanner.skip_white_space();
-            }
-            Some(b'}') => {
-                scanner.position += 1;
-                scanner.expect_end()?;
-                return Ok(scanner.shape);
-            }
-            _ => return Err(scanner.unexpected().into()),
+        if let Some((key, length)) = bytes.get(at..).and_then(M::known) {
+            let start = past_colon(bytes, at + length)?;
+            let plain = plain_value(bytes, start);
+            let end = match plain {
+                Some(end) => end,
+                None => scan_value(bytes, start, &mut shape)?,
+            };
+            members.member(key, start..end, plain.is_some() && bytes[start] == b'"')?;
+            at = end;
+        } else {
+            let (key, behind) = scan_key(bytes, at)?;
+            let start = past_colon(bytes, behind)?;
+            at = scan_value(bytes, start, &mut shape)?;
+            members.other(key, start..at)?;
         }
+        at = past_white_space(bytes, at);
+        match bytes.get(at) {
+            Some(b',') => at = past_white_space(bytes, at + 1),
+            Some(b'}') => return Ok(expect_end(bytes, at + 1).map(|()| shape)?),
+            _ => return Err(unexpected(bytes, at).into()),
+        }
+    }
+}
+
+/// Goes past the colon behind a key, up to where the value starts.
+#[inline]
+fn past_colon(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
+    let at = past_white_space(bytes, at);
+    if bytes.get(at) != Some(&b':') {
+        return Err(unexpected(bytes, at));
+    }
+    Ok(past_white_space(bytes, at + 1))
+}
+
+/// Reads a key; gives the place behind its last quote too.
+#[cold]
+fn scan_key(bytes: &[u8], at: usize) -> Result<(RawString<'_>, usize), JsonError> {
+    let place = Checkpoint {
+        position: at,
+        depth: OUTSIDE,
+        inside: Inside::Behind,
+    };
+    let mut scanner = Scanner::<false>::from_checkpoint(bytes, place, Shape::default(), IN_OBJECT);
+    let key = scanner.read_string()?;
+    Ok((key, scanner.position))
+}
+
+/// Goes past a member's value.
+#[inline(never)]
+fn scan_value(bytes: &[u8], at: usize, shape: &mut Shape) -> Result<usize, JsonError> {
+    let mut open = IN_OBJECT;
+    let mut place = Checkpoint {
+        position: at,
+        depth: OUTSIDE,
+        inside: Inside::Before,
+    };
+    if let Some(b'[' | b'{') = bytes.get(at) {
+        match container(bytes, at, &mut shape.depth) {
+            Progress::Whole(end) => return Ok(end),
+            Progress::Left(left) => (place, open[0]) = (left.checkpoint, left.open),
+        }
+    }
+    let mut scanner = Scanner::<false>::from_checkpoint(bytes, place, *shape, open);
+    scanner.skip_rest(OUTSIDE)?;
+    *shape = scanner.shape;
+    Ok(scanner.position)
+}
+
+#[cold]
+fn unexpected(bytes: &[u8], at: usize) -> JsonError {
+    if at < bytes.len() {
+        JsonError::UnexpectedByte(at)
+    } else {
+        JsonError::UnexpectedEnd
+    }
+}
+
+fn expect_end(bytes: &[u8], at: usize) -> Result<(), JsonError> {
+    match past_white_space(bytes, at) {
+        end if end < bytes.len() => Err(JsonError::UnexpectedByte(end)),
+        _ => Ok(()),
     }
 }
 
@@ -226,3 +309,10 @@ fn scan_other(bytes: &[u8]) -> Result<JsonError, JsonError> {
 
 /// How many containers are open where a member's value stands.
 const OUTSIDE: usize = 1;
+
+/// Which containers these are.
+const IN_OBJECT: OpenContainers = {
+    let mut open = [0; _];
+    open[0] = 1;
+    open
+};

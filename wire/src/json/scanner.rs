@@ -80,7 +80,7 @@ impl Text {
 }
 
 /// How many bytes are compared at once.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// How much of a string was gone past before more is compared at once.
 const LONG: usize = 64;
@@ -129,7 +129,12 @@ impl<'a> Scanner<'a, true> {
 }
 
 impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
-    fn from_checkpoint(bytes: &'a [u8], checkpoint: Checkpoint, shape: Shape, open: OpenContainers) -> Self {
+    pub(super) fn from_checkpoint(
+        bytes: &'a [u8],
+        checkpoint: Checkpoint,
+        shape: Shape,
+        open: OpenContainers,
+    ) -> Self {
         Self {
             bytes,
             position: checkpoint.position,
@@ -223,15 +228,21 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
 
     /// Reads a key and its colon, up to where the value starts.
     pub(super) fn read_key(&mut self) -> Result<RawString<'a>, JsonError> {
+        let key = self.read_string()?;
+        self.skip_white_space();
+        self.expect(b':')?;
+        self.skip_white_space();
+        Ok(key)
+    }
+
+    /// Reads a string.
+    pub(super) fn read_string(&mut self) -> Result<RawString<'a>, JsonError> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected());
         }
         let start = self.position + 1;
         let escaped = self.skip_string()?;
         let inner = &self.bytes[start..self.position - 1];
-        self.skip_white_space();
-        self.expect(b':')?;
-        self.skip_white_space();
         Ok(RawString { inner, escaped })
     }
 
