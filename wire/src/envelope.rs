@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::json::{self, JsonError, Members, RawString, Shape};
+use crate::text::Text;
 
 /// The `uid` of every notification; no request may carry it.
 pub const NOTIFICATION_UID: &str = "notification";
@@ -180,6 +181,8 @@ pub struct Envelope {
     spans: [(usize, usize); Member::COUNT],
     /// One bit for each member that the frame has.
     present: u16,
+    /// One bit for each member that is known to be a string of ASCII without escapes.
+    plain: u16,
     /// Whether the frame has members that mean nothing to the manager.
     has_others: bool,
     shape: Shape,
@@ -195,7 +198,13 @@ impl<'a> Members<'a> for Envelope {
     }
 
     #[inline]
-    fn member(&mut self, key: Member, value: Range<usize>, _: bool) -> Result<(), EnvelopeError> {
+    fn member(
+        &mut self,
+        key: Member,
+        value: Range<usize>,
+        is_plain_string: bool,
+    ) -> Result<(), EnvelopeError> {
+        self.plain |= u16::from(is_plain_string) << key as u16;
         self.note_member(key, value)
     }
 
@@ -263,8 +272,14 @@ impl Envelope {
         self.has(member).then_some(start..end)
     }
 
+    #[inline]
     fn has(&self, member: Member) -> bool {
         self.present & member.bit() != 0
+    }
+
+    #[inline]
+    fn is_plain(&self, member: Member) -> bool {
+        self.plain & member.bit() != 0
     }
 
     /// Whether the frame has these members, and no others.
@@ -292,6 +307,22 @@ impl Envelope {
         }
     }
 
+    /// The same for names, which are compared more often than read.
+    #[inline]
+    fn text<'a>(&self, line: &'a [u8], member: Member) -> Result<Option<Text<'a>>, EnvelopeError> {
+        if self.is_plain(member)
+            && let Some([_, inner @ .., _]) = self.raw(line, member)
+        {
+            return Ok(Some(Text::of_ascii(inner)));
+        }
+        self.decoded_text(line, member)
+    }
+
+    #[cold]
+    fn decoded_text<'a>(&self, line: &'a [u8], member: Member) -> Result<Option<Text<'a>>, EnvelopeError> {
+        Ok(self.string(line, member)?.map(Text::from))
+    }
+
     /// Whether a member is this very string, however it is spelled.
     pub fn is_string(&self, line: &[u8], member: Member, text: &str) -> bool {
         let Some([b'"', spelled @ .., b'"']) = self.raw(line, member) else {
@@ -300,12 +331,14 @@ impl Envelope {
         // An escape is longer than what it stands for.
         spelled == text.as_bytes()
             || (spelled.len() > text.len()
+                && !self.is_plain(member)
                 && memchr::memchr(b'\\', spelled).is_some()
                 && matches!(self.string(line, member), Ok(Some(decoded)) if decoded == text))
     }
 
-    fn required_string<'a>(&self, line: &'a [u8], member: Member) -> Result<Cow<'a, str>, EnvelopeError> {
-        self.string(line, member)?.ok_or(EnvelopeError::Missing(member))
+    #[inline]
+    fn required_text<'a>(&self, line: &'a [u8], member: Member) -> Result<Text<'a>, EnvelopeError> {
+        self.text(line, member)?.ok_or(EnvelopeError::Missing(member))
     }
 
     fn expect_start(&self, line: &[u8], member: Member, start: u8) -> Result<(), EnvelopeError> {
@@ -348,18 +381,18 @@ impl Envelope {
                 });
             }
         }
-        let uid = self.string(line, Member::Uid)?.unwrap_or_default();
-        if uid.len() > MAX_UID_BYTES {
+        let uid = self.text(line, Member::Uid)?.unwrap_or_default();
+        if uid.as_bytes().len() > MAX_UID_BYTES {
             return Err(EnvelopeError::LongUid);
         }
-        if uid == NOTIFICATION_UID {
+        if uid == *NOTIFICATION_UID {
             return Err(EnvelopeError::ReservedUid);
         }
         self.expect_start(line, Member::Args, b'[')?;
         self.expect_start(line, Member::Kwargs, b'{')?;
         Ok(Request {
-            service: self.required_string(line, Member::Service)?,
-            attribute: self.required_string(line, Member::Attribute)?,
+            service: self.required_text(line, Member::Service)?,
+            attribute: self.required_text(line, Member::Attribute)?,
             uid,
         })
     }
@@ -367,8 +400,8 @@ impl Envelope {
     /// Reads the frame as an answer to a request.
     pub fn reply<'a>(&self, line: &'a [u8]) -> Result<Reply<'a>, EnvelopeError> {
         Ok(Reply {
-            requester: self.required_string(line, Member::Requester)?,
-            uid: self.required_string(line, Member::Uid)?,
+            requester: self.required_text(line, Member::Requester)?,
+            uid: self.required_text(line, Member::Uid)?,
             form: self.reply_form(line),
         })
     }
@@ -397,8 +430,8 @@ impl Envelope {
     /// Reads the frame as a notification: the name of the service that it says it comes from.
     ///
     /// `is_pair` says whether the result passed [`is_arguments_pair`](crate::is_arguments_pair).
-    pub fn notification<'a>(&self, line: &'a [u8], is_pair: bool) -> Result<Cow<'a, str>, EnvelopeError> {
-        let service = self.required_string(line, Member::Service)?;
+    pub fn notification<'a>(&self, line: &'a [u8], is_pair: bool) -> Result<Text<'a>, EnvelopeError> {
+        let service = self.required_text(line, Member::Service)?;
         if !is_pair {
             return Err(EnvelopeError::WrongType {
                 member: Member::Result,
@@ -419,20 +452,20 @@ impl Envelope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     /// The service that is asked, or `Manager`.
-    pub service: Cow<'a, str>,
+    pub service: Text<'a>,
     /// What is asked of it.
-    pub attribute: Cow<'a, str>,
+    pub attribute: Text<'a>,
     /// The requester's own mark; empty when it gave none, as people at terminals do.
-    pub uid: Cow<'a, str>,
+    pub uid: Text<'a>,
 }
 
 /// The decoded names in a reply's envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply<'a> {
     /// The client that the reply is for.
-    pub requester: Cow<'a, str>,
+    pub requester: Text<'a>,
     /// The uid of the request that it answers.
-    pub uid: Cow<'a, str>,
+    pub uid: Text<'a>,
     /// Whether it can go to the client as it is.
     pub form: ReplyForm,
 }
@@ -458,9 +491,9 @@ mod tests {
         let envelope = Envelope::scan(line.as_bytes())?;
         let request = envelope.request(line.as_bytes())?;
         Ok((
-            request.service.into(),
-            request.attribute.into(),
-            request.uid.into(),
+            request.service.as_str().into(),
+            request.attribute.as_str().into(),
+            request.uid.as_str().into(),
         ))
     }
 
@@ -708,7 +741,7 @@ mod tests {
             Envelope::scan(line.as_bytes())
                 .unwrap()
                 .notification(line.as_bytes(), json::is_arguments_pair(result.as_bytes()))
-                .map(Cow::into_owned)
+                .map(|service| service.as_str().to_owned())
         };
         assert_eq!(check("[ [1,2] , {\"x\":[{}]} ]"), Ok("S".into()));
         for result in ["[]", "[[],{},1]", "[{},[]]", "{}", "1", "[[]]"] {

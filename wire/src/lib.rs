@@ -18,6 +18,7 @@ mod lines;
 mod numbers;
 mod python;
 pub mod terminal;
+mod text;
 
 pub use arriving::ArrivingEnvelope;
 pub use envelope::{
@@ -34,3 +35,4 @@ pub use json::{
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
 pub use python::quoted;
+pub use text::Text;

@@ -140,7 +140,7 @@ pub(super) fn write_reply(
             frame.copied(line.terminator());
         }
         ReplyForm::ResultOnly => {
-            let (head, tail) = frames::result_around(&reply.requester, &reply.uid);
+            let (head, tail) = frames::result_around(reply.requester.as_str(), reply.uid.as_str());
             frame.copied(&head);
             if let Some(span) = envelope.span(Member::Result) {
                 frame.part(line, span);
@@ -157,13 +157,18 @@ pub(super) fn write_reply(
             let traceback = raw(Member::Traceback)
                 .filter(|value| is_string_array(value))
                 .unwrap_or(b"[]");
-            frame.shared(&frames::error(message, &reply.requester, &reply.uid, traceback));
+            frame.shared(&frames::error(
+                message,
+                reply.requester.as_str(),
+                reply.uid.as_str(),
+                traceback,
+            ));
         }
         ReplyForm::Malformed => {
             let refusal = Refusal::MalformedReply {
                 service: service.to_owned(),
             };
-            frame.shared(&refusal.frame(&reply.requester, &reply.uid, origin));
+            frame.shared(&refusal.frame(reply.requester.as_str(), reply.uid.as_str(), origin));
         }
     }
 }

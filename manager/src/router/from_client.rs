@@ -91,36 +91,37 @@ impl Router<'_> {
                 return self.refuse_malformed(from, &envelope.uid_or_empty(content), &error.into());
             }
         };
-        if request.service == MANAGER_NAME {
+        if request.service == *MANAGER_NAME {
             return self.route_to_manager(from, line, envelope, &request);
         }
         if self.draining {
-            from.refuse(&request.uid, &Refusal::NotTaken);
+            from.refuse(request.uid.as_str(), &Refusal::NotTaken);
             return Step::Next;
         }
         let service = match self
             .registry
-            .service_for(from.id, &request.service, envelope.shape())
+            .service_for(from.id, request.service.as_str(), envelope.shape())
         {
             Ok(service) => service,
             Err(refusal) => {
                 Counters::count(&self.counters.refused);
                 self.counters.count_limit(&refusal);
                 from.log(&refusal);
-                from.refuse(&request.uid, &refusal);
+                from.refuse(request.uid.as_str(), &refusal);
                 return Step::Next;
             }
         };
         if let Err(step) = self.deliver_request(from.id, service, line, envelope) {
             return step;
         }
-        self.registry.begin_request(from.id, service, &request.uid);
+        self.registry
+            .begin_request(from.id, service, request.uid.as_str());
         Counters::count(&self.counters.requests);
         debug!(
             "{} requested {} from '{}'",
             from.name,
-            quoted(excerpt(&request.attribute)),
-            request.service
+            quoted(excerpt(request.attribute.as_str())),
+            request.service.as_str()
         );
         Step::Next
     }
@@ -150,19 +151,19 @@ impl Router<'_> {
         envelope: &Envelope,
         request: &Request<'_>,
     ) -> Step {
-        let uid = &request.uid;
+        let (uid, attribute) = (request.uid.as_str(), request.attribute.as_str());
         if line.content().len() > MANAGERS_LINE {
             return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
         }
-        let answer = match &*request.attribute {
+        let answer = match attribute {
             "identity" => Ok(self.registry.identity()),
             "link" | "unlink" | "acquire_lock" | "release_lock" => {
-                self.change_link(from, &request.attribute, line, envelope)
+                self.change_link(from, attribute, line, envelope)
             }
             _ => {
                 return Step::Ask(Call {
-                    attribute: request.attribute.to_string(),
-                    uid: uid.to_string(),
+                    attribute: attribute.to_owned(),
+                    uid: uid.to_owned(),
                     arguments: Arguments::read(line.content(), envelope),
                 });
             }

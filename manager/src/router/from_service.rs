@@ -61,7 +61,7 @@ impl Router<'_> {
             return self.refuse_malformed(from, &uid, &refusal);
         }
         match envelope.request(content) {
-            Ok(request) if request.service == MANAGER_NAME && request.attribute == "identity" => {
+            Ok(request) if request.service == *MANAGER_NAME && request.attribute == *"identity" => {
                 let identity = self.registry.identity();
                 push_result(from, &uid, &identity);
                 Step::Next
@@ -78,7 +78,10 @@ impl Router<'_> {
         envelope: &Envelope,
         reply: &Reply<'_>,
     ) -> Step {
-        let Some((id, client)) = self.registry.destination(from.id, &reply.requester, &reply.uid) else {
+        let Some((id, client)) =
+            self.registry
+                .destination(from.id, reply.requester.as_str(), reply.uid.as_str())
+        else {
             return self.drop_unsolicited(from);
         };
         let service = self.registry.service(from.id).map_or("", |service| &service.name);
@@ -87,7 +90,9 @@ impl Router<'_> {
         let refusal = self.unreadable_reply(service, client.reader, envelope.shape());
         let written = client.outbox.push(length, |frame| match &refusal {
             None => write_reply(frame, service, line, envelope, reply, origin),
-            Some(refusal) => frame.shared(&refusal.frame(&reply.requester, &reply.uid, origin)),
+            Some(refusal) => {
+                frame.shared(&refusal.frame(reply.requester.as_str(), reply.uid.as_str(), origin))
+            }
         });
         if let Err(Full) = written {
             return Step::Wait(Arc::clone(&client.outbox), length);
@@ -95,7 +100,7 @@ impl Router<'_> {
         if let Some(refusal) = refusal.filter(|refusal| self.counters.count_limit(refusal)) {
             from.log(&refusal);
         }
-        self.registry.end_request(from.id, id, &reply.uid);
+        self.registry.end_request(from.id, id, reply.uid.as_str());
         Counters::count(&self.counters.replies);
         Step::Next
     }
@@ -123,7 +128,7 @@ impl Router<'_> {
                 if self
                     .registry
                     .service(from.id)
-                    .is_none_or(|own| *own.name != *service) =>
+                    .is_none_or(|own| service != *own.name) =>
             {
                 return self.drop_unsolicited(from);
             }
