@@ -16,6 +16,11 @@ impl<'a> Text<'a> {
         Self(Cow::Borrowed(bytes))
     }
 
+    /// The text with memory of its own.
+    pub fn into_owned(self) -> Text<'static> {
+        Text(Cow::Owned(self.0.into_owned()))
+    }
+
     /// The text's bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {

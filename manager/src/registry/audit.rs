@@ -11,12 +11,12 @@ impl Registry {
             return Some(format!("{names} names for {:?} peers", self.counts()));
         }
         let mut in_flight = 0;
-        for (&id, client) in &self.clients {
+        for (id, client) in self.clients.iter() {
             let mut held = 0;
             for (uid, holders) in &client.in_flight {
                 if !holders
                     .services()
-                    .all(|service| self.services.contains_key(&service))
+                    .all(|service| self.services.get(service).is_some())
                 {
                     return Some(format!(
                         "{uid:?} of {} waits for a service that is gone",
@@ -37,15 +37,15 @@ impl Registry {
             }
         }
         let mut called = 0;
-        for (&id, service) in &self.services {
+        for (id, service) in self.services.iter() {
             called += service.callers.values().sum::<usize>();
-            let known = |client: &PeerId| self.clients.contains_key(client);
+            let known = |client: &PeerId| self.clients.get(*client).is_some();
             if !service.callers.keys().all(known) {
                 return Some(format!("{} has a caller that is gone", service.name));
             }
             let linked = |client: &PeerId| {
                 self.clients
-                    .get(client)
+                    .get(*client)
                     .is_some_and(|found| found.links.contains(&id))
             };
             let is_linked = |client: &PeerId| service.links.contains_key(client);
@@ -62,7 +62,7 @@ impl Registry {
 
     fn is_linked(&self, service: PeerId, client: PeerId) -> bool {
         self.services
-            .get(&service)
+            .get(service)
             .is_some_and(|service| service.links.contains_key(&client))
     }
 }

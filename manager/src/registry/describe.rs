@@ -54,13 +54,13 @@ impl Registry {
 
     /// Everyone who asks, by name: the JSON text of an object.
     pub(crate) fn clients_json(&self) -> String {
-        json_object(&self.client_names, |id| self.clients[&id].description.as_str())
+        json_object(&self.client_names, |id| self.clients[id].description.as_str())
     }
 
     /// Everyone who answers, by name: the JSON text of an object.
     pub(crate) fn services_json(&self) -> String {
         json_object(&self.service_names, |id| {
-            std::str::from_utf8(&self.services[&id].description).unwrap_or("null")
+            std::str::from_utf8(&self.services[id].description).unwrap_or("null")
         })
     }
 
@@ -76,7 +76,7 @@ impl Registry {
 
     fn client_lists_json(&self, clients: impl Fn(&Service) -> Vec<String>) -> String {
         json_object(&self.service_names, |id| {
-            serde_json::Value::from(clients(&self.services[&id])).to_string()
+            serde_json::Value::from(clients(&self.services[id])).to_string()
         })
     }
 }

@@ -23,9 +23,9 @@ pub(crate) struct LeftService {
 }
 
 impl Registry {
-    fn next_id(&mut self) -> PeerId {
-        self.last_id += 1;
-        PeerId(self.last_id)
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
     }
 
     /// Takes a peer in. `address` is its `HOST:PORT`. A peer that asked for it is told its name: as nobody
@@ -65,11 +65,9 @@ impl Registry {
         if self.client_names.contains_key(&name) {
             return Err(Refusal::ClientNameTaken(name.to_string()));
         }
-        let id = self.next_id();
-        self.client_names.insert(Arc::clone(&name), id);
         let client = Client {
             requester: json_string(&name).into(),
-            name,
+            name: Arc::clone(&name),
             outbox,
             reader: Reader::of(identity),
             features: identity.features,
@@ -77,8 +75,11 @@ impl Registry {
             links: HashSet::default(),
             in_flight: HashMap::default(),
             in_flight_count: 0,
+            asked_last: PeerId::default(),
         };
-        self.clients.insert(id, client);
+        let number = self.next_number();
+        let id = self.clients.insert(number, client);
+        self.client_names.insert(name, id);
         Ok(id)
     }
 
@@ -93,10 +94,8 @@ impl Registry {
             return Err(Refusal::NameTaken(identity.name.clone()));
         }
         let name: Arc<str> = identity.name.as_str().into();
-        let id = self.next_id();
-        self.service_names.insert(Arc::clone(&name), id);
         let service = Service {
-            name,
+            name: Arc::clone(&name),
             outbox,
             reader: Reader::of(identity),
             features: identity.features,
@@ -105,8 +104,11 @@ impl Registry {
             links: HashMap::default(),
             locks: HashSet::default(),
             callers: HashMap::default(),
+            answered_last: PeerId::default(),
         };
-        self.services.insert(id, service);
+        let number = self.next_number();
+        let id = self.services.insert(number, service);
+        self.service_names.insert(name, id);
         Ok(id)
     }
 
@@ -115,15 +117,15 @@ impl Registry {
     /// What is returned of a service must be told before the registry is unlocked: else a client could link
     /// with the next service of that name first, and take what it is told then for the end of its new link.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<LeftService> {
-        if let Some(client) = self.clients.remove(&id) {
+        if let Some(client) = self.clients.remove(id) {
             self.forget_client(id, &client);
             self.identity = None;
         }
-        let service = self.services.remove(&id)?;
+        let service = self.services.remove(id)?;
         self.service_names.remove(&service.name);
         self.identity = None;
         let mut unlinked = Vec::new();
-        for client in service.links.keys() {
+        for &client in service.links.keys() {
             if let Some(client) = self.clients.get_mut(client) {
                 client.links.remove(&id);
                 if client.features.unlinked {
@@ -141,14 +143,14 @@ impl Registry {
 
     fn forget_client(&mut self, id: PeerId, client: &Client) {
         self.client_names.remove(&client.name);
-        for service in &client.links {
+        for &service in &client.links {
             if let Some(service) = self.services.get_mut(service) {
                 service.links.remove(&id);
                 service.locks.remove(&id);
             }
         }
         for service in client.in_flight.values().flat_map(Holders::services) {
-            if let Some(service) = self.services.get_mut(&service) {
+            if let Some(service) = self.services.get_mut(service) {
                 service.callers.remove(&id);
             }
         }

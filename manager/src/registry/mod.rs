@@ -9,6 +9,8 @@ mod audit;
 mod describe;
 mod in_flight;
 mod membership;
+mod peers;
+mod uid;
 
 use std::sync::Arc;
 
@@ -20,13 +22,12 @@ use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
 
 use in_flight::Holders;
+use peers::Peers;
+use uid::Uid;
 
 pub(crate) use describe::ManagerIdentity;
-pub(crate) use in_flight::Abandoned;
-
-/// Names one connection for as long as the manager runs; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct PeerId(u64);
+pub(crate) use in_flight::{Abandoned, Awaited};
+pub(crate) use peers::PeerId;
 
 /// What a peer can read of what is well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +68,10 @@ pub(crate) struct Client {
     description: String,
     links: HashSet<PeerId>,
     /// The services that hold requests of this client, by the request's uid.
-    in_flight: HashMap<Box<str>, Holders>,
+    in_flight: HashMap<Uid, Holders>,
     in_flight_count: usize,
+    /// The service that it asked last, and asks again most likely.
+    asked_last: PeerId,
 }
 
 /// A service that is connected.
@@ -86,18 +89,20 @@ pub(crate) struct Service {
     locks: HashSet<PeerId>,
     /// How many requests of each client it holds.
     callers: HashMap<PeerId, usize>,
+    /// The client that it answered last.
+    answered_last: PeerId,
 }
 
 /// The state that all connections share.
 ///
-/// Each request is looked up here some ten times, so its tables hash faster than the standard library's; the
+/// Each request is looked up here several times, so its tables hash faster than the standard library's; the
 /// hashes are seeded anew in each process, so that nobody can prepare names or uids that collide.
 #[derive(Debug)]
 pub(crate) struct Registry {
     manager: ManagerIdentity,
-    last_id: u64,
-    clients: HashMap<PeerId, Client>,
-    services: HashMap<PeerId, Service>,
+    last_number: u64,
+    clients: Peers<Client>,
+    services: Peers<Service>,
     client_names: HashMap<Arc<str>, PeerId>,
     service_names: HashMap<Arc<str>, PeerId>,
     /// The manager's identity as JSON text, until somebody comes or goes: it can be large, and is asked for
@@ -112,9 +117,9 @@ impl Registry {
     pub(crate) fn new(manager: ManagerIdentity, in_flight_limit: usize) -> Self {
         Self {
             manager,
-            last_id: 0,
-            clients: HashMap::default(),
-            services: HashMap::default(),
+            last_number: 0,
+            clients: Peers::default(),
+            services: Peers::default(),
             client_names: HashMap::default(),
             service_names: HashMap::default(),
             identity: None,
@@ -125,17 +130,17 @@ impl Registry {
 
     /// A client that is connected.
     pub(crate) fn client(&self, id: PeerId) -> Option<&Client> {
-        self.clients.get(&id)
+        self.clients.get(id)
     }
 
     /// A service that is connected.
     pub(crate) fn service(&self, id: PeerId) -> Option<&Service> {
-        self.services.get(&id)
+        self.services.get(id)
     }
 
     fn client_name(&self, id: PeerId) -> String {
         self.clients
-            .get(&id)
+            .get(id)
             .map(|client| client.name.to_string())
             .unwrap_or_default()
     }
@@ -146,53 +151,10 @@ impl Registry {
         names
     }
 
-    /// Finds the service that a client's request is for, if the client may send it there now.
-    pub(crate) fn service_for(&self, client: PeerId, service: &str, shape: Shape) -> Result<PeerId, Refusal> {
-        let Some(&id) = self.service_names.get(service) else {
-            let manager = self.manager.name();
-            return Err(Refusal::NoSuchService {
-                service: excerpt(service).to_owned(),
-                manager,
-            });
-        };
-        let found = &self.services[&id];
-        if !found.reader.can_read(shape) {
-            return Err(Refusal::UnreadableRequest {
-                service: service.to_owned(),
-            });
-        }
-        if (found.max_clients.is_some() || !found.locks.is_empty()) && !found.links.contains_key(&client) {
-            let (service, client) = (service.to_owned(), self.client_name(client));
-            return Err(if found.locks.is_empty() {
-                Refusal::LinkBecauseLimited { service, client }
-            } else {
-                Refusal::LinkBecauseLocked { service, client }
-            });
-        }
-        match self.clients.get(&client) {
-            Some(client) if client.in_flight_count >= self.in_flight_limit => Err(Refusal::TooManyInFlight {
-                client: client.name.to_string(),
-                limit: self.in_flight_limit,
-            }),
-            _ => Ok(id),
-        }
-    }
-
-    /// Whether a service has nobody to listen to but this client, nor will have: it is locked for it, or takes no other.
-    pub(crate) fn serves_only(&self, service: PeerId, client: PeerId) -> bool {
-        let is_client = |id: &PeerId| *id == client;
-        self.services.get(&service).is_some_and(|service| {
-            (service.locks.contains(&client) || service.max_clients == Some(1))
-                && service.links.len() == 1
-                && service.links.keys().all(is_client)
-                && service.callers.keys().all(is_client)
-        })
-    }
-
     /// Whether a client expects nothing but from this service.
     pub(crate) fn listens_only(&self, client: PeerId, service: PeerId) -> bool {
         let is_service = |id: PeerId| id == service;
-        self.clients.get(&client).is_some_and(|client| {
+        self.clients.get(client).is_some_and(|client| {
             client.links.iter().copied().all(is_service)
                 && client
                     .in_flight
@@ -205,7 +167,7 @@ impl Registry {
     /// The queues of the clients that are linked with a service.
     pub(crate) fn linked_outboxes(&self, service: PeerId) -> impl Iterator<Item = &Arc<Outbox>> {
         self.services
-            .get(&service)
+            .get(service)
             .into_iter()
             .flat_map(|service| service.links.values())
     }
@@ -218,7 +180,7 @@ impl Registry {
                 client: self.client_name(client),
             });
         };
-        let service = &self.services[&id];
+        let service = &self.services[id];
         if !service.links.contains_key(&client) {
             if !service.locks.is_empty() {
                 return Err(Refusal::Locked {
@@ -236,8 +198,7 @@ impl Registry {
                 });
             }
         }
-        if let (Some(service), Some(client_state)) =
-            (self.services.get_mut(&id), self.clients.get_mut(&client))
+        if let (Some(service), Some(client_state)) = (self.services.get_mut(id), self.clients.get_mut(client))
         {
             service.links.insert(client, Arc::clone(&client_state.outbox));
             client_state.links.insert(id);
@@ -254,11 +215,11 @@ impl Registry {
         let Some(&id) = self.service_names.get(name) else {
             return Ok(());
         };
-        if let Some(service) = self.services.get_mut(&id)
+        if let Some(service) = self.services.get_mut(id)
             && service.links.remove(&client).is_some()
         {
             service.locks.remove(&client);
-            if let Some(client) = self.clients.get_mut(&client) {
+            if let Some(client) = self.clients.get_mut(client) {
                 client.links.remove(&id);
             }
             return Ok(());
@@ -283,7 +244,7 @@ impl Registry {
                 client: client_name,
             });
         };
-        let service = &self.services[&id];
+        let service = &self.services[id];
         if !service.links.contains_key(&client) {
             return Err(Refusal::LockWithoutLink {
                 service: name.to_owned(),
@@ -298,7 +259,7 @@ impl Registry {
                 linked,
             });
         }
-        if let Some(service) = self.services.get_mut(&id) {
+        if let Some(service) = self.services.get_mut(id) {
             service.locks.insert(client);
         }
         Ok(linked)
@@ -313,10 +274,10 @@ impl Registry {
                 client,
             });
         };
-        if let Some(service) = self.services.get_mut(&id) {
+        if let Some(service) = self.services.get_mut(id) {
             service.locks.remove(&client);
         }
-        Ok(self.names_of(&self.services[&id].locks))
+        Ok(self.names_of(&self.services[id].locks))
     }
 
     /// Whether a service of that name is here.
@@ -327,13 +288,13 @@ impl Registry {
     /// Whether a client has requests under way but no link: nothing of anyone else's hangs on it.
     pub(crate) fn only_waits(&self, id: PeerId) -> bool {
         self.clients
-            .get(&id)
+            .get(id)
             .is_some_and(|client| client.links.is_empty() && client.in_flight_count > 0)
     }
 
     /// How many links and locks a service has: for the log.
     pub(crate) fn links_and_locks(&self, name: &str) -> (usize, usize) {
-        let service = self.service_names.get(name).map(|id| &self.services[id]);
+        let service = self.service_names.get(name).map(|&id| &self.services[id]);
         service.map_or((0, 0), |service| (service.links.len(), service.locks.len()))
     }
 

@@ -1,4 +1,40 @@
+use std::borrow::Cow;
+
+use labwire_wire::Text;
+
+use super::in_flight::{Asking, Awaited};
 use super::*;
+
+/// By ids and names alone, as the tests know them.
+impl Registry {
+    fn service_for(&mut self, client: PeerId, service: &str, shape: Shape) -> Result<PeerId, Refusal> {
+        let service = Text::from(Cow::from(service));
+        let asking = self.ask(client, &service, shape)?;
+        Ok(asking.expect("the client is here").ids.1)
+    }
+
+    fn begin_request(&mut self, client: PeerId, service: PeerId, uid: &str) {
+        let asking = Asking {
+            ids: (client, service),
+            client: self.clients.get_mut(client).expect("the client is here"),
+            service: self.services.get_mut(service).expect("the service is here"),
+            in_flight: &mut self.in_flight,
+        };
+        asking.begin(uid.as_bytes());
+    }
+
+    fn destination(&mut self, service: PeerId, requester: &str, uid: &str) -> Option<Awaited<'_>> {
+        let [requester, uid] = [requester, uid].map(|text| Text::from(Cow::from(text)));
+        self.awaited(service, &requester, &uid)
+    }
+
+    fn end_request(&mut self, service: PeerId, client: PeerId, uid: &str) {
+        let name = self.client_name(client);
+        self.destination(service, &name, uid)
+            .expect("it is awaited")
+            .end();
+    }
+}
 
 fn registry() -> Registry {
     let manager = ManagerIdentity {
@@ -33,7 +69,7 @@ fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> 
             client
                 .uids
                 .iter()
-                .map(|uid| (client.requester.to_string(), uid.to_string()))
+                .map(|uid| (client.requester.to_string(), uid.as_str().to_owned()))
         })
         .collect();
     requests.sort();

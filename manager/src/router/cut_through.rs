@@ -4,22 +4,24 @@
 //! payload, and the receiver has nobody else to listen to. What may be wrong with its end is found too late then: so
 //! the receiver forgets a line that is broken off ([`frames::BROKEN_OFF`]), and the caller is told.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use labwire_wire::{
     ArrivingEnvelope, Envelope, EnvelopeError, LineView, MANAGER_NAME, Member, NOTIFICATION_UID, ReplyForm,
-    frames, quoted,
+    Text, frames, quoted,
 };
 use tracing::debug;
 
+use super::from_service::unreadable_reply;
 use super::incoming::Kind;
 use super::{DISCONNECT, Router, Sender};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
 use crate::refusal::{Refusal, excerpt};
-use crate::registry::PeerId;
+use crate::registry::{Awaited, PeerId, Registry};
 
 /// How much may stand before the payload, in bytes: it is kept until the frame's end has come, and copied often.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -45,7 +47,7 @@ pub(crate) struct CutThrough {
     service: PeerId,
     /// The client's name on the network.
     requester: Arc<str>,
-    uid: Box<str>,
+    uid: Text<'static>,
     form: Form,
     /// From which byte of the line on it has not gone on.
     next: usize,
@@ -196,14 +198,12 @@ impl Router<'_> {
         }
         envelope.span(Member::Uid)?;
         let request = envelope.request(line).ok()?;
-        if request.service == MANAGER_NAME || request.attribute == DISCONNECT {
+        if request.service == *MANAGER_NAME || request.attribute == *DISCONNECT {
             return None;
         }
         let shape = arriving.shape();
-        let service = self.registry.service_for(from.id, &request.service, shape).ok()?;
-        let found = self.registry.service(service)?;
-        let asked = found.features.cut_through && self.registry.serves_only(service, from.id);
-        let client = self.registry.client(from.id)?;
+        let asking = self.registry.ask(from.id, &request.service, shape).ok()??;
+        let asked = asking.service.features.cut_through && asking.is_alone();
         let begin = |frame: &mut FrameWriter<'_>| {
             for (key, member) in [
                 (&b"{\"attribute\":"[..], Member::Attribute),
@@ -214,31 +214,31 @@ impl Router<'_> {
                 frame.copied(envelope.raw(line, member).unwrap_or(b"\"\""));
             }
             frame.copied(b",\"error\":false,\"requester\":");
-            frame.copied(client.requester.as_bytes());
+            frame.copied(asking.client.requester.as_bytes());
         };
-        if !asked || shape.depth > self.nesting || !found.outbox.begin_arriving(begin) {
+        if !asked || shape.depth > self.nesting || !asking.service.outbox.begin_arriving(begin) {
             return None;
         }
         let cut_through = CutThrough {
-            to: Arc::clone(&found.outbox),
+            to: Arc::clone(&asking.service.outbox),
             client: from.id,
-            service,
-            requester: Arc::clone(&client.name),
-            uid: (*request.uid).into(),
+            service: asking.service_id(),
+            requester: Arc::clone(&asking.client.name),
+            uid: request.uid.clone().into_owned(),
             form: Form::Request {
                 begun: [false; PAYLOADS.len()],
                 open: None,
             },
             next: 0,
         };
-        self.registry.begin_request(from.id, service, &request.uid);
+        asking.begin(request.uid.as_bytes());
         Counters::count(&self.counters.requests);
         Counters::count(&self.counters.cut_through);
         debug!(
             "{} requests {} from '{}' while it still sends",
             from.name,
-            quoted(excerpt(&request.attribute)),
-            request.service
+            quoted(excerpt(request.attribute.as_str())),
+            request.service.as_str()
         );
         Some(cut_through)
     }
@@ -262,16 +262,18 @@ impl Router<'_> {
         let reply = envelope.reply(line).ok()?;
         if reply.form != ReplyForm::Complete
             || envelope.raw(line, Member::Error) != Some(b"false")
-            || reply.uid == NOTIFICATION_UID
+            || reply.uid == *NOTIFICATION_UID
         {
             return None;
         }
-        let (id, client) = self.registry.destination(from.id, &reply.requester, &reply.uid)?;
+        let id = self
+            .registry
+            .awaited(from.id, &reply.requester, &reply.uid)?
+            .client_id();
+        let client = self.registry.client(id)?;
         if !client.features.cut_through
             || !self.registry.listens_only(id, from.id)
-            || self
-                .unreadable_reply("", client.reader, arriving.shape())
-                .is_some()
+            || unreadable_reply("", client.reader, arriving.shape(), self.nesting).is_some()
             || !client.outbox.begin_arriving(|_| {})
         {
             return None;
@@ -282,7 +284,7 @@ impl Router<'_> {
             client: id,
             service: from.id,
             requester: Arc::clone(&client.name),
-            uid: (*reply.uid).into(),
+            uid: reply.uid.clone().into_owned(),
             form: Form::Reply,
             next: 0,
         })
@@ -312,12 +314,15 @@ impl Router<'_> {
         if refusal.is_some() && matches!(cut_through.form, Form::Request { .. }) {
             Counters::count(&self.counters.malformed);
         }
-        if refusal.is_some() || self.waiting(&cut_through).is_none() {
+        let awaited = match refusal {
+            None => waiting(self.registry, &cut_through),
+            Some(_) => None,
+        };
+        let Some(awaited) = awaited else {
             return self.break_off(from, cut_through, refusal.as_ref());
-        }
+        };
         if let Form::Reply = cut_through.form {
-            self.registry
-                .end_request(cut_through.service, cut_through.client, &cut_through.uid);
+            awaited.end();
             Counters::count(&self.counters.replies);
         }
         cut_through.finish(line, envelope);
@@ -348,7 +353,7 @@ impl Router<'_> {
     fn late_reply_refusal(&self, cut_through: &CutThrough, envelope: &Envelope) -> Option<Refusal> {
         let client = self.registry.client(cut_through.client)?;
         let service = self.registry.service(cut_through.service)?;
-        self.unreadable_reply(&service.name, client.reader, envelope.shape())
+        unreadable_reply(&service.name, client.reader, envelope.shape(), self.nesting)
     }
 
     /// Breaks a frame off of which something is wrong.
@@ -365,7 +370,7 @@ impl Router<'_> {
                 self.break_off(from, cut_through, Some(&refusal));
             }
             Form::Reply => {
-                self.refuse_malformed(from, &cut_through.uid, &refusal);
+                self.refuse_malformed(from, cut_through.uid.as_str(), &refusal);
                 let service = self.service_name(cut_through.service);
                 self.break_off(from, cut_through, Some(&Refusal::MalformedReply { service }));
             }
@@ -391,34 +396,27 @@ impl Router<'_> {
     /// Breaks a frame off, and tells the caller why if it still waits for the outcome.
     fn break_off(&mut self, from: &Sender<'_>, cut_through: CutThrough, refusal: Option<&Refusal>) {
         Counters::count(&self.counters.broken_off);
-        let caller = self.waiting(&cut_through);
-        if let (Some((outbox, origin)), Some(refusal)) = (caller, refusal) {
+        if let (Some(awaited), Some(refusal)) = (waiting(self.registry, &cut_through), refusal) {
             self.counters.count_limit(refusal);
             from.log(refusal);
-            let frame = refusal.frame(&cut_through.requester, &cut_through.uid, origin);
-            self.registry
-                .end_request(cut_through.service, cut_through.client, &cut_through.uid);
-            outbox.push_always(|writer| writer.shared(&frame));
+            let uid = cut_through.uid.as_str();
+            let frame = refusal.frame(&cut_through.requester, uid, awaited.features.origin);
+            awaited.outbox.push_always(|writer| writer.shared(&frame));
+            awaited.end();
         }
         drop(cut_through);
-    }
-
-    /// The queue of the client if it still waits for the outcome of this request, and whether it wants to know whose
-    /// errors it gets.
-    fn waiting(&self, cut_through: &CutThrough) -> Option<(Arc<Outbox>, bool)> {
-        let CutThrough {
-            service,
-            client: id,
-            requester,
-            uid,
-            ..
-        } = cut_through;
-        let (found, client) = self.registry.destination(*service, requester, uid)?;
-        (found == *id).then(|| (Arc::clone(&client.outbox), client.features.origin))
     }
 
     fn service_name(&self, id: PeerId) -> String {
         let service = self.registry.service(id);
         service.map_or_else(String::new, |service| service.name.to_string())
     }
+}
+
+/// The request, if its client still waits for the outcome.
+fn waiting<'a>(registry: &'a mut Registry, cut_through: &CutThrough) -> Option<Awaited<'a>> {
+    let requester = Text::from(Cow::from(&*cut_through.requester));
+    registry
+        .awaited(cut_through.service, &requester, &cut_through.uid)
+        .filter(|awaited| awaited.client_id() == cut_through.client)
 }

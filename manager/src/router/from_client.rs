@@ -15,7 +15,6 @@ use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
 use crate::outbox::Full;
 use crate::refusal::{Refusal, excerpt};
-use crate::registry::PeerId;
 
 impl Router<'_> {
     /// Routes a line that a client sent.
@@ -98,24 +97,20 @@ impl Router<'_> {
             from.refuse(request.uid.as_str(), &Refusal::NotTaken);
             return Step::Next;
         }
-        let service = match self
-            .registry
-            .service_for(from.id, request.service.as_str(), envelope.shape())
-        {
-            Ok(service) => service,
-            Err(refusal) => {
-                Counters::count(&self.counters.refused);
-                self.counters.count_limit(&refusal);
-                from.log(&refusal);
-                from.refuse(request.uid.as_str(), &refusal);
-                return Step::Next;
-            }
+        let asking = match self.registry.ask(from.id, &request.service, envelope.shape()) {
+            Ok(Some(asking)) => asking,
+            Ok(None) => return Step::Leave,
+            Err(refusal) => return self.refuse_request(from, &request, &refusal),
         };
-        if let Err(step) = self.deliver_request(from.id, service, line, envelope) {
-            return step;
+        let requester = &asking.client.requester;
+        let length = content.len() + requester.len() + ENVELOPE_BYTES;
+        let written = asking.service.outbox.push(length, |frame| {
+            write_request(frame, line, envelope, requester);
+        });
+        if let Err(Full) = written {
+            return Step::Wait(Arc::clone(&asking.service.outbox), length);
         }
-        self.registry
-            .begin_request(from.id, service, request.uid.as_str());
+        asking.begin(request.uid.as_bytes());
         Counters::count(&self.counters.requests);
         debug!(
             "{} requested {} from '{}'",
@@ -126,22 +121,14 @@ impl Router<'_> {
         Step::Next
     }
 
-    fn deliver_request(
-        &self,
-        client: PeerId,
-        service: PeerId,
-        line: LineView<'_>,
-        envelope: &Envelope,
-    ) -> Result<(), Step> {
-        let (Some(client), Some(service)) = (self.registry.client(client), self.registry.service(service))
-        else {
-            return Err(Step::Leave);
-        };
-        let length = line.content().len() + client.requester.len() + ENVELOPE_BYTES;
-        let written = service.outbox.push(length, |frame| {
-            write_request(frame, line, envelope, &client.requester);
-        });
-        written.map_err(|Full| Step::Wait(Arc::clone(&service.outbox), length))
+    /// Refuses a request that may not go to its service.
+    #[cold]
+    fn refuse_request(&self, from: &Sender<'_>, request: &Request<'_>, refusal: &Refusal) -> Step {
+        Counters::count(&self.counters.refused);
+        self.counters.count_limit(refusal);
+        from.log(refusal);
+        from.refuse(request.uid.as_str(), refusal);
+        Step::Next
     }
 
     fn route_to_manager(

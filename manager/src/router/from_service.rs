@@ -78,41 +78,28 @@ impl Router<'_> {
         envelope: &Envelope,
         reply: &Reply<'_>,
     ) -> Step {
-        let Some((id, client)) =
-            self.registry
-                .destination(from.id, reply.requester.as_str(), reply.uid.as_str())
-        else {
+        let Some(awaited) = self.registry.awaited(from.id, &reply.requester, &reply.uid) else {
             return self.drop_unsolicited(from);
         };
-        let service = self.registry.service(from.id).map_or("", |service| &service.name);
+        let service: &str = &awaited.service.name;
         let length = line.content().len() + ENVELOPE_BYTES;
-        let origin = client.features.origin;
-        let refusal = self.unreadable_reply(service, client.reader, envelope.shape());
-        let written = client.outbox.push(length, |frame| match &refusal {
+        let origin = awaited.features.origin;
+        let refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);
+        let written = awaited.outbox.push(length, |frame| match &refusal {
             None => write_reply(frame, service, line, envelope, reply, origin),
             Some(refusal) => {
-                frame.shared(&refusal.frame(reply.requester.as_str(), reply.uid.as_str(), origin))
+                frame.shared(&refusal.frame(reply.requester.as_str(), reply.uid.as_str(), origin));
             }
         });
         if let Err(Full) = written {
-            return Step::Wait(Arc::clone(&client.outbox), length);
+            return Step::Wait(Arc::clone(awaited.outbox), length);
         }
+        awaited.end();
         if let Some(refusal) = refusal.filter(|refusal| self.counters.count_limit(refusal)) {
             from.log(&refusal);
         }
-        self.registry.end_request(from.id, id, reply.uid.as_str());
         Counters::count(&self.counters.replies);
         Step::Next
-    }
-
-    /// Why a reply of this shape does not go on to its client.
-    pub(super) fn unreadable_reply(&self, service: &str, client: Reader, shape: Shape) -> Option<Refusal> {
-        let service = || service.to_owned();
-        if shape.depth > self.nesting {
-            let (service, limit) = (service(), self.nesting);
-            return Some(Refusal::ReplyTooDeep { service, limit });
-        }
-        (!client.can_read(shape)).then(|| Refusal::UnreadableReply { service: service() })
     }
 
     fn route_notification(
@@ -158,4 +145,19 @@ impl Router<'_> {
         Counters::count(&self.counters.notifications);
         Step::Next
     }
+}
+
+/// Why a reply of this shape does not go on to its client; `nesting` is how deep it may be nested.
+pub(super) fn unreadable_reply(
+    service: &str,
+    client: Reader,
+    shape: Shape,
+    nesting: usize,
+) -> Option<Refusal> {
+    let service = || service.to_owned();
+    if shape.depth > nesting {
+        let (service, limit) = (service(), nesting);
+        return Some(Refusal::ReplyTooDeep { service, limit });
+    }
+    (!client.can_read(shape)).then(|| Refusal::UnreadableReply { service: service() })
 }

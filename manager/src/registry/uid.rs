@@ -1,0 +1,73 @@
+//! The marks of requests under way.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// How long a uid may be that needs no memory of its own: those of Python's peers have 36 bytes. With it, what is noted
+/// of a request fills a line of the processor's cache.
+const SHORT: usize = 38;
+
+/// What pairs a reply with its request, as its client chose it: UTF-8.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Uid {
+    /// The bytes behind its length are zero.
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+impl Uid {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(length, bytes) => &bytes[..SHORT.min(usize::from(*length))],
+            Self::Long(bytes) => bytes,
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl From<&[u8]> for Uid {
+    #[inline]
+    fn from(uid: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        match (bytes.get_mut(..uid.len()), u8::try_from(uid.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(uid);
+                Self::Short(length, bytes)
+            }
+            _ => Self::Long(uid.into()),
+        }
+    }
+}
+
+impl Hash for Uid {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // There is nothing behind it that it could be taken for a part of.
+        state.write(self.as_bytes());
+    }
+}
+
+impl fmt::Debug for Uid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_of_any_length_stays_what_it_is() {
+        for length in 0..=300 {
+            let text = "u".repeat(length);
+            let uid = Uid::from(text.as_bytes());
+            assert_eq!(uid.as_str(), text);
+            assert_eq!(matches!(uid, Uid::Short(..)), length <= SHORT);
+            assert_ne!(uid, Uid::from(format!("{text}\0").as_bytes()));
+        }
+    }
+}
