@@ -217,8 +217,15 @@ impl Envelope {
     /// Checks that the whole line is one well-formed JSON object, and notes where its envelope stands.
     pub fn scan(line: &[u8]) -> Result<Self, EnvelopeError> {
         let mut envelope = Self::default();
-        envelope.shape = json::scan_members(line, &mut envelope)?;
+        envelope.read(line)?;
         Ok(envelope)
+    }
+
+    /// The same in an envelope of which nothing was noted, for who has a place for it. It means nothing after an error.
+    #[inline]
+    pub fn read(&mut self, line: &[u8]) -> Result<(), EnvelopeError> {
+        self.shape = json::scan_members(line, self)?;
+        Ok(())
     }
 
     /// The `uid` of a line that is no frame, so that its sender learns which request failed: the only one

@@ -54,10 +54,21 @@ impl Incoming {
 impl Kind {
     /// Checks the whole line, which is given without its terminator.
     pub(crate) fn of(content: &[u8]) -> Self {
-        let error = match Envelope::scan(content) {
-            Ok(envelope) => return Self::of_frame(content, envelope),
-            Err(error) => error,
-        };
+        // Made where it is returned to: moving an envelope twice takes a tenth of the time that looking at it takes.
+        let mut kind = Self::Frame(Envelope::default());
+        if let Self::Frame(envelope) = &mut kind {
+            match envelope.read(content) {
+                Ok(()) if !is_notification(content, envelope) => {}
+                Ok(()) => kind = Self::of_frame(content, std::mem::take(envelope)),
+                Err(error) => kind = Self::of_other(content, error),
+            }
+        }
+        kind
+    }
+
+    /// What a line is that is no frame.
+    #[cold]
+    fn of_other(content: &[u8], error: EnvelopeError) -> Self {
         match content.trim_ascii_start().first() {
             None => Self::Blank,
             Some(b'{') => Self::Broken(error, Envelope::salvage_uid(content).unwrap_or_default()),
