@@ -378,22 +378,33 @@ pub(crate) struct FrameWriter<'a> {
 
 impl FrameWriter<'_> {
     /// Adds bytes by copying them.
+    #[inline]
     pub(crate) fn copied(&mut self, bytes: &[u8]) {
-        let tail = &mut self.queue.tail;
-        let length = tail.len() + bytes.len();
-        if length > tail.capacity() && length > SHORT_RUN_BYTES {
-            if length > memory::RUN_BYTES {
-                self.queue.seal_tail();
-            }
-            let tail = &mut self.queue.tail;
-            if bytes.len() > memory::RUN_BYTES {
-                tail.reserve(bytes.len());
-            } else {
-                *tail = memory::run(tail);
-            }
+        let tail = &self.queue.tail;
+        if bytes.len() > tail.capacity() - tail.len() {
+            self.make_room(bytes.len());
         }
         self.queue.tail.extend_from_slice(bytes);
         self.written += bytes.len();
+    }
+
+    /// Makes room for so many bytes, for which there is none.
+    #[cold]
+    fn make_room(&mut self, count: usize) {
+        let length = self.queue.tail.len() + count;
+        if length <= SHORT_RUN_BYTES {
+            // It grows by doubling.
+            return;
+        }
+        if length > memory::RUN_BYTES {
+            self.queue.seal_tail();
+        }
+        let tail = &mut self.queue.tail;
+        if count > memory::RUN_BYTES {
+            tail.reserve(count);
+        } else {
+            *tail = memory::run(tail);
+        }
     }
 
     /// Adds bytes that own their memory, shared where that is cheaper than copying.
