@@ -331,16 +331,22 @@ impl Envelope {
     }
 
     /// Whether a member is this very string, however it is spelled.
+    #[inline]
     pub fn is_string(&self, line: &[u8], member: Member, text: &str) -> bool {
         let Some([b'"', spelled @ .., b'"']) = self.raw(line, member) else {
             return false;
         };
         // An escape is longer than what it stands for.
         spelled == text.as_bytes()
-            || (spelled.len() > text.len()
-                && !self.is_plain(member)
-                && memchr::memchr(b'\\', spelled).is_some()
-                && matches!(self.string(line, member), Ok(Some(decoded)) if decoded == text))
+            || (spelled.len() > text.len() && !self.is_plain(member) && self.means(line, member, text))
+    }
+
+    #[cold]
+    fn means(&self, line: &[u8], member: Member, text: &str) -> bool {
+        let has_escape = self
+            .raw(line, member)
+            .is_some_and(|spelled| memchr::memchr(b'\\', spelled).is_some());
+        has_escape && matches!(self.string(line, member), Ok(Some(decoded)) if decoded == text)
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::quick::{Progress, container, past_white_space, plain_value};
+use super::quick::{Progress, container, past_mark, past_white_space, plain_value};
 use super::scanner::{Checkpoint, Container, Inside, OpenContainers, Scanner};
 use super::{JsonError, RawString, Shape};
 
@@ -143,7 +143,11 @@ pub(crate) fn scan_members<'a, M: Members<'a>>(bytes: &'a [u8], members: &mut M)
     }
     loop {
         if let Some((key, length)) = bytes.get(at..).and_then(M::known) {
-            let start = past_colon(bytes, at + length)?;
+            let behind = at + length;
+            let start = match past_mark(bytes, behind, b':') {
+                Some(start) => start,
+                None => past_colon(bytes, behind)?,
+            };
             let plain = plain_value(bytes, start);
             let end = match plain {
                 Some(end) => end,
@@ -157,6 +161,10 @@ pub(crate) fn scan_members<'a, M: Members<'a>>(bytes: &'a [u8], members: &mut M)
             at = scan_value(bytes, start, &mut shape)?;
             members.other(key, start..at)?;
         }
+        if let Some(next) = past_mark(bytes, at, b',') {
+            at = next;
+            continue;
+        }
         at = past_white_space(bytes, at);
         match bytes.get(at) {
             Some(b',') => at = past_white_space(bytes, at + 1),
@@ -167,7 +175,7 @@ pub(crate) fn scan_members<'a, M: Members<'a>>(bytes: &'a [u8], members: &mut M)
 }
 
 /// Goes past the colon behind a key, up to where the value starts.
-#[inline]
+#[cold]
 fn past_colon(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     let at = past_white_space(bytes, at);
     if bytes.get(at) != Some(&b':') {

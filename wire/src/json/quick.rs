@@ -40,6 +40,17 @@ pub(super) fn past_white_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Goes past a comma or a colon and up to one blank behind it, as nearly everybody writes them. Nothing if there is more
+/// white space.
+#[inline]
+pub(super) fn past_mark(bytes: &[u8], at: usize, mark: u8) -> Option<usize> {
+    match bytes.get(at..)?.first_chunk()? {
+        [first, b' ', next] if *first == mark && *next > b' ' => Some(at + 2),
+        [first, next, _] if *first == mark && *next > b' ' => Some(at + 1),
+        _ => None,
+    }
+}
+
 /// Where the last quote of a string stands that is short, without escapes, and ASCII; `at` is behind its first quote.
 #[inline]
 pub(super) fn plain_string(bytes: &[u8], mut at: usize) -> Option<usize> {
