@@ -56,19 +56,27 @@ pub(super) fn past_mark(bytes: &[u8], at: usize, mark: u8) -> Option<usize> {
 pub(super) fn plain_string(bytes: &[u8], mut at: usize) -> Option<usize> {
     let limit = at + LONG;
     while at < limit {
-        let (block, seen) = match bytes.get(at..)?.first_chunk() {
-            Some(block) => (block, 0),
-            // At the end of the text the block holds some of what stands before the place.
-            None => (bytes.last_chunk()?, at + LANES - bytes.len()),
+        let Some(block) = bytes.get(at..)?.first_chunk() else {
+            return plain_end(bytes, at);
         };
-        let found = stops(*block) >> seen;
+        let found = stops(*block);
         if found != 0 {
-            let end = at + found.trailing_zeros() as usize;
-            return (bytes.get(end) == Some(&b'"')).then_some(end);
+            let place = found.trailing_zeros() as usize;
+            return (block.get(place) == Some(&b'"')).then_some(at + place);
         }
         at += LANES;
     }
     None
+}
+
+/// The same for the last bytes of a text, which are fewer than are compared at once.
+#[inline(never)]
+fn plain_end(bytes: &[u8], at: usize) -> Option<usize> {
+    // The block holds some of what stands before the place.
+    let start = bytes.len().checked_sub(LANES)?;
+    let found = stops(*bytes.last_chunk()?) >> (at - start);
+    let end = at + found.trailing_zeros() as usize;
+    (bytes.get(end) == Some(&b'"')).then_some(end)
 }
 
 /// One bit for each byte that ends the plain part of a string, or is not ASCII.
