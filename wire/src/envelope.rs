@@ -221,9 +221,11 @@ impl Envelope {
         Ok(envelope)
     }
 
-    /// The same in an envelope of which nothing was noted, for who has a place for it. It means nothing after an error.
+    /// The same for who has a place for it, where another line's may have been. It means nothing after an error.
     #[inline]
     pub fn read(&mut self, line: &[u8]) -> Result<(), EnvelopeError> {
+        // Where a member stood that the frame does not have is of no account.
+        (self.present, self.plain, self.has_others) = (0, 0, false);
         self.shape = json::scan_members(line, self)?;
         Ok(())
     }

@@ -320,6 +320,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         mut bytes: &'b [u8],
         mut router: impl FnMut(LineView<'_>, &Kind) -> Step,
     ) -> (Step, &'b [u8]) {
+        let mut kind = Kind::default();
         for _ in 0..TURN_LINES {
             let Some(offset) = memchr(b'\n', bytes) else {
                 break;
@@ -334,7 +335,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 Step::Next
             } else {
                 let view = LineView::new(line);
-                router(view, &Kind::of(view.content()))
+                kind.look(view.content());
+                router(view, &kind)
             };
             if self.end.is_some() {
                 return (step, b"");

@@ -24,6 +24,8 @@ pub(crate) struct Stage {
     service: (PeerId, Arc<Outbox>),
     client: (PeerId, Arc<Outbox>),
     origin: bool,
+    /// What the last line was.
+    kind: Kind,
 }
 
 impl Stage {
@@ -54,6 +56,7 @@ impl Stage {
             service,
             client: client_place,
             origin: client.features.origin,
+            kind: Kind::default(),
         }
     }
 
@@ -75,15 +78,21 @@ impl Stage {
     /// Routes what the client says, as its session would.
     pub(crate) fn client_says(&mut self, line: &[u8]) -> Step {
         let view = LineView::new(line);
-        let kind = Kind::of(view.content());
-        self.as_client(|router, from| router.route_from_client(from, view, &kind))
+        let mut kind = std::mem::take(&mut self.kind);
+        kind.look(view.content());
+        let step = self.as_client(|router, from| router.route_from_client(from, view, &kind));
+        self.kind = kind;
+        step
     }
 
     /// Routes what the service says.
     pub(crate) fn service_says(&mut self, line: &[u8]) -> Step {
         let view = LineView::new(line);
-        let kind = Kind::of(view.content());
-        self.as_service(|router, from| router.route_from_service(from, view, &kind))
+        let mut kind = std::mem::take(&mut self.kind);
+        kind.look(view.content());
+        let step = self.as_service(|router, from| router.route_from_service(from, view, &kind));
+        self.kind = kind;
+        step
     }
 
     /// Routes something in the client's name.
