@@ -8,7 +8,7 @@ use labwire_wire::{Identity, Role};
 
 use super::describe::{describe_client, describe_service};
 use super::in_flight::{Abandoned, Holders};
-use super::{Client, PeerId, Reader, Registry, Service};
+use super::{AROUND_REQUESTER, Client, PeerId, Reader, Registry, Service};
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 
@@ -66,7 +66,7 @@ impl Registry {
             return Err(Refusal::ClientNameTaken(name.to_string()));
         }
         let client = Client {
-            requester: json_string(&name).into(),
+            request_end: AROUND_REQUESTER.join(&json_string(&name)).into(),
             name: Arc::clone(&name),
             outbox,
             reader: Reader::of(identity),

@@ -60,8 +60,8 @@ impl Reader {
 pub(crate) struct Client {
     /// `NAME[HOST:PORT]`.
     pub(crate) name: Arc<str>,
-    /// The name as JSON text: what stands behind `requester` in every request.
-    pub(crate) requester: Box<str>,
+    /// What every request ends with: the member `requester`, and the frame's end.
+    pub(crate) request_end: Box<str>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) reader: Reader,
     pub(crate) features: Features,
@@ -72,6 +72,23 @@ pub(crate) struct Client {
     in_flight_count: usize,
     /// The service that it asked last, and asks again most likely.
     asked_last: PeerId,
+}
+
+/// What stands before the name of who asks, and behind it, in the end of a request.
+const AROUND_REQUESTER: [&str; 2] = [",\"requester\":", "}\r\n"];
+
+impl Client {
+    /// The member `requester` of its requests, behind another one.
+    pub(crate) fn requester_member(&self) -> &[u8] {
+        let [_, behind] = AROUND_REQUESTER;
+        &self.request_end.as_bytes()[..self.request_end.len() - behind.len()]
+    }
+
+    /// How many bytes of its requests' end are its name.
+    pub(crate) fn requester_length(&self) -> usize {
+        let [before, behind] = AROUND_REQUESTER;
+        self.request_end.len() - before.len() - behind.len()
+    }
 }
 
 /// A service that is connected.

@@ -34,20 +34,21 @@ const REQUEST: [Member; 6] = [
     Member::Uid,
 ];
 
-/// Passes a request on: the known members as the client wrote them, with the manager's own word on who asks.
+/// Passes a request on: the known members as the client wrote them, with the manager's own word on who asks, which is
+/// `end`.
 /// Members that nobody knows are left out, since they stop a Python service.
 pub(super) fn write_request(
     frame: &mut FrameWriter<'_>,
     line: LineView<'_>,
     envelope: &Envelope,
-    requester: &str,
+    end: &[u8],
 ) {
     if envelope.has_exactly(&REQUEST)
         && let [object @ .., b'}'] = line.content().trim_ascii_end()
     {
         // Nothing is to be left out or added but the requester: one copy instead of six.
         frame.part(line, 0..object.len());
-        return write_requester(frame, requester);
+        return frame.copied(end);
     }
     let mut member = |key: &[u8], member, default: &[u8]| {
         frame.copied(key);
@@ -61,14 +62,7 @@ pub(super) fn write_request(
     member(b",\"error\":false,\"kwargs\":", Member::Kwargs, b"{}");
     member(b",\"service\":", Member::Service, b"\"\"");
     member(b",\"uid\":", Member::Uid, b"\"\"");
-    write_requester(frame, requester);
-}
-
-/// The end of a request.
-fn write_requester(frame: &mut FrameWriter<'_>, requester: &str) {
-    frame.copied(b",\"requester\":");
-    frame.copied(requester.as_bytes());
-    frame.copied(b"}\r\n");
+    frame.copied(end);
 }
 
 /// Gives a peer a result that is not to be copied.
@@ -136,8 +130,7 @@ pub(super) fn write_reply(
             write_error(frame, line, envelope);
         }
         ReplyForm::Complete => {
-            frame.part(line, 0..line.content().len());
-            frame.copied(line.terminator());
+            frame.line(line);
         }
         ReplyForm::ResultOnly => {
             let (head, tail) = frames::result_around(reply.requester.as_str(), reply.uid.as_str());

@@ -213,8 +213,8 @@ impl Router<'_> {
                 frame.copied(key);
                 frame.copied(envelope.raw(line, member).unwrap_or(b"\"\""));
             }
-            frame.copied(b",\"error\":false,\"requester\":");
-            frame.copied(asking.client.requester.as_bytes());
+            frame.copied(b",\"error\":false");
+            frame.copied(asking.client.requester_member());
         };
         if !asked || shape.depth > self.nesting || !asking.service.outbox.begin_arriving(begin) {
             return None;

@@ -102,10 +102,10 @@ impl Router<'_> {
             Ok(None) => return Step::Leave,
             Err(refusal) => return self.refuse_request(from, &request, &refusal),
         };
-        let requester = &asking.client.requester;
-        let length = content.len() + requester.len() + ENVELOPE_BYTES;
+        let end = asking.client.request_end.as_bytes();
+        let length = content.len() + asking.client.requester_length() + ENVELOPE_BYTES;
         let written = asking.service.outbox.push(length, |frame| {
-            write_request(frame, line, envelope, requester);
+            write_request(frame, line, envelope, end);
         });
         if let Err(Full) = written {
             return Step::Wait(Arc::clone(&asking.service.outbox), length);
