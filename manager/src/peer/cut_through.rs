@@ -70,7 +70,7 @@ impl Session<'_> {
         if !arriving.was_considered && line.len() >= BEGIN_BYTES {
             arriving.was_considered = true;
             if arriving.since.elapsed() <= BEGIN_TIME && matches!(self.login, Login::Idle) {
-                self.passage = self.begin_passage(line, &arriving.envelope);
+                self.passage = self.begin_passage(line, &arriving.envelope).map(Box::new);
             }
         }
         let Some(mut passage) = self.passage.take() else {

@@ -60,7 +60,7 @@ pub(super) struct Session<'a> {
     membership: Membership,
     pub(super) is_service: bool,
     /// The line of this peer of which a part has gone on.
-    pub(super) passage: Option<Passage>,
+    pub(super) passage: Option<Box<Passage>>,
     /// Whether it is a client that wants to know whose errors it gets.
     origin: bool,
     pub(super) is_admin: bool,
@@ -198,7 +198,8 @@ impl<'a> Session<'a> {
             } else if inbox.has_ended() {
                 break;
             } else if self.lets_go_on(inbox) {
-                self.read_at_pace(inbox).await;
+                // Boxed, so that a peer that sends no such lines has no room for it.
+                Box::pin(self.read_at_pace(inbox)).await;
                 Step::Next
             } else if matches!(self.login, Login::Idle) {
                 let (step, may_have_more) = inbox.read_and_route(|| self.router()).await;
@@ -241,7 +242,7 @@ impl<'a> Session<'a> {
     async fn route_front<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<Step, Departure> {
         if let Some(passage) = self.passage.take() {
             if let Some(incoming) = inbox.take_front() {
-                self.end_passage(passage, incoming);
+                self.end_passage(*passage, incoming);
             }
             return Ok(Step::Next);
         }
