@@ -402,16 +402,6 @@ fn a_broken_line_that_also_grows_too_long_ends_its_connection_alone() {
 }
 
 #[test]
-fn a_client_that_reads_no_errors_gets_no_more_of_them() {
-    let mut pair = Pair::start(&["--queue", "64K"], &["registered", "cut-through", "origin"]);
-    let uid = r"\u0001".repeat(250);
-    let line = begun_request(&uid, 600_000) + "\x01\"]}\n";
-    // The sockets hold some more.
-    let sent = pair.client.send_until_held_back(line.as_bytes(), 4_000);
-    assert!(sent < 4_000, "{sent} lines were taken");
-}
-
-#[test]
 fn a_line_for_whose_end_nobody_waits_may_take_its_time() {
     let mut pair = Pair::new();
     pair.begin_request("1");

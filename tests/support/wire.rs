@@ -73,17 +73,6 @@ impl RawPeer {
         self.writer.write_all(bytes).expect("the manager reads");
     }
 
-    /// Sends bytes again and again, `limit` times at most, until the manager has taken none of them for a second; tells
-    /// how often they were sent.
-    pub(crate) fn send_until_held_back(&mut self, bytes: &[u8], limit: usize) -> usize {
-        self.writer
-            .set_write_timeout(Some(Duration::from_secs(1)))
-            .expect("a socket takes options");
-        (0..limit)
-            .take_while(|_| self.writer.write_all(bytes).is_ok())
-            .count()
-    }
-
     /// The next line, without its end.
     pub(crate) fn read_line(&mut self) -> String {
         let line = String::from_utf8(self.read_raw_line()).expect("the manager writes UTF-8");

@@ -188,6 +188,10 @@ impl Router<'_> {
             (member?, line[start]),
             (Member::Args, b'[') | (Member::Kwargs, b'{')
         );
+        // Something may be wrong with its end, of which the client is told.
+        if !from.outbox.has_room(1) {
+            return None;
+        }
         if self.draining
             || !is_payload
             || start > HEAD_BYTES
@@ -252,7 +256,7 @@ impl Router<'_> {
     ) -> Option<CutThrough> {
         let (start, member) = arriving.value(line)?;
         let envelope = arriving.envelope();
-        // As above, though it is the service that is told.
+        // As above: a service is told of its malformed replies too.
         if !from.outbox.has_room(1) {
             return None;
         }

@@ -258,3 +258,28 @@ async fn what_could_be_refused_or_is_for_somebody_else_is_whole_before_it_goes_o
         );
     }
 }
+
+/// What is told of a line with a wrong end waits in its sender's own queue, which is bounded as all are.
+#[tokio::test]
+async fn a_sender_whose_own_queue_is_full_must_send_whole_lines() {
+    let begun = br#"{"service":"S","attribute":"a","uid":"2","args":["#;
+    let reply = br#"{"error":false,"requester":"c[h:2]","uid":"1","result":["#;
+    let [mut arriving, mut arriving_reply] = [(); 2].map(|()| ArrivingEnvelope::default());
+    arriving.look(begun);
+    arriving_reply.look(reply);
+    let full = |queue: &Outbox| queue.push_always(|frame| frame.copied(&vec![b'x'; 2 << 20]));
+
+    let mut stage = Stage::cut_through();
+    full(stage.clients_queue());
+    assert!(begin_request(&mut stage, begun, &arriving).is_none());
+    all(stage.clients_queue()).await;
+    assert!(begin_request(&mut stage, begun, &arriving).is_some());
+
+    let mut stage = Stage::cut_through();
+    all(stage.clients_queue()).await;
+    assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
+    full(stage.services_queue());
+    assert!(begin_reply(&mut stage, reply, &arriving_reply).is_none());
+    all(stage.services_queue()).await;
+    assert!(begin_reply(&mut stage, reply, &arriving_reply).is_some());
+}
