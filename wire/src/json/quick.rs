@@ -137,6 +137,12 @@ fn past_key(bytes: &[u8], at: usize) -> Option<usize> {
     (bytes.get(colon) == Some(&b':')).then(|| past_white_space(bytes, colon + 1))
 }
 
+/// Where the next value of a container begins, behind its key in an object.
+#[inline]
+fn next_value(bytes: &[u8], at: usize, in_object: bool) -> Option<usize> {
+    if in_object { past_key(bytes, at) } else { Some(at) }
+}
+
 /// Goes past an array or an object that stands in an object; tells how deep it was, counted from there.
 pub(super) fn container(bytes: &[u8], mut at: usize, deepest: &mut usize) -> Progress {
     let outside = 1;
@@ -152,12 +158,7 @@ pub(super) fn container(bytes: &[u8], mut at: usize, deepest: &mut usize) -> Pro
                 if is_empty {
                     at = inner + 1;
                 } else {
-                    let value = if is_object {
-                        past_key(bytes, inner)
-                    } else {
-                        Some(inner)
-                    };
-                    let Some(value) = value else {
+                    let Some(value) = next_value(bytes, inner, is_object) else {
                         return left(Inside::Before, at, depth, open);
                     };
                     open = open & !(1 << depth) | u64::from(is_object) << depth;
@@ -188,12 +189,7 @@ pub(super) fn container(bytes: &[u8], mut at: usize, deepest: &mut usize) -> Pro
                 }
                 (Some(b','), _) => {
                     let next = past_white_space(bytes, end + 1);
-                    let value = if in_object {
-                        past_key(bytes, next)
-                    } else {
-                        Some(next)
-                    };
-                    let Some(value) = value else {
+                    let Some(value) = next_value(bytes, next, in_object) else {
                         return left(Inside::Behind, at, depth, open);
                     };
                     at = value;
