@@ -14,6 +14,9 @@ const FIRST_BYTES: usize = 1_024;
 /// How much is read at once by a busy connection.
 const READ_BYTES: usize = 256 * 1_024;
 
+/// How much memory for output a connection keeps: four messages of a mebibyte, and what they have beside their payloads.
+const KEPT_BYTES: usize = 5 * 1_024 * 1_024;
+
 /// A stream to the broker, which does not block.
 enum Stream {
     Plain(TcpStream),
@@ -66,7 +69,9 @@ impl Input {
 
     /// Takes memory for a message of so many bytes, and touches it.
     fn reserve(&mut self, bytes: usize) {
-        self.buffer.resize(self.buffer.len().max(bytes), 1);
+        // With what is left free for the next read, or it would grow just before the message's end.
+        let wanted = bytes + READ_BYTES;
+        self.buffer.resize(self.buffer.len().max(wanted), 1);
     }
 
     /// What was received and not taken.
@@ -86,6 +91,8 @@ pub(crate) struct Connection {
     stream: Stream,
     pub(crate) input: Input,
     output: Vec<u8>,
+    /// How much memory for output is kept when all is sent.
+    kept: usize,
     sent: usize,
     writable: bool,
 }
@@ -124,6 +131,7 @@ impl Connection {
             stream,
             input: Input::default(),
             output: Vec::new(),
+            kept: KEPT_BYTES,
             sent: 0,
             writable: true,
         })
@@ -161,6 +169,7 @@ impl Connection {
         let length = self.output.len();
         self.output.resize(length.max(bytes), 1);
         self.output.truncate(length);
+        self.kept = self.kept.max(bytes);
     }
 
     /// Where to append what is to be sent with the next [`flush`](Self::flush).
@@ -194,7 +203,7 @@ impl Connection {
             self.output.clear();
             self.sent = 0;
             // What a large frame needed is given back, or a thousand of them would fill the memory.
-            self.output.shrink_to(4 * READ_BYTES);
+            self.output.shrink_to(self.kept);
         }
         if let Stream::Tls(stream) = &mut self.stream {
             while stream.conn.wants_write() {
@@ -205,6 +214,45 @@ impl Connection {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_was_taken_for_a_message_is_enough_for_it() {
+        const MESSAGE: usize = 3 * READ_BYTES;
+        let mut input = Input::default();
+        input.reserve(MESSAGE);
+        let memory = (input.buffer.as_ptr(), input.buffer.len());
+        for read in [1, READ_BYTES / 8, 7] {
+            while input.end < MESSAGE {
+                let count = read.min(MESSAGE - input.end);
+                assert!(input.room().len() >= count);
+                input.end += count;
+            }
+            assert_eq!((input.buffer.as_ptr(), input.buffer.len()), memory);
+            input.take(MESSAGE, 0);
+            input.room();
+        }
+    }
+
+    #[test]
+    fn memory_that_was_taken_for_what_is_sent_is_kept_until_then() -> anyhow::Result<()> {
+        const MESSAGE: usize = 8 * READ_BYTES;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let poll = mio::Poll::new()?;
+        let socket = std::net::TcpStream::connect(address)?;
+        let mut connection = Connection::over(socket, address, None, poll.registry(), Token(0))?;
+        connection.reserve(MESSAGE);
+        let memory = connection.output.as_ptr();
+        connection.flush()?;
+        connection.output().resize(MESSAGE, b'x');
+        assert_eq!(connection.output.as_ptr(), memory);
         Ok(())
     }
 }
