@@ -6,6 +6,7 @@
 //! not be refused here. No number is converted, nothing is allocated, and nesting is counted, never recursed.
 
 mod object;
+mod plain;
 mod quick;
 mod scanner;
 mod text;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use wide::u8x16;
 
+use super::plain::{STEP, skip_plain_steps};
 use super::{JsonError, MAX_DEPTH, RawString, Shape};
 use crate::numbers;
 
@@ -82,7 +83,7 @@ impl Text {
 /// How many bytes are compared at once.
 pub(super) const LANES: usize = 16;
 
-/// How much of a string was gone past before more is compared at once.
+/// How much of a string was gone past before as much is compared at once as can be.
 const LONG: usize = 64;
 
 /// All bits of each byte that ends the plain part of a string: a quote, a backslash, a control character.
@@ -506,10 +507,8 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
     }
 
     /// Goes on to the next quote, backslash or control character; tells whether all was ASCII.
-    ///
-    /// Sixteen bytes at a time, and more in long strings: most of a large frame is the inside of strings.
     fn skip_plain(&mut self) -> bool {
-        let start = self.position;
+        let mut is_long_at = self.position + LONG;
         let mut is_ascii = true;
         while let Some(block) = self.bytes[self.position..].first_chunk() {
             let bytes = u8x16::new(*block);
@@ -523,8 +522,11 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
             }
             is_ascii &= others == 0;
             self.position += LANES;
-            if self.position - start >= LONG {
-                is_ascii &= self.skip_plain_blocks();
+            if self.position >= is_long_at {
+                let (count, are_ascii) = skip_plain_steps(&self.bytes[self.position..]);
+                self.position += count;
+                is_ascii &= are_ascii;
+                is_long_at = self.position + STEP;
             }
         }
         while let Some(&byte) = self.bytes.get(self.position)
@@ -536,24 +538,6 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
             self.position += 1;
         }
         is_ascii
-    }
-
-    /// Goes past blocks without a quote, backslash or control character; tells whether all was ASCII.
-    fn skip_plain_blocks(&mut self) -> bool {
-        let mut seen = u8x16::ZERO;
-        let blocks = self.bytes[self.position..].as_chunks::<{ 4 * LANES }>().0;
-        for block in blocks {
-            let sixteen = block.as_chunks::<LANES>().0;
-            let vectors: [u8x16; 4] = std::array::from_fn(|index| u8x16::new(sixteen[index]));
-            let [a, b, c, d] = vectors.map(stops);
-            if (a | b | c | d).to_bitmask() != 0 {
-                break;
-            }
-            let [a, b, c, d] = vectors;
-            seen |= a | b | c | d;
-            self.position += block.len();
-        }
-        seen.to_bitmask() == 0
     }
 
     fn skip_escape(&mut self) -> Result<(), JsonError> {
