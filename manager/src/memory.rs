@@ -17,6 +17,9 @@ pub(crate) const RUN_BYTES: usize = 32 * 1024;
 /// frame has beside such a payload.
 pub(crate) const LARGE_BYTES: usize = 1024 * 1024 + 64 * 1024;
 
+/// How much has to have come behind a large line to get that at once: moving less later costs less than a microsecond.
+const WORTH_LARGE_BYTES: usize = 16 * 1024;
+
 /// How much memory a line gets of which what arrives goes on at once: what is read in one go, and what is kept of it.
 const PIECE_BYTES: usize = 256 * 1024 + 32 * 1024;
 
@@ -80,6 +83,15 @@ pub(crate) fn large(beginning: &[u8]) -> BytesMut {
     let mut memory = LARGE.with_borrow_mut(Spare::take);
     memory.extend_from_slice(beginning);
     memory
+}
+
+/// Memory for what has come behind a large line: most likely it begins another one.
+pub(crate) fn behind_large(beginning: &[u8]) -> BytesMut {
+    if beginning.len() < WORTH_LARGE_BYTES {
+        BytesMut::from(beginning)
+    } else {
+        large(beginning)
+    }
 }
 
 /// Memory for a line of which what arrives goes on at once.

@@ -40,12 +40,17 @@ pub(crate) enum ReadError {
     TooLong(#[from] LineTooLong),
 }
 
+/// Whether what arrives is read to where it stays: the line is long, or follows one that was.
+pub(crate) fn has_own_memory(splitter: &LineSplitter) -> bool {
+    splitter.pending() >= LONG_LINE_BYTES || splitter.buffer().capacity() >= LARGE_BYTES / 2
+}
+
 /// Reads what has arrived; tells how many bytes that was, 0 at the stream's end. Cancel safe.
 pub(crate) async fn read_some<R>(stream: &mut R, splitter: &mut LineSplitter) -> io::Result<usize>
 where
     R: AsyncRead + Unpin,
 {
-    if splitter.pending() >= LONG_LINE_BYTES {
+    if has_own_memory(splitter) {
         return read_long(stream, splitter).await;
     }
     std::future::poll_fn(|context| {

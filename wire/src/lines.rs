@@ -181,7 +181,7 @@ impl LineSplitter {
     }
 
     /// The bytes that wait for their line to be whole, and what has come behind it.
-    pub fn buffer(&self) -> &[u8] {
+    pub fn buffer(&self) -> &BytesMut {
         &self.buffer
     }
 
@@ -226,6 +226,15 @@ impl LineSplitter {
 
     /// The next whole line, or `None` until more bytes arrive.
     pub fn next_line(&mut self) -> Result<Option<Line>, LineTooLong> {
+        self.next_line_with(|rest| BytesMut::from(rest))
+    }
+
+    /// The same, with the memory to which what has come behind a large line moves: what is given must hold these bytes,
+    /// and may have room for what comes next.
+    pub fn next_line_with(
+        &mut self,
+        memory: impl FnOnce(&[u8]) -> BytesMut,
+    ) -> Result<Option<Line>, LineTooLong> {
         match memchr::memchr(b'\n', &self.buffer[self.searched..]) {
             Some(offset) => {
                 let end = self.searched + offset + 1;
@@ -233,7 +242,7 @@ impl LineSplitter {
                     return Err(LineTooLong { limit: self.limit });
                 }
                 (self.searched, self.taken) = (0, 0);
-                let (line, owner) = self.take(end);
+                let (line, owner) = self.take(end, memory);
                 Ok(Some(Line::with_owner(line.freeze(), owner)))
             }
             None if self.buffer.len() + self.taken >= self.limit => Err(LineTooLong { limit: self.limit }),
@@ -245,12 +254,12 @@ impl LineSplitter {
     }
 
     /// Takes the first bytes; tells whether their memory is their own.
-    fn take(&mut self, end: usize) -> (BytesMut, bool) {
+    fn take(&mut self, end: usize, memory: impl FnOnce(&[u8]) -> BytesMut) -> (BytesMut, bool) {
         let rest = self.buffer.len() - end;
         if rest == 0 || end > LARGE.max(rest) {
             // Giving the whole memory away leaves an idle connection without a buffer, and a large line
             // without a companion that would keep its memory.
-            let rest = BytesMut::from(&self.buffer[end..]);
+            let rest = memory(&self.buffer[end..]);
             let mut line = std::mem::replace(&mut self.buffer, rest);
             line.truncate(end);
             let owner = line.capacity() / 2 <= end;

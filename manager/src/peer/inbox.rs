@@ -16,7 +16,7 @@ use super::{Departure, FAREWELL};
 use crate::memory;
 use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
-use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, read_long, read_some, with_scratch};
+use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_some, with_scratch};
 
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.
@@ -187,7 +187,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         if matches!(self.end, Some((Departure::TooLong(_), _))) {
             return None;
         }
-        match self.splitter.next_line() {
+        match self.splitter.next_line_with(memory::behind_large) {
             Ok(Some(line)) => Some((line, true)),
             Ok(None) if matches!(self.end, Some((Departure::Closed, _))) => {
                 self.splitter.finish().map(|line| (line, false))
@@ -277,7 +277,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     where
         F: FnMut(LineView<'_>, &Kind) -> Step,
     {
-        if self.arriving.is_some() || self.skips_line || self.splitter.pending() >= LONG_LINE_BYTES {
+        if self.arriving.is_some() || self.skips_line || has_own_memory(&self.splitter) {
             let may_have_more = self.read().await == LARGE_READ_BYTES;
             return (Step::Next, may_have_more);
         }
