@@ -14,6 +14,10 @@ const FIRST_BYTES: usize = 1_024;
 /// How much is read at once by a busy connection.
 const READ_BYTES: usize = 256 * 1_024;
 
+/// How much is written at once. The system goes on with a larger write as long as the broker reads, and the other thread
+/// of the generator, which makes the small calls beside a large one, waited for that.
+const WRITE_BYTES: usize = 256 * 1_024;
+
 /// How much memory for output a connection keeps: four messages of a mebibyte, and what they have beside their payloads.
 const KEPT_BYTES: usize = 5 * 1_024 * 1_024;
 
@@ -186,6 +190,7 @@ impl Connection {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         while self.writable && self.sent < self.output.len() {
             let rest = &self.output[self.sent..];
+            let rest = &rest[..rest.len().min(WRITE_BYTES)];
             let written = match &mut self.stream {
                 Stream::Plain(stream) => stream.write(rest),
                 Stream::Tls(stream) => stream.write(rest),
