@@ -123,6 +123,40 @@ fn the_message_and_traceback_of_an_error_arrive_byte_for_byte() {
     assert_eq!(wire::member(&line, "result"), "null");
 }
 
+/// Memory of a long line is used again for the next one, which may be much shorter.
+#[test]
+fn long_lines_of_all_lengths_arrive_byte_for_byte_one_after_the_other() {
+    const LENGTHS: [usize; 8] = [
+        9 << 20,
+        2 << 20,
+        9 << 20,
+        20_000,
+        5 << 20,
+        (1 << 20) + 100_000,
+        17 << 20,
+        600_000,
+    ];
+    let mut pair = linked_pair();
+    let values = LENGTHS.map(|length| {
+        let numbers: Vec<String> = (0..length / 8).map(|number| format!("{number:07}")).collect();
+        format!("\"{}\"", numbers.join(" "))
+    });
+    let results = values.iter().cycle().skip(1);
+    for (value, result) in values.iter().zip(results) {
+        // The second one follows in the same write, and so in the memory of the first, or behind it.
+        pair.client.send_line(&format!(
+            "{{\"service\": \"Probe\", \"attribute\": \"ask\", \"uid\": \"1\", \"args\": [{value}]}}\n\
+             {{\"service\": \"Probe\", \"attribute\": \"ask\", \"uid\": \"2\", \"args\": [{result}]}}"
+        ));
+        for argument in [value, result] {
+            let line = pair.service.read_line();
+            assert!(wire::member(&line, "args") == format!("[{argument}]"));
+            reply(&mut pair.service, &line, result);
+            assert!(wire::member(&pair.client.read_line(), "result") == *result);
+        }
+    }
+}
+
 /// Answers the request in `line` with a result, given as text.
 fn reply(service: &mut RawPeer, line: &str, result: &str) {
     let (requester, uid) = (wire::member(line, "requester"), wire::member(line, "uid"));

@@ -75,8 +75,7 @@ where
         if pending < LARGE_BYTES / 2 {
             *buffer = memory::large(buffer);
         } else {
-            // Doubling keeps the number of times that they move small, and half of the memory is used at least.
-            buffer.reserve(pending);
+            memory::grow(buffer);
         }
     }
     stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await

@@ -107,6 +107,21 @@ impl Line {
         self.bytes.ends_with(frames::BROKEN_OFF)
     }
 
+    /// Whether its memory holds hardly more than the line, and can be shared.
+    pub fn owns_memory(&self) -> bool {
+        self.owner
+    }
+
+    /// The same line in memory of its own size, to which it is copied.
+    #[must_use]
+    pub fn into_own_memory(self) -> Self {
+        Self {
+            bytes: Bytes::copy_from_slice(&self.bytes),
+            owner: true,
+            ..self
+        }
+    }
+
     /// The line's bytes, its terminator included.
     pub fn into_bytes(self) -> Bytes {
         self.bytes

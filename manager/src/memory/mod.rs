@@ -5,9 +5,10 @@
 //! still.
 
 use std::cell::RefCell;
-use std::thread;
 
 use bytes::{Bytes, BytesMut};
+
+mod huge;
 
 /// How long a run of small pieces becomes that wait to be written. One that grew with its queue would be moved each time
 /// it doubles: tens of megabytes, while the registry is locked and everybody waits.
@@ -23,7 +24,8 @@ const WORTH_LARGE_BYTES: usize = 16 * 1024;
 /// How much memory a line gets of which what arrives goes on at once: what is read in one go, and what is kept of it.
 const PIECE_BYTES: usize = 256 * 1024 + 32 * 1024;
 
-/// From how much on memory is given back by another thread: that takes the system about a millisecond.
+/// From how much on one piece at most waits to be used again, and is given back by another thread: that takes the system
+/// about a millisecond.
 const HUGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// How many pieces for runs wait to be used again: a mebibyte.
@@ -85,6 +87,19 @@ pub(crate) fn large(beginning: &[u8]) -> BytesMut {
     memory
 }
 
+/// Gives a large line more memory, twice as much at least. What it has is moved, which is not much when it is for the first
+/// time, and else left to the system, which moves pages and not bytes.
+pub(crate) fn grow(line: &mut BytesMut) {
+    let first = line.capacity() <= LARGE_BYTES;
+    if first && let Some(mut memory) = huge::SPARE.take(2 * line.capacity()) {
+        memory.extend_from_slice(line);
+        give_back_mut(std::mem::replace(line, memory));
+    } else {
+        // Doubling keeps the number of times that they move small.
+        line.reserve(line.len());
+    }
+}
+
 /// Memory for what has come behind a large line: most likely it begins another one.
 pub(crate) fn behind_large(beginning: &[u8]) -> BytesMut {
     if beginning.len() < WORTH_LARGE_BYTES {
@@ -120,10 +135,7 @@ pub(crate) fn give_back_mut(mut memory: BytesMut) {
     } else if reclaims(&mut memory, PIECE_BYTES) {
         PIECES.with_borrow_mut(|pieces| pieces.keep(memory));
     } else if memory.try_reclaim(HUGE_BYTES) {
-        // Taking a quarter of a gigabyte back takes the system dozens of milliseconds, and hundreds in some virtual
-        // machines: everybody would wait for that. Without a thread they do.
-        let thread = thread::Builder::new().name("memory".to_owned());
-        let _ = thread.spawn(move || drop(memory));
+        huge::SPARE.keep(memory);
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
-use crate::memory;
+use crate::memory::{self, LARGE_BYTES};
 use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
 use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_some, with_scratch};
@@ -89,8 +89,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// Looks whether a whole line waits, and what it is. Cancel safe, unless a large line is broken or a notification:
-    /// then it is lost.
+    /// Looks whether a whole line waits, and what it is. Cancel safe, unless a large line is broken, or a notification, or
+    /// came to the memory of a longer one: then it is lost.
     ///
     /// A long line is looked at while it arrives, when its bytes have just been touched anyway. What of a large one must
     /// be looked at as a whole is looked at on another thread: a gigabyte takes a tenth of a second, which everybody
@@ -106,7 +106,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         if self.skips_line && !self.skip_line() {
             return false;
         }
-        let Some((line, is_whole)) = self.next_line() else {
+        let Some((mut line, is_whole)) = self.next_line() else {
             if self.arriving.is_none() && self.splitter.pending() >= LONG_LINE_BYTES {
                 self.arriving = Some(Arriving::new(self.splitter.buffer()));
             }
@@ -114,9 +114,16 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         };
         let arriving = self.arriving.take();
         let is_cut = arriving.as_ref().is_some_and(|arriving| arriving.is_cut);
-        let envelope = arriving.map(|arriving| arriving.envelope.finish(line.content()));
         let is_large = line.content().len() >= LARGE_LINE;
         self.expects_large = is_large || is_cut;
+        if line.content().len() > LARGE_BYTES && !line.owns_memory() {
+            // It came to memory of a longer one. A queue would copy it while everybody waits.
+            match self.on_another_thread(|| line.into_own_memory()).await {
+                Some(moved) => line = moved,
+                None => return false,
+            }
+        }
+        let envelope = arriving.map(|arriving| arriving.envelope.finish(line.content()));
         let incoming = match envelope {
             Some(Err(error)) if is_cut => {
                 let kind = Kind::Broken(error, String::new());
@@ -127,16 +134,27 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 Incoming { line, kind }
             }
             _ if !is_large => Incoming::of(line, is_whole),
-            _ => match spawn_blocking(move || Incoming::of(line, is_whole)).await {
-                Ok(incoming) => incoming,
-                Err(error) => {
-                    self.end_with(Departure::Failed(io::Error::other(error)));
-                    return false;
-                }
+            _ => match self.on_another_thread(move || Incoming::of(line, is_whole)).await {
+                Some(incoming) => incoming,
+                None => return false,
             },
         };
         self.front = Some(Box::new(incoming));
         true
+    }
+
+    /// Does what takes long, while others have their turn. What broke off there ends the connection.
+    async fn on_another_thread<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        match spawn_blocking(work).await {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.end_with(Departure::Failed(io::Error::other(error)));
+                None
+            }
+        }
     }
 
     /// The long line whose end has not come, and what there is of it.
