@@ -9,7 +9,7 @@ use bytes::BufMut;
 use labwire_wire::{Line, LineSplitter, LineTooLong};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-use crate::memory::{self, LARGE_BYTES};
+use crate::memory::{self, LARGE_BYTES, Loan};
 
 /// From how many bytes on a line is long: it has memory of its own, to which the rest of it is read.
 pub(crate) const LONG_LINE_BYTES: usize = 64 * 1024;
@@ -45,13 +45,18 @@ pub(crate) fn has_own_memory(splitter: &LineSplitter) -> bool {
     splitter.pending() >= LONG_LINE_BYTES || splitter.buffer().capacity() >= LARGE_BYTES / 2
 }
 
-/// Reads what has arrived; tells how many bytes that was, 0 at the stream's end. Cancel safe.
-pub(crate) async fn read_some<R>(stream: &mut R, splitter: &mut LineSplitter) -> io::Result<usize>
+/// Reads what has arrived; tells how many bytes that was, 0 at the stream's end. The loan is that of the line's memory.
+/// Cancel safe.
+pub(crate) async fn read_some<R>(
+    stream: &mut R,
+    splitter: &mut LineSplitter,
+    loan: &mut Option<Loan>,
+) -> io::Result<usize>
 where
     R: AsyncRead + Unpin,
 {
     if has_own_memory(splitter) {
-        return read_long(stream, splitter).await;
+        return read_long(stream, splitter, loan).await;
     }
     std::future::poll_fn(|context| {
         with_scratch(|scratch| {
@@ -65,7 +70,11 @@ where
 }
 
 /// The same in the middle of a long line: its bytes are read to where they stay.
-pub(crate) async fn read_long<R>(stream: &mut R, splitter: &mut LineSplitter) -> io::Result<usize>
+pub(crate) async fn read_long<R>(
+    stream: &mut R,
+    splitter: &mut LineSplitter,
+    loan: &mut Option<Loan>,
+) -> io::Result<usize>
 where
     R: AsyncRead + Unpin,
 {
@@ -75,7 +84,7 @@ where
         if pending < LARGE_BYTES / 2 {
             *buffer = memory::large(buffer);
         } else {
-            memory::grow(buffer);
+            memory::grow(buffer, loan);
         }
     }
     stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await
@@ -89,11 +98,12 @@ pub(crate) async fn read_line<R>(
 where
     R: AsyncRead + Unpin,
 {
+    let mut loan = None;
     loop {
         if let Some(line) = splitter.next_line()? {
             return Ok(Some(line));
         }
-        if read_some(stream, splitter).await? == 0 {
+        if read_some(stream, splitter, &mut loan).await? == 0 {
             return Ok(splitter.finish());
         }
     }

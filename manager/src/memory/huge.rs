@@ -13,58 +13,88 @@ use bytes::BytesMut;
 const KEPT: Duration = Duration::from_secs(1);
 
 /// What was used last.
-pub(super) static SPARE: Spare = Spare(Mutex::new(Waiting {
-    memory: None,
-    is_watched: false,
-}));
+pub(super) static SPARE: Spare = Spare::new();
 
 /// A place for one piece of memory.
-pub(super) struct Spare(Mutex<Waiting>);
+pub(crate) struct Spare(Mutex<State>);
 
-struct Waiting {
-    /// Memory, and since when it waits.
+struct State {
+    /// Memory that waits, and since when.
     memory: Option<(BytesMut, Instant)>,
-    /// Whether a thread is there that will give it back to the system.
+    /// Whether a line is arriving in what was lent.
+    is_lent: bool,
+    /// Whether a thread is there that will give back to the system what waits.
     is_watched: bool,
 }
 
+/// Says that a line is arriving in memory that may be much larger than what has come of it.
+///
+/// No other line gets such memory as long as this one lives: a peer that sends the beginning of a long line and stops,
+/// as often as it likes, has hold of one piece.
+#[must_use]
+pub(crate) struct Loan(&'static Spare);
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.0.state().is_lent = false;
+    }
+}
+
 impl Spare {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    const fn new() -> Self {
+        Self(Mutex::new(State {
+            memory: None,
+            is_lent: false,
+            is_watched: false,
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what waits, if it has room for so many bytes.
-    pub(super) fn take(&self, bytes: usize) -> Option<BytesMut> {
+    /// Lends what waits, if it has room for so many bytes and nothing is lent.
+    pub(super) fn lend(&'static self, bytes: usize) -> Option<(BytesMut, Loan)> {
+        let mut state = self.state();
+        if state.is_lent {
+            return None;
+        }
         let has_room = |(memory, _): &mut (BytesMut, Instant)| memory.capacity() >= bytes;
-        let (memory, _) = self.waiting().memory.take_if(has_room)?;
-        Some(memory)
+        let (memory, _) = state.memory.take_if(has_room)?;
+        state.is_lent = true;
+        Some((memory, Loan(self)))
     }
 
     /// Has memory wait, which is empty, instead of what waited before: the next line is as long as the last, most
-    /// likely.
+    /// likely. While some is lent, it goes back to the system.
     pub(super) fn keep(&'static self, memory: BytesMut) {
-        let mut waiting = self.waiting();
-        let before = waiting.memory.replace((memory, Instant::now()));
-        let was_watched = std::mem::replace(&mut waiting.is_watched, true);
-        drop(waiting);
-        if before.is_none() && was_watched {
+        let mut state = self.state();
+        let (unused, was_watched) = if state.is_lent {
+            (Some(memory), true)
+        } else {
+            let before = state.memory.replace((memory, Instant::now()));
+            let was_watched = std::mem::replace(&mut state.is_watched, true);
+            (before.map(|(memory, _)| memory), was_watched)
+        };
+        drop(state);
+        if unused.is_none() && was_watched {
             return;
         }
         // Taking a quarter of a gigabyte back takes the system dozens of milliseconds, and hundreds in some virtual
         // machines: everybody would wait for that. Without a thread they do.
         let thread = thread::Builder::new().name("memory".to_owned());
         let spawned = thread.spawn(move || {
-            drop(before);
+            drop(unused);
             if !was_watched {
                 self.watch();
             }
         });
         if spawned.is_err() && !was_watched {
-            let mut waiting = self.waiting();
-            waiting.is_watched = false;
-            let unwatched = waiting.memory.take();
-            drop(waiting);
+            let mut state = self.state();
+            state.is_watched = false;
+            let unwatched = state.memory.take();
+            drop(state);
             drop(unwatched);
         }
     }
@@ -72,19 +102,19 @@ impl Spare {
     /// Gives what waits back to the system when nobody has used it for long enough.
     fn watch(&self) {
         loop {
-            let mut waiting = self.waiting();
-            let rest = match &waiting.memory {
+            let mut state = self.state();
+            let rest = match &state.memory {
                 Some((_, since)) => KEPT.saturating_sub(since.elapsed()),
                 None => Duration::ZERO,
             };
             if rest.is_zero() {
-                waiting.is_watched = false;
-                let unused = waiting.memory.take();
-                drop(waiting);
+                state.is_watched = false;
+                let unused = state.memory.take();
+                drop(state);
                 drop(unused);
                 return;
             }
-            drop(waiting);
+            drop(state);
             thread::sleep(rest);
         }
     }
@@ -96,22 +126,33 @@ mod tests {
 
     #[test]
     fn the_last_piece_waits_a_while_for_a_line_that_it_has_room_for() {
-        static SPARE: Spare = Spare(Mutex::new(Waiting {
-            memory: None,
-            is_watched: false,
-        }));
+        static SPARE: Spare = Spare::new();
+        let lend = |bytes| SPARE.lend(bytes).map(|(memory, _)| memory.as_ptr());
         let piece = BytesMut::with_capacity(2_000);
         let address = piece.as_ptr();
         SPARE.keep(BytesMut::with_capacity(5_000));
         SPARE.keep(piece);
-        assert_eq!(SPARE.take(2_001), None, "the larger one was given back");
-        assert_eq!(SPARE.take(2_000).map(|piece| piece.as_ptr()), Some(address));
-        assert_eq!(SPARE.take(1), None);
+        assert_eq!(lend(2_001), None, "the larger one was given back");
+        assert_eq!(lend(2_000), Some(address));
+        assert_eq!(lend(1), None);
 
         SPARE.keep(BytesMut::with_capacity(1_000));
-        while SPARE.waiting().is_watched {
+        while SPARE.state().is_watched {
             thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(SPARE.take(1), None, "nobody has used it");
+        assert_eq!(lend(1), None, "nobody has used it");
+    }
+
+    #[test]
+    fn one_piece_is_lent_at_a_time() {
+        static SPARE: Spare = Spare::new();
+        SPARE.keep(BytesMut::with_capacity(1_000));
+        let (memory, loan) = SPARE.lend(1_000).unwrap();
+        SPARE.keep(BytesMut::with_capacity(1_000));
+        assert!(SPARE.lend(1_000).is_none());
+        drop(loan);
+        assert!(SPARE.lend(1_000).is_none(), "none was kept meanwhile");
+        SPARE.keep(memory);
+        assert!(SPARE.lend(1_000).is_some());
     }
 }

@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 
 mod huge;
 
+pub(crate) use huge::Loan;
+
 /// How long a run of small pieces becomes that wait to be written. One that grew with its queue would be moved each time
 /// it doubles: tens of megabytes, while the registry is locked and everybody waits.
 pub(crate) const RUN_BYTES: usize = 32 * 1024;
@@ -89,9 +91,12 @@ pub(crate) fn large(beginning: &[u8]) -> BytesMut {
 
 /// Gives a large line more memory, twice as much at least. What it has is moved, which is not much when it is for the first
 /// time, and else left to the system, which moves pages and not bytes.
-pub(crate) fn grow(line: &mut BytesMut) {
-    let first = line.capacity() <= LARGE_BYTES;
-    if first && let Some(mut memory) = huge::SPARE.take(2 * line.capacity()) {
+///
+/// Where the memory was lent, the loan is put to `loan`, which has to live as long as the line is arriving.
+pub(crate) fn grow(line: &mut BytesMut, loan: &mut Option<Loan>) {
+    let is_first = line.capacity() <= LARGE_BYTES;
+    if is_first && let Some((mut memory, lent)) = huge::SPARE.lend(2 * line.capacity()) {
+        *loan = Some(lent);
         memory.extend_from_slice(line);
         give_back_mut(std::mem::replace(line, memory));
     } else {

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
-use crate::memory::{self, LARGE_BYTES};
+use crate::memory::{self, LARGE_BYTES, Loan};
 use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
 use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_some, with_scratch};
@@ -59,6 +59,8 @@ impl Arriving {
 pub(super) struct Inbox<R> {
     pub(super) reader: R,
     splitter: LineSplitter,
+    /// For the memory of the line that is arriving.
+    loan: Option<Loan>,
     /// A long line whose end has not come.
     arriving: Option<Box<Arriving>>,
     /// Whether the rest of the line is thrown away.
@@ -80,6 +82,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         Self {
             reader,
             splitter,
+            loan: None,
             arriving: None,
             skips_line: false,
             expects_large: false,
@@ -185,6 +188,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             self.skips_line = false;
         } else if self.end.is_none() {
             let pending = self.splitter.pending();
+            self.loan = None;
             memory::give_back(self.splitter.take_out(0..pending, BytesMut::new()));
         }
         !self.skips_line
@@ -206,7 +210,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             return None;
         }
         match self.splitter.next_line_with(memory::behind_large) {
-            Ok(Some(line)) => Some((line, true)),
+            Ok(Some(line)) => {
+                self.loan = None;
+                Some((line, true))
+            }
             Ok(None) if matches!(self.end, Some((Departure::Closed, _))) => {
                 self.splitter.finish().map(|line| (line, false))
             }
@@ -269,9 +276,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Reads what has arrived, for [`look`](Self::look); tells how many bytes that was. Cancel safe.
     pub(super) async fn read(&mut self) -> usize {
         let read = if self.arriving.is_some() {
-            read_long(&mut self.reader, &mut self.splitter).await
+            read_long(&mut self.reader, &mut self.splitter, &mut self.loan).await
         } else {
-            read_some(&mut self.reader, &mut self.splitter).await
+            read_some(&mut self.reader, &mut self.splitter, &mut self.loan).await
         };
         let departure = match read {
             Ok(0) => Departure::Closed,
