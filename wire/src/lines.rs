@@ -159,6 +159,8 @@ pub struct LineSplitter {
     searched: usize,
     /// How many bytes of the first line were taken out of it.
     taken: usize,
+    /// How many bytes in front of the buffer its memory holds, or has held: they were given out.
+    given: usize,
     limit: usize,
 }
 
@@ -169,6 +171,7 @@ impl LineSplitter {
             buffer: BytesMut::new(),
             searched: 0,
             taken: 0,
+            given: 0,
             limit,
         }
     }
@@ -230,6 +233,7 @@ impl LineSplitter {
         memory.extend_from_slice(&self.buffer[range.end..]);
         self.searched -= range.end.min(self.searched) - range.start.min(self.searched);
         self.taken += range.len();
+        self.given = 0;
         let whole = std::mem::replace(&mut self.buffer, memory);
         whole.freeze().slice(range)
     }
@@ -276,10 +280,11 @@ impl LineSplitter {
             // without a companion that would keep its memory.
             let rest = memory(&self.buffer[end..]);
             let mut line = std::mem::replace(&mut self.buffer, rest);
+            let memory = std::mem::take(&mut self.given) + line.capacity();
             line.truncate(end);
-            let owner = line.capacity() / 2 <= end;
-            return (line, owner);
+            return (line, memory / 2 <= end);
         }
+        self.given += end;
         (self.buffer.split_to(end), false)
     }
 
@@ -287,7 +292,9 @@ impl LineSplitter {
     pub fn finish(&mut self) -> Option<Line> {
         (self.searched, self.taken) = (0, 0);
         let rest = std::mem::take(&mut self.buffer);
-        (!rest.is_empty()).then(|| Line::new(rest.freeze()))
+        let memory = std::mem::take(&mut self.given) + rest.capacity();
+        let owner = memory / 2 <= rest.len();
+        (!rest.is_empty()).then(|| Line::with_owner(rest.freeze(), owner))
     }
 }
 
@@ -316,6 +323,38 @@ mod tests {
         splitter.extend(b"a\r\n");
         let line = splitter.next_line().unwrap().unwrap();
         assert_eq!(line.view().terminated(), Some(&b"a\r\n"[..]));
+    }
+
+    #[test]
+    fn memory_is_shared_of_a_line_only_that_takes_most_of_it() {
+        let mut splitter = LineSplitter::new(100_000);
+        let mut memory = BytesMut::with_capacity(40_000);
+        memory.resize(30_000, b'x');
+        memory.extend_from_slice(b"\n");
+        memory.extend_from_slice(&[b'y'; 8_998]);
+        memory.extend_from_slice(b"\nz");
+        *splitter.buffer_mut() = memory;
+        let mut next = || splitter.next_line().unwrap().unwrap();
+        assert!(next().owns_memory());
+        assert!(!next().owns_memory(), "another one has begun there");
+        splitter.finish();
+
+        let mut memory = BytesMut::with_capacity(40_000);
+        for _ in 0..30 {
+            memory.extend_from_slice(&[b'x'; 999]);
+            memory.extend_from_slice(b"\n");
+        }
+        memory.extend_from_slice(&[b'y'; 9_999]);
+        memory.extend_from_slice(b"\n");
+        *splitter.buffer_mut() = memory;
+        let owners = (0..31).filter(|_| splitter.next_line().unwrap().unwrap().owns_memory());
+        assert_eq!(owners.count(), 0);
+
+        *splitter.buffer_mut() = BytesMut::with_capacity(40_000);
+        splitter.extend(&[b'x'; 10_000]);
+        let line = splitter.finish().unwrap();
+        assert!(!line.owns_memory());
+        assert!(line.into_own_memory().owns_memory());
     }
 
     #[test]

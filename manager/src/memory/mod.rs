@@ -129,18 +129,15 @@ pub(crate) fn give_back(bytes: Bytes) {
 /// The same for memory that nobody else has a part in.
 pub(crate) fn give_back_mut(mut memory: BytesMut) {
     memory.clear();
-    let reclaims = |memory: &mut BytesMut, size| {
-        // What was cut off at its front becomes a part of it again.
-        memory.try_reclaim(size) && memory.capacity() == size
-    };
-    if reclaims(&mut memory, RUN_BYTES) {
-        RUNS.with_borrow_mut(|runs| runs.keep(memory));
-    } else if reclaims(&mut memory, LARGE_BYTES) {
-        LARGE.with_borrow_mut(|large| large.keep(memory));
-    } else if reclaims(&mut memory, PIECE_BYTES) {
-        PIECES.with_borrow_mut(|pieces| pieces.keep(memory));
-    } else if memory.try_reclaim(HUGE_BYTES) {
-        huge::SPARE.keep(memory);
+    // What was cut off at its front becomes a part of it again. Where nothing was, there is not more room, and none is
+    // allocated.
+    let _ = memory.try_reclaim(memory.capacity() + 1);
+    match memory.capacity() {
+        RUN_BYTES => RUNS.with_borrow_mut(|runs| runs.keep(memory)),
+        LARGE_BYTES => LARGE.with_borrow_mut(|large| large.keep(memory)),
+        PIECE_BYTES => PIECES.with_borrow_mut(|pieces| pieces.keep(memory)),
+        HUGE_BYTES.. => huge::SPARE.keep(memory),
+        _ => {}
     }
 }
 
@@ -165,6 +162,23 @@ mod tests {
         let again = large(b"anew");
         assert_eq!((again.as_ptr(), &again[..]), (address, &b"anew"[..]));
         assert!(again.capacity() >= LARGE_BYTES);
+    }
+
+    #[test]
+    fn memory_that_was_given_out_piece_by_piece_is_whole_again() {
+        let line = BytesMut::zeroed(3 * HUGE_BYTES);
+        let (address, capacity) = (line.as_ptr(), line.capacity());
+        let line = line.freeze();
+        let mut part = line.clone();
+        drop(line);
+        bytes::Buf::advance(&mut part, HUGE_BYTES);
+        give_back(part);
+        let mut next = BytesMut::zeroed(LARGE_BYTES);
+        let mut loan = None;
+        grow(&mut next, &mut loan);
+        assert!(loan.is_some());
+        assert_eq!((next.as_ptr(), next.capacity()), (address, capacity));
+        assert!(next.len() == LARGE_BYTES && next.iter().all(|byte| *byte == 0));
     }
 
     #[test]

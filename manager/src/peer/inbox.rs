@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
-use crate::memory::{self, LARGE_BYTES, Loan};
+use crate::memory::{self, Loan};
 use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
 use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_some, with_scratch};
@@ -76,6 +76,17 @@ pub(super) struct Inbox<R> {
     end: Option<(Departure, Instant)>,
 }
 
+impl<R> Drop for Inbox<R> {
+    /// Gives back what has come and is not routed: the system may take long to have it back.
+    fn drop(&mut self) {
+        self.loan = None;
+        memory::give_back_mut(std::mem::take(self.splitter.buffer_mut()));
+        if let Some(incoming) = self.front.take() {
+            memory::give_back(incoming.line.into_bytes());
+        }
+    }
+}
+
 impl<R: AsyncRead + Unpin> Inbox<R> {
     /// The splitter may hold what came together with the identity.
     pub(super) fn new(reader: R, splitter: LineSplitter) -> Self {
@@ -119,8 +130,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         let is_cut = arriving.as_ref().is_some_and(|arriving| arriving.is_cut);
         let is_large = line.content().len() >= LARGE_LINE;
         self.expects_large = is_large || is_cut;
-        if line.content().len() > LARGE_BYTES && !line.owns_memory() {
-            // It came to memory of a longer one. A queue would copy it while everybody waits.
+        if is_large && !line.owns_memory() {
+            // It came to memory of a longer one. A queue would copy it while everybody waits, and no other part of that
+            // memory is to be kept for as long as this line may have to wait.
             match self.on_another_thread(|| line.into_own_memory()).await {
                 Some(moved) => line = moved,
                 None => return false,
@@ -173,7 +185,14 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             arriving.is_cut = true;
             arriving.envelope.take_out(range.clone());
         }
-        self.splitter.take_out(range, memory::piece())
+        let bytes = self.splitter.take_out(range, memory::piece());
+        if self.loan.take().is_none() {
+            return bytes;
+        }
+        // A queue would keep all of what was lent.
+        let own = Bytes::copy_from_slice(&bytes);
+        memory::give_back(bytes);
+        own
     }
 
     /// Throws the line away whose end has not come, and what comes of it.
@@ -184,8 +203,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
 
     /// Throws away what has come of such a line; tells whether its end was there.
     fn skip_line(&mut self) -> bool {
-        if self.next_line().is_some() {
+        if let Some((line, _)) = self.next_line() {
             self.skips_line = false;
+            memory::give_back(line.into_bytes());
         } else if self.end.is_none() {
             let pending = self.splitter.pending();
             self.loan = None;
@@ -215,6 +235,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 Some((line, true))
             }
             Ok(None) if matches!(self.end, Some((Departure::Closed, _))) => {
+                self.loan = None;
                 self.splitter.finish().map(|line| (line, false))
             }
             Ok(None) => None,
