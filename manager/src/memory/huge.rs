@@ -138,6 +138,7 @@ mod tests {
 
         SPARE.keep(BytesMut::with_capacity(1_000));
         while SPARE.state().is_watched {
+            // The thread that gives it back tells nobody: it is asked for, until it has.
             thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(lend(1), None, "nobody has used it");
