@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use labwire_client::ssh::{HostKeys, Ssh, SshError, UnknownHost};
 
-use crate::server::{Server, fingerprint, make_key};
+use super::server::{Server, fingerprint, make_key};
 
 #[tokio::test]
 async fn a_server_that_is_accepted_is_known_from_then_on() {

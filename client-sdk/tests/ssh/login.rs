@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use labwire_client::ssh::{Ssh, SshError, SshOptions, SshQuestion};
 
-use crate::server::{Agent, DEADLINE, Server, make_key, user};
+use super::server::{Agent, DEADLINE, Server, make_key, user};
 
 #[tokio::test]
 async fn key_files_of_all_kinds_let_in() {

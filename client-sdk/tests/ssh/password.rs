@@ -11,7 +11,7 @@ use russh::server::{Auth, Config, Handler, Response};
 use russh::{MethodKind, MethodSet};
 use tokio::net::TcpListener;
 
-use crate::server::make_key;
+use super::server::make_key;
 
 const WAYS: &[MethodKind] = &[MethodKind::Password, MethodKind::KeyboardInteractive];
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use labwire_client::ssh::{RunError, Status, blocking, quote};
 
-use crate::server::{DEADLINE, Server};
+use super::server::{DEADLINE, Server};
 
 #[tokio::test]
 async fn a_command_tells_its_code_and_what_it_wrote() {

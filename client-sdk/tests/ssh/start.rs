@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use labwire_client::ssh::{StartError, StartOptions, Status, blocking, quote, start_manager};
 
-use crate::server::{DEADLINE, Server};
+use super::server::{DEADLINE, Server};
 
 /// Says that a manager runs, and stays until somebody kills it.
 const RUNS: &str =

@@ -1,11 +1,6 @@
 //! The SSH module against real servers: OpenSSH's `sshd` on a free port of this computer, with keys of its own, and
 //! the agent that belongs to it. Passwords are tried on a server inside the test, which has accounts of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that panics is a test that fails, which is what it is for"
-)]
-
 mod host_keys;
 mod login;
 mod password;
