@@ -15,6 +15,7 @@ mod examples;
 mod features;
 mod files;
 mod hardening;
+mod likeness;
 mod matrix;
 mod operation;
 mod payload;

@@ -3,6 +3,7 @@
 use labwire_wire::Executed;
 use serde_json::{Value, json};
 
+use crate::config::Authentication;
 use crate::hub::Hub;
 use crate::logging::Level;
 use crate::refusal::{Refusal, excerpt};
@@ -46,6 +47,11 @@ pub(crate) async fn execute(call: Call, hub: &Hub) -> Result<Outcome, Refusal> {
         Known::ServiceLinks | Known::Links => hub.registry().links_json(),
         Known::ServiceLocks | Known::Locks => hub.registry().locks_json(),
         Known::Port => hub.port().to_string(),
+        // In the other modes there is none, as the reference says too.
+        Known::Password => match hub.authentication {
+            Authentication::Password(_) => return Err(Refusal::PasswordKept),
+            _ => Value::Null.to_string(),
+        },
         Known::Stats => hub.statistics().to_string(),
         Known::SetLoggingLevel => values.set_logging_level(hub)?.to_string(),
         _ => values.ask_store(hub).await?.to_string(),
@@ -97,6 +103,7 @@ requests! {
     Connections "connections_table.connections" ["start", "end"] "start=… and end=…, each yyyy-mm-dd or yyyy-mm-ddTHH:MM:SS, or none";
     SetLoggingLevel "set_logging_level" ["level"] "a level: DEBUG, INFO, WARNING, ERROR, CRITICAL or a number";
     ShutdownManager "shutdown_manager" [] "no arguments";
+    Password "password" [] "no arguments";
     Port "port" [] "no arguments";
     Clients "clients" [] "no arguments";
     Services "services" [] "no arguments";
@@ -234,7 +241,7 @@ mod tests {
             assert_eq!(Known::from_name(request.name()), Some(request));
         }
         for name in [
-            "password",
+            "_password",
             "users_table.execute",
             "users_table",
             "__class__",

@@ -17,8 +17,8 @@ fn an_administrator_reaches_nothing_that_is_not_on_the_list() {
     administrator.log_in(ADMINISTRATOR, PASSWORD);
     administrator.identify(&json!({ "type": "client", "name": "administrator" }));
     for attribute in [
-        "password",
         "_password",
+        "password.upper",
         "users_table",
         "users_table.execute",
         "users_table.cursor",
@@ -56,7 +56,7 @@ fn an_administrator_reaches_nothing_that_is_not_on_the_list() {
         }
     }
     for line in [
-        "Manager password",
+        "Manager _password",
         "Manager users_table.execute 'DROP TABLE auth_users;'",
     ] {
         administrator.send_line(line);
@@ -65,6 +65,34 @@ fn an_administrator_reaches_nothing_that_is_not_on_the_list() {
     let frame = administrator.ask_manager("users_table.usernames", json!([]));
     assert_eq!(frame["result"], json!([ADMINISTRATOR]));
     expect_no_panic(&manager);
+}
+
+/// The manager's password is told to nobody, and refused with the reason. Where there is none the answer is null, as on
+/// the Python manager.
+#[test]
+fn an_administrator_is_not_told_the_managers_password() {
+    let ask = |arguments: &[&str], password: Option<&str>| {
+        let arguments = [&["--disable-tls"], arguments].concat();
+        let manager = Manager::start_in(home_with_administrator(), &arguments);
+        let mut peer = Peer::connect(&manager);
+        if let Some(password) = password {
+            peer.expect_request("password");
+            peer.send_line(password);
+        }
+        peer.identify(&json!({ "type": "client", "name": "administrator" }));
+        peer.send_line(manager_request("password", json!([])).to_string());
+        peer.log_in(ADMINISTRATOR, PASSWORD);
+        peer.frame()
+    };
+    let none = ask(&[], None);
+    assert_eq!(none["error"], false, "{none}");
+    assert!(none["result"].is_null(), "{none}");
+    let kept = ask(&["--auth-password", "sesame"], Some("sesame"));
+    assert_eq!(
+        kept["message"],
+        "PermissionError: the Manager has a password, it is told to nobody"
+    );
+    assert!(!kept.to_string().contains("sesame"), "{kept}");
 }
 
 /// Arguments of every shape for what is on the list: an error, never a panic, and the tables stay.

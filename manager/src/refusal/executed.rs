@@ -64,6 +64,7 @@ impl Refusal {
             | Self::TooManyStarting
             | Self::TooManyStartingHere
             | Self::NotAdministrator
+            | Self::PasswordKept
             | Self::NoSuchAttribute(_)
             | Self::LoginPending => Executed::No,
         }

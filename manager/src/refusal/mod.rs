@@ -244,6 +244,9 @@ pub(crate) enum Refusal {
     /// The request is an administrator's.
     #[error("ValueError: You must be an administrator to send this request to the Manager")]
     NotAdministrator,
+    /// An administrator asked for the manager's password.
+    #[error("PermissionError: the Manager has a password, it is told to nobody")]
+    PasswordKept,
     /// The manager does not know the request.
     #[error("AttributeError: the Manager has no attribute {}, see the documentation for what an administrator can request", quoted(.0))]
     NoSuchAttribute(String),

@@ -81,8 +81,9 @@ impl Registry {
     }
 }
 
-/// What anyone may ask of the manager, as it stands in its identity.
-const MANAGER_ATTRIBUTES: &str = r#"{"acquire_lock":"(service: str, shared: bool) -> list","identity":"() -> dict","link":"(service: str) -> dict","release_lock":"(service: str) -> list","unlink":"(service: str) -> bool"}"#;
+/// What anyone may ask of the manager, as the reference lists it. Both answer `unlink`, `acquire_lock` and `release_lock`
+/// too, but clients compare this list literally.
+const MANAGER_ATTRIBUTES: &str = r#"{"identity":"() -> dict","link":"(service: str) -> bool"}"#;
 
 /// What `describe` says of each peer, by its name and in the order of the names.
 fn json_object<T: AsRef<str>>(peers: &HashMap<Arc<str>, PeerId>, describe: impl Fn(PeerId) -> T) -> String {

@@ -593,7 +593,7 @@ impl Model {
         let describe = |key| self.peers[&key].description();
         format!(
             r#"{{"hostname":"h","port":1875,"attributes":{},"language":"Rust","os":"Linux","clients":{},"services":{}}}"#,
-            r#"{"acquire_lock":"(service: str, shared: bool) -> list","identity":"() -> dict","link":"(service: str) -> dict","release_lock":"(service: str) -> list","unlink":"(service: str) -> bool"}"#,
+            r#"{"identity":"() -> dict","link":"(service: str) -> bool"}"#,
             Self::object(&self.named(false), describe),
             Self::object(&self.named(true), describe),
         )
