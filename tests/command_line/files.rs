@@ -3,20 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use super::{Ran, command, mode, run, start};
+use super::{Ran, at_terminal, command, mode, run, start};
 use crate::support::manager::Home;
 
 #[test]
-fn the_first_start_says_what_it_made_and_what_to_type_next() {
+fn the_first_start_says_what_it_made() {
     let manager = start(Home::new(), "labwire start");
     let certificate = manager.certificate();
-    let next = manager.wait_for_log("to talk to it by hand: openssl s_client");
-    assert!(
-        next.contains(&format!("-connect localhost:{}", manager.port())),
-        "{next}"
-    );
-    assert!(next.contains(&format!("-CAfile {certificate}")), "{next}");
-    manager.wait_for_log("labwire user add NAME --admin");
     let log = manager.log();
     for made in ["the private key", "the self-signed certificate", "the database"] {
         assert!(log.contains(&format!("created {made} ")), "{log}");
@@ -28,8 +21,34 @@ fn the_first_start_says_what_it_made_and_what_to_type_next() {
     assert!(log.contains(fingerprint), "{fingerprint} is not in\n{log}");
 
     let again = start(manager.end(), "labwire start");
-    again.wait_for_log("labwire user add NAME --admin");
     assert!(!again.log().contains("created "), "{}", again.log());
+}
+
+#[test]
+fn a_start_at_a_terminal_says_there_what_to_type_next_and_last_that_it_runs() {
+    let home = Home::new();
+    let interrupt = [("Network Manager running on", "\u{3}")];
+    let screen = at_terminal(&home, "labwire start --port 0", &interrupt).succeeded();
+    let logs = home.path("logs");
+    let file = fs::read_dir(logs).unwrap().next().unwrap().unwrap().path();
+    let log = fs::read_to_string(file).unwrap();
+    let (start, port) = screen
+        .split_once("Network Manager running on ")
+        .and_then(|(start, rest)| Some((start, rest.split_once(" (TLS ")?.0.rsplit_once(':')?.1)))
+        .expect("it runs");
+    let hints = [
+        "to talk to it by hand: openssl s_client",
+        &format!("-connect localhost:{port}"),
+        &format!("-CAfile {}", home.argument("certs/localhost.crt")),
+        "labwire user add NAME --admin",
+    ];
+    for hint in hints {
+        assert!(
+            start.contains(hint),
+            "{hint:?} is not there before it runs:\n{screen}"
+        );
+        assert!(!log.contains(hint), "{hint:?} is in the log:\n{log}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """Run a command at a pseudo-terminal, as a person would: wait for each prompt for a secret, then type the answer.
 
-The first argument is a JSON list of [prompt, answer], the others are the command. What stands on the screen at the
+The first argument is a JSON list of [prompt, answer], the others are the command. The answer of Ctrl-C (the character 3)
+interrupts the command instead. What stands on the screen at the
 end goes to standard output, and the command's exit code is the exit code.
 """
 import json
@@ -10,6 +11,8 @@ import signal
 import sys
 import termios
 import time
+
+INTERRUPT = '\x03'
 
 dialogue, command = json.loads(sys.argv[1]), sys.argv[2:]
 # A prompt that never comes ends the script instead of the test's patience.
@@ -35,6 +38,9 @@ for prompt, answer in dialogue:
         text = read()
         assert text, f'never asked for {prompt!r}: {screen!r}'
         screen += text
+    if answer == INTERRUPT:
+        os.write(terminal, answer.encode())
+        continue
     # Programs print the prompt first and hide what is typed a moment later, faster than a person types.
     while termios.tcgetattr(terminal)[3] & termios.ECHO:
         time.sleep(0.01)

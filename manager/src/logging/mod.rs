@@ -12,17 +12,22 @@ use std::path::Path;
 use jiff::Timestamp;
 use labwire_home::local_time_zone;
 use tracing::{Event, Subscriber};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{self as subscriber_fmt, FmtContext};
+use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::fmt::{self as subscriber_fmt, FmtContext, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, reload};
 
 use file::LogFile;
+
+/// The target of events that are for the person at the terminal: what to type next. They are not written to the log
+/// file.
+pub const TERMINAL_TARGET: &str = "labwire::terminal";
 
 /// How much is logged, in Python's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +134,8 @@ pub fn start(path: &Path, level: Level, format: LogFormat) -> io::Result<(LogCon
     let (lines, file_guard) = waiting_lines().finish(file.clone());
     let (filter, handle) = reload::Layer::new(level.0);
     let queue = lines.error_counter();
-    let layers = vec![layer(output, format), layer(lines, format)];
+    let file_lines = lines.with_filter(|metadata| metadata.target() != TERMINAL_TARGET);
+    let layers = vec![layer(output, format), layer(file_lines, format)];
     tracing_subscriber::registry()
         .with(filter)
         .with(layers)
@@ -155,9 +161,10 @@ fn waiting_lines() -> NonBlockingBuilder {
     NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES)
 }
 
-fn layer<S>(writer: NonBlocking, format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S, W>(writer: W, format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = subscriber_fmt::layer().with_writer(writer).with_ansi(false);
     match format {

@@ -8,6 +8,7 @@ mod plan;
 mod sources;
 mod values;
 
+use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use labwire_home::{Home, create_private_folder, fingerprint_sha256};
 use labwire_manager::{
-    Authentication, CertificateHealth, Level, LogControl, Manager, ManagerHandle, TlsFiles, hostname,
-    load_certified_key, start_logging,
+    Authentication, CertificateHealth, Level, LogControl, Manager, ManagerHandle, TERMINAL_TARGET, TlsFiles,
+    hostname, load_certified_key, start_logging,
 };
 use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -66,14 +67,21 @@ pub(crate) struct Serving {
 }
 
 /// That the manager runs, and what a person may want to type next.
-pub(crate) struct Announcement(Vec<String>);
+pub(crate) struct Announcement {
+    hints: Vec<String>,
+    running: String,
+}
 
 impl Announcement {
-    /// Tells it: from now on peers are expected.
+    /// Logs that the manager runs: from now on peers are expected. Scripts look for this line, which is the last one of a
+    /// start. The hints come before it, and only if there is a person to read them.
     pub(crate) fn tell(self) {
-        for line in self.0 {
-            info!("{line}");
+        if stdout().is_terminal() {
+            for hint in self.hints {
+                info!(target: TERMINAL_TARGET, "{hint}");
+            }
         }
+        info!("{}", self.running);
     }
 }
 
@@ -136,7 +144,10 @@ impl Plan {
         let next = next_steps(host, manager.port(), files);
         let serving = Serving {
             certificate: files.map(|files| files.certificate.clone()),
-            announcement: Announcement(std::iter::once(running).chain(next).collect()),
+            announcement: Announcement {
+                hints: next.into(),
+                running,
+            },
             manager,
         };
         Ok((serving, certificate))
