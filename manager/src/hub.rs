@@ -17,6 +17,7 @@ use crate::names::{PeerAddress, Resolver};
 use crate::refusal::Refusal;
 use crate::registry::{Abandoned, ManagerIdentity, PeerId, Registry};
 use crate::router::Router;
+use crate::routing::Steps;
 use crate::store::{ConnectionEvent, Store};
 
 /// How many peers are taken out at once; others that have left wait for their turn.
@@ -180,7 +181,7 @@ impl Hub {
     pub(crate) fn abandon_requests(&self) {
         for (service, abandoned) in self.registry().abandon_all() {
             self.tell_abandoned(
-                &abandoned,
+                abandoned,
                 &Refusal::ShuttingDown {
                     service: service.to_string(),
                 },
@@ -198,7 +199,8 @@ impl Hub {
         let refusal = Refusal::ServiceLeft {
             service: service.name.to_string(),
         };
-        for abandoned in &service.abandoned {
+        let count = service.abandoned.iter().map(Abandoned::count).sum();
+        for abandoned in service.abandoned {
             self.tell_abandoned(abandoned, &refusal);
         }
         // When the manager stops, all connections end: there is no use in telling which one ended first.
@@ -208,10 +210,10 @@ impl Hub {
                 outbox.push_always(|writer| writer.shared(&frame));
             }
         }
-        service.abandoned.iter().map(Abandoned::count).sum()
+        count
     }
 
-    fn tell_abandoned(&self, abandoned: &Abandoned, refusal: &Refusal) {
+    fn tell_abandoned(&self, abandoned: Abandoned, refusal: &Refusal) {
         Counters::add(&self.counters.abandoned, abandoned.count());
         abandoned.tell(refusal);
     }

@@ -18,7 +18,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use queue::{Batch, COPIED_BYTES, FrameWriter};
+pub(crate) use queue::{Batch, COPIED_BYTES, Deferred, FrameWriter};
 
 use queue::Queue;
 
@@ -155,6 +155,20 @@ impl Outbox {
         self.append(&mut self.state(), write);
     }
 
+    /// As [`push_always`](Self::push_always), for frames that are put together when the writer comes to them. They count
+    /// as queued bytes from then on.
+    pub(crate) fn push_deferred(&self, frames: Box<dyn Deferred>) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        if let Some(behind) = &mut state.behind {
+            return behind.queue.defer(frames);
+        }
+        state.queue.defer(frames);
+        self.filled.notify_one();
+    }
+
     fn append(&self, state: &mut State, write: impl FnOnce(&mut FrameWriter<'_>)) {
         if state.closed {
             return;
@@ -216,7 +230,7 @@ impl Outbox {
         let state = self.state();
         let behind = state.behind.as_ref();
         KeptWaiting {
-            frames: behind.is_some_and(|behind| behind.bytes > 0),
+            frames: behind.is_some_and(|behind| !behind.queue.is_empty()),
             producers_since: behind.and_then(|behind| behind.full_since),
         }
     }
@@ -257,7 +271,8 @@ impl Outbox {
         loop {
             {
                 let mut state = self.state();
-                if let Some(batch) = state.queue.take() {
+                if let Some((batch, deferred)) = state.queue.take() {
+                    state.queued += deferred;
                     return Some(batch);
                 }
                 if state.closed {

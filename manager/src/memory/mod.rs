@@ -5,11 +5,14 @@
 //! still.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+mod discarded;
 mod huge;
 
+pub(crate) use discarded::discard;
 pub(crate) use huge::Loan;
 
 /// How long a run of small pieces becomes that wait to be written. One that grew with its queue would be moved each time
@@ -38,6 +41,9 @@ const KEPT_LARGE: usize = 8;
 
 /// How many pieces of lines that go on at once wait to be used again.
 const KEPT_PIECES: usize = 8;
+
+/// Up to how many pieces are given back by the thread that had them.
+const GIVEN_BACK_HERE: usize = 1_024;
 
 /// Pieces of one size that wait to be used again.
 #[derive(Debug)]
@@ -123,6 +129,16 @@ pub(crate) fn piece() -> BytesMut {
 pub(crate) fn give_back(bytes: Bytes) {
     if let Ok(memory) = bytes.try_into_mut() {
         give_back_mut(memory);
+    }
+}
+
+/// The same for many pieces. Giving dozens of megabytes back to the system takes milliseconds: another thread does that.
+pub(crate) fn give_all_back(pieces: VecDeque<Bytes>) {
+    let bytes: usize = pieces.iter().map(Bytes::len).sum();
+    if pieces.len() > GIVEN_BACK_HERE || bytes > HUGE_BYTES {
+        discard(pieces);
+    } else {
+        pieces.into_iter().for_each(give_back);
     }
 }
 

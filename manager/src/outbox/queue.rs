@@ -1,6 +1,7 @@
 //! What is to be written to one peer, in its order: frames as they are put together, and what a writer takes of them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -21,17 +22,38 @@ const SHORT_RUN_BYTES: usize = 2 * 1024;
 /// How large an empty queue's buffer may stay. A peer that is idle after a burst gives the rest back.
 const KEPT_BYTES: usize = 4_096;
 
+/// Frames that are put together when the writer comes to them: so many that others would wait for it.
+pub(crate) trait Deferred: fmt::Debug + Send {
+    /// Writes some of the frames, which takes less than a millisecond. Returns whether there are more.
+    fn write(&mut self, frame: &mut FrameWriter<'_>) -> bool;
+}
+
 /// What is to be written, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) segments: VecDeque<Bytes>,
     /// Small pieces that came after the last segment.
     pub(super) tail: BytesMut,
+    /// Hardly any queue has some.
+    deferred: Option<Box<DeferredFrames>>,
+}
+
+/// Frames that are not put together yet, each behind so many segments and those before it.
+type DeferredFrames = VecDeque<(usize, Box<dyn Deferred>)>;
+
+impl Drop for Queue {
+    /// Gives the memory back: of what was queued for a peer that is gone, there can be dozens of megabytes.
+    fn drop(&mut self) {
+        memory::give_all_back(std::mem::take(&mut self.segments));
+        if let Some(deferred) = self.deferred.take() {
+            memory::discard(deferred);
+        }
+    }
 }
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.segments.is_empty() && self.tail.is_empty()
+        self.segments.is_empty() && self.tail.is_empty() && self.deferred.is_none()
     }
 
     fn seal_tail(&mut self) {
@@ -47,13 +69,26 @@ impl Queue {
         self.segments.push_back(sealed.freeze());
     }
 
-    /// Gives all of it to a writer, if there is anything; else it gives back memory that an idle peer does not need.
-    pub(super) fn take(&mut self) -> Option<Batch> {
+    /// Adds frames that are put together when their turn comes.
+    pub(super) fn defer(&mut self, frames: Box<dyn Deferred>) {
+        self.seal_tail();
+        let deferred = self.deferred.get_or_insert_default();
+        let before: usize = deferred.iter().map(|(segments, _)| segments).sum();
+        deferred.push_back((self.segments.len() - before, frames));
+    }
+
+    /// Gives all of it to a writer, or what comes before the next deferred frames, or some of those. Returns the number of
+    /// bytes of the latter too. When there is nothing, it gives back memory that an idle peer does not need.
+    pub(super) fn take(&mut self) -> Option<(Batch, usize)> {
+        if self.deferred.is_some() {
+            return self.take_before_deferred();
+        }
         self.seal_tail();
         if !self.segments.is_empty() {
-            return Some(Batch {
+            let batch = Batch {
                 segments: std::mem::take(&mut self.segments),
-            });
+            };
+            return Some((batch, 0));
         }
         if self.tail.capacity() > KEPT_BYTES {
             memory::give_back_mut(std::mem::take(&mut self.tail));
@@ -61,11 +96,42 @@ impl Queue {
         None
     }
 
+    /// The same for a queue with deferred frames.
+    #[cold]
+    fn take_before_deferred(&mut self) -> Option<(Batch, usize)> {
+        let deferred = self.deferred.as_mut()?;
+        let (segments, frames) = deferred.front_mut()?;
+        if *segments > 0 {
+            let batch = Batch {
+                segments: self.segments.drain(..std::mem::take(segments)).collect(),
+            };
+            return Some((batch, 0));
+        }
+        let mut written = Self::default();
+        let mut has_more = true;
+        let count = written.write(|frame| has_more = frames.write(frame));
+        if !has_more {
+            deferred.pop_front();
+            if deferred.is_empty() {
+                self.deferred = None;
+            }
+        }
+        written.seal_tail();
+        let batch = Batch {
+            segments: std::mem::take(&mut written.segments),
+        };
+        Some((batch, count))
+    }
+
     /// Puts another queue behind this one.
     pub(super) fn append(&mut self, mut other: Self) {
         self.seal_tail();
+        for (segments, frames) in other.deferred.take().into_iter().flat_map(|deferred| *deferred) {
+            self.segments.extend(other.segments.drain(..segments));
+            self.defer(frames);
+        }
         self.segments.append(&mut other.segments);
-        self.tail = other.tail;
+        self.tail = std::mem::take(&mut other.tail);
     }
 }
 
@@ -88,6 +154,11 @@ pub(crate) struct FrameWriter<'a> {
 }
 
 impl FrameWriter<'_> {
+    /// How many bytes were added.
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
     /// Adds bytes by copying them.
     #[inline]
     pub(crate) fn copied(&mut self, bytes: &[u8]) {
@@ -156,6 +227,13 @@ impl FrameWriter<'_> {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(super) segments: VecDeque<Bytes>,
+}
+
+impl Drop for Batch {
+    /// As for a queue: its peer may be gone.
+    fn drop(&mut self) {
+        memory::give_all_back(std::mem::take(&mut self.segments));
+    }
 }
 
 impl Batch {

@@ -199,3 +199,55 @@ fn a_batch_forgets_what_was_written_across_pieces() {
     batch.advance(1);
     assert!(batch.is_empty());
 }
+
+/// So many frames, one at a time.
+#[derive(Debug)]
+struct Counting(std::ops::Range<u8>);
+
+impl Deferred for Counting {
+    fn write(&mut self, frame: &mut FrameWriter<'_>) -> bool {
+        if let Some(number) = self.0.next() {
+            frame.copied(&[number]);
+        }
+        !self.0.is_empty()
+    }
+}
+
+#[tokio::test]
+async fn deferred_frames_come_at_their_place_and_count_when_they_are_put_together() {
+    let outbox = Outbox::new(10);
+    push(&outbox, b"a").unwrap();
+    outbox.push_deferred(Box::new(Counting(b'0'..b'3')));
+    push(&outbox, b"b").unwrap();
+    push(&outbox, b"c").unwrap();
+    for range in [b'3'..b'5', b'5'..b'6'] {
+        outbox.push_deferred(Box::new(Counting(range)));
+    }
+    push(&outbox, b"d").unwrap();
+    assert_eq!(outbox.state().queued, 4);
+    let mut batches = Vec::new();
+    while !outbox.state().queue.is_empty() {
+        batches.push(String::from_utf8(drain(&outbox).await).unwrap());
+        assert!(outbox.state().queued <= 4);
+    }
+    assert_eq!(batches, ["a", "0", "1", "2", "bc", "3", "4", "5", "d"]);
+    assert_eq!(outbox.state().queued, 0);
+}
+
+#[tokio::test]
+async fn deferred_frames_wait_for_the_end_of_a_frame_that_is_arriving() {
+    let outbox = Outbox::new(100);
+    assert!(outbox.begin_arriving(|frame| frame.copied(b"<")));
+    push(&outbox, b"a").unwrap();
+    outbox.push_deferred(Box::new(Counting(b'0'..b'2')));
+    push(&outbox, b"b").unwrap();
+    assert!(outbox.kept_waiting().frames);
+    outbox.end_arriving(|frame| frame.copied(b">"));
+    push(&outbox, b"c").unwrap();
+    let mut text = Vec::new();
+    while !outbox.state().queue.is_empty() {
+        text.extend(drain(&outbox).await);
+    }
+    assert_eq!(text, b"<>a01bc");
+    assert_eq!(outbox.state().queued, 0);
+}

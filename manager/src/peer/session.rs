@@ -7,7 +7,7 @@ use std::time::Duration;
 use labwire_wire::{LineSplitter, LineView, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::administration::Login;
@@ -29,9 +29,6 @@ use crate::router::{Kind, Sender, Step};
 /// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
 /// the end of its input. A client that died looks the same.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
-
-/// How often it is looked whether those replies have come.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// A peer's place in the registry, given up however its connection ends.
 struct Membership {
@@ -232,9 +229,10 @@ impl<'a> Session<'a> {
     /// Keeps a client that has said all and has requests under way, as long as it holds nothing of anyone
     /// else's: `printf '…' | nc -N` is answered.
     async fn wait_for_last_replies(&self) {
-        let deadline = Instant::now() + LAST_REPLIES;
-        while Instant::now() < deadline && self.hub.registry().only_waits(self.membership.id) {
-            sleep(LOOK).await;
+        let last_reply = self.hub.registry().last_reply(self.membership.id);
+        if let Some(last_reply) = last_reply {
+            // Whoever waits for longer is answered no more.
+            let _ = timeout(LAST_REPLIES, last_reply.notified()).await;
         }
     }
 

@@ -1,7 +1,6 @@
 //! Whether what the registry notes in two places is the same in both: for tests.
 
-use super::in_flight::Holders;
-use super::{PeerId, Registry};
+use super::{PeerId, Registry, Requests};
 
 impl Registry {
     /// What does not fit together, or is kept for a peer that is gone.
@@ -13,22 +12,24 @@ impl Registry {
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {
             let mut held = 0;
-            for (uid, holders) in &client.in_flight {
-                if !holders
-                    .services()
-                    .all(|service| self.services.get(service).is_some())
-                {
-                    return Some(format!(
-                        "{uid:?} of {} waits for a service that is gone",
-                        client.name
-                    ));
+            for service in &client.asked {
+                let place = self
+                    .services
+                    .get(*service)
+                    .and_then(|service| service.callers.get(&id));
+                let Some(requests) = place else {
+                    return Some(format!("{} has no place at a service that it asked", client.name));
+                };
+                if let Some(contradiction) = requests.contradiction() {
+                    return Some(contradiction);
                 }
-                held += holders.count();
+                held += requests.count();
             }
-            if held != client.in_flight_count {
+            if held != client.in_flight.count() {
                 return Some(format!(
                     "{} has {held} requests and not {}",
-                    client.name, client.in_flight_count
+                    client.name,
+                    client.in_flight.count()
                 ));
             }
             in_flight += held;
@@ -38,10 +39,17 @@ impl Registry {
         }
         let mut called = 0;
         for (id, service) in self.services.iter() {
-            called += service.callers.values().sum::<usize>();
-            let known = |client: &PeerId| self.clients.get(*client).is_some();
-            if !service.callers.keys().all(known) {
-                return Some(format!("{} has a caller that is gone", service.name));
+            called += service.callers.values().map(Requests::count).sum::<usize>();
+            let knows = |client: &PeerId| {
+                self.clients
+                    .get(*client)
+                    .is_some_and(|found| found.asked.contains(&id))
+            };
+            if !service.callers.keys().all(knows) {
+                return Some(format!(
+                    "{} has a caller that is gone or does not know",
+                    service.name
+                ));
             }
             let linked = |client: &PeerId| {
                 self.clients
@@ -64,15 +72,5 @@ impl Registry {
         self.services
             .get(service)
             .is_some_and(|service| service.links.contains_key(&client))
-    }
-}
-
-impl Holders {
-    /// How many requests these are.
-    fn count(&self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Many(all) => all.iter().map(|(_, count)| count).sum(),
-        }
     }
 }

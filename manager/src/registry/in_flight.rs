@@ -1,73 +1,42 @@
 //! Requests that wait for their reply.
 
-use std::collections::hash_map::{Entry, OccupiedEntry};
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use foldhash::HashMap;
-use labwire_wire::frames::json_string;
 use labwire_wire::{Features, Shape, Text};
+use tokio::sync::Notify;
 
-use super::uid::Uid;
+use super::requests::{EmptyPlaces, Held, Requests};
 use super::{Client, ManagerIdentity, PeerId, Reader, Registry, Service};
 use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
 
-/// How many requests of one client that carry one uid each service holds.
-///
-/// Nearly always one request; people at terminals send every request with the empty uid.
-#[derive(Debug)]
-pub(super) enum Holders {
-    One(PeerId),
-    Many(Vec<(PeerId, usize)>),
+/// How many requests of a client wait for their reply.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    count: usize,
+    /// Is told once there are none.
+    waiting: Option<Arc<Notify>>,
 }
 
-impl Holders {
-    fn add(&mut self, service: PeerId) {
-        let all = match self {
-            Self::One(first) => {
-                *self = Self::Many(vec![(*first, 1)]);
-                return self.add(service);
-            }
-            Self::Many(all) => all,
-        };
-        match all.iter_mut().find(|(holder, _)| *holder == service) {
-            Some((_, count)) => *count += 1,
-            None => all.push((service, 1)),
-        }
+impl InFlight {
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     #[inline]
-    fn contains(&self, service: PeerId) -> bool {
-        match self {
-            Self::One(only) => *only == service,
-            Self::Many(all) => all.iter().any(|(holder, _)| *holder == service),
-        }
+    fn add_one(&mut self) {
+        self.count += 1;
     }
 
-    pub(super) fn services(&self) -> impl Iterator<Item = PeerId> {
-        let (one, many) = match self {
-            Self::One(only) => (Some(*only), &[][..]),
-            Self::Many(all) => (None, &all[..]),
-        };
-        one.into_iter().chain(many.iter().map(|&(holder, _)| holder))
-    }
-
-    /// Takes up to `limit` requests of `service` away; tells how many there were and whether none is left.
-    fn remove(&mut self, service: PeerId, limit: usize) -> (usize, bool) {
-        match self {
-            Self::One(only) if *only == service => (1, true),
-            Self::One(_) => (0, false),
-            Self::Many(all) => {
-                let mut removed = 0;
-                all.retain_mut(|(holder, count)| {
-                    if *holder == service {
-                        removed = limit.min(*count);
-                        *count -= removed;
-                    }
-                    *count > 0
-                });
-                (removed, all.is_empty())
-            }
+    #[inline]
+    pub(super) fn remove(&mut self, count: usize) {
+        self.count -= count;
+        if self.count == 0
+            && let Some(waiting) = self.waiting.take()
+        {
+            waiting.notify_one();
         }
     }
 }
@@ -101,21 +70,24 @@ impl Asking<'_> {
         (locks.contains(&self.ids.0) || *max_clients == Some(1))
             && links.len() == 1
             && links.keys().all(is_client)
-            && callers.keys().all(is_client)
+            && callers
+                .iter()
+                .all(|(id, requests)| requests.count() == 0 || is_client(id))
     }
 
     /// Notes that the service holds the request.
     pub(crate) fn begin(self, uid: &[u8]) {
         let (client, service) = self.ids;
-        match self.client.in_flight.entry(uid.into()) {
-            Entry::Occupied(mut holders) => holders.get_mut().add(service),
+        let requests = match self.service.callers.entry(client) {
+            Entry::Occupied(place) => place.into_mut(),
             Entry::Vacant(place) => {
-                place.insert(Holders::One(service));
+                self.client.asked.insert(service);
+                place.insert(Requests::default())
             }
-        }
-        self.client.in_flight_count += 1;
+        };
+        requests.add(uid);
+        self.client.in_flight.add_one();
         *self.in_flight += 1;
-        *self.service.callers.entry(client).or_default() += 1;
     }
 }
 
@@ -127,9 +99,10 @@ pub(crate) struct Awaited<'a> {
     pub(crate) outbox: &'a Arc<Outbox>,
     pub(crate) reader: Reader,
     pub(crate) features: Features,
-    holders: OccupiedEntry<'a, Uid, Holders>,
-    in_flight_count: &'a mut usize,
-    pub(crate) service: &'a mut Service,
+    pub(crate) service_name: &'a Arc<str>,
+    held: Held<'a>,
+    clients_in_flight: &'a mut InFlight,
+    empty_places: &'a mut EmptyPlaces,
     in_flight: &'a mut usize,
 }
 
@@ -140,19 +113,11 @@ impl Awaited<'_> {
     }
 
     /// Notes that the service answered the request.
-    pub(crate) fn end(mut self) {
+    pub(crate) fn end(self) {
         let (client, service) = self.ids;
-        if let (_, true) = self.holders.get_mut().remove(service, 1) {
-            self.holders.remove();
-        }
-        *self.in_flight_count -= 1;
+        self.held.end((service, client), self.empty_places);
+        self.clients_in_flight.remove(1);
         *self.in_flight -= 1;
-        if let Some(count) = self.service.callers.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                self.service.callers.remove(&client);
-            }
-        }
     }
 }
 
@@ -183,88 +148,7 @@ fn no_such_service(name: &Text<'_>, manager: &ManagerIdentity) -> Refusal {
     }
 }
 
-/// The requests of one client whose service will not answer them.
-#[derive(Debug)]
-pub(crate) struct Abandoned {
-    client: Arc<Outbox>,
-    pub(super) requester: Arc<str>,
-    /// Whether the client wants to know whose errors it gets.
-    origin: bool,
-    pub(super) uids: Vec<Uid>,
-}
-
-impl Abandoned {
-    /// Tells the client why there will be no replies.
-    ///
-    /// The registry is locked meanwhile, and there can be many: only the uid is written anew for each.
-    pub(crate) fn tell(&self, refusal: &Refusal) {
-        let (head, tail) = refusal.around_uid(&self.requester, self.origin);
-        self.client.push_always(|writer| {
-            for uid in &self.uids {
-                writer.copied(&head);
-                writer.copied(json_string(uid.as_str()).as_bytes());
-                writer.copied(tail);
-            }
-        });
-    }
-
-    /// How many requests these are.
-    pub(crate) fn count(&self) -> usize {
-        self.uids.len()
-    }
-}
-
 impl Registry {
-    /// Takes all requests back from their callers, with the names of the services that held them.
-    pub(crate) fn abandon_all(&mut self) -> Vec<(Arc<str>, Abandoned)> {
-        let mut all = Vec::new();
-        for id in self.service_names.values().copied().collect::<Vec<_>>() {
-            let Some(service) = self.services.get_mut(id) else {
-                continue;
-            };
-            let (name, callers) = (Arc::clone(&service.name), std::mem::take(&mut service.callers));
-            all.extend(
-                self.abandon(id, &callers)
-                    .into_iter()
-                    .map(|request| (Arc::clone(&name), request)),
-            );
-        }
-        all
-    }
-
-    /// Takes a service's requests back from their callers.
-    pub(super) fn abandon(&mut self, id: PeerId, callers: &HashMap<PeerId, usize>) -> Vec<Abandoned> {
-        let mut all = Vec::with_capacity(callers.len());
-        for (&caller, &count) in callers {
-            let Some(client) = self.clients.get_mut(caller) else {
-                continue;
-            };
-            let Client {
-                in_flight,
-                in_flight_count,
-                outbox,
-                name,
-                features,
-                ..
-            } = client;
-            let mut uids = Vec::with_capacity(count);
-            in_flight.retain(|uid, holders| {
-                let (count, none_left) = holders.remove(id, usize::MAX);
-                uids.extend(std::iter::repeat_n(uid, count).cloned());
-                !none_left
-            });
-            *in_flight_count -= uids.len();
-            self.in_flight -= uids.len();
-            all.push(Abandoned {
-                client: Arc::clone(outbox),
-                requester: Arc::clone(name),
-                origin: features.origin,
-                uids,
-            });
-        }
-        all
-    }
-
     /// Finds the service that a client's request is for, if the client may send it there now. Nothing if the client
     /// itself is not here.
     pub(crate) fn ask(
@@ -273,6 +157,9 @@ impl Registry {
         name: &Text<'_>,
         shape: Shape,
     ) -> Result<Option<Asking<'_>>, Refusal> {
+        if self.empty_places.are_many() {
+            self.remove_empty_places();
+        }
         let Some(caller) = self.clients.get_mut(client) else {
             return Ok(None);
         };
@@ -288,7 +175,7 @@ impl Registry {
             return Err(no_such_service(name, &self.manager));
         };
         service.admits((client, caller), shape)?;
-        if caller.in_flight_count >= self.in_flight_limit {
+        if caller.in_flight.count() >= self.in_flight_limit {
             return Err(Refusal::TooManyInFlight {
                 client: caller.name.to_string(),
                 limit: self.in_flight_limit,
@@ -316,23 +203,42 @@ impl Registry {
             _ => *self.client_names.get(requester.as_str())?,
         };
         let client = self.clients.get_mut(id)?;
-        let Entry::Occupied(holders) = client.in_flight.entry(uid.as_bytes().into()) else {
-            return None;
-        };
-        if !holders.get().contains(service) {
-            return None;
-        }
+        let held = answering.callers.get_mut(&id)?.find(uid.as_bytes())?;
         answering.answered_last = id;
         Some(Awaited {
             ids: (id, service),
             outbox: &client.outbox,
             reader: client.reader,
             features: client.features,
-            holders,
-            in_flight_count: &mut client.in_flight_count,
-            service: answering,
+            service_name: &answering.name,
+            held,
+            clients_in_flight: &mut client.in_flight,
+            empty_places: &mut self.empty_places,
             in_flight: &mut self.in_flight,
         })
+    }
+
+    /// Whether a client waits for replies of this service alone, and listens to no other.
+    pub(crate) fn listens_only(&self, client: PeerId, service: PeerId) -> bool {
+        let Some(client_state) = self.clients.get(client) else {
+            return false;
+        };
+        let held = self
+            .services
+            .get(service)
+            .and_then(|service| service.callers.get(&client))
+            .map_or(0, Requests::count);
+        held == client_state.in_flight.count() && client_state.links.iter().all(|link| *link == service)
+    }
+
+    /// What tells when a client's last request was answered, if it has requests in flight but no link: nothing of anyone
+    /// else's depends on it.
+    pub(crate) fn last_reply(&mut self, id: PeerId) -> Option<Arc<Notify>> {
+        let client = self.clients.get_mut(id)?;
+        if client.in_flight.count == 0 || !client.links.is_empty() {
+            return None;
+        }
+        Some(Arc::clone(client.in_flight.waiting.get_or_insert_default()))
     }
 
     /// How many requests wait for a reply.

@@ -7,8 +7,8 @@ use labwire_wire::frames::{self, json_string};
 use labwire_wire::{Identity, Role};
 
 use super::describe::{describe_client, describe_service};
-use super::in_flight::{Abandoned, Holders};
-use super::{AROUND_REQUESTER, Client, PeerId, Reader, Registry, Service};
+use super::in_flight::InFlight;
+use super::{AROUND_REQUESTER, Abandoned, Client, PeerId, Reader, Registry, Service};
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 
@@ -73,8 +73,8 @@ impl Registry {
             features: identity.features,
             description: describe_client(identity, address),
             links: HashSet::default(),
-            in_flight: HashMap::default(),
-            in_flight_count: 0,
+            asked: HashSet::default(),
+            in_flight: InFlight::default(),
             asked_last: PeerId::default(),
         };
         let number = self.next_number();
@@ -133,7 +133,7 @@ impl Registry {
                 }
             }
         }
-        let abandoned = self.abandon(id, &service.callers);
+        let abandoned = self.abandon(id, service.callers);
         Some(LeftService {
             name: service.name,
             abandoned,
@@ -149,11 +149,13 @@ impl Registry {
                 service.locks.remove(&id);
             }
         }
-        for service in client.in_flight.values().flat_map(Holders::services) {
-            if let Some(service) = self.services.get_mut(service) {
-                service.callers.remove(&id);
+        for &service in &client.asked {
+            if let Some(service) = self.services.get_mut(service)
+                && let Some(requests) = service.callers.remove(&id)
+            {
+                self.in_flight -= requests.count();
+                requests.discard();
             }
         }
-        self.in_flight -= client.in_flight_count;
     }
 }

@@ -4,12 +4,14 @@
 //! the registry meanwhile. A peer leaves in one step ([`Registry::leave`]): its name, links, locks and
 //! requests are gone together, and what others must be told about it is returned.
 
+mod abandoned;
 #[cfg(any(test, feature = "fuzzing"))]
 mod audit;
 mod describe;
 mod in_flight;
 mod membership;
 mod peers;
+mod requests;
 mod uid;
 
 use std::sync::Arc;
@@ -21,12 +23,13 @@ use labwire_wire::{Features, Identity, Shape};
 use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
 
-use in_flight::Holders;
+use in_flight::InFlight;
 use peers::Peers;
-use uid::Uid;
+use requests::{EmptyPlaces, Requests};
 
+pub(crate) use abandoned::Abandoned;
 pub(crate) use describe::ManagerIdentity;
-pub(crate) use in_flight::{Abandoned, Awaited};
+pub(crate) use in_flight::Awaited;
 pub(crate) use peers::PeerId;
 
 /// What a peer can read of what is well-formed.
@@ -67,9 +70,9 @@ pub(crate) struct Client {
     pub(crate) features: Features,
     description: String,
     links: HashSet<PeerId>,
-    /// The services that hold requests of this client, by the request's uid.
-    in_flight: HashMap<Uid, Holders>,
-    in_flight_count: usize,
+    /// The services that have a place for requests of this client.
+    asked: HashSet<PeerId>,
+    in_flight: InFlight,
     /// The service that it asked last, and asks again most likely.
     asked_last: PeerId,
 }
@@ -104,8 +107,8 @@ pub(crate) struct Service {
     /// The clients that are linked with it, and their queues.
     links: HashMap<PeerId, Arc<Outbox>>,
     locks: HashSet<PeerId>,
-    /// How many requests of each client it holds.
-    callers: HashMap<PeerId, usize>,
+    /// The requests of each client that it holds. When it leaves, nothing else is searched for them.
+    callers: HashMap<PeerId, Requests>,
     /// The client that it answered last.
     answered_last: PeerId,
 }
@@ -127,6 +130,7 @@ pub(crate) struct Registry {
     identity: Option<Bytes>,
     in_flight: usize,
     in_flight_limit: usize,
+    empty_places: EmptyPlaces,
 }
 
 impl Registry {
@@ -142,6 +146,7 @@ impl Registry {
             identity: None,
             in_flight: 0,
             in_flight_limit,
+            empty_places: EmptyPlaces::default(),
         }
     }
 
@@ -166,19 +171,6 @@ impl Registry {
         let mut names: Vec<String> = clients.into_iter().map(|&id| self.client_name(id)).collect();
         names.sort();
         names
-    }
-
-    /// Whether a client expects nothing but from this service.
-    pub(crate) fn listens_only(&self, client: PeerId, service: PeerId) -> bool {
-        let is_service = |id: PeerId| id == service;
-        self.clients.get(client).is_some_and(|client| {
-            client.links.iter().copied().all(is_service)
-                && client
-                    .in_flight
-                    .values()
-                    .flat_map(Holders::services)
-                    .all(is_service)
-        })
     }
 
     /// The queues of the clients that are linked with a service.
@@ -300,13 +292,6 @@ impl Registry {
     /// Whether a service of that name is here.
     pub(crate) fn has_service(&self, name: &str) -> bool {
         self.service_names.contains_key(name)
-    }
-
-    /// Whether a client has requests under way but no link: nothing of anyone else's hangs on it.
-    pub(crate) fn only_waits(&self, id: PeerId) -> bool {
-        self.clients
-            .get(id)
-            .is_some_and(|client| client.links.is_empty() && client.in_flight_count > 0)
     }
 
     /// How many links and locks a service has: for the log.

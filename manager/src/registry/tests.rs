@@ -1,6 +1,8 @@
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use labwire_wire::Text;
+use tokio::time::timeout;
 
 use super::in_flight::{Asking, Awaited};
 use super::*;
@@ -36,14 +38,17 @@ impl Registry {
     }
 }
 
-fn registry() -> Registry {
-    let manager = ManagerIdentity {
+fn manager() -> ManagerIdentity {
+    ManagerIdentity {
         hostname: "h".into(),
         port: 1875,
         language: "Rust".into(),
         os: "Linux".into(),
-    };
-    Registry::new(manager, 1_000)
+    }
+}
+
+fn registry() -> Registry {
+    Registry::new(manager(), 1_000)
 }
 
 fn client(registry: &mut Registry, name: &str) -> PeerId {
@@ -64,12 +69,13 @@ fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> 
     let left = registry.leave(service).expect("it is a service");
     let mut requests: Vec<_> = left
         .abandoned
-        .iter()
+        .into_iter()
         .flat_map(|client| {
-            client
-                .uids
-                .iter()
-                .map(|uid| (client.requester.to_string(), uid.as_str().to_owned()))
+            let requester = client.requester.to_string();
+            let requests = client.requests.into_uids();
+            requests.flat_map(move |(uid, count)| {
+                std::iter::repeat_n((requester.clone(), uid.as_str().to_owned()), count)
+            })
         })
         .collect();
     requests.sort();
@@ -200,6 +206,90 @@ fn a_service_that_leaves_gives_back_every_request_that_it_held() {
     registry.leave(a);
     assert_eq!(registry.in_flight(), 0);
     assert!(abandoned(&mut registry, t).is_empty(), "nobody waits any more");
+}
+
+/// How long the departure of a service takes, at the shortest of some attempts, that holds one request of each of 50
+/// clients, which have so many at another service.
+fn departure(requests_elsewhere: usize) -> Duration {
+    let departures = (0..5).map(|_| {
+        let mut registry = Registry::new(manager(), usize::MAX);
+        let (s, other) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
+        for number in 0..50 {
+            let client = client(&mut registry, &number.to_string());
+            registry.begin_request(client, s, "");
+            for uid in 0..requests_elsewhere {
+                registry.begin_request(client, other, &uid.to_string());
+            }
+        }
+        let begun = Instant::now();
+        let left = registry.leave(s).expect("it is a service");
+        let took = begun.elapsed();
+        assert_eq!(left.abandoned.len(), 50);
+        took
+    });
+    departures.min().expect("there are some")
+}
+
+#[test]
+fn a_service_that_leaves_is_not_searched_for_among_the_requests_that_others_hold() {
+    let alone = departure(0);
+    let beside_others = departure(5_000);
+    assert!(
+        beside_others < 20 * alone + Duration::from_millis(1),
+        "{beside_others:?} and {alone:?}"
+    );
+}
+
+#[test]
+fn a_client_that_asks_again_finds_its_place_and_many_empty_places_are_removed() {
+    let mut registry = registry();
+    let s = service(&mut registry, "S", 0);
+    let places = |registry: &Registry| registry.service(s).unwrap().callers.len();
+    let waiting = client(&mut registry, "waiting");
+    registry.begin_request(waiting, s, "");
+    for number in 0..1_022 {
+        let client = client(&mut registry, &number.to_string());
+        for uid in ["1", "2"] {
+            registry.begin_request(client, s, uid);
+            registry.end_request(s, client, uid);
+        }
+    }
+    assert_eq!((places(&registry), registry.empty_places.len()), (1_023, 1_022));
+    let last = client(&mut registry, "last");
+    for uid in 0..128 {
+        registry.begin_request(last, s, &uid.to_string());
+    }
+    for uid in 0..128 {
+        registry.end_request(s, last, &uid.to_string());
+    }
+    assert_eq!(registry.contradiction(), None);
+    assert_eq!(registry.service_for(last, "S", FLAT), Ok(s));
+    assert_eq!((places(&registry), registry.empty_places.len()), (1, 0));
+    assert_eq!(registry.contradiction(), None);
+    registry.end_request(s, waiting, "");
+    assert_eq!(registry.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_is_told_when_its_last_reply_has_come() {
+    let mut registry = registry();
+    let (s, t) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
+    let (a, linked) = (client(&mut registry, "a"), client(&mut registry, "linked"));
+    assert!(registry.last_reply(a).is_none(), "it waits for nothing");
+    registry.link(linked, "S").unwrap();
+    registry.begin_request(linked, s, "1");
+    assert!(registry.last_reply(linked).is_none(), "it holds a link");
+    for (service, uid) in [(s, "1"), (s, "2"), (t, "1")] {
+        registry.begin_request(a, service, uid);
+    }
+    let last_reply = registry.last_reply(a).expect("it waits");
+    let has_come = || timeout(Duration::ZERO, last_reply.notified());
+    registry.end_request(s, a, "1");
+    assert!(has_come().await.is_err());
+    registry.leave(t);
+    assert!(has_come().await.is_err());
+    registry.end_request(s, a, "2");
+    assert!(has_come().await.is_ok());
 }
 
 #[test]
@@ -348,6 +438,36 @@ fn a_service_that_leaves_names_the_linked_clients_that_asked_to_be_told() {
     assert_eq!(&*left.name, "S");
     assert_eq!(left.unlinked.len(), 1);
     assert!(Arc::ptr_eq(&left.unlinked[0], &outbox));
+}
+
+#[tokio::test]
+async fn errors_for_thousands_of_requests_keep_their_place_among_what_a_client_is_told() {
+    let mut registry = Registry::new(manager(), usize::MAX);
+    let s = service(&mut registry, "S", 0);
+    let outbox = Outbox::new(1 << 30);
+    let identity = Identity::client("a").unwrap();
+    let a = registry.join(&identity, "h:1", &outbox).unwrap();
+    for uid in 0..3_000 {
+        registry.begin_request(a, s, &uid.to_string());
+    }
+    registry.begin_request(a, s, "7");
+    outbox.push_always(|frame| frame.copied(b"before\r\n"));
+    for abandoned in registry.leave(s).unwrap().abandoned {
+        abandoned.tell(&Refusal::ServiceLeft { service: "S".into() });
+    }
+    outbox.push_always(|frame| frame.copied(b"after\r\n"));
+    let told = queued(&outbox).await;
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!((lines[0], lines[3_002]), ("before", "after"));
+    let uid = |line: &&str| {
+        let error: serde_json::Value = serde_json::from_str(line).unwrap();
+        error["uid"].as_str().unwrap().parse::<usize>().unwrap()
+    };
+    let mut uids: Vec<_> = lines[1..3_002].iter().map(uid).collect();
+    uids.sort_unstable();
+    let mut expected: Vec<_> = (0..3_000).collect();
+    expected.insert(7, 7);
+    assert_eq!(uids, expected);
 }
 
 #[tokio::test]

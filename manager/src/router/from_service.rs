@@ -81,7 +81,7 @@ impl Router<'_> {
         let Some(awaited) = self.registry.awaited(from.id, &reply.requester, &reply.uid) else {
             return self.drop_unsolicited(from);
         };
-        let service: &str = &awaited.service.name;
+        let service: &str = awaited.service_name;
         let length = line.content().len() + ENVELOPE_BYTES;
         let origin = awaited.features.origin;
         let refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);

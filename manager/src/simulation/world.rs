@@ -233,11 +233,11 @@ impl World {
 /// The frames that were queued for a peer since the last call. They count as unread until they are read.
 fn queued(outbox: &Outbox) -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
+    // Errors for many requests come in several batches.
+    while let Poll::Ready(Some(batch)) =
+        pin!(outbox.next_batch()).poll(&mut Context::from_waker(Waker::noop()))
     {
-        let batch = pin!(outbox.next_batch());
-        if let Poll::Ready(Some(batch)) = batch.poll(&mut Context::from_waker(Waker::noop())) {
-            bytes.extend(batch.segments().flat_map(|segment| segment.iter().copied()));
-        }
+        bytes.extend(batch.segments().flat_map(|segment| segment.iter().copied()));
     }
     bytes
         .split_inclusive(|byte| *byte == b'\n')

@@ -1,0 +1,136 @@
+//! Requests that their service will not answer.
+
+use std::collections::hash_map::IntoIter;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::HashMap;
+use labwire_wire::frames::json_string;
+
+use super::requests::Requests;
+use super::uid::Uid;
+use super::{PeerId, Registry};
+use crate::memory::RUN_BYTES;
+use crate::outbox::{Deferred, FrameWriter, Outbox};
+use crate::refusal::Refusal;
+
+/// Up to how many errors are put together at once, in less than 20 microseconds.
+const AT_ONCE: usize = 64;
+
+/// The requests of one client whose service will not answer them.
+#[derive(Debug)]
+pub(crate) struct Abandoned {
+    client: Arc<Outbox>,
+    pub(super) requester: Arc<str>,
+    /// Whether the client wants to know whose errors it gets.
+    origin: bool,
+    pub(super) requests: Requests,
+}
+
+impl Abandoned {
+    /// Queues an error for each request, which tells the client why there will be no reply.
+    ///
+    /// The registry is locked meanwhile and there can be tens of thousands: then each is put together when the client's
+    /// writer comes to it.
+    pub(crate) fn tell(self, refusal: &Refusal) {
+        let (head, tail) = refusal.around_uid(&self.requester, self.origin);
+        let is_short = self.count() <= AT_ONCE;
+        let mut errors = Errors {
+            head,
+            tail,
+            requests: self.requests.into_uids(),
+            current: None,
+        };
+        if is_short {
+            self.client.push_always(|frame| while errors.write_one(frame) {});
+        } else {
+            self.client.push_deferred(Box::new(errors));
+        }
+    }
+
+    /// How many requests these are.
+    pub(crate) fn count(&self) -> usize {
+        self.requests.count()
+    }
+}
+
+/// One error for each of some requests.
+#[derive(Debug)]
+struct Errors {
+    /// What stands before and after the uid.
+    head: Bytes,
+    tail: &'static [u8],
+    requests: IntoIter<Uid, usize>,
+    /// The uid whose turn it is, and how many requests carry it.
+    current: Option<(Uid, usize)>,
+}
+
+impl Errors {
+    /// Writes one error; returns `false` when there is none.
+    fn write_one(&mut self, frame: &mut FrameWriter<'_>) -> bool {
+        let Some((uid, count)) = self.current.take().or_else(|| self.requests.next()) else {
+            return false;
+        };
+        frame.copied(&self.head);
+        frame.copied(json_string(uid.as_str()).as_bytes());
+        frame.copied(self.tail);
+        if count > 1 {
+            self.current = Some((uid, count - 1));
+        }
+        true
+    }
+}
+
+impl Deferred for Errors {
+    fn write(&mut self, frame: &mut FrameWriter<'_>) -> bool {
+        while frame.written() < RUN_BYTES {
+            if !self.write_one(frame) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Registry {
+    /// Takes all requests back from their callers, with the names of the services that held them.
+    pub(crate) fn abandon_all(&mut self) -> Vec<(Arc<str>, Abandoned)> {
+        let mut all = Vec::new();
+        for id in self.service_names.values().copied().collect::<Vec<_>>() {
+            let Some(service) = self.services.get_mut(id) else {
+                continue;
+            };
+            let (name, callers) = (Arc::clone(&service.name), std::mem::take(&mut service.callers));
+            let abandoned = self.abandon(id, callers);
+            all.extend(
+                abandoned
+                    .into_iter()
+                    .map(|requests| (Arc::clone(&name), requests)),
+            );
+        }
+        all
+    }
+
+    /// Takes the requests that a service holds back from their callers.
+    pub(super) fn abandon(&mut self, service: PeerId, callers: HashMap<PeerId, Requests>) -> Vec<Abandoned> {
+        let mut all = Vec::with_capacity(callers.len());
+        for (caller, requests) in callers {
+            let Some(client) = self.clients.get_mut(caller) else {
+                continue;
+            };
+            client.asked.remove(&service);
+            if requests.count() == 0 {
+                continue;
+            }
+            self.in_flight -= requests.count();
+            client.in_flight.remove(requests.count());
+            all.push(Abandoned {
+                client: Arc::clone(&client.outbox),
+                requester: Arc::clone(&client.name),
+                origin: client.features.origin,
+                requests,
+            });
+        }
+        all
+    }
+}

@@ -1,0 +1,174 @@
+//! The requests of one client that one service holds.
+
+use std::collections::hash_map::{Entry, IntoIter, OccupiedEntry};
+
+use foldhash::HashMap;
+
+use super::uid::Uid;
+use super::{PeerId, Registry};
+use crate::memory;
+
+/// How many places for requests may be empty before they are removed. Below that, a client that has one request in flight
+/// at a time finds its place again.
+const EMPTY_PLACES: usize = 1_024;
+
+/// How many requests a place once held for which its memory counts as much as another empty place.
+const REQUESTS_PER_PLACE: usize = 64;
+
+/// Up to how many requests are forgotten at once: that takes some 50 microseconds.
+const KEPT_HERE: usize = 8 * 1_024;
+
+/// The requests of one client that one service holds.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// How many there are with each uid. Nearly always one; people at terminals send every request with the empty uid.
+    by_uid: HashMap<Uid, usize>,
+    count: usize,
+    /// The largest count since the place was last looked at.
+    peak: usize,
+    /// What it counts for in the list of [`EmptyPlaces`]; 0 if it is not in there.
+    listed: usize,
+}
+
+impl Requests {
+    /// How many there are.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Adds a request.
+    #[inline]
+    pub(super) fn add(&mut self, uid: &[u8]) {
+        *self.by_uid.entry(uid.into()).or_default() += 1;
+        self.count += 1;
+        self.peak = self.peak.max(self.count);
+    }
+
+    /// The uids, and how many requests carry each.
+    pub(super) fn into_uids(self) -> IntoIter<Uid, usize> {
+        self.by_uid.into_iter()
+    }
+
+    /// Forgets them; many of them on another thread.
+    pub(super) fn discard(self) {
+        if self.by_uid.capacity() > KEPT_HERE {
+            memory::discard(self);
+        }
+    }
+
+    /// Finds a request by its uid.
+    #[inline]
+    pub(super) fn find(&mut self, uid: &[u8]) -> Option<Held<'_>> {
+        let Entry::Occupied(same) = self.by_uid.entry(uid.into()) else {
+            return None;
+        };
+        Some(Held {
+            same,
+            count: &mut self.count,
+            peak: self.peak,
+            listed: &mut self.listed,
+        })
+    }
+}
+
+/// A request that a service holds.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    /// It, and those that carry the same uid.
+    same: OccupiedEntry<'a, Uid, usize>,
+    count: &'a mut usize,
+    peak: usize,
+    listed: &'a mut usize,
+}
+
+impl Held<'_> {
+    /// Removes the request from its place, which is that of the service and the client.
+    #[inline]
+    pub(super) fn end(mut self, place: (PeerId, PeerId), empty: &mut EmptyPlaces) {
+        match self.same.get_mut() {
+            1 => drop(self.same.remove()),
+            count => *count -= 1,
+        }
+        *self.count -= 1;
+        if *self.count == 0 {
+            empty.add(place, self.peak, self.listed);
+        }
+    }
+}
+
+/// Places that held no request when they were added: of a service and a client.
+///
+/// A client that sends its next request when the last one was answered finds its place as it left it. All empty places
+/// are removed once there are many.
+#[derive(Debug, Default)]
+pub(super) struct EmptyPlaces {
+    places: Vec<(PeerId, PeerId)>,
+    /// The places, weighted by the memory that each may have.
+    weight: usize,
+}
+
+impl EmptyPlaces {
+    #[inline]
+    fn add(&mut self, place: (PeerId, PeerId), peak: usize, listed: &mut usize) {
+        let weight = 1 + peak / REQUESTS_PER_PLACE;
+        if weight > *listed {
+            if *listed == 0 {
+                self.places.push(place);
+            }
+            self.weight += weight - *listed;
+            *listed = weight;
+        }
+    }
+
+    /// Whether it is time to [remove](Registry::remove_empty_places) them.
+    #[inline]
+    pub(super) fn are_many(&self) -> bool {
+        self.weight >= EMPTY_PLACES
+    }
+}
+
+impl Registry {
+    /// Removes the places that hold no request.
+    #[cold]
+    pub(super) fn remove_empty_places(&mut self) {
+        self.empty_places.weight = 0;
+        for (service, client) in std::mem::take(&mut self.empty_places.places) {
+            // Who has left took the place along.
+            let Some(service_state) = self.services.get_mut(service) else {
+                continue;
+            };
+            let Entry::Occupied(mut place) = service_state.callers.entry(client) else {
+                continue;
+            };
+            let requests = place.get_mut();
+            if requests.count > 0 {
+                requests.peak = requests.count;
+                requests.listed = 0;
+                continue;
+            }
+            place.remove();
+            if let Some(client) = self.clients.get_mut(client) {
+                client.asked.remove(&service);
+            }
+        }
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl Requests {
+    /// What does not fit together.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        let counted: usize = self.by_uid.values().sum();
+        (counted != self.count || self.by_uid.values().any(|count| *count == 0))
+            .then(|| format!("{counted} requests by uid, and {} counted", self.count))
+    }
+}
+
+#[cfg(test)]
+impl EmptyPlaces {
+    /// How many places are listed.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+}
