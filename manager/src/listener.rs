@@ -24,6 +24,7 @@ use crate::names::PeerAddress;
 use crate::peer;
 use crate::read_ahead::ReadAhead;
 use crate::refusal::Refusal;
+use crate::routing::{Measured, Task};
 
 /// How many connections may wait to be accepted: a laboratory that comes back from a power cut.
 const BACKLOG: i32 = 4_096;
@@ -185,7 +186,8 @@ impl Gate {
                     // Meanwhile, whoever comes next waits in the system's queue.
                     match self.admission().await {
                         Some(Admission::Served(place)) => {
-                            tokio::spawn(self.clone().serve(stream, remote, place));
+                            let serving = self.clone().serve(stream, remote, place);
+                            tokio::spawn(Measured::new(Task::Serve(remote), serving));
                         }
                         Some(Admission::Refused(place)) => {
                             let limit = self.hub.limits.connections;
@@ -296,7 +298,9 @@ impl Gate {
             return;
         };
         let Some(acceptor) = self.tls.clone() else {
-            return self.admit(stream, address, deadline, (starting, place)).await;
+            return self
+                .admit(stream, remote, address, deadline, (starting, place))
+                .await;
         };
         let shaking = {
             let hub = Arc::clone(hub);
@@ -310,7 +314,10 @@ impl Gate {
             return;
         };
         match shaken {
-            Some(Ok(stream)) => self.admit(stream, address, deadline, (starting, place)).await,
+            Some(Ok(stream)) => {
+                self.admit(stream, remote, address, deadline, (starting, place))
+                    .await;
+            }
             Some(Err(error)) => {
                 if self.chatter.allows("a crowd without TLS") {
                     info!("{} did not complete the TLS handshake: {error}", address.address);
@@ -331,6 +338,7 @@ impl Gate {
     async fn admit<S>(
         &self,
         mut stream: S,
+        remote: SocketAddr,
         address: PeerAddress,
         deadline: Instant,
         places: (StartingPlace, OwnedSemaphorePermit),
@@ -342,10 +350,12 @@ impl Gate {
             return;
         };
         // In a task of its own, whose memory holds nothing of what was needed up to here.
-        tokio::spawn(async move {
+        let task = Task::Serve(remote);
+        let serving = async move {
             let (starting, _place) = places;
             peer::serve(&hub, &address, stream, introduction, || drop(starting)).await;
-        });
+        };
+        tokio::spawn(Measured::new(task, serving));
     }
 }
 

@@ -6,11 +6,16 @@
 //! done elsewhere: TLS handshakes on the threads of whoever runs the manager, passwords and lookups of names on
 //! threads of their own, the database on one.
 
+mod steps;
+
 use std::io;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+
+pub(crate) use steps::{Measured, Steps, Task};
 
 /// The thread that routes, with its runtime.
 #[derive(Debug)]
@@ -24,18 +29,22 @@ pub(crate) struct RoutingThread {
 }
 
 impl RoutingThread {
-    /// Starts the thread.
+    /// Starts the thread, which notes how long its steps take.
     ///
     /// # Errors
     /// What the operating system says when it gives no thread, or no descriptors for the thread's events.
-    pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+    pub(crate) fn start(steps: Arc<Steps>) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_unpark(steps::wake)
+            .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let (ending, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
             .name("labwire-router".into())
             .spawn(move || {
+                steps::watch(steps);
                 // An error means that the sender was dropped, which is what is waited for.
                 let _ = runtime.block_on(stopped);
                 // Who has not left by then is thrown out. A lookup that is still under way is not waited for.
@@ -50,7 +59,7 @@ impl RoutingThread {
         })
     }
 
-    /// For tasks that are to run on the thread.
+    /// For tasks that are to run on the thread, each [measured](Measured).
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }

@@ -16,7 +16,7 @@ use crate::listener::{Gate, bind};
 use crate::local;
 use crate::logging::LogControl;
 use crate::registry::ManagerIdentity;
-use crate::routing::RoutingThread;
+use crate::routing::{Measured, RoutingThread, Task};
 use crate::store::Store;
 
 /// How often a manager that stops looks whether the last request was answered.
@@ -92,7 +92,7 @@ impl Manager {
         } = settings;
         let hub = Hub::new(identity, authentication, limits, store, log);
         hub.trust_changed().await;
-        let routing = RoutingThread::start()?;
+        let routing = RoutingThread::start(Arc::clone(&hub.steps))?;
         let gate = Gate::new(Arc::clone(&hub), tls.map(TlsAcceptor::from));
         Ok(Self {
             hub,
@@ -128,7 +128,10 @@ impl Manager {
         for listener in listeners {
             // The thread that accepts a connection is told when something arrives on it.
             match listener.into_std() {
-                Ok(listener) => drop(accepting.spawn_on(gate.clone().accept_all(listener), routing.handle())),
+                Ok(listener) => {
+                    let task = Measured::new(Task::Accept, gate.clone().accept_all(listener));
+                    accepting.spawn_on(task, routing.handle());
+                }
                 Err(error) => warn!("cannot listen any more: {error}"),
             }
         }
