@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use labwire_wire::MAX_DEPTH;
 
+use crate::budget::Budgets;
+
 /// How long a line may be that is typed, or that asks the manager itself for something. Nobody types more, and
 /// what the manager reads it takes apart, which costs many times a line's length.
 pub(crate) const MANAGERS_LINE: usize = 64 * 1024;
@@ -47,6 +49,8 @@ pub struct Limits {
     pub handshake_line: usize,
     /// The longest line afterwards, in bytes.
     pub line: usize,
+    /// How long a line may not grow before its end has come. What has come of it is thrown away then.
+    pub line_stall: Duration,
     /// How deep arrays and objects of a line may be nested, the outermost object included. More than 1,024 are
     /// not read, whatever stands here.
     pub nesting: usize,
@@ -64,6 +68,8 @@ pub struct Limits {
     pub starting_per_address: usize,
     /// Requests of one client that wait for their reply.
     pub in_flight_per_client: usize,
+    /// What all peers together may use up.
+    pub budgets: Budgets,
     /// The failed login of one address, or in one user's name, from which on each costs a wait. People mistype.
     pub login_failures: u32,
     /// The first of these waits; each further failure doubles it.
@@ -88,6 +94,7 @@ impl Default for Limits {
             handshake_line: 64 * 1024,
             // Laboratories send single requests of more than 100 MB.
             line: 1024 * 1024 * 1024,
+            line_stall: Duration::from_secs(10),
             nesting: MAX_DEPTH,
             // NATS keeps as much for a slow consumer.
             outbox: 64 * 1024 * 1024,
@@ -100,6 +107,7 @@ impl Default for Limits {
             // A computer that starts fifty services at once is served.
             starting_per_address: 100,
             in_flight_per_client: 65_536,
+            budgets: Budgets::default(),
             login_failures: 5,
             login_penalty: Duration::from_secs(1),
             // A laboratory must get back in while its operator still stands there.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::refusal::Refusal;
+use crate::refusal::{LineEnd, Refusal};
 
 /// Declares the counters, each by the name under which an administrator sees it.
 macro_rules! counters {
@@ -63,10 +63,18 @@ counters! {
     handshake_timeouts,
     /// Lines that were too long.
     lines_too_long,
+    /// Lines that were thrown away since they had stopped growing.
+    lines_stalled,
+    /// Lines that were thrown away since all unfinished lines together were too long.
+    lines_over_budget,
     /// Lines that were nested too deep.
     nested_too_deep,
     /// Requests of clients that had too many in flight.
     too_many_in_flight,
+    /// Requests of clients that had their share of what all clients may have in flight.
+    in_flight_over_budget,
+    /// Services whose identity was longer than its share of what those of all services may have.
+    identities_over_budget,
     /// Connections that came when there were as many as there may be.
     too_many_connections,
     /// Connections that came when too many had not identified themselves.
@@ -99,6 +107,12 @@ impl Counters {
             Refusal::LineTooLong(_) | Refusal::TypedTooMuch | Refusal::AskedTooMuch => &self.lines_too_long,
             Refusal::TooDeep { .. } | Refusal::ReplyTooDeep { .. } => &self.nested_too_deep,
             Refusal::TooManyInFlight { .. } => &self.too_many_in_flight,
+            Refusal::LineEnded(end) | Refusal::ReplyEnded { end, .. } => match end {
+                LineEnd::Stalled { .. } => &self.lines_stalled,
+                LineEnd::OverBudget { .. } => &self.lines_over_budget,
+            },
+            Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,
+            Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
             Refusal::TooManyConnections { .. } => &self.too_many_connections,
             Refusal::TooManyStarting => &self.too_many_unidentified,
             Refusal::TooManyStartingHere => &self.too_many_unidentified_per_address,

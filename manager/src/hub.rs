@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
+use crate::budget::LineBudget;
 use crate::config::{Authentication, Limits};
 use crate::counters::Counters;
 use crate::logging::{Level, LogControl};
@@ -47,6 +48,7 @@ pub(crate) struct Hub {
     store: Store,
     pub(crate) authentication: Authentication,
     pub(crate) limits: Limits,
+    pub(crate) lines: Arc<LineBudget>,
     pub(crate) counters: Counters,
     pub(crate) steps: Arc<Steps>,
     pub(crate) logins: Logins,
@@ -71,10 +73,11 @@ impl Hub {
             name: manager.name(),
             port: manager.port,
             resolver: Resolver::new(&manager.hostname),
-            registry: Mutex::new(Registry::new(manager, limits.in_flight_per_client)),
+            registry: Mutex::new(Registry::new(manager, &limits)),
             store,
             authentication,
             limits,
+            lines: LineBudget::new(limits.budgets.lines),
             counters: Counters::default(),
             steps: Arc::default(),
             logins: Logins::new(&limits),
@@ -242,10 +245,10 @@ impl Hub {
 
     /// What was counted since the start, and how things are now.
     pub(crate) fn statistics(&self) -> Value {
-        let (clients, services, in_flight) = {
+        let (clients, services, in_flight, identity_bytes) = {
             let registry = self.registry();
             let (clients, services) = registry.counts();
-            (clients, services, registry.in_flight())
+            (clients, services, registry.in_flight(), registry.identity_bytes())
         };
         let mut statistics = json!({
             "uptime_seconds": self.started.elapsed().as_secs(),
@@ -254,6 +257,8 @@ impl Hub {
             "in_flight": in_flight,
             "long_steps": self.steps.long(),
             "longest_step_microseconds": self.steps.longest_microseconds(),
+            "line_bytes": self.lines.held(),
+            "identity_bytes": identity_bytes,
             "audit_dropped": self.store.audit_dropped(),
             "audit_failures": self.store.audit_failures(),
             "database_failures": self.store.failures(),

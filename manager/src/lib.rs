@@ -19,6 +19,7 @@
 mod admin;
 #[cfg(feature = "benchmarks")]
 pub mod benchmarks;
+mod budget;
 mod chatter;
 mod config;
 mod counters;
@@ -46,6 +47,7 @@ mod simulation;
 mod store;
 mod stream;
 
+pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits, TlsFiles};
 pub use local::hostname;
 pub use logging::{Level, LogControl, LogFormat, LogGuard, TERMINAL_TARGET, start as start_logging};

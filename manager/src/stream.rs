@@ -58,6 +58,14 @@ where
     if has_own_memory(splitter) {
         return read_long(stream, splitter, loan).await;
     }
+    read_short(stream, splitter).await
+}
+
+/// The same in memory of this thread, from which it is copied.
+pub(crate) async fn read_short<R>(stream: &mut R, splitter: &mut LineSplitter) -> io::Result<usize>
+where
+    R: AsyncRead + Unpin,
+{
     std::future::poll_fn(|context| {
         with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(scratch);

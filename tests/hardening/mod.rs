@@ -3,6 +3,7 @@
 
 mod admin;
 mod audit;
+mod budgets;
 mod costs;
 mod forging;
 mod frames;

@@ -142,7 +142,16 @@ pub(crate) fn give_all_back(pieces: VecDeque<Bytes>) {
     }
 }
 
-/// The same for memory that nobody else has a part in.
+/// Gives memory back to the system that no other line is to get.
+pub(crate) fn free(bytes: Bytes) {
+    if bytes.len() >= HUGE_BYTES {
+        discard(bytes);
+    } else {
+        give_back(bytes);
+    }
+}
+
+/// [`give_back`] for memory that nobody else has a part in.
 pub(crate) fn give_back_mut(mut memory: BytesMut) {
     memory.clear();
     // What was cut off at its front becomes a part of it again. Where nothing was, there is not more room, and none is

@@ -11,6 +11,7 @@ use super::administration::Login;
 use super::inbox::Inbox;
 use super::session::Session;
 use crate::memory;
+use crate::refusal::LineEnd;
 use crate::router::{CutThrough, Incoming, Router, Sender};
 
 /// From how many bytes on a line may go on before its end has come.
@@ -33,9 +34,16 @@ pub(super) struct Passage {
     cut_through: CutThrough,
     /// Since when it is counted how many bytes come, as something waits for its end; and how many have.
     paced: Option<(Instant, u64)>,
+    /// When something has come last.
+    grown: Instant,
 }
 
 impl Passage {
+    /// The frame that goes on.
+    pub(super) fn into_cut_through(self) -> CutThrough {
+        self.cut_through
+    }
+
     /// Whether the line is to be broken off for the sake of those who wait for its end; `count` bytes of it have just come.
     fn is_overdue(&mut self, count: usize, stall: Duration) -> bool {
         let waiting = self.cut_through.keeps_waiting();
@@ -101,6 +109,7 @@ impl Session<'_> {
         Some(Passage {
             cut_through: cut_through?,
             paced: None,
+            grown: Instant::now(),
         })
     }
 
@@ -110,7 +119,15 @@ impl Session<'_> {
             return;
         };
         let stall = self.hub.limits.stall;
-        let count = timeout(stall / LOOKS, inbox.read()).await.unwrap_or(0);
+        let limit = self.hub.limits.line_stall;
+        let look = (stall / LOOKS).min(limit);
+        let count = timeout(look, inbox.read()).await.unwrap_or(0);
+        if count > 0 {
+            passage.grown = Instant::now();
+        } else if !inbox.has_ended() && passage.grown.elapsed() >= limit {
+            self.end_line(inbox, LineEnd::Stalled { limit });
+            return;
+        }
         if passage.is_overdue(count, stall) {
             if let Some(passage) = self.passage.take() {
                 self.with_router(|router, from| router.break_off_stalled(from, passage.cut_through));
@@ -138,7 +155,7 @@ impl Session<'_> {
         }
     }
 
-    fn with_router<T>(&self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
+    pub(super) fn with_router<T>(&self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
         let mut registry = self.hub.registry();
         let draining = self.hub.is_draining();
         act(&mut self.hub.router(&mut registry, draining), &self.sender())
@@ -163,6 +180,7 @@ mod tests {
         Passage {
             cut_through: begun.expect("nothing prevents it"),
             paced: None,
+            grown: Instant::now(),
         }
     }
 

@@ -16,7 +16,9 @@ use super::{Departure, FAREWELL};
 use crate::memory::{self, Loan};
 use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
-use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_some, with_scratch};
+use crate::stream::{
+    LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, read_some, with_scratch,
+};
 
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.
@@ -29,6 +31,23 @@ pub(super) const TURN_LINES: usize = 1_024;
 /// From how many bytes on a line is looked at on another thread. Handing it over takes some 50 microseconds, as
 /// looking at this many bytes does.
 const LARGE_LINE: usize = 512 * 1024;
+
+/// How much of a line that is thrown away is kept to find out whose it is. More is no envelope.
+const SKIMMED_BYTES: usize = 64 * 1024;
+
+/// How much has to have come of a value to be left out.
+const LEFT_OUT_BYTES: usize = 4 * 1024;
+
+/// What becomes of the line whose end has not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is routed.
+    Kept,
+    /// It is thrown away, but for what tells whose it is.
+    Skimmed,
+    /// It is thrown away.
+    Skipped,
+}
 
 /// A long line whose end has not come.
 pub(super) struct Arriving {
@@ -63,8 +82,8 @@ pub(super) struct Inbox<R> {
     loan: Option<Loan>,
     /// A long line whose end has not come.
     arriving: Option<Box<Arriving>>,
-    /// Whether the rest of the line is thrown away.
-    skips_line: bool,
+    /// What becomes of the line whose end has not come.
+    fate: Fate,
     /// Whether the last line was large: the next one will be, most likely.
     expects_large: bool,
     /// The first line that waits. What it is was found out once: a large line is not to be looked at again
@@ -95,7 +114,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             splitter,
             loan: None,
             arriving: None,
-            skips_line: false,
+            fate: Fate::Kept,
             expects_large: false,
             front: None,
             reads: 0,
@@ -117,8 +136,14 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             let searched = arriving.envelope.look(self.splitter.buffer());
             self.splitter.note_searched(searched);
         }
-        if self.skips_line && !self.skip_line() {
-            return false;
+        match self.fate {
+            Fate::Kept => {}
+            Fate::Skimmed => self.leave_out_value(),
+            Fate::Skipped => {
+                if !self.skip_line() {
+                    return false;
+                }
+            }
         }
         let Some((mut line, is_whole)) = self.next_line() else {
             if self.arriving.is_none() && self.splitter.pending() >= LONG_LINE_BYTES {
@@ -126,6 +151,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             }
             return false;
         };
+        self.fate = Fate::Kept;
         let arriving = self.arriving.take();
         let is_cut = arriving.as_ref().is_some_and(|arriving| arriving.is_cut);
         let is_large = line.content().len() >= LARGE_LINE;
@@ -197,21 +223,76 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
 
     /// Throws the line away whose end has not come, and what comes of it.
     pub(super) fn throw_line_away(&mut self) {
-        self.skips_line = true;
+        self.fate = Fate::Skipped;
         self.arriving = None;
+    }
+
+    /// Throws the line away whose end has not come, and what comes of it, but for what tells whose it is; gives what has
+    /// come of that. The line without the rest is then the next one that waits.
+    pub(super) fn skim(&mut self) -> (&[u8], &mut Arriving) {
+        self.fate = Fate::Skimmed;
+        if self.arriving.is_none() {
+            self.arriving = Some(Arriving::new(self.splitter.buffer()));
+        }
+        self.leave_out_value();
+        let arriving = self
+            .arriving
+            .get_or_insert_with(|| Arriving::new(self.splitter.buffer()));
+        (self.splitter.buffer(), arriving)
+    }
+
+    /// Leaves out what has come of the value that is arriving.
+    fn leave_out_value(&mut self) {
+        let Some(arriving) = &mut self.arriving else {
+            return;
+        };
+        let Some((start, _)) = arriving.envelope.value(self.splitter.buffer()) else {
+            return;
+        };
+        let range = start + 1..arriving.envelope.checked();
+        if range.len() < LEFT_OUT_BYTES {
+            return;
+        }
+        arriving.is_cut = true;
+        arriving.envelope.take_out(range.clone());
+        self.loan = None;
+        memory::free(self.splitter.take_out(range, BytesMut::new()));
+    }
+
+    /// Whether it is no use to look at more of the line that is thrown away: it is broken, or its envelope has no end.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let pending = self.splitter.pending();
+        self.arriving.as_ref().is_some_and(|arriving| {
+            arriving.envelope.failure().is_some() || pending > SKIMMED_BYTES + LARGE_READ_BYTES
+        })
+    }
+
+    /// How many bytes have come that are not routed.
+    #[inline]
+    pub(super) fn held(&self) -> usize {
+        let front = self.front.as_ref();
+        self.splitter.pending() + front.map_or(0, |incoming| incoming.line.content().len())
+    }
+
+    /// Whether a line has begun to come that no person types.
+    pub(super) fn is_amid_line(&self) -> bool {
+        let pending = self.splitter.buffer();
+        self.fate == Fate::Kept
+            && !pending.is_empty()
+            && (pending.len() >= LONG_LINE_BYTES || pending.trim_ascii_start().first() == Some(&b'{'))
     }
 
     /// Throws away what has come of such a line; tells whether its end was there.
     fn skip_line(&mut self) -> bool {
         if let Some((line, _)) = self.next_line() {
-            self.skips_line = false;
-            memory::give_back(line.into_bytes());
+            self.fate = Fate::Kept;
+            memory::free(line.into_bytes());
         } else if self.end.is_none() {
             let pending = self.splitter.pending();
             self.loan = None;
-            memory::give_back(self.splitter.take_out(0..pending, BytesMut::new()));
+            memory::free(self.splitter.take_out(0..pending, BytesMut::new()));
         }
-        !self.skips_line
+        self.fate == Fate::Kept
     }
 
     /// The first of the lines that wait, if it was looked at.
@@ -296,7 +377,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
 
     /// Reads what has arrived, for [`look`](Self::look); tells how many bytes that was. Cancel safe.
     pub(super) async fn read(&mut self) -> usize {
-        let read = if self.arriving.is_some() {
+        let read = if self.fate == Fate::Skimmed {
+            // What is kept of it is little: it needs no memory for a long line.
+            read_short(&mut self.reader, &mut self.splitter).await
+        } else if self.arriving.is_some() {
             read_long(&mut self.reader, &mut self.splitter, &mut self.loan).await
         } else {
             read_some(&mut self.reader, &mut self.splitter, &mut self.loan).await
@@ -323,7 +407,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     where
         F: FnMut(LineView<'_>, &Kind) -> Step,
     {
-        if self.arriving.is_some() || self.skips_line || has_own_memory(&self.splitter) {
+        if self.arriving.is_some() || self.fate != Fate::Kept || has_own_memory(&self.splitter) {
             let may_have_more = self.read().await == LARGE_READ_BYTES;
             return (Step::Next, may_have_more);
         }

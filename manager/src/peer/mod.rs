@@ -2,6 +2,7 @@
 
 mod administration;
 mod cut_through;
+mod ending;
 mod inbox;
 mod session;
 mod writing;

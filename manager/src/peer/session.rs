@@ -12,9 +12,11 @@ use tracing::{debug, info, warn};
 
 use super::administration::Login;
 use super::cut_through::Passage;
+use super::ending::{Ended, over_budget, read_growing};
 use super::inbox::{Inbox, TURN_LINES};
 use super::writing::{Waits, write_frames};
 use super::{Departure, FAREWELL, discard};
+use crate::budget::LineShare;
 use crate::chatter::Chatter;
 use crate::counters::Counters;
 use crate::handshake::Introduced;
@@ -58,6 +60,10 @@ pub(super) struct Session<'a> {
     pub(super) is_service: bool,
     /// The line of this peer of which a part has gone on.
     pub(super) passage: Option<Box<Passage>>,
+    /// The line of this peer that is thrown away.
+    pub(super) ended: Option<Ended>,
+    /// What this peer holds of the budget of unfinished lines.
+    pub(super) share: LineShare,
     /// Whether it is a client that wants to know whose errors it gets.
     origin: bool,
     pub(super) is_admin: bool,
@@ -103,6 +109,8 @@ impl<'a> Session<'a> {
             membership,
             is_service,
             passage: None,
+            ended: None,
+            share: hub.lines.share(),
             origin: identity.features.origin && !is_service,
             is_admin: *is_admin,
             login: Login::Idle,
@@ -183,7 +191,9 @@ impl<'a> Session<'a> {
     async fn read_lines<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Departure {
         let mut lines = 0;
         loop {
-            let step = if inbox.look().await {
+            let has_line = inbox.look().await;
+            self.share.hold(inbox.held());
+            let step = if has_line {
                 lines += 1;
                 if lines % TURN_LINES == 0 {
                     yield_now().await;
@@ -194,20 +204,36 @@ impl<'a> Session<'a> {
                 }
             } else if inbox.has_ended() {
                 break;
+            } else if self.ends_line(inbox) {
+                Step::Next
             } else if self.lets_go_on(inbox) {
                 // Boxed, so that a peer that sends no such lines has no room for it.
                 Box::pin(self.read_at_pace(inbox)).await;
                 Step::Next
-            } else if matches!(self.login, Login::Idle) {
-                let (step, may_have_more) = inbox.read_and_route(|| self.router()).await;
-                if may_have_more {
-                    // A peer that floods takes its turn with all others.
-                    yield_now().await;
-                }
-                step
             } else {
-                inbox.read().await;
-                Step::Next
+                let stall = self.stall_limit(inbox);
+                let is_idle = matches!(self.login, Login::Idle);
+                let read = async {
+                    if is_idle {
+                        inbox.read_and_route(|| self.router()).await
+                    } else {
+                        inbox.read().await;
+                        (Step::Next, false)
+                    }
+                };
+                match read_growing(&self.share, stall, read).await {
+                    Ok((step, may_have_more)) => {
+                        if may_have_more {
+                            // A peer that floods takes its turn with all others.
+                            yield_now().await;
+                        }
+                        step
+                    }
+                    Err(end) => {
+                        self.end_line(inbox, end);
+                        Step::Next
+                    }
+                }
             };
             if let Err(departure) = self.take_step(step, inbox).await {
                 return departure;
@@ -244,6 +270,10 @@ impl<'a> Session<'a> {
             }
             return Ok(Step::Next);
         }
+        if let Some(ended) = self.ended.take() {
+            self.finish_ended(inbox, ended);
+            return Ok(Step::Next);
+        }
         if !matches!(self.login, Login::Idle) && self.take_credential(inbox).await? {
             return Ok(Step::Next);
         }
@@ -269,7 +299,17 @@ impl<'a> Session<'a> {
             Step::Leave => Err(Departure::Asked),
             Step::Wait(outbox, length) => {
                 Counters::count(&self.hub.counters.held_back);
-                inbox.wait(&outbox, length, self.hub.limits.patience).await
+                tokio::select! {
+                    biased;
+                    waited = inbox.wait(&outbox, length, self.hub.limits.patience) => waited,
+                    end = over_budget(&self.share) => {
+                        // What was routed where it was read to waits in front only once it is looked at.
+                        if inbox.front().is_some() {
+                            self.end_line(inbox, end);
+                        }
+                        Ok(())
+                    }
+                }
             }
             Step::Ask(call) => {
                 self.call(call, inbox.reads()).await;

@@ -16,6 +16,7 @@ impl Refusal {
             | Self::ShuttingDown { .. }
             | Self::MalformedReply { .. }
             | Self::ReplyStalled { .. }
+            | Self::ReplyEnded { .. }
             | Self::UnreadableReply { .. }
             | Self::ReplyTooDeep { .. } => Executed::Maybe,
             Self::Store { executed, .. } => *executed,
@@ -33,6 +34,7 @@ impl Refusal {
             | Self::AskedTooMuch
             | Self::ServiceTypes
             | Self::TooManyInFlight { .. }
+            | Self::InFlightOverBudget { .. }
             | Self::CannotLink { .. }
             | Self::Locked { .. }
             | Self::Limit { .. }
@@ -49,9 +51,11 @@ impl Refusal {
             | Self::Terminal(_)
             | Self::NotText
             | Self::LineTooLong(_)
+            | Self::LineEnded(_)
             | Self::Identity(_)
             | Self::NoIdentity(_)
             | Self::NameTaken(_)
+            | Self::IdentitiesOverBudget { .. }
             | Self::ClientNameTaken(_)
             | Self::WrongManagerPassword
             | Self::WrongLogin

@@ -113,6 +113,16 @@ pub(crate) enum Refusal {
     /// A client has more requests under way than it may have.
     #[error("RuntimeError: {client} has {limit} requests in flight, wait for replies before sending more")]
     TooManyInFlight { client: String, limit: usize },
+    /// All clients together have more requests under way than they may have, and this one has its share.
+    #[error(
+        "RuntimeError: {client} has {count} requests in flight, which is its share of the {budget} that all clients \
+         may have together, wait for replies before sending more (see --budget-in-flight of labwire start)"
+    )]
+    InFlightOverBudget {
+        client: String,
+        count: usize,
+        budget: usize,
+    },
     /// Link with a service that is not there.
     #[error(
         "KeyError: the {} service does not exist, cannot link with {client}",
@@ -189,6 +199,15 @@ pub(crate) enum Refusal {
     /// The line is too long.
     #[error("ValueError: {0}, closing connection")]
     LineTooLong(#[from] LineTooLong),
+    /// A line was thrown away before its end had come.
+    #[error("{}: the line was thrown away, since {}; {}", .0.exception(), .0, .0.remedy())]
+    LineEnded(#[from] LineEnd),
+    /// The same, of a service's reply.
+    #[error(
+        "{}: the reply of the {} Service was thrown away, since {end}; the request may have been executed",
+        end.exception(), quoted(service)
+    )]
+    ReplyEnded { service: String, end: LineEnd },
     /// The identity is not accepted.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -198,6 +217,12 @@ pub(crate) enum Refusal {
     /// A service of that name is there already.
     #[error("NameError: A {} service is already running on the Manager", quoted(.0))]
     NameTaken(String),
+    /// The identities of all services together are longer than they may be, and this one is longer than its share.
+    #[error(
+        "MemoryError: the identity has {bytes} bytes, which is more than its share of the {budget} that those of all \
+         services may have together, give it fewer or shorter attributes (see --budget-identities of labwire start)"
+    )]
+    IdentitiesOverBudget { bytes: usize, budget: usize },
     /// A client with the same name, host and port is there already.
     #[error("NameError: a client {0} is already connected to the Manager")]
     ClientNameTaken(String),
@@ -256,6 +281,36 @@ pub(crate) enum Refusal {
     /// The store refused or failed; the text is the store's and holds no path.
     #[error("{text}")]
     Store { text: String, executed: Executed },
+}
+
+/// Why a line was thrown away before its end had come, or before there was room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LineEnd {
+    /// It stopped growing.
+    #[error("nothing more of it has arrived for {} s (see --line-stall of labwire start)", limit.as_secs_f64())]
+    Stalled { limit: Duration },
+    /// All unfinished lines together were too long, and it was the longest.
+    #[error(
+        "the unfinished lines of all peers may have {budget} bytes together and it was the longest (see \
+         --budget-lines of labwire start)"
+    )]
+    OverBudget { budget: usize },
+}
+
+impl LineEnd {
+    fn exception(self) -> &'static str {
+        match self {
+            Self::Stalled { .. } => "TimeoutError",
+            Self::OverBudget { .. } => "MemoryError",
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Stalled { .. } => "it was not executed, send it again",
+            Self::OverBudget { .. } => "it was not executed, send less at a time or try again later",
+        }
+    }
 }
 
 impl Refusal {

@@ -122,8 +122,7 @@ impl Registry {
             if requests.count() == 0 {
                 continue;
             }
-            self.in_flight -= requests.count();
-            client.in_flight.remove(requests.count());
+            client.in_flight.remove(requests.count(), &mut self.in_flight);
             all.push(Abandoned {
                 client: Arc::clone(&client.outbox),
                 requester: Arc::clone(&client.name),

@@ -65,7 +65,18 @@ impl Registry {
             }
         }
         let counts = [in_flight, called];
-        (counts != [self.in_flight; 2]).then(|| format!("{} in flight, counted {counts:?}", self.in_flight))
+        if counts != [self.in_flight(); 2] {
+            return Some(format!("{} in flight, counted {counts:?}", self.in_flight()));
+        }
+        let waiting = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.in_flight.count() > 0);
+        let bytes = self.services.iter().map(|(_, service)| service.description.len());
+        let counts = [waiting.count(), bytes.sum()];
+        let noted = [self.in_flight.users(), self.identity_bytes()];
+        (counts != noted)
+            .then(|| format!("{noted:?} clients that wait and bytes of identities, counted {counts:?}"))
     }
 
     fn is_linked(&self, service: PeerId, client: PeerId) -> bool {

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::requests::{EmptyPlaces, Held, Requests};
 use super::{Client, ManagerIdentity, PeerId, Reader, Registry, Service};
+use crate::budget::Pool;
 use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
 
@@ -26,12 +27,14 @@ impl InFlight {
     }
 
     #[inline]
-    fn add_one(&mut self) {
+    fn add_one(&mut self, all: &mut Pool) {
+        all.add(self.count, 1);
         self.count += 1;
     }
 
     #[inline]
-    pub(super) fn remove(&mut self, count: usize) {
+    pub(super) fn remove(&mut self, count: usize, all: &mut Pool) {
+        all.subtract(self.count, count);
         self.count -= count;
         if self.count == 0
             && let Some(waiting) = self.waiting.take()
@@ -48,7 +51,7 @@ pub(crate) struct Asking<'a> {
     pub(super) ids: (PeerId, PeerId),
     pub(crate) client: &'a mut Client,
     pub(crate) service: &'a mut Service,
-    pub(super) in_flight: &'a mut usize,
+    pub(super) in_flight: &'a mut Pool,
 }
 
 impl Asking<'_> {
@@ -86,8 +89,7 @@ impl Asking<'_> {
             }
         };
         requests.add(uid);
-        self.client.in_flight.add_one();
-        *self.in_flight += 1;
+        self.client.in_flight.add_one(self.in_flight);
     }
 }
 
@@ -103,7 +105,7 @@ pub(crate) struct Awaited<'a> {
     held: Held<'a>,
     clients_in_flight: &'a mut InFlight,
     empty_places: &'a mut EmptyPlaces,
-    in_flight: &'a mut usize,
+    in_flight: &'a mut Pool,
 }
 
 impl Awaited<'_> {
@@ -116,8 +118,7 @@ impl Awaited<'_> {
     pub(crate) fn end(self) {
         let (client, service) = self.ids;
         self.held.end((service, client), self.empty_places);
-        self.clients_in_flight.remove(1);
-        *self.in_flight -= 1;
+        self.clients_in_flight.remove(1, self.in_flight);
     }
 }
 
@@ -179,6 +180,13 @@ impl Registry {
             return Err(Refusal::TooManyInFlight {
                 client: caller.name.to_string(),
                 limit: self.in_flight_limit,
+            });
+        }
+        if !self.in_flight.admits(caller.in_flight.count(), 1) {
+            return Err(Refusal::InFlightOverBudget {
+                client: caller.name.to_string(),
+                count: caller.in_flight.count(),
+                budget: self.in_flight.budget(),
             });
         }
         caller.asked_last = id;
@@ -243,6 +251,6 @@ impl Registry {
 
     /// How many requests wait for a reply.
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.in_flight.used()
     }
 }

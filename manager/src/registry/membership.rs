@@ -93,6 +93,14 @@ impl Registry {
         if self.service_names.contains_key(identity.name.as_str()) {
             return Err(Refusal::NameTaken(identity.name.clone()));
         }
+        let bytes = description.len();
+        if !self.identities.admits(0, bytes) {
+            return Err(Refusal::IdentitiesOverBudget {
+                bytes,
+                budget: self.identities.budget(),
+            });
+        }
+        self.identities.add(0, bytes);
         let name: Arc<str> = identity.name.as_str().into();
         let service = Service {
             name: Arc::clone(&name),
@@ -122,6 +130,8 @@ impl Registry {
             self.identity = None;
         }
         let service = self.services.remove(id)?;
+        let bytes = service.description.len();
+        self.identities.subtract(bytes, bytes);
         self.service_names.remove(&service.name);
         self.identity = None;
         let mut unlinked = Vec::new();
@@ -149,11 +159,13 @@ impl Registry {
                 service.locks.remove(&id);
             }
         }
+        let mut in_flight = client.in_flight.count();
         for &service in &client.asked {
             if let Some(service) = self.services.get_mut(service)
                 && let Some(requests) = service.callers.remove(&id)
             {
-                self.in_flight -= requests.count();
+                self.in_flight.subtract(in_flight, requests.count());
+                in_flight -= requests.count();
                 requests.discard();
             }
         }

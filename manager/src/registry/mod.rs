@@ -20,6 +20,8 @@ use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
 use labwire_wire::{Features, Identity, Shape};
 
+use crate::budget::Pool;
+use crate::config::Limits;
 use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
 
@@ -128,14 +130,23 @@ pub(crate) struct Registry {
     /// The manager's identity as JSON text, until somebody comes or goes: it can be large, and is asked for
     /// far more often than it changes.
     identity: Option<Bytes>,
-    in_flight: usize,
+    in_flight: Pool,
     in_flight_limit: usize,
     empty_places: EmptyPlaces,
+    /// The bytes of the services' descriptions.
+    identities: Pool,
 }
 
+/// How many requests in flight each client may have, however many others have: more than a person or a program has that
+/// waits for each reply.
+const FREE_IN_FLIGHT: usize = 16;
+
+/// How long a service's description may be, in bytes, however long those of others are: more than most have.
+const FREE_DESCRIPTION: usize = 4 * 1024;
+
 impl Registry {
-    /// An empty registry, whose clients may have `in_flight_limit` requests under way each.
-    pub(crate) fn new(manager: ManagerIdentity, in_flight_limit: usize) -> Self {
+    /// An empty registry, whose peers may have what these limits say.
+    pub(crate) fn new(manager: ManagerIdentity, limits: &Limits) -> Self {
         Self {
             manager,
             last_number: 0,
@@ -144,8 +155,9 @@ impl Registry {
             client_names: HashMap::default(),
             service_names: HashMap::default(),
             identity: None,
-            in_flight: 0,
-            in_flight_limit,
+            in_flight: Pool::new(limits.budgets.in_flight, FREE_IN_FLIGHT),
+            in_flight_limit: limits.in_flight_per_client,
+            identities: Pool::new(limits.budgets.identities, FREE_DESCRIPTION),
             empty_places: EmptyPlaces::default(),
         }
     }
@@ -298,6 +310,11 @@ impl Registry {
     pub(crate) fn links_and_locks(&self, name: &str) -> (usize, usize) {
         let service = self.service_names.get(name).map(|&id| &self.services[id]);
         service.map_or((0, 0), |service| (service.links.len(), service.locks.len()))
+    }
+
+    /// How many bytes the descriptions of all services have.
+    pub(crate) fn identity_bytes(&self) -> usize {
+        self.identities.used()
     }
 
     /// How many clients and services are connected.

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::in_flight::{Asking, Awaited};
 use super::*;
+use crate::budget::Budgets;
 
 /// By ids and names alone, as the tests know them.
 impl Registry {
@@ -48,7 +49,16 @@ fn manager() -> ManagerIdentity {
 }
 
 fn registry() -> Registry {
-    Registry::new(manager(), 1_000)
+    registry_with(1_000)
+}
+
+fn registry_with(in_flight_per_client: usize) -> Registry {
+    let limits = Limits {
+        in_flight_per_client,
+        budgets: Budgets::for_memory(u64::MAX),
+        ..Limits::default()
+    };
+    Registry::new(manager(), &limits)
 }
 
 fn client(registry: &mut Registry, name: &str) -> PeerId {
@@ -212,7 +222,7 @@ fn a_service_that_leaves_gives_back_every_request_that_it_held() {
 /// clients, which have so many at another service.
 fn departure(requests_elsewhere: usize) -> Duration {
     let departures = (0..5).map(|_| {
-        let mut registry = Registry::new(manager(), usize::MAX);
+        let mut registry = registry_with(usize::MAX);
         let (s, other) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
         for number in 0..50 {
             let client = client(&mut registry, &number.to_string());
@@ -442,7 +452,7 @@ fn a_service_that_leaves_names_the_linked_clients_that_asked_to_be_told() {
 
 #[tokio::test]
 async fn errors_for_thousands_of_requests_keep_their_place_among_what_a_client_is_told() {
-    let mut registry = Registry::new(manager(), usize::MAX);
+    let mut registry = registry_with(usize::MAX);
     let s = service(&mut registry, "S", 0);
     let outbox = Outbox::new(1 << 30);
     let identity = Identity::client("a").unwrap();

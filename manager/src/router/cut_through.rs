@@ -20,7 +20,7 @@ use super::incoming::Kind;
 use super::{DISCONNECT, Router, Sender};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
-use crate::refusal::{Refusal, excerpt};
+use crate::refusal::{LineEnd, Refusal, excerpt};
 use crate::registry::{Awaited, PeerId, Registry};
 
 /// How much may stand before the payload, in bytes: it is kept until the frame's end has come, and copied often.
@@ -397,6 +397,21 @@ impl Router<'_> {
         self.break_off(from, cut_through, Some(&refusal));
     }
 
+    /// Breaks a frame off whose line is thrown away.
+    pub(crate) fn break_off_ended(&mut self, from: &Sender<'_>, cut_through: CutThrough, end: LineEnd) {
+        let refusal = match cut_through.form {
+            Form::Request { .. } => Refusal::LineEnded(end),
+            Form::Reply => {
+                let service = self.service_name(cut_through.service);
+                Refusal::ReplyEnded { service, end }
+            }
+        };
+        if matches!(cut_through.form, Form::Reply) {
+            from.refuse(cut_through.uid.as_str(), &Refusal::LineEnded(end));
+        }
+        self.break_off(from, cut_through, Some(&refusal));
+    }
+
     /// Breaks a frame off, and tells the caller why if it still waits for the outcome.
     fn break_off(&mut self, from: &Sender<'_>, cut_through: CutThrough, refusal: Option<&Refusal>) {
         Counters::count(&self.counters.broken_off);
@@ -411,7 +426,7 @@ impl Router<'_> {
         drop(cut_through);
     }
 
-    fn service_name(&self, id: PeerId) -> String {
+    pub(super) fn service_name(&self, id: PeerId) -> String {
         let service = self.registry.service(id);
         service.map_or_else(String::new, |service| service.name.to_string())
     }

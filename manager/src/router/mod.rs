@@ -3,6 +3,7 @@
 mod arguments;
 mod compose;
 mod cut_through;
+mod ended;
 mod from_client;
 mod from_service;
 mod incoming;
@@ -24,6 +25,7 @@ use crate::registry::{PeerId, Registry};
 
 pub(crate) use arguments::Call;
 pub(crate) use cut_through::CutThrough;
+pub(crate) use ended::Known;
 #[cfg(any(test, feature = "benchmarks"))]
 pub(crate) use stage::Stage;
 

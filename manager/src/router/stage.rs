@@ -6,6 +6,7 @@ use labwire_wire::{Identity, LineView};
 
 use super::{Kind, Router, Sender, Step};
 use crate::chatter::Chatter;
+use crate::config::Limits;
 use crate::counters::Counters;
 use crate::outbox::Outbox;
 use crate::registry::{ManagerIdentity, PeerId, Registry};
@@ -41,7 +42,11 @@ impl Stage {
             language: String::new(),
             os: String::new(),
         };
-        let mut registry = Registry::new(manager, IN_FLIGHT);
+        let limits = Limits {
+            in_flight_per_client: IN_FLIGHT,
+            ..Limits::default()
+        };
+        let mut registry = Registry::new(manager, &limits);
         let service = Identity::from_json(service).expect("it is an identity");
         let mut join = |identity: &Identity, address| {
             let outbox = Outbox::new(QUEUED);

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use labwire_home::Home;
 use labwire_manager::{
-    Authentication, CertificateHealth, DatabaseContents, hostname, inspect_database, try_listening,
+    Authentication, CertificateHealth, DatabaseContents, Limits, hostname, inspect_database, try_listening,
 };
 use rustix::fs::{Access, access};
 
+use super::budgets;
 use super::certificate::{self, Outlook};
 use super::options::{Options, StartArgs};
 use super::plan::{self, DEFAULT_PORT, NO_USERS};
@@ -64,10 +65,10 @@ impl Report {
 /// Looks at everything that a start needs, and says what it finds.
 pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     let mut report = Report::default();
-    let (options, home) = match settings(arguments) {
-        Ok((options, home, text)) => {
+    let (options, limits, home) = match settings(arguments) {
+        Ok((options, limits, home, text)) => {
             report.tell("configuration", &Good(text))?;
-            (options, home)
+            (options, limits, home)
         }
         Err(error) => {
             report.tell("configuration", &Finding::wrong(&error))?;
@@ -88,23 +89,24 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
         Ok(way) => authentication(&way, contents.as_ref()),
     };
     report.tell("authentication", &finding)?;
+    report.tell("memory", &memory(&options, &limits))?;
     report.tell("log", &log(&super::log_path(&home, &options)))?;
     report.tell("port", &port(&options))?;
     report.end()
 }
 
 /// The options, if they make sense, and where they come from.
-fn settings(arguments: StartArgs) -> anyhow::Result<(Options, Home, String)> {
+fn settings(arguments: StartArgs) -> anyhow::Result<(Options, Limits, Home, String)> {
     let file = arguments.config.clone();
     let options = arguments.complete()?;
     super::level(&options)?;
-    super::limits::limits(&options)?;
+    let limits = super::limits::limits(&options)?;
     let home = Home::resolve()?;
     let mut text = format!("the home folder is {}", home.root().display());
     if let Some(file) = file {
         text = format!("{} is in order, {text}", file.display());
     }
-    Ok((options, home, text))
+    Ok((options, limits, home, text))
 }
 
 fn certificate(home: &Home, options: &Options) -> Vec<Finding> {
@@ -231,6 +233,13 @@ fn authentication(way: &Authentication, contents: Option<&DatabaseContents>) -> 
             "none, so this computer only is served; for others, choose --auth-password, --auth-login or --auth-hostname"
                 .to_owned(),
         ),
+    }
+}
+
+fn memory(options: &Options, limits: &Limits) -> Finding {
+    match budgets::doubt(limits, options.line) {
+        Some(doubt) => Doubtful(doubt),
+        None => Good(budgets::told(limits)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use labwire_manager::Limits;
+use labwire_manager::{Budgets, Limits};
 
 use super::options::Options;
 use super::values::{Size, Time};
@@ -21,6 +21,9 @@ const SMALLEST_LINE: Size = Size(1024);
 
 /// A line is one run of bytes in memory, so that one peer can make the manager take so much.
 const LARGEST_LINE: Size = Size(16 << 30);
+
+/// The least that is of use, and more than any computer has.
+const BUDGETS: (Size, Size) = (Size(64 * 1024), Size(usize::MAX >> 8));
 
 /// More than any computer has descriptors for.
 const MOST_CONNECTIONS: usize = 1_000_000;
@@ -46,6 +49,7 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
             lines,
         )?,
         line: size("line", options.line, usual.line, lines)?,
+        line_stall: time("line-stall", options.line_stall, usual.line_stall, (MOMENT, HOUR))?,
         nesting: count("nesting", options.nesting, usual.nesting, (4, usual.nesting))?,
         outbox: size("queue", options.queue, usual.outbox, lines)?,
         stall: time("stall", options.stall, usual.stall, (MOMENT, HOUR))?,
@@ -64,6 +68,21 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
             usual.in_flight_per_client,
             (1, 10_000_000),
         )?,
+        budgets: Budgets {
+            lines: size("budget-lines", options.budget_lines, usual.budgets.lines, BUDGETS)?,
+            identities: size(
+                "budget-identities",
+                options.budget_identities,
+                usual.budgets.identities,
+                BUDGETS,
+            )?,
+            in_flight: count(
+                "budget-in-flight",
+                options.budget_in_flight,
+                usual.budgets.in_flight,
+                (1_000, 1_000_000_000),
+            )?,
+        },
         login_failures: within(
             "login-failures",
             options.login_failures.unwrap_or(usual.login_failures),
@@ -148,7 +167,7 @@ mod tests {
     #[test]
     fn the_help_page_shows_the_defaults_that_count() {
         let shown = shown();
-        assert_eq!(shown.len(), 17);
+        assert_eq!(shown.len(), 21);
         let options = typed(shown.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         assert_eq!(limits(&options).unwrap(), Limits::default());
         assert_eq!(limits(&Options::default()).unwrap(), Limits::default());
@@ -161,7 +180,7 @@ mod tests {
             let changed = limits(&options).map_or(true, |limits| limits != Limits::default());
             assert!(changed, "--{name} changes nothing");
             let too_much = if default.ends_with("iB") {
-                "40GiB"
+                "999999999GiB"
             } else {
                 "4000000000"
             };

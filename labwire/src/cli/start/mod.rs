@@ -1,5 +1,6 @@
 //! `labwire start`: the manager itself.
 
+mod budgets;
 mod certificate;
 mod check;
 mod limits;
@@ -112,6 +113,10 @@ impl Plan {
             .with_context(|| format!("cannot write the log file {}", log_file.display()))?;
         ready.tell();
         tell_authentication(&self.authentication);
+        info!("this manager counts on {}", budgets::told(&self.limits));
+        if let Some(doubt) = budgets::doubt(&self.limits, self.options.line) {
+            warn!("{doubt}");
+        }
         let served = runtime.block_on(async {
             let signals = Signals::new().context("cannot listen for signals")?;
             let (serving, certificate) = self.bind(ready, log).await?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
+use super::budgets;
 use super::values::{LogForm, Size, Time, flag, one_word, port, port_in_file};
 
 const LONG_ABOUT: &str = "\
@@ -217,6 +218,10 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_LINE", value_name = "BYTES", help_heading = LIMITS)]
     pub(crate) line: Option<Size>,
 
+    /// How long a line may not grow before its end has come; what has come is thrown away then [default: 10s]
+    #[arg(long, env = "LABWIRE_LINE_STALL", value_name = "TIME", help_heading = LIMITS)]
+    pub(crate) line_stall: Option<Time>,
+
     /// How deep arrays and objects of a line may be nested, the outermost object included [default: 1024]
     #[arg(long, env = "LABWIRE_NESTING", value_name = "LEVELS", help_heading = LIMITS)]
     pub(crate) nesting: Option<usize>,
@@ -248,6 +253,18 @@ pub(crate) struct Options {
     /// Requests of one client that wait for their reply [default: 65536]
     #[arg(long, env = "LABWIRE_IN_FLIGHT", value_name = "COUNT", help_heading = LIMITS)]
     pub(crate) in_flight: Option<usize>,
+
+    /// Bytes of the lines of all peers whose end has not come
+    #[arg(long, env = "LABWIRE_BUDGET_LINES", value_name = "BYTES", help_heading = LIMITS, help = budgets::lines_help())]
+    pub(crate) budget_lines: Option<Size>,
+
+    /// Bytes of the identities of all services
+    #[arg(long, env = "LABWIRE_BUDGET_IDENTITIES", value_name = "BYTES", help_heading = LIMITS, help = budgets::identities_help())]
+    pub(crate) budget_identities: Option<Size>,
+
+    /// Requests of all clients that wait for their reply
+    #[arg(long, env = "LABWIRE_BUDGET_IN_FLIGHT", value_name = "COUNT", help_heading = LIMITS, help = budgets::in_flight_help())]
+    pub(crate) budget_in_flight: Option<usize>,
 
     /// The failed login of one address, or of one user, from which on each costs a wait [default: 5]
     #[arg(long, env = "LABWIRE_LOGIN_FAILURES", value_name = "COUNT", help_heading = LIMITS)]

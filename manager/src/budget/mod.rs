@@ -1,0 +1,65 @@
+//! What all peers together may use up, and who is refused first when it is used up.
+//!
+//! Beside each limit per peer stands a budget for all of them. Its default follows from the memory that the manager may
+//! count on. A budget never costs a peer that uses little of it:
+//!
+//! - What cannot be taken back (a request in flight, an identity) is a [`Pool`]: its last quarter is for peers that have
+//!   less than their fair share, and a little is free for everyone.
+//! - What can be taken back (bytes of unfinished lines) is in [`LineBudget`]: the peer that holds most loses its line.
+
+mod lines;
+mod memory;
+mod pool;
+
+pub(crate) use lines::{LineBudget, LineShare};
+pub use memory::{Memory, MemorySource};
+pub(crate) use pool::Pool;
+
+const MIB: u64 = 1 << 20;
+
+/// What all peers together may use up. Beside each limit per peer stands one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// Bytes of lines whose end has not come, or that wait to be routed.
+    pub lines: usize,
+    /// Bytes of what services say of themselves in their identities.
+    pub identities: usize,
+    /// Requests that wait for their reply.
+    pub in_flight: usize,
+}
+
+impl Budgets {
+    /// Returns the budgets for a process that may count on so many bytes of memory.
+    ///
+    /// With 1 GiB, two lines of 110 MB can arrive at the same time; with 4 GiB, one of 1 GiB.
+    ///
+    /// ```
+    /// use labwire_manager::Budgets;
+    ///
+    /// let budgets = Budgets::for_memory(1 << 30);
+    /// assert_eq!(budgets.lines, 256 << 20);
+    /// assert_eq!(budgets.identities, 16 << 20);
+    /// assert_eq!(budgets.in_flight, 262_144);
+    /// ```
+    pub fn for_memory(bytes: u64) -> Self {
+        let part = |part: u64, least: u64, most: u64| {
+            let bytes = (bytes / part / MIB * MIB).clamp(least * MIB, most * MIB);
+            // A process of 32 bits can use less than the computer has.
+            usize::try_from(bytes).unwrap_or(usize::MAX / 4)
+        };
+        Self {
+            lines: part(4, 16, u64::MAX / MIB),
+            // Everyone who asks who is there gets all of them.
+            identities: part(64, 1, 64),
+            // A request in flight takes about 200 bytes, and twice as many with the longest uid: an eighth of the memory.
+            in_flight: usize::try_from((bytes / 4_096).max(16_384)).unwrap_or(usize::MAX / 4_096),
+        }
+    }
+}
+
+impl Default for Budgets {
+    /// The budgets for the memory of this process.
+    fn default() -> Self {
+        Self::for_memory(Memory::of_this_process().bytes)
+    }
+}

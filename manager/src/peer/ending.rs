@@ -1,0 +1,189 @@
+//! Throwing a line away that has stopped growing, or that holds most of what all unfinished lines may hold together.
+//!
+//! The bytes go at once. The line is still looked at, without keeping it, until it is known whose request or reply it was:
+//! a Python client writes its uid last. Then the connection goes on with the next line.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use labwire_wire::Envelope;
+use tokio::io::AsyncRead;
+use tokio::time::{Duration, sleep};
+
+use super::inbox::Inbox;
+use super::session::Session;
+use crate::budget::LineShare;
+use crate::memory;
+use crate::refusal::LineEnd;
+use crate::router::{Incoming, Kind, Known};
+
+/// A line that is thrown away and whose end has not come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    end: LineEnd,
+    /// Whether its sender was told without knowing which line it was.
+    was_told: bool,
+}
+
+/// Reads, as long as the line goes on; tells why it is to be thrown away otherwise. `stall` is how long nothing may come.
+pub(super) async fn read_growing<T>(
+    share: &LineShare,
+    stall: Option<Duration>,
+    read: impl Future<Output = T>,
+) -> Result<T, LineEnd> {
+    if stall.is_none() && !share.is_counted() {
+        return Ok(read.await);
+    }
+    let mut read = pin!(read);
+    // Most reads are done at once and need no clock.
+    if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await {
+        return Ok(read);
+    }
+    let mut clock = stall.map(|limit| (limit, Box::pin(sleep(limit))));
+    poll_fn(|context| {
+        if let Poll::Ready(read) = read.as_mut().poll(context) {
+            return Poll::Ready(Ok(read));
+        }
+        if share.poll_called_on(context).is_ready() {
+            return Poll::Ready(Err(called_on(share)));
+        }
+        match &mut clock {
+            Some((limit, clock)) => clock
+                .as_mut()
+                .poll(context)
+                .map(|()| Err(LineEnd::Stalled { limit: *limit })),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Waits until the line is to be thrown away since it holds most of what all lines may hold together.
+pub(super) async fn over_budget(share: &LineShare) -> LineEnd {
+    poll_fn(|context| share.poll_called_on(context)).await;
+    called_on(share)
+}
+
+fn called_on(share: &LineShare) -> LineEnd {
+    let budget = share.budget();
+    LineEnd::OverBudget { budget }
+}
+
+impl Session<'_> {
+    /// How long nothing may come of what is being read; no limit for a person who types.
+    pub(super) fn stall_limit<R: AsyncRead + Unpin>(&self, inbox: &Inbox<R>) -> Option<Duration> {
+        let is_limited = match self.ended {
+            None => inbox.is_amid_line(),
+            Some(ended) => !ended.was_told,
+        };
+        is_limited.then_some(self.hub.limits.line_stall)
+    }
+
+    /// Throws the line away whose end has not come when it is the one to go; tells whether it did.
+    pub(super) fn ends_line<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> bool {
+        let is_called_on = self.share.is_called_on();
+        if self.ended.is_some() {
+            self.give_up_ended(inbox, is_called_on);
+        } else if is_called_on {
+            self.end_line(inbox, called_on(&self.share));
+        } else {
+            return false;
+        }
+        is_called_on
+    }
+
+    /// Throws away what has come of the line that is arriving, or the line that waits for room.
+    pub(super) fn end_line<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, end: LineEnd) {
+        if let Some(mut ended) = self.ended.take() {
+            // It is thrown away already, and now its rest does not come.
+            if let Some((line, arriving)) = inbox.arriving() {
+                let is_known = self.tell_ended(line, arriving.envelope.envelope(), ended.end, Known::Silence);
+                ended.was_told = true;
+                self.ended = (!is_known).then_some(ended);
+            }
+            if self.ended.is_none() {
+                inbox.throw_line_away();
+            }
+            return;
+        }
+        if let Some(passage) = self.passage.take() {
+            self.with_router(|router, from| router.break_off_ended(from, passage.into_cut_through(), end));
+            inbox.throw_line_away();
+            return;
+        }
+        self.with_router(|router, from| router.note_ended(from, end));
+        if let Some(incoming) = inbox.take_front() {
+            self.tell_ended_whole(incoming, end);
+        } else {
+            let known = match end {
+                LineEnd::Stalled { .. } => Known::Silence,
+                LineEnd::OverBudget { .. } => Known::Beginning,
+            };
+            let (line, arriving) = inbox.skim();
+            let is_known = self.tell_ended(line, arriving.envelope.envelope(), end, known);
+            if is_known {
+                inbox.throw_line_away();
+            } else {
+                let was_told = known == Known::Silence;
+                self.ended = Some(Ended { end, was_told });
+            }
+        }
+        self.share.hold(inbox.held());
+    }
+
+    /// Goes on with a line that is thrown away and has come to its end.
+    pub(super) fn finish_ended<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, ended: Ended) {
+        let Some(incoming) = inbox.take_front() else {
+            return;
+        };
+        let has_uid = match &incoming.kind {
+            Kind::Frame(envelope) | Kind::Notification(envelope, _) => {
+                !envelope.uid_or_empty(incoming.line.content()).is_empty()
+            }
+            Kind::Broken(_, uid) => !uid.is_empty(),
+            Kind::Typed(_) | Kind::Blank => false,
+        };
+        if has_uid || !ended.was_told {
+            self.tell_ended_whole(incoming, ended.end);
+        }
+    }
+
+    /// Gives up looking for whose line it is that is thrown away, if that is hopeless or takes too much.
+    fn give_up_ended<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, takes_too_much: bool) {
+        if !takes_too_much && !inbox.is_hopeless() {
+            return;
+        }
+        let (Some(ended), Some((line, arriving))) = (self.ended, inbox.arriving()) else {
+            return;
+        };
+        if !ended.was_told {
+            self.tell_ended(line, arriving.envelope.envelope(), ended.end, Known::All);
+        }
+        self.ended = None;
+        inbox.throw_line_away();
+    }
+
+    fn tell_ended_whole(&self, incoming: Incoming, end: LineEnd) {
+        let Incoming { line, kind } = incoming;
+        match kind {
+            Kind::Frame(envelope) | Kind::Notification(envelope, _) => {
+                self.tell_ended(line.content(), &envelope, end, Known::All);
+            }
+            Kind::Broken(_, uid) => self.sender().refuse(&uid, &end.into()),
+            Kind::Typed(_) | Kind::Blank => self.sender().refuse("", &end.into()),
+        }
+        memory::free(line.into_bytes());
+    }
+
+    /// Tells whoever waits for the outcome of a line that it is thrown away; tells whether it is known who that is.
+    fn tell_ended(&self, line: &[u8], envelope: &Envelope, end: LineEnd, known: Known) -> bool {
+        self.with_router(|router, from| {
+            if self.is_service {
+                router.refuse_ended_reply(from, line, envelope, end, known)
+            } else {
+                router.refuse_ended_request(from, line, envelope, end, known)
+            }
+        })
+    }
+}

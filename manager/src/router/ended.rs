@@ -1,0 +1,85 @@
+//! Telling whom it concerns that a line was thrown away before its end had come, or before there was room for it.
+
+use labwire_wire::{Envelope, Member};
+
+use super::{Router, Sender};
+use crate::counters::Counters;
+use crate::refusal::{LineEnd, Refusal};
+use crate::registry::Reader;
+
+/// How much of a line is known that is thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its end may come, and say what is not known yet.
+    Beginning,
+    /// Nothing has come of it for long. Whoever waits for its outcome is told, as far as it is known who that is.
+    Silence,
+    /// Nothing more will be known.
+    All,
+}
+
+impl Router<'_> {
+    /// Counts and logs that a line is thrown away.
+    pub(crate) fn note_ended(&self, from: &Sender<'_>, end: LineEnd) {
+        let refusal = Refusal::LineEnded(end);
+        self.counters.count_limit(&refusal);
+        from.log(&refusal);
+    }
+
+    /// Tells a client that its line is thrown away. Tells whether the client knows now which request that was.
+    ///
+    /// A program of Python cannot read an error without a uid: it is told when nothing more will be known.
+    pub(crate) fn refuse_ended_request(
+        &mut self,
+        from: &Sender<'_>,
+        line: &[u8],
+        envelope: &Envelope,
+        end: LineEnd,
+        known: Known,
+    ) -> bool {
+        let has_uid = envelope.span(Member::Uid).is_some();
+        let reads_any = || {
+            self.registry
+                .client(from.id)
+                .is_none_or(|client| client.reader == Reader::Other)
+        };
+        let is_told = match known {
+            Known::Beginning => has_uid,
+            Known::Silence => has_uid || reads_any(),
+            Known::All => true,
+        };
+        if is_told {
+            Counters::count(&self.counters.refused);
+            from.refuse(&envelope.uid_or_empty(line), &Refusal::LineEnded(end));
+        }
+        has_uid
+    }
+
+    /// Tells a service that its line is thrown away, and the caller whose reply it was. Tells whether it is known whose.
+    pub(crate) fn refuse_ended_reply(
+        &mut self,
+        from: &Sender<'_>,
+        line: &[u8],
+        envelope: &Envelope,
+        end: LineEnd,
+        known: Known,
+    ) -> bool {
+        let service = self.service_name(from.id);
+        let reply = envelope.reply(line).ok();
+        let awaited = reply
+            .as_ref()
+            .and_then(|reply| self.registry.awaited(from.id, &reply.requester, &reply.uid));
+        let is_known = awaited.is_some();
+        if let (Some(reply), Some(awaited)) = (&reply, awaited) {
+            let refusal = Refusal::ReplyEnded { service, end };
+            let (requester, uid) = (reply.requester.as_str(), reply.uid.as_str());
+            let frame = refusal.frame(requester, uid, awaited.features.origin);
+            awaited.outbox.push_always(|writer| writer.shared(&frame));
+            awaited.end();
+        }
+        if is_known || known != Known::Beginning {
+            from.refuse(&envelope.uid_or_empty(line), &Refusal::LineEnded(end));
+        }
+        is_known
+    }
+}

@@ -1,0 +1,380 @@
+//! What all peers together may use up, set to a small value by its option and used up: whoever has most is refused, and
+//! nobody who has little.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::support::{Administrator, Bystander, Peer, expect_no_panic, home_with_administrator};
+use crate::support::manager::Manager;
+
+const MIB: usize = 1024 * 1024;
+
+/// A manager without TLS, with these options, and its administrator.
+fn start(options: &[&str]) -> (Manager, Administrator) {
+    let manager = Manager::start_in(home_with_administrator(), &[&["--disable-tls"], options].concat());
+    let administrator = Administrator::new(&manager);
+    (manager, administrator)
+}
+
+fn message(frame: &Value) -> &str {
+    frame["message"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no error: {frame}"))
+}
+
+/// Where the uid stands in a request whose payload is long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Uid {
+    /// Before the payload.
+    First,
+    /// Behind it, as in the requests of Python.
+    Last,
+}
+
+/// A request whose payload has so many bytes, without its end; and its end.
+fn long_request(uid: Uid, name: &str, bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    let payload = "x".repeat(bytes);
+    let envelope =
+        format!(r#""attribute":"count","error":false,"kwargs":{{}},"service":"Echo","uid":"{name}""#);
+    let (head, tail) = match uid {
+        Uid::First => (
+            format!(r#"{{{envelope},"args":["{payload}"#),
+            "\"]}\r\n".to_owned(),
+        ),
+        Uid::Last => (
+            format!(r#"{{"args":["{payload}"#),
+            format!("\"],{envelope}}}\r\n"),
+        ),
+    };
+    (head.into_bytes(), tail.into_bytes())
+}
+
+/// Waits until the manager has counted that so many bytes of unfinished lines have come.
+fn wait_for_bytes(administrator: &mut Administrator, bytes: usize) {
+    // What is counted is rounded down.
+    administrator.wait_for_counter("line_bytes", (bytes - bytes / 50) as u64);
+}
+
+/// Answers one request with the length of its first argument.
+fn answer(service: &mut Peer) {
+    let asked = service.frame();
+    let length = asked["args"][0].as_str().map_or(0, str::len);
+    service.send_line(
+        json!({ "error": false, "requester": asked["requester"], "result": length, "uid": asked["uid"] })
+            .to_string(),
+    );
+}
+
+#[test]
+fn the_longest_of_all_unfinished_lines_is_thrown_away_and_nobody_else_notices() {
+    for uid in [Uid::First, Uid::Last] {
+        let (manager, mut administrator) = start(&["--budget-lines", "8MiB"]);
+        let mut service = Peer::service(&manager, "Echo", 0);
+        let bystander = Bystander::start(&manager);
+        let lengths = [MIB, 2 * MIB, 3 * MIB, MIB * 3 / 2];
+        let mut clients: Vec<_> = (0..4)
+            .map(|number| {
+                let mut client = Peer::client(&manager, &format!("client {number}"));
+                let (head, tail) = long_request(uid, &number.to_string(), lengths[number]);
+                client.send_bytes(&head);
+                (client, tail)
+            })
+            .collect();
+        wait_for_bytes(&mut administrator, lengths.iter().sum());
+        assert_eq!(administrator.counter("lines_over_budget"), 0);
+
+        // The shortest line grows past what is left, and the longest goes.
+        clients[0].0.send_bytes(&vec![b'y'; MIB]);
+        administrator.wait_for_counter("lines_over_budget", 1);
+        let (mut longest, tail) = clients.remove(2);
+        if uid == Uid::Last {
+            // Whose it was is known when its end has come.
+            longest.send_bytes(&vec![b'z'; 3 * MIB]);
+            longest.send_bytes(&tail);
+        }
+        let told = longest.frame();
+        assert_eq!(
+            (&told["uid"], &told["error"]),
+            (&json!("2"), &json!(true)),
+            "{told}"
+        );
+        for text in [
+            "MemoryError: ",
+            "8388608 bytes",
+            "--budget-lines",
+            "was not executed",
+        ] {
+            assert!(message(&told).contains(text), "{told}");
+        }
+        if uid == Uid::First {
+            longest.send_bytes(&tail);
+        }
+        // The connection goes on with the next line.
+        longest.settle();
+
+        for ((client, tail), (number, length)) in
+            clients
+                .iter_mut()
+                .zip([(0, 2 * MIB), (1, lengths[1]), (3, lengths[3])])
+        {
+            client.send_bytes(tail);
+            answer(&mut service);
+            let reply = client.frame();
+            assert_eq!(
+                (&reply["uid"], &reply["result"]),
+                (&json!(number.to_string()), &json!(length)),
+                "{reply}"
+            );
+        }
+        bystander.stop();
+        assert_eq!(administrator.counter("lines_over_budget"), 1);
+        assert_eq!(administrator.counter("line_bytes"), 0);
+        manager.wait_for_log("--budget-lines");
+        expect_no_panic(&manager);
+    }
+}
+
+#[test]
+fn a_line_that_is_longer_than_all_may_be_is_thrown_away_and_the_next_is_served() {
+    let (manager, mut administrator) = start(&["--budget-lines", "1MiB"]);
+    let mut service = Peer::service(&manager, "Echo", 0);
+    let mut client = Peer::client(&manager, "Ada");
+    for (number, length) in [(1, 5 * MIB), (2, MIB / 2), (3, 2 * MIB)] {
+        let (head, tail) = long_request(Uid::Last, &number.to_string(), length);
+        client.send_bytes(&head);
+        client.send_bytes(&tail);
+        if length < MIB {
+            answer(&mut service);
+            assert_eq!(client.frame()["result"], length);
+        } else {
+            let told = client.frame();
+            assert!(message(&told).contains("--budget-lines"), "{told}");
+            assert_eq!(told["uid"], number.to_string());
+        }
+    }
+    assert_eq!(administrator.counter("lines_over_budget"), 2);
+    expect_no_panic(&manager);
+}
+
+#[test]
+fn the_caller_of_a_reply_that_is_thrown_away_is_told() {
+    let (manager, mut administrator) = start(&["--budget-lines", "1MiB"]);
+    let mut service = Peer::service(&manager, "Echo", 0);
+    let mut client = Peer::client(&manager, "Ada");
+    let (head, tail) = long_request(Uid::Last, "7", 10);
+    client.send_bytes(&[head, tail].concat());
+    let asked = service.frame();
+    let reply = format!(
+        r#"{{"result":"{}","requester":{},"uid":"7","error":false}}"#,
+        "x".repeat(3 * MIB),
+        asked["requester"]
+    );
+    service.send_line(reply);
+    let told = client.frame();
+    assert_eq!(told["uid"], "7");
+    for text in [
+        "MemoryError: the reply of the 'Echo' Service",
+        "may have been executed",
+    ] {
+        assert!(message(&told).contains(text), "{told}");
+    }
+    let told = service.frame();
+    assert!(message(&told).contains("--budget-lines"), "{told}");
+    assert_eq!(administrator.counter("in_flight"), 0);
+    let (head, tail) = long_request(Uid::Last, "8", 10);
+    client.send_bytes(&[head, tail].concat());
+    answer(&mut service);
+    assert_eq!(client.frame()["result"], 10);
+    expect_no_panic(&manager);
+}
+
+#[test]
+fn a_line_that_stops_growing_is_thrown_away_and_its_sender_is_told() {
+    let (manager, mut administrator) = start(&["--line-stall", "500ms"]);
+    let mut service = Peer::service(&manager, "Echo", 0);
+    for length in [10, 100_000, 3 * MIB] {
+        let mut client = Peer::client(&manager, "Ada");
+        let (head, tail) = long_request(Uid::First, "1", length);
+        client.send_bytes(&head);
+        let told = client.frame();
+        assert_eq!(told["uid"], "1");
+        for text in [
+            "TimeoutError: ",
+            "for 0.5 s",
+            "--line-stall",
+            "was not executed",
+            "send it again",
+        ] {
+            assert!(message(&told).contains(text), "{told}");
+        }
+        client.send_bytes(&tail);
+        client.settle();
+
+        // It is told at once, though it is not known yet which request it is, and then again.
+        let (head, tail) = long_request(Uid::Last, "2", length);
+        client.send_bytes(&head);
+        let told = client.frame();
+        assert_eq!(told["uid"], "");
+        assert!(message(&told).contains("--line-stall"), "{told}");
+        client.send_bytes(&tail);
+        assert_eq!(client.frame()["uid"], "2");
+        let (head, tail) = long_request(Uid::Last, "3", length);
+        client.send_bytes(&[head, tail].concat());
+        answer(&mut service);
+        assert_eq!(client.frame()["result"], length);
+    }
+    assert_eq!(administrator.counter("lines_stalled"), 6);
+    assert_eq!(administrator.counter("line_bytes"), 0);
+    expect_no_panic(&manager);
+}
+
+/// A program of Python reads no error without a uid, and a person thinks while typing.
+#[test]
+fn a_line_that_stops_growing_breaks_no_python_program_and_interrupts_nobody_who_types() {
+    let (manager, mut administrator) = start(&["--line-stall", "200ms"]);
+    let mut python = Peer::connect(&manager);
+    python.identify(&json!({ "type": "client", "name": "py", "language": "Python 3.11.2" }));
+    let (head, tail) = long_request(Uid::Last, "1", 100_000);
+    python.send_bytes(&head);
+    let mut person = Peer::client(&manager, "person");
+    person.send_bytes(b"identi");
+    administrator.wait_for_counter("lines_stalled", 1);
+    std::thread::sleep(Duration::from_millis(400));
+    python.send_bytes(&tail);
+    let told = python.frame();
+    assert_eq!(told["uid"], "1", "{told}");
+    assert!(message(&told).contains("--line-stall"), "{told}");
+    person.send_bytes(b"ty\r\n");
+    assert!(person.frame()["result"]["hostname"].is_string());
+    assert_eq!(administrator.counter("lines_stalled"), 1);
+    expect_no_panic(&manager);
+}
+
+#[test]
+fn requests_in_flight_are_refused_to_those_who_have_most() {
+    let (manager, mut administrator) = start(&["--budget-in-flight", "1000"]);
+    let mut service = Peer::service(&manager, "Slow", 0);
+    let mut hoarders: Vec<_> = (0..3)
+        .map(|number| Peer::client(&manager, &format!("hoarder {number}")))
+        .collect();
+    let flood = |client: &mut Peer| {
+        let requests: String = (0..1_000)
+            .map(|uid| {
+                format!(r#"{{"args":[],"attribute":"wait","kwargs":{{}},"service":"Slow","uid":"{uid}"}}"#)
+                    + "\n"
+            })
+            .collect();
+        client.send_bytes(requests.as_bytes());
+    };
+    for client in &mut hoarders {
+        flood(client);
+    }
+    administrator.wait_for_counter("in_flight_over_budget", 2_000 - 32);
+    let in_flight = administrator.counter("in_flight");
+    assert!((1_000..1_050).contains(&in_flight), "{in_flight}");
+    for client in &mut hoarders {
+        let told = client.frame();
+        if told["error"] == true {
+            for text in [
+                "RuntimeError: hoarder",
+                "1000",
+                "--budget-in-flight",
+                "wait for replies",
+            ] {
+                assert!(message(&told).contains(text), "{told}");
+            }
+            break;
+        }
+    }
+    manager.wait_for_log("--budget-in-flight");
+
+    // Somebody who has little is served all the time.
+    let mut echo = Peer::service(&manager, "Echo", 0);
+    let mut bystander = Peer::client(&manager, "bystander");
+    for number in 0..50 {
+        let (head, tail) = long_request(Uid::Last, &number.to_string(), number);
+        bystander.send_bytes(&[head, tail].concat());
+        answer(&mut echo);
+        assert_eq!(bystander.frame()["result"], number);
+    }
+    // What is given back is there for others.
+    for _ in 0..1_000 {
+        let asked = service.frame();
+        let (requester, uid) = (&asked["requester"], &asked["uid"]);
+        service.send_line(
+            json!({ "error": false, "requester": requester, "result": 1, "uid": uid }).to_string(),
+        );
+    }
+    drop(hoarders);
+    drop(service);
+    let mut service = Peer::service(&manager, "Slow again", 0);
+    bystander.send_line(json!({ "attribute": "wait", "service": "Slow again", "uid": "last" }).to_string());
+    answer(&mut service);
+    assert_eq!(bystander.frame()["uid"], "last");
+    expect_no_panic(&manager);
+}
+
+#[test]
+fn identities_are_refused_to_services_that_have_most_to_say() {
+    let (manager, mut administrator) = start(&["--budget-identities", "64KiB"]);
+    let identity = |name: &str, bytes: usize| json!({ "type": "service", "name": name, "attributes": { "a": "x".repeat(bytes) } });
+    let join = |name: &str, bytes: usize| {
+        let mut peer = Peer::connect(&manager);
+        peer.identify(&identity(name, bytes));
+        peer
+    };
+    let mut long = Vec::new();
+    for (number, bytes) in [(0, 30_000), (1, 15_000)] {
+        let name = format!("long {number}");
+        long.push(join(&name, bytes));
+        manager.wait_for_log(&format!("{name}["));
+        administrator.wait_for_counter("services", number + 1);
+    }
+    let told = join("too long", 30_000).expect_rejection();
+    for text in [
+        "MemoryError: the identity has 30",
+        "65536",
+        "--budget-identities",
+        "shorter",
+    ] {
+        assert!(told.contains(text), "{told}");
+    }
+    manager.wait_for_log("--budget-identities");
+    assert_eq!(administrator.counter("identities_over_budget"), 1);
+    // It is less than a third of the budget, for which the last quarter is kept.
+    let share = join("share", 15_000);
+    administrator.wait_for_counter("services", 3);
+    let little: Vec<_> = (0..20)
+        .map(|number| join(&format!("little {number}"), 2_000))
+        .collect();
+    administrator.wait_for_counter("services", 23);
+    drop((long, share, little));
+    let deadline = std::time::Instant::now() + crate::support::DEADLINE;
+    while administrator.counter("identity_bytes") > 0 {
+        assert!(std::time::Instant::now() < deadline, "they are still counted");
+        std::thread::sleep(crate::support::POLL_INTERVAL);
+    }
+    let _long = join("long again", 60_000);
+    administrator.wait_for_counter("services", 1);
+    expect_no_panic(&manager);
+}
+
+#[test]
+fn budgets_are_told_at_the_start_and_come_from_the_file_too() {
+    let home = home_with_administrator();
+    let file = "budget-lines = \"32MiB\"\nbudget-in-flight = 5000\ndisable-tls = true\nline-stall = 20\n";
+    std::fs::write(home.path("labwire.toml"), file).unwrap();
+    let mut command = home.command(&["start", "--port", "0", "--config", "labwire.toml"]);
+    command.env("LABWIRE_BUDGET_IDENTITIES", "2MiB");
+    let manager = Manager::start_command(home, &mut command);
+    let line = manager.wait_for_log("all peers together may have");
+    for text in [
+        "MiB of memory",
+        "32MiB in unfinished lines (--budget-lines)",
+        "2MiB in identities (--budget-identities)",
+        "5000 requests in flight (--budget-in-flight)",
+    ] {
+        assert!(line.contains(text), "{line}");
+    }
+}
