@@ -51,6 +51,8 @@ counters! {
     broken_off,
     /// Peers that were cut because they did not read.
     cut,
+    /// Bytes that were queued for peers when their connections ended.
+    undelivered_bytes,
     /// Times that a sender was held back because a queue was full.
     held_back,
     /// Logins that failed or were not tried after too many failures.
@@ -98,6 +100,16 @@ impl Counters {
     /// Adds so many.
     pub(crate) fn add(counter: &AtomicU64, number: usize) {
         counter.fetch_add(number as u64, Ordering::Relaxed);
+    }
+
+    /// Counts what was queued for a peer when its connection ended.
+    pub(crate) fn count_undelivered(&self, bytes: usize) {
+        Self::add(&self.undelivered_bytes, bytes);
+    }
+
+    /// What was counted so.
+    pub(crate) fn undelivered(&self) -> u64 {
+        self.undelivered_bytes.load(Ordering::Relaxed)
     }
 
     /// Counts a refusal that tells of a limit; tells whether it does.

@@ -17,8 +17,9 @@ use crate::login::Logins;
 use crate::names::{PeerAddress, Resolver};
 use crate::refusal::Refusal;
 use crate::registry::{Abandoned, ManagerIdentity, PeerId, Registry};
-use crate::router::Router;
+use crate::router::{Permits, Router};
 use crate::routing::Steps;
+use crate::slow_readers::SlowReaders;
 use crate::store::{ConnectionEvent, Store};
 
 /// How many peers are taken out at once; others that have left wait for their turn.
@@ -52,6 +53,7 @@ pub(crate) struct Hub {
     pub(crate) counters: Counters,
     pub(crate) steps: Arc<Steps>,
     pub(crate) logins: Logins,
+    pub(crate) slow_readers: SlowReaders,
     pub(crate) resolver: Resolver,
     trusted: RwLock<Arc<HashSet<String>>>,
     log: LogControl,
@@ -81,6 +83,7 @@ impl Hub {
             counters: Counters::default(),
             steps: Arc::default(),
             logins: Logins::new(&limits),
+            slow_readers: SlowReaders::default(),
             trusted: RwLock::default(),
             log,
             phase: watch::Sender::new(Phase::Running),
@@ -116,6 +119,7 @@ impl Hub {
             counters: &self.counters,
             draining,
             nesting: self.limits.nesting,
+            permits: Permits::default(),
         }
     }
 

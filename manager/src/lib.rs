@@ -44,6 +44,7 @@ mod routing;
 mod server;
 #[cfg(any(test, feature = "fuzzing"))]
 mod simulation;
+mod slow_readers;
 mod store;
 mod stream;
 

@@ -1,30 +1,40 @@
-//! What waits to be written to one peer: a queue that is bounded in bytes.
+//! The frames that wait to be written to one peer: a queue that is bounded in bytes.
 //!
-//! Producers never wait inside the queue. One that finds it full keeps its frame, waits for room with
-//! [`Outbox::room`] and routes the frame anew; what held meanwhile (a link, a service) is checked again.
+//! A producer that finds the queue full keeps its frame and takes a place in line ([`Outbox::wait_for_room`]). Room is
+//! granted first come, first served, whatever the size of the frame: a large frame is not overtaken by small ones.
+//! With the granted [`Permit`] the producer routes its frame anew, so what held meanwhile (a link, a service) is
+//! checked again.
 //!
-//! A reader is cut when frames were refused for its sake and it has read nothing for the stall time, or when
-//! one producer has waited for it longer than the patience: a peer that sips costs the others no more than one
-//! that does not drink.
+//! A reply is owed to its client and its service has other clients, so it may go beyond the limit, up to
+//! [`OWED`] times as much: see [`Outbox::push_owed`].
+//!
+//! Whether a reader is too slow is judged by its writer, from the bytes that it takes while others wait: see
+//! [`Outbox::written`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use labwire_wire::frames;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::sync::futures::Notified;
 
+mod producers;
 mod queue;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use producers::Permit;
 pub(crate) use queue::{Batch, COPIED_BYTES, Deferred, FrameWriter};
 
+use producers::Producers;
 use queue::Queue;
 
 /// Up to how many queued bytes a reader keeps up with what comes, so that it gains something by having a frame's
 /// beginning before its end.
 const KEEPS_UP_BYTES: usize = 1024 * 1024;
+
+/// How many times the limit may be queued when the rest is replies. A client that asks for more than it reads delays
+/// its own replies before it delays those of the service's other clients.
+const OWED: usize = 4;
 
 /// The queue is full; the frame was not taken.
 #[derive(Debug)]
@@ -36,8 +46,8 @@ pub(crate) struct Outbox {
     state: Mutex<State>,
     /// Tells the writer that there is something to write, or that the queue was closed.
     filled: Notify,
-    /// Tells producers that there is room again, or that there never will be.
-    drained: Notify,
+    /// Tells whoever waits in [`Outbox::next_write`] that something was written.
+    wrote: Notify,
     limit: usize,
 }
 
@@ -48,14 +58,10 @@ struct State {
     behind: Option<Behind>,
     /// Bytes that were queued and not yet written, those behind and in the writer's hands included.
     queued: usize,
-    /// How many producers wait for room.
-    held: usize,
-    /// Since when frames are refused without the reader having read anything.
-    refused_since: Option<Instant>,
-    /// When there was last nothing to read, though frames waited behind one that was still arriving.
-    idle_at: Option<Instant>,
-    /// Whether a producer has waited for longer than it need.
-    overdue: bool,
+    /// Whether replies went beyond the limit while others were queued.
+    is_over: bool,
+    /// Those that wait for room.
+    producers: Producers,
     closed: bool,
 }
 
@@ -64,8 +70,6 @@ struct State {
 struct Behind {
     queue: Queue,
     bytes: usize,
-    /// Since when there is no room for more.
-    full_since: Option<Instant>,
 }
 
 /// What a frame that is still arriving keeps waiting.
@@ -73,50 +77,38 @@ struct Behind {
 pub(crate) struct KeptWaiting {
     /// Whether there are frames behind it.
     pub(crate) frames: bool,
-    /// Since when those who have more find no room.
-    pub(crate) producers_since: Option<Instant>,
+    /// Whether producers wait for room.
+    pub(crate) producers: bool,
 }
 
 impl State {
-    fn has_room(&self, length: usize, limit: usize) -> bool {
-        self.closed || self.queued == 0 || self.queued.saturating_add(length) <= limit
+    /// Whether a frame of `length` bytes fits beside what is queued and what is granted. An empty queue takes one
+    /// frame of any size.
+    fn fits(&self, length: usize, limit: usize) -> bool {
+        let taken = self.queued + self.producers.reserved();
+        self.closed || taken == 0 || taken.saturating_add(length) <= limit
     }
 
-    /// The same, for a producer: being refused starts the reader's clock.
-    fn admits(&mut self, length: usize, limit: usize) -> bool {
-        let admitted = self.has_room(length, limit);
-        if !admitted && self.refused_since.is_none() && self.reader_owes() {
-            self.refused_since = Some(Instant::now());
-        }
-        if let Some(behind) = &mut self.behind {
-            match behind.full_since {
-                None if !admitted => behind.full_since = Some(Instant::now()),
-                Some(_) if admitted => behind.full_since = None,
-                _ => {}
+    /// Grants room to those that wait, in their order, as far as there is room.
+    fn grant(&mut self) {
+        while let Some((length, limit)) = self.producers.first() {
+            if !self.fits(length, limit) {
+                return;
             }
+            self.producers.grant_first();
         }
-        admitted
-    }
-
-    /// Notes that the reader has had nothing to read until now.
-    fn note_idle(&mut self) {
-        if !self.reader_owes() {
-            self.idle_at = Some(Instant::now());
-        }
-    }
-
-    /// Takes what waits for the end of the frame that is arriving, if there is one.
-    fn take_behind(&mut self) -> Option<Behind> {
-        if self.behind.is_some() {
-            self.note_idle();
-        }
-        self.behind.take()
     }
 
     /// Whether there is something that the reader could read.
     fn reader_owes(&self) -> bool {
         let behind = self.behind.as_ref().map_or(0, |behind| behind.bytes);
         self.queued > behind
+    }
+
+    /// Whether the reader keeps others waiting: producers, those whose memory it uses beyond its limit, or, once the
+    /// queue is closed, the end of its connection.
+    fn is_awaited(&self) -> bool {
+        (self.closed || self.is_over || self.producers.wait()) && self.reader_owes()
     }
 }
 
@@ -126,7 +118,7 @@ impl Outbox {
         Arc::new(Self {
             state: Mutex::default(),
             filled: Notify::new(),
-            drained: Notify::new(),
+            wrote: Notify::new(),
             limit,
         })
     }
@@ -136,21 +128,63 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues the frame that `write` puts together, of `length` bytes at most.
+    /// Queues the frame that `write` puts together, of `length` bytes at most. Refuses it when there is no room, or
+    /// when others wait for room.
     ///
     /// A queue that is closed takes the frame and forgets it: its peer is gone.
     pub(crate) fn push(&self, length: usize, write: impl FnOnce(&mut FrameWriter<'_>)) -> Result<(), Full> {
         let mut state = self.state();
-        if !state.admits(length, self.limit) {
+        if state.producers.wait() || !state.fits(length, self.limit) {
             return Err(Full);
         }
         self.append(&mut state, write);
         Ok(())
     }
 
+    /// As [`push`](Self::push), for a reply to a request in flight: it is taken though the queue is full, up to
+    /// [`OWED`] times the limit. So a client that does not read its replies does not hold up the service that sends
+    /// them, and with it the service's other clients. The client's own requests wait from the limit on, so it cannot
+    /// ask for more meanwhile.
+    pub(crate) fn push_owed(
+        &self,
+        length: usize,
+        write: impl FnOnce(&mut FrameWriter<'_>),
+    ) -> Result<(), Full> {
+        let mut state = self.state();
+        let limit = self.owed_limit();
+        if state.producers.waits_with(limit) || !state.fits(length, limit) {
+            return Err(Full);
+        }
+        let was_empty = state.queued == 0;
+        self.append(&mut state, write);
+        state.is_over |= !was_empty && state.queued > self.limit;
+        Ok(())
+    }
+
+    fn owed_limit(&self) -> usize {
+        self.limit.saturating_mul(OWED)
+    }
+
+    /// Takes a place in line for a frame of `length` bytes.
+    pub(crate) fn wait_for_room(self: &Arc<Self>, length: usize) -> Permit {
+        self.wait_in_line(length, self.limit)
+    }
+
+    /// Takes a place in line for a reply of `length` bytes.
+    pub(crate) fn wait_for_owed_room(self: &Arc<Self>, length: usize) -> Permit {
+        self.wait_in_line(length, self.owed_limit())
+    }
+
+    fn wait_in_line(self: &Arc<Self>, length: usize, limit: usize) -> Permit {
+        let mut state = self.state();
+        let number = state.producers.enter(length, limit);
+        // A frame that was refused because others waited may fit by now.
+        state.grant();
+        Permit::new(Arc::clone(self), number)
+    }
+
     /// Queues a frame even when the queue is full: for the manager's own words to a peer, whose number is
-    /// bounded by what the peer itself asked for, and for a frame whose room was seen with
-    /// [`has_room`](Self::has_room) just before.
+    /// bounded by what the peer itself asked for.
     pub(crate) fn push_always(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
         self.append(&mut self.state(), write);
     }
@@ -194,7 +228,7 @@ impl Outbox {
     /// nothing. What others queue from here on comes behind it, until [`end_arriving`](Self::end_arriving).
     pub(crate) fn begin_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) -> bool {
         let mut state = self.state();
-        if state.closed || state.behind.is_some() || state.queued > KEEPS_UP_BYTES {
+        if state.closed || state.behind.is_some() || state.queued > KEEPS_UP_BYTES || state.producers.wait() {
             return false;
         }
         self.append_in_front(&mut state, write);
@@ -208,7 +242,6 @@ impl Outbox {
     pub(crate) fn go_on_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
         let mut state = self.state();
         if state.behind.is_some() {
-            state.note_idle();
             self.append_in_front(&mut state, write);
         }
     }
@@ -219,7 +252,7 @@ impl Outbox {
     }
 
     fn end_arriving_in(&self, state: &mut State, write: impl FnOnce(&mut FrameWriter<'_>)) {
-        if let Some(behind) = state.take_behind() {
+        if let Some(behind) = state.behind.take() {
             self.append_in_front(state, write);
             state.queue.append(behind.queue);
         }
@@ -231,38 +264,25 @@ impl Outbox {
         let behind = state.behind.as_ref();
         KeptWaiting {
             frames: behind.is_some_and(|behind| !behind.queue.is_empty()),
-            producers_since: behind.and_then(|behind| behind.full_since),
+            producers: behind.is_some() && state.producers.wait(),
         }
     }
 
-    /// Whether a frame of `length` bytes would be taken now. A queue that would refuse it counts that as a
-    /// refusal.
-    pub(crate) fn has_room(&self, length: usize) -> bool {
-        self.state().admits(length, self.limit)
+    /// Whether the limit is reached. The manager answers no further lines of a peer whose own queue is full.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state();
+        !state.closed && state.queued >= self.limit.max(1)
     }
 
-    /// Waits until a frame of `length` bytes would be taken, the queue is closed, or the patience is over,
-    /// which cuts the reader. Cancel safe.
-    pub(crate) async fn room(&self, length: usize, patience: Duration) {
-        let held = Held::new(self);
-        let room = async {
-            loop {
-                let drained = self.drained.notified();
-                tokio::pin!(drained);
-                // From here on no notification is missed, so the state may be looked at.
-                drained.as_mut().enable();
-                if held.outbox.state().has_room(length, self.limit) {
-                    return;
-                }
-                drained.await;
-            }
-        };
-        if timeout(patience, room).await.is_err() {
-            let mut state = self.state();
-            let owed_all_the_time =
-                state.reader_owes() && state.idle_at.is_none_or(|at| at.elapsed() >= patience);
-            state.overdue |= owed_all_the_time;
-        }
+    /// Whether everything that was queued is written.
+    pub(crate) fn is_written(&self) -> bool {
+        let state = self.state();
+        state.queued == 0 && state.queue.is_empty()
+    }
+
+    /// How many bytes are queued and not yet written.
+    pub(crate) fn queued(&self) -> usize {
+        self.state().queued
     }
 
     /// Waits until there is something to write and takes all of it; `None` once the queue is closed and
@@ -283,26 +303,34 @@ impl Outbox {
         }
     }
 
-    /// Tells the queue that the writer has handed `count` bytes on.
-    pub(crate) fn written(&self, count: usize) {
+    /// Tells the queue that the writer has handed `count` bytes on, which makes room for those that wait. Returns
+    /// whether the reader kept others waiting until now.
+    pub(crate) fn written(&self, count: usize) -> bool {
         let mut state = self.state();
+        let was_awaited = state.is_awaited();
         state.queued = state.queued.saturating_sub(count);
-        state.refused_since = None;
-        if state.held > 0 {
-            drop(state);
-            self.drained.notify_waiters();
+        if state.queued <= self.limit {
+            state.is_over = false;
         }
+        state.grant();
+        drop(state);
+        self.wrote.notify_waiters();
+        was_awaited
     }
 
-    /// Whether a producer has waited for the reader for longer than its patience.
-    pub(crate) fn is_overdue(&self) -> bool {
-        self.state().overdue
+    /// Whether the reader keeps others waiting.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.state().is_awaited()
     }
 
-    /// Whether the reader is to be cut for the sake of those who wait for it.
-    pub(crate) fn is_stalled(&self, stall: Duration) -> bool {
-        let state = self.state();
-        state.overdue || state.refused_since.is_some_and(|since| since.elapsed() >= stall)
+    /// Resolves with the next [`written`](Self::written), once it was polled or enabled. Cancel safe.
+    pub(crate) fn next_write(&self) -> Notified<'_> {
+        self.wrote.notified()
+    }
+
+    /// The limit in bytes.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Takes no more frames. What is queued can still be written; a frame that is still arriving is broken off.
@@ -310,26 +338,9 @@ impl Outbox {
         let mut state = self.state();
         self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));
         state.closed = true;
+        state.producers.wake_all();
         drop(state);
         self.filled.notify_one();
-        self.drained.notify_waiters();
-    }
-}
-
-/// One producer's place among those that wait, given up however its wait ends.
-struct Held<'a> {
-    outbox: &'a Outbox,
-}
-
-impl<'a> Held<'a> {
-    fn new(outbox: &'a Outbox) -> Self {
-        outbox.state().held += 1;
-        Self { outbox }
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.outbox.state().held -= 1;
+        self.wrote.notify_waiters();
     }
 }

@@ -19,7 +19,7 @@ use crate::registry::ManagerIdentity;
 use crate::routing::{Measured, RoutingThread, Task};
 use crate::store::Store;
 
-/// How often a manager that stops looks whether the last request was answered.
+/// How often a manager that stops looks whether the last request was answered and the last frame written.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// How long connections have to end after the last request was answered: twice what one of them is given
@@ -152,7 +152,16 @@ impl Manager {
         // Before any connection ends, so that every caller is still there to be told.
         hub.abandon_requests();
         hub.advance(Phase::Stopping);
+        let undelivered = hub.counters.undelivered();
         let _ = timeout(FAREWELL, gate.all_gone()).await;
+        let undelivered = hub.counters.undelivered() - undelivered + hub.registry().queued() as u64;
+        if undelivered > 0 {
+            warn!(
+                "{undelivered} bytes were queued for peers that had not read them when the manager stopped, they \
+                 had {} s at most: see --drain",
+                hub.limits.drain.as_secs_f64()
+            );
+        }
         routing.end().await;
         hub.store().close().await;
         info!("counted since the start: {}", hub.statistics());
@@ -178,15 +187,23 @@ impl ManagerHandle {
     }
 }
 
+/// Waits until every request is answered and everything that is queued is written, for the drain time at most.
 async fn drain(hub: &Hub) {
     let deadline = Instant::now() + hub.limits.drain;
-    let answered = async {
-        while hub.registry().in_flight() > 0 && Instant::now() < deadline {
+    let done = async {
+        while Instant::now() < deadline {
+            let is_done = {
+                let registry = hub.registry();
+                registry.in_flight() == 0 && registry.is_written()
+            };
+            if is_done {
+                return;
+            }
             sleep(DRAIN_LOOK).await;
         }
     };
     tokio::select! {
-        () = answered => {}
+        () = done => {}
         () = hub.reached(Phase::Hurried) => {}
     }
 }

@@ -1,7 +1,17 @@
+use std::future::poll_fn;
+
 use bytes::Bytes;
 
 use super::*;
 use crate::memory;
+
+async fn granted(permit: &Permit) {
+    poll_fn(|context| permit.poll_granted(context)).await;
+}
+
+fn frame(bytes: &[u8]) -> impl FnOnce(&mut FrameWriter<'_>) {
+    |writer| writer.copied(bytes)
+}
 
 fn push(outbox: &Outbox, bytes: &[u8]) -> Result<(), Full> {
     outbox.push(bytes.len(), |writer| {
@@ -42,38 +52,90 @@ fn a_long_queue_of_small_frames_is_made_of_runs_that_are_never_moved() {
     );
 }
 
-const PATIENCE: Duration = Duration::from_secs(5);
-
 #[tokio::test]
 async fn a_full_queue_refuses_until_its_reader_made_room() {
     let outbox = Outbox::new(10);
     push(&outbox, b"0123456789abcdef").expect("one larger frame is taken by an empty queue");
     assert!(push(&outbox, b"x").is_err());
-    assert!(!outbox.has_room(1));
+    assert!(outbox.is_full());
 
-    let waiting = {
-        let outbox = Arc::clone(&outbox);
-        tokio::spawn(async move { outbox.room(1, PATIENCE).await })
-    };
-    while outbox.state().held == 0 {
-        tokio::task::yield_now().await;
-    }
+    let permit = outbox.wait_for_room(1);
+    assert!(!permit.is_granted());
+    let waiting = tokio::spawn(async move {
+        granted(&permit).await;
+        permit.push(frame(b"x"));
+    });
+    tokio::task::yield_now().await;
     drain(&outbox).await;
     waiting.await.unwrap();
+    assert_eq!(drain(&outbox).await, b"x");
+}
+
+#[tokio::test]
+async fn room_is_granted_in_the_order_of_waiting_whatever_the_size() {
+    let outbox = Outbox::new(10);
+    push(&outbox, b"0123456789").unwrap();
+    let large = outbox.wait_for_room(100);
+    let small = outbox.wait_for_room(1);
+    outbox.written(9);
+    assert!(!large.is_granted(), "it fits into an empty queue only");
+    assert!(!small.is_granted(), "the large frame came first");
+    assert!(push(&outbox, b"x").is_err(), "others wait");
+    outbox.written(1);
+    assert!(large.is_granted() && !small.is_granted());
+    large.push(frame(&[b'x'; 100]));
+    assert!(!small.is_granted());
+    outbox.written(91);
+    assert!(small.is_granted());
+    assert!(push(&outbox, b"x").is_err(), "what is granted is reserved");
+    drop(small);
     assert!(push(&outbox, b"x").is_ok());
 }
 
-/// A frame that fits only into an empty queue waits until it is empty, and does not spin before.
-#[tokio::test(start_paused = true)]
-async fn a_large_frame_waits_for_the_room_that_it_needs() {
+#[tokio::test]
+async fn whoever_gives_up_its_place_lets_the_next_one_in() {
     let outbox = Outbox::new(10);
-    push(&outbox, b"abc").unwrap();
-    assert!(push(&outbox, b"0123456789").is_err());
-    let waited = timeout(Duration::from_secs(1), outbox.room(10, PATIENCE)).await;
-    assert!(waited.is_err(), "there is no room for ten bytes beside three");
-    drain(&outbox).await;
-    outbox.room(10, PATIENCE).await;
-    assert!(push(&outbox, b"0123456789").is_ok());
+    push(&outbox, b"0123456789").unwrap();
+    let permits = [100, 1, 1].map(|length| outbox.wait_for_room(length));
+    outbox.written(2);
+    let [large, first, second] = permits;
+    assert!(!first.is_granted());
+    drop(large);
+    assert!(first.is_granted() && second.is_granted());
+    drop(first);
+    second.push(frame(b"x"));
+    assert_eq!(outbox.queued(), 9);
+    assert!(push(&outbox, b"y").is_ok());
+}
+
+/// A client that does not read its replies does not hold up the service, whose other clients wait for theirs.
+#[tokio::test]
+async fn replies_go_beyond_the_limit_up_to_a_bound() {
+    let outbox = Outbox::new(10);
+    push(&outbox, b"0123456789").unwrap();
+    assert!(!outbox.is_awaited(), "nobody waits");
+    let notification = outbox.wait_for_room(1);
+    for _ in 0..3 {
+        assert!(outbox.push_owed(10, frame(b"0123456789")).is_ok());
+    }
+    assert!(outbox.push_owed(1, frame(b"x")).is_err());
+    let reply = outbox.wait_for_owed_room(1);
+    drop(notification);
+    assert!(!reply.is_granted());
+    outbox.written(1);
+    assert!(reply.is_granted());
+    drop(reply);
+    assert!(outbox.is_awaited(), "others do without the memory that it uses");
+    outbox.written(29);
+    assert_eq!(outbox.queued(), 10);
+    assert!(!outbox.is_awaited());
+}
+
+#[test]
+fn one_large_reply_keeps_nobody_waiting() {
+    let outbox = Outbox::new(10);
+    outbox.push_owed(1_000, frame(&[b'x'; 1_000])).unwrap();
+    assert!(outbox.is_full() && !outbox.is_awaited());
 }
 
 #[tokio::test]
@@ -112,72 +174,45 @@ async fn a_reader_that_lags_behind_gets_frames_when_they_are_whole() {
     assert!(!outbox.begin_arriving(|frame| frame.copied(b"begun")));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_reader_is_not_to_blame_for_a_frame_that_does_not_arrive() {
-    let stall = Duration::from_secs(2);
     let outbox = Outbox::new(4);
     assert!(outbox.begin_arriving(|frame| frame.copied(b"begun")));
     drain(&outbox).await;
     push(&outbox, b"abcd").unwrap();
-    assert_eq!(outbox.kept_waiting().producers_since, None);
-    assert!(!outbox.has_room(1));
-    assert_eq!(outbox.kept_waiting().producers_since, Some(Instant::now()));
-    outbox.room(1, PATIENCE).await;
-    assert!(!outbox.is_stalled(stall), "it has read all that there was");
-    let waiting = outbox.room(1, PATIENCE);
-    tokio::pin!(waiting);
-    assert!(timeout(Duration::from_secs(3), &mut waiting).await.is_err());
+    assert!(!outbox.kept_waiting().producers);
+    let _waiting = outbox.wait_for_room(1);
+    assert!(outbox.kept_waiting().producers);
+    assert!(!outbox.is_awaited(), "it has read all that there was");
     outbox.end_arriving(|frame| frame.copied(b" and ended"));
-    waiting.await;
-    assert!(
-        !outbox.is_stalled(stall),
-        "there was something to read for two seconds only"
-    );
-    outbox.room(1, PATIENCE).await;
-    assert!(outbox.is_stalled(stall));
+    assert!(outbox.is_awaited());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_reader_is_stalled_when_it_reads_nothing_while_others_are_refused() {
-    let stall = Duration::from_secs(2);
+#[test]
+fn a_reader_is_awaited_while_others_wait_for_room_or_for_its_end() {
     let outbox = Outbox::new(4);
     push(&outbox, b"abcd").unwrap();
-    tokio::time::advance(stall).await;
-    assert!(!outbox.is_stalled(stall), "nobody was refused");
-    assert!(!outbox.has_room(1));
-    tokio::time::advance(stall / 2).await;
-    assert!(!outbox.is_stalled(stall));
-    outbox.written(1);
-    assert!(!outbox.has_room(2));
-    tokio::time::advance(stall / 2).await;
-    assert!(!outbox.is_stalled(stall), "it read something meanwhile");
-    tokio::time::advance(stall / 2).await;
-    assert!(outbox.is_stalled(stall));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reader_is_stalled_when_one_producer_waited_too_long_however_it_sips() {
-    let outbox = Outbox::new(1_000);
-    push(&outbox, &[0; 1_000]).unwrap();
-    let sipping = async {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            outbox.written(1);
-        }
-    };
-    tokio::select! {
-        () = outbox.room(900, PATIENCE) => {}
-        () = sipping => {}
-    }
-    assert!(outbox.is_stalled(Duration::from_secs(2)));
+    assert!(!outbox.is_awaited());
+    let waiting = outbox.wait_for_room(2);
+    assert!(outbox.is_awaited());
+    assert!(outbox.written(1), "somebody waited");
+    assert!(outbox.is_awaited(), "one byte is not enough");
+    drop(waiting);
+    assert!(!outbox.written(1));
+    outbox.close();
+    assert!(outbox.is_awaited());
+    outbox.written(2);
+    assert!(!outbox.is_awaited());
 }
 
 #[tokio::test]
 async fn a_closed_queue_gives_what_it_has_and_frees_its_producers() {
     let outbox = Outbox::new(4);
     push(&outbox, b"last").unwrap();
+    let waiting = outbox.wait_for_room(1);
     outbox.close();
-    outbox.room(1, PATIENCE).await;
+    granted(&waiting).await;
+    waiting.push(frame(b"lost"));
     push(&outbox, b"lost").unwrap();
     assert_eq!(drain(&outbox).await, b"last");
     assert!(outbox.next_batch().await.is_none());

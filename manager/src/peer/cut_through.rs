@@ -36,6 +36,8 @@ pub(super) struct Passage {
     paced: Option<(Instant, u64)>,
     /// When something has come last.
     grown: Instant,
+    /// Since when producers wait for room behind it.
+    blocks_since: Option<Instant>,
 }
 
 impl Passage {
@@ -48,10 +50,9 @@ impl Passage {
     fn is_overdue(&mut self, count: usize, stall: Duration) -> bool {
         let waiting = self.cut_through.keeps_waiting();
         // However fast it comes, others have done nothing wrong but to tell its receiver something.
-        if waiting
-            .producers_since
-            .is_some_and(|since| since.elapsed() >= stall)
-        {
+        if !waiting.producers {
+            self.blocks_since = None;
+        } else if self.blocks_since.get_or_insert_with(Instant::now).elapsed() >= stall {
             return true;
         }
         if !waiting.frames {
@@ -110,6 +111,7 @@ impl Session<'_> {
             cut_through: cut_through?,
             paced: None,
             grown: Instant::now(),
+            blocks_since: None,
         })
     }
 
@@ -181,6 +183,7 @@ mod tests {
             cut_through: begun.expect("nothing prevents it"),
             paced: None,
             grown: Instant::now(),
+            blocks_since: None,
         }
     }
 
@@ -214,7 +217,7 @@ mod tests {
         let mut stage = Stage::cut_through();
         let mut passage = passage(&mut stage);
         stage.services_queue().push_always(|frame| frame.copied(b"more"));
-        assert!(!stage.services_queue().has_room(1 << 30));
+        let _waiting = stage.services_queue().wait_for_room(1 << 30);
         assert_eq!(overdue_after(&mut passage, 1 << 30).await, Some(STALL));
     }
 }

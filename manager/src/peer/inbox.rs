@@ -1,5 +1,6 @@
 //! What a peer sent and what is not routed yet.
 
+use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -10,11 +11,10 @@ use labwire_wire::{ArrivingEnvelope, Line, LineSplitter, LineTooLong, LineView};
 use memchr::memchr;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::spawn_blocking;
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
 use crate::memory::{self, Loan};
-use crate::outbox::Outbox;
 use crate::router::{Incoming, Kind, Step, is_notification};
 use crate::stream::{
     LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, read_some, with_scratch,
@@ -343,28 +343,22 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             .map_or(Departure::Closed, |(departure, _)| departure)
     }
 
-    /// Waits for room in another peer's queue, or until that peer is cut for it. Ends early when this peer
-    /// is gone and has been waited for long enough.
-    pub(super) async fn wait(
-        &mut self,
-        outbox: &Outbox,
-        length: usize,
-        patience: Duration,
-    ) -> Result<(), Departure> {
-        let room = outbox.room(length, patience);
-        tokio::pin!(room);
+    /// Waits until `event`, as for room in another peer's queue, and reads a little ahead meanwhile. Ends early when
+    /// this peer is gone and has been waited for long enough. Cancel safe if `event` is.
+    pub(super) async fn wait(&mut self, event: impl Future<Output = ()>) -> Result<(), Departure> {
+        tokio::pin!(event);
         loop {
             if let Some((_, since)) = &self.end {
-                return timeout_at(*since + FAREWELL, room)
+                return timeout_at(*since + FAREWELL, event)
                     .await
                     .map_err(|_| Departure::Closed);
             }
             if self.splitter.pending() >= READ_AHEAD {
-                room.await;
+                event.await;
                 return Ok(());
             }
             tokio::select! {
-                () = &mut room => return Ok(()),
+                () = &mut event => return Ok(()),
                 _ = self.read() => {}
             }
         }

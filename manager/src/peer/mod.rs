@@ -4,6 +4,7 @@ mod administration;
 mod cut_through;
 mod ending;
 mod inbox;
+mod judge;
 mod session;
 mod writing;
 

@@ -1,5 +1,6 @@
 //! A peer that is known and served.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,15 @@ use std::time::Duration;
 use labwire_wire::{LineSplitter, LineView, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::administration::Login;
 use super::cut_through::Passage;
 use super::ending::{Ended, over_budget, read_growing};
 use super::inbox::{Inbox, TURN_LINES};
-use super::writing::{Waits, write_frames};
+use super::judge::Waits;
+use super::writing::write_frames;
 use super::{Departure, FAREWELL, discard};
 use crate::budget::LineShare;
 use crate::chatter::Chatter;
@@ -26,7 +28,8 @@ use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::registry::PeerId;
-use crate::router::{Kind, Sender, Step};
+use crate::router::{Kind, Permits, Sender, Step};
+use crate::slow_readers::{PROBATION, PROBATION_IN_FLIGHT, shortened};
 
 /// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
 /// the end of its input. A client that died looks the same.
@@ -39,6 +42,32 @@ struct Membership {
     /// `NAME[HOST:PORT]`.
     name: String,
     outbox: Arc<Outbox>,
+}
+
+/// Writes what is still queued for a peer that has left, as long as it goes on reading; a manager that stops gives it
+/// [`FAREWELL`] in all. Returns whether everything was written.
+async fn finish_writing(
+    hub: &Hub,
+    outbox: &Outbox,
+    writing: impl Future<Output = Result<(), Departure>>,
+) -> bool {
+    tokio::pin!(writing);
+    let stopping = async {
+        hub.reached(Phase::Stopping).await;
+        sleep(FAREWELL).await;
+    };
+    tokio::pin!(stopping);
+    loop {
+        let queued = outbox.queued();
+        tokio::select! {
+            written = timeout(FAREWELL, &mut writing) => match written {
+                Ok(written) => return written.is_ok(),
+                Err(_) if outbox.queued() < queued => {}
+                Err(_) => return false,
+            },
+            () = &mut stopping => return false,
+        }
+    }
 }
 
 impl Drop for Membership {
@@ -71,6 +100,17 @@ pub(super) struct Session<'a> {
     /// How often something was read before the login's question was asked.
     pub(super) reads_before_question: u64,
     chatter: Chatter,
+    /// What the first of the lines that wait was granted.
+    permits: Permits,
+    probation: Option<Probation>,
+}
+
+/// For how long less is trusted to a peer, since others from its network did not read what they were sent.
+#[derive(Clone, Copy, Debug)]
+struct Probation {
+    until: Instant,
+    /// How many they were.
+    disconnects: u32,
 }
 
 impl<'a> Session<'a> {
@@ -116,6 +156,14 @@ impl<'a> Session<'a> {
             login: Login::Idle,
             reads_before_question: 0,
             chatter: Chatter::new(),
+            permits: Permits::default(),
+            probation: match hub.slow_readers.recent(peer.ip) {
+                0 => None,
+                disconnects => Some(Probation {
+                    until: Instant::now() + PROBATION,
+                    disconnects,
+                }),
+            },
         })
     }
 
@@ -125,7 +173,10 @@ impl<'a> Session<'a> {
         let (reader, writer) = tokio::io::split(stream);
         let mut inbox = Inbox::new(reader, splitter);
         let waits = Waits {
-            stall: hub.limits.stall,
+            stall: match self.probation {
+                None => hub.limits.stall,
+                Some(probation) => shortened(hub.limits.stall, probation.disconnects),
+            },
             patience: hub.limits.patience,
         };
         let writing = write_frames(&outbox, writer, waits);
@@ -147,15 +198,14 @@ impl<'a> Session<'a> {
         self.leave_passage();
         drop(self);
         drop(turn);
-        if !matches!(departure, Departure::Failed(_) | Departure::Stalled) {
-            let farewell = async {
-                // As when a peer is rejected: what it was told last must not be lost to a reset.
-                if writing.await.is_ok() && !matches!(departure, Departure::Closed) {
-                    let _ = discard(&mut inbox.reader).await;
-                }
-            };
-            let _ = timeout(FAREWELL, farewell).await;
+        if !matches!(departure, Departure::Failed(_) | Departure::Stalled)
+            && finish_writing(hub, &outbox, writing).await
+            && !matches!(departure, Departure::Closed)
+        {
+            // As when a peer is rejected: what it was told last must not be lost to a reset.
+            let _ = timeout(FAREWELL, discard(&mut inbox.reader)).await;
         }
+        hub.counters.count_undelivered(outbox.queued());
         hub.record(peer, "disconnected");
     }
 
@@ -171,6 +221,7 @@ impl<'a> Session<'a> {
             Departure::TooLong(error) => warn!("{name}: {error}"),
             Departure::Stalled => {
                 Counters::count(&self.hub.counters.cut);
+                self.hub.slow_readers.note(self.peer.ip);
                 warn!("{name} was cut: it did not read while others waited for it");
             }
         }
@@ -191,6 +242,10 @@ impl<'a> Session<'a> {
     async fn read_lines<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Departure {
         let mut lines = 0;
         loop {
+            let is_on_probation = self.is_on_probation();
+            if is_on_probation && let Err(departure) = self.wait_for_own_reading(inbox).await {
+                return departure;
+            }
             let has_line = inbox.look().await;
             self.share.hold(inbox.held());
             let step = if has_line {
@@ -212,10 +267,10 @@ impl<'a> Session<'a> {
                 Step::Next
             } else {
                 let stall = self.stall_limit(inbox);
-                let is_idle = matches!(self.login, Login::Idle);
+                let routes_at_once = matches!(self.login, Login::Idle) && !is_on_probation;
                 let read = async {
-                    if is_idle {
-                        inbox.read_and_route(|| self.router()).await
+                    if routes_at_once {
+                        inbox.read_and_route(|| self.router(Permits::default())).await
                     } else {
                         inbox.read().await;
                         (Step::Next, false)
@@ -264,6 +319,7 @@ impl<'a> Session<'a> {
 
     /// Routes the first of the lines that wait.
     async fn route_front<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<Step, Departure> {
+        let permits = std::mem::take(&mut self.permits);
         if let Some(passage) = self.passage.take() {
             if let Some(incoming) = inbox.take_front() {
                 self.end_passage(*passage, incoming);
@@ -280,7 +336,7 @@ impl<'a> Session<'a> {
         let Some(incoming) = inbox.front() else {
             return Ok(Step::Next);
         };
-        let step = self.router()(incoming.line.view(), &incoming.kind);
+        let step = self.router(permits)(incoming.line.view(), &incoming.kind);
         if !matches!(step, Step::Wait(..))
             && let Some(incoming) = inbox.take_front()
         {
@@ -297,11 +353,15 @@ impl<'a> Session<'a> {
         match step {
             Step::Next => Ok(()),
             Step::Leave => Err(Departure::Asked),
-            Step::Wait(outbox, length) => {
+            Step::Wait(permits) => {
                 Counters::count(&self.hub.counters.held_back);
                 tokio::select! {
                     biased;
-                    waited = inbox.wait(&outbox, length, self.hub.limits.patience) => waited,
+                    waited = inbox.wait(permits.granted()) => {
+                        waited?;
+                        self.permits = permits;
+                        Ok(())
+                    }
                     end = over_budget(&self.share) => {
                         // What was routed where it was read to waits in front only once it is looked at.
                         if inbox.front().is_some() {
@@ -318,8 +378,39 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What routes this peer's lines, with the registry locked as long as it lives.
-    fn router(&self) -> impl FnMut(LineView<'_>, &Kind) -> Step {
+    /// Whether less is trusted to the peer.
+    fn is_on_probation(&mut self) -> bool {
+        if self
+            .probation
+            .is_some_and(|probation| Instant::now() >= probation.until)
+        {
+            self.probation = None;
+        }
+        self.probation.is_some()
+    }
+
+    /// Waits until the peer has read what it was told and few of its requests are in flight: what it may ask for before
+    /// it reads costs its service's other clients little.
+    async fn wait_for_own_reading<R: AsyncRead + Unpin>(
+        &self,
+        inbox: &mut Inbox<R>,
+    ) -> Result<(), Departure> {
+        let Membership { id, outbox, .. } = &self.membership;
+        loop {
+            let written = outbox.next_write();
+            tokio::pin!(written);
+            // From here on no write is missed.
+            written.as_mut().enable();
+            let in_flight = self.hub.registry().in_flight_of(*id);
+            if in_flight < PROBATION_IN_FLIGHT && outbox.queued() == 0 {
+                return Ok(());
+            }
+            inbox.wait(written).await?;
+        }
+    }
+
+    /// What routes this peer's lines, with the registry locked as long as it lives. `permits` are those of the first line.
+    fn router(&self, mut permits: Permits) -> impl FnMut(LineView<'_>, &Kind) -> Step {
         let from = self.sender();
         let hub = self.hub;
         let mut registry = hub.registry();
@@ -328,6 +419,7 @@ impl<'a> Session<'a> {
         let is_service = self.is_service;
         move |line, kind| {
             let mut router = hub.router(&mut registry, draining);
+            router.permits = std::mem::take(&mut permits);
             if is_service {
                 router.route_from_service(&from, line, kind)
             } else {

@@ -4,13 +4,13 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::Departure;
+use super::judge::{Judge, Waits};
 use crate::outbox::{Batch, Outbox};
 
 /// How many pieces go into one vectored write: what Linux takes at once is 1,024, and more than some dozens
@@ -25,27 +25,22 @@ const TURN_BYTES: usize = 256 * 1024;
 /// which it is given up.
 const LOOKS: u32 = 4;
 
-/// How long others wait for a reader.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Waits {
-    /// While it reads nothing.
-    pub(super) stall: Duration,
-    /// However much it reads.
-    pub(super) patience: Duration,
-}
-
 /// Writes what is queued until the queue is closed and empty, then ends the stream.
 pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     outbox: &Outbox,
     mut writer: W,
     waits: Waits,
 ) -> Result<(), Departure> {
+    let mut judge = Judge::new(waits, outbox.limit());
     let mut turn = 0;
     while let Some(mut batch) = outbox.next_batch().await {
         while !batch.is_empty() {
-            let count = write_pieces(&batch, outbox, &mut writer, waits).await?;
+            let count = write_pieces(&batch, outbox, &mut writer, &mut judge).await?;
             batch.advance(count);
-            outbox.written(count);
+            let was_awaited = outbox.written(count);
+            if judge.is_too_slow(count, was_awaited) {
+                return Err(Departure::Stalled);
+            }
             turn += count;
             if turn >= TURN_BYTES {
                 turn = 0;
@@ -53,7 +48,7 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
             }
         }
         // With TLS, what was written may still be in the session's own buffer.
-        unless_stalled(outbox, waits, writer.flush()).await?;
+        unless_stalled(outbox, &mut judge, writer.flush()).await?;
     }
     writer.shutdown().await.map_err(Departure::Failed)
 }
@@ -63,7 +58,7 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
     batch: &Batch,
     outbox: &Outbox,
     writer: &mut W,
-    waits: Waits,
+    judge: &mut Judge,
 ) -> Result<usize, Departure> {
     let write = poll_fn(|context| {
         // Put together anew each time, so that a peer that does not read keeps no list of what waits for it.
@@ -85,7 +80,7 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
             pieces => writer.poll_write_vectored(context, pieces),
         }
     });
-    let written = unless_stalled(outbox, waits, write).await?;
+    let written = unless_stalled(outbox, judge, write).await?;
     match written {
         0 => Err(Departure::Failed(io::ErrorKind::WriteZero.into())),
         written => Ok(written),
@@ -96,25 +91,21 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
 /// does not read harms nobody but itself.
 async fn unless_stalled<T>(
     outbox: &Outbox,
-    waits: Waits,
+    judge: &mut Judge,
     write: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Departure> {
     tokio::pin!(write);
     // Most writes are done at once and need no clock.
     let at_once = poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await;
     if let Poll::Ready(written) = at_once {
-        return if outbox.is_overdue() {
-            Err(Departure::Stalled)
-        } else {
-            written.map_err(Departure::Failed)
-        };
+        return written.map_err(Departure::Failed);
     }
-    let look = waits.stall.min(waits.patience) / LOOKS;
+    let look = judge.waits().shorter() / LOOKS;
     loop {
         match timeout(look, &mut write).await {
-            Ok(written) if !outbox.is_overdue() => return written.map_err(Departure::Failed),
-            Err(_) if !outbox.is_stalled(waits.stall) => {}
-            _ => return Err(Departure::Stalled),
+            Ok(written) => return written.map_err(Departure::Failed),
+            Err(_) if judge.is_too_slow(0, outbox.is_awaited()) => return Err(Departure::Stalled),
+            Err(_) => {}
         }
     }
 }
@@ -123,6 +114,7 @@ async fn unless_stalled<T>(
 mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
+    use std::time::Duration;
 
     use bytes::Bytes;
 
@@ -183,7 +175,9 @@ mod tests {
         let sending = async {
             loop {
                 if outbox.push(4, frame).is_err() {
-                    outbox.room(4, waits.patience).await;
+                    let permit = outbox.wait_for_room(4);
+                    poll_fn(|context| permit.poll_granted(context)).await;
+                    permit.push(frame);
                 }
             }
         };

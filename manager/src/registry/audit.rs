@@ -78,10 +78,4 @@ impl Registry {
         (counts != noted)
             .then(|| format!("{noted:?} clients that wait and bytes of identities, counted {counts:?}"))
     }
-
-    fn is_linked(&self, service: PeerId, client: PeerId) -> bool {
-        self.services
-            .get(service)
-            .is_some_and(|service| service.links.contains_key(&client))
-    }
 }

@@ -185,12 +185,42 @@ impl Registry {
         names
     }
 
-    /// The queues of the clients that are linked with a service.
-    pub(crate) fn linked_outboxes(&self, service: PeerId) -> impl Iterator<Item = &Arc<Outbox>> {
+    /// The clients that are linked with a service, and their queues.
+    pub(crate) fn linked_outboxes(&self, service: PeerId) -> impl Iterator<Item = (PeerId, &Arc<Outbox>)> {
         self.services
             .get(service)
             .into_iter()
-            .flat_map(|service| service.links.values())
+            .flat_map(|service| service.links.iter().map(|(&client, outbox)| (client, outbox)))
+    }
+
+    /// Whether a client is linked with a service.
+    pub(crate) fn is_linked(&self, service: PeerId, client: PeerId) -> bool {
+        self.services
+            .get(service)
+            .is_some_and(|service| service.links.contains_key(&client))
+    }
+
+    /// Whether everything that was queued for any peer is written.
+    pub(crate) fn is_written(&self) -> bool {
+        self.outboxes().all(|outbox| outbox.is_written())
+    }
+
+    /// How many bytes are queued for all peers.
+    pub(crate) fn queued(&self) -> usize {
+        self.outboxes().map(|outbox| outbox.queued()).sum()
+    }
+
+    fn outboxes(&self) -> impl Iterator<Item = &Arc<Outbox>> {
+        let clients = self.clients.iter().map(|(_, client)| &client.outbox);
+        let services = self.services.iter().map(|(_, service)| &service.outbox);
+        clients.chain(services)
+    }
+
+    /// How many requests of a client are in flight.
+    pub(crate) fn in_flight_of(&self, client: PeerId) -> usize {
+        self.clients
+            .get(client)
+            .map_or(0, |client| client.in_flight.count())
     }
 
     /// Links a client with a service; gives the service's identity.

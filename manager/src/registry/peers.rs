@@ -80,7 +80,6 @@ impl<T> Peers<T> {
     }
 
     /// All peers.
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (PeerId, &T)> {
         self.places.iter().flatten().map(|(id, peer)| (*id, peer))
     }

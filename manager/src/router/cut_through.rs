@@ -189,7 +189,7 @@ impl Router<'_> {
             (Member::Args, b'[') | (Member::Kwargs, b'{')
         );
         // Something may be wrong with its end, of which the client is told.
-        if !from.outbox.has_room(1) {
+        if from.outbox.is_full() {
             return None;
         }
         if self.draining
@@ -257,7 +257,7 @@ impl Router<'_> {
         let (start, member) = arriving.value(line)?;
         let envelope = arriving.envelope();
         // As above: a service is told of its malformed replies too.
-        if !from.outbox.has_room(1) {
+        if from.outbox.is_full() {
             return None;
         }
         if member? != Member::Result || start > HEAD_BYTES || arriving.failure().is_some() {

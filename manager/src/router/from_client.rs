@@ -1,7 +1,5 @@
 //! Where the lines of clients go: requests for services, and for the manager itself.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{Envelope, LineView, MANAGER_NAME, Member, Request, frames, quoted};
@@ -13,15 +11,15 @@ use super::incoming::{Kind, Typed};
 use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
-use crate::outbox::Full;
+use crate::outbox::FrameWriter;
 use crate::refusal::{Refusal, excerpt};
 
 impl Router<'_> {
     /// Routes a line that a client sent.
     pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, line: LineView<'_>, kind: &Kind) -> Step {
         // What the manager itself answers waits in the sender's own queue, like everything else.
-        if !from.outbox.has_room(1) {
-            return Step::Wait(Arc::clone(from.outbox), 1);
+        if let Err(wait) = self.own_room(from) {
+            return wait;
         }
         match kind {
             Kind::Blank => Step::Next,
@@ -104,11 +102,10 @@ impl Router<'_> {
         };
         let end = asking.client.request_end.as_bytes();
         let length = content.len() + asking.client.requester_length() + ENVELOPE_BYTES;
-        let written = asking.service.outbox.push(length, |frame| {
-            write_request(frame, line, envelope, end);
-        });
-        if let Err(Full) = written {
-            return Step::Wait(Arc::clone(&asking.service.outbox), length);
+        let (service, outbox) = (asking.service_id(), &asking.service.outbox);
+        let write = |frame: &mut FrameWriter<'_>| write_request(frame, line, envelope, end);
+        if let Err(waiting) = self.permits.push_request(service, outbox, length, write) {
+            return Step::Wait(waiting);
         }
         asking.begin(request.uid.as_bytes());
         Counters::count(&self.counters.requests);

@@ -1,15 +1,13 @@
 //! Where the lines of services go: replies and notifications.
 
-use std::sync::Arc;
-
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{Envelope, LineView, MANAGER_NAME, Member, Reply, Shape};
 
 use super::compose::{ForAll, push_result, write_reply};
 use super::incoming::{Kind, Typed};
-use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
+use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
 use crate::counters::Counters;
-use crate::outbox::Full;
+use crate::outbox::{FrameWriter, Full};
 use crate::refusal::Refusal;
 use crate::registry::Reader;
 
@@ -44,8 +42,8 @@ impl Router<'_> {
 
     /// Does what is answered to the service itself, once there is room for that in its queue.
     fn answer_service(&mut self, from: &Sender<'_>, answer: impl FnOnce(&mut Self) -> Step) -> Step {
-        if !from.outbox.has_room(1) {
-            return Step::Wait(Arc::clone(from.outbox), 1);
+        if let Err(wait) = self.own_room(from) {
+            return wait;
         }
         answer(self)
     }
@@ -85,14 +83,15 @@ impl Router<'_> {
         let length = line.content().len() + ENVELOPE_BYTES;
         let origin = awaited.features.origin;
         let refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);
-        let written = awaited.outbox.push(length, |frame| match &refusal {
+        let write = |frame: &mut FrameWriter<'_>| match &refusal {
             None => write_reply(frame, service, line, envelope, reply, origin),
             Some(refusal) => {
                 frame.shared(&refusal.frame(reply.requester.as_str(), reply.uid.as_str(), origin));
             }
-        });
-        if let Err(Full) = written {
-            return Step::Wait(Arc::clone(awaited.outbox), length);
+        };
+        let (client, outbox) = (awaited.client_id(), awaited.outbox);
+        if let Err(waiting) = self.permits.push_reply(client, outbox, length, write) {
+            return Step::Wait(waiting);
         }
         awaited.end();
         if let Some(refusal) = refusal.filter(|refusal| self.counters.count_limit(refusal)) {
@@ -127,23 +126,48 @@ impl Router<'_> {
             return self.answer_service(from, |router| router.refuse_malformed(from, "", &refusal));
         }
         let line = ForAll::of(line);
-        // Every queue is asked, not only up to the first full one: the clock of each reader that others wait
-        // for starts now, so that several of them are cut together and not one after the other.
-        let mut full = None;
-        for outbox in self.registry.linked_outboxes(from.id) {
-            if !outbox.has_room(line.len()) {
-                full.get_or_insert(outbox);
+        if !self.permits.is_empty() {
+            return self.deliver_rest(from, &line);
+        }
+        // Who has room gets it now. A place in line is taken at each full queue, so that several readers that do not
+        // read are cut together and not one after the other.
+        let mut waiting = Permits::default();
+        for (client, outbox) in self.registry.linked_outboxes(from.id) {
+            match outbox.push(line.len(), |frame| line.write(frame)) {
+                Ok(()) => {
+                    Counters::count(&self.counters.deliveries);
+                }
+                Err(Full) => waiting.add(client, outbox.wait_for_room(line.len())),
             }
         }
-        if let Some(full) = full {
-            return Step::Wait(Arc::clone(full), line.len());
-        }
-        for outbox in self.registry.linked_outboxes(from.id) {
-            outbox.push_always(|frame| line.write(frame));
-            Counters::count(&self.counters.deliveries);
-        }
         Counters::count(&self.counters.notifications);
+        wait_unless_empty(waiting)
+    }
+
+    /// Delivers a notification to those clients that had no room for it and have room now.
+    #[cold]
+    fn deliver_rest(&mut self, from: &Sender<'_>, line: &ForAll<'_>) -> Step {
+        let mut waiting = Permits::default();
+        for (client, permit) in std::mem::take(&mut self.permits).into_all() {
+            if !self.registry.is_linked(from.id, client) {
+                continue;
+            }
+            if permit.is_granted() {
+                permit.push(|frame| line.write(frame));
+                Counters::count(&self.counters.deliveries);
+            } else {
+                waiting.add(client, permit);
+            }
+        }
+        wait_unless_empty(waiting)
+    }
+}
+
+fn wait_unless_empty(waiting: Permits) -> Step {
+    if waiting.is_empty() {
         Step::Next
+    } else {
+        Step::Wait(waiting)
     }
 }
 

@@ -7,6 +7,7 @@ mod ended;
 mod from_client;
 mod from_service;
 mod incoming;
+mod permits;
 #[cfg(any(test, feature = "benchmarks"))]
 mod stage;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub(crate) use ended::Known;
 pub(crate) use stage::Stage;
 
 pub(crate) use incoming::{Incoming, Kind, Typed, is_notification};
+pub(crate) use permits::Permits;
 
 /// The attribute of a request by which a peer asks to be disconnected.
 const DISCONNECT: &str = "__disconnect__";
@@ -42,8 +44,8 @@ const ENVELOPE_BYTES: usize = 128;
 pub(crate) enum Step {
     /// It goes on with the next line.
     Next,
-    /// It waits for room for so many bytes in that queue, then routes the same line again.
-    Wait(Arc<Outbox>, usize),
+    /// It waits for room in a queue, then routes the same line again with what it was granted.
+    Wait(Permits),
     /// It has the manager answer an administrator's request.
     Ask(Call),
     /// It ends the connection.
@@ -59,6 +61,8 @@ pub(crate) struct Router<'a> {
     pub(crate) draining: bool,
     /// How deep a line may be nested.
     pub(crate) nesting: usize,
+    /// What the line that is routed was granted, if it was held back.
+    pub(crate) permits: Permits,
 }
 
 /// Who sent the frame: its place in the registry, its name, and the queue for what it is told.
@@ -122,6 +126,16 @@ impl Router<'_> {
     /// Why a frame is not routed that is nested deeper than it may be.
     fn too_deep(&self, envelope: &Envelope) -> Option<Refusal> {
         (envelope.shape().depth > self.nesting).then_some(Refusal::TooDeep { limit: self.nesting })
+    }
+
+    /// Whether the sender's own queue has room for what the manager answers; else what its line is to wait for.
+    fn own_room(&mut self, from: &Sender<'_>) -> Result<(), Step> {
+        // What was granted is given back: what the manager itself says is queued in any case.
+        if !from.outbox.is_full() || self.permits.take(from.outbox).is_some() {
+            return Ok(());
+        }
+        let permit = from.outbox.wait_for_room(1);
+        Err(Step::Wait(Permits::one(from.id, permit)))
     }
 
     /// Drops a reply that nobody waits for, or a notification in another's name.

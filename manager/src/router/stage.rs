@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use labwire_wire::{Identity, LineView};
 
-use super::{Kind, Router, Sender, Step};
+use super::{Kind, Permits, Router, Sender, Step};
 use crate::chatter::Chatter;
 use crate::config::Limits;
 use crate::counters::Counters;
@@ -127,12 +127,12 @@ impl Stage {
     }
 
     /// What waits to be written to the client.
-    pub(crate) fn clients_queue(&self) -> &Outbox {
+    pub(crate) fn clients_queue(&self) -> &Arc<Outbox> {
         &self.client.1
     }
 
     /// What waits to be written to the service.
-    pub(crate) fn services_queue(&self) -> &Outbox {
+    pub(crate) fn services_queue(&self) -> &Arc<Outbox> {
         &self.service.1
     }
 }
@@ -143,5 +143,6 @@ fn router<'a>(registry: &'a mut Registry, counters: &'a Counters) -> Router<'a> 
         counters,
         draining: false,
         nesting: 1_024,
+        permits: Permits::default(),
     }
 }

@@ -9,6 +9,7 @@
 
 mod choices;
 mod model;
+mod queue;
 mod schedule;
 mod speech;
 #[cfg(test)]

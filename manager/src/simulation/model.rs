@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use labwire_wire::{Identity, Role};
 use serde_json::json;
 
+use super::queue::Queue;
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
 use crate::refusal::Refusal;
 
@@ -23,10 +24,7 @@ pub(super) type Key = usize;
 pub(super) struct Peer {
     pub(super) identity: Identity,
     address: String,
-    /// How many bytes its queue takes.
-    limit: usize,
-    /// How many bytes it was told and has not read.
-    pub(super) unread: usize,
+    pub(super) queue: Queue,
 }
 
 impl Peer {
@@ -41,10 +39,6 @@ impl Peer {
 
     fn is_python(&self) -> bool {
         self.identity.language.starts_with("Python")
-    }
-
-    fn has_room(&self, length: usize) -> bool {
-        self.unread == 0 || self.unread + length <= self.limit
     }
 
     fn max_clients(&self) -> Option<u64> {
@@ -101,8 +95,8 @@ pub(super) enum Stage {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Predicted {
     Next,
-    /// It waits for room for so many bytes in the queue of one of these.
-    Wait(Vec<Key>, usize),
+    /// It waits for room in the queues of these.
+    Wait(Vec<Key>),
     Ask,
     Leave,
 }
@@ -164,7 +158,7 @@ impl Model {
     fn tell(&mut self, key: Key, frame: impl Into<Vec<u8>>) {
         let frame = frame.into();
         if let Some(peer) = self.peers.get_mut(&key) {
-            peer.unread += frame.len();
+            peer.queue.unread += frame.len();
             self.told.entry(key).or_default().frames.push(frame);
         }
     }
@@ -242,8 +236,7 @@ impl Model {
         let peer = Peer {
             identity: identity.clone(),
             address: address.to_owned(),
-            limit,
-            unread: 0,
+            queue: Queue::new(limit),
         };
         let full_name = peer.full_name();
         if peer.is_service() && self.service_named(&identity.name).is_some() {
@@ -265,6 +258,12 @@ impl Model {
             return 0;
         };
         self.told.remove(&key);
+        let abandoned = self.leave_as(key, peer);
+        self.give_up_places(key);
+        abandoned
+    }
+
+    fn leave_as(&mut self, key: Key, peer: Peer) -> usize {
         let linked = Self::with(&self.links, key);
         self.links.retain(|pair| pair.0 != key && pair.1 != key);
         self.locks.retain(|pair| pair.0 != key && pair.1 != key);
@@ -313,15 +312,59 @@ impl Model {
     /// A peer has read so many bytes.
     pub(super) fn read(&mut self, key: Key, count: usize) {
         if let Some(peer) = self.peers.get_mut(&key) {
-            peer.unread -= count;
+            peer.queue.unread -= count;
+            peer.queue.grant();
         }
     }
 
-    /// A peer says something.
-    pub(super) fn route(&mut self, from: Key, spoken: &Spoken) -> Predicted {
+    /// A peer says something; or, with `is_held`, says again what had to wait.
+    pub(super) fn route(&mut self, from: Key, spoken: &Spoken, is_held: bool) -> Predicted {
+        let predicted = self.route_with_permits(from, spoken, is_held);
+        self.give_up_places(from);
+        predicted
+    }
+
+    /// A peer gives up what it waited for before.
+    fn give_up_places(&mut self, from: Key) {
+        for peer in self.peers.values_mut() {
+            peer.queue.give_up_old(from);
+        }
+    }
+
+    /// Whether a frame of `from` is queued for `to` now; else it waits for that.
+    fn takes(&mut self, from: Key, to: Key, length: usize, is_owed: bool) -> bool {
+        let Some(peer) = self.peers.get_mut(&to) else {
+            return true;
+        };
+        let takes = peer.queue.takes(from, length, is_owed);
+        if !takes {
+            peer.queue.enter(from, length, is_owed);
+        }
+        takes
+    }
+
+    /// Whether a peer that waits may try again: it was granted room, or the peer that it waits for has left.
+    pub(super) fn may_try_again(&self, from: Key, waits_for: &[Key]) -> bool {
+        waits_for.iter().any(|to| {
+            let place = self.peers.get(to).map(|peer| peer.queue.place_of(from));
+            place.is_none_or(|place| place == Some(true))
+        })
+    }
+
+    fn route_with_permits(&mut self, from: Key, spoken: &Spoken, is_held: bool) -> Predicted {
         let peer = &self.peers[&from];
-        let (is_service, has_room) = (peer.is_service(), peer.has_room(1));
-        let full = || Predicted::Wait(vec![from], 1);
+        let (is_service, is_full) = (peer.is_service(), peer.queue.is_full());
+        let has_room = !is_full || peer.queue.place_of(from) == Some(true);
+        if !is_service || spoken.say.is_answered(&peer.identity.name) {
+            let queue = &mut self.peers.get_mut(&from).expect("who speaks is here").queue;
+            if is_full && has_room {
+                queue.use_grant(from);
+                queue.grant();
+            } else if is_full {
+                queue.enter(from, 1, false);
+                return Predicted::Wait(vec![from]);
+            }
+        }
         match &spoken.say {
             Say::Blank if is_service => Predicted::Next,
             Say::Reply {
@@ -330,16 +373,15 @@ impl Model {
             Say::Notify { service, payload } if is_service => {
                 if self.peers[&from].identity.name != *service {
                     self.sums.unsolicited += 1;
-                } else if *payload != Payload::Deep {
-                    return self.notify(from, spoken);
-                } else if has_room {
+                } else if *payload == Payload::Deep {
                     self.refuse_malformed(from, "", &Refusal::UnreadableNotification);
+                } else if is_held {
+                    return self.notify_rest(from, spoken);
                 } else {
-                    return full();
+                    return self.notify(from, spoken);
                 }
                 Predicted::Next
             }
-            _ if !has_room => full(),
             Say::Disconnect => Predicted::Leave,
             Say::Blank => Predicted::Next,
             Say::Nonsense(nonsense) => {
@@ -469,8 +511,8 @@ impl Model {
         };
         let requester = json!(self.peers[&from].full_name()).to_string();
         let length = spoken.content().len() + requester.len() + ENVELOPE_BYTES;
-        if !self.peers[&service].has_room(length) {
-            return Predicted::Wait(vec![service], length);
+        if !self.takes(from, service, length, false) {
+            return Predicted::Wait(vec![service]);
         }
         let frame = format!(
             "{{\"args\":{},\"attribute\":\"\\u0061\",\"error\":false,\"kwargs\":{{}},\"service\":{},\"uid\":{},\"requester\":{requester}}}\r\n",
@@ -528,11 +570,11 @@ impl Model {
             return Predicted::Next;
         };
         let key = self.in_flight[held].client;
-        let client = &self.peers[&key];
         let length = spoken.content().len() + ENVELOPE_BYTES;
-        if !client.has_room(length) {
-            return Predicted::Wait(vec![key], length);
+        if !self.takes(from, key, length, true) {
+            return Predicted::Wait(vec![key]);
         }
+        let client = &self.peers[&key];
         let origin = client.identity.features.origin;
         let service = self.peers[&from].identity.name.clone();
         let frame = if client.is_python() && spoken.say.is_deep() {
@@ -549,18 +591,40 @@ impl Model {
 
     fn notify(&mut self, from: Key, spoken: &Spoken) -> Predicted {
         let whole = spoken.whole();
-        let linked = Self::with(&self.links, from);
-        let is_full = |client: &Key| !self.peers[client].has_room(whole.len());
-        let full: Vec<Key> = linked.iter().copied().filter(is_full).collect();
-        if !full.is_empty() {
-            return Predicted::Wait(full, whole.len());
-        }
         self.sums.notifications += 1;
-        self.sums.deliveries += linked.len() as u64;
-        for client in linked {
-            self.tell(client, whole.clone());
+        let mut waiting = Vec::new();
+        for client in Self::with(&self.links, from) {
+            if self.takes(from, client, whole.len(), false) {
+                self.sums.deliveries += 1;
+                self.tell(client, whole.clone());
+            } else {
+                waiting.push(client);
+            }
         }
-        Predicted::Next
+        wait_unless_empty(waiting)
+    }
+
+    /// Clients that had no room for a notification get it, as far as they have room now and are still linked.
+    fn notify_rest(&mut self, from: Key, spoken: &Spoken) -> Predicted {
+        let mut waiting = Vec::new();
+        for client in Self::with(&self.links, from) {
+            let Some(peer) = self.peers.get_mut(&client) else {
+                continue;
+            };
+            match peer.queue.place_of(from) {
+                None => {}
+                Some(true) => {
+                    peer.queue.use_grant(from);
+                    self.sums.deliveries += 1;
+                    self.tell(client, spoken.whole());
+                }
+                Some(false) => {
+                    peer.queue.keep(from);
+                    waiting.push(client);
+                }
+            }
+        }
+        wait_unless_empty(waiting)
     }
 
     /// The peers of one kind by their names, in the order of the names.
@@ -610,6 +674,14 @@ impl Model {
     pub(super) fn counts(&self) -> (usize, usize) {
         let services = self.peers.values().filter(|peer| peer.is_service()).count();
         (self.peers.len() - services, services)
+    }
+}
+
+fn wait_unless_empty(waiting: Vec<Key>) -> Predicted {
+    if waiting.is_empty() {
+        Predicted::Next
+    } else {
+        Predicted::Wait(waiting)
     }
 }
 

@@ -219,7 +219,7 @@ impl Schedule<'_, '_> {
         let Some(key) = key.filter(|key| self.world.peers.contains_key(key)) else {
             return self.arrive(number);
         };
-        let unread = self.world.model.peers[&key].unread;
+        let unread = self.world.model.peers[&key].queue.unread;
         match self.choices.below(100) {
             0..2 => self.world.leave(key),
             2..27 if unread > 0 => {
@@ -235,10 +235,8 @@ impl Schedule<'_, '_> {
     }
 
     fn speak(&mut self, key: Key, number: usize) -> Result<(), Failure> {
-        if let Some(peer) = self.world.peers.get_mut(&key)
-            && let Some(held) = peer.held.take()
-        {
-            return self.world.say(key, held);
+        if self.world.is_held(key) {
+            return self.world.say_again(key);
         }
         let say = if number < self.clients.len() {
             self.word_of_client(key)

@@ -186,6 +186,15 @@ impl Spoken {
 }
 
 impl Say {
+    /// Whether the manager itself answers a service of that name that says so.
+    pub(crate) fn is_answered(&self, name: &str) -> bool {
+        match self {
+            Self::Blank | Self::Reply { .. } => false,
+            Self::Notify { service, payload } => service == name && *payload == Payload::Deep,
+            _ => true,
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Ask { asked, service, uid } => {

@@ -1,6 +1,7 @@
 //! The real registry and router, and the comparison with the model after each step.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
@@ -16,7 +17,7 @@ use crate::hub::{Hub, Phase};
 use crate::logging::LogControl;
 use crate::outbox::Outbox;
 use crate::registry::{ManagerIdentity, PeerId};
-use crate::router::{Sender, Step};
+use crate::router::{Permits, Sender, Step};
 use crate::store::{Store, StoreOptions};
 
 /// Every hub has a store; a simulation never asks it for anything.
@@ -40,7 +41,16 @@ pub(super) struct Peer {
     outbox: Arc<Outbox>,
     chatter: Chatter,
     /// What it said and must wait with.
-    pub(super) held: Option<Spoken>,
+    held: Option<Held>,
+}
+
+/// A line that waits.
+#[derive(Debug)]
+struct Held {
+    spoken: Spoken,
+    permits: Permits,
+    /// In whose queues it waits for room.
+    waits_for: Vec<Key>,
 }
 
 /// The manager and the model, which are told the same.
@@ -122,11 +132,49 @@ impl World {
         }
     }
 
-    /// A peer says something; tells whether it is still here.
-    pub(super) fn say(&mut self, key: Key, spoken: Spoken) -> Result<(), Failure> {
+    /// Whether a peer waits with what it said.
+    pub(super) fn is_held(&self, key: Key) -> bool {
+        self.peers.get(&key).is_some_and(|peer| peer.held.is_some())
+    }
+
+    /// A peer says again what had to wait, if it was granted room.
+    pub(super) fn say_again(&mut self, key: Key) -> Result<(), Failure> {
         let Some(peer) = self.peers.get_mut(&key) else {
             return Ok(());
         };
+        let Some(held) = &peer.held else {
+            return Ok(());
+        };
+        let may_try = {
+            let granted = pin!(held.permits.granted());
+            granted.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        let predicted = self.model.may_try_again(key, &held.waits_for);
+        if may_try != predicted {
+            return Err(format!(
+                "{} is granted room: {may_try} instead of {predicted}",
+                peer.name
+            ));
+        }
+        match peer.held.take() {
+            Some(held) if may_try => self.route(key, held.spoken, Some(held.permits)),
+            held => {
+                peer.held = held;
+                Ok(())
+            }
+        }
+    }
+
+    /// A peer says something.
+    pub(super) fn say(&mut self, key: Key, spoken: Spoken) -> Result<(), Failure> {
+        self.route(key, spoken, None)
+    }
+
+    fn route(&mut self, key: Key, spoken: Spoken, permits: Option<Permits>) -> Result<(), Failure> {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        let is_held = permits.is_some();
         let is_service = self.model.peers[&key].is_service();
         let from = Sender {
             id: peer.id,
@@ -138,29 +186,38 @@ impl World {
         let step = {
             let mut registry = self.hub.registry();
             let mut router = self.hub.router(&mut registry, self.hub.is_draining());
+            router.permits = permits.unwrap_or_default();
             if is_service {
                 router.route_from_service(&from, spoken.incoming.line.view(), &spoken.incoming.kind)
             } else {
                 router.route_from_client(&from, spoken.incoming.line.view(), &spoken.incoming.kind)
             }
         };
-        let predicted = self.model.route(key, &spoken);
+        let predicted = self.model.route(key, &spoken, is_held);
         match (step, predicted) {
             (Step::Next, Predicted::Next) | (Step::Ask(_), Predicted::Ask) => Ok(()),
             (Step::Leave, Predicted::Leave) => self.leave(key),
-            (Step::Wait(outbox, length), Predicted::Wait(full, predicted))
-                if length == predicted
-                    && full
-                        .iter()
-                        .any(|key| Arc::ptr_eq(&self.peers[key].outbox, &outbox)) =>
-            {
+            (Step::Wait(permits), Predicted::Wait(waits_for)) if self.are_for(&permits, &waits_for) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
-                    peer.held = Some(spoken);
+                    peer.held = Some(Held {
+                        spoken,
+                        permits,
+                        waits_for,
+                    });
                 }
                 Ok(())
             }
             (step, predicted) => Err(format!("the next step is {step:?} instead of {predicted:?}")),
         }
+    }
+
+    /// Whether the permits are for the queues of these peers.
+    fn are_for(&self, permits: &Permits, peers: &[Key]) -> bool {
+        let mut found: Vec<PeerId> = permits.peers().collect();
+        let mut expected: Vec<PeerId> = peers.iter().map(|key| self.peers[key].id).collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        found == expected
     }
 
     /// A peer reads so many bytes of what it was told.

@@ -1,0 +1,170 @@
+//! Producers that wait for room in a queue, first come, first served.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::{FrameWriter, Outbox};
+
+/// The producers that wait for room in one queue, and those to whom it was granted.
+#[derive(Debug, Default)]
+pub(super) struct Producers {
+    last_number: u64,
+    /// In the order of their numbers.
+    waiting: VecDeque<Waiting>,
+    /// Number and length. A producer uses its grant in its next turn, so these are few.
+    granted: Vec<(u64, usize)>,
+    /// The sum of the granted lengths.
+    reserved: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    length: usize,
+    /// Up to how many queued bytes the frame may fill the queue.
+    limit: usize,
+    waker: Option<Waker>,
+}
+
+impl Producers {
+    /// Whether anyone waits.
+    #[inline]
+    pub(super) fn wait(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether anyone waits with that limit.
+    #[inline]
+    pub(super) fn waits_with(&self, limit: usize) -> bool {
+        self.waiting.iter().any(|waiting| waiting.limit == limit)
+    }
+
+    /// The bytes that are granted and not queued yet.
+    #[inline]
+    pub(super) fn reserved(&self) -> usize {
+        self.reserved
+    }
+
+    /// Adds a producer to the end of the line; returns its number.
+    pub(super) fn enter(&mut self, length: usize, limit: usize) -> u64 {
+        self.last_number += 1;
+        self.waiting.push_back(Waiting {
+            number: self.last_number,
+            length,
+            limit,
+            waker: None,
+        });
+        self.last_number
+    }
+
+    /// Length and limit of the first in line.
+    #[inline]
+    pub(super) fn first(&self) -> Option<(usize, usize)> {
+        let first = self.waiting.front()?;
+        Some((first.length, first.limit))
+    }
+
+    /// Grants the first in line what it waits for.
+    pub(super) fn grant_first(&mut self) {
+        let Some(first) = self.waiting.pop_front() else {
+            return;
+        };
+        self.reserved += first.length;
+        self.granted.push((first.number, first.length));
+        if let Some(waker) = first.waker {
+            waker.wake();
+        }
+    }
+
+    /// Wakes everyone in line: the queue was closed.
+    pub(super) fn wake_all(&mut self) {
+        for waiting in &mut self.waiting {
+            if let Some(waker) = waiting.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn is_granted(&self, number: u64) -> bool {
+        self.granted.iter().any(|(granted, _)| *granted == number)
+    }
+
+    /// Has that producer's task woken when it is its turn.
+    fn note_waker(&mut self, number: u64, waker: &Waker) {
+        if let Ok(place) = self
+            .waiting
+            .binary_search_by_key(&number, |waiting| waiting.number)
+        {
+            let noted = &mut self.waiting[place].waker;
+            match noted {
+                Some(noted) => noted.clone_from(waker),
+                None => *noted = Some(waker.clone()),
+            }
+        }
+    }
+
+    /// Forgets a producer, and what was granted to it.
+    fn give_up(&mut self, number: u64) {
+        if let Some(place) = self.granted.iter().position(|(granted, _)| *granted == number) {
+            let (_, length) = self.granted.swap_remove(place);
+            self.reserved -= length;
+        } else if let Ok(place) = self
+            .waiting
+            .binary_search_by_key(&number, |waiting| waiting.number)
+        {
+            self.waiting.remove(place);
+        }
+    }
+}
+
+/// A producer's place in line, then the room that it was granted. Dropping it gives either up.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    outbox: Arc<Outbox>,
+    number: u64,
+}
+
+impl Permit {
+    pub(super) fn new(outbox: Arc<Outbox>, number: u64) -> Self {
+        Self { outbox, number }
+    }
+
+    /// The queue that it is for.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Whether there is room for the frame now, or the queue is closed.
+    pub(crate) fn is_granted(&self) -> bool {
+        let state = self.outbox.state();
+        state.closed || state.producers.is_granted(self.number)
+    }
+
+    /// As [`is_granted`](Self::is_granted); has the task woken once that changes.
+    pub(crate) fn poll_granted(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.outbox.state();
+        if state.closed || state.producers.is_granted(self.number) {
+            return Poll::Ready(());
+        }
+        state.producers.note_waker(self.number, context.waker());
+        Poll::Pending
+    }
+
+    /// Queues the frame for which room was granted.
+    pub(crate) fn push(self, write: impl FnOnce(&mut FrameWriter<'_>)) {
+        let mut state = self.outbox.state();
+        state.producers.give_up(self.number);
+        self.outbox.append(&mut state, write);
+        // The frame may be shorter than was asked for.
+        state.grant();
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.outbox.state();
+        state.producers.give_up(self.number);
+        state.grant();
+    }
+}

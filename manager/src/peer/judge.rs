@@ -1,0 +1,146 @@
+//! Judging a reader by the bytes that it takes while others wait for it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many bytes a reader must take within the patience while others wait for it, unless its queue is shorter. With the
+/// default patience of 5 s that is 210 kB/s: a slow radio link.
+const PACE_BYTES: usize = 1024 * 1024;
+
+/// How long others wait for a reader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// While it takes nothing.
+    pub(super) stall: Duration,
+    /// While it takes less than [`PACE_BYTES`].
+    pub(super) patience: Duration,
+}
+
+impl Waits {
+    /// The shorter of both.
+    pub(super) fn shorter(self) -> Duration {
+        self.stall.min(self.patience)
+    }
+}
+
+/// Judges the reader of one queue.
+#[derive(Debug)]
+pub(super) struct Judge {
+    waits: Waits,
+    /// How many bytes it must take within the patience.
+    pace: usize,
+    /// Since others wait.
+    watch: Option<Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    /// When the reader last took something.
+    progressed: Instant,
+    /// When counting began.
+    since: Instant,
+    /// How many bytes it has taken since.
+    taken: usize,
+}
+
+impl Judge {
+    /// A judge of the reader of a queue that takes `limit` bytes.
+    pub(super) fn new(waits: Waits, limit: usize) -> Self {
+        Self {
+            waits,
+            pace: PACE_BYTES.min(limit),
+            watch: None,
+        }
+    }
+
+    pub(super) fn waits(&self) -> Waits {
+        self.waits
+    }
+
+    /// Notes that the reader has taken `count` bytes since the last call; `is_awaited` says whether others waited
+    /// for it meanwhile. Returns whether it is too slow for them.
+    pub(super) fn is_too_slow(&mut self, count: usize, is_awaited: bool) -> bool {
+        if !is_awaited {
+            self.watch = None;
+            return false;
+        }
+        let now = Instant::now();
+        let watch = self.watch.get_or_insert(Watch {
+            progressed: now,
+            since: now,
+            taken: 0,
+        });
+        if count > 0 {
+            watch.progressed = now;
+            watch.taken = watch.taken.saturating_add(count);
+        }
+        if now.duration_since(watch.progressed) >= self.waits.stall {
+            return true;
+        }
+        if now.duration_since(watch.since) >= self.waits.patience {
+            if watch.taken < self.pace {
+                return true;
+            }
+            (watch.since, watch.taken) = (now, 0);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(2);
+    const WAITS: Waits = Waits {
+        stall: STALL,
+        patience: Duration::from_secs(5),
+    };
+
+    /// After how long a reader is found too slow that takes `count` bytes every `step`; `None` if it is not within a
+    /// minute.
+    async fn found_after(count: usize, step: Duration) -> Option<Duration> {
+        let mut judge = Judge::new(WAITS, 64 << 20);
+        assert!(!judge.is_too_slow(0, true));
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_mins(1) {
+            tokio::time::advance(step).await;
+            if judge.is_too_slow(count, true) {
+                return Some(start.elapsed());
+            }
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_judged_by_the_bytes_that_it_takes() {
+        let step = Duration::from_millis(500);
+        assert_eq!(found_after(0, step).await, Some(STALL));
+        assert_eq!(found_after(1, step).await, Some(WAITS.patience), "it sips");
+        assert_eq!(found_after(PACE_BYTES / 10, step).await, Some(WAITS.patience));
+        assert_eq!(found_after(PACE_BYTES / 10 + 1, step).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_reader_does_while_nobody_waits_does_not_count() {
+        let mut judge = Judge::new(WAITS, 64 << 20);
+        assert!(!judge.is_too_slow(0, true));
+        tokio::time::advance(STALL).await;
+        assert!(!judge.is_too_slow(0, false));
+        assert!(!judge.is_too_slow(0, true), "they wait from now on");
+        tokio::time::advance(STALL).await;
+        assert!(judge.is_too_slow(0, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_queue_is_a_pace_of_its_own() {
+        let mut judge = Judge::new(WAITS, 1_000);
+        assert!(!judge.is_too_slow(0, true));
+        tokio::time::advance(STALL / 2).await;
+        assert!(!judge.is_too_slow(1_000, true));
+        tokio::time::advance(WAITS.patience - STALL / 2).await;
+        // It took nothing for longer than the stall time.
+        assert!(judge.is_too_slow(0, true));
+    }
+}

@@ -1,0 +1,116 @@
+//! The places in line of a line that is held back.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::outbox::{FrameWriter, Outbox, Permit};
+use crate::registry::PeerId;
+
+/// What a line that is held back waits for: room in one queue, or, for a notification, in each of several.
+#[derive(Debug, Default)]
+pub(crate) struct Permits {
+    all: Vec<(PeerId, Permit)>,
+}
+
+impl Permits {
+    /// Room in the queue of `peer`.
+    pub(super) fn one(peer: PeerId, permit: Permit) -> Self {
+        Self {
+            all: vec![(peer, permit)],
+        }
+    }
+
+    /// Adds room in the queue of one more peer.
+    pub(super) fn add(&mut self, peer: PeerId, permit: Permit) {
+        self.all.push((peer, permit));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Each of them, with the peer whose queue it is for.
+    pub(super) fn into_all(self) -> impl Iterator<Item = (PeerId, Permit)> {
+        self.all.into_iter()
+    }
+
+    /// Those peers.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerId> {
+        self.all.iter().map(|&(peer, _)| peer)
+    }
+
+    /// Waits until one of them is granted. Cancel safe.
+    pub(crate) async fn granted(&self) {
+        poll_fn(|context| {
+            // Each is polled, so that each can wake the task.
+            let mut granted = self.all.is_empty();
+            for (_, permit) in &self.all {
+                granted |= permit.poll_granted(context).is_ready();
+            }
+            if granted { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Takes the permit for that queue, if it is granted.
+    pub(super) fn take(&mut self, outbox: &Arc<Outbox>) -> Option<Permit> {
+        let place = self
+            .all
+            .iter()
+            .position(|(_, permit)| Arc::ptr_eq(permit.outbox(), outbox) && permit.is_granted())?;
+        Some(self.all.swap_remove(place).1)
+    }
+
+    /// Queues a request of `length` bytes at most for `peer`: with the permit that it waited for, or because there is
+    /// room. Else returns what the request is to wait for.
+    #[inline]
+    pub(super) fn push_request(
+        &mut self,
+        peer: PeerId,
+        outbox: &Arc<Outbox>,
+        length: usize,
+        write: impl Fn(&mut FrameWriter<'_>),
+    ) -> Result<(), Self> {
+        match outbox.push(length, &write) {
+            Ok(()) => Ok(()),
+            Err(_) => self.push_with_permit(outbox, write, |outbox| {
+                Self::one(peer, outbox.wait_for_room(length))
+            }),
+        }
+    }
+
+    /// As [`push_request`](Self::push_request), for a reply.
+    #[inline]
+    pub(super) fn push_reply(
+        &mut self,
+        peer: PeerId,
+        outbox: &Arc<Outbox>,
+        length: usize,
+        write: impl Fn(&mut FrameWriter<'_>),
+    ) -> Result<(), Self> {
+        match outbox.push_owed(length, &write) {
+            Ok(()) => Ok(()),
+            Err(_) => self.push_with_permit(outbox, write, |outbox| {
+                Self::one(peer, outbox.wait_for_owed_room(length))
+            }),
+        }
+    }
+
+    #[cold]
+    fn push_with_permit(
+        &mut self,
+        outbox: &Arc<Outbox>,
+        write: impl Fn(&mut FrameWriter<'_>),
+        wait: impl FnOnce(&Arc<Outbox>) -> Self,
+    ) -> Result<(), Self> {
+        match self.take(outbox) {
+            Some(permit) => {
+                permit.push(write);
+                Ok(())
+            }
+            None => Err(wait(outbox)),
+        }
+    }
+}
