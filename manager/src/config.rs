@@ -54,11 +54,15 @@ pub struct Limits {
     /// How deep arrays and objects of a line may be nested, the outermost object included. More than 1,024 are
     /// not read, whatever stands here.
     pub nesting: usize,
-    /// How much may wait to be written to one peer, in bytes. One larger frame is taken when nothing waits.
+    /// How much may wait to be written to one peer, in bytes. Replies that a client asked for may take four times as
+    /// much, so that a client that does not read does not hold up its services. One larger frame is taken when nothing
+    /// waits.
     pub outbox: usize,
-    /// How long a peer may read nothing while others wait for room in its queue, before it is cut.
+    /// How long a peer may read nothing while others wait for room in its queue, before it is disconnected. A peer
+    /// from a network where that happened within the last minutes has half as long, a quarter, and so on.
     pub stall: Duration,
-    /// How long others wait for room in a peer's queue at most, though it reads slowly, before it is cut.
+    /// In what time a peer must read 1 MiB (or its whole queue, if that is shorter) while others wait for room in its
+    /// queue, before it is disconnected.
     pub patience: Duration,
     /// Connections in all. Who comes after them is told so, or waits in the operating system's queue.
     pub connections: usize,
@@ -78,7 +82,7 @@ pub struct Limits {
     pub login_penalty_address: Duration,
     /// No user is kept waiting for longer by what others did in that name.
     pub login_penalty_user: Duration,
-    /// How long a manager that stops waits for the requests that are under way.
+    /// How long a manager that stops waits until requests are answered and queues are written.
     pub drain: Duration,
     /// The silence after which the operating system asks whether a peer is still there; two questions
     /// without an answer end the connection.

@@ -24,6 +24,7 @@
 mod bystander;
 mod clients;
 mod clock;
+mod contention;
 mod crowds;
 mod endings;
 mod generator;
@@ -67,6 +68,9 @@ const CASES: &[Case] = cases![
     endings::a_manager_that_is_asked_to_stop_ends_each_request_once_within_the_drain_time,
     endings::a_manager_whose_requests_are_never_answered_still_stops,
     endings::what_an_administrator_was_told_is_saved_survives_kills,
+    contention::a_large_request_is_served_in_its_turn_among_small_ones,
+    contention::a_client_that_never_reads_and_returns_costs_only_its_own_replies,
+    contention::a_manager_that_stops_delivers_what_is_queued_within_the_drain_time,
     clock::the_wall_clock_decides_about_no_deadline_link_or_connection,
 ];
 

@@ -226,15 +226,16 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_NESTING", value_name = "LEVELS", help_heading = LIMITS)]
     pub(crate) nesting: Option<usize>,
 
-    /// What may wait to be written to one peer; one larger frame is taken when nothing waits [default: 64MiB]
+    /// What may wait to be written to one peer; replies that it asked for may take four times as much, and one larger frame
+    /// is taken when nothing waits [default: 64MiB]
     #[arg(long, env = "LABWIRE_QUEUE", value_name = "BYTES", help_heading = LIMITS)]
     pub(crate) queue: Option<Size>,
 
-    /// How long a peer may read nothing while others wait for room in its queue, before it is cut [default: 2s]
+    /// How long a peer may read nothing while others wait for room in its queue, before it is disconnected [default: 2s]
     #[arg(long, env = "LABWIRE_STALL", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) stall: Option<Time>,
 
-    /// How long others wait for a peer that reads too slowly, before it is cut [default: 5s]
+    /// In what time a peer must read 1 MiB while others wait for room in its queue, else it is disconnected [default: 5s]
     #[arg(long, env = "LABWIRE_PATIENCE", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) patience: Option<Time>,
 
@@ -282,7 +283,7 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY_USER", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) login_penalty_user: Option<Time>,
 
-    /// How long a manager that stops waits for the requests that are under way [default: 10s]
+    /// How long a manager that stops waits until requests are answered and queues are written [default: 10s]
     #[arg(long, env = "LABWIRE_DRAIN", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) drain: Option<Time>,
 
