@@ -348,15 +348,8 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         }
         let start = self.position;
         if self.innermost() == Container::Array {
-            while let Some(block) = self.bytes[self.position..].first_chunk()
-                && let Some(length) = numbers::whole_numbers(block)
-            {
-                self.position += length;
-                self.skip_white_space();
-                if !matches!(self.peek(), Some(b'0'..=b'9' | b'-')) {
-                    break;
-                }
-            }
+            self.position += numbers::skip_whole_numbers(&self.bytes[start..]);
+            self.skip_white_space();
         }
         if self.position == start {
             // Where there are other things between the numbers, looking for lists of them costs more than it gains.
