@@ -135,12 +135,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_short_queue_is_a_pace_of_its_own() {
-        let mut judge = Judge::new(WAITS, 1_000);
-        assert!(!judge.is_too_slow(0, true));
-        tokio::time::advance(STALL / 2).await;
-        assert!(!judge.is_too_slow(1_000, true));
-        tokio::time::advance(WAITS.patience).await;
-        // It took nothing for longer than the stall time.
-        assert!(judge.is_too_slow(0, true));
+        for (limit, is_too_slow) in [(1_000, false), (64 << 20, true)] {
+            let mut judge = Judge::new(WAITS, limit);
+            assert!(!judge.is_too_slow(0, true));
+            let mut found = false;
+            for _ in 0..5 {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                found |= judge.is_too_slow(200, true);
+            }
+            assert_eq!(found, is_too_slow, "a queue of {limit} bytes");
+        }
     }
 }
