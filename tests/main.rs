@@ -16,6 +16,7 @@ mod features;
 mod files;
 mod hardening;
 mod likeness;
+mod log_file;
 mod matrix;
 mod operation;
 mod payload;

@@ -493,31 +493,6 @@ fn a_reload_takes_up_the_trusted_hostnames() {
 }
 
 #[test]
-fn a_reload_makes_a_log_file_anew_that_was_moved_away() {
-    let home = Home::new();
-    let manager = Manager::start_in(home, &["--disable-tls", "--log-file", "rotated/a.log"]);
-    let mut client = RawPeer::client(&manager, "Ada");
-    client.request(&identity_request());
-    let (current, moved) = (
-        manager.home().path("rotated/a.log"),
-        manager.home().path("rotated/a.log.1"),
-    );
-    fs::rename(&current, &moved).unwrap();
-    manager.signal(Signal::HUP);
-    manager.wait_for_log("opened the log file anew");
-    RawPeer::client(&manager, "Bob").request(&identity_request());
-    // The connection from before the reload is still served.
-    client.request(&identity_request());
-    let _home = manager.end();
-    let (old, new) = (
-        fs::read_to_string(&moved).unwrap(),
-        fs::read_to_string(&current).unwrap(),
-    );
-    assert!(old.contains("Ada[") && !old.contains("Bob["), "{old}");
-    assert!(new.contains("Bob[") && new.contains("has stopped"), "{new}");
-}
-
-#[test]
 fn a_peer_cannot_write_lines_of_its_own_into_the_log() {
     let manager = Manager::start(&["--disable-tls", "-G", "TRACE"]);
     let forged = "x\n2026-01-01 00:00:00.000 [ERROR] labwire - forged \u{1b}[31m";

@@ -51,7 +51,9 @@ mod stream;
 pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits, TlsFiles};
 pub use local::hostname;
-pub use logging::{Level, LogControl, LogFormat, LogGuard, TERMINAL_TARGET, start as start_logging};
+pub use logging::{
+    Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, start as start_logging,
+};
 pub use pki::{
     Certificate, CertificateHealth, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash,
     KeyKind, PkiError, PrivateKey, ReloadableCertificate, describe, generate_certificate, generate_key,

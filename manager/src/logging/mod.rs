@@ -24,6 +24,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, reload};
 
 use file::LogFile;
+pub use file::LogRotation;
 
 /// The target of events that are for the person at the terminal: what to type next. They are not written to the log
 /// file.
@@ -128,8 +129,13 @@ pub struct LogGuard {
 }
 
 /// Starts logging for the whole process, to standard output and to the file.
-pub fn start(path: &Path, level: Level, format: LogFormat) -> io::Result<(LogControl, LogGuard)> {
-    let file = LogFile::open(path)?;
+pub fn start(
+    path: &Path,
+    level: Level,
+    format: LogFormat,
+    rotation: LogRotation,
+) -> io::Result<(LogControl, LogGuard)> {
+    let file = LogFile::open(path, rotation)?;
     let (output, output_guard) = waiting_lines().finish(io::stdout());
     let (lines, file_guard) = waiting_lines().finish(file.clone());
     let (filter, handle) = reload::Layer::new(level.0);

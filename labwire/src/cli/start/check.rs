@@ -101,6 +101,7 @@ fn settings(arguments: StartArgs) -> anyhow::Result<(Options, Limits, Home, Stri
     let options = arguments.complete()?;
     super::level(&options)?;
     let limits = super::limits::limits(&options)?;
+    super::limits::log_rotation(&options)?;
     let home = Home::resolve()?;
     let mut text = format!("the home folder is {}", home.root().display());
     if let Some(file) = file {

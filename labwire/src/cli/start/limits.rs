@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use labwire_manager::{Budgets, Limits};
+use labwire_manager::{Budgets, Limits, LogRotation};
 
 use super::options::Options;
 use super::values::{Size, Time};
@@ -24,6 +24,12 @@ const LARGEST_LINE: Size = Size(16 << 30);
 
 /// The least that is of use, and more than any computer has.
 const BUDGETS: (Size, Size) = (Size(64 * 1024), Size(usize::MAX >> 8));
+
+/// A log file that is smaller would lose the start before anybody has read it.
+const SMALLEST_LOG: Size = Size(64 * 1024);
+
+/// Each time that a log file is full, all old ones get another name.
+const MOST_OLD_LOGS: u32 = 1_000;
 
 /// More than any computer has descriptors for.
 const MOST_CONNECTIONS: usize = 1_000_000;
@@ -116,6 +122,26 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
     })
 }
 
+/// How large the options let the log file become, and how many old ones they keep.
+pub(super) fn log_rotation(options: &Options) -> Result<LogRotation, UsageError> {
+    let usual = LogRotation::default();
+    let max_size = match options.log_max_size {
+        None => usual.max_size,
+        Some(Size(0)) => 0,
+        Some(size) if size < SMALLEST_LOG => {
+            return Err(UsageError(format!(
+                "--log-max-size can be {SMALLEST_LOG} or more, or 0 for any size, it cannot be {size}"
+            )));
+        }
+        Some(Size(bytes)) => bytes as u64,
+    };
+    let old_files = options.log_old_files.unwrap_or(usual.old_files);
+    Ok(LogRotation {
+        max_size,
+        old_files: within("log-old-files", old_files, (0, MOST_OLD_LOGS))?,
+    })
+}
+
 fn within<T: PartialOrd + Display>(name: &str, value: T, (least, most): (T, T)) -> Result<T, UsageError> {
     if value < least || value > most {
         return Err(UsageError(format!(
@@ -171,6 +197,21 @@ mod tests {
         let options = typed(shown.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         assert_eq!(limits(&options).unwrap(), Limits::default());
         assert_eq!(limits(&Options::default()).unwrap(), Limits::default());
+    }
+
+    #[test]
+    fn the_log_file_has_the_size_and_the_old_files_that_are_typed() {
+        let rotation = |options: &[(&str, &str)]| log_rotation(&typed(options.iter().copied()));
+        assert_eq!(rotation(&[]).unwrap(), LogRotation::default());
+        let shown = [("log-max-size", "16MiB"), ("log-old-files", "4")];
+        assert_eq!(rotation(&shown).unwrap(), LogRotation::default());
+        let chosen = rotation(&[("log-max-size", "64KiB"), ("log-old-files", "0")]).unwrap();
+        assert_eq!((chosen.max_size, chosen.old_files), (65_536, 0));
+        assert_eq!(rotation(&[("log-max-size", "0")]).unwrap().max_size, 0);
+        for (option, value) in [("log-max-size", "1KiB"), ("log-old-files", "1001")] {
+            let error = rotation(&[(option, value)]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--{option} can be ")), "{error}");
+        }
     }
 
     #[test]

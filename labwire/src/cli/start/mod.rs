@@ -42,6 +42,7 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     let options = arguments.complete()?;
     level(&options)?;
     let limits = limits::limits(&options)?;
+    limits::log_rotation(&options)?;
     let authentication = authentication(&options)?;
     let home = Home::resolve()?;
     let plan = Plan {
@@ -109,7 +110,8 @@ impl Plan {
         runtime.block_on(ready.check_admission(&self))?;
         let log_file = log_file(&self.home, &self.options)?;
         let format = self.options.log_format.unwrap_or_default().into();
-        let (log, log_guard) = start_logging(&log_file, level, format)
+        let rotation = limits::log_rotation(&self.options)?;
+        let (log, log_guard) = start_logging(&log_file, level, format, rotation)
             .with_context(|| format!("cannot write the log file {}", log_file.display()))?;
         ready.tell();
         tell_authentication(&self.authentication);

@@ -206,6 +206,27 @@ pub(crate) struct Options {
     )]
     pub(crate) log_format: Option<LogForm>,
 
+    /// How large the log file becomes before a new one is begun, 0 for any size [default: 16MiB]
+    ///
+    /// The old file gets the ending .1, and those before it .2, .3 and so on. Choose 0 if another program, such as
+    /// logrotate, moves it aside and sends HUP.
+    #[arg(
+        long,
+        env = "LABWIRE_LOG_MAX_SIZE",
+        value_name = "BYTES",
+        help_heading = "Log"
+    )]
+    pub(crate) log_max_size: Option<Size>,
+
+    /// How many old log files are kept; with 0 a full file is emptied [default: 4]
+    #[arg(
+        long,
+        env = "LABWIRE_LOG_OLD_FILES",
+        value_name = "COUNT",
+        help_heading = "Log"
+    )]
+    pub(crate) log_old_files: Option<u32>,
+
     /// From the accepted connection to the accepted identity, TLS and login included [default: 10s]
     #[arg(long, env = "LABWIRE_HANDSHAKE", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) handshake: Option<Time>,

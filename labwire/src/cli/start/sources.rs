@@ -56,6 +56,8 @@ impl Options {
             log_level: self.log_level.or(other.log_level),
             log_file: self.log_file.or(other.log_file),
             log_format: self.log_format.or(other.log_format),
+            log_max_size: self.log_max_size.or(other.log_max_size),
+            log_old_files: self.log_old_files.or(other.log_old_files),
             handshake: self.handshake.or(other.handshake),
             handshake_line: self.handshake_line.or(other.handshake_line),
             line: self.line.or(other.line),

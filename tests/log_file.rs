@@ -1,0 +1,113 @@
+//! The log file becomes no larger than it may, and can be moved away by others.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Instant;
+
+use super::support::manager::{Home, Manager};
+use super::support::process::Signal;
+use super::support::wire::{RawPeer, identity_request};
+use super::support::{DEADLINE, POLL_INTERVAL};
+
+/// Waits until a line of the file is like that: lines are written a moment after what they tell of.
+fn wait_for_line(file: &Path, text: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    while !fs::read_to_string(file).is_ok_and(|log| log.contains(text)) {
+        assert!(Instant::now() < deadline, "{text:?} is not in {}", file.display());
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}
+
+#[test]
+fn a_reload_makes_a_log_file_anew_that_was_moved_away() {
+    let home = Home::new();
+    let manager = Manager::start_in(home, &["--disable-tls", "--log-file", "rotated/a.log"]);
+    let mut client = RawPeer::client(&manager, "Ada");
+    client.request(&identity_request());
+    let (current, moved) = (
+        manager.home().path("rotated/a.log"),
+        manager.home().path("rotated/a.log.1"),
+    );
+    wait_for_line(&current, "Ada[");
+    fs::rename(&current, &moved).unwrap();
+    manager.signal(Signal::HUP);
+    manager.wait_for_log("opened the log file anew");
+    RawPeer::client(&manager, "Bob").request(&identity_request());
+    // The connection from before the reload is still served.
+    client.request(&identity_request());
+    let _home = manager.end();
+    let (old, new) = (
+        fs::read_to_string(&moved).unwrap(),
+        fs::read_to_string(&current).unwrap(),
+    );
+    assert!(old.contains("Ada[") && !old.contains("Bob["), "{old}");
+    assert!(new.contains("Bob[") && new.contains("has stopped"), "{new}");
+}
+
+#[test]
+fn a_full_log_file_is_moved_aside_and_the_oldest_goes() {
+    const LIMIT: u64 = 64 * 1024;
+    let options = [
+        "--disable-tls",
+        "--log-file",
+        "logs/a.log",
+        "--log-max-size",
+        "64KiB",
+        "--log-old-files",
+        "2",
+    ];
+    let manager = Manager::start_in(Home::new(), &options);
+    // The newest last.
+    let files = ["logs/a.log.2", "logs/a.log.1", "logs/a.log"];
+    let [oldest, old, _] = files.map(|name| manager.home().path(name));
+    let deadline = Instant::now() + DEADLINE;
+    let mut clients = 0;
+    let mut connect_until = |is_enough: &dyn Fn() -> bool| {
+        while !is_enough() {
+            assert!(Instant::now() < deadline, "the log is not moved aside");
+            // Two lines, as long as names can be.
+            RawPeer::client(&manager, &format!("{clients:0250}")).request(&identity_request());
+            clients += 1;
+        }
+    };
+    connect_until(&|| old.exists());
+    let first = fs::read_to_string(&old).unwrap();
+    assert!(first.contains("Network Manager running on "), "{first}");
+    // What the manager said when it started goes with the oldest file.
+    let holds_start =
+        |file: &Path| fs::read_to_string(file).is_ok_and(|log| log.contains("Network Manager running on "));
+    connect_until(&|| holds_start(&oldest));
+    connect_until(&|| oldest.exists() && !holds_start(&oldest));
+
+    let home = manager.end();
+    assert!(!home.path("logs/a.log.3").exists());
+    let mut all = String::new();
+    for name in files {
+        let file = home.path(name);
+        let metadata = file.metadata().unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+        let size = metadata.len();
+        assert!(size <= LIMIT, "{name} has {size} bytes");
+        assert!(
+            name == "logs/a.log" || size > LIMIT - 1_024,
+            "{name} has only {size} bytes"
+        );
+        all += &fs::read_to_string(file).unwrap();
+    }
+    // Nothing is lost between two files.
+    let newcomers = all
+        .lines()
+        .filter(|line| line.ends_with("is a new Client connection"));
+    let numbers = newcomers.filter_map(|line| {
+        let (_, name) = line.split_once("labwire - ")?;
+        name.split_once('[')?.0.parse::<usize>().ok()
+    });
+    let numbers: Vec<_> = numbers.collect();
+    let is_complete = numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    assert!(
+        is_complete && numbers.last() == Some(&(clients - 1)),
+        "{clients} clients: {numbers:?}"
+    );
+    assert!(numbers.len() > 100, "{numbers:?}");
+}
