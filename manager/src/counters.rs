@@ -87,6 +87,10 @@ counters! {
     vanished,
     /// TLS handshakes that failed.
     tls_failures,
+    /// Lines about unidentified peers that were not logged.
+    log_left_out,
+    /// Unidentified peers that are not in the table of connections.
+    audit_left_out,
     /// Times that connections could not be accepted, for want of descriptors as a rule.
     accept_failures,
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use labwire_wire::terminal::{self, TerminalLine};
 use labwire_wire::{Envelope, Identity, Line, LineSplitter, Member, as_string, frames};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::config::{Authentication, MANAGERS_LINE};
 use crate::hub::Hub;
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
             Ok(Some(line)) => Ok(line),
             Ok(None) => Err(Ended::Closed(closed)),
             Err(ReadError::Io(error)) => {
-                info!("{}: {error}", self.peer.address);
+                debug!("{}: {error}", self.peer.address);
                 Err(Ended::Closed("connection closed prematurely"))
             }
             Err(ReadError::TooLong(error)) => Err(Ended::Refused(error.into())),

@@ -1,8 +1,10 @@
 //! What all connections share.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use labwire_wire::frames;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +23,7 @@ use crate::router::{Permits, Router};
 use crate::routing::Steps;
 use crate::slow_readers::SlowReaders;
 use crate::store::{ConnectionEvent, Store};
+use crate::strangers::Strangers;
 
 /// How many peers are taken out at once; others that have left wait for their turn.
 ///
@@ -54,6 +57,7 @@ pub(crate) struct Hub {
     pub(crate) steps: Arc<Steps>,
     pub(crate) logins: Logins,
     pub(crate) slow_readers: SlowReaders,
+    pub(crate) strangers: Strangers,
     pub(crate) resolver: Resolver,
     trusted: RwLock<Arc<HashSet<String>>>,
     log: LogControl,
@@ -76,6 +80,7 @@ impl Hub {
             port: manager.port,
             resolver: Resolver::new(&manager.hostname),
             registry: Mutex::new(Registry::new(manager, &limits)),
+            strangers: Strangers::new(store.audit_max_rows()),
             store,
             authentication,
             limits,
@@ -128,14 +133,35 @@ impl Hub {
         *self.phase.borrow() > Phase::Running
     }
 
-    /// Writes a line about a peer into the table of connections.
+    /// Writes a row about a peer into the table of connections.
     pub(crate) fn record(&self, peer: &PeerAddress, message: &str) {
-        self.store.record(ConnectionEvent {
+        self.record_at(Timestamp::now(), peer, message);
+    }
+
+    /// Writes the row of a peer's request to connect, once it is known what came of it: of strangers only some are
+    /// recorded.
+    pub(crate) fn record_request(&self, came: Timestamp, peer: &PeerAddress) {
+        self.record_at(came, peer, "new connection request");
+    }
+
+    fn record_at(&self, at: Timestamp, peer: &PeerAddress, message: &str) {
+        let event = ConnectionEvent {
             ip: peer.ip.to_string(),
             domain: peer.domain.clone(),
             port: peer.port,
             message: message.to_owned(),
-        });
+        };
+        self.store.record_at(at, event);
+    }
+
+    /// Whether a line about an unidentified peer may be logged.
+    pub(crate) fn may_log_stranger(&self, ip: IpAddr) -> bool {
+        self.strangers.may_log(&self.counters, ip)
+    }
+
+    /// Whether an unidentified peer may be recorded in the table of connections.
+    pub(crate) fn may_record_stranger(&self, ip: IpAddr) -> bool {
+        self.strangers.may_record(&self.counters, ip)
     }
 
     /// The hostnames that may connect.

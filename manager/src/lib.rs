@@ -46,6 +46,7 @@ mod server;
 mod simulation;
 mod slow_readers;
 mod store;
+mod strangers;
 mod stream;
 
 pub use budget::{Budgets, Memory, MemorySource};

@@ -16,7 +16,6 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
-use crate::chatter::Chatter;
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase};
 use crate::login::network_of;
@@ -98,8 +97,6 @@ pub(crate) struct Gate {
     connections: Arc<Semaphore>,
     starting: Arc<Mutex<Starting>>,
     refusals: Arc<Semaphore>,
-    /// A crowd that is turned away must not fill the log.
-    chatter: Arc<Chatter>,
     /// Where TLS handshakes are made: one can take as long as a thousand requests.
     handshakes: Handle,
 }
@@ -152,7 +149,6 @@ impl Gate {
             connections,
             starting: Arc::default(),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
-            chatter: Arc::new(Chatter::new()),
             handshakes: Handle::current(),
         }
     }
@@ -247,7 +243,7 @@ impl Gate {
     fn note_refusal(&self, remote: SocketAddr, refusal: &Refusal) {
         self.hub.counters.count_limit(refusal);
         Counters::count(&self.hub.counters.rejected);
-        if self.chatter.allows("a crowd that is not admitted") {
+        if self.hub.may_log_stranger(remote.ip().to_canonical()) {
             info!("{remote} was not admitted: {refusal}");
         }
     }
@@ -319,12 +315,14 @@ impl Gate {
                     .await;
             }
             Some(Err(error)) => {
-                if self.chatter.allows("a crowd without TLS") {
+                if hub.may_log_stranger(address.ip) {
                     info!("{} did not complete the TLS handshake: {error}", address.address);
                 }
                 Counters::count(&hub.counters.rejected);
                 Counters::count(&hub.counters.tls_failures);
-                hub.record(&address, "connection closed prematurely");
+                if hub.may_record_stranger(address.ip) {
+                    hub.record(&address, "connection closed prematurely");
+                }
             }
             None if Instant::now() < deadline => {}
             None => {

@@ -138,6 +138,7 @@ impl Manager {
         tokio::select! {
             () = shutdown => hub.advance(Phase::Draining),
             () = hub.reached(Phase::Draining) => {}
+            () = hub.strangers.report() => {}
         }
         info!("shutting down the Network Manager");
         while accepting.join_next().await.is_some() {}
@@ -164,6 +165,7 @@ impl Manager {
         }
         routing.end().await;
         hub.store().close().await;
+        hub.strangers.report_now();
         info!("counted since the start: {}", hub.statistics());
         info!("the Network Manager has stopped");
     }

@@ -36,6 +36,7 @@ mod observed;
 mod outcomes;
 mod peer;
 mod programs;
+mod rejections;
 mod runner;
 mod services;
 mod strangers;
@@ -58,6 +59,7 @@ const CASES: &[Case] = cases![
     strangers::slow_strangers_do_not_delay_a_login,
     strangers::slow_strangers_do_not_delay_a_login_over_tls,
     strangers::broken_tls_handshakes_leave_nothing_behind,
+    rejections::rejected_connections_fill_neither_the_log_nor_the_table_of_connections,
     crowds::idle_clients_are_served_up_to_the_limit_and_the_next_are_told_why,
     crowds::a_manager_without_descriptors_neither_spins_nor_stays_deaf,
     notifications::a_stuck_reader_of_a_flood_is_cut_and_the_others_miss_nothing,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use serde_json::json;
 
 use super::support::{
     Administrator, Bystander, Peer, control_failed_as_expected, expect_no_panic, home_with_administrator,
@@ -80,13 +81,15 @@ fn an_old_audit_is_pruned_while_everyone_is_served() {
 /// is lost and counted, and nobody waits.
 #[test]
 fn an_audit_that_cannot_be_written_is_lost_and_counted() {
-    const CONNECTIONS: usize = 6_500;
+    // Each of them is in three rows.
+    const CONNECTIONS: usize = 4_400;
     let manager = start();
     let mut administrator = Administrator::new(&manager);
     let other = lock(manager.home());
     let bystander = Bystander::start(&manager);
-    for _ in 0..CONNECTIONS {
-        Peer::connect(&manager).reset();
+    for number in 0..CONNECTIONS {
+        let mut peer = Peer::connect(&manager);
+        peer.identify(&json!({ "type": "client", "name": format!("client {number}") }));
     }
     administrator.wait_for_counter("audit_dropped", 1);
     let waited = bystander.stop();

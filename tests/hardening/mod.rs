@@ -16,6 +16,7 @@ mod network;
 mod once_broken;
 mod queues;
 mod reference;
+mod strangers;
 mod support;
 mod tls;
 mod trouble;

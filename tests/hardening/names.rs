@@ -121,7 +121,7 @@ fn with_own_names(home: &Home, command: &Command) -> Option<Command> {
 /// waits for them.
 #[test]
 fn a_slow_name_server_keeps_nobody_waiting() {
-    let Some(place) = Place::start(Home::new(), &["--open"]) else {
+    let Some(place) = Place::start(Home::new(), &["--open", "--log-level", "debug"]) else {
         return;
     };
     let (longest, all) = place.twenty_with_slow_names();

@@ -12,6 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use labwire_wire::{LineSplitter, LineTooLong, frames};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -54,6 +55,8 @@ enum Departure {
 /// A peer that has said who it is, and what it has sent since.
 pub(crate) struct Introduction {
     introduced: Introduced,
+    /// When it came.
+    came: Timestamp,
     splitter: LineSplitter,
 }
 
@@ -67,8 +70,8 @@ pub(crate) async fn introduce<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    info!("new connection request from {}", peer.address);
-    hub.record(peer, "new connection request");
+    debug!("new connection request from {}", peer.address);
+    let came = Timestamp::now();
     let mut splitter = LineSplitter::new(hub.limits.handshake_line);
     let mut handshake = Handshake {
         hub,
@@ -83,14 +86,18 @@ where
     let ended = match introduction {
         Ok(Ok(introduced)) => {
             splitter.set_limit(hub.limits.line);
-            return Some(Introduction { introduced, splitter });
+            return Some(Introduction {
+                introduced,
+                came,
+                splitter,
+            });
         }
         Ok(Err(ended)) => ended,
         Err(_) => Ended::Refused(Refusal::HandshakeTimeout {
             limit: hub.limits.handshake,
         }),
     };
-    reject(hub, peer, stream, &ended).await;
+    reject(hub, peer, came, stream, &ended).await;
     None
 }
 
@@ -104,14 +111,18 @@ pub(crate) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let session = Session::join(hub, peer, &introduction.introduced);
-    let Introduction { splitter, .. } = introduction;
+    let Introduction {
+        introduced,
+        came,
+        splitter,
+    } = introduction;
+    let session = Session::join(hub, peer, came, &introduced);
     match session {
         Ok(session) => {
             joined();
             session.run(stream, splitter).await;
         }
-        Err(refusal) => reject(hub, peer, &mut stream, &Ended::Refused(refusal)).await,
+        Err(refusal) => reject(hub, peer, came, &mut stream, &Ended::Refused(refusal)).await,
     }
 }
 
@@ -119,19 +130,28 @@ pub(crate) async fn serve<S>(
 async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     hub: &Hub,
     peer: &PeerAddress,
+    came: Timestamp,
     stream: &mut S,
     ended: &Ended,
 ) {
     Counters::count(&hub.counters.rejected);
+    let record = |message: &str| {
+        if hub.may_record_stranger(peer.ip) {
+            hub.record_request(came, peer);
+            hub.record(peer, message);
+        }
+    };
     match ended {
         Ended::Closed(reason) => {
             debug!("{}: {reason}", peer.address);
-            hub.record(peer, reason);
+            record(reason);
         }
         Ended::Refused(refusal) => {
             hub.counters.count_limit(refusal);
-            info!("{} rejected, closing connection: {refusal}", peer.address);
-            hub.record(peer, &format!("rejected: {refusal}"));
+            if hub.may_log_stranger(peer.ip) {
+                info!("{} rejected, closing connection: {refusal}", peer.address);
+            }
+            record(&format!("rejected: {refusal}"));
             let _ = timeout(FAREWELL, tell(hub, stream, refusal)).await;
         }
     }

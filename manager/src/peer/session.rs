@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use labwire_wire::{LineSplitter, LineView, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
@@ -114,10 +115,11 @@ struct Probation {
 }
 
 impl<'a> Session<'a> {
-    /// Takes the peer into the registry.
+    /// Takes the peer, which came at that time, into the registry.
     pub(super) fn join(
         hub: &'a Arc<Hub>,
         peer: &'a PeerAddress,
+        came: Timestamp,
         introduction: &Introduced,
     ) -> Result<Self, Refusal> {
         let Introduced { identity, is_admin } = introduction;
@@ -136,6 +138,7 @@ impl<'a> Session<'a> {
         let name = format!("{}[{address}]", identity.name);
         let kind = if is_service { "Service" } else { "Client" };
         info!("{name} is a new {kind} connection");
+        hub.record_request(came, peer);
         hub.record(peer, &format!("connected as a {}", kind.to_lowercase()));
         let membership = Membership {
             hub: Arc::clone(hub),

@@ -94,6 +94,7 @@ pub struct Store {
     /// Made for the first password: to count the processors takes reading some files.
     hashing: Arc<LazyLock<Arc<Semaphore>>>,
     upgrade_passwords: bool,
+    audit_max_rows: u64,
 }
 
 impl Store {
@@ -134,6 +135,7 @@ impl Store {
                 Arc::new(Semaphore::new((processors / 2).max(1)))
             })),
             upgrade_passwords: options.upgrade_passwords,
+            audit_max_rows: options.audit_max_rows,
         })
     }
 
@@ -152,16 +154,19 @@ impl Store {
     /// Queues an event for the audit, with the present time. Never waits: when the database cannot keep up,
     /// the event is lost, and counted.
     pub fn record(&self, event: ConnectionEvent) {
-        if self
-            .events
-            .try_send(TimedEvent {
-                at: Timestamp::now(),
-                event,
-            })
-            .is_err()
-        {
+        self.record_at(Timestamp::now(), event);
+    }
+
+    /// As [`record`](Self::record), for an event of a moment ago.
+    pub(crate) fn record_at(&self, at: Timestamp, event: ConnectionEvent) {
+        if self.events.try_send(TimedEvent { at, event }).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Rows of the audit that are kept; 0 means without limit.
+    pub(crate) fn audit_max_rows(&self) -> u64 {
+        self.audit_max_rows
     }
 
     /// Events that were lost since the store was opened.

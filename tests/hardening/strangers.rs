@@ -1,0 +1,101 @@
+//! Peers that are turned away by the thousand leave little behind: in the log, and in the table of connections.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde_json::json;
+
+use super::support::{Administrator, Peer, expect_no_panic, home_with_administrator};
+use crate::support::manager::Manager;
+
+/// Strangers that come one after another.
+const STRANGERS: usize = 3_000;
+
+/// What they may all together add to the log, in bytes: lines about some of them, and how many were left out.
+const LOG_BYTES: usize = 16 * 1024;
+
+/// Sends what is no identity, and is refused.
+fn be_refused(manager: &Manager, from: IpAddr) {
+    let mut peer = Peer::connect_from(manager, from);
+    peer.expect_request("identity");
+    peer.send_line("I am nobody");
+    assert!(peer.expect_rejection().contains("is no identity"));
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 9, last))
+}
+
+/// The rest of the log tells who was refused where others were by the thousand, and how many lines are missing.
+#[test]
+fn strangers_by_the_thousand_do_not_fill_the_log() {
+    let manager = Manager::start(&["--disable-tls"]);
+    let before = manager.log().len();
+    for _ in 0..STRANGERS {
+        be_refused(&manager, address(1));
+    }
+    be_refused(&manager, address(2));
+    manager.wait_for_log("rejected, closing connection");
+    let home = manager.end();
+    let mut log = String::new();
+    for file in std::fs::read_dir(home.path("logs")).unwrap() {
+        log += &std::fs::read_to_string(file.unwrap().path()).unwrap();
+    }
+    let added = log.len() - before;
+    assert!(
+        added < LOG_BYTES,
+        "{STRANGERS} strangers added {added} bytes to the log:\n{log}"
+    );
+    let refused = log.lines().filter(|line| line.contains("is no identity"));
+    let lines: Vec<_> = refused.collect();
+    assert!(lines.len() > 10, "{log}");
+    let summary = log.lines().find(|line| line.contains("were left out"));
+    let summary = summary.unwrap_or_else(|| panic!("nothing says how many lines are missing: {log}"));
+    let missing = STRANGERS + 1 - lines.len();
+    assert!(
+        summary.contains("[WARNING]")
+            && summary.contains(&format!("{missing} log lines"))
+            && summary.contains("127.0.9.1"),
+        "{missing} lines are missing, and {summary:?} is said"
+    );
+}
+
+/// Whoever connects and goes again without a word is no news, and is at the level DEBUG only.
+#[test]
+fn a_stranger_who_comes_and_goes_is_not_logged() {
+    let manager = Manager::start(&["--disable-tls"]);
+    for _ in 0..10 {
+        drop(Peer::connect(&manager));
+    }
+    Peer::client(&manager, "Ada").settle();
+    manager.wait_for_log("Ada[");
+    let log = manager.log();
+    assert!(!log.contains("new connection request"), "{log}");
+}
+
+/// The rows of those who were let in stay, however many others were not.
+#[test]
+fn strangers_by_the_thousand_push_nobody_out_of_the_table_of_connections() {
+    let options = ["--disable-tls", "--connections-max-rows", "1000"];
+    let manager = Manager::start_in(home_with_administrator(), &options);
+    Peer::client(&manager, "Ada").settle();
+    for _ in 0..STRANGERS {
+        be_refused(&manager, address(1));
+    }
+    be_refused(&manager, address(2));
+    let mut administrator = Administrator::new(&manager);
+    let reply = administrator.ask("connections_table.connections", json!([]));
+    let rows = reply["result"].as_array().unwrap();
+    let with = |text: &str| {
+        rows.iter()
+            .filter(|row| row[5].as_str().unwrap().contains(text))
+            .count()
+    };
+    assert_eq!(with("connected as a client"), 2, "{reply}");
+    assert!(rows.len() < 100, "{} rows", rows.len());
+    let of = |ip: &str| rows.iter().filter(|row| row[2] == ip).count();
+    assert!(of("127.0.9.1") >= 2 && of("127.0.9.2") == 2, "{reply}");
+    let left_out = administrator.counter("audit_left_out");
+    let told = u64::try_from(with("is no identity")).unwrap();
+    assert_eq!(left_out + told, STRANGERS as u64 + 1);
+    expect_no_panic(&manager);
+}
