@@ -74,13 +74,15 @@ pub struct Limits {
     pub in_flight_per_client: usize,
     /// What all peers together may use up.
     pub budgets: Budgets,
-    /// The failed login of one address, or in one user's name, from which on each costs a wait. People mistype.
+    /// The failed login of one address, in one name or in different names, from which on each costs a wait. The same
+    /// number of failures in one user's name, wherever from, holds back the answers to further ones. People mistype.
     pub login_failures: u32,
     /// The first of these waits; each further failure doubles it.
     pub login_penalty: Duration,
     /// No address is refused for longer after a failed login.
     pub login_penalty_address: Duration,
-    /// No user is kept waiting for longer by what others did in that name.
+    /// No answer to a wrong password is held back for longer by what failed in that user's name. A right one is not held
+    /// back.
     pub login_penalty_user: Duration,
     /// How long a manager that stops waits until requests are answered and queues are written.
     pub drain: Duration,
@@ -116,7 +118,7 @@ impl Default for Limits {
             login_penalty: Duration::from_secs(1),
             // A laboratory must get back in while its operator still stands there.
             login_penalty_address: Duration::from_mins(1),
-            // Whoever knows a name can guess; that must not lock its owner out.
+            // Within the time of the handshake.
             login_penalty_user: Duration::from_secs(2),
             drain: Duration::from_secs(10),
             keepalive: Duration::from_secs(30),

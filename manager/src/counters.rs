@@ -57,10 +57,12 @@ counters! {
     held_back,
     /// Logins that failed or were not tried after too many failures.
     failed_logins,
-    /// Logins that were not tried after too many failures of their address.
+    /// Logins that were not tried after too many failures of their address, in their user's name or in several.
     penalised_logins,
-    /// Logins that had to wait after too many failures in their user's name.
+    /// Wrong logins whose answer was held back after too many failures in their user's name.
     delayed_logins,
+    /// Logins that were not tried, since too many waited for their turn.
+    too_many_logins,
     /// Handshakes that took too long.
     handshake_timeouts,
     /// Lines that were too long.

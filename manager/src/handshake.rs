@@ -1,18 +1,24 @@
 //! From an accepted connection to a peer that is known: authentication and identity.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use labwire_wire::terminal::{self, TerminalLine};
 use labwire_wire::{Envelope, Identity, Line, LineSplitter, Member, as_string, frames};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::sleep;
 use tracing::debug;
 
 use crate::config::{Authentication, MANAGERS_LINE};
 use crate::hub::Hub;
 use crate::names::PeerAddress;
 use crate::refusal::Refusal;
-use crate::stream::{ReadError, read_line};
+use crate::stream::{ReadError, read_line, read_some};
+
+/// How long a login waits whose peer has closed its side, as netcat does at the end of its input. A peer that is gone
+/// looks the same.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// A peer that has said who it is, and may be who it says.
 #[derive(Debug)]
@@ -77,10 +83,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
                 let username = self.ask("username", hub.name()).await?;
                 // The password is asked of unknown users too: nobody learns which names exist.
                 let password = self.ask("password", &username).await?;
-                let login = hub
-                    .logins
-                    .check_user(hub.store(), &hub.counters, peer.ip, &username, &password);
-                Ok(login.await.map_err(Ended::Refused)?.is_admin)
+                let login = hub.logins.check_user(hub, peer.ip, &username, &password);
+                tokio::select! {
+                    biased;
+                    checked = login => Ok(checked.map_err(Ended::Refused)?.is_admin),
+                    () = self.gone() => Err(Ended::Closed("connection closed before the login was checked")),
+                }
             }
         }
     }
@@ -96,6 +104,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         };
         let line = self.read_line(closed).await?;
         Ok(credential(&line).unwrap_or_default())
+    }
+
+    /// Waits until the peer is gone, and keeps what it sends meanwhile.
+    async fn gone(&mut self) {
+        let mut loan = None;
+        while self.splitter.pending() < self.hub.limits.handshake_line {
+            match read_some(self.stream, self.splitter, &mut loan).await {
+                Ok(0) => return sleep(LAST_WORD).await,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        // It may not send more before it is known.
+        std::future::pending::<()>().await;
     }
 
     async fn identify(&mut self) -> Result<Identity, Ended> {

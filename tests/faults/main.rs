@@ -28,6 +28,7 @@ mod contention;
 mod crowds;
 mod endings;
 mod generator;
+mod guesses;
 #[path = "../hardening/support.rs"]
 #[allow(dead_code, reason = "the other black-box tests need more of it")]
 mod hostile;
@@ -59,6 +60,8 @@ const CASES: &[Case] = cases![
     strangers::slow_strangers_do_not_delay_a_login,
     strangers::slow_strangers_do_not_delay_a_login_over_tls,
     strangers::broken_tls_handshakes_leave_nothing_behind,
+    guesses::guesses_from_one_address_do_not_delay_a_login,
+    guesses::guesses_from_many_addresses_do_not_delay_a_login,
     rejections::rejected_connections_fill_neither_the_log_nor_the_table_of_connections,
     crowds::idle_clients_are_served_up_to_the_limit_and_the_next_are_told_why,
     crowds::a_manager_without_descriptors_neither_spins_nor_stays_deaf,

@@ -7,6 +7,7 @@ mod budgets;
 mod costs;
 mod forging;
 mod frames;
+mod guesses;
 mod handshake;
 mod limits;
 mod links;

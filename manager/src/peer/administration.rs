@@ -129,10 +129,7 @@ impl Session<'_> {
 
     async fn log_in(&mut self, pending: Vec<Call>, username: &str, password: &str) -> Result<(), Departure> {
         let hub = self.hub;
-        let login = hub
-            .logins
-            .check_user(hub.store(), &hub.counters, self.peer.ip, username, password)
-            .await;
+        let login = hub.logins.check_user(hub, self.peer.ip, username, password).await;
         let refusal = match login {
             Ok(outcome) if outcome.is_admin => {
                 self.is_admin = true;

@@ -60,6 +60,7 @@ impl Refusal {
             | Self::WrongManagerPassword
             | Self::WrongLogin
             | Self::TooManyLogins { .. }
+            | Self::TooManyLoginsWaiting
             | Self::UntrustedHostname(_)
             | Self::Stopping
             | Self::NotLocal(_)

@@ -235,6 +235,9 @@ pub(crate) enum Refusal {
     /// Too many wrong passwords.
     #[error("PermissionError: too many failed logins, try again in {seconds} s")]
     TooManyLogins { seconds: u64 },
+    /// Too many logins wait for their turn.
+    #[error("ConnectionError: too many logins are waiting to be checked, try again in a few seconds")]
+    TooManyLoginsWaiting,
     /// The host is not in the table.
     #[error("ValueError: {} is not a trusted hostname", quoted(.0))]
     UntrustedHostname(String),

@@ -78,6 +78,8 @@ impl Steps {
 pub(crate) enum Task {
     /// It accepts connections.
     Accept,
+    /// It has logins checked.
+    Logins,
     /// It serves the peer at that address.
     Serve(SocketAddr),
 }
@@ -86,6 +88,7 @@ impl fmt::Display for Task {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accept => formatter.write_str("accepting connections"),
+            Self::Logins => formatter.write_str("having logins checked"),
             Self::Serve(peer) => write!(formatter, "serving {peer}"),
         }
     }

@@ -79,6 +79,24 @@ struct StoreCounts {
     failures: AtomicU64,
 }
 
+/// How many passwords are hashed at the same time.
+struct Hashing {
+    capacity: usize,
+    permits: Arc<Semaphore>,
+}
+
+impl Hashing {
+    /// Half of the processors at most are busy with passwords; the others route.
+    fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let capacity = (processors / 2).max(1);
+        Self {
+            capacity,
+            permits: Arc::new(Semaphore::new(capacity)),
+        }
+    }
+}
+
 /// A handle of the database; its clones share one thread, which ends when the last of them is dropped.
 ///
 /// Every asynchronous method can be cancelled. What was asked is then done entirely or not at all. When a
@@ -92,7 +110,7 @@ pub struct Store {
     events: mpsc::Sender<TimedEvent>,
     counts: Arc<StoreCounts>,
     /// Made for the first password: to count the processors takes reading some files.
-    hashing: Arc<LazyLock<Arc<Semaphore>>>,
+    hashing: Arc<LazyLock<Hashing>>,
     upgrade_passwords: bool,
     audit_max_rows: u64,
 }
@@ -129,11 +147,7 @@ impl Store {
             commands,
             events,
             counts,
-            hashing: Arc::new(LazyLock::new(|| {
-                // Half of the processors at most are busy with passwords; the others route.
-                let processors = std::thread::available_parallelism().map_or(1, usize::from);
-                Arc::new(Semaphore::new((processors / 2).max(1)))
-            })),
+            hashing: Arc::new(LazyLock::new(Hashing::new)),
             upgrade_passwords: options.upgrade_passwords,
             audit_max_rows: options.audit_max_rows,
         })
@@ -326,6 +340,11 @@ impl Store {
         Ok(Some(LoginOutcome { is_admin }))
     }
 
+    /// How many passwords are hashed at the same time.
+    pub(crate) fn hashing_capacity(&self) -> usize {
+        self.hashing.capacity
+    }
+
     async fn upgrade(&self, username: &str, password: &str, old: HashedPassword) -> Result<(), StoreError> {
         let new = self.hash(username, password, DEFAULT_ROUNDS).await?;
         let username = username.to_owned();
@@ -344,7 +363,7 @@ impl Store {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = Arc::clone(&**self.hashing)
+        let permit = Arc::clone(&self.hashing.permits)
             .acquire_owned()
             .await
             .map_err(|_| StoreError::Closed)?;

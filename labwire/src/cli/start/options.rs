@@ -288,7 +288,7 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_BUDGET_IN_FLIGHT", value_name = "COUNT", help_heading = LIMITS, help = budgets::in_flight_help())]
     pub(crate) budget_in_flight: Option<usize>,
 
-    /// The failed login of one address, or of one user, from which on each costs a wait [default: 5]
+    /// The failed login of one address, in one or in different names, from which on each costs a wait [default: 5]
     #[arg(long, env = "LABWIRE_LOGIN_FAILURES", value_name = "COUNT", help_heading = LIMITS)]
     pub(crate) login_failures: Option<u32>,
 
@@ -300,7 +300,7 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY_ADDRESS", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) login_penalty_address: Option<Time>,
 
-    /// The longest time for which a user is kept waiting by what others did in that name [default: 2s]
+    /// The longest time for which a wrong password is not answered, after many in that name [default: 2s]
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY_USER", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) login_penalty_user: Option<Time>,
 

@@ -1,0 +1,268 @@
+//! How long failed logins keep others waiting. Takes the time as an argument.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How long failures are remembered after the last one.
+pub(super) const MEMORY: Duration = Duration::from_mins(10);
+
+/// How many addresses and users are remembered at most. The oldest failures are forgotten first, so a
+/// flood of invented names costs this much memory and no more.
+const REMEMBERED: usize = 10_000;
+
+/// What failures cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Penalties {
+    /// The failure from which on each costs a wait.
+    pub(super) from: u32,
+    /// The first wait; each further failure doubles it.
+    pub(super) first: Duration,
+    /// No address waits longer.
+    pub(super) longest: Duration,
+    /// No wrong answer in a user's name is held back longer.
+    pub(super) longest_of_user: Duration,
+}
+
+/// A username's hash: names that a peer invents may be long, and are remembered for a while.
+pub(super) type UserHash = u64;
+
+/// What failures are counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Suspect {
+    /// Every name that is tried from this address. It is refused after too many different names, or too many
+    /// wrong passwords of the manager.
+    Address(IpAddr),
+    /// This name, tried from this address. It is refused after too many failures, and other names are not.
+    Pair(IpAddr, UserHash),
+    /// This name, tried from anywhere. It is never refused: answers to failures in it are held back.
+    User(UserHash),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    failures: u32,
+    last: Instant,
+}
+
+/// The failures of the last minutes.
+#[derive(Debug)]
+pub(super) struct Failures {
+    penalties: Penalties,
+    records: HashMap<Suspect, Record>,
+}
+
+impl Failures {
+    pub(super) fn new(penalties: Penalties) -> Self {
+        Self {
+            penalties,
+            records: HashMap::new(),
+        }
+    }
+
+    /// Returns how long an address is refused from now on; `None` when it may try.
+    pub(super) fn refused_for(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+        self.wait(Suspect::Address(address), now)
+    }
+
+    /// As [`Self::refused_for`], for an attempt in a user's name.
+    pub(super) fn refused_in_name_for(
+        &self,
+        address: IpAddr,
+        user: UserHash,
+        now: Instant,
+    ) -> Option<Duration> {
+        let pair = self.wait(Suspect::Pair(address, user), now);
+        pair.max(self.refused_for(address, now))
+    }
+
+    /// Returns how long the answer to a wrong password in this user's name is to be held back, by what has failed
+    /// so far. A right password is answered at once.
+    pub(super) fn held_back(&self, user: UserHash, now: Instant) -> Duration {
+        match self.remembered(Suspect::User(user), now) {
+            Some(record) => self.penalty(record).min(self.penalties.longest_of_user),
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Counts a wrong password of the manager.
+    pub(super) fn note(&mut self, address: IpAddr, now: Instant) {
+        self.add(Suspect::Address(address), now);
+    }
+
+    /// Counts a failed login. Further failures in the same name count for the address no more: whoever has an
+    /// old password, and tries it again and again, keeps nobody else out.
+    pub(super) fn note_in_name(&mut self, address: IpAddr, user: UserHash, now: Instant) {
+        let pair = Suspect::Pair(address, user);
+        if self.remembered(pair, now).is_none() {
+            self.add(Suspect::Address(address), now);
+        }
+        self.add(pair, now);
+        self.add(Suspect::User(user), now);
+    }
+
+    /// Forgets what failed in a user's name, who has logged in.
+    pub(super) fn forgive(&mut self, user: UserHash) {
+        self.records.remove(&Suspect::User(user));
+    }
+
+    fn wait(&self, suspect: Suspect, now: Instant) -> Option<Duration> {
+        let record = self.remembered(suspect, now)?;
+        let free_at = record.last + self.penalty(record).min(self.penalties.longest);
+        Some(free_at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+
+    fn penalty(&self, record: Record) -> Duration {
+        match record.failures.checked_sub(self.penalties.from) {
+            Some(doublings) => self.penalties.first.saturating_mul(1 << doublings.min(16)),
+            None => Duration::ZERO,
+        }
+    }
+
+    fn remembered(&self, suspect: Suspect, now: Instant) -> Option<Record> {
+        let record = self.records.get(&suspect)?;
+        // A penalty that is longer than the memory counts to its end.
+        let memory = MEMORY.max(self.penalty(*record).min(self.penalties.longest));
+        (now.saturating_duration_since(record.last) <= memory).then_some(*record)
+    }
+
+    fn add(&mut self, suspect: Suspect, now: Instant) {
+        if self.records.len() >= REMEMBERED {
+            self.forget_old(now);
+        }
+        let failures = self.remembered(suspect, now).map_or(0, |record| record.failures);
+        let record = Record {
+            failures: failures.saturating_add(1),
+            last: now,
+        };
+        self.records.insert(suspect, record);
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        self.records
+            .retain(|_, record| now.duration_since(record.last) < MEMORY);
+        while self.records.len() >= REMEMBERED {
+            let mut ages: Vec<Instant> = self.records.values().map(|record| record.last).collect();
+            let (_, &mut median, _) = {
+                let middle = ages.len() / 2;
+                ages.select_nth_unstable(middle)
+            };
+            self.records.retain(|_, record| record.last > median);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const PENALTIES: Penalties = Penalties {
+        from: 5,
+        first: Duration::from_secs(1),
+        longest: Duration::from_mins(1),
+        longest_of_user: Duration::from_secs(2),
+    };
+
+    const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+    #[test]
+    fn a_few_mistakes_cost_nothing_and_more_cost_ever_longer_waits() {
+        let mut failures = Failures::new(PENALTIES);
+        let now = Instant::now();
+        for _ in 1..PENALTIES.from {
+            failures.note(ADDRESS, now);
+            assert_eq!(failures.refused_for(ADDRESS, now), None);
+        }
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            failures.note(ADDRESS, now);
+            waits.push(failures.refused_for(ADDRESS, now).unwrap().as_secs());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
+        assert_eq!(failures.refused_for(ADDRESS, now + PENALTIES.longest), None);
+        assert_eq!(failures.refused_for(ELSEWHERE, now), None);
+    }
+
+    #[test]
+    fn failures_in_one_name_do_not_keep_other_names_of_the_address_out() {
+        let mut failures = Failures::new(PENALTIES);
+        let now = Instant::now();
+        for _ in 0..20 {
+            failures.note_in_name(ADDRESS, 1, now);
+        }
+        assert!(failures.refused_in_name_for(ADDRESS, 1, now).is_some());
+        assert_eq!(failures.refused_in_name_for(ADDRESS, 2, now), None);
+        assert_eq!(failures.refused_in_name_for(ELSEWHERE, 1, now), None);
+    }
+
+    #[test]
+    fn failures_in_several_names_keep_the_whole_address_out() {
+        let mut failures = Failures::new(PENALTIES);
+        let now = Instant::now();
+        for user in 1..=u64::from(PENALTIES.from) {
+            assert_eq!(failures.refused_in_name_for(ADDRESS, 100, now), None);
+            failures.note_in_name(ADDRESS, user, now);
+        }
+        assert!(failures.refused_in_name_for(ADDRESS, 100, now).is_some());
+        assert_eq!(failures.refused_in_name_for(ELSEWHERE, 100, now), None);
+    }
+
+    #[test]
+    fn failures_in_a_users_name_hold_back_wrong_answers_wherever_they_come_from() {
+        let mut failures = Failures::new(PENALTIES);
+        let now = Instant::now();
+        let addresses = (0..8_u8).map(|last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)));
+        let held: Vec<_> = addresses
+            .map(|address| {
+                let held = failures.held_back(1, now).as_secs();
+                failures.note_in_name(address, 1, now);
+                held
+            })
+            .collect();
+        assert_eq!(held, [0, 0, 0, 0, 0, 1, 2, 2]);
+        assert_eq!(failures.held_back(2, now), Duration::ZERO);
+        failures.forgive(1);
+        assert_eq!(failures.held_back(1, now), Duration::ZERO);
+    }
+
+    #[test]
+    fn failures_are_forgotten_after_a_while() {
+        let mut failures = Failures::new(PENALTIES);
+        let now = Instant::now();
+        for _ in 0..20 {
+            failures.note_in_name(ADDRESS, 1, now);
+        }
+        let later = now + MEMORY + Duration::from_secs(1);
+        assert_eq!(failures.held_back(1, later), Duration::ZERO);
+        failures.note_in_name(ADDRESS, 1, later);
+        assert_eq!(failures.refused_in_name_for(ADDRESS, 1, later), None);
+    }
+
+    #[test]
+    fn a_penalty_that_is_longer_than_the_memory_counts_to_its_end() {
+        let mut failures = Failures::new(Penalties {
+            from: 1,
+            first: 2 * MEMORY,
+            longest: 2 * MEMORY,
+            ..PENALTIES
+        });
+        let now = Instant::now();
+        failures.note(ADDRESS, now);
+        assert!(failures.refused_for(ADDRESS, now + MEMORY * 3 / 2).is_some());
+        assert_eq!(failures.refused_for(ADDRESS, now + MEMORY * 2), None);
+    }
+
+    #[test]
+    fn a_flood_of_invented_names_does_not_grow_the_memory() {
+        let mut failures = Failures::new(PENALTIES);
+        let mut now = Instant::now();
+        for number in 0..3 * REMEMBERED as u64 {
+            now += Duration::from_millis(1);
+            failures.note_in_name(ADDRESS, number, now);
+            assert!(failures.records.len() <= REMEMBERED);
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! Checking who may log in: whose password is hashed next, and how those who guess are slowed down.
+
+mod failures;
+mod queue;
+mod standings;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use labwire_wire::Executed;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::Limits;
+use crate::counters::Counters;
+use crate::hub::Hub;
+use crate::refusal::Refusal;
+use crate::routing::{Measured, Task};
+use crate::store::{LoginOutcome, Store};
+
+use failures::{Failures, Penalties};
+use queue::{Credentials, Queue};
+
+/// Returns the address that failures, limits and turns are counted for: of IPv6 the network, since one computer has
+/// all of its addresses.
+pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+enum Verdict {
+    Good(LoginOutcome),
+    /// It is wrong, and the answer is to be held back for so long.
+    Wrong(Duration),
+    /// It was not tried, or is not told: too much has failed. The next try is allowed after so long.
+    Refused(Duration),
+    /// It was not tried: too many others wait.
+    TurnedAway,
+    /// The store could not check it; the text is for the peer.
+    Unchecked(String),
+}
+
+type Waiter = oneshot::Sender<Verdict>;
+
+/// Checks logins and passwords.
+pub(crate) struct Logins {
+    shared: Arc<Shared>,
+    /// Keyed anew in each process, so that nobody can aim at another user's hash.
+    hasher: RandomState,
+}
+
+struct Shared {
+    state: Mutex<State>,
+}
+
+struct State {
+    failures: Failures,
+    queue: Queue<Waiter>,
+    /// Tasks that take attempts from the queue.
+    workers: usize,
+}
+
+impl Logins {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let penalties = Penalties {
+            from: limits.login_failures,
+            first: limits.login_penalty,
+            longest: limits.login_penalty_address,
+            longest_of_user: limits.login_penalty_user,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    failures: Failures::new(penalties),
+                    queue: Queue::new(),
+                    workers: 0,
+                }),
+            }),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Checks a username and password, once it is the address's turn. A name that does not exist takes the same time
+    /// and gives the same error as a wrong password.
+    ///
+    /// An attempt whose caller is cancelled counts all the same.
+    pub(crate) async fn check_user(
+        &self,
+        hub: &Hub,
+        ip: IpAddr,
+        username: &str,
+        password: &str,
+    ) -> Result<LoginOutcome, Refusal> {
+        let counters = &hub.counters;
+        let attempt = self.attempt(hub.store(), ip, username, password);
+        // Who is known already has no other deadline.
+        let verdict = timeout(hub.limits.handshake, attempt).await;
+        match verdict.unwrap_or(Verdict::TurnedAway) {
+            Verdict::Good(outcome) => Ok(outcome),
+            Verdict::Wrong(held_back) => {
+                Counters::count(&counters.failed_logins);
+                if !held_back.is_zero() {
+                    Counters::count(&counters.delayed_logins);
+                    if hub.may_log_stranger(ip) {
+                        // Whose name it is may be a password that was typed too early, so it is not said.
+                        info!(
+                            "the answer to a wrong login from {ip} waits {:.1} s: too many failed for the same user",
+                            held_back.as_secs_f64()
+                        );
+                    }
+                    sleep(held_back).await;
+                }
+                Err(Refusal::WrongLogin)
+            }
+            Verdict::Refused(wait) => Err(refused(counters, wait)),
+            Verdict::TurnedAway => {
+                Counters::count(&counters.too_many_logins);
+                Err(Refusal::TooManyLoginsWaiting)
+            }
+            Verdict::Unchecked(text) => Err(Refusal::Store {
+                text,
+                executed: Executed::No,
+            }),
+        }
+    }
+
+    async fn attempt(&self, store: &Store, ip: IpAddr, username: &str, password: &str) -> Verdict {
+        let address = network_of(ip);
+        let credentials = self.credentials(username, password);
+        let now = Instant::now();
+        let (waiter, verdict) = oneshot::channel();
+        {
+            let mut state = self.shared.lock();
+            if let Some(wait) = state.failures.refused_in_name_for(address, credentials.user, now) {
+                return Verdict::Refused(wait);
+            }
+            for displaced in state.queue.push(address, credentials, waiter, now) {
+                let _ = displaced.send(Verdict::TurnedAway);
+            }
+            if state.workers < store.hashing_capacity() {
+                state.workers += 1;
+                let worker = Worker {
+                    shared: Arc::clone(&self.shared),
+                    address: None,
+                    has_ended: false,
+                };
+                tokio::spawn(Measured::new(Task::Logins, worker.run(store.clone())));
+            }
+        }
+        // The worker ends without a word only when the manager does.
+        verdict
+            .await
+            .unwrap_or_else(|_| Verdict::Unchecked(Refusal::Stopping.to_string()))
+    }
+
+    fn credentials(&self, username: &str, password: &str) -> Credentials {
+        let mut context = Context::new(&SHA256);
+        context.update(&(username.len() as u64).to_le_bytes());
+        context.update(username.as_bytes());
+        context.update(password.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        Credentials {
+            username: username.to_owned(),
+            password: password.to_owned(),
+            user: self.hasher.hash_one(username),
+            digest,
+        }
+    }
+
+    /// Checks the manager's own password, in constant time.
+    pub(crate) fn check_manager_password(
+        &self,
+        counters: &Counters,
+        ip: IpAddr,
+        expected: &str,
+        given: &str,
+    ) -> Result<(), Refusal> {
+        let (address, now) = (network_of(ip), Instant::now());
+        let mut state = self.shared.lock();
+        if let Some(wait) = state.failures.refused_for(address, now) {
+            return Err(refused(counters, wait));
+        }
+        // Digests have one length, so the comparison does not tell how long the password is.
+        let (expected, given) = (
+            digest(&SHA256, expected.as_bytes()),
+            digest(&SHA256, given.as_bytes()),
+        );
+        aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_ref(), given.as_ref()).map_err(|_| {
+            Counters::count(&counters.failed_logins);
+            state.failures.note(address, now);
+            Refusal::WrongManagerPassword
+        })
+    }
+}
+
+fn refused(counters: &Counters, wait: Duration) -> Refusal {
+    Counters::count(&counters.failed_logins);
+    Counters::count(&counters.penalised_logins);
+    Refusal::TooManyLogins {
+        seconds: wait.as_secs() + 1,
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hashes one attempt after another. It is a task of its own, so that a turn lasts as long as its hash, also when
+/// nobody waits for that any more.
+struct Worker {
+    shared: Arc<Shared>,
+    /// Whose turn it is.
+    address: Option<IpAddr>,
+    has_ended: bool,
+}
+
+impl Worker {
+    async fn run(mut self, store: Store) {
+        while let Some((address, credentials)) = self.next() {
+            let Credentials {
+                username,
+                password,
+                user,
+                ..
+            } = &credentials;
+            let outcome = store.verify_login(username, password).await;
+            self.address = None;
+            let now = Instant::now();
+            let mut state = self.shared.lock();
+            match outcome {
+                Ok(outcome) => state.tell(address, *user, outcome, now),
+                Err(error) => {
+                    warn!("cannot check a login: {error}");
+                    for waiter in state.queue.finish(address, None, now) {
+                        let _ = waiter.send(Verdict::Unchecked(error.peer_text()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next attempt that is worth a hash; `None` ends the worker.
+    fn next(&mut self) -> Option<(IpAddr, Credentials)> {
+        let mut state = self.shared.lock();
+        let now = Instant::now();
+        while let Some((address, credentials)) = state.queue.next(now) {
+            // Those that failed meanwhile, on connections beside this one, count too: else a hundred parallel
+            // guesses would be checked for the price of one.
+            let refused = state.failures.refused_in_name_for(address, credentials.user, now);
+            if let Some(wait) = refused {
+                for waiter in state.queue.finish(address, None, now) {
+                    let _ = waiter.send(Verdict::Refused(wait));
+                }
+            } else if state.queue.waiters(address).iter().all(Waiter::is_closed) {
+                state.queue.finish(address, None, now);
+            } else {
+                self.address = Some(address);
+                return Some((address, credentials));
+            }
+        }
+        // Under the same lock, so that what comes next finds that a worker is missing.
+        state.workers -= 1;
+        self.has_ended = true;
+        None
+    }
+}
+
+impl Drop for Worker {
+    /// Clears up after a worker that was cancelled, as when its runtime ends.
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        let mut state = self.shared.lock();
+        state.workers -= 1;
+        if let Some(address) = self.address {
+            state.queue.finish(address, None, Instant::now());
+        }
+    }
+}
+
+impl State {
+    /// Tells all who made an attempt what came of it.
+    fn tell(&mut self, address: IpAddr, user: u64, outcome: Option<LoginOutcome>, now: Instant) {
+        if outcome.is_some() {
+            self.failures.forgive(user);
+        }
+        for waiter in self.queue.finish(address, Some(outcome.is_some()), now) {
+            let verdict = match (outcome, self.failures.refused_in_name_for(address, user, now)) {
+                (Some(outcome), _) => Verdict::Good(outcome),
+                (None, Some(wait)) => Verdict::Refused(wait),
+                (None, None) => {
+                    let held_back = self.failures.held_back(user, now);
+                    self.failures.note_in_name(address, user, now);
+                    Verdict::Wrong(held_back)
+                }
+            };
+            // Who asked may have gone; it counts all the same.
+            let _ = waiter.send(verdict);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{HashedPassword, MINIMUM_ROUNDS, StoreOptions};
+
+    #[test]
+    fn one_computer_does_not_get_a_new_record_with_each_of_its_addresses() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2:ffff::1"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let mut database = crate::store::Database::open(&path).unwrap();
+        let hashed = HashedPassword::new("ada", "right", MINIMUM_ROUNDS).unwrap();
+        database.insert_user("ada", &hashed, false).unwrap();
+        drop(database);
+        let store = Store::open(&path, &StoreOptions::default()).unwrap();
+        (folder, store)
+    }
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[tokio::test]
+    async fn guesses_at_the_same_time_cost_no_more_hashes_than_are_free() {
+        let (_folder, store) = store();
+        let logins = Logins::new(&Limits::default());
+        let logins = Arc::new(logins);
+        let mut guesses = tokio::task::JoinSet::new();
+        for number in 0..8 {
+            let (logins, store) = (Arc::clone(&logins), store.clone());
+            guesses.spawn(async move {
+                logins
+                    .attempt(&store, ip(1), "ada", &format!("guess {number}"))
+                    .await
+            });
+        }
+        let verdicts = guesses.join_all().await;
+        let checked = verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict, Verdict::Wrong(_)));
+        let refused = verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict, Verdict::Refused(_)));
+        assert_eq!((checked.count(), refused.count()), (5, 3), "{verdicts:?}");
+        assert_eq!(logins.shared.lock().queue.counts(), (0, 5));
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn an_attempt_whose_caller_is_gone_counts_if_it_was_begun_and_leaves_no_turn_behind() {
+        let (_folder, store) = store();
+        let logins = Logins::new(&Limits::default());
+        for number in 0..3 {
+            let password = format!("guess {number}");
+            let attempt = logins.attempt(&store, ip(1), "ada", &password);
+            let cancelled = tokio::time::timeout(Duration::ZERO, attempt).await;
+            assert!(cancelled.is_err());
+        }
+        let verdict = logins.attempt(&store, ip(1), "ada", "right").await;
+        assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
+        let left = {
+            let state = logins.shared.lock();
+            (state.queue.counts().0, state.workers)
+        };
+        assert_eq!(left, (0, 0));
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn logins_of_a_store_that_is_closed_are_errors_and_not_failures() {
+        let (_folder, store) = store();
+        let logins = Logins::new(&Limits::default());
+        store.close().await;
+        for _ in 0..10 {
+            let verdict = logins.attempt(&store, ip(1), "ada", "right").await;
+            assert!(matches!(verdict, Verdict::Unchecked(_)), "{verdict:?}");
+        }
+    }
+}
