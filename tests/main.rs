@@ -11,6 +11,7 @@
 mod command_line;
 mod cut_through;
 mod demo;
+mod dependencies;
 mod examples;
 mod features;
 mod files;
@@ -24,7 +25,7 @@ mod protocol;
 mod python;
 mod reconnect;
 mod run_services;
-mod security;
+mod setup;
 mod support;
 mod terminal;
 mod workspace;

@@ -30,10 +30,7 @@ fn library() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let mut candidates = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     candidates.find(|path| path.exists()).unwrap_or_else(|| {
-        give_up(
-            "the tests need libfaketime to set a manager's clock, and it is missing here\n\
-             install it with: sudo apt-get install -y libfaketime",
-        )
+        give_up("the tests need libfaketime to set a manager's clock; `bash tests/run` installs it")
     })
 }
 

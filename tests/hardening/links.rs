@@ -145,7 +145,7 @@ fn a_client_that_has_unlinked_is_refused_by_a_service_with_a_limit() {
 
 #[test]
 fn the_reference_serves_unlinked_clients_beyond_the_limit_and_the_lock() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let mut service = Peer::service(&manager, "Balance", 1);
     let mut client = Peer::client(&manager, "client");
     client.link_and_lock("Balance");
@@ -280,7 +280,7 @@ fn a_successor_of_a_dead_service_cannot_answer_its_requests() {
 
 #[test]
 fn the_reference_lets_the_callers_of_a_dead_service_wait() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let mut service = Peer::service(&manager, "Balance", 0);
     let callers = callers_in_flight(&manager, &mut service);
     drop(service);

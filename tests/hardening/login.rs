@@ -198,9 +198,7 @@ fn send_passwords(manager: &Manager, count: usize) -> Vec<Peer> {
 #[test]
 fn the_reference_stands_still_for_logins() {
     let home = home_with_administrator();
-    let Some(manager) = start_reference_in(home, &["--auth-login"]) else {
-        return;
-    };
+    let manager = start_reference_in(home, &["--auth-login"]);
     let mut bystander = send_passwords(&manager, 1).remove(0);
     bystander.identify(&json!({ "type": "client", "name": "bystander" }));
     bystander.settle();

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::support::manager::Manager;
 use crate::support::process::through;
+use crate::support::requirements::left_out;
 
 /// A network and files of its own, without rights outside of them.
 const APART: [&str; 3] = ["-rnm", "sh", "-c"];
@@ -14,7 +15,7 @@ pub(super) fn apart(preparation: &str, command: &Command) -> Option<Command> {
     let preparation = format!("set -e; ip link set lo up; {preparation}");
     let attempt = Command::new("unshare").args(APART).arg(&preparation).output();
     if !attempt.is_ok_and(|attempt| attempt.status.success()) {
-        println!("left out: this computer does not let its users make networks");
+        left_out("what needs a network of its own: this computer does not let its users make one");
         return None;
     }
     let script = format!("{preparation} exec \"$0\" \"$@\"");

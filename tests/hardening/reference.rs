@@ -29,7 +29,7 @@ fn expect_silence(peer: &mut Peer, about: &str) {
 /// Rows 2 and 3: each of these requests is passed on as it is, and the caller never hears of it, nor does the next.
 #[test]
 fn the_reference_lets_malformed_requests_stop_a_python_service() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let requests = [
         (
             "a uid of notifications",
@@ -62,7 +62,7 @@ fn the_reference_lets_malformed_requests_stop_a_python_service() {
 /// Row 4: half a character in a name keeps everyone from asking who is there.
 #[test]
 fn the_reference_lets_a_name_stop_those_who_ask_who_is_there() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let mut observer = Peer::client(&manager, "observer");
     let mut hostile = Peer::connect(&manager);
     hostile.expect_request("identity");
@@ -81,7 +81,7 @@ fn the_reference_lets_a_name_stop_those_who_ask_who_is_there() {
 /// Row 4: the end of a line in a name.
 #[test]
 fn the_reference_lets_a_name_forge_a_line_of_the_log() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let forged = "2026-01-01 00:00:00,000 [INFO ] forged";
     let mut peer = Peer::connect(&manager);
     peer.expect_request("identity");
@@ -94,7 +94,7 @@ fn the_reference_lets_a_name_forge_a_line_of_the_log() {
 /// Row 5: whoever resets the connection while replies are written to it keeps its lock.
 #[test]
 fn the_reference_keeps_the_lock_of_a_client_that_was_reset() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let deadline = Instant::now() + DEADLINE;
     for number in 0.. {
         assert!(Instant::now() < deadline, "{number} resets left no ghost");
@@ -130,7 +130,7 @@ fn becomes_free(manager: &Manager, service: &str) -> bool {
 #[test]
 fn the_reference_loses_places_when_a_client_with_many_links_leaves() {
     const SERVICES: usize = 200;
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let name = |number| format!("service {number}");
     let _services: Vec<Peer> = (0..SERVICES)
         .map(|number| Peer::unannounced_service(&manager, &name(number), 1))
@@ -167,7 +167,7 @@ fn the_reference_loses_places_when_a_client_with_many_links_leaves() {
 #[test]
 fn the_reference_starves_the_neighbours_of_a_client_that_does_not_read() {
     const STARVED: Duration = Duration::from_secs(4);
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let mut service = Peer::service(&manager, "Balance", 0);
     let [_stuck, mut reader] = ["stuck", "reader"].map(|name| {
         let mut peer = Peer::client(&manager, name);
@@ -194,7 +194,7 @@ fn the_reference_starves_the_neighbours_of_a_client_that_does_not_read() {
 /// Row 12: who waits for a reply when the manager is asked to stop.
 #[test]
 fn the_reference_stops_without_a_word_to_those_who_wait() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let mut service = Peer::service(&manager, "Balance", 0);
     let mut client = Peer::client(&manager, "client");
     client.send_line(request("Balance", "weigh").to_string());
@@ -207,7 +207,7 @@ fn the_reference_stops_without_a_word_to_those_who_wait() {
 /// Row 13: bytes without an end, before anybody has said who they are.
 #[test]
 fn the_reference_keeps_an_endless_line_of_a_stranger() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let process = Inspected::new(&manager);
     let before = process.peak_memory();
     let mut peer = Peer::connect(&manager);
@@ -225,7 +225,7 @@ fn the_reference_keeps_an_endless_line_of_a_stranger() {
 /// Row 14: half of what is answered at once here.
 #[test]
 fn the_reference_stands_still_for_a_long_terminal_line() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let mut client = Peer::client(&manager, "typist");
     let bystander = Bystander::start(&manager);
     client.send_line(format!("S a {}", "w".repeat(20_000)));
@@ -241,16 +241,14 @@ fn the_reference_stands_still_for_a_long_terminal_line() {
     ));
 }
 
-fn reference_with_login() -> Option<Manager> {
+fn reference_with_login() -> Manager {
     start_reference_in(home_with_administrator(), &["--auth-login"])
 }
 
 /// Row 15: nobody is told, and the descriptor is not given back, even when the peer has left.
 #[test]
 fn the_reference_keeps_who_sends_a_blank_username() {
-    let Some(manager) = reference_with_login() else {
-        return;
-    };
+    let manager = reference_with_login();
     let process = Inspected::new(&manager);
     let before = process.descriptors();
     for _ in 0..5 {
@@ -271,9 +269,7 @@ fn the_reference_keeps_who_sends_a_blank_username() {
 /// Row 18: an unknown user and a wrong password are told apart, and no guess is too many.
 #[test]
 fn the_reference_tells_which_users_exist_and_lets_guess_on() {
-    let Some(manager) = reference_with_login() else {
-        return;
-    };
+    let manager = reference_with_login();
     let mut peer = Peer::connect(&manager);
     peer.expect_request("username");
     peer.send_line("nobody");
@@ -291,9 +287,7 @@ fn the_reference_tells_which_users_exist_and_lets_guess_on() {
 #[test]
 fn the_reference_gives_an_administrator_the_password_and_the_database() {
     let arguments = ["--auth-password", "sesame"];
-    let Some(manager) = start_reference_in(home_with_administrator(), &arguments) else {
-        return;
-    };
+    let manager = start_reference_in(home_with_administrator(), &arguments);
     let mut peer = Peer::connect(&manager);
     peer.expect_request("password");
     peer.send_line("sesame");
@@ -311,9 +305,7 @@ fn the_reference_gives_an_administrator_the_password_and_the_database() {
 /// Row 21: what comes behind an administrator's request is the username.
 #[test]
 fn the_reference_takes_requests_for_credentials() {
-    let Some(manager) = start_reference_in(home_with_administrator(), &[]) else {
-        return;
-    };
+    let manager = start_reference_in(home_with_administrator(), &[]);
     let mut client = Peer::client(&manager, "client");
     let lines = [manager_request("port", json!([])), identity_request()];
     client.send_line(lines.map(|line| line.to_string()).join("\r\n"));
@@ -328,7 +320,7 @@ fn the_reference_takes_requests_for_credentials() {
 /// Row 25: the operating system never asks whether a silent peer is still there.
 #[test]
 fn the_reference_never_asks_whether_a_silent_peer_is_there() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let mut peer = Peer::client(&manager, "silent");
     // What was sent is acknowledged when the next has come: no other timer hides this one.
     peer.settle();
@@ -340,7 +332,7 @@ fn the_reference_never_asks_whether_a_silent_peer_is_there() {
 /// Row 27: paths in what peers are told, and files that everybody can read.
 #[test]
 fn the_reference_shows_its_paths_and_its_files() {
-    let Some(manager) = start_reference() else { return };
+    let manager = start_reference();
     let mut client = Peer::client(&manager, "client");
     let traceback = client.ask(&request("Nobody", "weigh"))["traceback"].to_string();
     assert!(traceback.contains("File \\\"/"), "{traceback}");

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::support::manager::{HOST, Home, Manager};
-use crate::support::python;
 use crate::support::wire::{identity_request, request, wait_for_service};
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
@@ -38,20 +37,15 @@ pub(crate) fn start() -> Manager {
     Manager::start_in(home_with_administrator(), &["--disable-tls"])
 }
 
-/// The Python package's manager, without TLS and authentication, as a control. Where the package is not installed
-/// and cannot be, the control is left out.
-pub(crate) fn start_reference() -> Option<Manager> {
+/// The Python package's manager, without TLS and authentication, as a control.
+pub(crate) fn start_reference() -> Manager {
     start_reference_in(Home::new(), &[])
 }
 
 /// As [`start_reference`], with these further arguments, on the files in `home`.
-pub(crate) fn start_reference_in(home: Home, arguments: &[&str]) -> Option<Manager> {
-    if let Some(reason) = python::missing() {
-        println!("control left out: {reason}");
-        return None;
-    }
+pub(crate) fn start_reference_in(home: Home, arguments: &[&str]) -> Manager {
     let arguments = [&["--disable-tls"], arguments].concat();
-    Some(Manager::start_reference(home, &arguments))
+    Manager::start_reference(home, &arguments)
 }
 
 /// Says that the Python package's manager fails where this one holds: a check that cannot fail is worth

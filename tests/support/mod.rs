@@ -50,7 +50,7 @@ pub(crate) fn program(name: &str) -> Command {
     let path = beside.join(name);
     if !path.exists() {
         requirements::give_up(&format!(
-            "the program {name} is not built, run `cargo test --workspace` or `cargo build --workspace --examples` first"
+            "the program {name} is not built, run `bash tests/run` or `cargo build --workspace --examples` first"
         ));
     }
     let mut command = Command::new(path);

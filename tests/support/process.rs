@@ -258,6 +258,8 @@ pub(crate) fn bound_by_modes(command: Command) -> Option<Command> {
     if attempt.is_ok_and(|status| status.success()) {
         return Some(through("setpriv", &WITHOUT_RIGHTS, &command));
     }
-    println!("left out: root ignores the modes of files, and setpriv cannot change that here");
+    super::requirements::left_out(
+        "what the modes of files forbid: root ignores them, and setpriv cannot change that",
+    );
     None
 }

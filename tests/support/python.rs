@@ -1,19 +1,14 @@
 //! The real Python package: the virtual environment it lives in, and the scripts and services that use it.
 
-use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::process::Process;
 use super::{DEADLINE, requirements};
-
-/// The release that the laboratories run, and that the wire stays compatible with.
-const PACKAGE: &str = "msl-network==1.0.0";
 
 /// How long one script may take: the longest one asks for 21 seconds of work, and others move hundreds of
 /// megabytes, next to each other on two slow cores.
@@ -27,74 +22,7 @@ const PORTS_TRIED: usize = 10;
 
 /// The path of a program in the virtual environment, which is made first if need be.
 pub(crate) fn program(name: &str) -> PathBuf {
-    match environment() {
-        Ok(folder) => folder.join("bin").join(name),
-        Err(reason) => requirements::give_up(reason),
-    }
-}
-
-/// Why the package cannot be used; nothing if it can. For what has a point without it, too.
-pub(crate) fn missing() -> Option<&'static str> {
-    environment().err()
-}
-
-/// The virtual environment, which is made first if need be, or why there is none.
-fn environment() -> Result<&'static Path, &'static str> {
-    static ENVIRONMENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let environment = ENVIRONMENT.get_or_init(|| {
-        requirements::check();
-        prepare_environment().map_err(|reason| format!("cannot prepare {PACKAGE} for the tests: {reason}"))
-    });
-    environment.as_deref().map_err(String::as_str)
-}
-
-/// Makes the virtual environment, or finds the one that an earlier run has made.
-///
-/// Its stamp is written last, so a half-made one is made anew; the lock keeps test processes that run at the
-/// same time from making it twice.
-fn prepare_environment() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let explain = |error: std::io::Error| format!("{}: {error}", folder.display());
-    let lock = File::create(folder.with_extension("lock")).map_err(explain)?;
-    lock.lock().map_err(explain)?;
-
-    let stamp_file = folder.join("stamp");
-    let python = requirements::python_version().ok_or("python3 is gone")?;
-    let stamp = format!("{PACKAGE} on Python {python}");
-    if fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp) {
-        return Ok(folder);
-    }
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(explain)?;
-    }
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    run(Command::new(folder.join("bin/python")).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        PACKAGE,
-    ]))?;
-    fs::write(stamp_file, stamp).map_err(explain)?;
-    Ok(folder)
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    Err(format!(
-        "{command:?} ended with {}\n{stdout}{stderr}",
-        output.status
-    ))
+    requirements::python_environment().join("bin").join(name)
 }
 
 /// The package's manager with these arguments on the files in a folder, not started yet.

@@ -1,51 +1,72 @@
 //! What the tests need besides Rust. It is checked once, before the first manager starts, and what is missing
 //! ends the whole run: a test that was skipped in silence would look like one that passed.
 
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
-/// Prints the version only if this Python can make a virtual environment that has pip in it: Debian ships
-/// `venv` and `ensurepip` in a package of their own.
-const PYTHON_PROBE: &str = "import sys, venv, ensurepip\n\
-                            assert sys.version_info >= (3, 8)\n\
-                            print(sys.version)";
+/// A file of this repository; the crates that have tests are folders at its root.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
 
 /// Makes sure that every program the tests start is there; ends the test process with code 1 if not.
 pub(crate) fn check() {
     static CHECKED: OnceLock<()> = OnceLock::new();
     CHECKED.get_or_init(|| {
-        let mut missing = Vec::new();
-        if python_version().is_none() {
-            missing.push("python3 (3.8 or later, with venv and pip)");
-        }
-        if !answers("openssl", "version") {
-            missing.push("openssl");
-        }
-        if !answers("nc", "-h") {
-            missing.push("nc (netcat)");
-        }
-        if !answers("ssh-keygen", "-?") || !(answers("sshd", "-V") || answers("/usr/sbin/sshd", "-V")) {
-            missing.push("ssh-keygen and sshd (OpenSSH)");
-        }
-        if !missing.is_empty() {
-            give_up(&format!(
-                "the tests need programs that are missing here: {}\n\
-                 install them with: sudo apt-get install -y python3-venv openssl netcat-openbsd openssh-client \
-                 openssh-server",
-                missing.join(", ")
-            ));
+        let missing = run(Command::new("bash").arg(repository("tests/requirements")));
+        match missing.as_deref().map(str::trim) {
+            Ok("") => {}
+            Ok(packages) => give_up(&format!(
+                "the tests need what this computer lacks; these Debian packages have it: {}\n\
+                 install them, or run the tests with `bash tests/run`, which does",
+                packages.replace('\n', " ")
+            )),
+            Err(reason) => give_up(reason),
         }
     });
 }
 
-/// The version of `python3`, or `None` if it does not serve.
-pub(crate) fn python_version() -> Option<String> {
-    let output = Command::new("python3").args(["-c", PYTHON_PROBE]).output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// The virtual environment with the real Python package, which is made first if need be.
+pub(crate) fn python_environment() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        check();
+        let mut script = Command::new("bash");
+        script
+            .arg(repository("tests/python/environment"))
+            .arg(env!("CARGO_TARGET_TMPDIR"));
+        match run(&mut script) {
+            Ok(folder) => folder.trim_end().into(),
+            Err(reason) => give_up(&format!(
+                "cannot prepare the Python package for the tests: {reason}"
+            )),
+        }
+    })
+}
+
+/// What a program prints, or why it failed.
+fn run(command: &mut Command) -> Result<String, String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    let [stdout, stderr] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    if output.status.success() {
+        return Ok(stdout);
+    }
+    Err(format!("{command:?} ended with {}\n{stderr}", output.status))
+}
+
+/// Records that a test, or a part of one, cannot run on this computer. `tests/run` prints the reasons at the end.
+pub(crate) fn left_out(reason: &str) {
+    println!("left out: {reason}");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("left-out");
+    let opened = OpenOptions::new().create(true).append(true).open(file);
+    let written = opened.and_then(|mut file| file.write_all(format!("{reason}\n").as_bytes()));
+    written.expect("the folder that cargo gives to tests can be written");
 }
 
 /// Says why no test can run, then ends the test process with code 1.
@@ -58,14 +79,4 @@ pub(crate) fn give_up(reason: &str) -> ! {
     let _ = writeln!(stderr, "\n{reason}");
     let _ = stderr.flush();
     std::process::exit(1);
-}
-
-fn answers(program: &str, argument: &str) -> bool {
-    Command::new(program)
-        .arg(argument)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok()
 }

@@ -13,4 +13,7 @@ mod life;
 mod peer;
 mod python;
 mod reconnect;
+#[path = "../../../tests/support/requirements.rs"]
+#[allow(dead_code, reason = "the tests of the binary use more of it")]
+mod requirements;
 mod state;

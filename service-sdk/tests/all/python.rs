@@ -1,16 +1,13 @@
 //! Real MSL-Network clients at services of this crate.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use labwire_service::{Keywords, Positional, Request, args, service};
 use labwire_testing::TestManager;
 
 use crate::peer::{runner, soon};
-
-/// The release that the laboratories run.
-const PACKAGE: &str = "msl-network==1.0.0";
+use crate::requirements;
 
 struct Math {
     power: u32,
@@ -119,32 +116,7 @@ async fn a_python_client_finds_what_it_finds_at_a_python_service() {
     soon(running.wait()).await.unwrap();
 }
 
-/// The interpreter of a virtual environment with the package, which is made first if need be. It is the one that
-/// the tests of the manager use; the lock keeps those that run at the same time from making it twice.
+/// The interpreter of the virtual environment with the package.
 fn python() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let lock = File::create(folder.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    let version = run(Command::new("python3").args(["-c", "import sys; print(sys.version)"]));
-    let (stamp_file, stamp) = (
-        folder.join("stamp"),
-        format!("{PACKAGE} on Python {}", version.trim()),
-    );
-    if !fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp) {
-        let _ = fs::remove_dir_all(&folder);
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        run(Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "--quiet", PACKAGE]));
-        fs::write(stamp_file, stamp).unwrap();
-    }
-    folder.join("bin/python")
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    requirements::python_environment().join("bin/python")
 }
