@@ -5,6 +5,7 @@
 //! `programs/matrix_service.rs`.
 
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -257,7 +258,10 @@ fn terminal_client(place: &Place, service: &str) -> String {
         "end {}",
         ada.ask(&on("shutdown_service")).as_str().unwrap()
     ));
-    while !ada.ask("identity")["services"][service].is_null() {}
+    let deadline = Instant::now() + DEADLINE;
+    while !ada.ask("identity")["services"][service].is_null() {
+        assert!(Instant::now() < deadline, "the service never leaves");
+    }
     let message = bob.ask_in_vain(&on("add 1 2"));
     seen.push(format!("gone {}", refused(message, "is not connected")));
     for mut terminal in [ada, bob, cid] {

@@ -99,7 +99,6 @@ fn stop(drain: &str, unanswered: usize, limit: Duration) -> String {
     let asked = Instant::now();
     subject.manager.signal(Signal::TERM);
     subject.manager.wait_for_log("shutting down the Network Manager");
-    std::thread::sleep(Duration::from_millis(500));
     told.notify_one();
     let status = subject.manager.wait_for_end();
     let took = asked.elapsed();

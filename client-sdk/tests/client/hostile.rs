@@ -172,7 +172,10 @@ async fn a_manager_that_lets_in_and_cuts_off_is_tried_less_and_less_often() {
     })
     .await;
     // Without a memory it would be about 100.
-    assert!(connections < 25, "{connections} connections in five seconds");
+    assert!(
+        (1..25).contains(&connections),
+        "{connections} connections in five seconds"
+    );
 }
 
 #[tokio::test]

@@ -137,8 +137,10 @@ mod tests {
         assert_eq!(lend(1), None);
 
         SPARE.keep(BytesMut::with_capacity(1_000));
+        let deadline = Instant::now() + Duration::from_mins(1);
         while SPARE.state().is_watched {
             // The thread that gives it back tells nobody: it is asked for, until it has.
+            assert!(Instant::now() < deadline, "it is never given back");
             thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(lend(1), None, "nobody has used it");

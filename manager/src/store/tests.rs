@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use super::database::tests::{empty_database, python_database};
 use super::*;
@@ -54,6 +57,17 @@ fn lock(path: &Path) -> Connection {
     let other = Connection::open(path).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     other
+}
+
+/// Looks at the file until it holds what the store writes by itself, sooner or later.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = timeout(Duration::from_mins(1), looking).await;
+    assert!(waited.is_ok(), "it never happens: {what}");
 }
 
 #[tokio::test]
@@ -249,9 +263,10 @@ async fn rows_that_a_lock_kept_out_are_written_once_it_is_gone() {
     let refused = store.connections(None, None).await.unwrap_err();
     assert_eq!(refused.peer_text(), "OperationalError: database is locked");
     other.execute_batch("COMMIT").unwrap();
-    while count(&path, "connections WHERE message = 'patient'") == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the row is written", async || {
+        count(&path, "connections WHERE message = 'patient'") == 1
+    })
+    .await;
     assert_eq!(store.audit_dropped(), 0);
     store.close().await;
 }
@@ -273,10 +288,20 @@ async fn an_administrators_change_waits_for_a_short_lock() {
     let (_folder, path, store) = python_store(false);
     let other = lock(&path);
     let waiting = store.clone();
-    let change = tokio::spawn(async move { waiting.insert_hostname("late").await });
-    tokio::task::spawn_blocking(move || other.execute_batch("COMMIT").unwrap())
-        .await
-        .unwrap();
+    let (begin, has_begun) = oneshot::channel();
+    let mut change = tokio::spawn(async move {
+        // What `insert_hostname` asks the store's thread to do.
+        let insert = waiting.ask(move |database| {
+            let _ = begin.send(());
+            database.insert_hostname("late")
+        });
+        insert.await
+    });
+    has_begun.await.unwrap();
+    // A change that does not wait has failed by then.
+    let early = timeout(Duration::from_millis(300), &mut change).await;
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    other.execute_batch("COMMIT").unwrap();
     change.await.unwrap().unwrap();
     assert!(store.hostnames().await.unwrap().contains(&"late".to_owned()));
     store.close().await;
@@ -338,9 +363,10 @@ async fn dropping_the_last_handle_writes_the_audit_too() {
     let (_folder, path, store) = python_store(false);
     store.record(event("before the drop"));
     drop(store);
-    while count(&path, "connections WHERE message = 'before the drop'") == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the row is written", async || {
+        count(&path, "connections WHERE message = 'before the drop'") == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -348,6 +374,9 @@ async fn the_audit_of_an_existing_database_is_pruned_after_opening() {
     let (_folder, path) = python_database();
     // Both rows of the Python tools are older than the default age.
     let store = Store::open(&path, &StoreOptions::default()).unwrap();
-    while !store.connections(None, None).await.unwrap().is_empty() {}
+    until("the old rows are gone", async || {
+        store.connections(None, None).await.unwrap().is_empty()
+    })
+    .await;
     store.close().await;
 }
