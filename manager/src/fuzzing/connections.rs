@@ -1,15 +1,22 @@
 //! Connections: whatever bytes come over them, what goes back is JSON, and nothing stays behind.
 
+use std::collections::HashMap;
+use std::fs;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use labwire_wire::LineSplitter;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use labwire_wire::{LineSplitter, frames};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex, split,
+};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::acts::{Act, next_act};
 use crate::config::{Authentication, Limits};
 use crate::handshake::{Ended, Handshake};
 use crate::hub::Hub;
@@ -17,26 +24,33 @@ use crate::logging::LogControl;
 use crate::names::PeerAddress;
 use crate::peer;
 use crate::registry::ManagerIdentity;
-use crate::store::{Store, StoreOptions};
+use crate::store::{Database, HashedPassword, MINIMUM_ROUNDS, Store, StoreOptions};
 
 /// Longer than anything here may take.
-const TIME: Duration = Duration::from_secs(30);
+const TIME: Duration = Duration::from_mins(1);
 
 /// How much is on its way at once, in bytes.
 const ON_ITS_WAY: usize = 1 << 20;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let mut builder = Builder::new_current_thread();
-    builder.enable_all().build().expect("a runtime can be made")
-});
-
-static STORE: LazyLock<Store> = LazyLock::new(|| {
+/// A database that is closed: what is asked of it fails at once, and no password is checked. Waiting for its thread
+/// would be nothing to do, as it seems to a clock that stands still otherwise.
+static CLOSED: LazyLock<Store> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    Store::open(&folder.path().join("fuzzing.sqlite3"), &StoreOptions::default())
-        .expect("a new database can be opened")
+    let path = folder.path().join("fuzzing.sqlite3");
+    let store = Store::open(&path, &StoreOptions::default()).expect("a new database can be opened");
+    runtime().block_on(store.close());
+    store
 });
 
-fn hub(authentication: Authentication) -> Arc<Hub> {
+/// A runtime whose clock stands still while there is something to do, and then goes to where somebody waits for: what
+/// takes seconds takes no time.
+fn runtime() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    let builder = builder.enable_time().start_paused(true);
+    builder.build().expect("a runtime can be made")
+}
+
+fn hub(authentication: Authentication, store: Store) -> Arc<Hub> {
     let identity = ManagerIdentity {
         hostname: "h".into(),
         port: 1875,
@@ -48,13 +62,7 @@ fn hub(authentication: Authentication) -> Arc<Hub> {
         outbox: 64 * 1024,
         ..Limits::default()
     };
-    Hub::new(
-        identity,
-        authentication,
-        limits,
-        STORE.clone(),
-        LogControl::none(),
-    )
+    Hub::new(identity, authentication, limits, store, LogControl::none())
 }
 
 async fn local_peer(hub: &Hub, port: u16) -> PeerAddress {
@@ -84,8 +92,8 @@ pub fn check_handshake(data: &[u8]) {
         }
         _ => Authentication::None { open: false },
     };
-    RUNTIME.block_on(async {
-        let hub = hub(authentication);
+    runtime().block_on(async {
+        let hub = hub(authentication, CLOSED.clone());
         let peer = local_peer(&hub, 5).await;
         let (mut near, mut far) = duplex(ON_ITS_WAY);
         let said = &said[..said.len().min(ON_ITS_WAY)];
@@ -106,7 +114,7 @@ pub fn check_handshake(data: &[u8]) {
         far.read_to_end(&mut heard)
             .await
             .expect("a duplex stream can be read");
-        check_heard(&heard);
+        check_heard(&heard, false, false);
         match ended {
             Ok(introduced) => {
                 let name = introduced.identity.name;
@@ -124,10 +132,16 @@ pub fn check_handshake(data: &[u8]) {
 /// What peers say first, so that a fuzzer's bytes get past the handshake.
 const INTRODUCTIONS: [&str; 4] = [
     "client a\n",
-    "{\"type\":\"client\",\"name\":\"b\",\"features\":[\"origin\",\"unlinked\",\"registered\"],\"language\":\"Python\"}\n",
+    "{\"type\":\"client\",\"name\":\"b\",\"features\":[\"origin\",\"unlinked\",\"registered\",\"cut-through\"],\"language\":\"Python\"}\n",
     "{\"type\":\"service\",\"name\":\"S\",\"attributes\":{},\"language\":\"Python\"}\n",
-    "{\"type\":\"service\",\"name\":\"T\",\"attributes\":{},\"max_clients\":1}\n",
+    "{\"type\":\"service\",\"name\":\"T\",\"attributes\":{},\"max_clients\":1,\"features\":[\"cut-through\"]}\n",
 ];
+
+/// How much peers say at most, in bytes: a few long lines.
+const SAID: usize = 6 << 20;
+
+/// How long a peer tries to send what the manager does not read.
+const HELD_BACK: Duration = Duration::from_millis(10);
 
 /// A peer of a manager in memory.
 struct Peer {
@@ -135,10 +149,12 @@ struct Peer {
     writer: WriteHalf<DuplexStream>,
     serving: JoinHandle<()>,
     heard: Vec<u8>,
+    /// Whether it may be told a line that is broken off.
+    cut_through: bool,
 }
 
 impl Peer {
-    async fn connect(hub: &Arc<Hub>, number: usize) -> Self {
+    async fn connect(hub: &Arc<Hub>, number: usize, is_admin: bool) -> Self {
         let (near, far) = duplex(ON_ITS_WAY);
         let port = 5 + u16::try_from(number).expect("there are few peers");
         let (hub, address) = (Arc::clone(hub), local_peer(hub, port).await);
@@ -146,13 +162,18 @@ impl Peer {
             let mut near = near;
             let deadline = Instant::now() + TIME;
             if let Some(introduction) = peer::introduce(&hub, &address, &mut near, deadline).await {
+                let introduction = if is_admin {
+                    introduction.of_administrator()
+                } else {
+                    introduction
+                };
                 peer::serve(&hub, &address, near, introduction, || ()).await;
             }
         });
         let (reader, mut writer) = split(far);
-        let introduction = INTRODUCTIONS[number].as_bytes();
+        let introduction = INTRODUCTIONS[number];
         writer
-            .write_all(introduction)
+            .write_all(introduction.as_bytes())
             .await
             .expect("there is room for it");
         Self {
@@ -160,21 +181,40 @@ impl Peer {
             writer,
             serving,
             heard: Vec::new(),
+            cut_through: introduction.contains("cut-through"),
         }
     }
 
-    /// Reads what is there now.
-    async fn hear(&mut self) {
-        let mut piece = vec![0; 64 * 1024];
-        while let Ok(Ok(count)) = timeout(Duration::ZERO, self.reader.read(&mut piece)).await {
-            if count == 0 {
-                return;
+    /// Does something; tells whether it is still there.
+    async fn act(&mut self, act: Act<'_>) -> bool {
+        match act {
+            Act::Say(bytes) => {
+                // Who was thrown out says no more, and what is not read at once is never sent.
+                let _ = timeout(HELD_BACK, self.writer.write_all(&bytes)).await;
             }
-            self.heard.extend_from_slice(&piece[..count]);
+            Act::Read(count) => self.hear(count),
+            Act::Pause(time) => sleep(time).await,
+            Act::Shut => {
+                // Who was thrown out already is not there to be told.
+                let _ = self.writer.shutdown().await;
+            }
+            Act::Leave => return false,
         }
+        yield_now().await;
+        true
     }
 
-    async fn leave(mut self) {
+    /// Reads what is there now, up to so many bytes.
+    fn hear(&mut self, count: usize) {
+        let mut piece = vec![0; count];
+        let mut piece = ReadBuf::new(&mut piece);
+        // There is as much as there is at the first look.
+        let _ = Pin::new(&mut self.reader).poll_read(&mut Context::from_waker(Waker::noop()), &mut piece);
+        self.heard.extend_from_slice(piece.filled());
+    }
+
+    /// Sends no more and reads all that there is; gives what was heard, and whether that may be a line broken off.
+    async fn end(mut self) -> (Vec<u8>, bool) {
         // Who was thrown out already is not there to be told.
         let _ = self.writer.shutdown().await;
         let rest = self.reader.read_to_end(&mut self.heard);
@@ -183,50 +223,147 @@ impl Peer {
             .expect("a connection ends soon after its peer does");
         rest.expect("a duplex stream can be read");
         self.serving.await.expect("serving a connection does not panic");
-        check_heard(&self.heard);
+        (self.heard, self.cut_through)
     }
 }
 
-/// Serves two clients and two services, which say what these bytes say: each piece stands behind a byte with
-/// its peer and its length. All of them are gone in the end, and so is everything that was theirs.
+/// Serves two clients and two services, which do what these bytes say. All of them are gone in the end, and so is
+/// everything that was theirs.
+///
+/// The clock goes on only when nobody has anything to do: minutes take no time.
 ///
 /// # Panics
 ///
 /// When a connection panics or does not end, when the manager says what is no JSON, or when it keeps something.
 pub fn check_connections(data: &[u8]) {
-    RUNTIME.block_on(async {
-        let hub = hub(Authentication::None { open: false });
-        let mut peers = Vec::new();
-        for number in 0..INTRODUCTIONS.len() {
-            peers.push(Peer::connect(&hub, number).await);
-        }
-        let mut rest = &data[..data.len().min(ON_ITS_WAY / 2)];
-        while let Some((&head, after)) = rest.split_first() {
-            let (piece, after) = after.split_at(usize::from(head >> 2).min(after.len()));
-            let peer = &mut peers[usize::from(head & 3)];
-            // Who was thrown out says no more.
-            let _ = peer.writer.write_all(piece).await;
-            yield_now().await;
-            rest = after;
-        }
-        for peer in &mut peers {
-            peer.hear().await;
-        }
-        // All at once: a client waits for its services as long as they are there.
-        let leaving: Vec<_> = peers.into_iter().map(|peer| tokio::spawn(peer.leave())).collect();
-        for peer in leaving {
-            peer.await.expect("leaving does not panic");
-        }
-        let registry = hub.registry();
-        assert_eq!(registry.counts(), (0, 0), "somebody stayed");
-        assert_eq!(registry.contradiction(), None);
-    });
+    converse(data);
 }
 
-/// Everything that a manager says is whole lines of JSON, unless a service said what is passed on.
-fn check_heard(heard: &[u8]) {
-    for line in heard.split_inclusive(|byte| *byte == b'\n') {
-        let is_whole = line.ends_with(b"\n") && labwire_wire::Envelope::scan(line.trim_ascii()).is_ok();
-        assert!(is_whole, "{:?} is no frame", String::from_utf8_lossy(line));
+/// What came of a conversation.
+pub(super) struct Held {
+    /// The manager's counters.
+    pub(super) counters: HashMap<&'static str, u64>,
+    /// What each peer was told that stayed to the end.
+    pub(super) heard: [String; INTRODUCTIONS.len()],
+}
+
+/// As [`check_connections`]; gives what came of it.
+pub(super) fn converse(data: &[u8]) -> Held {
+    let hub = hub(Authentication::None { open: false }, CLOSED.clone());
+    runtime().block_on(serve(&hub, data, false))
+}
+
+/// As [`check_connections`], where the first client is an administrator, and the second one can log in as one, or as
+/// somebody else. Their database is their own, and the clock that of the computer: a database takes its time.
+///
+/// # Panics
+///
+/// As [`check_connections`].
+pub fn check_administrator(data: &[u8]) {
+    administer(data);
+}
+
+/// As [`check_administrator`]; gives what came of it.
+pub(super) fn administer(data: &[u8]) -> Held {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("fuzzing.sqlite3");
+    fs::write(&path, &*USERS).expect("a temporary folder can be written");
+    let store = Store::open(&path, &StoreOptions::default()).expect("the database can be opened");
+    let hub = hub(Authentication::None { open: false }, store.clone());
+    let runtime = Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime can be made").block_on(async {
+        let held = serve(&hub, data, true).await;
+        store.close().await;
+        held
+    })
+}
+
+/// A database with the users `m.curie`, who is an administrator, and `n.bohr`, who is none; their passwords are `radium`
+/// and `atom`.
+static USERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("users.sqlite3");
+    let mut database = Database::open(&path).expect("a new database can be opened");
+    for (name, password, is_admin) in [("m.curie", "radium", true), ("n.bohr", "atom", false)] {
+        let password = HashedPassword::new(name, password, MINIMUM_ROUNDS).expect("the password is one");
+        database
+            .insert_user(name, &password, is_admin)
+            .expect("the database is new");
+    }
+    drop(database);
+    fs::read(path).expect("the database can be read")
+});
+
+/// Has peers do what these bytes say, until all of them are gone.
+async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
+    let mut peers = Vec::new();
+    for number in 0..INTRODUCTIONS.len() {
+        let is_admin = administered && number == 0;
+        peers.push(Some(Peer::connect(hub, number, is_admin).await));
+    }
+    while hub.registry().counts() != (2, 2) {
+        yield_now().await;
+    }
+    let (mut rest, mut said, mut gone) = (data, 0, Vec::new());
+    while said < SAID
+        && let Some((number, act)) = next_act(&mut rest)
+    {
+        match &act {
+            Act::Say(bytes) => said += bytes.len(),
+            // There it would take the time that it says.
+            Act::Pause(_) if administered => continue,
+            _ => {}
+        }
+        if let Some(mut peer) = peers[number].take() {
+            if peer.act(act).await {
+                peers[number] = Some(peer);
+            } else {
+                gone.push(peer.serving);
+            }
+        }
+    }
+    // All at once: a client waits for its services as long as they are there.
+    let ending: Vec<_> = peers
+        .into_iter()
+        .map(|peer| peer.map(|peer| tokio::spawn(peer.end())))
+        .collect();
+    let mut all_heard = Vec::new();
+    for (number, peer) in ending.into_iter().enumerate() {
+        if let Some(peer) = peer {
+            let (heard, cut_through) = peer.await.expect("a connection ends and nothing panics");
+            all_heard.push((number, heard, cut_through));
+        }
+    }
+    for serving in gone {
+        let ended = timeout(TIME, serving).await;
+        let ended = ended.expect("a connection ends soon after its peer is gone");
+        ended.expect("serving a connection does not panic");
+    }
+    let counters: HashMap<_, _> = hub.counters.all().collect();
+    let mut heard = <[String; INTRODUCTIONS.len()]>::default();
+    for (number, bytes, cut_through) in all_heard {
+        check_heard(&bytes, cut_through, counters["cut"] > 0);
+        heard[number] = String::from_utf8_lossy(&bytes).into_owned();
+    }
+    let registry = hub.registry();
+    assert_eq!(registry.counts(), (0, 0), "somebody stayed");
+    assert_eq!(registry.in_flight(), 0, "a request stayed");
+    assert_eq!(registry.contradiction(), None);
+    Held { counters, heard }
+}
+
+/// Everything that a manager says is whole lines of JSON, unless a service said what is passed on. A line that is broken
+/// off says so, to those who asked for that; the last line of who was cut ends anywhere.
+fn check_heard(heard: &[u8], cut_through: bool, cut: bool) {
+    let mut lines = heard.split_inclusive(|byte| *byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let is_broken_off = cut_through && line.ends_with(frames::BROKEN_OFF);
+        let is_cut = cut && lines.peek().is_none() && !line.ends_with(b"\n");
+        let is_whole = || labwire_wire::Envelope::scan(line.trim_ascii()).is_ok();
+        assert!(
+            is_broken_off || is_cut || is_whole(),
+            "{:?} is no frame",
+            String::from_utf8_lossy(line)
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The checks on random bytes, for a short time: what a fuzzer does for a long one.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -7,6 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::acts::tests::{leave, pause, read, run, say};
+use super::connections::{administer, converse};
 use super::{check_connections, check_files, check_handshake, check_key_block, check_schedule};
 
 /// Pieces of lines that mean something to a manager.
@@ -45,16 +48,45 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Pieces behind the bytes that say whose they are and how long.
+/// What peers do, now and then with a line that is long, or a pause that is.
 fn conversation() -> impl Strategy<Value = Vec<u8>> {
-    let said = (0..4_u8, piece()).prop_map(|(peer, piece)| {
-        let chunks = piece.chunks(63).map(move |chunk| {
-            let length = u8::try_from(chunk.len()).expect("a chunk is short");
-            [&[length << 2 | peer], chunk].concat()
-        });
-        chunks.collect::<Vec<_>>().concat()
-    });
-    vec(said, 0..60).prop_map(|said| said.concat())
+    let act = prop_oneof![
+        50 => (0..4_u8, piece()).prop_map(|(peer, piece)| say(peer, &piece)),
+        2 => (0..4_u8, 0..5_000_u16).prop_map(|(peer, units)| run(peer, b'x', units)),
+        2 => (0..4_u8, 0..40_000_u16).prop_map(|(peer, units)| run(peer, b'[', units)),
+        3 => (0..4_u8, 0..16_u8).prop_map(|(peer, exponent)| pause(peer, exponent)),
+        3 => (0..4_u8, any::<u8>()).prop_map(|(peer, units)| read(peer, units)),
+        1 => (0..4_u8).prop_map(leave),
+    ];
+    vec(act, 0..60).prop_map(|acts| acts.concat())
+}
+
+/// What an administrator asks for, and others who would be one.
+fn administration() -> impl Strategy<Value = Vec<u8>> {
+    let known = select(vec![
+        "Manager users_table.users\n",
+        "Manager users_table.is_admin n.bohr\n",
+        "Manager users_table.delete n.bohr\n",
+        "Manager users_table.update n.bohr is_admin=true\n",
+        "Manager hostnames_table.insert lab-pc\n",
+        "Manager hostnames_table.hostnames\n",
+        "Manager connections_table.connections start=2026-01-01\n",
+        "Manager service_locks\n",
+        "Manager stats\n",
+        "Manager set_logging_level DEBUG\n",
+        "Manager shutdown_manager\n",
+        "Manager port 1 2\n",
+        "identity\n",
+        "m.curie\n",
+        "n.bohr\n",
+        "{\"result\":\"m.curie\"}\n",
+        "\n",
+    ]);
+    let act = prop_oneof![
+        6 => (0..2_u8, known).prop_map(|(peer, text)| say(peer, text.as_bytes())),
+        1 => (0..4_u8, piece()).prop_map(|(peer, piece)| say(peer, &piece)),
+    ];
+    vec(act, 0..30).prop_map(|acts| acts.concat())
 }
 
 proptest! {
@@ -66,6 +98,11 @@ proptest! {
     #[test]
     fn any_conversation_ends_and_leaves_nothing(data in conversation()) {
         check_connections(&data);
+    }
+
+    #[test]
+    fn any_conversation_with_an_administrator_ends_and_leaves_nothing(data in administration()) {
+        administer(&data);
     }
 
     #[test]
@@ -82,24 +119,133 @@ proptest! {
 
 type Check = fn(&[u8]);
 
+fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = match target {
+        "files" => "../tests/fixtures/keys".to_owned(),
+        target => format!("../fuzz/seeds/{target}"),
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let read = |file: fs::DirEntry| {
+        let name = file.file_name().into_string().unwrap();
+        (name, fs::read(file.path()).unwrap())
+    };
+    files.map(read).collect()
+}
+
 #[test]
 fn the_seeds_of_the_fuzz_targets_pass() {
-    let targets = ["files", "key_block", "handshake", "connections", "schedule"];
-    let checks: [Check; 5] = [
-        check_files,
-        check_key_block,
-        check_handshake,
-        check_connections,
-        check_schedule,
+    let targets: [(&str, Check); 4] = [
+        ("files", check_files),
+        ("key_block", check_key_block),
+        ("handshake", check_handshake),
+        ("schedule", check_schedule),
     ];
-    for (target, check) in targets.into_iter().zip(checks) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../fuzz/seeds")
-            .join(target);
-        let mut seeds = fs::read_dir(&folder).unwrap().peekable();
-        assert!(seeds.peek().is_some(), "{target} has no seeds");
-        for seed in seeds {
-            check(&fs::read(seed.unwrap().path()).unwrap());
+    for (target, check) in targets {
+        let seeds = seeds(target);
+        assert!(!seeds.is_empty(), "{target} has no seeds");
+        for (_, seed) in seeds {
+            check(&seed);
         }
     }
+}
+
+/// What happens in the seeds of conversations, by the manager's counters. A seed in which it does not happen (a name is
+/// not the right one any more, say) is of no use.
+const HAPPENS: [(&str, &[(&str, u64)]); 13] = [
+    (
+        "call_and_reply",
+        &[("requests", 1), ("replies", 1), ("unsolicited", 1)],
+    ),
+    ("deep", &[("requests", 0), ("nested_too_deep", 1)]),
+    ("half_closed", &[("requests", 1), ("replies", 1)]),
+    ("limit", &[("requests", 0), ("refused", 1), ("malformed", 1)]),
+    (
+        "lock_and_notify",
+        &[("refused", 1), ("notifications", 1), ("deliveries", 1)],
+    ),
+    (
+        "long_reply",
+        &[
+            ("requests", 1),
+            ("replies", 1),
+            ("cut_through", 1),
+            ("broken_off", 0),
+        ],
+    ),
+    (
+        "long_reply_of_who_leaves",
+        &[("abandoned", 1), ("cut_through", 1), ("broken_off", 1)],
+    ),
+    (
+        "long_request",
+        &[
+            ("requests", 1),
+            ("replies", 1),
+            ("cut_through", 1),
+            ("broken_off", 0),
+        ],
+    ),
+    (
+        "long_request_broken",
+        &[("malformed", 1), ("cut_through", 1), ("broken_off", 1)],
+    ),
+    (
+        "long_request_stalled",
+        &[("requests", 1), ("cut_through", 1), ("broken_off", 1)],
+    ),
+    ("many_digits", &[("requests", 0), ("refused", 1)]),
+    ("stuck_reader", &[("held_back", 1), ("cut", 1)]),
+    ("too_long_for_a_terminal", &[("lines_too_long", 1)]),
+];
+
+#[test]
+fn in_the_seeds_of_administrators_happens_what_they_are_called_after() {
+    let held = seeds("administrator")
+        .into_iter()
+        .map(|(name, seed)| (name, administer(&seed)));
+    let mut held: HashMap<_, _> = held.collect();
+    let mut held = |name| {
+        held.remove(name)
+            .unwrap_or_else(|| panic!("there is no seed {name}"))
+    };
+    let tables = held("tables");
+    let [administrator, ..] = tables.heard;
+    assert_eq!(
+        administrator.matches(r#""error":true"#).count(),
+        0,
+        "{administrator}"
+    );
+    assert_eq!(
+        administrator.matches(r#""result":"#).count(),
+        14,
+        "{administrator}"
+    );
+
+    let [_, client, ..] = held("login").heard;
+    assert!(client.contains(r#""result":1875,"uid":"1""#), "{client}");
+    // The services may have left by then.
+    let links = r#"{"error":false,"requester":"b[h:6]","result":{"#;
+    assert!(client.contains(links), "{client}");
+
+    let wrong = held("wrong_login");
+    assert_eq!(wrong.counters["failed_logins"], 1);
+    assert!(!wrong.heard[1].contains(r#""result":1875"#), "{}", wrong.heard[1]);
+
+    let [_, client, ..] = held("shutdown").heard;
+    assert!(client.contains("shutting down"), "{client}");
+}
+
+#[test]
+fn in_the_seeds_of_conversations_happens_what_they_are_called_after() {
+    let mut left: HashMap<_, _> = HAPPENS.into_iter().collect();
+    for (name, seed) in seeds("connections") {
+        let counters = converse(&seed).counters;
+        let happens = left.remove(&*name);
+        let happens = happens.unwrap_or_else(|| panic!("it is not said what happens in the seed {name}"));
+        for &(counter, expected) in happens {
+            assert_eq!(counters[counter], expected, "{counter} in {name}: {counters:?}");
+        }
+    }
+    assert!(left.is_empty(), "these seeds are not there: {left:?}");
 }

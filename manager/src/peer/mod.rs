@@ -60,6 +60,15 @@ pub(crate) struct Introduction {
     splitter: LineSplitter,
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+impl Introduction {
+    /// The same peer, as if it had logged in as an administrator.
+    pub(crate) fn of_administrator(mut self) -> Self {
+        self.introduced.is_admin = true;
+        self
+    }
+}
+
 /// Has a peer say who it is, until the deadline; nothing when it is not to be served.
 pub(crate) async fn introduce<S>(
     hub: &Arc<Hub>,
