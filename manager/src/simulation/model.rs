@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use labwire_wire::{Identity, Role};
 use serde_json::json;
 
+use super::passage::Passage;
 use super::queue::Queue;
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
 use crate::refusal::Refusal;
@@ -25,6 +26,18 @@ pub(super) struct Peer {
     pub(super) identity: Identity,
     address: String,
     pub(super) queue: Queue,
+    /// While it is told a line that still arrives.
+    pub(super) behind: Option<Behind>,
+}
+
+/// What waits for the end of a line that still arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Behind {
+    /// Who sends the line.
+    pub(super) sender: Key,
+    pub(super) frames: Vec<Vec<u8>>,
+    /// Whether the order of the frames is not predicted.
+    pub(super) in_any_order: bool,
 }
 
 impl Peer {
@@ -37,11 +50,18 @@ impl Peer {
         format!("{}[{}]", self.identity.name, self.address)
     }
 
-    fn is_python(&self) -> bool {
+    pub(super) fn is_python(&self) -> bool {
         self.identity.language.starts_with("Python")
     }
 
-    fn max_clients(&self) -> Option<u64> {
+    /// How many bytes it can read: what waits for the end of a line cannot be read yet.
+    pub(super) fn readable(&self) -> usize {
+        let behind = self.behind.as_ref();
+        let waiting = behind.map_or(0, |behind| behind.frames.iter().map(Vec::len).sum());
+        self.queue.unread.saturating_sub(waiting)
+    }
+
+    pub(super) fn max_clients(&self) -> Option<u64> {
         match self.identity.role {
             Role::Client => None,
             Role::Service { max_clients, .. } => max_clients,
@@ -104,21 +124,34 @@ pub(super) enum Predicted {
 /// What one peer must be told in one step: the first frames in any order, the others in theirs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
+    /// How the line ended that was arriving. It comes before all others.
+    pub(super) ended: Option<Ended>,
     pub(super) in_any_order: usize,
     pub(super) frames: Vec<Vec<u8>>,
 }
 
+/// How a line ended that went on while it arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All of it was told.
+    Whole(Vec<u8>),
+    /// A part of it was told.
+    BrokenOff(Vec<u8>),
+}
+
 /// The sums that the manager keeps, by their names in its statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sums {
-    pub(super) requests: u64,
-    pub(super) replies: u64,
-    pub(super) refused: u64,
-    pub(super) abandoned: u64,
-    pub(super) notifications: u64,
-    pub(super) deliveries: u64,
-    pub(super) unsolicited: u64,
-    pub(super) malformed: u64,
+pub(crate) struct Sums {
+    pub(crate) requests: u64,
+    pub(crate) replies: u64,
+    pub(crate) refused: u64,
+    pub(crate) abandoned: u64,
+    pub(crate) notifications: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) unsolicited: u64,
+    pub(crate) malformed: u64,
+    pub(crate) cut_through: u64,
+    pub(crate) broken_off: u64,
 }
 
 /// Everything that the manager must know, and what it must say of it.
@@ -126,14 +159,16 @@ pub(super) struct Sums {
 pub(super) struct Model {
     pub(super) peers: BTreeMap<Key, Peer>,
     /// Services and the clients that are linked with them.
-    links: BTreeSet<(Key, Key)>,
+    pub(super) links: BTreeSet<(Key, Key)>,
     /// Services and the clients that hold a lock on them.
-    locks: BTreeSet<(Key, Key)>,
+    pub(super) locks: BTreeSet<(Key, Key)>,
     pub(super) in_flight: Vec<InFlight>,
     in_flight_limit: usize,
     pub(super) stage: Stage,
     pub(super) sums: Sums,
-    told: BTreeMap<Key, Told>,
+    /// The lines that go on while they arrive, by who sends them.
+    pub(super) passages: BTreeMap<Key, Passage>,
+    pub(super) told: BTreeMap<Key, Told>,
 }
 
 impl Model {
@@ -146,6 +181,7 @@ impl Model {
             in_flight_limit,
             stage: Stage::Serving,
             sums: Sums::default(),
+            passages: BTreeMap::new(),
             told: BTreeMap::new(),
         }
     }
@@ -159,11 +195,14 @@ impl Model {
         let frame = frame.into();
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.queue.unread += frame.len();
+            if let Some(behind) = &mut peer.behind {
+                return behind.frames.push(frame);
+            }
             self.told.entry(key).or_default().frames.push(frame);
         }
     }
 
-    fn refuse(&mut self, key: Key, uid: &str, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, key: Key, uid: &str, refusal: &Refusal) {
         let peer = &self.peers[&key];
         let origin = peer.identity.features.origin && !peer.is_service();
         let frame = refusal.frame(&peer.full_name(), uid, origin);
@@ -179,7 +218,7 @@ impl Model {
         );
     }
 
-    fn refuse_malformed(&mut self, key: Key, uid: &str, refusal: &Refusal) {
+    pub(super) fn refuse_malformed(&mut self, key: Key, uid: &str, refusal: &Refusal) {
         self.sums.malformed += 1;
         self.refuse(key, uid, refusal);
     }
@@ -201,14 +240,14 @@ impl Model {
             .map(|(key, _)| *key)
     }
 
-    fn client_named(&self, full_name: &str) -> Option<Key> {
+    pub(super) fn client_named(&self, full_name: &str) -> Option<Key> {
         let mut clients = self.peers.iter().filter(|(_, peer)| !peer.is_service());
         clients
             .find(|(_, peer)| peer.full_name() == full_name)
             .map(|(key, _)| *key)
     }
 
-    fn with(pairs: &BTreeSet<(Key, Key)>, service: Key) -> Vec<Key> {
+    pub(super) fn with(pairs: &BTreeSet<(Key, Key)>, service: Key) -> Vec<Key> {
         pairs
             .range((service, Key::MIN)..=(service, Key::MAX))
             .map(|(_, client)| *client)
@@ -237,6 +276,7 @@ impl Model {
             identity: identity.clone(),
             address: address.to_owned(),
             queue: Queue::new(limit),
+            behind: None,
         };
         let full_name = peer.full_name();
         if peer.is_service() && self.service_named(&identity.name).is_some() {
@@ -296,6 +336,13 @@ impl Model {
             self.refuse(request.client, &request.uid, refusal);
             let told = self.told.entry(request.client).or_default();
             told.in_any_order = told.frames.len();
+            if let Some(behind) = self
+                .peers
+                .get_mut(&request.client)
+                .and_then(|peer| peer.behind.as_mut())
+            {
+                behind.in_any_order = true;
+            }
         }
         lost.len()
     }
@@ -408,6 +455,11 @@ impl Model {
                 service,
                 uid,
                 payload,
+            }
+            | Say::LongCall {
+                service,
+                uid,
+                payload,
             } => self.call(from, service, uid, *payload, spoken),
         }
     }
@@ -416,7 +468,9 @@ impl Model {
         let (uid, refusal) = match say {
             Say::TypedLink { .. } => ("", Refusal::ServiceTypes),
             Say::Administer => ("7", Refusal::ServiceRequests),
-            Say::Ask { uid, .. } | Say::Call { uid, .. } => (uid.as_str(), Refusal::ServiceRequests),
+            Say::Ask { uid, .. } | Say::Call { uid, .. } | Say::LongCall { uid, .. } => {
+                (uid.as_str(), Refusal::ServiceRequests)
+            }
             _ => unreachable!("everything else is no request"),
         };
         self.refuse_malformed(from, uid, &refusal);
@@ -501,7 +555,7 @@ impl Model {
             self.refuse(from, uid, &Refusal::NotTaken);
             return Predicted::Next;
         }
-        let service = match self.may_call(from, name, payload) {
+        let service = match self.may_call(from, name, payload == Payload::Deep) {
             Ok(service) => service,
             Err(refusal) => {
                 self.sums.refused += 1;
@@ -530,7 +584,7 @@ impl Model {
         Predicted::Next
     }
 
-    fn may_call(&self, from: Key, name: &str, payload: Payload) -> Result<Key, Refusal> {
+    pub(super) fn may_call(&self, from: Key, name: &str, is_deep: bool) -> Result<Key, Refusal> {
         let service = name.to_owned();
         let Some(key) = self.service_named(name) else {
             return Err(Refusal::NoSuchService {
@@ -539,7 +593,7 @@ impl Model {
             });
         };
         let found = &self.peers[&key];
-        if found.is_python() && payload == Payload::Deep {
+        if found.is_python() && is_deep {
             return Err(Refusal::UnreadableRequest { service });
         }
         let client = self.peers[&from].full_name();
@@ -704,7 +758,7 @@ fn passed_on(
             "{{\"error\":true,\"message\":\"E: x\",\"requester\":{name},\"result\":null,\"traceback\":[\"x\"],\"uid\":{mark}}}\r\n"
         )
         .into(),
-        Form::Result | Form::Error => spoken.whole(),
+        Form::Result | Form::ResultLast | Form::Error => spoken.whole(),
         Form::ResultOnly => {
             format!("{{\"error\":false,\"requester\":{name},\"result\":{payload},\"uid\":{mark}}}\r\n").into()
         }

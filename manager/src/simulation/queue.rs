@@ -82,6 +82,11 @@ impl Queue {
         self.grant();
     }
 
+    /// Whether somebody waits for room.
+    pub(super) fn has_line(&self) -> bool {
+        self.line.iter().any(|place| !place.is_granted)
+    }
+
     /// Grants room to those in line, one after the other, up to the first for whom there is none.
     pub(super) fn grant(&mut self) {
         while let Some(next) = self.line.iter().position(|place| !place.is_granted) {

@@ -3,7 +3,7 @@
 use labwire_wire::{Features, Identity, Role};
 
 use super::choices::Choices;
-use super::model::{InFlight, Key, Stage};
+use super::model::{InFlight, Key, Stage, Sums};
 use super::speech::{Asked, Form, Nonsense, Payload, Say, Spoken};
 use super::world::{Failure, World};
 
@@ -125,12 +125,19 @@ struct Schedule<'a, 'b> {
     last_uid: usize,
 }
 
-/// Runs the schedule that these choices make; gives the number of its steps.
+/// What came of a schedule.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) steps: usize,
+    pub(crate) sums: Sums,
+}
+
+/// Runs the schedule that these choices make.
 ///
 /// # Panics
 ///
 /// When the manager does anything else than the model says.
-pub(crate) fn run(choices: &mut Choices<'_>) -> usize {
+pub(crate) fn run(choices: &mut Choices<'_>) -> Ran {
     let size = Size::choose(choices);
     let slots = |count, make: fn(usize, &mut Choices<'_>) -> Slot, choices: &mut Choices<'_>| {
         (0..count).map(|number| make(number, choices)).collect::<Vec<_>>()
@@ -149,7 +156,10 @@ pub(crate) fn run(choices: &mut Choices<'_>) -> usize {
     if let Err(failure) = schedule.play(size, &mut step) {
         panic!("step {step} of a schedule with {size:?}: {failure}");
     }
-    step
+    Ran {
+        steps: step,
+        sums: schedule.world.model.sums,
+    }
 }
 
 impl Schedule<'_, '_> {
@@ -219,7 +229,7 @@ impl Schedule<'_, '_> {
         let Some(key) = key.filter(|key| self.world.peers.contains_key(key)) else {
             return self.arrive(number);
         };
-        let unread = self.world.model.peers[&key].queue.unread;
+        let unread = self.world.model.peers[&key].readable();
         match self.choices.below(100) {
             0..2 => self.world.leave(key),
             2..27 if unread > 0 => {
@@ -238,13 +248,40 @@ impl Schedule<'_, '_> {
         if self.world.is_held(key) {
             return self.world.say_again(key);
         }
+        if self.world.is_arriving(key) {
+            return self.go_on(key);
+        }
         let say = if number < self.clients.len() {
             self.word_of_client(key)
         } else {
             self.word_of_service(key, number - self.clients.len())
         };
         let bare_end = self.choices.percent(50);
-        self.world.say(key, Spoken::new(say, bare_end))
+        let spoken = Spoken::new(say, bare_end);
+        if let Some(payload) = spoken.long_payload()
+            && self.choices.percent(80)
+        {
+            let most = self.choices.one_of(&[payload + 40, spoken.content().len()]);
+            let come = 1 + self.choices.below(most);
+            return self.world.begin(key, spoken, come);
+        }
+        self.world.say(key, spoken)
+    }
+
+    /// The rest of a line of which a part has gone on, or what becomes of it.
+    fn go_on(&mut self, key: Key) -> Result<(), Failure> {
+        match self.choices.below(100) {
+            0..5 => {
+                self.world.stall(key);
+                Ok(())
+            }
+            5..10 => self.world.go_wrong(key),
+            10..60 => {
+                let count = 1 + self.choices.below(4_000);
+                self.world.go_on(key, count)
+            }
+            _ => self.world.end(key),
+        }
     }
 
     fn uid(&mut self) -> String {
@@ -305,6 +342,11 @@ impl Schedule<'_, '_> {
             },
             44 => self.anything(),
             45 => Say::Disconnect,
+            46..60 => Say::LongCall {
+                service: self.any_service(),
+                uid: self.uid(),
+                payload: self.payload(),
+            },
             _ => Say::Call {
                 service: self.any_service(),
                 uid: self.uid(),
@@ -363,7 +405,8 @@ impl Schedule<'_, '_> {
             _ => (requester, uid),
         };
         let form = match self.choices.below(20) {
-            0..12 => Form::Result,
+            0..7 => Form::Result,
+            7..12 => Form::ResultLast,
             12..14 => Form::ResultOnly,
             14..17 => Form::Error,
             17..19 => Form::PartialError,

@@ -42,6 +42,8 @@ impl Payload {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Result,
+    /// With the result last, so that it can go on while it arrives.
+    ResultLast,
     /// Without `error`.
     ResultOnly,
     /// With all that belongs to an error, and with what only the manager may say.
@@ -79,6 +81,12 @@ pub(crate) enum Say {
     /// A request that only administrators may make.
     Administer,
     Call {
+        service: String,
+        uid: String,
+        payload: Payload,
+    },
+    /// A request with its arguments last, so that they can go on while they arrive.
+    LongCall {
         service: String,
         uid: String,
         payload: Payload,
@@ -179,6 +187,20 @@ impl Spoken {
         self.incoming.line.content()
     }
 
+    /// Where the payload begins that can go on while it arrives.
+    pub(crate) fn long_payload(&self) -> Option<usize> {
+        let key: &[u8] = match &self.say {
+            Say::LongCall { .. } => br#""args" : "#,
+            Say::Reply {
+                form: Form::ResultLast,
+                ..
+            } => br#""result" : "#,
+            _ => return None,
+        };
+        let mut windows = self.content().windows(key.len());
+        Some(windows.position(|window| window == key)? + key.len())
+    }
+
     /// The line with its end.
     pub(crate) fn whole(&self) -> Vec<u8> {
         [self.content(), self.incoming.line.view().terminator()].concat()
@@ -222,6 +244,16 @@ impl Say {
                 json!(service),
                 escaped(uid),
             ),
+            Self::LongCall {
+                service,
+                uid,
+                payload,
+            } => format!(
+                r#"{{"service":{},"attribute":"\u0061","uid":{},"requester":"Manager[h:1]","args" : {} }}"#,
+                json!(service),
+                escaped(uid),
+                payload.text(),
+            ),
             Self::Reply {
                 requester,
                 uid,
@@ -232,6 +264,10 @@ impl Say {
                 match form {
                     Form::Result => format!(
                         r#"{{"error": false,"requester":{requester},"result": {},"uid":{uid}}}"#,
+                        payload.text()
+                    ),
+                    Form::ResultLast => format!(
+                        r#"{{"error":false, "uid":{uid},"requester":{requester},"result" : {} }}"#,
                         payload.text()
                     ),
                     Form::ResultOnly => format!(
@@ -263,9 +299,12 @@ impl Say {
     /// Whether what is passed on is nested deeper than Python can read.
     pub(crate) fn is_deep(&self) -> bool {
         match self {
-            Self::Call { payload, .. } | Self::Notify { payload, .. } => *payload == Payload::Deep,
+            Self::Call { payload, .. } | Self::LongCall { payload, .. } | Self::Notify { payload, .. } => {
+                *payload == Payload::Deep
+            }
             Self::Reply { payload, form, .. } => {
-                *payload == Payload::Deep && matches!(form, Form::Result | Form::ResultOnly)
+                *payload == Payload::Deep
+                    && matches!(form, Form::Result | Form::ResultLast | Form::ResultOnly)
             }
             _ => false,
         }

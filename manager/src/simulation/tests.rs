@@ -31,23 +31,30 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         let first = RandomState::new().hash_one(SEED) >> 16;
         first..first + number_from(SCHEDULES).unwrap_or(DEFAULT_SCHEDULES)
     };
-    let (mut schedules, mut steps) = (0, 0);
+    let (mut schedules, mut steps, mut passages, mut broken_off) = (0, 0, 0, 0);
     for seed in seeds {
-        let taken = catch_unwind(|| run(&mut Choices::Seed(seed))).unwrap_or_else(|_| {
+        let ran = catch_unwind(|| run(&mut Choices::Seed(seed))).unwrap_or_else(|_| {
             panic!("replay with: {SEED}={seed} cargo test -p labwire-manager --lib simulation -- --nocapture")
         });
         schedules += 1;
-        steps += taken;
+        steps += ran.steps;
+        passages += ran.sums.cut_through;
+        broken_off += ran.sums.broken_off;
     }
     println!(
-        "{schedules} schedules, {steps} steps, {:.1} s",
+        "{schedules} schedules, {steps} steps, {passages} lines went on before their end and {broken_off} of them had \
+         none, {:.1} s",
         started.elapsed().as_secs_f64()
     );
+    if schedules >= DEFAULT_SCHEDULES {
+        // A few of them in each schedule, and most of those come to their end.
+        assert!(broken_off > schedules && passages > 2 * broken_off);
+    }
 }
 
 #[test]
 fn a_schedule_of_bytes_ends_with_them() {
     let bytes: Vec<u8> = (0..200_u8).cycle().take(2_000).collect();
-    let steps = run(&mut Choices::Bytes(&bytes));
+    let steps = run(&mut Choices::Bytes(&bytes)).steps;
     assert!((1..2_000).contains(&steps), "{steps}");
 }

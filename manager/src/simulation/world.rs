@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
-use labwire_wire::Identity;
+use labwire_wire::{Identity, frames};
 
+use super::arriving::Arriving;
 use super::model::{Key, MANAGER, Model, Predicted, Stage, Sums, Told};
 use super::speech::Spoken;
 use crate::chatter::Chatter;
@@ -36,12 +37,16 @@ pub(super) type Failure = String;
 /// A peer as the manager sees it.
 #[derive(Debug)]
 pub(super) struct Peer {
-    id: PeerId,
-    name: String,
-    outbox: Arc<Outbox>,
-    chatter: Chatter,
+    pub(super) id: PeerId,
+    pub(super) name: String,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) chatter: Chatter,
     /// What it said and must wait with.
     held: Option<Held>,
+    /// The line of it that goes on while it arrives.
+    pub(super) arriving: Option<Arriving>,
+    /// What it was told of such a line of another.
+    pub(super) partial: Vec<u8>,
 }
 
 /// A line that waits.
@@ -55,7 +60,7 @@ struct Held {
 
 /// The manager and the model, which are told the same.
 pub(super) struct World {
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
     pub(super) model: Model,
     pub(super) peers: BTreeMap<Key, Peer>,
     outbox_limit: usize,
@@ -105,6 +110,8 @@ impl World {
             outbox,
             chatter: Chatter::new(),
             held: None,
+            arriving: None,
+            partial: Vec::new(),
         };
         self.peers.insert(key, peer);
         Ok(Some(key))
@@ -112,9 +119,11 @@ impl World {
 
     /// A peer is gone.
     pub(super) fn leave(&mut self, key: Key) -> Result<(), Failure> {
+        self.leave_arriving(key);
         let Some(peer) = self.peers.remove(&key) else {
             return Ok(());
         };
+        let waiting = self.model.peers[&key].behind.clone();
         let abandoned = self.hub.leave(peer.id);
         peer.outbox.close();
         let predicted = self.model.leave(key);
@@ -123,13 +132,16 @@ impl World {
                 "{abandoned} requests were abandoned instead of {predicted}"
             ));
         }
-        match queued(&peer.outbox) {
-            left if left.is_empty() => Ok(()),
-            left => Err(format!(
-                "who left was told {:?}",
-                String::from_utf8_lossy(&left.concat())
-            )),
+        let left = queued(&peer.outbox);
+        let is_right = match waiting {
+            None => left.is_empty(),
+            Some(waiting) if waiting.in_any_order => left.starts_with(frames::BROKEN_OFF),
+            Some(waiting) => left == [frames::BROKEN_OFF, &waiting.frames.concat()].concat(),
+        };
+        if is_right {
+            return Ok(());
         }
+        Err(format!("who left was told {:?}", String::from_utf8_lossy(&left)))
     }
 
     /// Whether a peer waits with what it said.
@@ -245,12 +257,14 @@ impl World {
     /// Holds what every peer was told, and every sum, against the model.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
         let mut told = self.model.take_told();
-        for (key, peer) in &self.peers {
-            let expected = told.remove(key).unwrap_or_default();
-            let frames = queued(&peer.outbox);
-            if frames.is_empty() && expected.frames.is_empty() {
+        for (key, peer) in &mut self.peers {
+            let mut expected = told.remove(key).unwrap_or_default();
+            let bytes = queued(&peer.outbox);
+            let is_arriving = self.model.peers[key].behind.is_some();
+            if bytes.is_empty() && expected.frames.is_empty() && expected.ended.is_none() && !is_arriving {
                 continue;
             }
+            let frames = peer.take_arriving(&mut self.model, *key, bytes, expected.ended.take())?;
             compare(&peer.name, frames, expected)?;
         }
         let counters = &self.hub.counters;
@@ -264,6 +278,8 @@ impl World {
             deliveries: sum(&counters.deliveries),
             unsolicited: sum(&counters.unsolicited),
             malformed: sum(&counters.malformed),
+            cut_through: sum(&counters.cut_through),
+            broken_off: sum(&counters.broken_off),
         };
         if sums != self.model.sums {
             return Err(format!("{sums:?} instead of {:?}", self.model.sums));
@@ -287,8 +303,8 @@ impl World {
     }
 }
 
-/// The frames that were queued for a peer since the last call. They count as unread until they are read.
-fn queued(outbox: &Outbox) -> Vec<Vec<u8>> {
+/// The bytes that were queued for a peer since the last call. They count as unread until they are read.
+fn queued(outbox: &Outbox) -> Vec<u8> {
     let mut bytes = Vec::new();
     // Errors for many requests come in several batches.
     while let Poll::Ready(Some(batch)) =
@@ -297,9 +313,6 @@ fn queued(outbox: &Outbox) -> Vec<Vec<u8>> {
         bytes.extend(batch.segments().flat_map(|segment| segment.iter().copied()));
     }
     bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .map(<[u8]>::to_vec)
-        .collect()
 }
 
 fn compare(name: &str, mut frames: Vec<Vec<u8>>, mut expected: Told) -> Result<(), Failure> {

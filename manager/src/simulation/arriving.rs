@@ -1,0 +1,231 @@
+//! Lines that arrive in pieces, and go on before their end has come if they may.
+
+use labwire_wire::{ArrivingEnvelope, Line, frames};
+
+use super::model::{Ended, Key, Model};
+use super::speech::Spoken;
+use super::world::{Failure, Peer, World};
+use crate::router::{CutThrough, Kind, Router, Sender};
+
+/// So many levels in a payload, and that of the line around it, are more than Python can read.
+const PYTHON_DEPTH: usize = 900;
+
+/// A line of which a part has gone on.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    spoken: Spoken,
+    /// How many bytes of it have come.
+    come: usize,
+    /// What of them has not gone on.
+    left: Vec<u8>,
+    envelope: ArrivingEnvelope,
+    cut_through: CutThrough,
+}
+
+impl Arriving {
+    /// Takes the next bytes of the line, and lets them go on.
+    fn go_on(&mut self, count: usize) {
+        let content = self.spoken.content();
+        let count = count.min(content.len() - self.come);
+        self.left
+            .extend_from_slice(&content[self.come..self.come + count]);
+        self.come += count;
+        self.envelope.look(&self.left);
+        if let Some(passing) = self.cut_through.go_on(&self.left, &self.envelope) {
+            let bytes: Vec<u8> = self.left.drain(passing.range.clone()).collect();
+            self.envelope.take_out(passing.range.clone());
+            self.cut_through.pass(&passing, &bytes.into());
+        }
+    }
+}
+
+impl World {
+    /// Whether the peer is in the middle of a line.
+    pub(super) fn is_arriving(&self, key: Key) -> bool {
+        self.peers.get(&key).is_some_and(|peer| peer.arriving.is_some())
+    }
+
+    /// A peer sends the first bytes of a line. If they do not go on, the rest of it follows at once.
+    pub(super) fn begin(&mut self, key: Key, spoken: Spoken, come: usize) -> Result<(), Failure> {
+        let content = spoken.content();
+        let come = come.min(content.len() - 1);
+        let left = content[..come].to_vec();
+        let mut envelope = ArrivingEnvelope::default();
+        envelope.look(&left);
+        let is_service = self.model.peers[&key].is_service();
+        let begun = self.route(key, |router, from| {
+            if is_service {
+                router.cut_reply_through(from, &left, &envelope)
+            } else {
+                router.cut_request_through(from, &left, &envelope)
+            }
+        });
+        // The value itself has begun, and nothing has come behind it.
+        let payload = spoken.long_payload().filter(|start| {
+            let end = content.len() - " }".len();
+            (start + 1..end).contains(&come)
+        });
+        let is_deep = |payload: usize| memchr::memchr_iter(b'[', &left[payload..]).count() >= PYTHON_DEPTH;
+        let predicted = payload.is_some_and(|payload| self.model.begin(key, &spoken, is_deep(payload)));
+        if begun.is_some() != predicted {
+            return Err(format!(
+                "a line goes on before its end: {}, not {predicted}",
+                begun.is_some()
+            ));
+        }
+        let Some(cut_through) = begun else {
+            return self.say(key, spoken);
+        };
+        let mut arriving = Arriving {
+            spoken,
+            come,
+            left,
+            envelope,
+            cut_through,
+        };
+        arriving.go_on(0);
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.arriving = Some(arriving);
+        }
+        Ok(())
+    }
+
+    /// More of the line comes.
+    pub(super) fn go_on(&mut self, key: Key, count: usize) -> Result<(), Failure> {
+        let peer = self.peers.get_mut(&key);
+        let Some(arriving) = peer.and_then(|peer| peer.arriving.as_mut()) else {
+            return Ok(());
+        };
+        arriving.go_on(count);
+        match arriving.envelope.failure() {
+            None => Ok(()),
+            Some(error) => Err(format!("nothing is wrong with the line: {error}")),
+        }
+    }
+
+    /// All of the line comes.
+    pub(super) fn end(&mut self, key: Key) -> Result<(), Failure> {
+        let Some(mut arriving) = self.take_arriving(key) else {
+            return Ok(());
+        };
+        arriving
+            .left
+            .extend_from_slice(&arriving.spoken.whole()[arriving.come..]);
+        let line = Line::new(arriving.left.into());
+        let envelope = arriving.envelope.finish(line.content());
+        let kind = Kind::Frame(envelope.map_err(|error| format!("nothing is wrong with the line: {error}"))?);
+        self.route(key, |router, from| {
+            router.end_cut_through(from, arriving.cut_through, line.view(), &kind);
+        });
+        self.model.end_passage(key);
+        Ok(())
+    }
+
+    /// What comes of the line is no JSON.
+    pub(super) fn go_wrong(&mut self, key: Key) -> Result<(), Failure> {
+        let Some(mut arriving) = self.take_arriving(key) else {
+            return Ok(());
+        };
+        arriving.left.extend_from_slice(b"\x01\n");
+        let line = Line::new(arriving.left.into());
+        let Err(error) = arriving.envelope.finish(line.content()) else {
+            return Err("a control character was let pass".to_owned());
+        };
+        self.route(key, |router, from| {
+            router.break_off_broken(from, arriving.cut_through, error);
+        });
+        self.model.break_passage(key, &error.into());
+        Ok(())
+    }
+
+    /// Nothing comes of the line any more, and others wait for its end.
+    pub(super) fn stall(&mut self, key: Key) {
+        if let Some(arriving) = self.take_arriving(key) {
+            self.route(key, |router, from| {
+                router.break_off_stalled(from, arriving.cut_through);
+            });
+            self.model.stall_passage(key);
+        }
+    }
+
+    /// The peer is about to be gone.
+    pub(super) fn leave_arriving(&mut self, key: Key) {
+        if let Some(arriving) = self.take_arriving(key) {
+            self.route(key, |router, _| router.break_off_left(arriving.cut_through));
+            self.model.leave_passage(key);
+        }
+    }
+
+    fn take_arriving(&mut self, key: Key) -> Option<Arriving> {
+        self.peers.get_mut(&key)?.arriving.take()
+    }
+
+    fn route<T>(&mut self, key: Key, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
+        let peer = &self.peers[&key];
+        let found = &self.model.peers[&key];
+        let from = Sender {
+            id: peer.id,
+            name: &peer.name,
+            outbox: &peer.outbox,
+            origin: !found.is_service() && found.identity.features.origin,
+            chatter: &peer.chatter,
+        };
+        let mut registry = self.hub.registry();
+        act(&mut self.hub.router(&mut registry, self.hub.is_draining()), &from)
+    }
+}
+
+impl Peer {
+    /// Takes what the peer was told of a line that is arriving or has just ended, and holds it against the model; gives the
+    /// other frames.
+    pub(super) fn take_arriving(
+        &mut self,
+        model: &mut Model,
+        key: Key,
+        bytes: Vec<u8>,
+        ended: Option<Ended>,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        let counted = self.partial.len();
+        let mut told = std::mem::take(&mut self.partial);
+        told.extend(bytes);
+        let mut lines: Vec<Vec<u8>> = told
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect();
+        let unexpected = |line: &[u8], expected: &[u8]| {
+            let [line, expected] = [line, expected].map(String::from_utf8_lossy);
+            Err(format!(
+                "a line that arrives is told as {line:?}, of {expected:?}"
+            ))
+        };
+        let mut grown = 0;
+        if let Some(ended) = ended {
+            let line = if lines.is_empty() {
+                Vec::new()
+            } else {
+                lines.remove(0)
+            };
+            match ended {
+                Ended::Whole(frame) if line == frame => {}
+                Ended::BrokenOff(frame)
+                    if line
+                        .strip_suffix(frames::BROKEN_OFF)
+                        .is_some_and(|part| frame.starts_with(part)) => {}
+                Ended::Whole(frame) | Ended::BrokenOff(frame) => return unexpected(&line, &frame),
+            }
+            grown += line.len() - counted;
+        } else if let Some(behind) = &model.peers[&key].behind {
+            let part = lines.pop().unwrap_or_default();
+            let frame = &model.passages[&behind.sender].frame;
+            if !frame.starts_with(&part) || part.len() == frame.len() {
+                return unexpected(&part, frame);
+            }
+            grown += part.len() - counted;
+            self.partial = part;
+        }
+        if let Some(found) = model.peers.get_mut(&key) {
+            found.queue.unread += grown;
+        }
+        Ok(lines)
+    }
+}

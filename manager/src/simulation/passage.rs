@@ -1,0 +1,269 @@
+//! What the model knows of lines that go on while they arrive.
+
+use serde_json::json;
+
+use super::model::{Behind, Ended, InFlight, Key, Model, Stage};
+use super::speech::{Payload, Say, Spoken, escaped};
+use crate::refusal::Refusal;
+
+/// Up to how many unread bytes a peer is told a line before its end has come.
+const KEEPS_UP_BYTES: usize = 1024 * 1024;
+
+/// A line that goes on while it arrives.
+#[derive(Debug)]
+pub(super) struct Passage {
+    /// Who is told the line.
+    pub(super) to: Key,
+    client: Key,
+    service: Key,
+    uid: String,
+    is_reply: bool,
+    /// Whether it will turn out to be nested deeper than Python can read.
+    is_deep: bool,
+    /// What its receiver is told if nothing goes wrong.
+    pub(super) frame: Vec<u8>,
+}
+
+impl Model {
+    /// A peer sends the beginning of a line; tells whether it goes on before its end has come. `is_deep` says whether that
+    /// beginning is nested deeper than Python can read.
+    pub(super) fn begin(&mut self, from: Key, spoken: &Spoken, is_deep: bool) -> bool {
+        let passage = match &spoken.say {
+            Say::LongCall {
+                service,
+                uid,
+                payload,
+            } => self.passing_request(from, service, uid, *payload, is_deep),
+            Say::Reply { requester, uid, .. } => self.passing_reply(from, requester, uid, spoken, is_deep),
+            _ => None,
+        };
+        let Some(passage) = passage else {
+            return false;
+        };
+        let receiver = &self.peers[&passage.to];
+        if self.peers[&from].queue.is_full()
+            || receiver.behind.is_some()
+            || receiver.queue.unread > KEEPS_UP_BYTES
+            || receiver.queue.has_line()
+        {
+            return false;
+        }
+        if !passage.is_reply {
+            self.in_flight.push(InFlight {
+                client: from,
+                service: passage.service,
+                uid: passage.uid.clone(),
+            });
+            self.sums.requests += 1;
+        }
+        self.sums.cut_through += 1;
+        if let Some(receiver) = self.peers.get_mut(&passage.to) {
+            receiver.behind = Some(Behind {
+                sender: from,
+                frames: Vec::new(),
+                in_any_order: false,
+            });
+        }
+        self.passages.insert(from, passage);
+        true
+    }
+
+    /// A request goes on when its service asked for that, has nobody else to listen to, and would take it.
+    fn passing_request(
+        &self,
+        from: Key,
+        name: &str,
+        uid: &str,
+        payload: Payload,
+        is_deep: bool,
+    ) -> Option<Passage> {
+        if self.peers[&from].is_service() || self.stage > Stage::Serving {
+            return None;
+        }
+        let service = self.may_call(from, name, is_deep).ok()?;
+        let found = &self.peers[&service];
+        let has_it_alone = self.locks.contains(&(service, from)) || found.max_clients() == Some(1);
+        let is_alone = has_it_alone
+            && Self::with(&self.links, service) == [from]
+            && self
+                .in_flight
+                .iter()
+                .all(|held| held.service != service || held.client == from);
+        if !is_alone || !found.identity.features.cut_through {
+            return None;
+        }
+        let frame = format!(
+            "{{\"attribute\":\"\\u0061\",\"service\":{},\"uid\":{},\"error\":false,\"requester\":{},\"args\":{},\"kwargs\":{{}}}}\r\n",
+            json!(name),
+            escaped(uid),
+            json!(self.peers[&from].full_name()),
+            payload.text(),
+        );
+        Some(Passage {
+            to: service,
+            client: from,
+            service,
+            uid: uid.to_owned(),
+            is_reply: false,
+            is_deep: payload == Payload::Deep,
+            frame: frame.into(),
+        })
+    }
+
+    /// A reply goes on when it is awaited, and its client asked for that and listens to nobody else.
+    fn passing_reply(
+        &self,
+        from: Key,
+        requester: &str,
+        uid: &str,
+        spoken: &Spoken,
+        is_deep: bool,
+    ) -> Option<Passage> {
+        if !self.peers[&from].is_service() {
+            return None;
+        }
+        let client = self.client_named(requester)?;
+        let is_awaited =
+            |held: &InFlight| (held.client, held.service, held.uid.as_str()) == (client, from, uid);
+        let found = &self.peers[&client];
+        let others_are_linked = self
+            .links
+            .iter()
+            .any(|(service, linked)| *linked == client && *service != from);
+        let others_are_asked = self
+            .in_flight
+            .iter()
+            .any(|held| held.client == client && held.service != from);
+        if !self.in_flight.iter().any(is_awaited)
+            || !found.identity.features.cut_through
+            || others_are_linked
+            || others_are_asked
+            || (found.is_python() && is_deep)
+        {
+            return None;
+        }
+        Some(Passage {
+            to: client,
+            client,
+            service: from,
+            uid: uid.to_owned(),
+            is_reply: true,
+            is_deep: spoken.say.is_deep(),
+            frame: spoken.whole(),
+        })
+    }
+
+    /// The end of a line has come of which a part has gone on.
+    pub(super) fn end_passage(&mut self, from: Key) {
+        let Some(passage) = self.passages.remove(&from) else {
+            return;
+        };
+        let service = self.peers.get(&passage.service);
+        let client = self.peers.get(&passage.client);
+        let refusal = match (service, client) {
+            (Some(service), Some(client)) if passage.is_deep => {
+                let name = service.identity.name.clone();
+                if passage.is_reply {
+                    client
+                        .is_python()
+                        .then_some(Refusal::UnreadableReply { service: name })
+                } else {
+                    service
+                        .is_python()
+                        .then_some(Refusal::UnreadableRequest { service: name })
+                }
+            }
+            _ => None,
+        };
+        if refusal.is_some() && !passage.is_reply {
+            self.sums.malformed += 1;
+        }
+        let awaited = self.awaited(&passage);
+        match awaited {
+            Some(awaited) if refusal.is_none() => {
+                if passage.is_reply {
+                    self.in_flight.remove(awaited);
+                    self.sums.replies += 1;
+                }
+                self.end_told(&passage, Ended::Whole(passage.frame.clone()));
+            }
+            _ => self.break_off(&passage, refusal.as_ref()),
+        }
+    }
+
+    /// Something is wrong with a line of which a part has gone on.
+    pub(super) fn break_passage(&mut self, from: Key, refusal: &Refusal) {
+        let Some(passage) = self.passages.remove(&from) else {
+            return;
+        };
+        if passage.is_reply {
+            self.refuse_malformed(from, &passage.uid, refusal);
+            let service = self.name_of_service(&passage);
+            self.break_off(&passage, Some(&Refusal::MalformedReply { service }));
+        } else {
+            self.sums.malformed += 1;
+            self.break_off(&passage, Some(refusal));
+        }
+    }
+
+    /// The rest of such a line does not come.
+    pub(super) fn stall_passage(&mut self, from: Key) {
+        let Some(passage) = self.passages.remove(&from) else {
+            return;
+        };
+        let service = self.name_of_service(&passage);
+        let refusal = if passage.is_reply {
+            Refusal::ReplyStalled { service }
+        } else {
+            Refusal::RequestStalled { service }
+        };
+        self.break_off(&passage, Some(&refusal));
+    }
+
+    /// Who sends such a line is about to be gone.
+    pub(super) fn leave_passage(&mut self, from: Key) {
+        if let Some(passage) = self.passages.remove(&from) {
+            self.break_off(&passage, None);
+        }
+    }
+
+    fn name_of_service(&self, passage: &Passage) -> String {
+        let service = self.peers.get(&passage.service);
+        service.map_or_else(String::new, |service| service.identity.name.clone())
+    }
+
+    /// The request, if its client still waits for the outcome.
+    fn awaited(&self, passage: &Passage) -> Option<usize> {
+        let mut in_flight = self.in_flight.iter();
+        in_flight.position(|held| {
+            (held.client, held.service, &held.uid) == (passage.client, passage.service, &passage.uid)
+        })
+    }
+
+    fn break_off(&mut self, passage: &Passage, refusal: Option<&Refusal>) {
+        self.sums.broken_off += 1;
+        if let Some(refusal) = refusal
+            && let Some(awaited) = self.awaited(passage)
+        {
+            self.in_flight.remove(awaited);
+            self.refuse(passage.client, &passage.uid, refusal);
+        }
+        self.end_told(passage, Ended::BrokenOff(passage.frame.clone()));
+    }
+
+    /// The receiver is told the end, and then what has waited for it.
+    fn end_told(&mut self, passage: &Passage, ended: Ended) {
+        let Some(receiver) = self.peers.get_mut(&passage.to) else {
+            return;
+        };
+        let Some(behind) = receiver.behind.take() else {
+            return;
+        };
+        let told = self.told.entry(passage.to).or_default();
+        told.ended = Some(ended);
+        told.frames.extend(behind.frames);
+        if behind.in_any_order {
+            told.in_any_order = told.frames.len();
+        }
+    }
+}
