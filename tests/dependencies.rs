@@ -95,23 +95,20 @@ impl Rules {
         if self.bans.deny.iter().any(|banned| banned.name == package.name) {
             wrong.push("is banned".to_owned());
         }
-        match &package.source {
-            Some(source) => {
-                let is_known = source.strip_prefix("registry+").is_some_and(|registry| {
-                    let mut allowed = self.sources.allow_registry.iter();
-                    allowed.any(|allowed| allowed == registry)
-                });
-                if !is_known {
-                    wrong.push(format!("comes from {source}"));
-                }
+        if let Some(source) = &package.source {
+            let is_known = source.strip_prefix("registry+").is_some_and(|registry| {
+                let mut allowed = self.sources.allow_registry.iter();
+                allowed.any(|allowed| allowed == registry)
+            });
+            if !is_known {
+                wrong.push(format!("comes from {source}"));
             }
-            None => {
-                let any = package
-                    .dependencies
-                    .iter()
-                    .filter(|needed| needed.req == "*" && needed.path.is_none());
-                wrong.extend(any.map(|needed| format!("takes any version of {}", needed.name)));
-            }
+        } else {
+            let any = package
+                .dependencies
+                .iter()
+                .filter(|needed| needed.req == "*" && needed.path.is_none());
+            wrong.extend(any.map(|needed| format!("takes any version of {}", needed.name)));
         }
         let name = |wrong| format!("{} {} {wrong}", package.name, package.version);
         wrong.into_iter().map(name).collect()

@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::logging::{Level, LogControl};
 use crate::login::Logins;
 use crate::names::{PeerAddress, Resolver};
+use crate::pace::Pace;
 use crate::refusal::Refusal;
 use crate::registry::{Abandoned, ManagerIdentity, PeerId, Registry};
 use crate::router::{Permits, Router};
@@ -52,6 +53,7 @@ pub(crate) struct Hub {
     store: Store,
     pub(crate) authentication: Authentication,
     pub(crate) limits: Limits,
+    pub(crate) pace: Pace,
     pub(crate) lines: Arc<LineBudget>,
     pub(crate) counters: Counters,
     pub(crate) steps: Arc<Steps>,
@@ -84,6 +86,7 @@ impl Hub {
             store,
             authentication,
             limits,
+            pace: Pace::default(),
             lines: LineBudget::new(limits.budgets.lines),
             counters: Counters::default(),
             steps: Arc::default(),
@@ -125,6 +128,7 @@ impl Hub {
             draining,
             nesting: self.limits.nesting,
             permits: Permits::default(),
+            pace: self.pace,
         }
     }
 

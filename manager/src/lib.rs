@@ -34,6 +34,7 @@ mod login;
 mod memory;
 mod names;
 mod outbox;
+mod pace;
 mod peer;
 mod pki;
 mod read_ahead;

@@ -4,7 +4,7 @@
 //! alone does to such a pair. The two share one thread, so neither is measured better than the other.
 
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -149,7 +149,8 @@ pub(crate) fn judge(seen: &Seen, control: &Seen, survived: bool) -> String {
              after it began: {text}"
         );
         if may > bound {
-            text += &format!(" SLOW MACHINE: {percent} of 100 may take {} ms", may.as_millis());
+            let may = may.as_millis();
+            let _ = write!(text, " SLOW MACHINE: {percent} of 100 may take {may} ms");
         }
     }
     text

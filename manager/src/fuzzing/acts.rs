@@ -95,7 +95,7 @@ pub(super) mod tests {
 
     /// The byte that has a peer go.
     pub(in crate::fuzzing) fn leave(peer: u8) -> Vec<u8> {
-        vec![u8::MAX - 3 | peer]
+        vec![(u8::MAX - 3) | peer]
     }
 
     #[test]

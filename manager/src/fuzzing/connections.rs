@@ -22,6 +22,7 @@ use crate::handshake::{Ended, Handshake};
 use crate::hub::Hub;
 use crate::logging::LogControl;
 use crate::names::PeerAddress;
+use crate::pace::Pace;
 use crate::peer;
 use crate::registry::ManagerIdentity;
 use crate::store::{Database, HashedPassword, MINIMUM_ROUNDS, Store, StoreOptions};
@@ -50,7 +51,7 @@ fn runtime() -> Runtime {
     builder.build().expect("a runtime can be made")
 }
 
-fn hub(authentication: Authentication, store: Store) -> Arc<Hub> {
+fn hub(authentication: Authentication, store: Store, pace: Pace) -> Arc<Hub> {
     let identity = ManagerIdentity {
         hostname: "h".into(),
         port: 1875,
@@ -62,7 +63,9 @@ fn hub(authentication: Authentication, store: Store) -> Arc<Hub> {
         outbox: 64 * 1024,
         ..Limits::default()
     };
-    Hub::new(identity, authentication, limits, store, LogControl::none())
+    let mut hub = Hub::new(identity, authentication, limits, store, LogControl::none());
+    Arc::get_mut(&mut hub).expect("nobody else has it yet").pace = pace;
+    hub
 }
 
 async fn local_peer(hub: &Hub, port: u16) -> PeerAddress {
@@ -93,7 +96,7 @@ pub fn check_handshake(data: &[u8]) {
         _ => Authentication::None { open: false },
     };
     runtime().block_on(async {
-        let hub = hub(authentication, CLOSED.clone());
+        let hub = hub(authentication, CLOSED.clone(), Pace::default());
         let peer = local_peer(&hub, 5).await;
         let (mut near, mut far) = duplex(ON_ITS_WAY);
         let said = &said[..said.len().min(ON_ITS_WAY)];
@@ -236,10 +239,24 @@ impl Peer {
 ///
 /// When a connection panics or does not end, when the manager says what is no JSON, or when it keeps something.
 pub fn check_connections(data: &[u8]) {
-    converse(data);
+    converse(data, Pace::default());
+}
+
+/// As [`check_connections`], at a manager whose lines go on before their end from some dozens of bytes on, not from half a
+/// mebibyte on.
+///
+/// # Panics
+///
+/// As [`check_connections`].
+pub fn check_cut_through(data: &[u8]) {
+    converse(data, Pace::in_bytes());
 }
 
 /// What came of a conversation.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "tests look at what happened in a seed")
+)]
 pub(super) struct Held {
     /// The manager's counters.
     pub(super) counters: HashMap<&'static str, u64>,
@@ -248,8 +265,8 @@ pub(super) struct Held {
 }
 
 /// As [`check_connections`]; gives what came of it.
-pub(super) fn converse(data: &[u8]) -> Held {
-    let hub = hub(Authentication::None { open: false }, CLOSED.clone());
+pub(super) fn converse(data: &[u8], pace: Pace) -> Held {
+    let hub = hub(Authentication::None { open: false }, CLOSED.clone(), pace);
     runtime().block_on(serve(&hub, data, false))
 }
 
@@ -269,7 +286,11 @@ pub(super) fn administer(data: &[u8]) -> Held {
     let path = folder.path().join("fuzzing.sqlite3");
     fs::write(&path, &*USERS).expect("a temporary folder can be written");
     let store = Store::open(&path, &StoreOptions::default()).expect("the database can be opened");
-    let hub = hub(Authentication::None { open: false }, store.clone());
+    let hub = hub(
+        Authentication::None { open: false },
+        store.clone(),
+        Pace::default(),
+    );
     let runtime = Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime can be made").block_on(async {
         let held = serve(&hub, data, true).await;

@@ -9,7 +9,7 @@ mod tests;
 
 pub use crate::pki::{check_files, check_key_block};
 use crate::simulation::{Choices, run};
-pub use connections::{check_administrator, check_connections, check_handshake};
+pub use connections::{check_administrator, check_connections, check_cut_through, check_handshake};
 
 /// Holds the registry and the router against the model, in the schedule that these bytes make. Eight bytes are
 /// a seed, which makes a longer one.

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::acts::tests::{leave, pause, read, run, say};
-use super::connections::{administer, converse};
-use super::{check_connections, check_files, check_handshake, check_key_block, check_schedule};
+use super::connections::{Held, administer, converse};
+use super::{check_files, check_handshake, check_key_block, check_schedule};
+use crate::pace::Pace;
 
 /// Pieces of lines that mean something to a manager.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -61,6 +62,48 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
     vec(act, 0..60).prop_map(|acts| acts.concat())
 }
 
+/// Pieces of requests and replies that go on while they arrive, and what comes between them.
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let known = select(vec![
+        (
+            1,
+            "{\"service\":\"Manager\",\"attribute\":\"link\",\"args\":[\"T\"],\"uid\":\"0\"}\n",
+        ),
+        (
+            1,
+            "{\"service\":\"T\",\"attribute\":\"a\",\"uid\":\"1\",\"args\":[\"0123456789",
+        ),
+        (1, "{\"service\":\"T\",\"attribute\":\"a\",\"uid\":\"1\"}\n"),
+        (
+            3,
+            "{\"error\":false,\"requester\":\"b[h:6]\",\"uid\":\"1\",\"result\":[\"0123456789",
+        ),
+        (
+            3,
+            "{\"error\":false,\"requester\":\"b[h:6]\",\"uid\":\"1\",\"result\":1}\n",
+        ),
+        (1, "0123456789\\u00e9"),
+        (3, "0123456789\",[1.5,{\"a\":null}],\""),
+        (1, "\"]}\n"),
+        (3, "\"]}\n"),
+        (1, "\"],\"kwargs\":{\"k\":1}}\n"),
+        (1, "\"]"),
+        (3, "\x01"),
+        (
+            3,
+            "{\"result\":[[1],{}],\"service\":\"T\",\"uid\":\"notification\",\"error\":false}\n",
+        ),
+        (0, "T a 1\n"),
+    ]);
+    let act = prop_oneof![
+        40 => known.prop_map(|(peer, text)| say(peer, text.as_bytes())),
+        8 => (0..4_u8, 0..13_u8).prop_map(|(peer, exponent)| pause(peer, exponent)),
+        2 => (0..4_u8, any::<u8>()).prop_map(|(peer, units)| read(peer, units)),
+        1 => (0..4_u8).prop_map(leave),
+    ];
+    vec(act, 0..40).prop_map(|acts| acts.concat())
+}
+
 /// What an administrator asks for, and others who would be one.
 fn administration() -> impl Strategy<Value = Vec<u8>> {
     let known = select(vec![
@@ -97,7 +140,12 @@ proptest! {
 
     #[test]
     fn any_conversation_ends_and_leaves_nothing(data in conversation()) {
-        check_connections(&data);
+        converse(&data, Pace::default());
+    }
+
+    #[test]
+    fn any_conversation_with_lines_in_pieces_ends_and_leaves_nothing(data in pieces()) {
+        converse(&data, Pace::in_bytes());
     }
 
     #[test]
@@ -236,10 +284,36 @@ fn in_the_seeds_of_administrators_happens_what_they_are_called_after() {
     assert!(client.contains("shutting down"), "{client}");
 }
 
+/// The same for lines that go on from some dozens of bytes on.
+const HAPPENS_IN_PIECES: [(&str, &[(&str, u64)]); 6] = [
+    ("reply", &[("replies", 1), ("cut_through", 1), ("broken_off", 0)]),
+    (
+        "reply_broken",
+        &[("malformed", 1), ("cut_through", 1), ("broken_off", 1)],
+    ),
+    (
+        "request",
+        &[("replies", 1), ("cut_through", 1), ("broken_off", 0)],
+    ),
+    ("request_of_who_leaves", &[("cut_through", 1), ("broken_off", 1)]),
+    ("request_stalled", &[("cut_through", 1), ("broken_off", 1)]),
+    (
+        "request_to_who_leaves",
+        &[("abandoned", 1), ("cut_through", 1), ("broken_off", 1)],
+    ),
+];
+
 #[test]
 fn in_the_seeds_of_conversations_happens_what_they_are_called_after() {
-    let mut left: HashMap<_, _> = HAPPENS.into_iter().collect();
-    for (name, seed) in seeds("connections") {
+    happens("connections", &HAPPENS, |seed| converse(seed, Pace::default()));
+    happens("cut_through", &HAPPENS_IN_PIECES, |seed| {
+        converse(seed, Pace::in_bytes())
+    });
+}
+
+fn happens(target: &str, all: &[(&str, &[(&str, u64)])], converse: impl Fn(&[u8]) -> Held) {
+    let mut left: HashMap<_, _> = all.iter().copied().collect();
+    for (name, seed) in seeds(target) {
         let counters = converse(&seed).counters;
         let happens = left.remove(&*name);
         let happens = happens.unwrap_or_else(|| panic!("it is not said what happens in the seed {name}"));

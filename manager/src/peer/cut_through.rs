@@ -14,17 +14,6 @@ use crate::memory;
 use crate::refusal::LineEnd;
 use crate::router::{CutThrough, Incoming, Router, Sender};
 
-/// From how many bytes on a line may go on before its end has come.
-const BEGIN_BYTES: usize = 512 * 1024;
-
-/// How long that many may take to arrive: 32 MiB/s. A line that comes more slowly is collected, so that nobody has to wait
-/// for its end.
-const BEGIN_TIME: Duration = Duration::from_millis(16);
-
-/// How many bytes have to come in a second while something waits for the end of the line. A quarter of what it began with:
-/// not every line goes on as it began.
-const PACE: u64 = 8 * 1024 * 1024;
-
 /// How often it is looked whether something waits, within the time for which it may.
 const LOOKS: u32 = 4;
 
@@ -47,7 +36,7 @@ impl Passage {
     }
 
     /// Whether the line is to be broken off for the sake of those who wait for its end; `count` bytes of it have just come.
-    fn is_overdue(&mut self, count: usize, stall: Duration) -> bool {
+    fn is_overdue(&mut self, count: usize, stall: Duration, per_second: u64) -> bool {
         let waiting = self.cut_through.keeps_waiting();
         // However fast it comes, others have done nothing wrong but to tell its receiver something.
         if !waiting.producers {
@@ -64,7 +53,7 @@ impl Passage {
         if since.elapsed() < stall {
             return false;
         }
-        let is_slow = u128::from(*come) * 1_000 < u128::from(PACE) * since.elapsed().as_millis();
+        let is_slow = u128::from(*come) * 1_000 < u128::from(per_second) * since.elapsed().as_millis();
         self.paced = None;
         is_slow
     }
@@ -76,9 +65,9 @@ impl Session<'_> {
         let Some((line, arriving)) = inbox.arriving() else {
             return false;
         };
-        if !arriving.was_considered && line.len() >= BEGIN_BYTES {
+        if !arriving.was_considered && line.len() >= self.hub.pace.begin {
             arriving.was_considered = true;
-            if arriving.since.elapsed() <= BEGIN_TIME && matches!(self.login, Login::Idle) {
+            if arriving.since.elapsed() <= self.hub.pace.begin_time && matches!(self.login, Login::Idle) {
                 self.passage = self.begin_passage(line, &arriving.envelope).map(Box::new);
             }
         }
@@ -130,7 +119,7 @@ impl Session<'_> {
             self.end_line(inbox, LineEnd::Stalled { limit });
             return;
         }
-        if passage.is_overdue(count, stall) {
+        if passage.is_overdue(count, stall, self.hub.pace.per_second) {
             if let Some(passage) = self.passage.take() {
                 self.with_router(|router, from| router.break_off_stalled(from, passage.cut_through));
             }
@@ -171,6 +160,9 @@ mod tests {
 
     const STALL: Duration = Duration::from_secs(2);
 
+    /// Bytes in a second.
+    const PACE: u64 = 8 * 1024 * 1024;
+
     const STEP: Duration = Duration::from_millis(100);
 
     /// A request that goes on while it arrives.
@@ -192,7 +184,7 @@ mod tests {
     async fn overdue_after(passage: &mut Passage, count: usize) -> Option<Duration> {
         let start = Instant::now();
         while start.elapsed() < 10 * STALL {
-            if passage.is_overdue(count, STALL) {
+            if passage.is_overdue(count, STALL, PACE) {
                 return Some(start.elapsed());
             }
             tokio::time::advance(STEP).await;

@@ -78,6 +78,8 @@ impl Arriving {
 pub(super) struct Inbox<R> {
     pub(super) reader: R,
     splitter: LineSplitter,
+    /// From how many bytes on a line is looked at while it arrives.
+    long: usize,
     /// For the memory of the line that is arriving.
     loan: Option<Loan>,
     /// A long line whose end has not come.
@@ -108,10 +110,11 @@ impl<R> Drop for Inbox<R> {
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
     /// The splitter may hold what came together with the identity.
-    pub(super) fn new(reader: R, splitter: LineSplitter) -> Self {
+    pub(super) fn new(reader: R, splitter: LineSplitter, long: usize) -> Self {
         Self {
             reader,
             splitter,
+            long,
             loan: None,
             arriving: None,
             fate: Fate::Kept,
@@ -146,7 +149,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             }
         }
         let Some((mut line, is_whole)) = self.next_line() else {
-            if self.arriving.is_none() && self.splitter.pending() >= LONG_LINE_BYTES {
+            if self.arriving.is_none() && self.splitter.pending() >= self.long {
                 self.arriving = Some(Arriving::new(self.splitter.buffer()));
             }
             return false;

@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
     pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, stream: S, splitter: LineSplitter) {
         let (hub, peer, outbox) = (self.hub, self.peer, Arc::clone(&self.membership.outbox));
         let (reader, writer) = tokio::io::split(stream);
-        let mut inbox = Inbox::new(reader, splitter);
+        let mut inbox = Inbox::new(reader, splitter, hub.pace.long);
         let waits = Waits {
             stall: match self.probation {
                 None => hub.limits.stall,

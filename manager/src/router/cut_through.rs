@@ -26,13 +26,6 @@ use crate::registry::{Awaited, PeerId, Registry};
 /// How much may stand before the payload, in bytes: it is kept until the frame's end has come, and copied often.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// How much goes on at once, in bytes. It keeps the memory that it was read to, which is hardly more than twice as much.
-#[cfg(not(test))]
-const PASSED_BYTES: usize = 128 * 1024;
-/// So that the borders between what goes on may be anywhere in a short line.
-#[cfg(test)]
-const PASSED_BYTES: usize = 1;
-
 /// The members of a request that carry its payload, what stands before each of them, and what it is when it is missing.
 const PAYLOADS: [(Member, &[u8], &[u8]); 2] = [
     (Member::Args, b",\"args\":", b"[]"),
@@ -51,6 +44,8 @@ pub(crate) struct CutThrough {
     form: Form,
     /// From which byte of the line on it has not gone on.
     next: usize,
+    /// How many bytes go on at once.
+    piece: usize,
 }
 
 /// How a frame goes on.
@@ -122,7 +117,7 @@ impl CutThrough {
         };
         self.next = start + 1;
         let range = start + 1..arriving.checked();
-        (range.len() >= PASSED_BYTES).then_some(Passing { range, is_wanted })
+        (range.len() >= self.piece).then_some(Passing { range, is_wanted })
     }
 
     /// Passes bytes on that were taken out of the line.
@@ -234,6 +229,7 @@ impl Router<'_> {
                 open: None,
             },
             next: 0,
+            piece: self.pace.piece,
         };
         asking.begin(request.uid.as_bytes());
         Counters::count(&self.counters.requests);
@@ -291,6 +287,7 @@ impl Router<'_> {
             uid: reply.uid.clone().into_owned(),
             form: Form::Reply,
             next: 0,
+            piece: self.pace.piece,
         })
     }
 
@@ -306,7 +303,7 @@ impl Router<'_> {
             Kind::Frame(envelope) => envelope,
             // The service has left, which its callers are told.
             Kind::Broken(..) if line.terminated().is_none() && matches!(cut_through.form, Form::Reply) => {
-                return;
+                return self.break_off(from, cut_through, None);
             }
             Kind::Broken(error, _) => return self.break_off_broken(from, cut_through, *error),
             _ => return self.break_off(from, cut_through, None),

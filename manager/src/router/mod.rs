@@ -21,6 +21,7 @@ use tracing::{debug, info};
 use crate::chatter::Chatter;
 use crate::counters::Counters;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::refusal::Refusal;
 use crate::registry::{PeerId, Registry};
 
@@ -63,6 +64,8 @@ pub(crate) struct Router<'a> {
     pub(crate) nesting: usize,
     /// What the line that is routed was granted, if it was held back.
     pub(crate) permits: Permits,
+    /// How lines go on before their end has come.
+    pub(crate) pace: Pace,
 }
 
 /// Who sent the frame: its place in the registry, its name, and the queue for what it is told.

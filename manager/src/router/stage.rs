@@ -9,6 +9,7 @@ use crate::chatter::Chatter;
 use crate::config::Limits;
 use crate::counters::Counters;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::registry::{ManagerIdentity, PeerId, Registry};
 
 /// How many requests the client may have under way.
@@ -144,5 +145,6 @@ fn router<'a>(registry: &'a mut Registry, counters: &'a Counters) -> Router<'a> 
         draining: false,
         nesting: 1_024,
         permits: Permits::default(),
+        pace: Pace::in_bytes(),
     }
 }

@@ -53,7 +53,7 @@ impl World {
         let mut envelope = ArrivingEnvelope::default();
         envelope.look(&left);
         let is_service = self.model.peers[&key].is_service();
-        let begun = self.route(key, |router, from| {
+        let begun = self.with_router(key, |router, from| {
             if is_service {
                 router.cut_reply_through(from, &left, &envelope)
             } else {
@@ -114,7 +114,7 @@ impl World {
         let line = Line::new(arriving.left.into());
         let envelope = arriving.envelope.finish(line.content());
         let kind = Kind::Frame(envelope.map_err(|error| format!("nothing is wrong with the line: {error}"))?);
-        self.route(key, |router, from| {
+        self.with_router(key, |router, from| {
             router.end_cut_through(from, arriving.cut_through, line.view(), &kind);
         });
         self.model.end_passage(key);
@@ -131,7 +131,7 @@ impl World {
         let Err(error) = arriving.envelope.finish(line.content()) else {
             return Err("a control character was let pass".to_owned());
         };
-        self.route(key, |router, from| {
+        self.with_router(key, |router, from| {
             router.break_off_broken(from, arriving.cut_through, error);
         });
         self.model.break_passage(key, &error.into());
@@ -141,7 +141,7 @@ impl World {
     /// Nothing comes of the line any more, and others wait for its end.
     pub(super) fn stall(&mut self, key: Key) {
         if let Some(arriving) = self.take_arriving(key) {
-            self.route(key, |router, from| {
+            self.with_router(key, |router, from| {
                 router.break_off_stalled(from, arriving.cut_through);
             });
             self.model.stall_passage(key);
@@ -151,7 +151,7 @@ impl World {
     /// The peer is about to be gone.
     pub(super) fn leave_arriving(&mut self, key: Key) {
         if let Some(arriving) = self.take_arriving(key) {
-            self.route(key, |router, _| router.break_off_left(arriving.cut_through));
+            self.with_router(key, |router, _| router.break_off_left(arriving.cut_through));
             self.model.leave_passage(key);
         }
     }
@@ -160,7 +160,7 @@ impl World {
         self.peers.get_mut(&key)?.arriving.take()
     }
 
-    fn route<T>(&mut self, key: Key, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
+    fn with_router<T>(&mut self, key: Key, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
         let peer = &self.peers[&key];
         let found = &self.model.peers[&key];
         let from = Sender {

@@ -37,9 +37,11 @@ impl Size {
                 outbox: 64 << 20,
             };
         }
+        // Lines go on before their end where few are: nobody else may be linked.
+        let (clients, services) = choices.one_of(&[(10, 4), (10, 4), (2, 2)]);
         Self {
-            clients: 1 + choices.below(10),
-            services: 1 + choices.below(4),
+            clients: 1 + choices.below(clients),
+            services: 1 + choices.below(services),
             steps: 200 + choices.below(801),
             in_flight,
             outbox: choices.one_of(&[1, 300, 1_000, 12_000, 1 << 20, 64 << 20]),
@@ -89,11 +91,12 @@ impl Slot {
             os: "Linux".to_owned(),
             features: Features {
                 registered: choices.percent(50),
+                cut_through: choices.percent(50),
                 ..Features::default()
             },
             role: Role::Service {
                 attributes: r#"{"a":"() -> int"}"#.to_owned(),
-                max_clients: choices.one_of(&[None, None, Some(1), Some(2), Some(50)]),
+                max_clients: choices.one_of(&[None, None, Some(1), Some(1), Some(2), Some(50)]),
             },
         };
         Self {
@@ -126,6 +129,10 @@ struct Schedule<'a, 'b> {
 }
 
 /// What came of a schedule.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a test looks at what happened in all of them")
+)]
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) steps: usize,
@@ -261,8 +268,11 @@ impl Schedule<'_, '_> {
         if let Some(payload) = spoken.long_payload()
             && self.choices.percent(80)
         {
-            let most = self.choices.one_of(&[payload + 40, spoken.content().len()]);
-            let come = 1 + self.choices.below(most);
+            let length = spoken.content().len();
+            let (least, most) =
+                self.choices
+                    .one_of(&[(0, length), (payload, length), (payload, payload + 20)]);
+            let come = least + 1 + self.choices.below(most - least);
             return self.world.begin(key, spoken, come);
         }
         self.world.say(key, spoken)
@@ -342,7 +352,7 @@ impl Schedule<'_, '_> {
             },
             44 => self.anything(),
             45 => Say::Disconnect,
-            46..60 => Say::LongCall {
+            46..72 => Say::LongCall {
                 service: self.any_service(),
                 uid: self.uid(),
                 payload: self.payload(),
@@ -405,8 +415,8 @@ impl Schedule<'_, '_> {
             _ => (requester, uid),
         };
         let form = match self.choices.below(20) {
-            0..7 => Form::Result,
-            7..12 => Form::ResultLast,
+            0..5 => Form::Result,
+            5..12 => Form::ResultLast,
             12..14 => Form::ResultOnly,
             14..17 => Form::Error,
             17..19 => Form::PartialError,

@@ -47,8 +47,11 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         started.elapsed().as_secs_f64()
     );
     if schedules >= DEFAULT_SCHEDULES {
-        // A few of them in each schedule, and most of those come to their end.
-        assert!(broken_off > schedules && passages > 2 * broken_off);
+        // There are some in each schedule, and more of them come to their end than do not.
+        assert!(
+            broken_off > schedules / 4 && passages > 2 * broken_off,
+            "too little of that happens"
+        );
     }
 }
 

@@ -17,6 +17,7 @@ use crate::config::{Authentication, Limits};
 use crate::hub::{Hub, Phase};
 use crate::logging::LogControl;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::registry::{ManagerIdentity, PeerId};
 use crate::router::{Permits, Sender, Step};
 use crate::store::{Store, StoreOptions};
@@ -81,8 +82,9 @@ impl World {
             ..Limits::default()
         };
         let authentication = Authentication::None { open: false };
-        let hub = Hub::new(manager, authentication, limits, STORE.clone(), LogControl::none());
+        let mut hub = Hub::new(manager, authentication, limits, STORE.clone(), LogControl::none());
         assert_eq!(hub.name(), MANAGER);
+        Arc::get_mut(&mut hub).expect("nobody else has it yet").pace = Pace::in_bytes();
         Self {
             hub,
             model: Model::new(in_flight_limit),
