@@ -129,6 +129,7 @@ impl Hub {
             nesting: self.limits.nesting,
             permits: Permits::default(),
             pace: self.pace,
+            clock: Timestamp::now,
         }
     }
 

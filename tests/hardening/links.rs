@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::support::{Peer, control_failed_as_expected, counter, expect_no_panic, start, start_reference};
+use super::support::{
+    Peer, control_failed_as_expected, counter, expect_no_panic, manager_request, start, start_reference,
+};
 use crate::support::manager::Manager;
 use crate::support::wire::{identity_request, request};
 use crate::support::{DEADLINE, POLL_INTERVAL};
@@ -108,8 +110,16 @@ fn an_unlinked_client_is_refused_by_a_service_with_a_limit() {
     expect_link_required(&mut stranger);
     let mut client = Peer::client(&manager, "client");
     client.link_and_lock("Balance");
-    expect_link_required(&mut stranger);
+    expect_wait_for_lock(&mut stranger, &client.settle());
     expect_next_request_of(&mut client, &mut service);
+    let frame = client.ask_manager("release_lock", json!(["Balance"]));
+    assert_eq!(frame["error"], false, "{frame}");
+    // All places are taken: a link is possible later only.
+    let message = expect_link_required(&mut stranger);
+    assert!(
+        message.ends_with("once one of the linked clients has unlinked"),
+        "{message}"
+    );
 }
 
 /// A service without a limit that is locked serves only those who were linked before.
@@ -120,7 +130,7 @@ fn an_unlinked_client_is_refused_by_a_locked_service() {
     let mut stranger = Peer::client(&manager, "stranger");
     let mut client = Peer::client(&manager, "client");
     client.link_and_lock("Balance");
-    expect_link_required(&mut stranger);
+    expect_wait_for_lock(&mut stranger, &client.settle());
     expect_next_request_of(&mut client, &mut service);
 
     // Without the lock there is no reason to refuse any more.
@@ -156,7 +166,7 @@ fn the_reference_serves_unlinked_clients_beyond_the_limit_and_the_lock() {
     control_failed_as_expected("an unlinked client was served by a locked service at its limit");
 }
 
-fn expect_link_required(stranger: &mut Peer) {
+fn expect_link_required(stranger: &mut Peer) -> String {
     let frame = stranger.ask(&request("Balance", "weigh"));
     let message = frame["message"].as_str().unwrap_or_default();
     assert!(
@@ -164,6 +174,28 @@ fn expect_link_required(stranger: &mut Peer) {
         "{frame}"
     );
     assert_eq!(frame["uid"], "request");
+    message.to_owned()
+}
+
+/// Neither a request nor a link is granted, and nobody is told to link.
+fn expect_wait_for_lock(stranger: &mut Peer, holder: &str) {
+    let linking = manager_request("link", json!(["Balance"]));
+    for (asked, start) in [
+        (
+            request("Balance", "weigh"),
+            "PermissionError: the 'Balance' Service is locked by ",
+        ),
+        (linking, "PermissionError: 'Balance' service is locked by "),
+    ] {
+        let frame = stranger.ask(&asked);
+        let message = frame["message"].as_str().unwrap_or_default();
+        assert!(
+            message.starts_with(&format!("{start}{holder} since 20")),
+            "{frame}"
+        );
+        assert!(!message.contains("must link"), "{frame}");
+        assert_eq!(frame["uid"], "request");
+    }
 }
 
 /// What the service gets next is this client's: nothing else went there before.

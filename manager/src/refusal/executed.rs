@@ -23,7 +23,7 @@ impl Refusal {
             Self::NoSuchService { .. }
             | Self::NotTaken
             | Self::LinkBecauseLimited { .. }
-            | Self::LinkBecauseLocked { .. }
+            | Self::CallLocked { .. }
             | Self::UnreadableRequest { .. }
             // A service that gets a request while it arrives forgets one that is broken off.
             | Self::RequestStalled { .. }

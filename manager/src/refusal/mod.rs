@@ -4,14 +4,17 @@
 //! change of one is a change of the wire.
 
 mod executed;
+mod held;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use labwire_wire::terminal::TerminalError;
+use labwire_wire::{EnvelopeError, Executed, IdentityError, LineTooLong, MAX_NAME_BYTES, frames, quoted};
 
 use crate::config::MANAGERS_LINE;
-use labwire_wire::{EnvelopeError, Executed, IdentityError, LineTooLong, MAX_NAME_BYTES, frames, quoted};
+
+pub(crate) use held::Held;
 
 /// Why the manager refuses what a peer asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,16 +45,26 @@ pub(crate) enum Refusal {
     MalformedReply { service: String },
     /// An unlinked client asked a service that limits its clients.
     #[error(
-        "PermissionError: the {} Service limits its clients, {client} must link with it before sending requests",
-        quoted(service)
+        "PermissionError: the {} Service limits its clients, {client} must link with it before sending requests{}",
+        quoted(service),
+        if *is_full { ", which it can once one of the linked clients has unlinked" } else { "" }
     )]
-    LinkBecauseLimited { service: String, client: String },
+    LinkBecauseLimited {
+        service: String,
+        client: String,
+        /// Whether as many clients are linked as may be.
+        is_full: bool,
+    },
     /// An unlinked client asked a service that is locked.
     #[error(
-        "PermissionError: the {} Service is locked, {client} must link with it before sending requests",
+        "PermissionError: the {} Service is locked {held}, {client} can link with it once the lock is released",
         quoted(service)
     )]
-    LinkBecauseLocked { service: String, client: String },
+    CallLocked {
+        service: String,
+        client: String,
+        held: Held,
+    },
     /// A request holds what its service cannot read.
     #[error(
         "ValueError: the {} Service is a Python program and cannot read the request, it may be nested 900 levels \
@@ -98,7 +111,8 @@ pub(crate) enum Refusal {
     ReplyStalled { service: String },
     /// A typed line is too long.
     #[error(
-        "ValueError: a typed line may not be longer than {MANAGERS_LINE} bytes, send larger requests as JSON"
+        "ValueError: a typed line may not be longer than {MANAGERS_LINE} bytes, send larger requests for a service as \
+         JSON"
     )]
     TypedTooMuch,
     /// The connection ended in the middle of a typed line.
@@ -130,8 +144,8 @@ pub(crate) enum Refusal {
     )]
     CannotLink { service: String, client: String },
     /// Link with a locked service.
-    #[error("PermissionError: {} service is locked", quoted(service))]
-    Locked { service: String },
+    #[error("PermissionError: {} service is locked {held}", quoted(service))]
+    Locked { service: String, held: Held },
     /// Link with a service at its client limit.
     #[error(
         "PermissionError: The maximum number of Clients are already linked with {}\nThe linked Clients are:\n  {}",

@@ -1,3 +1,5 @@
+use jiff::Timestamp;
+
 use super::*;
 
 #[test]
@@ -20,8 +22,11 @@ fn texts_that_existing_scripts_search_stay_as_they_are() {
             "KeyError: the 'S' service does not exist, cannot link with C[h:1]",
         ),
         (
-            Refusal::Locked { service: service() },
-            "PermissionError: 'S' service is locked",
+            Refusal::CannotRelease {
+                service: service(),
+                client: client(),
+            },
+            "KeyError: 'S' service does not exist, C[h:1] cannot release the lock",
         ),
         (
             Refusal::Limit {
@@ -60,13 +65,6 @@ fn texts_that_existing_scripts_search_stay_as_they_are() {
             "PermissionError: C[h:1] cannot acquire an exclusive lock, there are 2 links with the 'S' service\nThe linked Clients are:\n  c1\n  c2",
         ),
         (
-            Refusal::CannotRelease {
-                service: service(),
-                client: client(),
-            },
-            "KeyError: 'S' service does not exist, C[h:1] cannot release the lock",
-        ),
-        (
             Refusal::NameTaken(service()),
             "NameError: A 'S' service is already running on the Manager",
         ),
@@ -87,4 +85,54 @@ fn texts_that_existing_scripts_search_stay_as_they_are() {
     }
     let login = Refusal::WrongLogin.to_string();
     assert!(login.contains("Unregistered user") && login.contains("Wrong login password"));
+}
+
+#[test]
+fn a_refusal_because_of_a_lock_names_its_holder_and_advises_what_can_work() {
+    let held = |others| Held {
+        holder: "C[h:1]".into(),
+        since: Timestamp::UNIX_EPOCH,
+        others,
+    };
+    let locked = |others| {
+        let service = "S".to_owned();
+        Refusal::Locked {
+            service,
+            held: held(others),
+        }
+        .to_string()
+    };
+    let start = "PermissionError: 'S' service is locked by C[h:1] since ";
+    for (others, end) in [
+        (0, ""),
+        (1, " and by another client"),
+        (2, " and by 2 other clients"),
+    ] {
+        let text = locked(others);
+        let since = text.strip_prefix(start).and_then(|text| text.strip_suffix(end));
+        let since = since.unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(since.parse::<Timestamp>().unwrap(), Timestamp::UNIX_EPOCH);
+    }
+    let called = Refusal::CallLocked {
+        service: "S".into(),
+        client: "D[h:2]".into(),
+        held: held(0),
+    };
+    let called = called.to_string();
+    assert!(
+        called.starts_with("PermissionError: the 'S' Service is locked by C[h:1] since "),
+        "{called}"
+    );
+    assert!(!called.contains("must link"), "{called}");
+    let limited = |is_full| {
+        let (service, client) = ("S".into(), "D[h:2]".into());
+        Refusal::LinkBecauseLimited {
+            service,
+            client,
+            is_full,
+        }
+        .to_string()
+    };
+    assert!(limited(false).ends_with("D[h:2] must link with it before sending requests"));
+    assert!(limited(true).ends_with(", which it can once one of the linked clients has unlinked"));
 }

@@ -57,7 +57,7 @@ impl Registry {
                     .is_some_and(|found| found.links.contains(&id))
             };
             let is_linked = |client: &PeerId| service.links.contains_key(client);
-            if !service.links.keys().all(linked) || !service.locks.iter().all(is_linked) {
+            if !service.links.keys().all(linked) || !service.locks.clients().all(is_linked) {
                 return Some(format!(
                     "{} has a link or a lock of someone who has no link",
                     service.name

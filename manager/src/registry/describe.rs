@@ -71,7 +71,7 @@ impl Registry {
 
     /// The clients that hold a lock, of each service: the JSON text of an object.
     pub(crate) fn locks_json(&self) -> String {
-        self.client_lists_json(|service| self.names_of(&service.locks))
+        self.client_lists_json(|service| self.names_of(service.locks.clients()))
     }
 
     fn client_lists_json(&self, clients: impl Fn(&Service) -> Vec<String>) -> String {

@@ -70,7 +70,7 @@ impl Asking<'_> {
             callers,
             ..
         } = &*self.service;
-        (locks.contains(&self.ids.0) || *max_clients == Some(1))
+        (locks.contains(self.ids.0) || *max_clients == Some(1))
             && links.len() == 1
             && links.keys().all(is_client)
             && callers
@@ -131,14 +131,30 @@ impl Service {
             });
         }
         if (self.max_clients.is_some() || !self.locks.is_empty()) && !self.links.contains_key(&id) {
-            let (service, client) = (self.name.to_string(), client.name.to_string());
-            return Err(if self.locks.is_empty() {
-                Refusal::LinkBecauseLimited { service, client }
-            } else {
-                Refusal::LinkBecauseLocked { service, client }
-            });
+            return Err(self.not_linked(client.name.to_string()));
         }
         Ok(())
+    }
+
+    /// Why it takes no requests of an unlinked client. Nobody is told to link when that would be refused too.
+    #[cold]
+    fn not_linked(&self, client: String) -> Refusal {
+        let service = self.name.to_string();
+        if let Some(held) = self.locks.held() {
+            return Refusal::CallLocked {
+                service,
+                client,
+                held,
+            };
+        }
+        let is_full = self
+            .max_clients
+            .is_some_and(|limit| self.links.len() as u64 >= limit);
+        Refusal::LinkBecauseLimited {
+            service,
+            client,
+            is_full,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use labwire_wire::{Identity, Role};
 
 use super::describe::{describe_client, describe_service};
 use super::in_flight::InFlight;
+use super::locks::Locks;
 use super::{AROUND_REQUESTER, Abandoned, Client, PeerId, Reader, Registry, Service};
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
@@ -110,7 +111,7 @@ impl Registry {
             description: description.into(),
             max_clients,
             links: HashMap::default(),
-            locks: HashSet::default(),
+            locks: Locks::default(),
             callers: HashMap::default(),
             answered_last: PeerId::default(),
         };
@@ -156,7 +157,7 @@ impl Registry {
         for &service in &client.links {
             if let Some(service) = self.services.get_mut(service) {
                 service.links.remove(&id);
-                service.locks.remove(&id);
+                service.locks.remove(id);
             }
         }
         let mut in_flight = client.in_flight.count();

@@ -9,6 +9,7 @@ mod abandoned;
 mod audit;
 mod describe;
 mod in_flight;
+mod locks;
 mod membership;
 mod peers;
 mod requests;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
+use jiff::Timestamp;
 use labwire_wire::{Features, Identity, Shape};
 
 use crate::budget::Pool;
@@ -26,6 +28,7 @@ use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
 
 use in_flight::InFlight;
+use locks::Locks;
 use peers::Peers;
 use requests::{EmptyPlaces, Requests};
 
@@ -108,7 +111,7 @@ pub(crate) struct Service {
     max_clients: Option<u64>,
     /// The clients that are linked with it, and their queues.
     links: HashMap<PeerId, Arc<Outbox>>,
-    locks: HashSet<PeerId>,
+    locks: Locks,
     /// The requests of each client that it holds. When it leaves, nothing else is searched for them.
     callers: HashMap<PeerId, Requests>,
     /// The client that it answered last.
@@ -233,9 +236,10 @@ impl Registry {
         };
         let service = &self.services[id];
         if !service.links.contains_key(&client) {
-            if !service.locks.is_empty() {
+            if let Some(held) = service.locks.held() {
                 return Err(Refusal::Locked {
                     service: name.to_owned(),
+                    held,
                 });
             }
             if service
@@ -269,7 +273,7 @@ impl Registry {
         if let Some(service) = self.services.get_mut(id)
             && service.links.remove(&client).is_some()
         {
-            service.locks.remove(&client);
+            service.locks.remove(client);
             if let Some(client) = self.clients.get_mut(client) {
                 client.links.remove(&id);
             }
@@ -281,12 +285,13 @@ impl Registry {
         })
     }
 
-    /// Locks a service for the clients that are linked with it now; gives their names.
+    /// Locks a service at the time `now`, for the clients that are linked with it; gives their names.
     pub(crate) fn acquire_lock(
         &mut self,
         client: PeerId,
         name: &str,
         shared: bool,
+        now: Timestamp,
     ) -> Result<Vec<String>, Refusal> {
         let client_name = self.client_name(client);
         let Some(&id) = self.service_names.get(name) else {
@@ -310,8 +315,8 @@ impl Registry {
                 linked,
             });
         }
-        if let Some(service) = self.services.get_mut(id) {
-            service.locks.insert(client);
+        if let (Some(service), Some(holder)) = (self.services.get_mut(id), self.clients.get(client)) {
+            service.locks.insert(client, &holder.name, now);
         }
         Ok(linked)
     }
@@ -326,9 +331,9 @@ impl Registry {
             });
         };
         if let Some(service) = self.services.get_mut(id) {
-            service.locks.remove(&client);
+            service.locks.remove(client);
         }
-        Ok(self.names_of(&self.services[id].locks))
+        Ok(self.names_of(self.services[id].locks.clients()))
     }
 
     /// Whether a service of that name is here.

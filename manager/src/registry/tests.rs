@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use super::in_flight::{Asking, Awaited};
 use super::*;
 use crate::budget::Budgets;
+use crate::refusal::Held;
 
 /// By ids and names alone, as the tests know them.
 impl Registry {
@@ -74,6 +75,11 @@ fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
     registry.join(&identity, "h:2", &Outbox::new(1_000)).unwrap()
 }
 
+/// So many seconds after the beginning of time.
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
 /// The requesters and uids of the requests that a service gives back when it leaves.
 fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> {
     let left = registry.leave(service).expect("it is a service");
@@ -118,22 +124,32 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
     let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
     assert!(matches!(
         registry.service_for(a, "limited", FLAT),
-        Err(Refusal::LinkBecauseLimited { .. })
+        Err(Refusal::LinkBecauseLimited { is_full: false, .. })
     ));
     registry.link(a, "limited").unwrap();
     assert_eq!(registry.service_for(a, "limited", FLAT), Ok(limited));
 
     assert_eq!(registry.service_for(b, "open", FLAT), Ok(open));
     registry.link(a, "open").unwrap();
-    registry.acquire_lock(a, "open", false).unwrap();
-    assert!(matches!(
+    registry.acquire_lock(a, "open", false, at(5)).unwrap();
+    let held = || Held {
+        holder: "a[h:1]".into(),
+        since: at(5),
+        others: 0,
+    };
+    assert_eq!(
         registry.service_for(b, "open", FLAT),
-        Err(Refusal::LinkBecauseLocked { .. })
-    ));
+        Err(Refusal::CallLocked {
+            service: "open".into(),
+            client: "b[h:1]".into(),
+            held: held(),
+        })
+    );
     assert_eq!(
         registry.link(b, "open"),
         Err(Refusal::Locked {
-            service: "open".into()
+            service: "open".into(),
+            held: held(),
         })
     );
     registry.leave(a);
@@ -146,17 +162,23 @@ fn an_exclusive_lock_needs_the_only_link_and_a_shared_one_does_not() {
     service(&mut registry, "S", 0);
     let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
     assert!(matches!(
-        registry.acquire_lock(a, "S", true),
+        registry.acquire_lock(a, "S", true, at(0)),
         Err(Refusal::LockWithoutLink { .. })
     ));
     registry.link(a, "S").unwrap();
     registry.link(b, "S").unwrap();
     assert!(matches!(
-        registry.acquire_lock(a, "S", false),
+        registry.acquire_lock(a, "S", false, at(0)),
         Err(Refusal::NotAlone { .. })
     ));
-    assert_eq!(registry.acquire_lock(a, "S", true).unwrap(), ["a[h:1]", "b[h:1]"]);
-    assert_eq!(registry.acquire_lock(b, "S", true).unwrap(), ["a[h:1]", "b[h:1]"]);
+    assert_eq!(
+        registry.acquire_lock(a, "S", true, at(0)).unwrap(),
+        ["a[h:1]", "b[h:1]"]
+    );
+    assert_eq!(
+        registry.acquire_lock(b, "S", true, at(0)).unwrap(),
+        ["a[h:1]", "b[h:1]"]
+    );
     assert_eq!(registry.release_lock(a, "S").unwrap(), ["b[h:1]"]);
     registry.unlink(b, "S").unwrap();
     assert_eq!(
@@ -514,4 +536,32 @@ async fn a_client_is_told_of_each_request_that_will_not_be_answered() {
         );
         assert_eq!(queued(&outbox).await, format!("{expected}\r\n").repeat(2));
     }
+}
+
+#[test]
+fn the_client_that_has_held_its_lock_longest_is_named() {
+    let mut registry = registry();
+    service(&mut registry, "S", 0);
+    let [a, b, c, late] = ["a", "b", "c", "late"].map(|name| client(&mut registry, name));
+    for client in [a, b, c] {
+        registry.link(client, "S").unwrap();
+    }
+    let mut held = |locks: &[(PeerId, i64)], released: &[PeerId]| {
+        for &(client, second) in locks {
+            registry.acquire_lock(client, "S", true, at(second)).unwrap();
+        }
+        for &client in released {
+            registry.release_lock(client, "S").unwrap();
+        }
+        match registry.link(late, "S") {
+            Err(Refusal::Locked { held, .. }) => (held.holder, held.since, held.others),
+            other => panic!("{other:?}"),
+        }
+    };
+    let named = |holder: &str, second, others| (holder.to_owned(), at(second), others);
+    assert_eq!(held(&[(c, 10), (b, 20), (a, 30)], &[]), named("c[h:1]", 10, 2));
+    // Who locks again has held the lock all the time.
+    assert_eq!(held(&[(c, 40)], &[a]), named("c[h:1]", 10, 1));
+    assert_eq!(held(&[], &[c]), named("b[h:1]", 20, 0));
+    assert_eq!(held(&[(c, 50)], &[b]), named("c[h:1]", 50, 0));
 }

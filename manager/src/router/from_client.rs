@@ -178,7 +178,13 @@ impl Router<'_> {
                 self.registry.unlink(from.id, service)?;
                 Bytes::from_static(b"true")
             }
-            "acquire_lock" => names(self.registry.acquire_lock(from.id, service, arguments.shared)?),
+            "acquire_lock" => {
+                let now = (self.clock)();
+                names(
+                    self.registry
+                        .acquire_lock(from.id, service, arguments.shared, now)?,
+                )
+            }
             _ => names(self.registry.release_lock(from.id, service)?),
         };
         if from.chatter.allows(from.name) {

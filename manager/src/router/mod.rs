@@ -15,6 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use labwire_wire::{Envelope, EnvelopeError, JsonError, frames};
 use tracing::{debug, info};
 
@@ -66,6 +67,8 @@ pub(crate) struct Router<'a> {
     pub(crate) permits: Permits,
     /// How lines go on before their end has come.
     pub(crate) pace: Pace,
+    /// Tells the time at which a lock is acquired.
+    pub(crate) clock: fn() -> Timestamp,
 }
 
 /// Who sent the frame: its place in the registry, its name, and the queue for what it is told.

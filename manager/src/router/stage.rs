@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use labwire_wire::{Identity, LineView};
 
 use super::{Kind, Permits, Router, Sender, Step};
@@ -146,5 +147,6 @@ fn router<'a>(registry: &'a mut Registry, counters: &'a Counters) -> Router<'a> 
         nesting: 1_024,
         permits: Permits::default(),
         pace: Pace::in_bytes(),
+        clock: Timestamp::now,
     }
 }

@@ -3,16 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use labwire_wire::{Identity, Role};
 use serde_json::json;
 
 use super::passage::Passage;
 use super::queue::Queue;
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
-use crate::refusal::Refusal;
+use crate::refusal::{Held, Refusal};
 
 /// What the manager is called in every simulation.
 pub(super) const MANAGER: &str = "Manager[h:1875]";
+
+/// When every lock was acquired.
+pub(super) const LOCKED_AT: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// How much is added to a frame's length when room is looked for: what the router adds to a payload at most.
 const ENVELOPE_BYTES: usize = 128;
@@ -513,8 +517,8 @@ impl Model {
         let is_linked = linked.contains(&from);
         match asked {
             Asked::Link => {
-                if !is_linked && !Self::with(&self.locks, key).is_empty() {
-                    return Err(Refusal::Locked { service });
+                if let (false, Some(held)) = (is_linked, self.held(key)) {
+                    return Err(Refusal::Locked { service, held });
                 }
                 let limit = self.peers[&key].max_clients();
                 if !is_linked && limit.is_some_and(|limit| linked.len() as u64 >= limit) {
@@ -548,6 +552,17 @@ impl Model {
                 Ok(json!(self.names_with(&self.locks, key)).to_string())
             }
         }
+    }
+
+    /// Who holds a lock on a service. All were acquired at the same time, so the client that came first is named.
+    fn held(&self, service: Key) -> Option<Held> {
+        let holders = Self::with(&self.locks, service);
+        let first = holders.iter().min()?;
+        Some(Held {
+            holder: self.peers[first].full_name(),
+            since: LOCKED_AT,
+            others: holders.len() - 1,
+        })
     }
 
     fn call(&mut self, from: Key, name: &str, uid: &str, payload: Payload, spoken: &Spoken) -> Predicted {
@@ -598,11 +613,20 @@ impl Model {
         }
         let client = self.peers[&from].full_name();
         if !self.links.contains(&(key, from)) {
-            if !Self::with(&self.locks, key).is_empty() {
-                return Err(Refusal::LinkBecauseLocked { service, client });
+            if let Some(held) = self.held(key) {
+                return Err(Refusal::CallLocked {
+                    service,
+                    client,
+                    held,
+                });
             }
-            if found.max_clients().is_some() {
-                return Err(Refusal::LinkBecauseLimited { service, client });
+            if let Some(limit) = found.max_clients() {
+                let is_full = Self::with(&self.links, key).len() as u64 >= limit;
+                return Err(Refusal::LinkBecauseLimited {
+                    service,
+                    client,
+                    is_full,
+                });
             }
         }
         let under_way = self.in_flight.iter().filter(|request| request.client == from);

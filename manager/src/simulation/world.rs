@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use labwire_wire::{Identity, frames};
 
 use super::arriving::Arriving;
-use super::model::{Key, MANAGER, Model, Predicted, Stage, Sums, Told};
+use super::model::{Key, LOCKED_AT, MANAGER, Model, Predicted, Stage, Sums, Told};
 use super::speech::Spoken;
 use crate::chatter::Chatter;
 use crate::config::{Authentication, Limits};
@@ -201,6 +201,7 @@ impl World {
             let mut registry = self.hub.registry();
             let mut router = self.hub.router(&mut registry, self.hub.is_draining());
             router.permits = permits.unwrap_or_default();
+            router.clock = || LOCKED_AT;
             if is_service {
                 router.route_from_service(&from, spoken.incoming.line.view(), &spoken.incoming.kind)
             } else {

@@ -1,0 +1,33 @@
+//! Whom to ask when a service is locked.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use labwire_home::local_time_zone;
+
+/// Who holds the lock of a service, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The client that has held its lock for the longest time.
+    pub(crate) holder: String,
+    pub(crate) since: Timestamp,
+    /// How many more clients hold one.
+    pub(crate) others: usize,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.since.to_zoned(local_time_zone());
+        write!(
+            formatter,
+            "by {} since {}",
+            self.holder,
+            since.strftime("%Y-%m-%dT%H:%M:%S%:z")
+        )?;
+        match self.others {
+            0 => Ok(()),
+            1 => formatter.write_str(" and by another client"),
+            others => write!(formatter, " and by {others} other clients"),
+        }
+    }
+}
