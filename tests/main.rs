@@ -28,4 +28,5 @@ mod run_services;
 mod setup;
 mod support;
 mod terminal;
+mod typed;
 mod workspace;

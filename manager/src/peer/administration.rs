@@ -119,11 +119,11 @@ impl Session<'_> {
 
     fn names_something(&self, meaning: &TerminalLine) -> bool {
         match meaning {
-            TerminalLine::Identity | TerminalLine::Link { .. } | TerminalLine::Disconnect => true,
             TerminalLine::Client { .. } => false,
             TerminalLine::Request { service, .. } => {
                 service == MANAGER_NAME || self.hub.registry().has_service(service)
             }
+            _ => true,
         }
     }
 

@@ -24,6 +24,7 @@ impl Refusal {
             | Self::NotTaken
             | Self::LinkBecauseLimited { .. }
             | Self::CallLocked { .. }
+            | Self::NoSuchKeyword { .. }
             | Self::UnreadableRequest { .. }
             // A service that gets a request while it arrives forgets one that is broken off.
             | Self::RequestStalled { .. }

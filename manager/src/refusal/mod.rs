@@ -43,6 +43,15 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     MalformedReply { service: String },
+    /// What was typed is no keyword, because there is more behind the name of the service, and the service whose name
+    /// is the keyword is not connected.
+    #[error(
+        "KeyError: the {} Service is not connected to {manager}, to {keyword} a service whose name holds spaces type for \
+         example: {keyword} \"My Service\"",
+        quoted(service),
+        keyword = service.to_lowercase()
+    )]
+    NoSuchKeyword { service: String, manager: String },
     /// An unlinked client asked a service that limits its clients.
     #[error(
         "PermissionError: the {} Service limits its clients, {client} must link with it before sending requests{}",

@@ -336,6 +336,14 @@ impl Registry {
         Ok(self.names_of(self.services[id].locks.clients()))
     }
 
+    /// Why what was typed is not understood as a keyword, for a service of that name that is not here.
+    pub(crate) fn no_such_keyword(&self, name: &str) -> Refusal {
+        Refusal::NoSuchKeyword {
+            service: excerpt(name).to_owned(),
+            manager: self.manager.name(),
+        }
+    }
+
     /// Whether a service of that name is here.
     pub(crate) fn has_service(&self, name: &str) -> bool {
         self.service_names.contains_key(name)

@@ -1,8 +1,8 @@
 //! Where the lines of clients go: requests for services, and for the manager itself.
 
 use bytes::Bytes;
-use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{Envelope, LineView, MANAGER_NAME, Member, Request, frames, quoted};
+use labwire_wire::terminal::{self, TerminalLine};
+use labwire_wire::{Envelope, Line, LineView, MANAGER_NAME, Member, Request, frames, quoted};
 use tracing::{debug, info};
 
 use super::arguments::{Arguments, Call, LinkArguments};
@@ -46,13 +46,32 @@ impl Router<'_> {
             TerminalLine::Client { .. } => {
                 return self.refuse_malformed(from, "", &Refusal::AlreadyConnected);
             }
+            TerminalLine::Help => {
+                from.answer("", terminal::help().as_bytes());
+                return Step::Next;
+            }
+            TerminalLine::WhoAmI => {
+                from.answer("", frames::json_string(from.name).as_bytes());
+                return Step::Next;
+            }
             TerminalLine::Identity => request_line(MANAGER_NAME, "identity", "[]", "{}"),
-            TerminalLine::Link { service } => request_line(
-                MANAGER_NAME,
-                "link",
-                &format!("[{}]", frames::json_string(service)),
-                "{}",
-            ),
+            TerminalLine::Link { service } => link_request("link", service, "{}"),
+            TerminalLine::Unlink { service } => link_request("unlink", service, "{}"),
+            TerminalLine::Lock {
+                service,
+                shared: true,
+            } => link_request("acquire_lock", service, r#"{"shared":true}"#),
+            TerminalLine::Lock { service, .. } => link_request("acquire_lock", service, "{}"),
+            TerminalLine::Unlock { service } => link_request("release_lock", service, "{}"),
+            TerminalLine::Request { service, .. }
+                if terminal::may_mean_keyword(service) && !self.registry.has_service(service) =>
+            {
+                let refusal = self.registry.no_such_keyword(service);
+                Counters::count(&self.counters.refused);
+                from.log(&refusal);
+                from.refuse("", &refusal);
+                return Step::Next;
+            }
             TerminalLine::Request {
                 service,
                 attribute,
@@ -197,4 +216,10 @@ impl Router<'_> {
         }
         Ok(result)
     }
+}
+
+/// A request for the manager about the client's link with a service.
+fn link_request(attribute: &str, service: &str, kwargs: &str) -> Line {
+    let args = format!("[{}]", frames::json_string(service));
+    request_line(MANAGER_NAME, attribute, &args, kwargs)
 }

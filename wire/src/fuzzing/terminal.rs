@@ -39,7 +39,13 @@ pub fn check_terminal(line: &str) {
         Ok(TerminalLine::Client { name: filled } | TerminalLine::Link { service: filled }) => {
             assert!(!filled.trim().is_empty());
         }
-        Ok(TerminalLine::Identity | TerminalLine::Disconnect) => {}
+        Ok(
+            TerminalLine::Unlink { service }
+            | TerminalLine::Lock { service, .. }
+            | TerminalLine::Unlock { service },
+        ) => assert!(!service.is_empty()),
+        Ok(TerminalLine::Identity | TerminalLine::WhoAmI | TerminalLine::Help | TerminalLine::Disconnect) => {
+        }
         Err(error) => {
             let message = error.to_string();
             assert!(message.starts_with(char::is_lowercase), "{message}");

@@ -6,12 +6,20 @@
 //! |---|---|
 //! | `client`, `client My Name` | be a client, with that name |
 //! | `identity` | ask for the manager's identity |
+//! | `whoami` | ask for the own name on the network |
 //! | `link BasicMath`, `link My Service`, `link "My Service"` | link with a service |
-//! | `disconnect`, `exit`, `__disconnect__` | leave |
+//! | `unlink BasicMath`, `unlink "My Service"` | end a link |
+//! | `lock BasicMath`, `lock "My Service" shared` | lock a service; `exclusive` is the default |
+//! | `unlock BasicMath`, `unlock "My Service"` | release a lock |
+//! | `help` | ask what can be typed |
+//! | `disconnect`, `exit`, `quit`, `__disconnect__` | leave |
 //! | `<service> <attribute> [value …] [key=value …]` | a request |
 //!
-//! Keywords count in any case, and only as the whole first word: `clients add 1` is a request for the
-//! service `clients`. `identity`, `disconnect` and `exit` also have to be alone on their line.
+//! Keywords count in any case, and only as the whole first word without quotes: `clients add 1` and `"link" add 1` are
+//! requests for the services `clients` and `link`. A line whose first word is a keyword and which has another form than
+//! the table says is a request too: `help add 1`, `lock front door`, `unlock "front" 1`. So a service whose name
+//! is a keyword is called with its name in quotes, always, or without quotes where the arguments make the difference.
+//! Only behind `client` and `link` everything is a name, as in MSL-Network.
 //!
 //! Quotes, `"` or `'`, hold together a service, an attribute or a value with spaces, and make a value a
 //! text whatever it looks like. A quote counts only where a word starts: `it's` is a text. Between quotes the
@@ -39,6 +47,8 @@
 //! | typed | there | here |
 //! |---|---|---|
 //! | `clients add 1`, `linkBasicMath` | a client named `add 1`, a link | a request, an error |
+//! | `help`, `quit`, `whoami` | an error | a keyword |
+//! | `lock S`, `lock S shared`, `unlock S`, `unlink S` | a request for the service `lock`, `unlock`, `unlink` | a keyword |
 //! | `link 'My Service'`, `client 'Me'` | a name with apostrophes | a name without |
 //! | `link`, `client ""` | an empty name | an error, the name `Client` |
 //! | `S "my attribute" 1` | attribute `my`, texts | attribute `my attribute` |
@@ -73,6 +83,7 @@
 //!
 //! A test counts the looks.
 
+mod help;
 mod literal;
 pub(crate) mod looks;
 mod number;
@@ -87,6 +98,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use tokens::{Name, Tokens};
+
+pub use help::help;
 
 /// How deep lists, tuples and dictionaries may be nested in a value.
 ///
@@ -111,8 +124,29 @@ pub enum TerminalLine {
     },
     /// The person asks for the manager's identity.
     Identity,
+    /// The person asks for the own name on the network.
+    WhoAmI,
+    /// The person asks what can be typed.
+    Help,
     /// The person wants to link with a service.
     Link {
+        /// The name of the service, never empty.
+        service: String,
+    },
+    /// The person wants to end a link.
+    Unlink {
+        /// The name of the service, never empty.
+        service: String,
+    },
+    /// The person wants to lock a service.
+    Lock {
+        /// The name of the service, never empty.
+        service: String,
+        /// Whether for all clients that are linked with it now, instead of for this one alone.
+        shared: bool,
+    },
+    /// The person wants to release a lock.
+    Unlock {
         /// The name of the service, never empty.
         service: String,
     },
@@ -149,9 +183,12 @@ pub enum TerminalError {
         /// The start of the service's name.
         service: String,
     },
-    /// `link` without the name of a service.
-    #[error("link needs the name of a service, type for example: link BasicMath")]
-    NoServiceToLink,
+    /// `link`, `unlink`, `lock` or `unlock` without the name of a service.
+    #[error("{keyword} needs the name of a service, type for example: {keyword} BasicMath")]
+    NoServiceNamed {
+        /// What was typed.
+        keyword: &'static str,
+    },
     /// A pair of quotes with nothing in it where the name of a service or an attribute should be.
     #[error("the name at column {column} is empty, type: <service> <attribute> [value ...] [key=value ...]")]
     EmptyName {
@@ -232,12 +269,18 @@ fn keyword(line: &str) -> Option<Result<TerminalLine, TerminalError>> {
     if is("link") {
         let service = bare_name(rest);
         return Some(if service.trim().is_empty() {
-            Err(TerminalError::NoServiceToLink)
+            Err(TerminalError::NoServiceNamed { keyword: "link" })
         } else {
             Ok(TerminalLine::Link {
                 service: service.into(),
             })
         });
+    }
+    if let Some(keyword) = BEFORE_A_SERVICE.into_iter().find(|keyword| is(keyword)) {
+        if rest.is_empty() {
+            return Some(Err(TerminalError::NoServiceNamed { keyword }));
+        }
+        return about_service(keyword, rest).map(Ok);
     }
     if !rest.is_empty() {
         return None;
@@ -245,10 +288,60 @@ fn keyword(line: &str) -> Option<Result<TerminalLine, TerminalError>> {
     if is("identity") {
         return Some(Ok(TerminalLine::Identity));
     }
-    if is("disconnect") || is("exit") || is("__disconnect__") {
+    if is("whoami") {
+        return Some(Ok(TerminalLine::WhoAmI));
+    }
+    if is("help") {
+        return Some(Ok(TerminalLine::Help));
+    }
+    if is("disconnect") || is("exit") || is("quit") || is("__disconnect__") {
         return Some(Ok(TerminalLine::Disconnect));
     }
     None
+}
+
+/// The keywords that stand before the name of a service, one word or between quotes.
+const BEFORE_A_SERVICE: [&str; 3] = ["unlink", "lock", "unlock"];
+
+/// Whether a request for a service of that name may have been meant as a keyword with the name of a service behind it.
+///
+/// `lock My Service` is a request for the service `lock`. Where there is none, whoever typed it is helped by
+/// hearing that the name needs quotes.
+pub fn may_mean_keyword(service: &str) -> bool {
+    BEFORE_A_SERVICE
+        .iter()
+        .any(|keyword| service.eq_ignore_ascii_case(keyword))
+}
+
+/// What a keyword means with the name of a service behind it, and `shared` or `exclusive` behind the name for `lock`.
+/// `None` for anything else: that is a request.
+fn about_service(keyword: &str, rest: &str) -> Option<TerminalLine> {
+    let mut tokens = Tokens::new(rest);
+    let Ok(Name::Word(service)) = tokens.name() else {
+        return None;
+    };
+    let service = service.into_owned();
+    let mode = if tokens.more() {
+        match tokens.name() {
+            Ok(Name::Word(mode)) if !tokens.more() => Some(mode),
+            _ => return None,
+        }
+    } else {
+        None
+    };
+    match (keyword, mode) {
+        ("unlink", None) => Some(TerminalLine::Unlink { service }),
+        ("unlock", None) => Some(TerminalLine::Unlock { service }),
+        ("lock", mode) => {
+            let is = |word: &str| {
+                mode.as_deref()
+                    .is_some_and(|mode| mode.eq_ignore_ascii_case(word))
+            };
+            let shared = is("shared");
+            (shared || mode.is_none() || is("exclusive")).then_some(TerminalLine::Lock { service, shared })
+        }
+        _ => None,
+    }
 }
 
 /// A name that is all the rest of a line, without its quotes. Here nothing can follow the name, so a quote

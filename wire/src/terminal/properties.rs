@@ -59,6 +59,7 @@ fn typed_line() -> impl Strategy<Value = String> {
             " ", " ", " ", ",", ",", ", ", ":", ": ", "=", " = ", "[", "]", "(", ")", "{", "}", "\"", "'", "\\", "\\\"",
             "\\u00e9", "\\ud83d", "\\ude00", "\\x4", "\\U0001F600", "1", "-0", "0x1f", "_", ".5", "1e400", "NaN",
             "-Infinity", "true", "None", "x", "k=", "é", "\u{a0}", "\0", "\u{1c}", "link ", "client ", "identity",
+            "lock ", "unlink ", " shared", "help",
         ])
         .prop_map(str::to_owned),
         1 => "\\PC{0,3}",

@@ -156,13 +156,83 @@ fn lines_that_differ_on_purpose_mean_what_the_documentation_says() {
 
 #[test]
 fn keywords_count_in_any_case_and_only_as_the_whole_first_word() {
-    for line in ["disconnect", "EXIT", " __Disconnect__\r\n"] {
+    for line in ["disconnect", "EXIT", "quit", " __Disconnect__\r\n"] {
         assert_eq!(parse(line), Ok(TerminalLine::Disconnect));
     }
     assert_eq!(parse("Identity"), Ok(TerminalLine::Identity));
+    assert_eq!(parse("help\r\n"), Ok(TerminalLine::Help));
+    assert_eq!(parse("WhoAmI"), Ok(TerminalLine::WhoAmI));
     assert_eq!(request("exit now").0, "exit");
     assert_eq!(request("identity get").0, "identity");
     assert_eq!(request("\"link\" add 1").0, "link");
+}
+
+#[test]
+fn links_and_locks_are_named_with_one_word_or_between_quotes() {
+    let unlink = |service: &str| {
+        Ok(TerminalLine::Unlink {
+            service: service.into(),
+        })
+    };
+    assert_eq!(parse("unlink BasicMath"), unlink("BasicMath"));
+    assert_eq!(parse("UNLINK  \"My Service\" \r\n"), unlink("My Service"));
+    let unlock = |service: &str| {
+        Ok(TerminalLine::Unlock {
+            service: service.into(),
+        })
+    };
+    assert_eq!(parse("unlock 'My Service'"), unlock("My Service"));
+    for (line, service, shared) in [
+        ("lock BasicMath", "BasicMath", false),
+        ("Lock BasicMath Shared", "BasicMath", true),
+        ("lock 'My Service' shared", "My Service", true),
+        ("lock \"My Service\" exclusive", "My Service", false),
+        ("lock shared", "shared", false),
+    ] {
+        let service = service.into();
+        assert_eq!(parse(line), Ok(TerminalLine::Lock { service, shared }), "{line}");
+    }
+    for keyword in ["unlink", "lock", "unlock"] {
+        assert_eq!(parse(keyword), Err(TerminalError::NoServiceNamed { keyword }));
+    }
+}
+
+#[test]
+fn a_service_whose_name_is_a_keyword_can_be_called() {
+    for (line, service, attribute, args) in [
+        ("\"lock\" open", "lock", "open", "[]"),
+        ("'unlock' open", "unlock", "open", "[]"),
+        ("\"help\" add 1 2", "help", "add", "[1,2]"),
+        ("help add 1 2", "help", "add", "[1,2]"),
+        ("lock front 1", "lock", "front", "[1]"),
+        ("lock My Service shared", "lock", "My", r#"["Service","shared"]"#),
+        ("unlock front 1", "unlock", "front", "[1]"),
+        ("unlink a b", "unlink", "a", r#"["b"]"#),
+        ("whoami is it", "whoami", "is", r#"["it"]"#),
+        ("quit smoking", "quit", "smoking", "[]"),
+    ] {
+        let found = request(line);
+        assert_eq!(
+            (found.0.as_str(), found.1.as_str(), found.2.as_str()),
+            (service, attribute, args),
+            "{line}"
+        );
+    }
+    assert!(may_mean_keyword("lock") && may_mean_keyword("Unlink") && !may_mean_keyword("help"));
+}
+
+#[test]
+fn help_is_an_object_of_what_can_be_typed() {
+    let help: Value = serde_json::from_str(&help()).unwrap();
+    for (typed, meaning) in help.as_object().unwrap() {
+        assert!(
+            meaning.as_str().is_some_and(|meaning| !meaning.is_empty()),
+            "{typed}"
+        );
+        // All of it is understood, but for the placeholders of a request's values.
+        let line = typed.split('[').next().unwrap();
+        assert!(parse(line).is_ok(), "{typed}");
+    }
 }
 
 #[test]

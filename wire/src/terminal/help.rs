@@ -1,0 +1,28 @@
+//! The words of the grammar, for who asks for help.
+
+use crate::frames::json_string;
+
+/// What can be typed, and what it means.
+const WORDS: [(&str, &str); 9] = [
+    ("client MY NAME", "say who you are, before anything else"),
+    ("identity", "show the manager and who is connected"),
+    ("whoami", "show your name on the network"),
+    ("link SERVICE", "link with a service"),
+    ("unlink SERVICE", "end the link"),
+    (
+        "lock SERVICE",
+        "lock a service that nobody else is linked with; lock SERVICE shared: together with all linked clients",
+    ),
+    ("unlock SERVICE", "release your lock"),
+    (
+        "SERVICE ATTRIBUTE [value ...] [key=value ...]",
+        "call a service; put names and texts with spaces in quotes, and a service's name that is one of these words",
+    ),
+    ("exit", "leave, as do quit and disconnect"),
+];
+
+/// What can be typed and what it means: the JSON text of an object.
+pub fn help() -> String {
+    let members = WORDS.map(|(typed, meaning)| format!("{}:{}", json_string(typed), json_string(meaning)));
+    format!("{{{}}}", members.join(","))
+}
