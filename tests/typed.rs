@@ -1,9 +1,39 @@
-//! What people type, and what their programs put around it: the words of the grammar. The documentation's chapter is in
-//! `terminal`.
+//! What people type, and what their programs put around it: the words of the grammar, and input that ends. The
+//! documentation's chapter is in `terminal`.
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::support::DEADLINE;
+use super::support::manager::{HOST, Manager};
+
+mod half_closed;
 mod words;
+
+/// Pipes text into the real `nc -N`, which closes its side behind it.
+fn pipe_into_netcat(manager: &Manager, input: &[u8]) -> Child {
+    let mut child = Command::new("timeout")
+        .arg(DEADLINE.as_secs().to_string())
+        .args(["nc", "-N", HOST, &manager.port().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child
+}
+
+/// The frames that `nc` printed until the manager closed the connection.
+fn printed(child: Child) -> Vec<Value> {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
 
 /// The request in a frame that a service got, as its service, attribute, arguments and keyword arguments.
 fn asked(frame: &Value) -> Value {

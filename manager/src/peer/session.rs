@@ -310,10 +310,14 @@ impl<'a> Session<'a> {
         departure
     }
 
-    /// Keeps a client that has said all and has requests under way, as long as it holds nothing of anyone
-    /// else's: `printf '…' | nc -N` is answered.
+    /// Keeps a client that has said all until the replies to its requests have come, or [`LAST_REPLIES`] are over:
+    /// `printf '…' | nc -N` is answered. Its links and locks end at once, since a client that died looks the same.
     async fn wait_for_last_replies(&self) {
-        let last_reply = self.hub.registry().last_reply(self.membership.id);
+        let last_reply = {
+            let mut registry = self.hub.registry();
+            registry.end_links(self.membership.id);
+            registry.last_reply(self.membership.id)
+        };
         if let Some(last_reply) = last_reply {
             // Whoever waits for longer is answered no more.
             let _ = timeout(LAST_REPLIES, last_reply.notified()).await;

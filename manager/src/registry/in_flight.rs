@@ -255,11 +255,10 @@ impl Registry {
         held == client_state.in_flight.count() && client_state.links.iter().all(|link| *link == service)
     }
 
-    /// What tells when a client's last request was answered, if it has requests in flight but no link: nothing of anyone
-    /// else's depends on it.
+    /// What tells when a client's last request was answered, if it has requests in flight.
     pub(crate) fn last_reply(&mut self, id: PeerId) -> Option<Arc<Notify>> {
         let client = self.clients.get_mut(id)?;
-        if client.in_flight.count == 0 || !client.links.is_empty() {
+        if client.in_flight.count == 0 {
             return None;
         }
         Some(Arc::clone(client.in_flight.waiting.get_or_insert_default()))

@@ -154,12 +154,7 @@ impl Registry {
 
     fn forget_client(&mut self, id: PeerId, client: &Client) {
         self.client_names.remove(&client.name);
-        for &service in &client.links {
-            if let Some(service) = self.services.get_mut(service) {
-                service.links.remove(&id);
-                service.locks.remove(id);
-            }
-        }
+        self.forget_links(id, &client.links);
         let mut in_flight = client.in_flight.count();
         for &service in &client.asked {
             if let Some(service) = self.services.get_mut(service)
@@ -168,6 +163,23 @@ impl Registry {
                 self.in_flight.subtract(in_flight, requests.count());
                 in_flight -= requests.count();
                 requests.discard();
+            }
+        }
+    }
+
+    /// Ends all links of a client and the locks that came with them. Its requests go on.
+    pub(crate) fn end_links(&mut self, id: PeerId) {
+        if let Some(client) = self.clients.get_mut(id) {
+            let links = std::mem::take(&mut client.links);
+            self.forget_links(id, &links);
+        }
+    }
+
+    fn forget_links(&mut self, id: PeerId, links: &HashSet<PeerId>) {
+        for &service in links {
+            if let Some(service) = self.services.get_mut(service) {
+                service.links.remove(&id);
+                service.locks.remove(id);
             }
         }
     }

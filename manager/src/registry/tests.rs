@@ -306,11 +306,8 @@ fn a_client_that_asks_again_finds_its_place_and_many_empty_places_are_removed() 
 async fn a_client_that_has_said_all_is_told_when_its_last_reply_has_come() {
     let mut registry = registry();
     let (s, t) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
-    let (a, linked) = (client(&mut registry, "a"), client(&mut registry, "linked"));
+    let a = client(&mut registry, "a");
     assert!(registry.last_reply(a).is_none(), "it waits for nothing");
-    registry.link(linked, "S").unwrap();
-    registry.begin_request(linked, s, "1");
-    assert!(registry.last_reply(linked).is_none(), "it holds a link");
     for (service, uid) in [(s, "1"), (s, "2"), (t, "1")] {
         registry.begin_request(a, service, uid);
     }
@@ -564,4 +561,19 @@ fn the_client_that_has_held_its_lock_longest_is_named() {
     assert_eq!(held(&[(c, 40)], &[a]), named("c[h:1]", 10, 1));
     assert_eq!(held(&[], &[c]), named("b[h:1]", 20, 0));
     assert_eq!(held(&[(c, 50)], &[b]), named("c[h:1]", 50, 0));
+}
+
+#[test]
+fn a_client_that_has_said_all_gives_its_links_and_locks_back_and_keeps_its_requests() {
+    let mut registry = registry();
+    let limited = service(&mut registry, "limited", 1);
+    let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
+    registry.link(a, "limited").unwrap();
+    registry.acquire_lock(a, "limited", false, at(0)).unwrap();
+    registry.begin_request(a, limited, "1");
+    registry.end_links(a);
+    assert!(registry.link(b, "limited").is_ok());
+    assert!(registry.destination(limited, "a[h:1]", "1").is_some());
+    assert!(registry.last_reply(a).is_some());
+    assert_eq!(registry.contradiction(), None);
 }
