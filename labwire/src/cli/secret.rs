@@ -11,6 +11,12 @@ use super::tell;
 /// Bytes of a secret's line that are read at most: who names a disk image by mistake shall be told, not wait.
 const LINE_LIMIT: u64 = 64 * 1024;
 
+/// The byte order mark with which some editors begin a file of UTF-8 text.
+const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The byte order marks of UTF-16 text.
+const UTF16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
+
 /// The secret that the words of an option stand for.
 ///
 /// - Several words are one secret, with a single space between them.
@@ -18,7 +24,8 @@ const LINE_LIMIT: u64 = 64 * 1024;
 /// - `-` alone, or no words at all, mean the first line of standard input; where that is a terminal, the user is
 ///   asked with `prompt` and does not see what is typed.
 ///
-/// White space around a line that is read, from a file or from standard input, does not belong to the secret.
+/// White space around a line that is read, from a file or from standard input, does not belong to the secret, nor does a
+/// byte order mark before it.
 /// An empty secret is an error.
 pub(crate) fn resolve(words: &[String], prompt: &str) -> anyhow::Result<String> {
     let secret = match words {
@@ -79,14 +86,22 @@ fn is_no_path(error: &std::io::Error) -> bool {
     )
 }
 
+/// The first line, without a byte order mark before it.
 fn first_line(source: impl BufRead) -> std::io::Result<String> {
-    let mut line = String::new();
-    let length = source.take(LINE_LIMIT).read_line(&mut line)?;
-    if length as u64 == LINE_LIMIT && !line.ends_with('\n') {
-        let text = format!("its first line is longer than {LINE_LIMIT} bytes");
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, text));
+    let wrong = |text: String| Err(std::io::Error::new(ErrorKind::InvalidData, text));
+    let mut line = Vec::new();
+    let length = source.take(LINE_LIMIT).read_until(b'\n', &mut line)?;
+    if length as u64 == LINE_LIMIT && !line.ends_with(b"\n") {
+        return wrong(format!("its first line is longer than {LINE_LIMIT} bytes"));
     }
-    Ok(line.trim().to_owned())
+    let line = line.strip_prefix(UTF8_MARK).unwrap_or(&line);
+    if UTF16_MARKS.iter().any(|mark| line.starts_with(mark)) {
+        return wrong("it is UTF-16 text, save it as UTF-8".to_owned());
+    }
+    match std::str::from_utf8(line) {
+        Ok(line) => Ok(line.trim().to_owned()),
+        Err(_) => wrong("its first line is not UTF-8 text, save it as UTF-8".to_owned()),
+    }
 }
 
 fn not_empty(secret: String) -> anyhow::Result<String> {
@@ -126,6 +141,24 @@ mod tests {
         assert_eq!(resolve(&words(&[text]), "").unwrap(), "the  secret");
         let parts: Vec<String> = text.split(' ').map(str::to_owned).collect();
         assert_eq!(resolve(&parts, "").unwrap(), "the  secret");
+    }
+
+    #[test]
+    fn a_byte_order_mark_does_not_belong_to_the_secret_and_utf16_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password.txt");
+        let text = path.to_str().unwrap();
+        std::fs::write(&path, "\u{feff}abc 123\r\n").unwrap();
+        assert_eq!(resolve(&words(&[text]), "").unwrap(), "abc 123");
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            let utf16: Vec<u8> = "\u{feff}abc 123\r\n".encode_utf16().flat_map(order).collect();
+            std::fs::write(&path, utf16).unwrap();
+            let error = format!("{:#}", resolve(&words(&[text]), "").unwrap_err());
+            assert!(
+                error.contains("UTF-16") && error.contains("password.txt"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -21,7 +21,9 @@ impl Options {
     fn from_file(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-        let options = toml::from_str(&text).map_err(|error| {
+        // Some editors begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let options = toml::from_str(text).map_err(|error| {
             // The error would show the whole line, which may hold a password.
             let place = error.span().map_or_else(String::new, |span| {
                 let before = text.get(..span.start).unwrap_or_default();
