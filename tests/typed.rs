@@ -1,5 +1,5 @@
-//! What people type, and what their programs put around it: the words of the grammar, and input that ends. The
-//! documentation's chapter is in `terminal`.
+//! What people type, and what their programs put around it: the words of the grammar, the first line, input that ends,
+//! encodings, and ports that are for something else. The documentation's chapter is in `terminal`.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 use super::support::DEADLINE;
 use super::support::manager::{HOST, Manager};
 
+mod encodings;
+mod first_line;
 mod half_closed;
 mod words;
+mod wrong_port;
 
 /// Pipes text into the real `nc -N`, which closes its side behind it.
 fn pipe_into_netcat(manager: &Manager, input: &[u8]) -> Child {

@@ -121,7 +121,8 @@ impl Counters {
     /// Counts a refusal that tells of a limit; tells whether it does.
     pub(crate) fn count_limit(&self, refusal: &Refusal) -> bool {
         let counter = match refusal {
-            Refusal::HandshakeTimeout { .. } => &self.handshake_timeouts,
+            Refusal::HandshakeTimeout { .. } | Refusal::SilenceInTls { .. } => &self.handshake_timeouts,
+            Refusal::TlsInPlainText | Refusal::PlainTextInTls { .. } => &self.tls_failures,
             Refusal::LineTooLong(_) | Refusal::TypedTooMuch | Refusal::AskedTooMuch => &self.lines_too_long,
             Refusal::TooDeep { .. } | Refusal::ReplyTooDeep { .. } => &self.nested_too_deep,
             Refusal::TooManyInFlight { .. } => &self.too_many_in_flight,

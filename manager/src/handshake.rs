@@ -1,24 +1,35 @@
 //! From an accepted connection to a peer that is known: authentication and identity.
 
+mod answer;
+
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use labwire_wire::terminal::{self, TerminalLine};
-use labwire_wire::{Envelope, Identity, Line, LineSplitter, Member, as_string, frames};
+use labwire_wire::{Identity, Line, LineSplitter, frames, terminal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep;
 use tracing::debug;
 
-use crate::config::{Authentication, MANAGERS_LINE};
+use crate::config::Authentication;
 use crate::hub::Hub;
 use crate::names::PeerAddress;
 use crate::refusal::Refusal;
-use crate::stream::{ReadError, read_line, read_some};
+use crate::stream::{ReadError, read_line_unless, read_some};
+
+use answer::{Answer, check_encoding, read_answer};
+
+pub(crate) use answer::credential;
 
 /// How long a login waits whose peer has closed its side, as netcat does at the end of its input. A peer that is gone
 /// looks the same.
 const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// How many lines somebody at a terminal may type until the identity is among them.
+const TYPED_LINES: usize = 8;
+
+/// What the first record of a TLS connection begins with: a handshake, of some version 3.x.
+const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
 
 /// A peer that has said who it is, and may be who it says.
 #[derive(Debug)]
@@ -103,6 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
             _ => "connection closed before receiving the password",
         };
         let line = self.read_line(closed).await?;
+        check_encoding(&line).map_err(Ended::Refused)?;
         Ok(credential(&line).unwrap_or_default())
     }
 
@@ -124,8 +136,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         debug!("requesting the identity from {}", self.peer.address);
         self.write(frames::manager_request("identity", &[], self.hub.name()))
             .await?;
-        let line = self.read_line("connection closed prematurely").await?;
-        read_identity(&line, self.hub.limits.nesting).map_err(Ended::Refused)
+        for _ in 0..TYPED_LINES {
+            let line = self.read_line("connection closed prematurely").await?;
+            let hub = self.hub;
+            match read_answer(&line, hub.limits.nesting).map_err(Ended::Refused)? {
+                Answer::Identity(identity) => return Ok(identity),
+                Answer::Leave => return Err(Ended::Closed("left before it was identified")),
+                Answer::Help => {
+                    self.write(frames::result(hub.name(), "", terminal::help().as_bytes()))
+                        .await?;
+                }
+                Answer::WhoIsHere => {
+                    let identity = hub.registry().identity();
+                    let (head, tail) = frames::result_around(hub.name(), "");
+                    for part in [head, identity, tail] {
+                        self.stream.write_all(&part).await?;
+                    }
+                    self.stream.flush().await?;
+                }
+                Answer::Mistyped(mistake) => {
+                    self.write(mistake.frame(hub.name(), "", false)).await?;
+                }
+            }
+        }
+        Err(Ended::Refused(Refusal::NoIdentityTyped { lines: TYPED_LINES }))
     }
 
     async fn write(&mut self, frame: Bytes) -> io::Result<()> {
@@ -134,7 +168,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
     }
 
     async fn read_line(&mut self, closed: &'static str) -> Result<Line, Ended> {
-        match read_line(self.stream, self.splitter).await {
+        let is_tls = |bytes: &[u8]| bytes.starts_with(TLS_HANDSHAKE);
+        match read_line_unless(self.stream, self.splitter, is_tls).await {
             Ok(Some(line)) => Ok(line),
             Ok(None) => Err(Ended::Closed(closed)),
             Err(ReadError::Io(error)) => {
@@ -142,45 +177,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
                 Err(Ended::Closed("connection closed prematurely"))
             }
             Err(ReadError::TooLong(error)) => Err(Ended::Refused(error.into())),
+            Err(ReadError::Foreign) => Err(Ended::Refused(Refusal::TlsInPlainText)),
         }
-    }
-}
-
-/// The username or password that a line carries; `None` when it is no text, or more than anyone types.
-pub(crate) fn credential(line: &Line) -> Option<String> {
-    let content = line.content();
-    if content.len() > MANAGERS_LINE {
-        return None;
-    }
-    if let Ok(envelope) = Envelope::scan(content)
-        && let Some(result) = envelope.raw(content, Member::Result)
-    {
-        return Some(as_string(result)?.decode()?.into_owned());
-    }
-    Some(std::str::from_utf8(content).ok()?.trim_end().to_owned())
-}
-
-fn read_identity(line: &Line, nesting: usize) -> Result<Identity, Refusal> {
-    let content = line.content();
-    match Envelope::scan(content) {
-        Ok(envelope) if envelope.shape().depth > nesting => Err(Refusal::TooDeep { limit: nesting }),
-        Ok(envelope) => {
-            // The identity itself is understood too, as somebody might type it.
-            let identity = envelope.raw(content, Member::Result).unwrap_or(content);
-            match as_string(identity).and_then(labwire_wire::RawString::decode) {
-                Some(text) => read_typed_identity(&text),
-                None => Ok(Identity::from_json(identity)?),
-            }
-        }
-        Err(error) if content.trim_ascii_start().first() == Some(&b'{') => Err(error.into()),
-        Err(_) => read_typed_identity(std::str::from_utf8(content).map_err(|_| Refusal::NotText)?),
-    }
-}
-
-fn read_typed_identity(text: &str) -> Result<Identity, Refusal> {
-    match terminal::parse(text) {
-        Ok(TerminalLine::Client { name }) => Ok(Identity::client(&name)?),
-        _ => Err(Refusal::NoIdentity(text.trim().chars().take(64).collect())),
     }
 }
 
@@ -191,54 +189,6 @@ mod tests {
     use crate::logging::LogControl;
     use crate::registry::ManagerIdentity;
     use crate::store::{Store, StoreOptions};
-
-    fn line(text: &str) -> Line {
-        Line::new(Bytes::copy_from_slice(text.as_bytes()))
-    }
-
-    #[test]
-    fn a_credential_is_a_result_or_the_bare_text() {
-        for (text, expected) in [
-            (r#"{"result":"abc 123"}"#, Some("abc 123")),
-            (
-                r#"{"error":false,"requester":null,"result":"a\u0062c","uid":""}"#,
-                Some("abc"),
-            ),
-            ("abc 123\r", Some("abc 123")),
-            ("12345", Some("12345")),
-            ("{not json", Some("{not json")),
-            (r#"{"result":null}"#, None),
-            (r#"{"result":{"a":1}}"#, None),
-        ] {
-            assert_eq!(credential(&line(text)).as_deref(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_identity_is_sent_as_a_result_or_typed() {
-        for text in [
-            r#"{"result":{"type":"client","name":"n"}}"#,
-            r#"{"type":"client","name":"n"}"#,
-            "client n",
-            "CLIENT \"n\"",
-        ] {
-            assert_eq!(read_identity(&line(text), 100).unwrap().name, "n", "{text}");
-        }
-        for text in [
-            "",
-            "hello",
-            "identity",
-            "5",
-            "null",
-            "[]",
-            "{}",
-            r#"{"result":1}"#,
-            r#"{"result":"x"}"#,
-            "{",
-        ] {
-            assert!(read_identity(&line(text), 100).is_err(), "{text}");
-        }
-    }
 
     /// Holds the handshake with a peer on another computer, and gives what it is told.
     async fn handshake_from_elsewhere(

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
-use labwire_wire::frames;
+use labwire_wire::{MANAGER_NAME, frames};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
@@ -103,6 +103,12 @@ impl Hub {
     /// The manager's name, `Manager[HOST:PORT]`.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where it is, `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        let address = self.name.strip_prefix(MANAGER_NAME).unwrap_or(&self.name);
+        address.trim_matches(['[', ']'])
     }
 
     pub(crate) fn port(&self) -> u16 {

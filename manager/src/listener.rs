@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
@@ -300,18 +301,24 @@ impl Gate {
         };
         let shaking = {
             let hub = Arc::clone(hub);
-            self.handshakes.spawn(async move {
-                hub.before(Phase::Draining, deadline, acceptor.accept(ReadAhead::new(stream)))
-                    .await
-            })
+            self.handshakes
+                .spawn(async move { begin_tls(&hub, &acceptor, stream, deadline).await })
         };
         // It fails when it panicked, or when the program ends.
         let Ok(shaken) = shaking.await else {
             return;
         };
         match shaken {
-            Some(Ok(stream)) => {
-                self.admit(stream, remote, address, deadline, (starting, place))
+            Some(Ok(Begun::Tls(stream))) => {
+                self.admit(*stream, remote, address, deadline, (starting, place))
+                    .await;
+            }
+            Some(Ok(Begun::WithoutTls(mut stream, refusal))) => {
+                self.note_refusal(remote, &refusal);
+                hub.record(&address, &format!("rejected: {refusal}"));
+                let until = Instant::now() + REFUSAL_TIME;
+                let _ = hub
+                    .before(Phase::Draining, until, peer::tell(hub, &mut stream, &refusal))
                     .await;
             }
             Some(Err(error)) => {
@@ -355,6 +362,52 @@ impl Gate {
         };
         tokio::spawn(Measured::new(task, serving));
     }
+}
+
+/// How a connection to a manager with TLS begins.
+enum Begun {
+    /// With a TLS handshake.
+    Tls(Box<TlsStream<ReadAhead<TcpStream>>>),
+    /// With plain text, or with silence: the peer is told why it is refused, in plain text.
+    WithoutTls(TcpStream, Refusal),
+}
+
+/// Makes the TLS handshake, if the peer begins one. `None` when the manager stops, or the deadline comes in the middle of
+/// the handshake.
+async fn begin_tls(
+    hub: &Hub,
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    deadline: Instant,
+) -> Option<io::Result<Begun>> {
+    let mut first = [0];
+    let peeked = hub
+        .before(Phase::Draining, deadline, stream.peek(&mut first))
+        .await;
+    let address = hub.address().to_owned();
+    let refusal = match peeked {
+        Some(Ok(1)) if is_plain_text(first[0]) => Refusal::PlainTextInTls { address },
+        Some(Ok(_)) => {
+            let accepted = hub
+                .before(Phase::Draining, deadline, acceptor.accept(ReadAhead::new(stream)))
+                .await?;
+            return Some(accepted.map(|stream| Begun::Tls(Box::new(stream))));
+        }
+        Some(Err(error)) => return Some(Err(error)),
+        None if Instant::now() < deadline => return None,
+        // A TLS client speaks first.
+        None => Refusal::SilenceInTls {
+            limit: hub.limits.handshake,
+            address,
+        },
+    };
+    Some(Ok(Begun::WithoutTls(stream, refusal)))
+}
+
+/// Whether a connection that begins with this byte begins with what is typed, or with a line of JSON. A byte order mark
+/// and telnet commands come before it sometimes. Records of TLS begin with other bytes.
+fn is_plain_text(byte: u8) -> bool {
+    byte.is_ascii_graphic() || byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xff)
 }
 
 /// Whether accepting failed for one connection alone, which was gone before it was accepted. All else lasts:

@@ -38,6 +38,8 @@ pub(crate) enum ReadError {
     Io(#[from] io::Error),
     #[error(transparent)]
     TooLong(#[from] LineTooLong),
+    #[error("the bytes are those of another protocol")]
+    Foreign,
 }
 
 /// Whether what arrives is read to where it stays: the line is long, or follows one that was.
@@ -98,16 +100,21 @@ where
     stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await
 }
 
-/// Reads one line; `None` at the stream's end. A last line may lack its terminator. Cancel safe.
-pub(crate) async fn read_line<R>(
+/// Reads one line; `None` at the stream's end. A last line may lack its terminator.
+/// Fails when `is_foreign` says so of the bytes that the line begins with: they may have no line end. Cancel safe.
+pub(crate) async fn read_line_unless<R>(
     stream: &mut R,
     splitter: &mut LineSplitter,
+    is_foreign: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<Line>, ReadError>
 where
     R: AsyncRead + Unpin,
 {
     let mut loan = None;
     loop {
+        if is_foreign(splitter.buffer()) {
+            return Err(ReadError::Foreign);
+        }
         if let Some(line) = splitter.next_line()? {
             return Ok(Some(line));
         }
@@ -133,7 +140,10 @@ mod tests {
         });
         let mut splitter = LineSplitter::new(1 << 20);
         let mut lines = Vec::new();
-        while let Some(line) = read_line(&mut far, &mut splitter).await.unwrap() {
+        while let Some(line) = read_line_unless(&mut far, &mut splitter, |_| false)
+            .await
+            .unwrap()
+        {
             lines.push(line.content().to_vec());
         }
         writing.await.unwrap();

@@ -23,7 +23,7 @@ const ROWS: usize = 500;
 async fn be_rejected(target: &Target, from: Ipv4Addr) -> io::Result<()> {
     let mut peer = Peer::connect(target, from).await?;
     peer.expect_asked("identity").await?;
-    peer.send_bytes(b"I am nobody\r\n").await?;
+    peer.send_bytes(b"{\"result\":\"I am nobody\"}\r\n").await?;
     let told = peer.frame().await?;
     let is_told = told["message"]
         .as_str()

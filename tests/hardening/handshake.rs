@@ -95,18 +95,11 @@ fn blank_usernames_end_the_connection() {
     expect_no_panic(&manager);
 }
 
-/// Blank identities too.
+/// Blank identities of programs too. Somebody at a terminal may try again.
 #[test]
 fn blank_identities_end_the_connection() {
     let manager = start();
-    for blank in [
-        "",
-        " ",
-        "\t \t",
-        r#"{"result":""}"#,
-        r#"{"result":null}"#,
-        r#"{"result":{}}"#,
-    ] {
+    for blank in [r#"{"result":""}"#, r#"{"result":null}"#, r#"{"result":{}}"#] {
         let mut peer = Peer::connect(&manager);
         peer.expect_request("identity");
         peer.send_line(blank);

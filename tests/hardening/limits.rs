@@ -48,7 +48,10 @@ fn a_handshake_that_takes_too_long() {
 #[test]
 fn a_tls_handshake_that_takes_too_long() {
     let manager = Manager::start(&["--handshake", "500ms"]);
-    Peer::connect(&manager).expect_closed();
+    let mut peer = Peer::connect(&manager);
+    // The beginning of a handshake.
+    peer.send_bytes(&[0x16, 3, 1, 2, 0]);
+    peer.expect_closed();
     manager.wait_for_log("took longer than 0.5 s");
     let mut manager = manager;
     manager.signal(Signal::TERM);

@@ -17,7 +17,7 @@ const LOG_BYTES: usize = 16 * 1024;
 fn be_refused(manager: &Manager, from: IpAddr) {
     let mut peer = Peer::connect_from(manager, from);
     peer.expect_request("identity");
-    peer.send_line("I am nobody");
+    peer.send_line(r#"{"result":"I am nobody"}"#);
     assert!(peer.expect_rejection().contains("is no identity"));
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use crate::frames;
+use crate::terminal::BYTE_ORDER_MARK;
 
 /// A line in somebody else's memory.
 ///
@@ -110,6 +111,15 @@ impl Line {
     /// Whether its memory holds hardly more than the line, and can be shared.
     pub fn owns_memory(&self) -> bool {
         self.owner
+    }
+
+    /// The same line without the byte order mark that it begins with, if it begins with one.
+    #[must_use]
+    pub fn without_mark(self) -> Self {
+        if !self.bytes.starts_with(BYTE_ORDER_MARK) {
+            return self;
+        }
+        Self::with_owner(self.bytes.slice(BYTE_ORDER_MARK.len()..), self.owner)
     }
 
     /// The same line in memory of its own size, to which it is copied.

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::ready;
 
 use bytes::{Bytes, BytesMut};
+use labwire_wire::terminal::without_mark;
 use labwire_wire::{ArrivingEnvelope, Line, LineSplitter, LineTooLong, LineView};
 use memchr::memchr;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -461,7 +462,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 self.end_with(Departure::TooLong(LineTooLong { limit }));
                 Step::Next
             } else {
-                let view = LineView::new(line);
+                let view = LineView::new(without_mark(line));
                 kind.look(view.content());
                 router(view, &kind)
             };

@@ -50,11 +50,16 @@ impl Refusal {
             | Self::AlreadyConnected
             | Self::Envelope(_)
             | Self::Terminal(_)
-            | Self::NotText
+            | Self::NotText(_)
             | Self::LineTooLong(_)
             | Self::LineEnded(_)
             | Self::Identity(_)
             | Self::NoIdentity(_)
+            | Self::NoIdentityTyped { .. }
+            | Self::Http
+            | Self::TlsInPlainText
+            | Self::PlainTextInTls { .. }
+            | Self::SilenceInTls { .. }
             | Self::NameTaken(_)
             | Self::IdentitiesOverBudget { .. }
             | Self::ClientNameTaken(_)

@@ -9,7 +9,7 @@ mod held;
 use std::time::Duration;
 
 use bytes::Bytes;
-use labwire_wire::terminal::TerminalError;
+use labwire_wire::terminal::{NotText, TerminalError};
 use labwire_wire::{EnvelopeError, Executed, IdentityError, LineTooLong, MAX_NAME_BYTES, frames, quoted};
 
 use crate::config::MANAGERS_LINE;
@@ -217,8 +217,8 @@ pub(crate) enum Refusal {
     #[error("SyntaxError: {0}")]
     Terminal(#[from] TerminalError),
     /// The line is neither text nor JSON.
-    #[error("UnicodeDecodeError: the line is not valid UTF-8")]
-    NotText,
+    #[error("UnicodeDecodeError: {0}")]
+    NotText(#[from] NotText),
     /// The line is too long.
     #[error("ValueError: {0}, closing connection")]
     LineTooLong(#[from] LineTooLong),
@@ -235,8 +235,33 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// What came instead of an identity.
-    #[error("ValueError: {} is no identity, type: client, or: client My Name", quoted(.0))]
+    #[error("ValueError: {} is no identity, type: client, or: client My Name, or: help", quoted(.0))]
     NoIdentity(String),
+    /// A person typed one line after the other, and no identity.
+    #[error("ValueError: none of {lines} lines was an identity, closing connection")]
+    NoIdentityTyped { lines: usize },
+    /// The peer speaks HTTP.
+    #[error("ValueError: this is a network manager of a laboratory, it does not speak HTTP")]
+    Http,
+    /// The peer speaks TLS where none is spoken.
+    #[error(
+        "ConnectionError: this manager does not use TLS and a TLS handshake came, connect without TLS, or start the \
+         manager without --disable-tls"
+    )]
+    TlsInPlainText,
+    /// The peer speaks plain text where TLS is spoken.
+    #[error(
+        "ConnectionError: this manager uses TLS and plain text came, connect with TLS, for example: openssl s_client \
+         -quiet -connect {address} (or start the manager with --disable-tls)"
+    )]
+    PlainTextInTls { address: String },
+    /// The peer waits to be spoken to where TLS is spoken.
+    #[error(
+        "TimeoutError: nothing came within {} s, this manager uses TLS, connect with TLS, for example: openssl s_client \
+         -quiet -connect {address} (or start the manager with --disable-tls)",
+        limit.as_secs_f64()
+    )]
+    SilenceInTls { limit: Duration, address: String },
     /// A service of that name is there already.
     #[error("NameError: A {} service is already running on the Manager", quoted(.0))]
     NameTaken(String),

@@ -37,7 +37,7 @@ impl Router<'_> {
         let meaning = match typed {
             Typed::Meant(meaning) => meaning,
             Typed::Wrong(error) => return self.refuse_malformed(from, "", &error.clone().into()),
-            Typed::NotText => return self.refuse_malformed(from, "", &Refusal::NotText),
+            Typed::NotText(error) => return self.refuse_malformed(from, "", &(*error).into()),
             Typed::Unterminated => return self.refuse_malformed(from, "", &Refusal::Unterminated),
             Typed::TooLong => return self.refuse_malformed(from, "", &Refusal::TypedTooMuch),
         };

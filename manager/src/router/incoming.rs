@@ -1,6 +1,6 @@
 //! What a line is that a peer sent.
 
-use labwire_wire::terminal::{self, TerminalError, TerminalLine};
+use labwire_wire::terminal::{self, NotText, TerminalError, TerminalLine};
 use labwire_wire::{Envelope, EnvelopeError, JsonError, Line, Member, NOTIFICATION_UID, is_arguments_pair};
 
 use crate::config::MANAGERS_LINE;
@@ -32,7 +32,7 @@ pub(crate) enum Kind {
 pub(crate) enum Typed {
     Meant(TerminalLine),
     Wrong(TerminalError),
-    NotText,
+    NotText(NotText),
     TooLong,
     Unterminated,
 }
@@ -50,6 +50,7 @@ impl Incoming {
     /// `is_whole` is false for a last line whose end never came. JSON shows whether it is all there; what was typed
     /// does not, and half a command must not reach an instrument.
     pub(crate) fn of(line: Line, is_whole: bool) -> Self {
+        let line = line.without_mark();
         let kind = match Kind::of(line.content()) {
             Kind::Typed(_) if !is_whole => Kind::Typed(Typed::Unterminated),
             kind => kind,
@@ -118,10 +119,10 @@ impl Typed {
         if content.len() > MANAGERS_LINE {
             return Self::TooLong;
         }
-        match std::str::from_utf8(content).map(terminal::parse) {
+        match terminal::typed_text(content).map(|text| terminal::parse(&text)) {
             Ok(Ok(meaning)) => Self::Meant(meaning),
             Ok(Err(error)) => Self::Wrong(error),
-            Err(_) => Self::NotText,
+            Err(error) => Self::NotText(error),
         }
     }
 }

@@ -83,6 +83,7 @@
 //!
 //! A test counts the looks.
 
+mod encoding;
 mod help;
 mod literal;
 pub(crate) mod looks;
@@ -99,6 +100,7 @@ use std::collections::HashSet;
 
 use tokens::{Name, Tokens};
 
+pub use encoding::{BYTE_ORDER_MARK, NotText, typed_text, without_mark, without_preamble};
 pub use help::help;
 
 /// How deep lists, tuples and dictionaries may be nested in a value.
