@@ -395,7 +395,7 @@ fn a_broken_line_that_also_grows_too_long_ends_its_connection_alone() {
     let answer = pair.client.read_json();
     assert_eq!(
         answer["message"],
-        "ValueError: a line may not be longer than 33554432 bytes, closing connection"
+        "ValueError: a line may not be longer than 33554432 bytes (see --line of labwire start), closing connection"
     );
     let mut other = RawPeer::client(&pair.manager, "Bob");
     assert_eq!(other.request(&identity_request())["error"], false);
@@ -435,7 +435,7 @@ fn a_line_that_grows_too_long_is_broken_off() {
     let answer = pair.client.read_json();
     assert_eq!(
         answer["message"],
-        "ValueError: a line may not be longer than 33554432 bytes, closing connection"
+        "ValueError: a line may not be longer than 33554432 bytes (see --line of labwire start), closing connection"
     );
     pair.client.expect_closed();
 }

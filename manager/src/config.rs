@@ -45,8 +45,11 @@ impl fmt::Debug for Authentication {
 pub struct Limits {
     /// From the accepted connection to the accepted identity, TLS and authentication included.
     pub handshake: Duration,
-    /// The longest line before the identity is accepted, in bytes.
+    /// The longest line until the peer has authenticated, in bytes.
     pub handshake_line: usize,
+    /// The longest line of a peer that has authenticated, or needs not, until its identity is accepted, in bytes. It is
+    /// `handshake_line` if that is more.
+    pub identity_line: usize,
     /// The longest line afterwards, in bytes.
     pub line: usize,
     /// How long a line may not grow before its end has come. What has come of it is thrown away then.
@@ -98,6 +101,8 @@ impl Default for Limits {
             // RabbitMQ gives its handshake as long.
             handshake: Duration::from_secs(10),
             handshake_line: 64 * 1024,
+            // A service with 800 methods needs 64 KiB, one with a table of 100,000 numbers 2 MiB.
+            identity_line: 4 * 1024 * 1024,
             // Laboratories send single requests of more than 100 MB.
             line: 1024 * 1024 * 1024,
             line_stall: Duration::from_secs(10),

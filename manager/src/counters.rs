@@ -123,7 +123,9 @@ impl Counters {
         let counter = match refusal {
             Refusal::HandshakeTimeout { .. } | Refusal::SilenceInTls { .. } => &self.handshake_timeouts,
             Refusal::TlsInPlainText | Refusal::PlainTextInTls { .. } => &self.tls_failures,
-            Refusal::LineTooLong(_) | Refusal::TypedTooMuch | Refusal::AskedTooMuch => &self.lines_too_long,
+            Refusal::LineTooLong { .. } | Refusal::TypedTooMuch | Refusal::AskedTooMuch => {
+                &self.lines_too_long
+            }
             Refusal::TooDeep { .. } | Refusal::ReplyTooDeep { .. } => &self.nested_too_deep,
             Refusal::TooManyInFlight { .. } => &self.too_many_in_flight,
             Refusal::LineEnded(end) | Refusal::ReplyEnded { end, .. } => match end {

@@ -8,13 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use labwire_wire::{Identity, Line, LineSplitter, frames, terminal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::debug;
 
+use crate::budget::LineShare;
 use crate::config::Authentication;
 use crate::hub::Hub;
 use crate::names::PeerAddress;
-use crate::refusal::Refusal;
+use crate::refusal::{LineLimit, Refusal};
 use crate::stream::{ReadError, read_line_unless, read_some};
 
 use answer::{Answer, check_encoding, read_answer};
@@ -27,6 +29,9 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// How many lines somebody at a terminal may type until the identity is among them.
 const TYPED_LINES: usize = 8;
+
+/// From how many bytes on an identity is read on another thread. It takes about a millisecond.
+const LARGE_IDENTITY: usize = 512 * 1024;
 
 /// What the first record of a TLS connection begins with: a handshake, of some version 3.x.
 const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
@@ -56,18 +61,42 @@ impl From<io::Error> for Ended {
 
 /// One handshake. The caller sets its deadline.
 pub(crate) struct Handshake<'a, S> {
-    pub(crate) hub: &'a Hub,
-    pub(crate) peer: &'a PeerAddress,
-    pub(crate) stream: &'a mut S,
-    pub(crate) splitter: &'a mut LineSplitter,
+    hub: &'a Hub,
+    peer: &'a PeerAddress,
+    stream: &'a mut S,
+    splitter: &'a mut LineSplitter,
+    /// What the peer holds of the budget of unfinished lines.
+    share: LineShare,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
+    pub(crate) fn new(
+        hub: &'a Hub,
+        peer: &'a PeerAddress,
+        stream: &'a mut S,
+        splitter: &'a mut LineSplitter,
+    ) -> Self {
+        Self {
+            hub,
+            peer,
+            stream,
+            splitter,
+            share: hub.lines.share(),
+        }
+    }
+
     /// Finds out who the peer is.
     pub(crate) async fn run(&mut self) -> Result<Introduced, Ended> {
         let is_admin = self.authenticate().await?;
+        self.splitter.set_limit(self.identity_limit());
         let identity = self.identify().await?;
         Ok(Introduced { identity, is_admin })
+    }
+
+    /// The longest line of a peer that has authenticated, or needs not, in bytes.
+    fn identity_limit(&self) -> usize {
+        let limits = &self.hub.limits;
+        limits.identity_line.max(limits.handshake_line)
     }
 
     async fn authenticate(&mut self) -> Result<bool, Ended> {
@@ -113,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
             "username" => "connection closed before receiving the username",
             _ => "connection closed before receiving the password",
         };
-        let line = self.read_line(closed).await?;
+        let line = self.read_line(closed, LineLimit::Handshake).await?;
         check_encoding(&line).map_err(Ended::Refused)?;
         Ok(credential(&line).unwrap_or_default())
     }
@@ -137,9 +166,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         self.write(frames::manager_request("identity", &[], self.hub.name()))
             .await?;
         for _ in 0..TYPED_LINES {
-            let line = self.read_line("connection closed prematurely").await?;
+            let line = self
+                .read_line("connection closed prematurely", LineLimit::Identity)
+                .await?;
             let hub = self.hub;
-            match read_answer(&line, hub.limits.nesting).map_err(Ended::Refused)? {
+            match read_any_answer(line, hub.limits.nesting).await? {
                 Answer::Identity(identity) => return Ok(identity),
                 Answer::Leave => return Err(Ended::Closed("left before it was identified")),
                 Answer::Help => {
@@ -167,19 +198,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         self.stream.flush().await
     }
 
-    async fn read_line(&mut self, closed: &'static str) -> Result<Line, Ended> {
+    /// Reads a line. `which` is the limit of its length.
+    async fn read_line(&mut self, closed: &'static str, which: LineLimit) -> Result<Line, Ended> {
         let is_tls = |bytes: &[u8]| bytes.starts_with(TLS_HANDSHAKE);
-        match read_line_unless(self.stream, self.splitter, is_tls).await {
+        match read_line_unless(self.stream, self.splitter, &mut self.share, is_tls).await {
             Ok(Some(line)) => Ok(line),
             Ok(None) => Err(Ended::Closed(closed)),
             Err(ReadError::Io(error)) => {
                 debug!("{}: {error}", self.peer.address);
                 Err(Ended::Closed("connection closed prematurely"))
             }
-            Err(ReadError::TooLong(error)) => Err(Ended::Refused(error.into())),
+            Err(ReadError::TooLong(error)) => Err(Ended::Refused(Refusal::LineTooLong {
+                limit: error.limit,
+                which,
+            })),
+            Err(ReadError::Ended(end)) => Err(Ended::Refused(end.into())),
             Err(ReadError::Foreign) => Err(Ended::Refused(Refusal::TlsInPlainText)),
         }
     }
+}
+
+/// Finds out what a peer answered. A large identity must not keep others waiting.
+async fn read_any_answer(line: Line, nesting: usize) -> Result<Answer, Ended> {
+    let answer = if line.content().len() < LARGE_IDENTITY {
+        read_answer(&line, nesting)
+    } else {
+        let reading = spawn_blocking(move || read_answer(&line, nesting));
+        reading
+            .await
+            .map_err(|error| Ended::from(io::Error::other(error)))?
+    };
+    answer.map_err(Ended::Refused)
 }
 
 #[cfg(test)]
@@ -217,12 +266,7 @@ mod tests {
         let (mut near, mut far) = tokio::io::duplex(10_000);
         far.write_all(typed.as_bytes()).await.unwrap();
         let mut splitter = LineSplitter::new(1_000);
-        let mut handshake = Handshake {
-            hub: &hub,
-            peer: &peer,
-            stream: &mut near,
-            splitter: &mut splitter,
-        };
+        let mut handshake = Handshake::new(&hub, &peer, &mut near, &mut splitter);
         match handshake.run().await {
             Ok(introduced) => Ok(introduced),
             Err(Ended::Refused(refusal)) => Err(refusal),

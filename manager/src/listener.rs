@@ -315,7 +315,9 @@ impl Gate {
             }
             Some(Ok(Begun::WithoutTls(mut stream, refusal))) => {
                 self.note_refusal(remote, &refusal);
-                hub.record(&address, &format!("rejected: {refusal}"));
+                if hub.may_record_stranger(address.ip) {
+                    hub.record(&address, &format!("rejected: {refusal}"));
+                }
                 let until = Instant::now() + REFUSAL_TIME;
                 let _ = hub
                     .before(Phase::Draining, until, peer::tell(hub, &mut stream, &refusal))

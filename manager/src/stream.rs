@@ -9,7 +9,9 @@ use bytes::BufMut;
 use labwire_wire::{Line, LineSplitter, LineTooLong};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
+use crate::budget::LineShare;
 use crate::memory::{self, LARGE_BYTES, Loan};
+use crate::refusal::LineEnd;
 
 /// From how many bytes on a line is long: it has memory of its own, to which the rest of it is read.
 pub(crate) const LONG_LINE_BYTES: usize = 64 * 1024;
@@ -40,6 +42,8 @@ pub(crate) enum ReadError {
     TooLong(#[from] LineTooLong),
     #[error("the bytes are those of another protocol")]
     Foreign,
+    #[error(transparent)]
+    Ended(#[from] LineEnd),
 }
 
 /// Whether what arrives is read to where it stays: the line is long, or follows one that was.
@@ -100,11 +104,12 @@ where
     stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await
 }
 
-/// Reads one line; `None` at the stream's end. A last line may lack its terminator.
-/// Fails when `is_foreign` says so of the bytes that the line begins with: they may have no line end. Cancel safe.
+/// Reads one line; `None` at the stream's end. A last line may lack its terminator. What has come of the line counts in
+/// `share`. Fails when `is_foreign` says so of the bytes that the line begins with: they may have no line end. Cancel safe.
 pub(crate) async fn read_line_unless<R>(
     stream: &mut R,
     splitter: &mut LineSplitter,
+    share: &mut LineShare,
     is_foreign: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<Line>, ReadError>
 where
@@ -118,7 +123,18 @@ where
         if let Some(line) = splitter.next_line()? {
             return Ok(Some(line));
         }
-        if read_some(stream, splitter, &mut loan).await? == 0 {
+        share.hold(splitter.pending());
+        let reading = read_some(stream, splitter, &mut loan);
+        let read = if share.is_counted() {
+            tokio::select! {
+                biased;
+                end = share.over_budget() => return Err(end.into()),
+                read = reading => read?,
+            }
+        } else {
+            reading.await?
+        };
+        if read == 0 {
             return Ok(splitter.finish());
         }
     }
@@ -129,6 +145,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::budget::LineBudget;
 
     #[tokio::test]
     async fn lines_of_any_size_arrive_whole() {
@@ -139,8 +156,9 @@ mod tests {
             near.write_all(text.as_bytes()).await.unwrap();
         });
         let mut splitter = LineSplitter::new(1 << 20);
+        let mut share = LineBudget::new(1 << 20).share();
         let mut lines = Vec::new();
-        while let Some(line) = read_line_unless(&mut far, &mut splitter, |_| false)
+        while let Some(line) = read_line_unless(&mut far, &mut splitter, &mut share, |_| false)
             .await
             .unwrap()
         {

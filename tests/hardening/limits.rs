@@ -65,7 +65,7 @@ fn a_tls_handshake_that_takes_too_long() {
 
 #[test]
 fn a_line_before_the_identity_that_is_too_long() {
-    let (manager, mut administrator) = start(&["--handshake-line", "1KiB"]);
+    let (manager, mut administrator) = start(&["--handshake-line", "1KiB", "--identity-line", "1KiB"]);
     let mut peer = Peer::connect(&manager);
     peer.expect_request("identity");
     peer.send_bytes(&[b'x'; 2_000]);
@@ -106,7 +106,7 @@ fn a_line_that_is_nested_too_deep() {
     let refused = client.frame();
     assert_eq!(
         message(&refused),
-        "ValueError: the JSON text is nested deeper than 8 levels"
+        "ValueError: the JSON text is nested deeper than 8 levels (see --nesting of labwire start)"
     );
     assert_eq!(refused["uid"], "7");
     client.send_line(call(2_000));

@@ -9,6 +9,7 @@ mod forging;
 mod frames;
 mod guesses;
 mod handshake;
+mod identities;
 mod limits;
 mod links;
 mod login;

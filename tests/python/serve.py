@@ -115,8 +115,24 @@ class Greeter(Service):
         print('the task runs')
 
 
+class Broad(Service):
+    """Has more methods, and a larger public table, than fit into 64 KiB."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = [number / 7 for number in range(3000)]
+
+
+def _measure(self, channel: int, samples: int = 100, rate: float = 1.5, unit: str = 'V') -> list:
+    return [channel, samples, rate, unit]
+
+
+for number in range(800):
+    setattr(Broad, f'measure_on_channel_{number:03}', _measure)
+
+
 CLASSES = {cls.__name__: cls for cls in (
-    BasicMath, Echo, Greeter, Heartbeat, Laboratory, Multimeter, MyArray, StringEditor, Unstoppable)}
+    BasicMath, Broad, Echo, Greeter, Heartbeat, Laboratory, Multimeter, MyArray, StringEditor, Unstoppable)}
 
 service = CLASSES[PARAMETERS['class']](**PARAMETERS['construction'])
 if isinstance(service, Heartbeat):

@@ -1,10 +1,13 @@
 //! The budget of lines whose end has not come, or that wait to be routed.
 
 use std::collections::hash_map::Entry;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use foldhash::HashMap;
+
+use crate::refusal::LineEnd;
 
 /// In which steps bytes are counted. Peers with less are left out, so that most lines cost nothing here.
 const STEP: usize = 8 * 1024;
@@ -138,9 +141,17 @@ impl LineShare {
         self.held > 0
     }
 
-    /// The budget of all peers, in bytes.
-    pub(crate) fn budget(&self) -> usize {
-        self.budget.budget
+    /// Waits until the peer is to let go of what it holds; gives the reason. Cancel safe.
+    pub(crate) async fn over_budget(&self) -> LineEnd {
+        poll_fn(|context| self.poll_called_on(context)).await;
+        self.excess()
+    }
+
+    /// Why the line of a peer is thrown away that is called on.
+    pub(crate) fn excess(&self) -> LineEnd {
+        LineEnd::OverBudget {
+            budget: self.budget.budget,
+        }
     }
 
     /// Whether the peer is to let go of what it holds, since it holds most and the budget is exceeded. It is called on

@@ -103,12 +103,7 @@ pub fn check_handshake(data: &[u8]) {
         far.write_all(said).await.expect("there is room for it");
         far.shutdown().await.expect("the other end is there");
         let mut splitter = LineSplitter::new(hub.limits.handshake_line);
-        let mut handshake = Handshake {
-            hub: &hub,
-            peer: &peer,
-            stream: &mut near,
-            splitter: &mut splitter,
-        };
+        let mut handshake = Handshake::new(&hub, &peer, &mut near, &mut splitter);
         let ended = timeout(TIME, handshake.run())
             .await
             .expect("the peer has said all");

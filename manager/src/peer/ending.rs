@@ -46,7 +46,7 @@ pub(super) async fn read_growing<T>(
             return Poll::Ready(Ok(read));
         }
         if share.poll_called_on(context).is_ready() {
-            return Poll::Ready(Err(called_on(share)));
+            return Poll::Ready(Err(share.excess()));
         }
         match &mut clock {
             Some((limit, clock)) => clock
@@ -57,17 +57,6 @@ pub(super) async fn read_growing<T>(
         }
     })
     .await
-}
-
-/// Waits until the line is to be thrown away since it holds most of what all lines may hold together.
-pub(super) async fn over_budget(share: &LineShare) -> LineEnd {
-    poll_fn(|context| share.poll_called_on(context)).await;
-    called_on(share)
-}
-
-fn called_on(share: &LineShare) -> LineEnd {
-    let budget = share.budget();
-    LineEnd::OverBudget { budget }
 }
 
 impl Session<'_> {
@@ -86,7 +75,7 @@ impl Session<'_> {
         if self.ended.is_some() {
             self.give_up_ended(inbox, is_called_on);
         } else if is_called_on {
-            self.end_line(inbox, called_on(&self.share));
+            self.end_line(inbox, self.share.excess());
         } else {
             return false;
         }

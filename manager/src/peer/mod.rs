@@ -22,16 +22,19 @@ use crate::counters::Counters;
 use crate::handshake::{Ended, Handshake, Introduced};
 use crate::hub::{Hub, Phase};
 use crate::names::PeerAddress;
-use crate::refusal::Refusal;
+use crate::refusal::{LineLimit, Refusal};
 
 use session::Session;
 
 /// How long a peer that is on its way out has to read what still waits for it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// How much is read of what a peer sends that is on its way out, in bytes: more than an honest peer has under
-/// way when it sends an identity that is too long.
+/// How much is read of what a peer sends that is on its way out, in bytes.
 const DISCARDED: u64 = 1024 * 1024;
+
+/// The same of the rest of an identity that is too long, from a peer that has authenticated or needs not: its sender reads
+/// nothing before it has sent all of it.
+const DISCARDED_IDENTITY: u64 = 64 * 1024 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -82,12 +85,7 @@ where
     debug!("new connection request from {}", peer.address);
     let came = Timestamp::now();
     let mut splitter = LineSplitter::new(hub.limits.handshake_line);
-    let mut handshake = Handshake {
-        hub,
-        peer,
-        stream: &mut *stream,
-        splitter: &mut splitter,
-    };
+    let mut handshake = Handshake::new(hub, peer, &mut *stream, &mut splitter);
     let introduction = tokio::select! {
         introduction = timeout_at(deadline, handshake.run()) => introduction,
         () = hub.reached(Phase::Draining) => Ok(Err(Ended::Refused(Refusal::Stopping))),
@@ -175,12 +173,23 @@ pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
     let frame = frames::error(&refusal.to_string(), hub.name(), "", b"[]");
     stream.write_all(&frame).await?;
     stream.shutdown().await?;
-    discard(stream).await
+    let limit = match refusal {
+        Refusal::LineTooLong {
+            which: LineLimit::Identity,
+            ..
+        } => DISCARDED_IDENTITY,
+        _ => DISCARDED,
+    };
+    discard_up_to(stream, limit).await
 }
 
 /// Reads some of what a peer still sends. A connection that is closed with bytes unread is reset, and a reset
 /// overtakes the last words that were sent; but who goes on sending without end is not listened to.
 async fn discard<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<()> {
-    tokio::io::copy(&mut stream.take(DISCARDED), &mut tokio::io::sink()).await?;
+    discard_up_to(stream, DISCARDED).await
+}
+
+async fn discard_up_to<R: AsyncRead + Unpin>(stream: &mut R, limit: u64) -> io::Result<()> {
+    tokio::io::copy(&mut stream.take(limit), &mut tokio::io::sink()).await?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::administration::Login;
 use super::cut_through::Passage;
-use super::ending::{Ended, over_budget, read_growing};
+use super::ending::{Ended, read_growing};
 use super::inbox::{Inbox, TURN_LINES};
 use super::judge::Waits;
 use super::writing::write_frames;
@@ -27,7 +27,7 @@ use crate::hub::{Hub, Phase};
 use crate::memory;
 use crate::names::PeerAddress;
 use crate::outbox::Outbox;
-use crate::refusal::Refusal;
+use crate::refusal::{LineLimit, Refusal};
 use crate::registry::PeerId;
 use crate::router::{Kind, Permits, Sender, Step};
 use crate::slow_readers::{PROBATION, PROBATION_IN_FLIGHT, shortened};
@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
                 info!("{name} has vanished, nothing that was sent to it was acknowledged");
             }
             Departure::Failed(error) => debug!("{name}: {error}"),
-            Departure::TooLong(error) => warn!("{name}: {error}"),
+            Departure::TooLong(error) => warn!("{name}: {error} ({})", LineLimit::Line),
             Departure::Stalled => {
                 Counters::count(&self.hub.counters.cut);
                 self.hub.slow_readers.note(self.peer.ip);
@@ -300,7 +300,10 @@ impl<'a> Session<'a> {
         let departure = inbox.take_departure();
         match &departure {
             Departure::TooLong(error) => {
-                let refusal = Refusal::LineTooLong(*error);
+                let refusal = Refusal::LineTooLong {
+                    limit: error.limit,
+                    which: LineLimit::Line,
+                };
                 self.hub.counters.count_limit(&refusal);
                 self.sender().refuse("", &refusal);
             }
@@ -369,7 +372,7 @@ impl<'a> Session<'a> {
                         self.permits = permits;
                         Ok(())
                     }
-                    end = over_budget(&self.share) => {
+                    end = self.share.over_budget() => {
                         // What was routed where it was read to waits in front only once it is looked at.
                         if inbox.front().is_some() {
                             self.end_line(inbox, end);

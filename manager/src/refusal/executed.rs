@@ -51,7 +51,7 @@ impl Refusal {
             | Self::Envelope(_)
             | Self::Terminal(_)
             | Self::NotText(_)
-            | Self::LineTooLong(_)
+            | Self::LineTooLong { .. }
             | Self::LineEnded(_)
             | Self::Identity(_)
             | Self::NoIdentity(_)

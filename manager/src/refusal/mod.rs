@@ -5,16 +5,18 @@
 
 mod executed;
 mod held;
+mod limits;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use labwire_wire::terminal::{NotText, TerminalError};
-use labwire_wire::{EnvelopeError, Executed, IdentityError, LineTooLong, MAX_NAME_BYTES, frames, quoted};
+use labwire_wire::{EnvelopeError, Executed, IdentityError, MAX_NAME_BYTES, frames, quoted};
 
 use crate::config::MANAGERS_LINE;
 
 pub(crate) use held::Held;
+pub(crate) use limits::LineLimit;
 
 /// Why the manager refuses what a peer asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,7 +97,7 @@ pub(crate) enum Refusal {
     )]
     UnreadableNotification,
     /// A line is nested too deep.
-    #[error("ValueError: the JSON text is nested deeper than {limit} levels")]
+    #[error("ValueError: the JSON text is nested deeper than {limit} levels{}", limits::nesting_option(*limit))]
     TooDeep { limit: usize },
     /// A service's reply is nested too deep.
     #[error(
@@ -220,8 +222,10 @@ pub(crate) enum Refusal {
     #[error("UnicodeDecodeError: {0}")]
     NotText(#[from] NotText),
     /// The line is too long.
-    #[error("ValueError: {0}, closing connection")]
-    LineTooLong(#[from] LineTooLong),
+    #[error(
+        "ValueError: a line may not be longer than {limit} bytes (see {which} of labwire start), closing connection"
+    )]
+    LineTooLong { limit: usize, which: LineLimit },
     /// A line was thrown away before its end had come.
     #[error("{}: the line was thrown away, since {}; {}", .0.exception(), .0, .0.remedy())]
     LineEnded(#[from] LineEnd),

@@ -1,4 +1,5 @@
 use jiff::Timestamp;
+use labwire_wire::MAX_DEPTH;
 
 use super::*;
 
@@ -135,4 +136,19 @@ fn a_refusal_because_of_a_lock_names_its_holder_and_advises_what_can_work() {
     };
     assert!(limited(false).ends_with("D[h:2] must link with it before sending requests"));
     assert!(limited(true).ends_with(", which it can once one of the linked clients has unlinked"));
+}
+
+#[test]
+fn a_limit_is_told_with_the_option_that_raises_it() {
+    let line = Refusal::LineTooLong {
+        limit: 7,
+        which: LineLimit::Identity,
+    };
+    assert!(line.to_string().contains("longer than 7 bytes") && line.to_string().contains("--identity-line"));
+    assert!(Refusal::TooDeep { limit: 7 }.to_string().contains("--nesting"));
+    assert!(
+        !Refusal::TooDeep { limit: MAX_DEPTH }
+            .to_string()
+            .contains("--nesting")
+    );
 }

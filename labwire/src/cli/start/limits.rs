@@ -54,6 +54,7 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
             usual.handshake_line,
             lines,
         )?,
+        identity_line: size("identity-line", options.identity_line, usual.identity_line, lines)?,
         line: size("line", options.line, usual.line, lines)?,
         line_stall: time("line-stall", options.line_stall, usual.line_stall, (MOMENT, HOUR))?,
         nesting: count("nesting", options.nesting, usual.nesting, (4, usual.nesting))?,
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn the_help_page_shows_the_defaults_that_count() {
         let shown = shown();
-        assert_eq!(shown.len(), 21);
+        assert_eq!(shown.len(), 22);
         let options = typed(shown.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         assert_eq!(limits(&options).unwrap(), Limits::default());
         assert_eq!(limits(&Options::default()).unwrap(), Limits::default());

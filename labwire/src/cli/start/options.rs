@@ -231,9 +231,13 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_HANDSHAKE", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) handshake: Option<Time>,
 
-    /// The longest line before the identity is accepted [default: 64KiB]
+    /// The longest line until the peer has authenticated [default: 64KiB]
     #[arg(long, env = "LABWIRE_HANDSHAKE_LINE", value_name = "BYTES", help_heading = LIMITS)]
     pub(crate) handshake_line: Option<Size>,
+
+    /// The longest identity of a peer that has authenticated, or needs not; of a service with its attributes [default: 4MiB]
+    #[arg(long, env = "LABWIRE_IDENTITY_LINE", value_name = "BYTES", help_heading = LIMITS)]
+    pub(crate) identity_line: Option<Size>,
 
     /// The longest line afterwards [default: 1GiB]
     #[arg(long, env = "LABWIRE_LINE", value_name = "BYTES", help_heading = LIMITS)]

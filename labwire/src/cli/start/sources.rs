@@ -62,6 +62,7 @@ impl Options {
             log_old_files: self.log_old_files.or(other.log_old_files),
             handshake: self.handshake.or(other.handshake),
             handshake_line: self.handshake_line.or(other.handshake_line),
+            identity_line: self.identity_line.or(other.identity_line),
             line: self.line.or(other.line),
             line_stall: self.line_stall.or(other.line_stall),
             nesting: self.nesting.or(other.nesting),
