@@ -3,10 +3,9 @@
 //! Managers have self-signed certificates. A device trusts the one that it saved when it met the manager for the
 //! first time, or the ones in a file that it was given, and what those issued.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use labwire_home::{Home, HomeError, create_private_file, create_private_folder};
+use labwire_home::{Existing, Home, HomeError, Readers, write_whole_file};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
@@ -174,11 +173,7 @@ impl Trusted {
     /// Saves a certificate that was met for the first time. Who was faster is not overwritten.
     pub(crate) fn save(file: &Path, certificate: &CertificateDer<'_>) -> Result<(), TrustError> {
         let text = pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_ref()));
-        let written = || {
-            create_private_folder(file.parent().unwrap_or(Path::new("")))?;
-            create_private_file(file)?.write_all(text.as_bytes())
-        };
-        match written() {
+        match write_whole_file(file, text.as_bytes(), Readers::Owner, Existing::Keep) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(TrustError::File {
                 file: file.to_owned(),
                 reason: error.to_string(),

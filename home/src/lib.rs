@@ -19,8 +19,10 @@ mod files;
 mod fingerprint;
 mod folder;
 mod local_time;
+mod whole;
 
 pub use files::{create_private_file, create_private_folder};
 pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 pub use folder::{Home, HomeError};
 pub use local_time::local_time_zone;
+pub use whole::{Existing, Readers, change_whole_file, write_whole_file};

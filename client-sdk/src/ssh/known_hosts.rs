@@ -1,11 +1,10 @@
 //! Which servers are known: the file that OpenSSH calls `known_hosts`.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hmac;
+use labwire_home::change_whole_file;
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 
@@ -144,31 +143,18 @@ impl KnownHost {
         trusted.map(|(_, entry)| entry.public_key())
     }
 
-    /// Appends the key of a server that was met for the first time.
+    /// Adds the key of a server that was met for the first time.
     pub(super) fn save(&self, key: &PublicKey) -> Result<(), SshError> {
         let mut plain = key.clone();
         plain.set_comment("");
         let written = || -> io::Result<()> {
             let key = plain.to_openssh().map_err(io::Error::other)?;
-            if let Some(folder) = self.file.parent() {
-                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            }
-            let before = match std::fs::read(&self.file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                text => text.unwrap_or_default(),
-            };
-            let separator = if before.is_empty() || before.ends_with(b"\n") {
-                ""
-            } else {
-                "\n"
-            };
-            let mut file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&self.file)?;
-            // In one piece: another program may append at the same time.
-            file.write_all(format!("{separator}{} {}\n", self.host, key.trim_end()).as_bytes())
+            let line = format!("{} {}\n", self.host, key.trim_end());
+            change_whole_file(&self.file, |before| {
+                let is_whole = before.is_empty() || before.ends_with(b"\n");
+                let separator: &[u8] = if is_whole { b"" } else { b"\n" };
+                [before, separator, line.as_bytes()].concat()
+            })
         };
         written().map_err(|error| file_error(&self.file, &error))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
+use labwire_home::{Existing, Readers};
 use rcgen::string::Ia5String;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
@@ -15,7 +16,7 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 
 use super::error::PkiError;
-use super::files::{self, Existing};
+use super::files;
 use super::key::{self, PrivateKey};
 use super::kind::{Hash, KeyKind};
 use crate::local;
@@ -97,7 +98,7 @@ impl Certificate {
                 path: path.to_owned(),
             });
         }
-        files::write(path, self.pem().as_bytes(), files::PUBLIC, Existing::Replace)
+        files::write(path, self.pem().as_bytes(), Readers::Everyone, Existing::Replace)
     }
 }
 

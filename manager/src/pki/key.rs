@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
     EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
 };
+use labwire_home::{Existing, Readers};
 use pkcs8::der::zeroize::Zeroizing;
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
@@ -17,7 +18,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::decode::{self, Decoded, Failure};
 use super::error::PkiError;
-use super::files::{self, Existing};
+use super::files;
 use super::kind::{Curve, Hash, KeyKind};
 
 /// How often PBKDF2 with HMAC-SHA-256 is applied to a key's password: what OWASP's password storage cheat sheet
@@ -192,7 +193,7 @@ impl PrivateKey {
         files::write(
             path,
             self.to_pem(password)?.as_bytes(),
-            files::PRIVATE,
+            Readers::Owner,
             Existing::Replace,
         )
     }
@@ -206,7 +207,7 @@ impl PrivateKey {
         files::write(
             path,
             self.to_pem(password)?.as_bytes(),
-            files::PRIVATE,
+            Readers::Owner,
             Existing::Keep,
         )
     }

@@ -1,0 +1,344 @@
+//! Files that are written as a whole or not at all, also when the disk is full or the power fails.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand;
+
+use crate::create_private_folder;
+
+/// How often a file is read anew that somebody else changes all the time.
+const ATTEMPTS: usize = 8;
+
+/// Who may read a file. Only its owner may write to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone (mode 0600).
+    Owner,
+    /// Everyone (mode 0644).
+    Everyone,
+}
+
+impl Readers {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Everyone => 0o644,
+        }
+    }
+}
+
+/// What becomes of a file that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays as it is, and writing is an error of the kind [`io::ErrorKind::AlreadyExists`].
+    Keep,
+    /// It is replaced.
+    Replace,
+}
+
+/// Writes a file so that at every moment the path holds either the old contents or all of the new ones, and so that
+/// nobody without the right can read it in between. Missing folders are created for the owner alone.
+///
+/// What a symbolic link points to is replaced, and not the link. A device or a pipe is written to.
+///
+/// ```
+/// use labwire_home::{Existing, Readers, write_whole_file};
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = scratch.path();
+/// let path = home.join("keys").join("localhost.key");
+/// write_whole_file(&path, b"a secret", Readers::Owner, Existing::Keep)?;
+/// assert!(write_whole_file(&path, b"another", Readers::Owner, Existing::Keep).is_err());
+/// assert_eq!(std::fs::read(&path)?, b"a secret");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn write_whole_file(
+    path: &Path,
+    contents: &[u8],
+    readers: Readers,
+    existing: Existing,
+) -> io::Result<()> {
+    let target = resolve(path)?;
+    if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
+        // Replacing a device by a file, as is right for files, would break the computer when done as root.
+        return OpenOptions::new().write(true).open(&target)?.write_all(contents);
+    }
+    create_private_folder(folder_of(&target))?;
+    let draft = Draft::write(&target, readers.mode(), |file| file.write_all(contents))?;
+    match existing {
+        Existing::Replace => draft.replace(&target),
+        Existing::Keep => draft.place(&target),
+    }
+}
+
+/// Changes a file as [`write_whole_file`] writes one: `change` gives its new contents for those that it has now, which
+/// are empty for a file that is not there. A new file is for its owner alone; another one keeps its mode.
+///
+/// Changes by this function in several programs come one after the other. `change` is called again when somebody else has
+/// changed the file meanwhile.
+///
+/// ```
+/// use labwire_home::change_whole_file;
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let home = scratch.path();
+/// let path = home.join("known_hosts");
+/// for line in ["one\n", "two\n"] {
+///     change_whole_file(&path, |before| [before, line.as_bytes()].concat())?;
+/// }
+/// assert_eq!(std::fs::read_to_string(&path)?, "one\ntwo\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn change_whole_file(path: &Path, change: impl Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
+    let target = resolve(path)?;
+    let folder = folder_of(&target);
+    create_private_folder(folder)?;
+    let locked = File::open(or_here(folder))?;
+    // Not every file system has locks; on one without, the look at the contents below must do.
+    let _ = locked.lock();
+    let mut before = read_if_there(&target)?;
+    for _ in 0..ATTEMPTS {
+        let contents = change(before.as_deref().unwrap_or_default());
+        let mode = match fs::metadata(&target) {
+            Ok(metadata) => metadata.permissions().mode() & 0o777,
+            Err(_) => Readers::Owner.mode(),
+        };
+        let draft = Draft::write(&target, mode, |file| {
+            // The process's own mask does not count for a file that others may read already.
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.write_all(&contents)
+        })?;
+        let now = read_if_there(&target)?;
+        if now == before {
+            return draft.replace(&target);
+        }
+        before = now;
+    }
+    Err(io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "another program changes the file all the time",
+    ))
+}
+
+fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(contents) => Ok(Some(contents)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Follows symbolic links, so that what they point to is replaced and not the link itself.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(target) => Ok(target),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// A folder by a name that can be opened.
+fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    }
+}
+
+/// Contents that are on the disk beside the place where they belong, and are removed unless they get there.
+struct Draft {
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Writes what `write` does. When this returns, the disk has taken all of it.
+    fn write(target: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
+        let mut random = [0; 8];
+        rand::fill(&mut random).map_err(|_| io::Error::other("no randomness for a file name"))?;
+        let mut name = OsString::from(".");
+        name.push(target.file_name().ok_or(io::ErrorKind::InvalidFilename)?);
+        name.push(format!(".{:016x}", u64::from_ne_bytes(random)));
+        let path = folder_of(target).join(name);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&path)?;
+        let draft = Self { path };
+        write(&mut file)?;
+        file.sync_all()?;
+        Ok(draft)
+    }
+
+    fn replace(&self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        keep_name(target);
+        Ok(())
+    }
+
+    /// A hard link is the one way to claim a name that is free and fail on one that is taken, in one step.
+    fn place(&self, target: &Path) -> io::Result<()> {
+        match fs::hard_link(&self.path, target) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !target.exists() => {
+                // Not every file system has hard links; on one without, the check above must do.
+                fs::rename(&self.path, target)
+            }
+            other => other,
+        }?;
+        keep_name(target);
+        Ok(())
+    }
+}
+
+/// Has the disk take the new name, too. Without it the old contents may be back after a power failure, which is no harm.
+fn keep_name(target: &Path) {
+    let folder = File::open(or_here(folder_of(target)));
+    let _ = folder.and_then(|folder| folder.sync_all());
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After a rename there is nothing left to remove, which is as good.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    /// A disk that has room for a part only.
+    fn full_after(part: &[u8]) -> impl FnOnce(&mut File) -> io::Result<()> {
+        move |file| {
+            file.write_all(part)?;
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_old_contents_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known_hosts");
+        assert!(Draft::write(&path, 0o600, full_after(b"hal")).is_err());
+        assert!(names_in(folder.path()).is_empty(), "a half-written file is left");
+        fs::write(&path, "old").unwrap();
+        let error = Draft::write(&path, 0o600, full_after(b"hal")).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names_in(folder.path()), ["known_hosts"]);
+    }
+
+    #[test]
+    fn a_private_file_and_its_new_folders_are_the_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("home/keys/localhost.key");
+        write_whole_file(&path, b"secret", Readers::Owner, Existing::Keep).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+        assert_eq!(mode_of(&path), 0o600);
+        assert_eq!(mode_of(&folder.path().join("home/keys")), 0o700);
+        assert_eq!(mode_of(&folder.path().join("home")), 0o700);
+        assert_eq!(names_in(&folder.path().join("home/keys")), ["localhost.key"]);
+    }
+
+    #[test]
+    fn a_file_that_is_to_be_kept_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.key");
+        fs::write(&path, "old").unwrap();
+        let error = write_whole_file(&path, b"new", Readers::Owner, Existing::Keep).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names_in(folder.path()), ["a.key"]);
+    }
+
+    #[test]
+    fn replacing_through_a_link_changes_what_it_points_to_and_makes_it_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("real.key"), folder.path().join("link.key"));
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, Permissions::from_mode(0o644)).unwrap();
+        symlink(&target, &link).unwrap();
+        write_whole_file(&link, b"new", Readers::Owner, Existing::Replace).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(mode_of(&target), 0o600);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn of_many_who_claim_a_free_name_at_once_one_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.key");
+        let claim = |claim: u8| {
+            let written = write_whole_file(&path, &[claim], Readers::Owner, Existing::Keep);
+            written.is_ok().then_some(claim)
+        };
+        let successes = std::thread::scope(|scope| {
+            let claims: Vec<_> = (0..8).map(|number| scope.spawn(move || claim(number))).collect();
+            let claims = claims.into_iter().filter_map(|claim| claim.join().unwrap());
+            claims.collect::<Vec<u8>>()
+        });
+        assert_eq!(successes.len(), 1);
+        assert_eq!(fs::read(&path).unwrap(), successes);
+        assert_eq!(names_in(folder.path()), ["a.key"]);
+    }
+
+    #[test]
+    fn changes_by_many_at_once_are_all_there_and_the_mode_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known_hosts");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let line = format!("host {number}\n");
+                    change_whole_file(path, |before| [before, line.as_bytes()].concat()).unwrap();
+                });
+            }
+        });
+        let text = fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(
+            lines,
+            (0..8).map(|number| format!("host {number}")).collect::<Vec<_>>()
+        );
+        assert_eq!(mode_of(&path), 0o640);
+        assert_eq!(names_in(folder.path()), ["known_hosts"]);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        write_whole_file(Path::new("/dev/null"), b"gone", Readers::Owner, Existing::Replace).unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn a_folder_in_the_way_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write_whole_file(folder.path(), b"x", Readers::Owner, Existing::Replace).is_err());
+    }
+}
