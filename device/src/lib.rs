@@ -37,6 +37,8 @@ mod connection;
 mod dial;
 mod environment;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod introduction;
 mod options;
 pub mod payload;

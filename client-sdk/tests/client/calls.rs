@@ -39,6 +39,10 @@ fn results_are_of_the_type_that_is_asked_for_or_say_why_not() {
             echo.call("echo", args![1, f64::INFINITY, unit = "V"]).await?;
         assert_eq!(values, [1.0, f64::INFINITY]);
         assert_eq!(named["unit"], "V");
+        let (integers, _): (Vec<i64>, HashMap<String, String>) = echo.call("echo", args![3.0, -2e3]).await?;
+        assert_eq!(integers, [3, -2_000]);
+        let with_fraction = echo.call::<(Vec<i64>, HashMap<String, String>)>("echo", args![1.5]);
+        assert!(matches!(with_fraction.await, Err(CallError::Decode { .. })));
         let error = echo.call::<f64>("text", ()).await.unwrap_err();
         assert!(matches!(error, CallError::Decode { .. }), "{error:?}");
         assert_eq!(error.executed(), Executed::Maybe);

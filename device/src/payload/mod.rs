@@ -20,9 +20,12 @@ mod arguments;
 mod decode;
 mod encode;
 mod json;
+mod reader;
 mod split;
 
 pub use arguments::{Arguments, IntoArguments, payload_name};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use decode::read_leniently;
 pub use decode::{DecodeError, from_json};
 pub use encode::{EncodeError, to_json};
 pub use json::Json;

@@ -65,6 +65,7 @@ async fn arguments_are_bound_by_place_by_name_and_by_default() {
     for (attribute, args, kwargs, expected) in [
         ("read", json!([3]), json!({}), json!("3 1 V")),
         ("read", json!([3, 4, "A"]), json!({}), json!("3 4 A")),
+        ("read", json!([3.0, 4e0]), json!({}), json!("3 4 V")),
         (
             "read",
             json!([]),
@@ -122,6 +123,11 @@ async fn arguments_that_do_not_fit_are_told_by_name() {
             json!([300]),
             json!({}),
             "read() argument 'channel': invalid value: integer `300`, expected u8",
+        ),
+        (
+            json!([1.5]),
+            json!({}),
+            "read() argument 'channel': invalid type: floating point `1.5`, expected u8",
         ),
         (
             json!([1, 2, "V", 3]),
