@@ -29,4 +29,5 @@ mod setup;
 mod support;
 mod terminal;
 mod typed;
+mod vanished;
 mod workspace;

@@ -214,7 +214,7 @@ async fn read(shared: &Arc<Shared>, questions: &mpsc::Sender<Line>, reader: &mut
             Ok(Some(line)) => dispatch(shared, questions, line),
             Ok(None) => return "the manager closed the connection".to_owned(),
             Err(ReadError::Io(error)) => return format!("the connection to the manager was lost: {error}"),
-            Err(error @ ReadError::TooLong(_)) => return error.to_string(),
+            Err(error @ (ReadError::Vanished(_) | ReadError::TooLong(_))) => return error.to_string(),
         }
     }
 }

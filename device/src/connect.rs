@@ -13,9 +13,11 @@ use crate::introduction::{Introduction, REGISTERED};
 use crate::options::ConnectOptions;
 use crate::questions::Question;
 
-/// How long a manager has to say that it has taken the device in. One that does not know how to say so says nothing,
-/// and refuses a device at once if it does.
-const OLDER_MANAGER: Duration = Duration::from_secs(1);
+/// How long a manager has to say that it has taken a client in. One that does not know how to say so says nothing.
+const CLIENT_TAKEN_IN: Duration = Duration::from_secs(1);
+
+/// The same for a service: a manager may ask the service that has the name whether it is there.
+const SERVICE_TAKEN_IN: Duration = Duration::from_millis(2_500);
 
 /// Connects to a manager, answers its questions and introduces the device.
 ///
@@ -89,7 +91,12 @@ async fn introduce(
             .await??;
     };
     // Not by the clock: with less time than this left, no connection to an older manager could be made.
-    let waiting = tokio::time::timeout(OLDER_MANAGER, conversation.read_registered());
+    let patience = if introduction.is_service() {
+        SERVICE_TAKEN_IN
+    } else {
+        CLIENT_TAKEN_IN
+    };
+    let waiting = tokio::time::timeout(patience, conversation.read_registered());
     let network_name = match waiting.await {
         Ok(registered) => registered?,
         Err(_) => None,
@@ -135,7 +142,7 @@ impl Conversation<'_> {
             Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(ConnectError::Closed { address: address() })
             }
-            Err(ReadError::Io(error)) => Err(ConnectError::Unreachable {
+            Err(ReadError::Io(error) | ReadError::Vanished(error)) => Err(ConnectError::Unreachable {
                 address: address(),
                 reason: Arc::new(error),
             }),

@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use labwire_tcp::{KeepAlive, Watch, WatchedStream};
 use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -17,10 +17,6 @@ use crate::options::{ConnectOptions, FirstUse};
 use crate::terminal::ask_to_trust;
 use crate::trust::{TrustError, Trusted, UnknownCertificate, saved_file};
 use crate::verifier::{Verifier, trust_error};
-
-/// How long a silent manager is left alone before it is asked for a sign of life. A computer that lost its power
-/// says nothing, and a measurement that waits for days must notice.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Anything that a connection can run over.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -42,7 +38,7 @@ pub(crate) async fn dial(options: &ConnectOptions, clock: &mut Clock) -> Result<
         None
     };
     let tcp = clock.limit(options, open(options)).await??;
-    let local_port = tcp.local_addr().map_or(0, |address| address.port());
+    let local_port = tcp.tcp().local_addr().map_or(0, |address| address.port());
     let stream: Box<dyn Transport> = match verifier {
         Some(verifier) => Box::new(clock.limit(options, encrypt(options, tcp, verifier)).await??),
         None => Box::new(tcp),
@@ -89,7 +85,7 @@ impl Clock {
     }
 }
 
-async fn open(options: &ConnectOptions) -> Result<TcpStream, ConnectError> {
+async fn open(options: &ConnectOptions) -> Result<WatchedStream, ConnectError> {
     let unreachable = |reason: io::Error| ConnectError::Unreachable {
         address: options.address(),
         reason: Arc::new(reason),
@@ -97,21 +93,18 @@ async fn open(options: &ConnectOptions) -> Result<TcpStream, ConnectError> {
     let stream = TcpStream::connect((options.host.as_str(), options.port))
         .await
         .map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE / 3);
-    SockRef::from(&stream)
-        .set_tcp_keepalive(&keepalive)
-        .map_err(unreachable)?;
+    // A computer that lost its power says nothing, and a measurement that waits for days must notice.
+    let watch = Watch::new(KeepAlive::every(options.keepalive));
+    let stream = WatchedStream::new(stream, &watch);
+    stream.set_options().map_err(unreachable)?;
     Ok(stream)
 }
 
 async fn encrypt(
     options: &ConnectOptions,
-    stream: TcpStream,
+    stream: WatchedStream,
     verifier: Verifier,
-) -> Result<TlsStream<TcpStream>, ConnectError> {
+) -> Result<TlsStream<WatchedStream>, ConnectError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use labwire_tcp::has_vanished;
 use labwire_wire::LineTooLong;
 use thiserror::Error;
 
@@ -151,8 +152,22 @@ impl ConnectError {
 pub enum ReadError {
     /// What the operating system, or TLS, says.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// Nothing was heard from the manager for three times the
+    /// [keep-alive time](crate::ConnectOptions::keepalive), or the network to it is gone. What the operating system says.
+    #[error("the manager has vanished, or the network to it: {0}")]
+    Vanished(#[source] io::Error),
     /// The manager sent a longer line than the read limit allows.
     #[error("{0}; raise the read limit if the manager may send such lines")]
     TooLong(#[from] LineTooLong),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        if has_vanished(&error) {
+            Self::Vanished(error)
+        } else {
+            Self::Io(error)
+        }
+    }
 }

@@ -81,6 +81,10 @@ impl Introduction {
         self
     }
 
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self.kind, Kind::Service { .. })
+    }
+
     /// The name that the device will have on the network.
     ///
     /// See the example of [`Introduction`].

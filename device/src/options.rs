@@ -26,6 +26,13 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a line may be that a manager sends, unless said otherwise: what a Labwire manager lets through.
 const DEFAULT_READ_LIMIT: usize = 1024 * 1024 * 1024;
 
+/// How long a silent manager is left alone before it is asked for a sign of life, unless said otherwise.
+const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What operating systems take.
+const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
+const LONGEST_KEEPALIVE: Duration = Duration::from_hours(9);
+
 /// How to reach a manager, and what to tell it.
 ///
 /// The default is the manager of this computer's user: port 1875 over TLS, with the certificate that is saved in
@@ -52,6 +59,7 @@ pub struct ConnectOptions {
     pub(crate) check_hostname: bool,
     pub(crate) first_use: FirstUse,
     pub(crate) read_limit: usize,
+    pub(crate) keepalive: Duration,
     pub(crate) reconnect: Option<Backoff>,
     pub(crate) home: Option<Home>,
     pub(crate) credentials: Arc<Credentials>,
@@ -136,6 +144,7 @@ impl ConnectOptions {
             check_hostname: true,
             first_use: FirstUse::Ask,
             read_limit: DEFAULT_READ_LIMIT,
+            keepalive: DEFAULT_KEEPALIVE,
             reconnect: None,
             home: None,
             credentials: Arc::default(),
@@ -165,7 +174,7 @@ impl ConnectOptions {
 
     /// How long connecting may take in all, TLS and authentication included; 10 s unless said otherwise. Time in
     /// which a person answers a question does not count. An older manager, which does not say that it has taken a
-    /// device in, takes a second more.
+    /// device in, takes a second more, or two and a half for a service.
     ///
     /// ```
     /// use std::time::Duration;
@@ -413,6 +422,30 @@ impl ConnectOptions {
     #[must_use]
     pub fn read_limit(mut self, bytes: usize) -> Self {
         self.read_limit = bytes;
+        self
+    }
+
+    /// Idle time before TCP probes whether the manager is there; 30 s unless said otherwise. Without an answer for three
+    /// times as long the connection ends, whether it was idle or requests were under way, and so do pending calls. Operating
+    /// systems count in whole seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// // A manager that loses its power is noticed within 15 s.
+    /// let options = options.keepalive(Duration::from_secs(5));
+    /// assert!(connect(&options, &Introduction::client("Ada")).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn keepalive(mut self, idle: Duration) -> Self {
+        self.keepalive = idle.clamp(SHORTEST_KEEPALIVE, LONGEST_KEEPALIVE);
         self
     }
 

@@ -89,8 +89,8 @@ pub struct Limits {
     pub login_penalty_user: Duration,
     /// How long a manager that stops waits until requests are answered and queues are written.
     pub drain: Duration,
-    /// The silence after which the operating system asks whether a peer is still there; two questions
-    /// without an answer end the connection.
+    /// Idle time before TCP probes whether a peer is there. Without an answer for three times as long, whether the
+    /// connection was idle or bytes were in flight, it ends.
     pub keepalive: Duration,
 }
 

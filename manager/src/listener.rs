@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use labwire_tcp::{KeepAlive, Watch, WatchedSocket, WatchedStream};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -100,6 +101,8 @@ pub(crate) struct Gate {
     refusals: Arc<Semaphore>,
     /// Where TLS handshakes are made: one can take as long as a thousand requests.
     handshakes: Handle,
+    /// Notices peers that have vanished. It works where TLS handshakes are made, too.
+    watch: Watch,
 }
 
 /// What becomes of a connection that was accepted.
@@ -144,6 +147,7 @@ impl Gate {
     /// A gate that makes its TLS handshakes on the runtime that it is made on.
     pub(crate) fn new(hub: Arc<Hub>, tls: Option<TlsAcceptor>) -> Self {
         let connections = Arc::new(Semaphore::new(hub.limits.connections));
+        let watch = Watch::new(KeepAlive::every(hub.limits.keepalive));
         Self {
             hub,
             tls,
@@ -151,6 +155,7 @@ impl Gate {
             starting: Arc::default(),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             handshakes: Handle::current(),
+            watch,
         }
     }
 
@@ -285,7 +290,9 @@ impl Gate {
         let Ok(own) = stream.local_addr() else {
             return;
         };
-        if let Err(error) = prepare(&stream, hub.limits.keepalive) {
+        let stream = WatchedStream::new(stream, &self.watch);
+        let socket = stream.socket();
+        if let Err(error) = prepare(&stream) {
             debug!("{remote}: {error}");
         }
         let Some(address) = hub
@@ -296,7 +303,7 @@ impl Gate {
         };
         let Some(acceptor) = self.tls.clone() else {
             return self
-                .admit(stream, remote, address, deadline, (starting, place))
+                .admit(stream, remote, socket, address, deadline, (starting, place))
                 .await;
         };
         let shaking = {
@@ -310,7 +317,7 @@ impl Gate {
         };
         match shaken {
             Some(Ok(Begun::Tls(stream))) => {
-                self.admit(*stream, remote, address, deadline, (starting, place))
+                self.admit(*stream, remote, socket, address, deadline, (starting, place))
                     .await;
             }
             Some(Ok(Begun::WithoutTls(mut stream, refusal))) => {
@@ -346,6 +353,7 @@ impl Gate {
         &self,
         mut stream: S,
         remote: SocketAddr,
+        socket: WatchedSocket,
         address: PeerAddress,
         deadline: Instant,
         places: (StartingPlace, OwnedSemaphorePermit),
@@ -360,7 +368,10 @@ impl Gate {
         let task = Task::Serve(remote);
         let serving = async move {
             let (starting, _place) = places;
-            peer::serve(&hub, &address, stream, introduction, || drop(starting)).await;
+            peer::serve(&hub, &address, stream, Some(socket), introduction, || {
+                drop(starting);
+            })
+            .await;
         };
         tokio::spawn(Measured::new(task, serving));
     }
@@ -369,9 +380,9 @@ impl Gate {
 /// How a connection to a manager with TLS begins.
 enum Begun {
     /// With a TLS handshake.
-    Tls(Box<TlsStream<ReadAhead<TcpStream>>>),
+    Tls(Box<TlsStream<ReadAhead<WatchedStream>>>),
     /// With plain text, or with silence: the peer is told why it is refused, in plain text.
-    WithoutTls(TcpStream, Refusal),
+    WithoutTls(WatchedStream, Refusal),
 }
 
 /// Makes the TLS handshake, if the peer begins one. `None` when the manager stops, or the deadline comes in the middle of
@@ -379,12 +390,12 @@ enum Begun {
 async fn begin_tls(
     hub: &Hub,
     acceptor: &TlsAcceptor,
-    stream: TcpStream,
+    stream: WatchedStream,
     deadline: Instant,
 ) -> Option<io::Result<Begun>> {
     let mut first = [0];
     let peeked = hub
-        .before(Phase::Draining, deadline, stream.peek(&mut first))
+        .before(Phase::Draining, deadline, stream.tcp().peek(&mut first))
         .await;
     let address = hub.address().to_owned();
     let refusal = match peeked {
@@ -419,16 +430,10 @@ fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Small frames go out at once, and a peer that has vanished without a word is noticed.
-fn prepare(stream: &TcpStream, keepalive: Duration) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
+/// Sets the options of a peer's connection.
+fn prepare(stream: &WatchedStream) -> io::Result<()> {
+    stream.set_options()?;
     // Without this a socket takes megabytes and reports nothing for seconds while a slow peer reads them: it
     // would look as if that peer did not read at all. A quarter of a second at 1 MB/s.
-    socket.set_tcp_notsent_lowat(256 * 1024)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(keepalive)
-        .with_interval(keepalive)
-        .with_retries(2);
-    socket.set_tcp_keepalive(&keepalive)
+    SockRef::from(stream.tcp()).set_tcp_notsent_lowat(256 * 1024)
 }

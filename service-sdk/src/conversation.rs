@@ -124,7 +124,7 @@ impl<'a, S: Service> Conversation<'a, S> {
             Some(message) => RunError::Closed {
                 message: Some(message),
             },
-            None => RunError::Lost(ReadError::Io(error)),
+            None => RunError::Lost(error.into()),
         }
     }
 

@@ -44,6 +44,7 @@ mod strangers;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other black-box tests need more of it")]
 mod support;
+mod vanished;
 
 use std::process::ExitCode;
 
@@ -76,6 +77,7 @@ const CASES: &[Case] = cases![
     contention::a_large_request_is_served_in_its_turn_among_small_ones,
     contention::a_client_that_never_reads_and_returns_costs_only_its_own_replies,
     contention::a_manager_that_stops_delivers_what_is_queued_within_the_drain_time,
+    vanished::peers_behind_a_cut_cable_are_gone_at_the_stated_time_and_their_services_make_way,
     clock::the_wall_clock_decides_about_no_deadline_link_or_connection,
 ];
 

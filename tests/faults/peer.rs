@@ -120,6 +120,18 @@ impl Peer {
         Ok(peer)
     }
 
+    /// As [`Self::join`], by a connection without TLS that is there.
+    pub(crate) async fn join_over(
+        stream: std::net::TcpStream,
+        target: &Target,
+        identity: Value,
+    ) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let mut peer = Self::over(Box::new(TcpStream::from_std(stream)?));
+        peer.introduce(target, identity).await?;
+        Ok(peer)
+    }
+
     async fn introduce(&mut self, target: &Target, mut identity: Value) -> io::Result<()> {
         identity["features"] = json!(["registered"]);
         if target.has_login {

@@ -19,6 +19,6 @@ mod once_broken;
 mod queues;
 mod reference;
 mod strangers;
-mod support;
+pub(crate) mod support;
 mod tls;
 mod trouble;

@@ -64,7 +64,7 @@ impl Peer {
     /// Connects, and says nothing yet.
     pub(crate) fn connect(manager: &Manager) -> Self {
         let stream = TcpStream::connect((HOST, manager.port())).expect("the manager listens");
-        Self::new(stream)
+        Self::over(stream)
     }
 
     /// Connects from one of this computer's many loopback addresses.
@@ -76,10 +76,11 @@ impl Peer {
             .expect("every loopback address is this computer's");
         let manager = SocketAddr::from(([127, 0, 0, 1], manager.port()));
         socket.connect(&manager.into()).expect("the manager listens");
-        Self::new(socket.into())
+        Self::over(socket.into())
     }
 
-    fn new(stream: TcpStream) -> Self {
+    /// A peer on a connection that is there, and has said nothing yet.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket takes options");
         stream
             .set_write_timeout(Some(DEADLINE))
@@ -278,6 +279,11 @@ impl Peer {
         lock["kwargs"] = json!({ "shared": false });
         let frame = self.ask(&lock);
         assert_eq!(frame["error"], false, "{frame}");
+    }
+
+    /// A second one on the same connection, to send with.
+    pub(crate) fn try_clone(&self) -> Self {
+        Self::over(self.stream.try_clone().expect("a socket can be shared"))
     }
 
     /// The port of the peer's own end.

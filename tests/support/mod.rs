@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 pub(crate) mod manager;
+pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod requirements;

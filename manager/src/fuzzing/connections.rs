@@ -165,7 +165,7 @@ impl Peer {
                 } else {
                     introduction
                 };
-                peer::serve(&hub, &address, near, introduction, || ()).await;
+                peer::serve(&hub, &address, near, None, introduction, || ()).await;
             }
         });
         let (reader, mut writer) = split(far);

@@ -5,6 +5,7 @@ mod cut_through;
 mod ending;
 mod inbox;
 mod judge;
+mod replacement;
 mod session;
 mod writing;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use labwire_tcp::WatchedSocket;
 use labwire_wire::{LineSplitter, LineTooLong, frames};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -108,11 +110,13 @@ where
     None
 }
 
-/// Serves a peer until its connection ends, whichever way that is. `joined` is called once it is registered.
+/// Serves a peer until its connection ends, whichever way that is. `socket` is that of the connection, if it has one.
+/// `joined` is called once the peer is registered.
 pub(crate) async fn serve<S>(
     hub: &Arc<Hub>,
     peer: &PeerAddress,
     mut stream: S,
+    socket: Option<WatchedSocket>,
     introduction: Introduction,
     joined: impl FnOnce(),
 ) where
@@ -123,11 +127,18 @@ pub(crate) async fn serve<S>(
         came,
         splitter,
     } = introduction;
-    let session = Session::join(hub, peer, came, &introduced);
+    let join = || Session::join(hub, peer, came, socket.as_ref(), &introduced);
+    let mut session = join();
+    if let Err(Refusal::NameTaken(name)) = &session
+        // Boxed, so that a peer whose name is free has no room for it.
+        && Box::pin(replacement::make_way(hub, peer, name)).await
+    {
+        session = join();
+    }
     match session {
         Ok(session) => {
             joined();
-            session.run(stream, splitter).await;
+            session.run(stream, socket, splitter).await;
         }
         Err(refusal) => reject(hub, peer, came, &mut stream, &Ended::Refused(refusal)).await,
     }

@@ -1,11 +1,12 @@
 //! A peer that is known and served.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use labwire_tcp::{WatchedSocket, has_vanished};
 use labwire_wire::{LineSplitter, LineView, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
@@ -28,7 +29,7 @@ use crate::memory;
 use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::refusal::{LineLimit, Refusal};
-use crate::registry::PeerId;
+use crate::registry::{PeerId, PeerLine};
 use crate::router::{Kind, Permits, Sender, Step};
 use crate::slow_readers::{PROBATION, PROBATION_IN_FLIGHT, shortened};
 
@@ -120,12 +121,20 @@ impl<'a> Session<'a> {
         hub: &'a Arc<Hub>,
         peer: &'a PeerAddress,
         came: Timestamp,
+        socket: Option<&WatchedSocket>,
         introduction: &Introduced,
     ) -> Result<Self, Refusal> {
         let Introduced { identity, is_admin } = introduction;
         let outbox = Outbox::new(hub.limits.outbox);
         let is_service = matches!(identity.role, Role::Service { .. });
-        let join = |address: &str| hub.registry().join(identity, address, &outbox);
+        let join = |address: &str| {
+            let mut registry = hub.registry();
+            let id = registry.join(identity, address, &outbox)?;
+            if let Some(socket) = socket.cloned() {
+                registry.set_line(id, PeerLine { ip: peer.ip, socket });
+            }
+            Ok(id)
+        };
         let mut address = peer.address.clone();
         let id = match join(&address) {
             // Two computers may have the same short name; their IP addresses tell them apart.
@@ -171,7 +180,10 @@ impl<'a> Session<'a> {
     }
 
     /// Serves the peer until its connection ends.
-    pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, stream: S, splitter: LineSplitter) {
+    pub(super) async fn run<S>(mut self, stream: S, socket: Option<WatchedSocket>, splitter: LineSplitter)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let (hub, peer, outbox) = (self.hub, self.peer, Arc::clone(&self.membership.outbox));
         let (reader, writer) = tokio::io::split(stream);
         let mut inbox = Inbox::new(reader, splitter, hub.pace.long);
@@ -184,6 +196,12 @@ impl<'a> Session<'a> {
         };
         let writing = write_frames(&outbox, writer, waits);
         tokio::pin!(writing);
+        let vanished = async move {
+            match socket {
+                Some(socket) => socket.vanished().await,
+                None => pending().await,
+            }
+        };
         let departure = tokio::select! {
             biased;
             // Writing comes first: a peer that floods is still told what it asked for.
@@ -191,6 +209,8 @@ impl<'a> Session<'a> {
             // Reading comes last: a peer that floods uses up the task's turn, and what is asked after that is
             // not ready however often it is asked.
             () = hub.reached(Phase::Stopping) => Departure::Stopping,
+            // It may be reading nothing, since it waits for room in another peer's queue.
+            () = vanished => Departure::Failed(io::ErrorKind::TimedOut.into()),
             departure = self.read_lines(&mut inbox) => departure,
         };
         // It fails only for a semaphore that is closed, which nobody does.
@@ -216,7 +236,7 @@ impl<'a> Session<'a> {
         let name = &self.membership.name;
         match departure {
             Departure::Asked | Departure::Closed | Departure::Stopping | Departure::WrongLogin => {}
-            Departure::Failed(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Departure::Failed(error) if has_vanished(error) => {
                 Counters::count(&self.hub.counters.vanished);
                 info!("{name} has vanished, nothing that was sent to it was acknowledged");
             }

@@ -114,6 +114,7 @@ impl Registry {
             locks: Locks::default(),
             callers: HashMap::default(),
             answered_last: PeerId::default(),
+            line: None,
         };
         let number = self.next_number();
         let id = self.services.insert(number, service);

@@ -15,11 +15,13 @@ mod peers;
 mod requests;
 mod uid;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
 use jiff::Timestamp;
+use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, Identity, Shape};
 
 use crate::budget::Pool;
@@ -99,6 +101,13 @@ impl Client {
     }
 }
 
+/// Where a peer's connection comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerLine {
+    pub(crate) ip: IpAddr,
+    pub(crate) socket: WatchedSocket,
+}
+
 /// A service that is connected.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -116,6 +125,8 @@ pub(crate) struct Service {
     callers: HashMap<PeerId, Requests>,
     /// The client that it answered last.
     answered_last: PeerId,
+    /// Where its connection comes from, if that is known.
+    line: Option<PeerLine>,
 }
 
 /// The state that all connections share.
@@ -342,6 +353,19 @@ impl Registry {
             service: excerpt(name).to_owned(),
             manager: self.manager.name(),
         }
+    }
+
+    /// Notes where the connection of a service comes from.
+    pub(crate) fn set_line(&mut self, service: PeerId, line: PeerLine) {
+        if let Some(service) = self.services.get_mut(service) {
+            service.line = Some(line);
+        }
+    }
+
+    /// The service of that name, and where its connection comes from.
+    pub(crate) fn holder_of(&self, name: &str) -> Option<(PeerId, Option<PeerLine>)> {
+        let id = *self.service_names.get(name)?;
+        Some((id, self.services[id].line.clone()))
     }
 
     /// Whether a service of that name is here.

@@ -312,7 +312,8 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_DRAIN", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) drain: Option<Time>,
 
-    /// The silence after which a peer is asked whether it is there; twice as much more, and it is not [default: 30s]
+    /// Idle time before TCP probes whether a peer is there; without an answer for three times as long, idle or with bytes
+    /// in flight, the peer is gone [default: 30s]
     #[arg(long, env = "LABWIRE_KEEPALIVE", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) keepalive: Option<Time>,
 }

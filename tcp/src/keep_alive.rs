@@ -1,0 +1,81 @@
+//! How soon a vanished peer is noticed, and the socket options that say so to the operating system.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+
+/// How many probes an idle peer may leave unanswered.
+const PROBES: u32 = 2;
+
+/// How soon a vanished peer is noticed.
+///
+/// The options of a socket that are set, by the names that they have on each platform:
+///
+/// | | Linux | macOS | Windows |
+/// |---|---|---|---|
+/// | idle time before a probe | `TCP_KEEPIDLE` | `TCP_KEEPALIVE` | `TCP_KEEPIDLE` |
+/// | time between probes | `TCP_KEEPINTVL` | `TCP_KEEPINTVL` | `TCP_KEEPINTVL` |
+/// | probes without an answer | `TCP_KEEPCNT` | `TCP_KEEPCNT` | `TCP_KEEPCNT` |
+/// | time that sent bytes may stay unacknowledged | `TCP_USER_TIMEOUT` | `TCP_RXT_CONNDROPTIME` | `TCP_MAXRT` |
+/// | what is known of the peer | `TCP_INFO` | `TCP_CONNECTION_INFO` | `SIO_TCP_INFO` |
+///
+/// The last two are used on Linux only, so far.
+///
+/// ```
+/// use std::time::Duration;
+/// use labwire_tcp::KeepAlive;
+///
+/// let keep_alive = KeepAlive::every(Duration::from_secs(30));
+/// assert_eq!(keep_alive.limit(), Duration::from_secs(90));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    idle: Duration,
+}
+
+impl KeepAlive {
+    /// The given idle time before a keep-alive probe, and between probes. Operating systems count it in whole seconds,
+    /// of which there must be at least one.
+    ///
+    /// See the example of [`KeepAlive`].
+    pub const fn every(idle: Duration) -> Self {
+        Self { idle }
+    }
+
+    /// The time within which a vanished peer is noticed: three times the idle time.
+    ///
+    /// See the example of [`KeepAlive`].
+    pub const fn limit(self) -> Duration {
+        self.idle.saturating_mul(PROBES + 1)
+    }
+
+    /// Sets the options of a socket.
+    pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
+        socket.set_tcp_keepalive(&self.probes())?;
+        set_user_timeout(socket, self.limit())
+    }
+
+    /// When the operating system sends keep-alive probes.
+    pub(crate) fn probes(self) -> TcpKeepalive {
+        TcpKeepalive::new()
+            .with_time(self.idle)
+            .with_interval(self.idle)
+            .with_retries(PROBES)
+    }
+}
+
+/// Sets how long sent bytes may stay unacknowledged, and how long a peer may take no more bytes. A time that is too
+/// long for the operating system is no limit.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_user_timeout(socket: &SockRef<'_>, time: Duration) -> io::Result<()> {
+    let fits = i32::try_from(time.as_millis()).is_ok();
+    socket.set_tcp_user_timeout(fits.then_some(time))
+}
+
+/// There is no such option here that this crate knows.
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+pub(crate) fn set_user_timeout(_socket: &SockRef<'_>, _time: Duration) -> io::Result<()> {
+    Ok(())
+}
