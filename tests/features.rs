@@ -341,7 +341,7 @@ fn an_error_of_a_line_that_reached_nobody_says_that_it_was_not_executed() {
         manager_request("link", "Oven").to_string(),
         manager_request("acquire_lock", "Balance").to_string(),
         json!({ "service": "Balance", "attribute": 5 }).to_string(),
-        json!({ "result": [], "requester": "x", "uid": 5 }).to_string(),
+        json!({ "result": [], "requester": "x", "uid": [5] }).to_string(),
         r#"{"service":"Balance""#.to_owned(),
         "[]".to_owned(),
         "weigh".to_owned(),

@@ -45,6 +45,10 @@ counters! {
     unsolicited,
     /// Lines that were no frame.
     malformed,
+    /// Malformed replies whose callers were told.
+    malformed_replies,
+    /// Malformed replies of which it is not known whom they were for.
+    unattributed_replies,
     /// Long requests and replies that went on while they arrived.
     cut_through,
     /// Those of them that were broken off.

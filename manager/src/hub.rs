@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
-use labwire_wire::{MANAGER_NAME, frames};
+use labwire_wire::{LineTooLong, MANAGER_NAME, frames};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
@@ -236,14 +236,16 @@ impl Hub {
     }
 
     /// Takes a peer out of the registry and tells everyone whom that concerns, in one step. Gives the number
-    /// of requests that it held as a service.
-    pub(crate) fn leave(&self, id: PeerId) -> usize {
+    /// of requests that it held as a service. `too_long` is for one that is thrown out for a line without an end.
+    pub(crate) fn leave(&self, id: PeerId, too_long: Option<LineTooLong>) -> usize {
         let mut registry = self.registry();
         let Some(service) = registry.leave(id) else {
             return 0;
         };
-        let refusal = Refusal::ServiceLeft {
-            service: service.name.to_string(),
+        let name = service.name.to_string();
+        let refusal = match too_long {
+            Some(LineTooLong { limit }) => Refusal::ReplyTooLong { service: name, limit },
+            None => Refusal::ServiceLeft { service: name },
         };
         let count = service.abandoned.iter().map(Abandoned::count).sum();
         for abandoned in service.abandoned {

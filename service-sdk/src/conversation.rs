@@ -214,7 +214,7 @@ impl<'a, S: Service> Conversation<'a, S> {
             );
             return;
         }
-        if request.uid() == NOTIFICATION_UID {
+        if *request.typed_uid() == *NOTIFICATION_UID {
             // An older manager would pass the reply on as a notification, in the client's words.
             warn!(
                 "{} uses the uid of notifications, which is reserved",
@@ -256,14 +256,14 @@ impl<'a, S: Service> Conversation<'a, S> {
             };
             let ends = result.is_ok() && request.attribute() == SHUTDOWN;
             let frame = match result {
-                Ok(reply) => reply.into_frame(request.requester(), request.uid()),
+                Ok(reply) => reply.into_frame(request.requester(), request.typed_uid()),
                 Err(error) => {
                     warn!(
                         "{} failed: {}",
                         shown(request.attribute()),
                         shown(&error.to_string())
                     );
-                    vec![error_frame(&error, request.requester(), request.uid())]
+                    vec![error_frame(&error, request.requester(), request.typed_uid())]
                 }
             };
             if outbox.send(frame).await.is_err() {

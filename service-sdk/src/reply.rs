@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use labwire_device::payload::to_json;
-use labwire_wire::frames;
+use labwire_wire::{Uid, frames};
 use serde::Serialize;
 
 use crate::error::ServiceError;
@@ -61,7 +61,7 @@ impl Reply {
     }
 
     /// The frame that carries the result, in as many pieces as spare a copy.
-    pub(crate) fn into_frame(self, requester: &str, uid: &str) -> Vec<Bytes> {
+    pub(crate) fn into_frame(self, requester: &str, uid: &Uid<'_>) -> Vec<Bytes> {
         if self.json.len() < LARGE {
             return vec![frames::result(requester, uid, self.json.as_bytes())];
         }
@@ -71,7 +71,7 @@ impl Reply {
 }
 
 /// The frame that reports an error.
-pub(crate) fn error_frame(error: &ServiceError, requester: &str, uid: &str) -> Bytes {
+pub(crate) fn error_frame(error: &ServiceError, requester: &str, uid: &Uid<'_>) -> Bytes {
     let traceback = to_json(error.traceback()).expect("texts have a JSON form");
     frames::error(&error.to_string(), requester, uid, traceback.as_bytes())
 }
@@ -85,7 +85,7 @@ mod tests {
         let text = "x".repeat(LARGE);
         let reply = Reply::value(&text).unwrap();
         let place = reply.json().as_ptr();
-        let pieces = reply.into_frame("Ada[h:1]", "7");
+        let pieces = reply.into_frame("Ada[h:1]", &"7".into());
         assert_eq!(pieces[1].as_ptr(), place);
         let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).unwrap();
         assert_eq!(whole["result"], text);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use labwire_device::payload::split_arguments;
-use labwire_wire::{Envelope, Line, Member, quoted};
+use labwire_wire::{Envelope, Line, Member, Uid, quoted};
 
 use crate::bind::{Bound, Parameter};
 use crate::error::ServiceError;
@@ -59,7 +59,7 @@ pub struct Request {
 struct Inner {
     attribute: String,
     requester: String,
-    uid: String,
+    uid: Uid<'static>,
     line: Line,
     args: Option<Range<usize>>,
     kwargs: Option<Range<usize>>,
@@ -100,10 +100,11 @@ impl Request {
             let text = envelope.string(line.content(), member).ok().flatten();
             text.map(std::borrow::Cow::into_owned)
         };
+        let uid = envelope.uid(line.content()).ok().flatten();
         let inner = Inner {
             attribute: text(Member::Attribute)?,
             requester: text(Member::Requester)?,
-            uid: text(Member::Uid).unwrap_or_default(),
+            uid: uid.unwrap_or_default().into_owned(),
             args: envelope.span(Member::Args),
             kwargs: envelope.span(Member::Kwargs),
             abandoned: abandoned.clone(),
@@ -129,10 +130,16 @@ impl Request {
         &self.inner.requester
     }
 
-    /// The client's own mark of the request; empty when it gave none, as people at terminals do.
+    /// The client's own mark of the request; empty when it gave none, as people at terminals do. Of a number these are
+    /// the digits that the client wrote.
     ///
     /// See the example of [`Request`].
     pub fn uid(&self) -> &str {
+        self.inner.uid.as_str()
+    }
+
+    /// The same, with its type.
+    pub(crate) fn typed_uid(&self) -> &Uid<'static> {
         &self.inner.uid
     }
 
@@ -147,7 +154,11 @@ impl Request {
     ///
     /// See the example of [`Request`].
     pub fn kwargs_json(&self) -> &str {
-        self.json(self.inner.kwargs.clone(), "{}")
+        match self.json(self.inner.kwargs.clone(), "{}") {
+            // Some clients write this when they have none.
+            "null" => "{}",
+            kwargs => kwargs,
+        }
     }
 
     fn json(&self, span: Option<Range<usize>>, absent: &'static str) -> &str {

@@ -18,6 +18,7 @@ mod network;
 mod once_broken;
 mod queues;
 mod reference;
+mod replies;
 mod strangers;
 pub(crate) mod support;
 mod tls;

@@ -2,7 +2,7 @@
 import threading
 
 from msl.examples.network import BasicMath, Echo, Heartbeat, MyArray
-from msl.network import Service
+from msl.network import Service, json
 
 from common import CONNECTION, PARAMETERS
 
@@ -131,8 +131,36 @@ for number in range(800):
     setattr(Broad, f'measure_on_channel_{number:03}', _measure)
 
 
+class Printing(Service):
+    """Prints whatever it is asked to onto its connection, instead of an answer."""
+
+    def garble(self, text: str):
+        self._loop.call_soon_threadsafe(self._writer.write, f'{text}\r\n'.encode())
+        return text
+
+    def ready(self) -> bool:
+        return True
+
+
+class Strict(Service):
+    """Uses a JSON library that reads and writes no NaN, as simplejson and orjson do."""
+
+    def __init__(self):
+        super().__init__()
+        json.backend.kwargs_loads = {'parse_constant': self.refuse}
+        json.backend.kwargs_dumps = {'allow_nan': False}
+
+    @staticmethod
+    def refuse(token):
+        raise ValueError(f'out of range: {token}')
+
+    def echo(self, *args):
+        return args
+
+
 CLASSES = {cls.__name__: cls for cls in (
-    BasicMath, Broad, Echo, Greeter, Heartbeat, Laboratory, Multimeter, MyArray, StringEditor, Unstoppable)}
+    BasicMath, Broad, Echo, Greeter, Heartbeat, Laboratory, Multimeter, MyArray, Printing, Strict, StringEditor,
+    Unstoppable)}
 
 service = CLASSES[PARAMETERS['class']](**PARAMETERS['construction'])
 if isinstance(service, Heartbeat):

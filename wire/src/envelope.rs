@@ -3,13 +3,17 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::json::{self, JsonError, Members, RawString, Shape};
+use crate::json::{self, Members, RawString, Shape};
+use crate::salvage::Names;
 use crate::text::Text;
+use crate::uid::Uid;
 
+mod error;
 mod member;
 #[cfg(test)]
 mod tests;
 
+pub use error::EnvelopeError;
 pub use member::Member;
 
 /// The `uid` of every notification; no request may carry it.
@@ -18,59 +22,8 @@ pub const NOTIFICATION_UID: &str = "notification";
 /// How long a `uid` may be, in bytes. It is kept as long as its request is under way; Python's have 36.
 pub const MAX_UID_BYTES: usize = 256;
 
-/// Why a line is not a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EnvelopeError {
-    /// The line is not a JSON object.
-    #[error(transparent)]
-    Json(#[from] JsonError),
-    /// A member of the envelope stands there twice: two parsers could disagree about which one counts.
-    #[error("the member \"{0}\" stands there twice")]
-    Duplicate(Member),
-    /// A member of the envelope is missing.
-    #[error("the member \"{0}\" is missing")]
-    Missing(Member),
-    /// A member of the envelope has another type than it must have.
-    #[error("the member \"{member}\" must be {expected}")]
-    WrongType {
-        /// The member.
-        member: Member,
-        /// What it must be, in words.
-        expected: &'static str,
-    },
-    /// A request says that it is an error.
-    #[error("a request's member \"error\" must be false")]
-    RequestWithError,
-    /// A request's `uid` is longer than it may be.
-    #[error("a uid may not be longer than {MAX_UID_BYTES} bytes")]
-    LongUid,
-    /// A request carries the `uid` that belongs to notifications.
-    #[error("the uid \"{NOTIFICATION_UID}\" is reserved for notifications; choose another one")]
-    ReservedUid,
-}
-
-impl EnvelopeError {
-    /// The same for a line of which so many bytes, in front of what is wrong, were taken out.
-    pub(crate) fn behind(self, bytes: usize) -> Self {
-        match self {
-            Self::Json(error) => Self::Json(error.behind(bytes)),
-            other => other,
-        }
-    }
-
-    /// The name of the Python exception that says this best; error messages on the wire begin with it.
-    pub fn exception(self) -> &'static str {
-        match self {
-            Self::Json(JsonError::NotAnObject) | Self::WrongType { .. } => "TypeError",
-            Self::Json(_)
-            | Self::Duplicate(_)
-            | Self::RequestWithError
-            | Self::LongUid
-            | Self::ReservedUid => "ValueError",
-            Self::Missing(_) => "KeyError",
-        }
-    }
-}
+/// How long a `uid` may be that an error carries back to the sender of a frame that is refused, in bytes.
+pub(crate) const MAX_REFUSED_UID_BYTES: usize = 4 * 1024;
 
 /// Where the members of a frame's envelope stand in its line.
 ///
@@ -128,24 +81,6 @@ impl Envelope {
         (self.present, self.plain, self.has_others) = (0, 0, false);
         self.shape = json::scan_members(line, self)?;
         Ok(())
-    }
-
-    /// The `uid` of a line that is no frame, so that its sender learns which request failed: the only one
-    /// that stands before the mistake, if there is one.
-    pub fn salvage_uid(line: &[u8]) -> Option<String> {
-        let mut found = Vec::new();
-        // Where the line is broken is known already.
-        let _ = json::scan_object::<JsonError, _>(line, |key, span| {
-            if key.decode().as_deref() == Some(Member::Uid.name()) {
-                found.push(span);
-            }
-            Ok(())
-        });
-        let [span] = &found[..] else {
-            return None;
-        };
-        let uid = json::as_string(&line[span.clone()])?.decode()?;
-        (uid.len() <= MAX_UID_BYTES).then(|| uid.into_owned())
     }
 
     /// What the frame asks of its reader.
@@ -271,17 +206,60 @@ impl Envelope {
         self.has(Member::Result)
     }
 
-    /// The frame's `uid`, for an error that must name it even though the frame is of no use: the empty
-    /// string when there is no usable one.
-    pub fn uid_or_empty<'a>(&self, line: &'a [u8]) -> Cow<'a, str> {
-        let uid = self.string(line, Member::Uid).ok().flatten();
-        uid.filter(|uid| uid.len() <= MAX_UID_BYTES).unwrap_or_default()
+    /// The frame's `uid`, if it has one that is a string or a number.
+    #[inline]
+    pub fn uid<'a>(&self, line: &'a [u8]) -> Result<Option<Uid<'a>>, EnvelopeError> {
+        if self.is_plain(Member::Uid)
+            && let Some([_, inner @ .., _]) = self.raw(line, Member::Uid)
+        {
+            return Ok(Some(Uid::of_ascii(inner)));
+        }
+        self.decoded_uid(line)
     }
 
-    /// Whether a service's frame answers a request: with a result, or with an error that forgets to say that
-    /// its result is null.
+    #[cold]
+    fn decoded_uid<'a>(&self, line: &'a [u8]) -> Result<Option<Uid<'a>>, EnvelopeError> {
+        let Some(value) = self.raw(line, Member::Uid) else {
+            return Ok(None);
+        };
+        match Uid::from_json(value) {
+            Some(uid) => Ok(Some(uid)),
+            None => Err(EnvelopeError::WrongType {
+                member: Member::Uid,
+                expected: "a string of whole characters or a number",
+            }),
+        }
+    }
+
+    /// The frame's `uid`, for an error that must carry it even though the frame is refused: the empty string when there
+    /// is no usable one.
+    pub fn uid_or_empty<'a>(&self, line: &'a [u8]) -> Uid<'a> {
+        let uid = self.uid(line).ok().flatten();
+        uid.filter(|uid| uid.len() <= MAX_REFUSED_UID_BYTES)
+            .unwrap_or_default()
+    }
+
+    /// Whom the frame names, as far as that can be read.
+    pub fn names(&self, line: &[u8]) -> Names {
+        let requester = self.string(line, Member::Requester).ok().flatten();
+        Names {
+            requester: requester.map(Cow::into_owned),
+            uid: self.uid(line).ok().flatten().map(Uid::into_owned),
+            asks: self.has(Member::Attribute),
+        }
+    }
+
+    /// Whether a service's frame answers a request, perhaps not as it should: with a result, with an error, or without
+    /// asking for anything.
+    #[inline]
     pub fn is_reply(&self, line: &[u8]) -> bool {
-        self.has_result() || (self.has(Member::Requester) && self.raw(line, Member::Error) == Some(b"true"))
+        self.has_result() || self.is_reply_without_result(line)
+    }
+
+    #[cold]
+    fn is_reply_without_result(&self, line: &[u8]) -> bool {
+        let asks = self.has(Member::Attribute) || self.has(Member::Service);
+        !asks || (self.has(Member::Requester) && self.raw(line, Member::Error) == Some(b"true"))
     }
 
     /// Reads the frame as a request.
@@ -296,15 +274,17 @@ impl Envelope {
                 });
             }
         }
-        let uid = self.text(line, Member::Uid)?.unwrap_or_default();
-        if uid.as_bytes().len() > MAX_UID_BYTES {
+        let uid = self.uid(line)?.unwrap_or_default();
+        if uid.len() > MAX_UID_BYTES {
             return Err(EnvelopeError::LongUid);
         }
         if uid == *NOTIFICATION_UID {
             return Err(EnvelopeError::ReservedUid);
         }
         self.expect_start(line, Member::Args, b'[')?;
-        self.expect_start(line, Member::Kwargs, b'{')?;
+        if self.raw(line, Member::Kwargs) != Some(b"null") {
+            self.expect_start(line, Member::Kwargs, b'{')?;
+        }
         Ok(Request {
             service: self.required_text(line, Member::Service)?,
             attribute: self.required_text(line, Member::Attribute)?,
@@ -314,17 +294,23 @@ impl Envelope {
 
     /// Reads the frame as an answer to a request.
     pub fn reply<'a>(&self, line: &'a [u8]) -> Result<Reply<'a>, EnvelopeError> {
-        Ok(Reply {
-            requester: self.required_text(line, Member::Requester)?,
-            uid: self.required_text(line, Member::Uid)?,
-            form: self.reply_form(line),
-        })
+        let (requester, uid) = self.answered(line)?;
+        let form = self.reply_form(line)?;
+        Ok(Reply { requester, uid, form })
     }
 
-    fn reply_form(&self, line: &[u8]) -> ReplyForm {
+    /// The client and the uid of the request that the frame answers.
+    #[inline]
+    pub fn answered<'a>(&self, line: &'a [u8]) -> Result<(Text<'a>, Uid<'a>), EnvelopeError> {
+        let requester = self.required_text(line, Member::Requester)?;
+        let uid = self.uid(line)?;
+        Ok((requester, uid.ok_or(EnvelopeError::Missing(Member::Uid))?))
+    }
+
+    fn reply_form(&self, line: &[u8]) -> Result<ReplyForm, EnvelopeError> {
         match self.raw(line, Member::Error) {
-            Some(b"false") => ReplyForm::Complete,
-            None => ReplyForm::ResultOnly,
+            Some(b"false") if self.has_result() => Ok(ReplyForm::Complete),
+            None if self.has_result() => Ok(ReplyForm::ResultOnly),
             Some(b"true") => {
                 let message = self
                     .raw(line, Member::Message)
@@ -333,12 +319,16 @@ impl Envelope {
                     .raw(line, Member::Traceback)
                     .is_some_and(json::is_string_array);
                 if message && traceback && self.has_result() {
-                    ReplyForm::Complete
+                    Ok(ReplyForm::Complete)
                 } else {
-                    ReplyForm::PartialError
+                    Ok(ReplyForm::PartialError)
                 }
             }
-            Some(_) => ReplyForm::Malformed,
+            Some(b"false") | None => Err(EnvelopeError::Missing(Member::Result)),
+            Some(_) => Err(EnvelopeError::WrongType {
+                member: Member::Error,
+                expected: "true or false",
+            }),
         }
     }
 
@@ -371,7 +361,7 @@ pub struct Request<'a> {
     /// What is asked of it.
     pub attribute: Text<'a>,
     /// The requester's own mark; empty when it gave none, as people at terminals do.
-    pub uid: Text<'a>,
+    pub uid: Uid<'a>,
 }
 
 /// The decoded names in a reply's envelope.
@@ -380,7 +370,7 @@ pub struct Reply<'a> {
     /// The client that the reply is for.
     pub requester: Text<'a>,
     /// The uid of the request that it answers.
-    pub uid: Text<'a>,
+    pub uid: Uid<'a>,
     /// Whether it can go to the client as it is.
     pub form: ReplyForm,
 }
@@ -394,6 +384,4 @@ pub enum ReplyForm {
     ResultOnly,
     /// An error without a message or a traceback of the right type.
     PartialError,
-    /// `error` is neither true nor false.
-    Malformed,
 }

@@ -5,6 +5,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::executed::Executed;
+use crate::uid::Uid;
 
 /// What ends every line that is written.
 pub const TERMINATOR: &[u8] = b"\r\n";
@@ -42,31 +43,33 @@ pub fn manager_request(attribute: &str, arguments: &[&str], manager: &str) -> By
 }
 
 /// What stands before and after the result in a reply, for a result that is not to be copied.
-pub fn result_around(requester: &str, uid: &str) -> (Bytes, Bytes) {
+pub fn result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, Bytes) {
+    let uid = uid.into();
     let mut head = BytesMut::with_capacity(64 + requester.len());
     head.put_slice(b"{\"error\":false,\"requester\":");
     put_string(&mut head, requester);
     head.put_slice(b",\"result\":");
     let mut tail = BytesMut::with_capacity(16 + uid.len());
     tail.put_slice(b",\"uid\":");
-    put_string(&mut tail, uid);
+    tail.put_slice(uid.to_json().as_bytes());
     tail.put_slice(b"}\r\n");
     (head.freeze(), tail.freeze())
 }
 
 /// The same for a long result: it stands last, so that it is known where the reply goes while it arrives.
-pub fn long_result_around(requester: &str, uid: &str) -> (Bytes, Bytes) {
+pub fn long_result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, Bytes) {
+    let uid = uid.into();
     let mut head = BytesMut::with_capacity(64 + requester.len() + uid.len());
     head.put_slice(b"{\"error\":false,\"requester\":");
     put_string(&mut head, requester);
     head.put_slice(b",\"uid\":");
-    put_string(&mut head, uid);
+    head.put_slice(uid.to_json().as_bytes());
     head.put_slice(b",\"result\":");
     (head.freeze(), Bytes::from_static(b"}\r\n"))
 }
 
 /// A reply that carries `result`, which is JSON text.
-pub fn result(requester: &str, uid: &str, result: &[u8]) -> Bytes {
+pub fn result<'u>(requester: &str, uid: impl Into<Uid<'u>>, result: &[u8]) -> Bytes {
     let (head, tail) = result_around(requester, uid);
     [&head, result, &tail].concat().into()
 }
@@ -75,10 +78,11 @@ pub fn result(requester: &str, uid: &str, result: &[u8]) -> Bytes {
 ///
 /// `message` begins with the name of the Python exception that says it best, as in `KeyError: …`.
 /// `traceback` is JSON text, an array of strings.
-pub fn error(message: &str, requester: &str, uid: &str, traceback: &[u8]) -> Bytes {
+pub fn error<'u>(message: &str, requester: &str, uid: impl Into<Uid<'u>>, traceback: &[u8]) -> Bytes {
+    let uid = uid.into();
     let mut frame = BytesMut::with_capacity(128 + message.len() + requester.len() + uid.len());
     put_error_head(&mut frame, message, None, requester, traceback);
-    put_string(&mut frame, uid);
+    frame.put_slice(uid.to_json().as_bytes());
     frame.put_slice(ERROR_TAIL);
     frame.freeze()
 }
@@ -98,9 +102,14 @@ pub fn manager_error_around(
 }
 
 /// An error that the manager itself makes. `executed` is as in [`manager_error_around`].
-pub fn manager_error(message: &str, executed: Option<Executed>, requester: &str, uid: &str) -> Bytes {
+pub fn manager_error<'u>(
+    message: &str,
+    executed: Option<Executed>,
+    requester: &str,
+    uid: impl Into<Uid<'u>>,
+) -> Bytes {
     let (head, tail) = manager_error_around(message, executed, requester);
-    [&head, json_string(uid).as_bytes(), tail].concat().into()
+    [&head, uid.into().to_json().as_bytes(), tail].concat().into()
 }
 
 /// What stands after the uid in an error.
@@ -145,6 +154,14 @@ mod tests {
             (
                 result("c[h:2]", "é", b"[1.10]"),
                 r#"{"error":false,"requester":"c[h:2]","result":[1.10],"uid":"é"}"#,
+            ),
+            (
+                result("c[h:2]", Uid::from_json(b"1.50").unwrap(), b"1"),
+                r#"{"error":false,"requester":"c[h:2]","result":1,"uid":1.50}"#,
+            ),
+            (
+                error("KeyError: x", "c[h:2]", Uid::from_json(b"7").unwrap(), b"[]"),
+                r#"{"error":true,"message":"KeyError: x","requester":"c[h:2]","result":null,"traceback":[],"uid":7}"#,
             ),
             (
                 error("KeyError: x\ny", "c[h:2]", "", b"[]"),

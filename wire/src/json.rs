@@ -121,6 +121,29 @@ pub fn as_string(value: &[u8]) -> Option<RawString<'_>> {
     })
 }
 
+/// Whether a text is a number, and nothing else.
+pub(crate) fn is_number(text: &[u8]) -> bool {
+    let is_begun = matches!(text, [b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..]);
+    let mut scanner = Scanner::new(text);
+    is_begun && scanner.skip_value().is_ok() && scanner.position == text.len()
+}
+
+/// The string or number that a text of any bytes starts with. `None` if that is neither, or may be a part of one only.
+///
+/// It looks no further than that value goes.
+pub(crate) fn leading_scalar(text: &[u8]) -> Option<&[u8]> {
+    if text.first() == Some(&b'"') {
+        let mut scanner = Scanner::new(text);
+        scanner.skip_string().ok()?;
+        return Some(&text[..scanner.position]);
+    }
+    let is_of_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+    let length = text.iter().position(|byte| !is_of_number(byte))?;
+    let (number, rest) = text.split_at(length);
+    let has_end = matches!(rest[0], b',' | b'}' | b']' | b' ' | b'\t' | b'\r');
+    (has_end && is_number(number)).then_some(number)
+}
+
 /// Whether a value's bytes are a two-element array of an array and an object: positional and keyword
 /// arguments, the form of a notification's result.
 ///

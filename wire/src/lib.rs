@@ -2,7 +2,7 @@
 //!
 //! Everything on the wire is one line of JSON. This crate splits a stream into lines ([`LineSplitter`]),
 //! finds the few members of a line that a manager reads ([`Envelope`], and [`ArrivingEnvelope`] before all of it is
-//! there) without touching the payload, builds frames ([`frames`]), reads identities ([`Identity`]), and understands what a person types at a terminal
+//! there) without touching the payload, finds out whom a malformed line names ([`Salvage`]), builds frames ([`frames`]), reads identities ([`Identity`]), and understands what a person types at a terminal
 //! ([`terminal`]). It knows neither sockets nor time, so that all of it can be tested with bytes alone.
 
 mod arriving;
@@ -17,8 +17,10 @@ mod json;
 mod lines;
 mod numbers;
 mod python;
+mod salvage;
 pub mod terminal;
 mod text;
+mod uid;
 
 pub use arriving::ArrivingEnvelope;
 pub use envelope::{
@@ -35,4 +37,6 @@ pub use json::{
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
 pub use python::quoted;
+pub use salvage::{Names, Salvage};
 pub use text::Text;
+pub use uid::Uid;

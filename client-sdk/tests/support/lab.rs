@@ -214,10 +214,10 @@ fn answer(name: Arc<str>, calls: &Calls, line: Line, replies: UnboundedSender<By
             _ => Err(format!("AttributeError: '{name}' has no attribute '{attribute}'")),
         };
         let frame = match result {
-            Ok(result) => frames::result(&requester, &uid, result.as_bytes()),
+            Ok(result) => frames::result(&requester, &*uid, result.as_bytes()),
             Err(message) => {
                 let traceback = to_json(&["in a service of a test".to_owned(), message.clone()]).unwrap();
-                frames::error(&message, &requester, &uid, traceback.as_bytes())
+                frames::error(&message, &requester, &*uid, traceback.as_bytes())
             }
         };
         let _ = replies.send(frame);

@@ -111,8 +111,8 @@ impl Session<'_> {
     fn is_answer(&self, incoming: &Incoming, is_early: bool) -> bool {
         match &incoming.kind {
             Kind::Frame(envelope) | Kind::Notification(envelope, _) => envelope.has_result(),
-            Kind::Typed(Typed::Meant(meaning)) if is_early => !self.names_something(meaning),
-            Kind::Typed(_) | Kind::Blank => true,
+            Kind::Typed(Typed::Meant(meaning), _) if is_early => !self.names_something(meaning),
+            Kind::Typed(..) | Kind::Blank => true,
             Kind::Broken(..) => !incoming.line.content().trim_ascii_start().starts_with(b"{"),
         }
     }

@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use labwire_wire::Envelope;
+use labwire_wire::{Envelope, Uid};
 use tokio::io::AsyncRead;
 use tokio::time::{Duration, sleep};
 
@@ -130,8 +130,8 @@ impl Session<'_> {
             Kind::Frame(envelope) | Kind::Notification(envelope, _) => {
                 !envelope.uid_or_empty(incoming.line.content()).is_empty()
             }
-            Kind::Broken(_, uid) => !uid.is_empty(),
-            Kind::Typed(_) | Kind::Blank => false,
+            Kind::Broken(unframed) => unframed.salvage.uids().any(|uid| !uid.is_empty()),
+            Kind::Typed(..) | Kind::Blank => false,
         };
         if has_uid || !ended.was_told {
             self.tell_ended_whole(incoming, ended.end);
@@ -159,8 +159,11 @@ impl Session<'_> {
             Kind::Frame(envelope) | Kind::Notification(envelope, _) => {
                 self.tell_ended(line.content(), &envelope, end, Known::All);
             }
-            Kind::Broken(_, uid) => self.sender().refuse(&uid, &end.into()),
-            Kind::Typed(_) | Kind::Blank => self.sender().refuse("", &end.into()),
+            Kind::Broken(unframed) => {
+                let uid = unframed.salvage.uids().next().unwrap_or(&Uid::EMPTY);
+                self.sender().refuse(uid, &end.into());
+            }
+            Kind::Typed(..) | Kind::Blank => self.sender().refuse(&Uid::EMPTY, &end.into()),
         }
         memory::free(line.into_bytes());
     }

@@ -8,7 +8,7 @@ use std::task::ready;
 
 use bytes::{Bytes, BytesMut};
 use labwire_wire::terminal::without_mark;
-use labwire_wire::{ArrivingEnvelope, Line, LineSplitter, LineTooLong, LineView};
+use labwire_wire::{ArrivingEnvelope, Line, LineSplitter, LineTooLong, LineView, Salvage, Uid};
 use memchr::memchr;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::spawn_blocking;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
 use crate::memory::{self, Loan};
-use crate::router::{Incoming, Kind, Step, is_notification};
+use crate::router::{Incoming, Kind, Step, Unframed, is_notification};
 use crate::stream::{
     LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, read_some, with_scratch,
 };
@@ -48,6 +48,14 @@ enum Fate {
     Skimmed,
     /// It is thrown away.
     Skipped,
+}
+
+/// In how much of a line that is too long its uid is looked for, in bytes.
+const SEARCHED_OF_LONG: usize = 64 * 1024;
+
+fn uid_near_start(line: &[u8]) -> Option<Uid<'static>> {
+    let salvage = Salvage::of(&line[..line.len().min(SEARCHED_OF_LONG)]);
+    salvage.uids().next().cloned()
 }
 
 /// A long line whose end has not come.
@@ -94,6 +102,8 @@ pub(super) struct Inbox<R> {
     front: Option<Box<Incoming>>,
     /// How often something was read.
     reads: u64,
+    /// The uid of a line that is too long, if it stands near its start.
+    uid_of_long_line: Option<Uid<'static>>,
     /// How the stream ended, and when that was seen.
     end: Option<(Departure, Instant)>,
 }
@@ -122,6 +132,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             expects_large: false,
             front: None,
             reads: 0,
+            uid_of_long_line: None,
             end: None,
         }
     }
@@ -171,7 +182,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         let envelope = arriving.map(|arriving| arriving.envelope.finish(line.content()));
         let incoming = match envelope {
             Some(Err(error)) if is_cut => {
-                let kind = Kind::Broken(error, String::new());
+                let salvage = Salvage::default();
+                let kind = Kind::Broken(Box::new(Unframed { error, salvage }));
                 Incoming { line, kind }
             }
             Some(Ok(envelope)) if !is_large || !is_notification(line.content(), &envelope) => {
@@ -325,6 +337,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             }
             Ok(None) => None,
             Err(error) => {
+                self.uid_of_long_line = uid_near_start(self.splitter.buffer());
                 self.end_with(Departure::TooLong(error));
                 None
             }
@@ -338,6 +351,11 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Whether nothing more is to be read.
     pub(super) fn has_ended(&self) -> bool {
         self.end.is_some()
+    }
+
+    /// The uid of the line that was too long, if it is known.
+    pub(super) fn take_uid_of_long_line(&mut self) -> Uid<'static> {
+        self.uid_of_long_line.take().unwrap_or_default()
     }
 
     /// Why no more lines come.
@@ -459,6 +477,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 self.route_completed(&mut router)
             } else if line.len() > self.splitter.limit() {
                 let limit = self.splitter.limit();
+                self.uid_of_long_line = uid_near_start(line);
                 self.end_with(Departure::TooLong(LineTooLong { limit }));
                 Step::Next
             } else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use labwire_tcp::{WatchedSocket, has_vanished};
-use labwire_wire::{LineSplitter, LineView, Role};
+use labwire_wire::{LineSplitter, LineTooLong, LineView, Role, Uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
@@ -44,6 +44,8 @@ struct Membership {
     /// `NAME[HOST:PORT]`.
     name: String,
     outbox: Arc<Outbox>,
+    /// Why the requests that it holds as a service are not answered, unless it is that it left.
+    sent_too_much: Option<LineTooLong>,
 }
 
 /// Writes what is still queued for a peer that has left, as long as it goes on reading; a manager that stops gives it
@@ -74,7 +76,7 @@ async fn finish_writing(
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let abandoned = self.hub.leave(self.id);
+        let abandoned = self.hub.leave(self.id, self.sent_too_much);
         if abandoned > 0 {
             warn!("{} left with {abandoned} request(s) in flight", self.name);
         }
@@ -154,6 +156,7 @@ impl<'a> Session<'a> {
             id,
             name,
             outbox,
+            sent_too_much: None,
         };
         Ok(Self {
             hub,
@@ -218,6 +221,9 @@ impl<'a> Session<'a> {
         // Others who are ready come first.
         yield_now().await;
         self.log(&departure);
+        if let Departure::TooLong(error) = &departure {
+            self.membership.sent_too_much = Some(*error);
+        }
         self.leave_passage();
         drop(self);
         drop(turn);
@@ -325,7 +331,10 @@ impl<'a> Session<'a> {
                     which: LineLimit::Line,
                 };
                 self.hub.counters.count_limit(&refusal);
-                self.sender().refuse("", &refusal);
+                // The uid that stands in a service's line is its caller's, who is told for itself.
+                let uid = inbox.take_uid_of_long_line();
+                let uid = if self.is_service { Uid::EMPTY } else { uid };
+                self.sender().refuse(&uid, &refusal);
             }
             Departure::Closed => self.wait_for_last_replies().await,
             _ => {}

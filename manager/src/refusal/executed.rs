@@ -18,7 +18,8 @@ impl Refusal {
             | Self::ReplyStalled { .. }
             | Self::ReplyEnded { .. }
             | Self::UnreadableReply { .. }
-            | Self::ReplyTooDeep { .. } => Executed::Maybe,
+            | Self::ReplyTooDeep { .. }
+            | Self::ReplyTooLong { .. } => Executed::Maybe,
             Self::Store { executed, .. } => *executed,
             Self::NoSuchService { .. }
             | Self::NotTaken

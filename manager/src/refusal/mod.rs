@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use labwire_wire::terminal::{NotText, TerminalError};
-use labwire_wire::{EnvelopeError, Executed, IdentityError, MAX_NAME_BYTES, frames, quoted};
+use labwire_wire::{EnvelopeError, Executed, IdentityError, MAX_NAME_BYTES, Uid, frames, quoted};
 
 use crate::config::MANAGERS_LINE;
 
@@ -39,7 +39,7 @@ pub(crate) enum Refusal {
     /// The manager stops and takes no new requests.
     #[error("ConnectionError: the manager is shutting down, the request was not executed")]
     NotTaken,
-    /// The service answered with something that a client cannot read.
+    /// The service answered with something that is no reply.
     #[error(
         "RuntimeError: the {} Service sent a malformed reply, the request may have been executed",
         quoted(service)
@@ -106,6 +106,13 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     ReplyTooDeep { service: String, limit: usize },
+    /// A service's line, most likely a reply, is too long, and its connection ends.
+    #[error(
+        "RuntimeError: the {} Service sent a reply that is longer than {limit} bytes and was disconnected, the request \
+         may have been executed",
+        quoted(service)
+    )]
+    ReplyTooLong { service: String, limit: usize },
     /// A request that went on while it arrived has stopped arriving.
     #[error(
         "TimeoutError: the request for the {} Service stopped arriving while others waited for its end, it was not \
@@ -383,7 +390,7 @@ impl Refusal {
     }
 
     /// The error that tells a peer so; `origin` as in [`around_uid`](Self::around_uid).
-    pub(crate) fn frame(&self, requester: &str, uid: &str, origin: bool) -> Bytes {
+    pub(crate) fn frame<'u>(&self, requester: &str, uid: impl Into<Uid<'u>>, origin: bool) -> Bytes {
         let executed = origin.then(|| self.executed());
         frames::manager_error(&self.to_string(), executed, requester, uid)
     }

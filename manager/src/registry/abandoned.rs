@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::HashMap;
-use labwire_wire::frames::json_string;
 
 use super::requests::Requests;
 use super::uid::Uid;
@@ -72,7 +71,7 @@ impl Errors {
             return false;
         };
         frame.copied(&self.head);
-        frame.copied(json_string(uid.as_str()).as_bytes());
+        frame.copied(uid.get().to_json().as_bytes());
         frame.copied(self.tail);
         if count > 1 {
             self.current = Some((uid, count - 1));

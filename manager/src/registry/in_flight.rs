@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use labwire_wire::{Features, Shape, Text};
+use labwire_wire::{Features, Shape, Text, Uid};
 use tokio::sync::Notify;
 
 use super::requests::{EmptyPlaces, Held, Requests};
@@ -98,23 +98,63 @@ impl Asking<'_> {
 pub(crate) struct Awaited<'a> {
     /// Those of the client and of the service.
     ids: (PeerId, PeerId),
+    /// The client's name on the network.
+    pub(crate) requester: &'a Arc<str>,
     pub(crate) outbox: &'a Arc<Outbox>,
     pub(crate) reader: Reader,
     pub(crate) features: Features,
     pub(crate) service_name: &'a Arc<str>,
+    service_was_told: &'a mut bool,
     held: Held<'a>,
     clients_in_flight: &'a mut InFlight,
     empty_places: &'a mut EmptyPlaces,
     in_flight: &'a mut Pool,
 }
 
-impl Awaited<'_> {
+impl<'a> Awaited<'a> {
+    /// The request with that uid, if the service holds it. `ids` are those of the client and of the service.
+    #[inline]
+    fn find(
+        ids: (PeerId, PeerId),
+        client: &'a mut Client,
+        service: &'a mut Service,
+        (empty_places, in_flight): (&'a mut EmptyPlaces, &'a mut Pool),
+        uid: &Uid<'_>,
+    ) -> Option<Self> {
+        let held = service.callers.get_mut(&ids.0)?.find(uid.as_bytes())?;
+        service.answered_last = ids.0;
+        Some(Self {
+            ids,
+            requester: &client.name,
+            outbox: &client.outbox,
+            reader: client.reader,
+            features: client.features,
+            service_name: &service.name,
+            service_was_told: &mut service.was_told,
+            held,
+            clients_in_flight: &mut client.in_flight,
+            empty_places,
+            in_flight,
+        })
+    }
+
     /// The client's.
     pub(crate) fn client_id(&self) -> PeerId {
         self.ids.0
     }
 
-    /// Notes that the service answered the request.
+    /// The request's uid, as its client wrote it.
+    pub(crate) fn uid(&self) -> Uid<'_> {
+        self.held.uid()
+    }
+
+    /// Notes that the service sent a proper reply to the request.
+    pub(crate) fn answer(self) {
+        *self.service_was_told = false;
+        self.end();
+    }
+
+    /// Notes that the request has ended.
     pub(crate) fn end(self) {
         let (client, service) = self.ids;
         self.held.end((service, client), self.empty_places);
@@ -219,7 +259,7 @@ impl Registry {
         &mut self,
         service: PeerId,
         requester: &Text<'_>,
-        uid: &Text<'_>,
+        uid: &Uid<'_>,
     ) -> Option<Awaited<'_>> {
         let answering = self.services.get_mut(service)?;
         let id = match self.clients.get(answering.answered_last) {
@@ -227,19 +267,21 @@ impl Registry {
             _ => *self.client_names.get(requester.as_str())?,
         };
         let client = self.clients.get_mut(id)?;
-        let held = answering.callers.get_mut(&id)?.find(uid.as_bytes())?;
-        answering.answered_last = id;
-        Some(Awaited {
-            ids: (id, service),
-            outbox: &client.outbox,
-            reader: client.reader,
-            features: client.features,
-            service_name: &answering.name,
-            held,
-            clients_in_flight: &mut client.in_flight,
-            empty_places: &mut self.empty_places,
-            in_flight: &mut self.in_flight,
-        })
+        let places = (&mut self.empty_places, &mut self.in_flight);
+        Awaited::find((id, service), client, answering, places, uid)
+    }
+
+    /// The same for a client whose place is known.
+    pub(super) fn awaited_by(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &Uid<'_>,
+    ) -> Option<Awaited<'_>> {
+        let answering = self.services.get_mut(service)?;
+        let client_state = self.clients.get_mut(client)?;
+        let places = (&mut self.empty_places, &mut self.in_flight);
+        Awaited::find((client, service), client_state, answering, places, uid)
     }
 
     /// Whether a client waits for replies of this service alone, and listens to no other.

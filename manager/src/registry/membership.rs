@@ -115,6 +115,7 @@ impl Registry {
             callers: HashMap::default(),
             answered_last: PeerId::default(),
             line: None,
+            was_told: false,
         };
         let number = self.next_number();
         let id = self.services.insert(number, service);

@@ -8,6 +8,7 @@ mod abandoned;
 #[cfg(any(test, feature = "fuzzing"))]
 mod audit;
 mod describe;
+mod identify;
 mod in_flight;
 mod locks;
 mod membership;
@@ -127,6 +128,8 @@ pub(crate) struct Service {
     answered_last: PeerId,
     /// Where its connection comes from, if that is known.
     line: Option<PeerLine>,
+    /// Whether it was told of a malformed line since it sent a proper reply.
+    pub(crate) was_told: bool,
 }
 
 /// The state that all connections share.
@@ -184,6 +187,11 @@ impl Registry {
     /// A service that is connected.
     pub(crate) fn service(&self, id: PeerId) -> Option<&Service> {
         self.services.get(id)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn service_mut(&mut self, id: PeerId) -> Option<&mut Service> {
+        self.services.get_mut(id)
     }
 
     fn client_name(&self, id: PeerId) -> String {

@@ -45,6 +45,16 @@ impl Requests {
         self.peak = self.peak.max(self.count);
     }
 
+    /// Whether there is one with that uid.
+    pub(super) fn contains(&self, uid: &labwire_wire::Uid<'_>) -> bool {
+        self.by_uid.contains_key(&uid.as_bytes().into())
+    }
+
+    /// The uids.
+    pub(super) fn uids(&self) -> impl Iterator<Item = labwire_wire::Uid<'_>> {
+        self.by_uid.keys().map(Uid::get)
+    }
+
     /// The uids, and how many requests carry each.
     pub(super) fn into_uids(self) -> IntoIter<Uid, usize> {
         self.by_uid.into_iter()
@@ -83,6 +93,11 @@ pub(super) struct Held<'a> {
 }
 
 impl Held<'_> {
+    /// The request's uid.
+    pub(super) fn uid(&self) -> labwire_wire::Uid<'_> {
+        self.same.key().get()
+    }
+
     /// Removes the request from its place, which is that of the service and the client.
     #[inline]
     pub(super) fn end(mut self, place: (PeerId, PeerId), empty: &mut EmptyPlaces) {

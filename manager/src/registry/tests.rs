@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use labwire_wire::Text;
+use labwire_wire::{Names, Text};
 use tokio::time::timeout;
 
 use super::in_flight::{Asking, Awaited};
@@ -18,18 +18,22 @@ impl Registry {
     }
 
     fn begin_request(&mut self, client: PeerId, service: PeerId, uid: &str) {
+        self.begin(client, service, uid.as_bytes());
+    }
+
+    fn begin(&mut self, client: PeerId, service: PeerId, uid: &[u8]) {
         let asking = Asking {
             ids: (client, service),
             client: self.clients.get_mut(client).expect("the client is here"),
             service: self.services.get_mut(service).expect("the service is here"),
             in_flight: &mut self.in_flight,
         };
-        asking.begin(uid.as_bytes());
+        asking.begin(uid);
     }
 
     fn destination(&mut self, service: PeerId, requester: &str, uid: &str) -> Option<Awaited<'_>> {
-        let [requester, uid] = [requester, uid].map(|text| Text::from(Cow::from(text)));
-        self.awaited(service, &requester, &uid)
+        let requester = Text::from(Cow::from(requester));
+        self.awaited(service, &requester, &uid.into())
     }
 
     fn end_request(&mut self, service: PeerId, client: PeerId, uid: &str) {
@@ -90,7 +94,7 @@ fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> 
             let requester = client.requester.to_string();
             let requests = client.requests.into_uids();
             requests.flat_map(move |(uid, count)| {
-                std::iter::repeat_n((requester.clone(), uid.as_str().to_owned()), count)
+                std::iter::repeat_n((requester.clone(), uid.get().as_str().to_owned()), count)
             })
         })
         .collect();
@@ -366,6 +370,136 @@ fn a_manager_that_stops_gives_back_every_request() {
         "a reply comes too late now"
     );
     assert!(abandoned(&mut registry, s).is_empty());
+}
+
+/// The request that a malformed reply of a service is for: its client's name, and its uid as JSON text.
+fn identified(
+    registry: &mut Registry,
+    service: PeerId,
+    requester: Option<&str>,
+    uid: Option<&str>,
+) -> Option<(String, String)> {
+    let names = Names {
+        requester: requester.map(str::to_owned),
+        uid: uid.map(|uid| labwire_wire::Uid::from_json(uid.as_bytes()).unwrap().into_owned()),
+        asks: false,
+    };
+    let awaited = registry.identify(service, &names)?;
+    Some((
+        awaited.requester.to_string(),
+        awaited.uid().to_json().into_owned(),
+    ))
+}
+
+fn begin(registry: &mut Registry, client: PeerId, service: PeerId, uid: &str) {
+    let uid = labwire_wire::Uid::from_json(uid.as_bytes()).unwrap();
+    registry.begin(client, service, uid.as_bytes());
+}
+
+#[test]
+fn a_malformed_reply_is_for_the_only_request_that_fits_its_names() {
+    let mut registry = registry();
+    let (s, t) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
+    let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
+    let request = |client: &str, uid: &str| Some((format!("{client}[h:1]"), uid.to_owned()));
+    begin(&mut registry, a, s, "\"1\"");
+    begin(&mut registry, a, t, "\"9\"");
+    begin(&mut registry, b, t, "\"9\"");
+    let (name, one) = (Some("a[h:1]"), Some("\"1\""));
+    for (requester, uid) in [
+        (None, None),
+        (name, None),
+        (None, one),
+        (name, one),
+        (name, Some("1")),
+    ] {
+        assert_eq!(
+            identified(&mut registry, s, requester, uid),
+            request("a", "\"1\""),
+            "{requester:?} {uid:?}"
+        );
+    }
+    for (requester, uid) in [
+        (Some("b[h:1]"), None),
+        (Some("b[h:1]"), one),
+        (Some("nobody"), None),
+        (None, Some("\"9\"")),
+        (name, Some("\"9\"")),
+        (name, Some("\"\"")),
+        (None, Some("2")),
+    ] {
+        assert_eq!(
+            identified(&mut registry, s, requester, uid),
+            None,
+            "{requester:?} {uid:?}"
+        );
+    }
+    begin(&mut registry, b, s, "2");
+    assert_eq!(identified(&mut registry, s, None, None), None, "there are two");
+    assert_eq!(
+        identified(&mut registry, s, None, Some("\"\"")),
+        None,
+        "this says nothing"
+    );
+    assert_eq!(
+        identified(&mut registry, s, Some("b[h:1]"), None),
+        request("b", "2")
+    );
+    assert_eq!(
+        identified(&mut registry, s, None, Some("\"2\"")),
+        request("b", "2")
+    );
+    begin(&mut registry, b, s, "\"1\"");
+    assert_eq!(
+        identified(&mut registry, s, Some("b[h:1]"), None),
+        None,
+        "there are two"
+    );
+    assert_eq!(
+        identified(&mut registry, s, None, one),
+        None,
+        "two clients chose it"
+    );
+    assert_eq!(
+        identified(&mut registry, s, Some("b[h:1]"), one),
+        request("b", "\"1\"")
+    );
+}
+
+#[test]
+fn a_number_and_a_string_are_two_uids() {
+    let mut registry = registry();
+    let s = service(&mut registry, "S", 0);
+    let a = client(&mut registry, "a");
+    for uid in ["5", "\"5\"", "1e2"] {
+        begin(&mut registry, a, s, uid);
+    }
+    let uid = |json: &str| {
+        labwire_wire::Uid::from_json(json.as_bytes())
+            .unwrap()
+            .into_owned()
+    };
+    let name = Text::from(Cow::from("a[h:1]"));
+    let held = |registry: &mut Registry, json: &str| {
+        registry
+            .awaited(s, &name, &uid(json))
+            .map(|held| held.uid().into_owned())
+    };
+    assert_eq!(held(&mut registry, "5"), Some(uid("5")));
+    assert_eq!(held(&mut registry, "\"5\""), Some(uid("\"5\"")));
+    assert_eq!(held(&mut registry, "5.0"), None);
+    let other = |json: &str| registry.held_in_other_spelling(s, &name, &uid(json));
+    assert_eq!(other("5.0"), Some(uid("5")));
+    assert_eq!(other("100"), Some(uid("1e2")));
+    assert_eq!(other("\"100\""), None);
+    assert_eq!(
+        registry.held_as_other_type(s, &name, &uid("\"1e2\"")),
+        Some(uid("1e2"))
+    );
+    assert_eq!(registry.held_as_other_type(s, &name, &uid("\"100\"")), None);
+    registry.awaited(s, &name, &uid("5")).unwrap().end();
+    assert_eq!(held(&mut registry, "5"), None);
+    assert_eq!(held(&mut registry, "\"5\""), Some(uid("\"5\"")));
 }
 
 const FLAT: Shape = Shape {

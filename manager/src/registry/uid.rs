@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 /// of a request fills a line of the processor's cache.
 const SHORT: usize = 38;
 
-/// What pairs a reply with its request, as its client chose it: UTF-8.
+/// The bytes of a [`labwire_wire::Uid`].
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Uid {
     /// The bytes behind its length are zero.
@@ -16,15 +16,16 @@ pub(super) enum Uid {
 }
 
 impl Uid {
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Short(length, bytes) => &bytes[..SHORT.min(usize::from(*length))],
             Self::Long(bytes) => bytes,
         }
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    /// What pairs a reply with its request, as its client chose it.
+    pub(super) fn get(&self) -> labwire_wire::Uid<'_> {
+        labwire_wire::Uid::from_bytes(self.as_bytes())
     }
 }
 
@@ -52,7 +53,7 @@ impl Hash for Uid {
 
 impl fmt::Debug for Uid {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().fmt(formatter)
+        self.get().fmt(formatter)
     }
 }
 
@@ -65,7 +66,7 @@ mod tests {
         for length in 0..=300 {
             let text = "u".repeat(length);
             let uid = Uid::from(text.as_bytes());
-            assert_eq!(uid.as_str(), text);
+            assert_eq!(uid.get().as_str(), text);
             assert_eq!(matches!(uid, Uid::Short(..)), length <= SHORT);
             assert_ne!(uid, Uid::from(format!("{text}\0").as_bytes()));
         }

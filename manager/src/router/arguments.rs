@@ -1,6 +1,6 @@
 //! The arguments of requests that the manager itself answers.
 
-use labwire_wire::{Envelope, Member};
+use labwire_wire::{Envelope, Member, Uid};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -37,7 +37,7 @@ impl Arguments {
 
 fn read<T: Default + DeserializeOwned>(content: &[u8], envelope: &Envelope, member: Member) -> Option<T> {
     match envelope.raw(content, member) {
-        None => Some(T::default()),
+        None | Some(b"null") => Some(T::default()),
         Some(raw) => serde_json::from_slice(raw).ok(),
     }
 }
@@ -46,7 +46,7 @@ fn read<T: Default + DeserializeOwned>(content: &[u8], envelope: &Envelope, memb
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) attribute: String,
-    pub(crate) uid: String,
+    pub(crate) uid: Uid<'static>,
     /// `None` when the arguments cannot be read.
     pub(crate) arguments: Option<Arguments>,
 }
@@ -101,6 +101,10 @@ mod tests {
         assert_eq!(bind(r#"{"args":["n",true]}"#, &["name", "admin"]), both);
         assert_eq!(
             bind(r#"{"args":["n"],"kwargs":{"admin":true}}"#, &["name", "admin"]),
+            both
+        );
+        assert_eq!(
+            bind(r#"{"args":["n",true],"kwargs":null}"#, &["name", "admin"]),
             both
         );
         assert_eq!(

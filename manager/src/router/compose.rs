@@ -2,12 +2,11 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::{
-    Envelope, Line, LineView, Member, RawString, Reply, ReplyForm, as_string, frames, is_string_array,
+    Envelope, Line, LineView, Member, RawString, Reply, ReplyForm, Uid, as_string, frames, is_string_array,
 };
 
 use super::{ENVELOPE_BYTES, Sender};
 use crate::outbox::{COPIED_BYTES, FrameWriter};
-use crate::refusal::Refusal;
 
 /// The request that a line typed at a terminal stands for.
 pub(super) fn request_line(service: &str, attribute: &str, args: &str, kwargs: &str) -> Line {
@@ -66,7 +65,7 @@ pub(super) fn write_request(
 }
 
 /// Gives a peer a result that is not to be copied.
-pub(super) fn push_result(to: &Sender<'_>, uid: &str, result: &Bytes) {
+pub(super) fn push_result(to: &Sender<'_>, uid: &Uid<'_>, result: &Bytes) {
     let (head, tail) = frames::result_around(to.name, uid);
     to.outbox.push_always(|frame| {
         frame.copied(&head);
@@ -118,7 +117,6 @@ impl<'a> ForAll<'a> {
 /// knows: what they say of an error's origin is the manager's word alone.
 pub(super) fn write_reply(
     frame: &mut FrameWriter<'_>,
-    service: &str,
     line: LineView<'_>,
     envelope: &Envelope,
     reply: &Reply<'_>,
@@ -127,13 +125,16 @@ pub(super) fn write_reply(
     let raw = |member| envelope.raw(line.content(), member);
     match reply.form {
         ReplyForm::Complete if origin && raw(Member::Error) == Some(b"true") => {
-            write_error(frame, line, envelope);
+            write_error(frame, line, envelope, reply);
         }
-        ReplyForm::Complete => {
+        ReplyForm::Complete if !reply.uid.is_number() => {
             frame.line(line);
         }
+        ReplyForm::Complete => {
+            write_with_uid(frame, line, envelope, &reply.uid);
+        }
         ReplyForm::ResultOnly => {
-            let (head, tail) = frames::result_around(reply.requester.as_str(), reply.uid.as_str());
+            let (head, tail) = frames::result_around(reply.requester.as_str(), &reply.uid);
             frame.copied(&head);
             if let Some(span) = envelope.span(Member::Result) {
                 frame.part(line, span);
@@ -153,27 +154,34 @@ pub(super) fn write_reply(
             frame.shared(&frames::error(
                 message,
                 reply.requester.as_str(),
-                reply.uid.as_str(),
+                &reply.uid,
                 traceback,
             ));
-        }
-        ReplyForm::Malformed => {
-            let refusal = Refusal::MalformedReply {
-                service: service.to_owned(),
-            };
-            frame.shared(&refusal.frame(reply.requester.as_str(), reply.uid.as_str(), origin));
         }
     }
 }
 
+/// Passes a complete reply on with the number as its uid that its client wrote: the service may write it in another way.
+#[cold]
+fn write_with_uid(frame: &mut FrameWriter<'_>, line: LineView<'_>, envelope: &Envelope, uid: &Uid<'_>) {
+    let content = line.content();
+    let Some(span) = envelope.span(Member::Uid) else {
+        return frame.line(line);
+    };
+    let end = span.end;
+    frame.part(line, 0..span.start);
+    frame.copied(uid.to_json().as_bytes());
+    frame.part(line, end..content.len());
+    frame.copied(line.terminator());
+}
+
 /// Passes a complete error on: the known members as the service wrote them.
-fn write_error(frame: &mut FrameWriter<'_>, line: LineView<'_>, envelope: &Envelope) {
+fn write_error(frame: &mut FrameWriter<'_>, line: LineView<'_>, envelope: &Envelope, reply: &Reply<'_>) {
     let members = [
         (&b"{\"error\":true,\"message\":"[..], Member::Message),
         (b",\"requester\":", Member::Requester),
         (b",\"result\":", Member::Result),
         (b",\"traceback\":", Member::Traceback),
-        (b",\"uid\":", Member::Uid),
     ];
     for (key, member) in members {
         frame.copied(key);
@@ -181,6 +189,11 @@ fn write_error(frame: &mut FrameWriter<'_>, line: LineView<'_>, envelope: &Envel
             Some(span) => frame.part(line, span),
             None => frame.copied(b"null"),
         }
+    }
+    frame.copied(b",\"uid\":");
+    match envelope.span(Member::Uid) {
+        Some(span) if !reply.uid.is_number() => frame.part(line, span),
+        _ => frame.copied(reply.uid.to_json().as_bytes()),
     }
     frame.copied(b"}\r\n");
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use labwire_wire::{
-    ArrivingEnvelope, Envelope, EnvelopeError, LineView, MANAGER_NAME, Member, NOTIFICATION_UID, ReplyForm,
-    Text, frames, quoted,
+    ArrivingEnvelope, Envelope, EnvelopeError, LineView, MANAGER_NAME, Member, NOTIFICATION_UID, Text, Uid,
+    frames, quoted,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::from_service::unreadable_reply;
 use super::incoming::Kind;
@@ -40,7 +40,7 @@ pub(crate) struct CutThrough {
     service: PeerId,
     /// The client's name on the network.
     requester: Arc<str>,
-    uid: Text<'static>,
+    uid: Uid<'static>,
     form: Form,
     /// From which byte of the line on it has not gone on.
     next: usize,
@@ -259,17 +259,11 @@ impl Router<'_> {
         if member? != Member::Result || start > HEAD_BYTES || arriving.failure().is_some() {
             return None;
         }
-        let reply = envelope.reply(line).ok()?;
-        if reply.form != ReplyForm::Complete
-            || envelope.raw(line, Member::Error) != Some(b"false")
-            || reply.uid == *NOTIFICATION_UID
-        {
+        let (requester, uid) = envelope.answered(line).ok()?;
+        if envelope.raw(line, Member::Error) != Some(b"false") || uid == *NOTIFICATION_UID {
             return None;
         }
-        let id = self
-            .registry
-            .awaited(from.id, &reply.requester, &reply.uid)?
-            .client_id();
+        let id = self.registry.awaited(from.id, &requester, &uid)?.client_id();
         let client = self.registry.client(id)?;
         if !client.features.cut_through
             || !self.registry.listens_only(id, from.id)
@@ -284,7 +278,7 @@ impl Router<'_> {
             client: id,
             service: from.id,
             requester: Arc::clone(&client.name),
-            uid: reply.uid.clone().into_owned(),
+            uid: uid.clone().into_owned(),
             form: Form::Reply,
             next: 0,
             piece: self.pace.piece,
@@ -305,7 +299,7 @@ impl Router<'_> {
             Kind::Broken(..) if line.terminated().is_none() && matches!(cut_through.form, Form::Reply) => {
                 return self.break_off(from, cut_through, None);
             }
-            Kind::Broken(error, _) => return self.break_off_broken(from, cut_through, *error),
+            Kind::Broken(unframed) => return self.break_off_broken(from, cut_through, unframed.error),
             _ => return self.break_off(from, cut_through, None),
         };
         let refusal = match &cut_through.form {
@@ -371,9 +365,18 @@ impl Router<'_> {
                 self.break_off(from, cut_through, Some(&refusal));
             }
             Form::Reply => {
-                self.refuse_malformed(from, cut_through.uid.as_str(), &refusal);
                 let service = self.service_name(cut_through.service);
-                self.break_off(from, cut_through, Some(&Refusal::MalformedReply { service }));
+                let refusal = match refusal {
+                    Refusal::TooDeep { limit } => Refusal::ReplyTooDeep { service, limit },
+                    _ => Refusal::MalformedReply { service },
+                };
+                if from.chatter.allows(from.name) {
+                    let requester = &cut_through.requester;
+                    warn!("{} sent {requester} a malformed reply: {error}", from.name);
+                }
+                Counters::count(&self.counters.malformed);
+                Counters::count(&self.counters.malformed_replies);
+                self.break_off(from, cut_through, Some(&refusal));
             }
         }
     }
@@ -404,7 +407,7 @@ impl Router<'_> {
             }
         };
         if matches!(cut_through.form, Form::Reply) {
-            from.refuse(cut_through.uid.as_str(), &Refusal::LineEnded(end));
+            from.refuse(&cut_through.uid, &Refusal::LineEnded(end));
         }
         self.break_off(from, cut_through, Some(&refusal));
     }
@@ -415,8 +418,7 @@ impl Router<'_> {
         if let (Some(awaited), Some(refusal)) = (waiting(self.registry, &cut_through), refusal) {
             self.counters.count_limit(refusal);
             from.log(refusal);
-            let uid = cut_through.uid.as_str();
-            let frame = refusal.frame(&cut_through.requester, uid, awaited.features.origin);
+            let frame = refusal.frame(&cut_through.requester, &cut_through.uid, awaited.features.origin);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
             awaited.end();
         }

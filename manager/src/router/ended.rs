@@ -65,15 +65,17 @@ impl Router<'_> {
         known: Known,
     ) -> bool {
         let service = self.service_name(from.id);
-        let reply = envelope.reply(line).ok();
-        let awaited = reply
-            .as_ref()
-            .and_then(|reply| self.registry.awaited(from.id, &reply.requester, &reply.uid));
+        let names = envelope.names(line);
+        let is_named = names.requester.is_some() && names.uid.is_some();
+        let awaited = if is_named || known != Known::Beginning {
+            self.registry.identify(from.id, &names)
+        } else {
+            None
+        };
         let is_known = awaited.is_some();
-        if let (Some(reply), Some(awaited)) = (&reply, awaited) {
+        if let Some(awaited) = awaited {
             let refusal = Refusal::ReplyEnded { service, end };
-            let (requester, uid) = (reply.requester.as_str(), reply.uid.as_str());
-            let frame = refusal.frame(requester, uid, awaited.features.origin);
+            let frame = refusal.frame(awaited.requester, awaited.uid(), awaited.features.origin);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
             awaited.end();
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use labwire_wire::terminal::{self, TerminalLine};
-use labwire_wire::{Envelope, Line, LineView, MANAGER_NAME, Member, Request, frames, quoted};
+use labwire_wire::{Envelope, Line, LineView, MANAGER_NAME, Member, Request, Uid, frames, quoted};
 use tracing::{debug, info};
 
 use super::arguments::{Arguments, Call, LinkArguments};
@@ -23,11 +23,15 @@ impl Router<'_> {
         }
         match kind {
             Kind::Blank => Step::Next,
-            Kind::Broken(error, uid) => self.refuse_broken(from, uid, *error),
-            Kind::Typed(typed) => self.route_typed(from, typed),
+            Kind::Broken(unframed) => self.refuse_broken(from, unframed),
+            Kind::Typed(typed, _) => self.route_typed(from, typed),
             Kind::Notification(envelope, is_pair) => match envelope.notification(line.content(), *is_pair) {
                 Ok(_) => self.drop_unsolicited(from),
-                Err(_) => self.refuse_malformed(from, "", &Refusal::ClientReplies),
+                Err(_) => self.refuse_malformed(
+                    from,
+                    &envelope.uid_or_empty(line.content()),
+                    &Refusal::ClientReplies,
+                ),
             },
             Kind::Frame(envelope) => self.route_frame(from, line, envelope),
         }
@@ -36,22 +40,22 @@ impl Router<'_> {
     fn route_typed(&mut self, from: &Sender<'_>, typed: &Typed) -> Step {
         let meaning = match typed {
             Typed::Meant(meaning) => meaning,
-            Typed::Wrong(error) => return self.refuse_malformed(from, "", &error.clone().into()),
-            Typed::NotText(error) => return self.refuse_malformed(from, "", &(*error).into()),
-            Typed::Unterminated => return self.refuse_malformed(from, "", &Refusal::Unterminated),
-            Typed::TooLong => return self.refuse_malformed(from, "", &Refusal::TypedTooMuch),
+            Typed::Wrong(error) => return self.refuse_malformed(from, &Uid::EMPTY, &error.clone().into()),
+            Typed::NotText(error) => return self.refuse_malformed(from, &Uid::EMPTY, &(*error).into()),
+            Typed::Unterminated => return self.refuse_malformed(from, &Uid::EMPTY, &Refusal::Unterminated),
+            Typed::TooLong => return self.refuse_malformed(from, &Uid::EMPTY, &Refusal::TypedTooMuch),
         };
         let request = match meaning {
             TerminalLine::Disconnect => return Step::Leave,
             TerminalLine::Client { .. } => {
-                return self.refuse_malformed(from, "", &Refusal::AlreadyConnected);
+                return self.refuse_malformed(from, &Uid::EMPTY, &Refusal::AlreadyConnected);
             }
             TerminalLine::Help => {
-                from.answer("", terminal::help().as_bytes());
+                from.answer(&Uid::EMPTY, terminal::help().as_bytes());
                 return Step::Next;
             }
             TerminalLine::WhoAmI => {
-                from.answer("", frames::json_string(from.name).as_bytes());
+                from.answer(&Uid::EMPTY, frames::json_string(from.name).as_bytes());
                 return Step::Next;
             }
             TerminalLine::Identity => request_line(MANAGER_NAME, "identity", "[]", "{}"),
@@ -69,7 +73,7 @@ impl Router<'_> {
                 let refusal = self.registry.no_such_keyword(service);
                 Counters::count(&self.counters.refused);
                 from.log(&refusal);
-                from.refuse("", &refusal);
+                from.refuse(&Uid::EMPTY, &refusal);
                 return Step::Next;
             }
             TerminalLine::Request {
@@ -81,7 +85,7 @@ impl Router<'_> {
         };
         match Envelope::scan(request.content()) {
             Ok(envelope) => self.route_frame(from, request.view(), &envelope),
-            Err(error) => self.refuse_broken(from, "", error),
+            Err(error) => self.refuse_malformed(from, &Uid::EMPTY, &self.broken(error)),
         }
     }
 
@@ -91,7 +95,7 @@ impl Router<'_> {
             return self.refuse_malformed(from, &envelope.uid_or_empty(content), &refusal);
         }
         if envelope.has_result() {
-            return match envelope.reply(content) {
+            return match envelope.answered(content) {
                 Ok(_) => self.drop_unsolicited(from),
                 Err(_) => {
                     self.refuse_malformed(from, &envelope.uid_or_empty(content), &Refusal::ClientReplies)
@@ -111,7 +115,7 @@ impl Router<'_> {
             return self.route_to_manager(from, line, envelope, &request);
         }
         if self.draining {
-            from.refuse(request.uid.as_str(), &Refusal::NotTaken);
+            from.refuse(&request.uid, &Refusal::NotTaken);
             return Step::Next;
         }
         let asking = match self.registry.ask(from.id, &request.service, envelope.shape()) {
@@ -143,7 +147,7 @@ impl Router<'_> {
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
         from.log(refusal);
-        from.refuse(request.uid.as_str(), refusal);
+        from.refuse(&request.uid, refusal);
         Step::Next
     }
 
@@ -154,7 +158,7 @@ impl Router<'_> {
         envelope: &Envelope,
         request: &Request<'_>,
     ) -> Step {
-        let (uid, attribute) = (request.uid.as_str(), request.attribute.as_str());
+        let (uid, attribute) = (&request.uid, request.attribute.as_str());
         if line.content().len() > MANAGERS_LINE {
             return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
         }
@@ -166,7 +170,7 @@ impl Router<'_> {
             _ => {
                 return Step::Ask(Call {
                     attribute: attribute.to_owned(),
-                    uid: uid.to_owned(),
+                    uid: uid.clone().into_owned(),
                     arguments: Arguments::read(line.content(), envelope),
                 });
             }

@@ -1,10 +1,14 @@
-//! Where the lines of services go: replies and notifications.
+//! Where the lines of services go: replies and notifications. What becomes of malformed replies is in
+//! [`malformed_reply`](super::malformed_reply).
 
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{Envelope, LineView, MANAGER_NAME, Member, Reply, Shape};
+use labwire_wire::{
+    Envelope, EnvelopeError, LineView, MANAGER_NAME, Member, NOTIFICATION_UID, Reply, Salvage, Shape, Uid,
+};
 
 use super::compose::{ForAll, push_result, write_reply};
 use super::incoming::{Kind, Typed};
+use super::malformed_reply::MalformedReply;
 use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, Full};
@@ -22,20 +26,22 @@ impl Router<'_> {
                 match envelope.reply(line.content()) {
                     Ok(reply) => self.route_reply(from, line, envelope, &reply),
                     Err(error) => {
-                        self.answer_service(from, |router| router.refuse_malformed(from, "", &error.into()))
+                        let malformed = MalformedReply::in_frame(line.content(), envelope, error);
+                        self.route_malformed_reply(from, &malformed, line.content().len())
                     }
                 }
             }
             Kind::Blank => Step::Next,
-            Kind::Frame(envelope) => {
-                self.answer_service(from, |router| router.route_service_request(from, line, envelope))
+            Kind::Frame(envelope) => self.route_service_request(from, line, envelope),
+            Kind::Typed(Typed::Meant(TerminalLine::Disconnect), _) => Step::Leave,
+            Kind::Broken(unframed) if is_no_reply(&unframed.salvage) => {
+                self.answer_service(from, |router| router.refuse_broken(from, unframed))
             }
-            Kind::Typed(Typed::Meant(TerminalLine::Disconnect)) => Step::Leave,
-            Kind::Typed(_) => self.answer_service(from, |router| {
-                router.refuse_malformed(from, "", &Refusal::ServiceTypes)
-            }),
-            Kind::Broken(error, uid) => {
-                self.answer_service(from, |router| router.refuse_broken(from, uid, *error))
+            // The service has left in the middle of its last line, which its callers are told.
+            Kind::Typed(..) | Kind::Broken(_) if line.terminated().is_none() => Step::Next,
+            Kind::Typed(_, unframed) | Kind::Broken(unframed) => {
+                let malformed = MalformedReply::unframed(unframed, matches!(kind, Kind::Typed(..)));
+                self.route_malformed_reply(from, &malformed, line.content().len())
             }
         }
     }
@@ -48,7 +54,20 @@ impl Router<'_> {
         answer(self)
     }
 
+    #[cold]
     fn route_service_request(&mut self, from: &Sender<'_>, line: LineView<'_>, envelope: &Envelope) -> Step {
+        // Some services write their result into the request; one that has failed to is a reply all the same.
+        if let Ok((requester, uid)) = envelope.answered(line.content())
+            && self.registry.awaited(from.id, &requester, &uid).is_some()
+        {
+            let error = EnvelopeError::Missing(Member::Result);
+            let malformed = MalformedReply::in_frame(line.content(), envelope, error);
+            return self.route_malformed_reply(from, &malformed, line.content().len());
+        }
+        self.answer_service(from, |router| router.answer_service_request(from, line, envelope))
+    }
+
+    fn answer_service_request(&mut self, from: &Sender<'_>, line: LineView<'_>, envelope: &Envelope) -> Step {
         let content = line.content();
         let attribute = envelope.string(content, Member::Attribute);
         if matches!(&attribute, Ok(Some(attribute)) if attribute == DISCONNECT) {
@@ -77,28 +96,49 @@ impl Router<'_> {
         reply: &Reply<'_>,
     ) -> Step {
         let Some(awaited) = self.registry.awaited(from.id, &reply.requester, &reply.uid) else {
-            return self.drop_unsolicited(from);
+            return self.route_unmatched_reply(from, line, envelope, reply);
         };
         let service: &str = awaited.service_name;
         let length = line.content().len() + ENVELOPE_BYTES;
         let origin = awaited.features.origin;
         let refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);
         let write = |frame: &mut FrameWriter<'_>| match &refusal {
-            None => write_reply(frame, service, line, envelope, reply, origin),
+            None => write_reply(frame, line, envelope, reply, origin),
             Some(refusal) => {
-                frame.shared(&refusal.frame(reply.requester.as_str(), reply.uid.as_str(), origin));
+                frame.shared(&refusal.frame(reply.requester.as_str(), &reply.uid, origin));
             }
         };
         let (client, outbox) = (awaited.client_id(), awaited.outbox);
         if let Err(waiting) = self.permits.push_reply(client, outbox, length, write) {
             return Step::Wait(waiting);
         }
-        awaited.end();
+        awaited.answer();
         if let Some(refusal) = refusal.filter(|refusal| self.counters.count_limit(refusal)) {
             from.log(&refusal);
         }
         Counters::count(&self.counters.replies);
         Step::Next
+    }
+
+    /// Routes a reply with a uid that the service does not hold: perhaps it wrote a number in another way.
+    #[cold]
+    fn route_unmatched_reply(
+        &mut self,
+        from: &Sender<'_>,
+        line: LineView<'_>,
+        envelope: &Envelope,
+        reply: &Reply<'_>,
+    ) -> Step {
+        let registry = &self.registry;
+        if let Some(uid) = registry.held_in_other_spelling(from.id, &reply.requester, &reply.uid) {
+            let reply = Reply { uid, ..reply.clone() };
+            return self.route_reply(from, line, envelope, &reply);
+        }
+        if let Some(uid) = registry.held_as_other_type(from.id, &reply.requester, &reply.uid) {
+            let malformed = MalformedReply::with_wrong_uid(reply, uid);
+            return self.route_malformed_reply(from, &malformed, line.content().len());
+        }
+        self.drop_unsolicited(from)
     }
 
     fn route_notification(
@@ -123,7 +163,9 @@ impl Router<'_> {
             }),
         };
         if let Some(refusal) = malformed {
-            return self.answer_service(from, |router| router.refuse_malformed(from, "", &refusal));
+            return self.answer_service(from, |router| {
+                router.refuse_malformed(from, &Uid::EMPTY, &refusal)
+            });
         }
         let line = ForAll::of(line);
         if !self.permits.is_empty() {
@@ -169,6 +211,15 @@ fn wait_unless_empty(waiting: Permits) -> Step {
     } else {
         Step::Wait(waiting)
     }
+}
+
+/// Whether a malformed line of a service is a request, or a notification.
+fn is_no_reply(salvage: &Salvage) -> bool {
+    let is_notification = |uid: &Uid<'_>| *uid == *NOTIFICATION_UID;
+    salvage
+        .frames()
+        .iter()
+        .any(|names| names.asks || names.uid.as_ref().is_some_and(is_notification))
 }
 
 /// Why a reply of this shape does not go on to its client; `nesting` is how deep it may be nested.

@@ -1,7 +1,9 @@
 //! What a line is that a peer sent.
 
 use labwire_wire::terminal::{self, NotText, TerminalError, TerminalLine};
-use labwire_wire::{Envelope, EnvelopeError, JsonError, Line, Member, NOTIFICATION_UID, is_arguments_pair};
+use labwire_wire::{
+    Envelope, EnvelopeError, JsonError, Line, Member, NOTIFICATION_UID, Salvage, is_arguments_pair,
+};
 
 use crate::config::MANAGERS_LINE;
 
@@ -20,11 +22,20 @@ pub(crate) enum Kind {
     /// A service's word to all its clients; and whether its result can be read by them.
     Notification(Envelope, bool),
     /// Not JSON: what a person typed.
-    Typed(Typed),
-    /// JSON that is no frame, and its uid as far as that is clear.
-    Broken(EnvelopeError, String),
+    Typed(Typed, Box<Unframed>),
+    /// A frame that is malformed, or JSON that is none.
+    Broken(Box<Unframed>),
     /// Nothing but white space.
     Blank,
+}
+
+/// What is known of a line that is no frame.
+#[derive(Debug)]
+pub(crate) struct Unframed {
+    /// Why it is none.
+    pub(crate) error: EnvelopeError,
+    /// Whom it names all the same.
+    pub(crate) salvage: Salvage,
 }
 
 /// What was typed.
@@ -52,7 +63,7 @@ impl Incoming {
     pub(crate) fn of(line: Line, is_whole: bool) -> Self {
         let line = line.without_mark();
         let kind = match Kind::of(line.content()) {
-            Kind::Typed(_) if !is_whole => Kind::Typed(Typed::Unterminated),
+            Kind::Typed(_, unframed) if !is_whole => Kind::Typed(Typed::Unterminated, unframed),
             kind => kind,
         };
         Self { line, kind }
@@ -87,13 +98,15 @@ impl Kind {
     /// What a line is that is no frame.
     #[cold]
     fn of_other(content: &[u8], error: EnvelopeError) -> Self {
-        match content.trim_ascii_start().first() {
-            None => Self::Blank,
-            Some(b'{') => Self::Broken(error, Envelope::salvage_uid(content).unwrap_or_default()),
-            Some(_) if error == EnvelopeError::Json(JsonError::NotAnObject) => {
-                Self::Broken(error, String::new())
-            }
-            Some(_) => Self::Typed(Typed::of(content)),
+        let Some(first) = content.trim_ascii_start().first() else {
+            return Self::Blank;
+        };
+        let salvage = Salvage::of(content);
+        let unframed = Box::new(Unframed { error, salvage });
+        if *first == b'{' || error == EnvelopeError::Json(JsonError::NotAnObject) {
+            Self::Broken(unframed)
+        } else {
+            Self::Typed(Typed::of(content), unframed)
         }
     }
 

@@ -7,6 +7,7 @@ mod ended;
 mod from_client;
 mod from_service;
 mod incoming;
+mod malformed_reply;
 mod permits;
 #[cfg(any(test, feature = "benchmarks"))]
 mod stage;
@@ -16,7 +17,7 @@ mod tests;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use labwire_wire::{Envelope, EnvelopeError, JsonError, frames};
+use labwire_wire::{Envelope, EnvelopeError, JsonError, Uid, frames};
 use tracing::{debug, info};
 
 use crate::chatter::Chatter;
@@ -32,7 +33,7 @@ pub(crate) use ended::Known;
 #[cfg(any(test, feature = "benchmarks"))]
 pub(crate) use stage::Stage;
 
-pub(crate) use incoming::{Incoming, Kind, Typed, is_notification};
+pub(crate) use incoming::{Incoming, Kind, Typed, Unframed, is_notification};
 pub(crate) use permits::Permits;
 
 /// The attribute of a request by which a peer asks to be disconnected.
@@ -85,13 +86,13 @@ pub(crate) struct Sender<'a> {
 
 impl Sender<'_> {
     /// Tells the peer why it does not get what it asked for.
-    pub(crate) fn refuse(&self, uid: &str, refusal: &Refusal) {
+    pub(crate) fn refuse(&self, uid: &Uid<'_>, refusal: &Refusal) {
         let frame = refusal.frame(self.name, uid, self.origin);
         self.outbox.push_always(|writer| writer.shared(&frame));
     }
 
     /// Gives the peer a result, which is JSON text.
-    pub(crate) fn answer(&self, uid: &str, result: &[u8]) {
+    pub(crate) fn answer(&self, uid: &Uid<'_>, result: &[u8]) {
         let frame = frames::result(self.name, uid, result);
         self.outbox.push_always(|writer| writer.shared(&frame));
     }
@@ -105,20 +106,33 @@ impl Sender<'_> {
 }
 
 impl Router<'_> {
-    fn refuse_malformed(&self, from: &Sender<'_>, uid: &str, refusal: &Refusal) -> Step {
+    fn refuse_malformed(&self, from: &Sender<'_>, uid: &Uid<'_>, refusal: &Refusal) -> Step {
+        self.note_malformed(from, refusal);
+        from.refuse(uid, refusal);
+        Step::Next
+    }
+
+    /// Refuses a line that is no frame; the errors carry the uids that can be found in it.
+    fn refuse_broken(&self, from: &Sender<'_>, unframed: &Unframed) -> Step {
+        let refusal = self.broken(unframed.error);
+        self.note_malformed(from, &refusal);
+        let mut uids = unframed.salvage.uids().peekable();
+        if uids.peek().is_none() {
+            from.refuse(&Uid::EMPTY, &refusal);
+        }
+        for uid in uids {
+            from.refuse(uid, &refusal);
+        }
+        Step::Next
+    }
+
+    fn note_malformed(&self, from: &Sender<'_>, refusal: &Refusal) {
         Counters::count(&self.counters.malformed);
         if self.counters.count_limit(refusal) {
             from.log(refusal);
         } else {
             debug!("{} sent a malformed frame: {refusal}", from.name);
         }
-        from.refuse(uid, refusal);
-        Step::Next
-    }
-
-    /// Refuses a line that is no frame.
-    fn refuse_broken(&self, from: &Sender<'_>, uid: &str, error: EnvelopeError) -> Step {
-        self.refuse_malformed(from, uid, &self.broken(error))
     }
 
     /// Why a line is refused that is no frame.

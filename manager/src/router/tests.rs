@@ -1,9 +1,9 @@
 use bytes::BytesMut;
-use labwire_wire::{ArrivingEnvelope, Features, Identity, LineSplitter};
+use labwire_wire::{ArrivingEnvelope, Features, Identity, LineSplitter, Salvage};
 use serde_json::Value;
 
 use super::stage::Stage;
-use super::{CutThrough, Kind, Step};
+use super::{CutThrough, Kind, Step, Unframed};
 use crate::outbox::Outbox;
 
 impl Stage {
@@ -23,7 +23,7 @@ async fn all(queue: &Outbox) -> String {
 }
 
 /// A client with these features, and the language of its peer.
-fn client(features: &[&str], language: &str) -> Identity {
+pub(super) fn client(features: &[&str], language: &str) -> Identity {
     Identity {
         features: Features::from_names(features.iter().copied()),
         language: language.to_owned(),
@@ -121,7 +121,10 @@ fn arrive(
             };
             let kind = match arriving.finish(rest.content()) {
                 Ok(envelope) => Kind::Frame(envelope),
-                Err(error) => Kind::Broken(error, String::new()),
+                Err(error) => Kind::Broken(Box::new(Unframed {
+                    error,
+                    salvage: Salvage::default(),
+                })),
             };
             stage.as_client(|router, from| router.end_cut_through(from, cut_through, rest.view(), &kind));
             return true;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use labwire_wire::{Identity, Role};
 use serde_json::json;
 
+use super::garble::{number, other_type, refusal_frame};
 use super::passage::Passage;
 use super::queue::Queue;
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
@@ -17,6 +18,8 @@ pub(super) const MANAGER: &str = "Manager[h:1875]";
 
 /// When every lock was acquired.
 pub(super) const LOCKED_AT: Timestamp = Timestamp::UNIX_EPOCH;
+/// Among how many requests of a client one is looked for whose uid is the same number in another spelling.
+const SEARCHED_REQUESTS: usize = 256;
 
 /// How much is added to a frame's length when room is looked for: what the router adds to a payload at most.
 const ENVELOPE_BYTES: usize = 128;
@@ -104,6 +107,7 @@ impl Peer {
 pub(super) struct InFlight {
     pub(super) client: Key,
     pub(super) service: Key,
+    /// JSON text, as the client wrote it.
     pub(super) uid: String,
 }
 
@@ -156,6 +160,8 @@ pub(crate) struct Sums {
     pub(crate) malformed: u64,
     pub(crate) cut_through: u64,
     pub(crate) broken_off: u64,
+    pub(crate) malformed_replies: u64,
+    pub(crate) unattributed_replies: u64,
 }
 
 /// Everything that the manager must know, and what it must say of it.
@@ -173,6 +179,8 @@ pub(super) struct Model {
     /// The lines that go on while they arrive, by who sends them.
     pub(super) passages: BTreeMap<Key, Passage>,
     pub(super) told: BTreeMap<Key, Told>,
+    /// The services that were told of a malformed line since they sent a proper reply.
+    pub(super) was_told: BTreeSet<Key>,
 }
 
 impl Model {
@@ -187,6 +195,7 @@ impl Model {
             sums: Sums::default(),
             passages: BTreeMap::new(),
             told: BTreeMap::new(),
+            was_told: BTreeSet::new(),
         }
     }
 
@@ -195,7 +204,7 @@ impl Model {
         std::mem::take(&mut self.told)
     }
 
-    fn tell(&mut self, key: Key, frame: impl Into<Vec<u8>>) {
+    pub(super) fn tell(&mut self, key: Key, frame: impl Into<Vec<u8>>) {
         let frame = frame.into();
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.queue.unread += frame.len();
@@ -206,16 +215,16 @@ impl Model {
         }
     }
 
+    /// `uid` is JSON text, as everywhere.
     pub(super) fn refuse(&mut self, key: Key, uid: &str, refusal: &Refusal) {
         let peer = &self.peers[&key];
         let origin = peer.identity.features.origin && !peer.is_service();
-        let frame = refusal.frame(&peer.full_name(), uid, origin);
+        let frame = refusal_frame(refusal, &peer.full_name(), uid, origin);
         self.tell(key, frame);
     }
 
     fn answer(&mut self, key: Key, uid: &str, result: &str) {
         let name = json!(self.peers[&key].full_name());
-        let uid = json!(uid);
         self.tell(
             key,
             format!("{{\"error\":false,\"requester\":{name},\"result\":{result},\"uid\":{uid}}}\r\n"),
@@ -302,6 +311,7 @@ impl Model {
             return 0;
         };
         self.told.remove(&key);
+        self.was_told.remove(&key);
         let abandoned = self.leave_as(key, peer);
         self.give_up_places(key);
         abandoned
@@ -383,7 +393,7 @@ impl Model {
     }
 
     /// Whether a frame of `from` is queued for `to` now; else it waits for that.
-    fn takes(&mut self, from: Key, to: Key, length: usize, is_owed: bool) -> bool {
+    pub(super) fn takes(&mut self, from: Key, to: Key, length: usize, is_owed: bool) -> bool {
         let Some(peer) = self.peers.get_mut(&to) else {
             return true;
         };
@@ -402,30 +412,39 @@ impl Model {
         })
     }
 
+    /// What a peer waits for if there is no room in its own queue for what the manager answers.
+    pub(super) fn own_room(&mut self, from: Key) -> Option<Predicted> {
+        let queue = &mut self.peers.get_mut(&from).expect("who speaks is here").queue;
+        if !queue.is_full() {
+            return None;
+        }
+        if queue.use_grant(from) {
+            queue.grant();
+            return None;
+        }
+        queue.enter(from, 1, false);
+        Some(Predicted::Wait(vec![from]))
+    }
+
     fn route_with_permits(&mut self, from: Key, spoken: &Spoken, is_held: bool) -> Predicted {
         let peer = &self.peers[&from];
-        let (is_service, is_full) = (peer.is_service(), peer.queue.is_full());
-        let has_room = !is_full || peer.queue.place_of(from) == Some(true);
-        if !is_service || spoken.say.is_answered(&peer.identity.name) {
-            let queue = &mut self.peers.get_mut(&from).expect("who speaks is here").queue;
-            if is_full && has_room {
-                queue.use_grant(from);
-                queue.grant();
-            } else if is_full {
-                queue.enter(from, 1, false);
-                return Predicted::Wait(vec![from]);
-            }
+        let is_service = peer.is_service();
+        if (!is_service || spoken.say.is_answered(&peer.identity.name))
+            && let Some(wait) = self.own_room(from)
+        {
+            return wait;
         }
         match &spoken.say {
             Say::Blank if is_service => Predicted::Next,
             Say::Reply {
                 requester, uid, form, ..
             } if is_service => self.reply(from, requester, uid, *form, spoken),
+            Say::Garbled(garbled) if is_service => self.malformed_reply(from, garbled),
             Say::Notify { service, payload } if is_service => {
                 if self.peers[&from].identity.name != *service {
                     self.sums.unsolicited += 1;
                 } else if *payload == Payload::Deep {
-                    self.refuse_malformed(from, "", &Refusal::UnreadableNotification);
+                    self.refuse_malformed(from, "\"\"", &Refusal::UnreadableNotification);
                 } else if is_held {
                     return self.notify_rest(from, spoken);
                 } else {
@@ -444,6 +463,8 @@ impl Model {
                 self.answer(from, uid, &self.identity());
                 Predicted::Next
             }
+            // To a client it is a line that is no frame, or none of its own: see the speech of clients.
+            Say::Garbled(_) => unreachable!("only services say so"),
             say if is_service => {
                 self.refuse_request_of_service(from, say);
                 Predicted::Next
@@ -453,7 +474,7 @@ impl Model {
                 Predicted::Next
             }
             Say::Administer => Predicted::Ask,
-            Say::TypedLink { service } => self.ask(from, Asked::Link, service, ""),
+            Say::TypedLink { service } => self.ask(from, Asked::Link, service, "\"\""),
             Say::Ask { asked, service, uid } => self.ask(from, *asked, service, uid),
             Say::Call {
                 service,
@@ -470,8 +491,7 @@ impl Model {
 
     fn refuse_request_of_service(&mut self, from: Key, say: &Say) {
         let (uid, refusal) = match say {
-            Say::TypedLink { .. } => ("", Refusal::ServiceTypes),
-            Say::Administer => ("7", Refusal::ServiceRequests),
+            Say::Administer => ("\"7\"", Refusal::ServiceRequests),
             Say::Ask { uid, .. } | Say::Call { uid, .. } | Say::LongCall { uid, .. } => {
                 (uid.as_str(), Refusal::ServiceRequests)
             }
@@ -489,6 +509,14 @@ impl Model {
                 ..
             } => {
                 let refusal = labwire_wire::EnvelopeError::RequestWithError.into();
+                self.refuse_malformed(from, uid, &refusal);
+            }
+            Say::Reply {
+                form: Form::WithoutResult,
+                uid,
+                ..
+            } => {
+                let refusal = labwire_wire::EnvelopeError::Missing(labwire_wire::Member::Service).into();
                 self.refuse_malformed(from, uid, &refusal);
             }
             _ => self.sums.unsolicited += 1,
@@ -638,15 +666,37 @@ impl Model {
     }
 
     fn reply(&mut self, from: Key, requester: &str, uid: &str, form: Form, spoken: &Spoken) -> Predicted {
-        let held = self.client_named(requester).and_then(|client| {
-            let answered =
-                |held: &InFlight| (held.client, held.service, held.uid.as_str()) == (client, from, uid);
-            self.in_flight.iter().position(answered)
-        });
-        let Some(held) = held else {
+        let Some(client) = self.client_named(requester) else {
             self.sums.unsolicited += 1;
             return Predicted::Next;
         };
+        let of_client = |held: &InFlight| (held.client, held.service) == (client, from);
+        let place = |uid: &str| {
+            let mut held = self.in_flight.iter();
+            held.position(|held| of_client(held) && held.uid == uid)
+        };
+        let is_proper = !matches!(form, Form::Malformed | Form::WithoutResult);
+        let proper = place(uid).or_else(|| self.other_spelling(client, from, uid));
+        let Some(held) = proper.filter(|_| is_proper) else {
+            let exact = place(uid).filter(|_| !is_proper);
+            let other = exact.or_else(|| other_type(uid).and_then(|other| place(&other)));
+            let Some(held) = other.or(proper.filter(|_| !is_proper)) else {
+                self.sums.unsolicited += 1;
+                return Predicted::Next;
+            };
+            return self.end_malformed(from, held, |model, held| {
+                let service = model.peers[&held.service].identity.name.clone();
+                let client = &model.peers[&held.client];
+                let origin = client.identity.features.origin;
+                refusal_frame(
+                    &Refusal::MalformedReply { service },
+                    &client.full_name(),
+                    &held.uid,
+                    origin,
+                )
+            });
+        };
+        let uid = self.in_flight[held].uid.clone();
         let key = self.in_flight[held].client;
         let length = spoken.content().len() + ENVELOPE_BYTES;
         if !self.takes(from, key, length, true) {
@@ -657,14 +707,33 @@ impl Model {
         let service = self.peers[&from].identity.name.clone();
         let frame = if client.is_python() && spoken.say.is_deep() {
             let refusal = Refusal::UnreadableReply { service };
-            refusal.frame(requester, uid, origin).to_vec()
+            refusal_frame(&refusal, requester, &uid, origin)
         } else {
-            passed_on(requester, uid, form, origin, &service, spoken)
+            passed_on(requester, &uid, form, origin, spoken)
         };
         self.tell(key, frame);
         self.in_flight.remove(held);
+        self.was_told.remove(&from);
         self.sums.replies += 1;
         Predicted::Next
+    }
+
+    /// The place of the only request of a client at a service whose uid is the same number, written in another way.
+    pub(super) fn other_spelling(&self, client: Key, service: Key, uid: &str) -> Option<usize> {
+        let value = number(uid)?;
+        let of_both = |held: &&InFlight| (held.client, held.service) == (client, service);
+        if self.in_flight.iter().filter(of_both).count() > SEARCHED_REQUESTS {
+            return None;
+        }
+        let mut uids: BTreeSet<&str> = BTreeSet::new();
+        let mut found = None;
+        for (place, held) in self.in_flight.iter().enumerate() {
+            let is_same = number(&held.uid).is_some_and(|held| held.total_cmp(&value).is_eq());
+            if (held.client, held.service) == (client, service) && is_same && uids.insert(&held.uid) {
+                found.get_or_insert(place);
+            }
+        }
+        found.filter(|_| uids.len() == 1)
     }
 
     fn notify(&mut self, from: Key, spoken: &Spoken) -> Predicted {
@@ -764,15 +833,8 @@ fn wait_unless_empty(waiting: Vec<Key>) -> Predicted {
 }
 
 /// A reply as its client gets it.
-fn passed_on(
-    requester: &str,
-    uid: &str,
-    form: Form,
-    origin: bool,
-    service: &str,
-    spoken: &Spoken,
-) -> Vec<u8> {
-    let (name, mark) = (json!(requester), json!(uid));
+fn passed_on(requester: &str, uid: &str, form: Form, origin: bool, spoken: &Spoken) -> Vec<u8> {
+    let (name, mark) = (json!(requester), uid);
     let payload = match &spoken.say {
         Say::Reply { payload, .. } => payload.text(),
         _ => "",
@@ -782,7 +844,7 @@ fn passed_on(
             "{{\"error\":true,\"message\":\"E: x\",\"requester\":{name},\"result\":null,\"traceback\":[\"x\"],\"uid\":{mark}}}\r\n"
         )
         .into(),
-        Form::Result | Form::ResultLast | Form::Error => spoken.whole(),
+        Form::Result | Form::ResultLast | Form::Error => spoken.with_uid(uid),
         Form::ResultOnly => {
             format!("{{\"error\":false,\"requester\":{name},\"result\":{payload},\"uid\":{mark}}}\r\n").into()
         }
@@ -790,10 +852,6 @@ fn passed_on(
             "{{\"error\":true,\"message\":\"RuntimeError: the service gave no message\",\"requester\":{name},\"result\":null,\"traceback\":[],\"uid\":{mark}}}\r\n"
         )
         .into(),
-        Form::Malformed => Refusal::MalformedReply {
-            service: service.to_owned(),
-        }
-        .frame(requester, uid, origin)
-        .to_vec(),
+        Form::Malformed | Form::WithoutResult => unreachable!("it does not go on"),
     }
 }

@@ -197,7 +197,8 @@ impl Model {
             return;
         };
         if passage.is_reply {
-            self.refuse_malformed(from, &passage.uid, refusal);
+            self.sums.malformed += 1;
+            self.sums.malformed_replies += 1;
             let service = self.name_of_service(&passage);
             self.break_off(&passage, Some(&Refusal::MalformedReply { service }));
         } else {

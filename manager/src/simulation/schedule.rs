@@ -3,12 +3,22 @@
 use labwire_wire::{Features, Identity, Role};
 
 use super::choices::Choices;
+use super::garble::{Garble, number, other_type};
 use super::model::{InFlight, Key, Stage, Sums};
 use super::speech::{Asked, Form, Nonsense, Payload, Say, Spoken};
 use super::world::{Failure, World};
 
-/// The uids that clients use over and over; the first is a terminal's.
-const UIDS: [&str; 4] = ["", "1", "é\"", "0f8e2c1a"];
+/// The uids that clients use over and over, as JSON text; the first is a terminal's.
+const UIDS: [&str; 8] = [
+    "\"\"",
+    "\"1\"",
+    "1",
+    "1.0",
+    "\"é\\\"\"",
+    "\"0f8e2c1a\"",
+    "-2.50e1",
+    "\"-25\"",
+];
 
 /// How often the whole registry is held against the model, in steps.
 const REGISTRY_CHECK: usize = 32;
@@ -297,9 +307,10 @@ impl Schedule<'_, '_> {
     fn uid(&mut self) -> String {
         match self.choices.below(2 * UIDS.len()) {
             number if number < UIDS.len() => UIDS[number].to_owned(),
-            _ => {
+            number => {
                 self.last_uid += 1;
-                format!("1{}", self.last_uid)
+                let quote = if number % 4 == 0 { "" } else { "\"" };
+                format!("{quote}1{}{quote}", self.last_uid)
             }
         }
     }
@@ -367,8 +378,10 @@ impl Schedule<'_, '_> {
 
     fn word_of_service(&mut self, key: Key, number: usize) -> Say {
         match self.choices.below(100) {
-            0..60 => self.reply(Some(key)),
-            60..64 => self.reply(None),
+            0..52 => self.reply(Some(key)),
+            52..60 => self.garbled(Some(key)),
+            60..63 => self.reply(None),
+            63 => self.garbled(None),
             64..70 => match &self.last_reply {
                 Some(reply) => reply.clone(),
                 None => Say::Blank,
@@ -389,12 +402,12 @@ impl Schedule<'_, '_> {
             },
             96 => Say::Administer,
             97 if self.choices.percent(30) => Say::Disconnect,
-            _ => self.anything(),
+            _ => self.anything_of_service(),
         }
     }
 
-    /// A reply to a request that the service holds, if it holds one; of anyone's requests without a service.
-    fn reply(&mut self, service: Option<Key>) -> Say {
+    /// Whom a reply is for: a request that the service holds, if it holds one; anyone's request without a service.
+    fn names(&mut self, service: Option<Key>) -> (String, String) {
         let in_flight = &self.world.model.in_flight;
         let held: Vec<&InFlight> = in_flight
             .iter()
@@ -402,24 +415,45 @@ impl Schedule<'_, '_> {
             .take(64)
             .collect();
         let (requester, uid) = match held.len() {
-            0 => ("c0[h:0]".to_owned(), "1".to_owned()),
+            0 => ("c0[h:0]".to_owned(), "\"1\"".to_owned()),
             count => {
                 let request = held[self.choices.below(count)];
                 let client = &self.world.model.peers[&request.client];
                 (client.full_name(), request.uid.clone())
             }
         };
-        let (requester, uid) = match self.choices.below(30) {
+        match self.choices.below(30) {
             0 => ("nobody[h:1]".to_owned(), uid),
             1 => (requester, self.uid()),
+            // The same in another type, or the same number written in another way.
+            2 => {
+                let other = other_type(&uid).unwrap_or(uid);
+                (requester, other)
+            }
+            3 => {
+                let value = number(&uid).map(|number| format!("{number:.1}"));
+                (requester, value.unwrap_or(uid))
+            }
             _ => (requester, uid),
-        };
+        }
+    }
+
+    /// A malformed reply.
+    fn garbled(&mut self, service: Option<Key>) -> Say {
+        let (requester, uid) = self.names(service);
+        Say::Garbled(self.choices.one_of(&Garble::ALL).reply(&requester, &uid))
+    }
+
+    /// A reply.
+    fn reply(&mut self, service: Option<Key>) -> Say {
+        let (requester, uid) = self.names(service);
         let form = match self.choices.below(20) {
             0..5 => Form::Result,
             5..12 => Form::ResultLast,
             12..14 => Form::ResultOnly,
             14..17 => Form::Error,
-            17..19 => Form::PartialError,
+            17 => Form::PartialError,
+            18 => Form::WithoutResult,
             _ => Form::Malformed,
         };
         let payload = self.payload();
@@ -439,6 +473,16 @@ impl Schedule<'_, '_> {
         match self.choices.below(4) {
             0 => Say::Blank,
             _ => Say::Nonsense(self.choices.one_of(&Nonsense::ALL)),
+        }
+    }
+
+    /// The same for a service: what could be a malformed reply is one.
+    fn anything_of_service(&mut self) -> Say {
+        match self.anything() {
+            Say::Nonsense(Nonsense::Array | Nonsense::EmptyObject | Nonsense::ResultForNobody) => {
+                self.garbled(None)
+            }
+            say => say,
         }
     }
 }

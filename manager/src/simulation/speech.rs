@@ -6,6 +6,7 @@ use bytes::Bytes;
 use labwire_wire::{EnvelopeError, JsonError, Line, Member};
 use serde_json::json;
 
+use super::garble::Garbled;
 use crate::refusal::Refusal;
 use crate::router::Incoming;
 
@@ -52,6 +53,8 @@ pub(crate) enum Form {
     PartialError,
     /// With an `error` that is a number.
     Malformed,
+    /// With nothing but the names.
+    WithoutResult,
 }
 
 /// What a client asks of the manager.
@@ -63,7 +66,7 @@ pub(crate) enum Asked {
     Release,
 }
 
-/// What a peer says.
+/// What a peer says. Each uid is JSON text.
 #[derive(Clone, Debug)]
 pub(crate) enum Say {
     Ask {
@@ -102,6 +105,8 @@ pub(crate) enum Say {
         service: String,
         payload: Payload,
     },
+    /// What a service prints instead of a reply.
+    Garbled(Garbled),
     Nonsense(Nonsense),
     Blank,
     Disconnect,
@@ -115,17 +120,19 @@ pub(crate) enum Nonsense {
     ReservedUid,
     NumberForService,
     ObjectForArguments,
+    BrokenRequest,
     ResultForNobody,
     NotificationWithoutPair,
 }
 
 impl Nonsense {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Array,
         Self::EmptyObject,
         Self::ReservedUid,
         Self::NumberForService,
         Self::ObjectForArguments,
+        Self::BrokenRequest,
         Self::ResultForNobody,
         Self::NotificationWithoutPair,
     ];
@@ -137,33 +144,36 @@ impl Nonsense {
             Self::ReservedUid => r#"{"service":"S","attribute":"a","uid":"notification"}"#,
             Self::NumberForService => r#"{"service":5,"attribute":"a","uid":"7"}"#,
             Self::ObjectForArguments => r#"{"service":"S","attribute":"a","uid":"7","args":{}}"#,
-            Self::ResultForNobody => r#"{"result":1,"uid":"7"}"#,
+            Self::BrokenRequest => r#"{"attribute":"a","args":[{"uid":"6"},nan],"uid":7}"#,
+            Self::ResultForNobody => r#"{"result":1,"requester":5,"uid":"7"}"#,
             Self::NotificationWithoutPair => {
                 r#"{"result":[1],"service":"S","uid":"notification","error":false}"#
             }
         }
     }
 
-    /// What the peer is told, and the uid that stands with it.
+    /// What the peer is told, and the uid that stands with it. What a service says may be taken for a reply: see
+    /// [`Spoken::new`].
     pub(crate) fn refusal(self, is_service: bool) -> (Refusal, &'static str) {
         let wrong_type = |member, expected| EnvelopeError::WrongType { member, expected };
-        let error = match self {
-            Self::Array => EnvelopeError::Json(JsonError::NotAnObject),
-            Self::EmptyObject => EnvelopeError::Missing(Member::Service),
-            Self::ReservedUid => return (EnvelopeError::ReservedUid.into(), "notification"),
-            Self::NumberForService => {
-                let error = wrong_type(Member::Service, "a string of whole characters");
-                return (error.into(), "7");
-            }
-            Self::ObjectForArguments => return (wrong_type(Member::Args, "an array").into(), "7"),
-            Self::ResultForNobody if is_service => EnvelopeError::Missing(Member::Requester),
-            Self::ResultForNobody => return (Refusal::ClientReplies, "7"),
+        let (error, uid) = match self {
+            Self::Array => (EnvelopeError::Json(JsonError::NotAnObject), "\"\""),
+            Self::EmptyObject => (EnvelopeError::Missing(Member::Service), "\"\""),
+            Self::ReservedUid => (EnvelopeError::ReservedUid, "\"notification\""),
+            Self::NumberForService => (
+                wrong_type(Member::Service, "a string of whole characters"),
+                "\"7\"",
+            ),
+            Self::ObjectForArguments => (wrong_type(Member::Args, "an array"), "\"7\""),
+            Self::BrokenRequest => (EnvelopeError::Json(JsonError::UnexpectedByte(38)), "7"),
+            Self::ResultForNobody => return (Refusal::ClientReplies, "\"7\""),
             Self::NotificationWithoutPair if is_service => {
-                wrong_type(Member::Result, "[args, kwargs], an array and an object")
+                let error = wrong_type(Member::Result, "[args, kwargs], an array and an object");
+                (error, "\"\"")
             }
-            Self::NotificationWithoutPair => return (Refusal::ClientReplies, ""),
+            Self::NotificationWithoutPair => return (Refusal::ClientReplies, "\"notification\""),
         };
-        (error.into(), "")
+        (error.into(), uid)
     }
 }
 
@@ -177,8 +187,12 @@ pub(crate) struct Spoken {
 impl Spoken {
     /// `bare_end` says whether the line ends without a carriage return.
     pub(crate) fn new(say: Say, bare_end: bool) -> Self {
-        let text = say.text() + if bare_end { "\n" } else { "\r\n" };
-        let incoming = Incoming::of(Line::new(Bytes::from(text)), true);
+        let end = if bare_end { "\n" } else { "\r\n" };
+        let line = match &say {
+            Say::Garbled(garbled) => [&garbled.line, end.as_bytes()].concat(),
+            say => (say.text() + end).into_bytes(),
+        };
+        let incoming = Incoming::of(Line::new(Bytes::from(line)), true);
         Self { say, incoming }
     }
 
@@ -205,13 +219,22 @@ impl Spoken {
     pub(crate) fn whole(&self) -> Vec<u8> {
         [self.content(), self.incoming.line.view().terminator()].concat()
     }
+
+    /// The same for a reply in which that uid stands.
+    pub(crate) fn with_uid(&self, uid: &str) -> Vec<u8> {
+        let mut say = self.say.clone();
+        if let Say::Reply { uid: own, .. } = &mut say {
+            uid.clone_into(own);
+        }
+        [say.text().as_bytes(), self.incoming.line.view().terminator()].concat()
+    }
 }
 
 impl Say {
     /// Whether the manager itself answers a service of that name that says so.
     pub(crate) fn is_answered(&self, name: &str) -> bool {
         match self {
-            Self::Blank | Self::Reply { .. } => false,
+            Self::Blank | Self::Reply { .. } | Self::Garbled(_) => false,
             Self::Notify { service, payload } => service == name && *payload == Payload::Deep,
             _ => true,
         }
@@ -226,12 +249,14 @@ impl Say {
                     Asked::Lock { shared } => ("acquire_lock", json!({ "shared": shared })),
                     Asked::Release => ("release_lock", json!({})),
                 };
-                json!({"service": "Manager", "attribute": attribute, "args": [service], "kwargs": kwargs, "uid": uid})
-                    .to_string()
+                format!(
+                    r#"{{"service":"Manager","attribute":"{attribute}","args":{},"kwargs":{kwargs},"uid":{uid}}}"#,
+                    json!([service])
+                )
             }
             Self::TypedLink { service } => format!("link {service}"),
             Self::Identity { uid } => {
-                json!({"service": "Manager", "attribute": "identity", "uid": uid}).to_string()
+                format!(r#"{{"service":"Manager","attribute":"identity","uid":{uid},"kwargs":null}}"#)
             }
             Self::Administer => r#"{"service":"Manager","attribute":"stats","uid":"7"}"#.to_owned(),
             Self::Call {
@@ -260,7 +285,7 @@ impl Say {
                 form,
                 payload,
             } => {
-                let (requester, uid) = (json!(requester), json!(uid));
+                let requester = json!(requester);
                 match form {
                     Form::Result => format!(
                         r#"{{"error": false,"requester":{requester},"result": {},"uid":{uid}}}"#,
@@ -283,6 +308,9 @@ impl Say {
                     Form::Malformed => {
                         format!(r#"{{"error":5,"requester":{requester},"result":1,"uid":{uid}}}"#)
                     }
+                    Form::WithoutResult => {
+                        format!(r#"{{"error":false,"requester":{requester},"uid":{uid}}}"#)
+                    }
                 }
             }
             Self::Notify { service, payload } => format!(
@@ -290,6 +318,7 @@ impl Say {
                 payload.text(),
                 json!(service)
             ),
+            Self::Garbled(_) => unreachable!("it may be no text"),
             Self::Nonsense(nonsense) => nonsense.text().to_owned(),
             Self::Blank => " ".to_owned(),
             Self::Disconnect => r#"{"service":"Manager","attribute":"__disconnect__"}"#.to_owned(),
@@ -311,11 +340,11 @@ impl Say {
     }
 }
 
-/// A text as a JSON string, with its first character written as an escape where that is short: names are
-/// compared by what they mean and passed on as they were written.
-pub(crate) fn escaped(text: &str) -> String {
-    match text.strip_prefix('1') {
-        Some(rest) => format!("\"\\u0031{}", &json!(rest).to_string()[1..]),
-        None => json!(text).to_string(),
+/// A uid with the first character of a string written as an escape where that is short: names are compared by what they
+/// mean and passed on as they were written.
+pub(crate) fn escaped(uid: &str) -> String {
+    match uid.strip_prefix("\"1") {
+        Some(rest) => format!("\"\\u0031{rest}"),
+        None => uid.to_owned(),
     }
 }

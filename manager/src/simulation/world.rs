@@ -126,7 +126,7 @@ impl World {
             return Ok(());
         };
         let waiting = self.model.peers[&key].behind.clone();
-        let abandoned = self.hub.leave(peer.id);
+        let abandoned = self.hub.leave(peer.id, None);
         peer.outbox.close();
         let predicted = self.model.leave(key);
         if abandoned != predicted {
@@ -283,6 +283,8 @@ impl World {
             malformed: sum(&counters.malformed),
             cut_through: sum(&counters.cut_through),
             broken_off: sum(&counters.broken_off),
+            malformed_replies: sum(&counters.malformed_replies),
+            unattributed_replies: sum(&counters.unattributed_replies),
         };
         if sums != self.model.sums {
             return Err(format!("{sums:?} instead of {:?}", self.model.sums));

@@ -96,6 +96,25 @@ fn futures_free_block_on<F: Future>(future: F) -> F::Output {
 }
 
 #[tokio::test]
+async fn a_number_for_a_uid_comes_back_as_it_was_written_and_null_is_no_keyword_argument() {
+    let (manager, _running) = serve(Bench::new()).await;
+    let mut peer = Peer::connect(&manager).await;
+    let requester = peer.name().to_owned();
+    for uid in ["5", "1.50", "123456789012345678901234567890"] {
+        for (attribute, end) in [
+            ("who", format!("[\"{requester}\",\"{uid}\"]")),
+            ("nothing", "null".to_owned()),
+        ] {
+            peer.send_with_uid("Test Bench", attribute, "[]", "null", uid)
+                .await;
+            let line = peer.line().await;
+            assert!(line.contains(&format!("\"result\":{end}")), "{line}");
+            assert!(line.ends_with(&format!(",\"uid\":{uid}}}")), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn payloads_come_back_byte_for_byte_with_requester_and_uid() {
     let (manager, _running) = serve(Bench::new()).await;
     let mut peer = Peer::connect(&manager).await;

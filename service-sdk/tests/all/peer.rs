@@ -54,9 +54,22 @@ impl Peer {
 
     /// Sends a request, as text, so that payloads can be anything.
     pub(crate) async fn send(&mut self, service: &str, attribute: &str, args: &str, kwargs: &str, uid: &str) {
+        let uid = format!("\"{uid}\"");
+        self.send_with_uid(service, attribute, args, kwargs, &uid).await;
+    }
+
+    /// The same with a uid that is JSON text too.
+    pub(crate) async fn send_with_uid(
+        &mut self,
+        service: &str,
+        attribute: &str,
+        args: &str,
+        kwargs: &str,
+        uid: &str,
+    ) {
         let frame = format!(
             "{{\"args\":{args},\"attribute\":\"{attribute}\",\"error\":false,\"kwargs\":{kwargs},\
-             \"service\":\"{service}\",\"uid\":\"{uid}\"}}\r\n"
+             \"service\":\"{service}\",\"uid\":{uid}}}\r\n"
         );
         self.connection.writer.write(&[frame.into()]).await.unwrap();
     }

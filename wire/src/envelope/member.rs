@@ -71,7 +71,7 @@ impl Member {
 
     /// The member whose key a text starts with, spelled without escapes, and the key's length with its quotes.
     #[inline]
-    pub(super) fn at_start(text: &[u8]) -> Option<(Self, usize)> {
+    pub(crate) fn at_start(text: &[u8]) -> Option<(Self, usize)> {
         /// Compared with each key on its own, whose length is known, that takes one or two comparisons.
         macro_rules! if_it_is {
             ($member:ident, $key:literal) => {

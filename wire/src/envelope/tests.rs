@@ -1,4 +1,5 @@
 use super::*;
+use crate::json::JsonError;
 
 fn request(line: &str) -> Result<(String, String, String), EnvelopeError> {
     let envelope = Envelope::scan(line.as_bytes())?;
@@ -15,7 +16,7 @@ fn spans_are_the_bytes_as_they_were_written() {
     let line = br#" { "args": [1.10, 1e400 ,NaN] ,"x":{"uid":"inner"},"uid" : "a\u0062" } "#;
     let envelope = Envelope::scan(line).unwrap();
     assert_eq!(envelope.raw(line, Member::Args), Some(&b"[1.10, 1e400 ,NaN]"[..]));
-    assert_eq!(envelope.uid_or_empty(line), "ab");
+    assert_eq!(envelope.uid_or_empty(line).as_str(), "ab");
     assert_eq!(envelope.raw(line, Member::Kwargs), None);
     assert!(!envelope.has_result());
 }
@@ -51,7 +52,7 @@ fn a_request_is_checked_member_by_member() {
         (r#"{"service":"S","attribute":5}"#, Member::Attribute),
         (r#"{"service":"S","attribute":"\ud800"}"#, Member::Attribute),
         (r#"{"service":null,"attribute":"a"}"#, Member::Service),
-        (r#"{"service":"S","attribute":"a","uid":7}"#, Member::Uid),
+        (r#"{"service":"S","attribute":"a","uid":[7]}"#, Member::Uid),
         (r#"{"service":"S","attribute":"a","args":{}}"#, Member::Args),
         (r#"{"service":"S","attribute":"a","kwargs":[]}"#, Member::Kwargs),
         (r#"{"service":"S","attribute":"a","error":0}"#, Member::Error),
@@ -184,15 +185,92 @@ fn a_string_is_known_however_it_is_spelled() {
 }
 
 #[test]
-fn the_uid_of_a_broken_line_is_found_when_it_is_clear() {
-    for (line, uid) in [
-        (r#"{"uid":"1","args":[1,}"#, Some("1")),
-        (r#"{"uid":"1","args":[],"args":[]}"#, Some("1")),
-        (r#"{"args":[1,},"uid":"1"}"#, None),
-        (r#"{"uid":"1","uid":"2"}"#, None),
-        (r#"{"uid":1,"args":{}{}"#, None),
+fn a_uid_is_a_string_or_a_number_and_stays_what_it_is() {
+    let uid = |line: &str| {
+        let envelope = Envelope::scan(line.as_bytes()).unwrap();
+        let request = envelope
+            .request(line.as_bytes())
+            .map(|request| request.uid.into_owned());
+        let reply = envelope
+            .answered(line.as_bytes())
+            .map(|(_, uid)| uid.into_owned());
+        assert_eq!(request, reply, "{line}");
+        request.map(|uid| uid.to_json().into_owned())
+    };
+    for written in [
+        "5",
+        "-1.50",
+        "1e2",
+        "\"5\"",
+        "\"\"",
+        "12345678901234567890123456789012345678901",
     ] {
-        assert_eq!(Envelope::salvage_uid(line.as_bytes()).as_deref(), uid, "{line}");
+        let line = format!(r#"{{"service":"S","attribute":"a","requester":"c","uid":{written}}}"#);
+        assert_eq!(uid(&line), Ok(written.to_owned()));
+    }
+    for wrong in ["null", "true", "[5]", "{}", "NaN", "-Infinity", r#""\ud800""#] {
+        let line = format!(r#"{{"service":"S","attribute":"a","requester":"c","uid":{wrong}}}"#);
+        assert!(
+            matches!(
+                uid(&line),
+                Err(EnvelopeError::WrongType {
+                    member: Member::Uid,
+                    ..
+                })
+            ),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_long_uid_is_refused_and_carried_back() {
+    let line = |length: usize| {
+        format!(
+            r#"{{"service":"S","attribute":"a","uid":"{}"}}"#,
+            "x".repeat(length)
+        )
+    };
+    assert!(request(&line(MAX_UID_BYTES)).is_ok());
+    assert_eq!(request(&line(MAX_UID_BYTES + 1)), Err(EnvelopeError::LongUid));
+    let digits = "1".repeat(MAX_UID_BYTES + 1);
+    let number = format!(r#"{{"service":"S","attribute":"a","uid":{digits}}}"#);
+    assert_eq!(request(&number), Err(EnvelopeError::LongUid));
+    for (length, carried) in [
+        (MAX_REFUSED_UID_BYTES, MAX_REFUSED_UID_BYTES),
+        (MAX_REFUSED_UID_BYTES + 1, 0),
+    ] {
+        let line = line(length);
+        let envelope = Envelope::scan(line.as_bytes()).unwrap();
+        assert_eq!(envelope.uid_or_empty(line.as_bytes()).len(), carried);
+    }
+}
+
+#[test]
+fn keyword_arguments_may_be_null() {
+    assert!(request(r#"{"service":"S","attribute":"a","kwargs":null}"#).is_ok());
+    assert!(request(r#"{"service":"S","attribute":"a","args":null}"#).is_err());
+}
+
+#[test]
+fn a_frame_that_asks_for_nothing_is_a_reply() {
+    let is_reply = |line: &str| Envelope::scan(line.as_bytes()).unwrap().is_reply(line.as_bytes());
+    for reply in [
+        "{}",
+        r#"{"uid":"1"}"#,
+        r#"{"error":false,"requester":"c","uid":"1"}"#,
+        r#"{"result":1,"service":"S","attribute":"a"}"#,
+        r#"{"error":true,"requester":"c","service":"S","attribute":"a"}"#,
+    ] {
+        assert!(is_reply(reply), "{reply}");
+    }
+    for request in [
+        r#"{"attribute":"a"}"#,
+        r#"{"service":"S"}"#,
+        r#"{"error":true,"service":"S","attribute":"a"}"#,
+        r#"{"requester":"c","service":"S","attribute":"a"}"#,
+    ] {
+        assert!(!is_reply(request), "{request}");
     }
 }
 
@@ -236,10 +314,22 @@ fn the_form_of_a_reply_tells_whether_a_client_can_read_it() {
             .unwrap()
             .is_reply(without_result.as_bytes())
     );
-    assert_eq!(
-        form(r#"{"error":0,"requester":"c","result":1,"uid":"1"}"#),
-        Ok(ReplyForm::Malformed)
-    );
+    for (malformed, member) in [
+        (
+            r#"{"error":0,"requester":"c","result":1,"uid":"1"}"#,
+            Member::Error,
+        ),
+        (r#"{"error":false,"requester":"c","uid":"1"}"#, Member::Result),
+        (r#"{"requester":"c","uid":"1"}"#, Member::Result),
+        (r#"{"error":false,"requester":"c","result":1}"#, Member::Uid),
+    ] {
+        match form(malformed) {
+            Err(EnvelopeError::Missing(found) | EnvelopeError::WrongType { member: found, .. }) => {
+                assert_eq!(found, member, "{malformed}");
+            }
+            other => panic!("{malformed}: {other:?}"),
+        }
+    }
     assert_eq!(
         form(r#"{"result":1}"#),
         Err(EnvelopeError::Missing(Member::Requester))

@@ -5,6 +5,9 @@
 mod envelope;
 #[cfg(test)]
 mod envelope_properties;
+mod salvage;
+#[cfg(test)]
+mod salvage_properties;
 mod splitter;
 #[cfg(test)]
 mod splitter_properties;
@@ -13,6 +16,7 @@ mod terminal;
 mod tests;
 
 pub use envelope::check_envelope;
+pub use salvage::check_salvage;
 pub use splitter::check_lines;
 #[cfg(test)]
 pub(crate) use terminal::LOOKS_PER_BYTE;

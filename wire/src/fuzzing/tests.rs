@@ -3,15 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-use super::{check_envelope, check_lines, check_terminal};
+use super::{check_envelope, check_lines, check_salvage, check_terminal};
 
 type Check = fn(&[u8]);
 
 #[test]
 fn the_seeds_of_the_fuzz_targets_pass() {
     let typed: Check = |data| check_terminal(std::str::from_utf8(data).unwrap());
-    let checks: [Check; 3] = [check_lines, check_envelope, typed];
-    for (target, check) in ["lines", "envelope", "terminal"].into_iter().zip(checks) {
+    let checks: [Check; 4] = [check_lines, check_envelope, check_salvage, typed];
+    for (target, check) in ["lines", "envelope", "salvage", "terminal"]
+        .into_iter()
+        .zip(checks)
+    {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../fuzz/seeds")
             .join(target);

@@ -7,13 +7,13 @@ thread_local! {
 
 /// Notes that `bytes` bytes are looked at. Outside of tests nobody counts.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(super) fn add(bytes: usize) {
+pub(crate) fn add(bytes: usize) {
     LOOKS.with(|looks| looks.set(looks.get() + bytes));
 }
 
 /// Notes that `bytes` bytes are looked at. Outside of tests nobody counts.
 #[cfg(not(any(test, feature = "fuzzing")))]
-pub(super) const fn add(_bytes: usize) {}
+pub(crate) const fn add(_bytes: usize) {}
 
 /// How many bytes were looked at in this thread since the last call.
 #[cfg(any(test, feature = "fuzzing"))]
