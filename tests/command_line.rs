@@ -13,11 +13,16 @@ use serde_json::json;
 use super::support::manager::{Home, Manager};
 use super::support::wire::RawPeer;
 
+mod certificates;
 mod check;
+mod databases;
+mod environment;
 mod examples;
 mod files;
 mod options;
+mod pipes;
 mod secrets;
+mod starting;
 
 /// How a command ended.
 #[derive(Debug)]

@@ -66,6 +66,7 @@ fn a_compatible_user_can_log_in_at_the_python_manager() {
         "add",
         "j.doe",
         "--compatible",
+        "--create",
         "-d",
         &database,
         "--password",

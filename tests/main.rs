@@ -8,6 +8,7 @@
     reason = "a test that panics is a test that fails, which is what it is for"
 )]
 
+mod clocks;
 mod command_line;
 mod cut_through;
 mod demo;
@@ -18,6 +19,7 @@ mod files;
 mod hardening;
 mod likeness;
 mod log_file;
+mod logged_in;
 mod matrix;
 mod operation;
 mod payload;

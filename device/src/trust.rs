@@ -86,7 +86,8 @@ pub enum TrustError {
     /// The manager has another certificate than the one that was saved or given.
     #[error(
         "the manager's certificate has changed: trusted is {trusted}, presented was {presented} (SHA-256). Somebody \
-         may be between you and the manager. If the manager has a new certificate, delete {} and connect again",
+         may be between you and the manager. If the manager has a new certificate, move {} to another name and connect \
+         again, or give the new one with LABWIRE_CERT_FILE",
         file.display()
     )]
     Changed {
@@ -109,7 +110,7 @@ pub enum TrustError {
     /// The certificate is not valid now.
     #[error(
         "the manager's certificate is not valid at this time ({from} to {until}); make a new one with `labwire \
-         certgen`, or set this computer's clock"
+         certgen` on the manager's computer, or set this computer's clock"
     )]
     NotValidNow {
         /// When it begins to be valid.

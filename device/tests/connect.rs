@@ -160,7 +160,7 @@ async fn a_certificate_that_changed_is_refused_with_both_fingerprints_and_the_re
         trusted != presented && text.contains(&trusted) && text.contains(&presented),
         "{text}"
     );
-    assert!(file == wrong && text.contains("delete"), "{text}");
+    assert!(file == wrong && text.contains("to another name"), "{text}");
 }
 
 #[tokio::test]

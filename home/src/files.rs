@@ -1,9 +1,16 @@
-//! How files and folders are created that only this user may read.
+//! How files and folders are created that only this user may read, and how a pipe in the place of a file is opened.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+/// How long the first bytes of a pipe are waited for: a program that asks its user for a password, say, takes its time.
+const PIPE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Creates a folder, and those above it that are missing, for this user alone (mode 0700).
 ///
@@ -52,8 +59,81 @@ pub fn create_private_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Opens a file for reading. Waits for 10 seconds at most if it is a named pipe (FIFO) into which nobody writes, where
+/// [`File::open`] would wait for ever; that is an error of the kind [`io::ErrorKind::TimedOut`].
+///
+/// ```
+/// use std::io::Read;
+/// use labwire_home::open_to_read;
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("password.txt");
+/// # std::fs::write(&path, "secret")?;
+/// let mut text = String::new();
+/// open_to_read(&path)?.read_to_string(&mut text)?;
+/// assert_eq!(text, "secret");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    open_to_read_within(path, PIPE_PATIENCE)
+}
+
+fn open_to_read_within(path: &Path, patience: Duration) -> io::Result<File> {
+    if !path.metadata()?.file_type().is_fifo() {
+        return File::open(path);
+    }
+    let pipe = open_at_once(OpenOptions::new().read(true), path)?;
+    let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+    let mut polled = [PollFd::new(&pipe, PollFlags::IN)];
+    if poll(&mut polled, Some(&patience))? == 0 {
+        let reason = "it is a pipe into which nobody writes; start its writer first";
+        return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+    }
+    wait_from_now_on(&pipe)?;
+    Ok(pipe)
+}
+
+/// Opens a file for writing, as these options say. A named pipe (FIFO) that nobody reads is an error of the kind
+/// [`io::ErrorKind::NotConnected`], where [`OpenOptions::open`] would wait for ever.
+///
+/// ```
+/// use std::fs::OpenOptions;
+/// use std::io::Write;
+/// use labwire_home::open_to_write;
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("a.log");
+/// open_to_write(OpenOptions::new().create(true).append(true), &path)?.write_all(b"a line")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn open_to_write(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = open_at_once(options, path).map_err(|error| match error.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::NXIO.raw_os_error() => {
+            let reason = "it is a pipe that nobody reads; start its reader first";
+            io::Error::new(io::ErrorKind::NotConnected, reason)
+        }
+        _ => error,
+    })?;
+    wait_from_now_on(&file)?;
+    Ok(file)
+}
+
+/// Opens a file without waiting for the other end of a pipe.
+fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // The flags of the operating system have that type.
+    #[expect(clippy::cast_possible_wrap, reason = "it is a bit below the sign")]
+    let at_once = OFlags::NONBLOCK.bits() as i32;
+    options.custom_flags(at_once).open(path)
+}
+
+/// Has reads and writes wait again.
+fn wait_from_now_on(file: &File) -> io::Result<()> {
+    Ok(fcntl_setfl(file, fcntl_getfl(file)? - OFlags::NONBLOCK)?)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -85,5 +165,55 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         let again = create_private_file(&path).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    /// A named pipe.
+    fn pipe() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_pipe_without_its_other_end_is_an_error() {
+        let (_folder, path) = pipe();
+        let error = open_to_write(OpenOptions::new().append(true), &path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        let error = open_to_read_within(&path, Duration::from_millis(10)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_pipe_with_its_other_end_is_as_good_as_a_file() {
+        let (_folder, path) = pipe();
+        let reading = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                open_to_read(&path).unwrap().read_to_string(&mut text).unwrap();
+                text
+            })
+        };
+        // It may not have opened its end yet.
+        let mut writer = loop {
+            match open_to_write(OpenOptions::new().write(true), &path) {
+                Ok(writer) => break writer,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotConnected),
+            }
+            std::thread::yield_now();
+        };
+        // More than a pipe takes at once: writing has to wait.
+        let text = "x".repeat(1 << 20);
+        writer.write_all(text.as_bytes()).unwrap();
+        drop(writer);
+        assert_eq!(reading.join().unwrap(), text);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::local_time::local_time_zone;
+use crate::local_time::{local_time_zone, present};
 
 /// No folder could be chosen to hold the files.
 ///
@@ -56,8 +56,7 @@ impl Home {
     /// # Ok::<(), labwire_home::HomeError>(())
     /// ```
     pub fn resolve() -> Result<Self, HomeError> {
-        let named = ["LABWIRE_HOME", "MSL_NETWORK_HOME"].map(std::env::var_os);
-        let Self { root } = Self::choose(named, std::env::home_dir())?;
+        let Self { root } = Self::choose(named_in_environment(), std::env::home_dir())?;
         Ok(Self::at(std::path::absolute(&root).unwrap_or(root)))
     }
 
@@ -72,8 +71,34 @@ impl Home {
         Self { root: root.into() }
     }
 
+    /// The folder of an MSL-Network installation of this user, `~/.msl/network`, if there is one that this home passes
+    /// over: the home is another folder, has neither a database nor a key yet, and no environment variable names it.
+    ///
+    /// ```
+    /// use labwire_home::Home;
+    ///
+    /// // A folder that was chosen passes over nothing.
+    /// assert_eq!(Home::at("/lab").overlooked_installation(), None);
+    /// ```
+    pub fn overlooked_installation(&self) -> Option<PathBuf> {
+        let is_default = named_in_environment().iter().flatten().next().is_none();
+        if is_default {
+            self.overlooked_in(&std::env::home_dir()?)
+        } else {
+            None
+        }
+    }
+
+    /// As [`overlooked_installation`](Self::overlooked_installation), of the user with this home folder.
+    fn overlooked_in(&self, user: &Path) -> Option<PathBuf> {
+        let other = Self::at(user.join(".msl").join("network"));
+        let is_default = self.root == user.join(".labwire");
+        let is_used = |home: &Self| home.database().exists() || home.key_file().exists();
+        (is_default && !is_used(self) && is_used(&other)).then_some(other.root)
+    }
+
     fn choose(named: [Option<OsString>; 2], user: Option<PathBuf>) -> Result<Self, HomeError> {
-        let named = named.into_iter().flatten().find(|folder| !folder.is_empty());
+        let named = named.into_iter().flatten().next();
         let user = user.filter(|folder| !folder.as_os_str().is_empty());
         named
             .map(PathBuf::from)
@@ -142,18 +167,29 @@ impl Home {
     /// assert_eq!(file.extension().unwrap(), "log");
     /// ```
     pub fn new_log_file(&self) -> PathBuf {
-        let now = jiff::Timestamp::now().to_zoned(local_time_zone());
+        let now = present().to_zoned(local_time_zone());
         self.logs_folder()
             .join(format!("manager-{}.log", now.strftime("%Y-%m-%d-%H-%M-%S")))
     }
 }
 
+/// The folders that the environment names, the one that counts first. A variable that is empty counts as not set.
+fn named_in_environment() -> [Option<OsString>; 2] {
+    ["LABWIRE_HOME", "MSL_NETWORK_HOME"].map(|variable| not_empty(std::env::var_os(variable)))
+}
+
+fn not_empty(folder: Option<OsString>) -> Option<OsString> {
+    folder.filter(|folder| !folder.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn chosen(labwire: &str, msl_network: &str) -> PathBuf {
-        let named = [labwire, msl_network].map(|name| Some(OsString::from(name)));
+        let named = [labwire, msl_network].map(|name| not_empty(Some(name.into())));
         Home::choose(named, Some("/home/ada".into()))
             .unwrap()
             .root()
@@ -165,6 +201,24 @@ mod tests {
         assert_eq!(chosen("/ours", "/theirs"), Path::new("/ours"));
         assert_eq!(chosen("", "/theirs"), Path::new("/theirs"));
         assert_eq!(chosen("", ""), Path::new("/home/ada/.labwire"));
+    }
+
+    #[test]
+    fn an_installation_is_overlooked_only_by_a_default_home_that_is_new() {
+        let user = tempfile::tempdir().unwrap();
+        let (user, theirs) = (user.path(), user.path().join(".msl/network"));
+        let ours = Home::at(user.join(".labwire"));
+        fs::create_dir_all(&theirs).unwrap();
+        assert_eq!(ours.overlooked_in(user), None, "nothing is in it");
+        fs::write(theirs.join("manager.sqlite3"), "").unwrap();
+        assert_eq!(ours.overlooked_in(user), Some(theirs.clone()));
+        assert_eq!(Home::at(&theirs).overlooked_in(user), None, "it is this one");
+        assert_eq!(Home::at(user.join("chosen")).overlooked_in(user), None);
+        // Certificates of other managers, which a client saved there.
+        fs::create_dir_all(ours.root().join("certs")).unwrap();
+        assert_eq!(ours.overlooked_in(user), Some(theirs));
+        fs::write(ours.database(), "").unwrap();
+        assert_eq!(ours.overlooked_in(user), None, "it has its own database");
     }
 
     #[test]

@@ -21,8 +21,8 @@ mod folder;
 mod local_time;
 mod whole;
 
-pub use files::{create_private_file, create_private_folder};
+pub use files::{create_private_file, create_private_folder, open_to_read, open_to_write};
 pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 pub use folder::{Home, HomeError};
-pub use local_time::local_time_zone;
+pub use local_time::{local_time_zone, present};
 pub use whole::{Existing, Readers, change_whole_file, write_whole_file};

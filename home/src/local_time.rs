@@ -3,7 +3,9 @@
 use std::env;
 use std::fs;
 use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// Where Unix keeps the rules of the computer's time zone.
@@ -16,10 +18,9 @@ const RULES: &str = "/etc/localtime";
 /// a program's start.
 ///
 /// ```
-/// use jiff::Timestamp;
-/// use labwire_home::local_time_zone;
+/// use labwire_home::{local_time_zone, present};
 ///
-/// let now = Timestamp::now().to_zoned(local_time_zone());
+/// let now = present().to_zoned(local_time_zone());
 /// println!("{}", now.strftime("%H:%M"));
 /// ```
 pub fn local_time_zone() -> TimeZone {
@@ -34,11 +35,43 @@ pub fn local_time_zone() -> TimeZone {
     .clone()
 }
 
+/// Returns the present time. A clock beyond the years that a calendar has (-9999 to 9999) counts as the nearest of them,
+/// where [`Timestamp::now`] panics.
+///
+/// ```
+/// use labwire_home::present;
+///
+/// assert!(present().as_second() > 0);
+/// ```
+pub fn present() -> Timestamp {
+    in_calendar(SystemTime::now())
+}
+
+fn in_calendar(clock: SystemTime) -> Timestamp {
+    Timestamp::try_from(clock).unwrap_or(if clock < UNIX_EPOCH {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_clock_beyond_the_calendar_is_at_its_end() {
+        let far = Duration::from_secs(1 << 50);
+        let times = [UNIX_EPOCH - far, UNIX_EPOCH, UNIX_EPOCH + far].map(in_calendar);
+        assert_eq!(times, [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX]);
+        for time in times {
+            // Shown in any time zone, it is a date.
+            let zoned = time.to_zoned(local_time_zone());
+            assert!(!zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string().is_empty());
+        }
+    }
 
     #[test]
     fn it_is_the_zone_that_the_system_has() {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
 
-use crate::create_private_folder;
+use crate::{create_private_folder, open_to_write};
 
 /// How often a file is read anew that somebody else changes all the time.
 const ATTEMPTS: usize = 8;
@@ -65,7 +65,7 @@ pub fn write_whole_file(
     let target = resolve(path)?;
     if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
         // Replacing a device by a file, as is right for files, would break the computer when done as root.
-        return OpenOptions::new().write(true).open(&target)?.write_all(contents);
+        return open_to_write(OpenOptions::new().write(true), &target)?.write_all(contents);
     }
     create_private_folder(folder_of(&target))?;
     let draft = Draft::write(&target, readers.mode(), |file| file.write_all(contents))?;

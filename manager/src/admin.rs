@@ -7,6 +7,7 @@ use crate::config::Authentication;
 use crate::hub::Hub;
 use crate::logging::Level;
 use crate::refusal::{Refusal, excerpt};
+use crate::registry::sessions_json;
 use crate::router::Call;
 use crate::store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError};
 
@@ -53,6 +54,10 @@ pub(crate) async fn execute(call: Call, hub: &Hub) -> Result<Outcome, Refusal> {
             _ => Value::Null.to_string(),
         },
         Known::Stats => hub.statistics().to_string(),
+        Known::Sessions => {
+            let sessions = hub.registry().sessions();
+            sessions_json(sessions)
+        }
         Known::SetLoggingLevel => values.set_logging_level(hub)?.to_string(),
         _ => values.ask_store(hub).await?.to_string(),
     };
@@ -112,6 +117,7 @@ requests! {
     ServiceLinks "service_links" [] "no arguments";
     ServiceLocks "service_locks" [] "no arguments";
     Stats "stats" [] "no arguments";
+    Sessions "sessions" [] "no arguments";
 }
 
 /// The arguments of one request, in the order of its parameters.

@@ -17,6 +17,8 @@ use crate::config::Authentication;
 use crate::hub::Hub;
 use crate::names::PeerAddress;
 use crate::refusal::{LineLimit, Refusal};
+use crate::registry::User;
+use crate::store::LoginOutcome;
 use crate::stream::{ReadError, read_line_unless, read_some};
 
 use answer::{Answer, check_encoding, read_answer};
@@ -40,8 +42,8 @@ const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
 #[derive(Debug)]
 pub(crate) struct Introduced {
     pub(crate) identity: Identity,
-    /// Whether it logged in as an administrator.
-    pub(crate) is_admin: bool,
+    /// The user that it logged in as, if it did.
+    pub(crate) user: Option<User>,
 }
 
 /// Why a handshake did not end with an identity.
@@ -51,6 +53,12 @@ pub(crate) enum Ended {
     Closed(&'static str),
     /// The peer is not admitted.
     Refused(Refusal),
+    /// The peer is not admitted as this user.
+    LoginRefused {
+        refusal: Refusal,
+        /// The name that it gave.
+        username: String,
+    },
 }
 
 impl From<io::Error> for Ended {
@@ -87,10 +95,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
 
     /// Finds out who the peer is.
     pub(crate) async fn run(&mut self) -> Result<Introduced, Ended> {
-        let is_admin = self.authenticate().await?;
+        let user = self.authenticate().await?;
         self.splitter.set_limit(self.identity_limit());
         let identity = self.identify().await?;
-        Ok(Introduced { identity, is_admin })
+        Ok(Introduced { identity, user })
     }
 
     /// The longest line of a peer that has authenticated, or needs not, in bytes.
@@ -99,15 +107,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         limits.identity_line.max(limits.handshake_line)
     }
 
-    async fn authenticate(&mut self) -> Result<bool, Ended> {
+    async fn authenticate(&mut self) -> Result<Option<User>, Ended> {
         let (hub, peer) = (self.hub, self.peer);
         match &hub.authentication {
-            Authentication::None { open: true } => Ok(false),
-            Authentication::None { open: false } if peer.local => Ok(false),
+            Authentication::None { open: true } => Ok(None),
+            Authentication::None { open: false } if peer.local => Ok(None),
             Authentication::None { open: false } => Err(Ended::Refused(Refusal::NotLocal(peer.host.clone()))),
             Authentication::Hostname => {
                 if peer.is_trusted(&hub.trusted()) {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 Err(Ended::Refused(Refusal::UntrustedHostname(peer.host.clone())))
             }
@@ -117,17 +125,24 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                     .check_manager_password(&hub.counters, peer.ip, expected, &password)
                     .map_err(Ended::Refused)?;
                 debug!("{} sent the correct password", peer.address);
-                Ok(false)
+                Ok(None)
             }
             Authentication::Login => {
                 let username = self.ask("username", hub.name()).await?;
                 // The password is asked of unknown users too: nobody learns which names exist.
                 let password = self.ask("password", &username).await?;
                 let login = hub.logins.check_user(hub, peer.ip, &username, &password);
-                tokio::select! {
+                let checked = tokio::select! {
                     biased;
-                    checked = login => Ok(checked.map_err(Ended::Refused)?.is_admin),
-                    () = self.gone() => Err(Ended::Closed("connection closed before the login was checked")),
+                    checked = login => checked,
+                    () = self.gone() => return Err(Ended::Closed("connection closed before the login was checked")),
+                };
+                match checked {
+                    Ok(LoginOutcome { is_admin }) => Ok(Some(User {
+                        name: username.into(),
+                        is_admin,
+                    })),
+                    Err(refusal) => Err(Ended::LoginRefused { refusal, username }),
                 }
             }
         }
@@ -269,7 +284,7 @@ mod tests {
         let mut handshake = Handshake::new(&hub, &peer, &mut near, &mut splitter);
         match handshake.run().await {
             Ok(introduced) => Ok(introduced),
-            Err(Ended::Refused(refusal)) => Err(refusal),
+            Err(Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. }) => Err(refusal),
             Err(Ended::Closed(reason)) => panic!("closed: {reason}"),
         }
     }
@@ -297,7 +312,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(introduced.identity.name, "n");
-        assert!(!introduced.is_admin);
+        assert_eq!(introduced.user, None);
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use labwire_home::present;
 use labwire_wire::{LineTooLong, MANAGER_NAME, frames};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
@@ -146,7 +147,7 @@ impl Hub {
 
     /// Writes a row about a peer into the table of connections.
     pub(crate) fn record(&self, peer: &PeerAddress, message: &str) {
-        self.record_at(Timestamp::now(), peer, message);
+        self.record_at(present(), peer, message);
     }
 
     /// Writes the row of a peer's request to connect, once it is known what came of it: of strangers only some are

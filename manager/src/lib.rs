@@ -52,7 +52,7 @@ mod stream;
 
 pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits, TlsFiles};
-pub use local::hostname;
+pub use local::{addresses as local_addresses, hostname};
 pub use logging::{
     Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, start as start_logging,
 };

@@ -13,7 +13,7 @@ pub fn hostname() -> String {
 ///
 /// The two loopback addresses are always in the list. When the operating system does not tell its network
 /// interfaces, they are all that is in it: a lab computer without a network is still worth a certificate.
-pub(crate) fn addresses() -> Vec<IpAddr> {
+pub fn addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let mut others: Vec<IpAddr> = interfaces.iter().map(if_addrs::Interface::ip).collect();
     others.sort_unstable();

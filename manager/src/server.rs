@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -26,12 +27,13 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// for its last words.
 const FAREWELL: Duration = Duration::from_secs(4);
 
-/// Binds the sockets that [`Manager::bind`] would, and lets them go.
+/// Binds the sockets that [`Manager::bind`] would, and lets them go. Returns their addresses.
 ///
 /// # Errors
 /// What the operating system says, for example when the port is in use.
-pub async fn try_listening(host: Option<&str>, port: u16) -> io::Result<()> {
-    bind(host, port).await.map(drop)
+pub async fn try_listening(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let listeners = bind(host, port).await?;
+    listeners.iter().map(TcpListener::local_addr).collect()
 }
 
 /// What a manager is started with.
@@ -105,6 +107,12 @@ impl Manager {
     /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.hub.port()
+    }
+
+    /// The addresses that it listens on.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.listeners.iter().map(TcpListener::local_addr);
+        addresses.filter_map(Result::ok).collect()
     }
 
     /// A handle that outlives the call of [`run`](Self::run).

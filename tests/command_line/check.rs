@@ -193,7 +193,7 @@ fn a_key_or_certificate_that_is_wrong_is_found() {
     assert!(output.contains("certs/localhost.crt would be made"), "{output}");
     let output = check(&home, &format!("{pair} -D right -H 127.0.0.9")).succeeded();
     assert!(
-        output.contains("doubtful  certificate    it is not for 127.0.0.9"),
+        output.contains("doubtful  certificate    the certificate is not for 127.0.0.9"),
         "{output}"
     );
     let output = check(&home, " -p 0 --disable-tls").succeeded();
@@ -268,6 +268,7 @@ fn a_database_that_is_wrong_is_found() {
         "--compatible",
         "--password",
         "x",
+        "--create",
         "--database",
         "damaged",
     ]);

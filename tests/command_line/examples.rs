@@ -76,6 +76,12 @@ fn the_user_examples_work_as_printed() {
     assert_eq!(admins(&home), ["j.doe"]);
 
     let elsewhere = "labwire user add j.doe --password The Password To Use --database /path/to/database.db";
+    run(&home, elsewhere).failed(1, &["--create"]);
+    run(
+        &home,
+        "labwire hostname add localhost --create --database /path/to/database.db",
+    )
+    .succeeded();
     run(&home, elsewhere).succeeded();
     let other = start(
         home,
@@ -111,11 +117,9 @@ fn the_hostname_examples_work_as_printed() {
     run(&home, "labwire hostname add TheHostname").succeeded();
     run(&home, "labwire hostname add TheHostname OtherHostname").succeeded();
     run(&home, "labwire hostname remove OtherHostname").succeeded();
-    run(
-        &home,
-        "labwire hostname add TheHostname --database /path/to/database.db",
-    )
-    .succeeded();
+    let elsewhere = "labwire hostname add TheHostname --database /path/to/database.db";
+    run(&home, elsewhere).failed(1, &["--create"]);
+    run(&home, &format!("{elsewhere} --create")).succeeded();
     for line in [
         "labwire hostname list",
         "labwire hostname list --database /path/to/database.db",
@@ -135,7 +139,7 @@ fn the_delete_examples_ask_and_obey() {
     fs::write(home.path("logs/a.log"), "").unwrap();
 
     let refused = answering(&home, "labwire delete --logs", "n\n").succeeded();
-    assert!(refused.contains("Proceed (Y/n)?"), "{refused}");
+    assert!(refused.contains("Proceed (y/N)?"), "{refused}");
     assert!(home.path("logs/a.log").exists());
     let unanswered = run(&home, "labwire delete --logs");
     assert_eq!(unanswered.code, 1, "{unanswered:?}");
@@ -202,7 +206,11 @@ fn options_have_the_short_forms_of_the_documentation() {
     run(&home, "labwire certdump /path/to/c.pem -o /path/to/c.txt").succeeded();
     let details = fs::read_to_string(home.path("c.txt")).unwrap();
     assert!(details.contains("secp256r1"), "{details}");
-    run(&home, "labwire hostname add localhost -d /path/to/d.sqlite3").succeeded();
+    run(
+        &home,
+        "labwire hostname add localhost --create -d /path/to/d.sqlite3",
+    )
+    .succeeded();
     run(
         &home,
         "labwire user add j.doe -a -p two words -d /path/to/d.sqlite3",

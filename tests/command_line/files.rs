@@ -75,7 +75,7 @@ fn what_is_made_can_be_read_by_its_owner_only() {
 fn the_folder_of_an_existing_installation_is_found_and_ours_comes_first() {
     let (ours, theirs, user) = (Home::new(), Home::new(), Home::new());
     let list = |with_ours: bool, with_theirs: bool| {
-        let mut command = ours.command(&["hostname", "list"]);
+        let mut command = ours.command(&["hostname", "add", "bench"]);
         command.env("HOME", user.path("")).env_remove("LABWIRE_HOME");
         if with_ours {
             command.env("LABWIRE_HOME", ours.path(""));
@@ -83,7 +83,9 @@ fn the_folder_of_an_existing_installation_is_found_and_ours_comes_first() {
         if with_theirs {
             command.env("MSL_NETWORK_HOME", theirs.path(""));
         }
-        Ran::from(command.output().unwrap()).succeeded()
+        let ran = Ran::from(command.output().unwrap());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.error
     };
     assert!(list(true, true).contains(&ours.argument("manager.sqlite3")));
     assert!(list(false, true).contains(&theirs.argument("manager.sqlite3")));

@@ -13,8 +13,8 @@ use crate::observed::{IDLE_MEMORY, Subject};
 use crate::outcomes::Outcomes;
 use crate::peer::{Peer, Target, address, client};
 use crate::programs::{start_lock_holder, start_service};
+use crate::support::clock::library;
 use crate::support::manager::Home;
-use crate::support::requirements::give_up;
 
 /// How long a stranger has for its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(2);
@@ -24,15 +24,6 @@ const A_LITTLE: Duration = Duration::from_millis(900);
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
-
-/// The library that shows a program another time than the computer's.
-fn library() -> PathBuf {
-    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    let mut candidates = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
-    candidates.find(|path| path.exists()).unwrap_or_else(|| {
-        give_up("the tests need libfaketime to set a manager's clock; `bash tests/run` installs it")
-    })
-}
 
 /// The clock of a manager.
 struct Clock {

@@ -67,10 +67,16 @@ fn an_old_audit_is_pruned_while_everyone_is_served() {
     );
     audit.execute_batch(&fill).unwrap();
     assert_eq!(rows(&audit, "domain = 'old'"), OLD);
+    // The newest row says that the clock is right.
+    let newest = "INSERT INTO connections \
+        VALUES (NULL, strftime('%Y-%m-%dT%H:%M:%S', 'now', 'localtime'), 'ip', 'new', 1, 'x')";
+    audit.execute_batch(newest).unwrap();
     audit.busy_timeout(DEADLINE).unwrap();
     let manager = Manager::start_in(home, &["--disable-tls"]);
     let bystander = Bystander::start(&manager);
     wait_for_rows(&audit, "domain = 'old'", |count| count == 0);
+    assert_eq!(rows(&audit, "domain = 'new'"), 1);
+    manager.wait_for_log(&format!("removed {OLD} records of connections: older than "));
     let waited = bystander.stop();
     assert!(waited < LONGEST_WAIT, "a bystander waited for {waited:?}");
     wait_for_rows(&audit, "message = 'connected as a client'", |count| count > 0);

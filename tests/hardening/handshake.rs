@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::{
     ADMINISTRATOR, Inspected, PASSWORD, Peer, expect_no_panic, home_with_administrator, start,
@@ -122,8 +122,14 @@ fn names_that_could_deceive_are_refused() {
         "\"\\u0000\"",
         "\"\\u001b[31m\"",
         "\"\\u2028\"",
+        "\"\\u202eoven\"",
         "\"Manager\"",
+        "\"manager\"",
         "\" Manager \"",
+        // A Cyrillic letter, one that nobody sees, full width.
+        "\"Man\\u0430ger\"",
+        "\"Man\\u200bager\"",
+        "\"\\uff2danager\"",
         "\"\"",
         "\"   \"",
         "5",
@@ -145,6 +151,97 @@ fn names_that_could_deceive_are_refused() {
     assert_eq!(identity["result"]["services"], json!({}));
     assert_eq!(identity["result"]["clients"].as_object().unwrap().len(), 1);
     expect_no_panic(&manager);
+}
+
+/// Sends the identity of a service of that name, and gives the first line that comes back, if any does.
+fn register(manager: &Manager, name: &str) -> (Peer, Option<String>) {
+    let mut peer = Peer::connect(manager);
+    peer.expect_request("identity");
+    let identity = json!({ "type": "service", "name": name, "attributes": {}, "features": ["registered"] });
+    peer.send_line(json!({ "result": identity }).to_string());
+    let line = peer.line();
+    (peer, line)
+}
+
+/// The error that refuses a name holds the name that would be accepted, and it is.
+#[test]
+fn names_that_look_like_another_are_refused_with_what_to_use() {
+    let manager = start();
+    for (name, which, usable) in [
+        ("DMM ", "begins or ends with a blank", "DMM"),
+        ("Oven\u{a0}1", "U+00A0 (character 5)", "Oven 1"),
+        ("B\u{200b}ox", "U+200B (character 2)", "Box"),
+        ("Lamp\u{202e}", "U+202E (character 5)", "Lamp"),
+        ("Pump\u{e000}", "U+E000 (character 5)", "Pump"),
+        ("Fan\u{378}", "U+0378 (character 4)", "Fan"),
+        ("\u{212b}-meter", "write U+212B as U+00C5", "\u{c5}-meter"),
+    ] {
+        let (_peer, refusal) = register(&manager, name);
+        let refusal: Value = serde_json::from_str(&refusal.expect("it is told why")).unwrap();
+        let message = refusal["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with("ValueError: the name "), "{refusal}");
+        assert!(message.contains(which), "{message}");
+        if !name.starts_with('\u{212b}') {
+            assert!(message.contains(&format!("use '{usable}'")), "{message}");
+        }
+        let (_peer, accepted) = register(&manager, usable);
+        let accepted = accepted.expect("it is told its name");
+        assert!(accepted.contains(r#""attribute":"registered""#), "{accepted}");
+    }
+    expect_no_panic(&manager);
+}
+
+/// A service cannot pass for another one by letters of another alphabet, as long as that one is there.
+#[test]
+fn a_service_that_looks_like_another_one_is_refused_while_that_is_there() {
+    let manager = start();
+    let (echo, _) = register(&manager, "ECHO");
+    let cyrillic = "\u{415}\u{421}\u{41d}\u{41e}";
+    let (_peer, refusal) = register(&manager, cyrillic);
+    let refusal = refusal.expect("it is told why");
+    assert!(
+        refusal.contains("NameError") && refusal.contains("looks like the name of the 'ECHO' service"),
+        "{refusal}"
+    );
+    drop(echo);
+    let deadline = Instant::now() + DEADLINE;
+    while !register(&manager, cyrillic)
+        .1
+        .is_some_and(|line| line.contains("registered"))
+    {
+        assert!(Instant::now() < deadline, "it is refused for ever");
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    // ASCII names are told apart by those who choose them.
+    let _services = ["O2", "02", "Camera 1", "Camera l"].map(|name| {
+        let (peer, line) = register(&manager, name);
+        assert!(line.is_some_and(|line| line.contains("registered")), "{name}");
+        peer
+    });
+}
+
+/// Names that laboratories have today: blanks inside, punctuation, letters of other alphabets.
+#[test]
+fn names_of_every_alphabet_are_taken_as_they_are() {
+    let manager = start();
+    let names = [
+        "My Service",
+        "Site Manager",
+        "a.b [left] (2)/x",
+        "\u{b5}-meter",
+        "\u{c5}ngstr\u{f6}m",
+        "\u{41b}\u{430}\u{437}\u{435}\u{440}",
+        "\u{6e29}\u{5ea6}",
+        "N\u{b7}m",
+        "\u{1f9ea}",
+    ];
+    let _services = names.map(|name| register(&manager, name));
+    let mut observer = Peer::client(&manager, "observer");
+    let identity = observer.ask(&identity_request());
+    let services = identity["result"]["services"].as_object().unwrap();
+    for name in names {
+        assert!(services.contains_key(name), "{name} is not in {services:?}");
+    }
 }
 
 /// Whatever is refused, nobody is told where the manager's files or its sources are.

@@ -14,7 +14,7 @@ mod limits;
 mod links;
 mod login;
 mod names;
-mod network;
+pub(crate) mod network;
 mod once_broken;
 mod queues;
 mod reference;

@@ -11,7 +11,7 @@ const APART: [&str; 3] = ["-rnm", "sh", "-c"];
 
 /// A command that runs in a network of its own, after the lines of a shell script that prepare it; `None`, and a
 /// word about it, where that is not allowed.
-pub(super) fn apart(preparation: &str, command: &Command) -> Option<Command> {
+pub(crate) fn apart(preparation: &str, command: &Command) -> Option<Command> {
     let preparation = format!("set -e; ip link set lo up; {preparation}");
     let attempt = Command::new("unshare").args(APART).arg(&preparation).output();
     if !attempt.is_ok_and(|attempt| attempt.status.success()) {

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+pub(crate) mod clock;
 pub(crate) mod manager;
 pub(crate) mod network;
 pub(crate) mod process;

@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod identity;
 mod json;
 mod lines;
+mod name;
 mod numbers;
 mod python;
 mod salvage;
@@ -28,14 +29,13 @@ pub use envelope::{
 };
 pub use executed::Executed;
 pub use features::Features;
-pub use identity::{
-    Identity, IdentityError, MANAGER_NAME, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, MAX_NAME_BYTES, Role,
-};
+pub use identity::{Identity, IdentityError, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, Role};
 pub use json::{
     FEW_DIGITS, JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, is_arguments_pair,
     is_string_array, scan_object,
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
+pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance};
 pub use python::quoted;
 pub use salvage::{Names, Salvage};
 pub use text::Text;

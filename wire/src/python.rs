@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 
+use crate::name::is_printable;
+
 /// A name in quotes, as Python's `repr` writes it: `'S'`, or `"it's"` when the name holds an apostrophe.
+///
+/// Characters that cannot be seen, or are seen as another one, are escaped: a name can forge nothing in a log line.
 pub fn quoted(name: &str) -> String {
     let quote = if name.contains('\'') && !name.contains('"') {
         '"'
@@ -18,11 +22,15 @@ pub fn quoted(name: &str) -> String {
             '\t' => text.push_str("\\t"),
             '\\' => text.push_str("\\\\"),
             _ if character == quote => text.extend(['\\', quote]),
-            // All control characters of Unicode are below U+00A0.
-            _ if character.is_control() => {
-                let _ = write!(text, "\\x{:02x}", u32::from(character));
+            _ if is_printable(character) => text.push(character),
+            // Writing to a string cannot fail.
+            _ => {
+                let _ = match u32::from(character) {
+                    point @ ..=0xff => write!(text, "\\x{point:02x}"),
+                    point @ 0x100..=0xffff => write!(text, "\\u{point:04x}"),
+                    point => write!(text, "\\U{point:08x}"),
+                };
             }
-            _ => text.push(character),
         }
     }
     text.push(quote);
@@ -39,5 +47,9 @@ mod tests {
         assert_eq!(quoted("it's"), "\"it's\"");
         assert_eq!(quoted("a'b\"c"), "'a\\'b\"c'");
         assert_eq!(quoted("a\nb\\é\0"), "'a\\nb\\\\é\\x00'");
+        assert_eq!(
+            quoted("\u{a0}\u{b5}\u{200b}\u{202e}\u{1f9ea}\u{e0041}"),
+            "'\\xa0\u{b5}\\u200b\\u202e\u{1f9ea}\\U000e0041'"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use labwire_home::Home;
 use labwire_manager::{
     CertificateOptions, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe, generate_certificate,
@@ -34,7 +35,7 @@ See also: labwire keygen, labwire certdump")]
 pub(crate) struct Args {
     /// Where to save the certificate [default: certs/localhost.crt in the home folder]
     ///
-    /// A certificate that is there is replaced.
+    /// A certificate that labwire has made is replaced; anything else is left as it is (see --force).
     #[arg(value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -61,6 +62,13 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "YEARS", default_value_t = DEFAULT_YEARS_VALID, allow_negative_numbers = true)]
     years_valid: f64,
 
+    /// Replace a certificate that labwire did not make
+    ///
+    /// One that an authority has issued, for instance, or that you have made with another program: it cannot be made
+    /// again here. A private key is never replaced.
+    #[arg(long)]
+    force: bool,
+
     /// Show the details of the new certificate.
     #[arg(long)]
     show: bool,
@@ -69,10 +77,13 @@ pub(crate) struct Args {
 /// Makes the certificate, and a default key for it if there is none, and says where it is.
 ///
 /// # Errors
-/// When the key cannot be read, the options do not fit it, or a file cannot be written.
+/// When the key cannot be read, the options do not fit it, or a file cannot be written or is not to be replaced.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let password = match args.key_file_password {
-        Some(words) => Some(secret::resolve(&words, "Password of the private key: ")?),
+        Some(words) => {
+            let password = secret::resolve(&words, "Password of the private key: ");
+            Some(password.context("--key-file-password")?)
+        }
         None => None,
     };
     let options = CertificateOptions {
@@ -96,7 +107,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         None => Home::resolve()?.certificate_file(),
     };
     let certificate = generate_certificate(&key, &options)?;
-    certificate.write_to(&path)?;
+    if args.force {
+        certificate.replace(&path)?;
+    } else {
+        certificate.write_to(&path).map_err(not_replaced)?;
+    }
     say(format_args!(
         "Created the self-signed certificate '{}'",
         path.display()
@@ -105,6 +120,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         say(format_args!("\n{}", describe(certificate.pem().as_bytes())?))?;
     }
     Ok(())
+}
+
+/// Says, of a file that was left as it is, what would replace it all the same.
+fn not_replaced(error: PkiError) -> anyhow::Error {
+    let hint = match error {
+        PkiError::NotOwn { .. } => Some("--force would replace it, and what it holds would be lost"),
+        _ => None,
+    };
+    match hint {
+        Some(hint) => anyhow::anyhow!("{error}; {hint}"),
+        None => error.into(),
+    }
 }
 
 fn default_key(password: Option<&str>) -> anyhow::Result<PrivateKey> {
@@ -140,7 +167,7 @@ mod tests {
         let args = typed(&["--key-file", "key.pem", "cert.pem"]);
         assert_eq!(args.out.unwrap().to_str(), Some("cert.pem"));
         assert_eq!(args.key_file.unwrap().to_str(), Some("key.pem"));
-        assert!(args.algorithm.is_none() && !args.show);
+        assert!(args.algorithm.is_none() && !args.show && !args.force);
         let line = [
             "cert.pem", "-k", "key.pem", "-a", "sha512", "-y", "0.25", "--show", "-p", "two", "words",
         ];
@@ -172,6 +199,39 @@ mod tests {
         let first = fs::read(&out).unwrap();
         run(typed(&line)).unwrap();
         assert_ne!(fs::read(&out).unwrap(), first);
+    }
+
+    #[test]
+    fn a_certificate_of_another_program_is_replaced_by_force_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, out) = (folder.path().join("some.key"), folder.path().join("some.crt"));
+        generate_key(KeyKind::Ed25519)
+            .unwrap()
+            .write_to(&key, None)
+            .unwrap();
+        let line = [out.to_str().unwrap(), "-k", key.to_str().unwrap()];
+        let foreign = "the only copy";
+        fs::write(&out, foreign).unwrap();
+        let message = run(typed(&line)).unwrap_err().to_string();
+        assert!(
+            message.contains("some.crt") && message.contains("--force"),
+            "{message}"
+        );
+        assert_eq!(fs::read(&out).unwrap(), foreign.as_bytes());
+        run(typed(&[&line[..], &["--force"]].concat())).unwrap();
+        assert!(
+            fs::read(&out)
+                .unwrap()
+                .starts_with(b"-----BEGIN CERTIFICATE-----")
+        );
+        // A key is not replaced even so.
+        let line = [key.to_str().unwrap(), "-k", key.to_str().unwrap(), "--force"];
+        assert!(
+            run(typed(&line))
+                .unwrap_err()
+                .to_string()
+                .contains("holds a private key")
+        );
     }
 
     #[test]

@@ -9,12 +9,14 @@ use clap::Args;
 use labwire_home::Home;
 
 use super::UsageError;
+use super::database::Chosen;
 
 const LONG_ABOUT: &str = "\
 Delete the database, certificates, keys or log files.
 
 Nothing else in the folder is touched: of the folders certs, keys and logs only files that end in \
-.crt, .key and .log. Before anything is deleted you are told what it is, and asked.";
+.crt, .key and .log. The database is the one that LABWIRE_DATABASE or the configuration names, or else \
+the one in the folder. Before anything is deleted you are told what it is, and asked; an empty answer means no.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,9 +58,13 @@ pub(crate) struct DeleteArgs {
     #[arg(short, long)]
     logs: bool,
 
-    /// The folder that holds the files, instead of the home folder
+    /// The folder that holds the files, its database included, instead of the home folder
     #[arg(short, long, value_name = "FOLDER")]
     root: Option<PathBuf>,
+
+    /// The configuration of the manager: its database is deleted, if it names one and there is no --root
+    #[arg(long, env = "LABWIRE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// Write no messages; the question is asked all the same
     #[arg(short, long)]
@@ -80,13 +86,18 @@ pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
         Some(root) => Home::at(root),
         None => Home::resolve()?,
     };
+    let database = if args.root.is_some() {
+        Chosen::of_home(&home)
+    } else {
+        Chosen::by_default(args.config.as_deref(), &home)?
+    };
     Deletion {
         args,
         input: io::stdin().lock(),
         output: io::stdout().lock(),
         failures: 0,
     }
-    .run(&home)
+    .run(&home, &database)
 }
 
 /// A group of files in a folder of their own.
@@ -128,7 +139,7 @@ struct Deletion<'a, I, O> {
 }
 
 impl<I: BufRead, O: Write> Deletion<'_, I, O> {
-    fn run(mut self, home: &Home) -> anyhow::Result<()> {
+    fn run(mut self, home: &Home, chosen: &Chosen) -> anyhow::Result<()> {
         let DeleteArgs {
             all,
             certs,
@@ -142,11 +153,15 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
                 "You must specify what you want to delete, for example\n  labwire delete --keys".to_owned()
             ));
         }
-        if !home.root().is_dir() {
-            bail!("The '{}' directory does not exist", home.root().display());
+        let needs_folder = all || certs || keys || logs || chosen.is_in_home();
+        if needs_folder && !home.root().is_dir() {
+            bail!(
+                "The '{}' directory does not exist; name another one with --root (or LABWIRE_HOME)",
+                home.root().display()
+            );
         }
         if all || database {
-            self.delete_database(&home.database())?;
+            self.delete_database(chosen)?;
         }
         for (is_wanted, group) in [(certs, CERTIFICATES), (keys, KEYS), (logs, LOGS)] {
             if all || is_wanted {
@@ -159,12 +174,12 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         }
     }
 
-    fn delete_database(&mut self, database: &Path) -> anyhow::Result<()> {
-        let found = database_files(database);
+    fn delete_database(&mut self, chosen: &Chosen) -> anyhow::Result<()> {
+        let found = database_files(&chosen.path);
         if found.is_empty() {
-            return self.say("No database file found\n");
+            return self.say(&format!("No database file found, looked for {chosen}\n"));
         }
-        self.say("\nThe following database will be deleted:\n")?;
+        self.say(&format!("\nThe following database will be deleted: {chosen}\n"))?;
         for (path, size) in &found {
             self.say(&format!("  {} [{}]\n", path.display(), human_size(*size)))?;
         }
@@ -213,14 +228,14 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         if self.args.yes {
             return Ok(true);
         }
-        write!(self.output, "Proceed (Y/n)? ")?;
+        write!(self.output, "Proceed (y/N)? ")?;
         self.output.flush()?;
         let mut answer = String::new();
-        // An empty line means yes, but the end of the input is no answer at all.
+        // An empty line means no, and the end of the input is no answer at all.
         if self.input.read_line(&mut answer)? == 0 {
             bail!("there was no answer, so nothing more is deleted; to delete without being asked add --yes");
         }
-        Ok(["", "y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+        Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
     }
 
     fn say(&mut self, text: &str) -> anyhow::Result<()> {
@@ -333,7 +348,7 @@ mod tests {
             failures: 0,
         };
         let error = deletion
-            .run(&Home::at(folder))
+            .run(&Home::at(folder), &Chosen::of_home(&Home::at(folder)))
             .err()
             .map(|error| error.to_string());
         (String::from_utf8(output).unwrap(), error)
@@ -371,7 +386,7 @@ mod tests {
             output.contains("\nSearching for certificates ... \n  2 certificate(s) will be deleted [3 kB]\n")
         );
         assert!(
-            output.contains("\nThe following database will be deleted:\n"),
+            output.contains("\nThe following database will be deleted: /"),
             "{output}"
         );
         assert!(output.contains("/manager.sqlite3 [2 kB]\n"), "{output}");
@@ -382,15 +397,19 @@ mod tests {
     fn nothing_is_found_in_an_empty_folder() {
         let folder = tempfile::tempdir().unwrap();
         let (output, error) = types(folder.path(), &["--all"], "");
-        let expected = "No database file found\n\nSearching for certificates ... no certificates found\n\n\
-            Searching for keys ... no keys found\n\nSearching for log files ... no log files found\n";
-        assert_eq!((output.as_str(), error), (expected, None));
+        let expected = format!(
+            "No database file found, looked for {}\n\nSearching for certificates ... no certificates found\n\n\
+             Searching for keys ... no keys found\n\nSearching for log files ... no log files found\n",
+            folder.path().join("manager.sqlite3").display()
+        );
+        assert_eq!((output, error), (expected, None));
     }
 
     #[test]
     fn only_an_answer_that_means_yes_deletes() {
         for (answer, is_deleted) in [
-            ("\n", true),
+            ("\n", false),
+            ("y\n", true),
             ("Y\n", true),
             ("yes\r\n", true),
             ("n\n", false),
@@ -404,7 +423,7 @@ mod tests {
                 !is_deleted,
                 "{answer:?}"
             );
-            assert!(output.contains("Proceed (Y/n)? "));
+            assert!(output.contains("Proceed (y/N)? "));
             assert_eq!(output.contains("Okay, not deleting\n"), !is_deleted);
         }
     }
@@ -431,7 +450,7 @@ mod tests {
     fn quiet_writes_the_question_only() {
         let folder = furnished();
         let (output, _) = types(folder.path(), &["-q", "-c"], "y\n");
-        assert_eq!(output, "Proceed (Y/n)? ");
+        assert_eq!(output, "Proceed (y/N)? ");
         let (output, _) = types(folder.path(), &["-q", "-y", "-k"], "");
         assert_eq!(output, "");
         assert!(!folder.path().join("keys/localhost.key").exists());
@@ -445,10 +464,8 @@ mod tests {
         assert_eq!(error.unwrap(), expected);
         let missing = folder.path().join("missing");
         let (_, error) = types(&missing, &["-a"], "");
-        assert_eq!(
-            error.unwrap(),
-            format!("The '{}' directory does not exist", missing.display())
-        );
+        let expected = format!("The '{}' directory does not exist; ", missing.display());
+        assert!(error.unwrap().starts_with(&expected));
     }
 
     #[test]

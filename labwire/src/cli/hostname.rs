@@ -1,13 +1,13 @@
 //! `labwire hostname`: the devices that a manager trusts when it was started with `--auth-hostname`.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use labwire_manager::{Database, StoreError};
 
-use super::{UsageError, database_or_default};
+use super::UsageError;
+use super::database::{Chosen, DatabaseArgs};
 
 const LONG_ABOUT: &str = "\
 Add, remove and list the hostnames of trusted devices.
@@ -30,7 +30,7 @@ Examples:
   # trust 'OtherHostname' no longer
   labwire hostname remove OtherHostname
 
-  # trust 'TheHostname' in a database of your own
+  # trust 'TheHostname' in a database of your own, which has to exist (--create makes it)
   labwire hostname add TheHostname --database /path/to/database.db
 
   # list all trusted devices
@@ -47,9 +47,8 @@ pub(crate) struct HostnameArgs {
     /// The hostnames of the devices; every action but "list" needs one or more
     names: Vec<String>,
 
-    /// The database file, instead of the one in the home folder
-    #[arg(short, long, value_name = "FILE")]
-    database: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,36 +65,57 @@ enum Action {
     List,
 }
 
+impl Action {
+    /// What is typed, and what is said afterwards.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Add => ("add", "Added"),
+            Self::Insert => ("insert", "Inserted"),
+            Self::Remove => ("remove", "Removed"),
+            Self::Delete => ("delete", "Deleted"),
+            Self::List => ("list", "Listed"),
+        }
+    }
+}
+
 /// Runs the command. What was done is written to standard output.
 ///
 /// # Errors
 ///
 /// What could not be done, in the words of MSL-Network. Of several names those that can be removed are.
 pub(crate) fn run(args: &HostnameArgs) -> anyhow::Result<()> {
-    let path = database_or_default(args.database.as_deref())?;
-    execute(args, &path, &mut io::stdout().lock())
+    // What is typed wrongly is told before anything else.
+    expect_names(args)?;
+    execute(args, &args.database.choose()?, &mut io::stdout().lock())
 }
 
-fn execute(args: &HostnameArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
-    let mut database =
-        Database::open(path).with_context(|| format!("cannot use the database {}", path.display()))?;
+fn execute(args: &HostnameArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+    expect_names(args)?;
+    let (verb, done) = args.action.words();
     match args.action {
         Action::List => {
-            writeln!(output, "Trusted devices in {}\n\nHostnames:", path.display())?;
-            for hostname in database.hostnames()? {
+            let hostnames = chosen.open()?.hostnames()?;
+            writeln!(
+                output,
+                "Trusted devices in {}\n\nHostnames:",
+                chosen.path.display()
+            )?;
+            for hostname in hostnames {
                 writeln!(output, "  {hostname}")?;
             }
             Ok(())
         }
-        Action::Add => insert(&mut database, &args.names, "Added", output),
-        Action::Insert => insert(&mut database, &args.names, "Inserted", output),
-        Action::Remove => delete(&mut database, &args.names, "remove", "Removed", output),
-        Action::Delete => delete(&mut database, &args.names, "delete", "Deleted", output),
+        Action::Add | Action::Insert => insert(&mut chosen.open_to_add()?, &args.names, done, output),
+        Action::Remove | Action::Delete => delete(&mut chosen.open()?, &args.names, verb, done, output),
     }
 }
 
-fn none_were(done: &str) -> UsageError {
-    UsageError(format!("No hostnames were {}", done.to_lowercase()))
+fn expect_names(args: &HostnameArgs) -> Result<(), UsageError> {
+    if args.action == Action::List || !args.names.is_empty() {
+        return Ok(());
+    }
+    let (_, done) = args.action.words();
+    Err(UsageError(format!("No hostnames were {}", done.to_lowercase())))
 }
 
 fn insert(
@@ -104,9 +124,6 @@ fn insert(
     done: &str,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
-    if names.is_empty() {
-        bail!(none_were(done));
-    }
     for name in names {
         database.insert_hostname(name)?;
         writeln!(output, "{done} {name}")?;
@@ -121,9 +138,6 @@ fn delete(
     done: &str,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
-    if names.is_empty() {
-        bail!(none_were(done));
-    }
     let mut missing = Vec::new();
     for name in names {
         match database.delete_hostname(name) {
@@ -142,8 +156,11 @@ fn delete(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::{CommandFactory, Parser};
 
+    use super::super::database::tests::in_home;
     use super::*;
 
     #[derive(Debug, Parser)]
@@ -156,7 +173,7 @@ mod tests {
     fn types(path: &Path, words: &[&str]) -> (String, Option<String>) {
         let typed = Typed::try_parse_from([&["hostname"], words].concat()).unwrap();
         let mut output = Vec::new();
-        let error = execute(&typed.args, path, &mut output)
+        let error = execute(&typed.args, &in_home(path), &mut output)
             .err()
             .map(|error| error.to_string());
         (String::from_utf8(output).unwrap(), error)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use labwire_home::Home;
 use labwire_manager::{Curve, KeyKind, PkiError, generate_key};
@@ -98,7 +99,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         return Err(kept(&PkiError::FileExists { path }));
     }
     let password = match args.password {
-        Some(words) => Some(secret::resolve_new(&words, "Password for the new private key: ")?),
+        Some(words) => {
+            let password = secret::resolve_new(&words, "Password for the new private key: ");
+            Some(password.context("--password")?)
+        }
         None => None,
     };
     let key = generate_key(kind)?;
@@ -121,8 +125,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 /// Why a key is not overwritten, and what to do instead.
 fn kept(error: &PkiError) -> anyhow::Error {
     anyhow::anyhow!(
-        "{error}, because clients may trust the key in it; save the new key elsewhere with --out, or replace the \
-         old one with --force"
+        "{error}, because clients may trust the key in it; save the new key elsewhere with --out (--force would \
+         replace the old one, and it would be lost)"
     )
 }
 

@@ -18,6 +18,7 @@
 
 mod certdump;
 mod certgen;
+mod database;
 mod delete;
 mod hostname;
 mod keygen;
@@ -25,15 +26,14 @@ pub(crate) mod secret;
 pub(crate) mod start;
 mod user;
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
-use labwire_home::{Home, HomeError};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use labwire_manager::PkiError;
 
 use crate::demo;
@@ -100,8 +100,8 @@ enum Command {
 /// }
 /// ```
 pub fn main() -> ExitCode {
-    let CommandLine { command, version: _ } =
-        CommandLine::try_parse().unwrap_or_else(|error| blame_environment(error).exit());
+    let typed = parse().unwrap_or_else(|error| blame_environment(error).exit());
+    let CommandLine { command, version: _ } = typed;
     let done = match command {
         Command::Start(arguments) => start::run(*arguments),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -123,6 +123,32 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Reads the command line and the environment variables that stand for options. A variable that is empty counts as not
+/// set.
+fn parse() -> Result<CommandLine, clap::Error> {
+    let mut command = without_empty_variables(CommandLine::command());
+    let read = |matches: &mut ArgMatches| CommandLine::from_arg_matches_mut(matches);
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    parsed
+        .and_then(|mut matches| read(&mut matches))
+        .map_err(|error| error.format(&mut command))
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let forget = |argument: clap::Arg| match argument.get_env() {
+        Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => {
+            argument.env(None::<&str>)
+        }
+        _ => argument,
+    };
+    command.mut_args(forget).mut_subcommands(without_empty_variables)
+}
+
+/// What an environment variable is set to. One that is empty counts as not set.
+fn set_variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Names the environment variable that a wrong value comes from: the error speaks of an option, which nobody
@@ -186,21 +212,12 @@ fn tell(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The database that a command's `--database` names, or the one in the home folder.
-fn database_or_default(given: Option<&Path>) -> Result<PathBuf, HomeError> {
-    match given {
-        Some(path) => Ok(path.to_owned()),
-        None => Ok(Home::resolve()?.database()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         CommandLine::command().debug_assert();
     }
 

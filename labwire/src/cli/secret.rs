@@ -1,10 +1,10 @@
 //! Secrets on the command line: typed as words, kept in a file, piped in, or asked for.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, stdin};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use labwire_home::open_to_read;
 
 use super::tell;
 
@@ -72,7 +72,7 @@ fn written(text: &str) -> anyhow::Result<String> {
         }
     }
     tell("Reading the password from the file");
-    File::open(path)
+    open_to_read(path)
         .and_then(|file| first_line(BufReader::new(file)))
         .with_context(|| format!("cannot read the password from the file {}", path.display()))
 }

@@ -1,16 +1,16 @@
 //! `labwire user`: who may log in to a manager that was started with `--auth-login`.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use labwire_manager::{
-    COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, Database, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, StoreError,
+    COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, StoreError,
     check_username,
 };
 
-use super::{UsageError, database_or_default, secret, tell};
+use super::database::{Chosen, DatabaseArgs};
+use super::{UsageError, secret, tell};
 
 const LONG_ABOUT: &str = "\
 Add, change, remove and list the users who may log in.
@@ -40,13 +40,13 @@ Examples:
   # make 'a.smith' an ordinary user again
   labwire user update a.smith
 
-  # change the password of 'j.doe' to the first line of a file
+  # change the password of 'j.doe' to the first line of a file; an administrator stays one
   labwire user update j.doe --password /path/to/my/password.txt
 
   # remove 'j.doe'
   labwire user remove j.doe
 
-  # add 'j.doe' to a database of your own
+  # add 'j.doe' to a database of your own, which has to exist (--create makes it)
   labwire user add j.doe --password The Password To Use --database /path/to/database.db
 
   # add 'j.doe' so that MSL-Network's own manager lets them in too
@@ -68,13 +68,13 @@ pub(crate) struct UserArgs {
 
     /// The user is an administrator
     ///
-    /// "update" without this flag takes the rights of an administrator away.
+    /// "update" with neither this flag nor --password takes the rights of an administrator away; with --password
+    /// alone they stay as they are.
     #[arg(short, long)]
     admin: bool,
 
-    /// The database file, instead of the one in the home folder
-    #[arg(short, long, value_name = "FILE")]
-    database: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 
     /// The password; several words are one password with spaces
     ///
@@ -135,23 +135,26 @@ impl Action {
 ///
 /// What could not be done, in the words of MSL-Network.
 pub(crate) fn run(args: &UserArgs) -> anyhow::Result<()> {
-    let path = database_or_default(args.database.as_deref())?;
-    execute(args, &path, &mut io::stdout().lock())
+    // What is typed wrongly is told before anything else.
+    if args.action != Action::List {
+        named(args)?;
+    }
+    execute(args, &args.database.choose()?, &mut io::stdout().lock())
 }
 
-fn execute(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+fn execute(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     match args.action {
-        Action::List => list(path, output),
-        Action::Add | Action::Insert => add(args, path, output),
-        Action::Remove | Action::Delete => remove(args, path, output),
-        Action::Update => update(args, path, output),
+        Action::List => list(chosen, output),
+        Action::Add | Action::Insert => add(args, chosen, output),
+        Action::Remove | Action::Delete => remove(args, chosen, output),
+        Action::Update => update(args, chosen, output),
     }
 }
 
-fn add(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+fn add(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let username = named(args)?;
     check_username(username)?;
-    let mut database = open(path)?;
+    let mut database = chosen.open_to_add()?;
     // Asked for before the password is: nobody likes to type one in vain.
     if database.rights(username)?.is_some() {
         return Err(StoreError::UserExists {
@@ -166,9 +169,9 @@ fn add(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<
     Ok(())
 }
 
-fn remove(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+fn remove(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let (username, verb) = (named(args)?, args.action.verb());
-    match open(path)?.delete_user(username) {
+    match chosen.open()?.delete_user(username) {
         // In the word that was typed.
         Err(StoreError::UserMissing { username, .. }) => Err(StoreError::UserMissing {
             action: verb,
@@ -183,9 +186,9 @@ fn remove(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Resu
     }
 }
 
-fn update(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+fn update(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let username = named(args)?;
-    let mut database = open(path)?;
+    let mut database = chosen.open()?;
     let Some(was_admin) = database.rights(username)? else {
         return Err(StoreError::UserMissing {
             action: "update",
@@ -197,10 +200,11 @@ fn update(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Resu
     let password = words
         .map(|words| new_password(username, words, args))
         .transpose()?;
-    database.update_user(username, password.as_ref(), Some(args.admin))?;
+    // Who changes a password does not think of rights.
+    let rights = (args.admin || password.is_none()).then_some(args.admin);
+    database.update_user(username, password.as_ref(), rights)?;
     writeln!(output, "Updated {username}")?;
-    if was_admin && !args.admin {
-        // Easily not meant when only the password was to be changed.
+    if was_admin && rights == Some(false) {
         tell(format_args!(
             "{username} is no administrator any more; to be one again: labwire user update {username} --admin"
         ));
@@ -208,9 +212,9 @@ fn update(args: &UserArgs, path: &Path, output: &mut impl Write) -> anyhow::Resu
     Ok(())
 }
 
-fn list(path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+fn list(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     const TITLE: &str = "Username";
-    let users = open(path)?.users()?;
+    let users = chosen.open()?.users()?;
     if users.is_empty() {
         writeln!(output, "There are no users in the database")?;
         return Ok(());
@@ -219,7 +223,7 @@ fn list(path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
         .iter()
         .map(|(name, _)| name.chars().count())
         .fold(TITLE.len(), usize::max);
-    writeln!(output, "Users in {}\n", path.display())?;
+    writeln!(output, "Users in {}\n", chosen.path.display())?;
     writeln!(output, "{TITLE:width$} Administrator")?;
     writeln!(output, "{:=<width$} =============", "")?;
     for (name, is_admin) in users {
@@ -234,12 +238,9 @@ fn named(args: &UserArgs) -> anyhow::Result<&str> {
     Ok(args.username.as_deref().ok_or_else(missing)?)
 }
 
-fn open(path: &Path) -> anyhow::Result<Database> {
-    Database::open(path).with_context(|| format!("cannot use the database {}", path.display()))
-}
-
 fn new_password(username: &str, words: &[String], args: &UserArgs) -> anyhow::Result<HashedPassword> {
-    let password = secret::resolve_new(words, &format!("Password for {username}: "))?;
+    let password = secret::resolve_new(words, &format!("Password for {username}: "));
+    let password = password.context("--password")?;
     let rounds = if args.compatible {
         COMPATIBLE_ROUNDS
     } else {
@@ -250,8 +251,12 @@ fn new_password(username: &str, words: &[String], args: &UserArgs) -> anyhow::Re
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use clap::{CommandFactory, Parser};
     use labwire_manager::{Store, StoreOptions};
+
+    use super::super::database::tests::in_home;
 
     use super::*;
 
@@ -281,7 +286,7 @@ mod tests {
             let typed =
                 Typed::try_parse_from([&["user"], words].concat()).map_err(|error| error.to_string())?;
             let mut output = Vec::new();
-            execute(&typed.args, &self.path(), &mut output).map_err(|error| error.to_string())?;
+            execute(&typed.args, &in_home(&self.path()), &mut output).map_err(|error| error.to_string())?;
             Ok(String::from_utf8(output).unwrap())
         }
 
@@ -313,9 +318,11 @@ mod tests {
     #[test]
     fn users_are_added_updated_listed_and_removed_in_the_words_of_the_documentation() {
         let shell = Shell::new();
-        assert_eq!(
-            shell.types(&["list"]).unwrap(),
-            "There are no users in the database\n"
+        assert!(
+            shell
+                .types(&["list"])
+                .unwrap_err()
+                .contains("there is no database")
         );
         let added = shell.types(&["add", "j.doe", "--password", "a", "good", "password"]);
         assert_eq!(added.unwrap(), "j.doe has been added\n");
@@ -365,6 +372,27 @@ mod tests {
             .types(&["update", "j.doe", "-p", file.to_str().unwrap(), "--compatible"])
             .unwrap();
         assert!(shell.lets_in("j.doe", "from a file"));
+    }
+
+    #[test]
+    fn a_new_password_leaves_the_rights_as_they_are() {
+        let shell = Shell::new();
+        shell
+            .types(&["add", "a", "-p", "x", "-a", "--compatible"])
+            .unwrap();
+        shell.types(&["add", "b", "-p", "x", "--compatible"]).unwrap();
+        for name in ["a", "b"] {
+            shell.types(&["update", name, "-p", "y", "--compatible"]).unwrap();
+            assert!(shell.lets_in(name, "y"));
+        }
+        let list = shell.types(&["list"]).unwrap();
+        assert!(list.ends_with("a        True\nb        False\n"), "{list}");
+        shell
+            .types(&["update", "b", "-p", "z", "-a", "--compatible"])
+            .unwrap();
+        shell.types(&["update", "a"]).unwrap();
+        let list = shell.types(&["list"]).unwrap();
+        assert!(list.ends_with("a        False\nb        True\n"), "{list}");
     }
 
     #[test]

@@ -119,9 +119,11 @@ pub fn check_handshake(data: &[u8]) {
                 let forbidden =
                     name.trim().is_empty() || name.contains(char::is_control) || name == "Manager";
                 assert!(!forbidden, "{name:?} was admitted");
-                assert!(!introduced.is_admin, "nobody logged in");
+                assert!(introduced.user.is_none(), "nobody logged in");
             }
-            Err(Ended::Refused(refusal)) => assert!(!refusal.to_string().is_empty()),
+            Err(Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. }) => {
+                assert!(!refusal.to_string().is_empty());
+            }
             Err(Ended::Closed(reason)) => assert!(!reason.is_empty()),
         }
     });

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use labwire_home::open_to_write;
+
 /// Between two reports that lines were lost, and between two attempts to move a file aside: what fails at every other
 /// line must not be reported at every other line.
 const REPORT_INTERVAL: Duration = Duration::from_mins(1);
@@ -214,11 +216,7 @@ impl Write for LogFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
+    open_to_write(OpenOptions::new().create(true).append(true).mode(0o600), path)
 }
 
 /// What a file holds, in bytes. What is no file, as a terminal, holds nothing, and so never becomes too large.

@@ -9,8 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use jiff::Timestamp;
-use labwire_home::local_time_zone;
+use labwire_home::{local_time_zone, present};
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
@@ -188,7 +187,7 @@ struct LocalTime(&'static str);
 
 impl FormatTime for LocalTime {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let now = Timestamp::now().to_zoned(local_time_zone());
+        let now = present().to_zoned(local_time_zone());
         write!(writer, "{}", now.strftime(self.0))
     }
 }

@@ -110,7 +110,6 @@ impl Logins {
                 if !held_back.is_zero() {
                     Counters::count(&counters.delayed_logins);
                     if hub.may_log_stranger(ip) {
-                        // Whose name it is may be a password that was typed too early, so it is not said.
                         info!(
                             "the answer to a wrong login from {ip} waits {:.1} s: too many failed for the same user",
                             held_back.as_secs_f64()

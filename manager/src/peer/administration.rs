@@ -11,6 +11,7 @@ use super::session::Session;
 use crate::admin::{self, Outcome};
 use crate::handshake::credential;
 use crate::refusal::{Refusal, excerpt};
+use crate::registry::User;
 use crate::router::{Call, Incoming, Kind, Typed};
 
 /// How many administrator's requests may wait for one login.
@@ -133,6 +134,17 @@ impl Session<'_> {
         let refusal = match login {
             Ok(outcome) if outcome.is_admin => {
                 self.is_admin = true;
+                let from = self.sender();
+                info!(
+                    "{} logged in as the administrator {}",
+                    from.name,
+                    quoted(username)
+                );
+                let user = User {
+                    name: username.into(),
+                    is_admin: true,
+                };
+                hub.registry().set_user(from.id, user);
                 for call in pending {
                     self.execute(call).await;
                 }
@@ -142,7 +154,14 @@ impl Session<'_> {
             Err(refusal) => refusal,
         };
         let from = self.sender();
-        from.log(&refusal);
+        if from.chatter.allows(from.name) {
+            let username = quoted(excerpt(username));
+            info!(
+                "{} failed to log in as {username}: {}",
+                from.name,
+                refusal.summary()
+            );
+        }
         for call in &pending {
             from.refuse(&call.uid, &refusal);
         }

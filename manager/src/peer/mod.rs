@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use labwire_home::present;
 use labwire_tcp::WatchedSocket;
-use labwire_wire::{LineSplitter, LineTooLong, frames};
+use labwire_wire::{LineSplitter, LineTooLong, frames, quoted};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
@@ -24,7 +25,9 @@ use crate::counters::Counters;
 use crate::handshake::{Ended, Handshake, Introduced};
 use crate::hub::{Hub, Phase};
 use crate::names::PeerAddress;
-use crate::refusal::{LineLimit, Refusal};
+use crate::refusal::{LineLimit, Refusal, excerpt};
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::registry::User;
 
 use session::Session;
 
@@ -69,7 +72,10 @@ pub(crate) struct Introduction {
 impl Introduction {
     /// The same peer, as if it had logged in as an administrator.
     pub(crate) fn of_administrator(mut self) -> Self {
-        self.introduced.is_admin = true;
+        self.introduced.user = Some(User {
+            name: "administrator".into(),
+            is_admin: true,
+        });
         self
     }
 }
@@ -85,7 +91,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     debug!("new connection request from {}", peer.address);
-    let came = Timestamp::now();
+    let came = present();
     let mut splitter = LineSplitter::new(hub.limits.handshake_line);
     let mut handshake = Handshake::new(hub, peer, &mut *stream, &mut splitter);
     let introduction = tokio::select! {
@@ -164,10 +170,14 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
             debug!("{}: {reason}", peer.address);
             record(reason);
         }
-        Ended::Refused(refusal) => {
+        Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. } => {
             hub.counters.count_limit(refusal);
             if hub.may_log_stranger(peer.ip) {
-                info!("{} rejected, closing connection: {refusal}", peer.address);
+                let tried = match ended {
+                    Ended::LoginRefused { username, .. } => format!(" (as {})", quoted(excerpt(username))),
+                    _ => String::new(),
+                };
+                info!("{} rejected, closing connection: {refusal}{tried}", peer.address);
             }
             record(&format!("rejected: {refusal}"));
             let _ = timeout(FAREWELL, tell(hub, stream, refusal)).await;

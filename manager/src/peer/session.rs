@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use labwire_tcp::{WatchedSocket, has_vanished};
-use labwire_wire::{LineSplitter, LineTooLong, LineView, Role, Uid};
+use labwire_wire::{LineSplitter, LineTooLong, LineView, Role, Uid, quoted};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
         socket: Option<&WatchedSocket>,
         introduction: &Introduced,
     ) -> Result<Self, Refusal> {
-        let Introduced { identity, is_admin } = introduction;
+        let Introduced { identity, user } = introduction;
         let outbox = Outbox::new(hub.limits.outbox);
         let is_service = matches!(identity.role, Role::Service { .. });
         let join = |address: &str| {
@@ -134,6 +134,9 @@ impl<'a> Session<'a> {
             let id = registry.join(identity, address, &outbox)?;
             if let Some(socket) = socket.cloned() {
                 registry.set_line(id, PeerLine { ip: peer.ip, socket });
+            }
+            if let Some(user) = user {
+                registry.set_user(id, user.clone());
             }
             Ok(id)
         };
@@ -148,7 +151,13 @@ impl<'a> Session<'a> {
         };
         let name = format!("{}[{address}]", identity.name);
         let kind = if is_service { "Service" } else { "Client" };
-        info!("{name} is a new {kind} connection");
+        match user {
+            None => info!("{name} is a new {kind} connection"),
+            Some(user) => info!(
+                "{name} is a new {kind} connection, logged in as {}",
+                quoted(&user.name)
+            ),
+        }
         hub.record_request(came, peer);
         hub.record(peer, &format!("connected as a {}", kind.to_lowercase()));
         let membership = Membership {
@@ -167,7 +176,7 @@ impl<'a> Session<'a> {
             ended: None,
             share: hub.lines.share(),
             origin: identity.features.origin && !is_service,
-            is_admin: *is_admin,
+            is_admin: user.as_ref().is_some_and(|user| user.is_admin),
             login: Login::Idle,
             reads_before_question: 0,
             chatter: Chatter::new(),

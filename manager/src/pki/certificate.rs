@@ -5,15 +5,17 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
-use labwire_home::{Existing, Readers};
+use labwire_home::{Existing, Readers, present};
 use rcgen::string::Ia5String;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
     SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::error::PkiError;
 use super::files;
@@ -39,6 +41,13 @@ const LONGEST_COMMON_NAME: usize = 64;
 /// The bytes of a serial number, the most that RFC 5280 allows.
 const SERIAL_NUMBER_BYTES: usize = 20;
 
+/// The bytes of a serial number that are random; the others are a digest of these and the key (see [`is_own`]).
+const RANDOM_BYTES: usize = 10;
+
+/// Ends the lifetime of a default certificate that is made late in the year 9999 at the latest: certificates cannot say
+/// more.
+const LAST_YEAR: i16 = 9_998;
+
 /// What a self-signed certificate is to say.
 #[derive(Clone, Debug)]
 pub struct CertificateOptions {
@@ -59,8 +68,9 @@ impl CertificateOptions {
     /// [`DEFAULT_YEARS_VALID`].
     pub fn for_this_computer() -> Self {
         let hostname = local::hostname();
+        let years_left = LAST_YEAR - present().to_zoned(TimeZone::UTC).year();
         Self {
-            years_valid: DEFAULT_YEARS_VALID,
+            years_valid: DEFAULT_YEARS_VALID.min(f64::from(years_left.max(1))),
             hash: None,
             alternative_names: vec![hostname.clone(), "localhost".to_owned()],
             hostname,
@@ -86,20 +96,83 @@ impl Certificate {
         self.inner.der()
     }
 
-    /// Writes the certificate in PEM form with mode 0644, in place of whatever certificate the file held before;
-    /// missing folders are made with mode 0700.
+    /// Writes the certificate in PEM form with mode 0644, in place of one that [`generate_certificate`] made and nothing
+    /// else; missing folders are made with mode 0700.
+    ///
+    /// # Errors
+    /// [`PkiError::KeyInTheWay`] when the file holds a private key, [`PkiError::NotOwn`] when it holds something else
+    /// that was not made here, and [`PkiError::Write`].
+    pub fn write_to(&self, path: &Path) -> Result<(), PkiError> {
+        match existing(path) {
+            Some(Held::Other) => Err(PkiError::NotOwn {
+                path: path.to_owned(),
+            }),
+            _ => self.replace(path),
+        }
+    }
+
+    /// Writes the certificate as [`write_to`](Self::write_to) does, in place of whatever the file holds but a private
+    /// key.
     ///
     /// # Errors
     /// [`PkiError::KeyInTheWay`] when the file holds a private key, and [`PkiError::Write`].
-    pub fn write_to(&self, path: &Path) -> Result<(), PkiError> {
-        let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        if is_file && files::read(path).is_ok_and(|contents| key::is_in(&contents)) {
+    pub fn replace(&self, path: &Path) -> Result<(), PkiError> {
+        if let Some(Held::Key) = existing(path) {
             return Err(PkiError::KeyInTheWay {
                 path: path.to_owned(),
             });
         }
         files::write(path, self.pem().as_bytes(), Readers::Everyone, Existing::Replace)
     }
+}
+
+/// What a file holds that a certificate is to be written to.
+enum Held {
+    /// A private key, readable or not.
+    Key,
+    /// Nothing, or a certificate that [`generate_certificate`] made and nothing else.
+    Own,
+    /// Something else, which cannot be made again here.
+    Other,
+}
+
+/// What a file holds; `None` if there is no such file, or it is a pipe or a device.
+fn existing(path: &Path) -> Option<Held> {
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let Ok(contents) = files::read(path) else {
+        return Some(Held::Other);
+    };
+    if key::is_in(&contents) {
+        return Some(Held::Key);
+    }
+    let is_replaceable = contents.trim_ascii().is_empty()
+        || chain_from_pem(&contents).is_some_and(|chain| chain.len() == 1 && is_own(&chain[0]));
+    Some(if is_replaceable { Held::Own } else { Held::Other })
+}
+
+/// Whether [`generate_certificate`] has made a certificate: the second half of its serial number is a digest of the
+/// first half and the public key. No other program's certificates are like that, by accident or as they age.
+pub(super) fn is_own(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let public_key = &certificate.public_key().subject_public_key.data;
+    let (serial, length) = (certificate.raw_serial(), SERIAL_NUMBER_BYTES);
+    serial.len() == length && serial[RANDOM_BYTES..] == mark(&serial[..RANDOM_BYTES], public_key)
+}
+
+/// The second half of a serial number.
+fn mark(random: &[u8], public_key: &[u8]) -> [u8; SERIAL_NUMBER_BYTES - RANDOM_BYTES] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in [b"labwire certificate".as_slice(), random, public_key] {
+        context.update(part);
+    }
+    let mut mark = [0; SERIAL_NUMBER_BYTES - RANDOM_BYTES];
+    let digest = context.finish();
+    mark.copy_from_slice(&digest.as_ref()[..SERIAL_NUMBER_BYTES - RANDOM_BYTES]);
+    mark
 }
 
 /// Makes a certificate that is signed with its own key.
@@ -111,10 +184,21 @@ impl Certificate {
 /// # Errors
 /// [`PkiError::HashDoesNotFit`], [`PkiError::ValidityOutOfRange`], and [`PkiError::Cryptography`].
 pub fn generate_certificate(key: &PrivateKey, options: &CertificateOptions) -> Result<Certificate, PkiError> {
+    generate_certificate_at(key, options, present())
+}
+
+/// As [`generate_certificate`], by a clock that says this.
+pub(super) fn generate_certificate_at(
+    key: &PrivateKey,
+    options: &CertificateOptions,
+    now: Timestamp,
+) -> Result<Certificate, PkiError> {
     let hash = fitting_hash(key.kind(), options.hash)?;
-    let parameters = parameters(options, Timestamp::now())?;
+    let mut parameters = parameters(options, now)?;
+    let pair = key.signing_pair(hash)?;
+    parameters.serial_number = Some(serial_number(pair.public_key_raw())?);
     let inner = parameters
-        .self_signed(&key.signing_pair(hash)?)
+        .self_signed(&pair)
         .map_err(|_| PkiError::Cryptography {
             action: "sign the certificate",
         })?;
@@ -138,7 +222,9 @@ fn parameters(options: &CertificateOptions, now: Timestamp) -> Result<Certificat
     };
     // Certificates count whole seconds: a part of one must not decide whether a validity is nothing.
     let now = Timestamp::from_second(now.as_second()).map_err(|_| out_of_range())?;
-    let starts = now.checked_sub(CLOCK_TOLERANCE).map_err(|_| out_of_range())?;
+    // A computer whose clock is not set is in 1970. What comes before that, certificates can say, but few write.
+    let starts = now.saturating_sub(CLOCK_TOLERANCE).map_err(|_| out_of_range())?;
+    let starts = starts.max(Timestamp::UNIX_EPOCH);
     let ends = expiry(now, options.years_valid).ok_or_else(out_of_range)?;
 
     let mut parameters = CertificateParams::default();
@@ -147,7 +233,6 @@ fn parameters(options: &CertificateOptions, now: Timestamp) -> Result<Certificat
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     parameters.not_before = epoch + since_1970(starts).ok_or_else(out_of_range)?;
     parameters.not_after = epoch + since_1970(ends).ok_or_else(out_of_range)?;
-    parameters.serial_number = Some(random_serial_number()?);
     parameters.distinguished_name = DistinguishedName::new();
     let common_name: String = options.hostname.chars().take(LONGEST_COMMON_NAME).collect();
     parameters
@@ -185,13 +270,16 @@ fn since_1970(moment: Timestamp) -> Option<Duration> {
     u64::try_from(moment.as_second()).ok().map(Duration::from_secs)
 }
 
-/// A random positive number whose first byte is never zero, so that it always has the same length.
-fn random_serial_number() -> Result<SerialNumber, PkiError> {
+/// A positive number whose first byte is never zero, so that it always has the same length: random bytes and their
+/// [`mark`].
+fn serial_number(public_key: &[u8]) -> Result<SerialNumber, PkiError> {
     let mut bytes = [0; SERIAL_NUMBER_BYTES];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| PkiError::Cryptography {
+    let (random, rest) = bytes.split_at_mut(RANDOM_BYTES);
+    aws_lc_rs::rand::fill(random).map_err(|_| PkiError::Cryptography {
         action: "choose a serial number",
     })?;
-    bytes[0] = (bytes[0] & 0x7f) | 0x40;
+    random[0] = (random[0] & 0x7f) | 0x40;
+    rest.copy_from_slice(&mark(random, public_key));
     Ok(SerialNumber::from_slice(&bytes))
 }
 

@@ -12,7 +12,8 @@ use super::kind::{Hash, KeyKind};
 pub enum PkiError {
     /// There is no file where a private key was expected.
     #[error(
-        "the private key '{}' does not exist; create one with: labwire keygen --out '{}'",
+        "the private key '{}' does not exist; name another one with --key-file, or create one with: labwire \
+         keygen --out '{}'",
         path.display(), path.display()
     )]
     KeyFileMissing {
@@ -22,7 +23,8 @@ pub enum PkiError {
 
     /// There is no file where a certificate was expected.
     #[error(
-        "the certificate '{}' does not exist; create one with: labwire certgen '{}'",
+        "the certificate '{}' does not exist; name another one with --cert-file, or create one with: labwire \
+         certgen '{}'",
         path.display(), path.display()
     )]
     CertificateFileMissing {
@@ -31,7 +33,7 @@ pub enum PkiError {
     },
 
     /// The operating system did not let a file be read.
-    #[error("cannot read '{}': {reason}", path.display())]
+    #[error("cannot read '{}': {reason}; correct its permissions, or name another file", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -40,7 +42,7 @@ pub enum PkiError {
     },
 
     /// The operating system did not let a file, or the folder it belongs in, be written.
-    #[error("cannot write '{}': {reason}", path.display())]
+    #[error("cannot write '{}': {reason}; correct its permissions, or name another file", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -55,6 +57,16 @@ pub enum PkiError {
         path: PathBuf,
     },
 
+    /// A certificate was about to be written over something that was not made here.
+    #[error(
+        "'{}' holds something that labwire did not make, and was left as it is; write the certificate to another file",
+        path.display()
+    )]
+    NotOwn {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A certificate was about to be written over a file that holds a private key.
     #[error("'{}' holds a private key, which a certificate must not overwrite; choose another file", path.display())]
     KeyInTheWay {
@@ -65,7 +77,8 @@ pub enum PkiError {
     /// A file holds no private key that could be found.
     #[error(
         "'{}' holds no complete private key in PEM form (a block from '-----BEGIN … PRIVATE KEY-----' to \
-         '-----END … PRIVATE KEY-----'); a key in DER form becomes PEM with: openssl pkey -inform der -in KEY -out KEY.pem",
+         '-----END … PRIVATE KEY-----'); name another file with --key-file; a key in DER form becomes PEM with: openssl pkey -inform der \
+         -in KEY -out NEW.pem",
         path.display()
     )]
     NoKeyInFile {
@@ -76,8 +89,8 @@ pub enum PkiError {
     /// A file holds no certificate that could be found.
     #[error(
         "'{}' holds no complete certificate in PEM form (a block from '-----BEGIN CERTIFICATE-----' to \
-         '-----END CERTIFICATE-----'); a certificate in DER form becomes PEM with: openssl x509 -inform der \
-         -in CERTIFICATE -out CERTIFICATE.pem",
+         '-----END CERTIFICATE-----'); name another file with --cert-file; a certificate in DER form becomes PEM \
+         with: openssl x509 -inform der -in CERTIFICATE -out NEW.pem",
         path.display()
     )]
     NoCertificateInFile {
@@ -86,7 +99,7 @@ pub enum PkiError {
     },
 
     /// A private key is encrypted, and nobody gave its password.
-    #[error("the private key in '{}' is encrypted; give its password with --key-file-password", path.display())]
+    #[error("the private key in '{}' is encrypted; give its password with --key-file-password (or LABWIRE_KEY_FILE_PASSWORD)", path.display())]
     PasswordNeeded {
         /// The file that holds the key.
         path: PathBuf,
@@ -94,7 +107,8 @@ pub enum PkiError {
 
     /// A private key is encrypted with another password.
     #[error(
-        "wrong password for the private key in '{}' (or the file is damaged)",
+        "wrong password for the private key in '{}' (or the file is damaged); give the right one with \
+         --key-file-password (or LABWIRE_KEY_FILE_PASSWORD)",
         path.display()
     )]
     WrongPassword {
@@ -120,7 +134,7 @@ pub enum PkiError {
     /// A private key is encrypted in a way that is not read here.
     #[error(
         "the private key in '{}' is encrypted with {encryption}, which is not read here; convert it with: openssl \
-         pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out KEY.pem",
+         pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW.pem",
         path.display()
     )]
     UnsupportedEncryption {
@@ -131,7 +145,11 @@ pub enum PkiError {
     },
 
     /// A private key does not have the structure that its label says, or its numbers do not belong together.
-    #[error("the private key in '{}' is damaged; restore the file or create a new key with: labwire keygen", path.display())]
+    #[error(
+        "the private key in '{}' is damaged; restore the file from a copy, or name another one with --key-file, which \
+         you can create with: labwire keygen --out NEW.key",
+        path.display()
+    )]
     DamagedKey {
         /// The file that holds the key.
         path: PathBuf,
@@ -139,7 +157,8 @@ pub enum PkiError {
 
     /// A certificate does not have the structure of one.
     #[error(
-        "the certificate in '{}' is damaged; restore the file or create a new certificate with: labwire certgen",
+        "the certificate in '{}' is damaged; restore the file from a copy, or name another one with --cert-file, which \
+         you can create with: labwire certgen NEW.crt",
         path.display()
     )]
     DamagedCertificate {
@@ -149,10 +168,10 @@ pub enum PkiError {
 
     /// A certificate was made for another key.
     #[error(
-        "the certificate '{}' does not belong to the private key '{}'; name the key that it was made with, or make \
-         a new certificate with: labwire certgen --key-file '{}' '{}' (in a chain the manager's own certificate \
-         comes first)",
-        certificate.display(), key.display(), key.display(), certificate.display()
+        "the certificate '{}' does not belong to the private key '{}'; name the key that it was made with by --key-file, \
+         or make a certificate of this key with: labwire certgen --key-file '{key}' '{certificate}.new', and name it \
+         with --cert-file (in a chain the manager's own certificate comes first)",
+        certificate.display(), key.display(), key = key.display(), certificate = certificate.display()
     )]
     KeyMismatch {
         /// The file that holds the certificate.

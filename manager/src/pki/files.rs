@@ -1,10 +1,9 @@
 //! Reading and writing the files of keys and certificates.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use labwire_home::{Existing, Readers, write_whole_file};
+use labwire_home::{Existing, Readers, open_to_read, write_whole_file};
 use pkcs8::der::zeroize::Zeroizing;
 
 use super::error::PkiError;
@@ -15,7 +14,7 @@ const LARGEST_FILE: u64 = 10 * 1024 * 1024;
 
 /// Reads a file of at most [`LARGEST_FILE`] bytes; the bytes are wiped from memory when dropped.
 pub(super) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path)?;
+    let file = open_to_read(path)?;
     let mut contents = Zeroizing::new(Vec::new());
     file.take(LARGEST_FILE + 1).read_to_end(&mut contents)?;
     if contents.len() as u64 > LARGEST_FILE {

@@ -1,6 +1,9 @@
 //! Whether a certificate can be used today, and for whom.
 
+use std::path::Path;
+
 use jiff::Timestamp;
+use labwire_home::present;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -16,6 +19,8 @@ pub struct CertificateHealth<'a> {
     certificate: &'a CertificateDer<'a>,
     not_before: Timestamp,
     not_after: Timestamp,
+    has_names: bool,
+    is_self_signed: bool,
 }
 
 impl<'a> CertificateHealth<'a> {
@@ -23,10 +28,21 @@ impl<'a> CertificateHealth<'a> {
     pub fn of(certificate: &'a CertificateDer<'a>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
         let validity = parsed.validity();
+        // What a calendar here cannot say is as good as never.
+        let moment = |seconds: i64| {
+            Timestamp::from_second(seconds).unwrap_or(if seconds < 0 {
+                Timestamp::MIN
+            } else {
+                Timestamp::MAX
+            })
+        };
+        let names = parsed.subject_alternative_name().ok().flatten();
         Some(Self {
             certificate,
-            not_before: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
-            not_after: Timestamp::from_second(validity.not_after.timestamp()).ok()?,
+            not_before: moment(validity.not_before.timestamp()),
+            not_after: moment(validity.not_after.timestamp()),
+            has_names: names.is_some_and(|names| !names.value.general_names.is_empty()),
+            is_self_signed: parsed.subject() == parsed.issuer(),
         })
     }
 
@@ -37,35 +53,62 @@ impl<'a> CertificateHealth<'a> {
 
     /// Whether clients accept its dates now.
     pub fn is_valid(&self) -> bool {
-        (self.not_before..=self.not_after).contains(&Timestamp::now())
+        (self.not_before..=self.not_after).contains(&present())
     }
 
-    /// What is wrong with its dates, or will be within 30 days, and the remedy.
+    /// What is wrong with its dates, or will be within 30 days.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble_at(Timestamp::now())
+        self.trouble_at(present())
     }
 
     fn trouble_at(&self, now: Timestamp) -> Option<String> {
-        let remedy = "make a new one with: labwire certgen (clients must be given it)";
         let days = self.not_after.duration_since(now).as_secs() / SECONDS_OF_A_DAY;
+        let expires = self.expires();
         if now > self.not_after {
-            let expires = self.expires();
             Some(format!(
-                "the certificate has expired on {expires}, clients refuse it; {remedy}"
+                "the certificate has expired on {expires}, clients refuse it"
             ))
         } else if now < self.not_before {
             let begins = day(self.not_before);
             Some(format!(
-                "the certificate is not valid before {begins}, clients refuse it; look at this computer's clock, or {remedy}"
+                "the certificate is not valid before {begins}, clients refuse it; look at this computer's clock"
             ))
         } else if days < SOON {
-            let expires = self.expires();
-            Some(format!(
-                "the certificate expires on {expires}, in {days} day(s); {remedy}"
-            ))
+            Some(format!("the certificate expires on {expires}, in {days} day(s)"))
         } else {
             None
         }
+    }
+
+    /// Why clients that connect to a host of this name, or to this address, refuse the certificate for it; `None` if
+    /// they accept it.
+    pub fn trouble_with(&self, host: &str) -> Option<String> {
+        if !self.has_names {
+            return Some(
+                "the certificate names no host (it has no subject alternative name): clients refuse it, unless they are \
+                 told not to compare names"
+                    .to_owned(),
+            );
+        }
+        (!self.is_for(host)).then(|| {
+            format!(
+                "the certificate is not for {host}: clients that connect by this name refuse it, unless they are told \
+                 not to compare names"
+            )
+        })
+    }
+
+    /// The remedy for an unsuitable certificate: what makes another one with this key, in a file beside the old one.
+    pub fn remedy(&self, file: &Path, key: &Path) -> String {
+        if !self.is_self_signed {
+            return "get another one from who issued it, and name it with --cert-file".to_owned();
+        }
+        let file = file.display();
+        format!(
+            "make another one with: labwire certgen --key-file '{}' '{file}.new', give it to the clients and put it in \
+             the place of {file}",
+            key.display()
+        )
     }
 
     /// Whether a client that connects to a host of this name, or to this address, accepts the certificate for it.
@@ -124,6 +167,22 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_without_names_says_so() {
+        let key = generate_key(KeyKind::Ed25519).unwrap();
+        let options = CertificateOptions {
+            hostname: "bench".into(),
+            alternative_names: Vec::new(),
+            addresses: Vec::new(),
+            ..CertificateOptions::for_this_computer()
+        };
+        let certificate = generate_certificate(&key, &options).unwrap();
+        let trouble = CertificateHealth::of(certificate.der())
+            .unwrap()
+            .trouble_with("bench");
+        assert!(trouble.unwrap().contains("names no host"));
+    }
+
+    #[test]
     fn a_certificate_is_for_the_names_and_addresses_that_it_holds() {
         let certificate = certificate();
         let health = CertificateHealth::of(&certificate).unwrap();
@@ -136,6 +195,12 @@ mod tests {
             ("not a name", false),
         ] {
             assert_eq!(health.is_for(host), is_for, "{host}");
+            assert_eq!(health.trouble_with(host).is_none(), is_for, "{host}");
         }
+        let remedy = health.remedy(Path::new("/a.crt"), Path::new("/a.key"));
+        assert!(
+            remedy.contains("labwire certgen --key-file '/a.key' '/a.crt.new'"),
+            "{remedy}"
+        );
     }
 }

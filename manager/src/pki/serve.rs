@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 
 use super::certificate::load_chain;
@@ -87,11 +89,25 @@ pub fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig>
         .expect("the provider has cipher suites for both versions")
         .with_no_client_auth()
         .with_cert_resolver(resolver);
+    // It counts the seconds since 1970 itself, and cannot count back.
+    config.time_provider = Arc::new(Clock);
+    let has_begun = SystemTime::now() >= UNIX_EPOCH;
     // Without random numbers for a ticket's key there are no tickets, and without these no harm is done.
-    if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
+    if has_begun && let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
     }
     Arc::new(config)
+}
+
+/// The computer's clock, for the TLS library: it takes no time before 1970.
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        Some(UnixTime::since_unix_epoch(since_1970.unwrap_or_default()))
+    }
 }
 
 /// A certificate that can be exchanged while the manager runs. Connections that are there keep what they began

@@ -62,6 +62,7 @@ impl Refusal {
             | Self::PlainTextInTls { .. }
             | Self::SilenceInTls { .. }
             | Self::NameTaken(_)
+            | Self::NameLooksTaken { .. }
             | Self::IdentitiesOverBudget { .. }
             | Self::ClientNameTaken(_)
             | Self::WrongManagerPassword

@@ -276,6 +276,13 @@ pub(crate) enum Refusal {
     /// A service of that name is there already.
     #[error("NameError: A {} service is already running on the Manager", quoted(.0))]
     NameTaken(String),
+    /// A service is there whose name looks the same, though it is another one.
+    #[error(
+        "NameError: {} looks like the name of the {} service, which is already running on the Manager; choose another one",
+        quoted(name),
+        quoted(other)
+    )]
+    NameLooksTaken { name: String, other: String },
     /// The identities of all services together are longer than they may be, and this one is longer than its share.
     #[error(
         "MemoryError: the identity has {bytes} bytes, which is more than its share of the {budget} that those of all \

@@ -9,6 +9,13 @@ impl Registry {
         if names != self.clients.len() + self.services.len() {
             return Some(format!("{names} names for {:?} peers", self.counts()));
         }
+        if self.likenesses.len() != self.services.len() {
+            return Some("the appearance of a service that is gone is kept".to_owned());
+        }
+        let is_here = |id: &PeerId| self.clients.get(*id).is_some() || self.services.get(*id).is_some();
+        if !self.users.keys().all(is_here) {
+            return Some("a peer that is gone is logged in".to_owned());
+        }
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {
             let mut held = 0;

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, MANAGER_NAME};
+use serde_json::{Value, json};
 
-use super::{PeerId, Registry, Service};
+use super::{PeerId, Registry, Service, User};
 
 /// What the registry holds of the manager itself.
 #[derive(Debug)]
@@ -64,6 +65,21 @@ impl Registry {
         })
     }
 
+    /// Everyone who is connected, with the user that the peer logged in as: what [`sessions_json`] is made of.
+    pub(crate) fn sessions(&self) -> Vec<PeerSession> {
+        let of = |kind| {
+            move |(name, id): (&Arc<str>, &PeerId)| PeerSession {
+                kind,
+                name: Arc::clone(name),
+                user: self.users.get(id).cloned(),
+            }
+        };
+        let clients = self.client_names.iter().map(of("client"));
+        clients
+            .chain(self.service_names.iter().map(of("service")))
+            .collect()
+    }
+
     /// The linked clients of each service: the JSON text of an object.
     pub(crate) fn links_json(&self) -> String {
         self.client_lists_json(|service| self.names_of(service.links.keys()))
@@ -79,6 +95,28 @@ impl Registry {
             serde_json::Value::from(clients(&self.services[id])).to_string()
         })
     }
+}
+
+/// A peer that is connected, and the user that it logged in as.
+#[derive(Debug)]
+pub(crate) struct PeerSession {
+    kind: &'static str,
+    name: Arc<str>,
+    user: Option<User>,
+}
+
+/// The peers that are connected, by kind and name: the JSON text of an array. It needs no lock on the registry.
+pub(crate) fn sessions_json(mut sessions: Vec<PeerSession>) -> String {
+    sessions.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    let sessions = sessions.iter().map(|PeerSession { kind, name, user }| {
+        json!({
+            "type": kind,
+            "name": &**name,
+            "user": user.as_ref().map(|user| &*user.name),
+            "is_admin": user.as_ref().is_some_and(|user| user.is_admin),
+        })
+    });
+    sessions.collect::<Value>().to_string()
 }
 
 /// What anyone may ask of the manager, as the reference lists it. Both answer `unlink`, `acquire_lock` and `release_lock`

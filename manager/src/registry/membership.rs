@@ -94,6 +94,12 @@ impl Registry {
         if self.service_names.contains_key(identity.name.as_str()) {
             return Err(Refusal::NameTaken(identity.name.clone()));
         }
+        if let Some(other) = self.likenesses.of(&identity.name) {
+            return Err(Refusal::NameLooksTaken {
+                name: identity.name.clone(),
+                other: other.to_string(),
+            });
+        }
         let bytes = description.len();
         if !self.identities.admits(0, bytes) {
             return Err(Refusal::IdentitiesOverBudget {
@@ -119,6 +125,7 @@ impl Registry {
         };
         let number = self.next_number();
         let id = self.services.insert(number, service);
+        self.likenesses.insert(Arc::clone(&name));
         self.service_names.insert(name, id);
         Ok(id)
     }
@@ -128,6 +135,7 @@ impl Registry {
     /// What is returned of a service must be told before the registry is unlocked: else a client could link
     /// with the next service of that name first, and take what it is told then for the end of its new link.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<LeftService> {
+        self.users.remove(&id);
         if let Some(client) = self.clients.remove(id) {
             self.forget_client(id, &client);
             self.identity = None;
@@ -136,6 +144,7 @@ impl Registry {
         let bytes = service.description.len();
         self.identities.subtract(bytes, bytes);
         self.service_names.remove(&service.name);
+        self.likenesses.remove(&service.name);
         self.identity = None;
         let mut unlinked = Vec::new();
         for &client in service.links.keys() {

@@ -10,6 +10,7 @@ mod audit;
 mod describe;
 mod identify;
 mod in_flight;
+mod likeness;
 mod locks;
 mod membership;
 mod peers;
@@ -31,12 +32,13 @@ use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
 
 use in_flight::InFlight;
+use likeness::Likenesses;
 use locks::Locks;
 use peers::Peers;
 use requests::{EmptyPlaces, Requests};
 
 pub(crate) use abandoned::Abandoned;
-pub(crate) use describe::ManagerIdentity;
+pub(crate) use describe::{ManagerIdentity, sessions_json};
 pub(crate) use in_flight::Awaited;
 pub(crate) use peers::PeerId;
 
@@ -132,6 +134,13 @@ pub(crate) struct Service {
     pub(crate) was_told: bool,
 }
 
+/// The user that a peer logged in as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: Arc<str>,
+    pub(crate) is_admin: bool,
+}
+
 /// The state that all connections share.
 ///
 /// Each request is looked up here several times, so its tables hash faster than the standard library's; the
@@ -144,9 +153,12 @@ pub(crate) struct Registry {
     services: Peers<Service>,
     client_names: HashMap<Arc<str>, PeerId>,
     service_names: HashMap<Arc<str>, PeerId>,
+    likenesses: Likenesses,
     /// The manager's identity as JSON text, until somebody comes or goes: it can be large, and is asked for
     /// far more often than it changes.
     identity: Option<Bytes>,
+    /// The peers that logged in, and as whom.
+    users: HashMap<PeerId, User>,
     in_flight: Pool,
     in_flight_limit: usize,
     empty_places: EmptyPlaces,
@@ -171,11 +183,20 @@ impl Registry {
             services: Peers::default(),
             client_names: HashMap::default(),
             service_names: HashMap::default(),
+            likenesses: Likenesses::default(),
             identity: None,
+            users: HashMap::default(),
             in_flight: Pool::new(limits.budgets.in_flight, FREE_IN_FLIGHT),
             in_flight_limit: limits.in_flight_per_client,
             identities: Pool::new(limits.budgets.identities, FREE_DESCRIPTION),
             empty_places: EmptyPlaces::default(),
+        }
+    }
+
+    /// Notes that a peer logged in, until it leaves.
+    pub(crate) fn set_user(&mut self, id: PeerId, user: User) {
+        if self.clients.get(id).is_some() || self.services.get(id).is_some() {
+            self.users.insert(id, user);
         }
     }
 

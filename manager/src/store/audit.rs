@@ -1,24 +1,20 @@
 //! The audit: who connected, when, and what came of it.
 
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
-use jiff::{Span, Timestamp};
 use labwire_home::local_time_zone;
-use rusqlite::{Transaction, params};
+use rusqlite::params;
 
 use super::database::{Database, integer, text};
 use super::error::StoreError;
+use super::pruning::{AuditLimits, prune_excess};
 
 /// The most rows that one question about connections is answered with. At some 150 bytes of JSON for a row
 /// that is a reply of 15 MB, the size of what a few busy days leave behind.
 pub const CONNECTIONS_LIMIT: u32 = 100_000;
 
-/// How many rows a step of pruning looks at: more than are written at once, so that the limit is kept. The
-/// write lock is held for some ten milliseconds then, and the rollback journal stays small, also when an old
-/// installation's database is pruned for the first time.
-const PRUNING_STEP: i64 = 5_000;
-
 /// How `datetime` is written: local time, to the second, as the reference writes it.
-const DATETIME: &str = "%Y-%m-%dT%H:%M:%S";
+pub(super) const DATETIME: &str = "%Y-%m-%dT%H:%M:%S";
 
 /// How a day is written.
 const DAY: &str = "%Y-%m-%d";
@@ -45,40 +41,14 @@ pub(super) struct TimedEvent {
     pub(super) event: ConnectionEvent,
 }
 
-/// How much of the audit is kept. Zero means without limit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AuditLimits {
-    pub(super) rows: u64,
-    pub(super) days: u64,
-}
-
-impl AuditLimits {
-    /// The number of the newest row that is too much when `newest` is the newest of all. The rows are
-    /// numbered without gaps, so that counting them, which takes seconds for a million, is not needed.
-    fn excess(self, newest: i64) -> i64 {
-        match i64::try_from(self.rows) {
-            Ok(0) | Err(_) => i64::MIN,
-            Ok(rows) => newest.saturating_sub(rows),
-        }
-    }
-
-    /// The local time before which rows are too old.
-    fn cutoff(self, now: Timestamp) -> Option<String> {
-        let days = i64::try_from(self.days).ok().filter(|days| *days > 0)?;
-        let now = now.to_zoned(local_time_zone()).datetime();
-        // A span that leaves the calendar leaves nothing too old.
-        let span = Span::new().try_days(days).ok()?;
-        Some(now.checked_sub(span).ok()?.strftime(DATETIME).to_string())
-    }
-}
-
 impl Database {
-    /// Writes events in one transaction, and removes as many of the oldest rows as are too many then.
+    /// Writes events in one transaction, and removes as many of the oldest rows as are too many then. Gives how many
+    /// these were.
     pub(super) fn write_events(
         &mut self,
         events: &[TimedEvent],
         limits: AuditLimits,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<usize> {
         let zone = local_time_zone();
         let change = self.change()?;
         {
@@ -89,26 +59,9 @@ impl Database {
                 insert.execute(params![at, event.ip, event.domain, event.port, event.message])?;
             }
         }
-        prune(&change, i64::MIN, limits.excess(change.last_insert_rowid()), None)?;
-        change.commit()
-    }
-
-    /// Removes rows that are too old or too many among the next [`PRUNING_STEP`] rows from the number `from`
-    /// on. Returns the number to go on from, or nothing once a step found nothing to remove: the oldest rows
-    /// come first, so what follows is younger.
-    pub(super) fn prune_step(
-        &mut self,
-        from: i64,
-        limits: AuditLimits,
-        now: Timestamp,
-    ) -> rusqlite::Result<Option<i64>> {
-        let change = self.change()?;
-        let newest: Option<i64> =
-            change.query_row("SELECT max(pid) FROM connections", [], |row| row.get(0))?;
-        let excess = newest.map_or(i64::MIN, |newest| limits.excess(newest));
-        let next = prune(&change, from, excess, limits.cutoff(now).as_deref())?;
+        let removed = prune_excess(&change, change.last_insert_rowid(), limits)?;
         change.commit()?;
-        Ok(next)
+        Ok(removed)
     }
 
     /// The newest [`CONNECTIONS_LIMIT`] rows between two times, both included, in the order of their numbers.
@@ -142,27 +95,6 @@ impl Database {
     }
 }
 
-/// Removes, among the first rows numbered `from` or more, those up to `excess` and those before `cutoff`.
-fn prune(
-    change: &Transaction<'_>,
-    from: i64,
-    excess: i64,
-    cutoff: Option<&str>,
-) -> rusqlite::Result<Option<i64>> {
-    let first: Option<i64> = change
-        .prepare_cached("SELECT min(pid) FROM connections WHERE pid >= ?1")?
-        .query_row([from], |row| row.get(0))?;
-    let Some(first) = first else { return Ok(None) };
-    let end = first.saturating_add(PRUNING_STEP);
-    let removed = change
-        .prepare_cached(
-            "DELETE FROM connections WHERE pid >= ?1 AND pid < ?2
-                AND (pid <= ?3 OR (typeof(datetime) = 'text' AND datetime < ?4))",
-        )?
-        .execute(params![first, end, excess, cutoff])?;
-    Ok((removed > 0).then_some(end))
-}
-
 /// Checks a time that a peer asked with; to a day the given time of day is added.
 fn time_bound(text: &str, time_of_day: &str) -> Result<String, StoreError> {
     // The table compares texts, so only a time that is written as the table writes it is one.
@@ -183,7 +115,6 @@ fn time_bound(text: &str, time_of_day: &str) -> Result<String, StoreError> {
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
-    use rusqlite::Connection;
 
     use super::super::database::tests::{empty_database, python_database};
     use super::*;
@@ -221,34 +152,6 @@ mod tests {
             .into_iter()
             .map(|row| row.0)
             .collect()
-    }
-
-    fn insert_at(path: &std::path::Path, times: &[&str]) {
-        let connection = Connection::open(path).unwrap();
-        for time in times {
-            connection
-                .execute(
-                    "INSERT INTO connections VALUES(NULL, ?, 'ip', 'domain', 1, 'x');",
-                    [time],
-                )
-                .unwrap();
-        }
-    }
-
-    fn prune_all(database: &mut Database, limits: AuditLimits, now: &str) -> usize {
-        let now = now
-            .parse::<DateTime>()
-            .unwrap()
-            .to_zoned(TimeZone::system())
-            .unwrap()
-            .timestamp();
-        let mut from = i64::MIN;
-        let mut steps = 0;
-        while let Some(next) = database.prune_step(from, limits, now).unwrap() {
-            from = next;
-            steps += 1;
-        }
-        steps
     }
 
     #[test]
@@ -338,64 +241,6 @@ mod tests {
         assert_eq!(numbers(&database).len(), 8);
         database.write_events(&events(5), limits).unwrap();
         assert_eq!(numbers(&database), (4..=13).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_database_that_grew_without_limits_is_pruned_in_steps() {
-        let (_folder, path) = empty_database();
-        let mut database = Database::open(&path).unwrap();
-        database.write_events(&events(12_000), UNLIMITED).unwrap();
-        let steps = prune_all(
-            &mut database,
-            AuditLimits { rows: 3, days: 0 },
-            "2024-06-01T00:00:00",
-        );
-        assert_eq!(numbers(&database), [11_998, 11_999, 12_000]);
-        assert_eq!(steps, 3);
-    }
-
-    #[test]
-    fn rows_go_when_they_are_too_old_and_nothing_goes_without_limits() {
-        let (_folder, path) = empty_database();
-        let mut database = Database::open(&path).unwrap();
-        let times = [
-            "2024-05-21T11:59:59",
-            "2099-01-01T00:00:00",
-            "2024-05-22T11:59:59",
-            "2024-05-22T12:00:00",
-        ];
-        insert_at(&path, &times);
-        assert_eq!(prune_all(&mut database, UNLIMITED, "2024-06-01T12:00:00"), 0);
-        assert_eq!(numbers(&database).len(), 4);
-        prune_all(
-            &mut database,
-            AuditLimits { rows: 0, days: 10 },
-            "2024-06-01T12:00:00",
-        );
-        assert_eq!(numbers(&database), [2, 4]);
-    }
-
-    #[test]
-    fn limits_beyond_every_calendar_keep_everything() {
-        let (_folder, path) = python_database();
-        let mut database = Database::open(&path).unwrap();
-        prune_all(
-            &mut database,
-            AuditLimits {
-                rows: u64::MAX,
-                days: u64::MAX,
-            },
-            "2024-06-01T12:00:00",
-        );
-        prune_all(
-            &mut database,
-            AuditLimits {
-                rows: u64::MAX,
-                days: 5_000_000,
-            },
-            "2024-06-01T12:00:00",
-        );
-        assert_eq!(numbers(&database), [1, 2]);
     }
 
     #[test]

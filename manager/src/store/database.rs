@@ -75,6 +75,7 @@ impl Database {
     /// [`StoreError::Unreachable`] when the file cannot be created, [`StoreError::Database`] when SQLite cannot
     /// use it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        expect_no_pipe(path)?;
         let path = &create_files(path).map_err(|reason| StoreError::Unreachable {
             path: path.to_owned(),
             reason,
@@ -156,6 +157,16 @@ impl Database {
             ))
         })?;
         Ok(columns.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// Refuses pipes and devices: SQLite could wait for them for ever.
+pub(super) fn expect_no_pipe(path: &Path) -> Result<(), StoreError> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Err(StoreError::NoFile {
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

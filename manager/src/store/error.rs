@@ -76,6 +76,12 @@ pub enum StoreError {
         #[source]
         reason: io::Error,
     },
+    /// What is there is a pipe, a socket or a device.
+    #[error("{} is not a file; name the database with --database (or LABWIRE_DATABASE)", path.display())]
+    NoFile {
+        /// The path that was given.
+        path: PathBuf,
+    },
     /// The thread that owns the database cannot be started.
     #[error("cannot start the thread of the database: {0}")]
     Thread(#[source] io::Error),
@@ -95,7 +101,8 @@ pub enum StoreError {
     },
     /// A table has other columns than those of MSL-Network.
     #[error(
-        "its table {table} has other columns than a manager's, so it belongs to another program; choose another file"
+        "its table {table} has other columns than a manager's, so it belongs to another program; choose another file \
+         with --database (or LABWIRE_DATABASE)"
     )]
     TableForeign {
         /// The name of the table.
@@ -121,6 +128,7 @@ impl StoreError {
             | Self::TableUnknown { .. }
             | Self::TimeMalformed { .. } => true,
             Self::Unreachable { .. }
+            | Self::NoFile { .. }
             | Self::Thread(_)
             | Self::Database(_)
             | Self::RandomUnavailable
@@ -134,7 +142,9 @@ impl StoreError {
     /// never a path of the manager's computer.
     pub fn peer_text(&self) -> String {
         match self {
-            Self::Unreachable { .. } => "OperationalError: unable to open the database file".to_owned(),
+            Self::Unreachable { .. } | Self::NoFile { .. } => {
+                "OperationalError: unable to open the database file".to_owned()
+            }
             // SQLite's own texts can hold a path, those of its result codes cannot.
             Self::Database(rusqlite::Error::SqliteFailure(failure, _)) => {
                 let text = rusqlite::ffi::code_to_str(failure.extended_code);

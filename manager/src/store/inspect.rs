@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::database::{PATIENCE, REFERENCE_TABLES, SCHEMA};
+use super::database::{PATIENCE, REFERENCE_TABLES, SCHEMA, expect_no_pipe};
 use super::error::StoreError;
 use super::users::ROUNDS_TABLE;
 
@@ -38,6 +38,7 @@ pub fn inspect(path: &Path) -> Result<DatabaseContents, StoreError> {
         path: path.to_owned(),
         reason,
     })?;
+    expect_no_pipe(&path)?;
     let connection = open(&path)?;
     connection.busy_timeout(PATIENCE)?;
     let finding: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;

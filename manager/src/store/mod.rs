@@ -11,6 +11,7 @@ mod error;
 mod hostnames;
 mod inspect;
 mod passwords;
+mod pruning;
 mod users;
 mod worker;
 
@@ -20,11 +21,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use labwire_home::present;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use audit::{AuditLimits, TimedEvent};
+use audit::TimedEvent;
 use database::PATIENCE;
 use passwords::StoredPassword;
+use pruning::AuditLimits;
 use worker::{AUDIT_QUEUE, Command, Job, Worker};
 
 pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
@@ -45,6 +48,9 @@ pub struct StoreOptions {
     pub audit_max_rows: u64,
     /// Days for which rows of the audit are kept. 0 means without limit. Default: 400, so that this month can
     /// be compared with the same month of the last year.
+    ///
+    /// A clock that jumps by years removes nothing at once: ages are measured from a date that starts at the newest
+    /// row and follows the clock by a day for each hour that the manager runs.
     pub audit_max_age_days: u64,
     /// Whether a password of fewer than [`DEFAULT_ROUNDS`] rounds is hashed anew at the next good login.
     /// Default: no, since MSL-Network's own manager cannot check the password any more afterwards.
@@ -126,7 +132,8 @@ impl Store {
         let (events, event_queue) = mpsc::channel(AUDIT_QUEUE);
         let counts = Arc::new(StoreCounts::default());
         let worker = Worker {
-            database,
+            // Where it cannot be read, the clock has to do.
+            newest: database.newest_time().unwrap_or_default(),
             commands: command_queue,
             events: event_queue,
             limits: AuditLimits {
@@ -134,6 +141,7 @@ impl Store {
                 days: options.audit_max_age_days,
             },
             counts: Arc::clone(&counts),
+            database,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -168,7 +176,7 @@ impl Store {
     /// Queues an event for the audit, with the present time. Never waits: when the database cannot keep up,
     /// the event is lost, and counted.
     pub fn record(&self, event: ConnectionEvent) {
-        self.record_at(Timestamp::now(), event);
+        self.record_at(present(), event);
     }
 
     /// As [`record`](Self::record), for an event of a moment ago.

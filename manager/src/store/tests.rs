@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use labwire_home::local_time_zone;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -372,10 +373,18 @@ async fn dropping_the_last_handle_writes_the_audit_too() {
 #[tokio::test]
 async fn the_audit_of_an_existing_database_is_pruned_after_opening() {
     let (_folder, path) = python_database();
-    // Both rows of the Python tools are older than the default age.
+    // Both rows of the Python tools are older than the default age when another one has the present time.
+    let now = present()
+        .to_zoned(local_time_zone())
+        .strftime("%Y-%m-%dT%H:%M:%S");
+    let row = format!("INSERT INTO connections VALUES (NULL, '{now}', 'ip', 'domain', 1, 'x')");
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch(&row)
+        .unwrap();
     let store = Store::open(&path, &StoreOptions::default()).unwrap();
     until("the old rows are gone", async || {
-        store.connections(None, None).await.unwrap().is_empty()
+        store.connections(None, None).await.unwrap().len() == 1
     })
     .await;
     store.close().await;

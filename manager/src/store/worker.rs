@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use labwire_home::present;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::StoreCounts;
-use super::audit::{AuditLimits, TimedEvent};
+use super::audit::TimedEvent;
 use super::database::{Database, PATIENCE};
+use super::pruning::{AuditLimits, Search, Step};
 
 /// Rows of the audit that wait for the database, at some 200 bytes each: a lock of ten seconds with 800 events
 /// in each of them, for less than 2 MB.
@@ -69,6 +71,8 @@ pub(super) struct Worker {
     pub(super) events: mpsc::Receiver<TimedEvent>,
     pub(super) limits: AuditLimits,
     pub(super) counts: Arc<StoreCounts>,
+    /// The local time of the newest row of the audit from before the start.
+    pub(super) newest: Option<DateTime>,
 }
 
 /// Rows that are being written, and how that goes.
@@ -81,11 +85,21 @@ struct Batch {
     reported: u64,
 }
 
-/// Where the search for old rows stands.
+/// Rows that are too old: the search for them, and when it goes on.
 struct Pruning {
-    from: i64,
+    /// The search that is under way.
+    search: Option<Search>,
     at: Instant,
+    /// When the last search began.
+    last: Instant,
+    /// Rows that were removed because there were too many, since that was last said in the log.
+    too_many: usize,
+    /// Whether it was said that the clock is far ahead of the rows.
+    is_told: bool,
 }
+
+/// By how many days the clock may be ahead of the date from which ages are measured without a word about it: a holiday.
+const DAYS_AHEAD: i64 = 60;
 
 impl Worker {
     /// Runs until it is told to close, or nobody is left to tell it anything.
@@ -99,12 +113,15 @@ impl Worker {
             reported: 0,
         };
         let mut pruning = Pruning {
-            from: i64::MIN,
+            search: None,
             at: start + PRUNING_DELAY,
+            last: start,
+            too_many: 0,
+            is_told: false,
         };
         let closing = loop {
             if batch.due_at <= Instant::now() {
-                self.write(&mut batch, AUDIT_PATIENCE);
+                pruning.too_many += self.write(&mut batch, AUDIT_PATIENCE);
             }
             if pruning.at <= Instant::now() {
                 self.prune(&mut pruning);
@@ -120,7 +137,7 @@ impl Worker {
                 command = self.commands.recv() => match command {
                     Some(Command::Run(job)) => job(&mut self.database),
                     Some(Command::RunAfterAudit(job)) => {
-                        self.write_queued(&mut batch);
+                        pruning.too_many += self.write_queued(&mut batch);
                         job(&mut self.database);
                     }
                     Some(Command::Close(answer)) => break Some(answer),
@@ -138,17 +155,19 @@ impl Worker {
         }
     }
 
-    /// Tries to write a batch. What cannot be written now is kept for another attempt, until there were too many.
-    fn write(&mut self, batch: &mut Batch, patience: Duration) {
+    /// Tries to write a batch. What cannot be written now is kept for another attempt, until there were too many. Gives
+    /// how many old rows went for it.
+    fn write(&mut self, batch: &mut Batch, patience: Duration) -> usize {
         if batch.events.is_empty() {
-            return;
+            return 0;
         }
         let limits = self.limits;
         let events = &batch.events;
         match self.with_patience(patience, |database| database.write_events(events, limits)) {
-            Ok(()) => {
+            Ok(removed) => {
                 batch.done();
                 self.report_losses(batch);
+                removed
             }
             Err(error) => {
                 batch.failures += 1;
@@ -161,12 +180,15 @@ impl Worker {
                 if batch.failures >= AUDIT_ATTEMPTS {
                     self.give_up(batch);
                 }
+                0
             }
         }
     }
 
-    /// Writes what was recorded until now, unless the database refuses rows at the moment.
-    fn write_queued(&mut self, batch: &mut Batch) {
+    /// Writes what was recorded until now, unless the database refuses rows at the moment. Gives how many old rows went
+    /// for it.
+    fn write_queued(&mut self, batch: &mut Batch) -> usize {
+        let mut removed = 0;
         // Rows that come in the meantime are not waited for.
         let mut queued = self.events.len();
         while batch.failures == 0 && queued > 0 {
@@ -174,8 +196,9 @@ impl Worker {
             let taken = std::iter::from_fn(|| self.events.try_recv().ok()).take(room);
             batch.events.extend(taken);
             queued -= room;
-            self.write(batch, AUDIT_PATIENCE);
+            removed += self.write(batch, AUDIT_PATIENCE);
         }
+        removed
     }
 
     fn give_up(&self, batch: &mut Batch) {
@@ -200,24 +223,56 @@ impl Worker {
         }
     }
 
-    fn prune(&mut self, pruning: &mut Pruning) {
-        let (from, limits) = (pruning.from, self.limits);
-        let step = self.with_patience(AUDIT_PATIENCE, |database| {
-            database.prune_step(from, limits, Timestamp::now())
+    fn begin_pruning(&mut self, running: Duration) -> Option<Search> {
+        let newest = self.newest;
+        let begun = self.with_patience(AUDIT_PATIENCE, |database| {
+            database.begin_pruning(newest, present(), running)
         });
-        let (next, pause) = match step {
-            Ok(Some(next)) => (next, PRUNING_PAUSE),
-            Ok(None) => (i64::MIN, PRUNING_INTERVAL),
-            Err(error) => {
-                self.counts.audit_failures.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%error, "the audit of connections cannot be pruned now");
-                (from, PRUNING_RETRY)
+        begun.map_err(|error| self.pruning_failed(&error)).ok()
+    }
+
+    fn pruning_failed(&self, error: &rusqlite::Error) {
+        self.counts.audit_failures.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%error, "the audit of connections cannot be pruned now");
+    }
+
+    fn prune(&mut self, pruning: &mut Pruning) {
+        let now = Instant::now();
+        if pruning.search.is_none() {
+            pruning.search = self.begin_pruning(now - pruning.last);
+            pruning.last = now;
+        }
+        pruning.at = now + PRUNING_RETRY;
+        let Some(search) = pruning.search else { return };
+        self.tell_of_the_clock(search, pruning);
+        let limits = self.limits;
+        match self.with_patience(AUDIT_PATIENCE, |database| database.prune_step(search, limits)) {
+            Ok(Step::GoOn(next)) => {
+                pruning.search = Some(next);
+                pruning.at = now + PRUNING_PAUSE;
             }
-        };
-        *pruning = Pruning {
-            from: next,
-            at: Instant::now() + pause,
-        };
+            Ok(Step::Done(removed)) => {
+                let removed = removed + std::mem::take(&mut pruning.too_many);
+                tell_of_removed(removed, search.cutoff(limits));
+                pruning.search = None;
+                pruning.at = now + PRUNING_INTERVAL;
+            }
+            Err(error) => self.pruning_failed(&error),
+        }
+    }
+
+    /// Says once that the clock is far ahead of the newest rows, and what that means for them.
+    fn tell_of_the_clock(&self, search: Search, pruning: &mut Pruning) {
+        let (reference, days) = search.days_behind(present());
+        if self.limits.days > 0 && days > DAYS_AHEAD && !pruning.is_told {
+            pruning.is_told = true;
+            tracing::warn!(
+                "this computer's clock is {days} days ahead of the newest records of connections; if it is wrong, set it. \
+                 Records are removed as if it were {reference}, and a day later with each hour that the manager runs \
+                 (--connections-max-days {})",
+                self.limits.days
+            );
+        }
     }
 
     /// Writes all that is left of the audit; a database that does not take it now never will.
@@ -252,6 +307,17 @@ impl Worker {
         let result = task(&mut self.database);
         self.database.connection.busy_timeout(PATIENCE)?;
         result
+    }
+}
+
+/// Says how many rows one search has removed, if any.
+fn tell_of_removed(rows: usize, cutoff: Option<String>) {
+    if rows > 0 {
+        let older = cutoff.map_or(String::new(), |cutoff| format!("older than {cutoff}, or "));
+        tracing::info!(
+            "removed {rows} records of connections: {older}more than are kept (--connections-max-days, \
+             --connections-max-rows)"
+        );
     }
 }
 

@@ -103,6 +103,15 @@ pub(super) fn prepare(
     })
 }
 
+/// The file of the key that belongs to this certificate.
+pub(super) fn key_file(home: &Home, options: &Options, certificate: &Path) -> PathBuf {
+    match (&options.cert_file, &options.key_file) {
+        (_, Some(key)) => key.clone(),
+        (Some(_), None) => certificate.to_owned(),
+        (None, None) => default_files(home, options.host.as_deref()).1,
+    }
+}
+
 fn default_files(home: &Home, host: Option<&str>) -> (PathBuf, PathBuf) {
     match host {
         None => (home.certificate_file(), home.key_file()),
@@ -128,6 +137,7 @@ fn create(
     options: &Options,
     created: &mut Vec<String>,
 ) -> Result<(), PkiError> {
+    // What somebody else has made there is not lost for it.
     generate_certificate(key, &certificate_options(options.host.as_deref()))?.write_to(certificate)?;
     created.push(format!(
         "created the self-signed certificate {}",

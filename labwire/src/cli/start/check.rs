@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -14,7 +15,8 @@ use rustix::fs::{Access, access};
 use super::budgets;
 use super::certificate::{self, Outlook};
 use super::options::{Options, StartArgs};
-use super::plan::{self, DEFAULT_PORT, NO_USERS};
+use super::plan::{self, DEFAULT_PORT};
+use super::{hints, overlooked};
 use crate::cli::{explain, say};
 
 /// What was found about one thing.
@@ -68,6 +70,9 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     let (options, limits, home) = match settings(arguments) {
         Ok((options, limits, home, text)) => {
             report.tell("configuration", &Good(text))?;
+            if let Some(overlooked) = overlooked(&home) {
+                report.tell("configuration", &Doubtful(overlooked))?;
+            }
             (options, limits, home)
         }
         Err(error) => {
@@ -78,7 +83,8 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     for finding in certificate(&home, &options) {
         report.tell("certificate", &finding)?;
     }
-    let (finding, contents) = database(&plan::database(&home, &options));
+    let path = plan::database(&home, &options);
+    let (finding, contents) = database(&path);
     report.tell("database", &finding)?;
     let is_unknown = matches!(finding, Wrong(_));
     let finding = match super::authentication(&options) {
@@ -86,9 +92,12 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
         Ok(Authentication::Login | Authentication::Hostname) if is_unknown => {
             Doubtful("who could connect shows once the database is in order".to_owned())
         }
-        Ok(way) => authentication(&way, contents.as_ref()),
+        Ok(way) => authentication(&way, contents.as_ref(), &path),
     };
     report.tell("authentication", &finding)?;
+    if let Some(empty) = hints::empty_variables() {
+        report.tell("authentication", &Doubtful(empty))?;
+    }
     report.tell("memory", &memory(&options, &limits))?;
     report.tell("log", &log(&super::log_path(&home, &options)))?;
     report.tell("port", &port(&options))?;
@@ -128,39 +137,37 @@ fn certificate(home: &Home, options: &Options) -> Vec<Finding> {
             let Some(health) = health else {
                 return vec![Wrong(format!("{} is damaged", file.display()))];
             };
-            validity(&file, &health, options.host.as_deref())
+            let key = certificate::key_file(home, options, &file);
+            validity(&file, &key, &health, options.host.as_deref())
         }
     }
 }
 
 fn to_be_made(file: &Path) -> Finding {
-    match creatable(file) {
+    match creatable(file, "--cert-file and --key-file, or LABWIRE_HOME") {
         Ok(()) => Good(format!("{} would be made", file.display())),
         Err(error) => Wrong(format!("{error:#}")),
     }
 }
 
 /// What clients will think of a certificate that fits its key.
-fn validity(file: &Path, health: &CertificateHealth<'_>, host: Option<&str>) -> Vec<Finding> {
+fn validity(file: &Path, key: &Path, health: &CertificateHealth<'_>, host: Option<&str>) -> Vec<Finding> {
     let fits = format!(
         "{} fits its key and is valid until {}",
         file.display(),
         health.expires()
     );
+    let with_remedy = |trouble: String| format!("{trouble}; {}", health.remedy(file, key));
     let dates = match health.trouble() {
         None => Good(fits),
-        Some(trouble) if health.is_valid() => Doubtful(trouble),
-        Some(trouble) => Wrong(trouble),
+        Some(trouble) if health.is_valid() => Doubtful(with_remedy(trouble)),
+        Some(trouble) => Wrong(with_remedy(trouble)),
     };
     let own_name = hostname();
     let host = host.unwrap_or(&own_name);
-    let name = if health.is_for(host) {
-        Good(format!("it is for {host}"))
-    } else {
-        Doubtful(format!(
-            "it is not for {host}: clients that connect by this name refuse it, unless they are told not to compare \
-             names; make one that is with: labwire certgen"
-        ))
+    let name = match health.trouble_with(host) {
+        None => Good(format!("it is for {host}")),
+        Some(trouble) => Doubtful(with_remedy(trouble)),
     };
     vec![dates, name]
 }
@@ -170,7 +177,7 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
     match exists(path) {
         Ok(true) => {}
         Ok(false) => {
-            let finding = match creatable(path) {
+            let finding = match creatable(path, "--database or LABWIRE_DATABASE") {
                 Ok(()) => Good(format!("{shown} would be made")),
                 Err(error) => Wrong(format!("{error:#}")),
             };
@@ -217,10 +224,10 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
     (finding, Some(contents))
 }
 
-fn authentication(way: &Authentication, contents: Option<&DatabaseContents>) -> Finding {
+fn authentication(way: &Authentication, contents: Option<&DatabaseContents>, database: &Path) -> Finding {
     let users = contents.map_or(0, |contents| contents.users);
     match way {
-        Authentication::Login if users == 0 => Wrong(NO_USERS.to_owned()),
+        Authentication::Login if users == 0 => Wrong(plan::no_users(database)),
         Authentication::Login => Good(format!("everyone must log in as one of {users} user(s)")),
         Authentication::Password(_) => Good("everyone must know the password".to_owned()),
         Authentication::Hostname => match contents.map(|contents| contents.hostnames) {
@@ -249,8 +256,16 @@ fn log(path: &Path) -> Finding {
     if path.is_dir() {
         return Wrong(format!("{shown} is a folder; name a file with --log-file"));
     }
+    if path
+        .metadata()
+        .is_ok_and(|metadata| metadata.file_type().is_fifo())
+    {
+        return Doubtful(format!(
+            "{shown} is a pipe: the manager starts only while another program reads it; or name a file with --log-file"
+        ));
+    }
     match exists(path) {
-        Ok(false) => match creatable(path) {
+        Ok(false) => match creatable(path, "--log-file or LABWIRE_LOG_FILE") {
             Ok(()) => Good(format!("{shown} would be made")),
             Err(error) => Wrong(format!("{error:#}")),
         },
@@ -270,8 +285,11 @@ fn port(options: &Options) -> Finding {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let bound = runtime.and_then(|runtime| runtime.block_on(try_listening(host, port)));
     match bound {
-        Ok(()) if port == 0 => Good("the system will choose one".to_owned()),
-        Ok(()) => Good(format!("{}:{port} is free", host.unwrap_or("*"))),
+        Ok(addresses) => match hints::unreachable(host, &addresses) {
+            Some(unreachable) => Doubtful(unreachable),
+            None if port == 0 => Good("the system will choose one".to_owned()),
+            None => Good(format!("{}:{port} is free", host.unwrap_or("*"))),
+        },
         Err(error) => Finding::wrong(&plan::cannot_listen(host, port, &error)),
     }
 }
@@ -284,8 +302,8 @@ fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether a file that does not exist could be made, with the folders above it.
-fn creatable(path: &Path) -> anyhow::Result<()> {
+/// Whether a file that does not exist could be made, with the folders above it. `option` is what names it.
+fn creatable(path: &Path, option: &str) -> anyhow::Result<()> {
     let path = std::path::absolute(path)?;
     let above = path.ancestors().skip(1).map(Path::to_owned);
     let folder: PathBuf = above
@@ -295,13 +313,14 @@ fn creatable(path: &Path) -> anyhow::Result<()> {
     let (shown, folder_shown) = (path.display(), folder.display());
     if !folder.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err(anyhow!(
-            "{shown} cannot be made, since {folder_shown} is no folder that can be entered"
+            "{shown} cannot be made, since {folder_shown} is no folder that can be entered; choose another place with \
+             {option}"
         ));
     }
     access(&folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
         anyhow!(
             "{shown} cannot be made in {folder_shown}: {error}; give yourself the right with: chmod u+wx, or choose \
-             another place"
+             another place with {option}"
         )
     })
 }

@@ -146,7 +146,8 @@ pub(super) fn log_rotation(options: &Options) -> Result<LogRotation, UsageError>
 fn within<T: PartialOrd + Display>(name: &str, value: T, (least, most): (T, T)) -> Result<T, UsageError> {
     if value < least || value > most {
         return Err(UsageError(format!(
-            "--{name} can be {least} to {most}, it cannot be {value}"
+            "--{name} can be {least} to {most}, it cannot be {value} (typed, in the configuration, or in LABWIRE_{})",
+            name.to_uppercase().replace('-', "_")
         )));
     }
     Ok(value)

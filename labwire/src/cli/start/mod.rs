@@ -3,6 +3,7 @@
 mod budgets;
 mod certificate;
 mod check;
+mod hints;
 mod limits;
 mod options;
 mod plan;
@@ -10,7 +11,7 @@ mod sources;
 mod values;
 
 use std::io::{IsTerminal, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,14 +107,22 @@ impl Plan {
         let _limited = runtime
             .block_on(async { signal(limited) })
             .context("cannot listen for signals")?;
+        let overlooked = overlooked(&self.home);
         let ready = self.prepare()?;
         runtime.block_on(ready.check_admission(&self))?;
         let log_file = log_file(&self.home, &self.options)?;
         let format = self.options.log_format.unwrap_or_default().into();
         let rotation = limits::log_rotation(&self.options)?;
-        let (log, log_guard) = start_logging(&log_file, level, format, rotation)
-            .with_context(|| format!("cannot write the log file {}", log_file.display()))?;
-        ready.tell();
+        let (log, log_guard) = start_logging(&log_file, level, format, rotation).with_context(|| {
+            format!(
+                "cannot write the log file {} (choose another one with --log-file or LABWIRE_LOG_FILE)",
+                log_file.display()
+            )
+        })?;
+        ready.tell(self.options.host.as_deref());
+        if let Some(overlooked) = overlooked {
+            info!("{overlooked}");
+        }
         tell_authentication(&self.authentication);
         info!("this manager counts on {}", budgets::told(&self.limits));
         if let Some(doubt) = budgets::doubt(&self.limits, self.options.line) {
@@ -123,7 +132,8 @@ impl Plan {
             let signals = Signals::new().context("cannot listen for signals")?;
             let (serving, certificate) = self.bind(ready, log).await?;
             let handle = serving.manager.handle();
-            let following = tokio::spawn(signals.follow(handle, certificate, on_signal));
+            let host = self.options.host.clone();
+            let following = tokio::spawn(signals.follow(handle, certificate, host, on_signal));
             let served = serve(serving).await;
             following.abort();
             served
@@ -141,6 +151,9 @@ impl Plan {
         let (settings, certificate) = ready.into_settings(self, log);
         let host = self.options.host.as_deref();
         let manager = self.bind_manager(settings).await?;
+        if let Some(unreachable) = hints::unreachable(host, &manager.addresses()) {
+            warn!("{unreachable}");
+        }
         let files = certificate.as_ref().map(|(files, _)| files);
         let state = if files.is_some() { "ENABLED" } else { "DISABLED" };
         let name = host.map_or_else(hostname, str::to_owned);
@@ -148,7 +161,7 @@ impl Plan {
             "Network Manager running on {name}:{} (TLS {state})",
             manager.port()
         );
-        let next = next_steps(host, manager.port(), files);
+        let next = hints::next_steps(self, manager.port(), files);
         let serving = Serving {
             certificate: files.map(|files| files.certificate.clone()),
             announcement: Announcement {
@@ -192,19 +205,20 @@ fn authentication(options: &Options) -> anyhow::Result<Authentication> {
     if chosen.len() > 1 {
         bail!(UsageError(format!(
             "Cannot specify multiple authentication methods: {} were given here, in the environment or in the \
-             configuration",
+             configuration; keep one of them, and switch others off as in --auth-login=false",
             chosen.join(" and ")
         )));
     }
     let open = is_on(options.open);
     if let (true, Some(name)) = (open, chosen.first()) {
         bail!(UsageError(format!(
-            "--open admits everyone, it cannot go with {name}"
+            "--open admits everyone, it cannot go with {name}; leave one of them out, here, in the environment \
+             (LABWIRE_OPEN) and in the configuration"
         )));
     }
     Ok(if let Some(words) = &options.auth_password {
         let password = secret::resolve(words, "The password for the manager: ");
-        Authentication::Password(password.context("--auth-password")?)
+        Authentication::Password(password.context("--auth-password (or LABWIRE_AUTH_PASSWORD)")?)
     } else if is_on(options.auth_login) {
         Authentication::Login
     } else if is_on(options.auth_hostname) {
@@ -218,7 +232,8 @@ fn level(options: &Options) -> anyhow::Result<Level> {
     let text = options.log_level.as_deref().unwrap_or("INFO");
     let wrong = || {
         UsageError(format!(
-            "Cannot set logging level to '{text}', use TRACE, DEBUG, INFO, WARNING, ERROR or a number"
+            "Cannot set logging level to '{text}' (--log-level, LABWIRE_LOG_LEVEL), use TRACE, DEBUG, INFO, WARNING, \
+             ERROR or a number"
         ))
     };
     Ok(Level::parse(text).ok_or_else(wrong)?)
@@ -233,7 +248,7 @@ fn key_password(options: &Options) -> anyhow::Result<Option<String>> {
     words
         .map(|words| secret::resolve(words, "The password of the private key: "))
         .transpose()
-        .context("--key-file-password")
+        .context("--key-file-password (or LABWIRE_KEY_FILE_PASSWORD)")
 }
 
 fn log_path(home: &Home, options: &Options) -> PathBuf {
@@ -244,24 +259,49 @@ fn log_file(home: &Home, options: &Options) -> anyhow::Result<PathBuf> {
     let path = log_path(home, options);
     if let Some(folder) = path.parent() {
         create_private_folder(folder)
-            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+            .with_context(|| {
+                format!(
+                    "cannot create the folder {} for the log (choose another file with --log-file or LABWIRE_LOG_FILE)",
+                    folder.display()
+                )
+            })?;
     }
     Ok(path)
 }
 
-fn tell_fingerprint(certified: &CertifiedKey) {
-    if let Some(certificate) = certified.cert.first() {
-        info!(
-            "the certificate's SHA-256 fingerprint is {}",
-            fingerprint_sha256(certificate)
-        );
-        if let Some(trouble) = CertificateHealth::of(certificate).and_then(|health| health.trouble()) {
-            warn!("{trouble}");
+/// Tells the certificate's fingerprint, and why clients of a manager with this host would not accept it.
+fn tell_fingerprint(files: &TlsFiles, certified: &CertifiedKey, host: Option<&str>) {
+    let Some(certificate) = certified.cert.first() else {
+        return;
+    };
+    info!(
+        "the certificate's SHA-256 fingerprint is {}",
+        fingerprint_sha256(certificate)
+    );
+    if let Some(health) = CertificateHealth::of(certificate) {
+        let own_name = hostname();
+        let troubles = [health.trouble(), health.trouble_with(host.unwrap_or(&own_name))];
+        let key = files.key.as_ref().unwrap_or(&files.certificate);
+        for trouble in troubles.into_iter().flatten() {
+            warn!("{trouble}; {}", health.remedy(&files.certificate, key));
         }
     }
 }
 
+/// That there is an installation of MSL-Network which a new home does not use.
+fn overlooked(home: &Home) -> Option<String> {
+    let other = home.overlooked_installation()?;
+    let (own, other) = (home.root().display(), other.display());
+    Some(format!(
+        "found an installation of MSL-Network in {other}, which is not used: this manager has files of its own in {own}; \
+         to use those of MSL-Network, start it with the environment variable MSL_NETWORK_HOME={other}"
+    ))
+}
+
 fn tell_authentication(authentication: &Authentication) {
+    if let Some(empty) = hints::empty_variables() {
+        warn!("{empty}");
+    }
     match authentication {
         Authentication::Hostname => info!("using trusted hosts for authentication"),
         Authentication::Password(_) => info!("using a password for authentication"),
@@ -276,39 +316,6 @@ fn tell_authentication(authentication: &Authentication) {
                 "not using authentication, serving this computer only (see --auth-password, --auth-login, --auth-hostname)"
             );
         }
-    }
-}
-
-/// What a person may want to type next.
-fn next_steps(host: Option<&str>, port: u16, tls: Option<&TlsFiles>) -> [String; 2] {
-    let host = host.unwrap_or("localhost");
-    let by_hand = match tls {
-        None => format!("nc {host} {port}"),
-        Some(files) => {
-            // An IPv6 address goes between brackets, so that its colons are not taken for the port's.
-            let host = if host.contains(':') {
-                format!("[{host}]")
-            } else {
-                host.to_owned()
-            };
-            let certificate = for_shell(&files.certificate);
-            format!("openssl s_client -quiet -connect {host}:{port} -CAfile {certificate}")
-        }
-    };
-    [
-        format!("to talk to it by hand: {by_hand}   then type: client, identity, exit"),
-        "to make an administrator: labwire user add NAME --admin   to stop: Ctrl-C".to_owned(),
-    ]
-}
-
-/// A path as it is typed into a shell: between quotes if it needs them.
-fn for_shell(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |character: char| character.is_alphanumeric() || "/._-+@%,:=".contains(character);
-    if text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -333,6 +340,7 @@ impl Signals {
         mut self,
         manager: ManagerHandle,
         certificate: Option<Certificate>,
+        host: Option<String>,
         stop: impl Fn(&ManagerHandle),
     ) {
         let mut stopping = false;
@@ -341,7 +349,7 @@ impl Signals {
                 _ = self.interrupt.recv() => info!("CTRL+C keyboard interrupt received"),
                 _ = self.terminate.recv() => info!("termination signal received"),
                 _ = self.hang_up.recv() => {
-                    reload(&manager, certificate.as_ref()).await;
+                    reload(&manager, certificate.as_ref(), host.as_deref()).await;
                     continue;
                 }
             }
@@ -357,7 +365,7 @@ impl Signals {
 }
 
 /// Takes up what was changed on disk. What cannot be read stays as it is.
-async fn reload(manager: &ManagerHandle, certificate: Option<&Certificate>) {
+async fn reload(manager: &ManagerHandle, certificate: Option<&Certificate>, host: Option<&str>) {
     match manager.reload().await {
         Ok(()) => info!("opened the log file anew and looked up the trusted hostnames"),
         Err(error) => error!("cannot open the log file anew, the old one is kept: {error}"),
@@ -366,7 +374,7 @@ async fn reload(manager: &ManagerHandle, certificate: Option<&Certificate>) {
         match load(files.clone()).await {
             Ok(certified) => {
                 info!("loaded certificate {}", files.certificate.display());
-                tell_fingerprint(&certified);
+                tell_fingerprint(files, &certified, host);
                 current.replace(certified);
             }
             Err(error) => error!(
@@ -387,23 +395,4 @@ async fn load(files: TlsFiles) -> anyhow::Result<Arc<CertifiedKey>> {
     let load = move || load_certified_key(&certificate, key.as_deref(), key_password.as_deref());
     let loaded = tokio::task::spawn_blocking(load).await;
     Ok(loaded.context("the loading of the key has failed")??)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_can_be_copied_into_a_shell() {
-        for (path, typed) in [
-            (
-                "/home/ada/.labwire/certs/localhost.crt",
-                "/home/ada/.labwire/certs/localhost.crt",
-            ),
-            ("/lab 7/a.crt", "'/lab 7/a.crt'"),
-            ("/ada's $HOME", r"'/ada'\''s $HOME'"),
-        ] {
-            assert_eq!(for_shell(Path::new(path)), typed);
-        }
-    }
 }

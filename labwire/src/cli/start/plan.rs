@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -21,9 +21,13 @@ use super::tell_fingerprint;
 pub(super) const DEFAULT_PORT: u16 = 1875;
 
 /// Why a manager at which nobody can log in does not start, and what to do about it.
-pub(super) const NO_USERS: &str = "\
-The 'auth_users' table is empty, no one could log in
-To add a user to the 'auth_users' table run the \"labwire user\" command";
+pub(super) fn no_users(database: &Path) -> String {
+    format!(
+        "The 'auth_users' table is empty, no one could log in\nTo add a user run: labwire user add NAME --database \
+         '{}' (or choose another database with --database or LABWIRE_DATABASE)",
+        database.display()
+    )
+}
 
 /// The files of the certificate, and what connections are shown.
 pub(super) type Certificate = (TlsFiles, Arc<ReloadableCertificate>);
@@ -76,12 +80,16 @@ impl Plan {
         bound.map_err(|error| cannot_listen(host, port, &error))
     }
 
-    fn database(&self) -> PathBuf {
+    /// The file of the database.
+    pub(super) fn database(&self) -> PathBuf {
         database(&self.home, &self.options)
     }
 
     fn unusable(&self) -> String {
-        format!("cannot use the database {}", self.database().display())
+        format!(
+            "cannot use the database {} (choose another one with --database or LABWIRE_DATABASE)",
+            self.database().display()
+        )
     }
 }
 
@@ -92,7 +100,7 @@ impl Ready {
             Authentication::Login => {
                 let names = self.store.usernames().await;
                 if names.with_context(|| plan.unusable())?.is_empty() {
-                    bail!(NO_USERS);
+                    bail!(no_users(&plan.database()));
                 }
             }
             Authentication::Hostname => {
@@ -106,9 +114,9 @@ impl Ready {
     }
 
     /// Tells what was read or made.
-    pub(super) fn tell(&self) {
+    pub(super) fn tell(&self, host: Option<&str>) {
         if let Some(prepared) = &self.prepared {
-            tell_certificate(prepared);
+            tell_certificate(prepared, host);
         }
         let how = if self.is_new_database { "created" } else { "loaded" };
         info!("{how} the database {}", self.database.display());
@@ -158,22 +166,24 @@ fn store_options(options: &Options) -> StoreOptions {
 pub(super) fn cannot_listen(host: Option<&str>, port: u16, error: &std::io::Error) -> anyhow::Error {
     let remedy = match error.kind() {
         ErrorKind::AddrInUse => {
-            "; another program, perhaps another manager, listens there: stop it, or choose a port with --port"
+            "; another program, perhaps another manager, listens there: stop it, or choose a port with --port (or \
+             LABWIRE_PORT)"
         }
-        ErrorKind::PermissionDenied => "; choose a port above 1023 with --port",
-        ErrorKind::AddrNotAvailable => "; --host must be a name or an address of this computer",
+        ErrorKind::PermissionDenied => "; choose a port above 1023 with --port (or LABWIRE_PORT)",
+        // That a name is not known has no kind of its own.
+        _ if host.is_some() => "; --host (or LABWIRE_HOST) must be a name or an address of this computer",
         _ => "",
     };
     anyhow!("cannot listen on {}:{port}: {error}{remedy}", host.unwrap_or("*"))
 }
 
 /// The first line of the log: existing tools read the certificate's path from its end.
-fn tell_certificate(prepared: &Prepared) {
+fn tell_certificate(prepared: &Prepared, host: Option<&str>) {
     info!("loaded certificate {}", prepared.files.certificate.display());
     for created in &prepared.created {
         info!("{created}");
     }
-    tell_fingerprint(&prepared.certified);
+    tell_fingerprint(&prepared.files, &prepared.certified, host);
     let files = &prepared.files;
     let key = files.key.as_ref().unwrap_or(&files.certificate);
     if key

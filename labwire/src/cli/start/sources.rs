@@ -1,8 +1,10 @@
 //! Where options come from: what was typed or is in the environment, completed by the file.
 
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
+use labwire_home::open_to_read;
 
 use super::options::{Options, StartArgs};
 use crate::cli::UsageError;
@@ -18,9 +20,20 @@ impl StartArgs {
 }
 
 impl Options {
-    fn from_file(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    /// Reads a file with options.
+    ///
+    /// # Errors
+    /// When it cannot be read or is wrong. The error holds nothing of what may be a password.
+    pub(crate) fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let mut text = String::new();
+        open_to_read(path)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .with_context(|| {
+                format!(
+                    "cannot read the configuration {} (name another one with --config or LABWIRE_CONFIG)",
+                    path.display()
+                )
+            })?;
         // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let options = toml::from_str(text).map_err(|error| {

@@ -8,6 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use labwire_home::{fingerprint_sha1, fingerprint_sha256};
 
 use super::{fixture, read_fixture};
+use crate::pki::certificate::generate_certificate_at;
 use crate::pki::{
     Certificate, CertificateOptions, Curve, DescribeError, Hash, KeyKind, PkiError, PrivateKey, describe,
     generate_certificate, generate_key, load_chain,
@@ -195,6 +196,61 @@ fn a_certificate_is_never_written_over_a_private_key() {
     certificate.write_to(&path).unwrap();
     certificate.write_to(&path).unwrap();
     assert_eq!(load_chain(&path).unwrap(), [certificate.der().clone()]);
+}
+
+#[test]
+fn a_certificate_is_written_over_one_that_was_made_here_and_over_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, certificate) = (
+        folder.path().join("a.crt"),
+        made_with(KeyKind::DEFAULT, &options()).unwrap(),
+    );
+    let other = made_with(KeyKind::Ed25519, &options()).unwrap();
+    let chain = format!("{}{}", certificate.pem(), other.pem());
+    for (contents, is_kept) in [
+        (certificate.pem().as_bytes(), false),
+        (other.pem().as_bytes(), false),
+        (b"\n", false),
+        (&read_fixture("msl-rsa.crt"), true),
+        (&read_fixture("openssl-authority.crt"), true),
+        (chain.as_bytes(), true),
+        (b"notes", true),
+    ] {
+        fs::write(&path, contents).unwrap();
+        let written = certificate.write_to(&path);
+        assert_eq!(matches!(written, Err(PkiError::NotOwn { .. })), is_kept);
+        if is_kept {
+            assert_eq!(fs::read(&path).unwrap(), contents);
+            certificate.replace(&path).unwrap();
+        }
+        assert_eq!(fs::read(&path).unwrap(), certificate.pem().as_bytes());
+    }
+}
+
+#[test]
+fn a_computer_whose_clock_is_not_set_makes_a_certificate_of_1970() {
+    for (now, years, valid) in [
+        ("1970-01-01T00:00:00Z", 100.0, "1970-01-01 to 2070-01-01"),
+        ("1969-12-31T23:00:00Z", 1.0, "1970-01-01 to 1970-12-31"),
+        ("1970-01-03T00:00:00Z", 1.0, "1970-01-02 to 1971-01-03"),
+    ] {
+        let key = generate_key(KeyKind::Ed25519).unwrap();
+        let options = CertificateOptions {
+            years_valid: years,
+            ..options()
+        };
+        let certificate = generate_certificate_at(&key, &options, now.parse().unwrap()).unwrap();
+        let (_, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
+        let day = |time: x509_parser::time::ASN1Time| {
+            let moment = jiff::Timestamp::from_second(time.timestamp()).unwrap();
+            moment.strftime("%Y-%m-%d").to_string()
+        };
+        let validity = parsed.validity();
+        assert_eq!(
+            format!("{} to {}", day(validity.not_before), day(validity.not_after)),
+            valid
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,206 @@
+//! Which database a command works on: the one that a manager uses which is started in the same place.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use labwire_home::Home;
+use labwire_manager::Database;
+
+use super::start::Options;
+use super::{set_variable, tell};
+
+/// The environment variable that names the database.
+const VARIABLE: &str = "LABWIRE_DATABASE";
+
+/// The options that say which database a command works on.
+#[derive(Debug, Default, Args)]
+pub(super) struct DatabaseArgs {
+    /// The database file [default: the one that the configuration names, else manager.sqlite3 in the home folder]
+    #[arg(short, long, env = "LABWIRE_DATABASE", value_name = "FILE")]
+    database: Option<PathBuf>,
+
+    /// The configuration of the manager: its database is used, if it names one
+    #[arg(long, env = "LABWIRE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Create the database that was named, if it does not exist
+    #[arg(long)]
+    create: bool,
+}
+
+impl DatabaseArgs {
+    /// The database that these options, the environment or the configuration name, or the one in the home folder. Says
+    /// on standard error which one it is.
+    pub(super) fn choose(&self) -> anyhow::Result<Chosen> {
+        let mut chosen = match &self.database {
+            Some(path) => Chosen::named(path, name_of_variable(path).unwrap_or("--database")),
+            None => Chosen::by_default(self.config.as_deref(), &Home::resolve()?)?,
+        };
+        chosen.is_to_be_created = self.create;
+        tell(format_args!("The database is {chosen}"));
+        Ok(chosen)
+    }
+}
+
+/// The variable that names the database, if it names this one.
+fn name_of_variable(path: &Path) -> Option<&'static str> {
+    set_variable(VARIABLE)
+        .is_some_and(|set| set == path)
+        .then_some(VARIABLE)
+}
+
+/// A database, and what has named it.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) path: PathBuf,
+    /// What has named it; `None` for the one in the home folder.
+    named_by: Option<String>,
+    is_to_be_created: bool,
+}
+
+impl Chosen {
+    fn named(path: &Path, by: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            named_by: Some(by.into()),
+            is_to_be_created: false,
+        }
+    }
+
+    /// The database in a home folder.
+    pub(super) fn of_home(home: &Home) -> Self {
+        Self {
+            path: home.database(),
+            named_by: None,
+            is_to_be_created: false,
+        }
+    }
+
+    /// The database that `LABWIRE_DATABASE` names, or else the configuration, or else the one in the home folder.
+    pub(super) fn by_default(config: Option<&Path>, home: &Home) -> anyhow::Result<Self> {
+        if let Some(path) = set_variable(VARIABLE) {
+            return Ok(Self::named(Path::new(&path), VARIABLE));
+        }
+        if let Some(config) = config
+            && let Some(path) = Options::from_file(config)?.database
+        {
+            return Ok(Self::named(&path, config.display().to_string()));
+        }
+        Ok(Self::of_home(home))
+    }
+
+    /// Whether it is the one in the home folder, because nothing named another one.
+    pub(super) fn is_in_home(&self) -> bool {
+        self.named_by.is_none()
+    }
+
+    /// Opens it for a command that only looks, or changes what is there.
+    ///
+    /// # Errors
+    /// When it does not exist, unless it is to be created.
+    pub(super) fn open(&self) -> anyhow::Result<Database> {
+        if !self.is_to_be_created && self.is_missing() {
+            bail!(
+                "there is no database {self}; name another one with --database (or {VARIABLE}). `labwire start` creates \
+                 one, and so does `labwire user add`"
+            );
+        }
+        self.open_or_create()
+    }
+
+    /// Opens it for a command that adds something: the one in the home folder is created where there is none.
+    ///
+    /// # Errors
+    /// When another one is named that does not exist, unless it is to be created.
+    pub(super) fn open_to_add(&self) -> anyhow::Result<Database> {
+        if !self.is_in_home() && !self.is_to_be_created && self.is_missing() {
+            bail!(
+                "there is no database {self}, and none was created, since the path may be mistyped; correct it with \
+                 --database (or {VARIABLE}), or create this one with --create"
+            );
+        }
+        self.open_or_create()
+    }
+
+    fn is_missing(&self) -> bool {
+        // Where that cannot be found out, opening it tells why.
+        matches!(self.path.try_exists(), Ok(false))
+    }
+
+    fn open_or_create(&self) -> anyhow::Result<Database> {
+        let is_new = self.is_missing();
+        let opened = Database::open(&self.path).with_context(|| format!("cannot use the database {self}"))?;
+        if is_new {
+            tell(format_args!("Created the database {}", self.path.display()));
+        }
+        Ok(opened)
+    }
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.path.display())?;
+        match &self.named_by {
+            None => Ok(()),
+            Some(name) => write!(formatter, " (named by {name})"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The database at a path, as if it were the one in the home folder.
+    pub(in crate::cli) fn in_home(path: &Path) -> Chosen {
+        Chosen {
+            path: path.to_owned(),
+            named_by: None,
+            is_to_be_created: false,
+        }
+    }
+
+    #[test]
+    fn a_database_is_created_in_the_home_folder_or_on_demand_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new").join("manager.sqlite3");
+        let mut named = Chosen::named(&path, "--database");
+        for error in [
+            named.open().err(),
+            named.open_to_add().err(),
+            in_home(&path).open().err(),
+        ] {
+            let text = error.expect("it is refused").to_string();
+            assert!(
+                text.contains(path.to_str().unwrap()) && text.contains("--database"),
+                "{text}"
+            );
+        }
+        assert!(!folder.path().join("new").exists());
+        in_home(&path).open_to_add().unwrap();
+        in_home(&path).open().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        named.is_to_be_created = true;
+        named.open().unwrap();
+        named.open_to_add().unwrap();
+    }
+
+    #[test]
+    fn the_configuration_names_the_database_if_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, home) = (folder.path().join("labwire.toml"), Home::at(folder.path()));
+        std::fs::write(&config, "port = 8326\n").unwrap();
+        let chosen = Chosen::by_default(Some(&config), &home).unwrap();
+        assert!(chosen.is_in_home() && chosen.path == home.database());
+        std::fs::write(&config, "database = \"/lab/users.sqlite3\"\n").unwrap();
+        let chosen = Chosen::by_default(Some(&config), &home).unwrap();
+        assert_eq!(
+            chosen.to_string(),
+            format!("/lab/users.sqlite3 (named by {})", config.display())
+        );
+        std::fs::write(&config, "databse = \"/lab/users.sqlite3\"\n").unwrap();
+        assert!(Chosen::by_default(Some(&config), &home).is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! Environment variables that are set to nothing.
+
+use super::{Ran, command, run, start};
+use crate::support::manager::{Home, Manager};
+
+/// The variables that stand for options on a help page.
+fn variables(home: &Home, line: &str) -> Vec<String> {
+    let page = run(home, &format!("{line} --help")).succeeded();
+    let found = page
+        .match_indices("[env: LABWIRE_")
+        .map(|(start, _)| &page[start + "[env: ".len()..]);
+    found
+        .map(|rest| rest.split(['=', ']']).next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
+    let home = Home::new();
+    let names = variables(&home, "labwire start");
+    assert!(
+        names.len() > 25 && names.contains(&"LABWIRE_AUTH_LOGIN".to_owned()),
+        "{names:?}"
+    );
+    // Without `--port` it would take the default port.
+    let mut started = command(&home, "labwire start --port 0 --disable-tls");
+    for name in names.iter().map(String::as_str).chain(["MSL_NETWORK_HOME"]) {
+        started.env(name, "");
+    }
+    let manager = Manager::start_command(home, &mut started);
+    manager.wait_for_log("not using authentication, serving this computer only");
+    let line = manager.wait_for_log("is set to nothing, which counts as not set");
+    assert!(
+        line.contains("[WARNING]") && line.contains("LABWIRE_AUTH_PASSWORD"),
+        "{line}"
+    );
+    let home = manager.end();
+
+    let user = Home::new();
+    let mut added = command(&home, "labwire user add ada --compatible --password x");
+    for name in variables(&home, "labwire user") {
+        added.env(name, "");
+    }
+    added
+        .env("HOME", user.path(""))
+        .env("LABWIRE_HOME", "")
+        .env("MSL_NETWORK_HOME", "");
+    Ran::from(added.output().unwrap()).succeeded();
+    assert!(user.path(".labwire/manager.sqlite3").exists());
+
+    let mut check = command(&home, "labwire start --check --port 0");
+    check.env("LABWIRE_AUTH_PASSWORD", "");
+    let found = Ran::from(check.output().unwrap()).succeeded();
+    assert!(
+        found.contains("doubtful  authentication LABWIRE_AUTH_PASSWORD is set to nothing"),
+        "{found}"
+    );
+}
+
+#[test]
+fn peers_take_a_variable_that_is_set_to_nothing_as_not_set() {
+    let manager = start(Home::new(), "labwire start --disable-tls");
+    let mut peer = crate::support::program("matrix_service");
+    peer.arg("Bench");
+    for name in [
+        "LABWIRE_CERT_FILE",
+        "LABWIRE_FIRST_USE",
+        "LABWIRE_USERNAME",
+        "LABWIRE_PASSWORD",
+        "LABWIRE_MANAGER_PASSWORD",
+        "MSL_NETWORK_HOME",
+    ] {
+        peer.env(name, "");
+    }
+    for (name, value) in manager.environment() {
+        peer.env(name, value);
+    }
+    let _peer = crate::support::process::Process::spawn("a service", &mut peer);
+    manager.wait_for_log("is a new Service connection");
+}

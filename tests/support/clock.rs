@@ -1,0 +1,28 @@
+//! Clocks that are not the computer's.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::requirements::give_up;
+
+/// The library that shows a program another time than the computer's.
+pub(crate) fn library() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut candidates = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    candidates.find(|path| path.exists()).unwrap_or_else(|| {
+        give_up("the tests need libfaketime to set a manager's clock; `bash tests/run` installs it")
+    })
+}
+
+/// Has a command that is not started yet begin at this time, as in `1970-01-01 00:00:00` in UTC; its clock runs from
+/// there.
+pub(crate) fn begin_at(command: &mut Command, time: &str) {
+    command
+        .env("LD_PRELOAD", library())
+        .env("FAKETIME", format!("@{time}"))
+        .env("TZ", "UTC")
+        // What the kernel counts from its start is not what somebody sets.
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1");
+}
