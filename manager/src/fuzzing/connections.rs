@@ -95,8 +95,10 @@ pub fn check_handshake(data: &[u8]) {
         }
         _ => Authentication::None { open: false },
     };
+    // Closing it takes a runtime, which cannot be made within another one.
+    let store = CLOSED.clone();
     runtime().block_on(async {
-        let hub = hub(authentication, CLOSED.clone(), Pace::default());
+        let hub = hub(authentication, store, Pace::default());
         let peer = local_peer(&hub, 5).await;
         let (mut near, mut far) = duplex(ON_ITS_WAY);
         let said = &said[..said.len().min(ON_ITS_WAY)];
