@@ -46,6 +46,7 @@ mod server;
 #[cfg(any(test, feature = "fuzzing"))]
 mod simulation;
 mod slow_readers;
+mod starting;
 mod store;
 mod strangers;
 mod stream;

@@ -1,19 +1,18 @@
 //! Accepting connections.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_tcp::{KeepAlive, Watch, WatchedSocket, WatchedStream};
+use labwire_wire::frames;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
@@ -26,6 +25,7 @@ use crate::peer;
 use crate::read_ahead::ReadAhead;
 use crate::refusal::Refusal;
 use crate::routing::{Measured, Task};
+use crate::starting::{Starting, StartingPlace};
 
 /// How many connections may wait to be accepted: a laboratory that comes back from a power cut.
 const BACKLOG: i32 = 4_096;
@@ -97,7 +97,7 @@ pub(crate) struct Gate {
     pub(crate) hub: Arc<Hub>,
     pub(crate) tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
-    starting: Arc<Mutex<Starting>>,
+    starting: Arc<Starting>,
     refusals: Arc<Semaphore>,
     /// Where TLS handshakes are made: one can take as long as a thousand requests.
     handshakes: Handle,
@@ -112,47 +112,16 @@ enum Admission {
     Refused(OwnedSemaphorePermit),
 }
 
-/// The connections that have not identified themselves.
-#[derive(Debug, Default)]
-struct Starting {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-/// One place among the connections that have not identified themselves.
-#[derive(Debug)]
-struct StartingPlace {
-    starting: Arc<Mutex<Starting>>,
-    ip: IpAddr,
-}
-
-impl Drop for StartingPlace {
-    fn drop(&mut self) {
-        let mut starting = lock(&self.starting);
-        starting.all -= 1;
-        if let Entry::Occupied(mut count) = starting.by_address.entry(self.ip) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
-
-fn lock(starting: &Mutex<Starting>) -> MutexGuard<'_, Starting> {
-    starting.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Gate {
     /// A gate that makes its TLS handshakes on the runtime that it is made on.
     pub(crate) fn new(hub: Arc<Hub>, tls: Option<TlsAcceptor>) -> Self {
         let connections = Arc::new(Semaphore::new(hub.limits.connections));
         let watch = Watch::new(KeepAlive::every(hub.limits.keepalive));
         Self {
+            starting: Starting::new(&hub.limits),
             hub,
             tls,
             connections,
-            starting: Arc::default(),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             handshakes: Handle::current(),
             watch,
@@ -254,28 +223,10 @@ impl Gate {
         }
     }
 
-    fn starting_place(&self, ip: IpAddr) -> Result<StartingPlace, Refusal> {
-        let limits = &self.hub.limits;
-        let mut starting = lock(&self.starting);
-        let of_address = starting.by_address.get(&ip).copied().unwrap_or_default();
-        if of_address >= limits.starting_per_address {
-            return Err(Refusal::TooManyStartingHere);
-        }
-        if starting.all >= limits.starting {
-            return Err(Refusal::TooManyStarting);
-        }
-        starting.all += 1;
-        starting.by_address.insert(ip, of_address + 1);
-        Ok(StartingPlace {
-            starting: Arc::clone(&self.starting),
-            ip,
-        })
-    }
-
     async fn serve(self, stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit) {
         let hub = &self.hub;
         let deadline = Instant::now() + hub.limits.handshake;
-        let starting = match self.starting_place(network_of(remote.ip().to_canonical())) {
+        let mut starting = match self.starting.enter(network_of(remote.ip().to_canonical())) {
             Ok(starting) => starting,
             Err(refusal) => {
                 drop(place);
@@ -295,26 +246,31 @@ impl Gate {
         if let Err(error) = prepare(&stream) {
             debug!("{remote}: {error}");
         }
-        let Some(address) = hub
-            .before(Phase::Draining, deadline, hub.resolver.describe(remote, own))
-            .await
-        else {
-            return;
+        let describing = hub.before(Phase::Draining, deadline, hub.resolver.describe(remote, own));
+        let described = tokio::select! {
+            described = describing => described,
+            () = starting.lost() => return self.note_refusal(remote, &Refusal::TooManyStarting),
         };
+        let Some(address) = described else { return };
         let Some(acceptor) = self.tls.clone() else {
             return self
                 .admit(stream, remote, socket, address, deadline, (starting, place))
                 .await;
         };
-        let shaking = {
+        let mut shaking = {
             let hub = Arc::clone(hub);
             self.handshakes
                 .spawn(async move { begin_tls(&hub, &acceptor, stream, deadline).await })
         };
         // It fails when it panicked, or when the program ends.
-        let Ok(shaken) = shaking.await else {
-            return;
+        let shaken = tokio::select! {
+            shaken = &mut shaking => shaken,
+            () = starting.lost() => {
+                shaking.abort();
+                return self.note_refusal(remote, &Refusal::TooManyStarting);
+            }
         };
+        let Ok(shaken) = shaken else { return };
         match shaken {
             Some(Ok(Begun::Tls(stream))) => {
                 self.admit(*stream, remote, socket, address, deadline, (starting, place))
@@ -356,18 +312,33 @@ impl Gate {
         socket: WatchedSocket,
         address: PeerAddress,
         deadline: Instant,
-        places: (StartingPlace, OwnedSemaphorePermit),
+        (mut starting, place): (StartingPlace, OwnedSemaphorePermit),
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let hub = Arc::clone(&self.hub);
-        let Some(introduction) = peer::introduce(&hub, &address, &mut stream, deadline).await else {
-            return;
+        let introducing = peer::introduce(&hub, &address, &mut stream, deadline);
+        let introduction = tokio::select! {
+            biased;
+            introduction = introducing => introduction,
+            () = starting.lost() => {
+                let refusal = Refusal::TooManyStarting;
+                self.note_refusal(remote, &refusal);
+                // The reason is told if that takes no time: others want the place.
+                let frame = frames::error(&refusal.to_string(), hub.name(), "", b"[]");
+                let telling = async {
+                    stream.write_all(&frame).await?;
+                    stream.flush().await
+                };
+                let _ = timeout(Duration::ZERO, telling).await;
+                None
+            }
         };
+        let Some(introduction) = introduction else { return };
         // In a task of its own, whose memory holds nothing of what was needed up to here.
         let task = Task::Serve(remote);
         let serving = async move {
-            let (starting, _place) = places;
+            let _place = place;
             peer::serve(&hub, &address, stream, Some(socket), introduction, || {
                 drop(starting);
             })

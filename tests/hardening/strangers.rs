@@ -99,3 +99,37 @@ fn strangers_by_the_thousand_push_nobody_out_of_the_table_of_connections() {
     assert_eq!(left_out + told, STRANGERS as u64 + 1);
     expect_no_panic(&manager);
 }
+
+/// Whoever comes from an address that has fewer of these connections than another gets the place of the oldest of those,
+/// so that strangers who take all places keep out only themselves.
+#[test]
+fn strangers_that_take_all_places_give_way_to_those_who_have_none() {
+    for options in [&[][..], &["--disable-tls"]] {
+        let options = [options, &["--unidentified", "4"]].concat();
+        let manager = Manager::start_in(home_with_administrator(), &options);
+        let has_tls = options.len() == 2;
+        let mut strangers: Vec<_> = [1, 1, 1, 2]
+            .map(|last| Peer::connect_from(&manager, address(last)))
+            .into();
+        if !has_tls {
+            for peer in &mut strangers {
+                peer.expect_request("identity");
+            }
+        }
+        let mut newcomer = Peer::connect_from(&manager, address(3));
+        if has_tls {
+            // It is let in as far as the TLS handshake, in the midst of which the other is dropped.
+            strangers.remove(0).expect_closed();
+        } else {
+            let told = strangers.remove(0).expect_rejection();
+            assert!(
+                told.contains("too many connections that have not identified themselves"),
+                "{told}"
+            );
+            newcomer.identify(&json!({ "type": "client", "name": "newcomer" }));
+            newcomer.settle();
+        }
+        manager.wait_for_log("too many connections that have not identified themselves");
+        expect_no_panic(&manager);
+    }
+}

@@ -1,0 +1,195 @@
+//! Connections that have not identified themselves: how many there may be, and which of them gives way to another.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::config::Limits;
+use crate::refusal::Refusal;
+
+/// The connections that have not identified themselves. Addresses share the places: when all are taken, whoever comes
+/// from an address that has fewer than another gets the oldest place of one that has most.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    limit: usize,
+    limit_per_address: usize,
+    places: Mutex<Places>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    taken: usize,
+    last_number: u64,
+    /// The connections of each address, the oldest first.
+    by_address: HashMap<IpAddr, Vec<Holder>>,
+}
+
+/// A connection that holds a place.
+#[derive(Debug)]
+struct Holder {
+    number: u64,
+    /// Dropped when the connection must give way.
+    _place: oneshot::Sender<()>,
+}
+
+/// One place among the connections that have not identified themselves.
+#[derive(Debug)]
+pub(crate) struct StartingPlace {
+    starting: Arc<Starting>,
+    address: IpAddr,
+    number: u64,
+    lost: oneshot::Receiver<()>,
+}
+
+impl Starting {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limit: limits.starting,
+            limit_per_address: limits.starting_per_address,
+            places: Mutex::default(),
+        })
+    }
+
+    /// Takes a place for a connection from this address, perhaps that of another connection, which
+    /// [is told](StartingPlace::lost).
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyStartingHere`] and [`Refusal::TooManyStarting`].
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<StartingPlace, Refusal> {
+        let mut places = self.lock();
+        let of_address = places.by_address.get(&address).map_or(0, Vec::len);
+        if of_address >= self.limit_per_address {
+            return Err(Refusal::TooManyStartingHere);
+        }
+        if places.taken >= self.limit && !places.displace(of_address) {
+            return Err(Refusal::TooManyStarting);
+        }
+        places.taken += 1;
+        places.last_number += 1;
+        let number = places.last_number;
+        let (place, lost) = oneshot::channel();
+        let holder = Holder {
+            number,
+            _place: place,
+        };
+        places.by_address.entry(address).or_default().push(holder);
+        Ok(StartingPlace {
+            starting: Arc::clone(self),
+            address,
+            number,
+            lost,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// Takes the oldest place of an address that has most, if that is more than so many.
+    fn displace(&mut self, fewer: usize) -> bool {
+        let oldest = |holders: &Vec<Holder>| holders.first().map(|holder| holder.number);
+        let most = self
+            .by_address
+            .iter()
+            .max_by_key(|(_, holders)| (holders.len(), std::cmp::Reverse(oldest(holders))));
+        let Some((&address, holders)) = most.filter(|(_, holders)| holders.len() > fewer) else {
+            return false;
+        };
+        oldest(holders).is_some_and(|number| self.remove(address, number))
+    }
+
+    fn remove(&mut self, address: IpAddr, number: u64) -> bool {
+        let Entry::Occupied(mut holders) = self.by_address.entry(address) else {
+            return false;
+        };
+        let position = holders.get().iter().position(|holder| holder.number == number);
+        let Some(position) = position else { return false };
+        holders.get_mut().remove(position);
+        if holders.get().is_empty() {
+            holders.remove();
+        }
+        self.taken -= 1;
+        true
+    }
+}
+
+impl StartingPlace {
+    /// Waits until another connection has got this place. Cancel safe.
+    pub(crate) async fn lost(&mut self) {
+        // The sender says nothing, and is dropped with the place.
+        let _ = (&mut self.lost).await;
+    }
+}
+
+impl Drop for StartingPlace {
+    fn drop(&mut self) {
+        self.starting.lock().remove(self.address, self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starting(limit: usize, limit_per_address: usize) -> Arc<Starting> {
+        Starting::new(&Limits {
+            starting: limit,
+            starting_per_address: limit_per_address,
+            ..Limits::default()
+        })
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn is_lost(place: &mut StartingPlace) -> bool {
+        place.lost.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+    }
+
+    #[test]
+    fn an_address_has_no_more_places_than_it_may_and_gets_them_again() {
+        let starting = starting(10, 2);
+        let places = [1, 1].map(|last| starting.enter(address(last)).unwrap());
+        let refused = starting.enter(address(1)).unwrap_err();
+        assert_eq!(refused, Refusal::TooManyStartingHere);
+        assert!(starting.enter(address(2)).is_ok());
+        drop(places);
+        assert!(starting.enter(address(1)).is_ok());
+        assert_eq!(starting.lock().taken, 0);
+        assert!(starting.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn whoever_has_fewest_places_gets_the_oldest_one_of_whoever_has_most() {
+        let starting = starting(5, 10);
+        let mut greedy: Vec<_> = (0..4).map(|_| starting.enter(address(1)).unwrap()).collect();
+        let mut modest = starting.enter(address(2)).unwrap();
+        let _newcomers = [3, 4].map(|last| starting.enter(address(last)).unwrap());
+        let lost: Vec<_> = greedy.iter_mut().map(is_lost).collect();
+        assert_eq!(lost, [true, true, false, false]);
+        assert!(!is_lost(&mut modest));
+        // Who has as many as any other has no claim to more.
+        assert_eq!(starting.enter(address(1)).unwrap_err(), Refusal::TooManyStarting);
+        // A place that was lost is not given back a second time.
+        drop(greedy);
+        assert_eq!(starting.lock().taken, 3);
+    }
+
+    #[test]
+    fn among_equals_the_oldest_gives_way_to_one_that_has_nothing() {
+        let starting = starting(3, 10);
+        let mut old: Vec<_> = (1..=3)
+            .map(|last| starting.enter(address(last)).unwrap())
+            .collect();
+        let _newcomer = starting.enter(address(4)).unwrap();
+        let lost: Vec<_> = old.iter_mut().map(is_lost).collect();
+        assert_eq!(lost, [true, false, false]);
+        assert_eq!(starting.enter(address(4)).unwrap_err(), Refusal::TooManyStarting);
+    }
+}
