@@ -19,6 +19,7 @@
 mod admin;
 #[cfg(feature = "benchmarks")]
 pub mod benchmarks;
+mod binding;
 mod budget;
 mod chatter;
 mod config;

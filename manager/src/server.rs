@@ -11,9 +11,10 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use crate::binding::bind;
 use crate::config::{Authentication, Limits};
 use crate::hub::{Hub, Phase};
-use crate::listener::{Gate, bind};
+use crate::listener::Gate;
 use crate::local;
 use crate::logging::LogControl;
 use crate::registry::ManagerIdentity;

@@ -1,0 +1,60 @@
+//! The sockets that a manager listens on.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// How many connections may wait to be accepted: a laboratory that comes back from a power cut.
+const BACKLOG: i32 = 4_096;
+
+/// Binds the sockets that a manager listens on.
+///
+/// Without a host these are all interfaces, by one socket for IPv6 and IPv4 where the computer has IPv6.
+/// With a host these are all of its addresses. Port 0 lets the system choose a port, the same for all.
+pub(crate) async fn bind(host: Option<&str>, port: u16) -> io::Result<Vec<TcpListener>> {
+    let Some(host) = host else {
+        let everywhere = bind_address((std::net::Ipv6Addr::UNSPECIFIED, port).into(), false);
+        let listener = everywhere.or_else(|error| match error.kind() {
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+            // A computer without IPv6 says so in several ways.
+            _ => bind_address((std::net::Ipv4Addr::UNSPECIFIED, port).into(), true),
+        })?;
+        return Ok(vec![listener]);
+    };
+    let mut listeners = Vec::new();
+    let mut chosen = port;
+    for mut address in tokio::net::lookup_host((host, port)).await? {
+        address.set_port(chosen);
+        if listeners
+            .iter()
+            .any(|listener: &TcpListener| listener.local_addr().is_ok_and(|own| own == address))
+        {
+            continue;
+        }
+        let listener = bind_address(address, true)?;
+        chosen = listener.local_addr()?.port();
+        listeners.push(listener);
+    }
+    if listeners.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "the host has no address",
+        ));
+    }
+    Ok(listeners)
+}
+
+fn bind_address(address: SocketAddr, one_version: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(one_version)?;
+    }
+    // A manager that is started again must not wait until the last one's connections are forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
