@@ -1,5 +1,6 @@
 //! What an administrator can ask of the manager: an explicit table, nothing is looked up by reflection.
 
+use bytes::Bytes;
 use labwire_wire::Executed;
 use serde_json::{Value, json};
 
@@ -7,15 +8,17 @@ use crate::config::Authentication;
 use crate::hub::Hub;
 use crate::logging::Level;
 use crate::refusal::{Refusal, excerpt};
-use crate::registry::sessions_json;
+use crate::registry::Listing;
 use crate::router::Call;
-use crate::store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError};
+use crate::store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError, StoreList};
 
 /// What became of an administrator's request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The result, as JSON text.
-    Result(String),
+    Result(Bytes),
+    /// The result is a list.
+    Listing(Listing),
     /// The manager stops; the closed connection is the answer that Python clients wait for.
     Shutdown,
 }
@@ -42,26 +45,24 @@ pub(crate) async fn execute(call: Call, hub: &Hub) -> Result<Outcome, Refusal> {
         return Ok(Outcome::Shutdown);
     }
     let values = Values { request, values };
-    let result = match request {
-        Known::Clients => hub.registry().clients_json(),
-        Known::Services => hub.registry().services_json(),
-        Known::ServiceLinks | Known::Links => hub.registry().links_json(),
-        Known::ServiceLocks | Known::Locks => hub.registry().locks_json(),
-        Known::Port => hub.port().to_string(),
+    let text = |text: String| Outcome::Result(text.into());
+    let outcome = match request {
+        Known::Clients => Outcome::Listing(Listing::Clients),
+        Known::Services => Outcome::Listing(Listing::Services),
+        Known::ServiceLinks | Known::Links => Outcome::Listing(Listing::Links),
+        Known::ServiceLocks | Known::Locks => Outcome::Listing(Listing::Locks),
+        Known::Port => text(hub.port().to_string()),
         // In the other modes there is none, as the reference says too.
         Known::Password => match hub.authentication {
             Authentication::Password(_) => return Err(Refusal::PasswordKept),
-            _ => Value::Null.to_string(),
+            _ => text(Value::Null.to_string()),
         },
-        Known::Stats => hub.statistics().to_string(),
-        Known::Sessions => {
-            let sessions = hub.registry().sessions();
-            sessions_json(sessions)
-        }
-        Known::SetLoggingLevel => values.set_logging_level(hub)?.to_string(),
-        _ => values.ask_store(hub).await?.to_string(),
+        Known::Stats => text(hub.statistics().to_string()),
+        Known::Sessions => Outcome::Listing(Listing::Sessions),
+        Known::SetLoggingLevel => text(values.set_logging_level(hub)?.to_string()),
+        _ => Outcome::Result(values.ask_store(hub).await?),
     };
-    Ok(Outcome::Result(result))
+    Ok(outcome)
 }
 
 /// Declares the table: each request's name, its parameters and what they are, in words.
@@ -175,7 +176,8 @@ impl Values {
         Ok(level.is_some_and(|level| hub.set_logging_level(level)))
     }
 
-    async fn ask_store(&self, hub: &Hub) -> Result<Value, Refusal> {
+    /// Has the database answer. What may be long is put together by its own thread.
+    async fn ask_store(&self, hub: &Hub) -> Result<Bytes, Refusal> {
         let store = hub.store();
         let refuse = |error: StoreError| Refusal::Store {
             text: error.peer_text(),
@@ -186,9 +188,20 @@ impl Values {
                 Executed::Maybe
             },
         };
-        Ok(match self.request {
-            Known::Usernames => json!(store.usernames().await.map_err(refuse)?),
-            Known::Users => json!(store.users().await.map_err(refuse)?),
+        let list = match self.request {
+            Known::Usernames => Some(StoreList::Usernames),
+            Known::Users => Some(StoreList::Users),
+            Known::Hostnames => Some(StoreList::Hostnames),
+            Known::Connections => Some(StoreList::Connections {
+                start: self.optional_text(0)?,
+                end: self.optional_text(1)?,
+            }),
+            _ => None,
+        };
+        if let Some(list) = list {
+            return store.list(list).await.map_err(refuse);
+        }
+        let answer = match self.request {
             Known::IsUserRegistered => json!(store.is_user_registered(self.text(0)?).await.map_err(refuse)?),
             Known::IsAdmin => json!(store.is_admin(self.text(0)?).await.map_err(refuse)?),
             Known::IsPasswordValid => {
@@ -217,7 +230,6 @@ impl Values {
                 store.delete_user(self.text(0)?).await.map_err(refuse)?;
                 Value::Null
             }
-            Known::Hostnames => json!(store.hostnames().await.map_err(refuse)?),
             Known::InsertHostname => {
                 store.insert_hostname(self.text(0)?).await.map_err(refuse)?;
                 hub.trust_changed().await;
@@ -228,12 +240,9 @@ impl Values {
                 hub.trust_changed().await;
                 Value::Null
             }
-            Known::Connections => {
-                let (start, end) = (self.optional_text(0)?, self.optional_text(1)?);
-                json!(store.connections(start, end).await.map_err(refuse)?)
-            }
             _ => return Err(Refusal::NoSuchAttribute(self.request.name().to_owned())),
-        })
+        };
+        Ok(answer.to_string().into())
     }
 }
 

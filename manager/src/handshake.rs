@@ -16,8 +16,9 @@ use crate::budget::LineShare;
 use crate::config::Authentication;
 use crate::hub::Hub;
 use crate::names::PeerAddress;
+use crate::outbox::{Batch, batch_of};
 use crate::refusal::{LineLimit, Refusal};
-use crate::registry::User;
+use crate::registry::{Listing, User};
 use crate::store::LoginOutcome;
 use crate::stream::{ReadError, read_line_unless, read_some};
 
@@ -193,10 +194,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                         .await?;
                 }
                 Answer::WhoIsHere => {
-                    let identity = hub.registry().identity();
                     let (head, tail) = frames::result_around(hub.name(), "");
-                    for part in [head, identity, tail] {
-                        self.stream.write_all(&part).await?;
+                    let answer = batch_of(|frame| {
+                        frame.copied(&head);
+                        hub.registry().write_listing(Listing::Identity, frame);
+                        frame.copied(&tail);
+                    });
+                    for segment in answer.iter().flat_map(Batch::segments) {
+                        self.stream.write_all(segment).await?;
                     }
                     self.stream.flush().await?;
                 }

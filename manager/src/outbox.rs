@@ -28,6 +28,22 @@ pub(crate) use queue::{Batch, COPIED_BYTES, Deferred, FrameWriter};
 use producers::Producers;
 use queue::Queue;
 
+/// What `write` puts together, for who has no queue yet.
+pub(crate) fn batch_of(write: impl FnOnce(&mut FrameWriter<'_>)) -> Option<Batch> {
+    let mut queue = Queue::default();
+    queue.write(write);
+    queue.take().map(|(batch, _)| batch)
+}
+
+/// The same as text: for tests.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn text_of(write: impl FnOnce(&mut FrameWriter<'_>)) -> String {
+    let batch = batch_of(write);
+    let segments = batch.iter().flat_map(Batch::segments);
+    let bytes = segments.flat_map(|segment| segment.iter().copied()).collect();
+    String::from_utf8(bytes).expect("JSON text is text")
+}
+
 /// Up to how many queued bytes a reader keeps up with what comes, so that it gains something by having a frame's
 /// beginning before its end.
 const KEEPS_UP_BYTES: usize = 1024 * 1024;

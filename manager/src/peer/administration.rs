@@ -65,7 +65,13 @@ impl Session<'_> {
         let outcome = admin::execute(call, self.hub).await;
         let from = self.sender();
         match outcome {
-            Ok(Outcome::Result(result)) => from.answer(&uid, result.as_bytes()),
+            Ok(Outcome::Result(result)) => {
+                from.answer(&uid, |frame| frame.shared(&result));
+            }
+            Ok(Outcome::Listing(listing)) => {
+                let registry = self.hub.registry();
+                from.answer(&uid, |frame| registry.write_listing(listing, frame));
+            }
             Ok(Outcome::Shutdown) => info!("{} asked the manager to shut down", from.name),
             Err(refusal) => {
                 from.log(&refusal);

@@ -6,6 +6,7 @@
 mod executed;
 mod held;
 mod limits;
+mod linked;
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::config::MANAGERS_LINE;
 
 pub(crate) use held::Held;
 pub(crate) use limits::LineLimit;
+
+pub(crate) use linked::LinkedClients;
 
 /// Why the manager refuses what a peer asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -166,10 +169,10 @@ pub(crate) enum Refusal {
     Locked { service: String, held: Held },
     /// Link with a service at its client limit.
     #[error(
-        "PermissionError: The maximum number of Clients are already linked with {}\nThe linked Clients are:\n  {}",
-        quoted(service), linked.join("\n  ")
+        "PermissionError: The maximum number of Clients are already linked with {}\n{linked}",
+        quoted(service)
     )]
-    Limit { service: String, linked: Vec<String> },
+    Limit { service: String, linked: LinkedClients },
     /// Unlink without a link.
     #[error(
         "KeyError: cannot unlink {client}, it was not linked with {}",
@@ -190,13 +193,13 @@ pub(crate) enum Refusal {
     LockWithoutLink { service: String, client: String },
     /// Lock for oneself what others are linked with.
     #[error(
-        "PermissionError: {client} cannot acquire an exclusive lock, there are {} links with the {} service\nThe linked Clients are:\n  {}",
-        linked.len(), quoted(service), linked.join("\n  ")
+        "PermissionError: {client} cannot acquire an exclusive lock, there are {} links with the {} service\n{linked}",
+        linked.count(), quoted(service)
     )]
     NotAlone {
         service: String,
         client: String,
-        linked: Vec<String>,
+        linked: LinkedClients,
     },
     /// Release the lock of a service that is not there.
     #[error(

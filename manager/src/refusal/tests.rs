@@ -32,7 +32,7 @@ fn texts_that_existing_scripts_search_stay_as_they_are() {
         (
             Refusal::Limit {
                 service: service(),
-                linked: vec!["c1".into(), "c2".into()],
+                linked: LinkedClients::new(["c1", "c2"], 2),
             },
             "PermissionError: The maximum number of Clients are already linked with 'S'\nThe linked Clients are:\n  c1\n  c2",
         ),
@@ -61,7 +61,7 @@ fn texts_that_existing_scripts_search_stay_as_they_are() {
             Refusal::NotAlone {
                 service: service(),
                 client: client(),
-                linked: vec!["c1".into(), "c2".into()],
+                linked: LinkedClients::new(["c1", "c2"], 2),
             },
             "PermissionError: C[h:1] cannot acquire an exclusive lock, there are 2 links with the 'S' service\nThe linked Clients are:\n  c1\n  c2",
         ),

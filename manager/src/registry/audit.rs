@@ -16,6 +16,14 @@ impl Registry {
         if !self.users.keys().all(is_here) {
             return Some("a peer that is gone is logged in".to_owned());
         }
+        let rosters = self
+            .client_roster
+            .names()
+            .chain(self.service_roster.names())
+            .count();
+        if rosters != names {
+            return Some(format!("{rosters} peers are listed, and {names} have names"));
+        }
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {
             let mut held = 0;
@@ -63,6 +71,16 @@ impl Registry {
                     .get(*client)
                     .is_some_and(|found| found.links.contains(&id))
             };
+            let rosters = [
+                (&service.linked, service.links.len()),
+                (service.locks.names(), service.locks.len()),
+            ];
+            if rosters
+                .iter()
+                .any(|(roster, count)| roster.names().count() != *count)
+            {
+                return Some(format!("{} has a list of others than it should", service.name));
+            }
             let is_linked = |client: &PeerId| service.links.contains_key(client);
             if !service.links.keys().all(linked) || !service.locks.clients().all(is_linked) {
                 return Some(format!(

@@ -1,14 +1,11 @@
 //! What the manager tells of itself and of everyone who is connected: JSON text.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use foldhash::HashMap;
 use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, MANAGER_NAME};
-use serde_json::{Value, json};
 
-use super::{PeerId, Registry, Service, User};
+use super::roster::Roster;
+use super::{PeerId, Registry, Service};
+use crate::outbox::FrameWriter;
 
 /// What the registry holds of the manager itself.
 #[derive(Debug)]
@@ -27,118 +24,135 @@ impl ManagerIdentity {
     }
 }
 
+/// A list that the manager keeps ready as JSON text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// The manager's identity, with everyone who is connected: an object.
+    Identity,
+    /// The clients, by name: an object.
+    Clients,
+    /// The services, by name: an object.
+    Services,
+    /// The linked clients of each service: an object of arrays of names.
+    Links,
+    /// The clients that hold a lock, of each service: an object of arrays of names.
+    Locks,
+    /// Everyone who is connected, by kind and name, with the user that the peer logged in as: an array of objects.
+    Sessions,
+    /// The clients that are linked with that service: an array of names.
+    LinkedWith(PeerId),
+    /// The clients that hold a lock on that service: an array of names.
+    Locking(PeerId),
+}
+
 impl Registry {
-    /// The manager's identity, with everyone who is connected: the JSON text of an object.
-    pub(crate) fn identity(&mut self) -> Bytes {
-        if let Some(identity) = &self.identity {
-            return identity.clone();
+    /// Writes a list, whose long parts are shared with all who get it: however many peers there are, that is short work.
+    pub(crate) fn write_listing(&self, listing: Listing, frame: &mut FrameWriter<'_>) {
+        match listing {
+            Listing::Identity => self.write_identity(frame),
+            Listing::Clients => write_within(frame, *b"{}", &self.client_roster),
+            Listing::Services => write_within(frame, *b"{}", &self.service_roster),
+            Listing::Links => self.write_by_service(frame, |service| &service.linked),
+            Listing::Locks => self.write_by_service(frame, |service| service.locks.names()),
+            Listing::Sessions => self.write_sessions(frame),
+            Listing::LinkedWith(id) => self.write_of_service(frame, id, |service| &service.linked),
+            Listing::Locking(id) => self.write_of_service(frame, id, |service| service.locks.names()),
         }
+    }
+
+    fn write_identity(&self, frame: &mut FrameWriter<'_>) {
         let ManagerIdentity {
             hostname,
             port,
             language,
             os,
         } = &self.manager;
-        let identity = format!(
-            r#"{{"hostname":{},"port":{port},"attributes":{},"language":{},"os":{},"clients":{},"services":{}}}"#,
+        let head = format!(
+            r#"{{"hostname":{},"port":{port},"attributes":{},"language":{},"os":{},"clients":"#,
             json_string(hostname),
             MANAGER_ATTRIBUTES,
             json_string(language),
             json_string(os),
-            self.clients_json(),
-            self.services_json(),
         );
-        let identity = Bytes::from(identity);
-        self.identity = Some(identity.clone());
-        identity
+        frame.copied(head.as_bytes());
+        write_within(frame, *b"{}", &self.client_roster);
+        frame.copied(b",\"services\":");
+        write_within(frame, *b"{}", &self.service_roster);
+        frame.copied(b"}");
     }
 
-    /// Everyone who asks, by name: the JSON text of an object.
-    pub(crate) fn clients_json(&self) -> String {
-        json_object(&self.client_names, |id| self.clients[id].description.as_str())
-    }
-
-    /// Everyone who answers, by name: the JSON text of an object.
-    pub(crate) fn services_json(&self) -> String {
-        json_object(&self.service_names, |id| {
-            std::str::from_utf8(&self.services[id].description).unwrap_or("null")
-        })
-    }
-
-    /// Everyone who is connected, with the user that the peer logged in as: what [`sessions_json`] is made of.
-    pub(crate) fn sessions(&self) -> Vec<PeerSession> {
-        let of = |kind| {
-            move |(name, id): (&Arc<str>, &PeerId)| PeerSession {
-                kind,
-                name: Arc::clone(name),
-                user: self.users.get(id).cloned(),
+    fn write_by_service(&self, frame: &mut FrameWriter<'_>, roster: impl Fn(&Service) -> &Roster) {
+        frame.copied(b"{");
+        for (index, name) in self.service_roster.names().enumerate() {
+            let service = &self.services[self.service_names[name]];
+            if index > 0 {
+                frame.copied(b",");
             }
-        };
-        let clients = self.client_names.iter().map(of("client"));
-        clients
-            .chain(self.service_names.iter().map(of("service")))
-            .collect()
+            frame.copied(json_string(name).as_bytes());
+            frame.copied(b":");
+            write_within(frame, *b"[]", roster(service));
+        }
+        frame.copied(b"}");
     }
 
-    /// The linked clients of each service: the JSON text of an object.
-    pub(crate) fn links_json(&self) -> String {
-        self.client_lists_json(|service| self.names_of(service.links.keys()))
+    fn write_sessions(&self, frame: &mut FrameWriter<'_>) {
+        let kinds = [
+            ("client", &self.client_roster, &self.client_names),
+            ("service", &self.service_roster, &self.service_names),
+        ];
+        let mut before = "[";
+        for (kind, roster, ids) in kinds {
+            for name in roster.names() {
+                let user = ids.get(name).and_then(|id| self.users.get(id));
+                frame.copied(before.as_bytes());
+                frame.copied(if user.is_some_and(|user| user.is_admin) {
+                    b"{\"is_admin\":true,\"name\":"
+                } else {
+                    b"{\"is_admin\":false,\"name\":"
+                });
+                frame.copied(json_string(name).as_bytes());
+                frame.copied(b",\"type\":\"");
+                frame.copied(kind.as_bytes());
+                frame.copied(b"\",\"user\":");
+                match user {
+                    Some(user) => frame.copied(json_string(&user.name).as_bytes()),
+                    None => frame.copied(b"null"),
+                }
+                frame.copied(b"}");
+                before = ",";
+            }
+        }
+        frame.copied(if before == "[" { b"[]" } else { b"]" });
     }
 
-    /// The clients that hold a lock, of each service: the JSON text of an object.
-    pub(crate) fn locks_json(&self) -> String {
-        self.client_lists_json(|service| self.names_of(service.locks.clients()))
+    fn write_of_service(
+        &self,
+        frame: &mut FrameWriter<'_>,
+        id: PeerId,
+        roster: impl Fn(&Service) -> &Roster,
+    ) {
+        match self.services.get(id) {
+            Some(service) => write_within(frame, *b"[]", roster(service)),
+            None => frame.copied(b"[]"),
+        }
     }
 
-    fn client_lists_json(&self, clients: impl Fn(&Service) -> Vec<String>) -> String {
-        json_object(&self.service_names, |id| {
-            serde_json::Value::from(clients(&self.services[id])).to_string()
-        })
+    /// A list as text: for tests.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn text(&self, listing: Listing) -> String {
+        crate::outbox::text_of(|frame| self.write_listing(listing, frame))
     }
 }
 
-/// A peer that is connected, and the user that it logged in as.
-#[derive(Debug)]
-pub(crate) struct PeerSession {
-    kind: &'static str,
-    name: Arc<str>,
-    user: Option<User>,
-}
-
-/// The peers that are connected, by kind and name: the JSON text of an array. It needs no lock on the registry.
-pub(crate) fn sessions_json(mut sessions: Vec<PeerSession>) -> String {
-    sessions.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    let sessions = sessions.iter().map(|PeerSession { kind, name, user }| {
-        json!({
-            "type": kind,
-            "name": &**name,
-            "user": user.as_ref().map(|user| &*user.name),
-            "is_admin": user.as_ref().is_some_and(|user| user.is_admin),
-        })
-    });
-    sessions.collect::<Value>().to_string()
+fn write_within(frame: &mut FrameWriter<'_>, [begin, end]: [u8; 2], roster: &Roster) {
+    frame.copied(&[begin]);
+    roster.write(frame);
+    frame.copied(&[end]);
 }
 
 /// What anyone may ask of the manager, as the reference lists it. Both answer `unlink`, `acquire_lock` and `release_lock`
 /// too, but clients compare this list literally.
 const MANAGER_ATTRIBUTES: &str = r#"{"identity":"() -> dict","link":"(service: str) -> bool"}"#;
-
-/// What `describe` says of each peer, by its name and in the order of the names.
-fn json_object<T: AsRef<str>>(peers: &HashMap<Arc<str>, PeerId>, describe: impl Fn(PeerId) -> T) -> String {
-    let mut peers: Vec<_> = peers.iter().collect();
-    peers.sort_unstable();
-    let mut text = String::from("{");
-    for (index, (name, &id)) in peers.into_iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        text.push_str(&json_string(name));
-        text.push(':');
-        text.push_str(describe(id).as_ref());
-    }
-    text.push('}');
-    text
-}
 
 /// A client as it stands in the manager's identity.
 pub(super) fn describe_client(identity: &Identity, address: &str) -> String {

@@ -1,17 +1,24 @@
 //! Who holds a lock on a service, and since when.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use foldhash::HashMap;
 use jiff::Timestamp;
 
-use super::PeerId;
+use super::roster::Roster;
+use super::{Client, PeerId};
 use crate::refusal::Held;
 
 /// The clients that hold a lock on one service.
 #[derive(Debug, Default)]
-pub(super) struct Locks(HashMap<PeerId, Lock>);
+pub(super) struct Locks {
+    by_client: HashMap<PeerId, Lock>,
+    /// Those who have held theirs longest come first.
+    by_time: BTreeSet<(Timestamp, PeerId)>,
+    names: Roster,
+}
 
 /// The lock of one client.
 #[derive(Debug)]
@@ -23,45 +30,54 @@ struct Lock {
 
 impl Locks {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_client.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.by_client.len()
     }
 
     pub(super) fn contains(&self, client: PeerId) -> bool {
-        self.0.contains_key(&client)
+        self.by_client.contains_key(&client)
     }
 
-    /// Notes that a client of that name holds a lock since `now`, unless it has held one for longer.
-    pub(super) fn insert(&mut self, client: PeerId, name: &Arc<str>, now: Timestamp) {
-        if let Entry::Vacant(place) = self.0.entry(client) {
+    /// Notes that a client holds a lock since `now`, unless it has held one for longer.
+    pub(super) fn insert(&mut self, id: PeerId, client: &Client, now: Timestamp) {
+        if let Entry::Vacant(place) = self.by_client.entry(id) {
             place.insert(Lock {
-                holder: Arc::clone(name),
+                holder: Arc::clone(&client.name),
                 since: now,
             });
+            self.by_time.insert((now, id));
+            self.names.insert(Arc::clone(&client.name), client.name_entry());
         }
     }
 
     pub(super) fn remove(&mut self, client: PeerId) {
-        self.0.remove(&client);
+        if let Some(lock) = self.by_client.remove(&client) {
+            self.by_time.remove(&(lock.since, client));
+            self.names.remove(&lock.holder);
+        }
     }
 
-    pub(super) fn clients(&self) -> impl Iterator<Item = &PeerId> {
-        self.0.keys()
+    /// The names of the clients.
+    pub(super) fn names(&self) -> &Roster {
+        &self.names
     }
 
     /// Who holds a lock, if anybody does: the client that has held one for the longest time is named.
     pub(super) fn held(&self) -> Option<Held> {
-        let (_, oldest) = self
-            .0
-            .iter()
-            .min_by_key(|(client, lock)| (lock.since, **client))?;
+        let (since, oldest) = self.by_time.first()?;
         Some(Held {
-            holder: oldest.holder.to_string(),
-            since: oldest.since,
-            others: self.0.len() - 1,
+            holder: self.by_client.get(oldest)?.holder.to_string(),
+            since: *since,
+            others: self.len() - 1,
         })
+    }
+
+    /// The clients.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn clients(&self) -> impl Iterator<Item = &PeerId> {
+        self.by_client.keys()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
 use labwire_wire::frames::{self, json_string};
 use labwire_wire::{Identity, Role};
@@ -9,6 +10,7 @@ use labwire_wire::{Identity, Role};
 use super::describe::{describe_client, describe_service};
 use super::in_flight::InFlight;
 use super::locks::Locks;
+use super::roster::Roster;
 use super::{AROUND_REQUESTER, Abandoned, Client, PeerId, Reader, Registry, Service};
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
@@ -44,10 +46,9 @@ impl Registry {
                 max_clients,
             } => {
                 let description = describe_service(identity, attributes, *max_clients, address);
-                self.join_service(identity, *max_clients, description, Arc::clone(outbox))?
+                self.join_service(identity, *max_clients, &description, Arc::clone(outbox))?
             }
         };
-        self.identity = None;
         if identity.features.registered {
             let name = format!("{}[{address}]", identity.name);
             let frame = frames::manager_request("registered", &[&name], &self.manager.name());
@@ -72,12 +73,13 @@ impl Registry {
             outbox,
             reader: Reader::of(identity),
             features: identity.features,
-            description: describe_client(identity, address),
             links: HashSet::default(),
             asked: HashSet::default(),
             in_flight: InFlight::default(),
             asked_last: PeerId::default(),
         };
+        let entry = format!(",{}:{}", json_string(&name), describe_client(identity, address));
+        self.client_roster.insert(Arc::clone(&name), entry.into());
         let number = self.next_number();
         let id = self.clients.insert(number, client);
         self.client_names.insert(name, id);
@@ -88,7 +90,7 @@ impl Registry {
         &mut self,
         identity: &Identity,
         max_clients: Option<u64>,
-        description: String,
+        description: &str,
         outbox: Arc<Outbox>,
     ) -> Result<PeerId, Refusal> {
         if self.service_names.contains_key(identity.name.as_str()) {
@@ -109,15 +111,20 @@ impl Registry {
         }
         self.identities.add(0, bytes);
         let name: Arc<str> = identity.name.as_str().into();
+        let key = json_string(&name);
+        let entry = Bytes::from(format!(",{key}:{description}"));
+        self.service_roster.insert(Arc::clone(&name), entry.clone());
         let service = Service {
             name: Arc::clone(&name),
             outbox,
             reader: Reader::of(identity),
             features: identity.features,
-            description: description.into(),
+            // Of the same memory, which can be large.
+            description: entry.slice(entry.len() - description.len()..),
             max_clients,
             links: HashMap::default(),
             locks: Locks::default(),
+            linked: Roster::default(),
             callers: HashMap::default(),
             answered_last: PeerId::default(),
             line: None,
@@ -138,14 +145,13 @@ impl Registry {
         self.users.remove(&id);
         if let Some(client) = self.clients.remove(id) {
             self.forget_client(id, &client);
-            self.identity = None;
         }
         let service = self.services.remove(id)?;
         let bytes = service.description.len();
         self.identities.subtract(bytes, bytes);
         self.service_names.remove(&service.name);
         self.likenesses.remove(&service.name);
-        self.identity = None;
+        self.service_roster.remove(&service.name);
         let mut unlinked = Vec::new();
         for &client in service.links.keys() {
             if let Some(client) = self.clients.get_mut(client) {
@@ -165,14 +171,15 @@ impl Registry {
 
     fn forget_client(&mut self, id: PeerId, client: &Client) {
         self.client_names.remove(&client.name);
-        self.forget_links(id, &client.links);
-        let mut in_flight = client.in_flight.count();
+        self.client_roster.remove(&client.name);
+        self.forget_links(id, &client.name, &client.links);
+        // Some may be at a service that has left, which this client has not been told yet.
+        self.in_flight
+            .subtract(client.in_flight.count(), client.in_flight.count());
         for &service in &client.asked {
             if let Some(service) = self.services.get_mut(service)
                 && let Some(requests) = service.callers.remove(&id)
             {
-                self.in_flight.subtract(in_flight, requests.count());
-                in_flight -= requests.count();
                 requests.discard();
             }
         }
@@ -181,16 +188,15 @@ impl Registry {
     /// Ends all links of a client and the locks that came with them. Its requests go on.
     pub(crate) fn end_links(&mut self, id: PeerId) {
         if let Some(client) = self.clients.get_mut(id) {
-            let links = std::mem::take(&mut client.links);
-            self.forget_links(id, &links);
+            let (name, links) = (Arc::clone(&client.name), std::mem::take(&mut client.links));
+            self.forget_links(id, &name, &links);
         }
     }
 
-    fn forget_links(&mut self, id: PeerId, links: &HashSet<PeerId>) {
+    fn forget_links(&mut self, id: PeerId, name: &str, links: &HashSet<PeerId>) {
         for &service in links {
             if let Some(service) = self.services.get_mut(service) {
-                service.links.remove(&id);
-                service.locks.remove(id);
+                service.unlink(id, name);
             }
         }
     }

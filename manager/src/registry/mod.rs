@@ -15,6 +15,7 @@ mod locks;
 mod membership;
 mod peers;
 mod requests;
+mod roster;
 mod uid;
 
 use std::net::IpAddr;
@@ -29,16 +30,17 @@ use labwire_wire::{Features, Identity, Shape};
 use crate::budget::Pool;
 use crate::config::Limits;
 use crate::outbox::Outbox;
-use crate::refusal::{Refusal, excerpt};
+use crate::refusal::{LinkedClients, Refusal, excerpt};
 
 use in_flight::InFlight;
 use likeness::Likenesses;
 use locks::Locks;
 use peers::Peers;
 use requests::{EmptyPlaces, Requests};
+use roster::Roster;
 
 pub(crate) use abandoned::Abandoned;
-pub(crate) use describe::{ManagerIdentity, sessions_json};
+pub(crate) use describe::{Listing, ManagerIdentity};
 pub(crate) use in_flight::Awaited;
 pub(crate) use peers::PeerId;
 
@@ -78,7 +80,6 @@ pub(crate) struct Client {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) reader: Reader,
     pub(crate) features: Features,
-    description: String,
     links: HashSet<PeerId>,
     /// The services that have a place for requests of this client.
     asked: HashSet<PeerId>,
@@ -95,6 +96,15 @@ impl Client {
     pub(crate) fn requester_member(&self) -> &[u8] {
         let [_, behind] = AROUND_REQUESTER;
         &self.request_end.as_bytes()[..self.request_end.len() - behind.len()]
+    }
+
+    /// Its name as it stands in a list.
+    fn name_entry(&self) -> Bytes {
+        let [before, behind] = AROUND_REQUESTER;
+        let end = self.request_end.as_bytes();
+        [b",", &end[before.len()..end.len() - behind.len()]]
+            .concat()
+            .into()
     }
 
     /// How many bytes of its requests' end are its name.
@@ -124,6 +134,8 @@ pub(crate) struct Service {
     /// The clients that are linked with it, and their queues.
     links: HashMap<PeerId, Arc<Outbox>>,
     locks: Locks,
+    /// The names of those that are linked.
+    linked: Roster,
     /// The requests of each client that it holds. When it leaves, nothing else is searched for them.
     callers: HashMap<PeerId, Requests>,
     /// The client that it answered last.
@@ -141,6 +153,20 @@ pub(crate) struct User {
     pub(crate) is_admin: bool,
 }
 
+impl Service {
+    /// The clients that are linked with it, for a refusal.
+    fn linked_clients(&self) -> LinkedClients {
+        LinkedClients::new(self.linked.names(), self.links.len())
+    }
+
+    /// Forgets the link of a client, and its lock.
+    fn unlink(&mut self, client: PeerId, name: &str) {
+        self.links.remove(&client);
+        self.linked.remove(name);
+        self.locks.remove(client);
+    }
+}
+
 /// The state that all connections share.
 ///
 /// Each request is looked up here several times, so its tables hash faster than the standard library's; the
@@ -154,9 +180,9 @@ pub(crate) struct Registry {
     client_names: HashMap<Arc<str>, PeerId>,
     service_names: HashMap<Arc<str>, PeerId>,
     likenesses: Likenesses,
-    /// The manager's identity as JSON text, until somebody comes or goes: it can be large, and is asked for
-    /// far more often than it changes.
-    identity: Option<Bytes>,
+    /// The clients and services as they stand in the manager's identity.
+    client_roster: Roster,
+    service_roster: Roster,
     /// The peers that logged in, and as whom.
     users: HashMap<PeerId, User>,
     in_flight: Pool,
@@ -184,7 +210,8 @@ impl Registry {
             client_names: HashMap::default(),
             service_names: HashMap::default(),
             likenesses: Likenesses::default(),
-            identity: None,
+            client_roster: Roster::default(),
+            service_roster: Roster::default(),
             users: HashMap::default(),
             in_flight: Pool::new(limits.budgets.in_flight, FREE_IN_FLIGHT),
             in_flight_limit: limits.in_flight_per_client,
@@ -220,12 +247,6 @@ impl Registry {
             .get(id)
             .map(|client| client.name.to_string())
             .unwrap_or_default()
-    }
-
-    fn names_of<'a>(&self, clients: impl IntoIterator<Item = &'a PeerId>) -> Vec<String> {
-        let mut names: Vec<String> = clients.into_iter().map(|&id| self.client_name(id)).collect();
-        names.sort();
-        names
     }
 
     /// The clients that are linked with a service, and their queues.
@@ -286,17 +307,19 @@ impl Registry {
                 .max_clients
                 .is_some_and(|limit| service.links.len() as u64 >= limit)
             {
-                let linked = self.names_of(service.links.keys());
                 return Err(Refusal::Limit {
                     service: name.to_owned(),
-                    linked,
+                    linked: service.linked_clients(),
                 });
             }
         }
         if let (Some(service), Some(client_state)) = (self.services.get_mut(id), self.clients.get_mut(client))
         {
-            service.links.insert(client, Arc::clone(&client_state.outbox));
-            client_state.links.insert(id);
+            if client_state.links.insert(id) {
+                service.links.insert(client, Arc::clone(&client_state.outbox));
+                let name = Arc::clone(&client_state.name);
+                service.linked.insert(name, client_state.name_entry());
+            }
             return Ok(service.description.clone());
         }
         Err(Refusal::CannotLink {
@@ -311,12 +334,10 @@ impl Registry {
             return Ok(());
         };
         if let Some(service) = self.services.get_mut(id)
-            && service.links.remove(&client).is_some()
+            && let Some(client_state) = self.clients.get_mut(client)
+            && client_state.links.remove(&id)
         {
-            service.locks.remove(client);
-            if let Some(client) = self.clients.get_mut(client) {
-                client.links.remove(&id);
-            }
+            service.unlink(client, &client_state.name);
             return Ok(());
         }
         Err(Refusal::NotLinked {
@@ -325,44 +346,42 @@ impl Registry {
         })
     }
 
-    /// Locks a service at the time `now`, for the clients that are linked with it; gives their names.
+    /// Locks a service at the time `now`, for the clients that are linked with it; returns the list of their names.
     pub(crate) fn acquire_lock(
         &mut self,
         client: PeerId,
         name: &str,
         shared: bool,
         now: Timestamp,
-    ) -> Result<Vec<String>, Refusal> {
-        let client_name = self.client_name(client);
+    ) -> Result<Listing, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             return Err(Refusal::CannotLock {
                 service: excerpt(name).to_owned(),
-                client: client_name,
+                client: self.client_name(client),
             });
         };
         let service = &self.services[id];
         if !service.links.contains_key(&client) {
             return Err(Refusal::LockWithoutLink {
                 service: name.to_owned(),
-                client: client_name,
+                client: self.client_name(client),
             });
         }
-        let linked = self.names_of(service.links.keys());
-        if !shared && linked.len() > 1 {
+        if !shared && service.links.len() > 1 {
             return Err(Refusal::NotAlone {
                 service: name.to_owned(),
-                client: client_name,
-                linked,
+                client: self.client_name(client),
+                linked: service.linked_clients(),
             });
         }
         if let (Some(service), Some(holder)) = (self.services.get_mut(id), self.clients.get(client)) {
-            service.locks.insert(client, &holder.name, now);
+            service.locks.insert(client, holder, now);
         }
-        Ok(linked)
+        Ok(Listing::LinkedWith(id))
     }
 
-    /// Releases a client's lock, if it has one; gives the names of those that still hold one.
-    pub(crate) fn release_lock(&mut self, client: PeerId, name: &str) -> Result<Vec<String>, Refusal> {
+    /// Releases a client's lock, if it has one; returns the list of the names of those that still hold one.
+    pub(crate) fn release_lock(&mut self, client: PeerId, name: &str) -> Result<Listing, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             let client = self.client_name(client);
             return Err(Refusal::CannotRelease {
@@ -373,7 +392,7 @@ impl Registry {
         if let Some(service) = self.services.get_mut(id) {
             service.locks.remove(client);
         }
-        Ok(self.names_of(self.services[id].locks.clients()))
+        Ok(Listing::Locking(id))
     }
 
     /// Why what was typed is not understood as a keyword, for a service of that name that is not here.

@@ -84,11 +84,16 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+/// What a service gives back when it leaves, and the queues of those that are told of the end of their link.
+fn left(registry: &mut Registry, service: PeerId) -> (Vec<Abandoned>, Vec<Arc<Outbox>>) {
+    let left = registry.leave(service).expect("it is a service");
+    (left.abandoned, left.unlinked)
+}
+
 /// The requesters and uids of the requests that a service gives back when it leaves.
 fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> {
-    let left = registry.leave(service).expect("it is a service");
-    let mut requests: Vec<_> = left
-        .abandoned
+    let mut requests: Vec<_> = left(registry, service)
+        .0
         .into_iter()
         .flat_map(|client| {
             let requester = client.requester.to_string();
@@ -113,7 +118,7 @@ fn a_link_is_granted_once_per_place_and_comes_back_with_its_client() {
         registry.link(b, "S"),
         Err(Refusal::Limit {
             service: "S".into(),
-            linked: vec!["a[h:1]".into()]
+            linked: LinkedClients::new(["a[h:1]"], 1),
         })
     );
     assert!(registry.leave(a).is_none());
@@ -175,18 +180,15 @@ fn an_exclusive_lock_needs_the_only_link_and_a_shared_one_does_not() {
         registry.acquire_lock(a, "S", false, at(0)),
         Err(Refusal::NotAlone { .. })
     ));
-    assert_eq!(
-        registry.acquire_lock(a, "S", true, at(0)).unwrap(),
-        ["a[h:1]", "b[h:1]"]
-    );
-    assert_eq!(
-        registry.acquire_lock(b, "S", true, at(0)).unwrap(),
-        ["a[h:1]", "b[h:1]"]
-    );
-    assert_eq!(registry.release_lock(a, "S").unwrap(), ["b[h:1]"]);
+    for client in [a, b] {
+        let linked = registry.acquire_lock(client, "S", true, at(0)).unwrap();
+        assert_eq!(registry.text(linked), r#"["a[h:1]","b[h:1]"]"#);
+    }
+    let locking = registry.release_lock(a, "S").unwrap();
+    assert_eq!(registry.text(locking), r#"["b[h:1]"]"#);
     registry.unlink(b, "S").unwrap();
     assert_eq!(
-        registry.locks_json(),
+        registry.text(Listing::Locks),
         r#"{"S":[]}"#,
         "unlinking releases the lock"
     );
@@ -258,9 +260,9 @@ fn departure(requests_elsewhere: usize) -> Duration {
             }
         }
         let begun = Instant::now();
-        let left = registry.leave(s).expect("it is a service");
+        let (abandoned, _) = left(&mut registry, s);
         let took = begun.elapsed();
-        assert_eq!(left.abandoned.len(), 50);
+        assert_eq!(abandoned.len(), 50);
         took
     });
     departures.min().expect("there are some")
@@ -319,7 +321,7 @@ async fn a_client_that_has_said_all_is_told_when_its_last_reply_has_come() {
     let has_come = || timeout(Duration::ZERO, last_reply.notified());
     registry.end_request(s, a, "1");
     assert!(has_come().await.is_err());
-    registry.leave(t);
+    left(&mut registry, t);
     assert!(has_come().await.is_err());
     registry.end_request(s, a, "2");
     assert!(has_come().await.is_ok());
@@ -330,12 +332,12 @@ fn the_identity_follows_who_comes_and_goes() {
     let mut registry = registry();
     let s = service(&mut registry, "S", 0);
     client(&mut registry, "a");
-    let identity: serde_json::Value = serde_json::from_slice(&registry.identity()).unwrap();
+    let identity: serde_json::Value = serde_json::from_str(&registry.text(Listing::Identity)).unwrap();
     assert_eq!(identity["clients"]["a[h:1]"]["name"], "a");
     assert_eq!(identity["services"]["S"]["max_clients"], -1);
     assert_eq!(identity["services"]["S"]["attributes"]["a"], "()");
-    registry.leave(s);
-    let identity: serde_json::Value = serde_json::from_slice(&registry.identity()).unwrap();
+    left(&mut registry, s);
+    let identity: serde_json::Value = serde_json::from_str(&registry.text(Listing::Identity)).unwrap();
     assert_eq!(identity["services"], serde_json::json!({}));
 }
 
@@ -346,7 +348,7 @@ fn names_are_unique_while_their_peer_is_here() {
     let again = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
     let refused = registry.join(&again, "h:3", &Outbox::new(1));
     assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
-    registry.leave(s);
+    left(&mut registry, s);
     assert!(registry.join(&again, "h:3", &Outbox::new(1)).is_ok());
 }
 
@@ -597,10 +599,9 @@ fn a_service_that_leaves_names_the_linked_clients_that_asked_to_be_told() {
         registry.link(client, "S").unwrap();
     }
     registry.unlink(unlinked, "S").unwrap();
-    let left = registry.leave(s).unwrap();
-    assert_eq!(&*left.name, "S");
-    assert_eq!(left.unlinked.len(), 1);
-    assert!(Arc::ptr_eq(&left.unlinked[0], &outbox));
+    let (_, linked) = left(&mut registry, s);
+    assert_eq!(linked.len(), 1);
+    assert!(Arc::ptr_eq(&linked[0], &outbox));
 }
 
 #[tokio::test]
@@ -615,7 +616,7 @@ async fn errors_for_thousands_of_requests_keep_their_place_among_what_a_client_i
     }
     registry.begin_request(a, s, "7");
     outbox.push_always(|frame| frame.copied(b"before\r\n"));
-    for abandoned in registry.leave(s).unwrap().abandoned {
+    for abandoned in left(&mut registry, s).0 {
         abandoned.tell(&Refusal::ServiceLeft { service: "S".into() });
     }
     outbox.push_always(|frame| frame.copied(b"after\r\n"));
@@ -658,7 +659,7 @@ async fn a_client_is_told_of_each_request_that_will_not_be_answered() {
         for uid in ["\"", "\""] {
             registry.begin_request(a, s, uid);
         }
-        for abandoned in registry.leave(s).unwrap().abandoned {
+        for abandoned in left(&mut registry, s).0 {
             assert_eq!(abandoned.count(), 2);
             abandoned.tell(&refusal);
         }

@@ -5,7 +5,7 @@ use labwire_wire::{
     Envelope, Line, LineView, Member, RawString, Reply, ReplyForm, Uid, as_string, frames, is_string_array,
 };
 
-use super::{ENVELOPE_BYTES, Sender};
+use super::ENVELOPE_BYTES;
 use crate::outbox::{COPIED_BYTES, FrameWriter};
 
 /// The request that a line typed at a terminal stands for.
@@ -62,16 +62,6 @@ pub(super) fn write_request(
     member(b",\"service\":", Member::Service, b"\"\"");
     member(b",\"uid\":", Member::Uid, b"\"\"");
     frame.copied(end);
-}
-
-/// Gives a peer a result that is not to be copied.
-pub(super) fn push_result(to: &Sender<'_>, uid: &Uid<'_>, result: &Bytes) {
-    let (head, tail) = frames::result_around(to.name, uid);
-    to.outbox.push_always(|frame| {
-        frame.copied(&head);
-        frame.shared(result);
-        frame.copied(&tail);
-    });
 }
 
 /// A notification for several queues.

@@ -6,13 +6,20 @@ use labwire_wire::{Envelope, Line, LineView, MANAGER_NAME, Member, Request, Uid,
 use tracing::{debug, info};
 
 use super::arguments::{Arguments, Call, LinkArguments};
-use super::compose::{push_result, request_line, write_request};
+use super::compose::{request_line, write_request};
 use super::incoming::{Kind, Typed};
 use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
 use crate::refusal::{Refusal, excerpt};
+use crate::registry::Listing;
+
+/// What the manager answers.
+enum Answer {
+    Text(Bytes),
+    Listing(Listing),
+}
 
 impl Router<'_> {
     /// Routes a line that a client sent.
@@ -51,11 +58,12 @@ impl Router<'_> {
                 return self.refuse_malformed(from, &Uid::EMPTY, &Refusal::AlreadyConnected);
             }
             TerminalLine::Help => {
-                from.answer(&Uid::EMPTY, terminal::help().as_bytes());
+                from.answer(&Uid::EMPTY, |frame| frame.copied(terminal::help().as_bytes()));
                 return Step::Next;
             }
             TerminalLine::WhoAmI => {
-                from.answer(&Uid::EMPTY, frames::json_string(from.name).as_bytes());
+                let name = frames::json_string(from.name);
+                from.answer(&Uid::EMPTY, |frame| frame.copied(name.as_bytes()));
                 return Step::Next;
             }
             TerminalLine::Identity => request_line(MANAGER_NAME, "identity", "[]", "{}"),
@@ -143,7 +151,7 @@ impl Router<'_> {
 
     /// Refuses a request that may not go to its service.
     #[cold]
-    fn refuse_request(&self, from: &Sender<'_>, request: &Request<'_>, refusal: &Refusal) -> Step {
+    fn refuse_request(&mut self, from: &Sender<'_>, request: &Request<'_>, refusal: &Refusal) -> Step {
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
         from.log(refusal);
@@ -163,7 +171,7 @@ impl Router<'_> {
             return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
         }
         let answer = match attribute {
-            "identity" => Ok(self.registry.identity()),
+            "identity" => return self.answer_listing(from, uid, Listing::Identity),
             "link" | "unlink" | "acquire_lock" | "release_lock" => {
                 self.change_link(from, attribute, line, envelope)
             }
@@ -176,12 +184,22 @@ impl Router<'_> {
             }
         };
         match answer {
-            Ok(result) => push_result(from, uid, &result),
+            Ok(Answer::Text(result)) => {
+                from.answer(uid, |frame| frame.shared(&result));
+            }
+            Ok(Answer::Listing(listing)) => return self.answer_listing(from, uid, listing),
             Err(refusal) => {
                 from.log(&refusal);
                 from.refuse(uid, &refusal);
             }
         }
+        Step::Next
+    }
+
+    /// Gives a peer a list.
+    pub(super) fn answer_listing(&mut self, from: &Sender<'_>, uid: &Uid<'_>, listing: Listing) -> Step {
+        let registry = &*self.registry;
+        from.answer(uid, |frame| registry.write_listing(listing, frame));
         Step::Next
     }
 
@@ -191,24 +209,23 @@ impl Router<'_> {
         attribute: &str,
         line: LineView<'_>,
         envelope: &Envelope,
-    ) -> Result<Bytes, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let arguments = LinkArguments::read(attribute, line.content(), envelope)?;
         let service = arguments.service.as_str();
-        let names = |names: Vec<String>| serde_json::Value::from(names).to_string().into();
-        let result = match attribute {
-            "link" => self.registry.link(from.id, service)?,
+        let answer = match attribute {
+            "link" => Answer::Text(self.registry.link(from.id, service)?),
             "unlink" => {
                 self.registry.unlink(from.id, service)?;
-                Bytes::from_static(b"true")
+                Answer::Text(Bytes::from_static(b"true"))
             }
             "acquire_lock" => {
                 let now = (self.clock)();
-                names(
+                Answer::Listing(
                     self.registry
                         .acquire_lock(from.id, service, arguments.shared, now)?,
                 )
             }
-            _ => names(self.registry.release_lock(from.id, service)?),
+            _ => Answer::Listing(self.registry.release_lock(from.id, service)?),
         };
         if from.chatter.allows(from.name) {
             let (links, locks) = self.registry.links_and_locks(service);
@@ -218,7 +235,7 @@ impl Router<'_> {
                 from.name
             );
         }
-        Ok(result)
+        Ok(answer)
     }
 }
 

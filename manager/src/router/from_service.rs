@@ -6,14 +6,14 @@ use labwire_wire::{
     Envelope, EnvelopeError, LineView, MANAGER_NAME, Member, NOTIFICATION_UID, Reply, Salvage, Shape, Uid,
 };
 
-use super::compose::{ForAll, push_result, write_reply};
+use super::compose::{ForAll, write_reply};
 use super::incoming::{Kind, Typed};
 use super::malformed_reply::MalformedReply;
 use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, Full};
 use crate::refusal::Refusal;
-use crate::registry::Reader;
+use crate::registry::{Listing, Reader};
 
 impl Router<'_> {
     /// Routes a line that a service sent.
@@ -79,9 +79,7 @@ impl Router<'_> {
         }
         match envelope.request(content) {
             Ok(request) if request.service == *MANAGER_NAME && request.attribute == *"identity" => {
-                let identity = self.registry.identity();
-                push_result(from, &uid, &identity);
-                Step::Next
+                self.answer_listing(from, &uid, Listing::Identity)
             }
             Ok(_) => self.refuse_malformed(from, &uid, &Refusal::ServiceRequests),
             Err(error) => self.refuse_malformed(from, &uid, &error.into()),

@@ -22,7 +22,7 @@ use tracing::{debug, info};
 
 use crate::chatter::Chatter;
 use crate::counters::Counters;
-use crate::outbox::Outbox;
+use crate::outbox::{FrameWriter, Outbox};
 use crate::pace::Pace;
 use crate::refusal::Refusal;
 use crate::registry::{PeerId, Registry};
@@ -91,10 +91,17 @@ impl Sender<'_> {
         self.outbox.push_always(|writer| writer.shared(&frame));
     }
 
-    /// Gives the peer a result, which is JSON text.
-    pub(crate) fn answer(&self, uid: &Uid<'_>, result: &[u8]) {
-        let frame = frames::result(self.name, uid, result);
-        self.outbox.push_always(|writer| writer.shared(&frame));
+    /// Gives the peer a result: the JSON text that `write` puts together. Returns its number of bytes.
+    pub(crate) fn answer(&self, uid: &Uid<'_>, write: impl FnOnce(&mut FrameWriter<'_>)) -> usize {
+        let (head, tail) = frames::result_around(self.name, uid);
+        let mut written = 0;
+        self.outbox.push_always(|frame| {
+            frame.copied(&head);
+            write(frame);
+            frame.copied(&tail);
+            written = frame.written();
+        });
+        written
     }
 
     /// Logs a refusal, as long as the peer does not cause too many lines.

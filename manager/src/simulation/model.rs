@@ -11,7 +11,7 @@ use super::garble::{number, other_type, refusal_frame};
 use super::passage::Passage;
 use super::queue::Queue;
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
-use crate::refusal::{Held, Refusal};
+use crate::refusal::{Held, LinkedClients, Refusal};
 
 /// What the manager is called in every simulation.
 pub(super) const MANAGER: &str = "Manager[h:1875]";
@@ -551,6 +551,7 @@ impl Model {
                 let limit = self.peers[&key].max_clients();
                 if !is_linked && limit.is_some_and(|limit| linked.len() as u64 >= limit) {
                     let linked = self.names_with(&self.links, key);
+                    let linked = LinkedClients::new(&linked, linked.len());
                     return Err(Refusal::Limit { service, linked });
                 }
                 self.links.insert((key, from));
@@ -569,7 +570,7 @@ impl Model {
                     return Err(Refusal::NotAlone {
                         service,
                         client,
-                        linked,
+                        linked: LinkedClients::new(&linked, linked.len()),
                     });
                 }
                 self.locks.insert((key, from));

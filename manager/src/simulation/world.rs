@@ -18,7 +18,7 @@ use crate::hub::{Hub, Phase};
 use crate::logging::LogControl;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
-use crate::registry::{ManagerIdentity, PeerId};
+use crate::registry::{Listing, ManagerIdentity, PeerId};
 use crate::router::{Permits, Sender, Step};
 use crate::store::{Store, StoreOptions};
 
@@ -299,7 +299,8 @@ impl World {
     /// Holds the whole registry against the model.
     pub(super) fn check_registry(&self) -> Result<(), Failure> {
         let registry = self.hub.registry();
-        let found = (registry.counts(), (registry.links_json(), registry.locks_json()));
+        let lists = [Listing::Links, Listing::Locks].map(|listing| registry.text(listing));
+        let found = (registry.counts(), lists.into());
         let expected = (self.model.counts(), self.model.links_and_locks());
         if found != expected {
             return Err(format!("the registry has {found:?} instead of {expected:?}"));

@@ -20,8 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use labwire_home::present;
+use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use audit::TimedEvent;
@@ -74,6 +76,22 @@ pub struct LoginOutcome {
     pub is_admin: bool,
 }
 
+/// A list that the database keeps.
+#[derive(Debug)]
+pub(crate) enum StoreList {
+    /// As [`Store::usernames`].
+    Usernames,
+    /// As [`Store::users`].
+    Users,
+    /// As [`Store::hostnames`].
+    Hostnames,
+    /// As [`Store::connections`].
+    Connections {
+        start: Option<String>,
+        end: Option<String>,
+    },
+}
+
 /// What went wrong since the store was opened.
 #[derive(Debug, Default)]
 struct StoreCounts {
@@ -101,6 +119,12 @@ impl Hashing {
             permits: Arc::new(Semaphore::new(capacity)),
         }
     }
+}
+
+fn json_text(rows: &impl Serialize) -> Bytes {
+    let text = serde_json::to_vec(rows);
+    text.expect("texts, numbers and truth values can be written as JSON")
+        .into()
 }
 
 /// A handle of the database; its clones share one thread, which ends when the last of them is dropped.
@@ -219,6 +243,24 @@ impl Store {
     ) -> Result<Vec<ConnectionRow>, StoreError> {
         let question = move |database: &mut Database| database.connections(start.as_deref(), end.as_deref());
         self.send(Command::RunAfterAudit, question).await
+    }
+
+    /// A list as JSON text, which the thread of the database puts together: there can be 100,000 rows, and whoever asks
+    /// may have others to serve.
+    pub(crate) async fn list(&self, list: StoreList) -> Result<Bytes, StoreError> {
+        let command = match list {
+            StoreList::Connections { .. } => Command::RunAfterAudit,
+            _ => Command::Run,
+        };
+        let question = move |database: &mut Database| match list {
+            StoreList::Usernames => Ok(json_text(&database.usernames()?)),
+            StoreList::Users => Ok(json_text(&database.users()?)),
+            StoreList::Hostnames => Ok(json_text(&database.hostnames()?)),
+            StoreList::Connections { start, end } => Ok(json_text(
+                &database.connections(start.as_deref(), end.as_deref())?,
+            )),
+        };
+        self.send(command, question).await
     }
 
     /// The names of the tables, sorted: those of MSL-Network, not our own.
