@@ -137,6 +137,7 @@ impl Hub {
             permits: Permits::default(),
             pace: self.pace,
             clock: Timestamp::now,
+            work: 0,
         }
     }
 

@@ -3,6 +3,7 @@
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{MANAGER_NAME, frames, quoted};
 use tokio::io::AsyncRead;
+use tokio::task::yield_now;
 use tracing::info;
 
 use super::Departure;
@@ -153,6 +154,7 @@ impl Session<'_> {
                 hub.registry().set_user(from.id, user);
                 for call in pending {
                     self.execute(call).await;
+                    yield_now().await;
                 }
                 return Ok(());
             }

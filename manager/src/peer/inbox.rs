@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
 use crate::memory::{self, Loan};
-use crate::router::{Incoming, Kind, Step, Unframed, is_notification};
+use crate::router::{BYTES_PER_WORK, Incoming, Kind, Step, TURN_WORK, Unframed, is_notification};
 use crate::stream::{
     LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, read_some, with_scratch,
 };
@@ -24,10 +24,6 @@ use crate::stream::{
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.
 const READ_AHEAD: usize = 64 * 1024;
-
-/// How many lines are routed before others have their turn. An empty line takes a hundredth of a microsecond to
-/// send and a tenth to look at.
-pub(super) const TURN_LINES: usize = 1_024;
 
 /// From how many bytes on a line is looked at on another thread. Handing it over takes some 50 microseconds, as
 /// looking at this many bytes does.
@@ -104,6 +100,8 @@ pub(super) struct Inbox<R> {
     reads: u64,
     /// The uid of a line that is too long, if it stands near its start.
     uid_of_long_line: Option<Uid<'static>>,
+    /// How much was done since others had their turn.
+    work: usize,
     /// How the stream ended, and when that was seen.
     end: Option<(Departure, Instant)>,
 }
@@ -133,6 +131,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             front: None,
             reads: 0,
             uid_of_long_line: None,
+            work: 0,
             end: None,
         }
     }
@@ -386,6 +385,20 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
+    /// Notes what was done for the peer.
+    pub(super) fn note_work(&mut self, work: usize) {
+        self.work += work;
+    }
+
+    /// Whether so much was done that others have their turn now, after which it is counted anew.
+    pub(super) fn turn_is_over(&mut self) -> bool {
+        let is_over = self.work >= TURN_WORK;
+        if is_over {
+            self.work = 0;
+        }
+        is_over
+    }
+
     /// How often something was read: what is in hand now was sent before anything that is written now.
     pub(super) fn reads(&self) -> u64 {
         self.reads
@@ -405,6 +418,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             Ok(0) => Departure::Closed,
             Ok(count) => {
                 self.reads += 1;
+                self.work += count / BYTES_PER_WORK;
                 return count;
             }
             Err(error) => Departure::Failed(error),
@@ -414,14 +428,14 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     }
 
     /// Reads what has arrived and routes it with what `router` gives, which is asked for that once there is
-    /// something, up to a line that must wait. Tells whether there may be more. For when no whole line waits;
+    /// something, up to a line that must wait, or until others have their turn. Tells whether there may be more. For when no whole line waits;
     /// cancel safe.
     ///
     /// The lines are routed where they were read to: nothing is copied but what goes on to a peer, and the
     /// beginning of a line whose end has not arrived.
     pub(super) async fn read_and_route<F>(&mut self, mut router: impl FnMut() -> F) -> (Step, bool)
     where
-        F: FnMut(LineView<'_>, &Kind) -> Step,
+        F: FnMut(LineView<'_>, &Kind) -> (Step, usize),
     {
         if self.arriving.is_some() || self.fate != Fate::Kept || has_own_memory(&self.splitter) {
             let may_have_more = self.read().await == LARGE_READ_BYTES;
@@ -446,6 +460,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                     return (Step::Next, false).into();
                 }
                 self.reads += 1;
+                self.work += bytes.len() / BYTES_PER_WORK;
                 let (step, rest) = self.route(bytes, router());
                 if rest.len() == size && self.splitter.pending() == 0 {
                     // The beginning of a large line, most likely.
@@ -464,27 +479,30 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     fn route<'b>(
         &mut self,
         mut bytes: &'b [u8],
-        mut router: impl FnMut(LineView<'_>, &Kind) -> Step,
+        mut router: impl FnMut(LineView<'_>, &Kind) -> (Step, usize),
     ) -> (Step, &'b [u8]) {
         let mut kind = Kind::default();
-        for _ in 0..TURN_LINES {
+        // What is left over is copied, so that a turn does not end in the middle of what comes at once, as a rule.
+        let end = self.work + TURN_WORK;
+        while self.work < end {
             let Some(offset) = memchr(b'\n', bytes) else {
                 break;
             };
             let (line, rest) = bytes.split_at(offset + 1);
-            let step = if self.splitter.pending() > 0 {
+            let (step, work) = if self.splitter.pending() > 0 {
                 self.splitter.extend(line);
                 self.route_completed(&mut router)
             } else if line.len() > self.splitter.limit() {
                 let limit = self.splitter.limit();
                 self.uid_of_long_line = uid_near_start(line);
                 self.end_with(Departure::TooLong(LineTooLong { limit }));
-                Step::Next
+                (Step::Next, 0)
             } else {
                 let view = LineView::new(without_mark(line));
                 kind.look(view.content());
                 router(view, &kind)
             };
+            self.work += work;
             if self.end.is_some() {
                 return (step, b"");
             }
@@ -501,15 +519,21 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     }
 
     /// Routes the line whose end has just come.
-    fn route_completed(&mut self, router: &mut impl FnMut(LineView<'_>, &Kind) -> Step) -> Step {
+    fn route_completed(
+        &mut self,
+        router: &mut impl FnMut(LineView<'_>, &Kind) -> (Step, usize),
+    ) -> (Step, usize) {
         let Some((line, is_whole)) = self.next_line() else {
-            return Step::Next;
+            return (Step::Next, 0);
         };
         let incoming = Incoming::of(line, is_whole);
-        let step = router(incoming.line.view(), &incoming.kind);
+        let (step, work) = router(incoming.line.view(), &incoming.kind);
         if matches!(step, Step::Wait(..)) {
             self.front = Some(Box::new(incoming));
         }
-        step
+        (step, work)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::administration::Login;
 use super::cut_through::Passage;
 use super::ending::{Ended, read_growing};
-use super::inbox::{Inbox, TURN_LINES};
+use super::inbox::Inbox;
 use super::judge::Waits;
 use super::writing::write_frames;
 use super::{Departure, FAREWELL, discard};
@@ -30,7 +30,7 @@ use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::refusal::{LineLimit, Refusal};
 use crate::registry::{PeerId, PeerLine};
-use crate::router::{Kind, Permits, Sender, Step};
+use crate::router::{Kind, Permits, Sender, Step, TURN_WORK};
 use crate::slow_readers::{PROBATION, PROBATION_IN_FLIGHT, shortened};
 
 /// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
@@ -278,8 +278,10 @@ impl<'a> Session<'a> {
 
     /// Reads and routes until no more lines come.
     async fn read_lines<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Departure {
-        let mut lines = 0;
         loop {
+            if inbox.turn_is_over() {
+                yield_now().await;
+            }
             let is_on_probation = self.is_on_probation();
             if is_on_probation && let Err(departure) = self.wait_for_own_reading(inbox).await {
                 return departure;
@@ -287,10 +289,6 @@ impl<'a> Session<'a> {
             let has_line = inbox.look().await;
             self.share.hold(inbox.held());
             let step = if has_line {
-                lines += 1;
-                if lines % TURN_LINES == 0 {
-                    yield_now().await;
-                }
                 match self.route_front(inbox).await {
                     Ok(step) => step,
                     Err(departure) => return departure,
@@ -368,6 +366,7 @@ impl<'a> Session<'a> {
     /// Routes the first of the lines that wait.
     async fn route_front<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<Step, Departure> {
         let permits = std::mem::take(&mut self.permits);
+        inbox.note_work(1);
         if let Some(passage) = self.passage.take() {
             if let Some(incoming) = inbox.take_front() {
                 self.end_passage(*passage, incoming);
@@ -384,7 +383,8 @@ impl<'a> Session<'a> {
         let Some(incoming) = inbox.front() else {
             return Ok(Step::Next);
         };
-        let step = self.router(permits)(incoming.line.view(), &incoming.kind);
+        let (step, work) = self.router(permits)(incoming.line.view(), &incoming.kind);
+        inbox.note_work(work);
         if !matches!(step, Step::Wait(..))
             && let Some(incoming) = inbox.take_front()
         {
@@ -421,6 +421,8 @@ impl<'a> Session<'a> {
             }
             Step::Ask(call) => {
                 self.call(call, inbox.reads()).await;
+                // A list of all links is as much work.
+                inbox.note_work(TURN_WORK);
                 Ok(())
             }
         }
@@ -457,8 +459,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What routes this peer's lines, with the registry locked as long as it lives. `permits` are those of the first line.
-    fn router(&self, mut permits: Permits) -> impl FnMut(LineView<'_>, &Kind) -> Step {
+    /// What routes this peer's lines, with the registry locked as long as it lives. It tells how much work that was.
+    /// `permits` are those of the first line.
+    fn router(&self, mut permits: Permits) -> impl FnMut(LineView<'_>, &Kind) -> (Step, usize) {
         let from = self.sender();
         let hub = self.hub;
         let mut registry = hub.registry();
@@ -468,11 +471,12 @@ impl<'a> Session<'a> {
         move |line, kind| {
             let mut router = hub.router(&mut registry, draining);
             router.permits = std::mem::take(&mut permits);
-            if is_service {
+            let step = if is_service {
                 router.route_from_service(&from, line, kind)
             } else {
                 router.route_from_client(&from, line, kind)
-            }
+            };
+            (step, 1 + router.work)
         }
     }
 }

@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use super::arguments::{Arguments, Call, LinkArguments};
 use super::compose::{request_line, write_request};
 use super::incoming::{Kind, Typed};
-use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
+use super::{BYTES_PER_WORK, DISCONNECT, ENVELOPE_BYTES, REFUSAL_WORK, Router, Sender, Step};
 use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
@@ -152,6 +152,7 @@ impl Router<'_> {
     /// Refuses a request that may not go to its service.
     #[cold]
     fn refuse_request(&mut self, from: &Sender<'_>, request: &Request<'_>, refusal: &Refusal) -> Step {
+        self.work += REFUSAL_WORK;
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
         from.log(refusal);
@@ -170,6 +171,7 @@ impl Router<'_> {
         if line.content().len() > MANAGERS_LINE {
             return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
         }
+        self.work += line.content().len() / BYTES_PER_WORK;
         let answer = match attribute {
             "identity" => return self.answer_listing(from, uid, Listing::Identity),
             "link" | "unlink" | "acquire_lock" | "release_lock" => {
@@ -189,6 +191,8 @@ impl Router<'_> {
             }
             Ok(Answer::Listing(listing)) => return self.answer_listing(from, uid, listing),
             Err(refusal) => {
+                // It may name clients.
+                self.work += 4 * REFUSAL_WORK;
                 from.log(&refusal);
                 from.refuse(uid, &refusal);
             }
@@ -199,7 +203,8 @@ impl Router<'_> {
     /// Gives a peer a list.
     pub(super) fn answer_listing(&mut self, from: &Sender<'_>, uid: &Uid<'_>, listing: Listing) -> Step {
         let registry = &*self.registry;
-        from.answer(uid, |frame| registry.write_listing(listing, frame));
+        let written = from.answer(uid, |frame| registry.write_listing(listing, frame));
+        self.work += REFUSAL_WORK + written / BYTES_PER_WORK;
         Step::Next
     }
 

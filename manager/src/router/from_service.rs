@@ -9,7 +9,7 @@ use labwire_wire::{
 use super::compose::{ForAll, write_reply};
 use super::incoming::{Kind, Typed};
 use super::malformed_reply::MalformedReply;
-use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
+use super::{DISCONNECT, ENVELOPE_BYTES, Permits, QUEUES_PER_WORK, Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, Full};
 use crate::refusal::Refusal;
@@ -172,7 +172,9 @@ impl Router<'_> {
         // Who has room gets it now. A place in line is taken at each full queue, so that several readers that do not
         // read are cut together and not one after the other.
         let mut waiting = Permits::default();
+        let mut queues = 0;
         for (client, outbox) in self.registry.linked_outboxes(from.id) {
+            queues += 1;
             match outbox.push(line.len(), |frame| line.write(frame)) {
                 Ok(()) => {
                     Counters::count(&self.counters.deliveries);
@@ -180,6 +182,7 @@ impl Router<'_> {
                 Err(Full) => waiting.add(client, outbox.wait_for_room(line.len())),
             }
         }
+        self.work += queues / QUEUES_PER_WORK;
         Counters::count(&self.counters.notifications);
         wait_unless_empty(waiting)
     }

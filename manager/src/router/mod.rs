@@ -42,6 +42,19 @@ const DISCONNECT: &str = "__disconnect__";
 /// What a frame adds to its payload at most, apart from the names in it: punctuation and keys.
 const ENVELOPE_BYTES: usize = 128;
 
+/// How much is done for one peer before others have their turn. One unit is what it takes to route a short line: a fraction
+/// of a microsecond.
+pub(crate) const TURN_WORK: usize = 1_024;
+
+/// How many bytes are copied in the time of one unit.
+pub(crate) const BYTES_PER_WORK: usize = 1_024;
+
+/// How many queues get a notification in that time.
+const QUEUES_PER_WORK: usize = 4;
+
+/// What a refusal takes: its text is put together.
+const REFUSAL_WORK: usize = 8;
+
 /// What the reader of a line does next.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -70,6 +83,8 @@ pub(crate) struct Router<'a> {
     pub(crate) pace: Pace,
     /// Tells the time at which a lock is acquired.
     pub(crate) clock: fn() -> Timestamp,
+    /// How much more work the lines were than usual, in [units](TURN_WORK).
+    pub(crate) work: usize,
 }
 
 /// Who sent the frame: its place in the registry, its name, and the queue for what it is told.
@@ -113,21 +128,24 @@ impl Sender<'_> {
 }
 
 impl Router<'_> {
-    fn refuse_malformed(&self, from: &Sender<'_>, uid: &Uid<'_>, refusal: &Refusal) -> Step {
+    fn refuse_malformed(&mut self, from: &Sender<'_>, uid: &Uid<'_>, refusal: &Refusal) -> Step {
+        self.work += REFUSAL_WORK;
         self.note_malformed(from, refusal);
         from.refuse(uid, refusal);
         Step::Next
     }
 
     /// Refuses a line that is no frame; the errors carry the uids that can be found in it.
-    fn refuse_broken(&self, from: &Sender<'_>, unframed: &Unframed) -> Step {
+    fn refuse_broken(&mut self, from: &Sender<'_>, unframed: &Unframed) -> Step {
         let refusal = self.broken(unframed.error);
         self.note_malformed(from, &refusal);
         let mut uids = unframed.salvage.uids().peekable();
         if uids.peek().is_none() {
+            self.work += REFUSAL_WORK;
             from.refuse(&Uid::EMPTY, &refusal);
         }
         for uid in uids {
+            self.work += REFUSAL_WORK;
             from.refuse(uid, &refusal);
         }
         Step::Next

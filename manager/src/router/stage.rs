@@ -148,5 +148,6 @@ fn router<'a>(registry: &'a mut Registry, counters: &'a Counters) -> Router<'a> 
         permits: Permits::default(),
         pace: Pace::in_bytes(),
         clock: Timestamp::now,
+        work: 0,
     }
 }

@@ -80,6 +80,30 @@ async fn a_reply_that_cannot_be_passed_on_may_have_been_executed() {
     }
 }
 
+#[test]
+fn what_takes_long_counts_as_much_work() {
+    let work = |stage: &mut Stage, line: &str| {
+        stage.as_client(|router, from| {
+            let view = labwire_wire::LineView::new(line.as_bytes());
+            router.route_from_client(from, view, &Kind::of(line.as_bytes()));
+            router.work
+        })
+    };
+    let attributes = format!(r#"{{"a":"{}"}}"#, "x".repeat(1_000_000));
+    let service = format!(r#"{{"type":"service","name":"S","attributes":{attributes}}}"#);
+    let mut stage = Stage::with_service(&client(&[], ""), service.as_bytes());
+    assert_eq!(work(&mut stage, REQUEST), 0);
+    let refused = r#"{"service":"Manager","attribute":"link","args":["T"],"uid":"1"}"#;
+    assert!(work(&mut stage, refused) > 10);
+    let identity = r#"{"service":"Manager","attribute":"identity","uid":"1"}"#;
+    assert!(work(&mut stage, identity) > 900);
+    let long = format!(
+        r#"{{"service":"Manager","attribute":"port","args":["{}"]}}"#,
+        "x".repeat(60_000)
+    );
+    assert!(work(&mut stage, &long) > 50);
+}
+
 #[tokio::test]
 async fn a_refused_line_was_not_executed() {
     for line in [

@@ -1,0 +1,46 @@
+use labwire_wire::LineSplitter;
+
+use super::*;
+
+/// Routes what has arrived, each line of which is as much work; gives how many lines were.
+async fn route(inbox: &mut Inbox<&[u8]>, work: usize) -> usize {
+    let mut lines = 0;
+    let router = |_: LineView<'_>, _: &Kind| {
+        lines += 1;
+        (Step::Next, work)
+    };
+    let mut router = Some(router);
+    let (step, may_have_more) = inbox
+        .read_and_route(|| router.take().expect("it is asked for once"))
+        .await;
+    assert!(matches!(step, Step::Next) && may_have_more);
+    lines
+}
+
+#[tokio::test]
+async fn a_turn_ends_after_so_much_work_and_not_only_after_so_many_lines() {
+    let lines = "x\n".repeat(2 * TURN_WORK);
+    for (work, expected) in [(1, TURN_WORK), (TURN_WORK / 4, 4), (10 * TURN_WORK, 1)] {
+        let mut inbox = Inbox::new(lines.as_bytes(), LineSplitter::new(1 << 20), 1 << 16);
+        assert_eq!(route(&mut inbox, work).await, expected);
+        assert!(inbox.turn_is_over());
+        assert!(!inbox.turn_is_over(), "it is counted anew");
+        assert!(inbox.look().await, "the next line waits");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_little_at_a_time_has_its_turn_until_that_is_much() {
+    let mut turns = 0;
+    let mut inbox = Inbox::new(&b""[..], LineSplitter::new(1 << 20), 1 << 16);
+    for _ in 0..100 {
+        inbox.reader = b"x\ny\nz";
+        assert_eq!(inbox.read().await, 5);
+        while inbox.look().await {
+            inbox.take_front();
+            inbox.note_work(TURN_WORK / 8);
+        }
+        turns += usize::from(inbox.turn_is_over());
+    }
+    assert!((20..=40).contains(&turns), "{turns}");
+}
