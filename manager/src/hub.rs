@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use labwire_home::present;
 use labwire_wire::{LineTooLong, MANAGER_NAME, frames};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -20,9 +22,9 @@ use crate::login::Logins;
 use crate::names::{PeerAddress, Resolver};
 use crate::pace::Pace;
 use crate::refusal::Refusal;
-use crate::registry::{Abandoned, ManagerIdentity, PeerId, Registry};
+use crate::registry::{Abandoned, Concerned, Leaving, ManagerIdentity, PeerId, Registry};
 use crate::router::{Permits, Router};
-use crate::routing::Steps;
+use crate::routing::{Measured, Steps, Task};
 use crate::slow_readers::SlowReaders;
 use crate::store::{ConnectionEvent, Store};
 use crate::strangers::Strangers;
@@ -32,6 +34,9 @@ use crate::strangers::Strangers;
 /// When ten thousand leave together, as when a switch loses power, all of that would else stand before everybody
 /// else's next request. With this many, others wait for about a millisecond between them.
 const DEPARTURES: usize = 64;
+
+/// How much is told at once when a service has left: so many errors or ends of links. It takes less than a millisecond.
+const DEPARTURE_WORK: usize = 1_024;
 
 /// How far the manager is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -237,35 +242,69 @@ impl Hub {
         }
     }
 
-    /// Takes a peer out of the registry and tells everyone whom that concerns, in one step. Gives the number
-    /// of requests that it held as a service. `too_long` is for one that is thrown out for a line without an end.
-    pub(crate) fn leave(&self, id: PeerId, too_long: Option<LineTooLong>) -> usize {
+    /// Takes a peer out of the registry in one step, and tells everyone whom that concerns. Returns the number of requests
+    /// that it held as a service. `too_long` is for one that is thrown out for a line without an end.
+    ///
+    /// Where thousands are to be told, others are served in between, and the service's name is free only afterwards.
+    pub(crate) fn leave(self: &Arc<Self>, id: PeerId, too_long: Option<LineTooLong>) -> usize {
         let mut registry = self.registry();
-        let Some(service) = registry.leave(id) else {
+        let Some(mut leaving) = registry.leave(id) else {
             return 0;
         };
-        let name = service.name.to_string();
+        let service = leaving.name().to_owned();
         let refusal = match too_long {
-            Some(LineTooLong { limit }) => Refusal::ReplyTooLong { service: name, limit },
-            None => Refusal::ServiceLeft { service: name },
+            Some(LineTooLong { limit }) => Refusal::ReplyTooLong { service, limit },
+            None => Refusal::ServiceLeft { service },
         };
-        let count = service.abandoned.iter().map(Abandoned::count).sum();
-        for abandoned in service.abandoned {
-            self.tell_abandoned(abandoned, &refusal);
+        let requests = leaving.requests();
+        if !self.tell_some(&mut registry, &mut leaving, &refusal) {
+            return requests;
         }
-        // When the manager stops, all connections end: there is no use in telling which one ended first.
-        if !service.unlinked.is_empty() && *self.phase.borrow() < Phase::Stopping {
-            let frame = frames::manager_request("unlinked", &[&service.name], &self.name);
-            for outbox in &service.unlinked {
-                outbox.push_always(|writer| writer.shared(&frame));
+        match Handle::try_current() {
+            Ok(runtime) => {
+                drop(registry);
+                let hub = Arc::clone(self);
+                runtime.spawn(Measured::new(Task::TellDeparture, async move {
+                    loop {
+                        // Others who are ready come first.
+                        yield_now().await;
+                        if !hub.tell_some(&mut hub.registry(), &mut leaving, &refusal) {
+                            return;
+                        }
+                    }
+                }));
             }
+            // Nobody else is to be served.
+            Err(_) => while self.tell_some(&mut registry, &mut leaving, &refusal) {},
         }
-        count
+        requests
     }
 
-    fn tell_abandoned(&self, abandoned: Abandoned, refusal: &Refusal) {
+    /// Tells some of the clients that do not know yet that a service has left: `refusal`, for each of their requests.
+    /// Returns whether there are more.
+    fn tell_some(&self, registry: &mut Registry, leaving: &mut Leaving, refusal: &Refusal) -> bool {
+        let unlinked = frames::manager_request("unlinked", &[leaving.name()], &self.name);
+        // When the manager stops, all connections end: there is no use in telling which one ended first.
+        let is_stopping = *self.phase.borrow() >= Phase::Stopping;
+        let mut work = 0;
+        while work < DEPARTURE_WORK {
+            work += match registry.next_concerned(leaving) {
+                Some(Concerned::Caller(abandoned)) => 4 + self.tell_abandoned(abandoned, refusal),
+                Some(Concerned::Linked(outbox)) if !is_stopping => {
+                    outbox.push_always(|writer| writer.shared(&unlinked));
+                    1
+                }
+                Some(_) => 1,
+                None => return false,
+            };
+        }
+        true
+    }
+
+    /// Returns how many errors were put together.
+    fn tell_abandoned(&self, abandoned: Abandoned, refusal: &Refusal) -> usize {
         Counters::add(&self.counters.abandoned, abandoned.count());
-        abandoned.tell(refusal);
+        abandoned.tell(refusal)
     }
 
     /// Waits until the manager has come as far as `phase`. Cancel safe.
@@ -320,3 +359,6 @@ impl Hub {
         statistics
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use labwire_home::present;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{LineSplitter, LineTooLong, frames, quoted};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
@@ -116,6 +117,13 @@ where
     None
 }
 
+/// Waits until all clients of a service of that name that has left know.
+async fn told_of_departure(hub: &Hub, name: &str) {
+    while hub.registry().is_leaving(name) {
+        yield_now().await;
+    }
+}
+
 /// Serves a peer until its connection ends, whichever way that is. `socket` is that of the connection, if it has one.
 /// `joined` is called once the peer is registered.
 pub(crate) async fn serve<S>(
@@ -133,12 +141,15 @@ pub(crate) async fn serve<S>(
         came,
         splitter,
     } = introduction;
+    let name = &introduced.identity.name;
     let join = || Session::join(hub, peer, came, socket.as_ref(), &introduced);
+    told_of_departure(hub, name).await;
     let mut session = join();
     if let Err(Refusal::NameTaken(name)) = &session
         // Boxed, so that a peer whose name is free has no room for it.
         && Box::pin(replacement::make_way(hub, peer, name)).await
     {
+        told_of_departure(hub, name).await;
         session = join();
     }
     match session {

@@ -4,7 +4,6 @@ use std::collections::hash_map::IntoIter;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foldhash::HashMap;
 
 use super::requests::Requests;
 use super::uid::Uid;
@@ -30,20 +29,22 @@ impl Abandoned {
     /// Queues an error for each request, which tells the client why there will be no reply.
     ///
     /// The registry is locked meanwhile and there can be tens of thousands: then each is put together when the client's
-    /// writer comes to it.
-    pub(crate) fn tell(self, refusal: &Refusal) {
+    /// writer comes to it. Returns how many errors were put together here.
+    pub(crate) fn tell(self, refusal: &Refusal) -> usize {
+        let count = self.count();
         let (head, tail) = refusal.around_uid(&self.requester, self.origin);
-        let is_short = self.count() <= AT_ONCE;
         let mut errors = Errors {
             head,
             tail,
             requests: self.requests.into_uids(),
             current: None,
         };
-        if is_short {
+        if count <= AT_ONCE {
             self.client.push_always(|frame| while errors.write_one(frame) {});
+            count
         } else {
             self.client.push_deferred(Box::new(errors));
+            0
         }
     }
 
@@ -100,35 +101,32 @@ impl Registry {
                 continue;
             };
             let (name, callers) = (Arc::clone(&service.name), std::mem::take(&mut service.callers));
-            let abandoned = self.abandon(id, callers);
-            all.extend(
-                abandoned
-                    .into_iter()
-                    .map(|requests| (Arc::clone(&name), requests)),
-            );
+            for (caller, requests) in callers {
+                let abandoned = self.abandon(id, caller, requests);
+                all.extend(abandoned.map(|abandoned| (Arc::clone(&name), abandoned)));
+            }
         }
         all
     }
 
-    /// Takes the requests that a service holds back from their callers.
-    pub(super) fn abandon(&mut self, service: PeerId, callers: HashMap<PeerId, Requests>) -> Vec<Abandoned> {
-        let mut all = Vec::with_capacity(callers.len());
-        for (caller, requests) in callers {
-            let Some(client) = self.clients.get_mut(caller) else {
-                continue;
-            };
-            client.asked.remove(&service);
-            if requests.count() == 0 {
-                continue;
-            }
-            client.in_flight.remove(requests.count(), &mut self.in_flight);
-            all.push(Abandoned {
-                client: Arc::clone(&client.outbox),
-                requester: Arc::clone(&client.name),
-                origin: client.features.origin,
-                requests,
-            });
+    /// Takes the requests that a service holds back from one of its callers, if there are any and the caller is here.
+    pub(super) fn abandon(
+        &mut self,
+        service: PeerId,
+        caller: PeerId,
+        requests: Requests,
+    ) -> Option<Abandoned> {
+        let client = self.clients.get_mut(caller)?;
+        client.asked.remove(&service);
+        if requests.count() == 0 {
+            return None;
         }
-        all
+        client.in_flight.remove(requests.count(), &mut self.in_flight);
+        Some(Abandoned {
+            client: Arc::clone(&client.outbox),
+            requester: Arc::clone(&client.name),
+            origin: client.features.origin,
+            requests,
+        })
     }
 }

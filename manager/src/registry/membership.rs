@@ -11,19 +11,9 @@ use super::describe::{describe_client, describe_service};
 use super::in_flight::InFlight;
 use super::locks::Locks;
 use super::roster::Roster;
-use super::{AROUND_REQUESTER, Abandoned, Client, PeerId, Reader, Registry, Service};
+use super::{AROUND_REQUESTER, Client, PeerId, Reader, Registry, Service};
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
-
-/// A service that has left, and what others must be told about that.
-#[derive(Debug)]
-pub(crate) struct LeftService {
-    pub(crate) name: Arc<str>,
-    /// The requests that it held.
-    pub(crate) abandoned: Vec<Abandoned>,
-    /// The queues of the clients that were linked with it and asked to be told.
-    pub(crate) unlinked: Vec<Arc<Outbox>>,
-}
 
 impl Registry {
     fn next_number(&mut self) -> u64 {
@@ -93,7 +83,7 @@ impl Registry {
         description: &str,
         outbox: Arc<Outbox>,
     ) -> Result<PeerId, Refusal> {
-        if self.service_names.contains_key(identity.name.as_str()) {
+        if self.service_names.contains_key(identity.name.as_str()) || self.is_leaving(&identity.name) {
             return Err(Refusal::NameTaken(identity.name.clone()));
         }
         if let Some(other) = self.likenesses.of(&identity.name) {
@@ -137,39 +127,7 @@ impl Registry {
         Ok(id)
     }
 
-    /// Takes a peer out, with everything that is its own.
-    ///
-    /// What is returned of a service must be told before the registry is unlocked: else a client could link
-    /// with the next service of that name first, and take what it is told then for the end of its new link.
-    pub(crate) fn leave(&mut self, id: PeerId) -> Option<LeftService> {
-        self.users.remove(&id);
-        if let Some(client) = self.clients.remove(id) {
-            self.forget_client(id, &client);
-        }
-        let service = self.services.remove(id)?;
-        let bytes = service.description.len();
-        self.identities.subtract(bytes, bytes);
-        self.service_names.remove(&service.name);
-        self.likenesses.remove(&service.name);
-        self.service_roster.remove(&service.name);
-        let mut unlinked = Vec::new();
-        for &client in service.links.keys() {
-            if let Some(client) = self.clients.get_mut(client) {
-                client.links.remove(&id);
-                if client.features.unlinked {
-                    unlinked.push(Arc::clone(&client.outbox));
-                }
-            }
-        }
-        let abandoned = self.abandon(id, service.callers);
-        Some(LeftService {
-            name: service.name,
-            abandoned,
-            unlinked,
-        })
-    }
-
-    fn forget_client(&mut self, id: PeerId, client: &Client) {
+    pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) {
         self.client_names.remove(&client.name);
         self.client_roster.remove(&client.name);
         self.forget_links(id, &client.name, &client.links);

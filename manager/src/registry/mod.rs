@@ -2,7 +2,7 @@
 //!
 //! Every method is synchronous and does all of its change or none of it; callers hold the one lock around
 //! the registry meanwhile. A peer leaves in one step ([`Registry::leave`]): its name, links, locks and
-//! requests are gone together, and what others must be told about it is returned.
+//! requests are gone together, and whom that concerns is returned.
 
 mod abandoned;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -10,6 +10,7 @@ mod audit;
 mod describe;
 mod identify;
 mod in_flight;
+mod leaving;
 mod likeness;
 mod locks;
 mod membership;
@@ -42,6 +43,7 @@ use roster::Roster;
 pub(crate) use abandoned::Abandoned;
 pub(crate) use describe::{Listing, ManagerIdentity};
 pub(crate) use in_flight::Awaited;
+pub(crate) use leaving::{Concerned, Leaving};
 pub(crate) use peers::PeerId;
 
 /// What a peer can read of what is well-formed.
@@ -180,6 +182,8 @@ pub(crate) struct Registry {
     client_names: HashMap<Arc<str>, PeerId>,
     service_names: HashMap<Arc<str>, PeerId>,
     likenesses: Likenesses,
+    /// The names of services that have left, which some clients do not know yet.
+    leaving: HashSet<Arc<str>>,
     /// The clients and services as they stand in the manager's identity.
     client_roster: Roster,
     service_roster: Roster,
@@ -210,6 +214,7 @@ impl Registry {
             client_names: HashMap::default(),
             service_names: HashMap::default(),
             likenesses: Likenesses::default(),
+            leaving: HashSet::default(),
             client_roster: Roster::default(),
             service_roster: Roster::default(),
             users: HashMap::default(),

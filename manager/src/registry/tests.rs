@@ -86,8 +86,16 @@ fn at(second: i64) -> Timestamp {
 
 /// What a service gives back when it leaves, and the queues of those that are told of the end of their link.
 fn left(registry: &mut Registry, service: PeerId) -> (Vec<Abandoned>, Vec<Arc<Outbox>>) {
-    let left = registry.leave(service).expect("it is a service");
-    (left.abandoned, left.unlinked)
+    let mut leaving = registry.leave(service).expect("it is a service");
+    let (mut abandoned, mut linked) = (Vec::new(), Vec::new());
+    while let Some(concerned) = registry.next_concerned(&mut leaving) {
+        match concerned {
+            Concerned::Caller(caller) => abandoned.push(caller),
+            Concerned::Linked(outbox) => linked.push(outbox),
+            Concerned::Nothing => {}
+        }
+    }
+    (abandoned, linked)
 }
 
 /// The requesters and uids of the requests that a service gives back when it leaves.
@@ -276,6 +284,40 @@ fn a_service_that_leaves_is_not_searched_for_among_the_requests_that_others_hold
         beside_others < 20 * alone + Duration::from_millis(1),
         "{beside_others:?} and {alone:?}"
     );
+}
+
+#[test]
+fn a_service_is_gone_at_once_and_its_name_is_free_when_all_know() {
+    let mut registry = registry();
+    let s = service(&mut registry, "S", 0);
+    let clients = ["a", "b", "c"].map(|name| client(&mut registry, name));
+    for client in clients {
+        registry.link(client, "S").unwrap();
+        registry.begin_request(client, s, "1");
+    }
+    let mut leaving = registry.leave(s).unwrap();
+    assert_eq!((leaving.name(), leaving.requests()), ("S", 3));
+    assert!(registry.destination(s, "a[h:1]", "1").is_none());
+    assert!(matches!(
+        registry.service_for(clients[0], "S", FLAT),
+        Err(Refusal::NoSuchService { .. })
+    ));
+    assert!(matches!(
+        registry.link(clients[0], "S"),
+        Err(Refusal::CannotLink { .. })
+    ));
+    let again = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
+    assert!(registry.next_concerned(&mut leaving).is_some());
+    assert!(registry.is_leaving("S"));
+    let refused = registry.join(&again, "h:3", &Outbox::new(1));
+    assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
+    // Whoever leaves meanwhile need not be told.
+    registry.leave(clients[0]);
+    registry.leave(clients[1]);
+    while registry.next_concerned(&mut leaving).is_some() {}
+    assert!(!registry.is_leaving("S"));
+    assert_eq!((registry.in_flight(), registry.contradiction()), (0, None));
+    assert!(registry.join(&again, "h:3", &Outbox::new(1)).is_ok());
 }
 
 #[test]

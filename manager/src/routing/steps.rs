@@ -43,6 +43,8 @@ struct Logged {
     at: Option<Instant>,
     /// How many long steps there were at that time.
     long: u64,
+    /// The longest one that was logged.
+    longest: Duration,
 }
 
 impl Steps {
@@ -56,19 +58,26 @@ impl Steps {
         self.longest_microseconds.load(Ordering::Relaxed)
     }
 
-    fn note_long(&self, step: Duration, task: Task, now: Instant) {
+    /// Counts a step that was too long, of which the thread ran for some time.
+    fn note_long(&self, step: Duration, ran: Duration, task: Task, now: Instant) {
         let long = self.long.fetch_add(1, Ordering::Relaxed) + 1;
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.at.is_some_and(|at| now.duration_since(at) < LOG_PAUSE) {
+        // One that is much longer than any before is always worth a line.
+        let is_soon = logged.at.is_some_and(|at| now.duration_since(at) < LOG_PAUSE);
+        if is_soon && step < 2 * logged.longest {
             return;
         }
         let others = long - logged.long - 1;
-        *logged = Logged { at: Some(now), long };
+        *logged = Logged {
+            at: Some(now),
+            long,
+            longest: logged.longest.max(step),
+        };
         drop(logged);
-        let milliseconds = step.as_secs_f64() * 1_000.0;
+        let [step, ran] = [step, ran].map(|time| time.as_secs_f64() * 1_000.0);
         warn!(
-            "{task} kept all other peers waiting for {milliseconds:.1} ms, more than 5 ms are too long \
-             ({others} more such step(s) since the last message like this)"
+            "{task} kept all other peers waiting for {step:.1} ms, {ran:.1} ms of them on a processor; more than 5 ms are \
+             too long ({others} more such step(s) since the last message like this)"
         );
     }
 }
@@ -82,6 +91,8 @@ pub(crate) enum Task {
     Logins,
     /// It serves the peer at that address.
     Serve(SocketAddr),
+    /// It tells clients that a service has left.
+    TellDeparture,
 }
 
 impl fmt::Display for Task {
@@ -90,6 +101,7 @@ impl fmt::Display for Task {
             Self::Accept => formatter.write_str("accepting connections"),
             Self::Logins => formatter.write_str("having logins checked"),
             Self::Serve(peer) => write!(formatter, "serving {peer}"),
+            Self::TellDeparture => formatter.write_str("telling clients that a service has left"),
         }
     }
 }
@@ -189,7 +201,7 @@ impl Watch {
                 .store(microseconds, Ordering::Relaxed);
         }
         if own > LONG {
-            self.steps.note_long(own, task, now);
+            self.steps.note_long(own, used.running.min(took), task, now);
         }
     }
 

@@ -1,0 +1,83 @@
+use std::borrow::Cow;
+
+use labwire_wire::{Features, Identity, Shape, Text};
+
+use super::*;
+use crate::outbox::Outbox;
+use crate::store::StoreOptions;
+
+const CLIENTS: usize = 3_000;
+
+fn hub() -> Arc<Hub> {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("db"), &StoreOptions::default()).unwrap();
+    let identity = ManagerIdentity {
+        hostname: "h".into(),
+        port: 1875,
+        language: String::new(),
+        os: String::new(),
+    };
+    let authentication = Authentication::None { open: false };
+    Hub::new(
+        identity,
+        authentication,
+        Limits::default(),
+        store,
+        LogControl::none(),
+    )
+}
+
+/// All that is queued for a peer and will ever be.
+async fn queued(outbox: &Outbox) -> String {
+    outbox.close();
+    let mut bytes = Vec::new();
+    while let Some(batch) = outbox.next_batch().await {
+        bytes.extend(batch.segments().flat_map(|segment| segment.to_vec()));
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
+    let hub = hub();
+    let identity = br#"{"type":"service","name":"S","attributes":{}}"#;
+    let identity = Identity::from_json(identity).unwrap();
+    let join = |identity: &Identity, address: &str| {
+        let outbox = Outbox::new(1_000_000);
+        let id = hub.registry().join(identity, address, &outbox).unwrap();
+        (id, outbox)
+    };
+    let (service, _) = join(&identity, "h:1");
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let identity = Identity {
+            features: Features::from_names(["unlinked"]),
+            ..Identity::client("c").unwrap()
+        };
+        let (id, outbox) = join(&identity, &format!("h:{number}"));
+        let mut registry = hub.registry();
+        registry.link(id, "S").unwrap();
+        let name = Text::from(Cow::from("S"));
+        let shape = Shape {
+            depth: 1,
+            integer_digits: 1,
+        };
+        registry.ask(id, &name, shape).unwrap().unwrap().begin(b"1");
+        clients.push(outbox);
+    }
+    assert_eq!(hub.leave(service, None), CLIENTS);
+    assert!(!hub.registry().has_service("S"));
+    let mut turns = 0;
+    while hub.registry().is_leaving("S") {
+        turns += 1;
+        yield_now().await;
+    }
+    assert!(turns >= CLIENTS / DEPARTURE_WORK, "{turns}");
+    assert_eq!(hub.registry().in_flight(), 0);
+    for outbox in clients {
+        let told = queued(&outbox).await;
+        let lines: Vec<_> = told.lines().collect();
+        assert!(lines.len() == 2 && lines[0].contains("left before it replied"));
+        assert!(lines[1].contains(r#""attribute":"unlinked""#), "{told}");
+    }
+}
