@@ -52,6 +52,14 @@ impl<T> Task<T> {
         }
     }
 
+    /// Waits for its end within another task; fails as it failed.
+    pub(crate) async fn ended(mut self) -> T {
+        match (&mut self.0).await {
+            Ok(value) => value,
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+
     /// Whether it has ended.
     pub(crate) fn is_finished(&self) -> bool {
         self.0.is_finished()

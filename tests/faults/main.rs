@@ -12,6 +12,7 @@
 //! - the bystander pair has every request of its hundred per second answered, 99 of 100 within 50 ms and none after
 //!   more than 500 ms; a control pair at an idle manager shows what the machine alone does;
 //! - within five seconds the registry, links, locks and descriptors equal the living peers;
+//! - no step of the manager's routing thread took longer than 5 ms, unless one of the idle manager's did;
 //! - the manager has not panicked, and its memory is bounded by what is stated.
 //!
 //! The cases run one after another: each wants the machine for itself.
@@ -40,6 +41,7 @@ mod programs;
 mod rejections;
 mod runner;
 mod services;
+mod stalls;
 mod strangers;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other black-box tests need more of it")]
@@ -78,6 +80,11 @@ const CASES: &[Case] = cases![
     contention::a_client_that_never_reads_and_returns_costs_only_its_own_replies,
     contention::a_manager_that_stops_delivers_what_is_queued_within_the_drain_time,
     vanished::peers_behind_a_cut_cable_are_gone_at_the_stated_time_and_their_services_make_way,
+    stalls::a_listing_of_all_connections_stalls_nobody,
+    stalls::huge_identities_stall_nobody_whoever_comes_and_goes,
+    stalls::refused_links_cost_little_however_many_clients_are_linked,
+    stalls::a_service_leaves_at_once_whatever_its_callers_wait_for,
+    stalls::half_closed_clients_cost_nothing_while_they_wait,
     clock::the_wall_clock_decides_about_no_deadline_link_or_connection,
 ];
 

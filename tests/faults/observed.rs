@@ -34,7 +34,7 @@ pub(crate) struct Subject {
     before: Census,
     pub(crate) target: Target,
     pub(crate) manager: Manager,
-    _control: Manager,
+    control: Manager,
 }
 
 /// Who is there, as an administrator and the operating system see it.
@@ -76,7 +76,7 @@ impl Subject {
             before,
             target,
             manager,
-            _control: control,
+            control,
         }
     }
 
@@ -117,10 +117,13 @@ impl Subject {
     pub(crate) fn settle(&mut self, limit: Duration) -> Duration {
         let begun = Instant::now();
         loop {
-            // The bystander always has a request under way, or hardly not.
+            let now = census(&self.manager, &mut self.administrator);
             let now = Census {
+                // The bystander always has a request under way, or hardly not.
                 in_flight: self.before.in_flight,
-                ..census(&self.manager, &mut self.administrator)
+                // The manager may just have read a file when they were counted first.
+                other_descriptors: now.other_descriptors.max(self.before.other_descriptors),
+                ..now
             };
             if now == self.before {
                 return begun.elapsed();
@@ -142,9 +145,34 @@ impl Subject {
         let settled = self.settle(SETTLED).as_secs_f64();
         let in_flight = self.statistic("in_flight");
         assert_eq!(in_flight, 0, "requests are still under way");
+        let steps = self.expect_short_steps();
         let memory = memory(&self.process(), most_memory);
         expect_no_panic(&self.manager);
-        format!("{figures}; settled after {settled:.1} s; {memory}; {bystander}")
+        format!("{figures}; settled after {settled:.1} s; {steps}; {memory}; {bystander}")
+    }
+
+    /// Expects that no step of the routing thread took longer than 5 ms; tells how long the longest took.
+    fn expect_short_steps(&mut self) -> String {
+        let statistics = self.ask("stats");
+        let number = |name: &str| statistics[name].as_u64().expect("statistics are numbers");
+        let (long, longest) = (number("long_steps"), number("longest_step_microseconds"));
+        let text = format!("longest step {:.1} ms", longest as f64 / 1_000.0);
+        if long == 0 {
+            return text;
+        }
+        let long_steps = |manager: &Manager| -> Vec<String> {
+            let log = manager.log();
+            let lines = log
+                .lines()
+                .filter(|line| line.contains("kept all other peers waiting"));
+            lines.map(str::to_owned).collect()
+        };
+        assert!(
+            !long_steps(&self.control).is_empty(),
+            "{long} steps of the routing thread took too long, {text}: {:?}",
+            long_steps(&self.manager)
+        );
+        format!("{text}, {long} too long MACHINE TOO SLOW: the idle manager's were too long, too")
     }
 
     /// As [`Self::finish`], for a manager that has ended; `memory` is what [`memory`] gave before that.
