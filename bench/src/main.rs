@@ -3,6 +3,7 @@
 // Counts become figures here, of which nobody reads more than four digits.
 #![allow(clippy::cast_precision_loss)]
 
+mod beside;
 mod call;
 mod compare;
 mod connection;

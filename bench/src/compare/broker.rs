@@ -329,6 +329,17 @@ impl<'a> Broker<'a> {
 
     /// Ends it as a person would, so that it leaves nothing for its next start to mend.
     pub(super) fn end(mut self) -> anyhow::Result<()> {
+        self.ask_to_end()
+    }
+
+    /// Ends Labwire as a person would, and reads what it counted of the steps of its routing thread.
+    pub(super) fn end_and_count(mut self) -> anyhow::Result<Steps> {
+        self.ask_to_end()?;
+        let text = fs::read_to_string(self.home.output())?;
+        Steps::read(&text).with_context(|| format!("it does not tell what it counted: {}", self.words()))
+    }
+
+    fn ask_to_end(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + END;
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         while self.child.try_wait()?.is_none() && Instant::now() < deadline {
@@ -382,6 +393,29 @@ impl<'a> Broker<'a> {
     }
 }
 
+/// What Labwire counted of the steps of its routing thread.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Steps {
+    /// How many took longer than 5 ms.
+    pub(super) long: f64,
+    pub(super) longest_milliseconds: f64,
+}
+
+impl Steps {
+    /// Reads them from the log, at whose end all counters stand.
+    fn read(log: &str) -> Option<Self> {
+        let (_, counted) = log.rsplit_once("counted since the start: ")?;
+        let number = |name: &str| -> Option<f64> {
+            let (_, rest) = counted.split_once(&format!("\"{name}\":"))?;
+            rest.split([',', '}']).next()?.parse().ok()
+        };
+        Some(Self {
+            long: number("long_steps")?,
+            longest_milliseconds: number("longest_step_microseconds")? / 1e3,
+        })
+    }
+}
+
 /// The ports that are tried: systems take others for connections that go out, any of which could be in the way.
 const PORTS: std::ops::Range<u16> = 12_000..28_000;
 
@@ -415,4 +449,24 @@ fn arguments(kind: Kind, address: SocketAddr, services: SocketAddr) -> Vec<Strin
         Kind::Quiet => format!("start --disable-tls --port {port} --log-level WARNING"),
     };
     line.split(' ').map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_labwire_counted_of_its_steps_is_read_from_the_end_of_its_log() {
+        let log = concat!(
+            "2026-11-20 13:05:09.123 [INFO ] labwire - counted since the start: ",
+            r#"{"clients":0,"long_steps":2,"longest_step_microseconds":7250,"uptime_seconds":3}"#,
+            "\n2026-11-20 13:05:09.124 [INFO ] labwire - the Network Manager has stopped\n"
+        );
+        let steps = Steps {
+            long: 2.0,
+            longest_milliseconds: 7.25,
+        };
+        assert_eq!(Steps::read(log), Some(steps));
+        assert_eq!(Steps::read("it was killed"), None);
+    }
 }

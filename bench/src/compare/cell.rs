@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::Cores;
 use super::broker::{Broker, Home, Kind, Prepared, Programs};
+use crate::beside::Beside;
 use crate::call;
 use crate::idle;
 use crate::large;
 use crate::notify;
 use crate::payload::{Content, Payload};
+use crate::report::Figures;
 use crate::session::Session;
 
 /// A figure of a cell.
@@ -38,6 +40,10 @@ pub(super) enum Figure {
     StartUp,
     RestMebibytes,
     ProgramMebibytes,
+    /// Of Labwire's routing thread, in milliseconds.
+    LongestStep,
+    /// How many of these took longer than 5 ms.
+    LongSteps,
 }
 
 impl Figure {
@@ -57,6 +63,8 @@ impl Figure {
             Self::StartUp => "ms",
             Self::RestMebibytes => "MiB at rest",
             Self::ProgramMebibytes => "MiB of program",
+            Self::LongestStep => "longest step, ms",
+            Self::LongSteps => "steps above 5 ms",
         }
     }
 }
@@ -64,6 +72,8 @@ impl Figure {
 /// What a broker is asked to do.
 enum Work {
     Call(call::Plan),
+    /// The same with [`Beside`].
+    CallBeside(call::Plan),
     Notify(notify::Plan),
     Large(large::Plan),
     Idle(usize),
@@ -100,6 +110,7 @@ pub(super) const FEW_SERVICES: &str = "growth: 4 services";
 pub(super) const MANY_SERVICES: &str = "growth: 1,000 services";
 pub(super) const FEW_IN_FLIGHT: &str = "growth: 64 in flight, C1";
 pub(super) const MANY_IN_FLIGHT: &str = "growth: 10,000 in flight, C1";
+pub(super) const BESIDE: &str = "K64 C16 64 B beside large work";
 pub(super) const START: &str = "start-up to the first served client";
 
 /// Everything that is measured, for so long each.
@@ -137,6 +148,9 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
         is_on_one_core: false,
         work,
         more: &[],
+    };
+    let Work::Call(beside) = call(4, 16, 64, small()) else {
+        unreachable!("these are calls");
     };
     let fan_out = notify::Plan {
         clients: 64,
@@ -198,6 +212,7 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
         row(MANY_SERVICES, &[Labwire], idle(1_000, 0)),
         row(FEW_IN_FLIGHT, &[Labwire], call(4, 1, 64, small())),
         row(MANY_IN_FLIGHT, &[Labwire], call(4, 1, 10_000, small())),
+        row(BESIDE, &[Labwire], Work::CallBeside(beside)),
         row(START, &[LabwireTls, PythonTls], Work::Start),
     ]
 }
@@ -223,17 +238,13 @@ impl Cell {
         let broker = Broker::start(kind, programs, core, &home, more)?;
         let (target, process) = (broker.target.clone(), Some(broker.process()?));
         let figures = match &self.work {
-            Work::Call(plan) => {
+            Work::Call(plan) => call::run(target, plan, process).map(of_calls),
+            Work::CallBeside(plan) => Beside::start(target.address).and_then(|beside| {
                 let figures = call::run(target, plan, process);
-                figures.map(|figures| {
-                    vec![
-                        (Figure::Cpu, figures.cpu_microseconds.unwrap_or(f64::NAN)),
-                        (Figure::Rate, figures.per_second),
-                        (Figure::P50, figures.p50_microseconds),
-                        (Figure::P99, figures.p99_microseconds),
-                    ]
-                })
-            }
+                beside.stop()?;
+                // What the broker needs is for the work beside, too.
+                Ok(of_calls(figures?).split_off(1))
+            }),
             Work::Notify(plan) => notify::run(target, plan, process).map(|deliveries| {
                 vec![
                     (Figure::Cpu, deliveries.cpu_microseconds.unwrap_or(f64::NAN)),
@@ -264,8 +275,23 @@ impl Cell {
             }),
             Work::Start => Ok(Vec::new()),
         };
-        figures.map_err(|error| error.context(format!("it says: {}", broker.words())))
+        let mut figures = figures.map_err(|error| error.context(format!("it says: {}", broker.words())))?;
+        if kind.is_labwire() {
+            let steps = broker.end_and_count()?;
+            figures.push((Figure::LongestStep, steps.longest_milliseconds));
+            figures.push((Figure::LongSteps, steps.long));
+        }
+        Ok(figures)
     }
+}
+
+fn of_calls(figures: Figures) -> Vec<(Figure, f64)> {
+    vec![
+        (Figure::Cpu, figures.cpu_microseconds.unwrap_or(f64::NAN)),
+        (Figure::Rate, figures.per_second),
+        (Figure::P50, figures.p50_microseconds),
+        (Figure::P99, figures.p99_microseconds),
+    ]
 }
 
 /// Starts a broker twice: the first time it makes its keys, the second time it is measured. The generator has made all of its

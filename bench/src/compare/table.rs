@@ -157,6 +157,7 @@ fn told(values: &Values) -> String {
 /// Three digits that count, and thousands apart.
 fn digits(value: f64) -> String {
     match value.abs() {
+        0.0 => "0".to_owned(),
         size if size >= 1e6 => format!("{:.2} M", value / 1e6),
         size if size >= 1e4 => format!("{:.1} k", value / 1e3),
         size if size >= 100.0 => format!("{value:.0}"),
