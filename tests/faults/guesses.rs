@@ -70,7 +70,7 @@ async fn guess(target: Target, number: usize, from: Ipv4Addr, guesses: Arc<Guess
 }
 
 /// So many guess at a time, from so many addresses.
-fn beside_guesses(guessers: usize, addresses: usize) -> String {
+fn beside_guesses(crowd: usize, addresses: usize) -> String {
     let time = Duration::from_secs(scaled(3, 20));
     let home = home_with_administrator();
     home.prepare(&["user", "add", USER, "--password", PASSWORD]);
@@ -81,7 +81,7 @@ fn beside_guesses(guessers: usize, addresses: usize) -> String {
     let alone = alone.min().expect("there were some");
     let limit = LOGIN.max(FACTOR * alone);
     let guesses = Arc::new(Guesses::default());
-    let guessing: Vec<_> = (0..guessers)
+    let guessing: Vec<_> = (0..crowd)
         .map(|number| {
             let from = address(3, number % addresses);
             spawn(guess(target.clone(), number, from, Arc::clone(&guesses)))
@@ -103,12 +103,9 @@ fn beside_guesses(guessers: usize, addresses: usize) -> String {
         assert!(took < limit, "a good login took {took:?}, and {alone:?} alone");
     }
     let [made, checked] = [&guesses.made, &guesses.checked].map(|count| count.load(Ordering::Relaxed));
-    assert!(
-        made >= guessers && checked > 0,
-        "{made} guesses, {checked} checked"
-    );
+    assert!(made >= crowd && checked > 0, "{made} guesses, {checked} checked");
     let figures = format!(
-        "{made} guesses by {guessers} at a time from {addresses} addresses, {checked} checked; {logins} logins from a known \
+        "{made} guesses by {crowd} at a time from {addresses} addresses, {checked} checked; {logins} logins from a known \
          address, the slowest in {}, and as many from new ones, the slowest in {}; {} alone",
         milliseconds(longest[0]),
         milliseconds(longest[1]),

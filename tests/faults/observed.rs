@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::bystander::{Bystander, judge};
 use crate::generator::block_on;
 use crate::hostile::{ADMINISTRATOR, PASSWORD, home_with_administrator};
+use crate::outcomes::milliseconds;
 use crate::peer::{Peer, Target};
 use crate::support::POLL_INTERVAL;
 use crate::support::manager::{Home, Manager};
@@ -155,12 +156,12 @@ impl Subject {
     fn expect_short_steps(&mut self) -> String {
         let statistics = self.ask("stats");
         let number = |name: &str| statistics[name].as_u64().expect("statistics are numbers");
-        let (long, longest) = (number("long_steps"), number("longest_step_microseconds"));
-        let text = format!("longest step {:.1} ms", longest as f64 / 1_000.0);
-        if long == 0 {
+        let (too_long, longest) = (number("long_steps"), number("longest_step_microseconds"));
+        let text = format!("longest step {}", milliseconds(Duration::from_micros(longest)));
+        if too_long == 0 {
             return text;
         }
-        let long_steps = |manager: &Manager| -> Vec<String> {
+        let told = |manager: &Manager| -> Vec<String> {
             let log = manager.log();
             let lines = log
                 .lines()
@@ -168,11 +169,11 @@ impl Subject {
             lines.map(str::to_owned).collect()
         };
         assert!(
-            !long_steps(&self.control).is_empty(),
-            "{long} steps of the routing thread took too long, {text}: {:?}",
-            long_steps(&self.manager)
+            !told(&self.control).is_empty(),
+            "{too_long} steps of the routing thread took too long, {text}: {:?}",
+            told(&self.manager)
         );
-        format!("{text}, {long} too long MACHINE TOO SLOW: the idle manager's were too long, too")
+        format!("{text}, {too_long} too long MACHINE TOO SLOW: the idle manager's were too long, too")
     }
 
     /// As [`Self::finish`], for a manager that has ended; `memory` is what [`memory`] gave before that.

@@ -119,5 +119,5 @@ impl Outcomes {
 
 /// A duration in milliseconds, as the figures show it.
 pub(crate) fn milliseconds(time: Duration) -> String {
-    format!("{:.0} ms", time.as_secs_f64() * 1_000.0)
+    format!("{:.1} ms", time.as_secs_f64() * 1_000.0)
 }
