@@ -3,6 +3,7 @@
 mod budgets;
 mod certificate;
 mod check;
+mod descriptors;
 mod hints;
 mod limits;
 mod options;
@@ -97,7 +98,7 @@ impl Plan {
         on_signal: impl Fn(&ManagerHandle) + Send + 'static,
     ) -> anyhow::Result<T> {
         let level = level(&self.options)?;
-        allow_many_descriptors();
+        descriptors::prepare(self.limits.connections);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -171,23 +172,6 @@ impl Plan {
             manager,
         };
         Ok((serving, certificate))
-    }
-}
-
-/// Takes all the descriptors that the system grants: each connection needs one, and the usual limit of 1,024 is
-/// kept low only for programs that use `select`.
-fn allow_many_descriptors() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum {
-        // Without it the manager serves fewer peers at once, and says so when they come.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: maximum,
-                maximum,
-            },
-        );
     }
 }
 
