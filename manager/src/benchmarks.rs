@@ -67,6 +67,6 @@ fn take(queue: &Outbox) -> usize {
     };
     let count = batch.segments().map(bytes::Bytes::len).sum();
     batch.advance(count);
-    queue.written(count);
+    queue.written(count, 0);
     count
 }

@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use crate::budget::LineBudget;
+use crate::budget::{LineBudget, QueueBudget};
 use crate::config::{Authentication, Limits};
 use crate::counters::Counters;
 use crate::logging::{Level, LogControl};
@@ -61,6 +61,7 @@ pub(crate) struct Hub {
     pub(crate) limits: Limits,
     pub(crate) pace: Pace,
     pub(crate) lines: Arc<LineBudget>,
+    pub(crate) queues: Arc<QueueBudget>,
     pub(crate) counters: Counters,
     pub(crate) steps: Arc<Steps>,
     pub(crate) logins: Logins,
@@ -94,6 +95,7 @@ impl Hub {
             limits,
             pace: Pace::default(),
             lines: LineBudget::new(limits.budgets.lines),
+            queues: QueueBudget::new(limits.budgets.queues, limits.stall),
             counters: Counters::default(),
             steps: Arc::default(),
             logins: Logins::new(&limits),
@@ -342,6 +344,8 @@ impl Hub {
             "long_steps": self.steps.long(),
             "longest_step_microseconds": self.steps.longest_microseconds(),
             "line_bytes": self.lines.held(),
+            "queued_bytes": self.queues.used(),
+            "queues_over_budget": self.queues.waits(),
             "identity_bytes": identity_bytes,
             "audit_dropped": self.store.audit_dropped(),
             "audit_failures": self.store.audit_failures(),

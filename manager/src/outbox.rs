@@ -8,10 +8,13 @@
 //! A reply is owed to its client and its service has other clients, so it may go beyond the limit, up to
 //! [`OWED`] times as much: see [`Outbox::push_owed`].
 //!
+//! Beside the limit of each queue stands a budget of all queues: see [`QueueBudget`]. A frame that finds no room there
+//! waits as for room in the queue.
+//!
 //! Whether a reader is too slow is judged by its writer, from the bytes that it takes while others wait: see
 //! [`Outbox::written`].
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use labwire_wire::frames;
 use tokio::sync::Notify;
@@ -19,11 +22,14 @@ use tokio::sync::futures::Notified;
 
 mod producers;
 mod queue;
+mod room;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use producers::Permit;
 pub(crate) use queue::{Batch, COPIED_BYTES, Deferred, FrameWriter};
+
+use crate::budget::QueueBudget;
 
 use producers::Producers;
 use queue::Queue;
@@ -65,6 +71,9 @@ pub(crate) struct Outbox {
     /// Tells whoever waits in [`Outbox::next_write`] that something was written.
     wrote: Notify,
     limit: usize,
+    /// The budget of all queues.
+    budget: Arc<QueueBudget>,
+    own: Weak<Self>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +87,12 @@ struct State {
     is_over: bool,
     /// Those that wait for room.
     producers: Producers,
+    /// What was written of a piece that takes memory until all of it is.
+    written_in_part: usize,
+    /// How many bytes are counted for the budget of all queues.
+    counted: usize,
+    /// While the first of those that wait finds no room in that budget.
+    ticket: Option<u64>,
     closed: bool,
 }
 
@@ -98,45 +113,30 @@ pub(crate) struct KeptWaiting {
 }
 
 impl State {
-    /// Whether a frame of `length` bytes fits beside what is queued and what is granted. An empty queue takes one
-    /// frame of any size.
-    fn fits(&self, length: usize, limit: usize) -> bool {
-        let taken = self.queued + self.producers.reserved();
-        self.closed || taken == 0 || taken.saturating_add(length) <= limit
-    }
-
-    /// Grants room to those that wait, in their order, as far as there is room.
-    fn grant(&mut self) {
-        while let Some((length, limit)) = self.producers.first() {
-            if !self.fits(length, limit) {
-                return;
-            }
-            self.producers.grant_first();
-        }
-    }
-
     /// Whether there is something that the reader could read.
     fn reader_owes(&self) -> bool {
         let behind = self.behind.as_ref().map_or(0, |behind| behind.bytes);
         self.queued > behind
     }
-
-    /// Whether the reader keeps others waiting: producers, those whose memory it uses beyond its limit, or, once the
-    /// queue is closed, the end of its connection.
-    fn is_awaited(&self) -> bool {
-        (self.closed || self.is_over || self.producers.wait()) && self.reader_owes()
-    }
 }
 
 impl Outbox {
-    /// A queue that takes up to `limit` bytes, and one larger frame when it is empty.
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self {
+    /// A queue that takes up to `limit` bytes, and one larger frame when it is empty, within the budget of all queues.
+    pub(crate) fn new(limit: usize, budget: &Arc<QueueBudget>) -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
             state: Mutex::default(),
             filled: Notify::new(),
             wrote: Notify::new(),
             limit,
+            budget: Arc::clone(budget),
+            own: Weak::clone(own),
         })
+    }
+
+    /// The same with a budget of its own that is never used up.
+    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
+    pub(crate) fn alone(limit: usize) -> Arc<Self> {
+        Self::new(limit, &QueueBudget::new(usize::MAX, std::time::Duration::MAX))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,7 +150,7 @@ impl Outbox {
     /// A queue that is closed takes the frame and forgets it: its peer is gone.
     pub(crate) fn push(&self, length: usize, write: impl FnOnce(&mut FrameWriter<'_>)) -> Result<(), Full> {
         let mut state = self.state();
-        if state.producers.wait() || !state.fits(length, self.limit) {
+        if state.producers.wait() || !self.fits(&state, length, self.limit) {
             return Err(Full);
         }
         self.append(&mut state, write);
@@ -168,7 +168,7 @@ impl Outbox {
     ) -> Result<(), Full> {
         let mut state = self.state();
         let limit = self.owed_limit();
-        if state.producers.waits_with(limit) || !state.fits(length, limit) {
+        if state.producers.waits_with(limit) || !self.fits(&state, length, limit) {
             return Err(Full);
         }
         let was_empty = state.queued == 0;
@@ -195,7 +195,8 @@ impl Outbox {
         let mut state = self.state();
         let number = state.producers.enter(length, limit);
         // A frame that was refused because others waited may fit by now.
-        state.grant();
+        self.grant(&mut state);
+        drop(state);
         Permit::new(Arc::clone(self), number)
     }
 
@@ -227,7 +228,7 @@ impl Outbox {
             let written = behind.queue.write(write);
             behind.bytes += written;
             state.queued += written;
-            return;
+            return self.count(state);
         }
         self.append_in_front(state, write);
     }
@@ -238,6 +239,7 @@ impl Outbox {
         if was_empty {
             self.filled.notify_one();
         }
+        self.count(state);
     }
 
     /// Begins a frame that is still arriving, unless there is one already, or so much is queued that it would gain
@@ -284,10 +286,10 @@ impl Outbox {
         }
     }
 
-    /// Whether the limit is reached. The manager answers no further lines of a peer whose own queue is full.
+    /// Whether there is no room. The manager answers no further lines of a peer whose own queue is full.
     pub(crate) fn is_full(&self) -> bool {
         let state = self.state();
-        !state.closed && state.queued >= self.limit.max(1)
+        !state.closed && (state.queued >= self.limit.max(1) || !self.is_admitted(&state, 1))
     }
 
     /// Whether everything that was queued is written.
@@ -309,6 +311,7 @@ impl Outbox {
                 let mut state = self.state();
                 if let Some((batch, deferred)) = state.queue.take() {
                     state.queued += deferred;
+                    self.count(&mut state);
                     return Some(batch);
                 }
                 if state.closed {
@@ -319,24 +322,27 @@ impl Outbox {
         }
     }
 
-    /// Tells the queue that the writer has handed `count` bytes on, which makes room for those that wait. Returns
-    /// whether the reader kept others waiting until now.
-    pub(crate) fn written(&self, count: usize) -> bool {
+    /// Tells the queue that the writer has handed `count` bytes on, which makes room for those that wait, and that
+    /// `in_part` bytes were written of a piece that is not written to its end. Returns whether the reader kept others
+    /// waiting until now.
+    pub(crate) fn written(&self, count: usize, in_part: usize) -> bool {
         let mut state = self.state();
-        let was_awaited = state.is_awaited();
+        let was_awaited = self.keeps_waiting(&state);
         state.queued = state.queued.saturating_sub(count);
+        state.written_in_part = in_part;
         if state.queued <= self.limit {
             state.is_over = false;
         }
-        state.grant();
+        self.grant(&mut state);
         drop(state);
         self.wrote.notify_waiters();
+        self.budget.serve_waiting();
         was_awaited
     }
 
     /// Whether the reader keeps others waiting.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.state().is_awaited()
+        self.keeps_waiting(&self.state())
     }
 
     /// Resolves with the next [`written`](Self::written), once it was polled or enabled. Cancel safe.

@@ -22,6 +22,7 @@
     reason = "a test that panics is a test that fails, which is what it is for"
 )]
 
+mod budgets;
 mod bystander;
 mod clients;
 mod clock;
@@ -66,6 +67,9 @@ const CASES: &[Case] = cases![
     guesses::guesses_from_one_address_do_not_delay_a_login,
     guesses::guesses_from_many_addresses_do_not_delay_a_login,
     rejections::rejected_connections_fill_neither_the_log_nor_the_table_of_connections,
+    budgets::lines_without_an_end_take_no_more_than_their_budget_and_are_thrown_away,
+    budgets::requests_in_flight_of_many_clients_take_no_more_than_their_budget,
+    budgets::queues_of_peers_that_do_not_read_take_no_more_than_their_budget,
     crowds::idle_clients_are_served_up_to_the_limit_and_the_next_are_told_why,
     crowds::a_manager_without_descriptors_neither_spins_nor_stays_deaf,
     notifications::a_stuck_reader_of_a_flood_is_cut_and_the_others_miss_nothing,

@@ -6,22 +6,41 @@
 //! - What cannot be taken back (a request in flight, an identity) is a [`Pool`]: its last quarter is for peers that have
 //!   less than their fair share, and a little is free for everyone.
 //! - What can be taken back (bytes of unfinished lines) is in [`LineBudget`]: the peer that holds most loses its line.
+//! - What can wait (bytes that are queued) is in [`QueueBudget`]: it waits until those who have more than their share have
+//!   read, or are disconnected since they do not.
 
 mod lines;
 mod memory;
 mod pool;
+mod queues;
 
 pub(crate) use lines::{LineBudget, LineShare};
 pub use memory::{Memory, MemorySource};
 pub(crate) use pool::Pool;
+pub(crate) use queues::{Pressing, QueueBudget, STEP as QUEUED_STEP, Waiting};
 
 const MIB: u64 = 1 << 20;
+
+/// Whether one of some users of a budget may have `wanted`, when all of them have `used` then.
+///
+/// The last quarter is for those who have less than their fair share, which is the same part for each user. The less of
+/// that quarter is left, the less of its share is a user's: so it never goes to those who have much already.
+fn is_fair(budget: usize, users: usize, used: usize, wanted: usize) -> bool {
+    let reserve = budget / 4;
+    let Some(left) = budget.checked_sub(used) else {
+        return false;
+    };
+    let share = budget / users.max(1);
+    left >= reserve || (wanted as u128) * (reserve as u128) <= (share as u128) * (left as u128)
+}
 
 /// What all peers together may use up. Beside each limit per peer stands one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
     /// Bytes of lines whose end has not come, or that wait to be routed.
     pub lines: usize,
+    /// Bytes that wait to be written.
+    pub queues: usize,
     /// Bytes of what services say of themselves in their identities.
     pub identities: usize,
     /// Requests that wait for their reply.
@@ -38,6 +57,7 @@ impl Budgets {
     ///
     /// let budgets = Budgets::for_memory(1 << 30);
     /// assert_eq!(budgets.lines, 256 << 20);
+    /// assert_eq!(budgets.queues, 256 << 20);
     /// assert_eq!(budgets.identities, 16 << 20);
     /// assert_eq!(budgets.in_flight, 262_144);
     /// ```
@@ -49,6 +69,7 @@ impl Budgets {
         };
         Self {
             lines: part(4, 16, u64::MAX / MIB),
+            queues: part(4, 16, u64::MAX / MIB),
             // Everyone who asks who is there gets all of them.
             identities: part(64, 1, 64),
             // A request in flight takes about 200 bytes, and twice as many with the longest uid: an eighth of the memory.

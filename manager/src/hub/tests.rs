@@ -43,7 +43,7 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
     let identity = br#"{"type":"service","name":"S","attributes":{}}"#;
     let identity = Identity::from_json(identity).unwrap();
     let join = |identity: &Identity, address: &str| {
-        let outbox = Outbox::new(1_000_000);
+        let outbox = Outbox::alone(1_000_000);
         let id = hub.registry().join(identity, address, &outbox).unwrap();
         (id, outbox)
     };

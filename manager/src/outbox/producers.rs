@@ -157,7 +157,7 @@ impl Permit {
         state.producers.give_up(self.number);
         self.outbox.append(&mut state, write);
         // The frame may be shorter than was asked for.
-        state.grant();
+        self.outbox.grant(&mut state);
     }
 }
 
@@ -165,6 +165,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.outbox.state();
         state.producers.give_up(self.number);
-        state.grant();
+        self.outbox.grant(&mut state);
+        drop(state);
+        self.outbox.budget.serve_waiting();
     }
 }

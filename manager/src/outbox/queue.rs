@@ -85,9 +85,7 @@ impl Queue {
         }
         self.seal_tail();
         if !self.segments.is_empty() {
-            let batch = Batch {
-                segments: std::mem::take(&mut self.segments),
-            };
+            let batch = Batch::new(std::mem::take(&mut self.segments));
             return Some((batch, 0));
         }
         if self.tail.capacity() > KEPT_BYTES {
@@ -102,9 +100,7 @@ impl Queue {
         let deferred = self.deferred.as_mut()?;
         let (segments, frames) = deferred.front_mut()?;
         if *segments > 0 {
-            let batch = Batch {
-                segments: self.segments.drain(..std::mem::take(segments)).collect(),
-            };
+            let batch = Batch::new(self.segments.drain(..std::mem::take(segments)).collect());
             return Some((batch, 0));
         }
         let mut written = Self::default();
@@ -117,9 +113,7 @@ impl Queue {
             }
         }
         written.seal_tail();
-        let batch = Batch {
-            segments: std::mem::take(&mut written.segments),
-        };
+        let batch = Batch::new(std::mem::take(&mut written.segments));
         Some((batch, count))
     }
 
@@ -227,6 +221,8 @@ impl FrameWriter<'_> {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(super) segments: VecDeque<Bytes>,
+    /// How many bytes of the first piece are written.
+    written: usize,
 }
 
 impl Drop for Batch {
@@ -237,6 +233,15 @@ impl Drop for Batch {
 }
 
 impl Batch {
+    pub(super) fn new(segments: VecDeque<Bytes>) -> Self {
+        Self { segments, written: 0 }
+    }
+
+    /// How many bytes are written of a piece that takes memory until all of it is.
+    pub(crate) fn written_in_part(&self) -> usize {
+        self.written
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
@@ -251,9 +256,11 @@ impl Batch {
         while let Some(first) = self.segments.front_mut() {
             if count < first.len() {
                 first.advance(count);
+                self.written += count;
                 return;
             }
             count -= first.len();
+            self.written = 0;
             if let Some(written) = self.segments.pop_front() {
                 memory::give_back(written);
             }

@@ -1,8 +1,10 @@
 use std::future::poll_fn;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::*;
+use crate::budget::QueueBudget;
 use crate::memory;
 
 async fn granted(permit: &Permit) {
@@ -22,13 +24,13 @@ fn push(outbox: &Outbox, bytes: &[u8]) -> Result<(), Full> {
 async fn drain(outbox: &Outbox) -> Vec<u8> {
     let batch = outbox.next_batch().await.expect("something is queued");
     let bytes: Vec<u8> = batch.segments().flat_map(|segment| segment.to_vec()).collect();
-    outbox.written(bytes.len());
+    outbox.written(bytes.len(), 0);
     bytes
 }
 
 #[tokio::test]
 async fn frames_come_out_in_order_whether_copied_or_shared() {
-    let outbox = Outbox::new(1 << 20);
+    let outbox = Outbox::alone(1 << 20);
     let large = vec![b'x'; COPIED_BYTES + 1];
     for piece in [&b"a"[..], &large, b"b", b"c"] {
         push(&outbox, piece).unwrap();
@@ -39,7 +41,7 @@ async fn frames_come_out_in_order_whether_copied_or_shared() {
 
 #[test]
 fn a_long_queue_of_small_frames_is_made_of_runs_that_are_never_moved() {
-    let outbox = Outbox::new(1 << 24);
+    let outbox = Outbox::alone(1 << 24);
     for _ in 0..100_000 {
         push(&outbox, &[b'x'; 100]).unwrap();
     }
@@ -54,7 +56,7 @@ fn a_long_queue_of_small_frames_is_made_of_runs_that_are_never_moved() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_until_its_reader_made_room() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::alone(10);
     push(&outbox, b"0123456789abcdef").expect("one larger frame is taken by an empty queue");
     assert!(push(&outbox, b"x").is_err());
     assert!(outbox.is_full());
@@ -73,19 +75,19 @@ async fn a_full_queue_refuses_until_its_reader_made_room() {
 
 #[tokio::test]
 async fn room_is_granted_in_the_order_of_waiting_whatever_the_size() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::alone(10);
     push(&outbox, b"0123456789").unwrap();
     let large = outbox.wait_for_room(100);
     let small = outbox.wait_for_room(1);
-    outbox.written(9);
+    outbox.written(9, 0);
     assert!(!large.is_granted(), "it fits into an empty queue only");
     assert!(!small.is_granted(), "the large frame came first");
     assert!(push(&outbox, b"x").is_err(), "others wait");
-    outbox.written(1);
+    outbox.written(1, 0);
     assert!(large.is_granted() && !small.is_granted());
     large.push(frame(&[b'x'; 100]));
     assert!(!small.is_granted());
-    outbox.written(91);
+    outbox.written(91, 0);
     assert!(small.is_granted());
     assert!(push(&outbox, b"x").is_err(), "what is granted is reserved");
     drop(small);
@@ -94,10 +96,10 @@ async fn room_is_granted_in_the_order_of_waiting_whatever_the_size() {
 
 #[tokio::test]
 async fn whoever_gives_up_its_place_lets_the_next_one_in() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::alone(10);
     push(&outbox, b"0123456789").unwrap();
     let permits = [100, 1, 1].map(|length| outbox.wait_for_room(length));
-    outbox.written(2);
+    outbox.written(2, 0);
     let [large, first, second] = permits;
     assert!(!first.is_granted());
     drop(large);
@@ -111,7 +113,7 @@ async fn whoever_gives_up_its_place_lets_the_next_one_in() {
 /// A client that does not read its replies does not hold up the service, whose other clients wait for theirs.
 #[tokio::test]
 async fn replies_go_beyond_the_limit_up_to_a_bound() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::alone(10);
     push(&outbox, b"0123456789").unwrap();
     assert!(!outbox.is_awaited(), "nobody waits");
     let notification = outbox.wait_for_room(1);
@@ -122,25 +124,25 @@ async fn replies_go_beyond_the_limit_up_to_a_bound() {
     let reply = outbox.wait_for_owed_room(1);
     drop(notification);
     assert!(!reply.is_granted());
-    outbox.written(1);
+    outbox.written(1, 0);
     assert!(reply.is_granted());
     drop(reply);
     assert!(outbox.is_awaited(), "others do without the memory that it uses");
-    outbox.written(29);
+    outbox.written(29, 0);
     assert_eq!(outbox.queued(), 10);
     assert!(!outbox.is_awaited());
 }
 
 #[test]
 fn one_large_reply_keeps_nobody_waiting() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::alone(10);
     outbox.push_owed(1_000, frame(&[b'x'; 1_000])).unwrap();
     assert!(outbox.is_full() && !outbox.is_awaited());
 }
 
 #[tokio::test]
 async fn what_others_queue_comes_behind_a_frame_that_is_still_arriving() {
-    let outbox = Outbox::new(1 << 20);
+    let outbox = Outbox::alone(1 << 20);
     push(&outbox, b"before\n").unwrap();
     assert!(outbox.begin_arriving(|frame| frame.copied(b"be")));
     assert!(!outbox.begin_arriving(|frame| frame.copied(b"another")));
@@ -157,7 +159,7 @@ async fn what_others_queue_comes_behind_a_frame_that_is_still_arriving() {
 
 #[tokio::test]
 async fn a_frame_that_is_still_arriving_is_broken_off_when_the_queue_is_closed() {
-    let outbox = Outbox::new(1 << 20);
+    let outbox = Outbox::alone(1 << 20);
     assert!(outbox.begin_arriving(|frame| frame.copied(b"begun")));
     push(&outbox, b"behind\n").unwrap();
     outbox.close();
@@ -169,14 +171,14 @@ async fn a_frame_that_is_still_arriving_is_broken_off_when_the_queue_is_closed()
 
 #[tokio::test]
 async fn a_reader_that_lags_behind_gets_frames_when_they_are_whole() {
-    let outbox = Outbox::new(1 << 30);
+    let outbox = Outbox::alone(1 << 30);
     push(&outbox, &vec![b'x'; KEEPS_UP_BYTES + 1]).unwrap();
     assert!(!outbox.begin_arriving(|frame| frame.copied(b"begun")));
 }
 
 #[tokio::test]
 async fn a_reader_is_not_to_blame_for_a_frame_that_does_not_arrive() {
-    let outbox = Outbox::new(4);
+    let outbox = Outbox::alone(4);
     assert!(outbox.begin_arriving(|frame| frame.copied(b"begun")));
     drain(&outbox).await;
     push(&outbox, b"abcd").unwrap();
@@ -190,24 +192,24 @@ async fn a_reader_is_not_to_blame_for_a_frame_that_does_not_arrive() {
 
 #[test]
 fn a_reader_is_awaited_while_others_wait_for_room_or_for_its_end() {
-    let outbox = Outbox::new(4);
+    let outbox = Outbox::alone(4);
     push(&outbox, b"abcd").unwrap();
     assert!(!outbox.is_awaited());
     let waiting = outbox.wait_for_room(2);
     assert!(outbox.is_awaited());
-    assert!(outbox.written(1), "somebody waited");
+    assert!(outbox.written(1, 0), "somebody waited");
     assert!(outbox.is_awaited(), "one byte is not enough");
     drop(waiting);
-    assert!(!outbox.written(1));
+    assert!(!outbox.written(1, 0));
     outbox.close();
     assert!(outbox.is_awaited());
-    outbox.written(2);
+    outbox.written(2, 0);
     assert!(!outbox.is_awaited());
 }
 
 #[tokio::test]
 async fn a_closed_queue_gives_what_it_has_and_frees_its_producers() {
-    let outbox = Outbox::new(4);
+    let outbox = Outbox::alone(4);
     push(&outbox, b"last").unwrap();
     let waiting = outbox.wait_for_room(1);
     outbox.close();
@@ -220,9 +222,7 @@ async fn a_closed_queue_gives_what_it_has_and_frees_its_producers() {
 
 #[test]
 fn a_batch_forgets_what_was_written_across_pieces() {
-    let mut batch = Batch {
-        segments: [Bytes::from("abc"), Bytes::from("de")].into(),
-    };
+    let mut batch = Batch::new([Bytes::from("abc"), Bytes::from("de")].into());
     batch.advance(4);
     assert_eq!(
         batch
@@ -250,7 +250,7 @@ impl Deferred for Counting {
 
 #[tokio::test]
 async fn deferred_frames_come_at_their_place_and_count_when_they_are_put_together() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::alone(10);
     push(&outbox, b"a").unwrap();
     outbox.push_deferred(Box::new(Counting(b'0'..b'3')));
     push(&outbox, b"b").unwrap();
@@ -271,7 +271,7 @@ async fn deferred_frames_come_at_their_place_and_count_when_they_are_put_togethe
 
 #[tokio::test]
 async fn deferred_frames_wait_for_the_end_of_a_frame_that_is_arriving() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::alone(100);
     assert!(outbox.begin_arriving(|frame| frame.copied(b"<")));
     push(&outbox, b"a").unwrap();
     outbox.push_deferred(Box::new(Counting(b'0'..b'2')));
@@ -285,4 +285,80 @@ async fn deferred_frames_wait_for_the_end_of_a_frame_that_is_arriving() {
     }
     assert_eq!(text, b"<>a01bc");
     assert_eq!(outbox.state().queued, 0);
+}
+
+/// Two queues of a budget that each could use up, and that budget.
+fn sharing(budget: usize) -> ([Arc<Outbox>; 2], Arc<QueueBudget>) {
+    let budget = QueueBudget::new(budget, Duration::from_secs(2));
+    ([(); 2].map(|()| Outbox::new(1 << 30, &budget)), budget)
+}
+
+const KIB: usize = 1024;
+
+fn fill(outbox: &Outbox, length: usize) -> Result<(), Full> {
+    let frame = Bytes::from(vec![b'x'; length]);
+    outbox.push(length, |writer| writer.shared(&frame))
+}
+
+#[tokio::test]
+async fn a_queue_waits_for_room_that_others_have_and_gets_it_when_they_are_written() {
+    let ([long, other], budget) = sharing(1_024 * KIB);
+    fill(&long, 900 * KIB).unwrap();
+    assert!(fill(&long, 50 * KIB).is_err());
+    assert!(fill(&other, 200 * KIB).is_err());
+    fill(&other, 20 * KIB).unwrap();
+    let permit = other.wait_for_room(200 * KIB);
+    assert!(!permit.is_granted());
+    assert!(long.is_awaited(), "it has more than its share");
+    assert!(!other.is_awaited(), "nobody waits for its reader");
+    assert_eq!(budget.waits(), 1);
+    long.next_batch().await.unwrap();
+    long.written(300 * KIB, 0);
+    assert!(permit.is_granted());
+    assert!(!long.is_awaited(), "nobody waits any more");
+    drop(permit);
+    drop((long, other));
+    assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test]
+async fn memory_counts_until_the_whole_piece_is_written() {
+    let ([reader, _other], budget) = sharing(1_024 * KIB);
+    fill(&reader, 512 * KIB).unwrap();
+    let mut batch = reader.next_batch().await.unwrap();
+    batch.advance(500 * KIB);
+    reader.written(500 * KIB, batch.written_in_part());
+    assert_eq!(budget.used(), 512 * KIB);
+    batch.advance(12 * KIB);
+    reader.written(12 * KIB, batch.written_in_part());
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_queue_that_is_dropped_gives_its_share_to_those_that_wait() {
+    let ([long, other], _budget) = sharing(1_024 * KIB);
+    fill(&long, 1_024 * KIB).unwrap();
+    let permit = other.wait_for_room(200 * KIB);
+    assert!(!permit.is_granted());
+    drop(long);
+    assert!(permit.is_granted());
+}
+
+#[test]
+fn the_managers_own_words_count_and_whoever_does_not_read_them_is_answered_no_more() {
+    let ([asking, other], budget) = sharing(1_024 * KIB);
+    fill(&other, 700 * KIB).unwrap();
+    let answer = Bytes::from(vec![b'x'; 100 * KIB]);
+    let mut answers = 0;
+    while !asking.is_full() {
+        asking.push_always(|writer| writer.shared(&answer));
+        answers += 1;
+    }
+    assert!((1..=3).contains(&answers), "{answers}");
+    asking.push_always(|writer| writer.shared(&answer));
+    assert!(budget.used() > 1_000 * KIB);
+    let permit = asking.wait_for_room(1);
+    assert!(!permit.is_granted());
+    assert!(other.is_awaited(), "it has more than its share");
+    assert!(!asking.is_awaited());
 }

@@ -1,5 +1,6 @@
 //! Letting a long line of this peer go on while it arrives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_wire::ArrivingEnvelope;
@@ -13,6 +14,7 @@ use super::session::Session;
 use crate::memory;
 use crate::refusal::LineEnd;
 use crate::router::{CutThrough, Incoming, Router, Sender};
+use crate::stream::LARGE_READ_BYTES;
 
 /// How often it is looked whether something waits, within the time for which it may.
 const LOOKS: u32 = 4;
@@ -112,8 +114,17 @@ impl Session<'_> {
         let stall = self.hub.limits.stall;
         let limit = self.hub.limits.line_stall;
         let look = (stall / LOOKS).min(limit);
-        let count = timeout(look, inbox.read()).await.unwrap_or(0);
-        if count > 0 {
+        let to = Arc::clone(passage.cut_through.outbox());
+        let is_held_back = to.holds_back(LARGE_READ_BYTES);
+        let count = if is_held_back {
+            // The queues of all peers are too long. There may be room once this one has been written, or others were.
+            let _pressing = to.press_others();
+            let _ = timeout(look, to.next_write()).await;
+            0
+        } else {
+            timeout(look, inbox.read()).await.unwrap_or(0)
+        };
+        if count > 0 || is_held_back {
             passage.grown = Instant::now();
         } else if !inbox.has_ended() && passage.grown.elapsed() >= limit {
             self.end_line(inbox, LineEnd::Stalled { limit });

@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
         introduction: &Introduced,
     ) -> Result<Self, Refusal> {
         let Introduced { identity, user } = introduction;
-        let outbox = Outbox::new(hub.limits.outbox);
+        let outbox = Outbox::new(hub.limits.outbox, &hub.queues);
         let is_service = matches!(identity.role, Role::Service { .. });
         let join = |address: &str| {
             let mut registry = hub.registry();

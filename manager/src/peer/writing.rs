@@ -37,7 +37,7 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
         while !batch.is_empty() {
             let count = write_pieces(&batch, outbox, &mut writer, &mut judge).await?;
             batch.advance(count);
-            let was_awaited = outbox.written(count);
+            let was_awaited = outbox.written(count, batch.written_in_part());
             if judge.is_too_slow(count, was_awaited) {
                 return Err(Departure::Stalled);
             }
@@ -144,7 +144,7 @@ mod tests {
             stall: Duration::from_secs(2),
             patience: Duration::from_secs(4),
         };
-        let outbox = Outbox::new(QUEUED);
+        let outbox = Outbox::alone(QUEUED);
         let frame = Bytes::from(vec![b'x'; QUEUED]);
         outbox.push(QUEUED, |writer| writer.shared(&frame)).unwrap();
         outbox.close();
@@ -169,7 +169,7 @@ mod tests {
             stall: Duration::from_secs(2),
             patience: Duration::from_secs(4),
         };
-        let outbox = Outbox::new(4);
+        let outbox = Outbox::alone(4);
         let frame = |writer: &mut crate::outbox::FrameWriter<'_>| writer.copied(b"abcd");
         outbox.push(4, frame).unwrap();
         let sending = async {

@@ -82,6 +82,11 @@ impl CutThrough {
         self.to.kept_waiting()
     }
 
+    /// The queue of its receiver.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.to
+    }
+
     /// Passes on the beginning of what has arrived of the line; gives the bytes that are then to be taken out of it and
     /// [passed](Self::pass).
     pub(crate) fn go_on(&mut self, line: &[u8], arriving: &ArrivingEnvelope) -> Option<Passing> {

@@ -66,12 +66,16 @@ impl Router<'_> {
     ) -> bool {
         let service = self.service_name(from.id);
         let names = envelope.names(line);
-        let is_named = names.requester.is_some() && names.uid.is_some();
-        let awaited = if is_named || known != Known::Beginning {
-            self.registry.identify(from.id, &names)
-        } else {
-            None
+        let found = [names.requester.is_some(), names.uid.is_some()];
+        let is_enough = match known {
+            Known::Beginning => found == [true; 2],
+            // Without either it may be no reply, but a notification.
+            Known::Silence => found != [false; 2],
+            Known::All => true,
         };
+        let awaited = is_enough
+            .then(|| self.registry.identify(from.id, &names))
+            .flatten();
         let is_known = awaited.is_some();
         if let Some(awaited) = awaited {
             let refusal = Refusal::ReplyEnded { service, end };

@@ -51,7 +51,7 @@ impl Stage {
         let mut registry = Registry::new(manager, &limits);
         let service = Identity::from_json(service).expect("it is an identity");
         let mut join = |identity: &Identity, address| {
-            let outbox = Outbox::new(QUEUED);
+            let outbox = Outbox::alone(QUEUED);
             let id = registry.join(identity, address, &outbox);
             (id.expect("the name is free"), outbox)
         };

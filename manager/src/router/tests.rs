@@ -18,7 +18,7 @@ impl Stage {
 async fn all(queue: &Outbox) -> String {
     let batch = queue.next_batch().await.expect("something is queued");
     let bytes: Vec<u8> = batch.segments().flat_map(|segment| segment.to_vec()).collect();
-    queue.written(bytes.len());
+    queue.written(bytes.len(), 0);
     String::from_utf8(bytes).unwrap()
 }
 

@@ -98,7 +98,7 @@ impl World {
     pub(super) fn join(&mut self, identity: &Identity, address: &str) -> Result<Option<Key>, Failure> {
         self.last_key += 1;
         let key = self.last_key;
-        let outbox = Outbox::new(self.outbox_limit);
+        let outbox = Outbox::alone(self.outbox_limit);
         let joined = self.hub.registry().join(identity, address, &outbox);
         let predicted = self.model.join(key, identity, address, self.outbox_limit);
         let id = match (joined, predicted) {
@@ -238,7 +238,7 @@ impl World {
     /// A peer reads so many bytes of what it was told.
     pub(super) fn read(&mut self, key: Key, count: usize) {
         if let Some(peer) = self.peers.get(&key) {
-            peer.outbox.written(count);
+            peer.outbox.written(count, 0);
             self.model.read(key, count);
         }
     }

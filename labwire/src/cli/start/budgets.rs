@@ -11,6 +11,11 @@ pub(super) fn lines_help() -> String {
     )
 }
 
+pub(super) fn queues_help() -> String {
+    let default = Size(Budgets::default().queues);
+    format!("Bytes that wait to be written, of all peers; a quarter of the memory [default: {default}]")
+}
+
 pub(super) fn identities_help() -> String {
     let default = Size(Budgets::default().identities);
     format!("Bytes of the identities of all services; up to 1/64 of the memory [default: {default}]")
@@ -25,26 +30,33 @@ pub(super) fn in_flight_help() -> String {
 pub(super) fn told(limits: &Limits) -> String {
     let Budgets {
         lines,
+        queues,
         identities,
         in_flight,
     } = limits.budgets;
     format!(
-        "{}; all peers together may have {} in unfinished lines (--budget-lines), {} in identities \
-         (--budget-identities) and {in_flight} requests in flight (--budget-in-flight)",
+        "{}; all peers together may have {} in unfinished lines (--budget-lines), {} in queues \
+         (--budget-queues), {} in identities (--budget-identities) and {in_flight} requests in flight (--budget-in-flight)",
         Memory::of_this_process(),
         Size(lines),
+        Size(queues),
         Size(identities),
     )
 }
 
-/// What is doubtful about limits that one peer alone cannot use up, since all together may have less.
-pub(super) fn doubt(limits: &Limits, line: Option<Size>) -> Option<String> {
-    let Size(line) = line?;
-    (line > limits.budgets.lines).then(|| {
-        format!(
-            "a line of {} (--line) cannot come: all unfinished lines together may have {}, raise --budget-lines too",
-            Size(line),
-            Size(limits.budgets.lines)
-        )
-    })
+/// What is doubtful about limits that one peer alone cannot use up, since all together may have less. Only limits that
+/// were chosen are looked at.
+pub(super) fn doubt(limits: &Limits, line: Option<Size>, queue: Option<Size>) -> Option<String> {
+    let Budgets { lines, queues, .. } = limits.budgets;
+    if let Some(line) = line.filter(|Size(line)| *line > lines) {
+        let budget = Size(lines);
+        return Some(format!(
+            "a line of {line} (--line) cannot come: all unfinished lines together may have {budget}, raise --budget-lines too"
+        ));
+    }
+    let queue = queue.filter(|Size(queue)| *queue > queues)?;
+    let budget = Size(queues);
+    Some(format!(
+        "a queue of {queue} (--queue) cannot be: all queues together may have {budget}, raise --budget-queues too"
+    ))
 }

@@ -245,7 +245,7 @@ fn authentication(way: &Authentication, contents: Option<&DatabaseContents>, dat
 }
 
 fn memory(options: &Options, limits: &Limits) -> Finding {
-    match budgets::doubt(limits, options.line) {
+    match budgets::doubt(limits, options.line, options.queue) {
         Some(doubt) => Doubtful(doubt),
         None => Good(budgets::told(limits)),
     }

@@ -77,6 +77,12 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
         )?,
         budgets: Budgets {
             lines: size("budget-lines", options.budget_lines, usual.budgets.lines, BUDGETS)?,
+            queues: size(
+                "budget-queues",
+                options.budget_queues,
+                usual.budgets.queues,
+                BUDGETS,
+            )?,
             identities: size(
                 "budget-identities",
                 options.budget_identities,
@@ -195,7 +201,7 @@ mod tests {
     #[test]
     fn the_help_page_shows_the_defaults_that_count() {
         let shown = shown();
-        assert_eq!(shown.len(), 22);
+        assert_eq!(shown.len(), 23);
         let options = typed(shown.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         assert_eq!(limits(&options).unwrap(), Limits::default());
         assert_eq!(limits(&Options::default()).unwrap(), Limits::default());

@@ -126,7 +126,7 @@ impl Plan {
         }
         tell_authentication(&self.authentication);
         info!("this manager counts on {}", budgets::told(&self.limits));
-        if let Some(doubt) = budgets::doubt(&self.limits, self.options.line) {
+        if let Some(doubt) = budgets::doubt(&self.limits, self.options.line, self.options.queue) {
             warn!("{doubt}");
         }
         let served = runtime.block_on(async {

@@ -284,6 +284,10 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_BUDGET_LINES", value_name = "BYTES", help_heading = LIMITS, help = budgets::lines_help())]
     pub(crate) budget_lines: Option<Size>,
 
+    /// Bytes that wait to be written, of all peers
+    #[arg(long, env = "LABWIRE_BUDGET_QUEUES", value_name = "BYTES", help_heading = LIMITS, help = budgets::queues_help())]
+    pub(crate) budget_queues: Option<Size>,
+
     /// Bytes of the identities of all services
     #[arg(long, env = "LABWIRE_BUDGET_IDENTITIES", value_name = "BYTES", help_heading = LIMITS, help = budgets::identities_help())]
     pub(crate) budget_identities: Option<Size>,

@@ -87,6 +87,7 @@ impl Options {
             unidentified_per_address: self.unidentified_per_address.or(other.unidentified_per_address),
             in_flight: self.in_flight.or(other.in_flight),
             budget_lines: self.budget_lines.or(other.budget_lines),
+            budget_queues: self.budget_queues.or(other.budget_queues),
             budget_identities: self.budget_identities.or(other.budget_identities),
             budget_in_flight: self.budget_in_flight.or(other.budget_in_flight),
             login_failures: self.login_failures.or(other.login_failures),

@@ -14,7 +14,7 @@ fn told(queue: &Outbox) -> String {
     if let Poll::Ready(Some(batch)) = pin!(queue.next_batch()).poll(&mut Context::from_waker(Waker::noop())) {
         bytes.extend(batch.segments().flat_map(|segment| segment.iter().copied()));
     }
-    queue.written(bytes.len());
+    queue.written(bytes.len(), 0);
     String::from_utf8(bytes).unwrap()
 }
 

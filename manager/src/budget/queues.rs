@@ -1,0 +1,392 @@
+//! The budget of what is queued for all peers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::is_fair;
+
+/// In which steps bytes are counted, and how many each queue may have whatever is in the others: what a run of small
+/// frames takes. Queues that are shorter cost nothing here.
+pub(crate) const STEP: usize = 32 * 1024;
+
+/// To how many of those that wait room is offered at a time: nobody else is served meanwhile.
+const SERVED: usize = 64;
+
+/// A queue in which someone waits for room.
+pub(crate) trait Waiting: fmt::Debug + Send + Sync {
+    /// Takes what waits, as far as there is room now. No queue is locked meanwhile.
+    fn take_waiting(&self);
+}
+
+#[derive(Debug)]
+struct Waiter {
+    queue: Weak<dyn Waiting>,
+    is_new: bool,
+}
+
+/// How many bytes the queues of all peers may have together.
+///
+/// When they have more, or someone waits since they have nearly as much, whoever has more than its fair share is
+/// pressed: it must read, or it is disconnected as any reader for whom others wait. As long as that helps nobody, less and
+/// less is enough to be pressed: half of it after each stall time. The last quarter is for queues that are empty or have
+/// less than their fair share: see [`is_fair`].
+#[derive(Debug)]
+pub(crate) struct QueueBudget {
+    budget: usize,
+    stall: Duration,
+    state: Mutex<State>,
+    /// The bytes that the state has as used: most questions need no more.
+    used: AtomicUsize,
+    /// Whether those that have more than their share are pressed.
+    is_pressed: AtomicBool,
+    /// Whether those that wait may find room.
+    has_shrunk: AtomicBool,
+    /// How often someone began to wait.
+    waits: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: usize,
+    /// How many queues are counted.
+    users: usize,
+    /// In the order in which they came.
+    waiting: BTreeMap<u64, Waiter>,
+    last_ticket: u64,
+    /// The last of those that were told that there may be room, or 0.
+    last_served: u64,
+    /// How many wait that look by themselves whether there is room.
+    looking: usize,
+    /// How many of all who wait have nothing that is counted.
+    newcomers: usize,
+    /// Since when someone waits and nobody was helped.
+    pressed_since: Option<Instant>,
+}
+
+impl QueueBudget {
+    /// A budget of so many bytes. `stall` is how long a reader may read nothing while others wait for it.
+    pub(crate) fn new(budget: usize, stall: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            budget,
+            stall,
+            state: Mutex::default(),
+            used: AtomicUsize::new(0),
+            is_pressed: AtomicBool::new(false),
+            has_shrunk: AtomicBool::new(false),
+            waits: AtomicU64::new(0),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a queue may have so many bytes more. It has `taken`, of which `counted` are noted here.
+    #[inline]
+    pub(crate) fn admits(&self, counted: usize, taken: usize, more: usize) -> bool {
+        let wanted = taken.saturating_add(more);
+        wanted <= STEP || self.has_plenty(counted, wanted) || self.has_room(counted, taken, wanted)
+    }
+
+    /// Whether a quarter would be left if a queue had so many bytes.
+    #[inline]
+    fn has_plenty(&self, counted: usize, wanted: usize) -> bool {
+        let others = self.used().saturating_sub(counted);
+        others.saturating_add(wanted) <= self.budget - self.budget / 4
+    }
+
+    fn has_room(&self, counted: usize, taken: usize, wanted: usize) -> bool {
+        let state = self.state();
+        let others = state.used - counted;
+        let used = others.saturating_add(wanted);
+        if taken == 0 {
+            return used <= self.budget || others == 0;
+        }
+        let users = state.users + usize::from(counted == 0);
+        is_fair(self.budget, users, used, wanted)
+    }
+
+    /// Notes that a queue had so many bytes and has so many now.
+    pub(crate) fn change(&self, before: usize, after: usize) {
+        let mut state = self.state();
+        state.used = state.used - before + after;
+        self.used.store(state.used, Ordering::Relaxed);
+        state.users = state.users + usize::from(after > 0) - usize::from(before > 0);
+        if after < before && !state.waiting.is_empty() {
+            self.has_shrunk.store(true, Ordering::Relaxed);
+        }
+        self.note_pressed(&mut state);
+    }
+
+    fn note_pressed(&self, state: &mut State) {
+        if state.waiting.is_empty() && state.looking == 0 && state.used <= self.budget {
+            state.pressed_since = None;
+        } else if state.pressed_since.is_none() {
+            state.pressed_since = Some(Instant::now());
+        }
+        self.is_pressed
+            .store(state.pressed_since.is_some(), Ordering::Relaxed);
+    }
+
+    /// Whether a queue with so many bytes has more than its share while others need it.
+    #[inline]
+    pub(crate) fn presses(&self, counted: usize) -> bool {
+        self.is_pressed.load(Ordering::Relaxed) && counted > self.pressed_share()
+    }
+
+    fn pressed_share(&self) -> usize {
+        let state = self.state();
+        let Some(since) = state.pressed_since else {
+            return usize::MAX;
+        };
+        let share = self.budget / (state.users + state.newcomers).max(1);
+        let stalls = since.elapsed().as_millis() / self.stall.as_millis().max(1);
+        let less = u32::try_from(stalls)
+            .ok()
+            .and_then(|stalls| share.checked_shr(stalls));
+        less.unwrap_or_default()
+    }
+
+    /// Notes that someone waits for room in that queue, of which `counted` bytes are noted here; gives the ticket with
+    /// which that ends.
+    pub(crate) fn enter(&self, queue: Weak<dyn Waiting>, counted: usize) -> u64 {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        let is_new = counted == 0;
+        let mut state = self.state();
+        state.last_ticket += 1;
+        let ticket = state.last_ticket;
+        state.waiting.insert(ticket, Waiter { queue, is_new });
+        state.newcomers += usize::from(is_new);
+        self.note_pressed(&mut state);
+        ticket
+    }
+
+    /// Notes that nobody waits in that queue any more.
+    pub(crate) fn leave(&self, ticket: u64) {
+        let mut state = self.state();
+        if let Some(Waiter { is_new, .. }) = state.waiting.remove(&ticket) {
+            state.newcomers -= usize::from(is_new);
+        }
+        state.pressed_since = None;
+        self.note_pressed(&mut state);
+    }
+
+    /// Notes that someone waits for room in a queue, of which `counted` bytes are noted here, as long as what is returned
+    /// lives, and looks by itself whether there is some.
+    pub(crate) fn press(self: &Arc<Self>, counted: usize) -> Pressing {
+        let is_new = counted == 0;
+        let mut state = self.state();
+        state.looking += 1;
+        state.newcomers += usize::from(is_new);
+        self.note_pressed(&mut state);
+        drop(state);
+        Pressing {
+            budget: Arc::clone(self),
+            is_new,
+        }
+    }
+
+    /// Has those that wait take what there is room for, if there may be some. No queue may be locked.
+    #[inline]
+    pub(crate) fn serve_waiting(&self) {
+        if self.has_shrunk.load(Ordering::Relaxed) && self.has_shrunk.swap(false, Ordering::Relaxed) {
+            self.serve_some();
+        }
+    }
+
+    fn serve_some(&self) {
+        for queue in self.next_waiting() {
+            if self.used() >= self.budget {
+                return;
+            }
+            queue.take_waiting();
+        }
+    }
+
+    /// The next of those that wait, in turn.
+    fn next_waiting(&self) -> Vec<Arc<dyn Waiting>> {
+        let mut state = self.state();
+        let first = state.last_served + 1;
+        let next = state.waiting.range(first..).take(SERVED);
+        let (tickets, queues): (Vec<_>, Vec<_>) = next
+            .filter_map(|(ticket, waiter)| Some((*ticket, waiter.queue.upgrade()?)))
+            .unzip();
+        state.last_served = match tickets.last() {
+            Some(last) if tickets.len() == SERVED => *last,
+            // The next time begins with the first.
+            _ => 0,
+        };
+        if state.last_served > 0 || first > 1 {
+            self.has_shrunk.store(true, Ordering::Relaxed);
+        }
+        queues
+    }
+
+    /// How many bytes all queues have, without those that are short.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// How often someone had to wait for room in the budget.
+    pub(crate) fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+}
+
+/// Someone waits for room in the budget.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Pressing {
+    budget: Arc<QueueBudget>,
+    is_new: bool,
+}
+
+impl Drop for Pressing {
+    fn drop(&mut self) {
+        let mut state = self.budget.state();
+        state.looking -= 1;
+        state.newcomers -= usize::from(self.is_new);
+        self.budget.note_pressed(&mut state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: usize = 100 * STEP;
+    const STALL: Duration = Duration::from_secs(2);
+
+    /// Whether a queue that has so many steps may have that many more.
+    fn admits(budget: &QueueBudget, has: usize, more: usize) -> bool {
+        budget.admits(has * STEP, has * STEP, more * STEP)
+    }
+
+    #[test]
+    fn one_queue_may_have_all_of_it_and_the_others_little() {
+        let budget = QueueBudget::new(BUDGET, STALL);
+        assert!(admits(&budget, 0, 100));
+        assert!(admits(&budget, 0, 500), "nobody has anything");
+        budget.change(0, 79 * STEP);
+        assert!(admits(&budget, 79, 1));
+        assert!(!admits(&budget, 79, 2));
+        assert!(admits(&budget, 0, 21));
+        assert!(!admits(&budget, 0, 22));
+        budget.change(79 * STEP, 99 * STEP);
+        assert!(admits(&budget, 0, 1));
+        assert!(!admits(&budget, 0, 2));
+        assert!(budget.admits(0, STEP / 2, STEP / 2), "a little is free");
+        assert!(!budget.presses(99 * STEP), "nobody waits");
+    }
+
+    #[test]
+    fn the_last_quarter_is_for_the_empty_and_those_who_have_less_than_their_share() {
+        let budget = QueueBudget::new(BUDGET, STALL);
+        budget.change(0, 60 * STEP);
+        budget.change(0, 14 * STEP);
+        assert!(!admits(&budget, 60, 5));
+        assert!(admits(&budget, 14, 8));
+        assert!(!admits(&budget, 14, 20), "hardly anything would be left");
+        assert!(admits(&budget, 0, 26));
+        assert!(!admits(&budget, 0, 27));
+    }
+
+    #[derive(Debug)]
+    struct Told(AtomicUsize);
+
+    impl Waiting for Told {
+        fn take_waiting(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_has_more_than_its_share_is_pressed_while_someone_waits() {
+        let budget = QueueBudget::new(BUDGET, STALL);
+        for _ in 0..4 {
+            budget.change(0, 25 * STEP);
+        }
+        assert!(!budget.presses(25 * STEP));
+        let waiting: Arc<dyn Waiting> = Arc::new(Told(AtomicUsize::new(0)));
+        let ticket = budget.enter(Arc::downgrade(&waiting), 0);
+        assert!(budget.presses(25 * STEP));
+        assert!(!budget.presses(20 * STEP));
+        budget.leave(ticket);
+        assert!(!budget.presses(25 * STEP));
+        let pressing = budget.press(0);
+        assert!(budget.presses(25 * STEP));
+        drop(pressing);
+        budget.change(0, STEP);
+        assert!(budget.presses(25 * STEP), "there is more than there may be");
+        assert_eq!(budget.waits(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_long_as_nobody_is_helped_less_is_enough_to_be_pressed() {
+        let budget = QueueBudget::new(BUDGET, STALL);
+        for _ in 0..4 {
+            budget.change(0, 10 * STEP);
+        }
+        let waiting: Arc<dyn Waiting> = Arc::new(Told(AtomicUsize::new(0)));
+        let enter = || budget.enter(Arc::downgrade(&waiting), 0);
+        let [first, _second] = [enter(), enter()];
+        assert!(!budget.presses(10 * STEP), "that is no more than its share");
+        tokio::time::advance(STALL).await;
+        assert!(budget.presses(10 * STEP));
+        assert!(!budget.presses(5 * STEP));
+        budget.leave(first);
+        assert!(!budget.presses(10 * STEP), "someone was helped");
+        tokio::time::advance(STALL * 100).await;
+        assert!(budget.presses(STEP));
+        assert!(!budget.presses(0));
+    }
+
+    #[test]
+    fn those_that_wait_are_told_when_there_is_room() {
+        let budget = QueueBudget::new(BUDGET, STALL);
+        budget.change(0, BUDGET);
+        let told = Arc::new(Told(AtomicUsize::new(0)));
+        let waiting: Arc<dyn Waiting> = Arc::clone(&told) as _;
+        let ticket = budget.enter(Arc::downgrade(&waiting), 0);
+        let told = || {
+            budget.serve_waiting();
+            told.0.load(Ordering::Relaxed)
+        };
+        assert_eq!(told(), 0);
+        budget.change(BUDGET, BUDGET - STEP);
+        assert_eq!(told(), 1);
+        assert_eq!(told(), 1, "nothing has changed");
+        budget.leave(ticket);
+        budget.change(BUDGET - STEP, 0);
+        assert_eq!(told(), 1);
+    }
+
+    #[test]
+    fn a_crowd_that_waits_is_told_in_turn() {
+        const CROWD: usize = 3 * SERVED;
+        let budget = QueueBudget::new(BUDGET, STALL);
+        budget.change(0, BUDGET);
+        let crowd: Vec<_> = (0..CROWD).map(|_| Arc::new(Told(AtomicUsize::new(0)))).collect();
+        for one in &crowd {
+            let waiting: Arc<dyn Waiting> = Arc::clone(one) as _;
+            budget.enter(Arc::downgrade(&waiting), 0);
+        }
+        budget.change(BUDGET, BUDGET - STEP);
+        let told = || {
+            crowd
+                .iter()
+                .filter(|one| one.0.load(Ordering::Relaxed) > 0)
+                .count()
+        };
+        for part in 1..=CROWD / SERVED {
+            budget.serve_waiting();
+            assert_eq!(told(), part * SERVED);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether there is room in a queue: within its own limit, and within the budget of all queues.
+
+use std::sync::{Arc, Weak};
+
+use super::{Outbox, State};
+use crate::budget::{Pressing, QUEUED_STEP, Waiting};
+
+impl State {
+    /// The bytes that are queued and those that are granted.
+    fn taken(&self) -> usize {
+        self.queued + self.producers.reserved()
+    }
+
+    /// Whether a frame of `length` bytes is within the limit of the queue. An empty queue takes one frame of any size.
+    fn is_within(&self, length: usize, limit: usize) -> bool {
+        let taken = self.taken();
+        taken == 0 || taken.saturating_add(length) <= limit
+    }
+}
+
+impl Outbox {
+    /// Whether a frame of `length` bytes fits beside what is queued and what is granted.
+    pub(super) fn fits(&self, state: &State, length: usize, limit: usize) -> bool {
+        state.closed || (state.is_within(length, limit) && self.is_admitted(state, length))
+    }
+
+    /// Whether it is within the budget of all queues.
+    #[inline]
+    pub(super) fn is_admitted(&self, state: &State, length: usize) -> bool {
+        self.budget.admits(state.counted, state.taken(), length)
+    }
+
+    /// Grants room to those that wait, in their order, as far as there is room.
+    pub(super) fn grant(&self, state: &mut State) {
+        let mut waits = false;
+        while let Some((length, limit)) = state.producers.first() {
+            if !self.fits(state, length, limit) {
+                waits = state.is_within(length, limit);
+                break;
+            }
+            state.producers.grant_first();
+            self.count(state);
+        }
+        match state.ticket {
+            None if waits => {
+                state.ticket = Some(self.budget.enter(Weak::clone(&self.own) as _, state.counted));
+            }
+            Some(ticket) if !waits => {
+                state.ticket = None;
+                self.budget.leave(ticket);
+            }
+            _ => {}
+        }
+        self.count(state);
+    }
+
+    /// Counts what the queue has, once it has changed by enough.
+    #[inline]
+    pub(super) fn count(&self, state: &mut State) {
+        let bytes = (state.taken() + state.written_in_part) / QUEUED_STEP * QUEUED_STEP;
+        if bytes != state.counted {
+            self.budget
+                .change(std::mem::replace(&mut state.counted, bytes), bytes);
+        }
+    }
+
+    /// Whether the reader keeps others waiting: producers, those whose memory it uses beyond its limit or its share, or,
+    /// once the queue is closed, the end of its connection.
+    pub(super) fn keeps_waiting(&self, state: &State) -> bool {
+        // Who waits since the queues of others are long does not wait for this reader.
+        let producers_wait = state.producers.wait() && state.ticket.is_none();
+        (state.closed || state.is_over || producers_wait || self.budget.presses(state.counted))
+            && state.reader_owes()
+    }
+
+    /// Whether there is no room for the next part of a frame that is arriving.
+    pub(crate) fn holds_back(&self, length: usize) -> bool {
+        let state = self.state();
+        !state.closed && !self.is_admitted(&state, length)
+    }
+
+    /// Has those read who have more than their share, as long as what is returned lives.
+    pub(crate) fn press_others(&self) -> Pressing {
+        self.budget.press(self.state().counted)
+    }
+}
+
+impl Waiting for Outbox {
+    fn take_waiting(&self) {
+        self.grant(&mut self.state());
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let state = self
+            .state
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(ticket) = state.ticket {
+            self.budget.leave(ticket);
+        }
+        if state.counted > 0 {
+            self.budget.change(state.counted, 0);
+            let budget = Arc::clone(&self.budget);
+            budget.serve_waiting();
+        }
+    }
+}
