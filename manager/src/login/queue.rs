@@ -1,8 +1,8 @@
 //! Whose password is hashed next. Hashing is slow on purpose, so whoever guesses could make everyone else wait.
 //!
 //! Addresses take turns, with one hash at a time for each. Addresses from which somebody has logged in before come
-//! first, those without a failed login before those with one. Among strangers the latest comes first: in a flood
-//! from ever new addresses nobody would be served in time otherwise. One turn in [`SPARED`] is a stranger's, so that
+//! first, those without a failed login before those with one, and those that have tried less often before others. Among
+//! equal strangers the latest comes first: in a flood from ever new addresses nobody would be served in time otherwise. One turn in [`SPARED`] is a stranger's, so that
 //! a program that logs in without end from a known address shuts nobody out. Takes the time as an argument.
 
 use std::cmp::Reverse;
@@ -88,6 +88,7 @@ impl<W> Queue<W> {
             attempt.waiters.push(waiter);
             return Vec::new();
         }
+        self.standings.note_attempt(address, now);
         let mut displaced = Vec::new();
         if self
             .counts
@@ -319,6 +320,23 @@ mod tests {
             numbers.push(2_000 + stranger, 2_000 + stranger);
         }
         numbers.push(1, 5_000);
+        assert_eq!(numbers.serve(true), 5_000);
+    }
+
+    #[test]
+    fn a_stranger_who_tries_once_does_not_wait_for_those_who_try_again_and_again() {
+        let mut numbers = Numbers::new();
+        let mut number = 0;
+        let mut all_try = |numbers: &mut Numbers| {
+            for stranger in 0..250 {
+                number += 1;
+                numbers.push(1_000 + stranger, number);
+            }
+        };
+        all_try(&mut numbers);
+        numbers.serve(false);
+        numbers.push(1, 5_000);
+        all_try(&mut numbers);
         assert_eq!(numbers.serve(true), 5_000);
     }
 

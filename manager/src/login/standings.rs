@@ -21,6 +21,8 @@ struct Standing {
     has_succeeded: bool,
     /// Failures since then.
     failures: u32,
+    /// Attempts since then, also those that were not checked.
+    attempts: u32,
     /// The number of its last turn.
     turn: u64,
     last: Instant,
@@ -33,6 +35,8 @@ pub(super) struct Rank {
     pub(super) is_stranger: bool,
     /// Failed logins, of strangers.
     failures: u32,
+    /// All attempts, of strangers: whoever guesses comes back before it was checked.
+    attempts: u32,
     /// The number of the address's last turn, so that addresses take turns. 0 for none.
     turn: u64,
 }
@@ -50,20 +54,27 @@ impl Standings {
             return Rank {
                 is_stranger: true,
                 failures: 0,
+                attempts: 0,
                 turn: 0,
             };
         };
-        let failures = if now.saturating_duration_since(standing.last) > MEMORY {
-            0
-        } else {
-            standing.failures
-        };
+        let is_remembered = now.saturating_duration_since(standing.last) <= MEMORY;
+        let [failures, attempts] =
+            [standing.failures, standing.attempts].map(|count| if is_remembered { count } else { 0 });
         let is_stranger = !standing.has_succeeded || failures >= TRUST;
+        let of_stranger = |count| if is_stranger { count } else { 0 };
         Rank {
             is_stranger,
-            failures: if is_stranger { failures } else { 0 },
+            failures: of_stranger(failures),
+            attempts: of_stranger(attempts),
             turn: standing.turn,
         }
+    }
+
+    /// Notes that a login was tried from this address.
+    pub(super) fn note_attempt(&mut self, address: IpAddr, now: Instant) {
+        let standing = self.standing(address, now);
+        standing.attempts = standing.attempts.saturating_add(1);
     }
 
     /// Notes that a login from this address was checked, and how that went.
@@ -75,6 +86,7 @@ impl Standings {
         if is_good {
             standing.has_succeeded = true;
             standing.failures = 0;
+            standing.attempts = 0;
         } else {
             standing.failures = standing.failures.saturating_add(1);
         }
@@ -87,11 +99,13 @@ impl Standings {
         let standing = self.addresses.entry(address).or_insert(Standing {
             has_succeeded: false,
             failures: 0,
+            attempts: 0,
             turn: 0,
             last: now,
         });
         if now.saturating_duration_since(standing.last) > MEMORY {
             standing.failures = 0;
+            standing.attempts = 0;
         }
         standing.last = now;
         standing
