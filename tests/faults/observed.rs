@@ -27,6 +27,12 @@ pub(crate) const IDLE_MEMORY: u64 = 64 * MIB;
 /// A mebibyte.
 pub(crate) const MIB: u64 = 1024 * 1024;
 
+/// How much the manager reads of a long line at a time, in bytes.
+const READ: usize = 256 * 1024;
+
+/// A system that takes longer to give memory for that makes a step too long that does nothing else.
+const SLOW_MEMORY: Duration = Duration::from_millis(2);
+
 /// A manager to which something is done.
 pub(crate) struct Subject {
     // Declared in the order in which they must end: peers first.
@@ -168,12 +174,18 @@ impl Subject {
                 .filter(|line| line.contains("kept all other peers waiting"));
             lines.map(str::to_owned).collect()
         };
+        let paged = slowest_memory();
         assert!(
-            !told(&self.control).is_empty(),
-            "{too_long} steps of the routing thread took too long, {text}: {:?}",
+            paged > SLOW_MEMORY || !told(&self.control).is_empty(),
+            "{too_long} steps of the routing thread took too long, {text}; the system took {paged:?} for {READ} bytes of \
+             memory: {:?}",
             told(&self.manager)
         );
-        format!("{text}, {too_long} too long MACHINE TOO SLOW: the idle manager's were too long, too")
+        format!(
+            "{text}, {too_long} too long MACHINE TOO SLOW: so were the idle manager's, or the system took {} for {READ} bytes \
+             of memory",
+            milliseconds(paged)
+        )
     }
 
     /// As [`Self::finish`], for a manager that has ended; `memory` is what [`memory`] gave before that.
@@ -183,6 +195,23 @@ impl Subject {
         expect_no_panic(&self.manager);
         format!("{figures}; {memory}; {bystander}")
     }
+}
+
+/// The longest time in which the system gave memory for one read, of so many times that the processor's caches hold
+/// nothing of it.
+fn slowest_memory() -> Duration {
+    const READS: usize = 256;
+    // The system gives each page when it is written to.
+    let mut memory = vec![0_u8; READS * READ];
+    let pieces = memory.chunks_mut(READ).map(|piece| {
+        let begun = Instant::now();
+        for page in piece.chunks_mut(4_096) {
+            page[0] = 1;
+        }
+        std::hint::black_box(piece);
+        begun.elapsed()
+    });
+    pieces.max().unwrap_or_default()
 }
 
 /// Says how much memory a manager took at most, and expects that it may.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::released::release_slowly;
+
 /// How long memory waits for the next huge line: for a service to answer, or a detector to send its next frame.
 const KEPT: Duration = Duration::from_secs(1);
 
@@ -85,7 +87,9 @@ impl Spare {
         // machines: everybody would wait for that. Without a thread they do.
         let thread = thread::Builder::new().name("memory".to_owned());
         let spawned = thread.spawn(move || {
-            drop(unused);
+            if let Some(unused) = unused {
+                release_slowly(unused);
+            }
             if !was_watched {
                 self.watch();
             }
@@ -111,7 +115,9 @@ impl Spare {
                 state.is_watched = false;
                 let unused = state.memory.take();
                 drop(state);
-                drop(unused);
+                if let Some((unused, _)) = unused {
+                    release_slowly(unused);
+                }
                 return;
             }
             drop(state);

@@ -11,9 +11,11 @@ use bytes::{Bytes, BytesMut};
 
 mod discarded;
 mod huge;
+mod released;
 
 pub(crate) use discarded::discard;
 pub(crate) use huge::Loan;
+use released::{Pieces, release};
 
 /// How long a run of small pieces becomes that wait to be written. One that grew with its queue would be moved each time
 /// it doubles: tens of megabytes, while the registry is locked and everybody waits.
@@ -71,6 +73,8 @@ impl Spare {
     fn keep(&mut self, piece: BytesMut) {
         if self.pieces.len() < self.limit {
             self.pieces.push(piece);
+        } else {
+            release(piece);
         }
     }
 }
@@ -136,7 +140,7 @@ pub(crate) fn give_back(bytes: Bytes) {
 pub(crate) fn give_all_back(pieces: VecDeque<Bytes>) {
     let bytes: usize = pieces.iter().map(Bytes::len).sum();
     if pieces.len() > GIVEN_BACK_HERE || bytes > HUGE_BYTES {
-        discard(pieces);
+        discard(Pieces(pieces));
     } else {
         pieces.into_iter().for_each(give_back);
     }
@@ -145,7 +149,7 @@ pub(crate) fn give_all_back(pieces: VecDeque<Bytes>) {
 /// Gives memory back to the system that no other line is to get.
 pub(crate) fn free(bytes: Bytes) {
     if bytes.len() >= HUGE_BYTES {
-        discard(bytes);
+        discard(Pieces(VecDeque::from([bytes])));
     } else {
         give_back(bytes);
     }
@@ -162,7 +166,7 @@ pub(crate) fn give_back_mut(mut memory: BytesMut) {
         LARGE_BYTES => LARGE.with_borrow_mut(|large| large.keep(memory)),
         PIECE_BYTES => PIECES.with_borrow_mut(|pieces| pieces.keep(memory)),
         HUGE_BYTES.. => huge::SPARE.keep(memory),
-        _ => {}
+        _ => release(memory),
     }
 }
 

@@ -16,10 +16,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
 use crate::memory::{self, Loan};
-use crate::router::{BYTES_PER_WORK, Incoming, Kind, Step, TURN_WORK, Unframed, is_notification};
-use crate::stream::{
-    LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, read_some, with_scratch,
+use crate::router::{
+    BYTES_PER_WORK, FRESH_BYTES_PER_WORK, Incoming, Kind, Step, TURN_WORK, Unframed, is_notification,
 };
+use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, with_scratch};
 
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.
@@ -406,19 +406,20 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
 
     /// Reads what has arrived, for [`look`](Self::look); tells how many bytes that was. Cancel safe.
     pub(super) async fn read(&mut self) -> usize {
-        let read = if self.fate == Fate::Skimmed {
-            // What is kept of it is little: it needs no memory for a long line.
-            read_short(&mut self.reader, &mut self.splitter).await
-        } else if self.arriving.is_some() {
-            read_long(&mut self.reader, &mut self.splitter, &mut self.loan).await
+        let is_long = self.arriving.is_some() || has_own_memory(&self.splitter);
+        let (read, bytes_per_work) = if self.fate == Fate::Skimmed || !is_long {
+            // What is kept of a line that is skimmed is little: it needs no memory for a long line.
+            let read = read_short(&mut self.reader, &mut self.splitter).await;
+            (read, BYTES_PER_WORK)
         } else {
-            read_some(&mut self.reader, &mut self.splitter, &mut self.loan).await
+            let read = read_long(&mut self.reader, &mut self.splitter, &mut self.loan).await;
+            (read, FRESH_BYTES_PER_WORK)
         };
         let departure = match read {
             Ok(0) => Departure::Closed,
             Ok(count) => {
                 self.reads += 1;
-                self.work += count / BYTES_PER_WORK;
+                self.work += count / bytes_per_work;
                 return count;
             }
             Err(error) => Departure::Failed(error),
