@@ -133,7 +133,7 @@ impl Counters {
             Refusal::TooDeep { .. } | Refusal::ReplyTooDeep { .. } => &self.nested_too_deep,
             Refusal::TooManyInFlight { .. } => &self.too_many_in_flight,
             Refusal::LineEnded(end) | Refusal::ReplyEnded { end, .. } => match end {
-                LineEnd::Stalled { .. } => &self.lines_stalled,
+                LineEnd::Stalled { .. } | LineEnd::Unterminated { .. } => &self.lines_stalled,
                 LineEnd::OverBudget { .. } => &self.lines_over_budget,
             },
             Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,

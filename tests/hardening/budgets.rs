@@ -179,8 +179,7 @@ fn the_caller_of_a_reply_that_is_thrown_away_is_told() {
     ] {
         assert!(message(&told).contains(text), "{told}");
     }
-    let told = service.frame();
-    assert!(message(&told).contains("--budget-lines"), "{told}");
+    // The service hears nothing of it.
     assert_eq!(administrator.counter("in_flight"), 0);
     let (head, tail) = long_request(Uid::Last, "8", 10);
     client.send_bytes(&[head, tail].concat());
@@ -438,4 +437,46 @@ fn budgets_are_told_at_the_start_and_come_from_the_file_too() {
     ] {
         assert!(line.contains(text), "{line}");
     }
+}
+
+/// A service that prints its replies without a line end: each of its callers is told, and the service is not.
+#[test]
+fn each_caller_of_a_service_that_forgets_line_ends_is_told() {
+    let (manager, mut administrator) = start(&["--line-stall", "300ms"]);
+    let mut service = Peer::service(&manager, "Meter", 0);
+    let mut client = Peer::client(&manager, "Ada");
+    let ask = |client: &mut Peer, uid: usize| {
+        let request = json!({ "service": "Meter", "attribute": "read", "uid": uid.to_string(), "args": [] });
+        client.send_line(request.to_string());
+    };
+    for uid in 1..=3 {
+        ask(&mut client, uid);
+        let asked = service.frame();
+        assert_eq!(
+            asked["uid"],
+            uid.to_string(),
+            "the service is told nothing in between"
+        );
+        let reply =
+            json!({ "error": false, "requester": asked["requester"], "result": 1, "uid": asked["uid"] });
+        service.send_bytes(reply.to_string().as_bytes());
+        let told = client.frame();
+        assert_eq!(told["uid"], uid.to_string());
+        for text in ["line end (\\n)", "--line-stall", "may have been executed"] {
+            assert!(message(&told).contains(text), "{told}");
+        }
+    }
+    ask(&mut client, 4);
+    service.frame();
+    service.send_bytes(b"nan");
+    let told = client.frame();
+    assert_eq!(told["uid"], "4");
+    assert!(message(&told).contains("malformed reply"), "{told}");
+    ask(&mut client, 5);
+    let asked = service.frame();
+    let reply = json!({ "error": false, "requester": asked["requester"], "result": 5, "uid": asked["uid"] });
+    service.send_line(reply.to_string());
+    assert_eq!(client.frame()["result"], 5);
+    assert_eq!(administrator.counter("lines_stalled"), 4);
+    expect_no_panic(&manager);
 }

@@ -63,7 +63,8 @@ impl Session<'_> {
     /// How long nothing may come of what is being read; no limit for a person who types.
     pub(super) fn stall_limit<R: AsyncRead + Unpin>(&self, inbox: &Inbox<R>) -> Option<Duration> {
         let is_limited = match self.ended {
-            None => inbox.is_amid_line(),
+            // Nobody types the replies of a service.
+            None => inbox.is_amid_line() || (self.is_service && inbox.held() > 0),
             Some(ended) => !ended.was_told,
         };
         is_limited.then_some(self.hub.limits.line_stall)
@@ -101,12 +102,18 @@ impl Session<'_> {
             inbox.throw_line_away();
             return;
         }
+        if let LineEnd::Stalled { limit } = end
+            && self.is_service
+            && let Some(incoming) = inbox.take_unterminated()
+        {
+            return self.end_unterminated(incoming, LineEnd::Unterminated { limit });
+        }
         self.with_router(|router, from| router.note_ended(from, end));
         if let Some(incoming) = inbox.take_front() {
             self.tell_ended_whole(incoming, end);
         } else {
             let known = match end {
-                LineEnd::Stalled { .. } => Known::Silence,
+                LineEnd::Stalled { .. } | LineEnd::Unterminated { .. } => Known::Silence,
                 LineEnd::OverBudget { .. } => Known::Beginning,
             };
             let (line, arriving) = inbox.skim();
@@ -119,6 +126,20 @@ impl Session<'_> {
             }
         }
         self.share.hold(inbox.held());
+    }
+
+    /// Ends a line of a service, of which all but the line end has come. What follows is the next line: a service that
+    /// forgets the ends of its lines forgets all of them, and each of its callers is to be told.
+    fn end_unterminated(&mut self, incoming: Incoming, end: LineEnd) {
+        self.with_router(|router, from| router.note_ended(from, end));
+        if matches!(incoming.kind, Kind::Frame(_) | Kind::Notification(..)) {
+            return self.tell_ended_whole(incoming, end);
+        }
+        // It is a malformed reply.
+        let Incoming { line, kind } = incoming;
+        self.with_router(|router, from| {
+            router.route_from_service(from, line.view(), &kind);
+        });
     }
 
     /// Goes on with a line that is thrown away and has come to its end.

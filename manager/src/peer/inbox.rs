@@ -32,6 +32,9 @@ const LARGE_LINE: usize = 512 * 1024;
 /// How much of a line that is thrown away is kept to find out whose it is. More is no envelope.
 const SKIMMED_BYTES: usize = 64 * 1024;
 
+/// Up to how many bytes without a line end are looked at whether they are a whole frame: that takes a millisecond.
+const UNTERMINATED_BYTES: usize = 4 * 1024 * 1024;
+
 /// How much has to have come of a value to be left out.
 const LEFT_OUT_BYTES: usize = 4 * 1024;
 
@@ -295,6 +298,29 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         self.fate == Fate::Kept
             && !pending.is_empty()
             && (pending.len() >= LONG_LINE_BYTES || pending.trim_ascii_start().first() == Some(&b'{'))
+    }
+
+    /// Takes what has come of the line whose end has not come, if that can be all of it: a whole frame, or what is no
+    /// frame and cannot become one.
+    pub(super) fn take_unterminated(&mut self) -> Option<Incoming> {
+        let pending = self.splitter.pending();
+        if self.fate != Fate::Kept || self.front.is_some() || !(1..=UNTERMINATED_BYTES).contains(&pending) {
+            return None;
+        }
+        let bytes = self.splitter.buffer();
+        let kind = Kind::of(bytes);
+        let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+        let is_whole = matches!(kind, Kind::Frame(_) | Kind::Notification(..)) || !is_object;
+        if !is_whole {
+            return None;
+        }
+        self.arriving = None;
+        self.loan = None;
+        let mut line = BytesMut::with_capacity(pending + 1);
+        line.extend_from_slice(bytes);
+        line.extend_from_slice(b"\n");
+        memory::free(self.splitter.take_out(0..pending, BytesMut::new()));
+        Some(Incoming::of(Line::new(line.freeze()), true))
     }
 
     /// Throws away what has come of such a line; tells whether its end was there.

@@ -361,6 +361,12 @@ pub(crate) enum LineEnd {
     /// It stopped growing.
     #[error("nothing more of it has arrived for {} s (see --line-stall of labwire start)", limit.as_secs_f64())]
     Stalled { limit: Duration },
+    /// It stopped growing, and all of it had come but its end.
+    #[error(
+        "its line end (\\n) has not come within {} s (see --line-stall of labwire start)",
+        limit.as_secs_f64()
+    )]
+    Unterminated { limit: Duration },
     /// All unfinished lines together were too long, and it was the longest.
     #[error(
         "the unfinished lines of all peers may have {budget} bytes together and it was the longest (see \
@@ -372,7 +378,7 @@ pub(crate) enum LineEnd {
 impl LineEnd {
     fn exception(self) -> &'static str {
         match self {
-            Self::Stalled { .. } => "TimeoutError",
+            Self::Stalled { .. } | Self::Unterminated { .. } => "TimeoutError",
             Self::OverBudget { .. } => "MemoryError",
         }
     }
@@ -380,6 +386,7 @@ impl LineEnd {
     fn remedy(self) -> &'static str {
         match self {
             Self::Stalled { .. } => "it was not executed, send it again",
+            Self::Unterminated { .. } => "send one with each line",
             Self::OverBudget { .. } => "it was not executed, send less at a time or try again later",
         }
     }

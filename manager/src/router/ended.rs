@@ -55,7 +55,8 @@ impl Router<'_> {
         has_uid
     }
 
-    /// Tells a service that its line is thrown away, and the caller whose reply it was. Tells whether it is known whose.
+    /// Tells the caller whose reply it was that a service's line is thrown away. Tells whether it is known whose; the
+    /// service is told if it is not.
     pub(crate) fn refuse_ended_reply(
         &mut self,
         from: &Sender<'_>,
@@ -83,7 +84,7 @@ impl Router<'_> {
             awaited.outbox.push_always(|writer| writer.shared(&frame));
             awaited.end();
         }
-        if is_known || known != Known::Beginning {
+        if !is_known && known != Known::Beginning {
             from.refuse(&envelope.uid_or_empty(line), &Refusal::LineEnded(end));
         }
         is_known
