@@ -62,6 +62,16 @@ const OWED: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Full;
 
+/// Who waits for the reader of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Nobody,
+    /// Those whose memory it uses beyond its limit or its share, or, once the queue is closed, the end of its connection.
+    Memory,
+    /// Producers, who have something for it.
+    Producers,
+}
+
 /// The frames that wait to be written to one peer.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -206,18 +216,22 @@ impl Outbox {
         self.append(&mut self.state(), write);
     }
 
-    /// As [`push_always`](Self::push_always), for frames that are put together when the writer comes to them. They count
-    /// as queued bytes from then on.
-    pub(crate) fn push_deferred(&self, frames: Box<dyn Deferred>) {
+    /// As [`push_always`](Self::push_always), for frames that are put together when the writer comes to them. `bytes` is
+    /// how many they have: they count as queued from now on.
+    pub(crate) fn push_deferred(&self, bytes: usize, frames: Box<dyn Deferred>) {
         let mut state = self.state();
         if state.closed {
             return;
         }
+        state.queued += bytes;
         if let Some(behind) = &mut state.behind {
-            return behind.queue.defer(frames);
+            behind.bytes += bytes;
+            behind.queue.defer(bytes, frames);
+        } else {
+            state.queue.defer(bytes, frames);
+            self.filled.notify_one();
         }
-        state.queue.defer(frames);
-        self.filled.notify_one();
+        self.count(&mut state);
     }
 
     fn append(&self, state: &mut State, write: impl FnOnce(&mut FrameWriter<'_>)) {
@@ -309,8 +323,8 @@ impl Outbox {
         loop {
             {
                 let mut state = self.state();
-                if let Some((batch, deferred)) = state.queue.take() {
-                    state.queued += deferred;
+                if let Some((batch, uncounted)) = state.queue.take() {
+                    state.queued = state.queued.saturating_add_signed(uncounted);
                     self.count(&mut state);
                     return Some(batch);
                 }
@@ -323,11 +337,11 @@ impl Outbox {
     }
 
     /// Tells the queue that the writer has handed `count` bytes on, which makes room for those that wait, and that
-    /// `in_part` bytes were written of a piece that is not written to its end. Returns whether the reader kept others
-    /// waiting until now.
-    pub(crate) fn written(&self, count: usize, in_part: usize) -> bool {
+    /// `in_part` bytes were written of a piece that is not written to its end. Returns who waited for the reader until
+    /// now.
+    pub(crate) fn written(&self, count: usize, in_part: usize) -> Awaited {
         let mut state = self.state();
-        let was_awaited = self.keeps_waiting(&state);
+        let awaited = self.keeps_waiting(&state);
         state.queued = state.queued.saturating_sub(count);
         state.written_in_part = in_part;
         if state.queued <= self.limit {
@@ -337,11 +351,11 @@ impl Outbox {
         drop(state);
         self.wrote.notify_waiters();
         self.budget.serve_waiting();
-        was_awaited
+        awaited
     }
 
-    /// Whether the reader keeps others waiting.
-    pub(crate) fn is_awaited(&self) -> bool {
+    /// Who waits for the reader.
+    pub(crate) fn awaited(&self) -> Awaited {
         self.keeps_waiting(&self.state())
     }
 

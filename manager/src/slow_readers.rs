@@ -1,7 +1,8 @@
 //! Where the readers came from that were disconnected because they did not read.
 //!
-//! A reader that is disconnected may come back at once and do the same again. Each time it fills a queue, and others wait
-//! for its stall time. So a peer from the same network is trusted with less for a while: see [`SlowReaders::recent`].
+//! A client that is disconnected may come back at once and do the same again. Each time it fills a queue, and others wait
+//! for it. So they wait less for a client from the same network for a while: see [`shortened`]. Nothing else is different
+//! for it, since it may be another one: on one computer, or behind one router, all have the same address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,14 +22,8 @@ const HALF_LIFE: Duration = Duration::from_mins(1);
 /// How many disconnects are counted.
 const MOST: u32 = 16;
 
-/// For how long a peer that comes from such a network is trusted with less.
-pub(crate) const PROBATION: Duration = Duration::from_mins(1);
-
-/// How many requests of such a client are in flight at most, before it has read the replies.
-pub(crate) const PROBATION_IN_FLIGHT: usize = 4;
-
-/// The shortest stall time of such a peer.
-const SHORTEST_STALL: Duration = Duration::from_millis(20);
+/// The shortest time for which others wait for such a client.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Disconnects of slow readers by network.
 #[derive(Debug, Default)]
@@ -81,9 +76,9 @@ impl SlowReaders {
     }
 }
 
-/// The stall time of a peer whose network had so many disconnects lately: half of it for each.
-pub(crate) fn shortened(stall: Duration, recent: u32) -> Duration {
-    (stall / 2u32.saturating_pow(recent)).max(SHORTEST_STALL.min(stall))
+/// How long others wait for a client from a network with so many disconnects lately: half as long for each.
+pub(crate) fn shortened(wait: Duration, recent: u32) -> Duration {
+    (wait / 2u32.saturating_pow(recent)).max(SHORTEST.min(wait))
 }
 
 #[cfg(test)]
@@ -124,7 +119,7 @@ mod tests {
         let stall = Duration::from_secs(2);
         assert_eq!(shortened(stall, 0), stall);
         assert_eq!(shortened(stall, 2), Duration::from_millis(500));
-        assert_eq!(shortened(stall, MOST), SHORTEST_STALL);
+        assert_eq!(shortened(stall, MOST), SHORTEST);
         assert_eq!(shortened(Duration::from_millis(5), 3), Duration::from_millis(5));
     }
 }

@@ -38,8 +38,18 @@ pub(super) struct Queue {
     deferred: Option<Box<DeferredFrames>>,
 }
 
-/// Frames that are not put together yet, each behind so many segments and those before it.
-type DeferredFrames = VecDeque<(usize, Box<dyn Deferred>)>;
+/// Frames that are not put together yet.
+type DeferredFrames = VecDeque<Later>;
+
+/// Some of these frames.
+#[derive(Debug)]
+struct Later {
+    /// How many segments are before them, and behind those before.
+    segments: usize,
+    /// How many bytes are counted for those that are not put together.
+    bytes: usize,
+    frames: Box<dyn Deferred>,
+}
 
 impl Drop for Queue {
     /// Gives the memory back: of what was queued for a peer that is gone, there can be dozens of megabytes.
@@ -69,17 +79,22 @@ impl Queue {
         self.segments.push_back(sealed.freeze());
     }
 
-    /// Adds frames that are put together when their turn comes.
-    pub(super) fn defer(&mut self, frames: Box<dyn Deferred>) {
+    /// Adds frames of so many bytes that are put together when their turn comes.
+    pub(super) fn defer(&mut self, bytes: usize, frames: Box<dyn Deferred>) {
         self.seal_tail();
         let deferred = self.deferred.get_or_insert_default();
-        let before: usize = deferred.iter().map(|(segments, _)| segments).sum();
-        deferred.push_back((self.segments.len() - before, frames));
+        let before: usize = deferred.iter().map(|later| later.segments).sum();
+        deferred.push_back(Later {
+            segments: self.segments.len() - before,
+            bytes,
+            frames,
+        });
     }
 
-    /// Gives all of it to a writer, or what comes before the next deferred frames, or some of those. Returns the number of
-    /// bytes of the latter too. When there is nothing, it gives back memory that an idle peer does not need.
-    pub(super) fn take(&mut self) -> Option<(Batch, usize)> {
+    /// Gives all of it to a writer, or what comes before the next deferred frames, or some of those. Returns too how many
+    /// bytes the latter have that were not counted before, if they are more or less than was said. When there is
+    /// nothing, it gives back memory that an idle peer does not need.
+    pub(super) fn take(&mut self) -> Option<(Batch, isize)> {
         if self.deferred.is_some() {
             return self.take_before_deferred();
         }
@@ -96,9 +111,13 @@ impl Queue {
 
     /// The same for a queue with deferred frames.
     #[cold]
-    fn take_before_deferred(&mut self) -> Option<(Batch, usize)> {
+    fn take_before_deferred(&mut self) -> Option<(Batch, isize)> {
         let deferred = self.deferred.as_mut()?;
-        let (segments, frames) = deferred.front_mut()?;
+        let Later {
+            segments,
+            bytes,
+            frames,
+        } = deferred.front_mut()?;
         if *segments > 0 {
             let batch = Batch::new(self.segments.drain(..std::mem::take(segments)).collect());
             return Some((batch, 0));
@@ -106,6 +125,8 @@ impl Queue {
         let mut written = Self::default();
         let mut has_more = true;
         let count = written.write(|frame| has_more = frames.write(frame));
+        let counted = if has_more { count.min(*bytes) } else { *bytes };
+        *bytes -= counted;
         if !has_more {
             deferred.pop_front();
             if deferred.is_empty() {
@@ -114,15 +135,15 @@ impl Queue {
         }
         written.seal_tail();
         let batch = Batch::new(std::mem::take(&mut written.segments));
-        Some((batch, count))
+        Some((batch, count.cast_signed() - counted.cast_signed()))
     }
 
     /// Puts another queue behind this one.
     pub(super) fn append(&mut self, mut other: Self) {
         self.seal_tail();
-        for (segments, frames) in other.deferred.take().into_iter().flat_map(|deferred| *deferred) {
-            self.segments.extend(other.segments.drain(..segments));
-            self.defer(frames);
+        for later in other.deferred.take().into_iter().flat_map(|deferred| *deferred) {
+            self.segments.extend(other.segments.drain(..later.segments));
+            self.defer(later.bytes, later.frames);
         }
         self.segments.append(&mut other.segments);
         self.tail = std::mem::take(&mut other.tail);

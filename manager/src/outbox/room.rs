@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Outbox, State};
+use super::{Awaited, Outbox, State};
 use crate::budget::{Pressing, QUEUED_STEP, Waiting};
 
 impl State {
@@ -64,13 +64,18 @@ impl Outbox {
         }
     }
 
-    /// Whether the reader keeps others waiting: producers, those whose memory it uses beyond its limit or its share, or,
-    /// once the queue is closed, the end of its connection.
-    pub(super) fn keeps_waiting(&self, state: &State) -> bool {
+    /// Who waits for the reader, if there is something that it could read.
+    pub(super) fn keeps_waiting(&self, state: &State) -> Awaited {
         // Who waits since the queues of others are long does not wait for this reader.
-        let producers_wait = state.producers.wait() && state.ticket.is_none();
-        (state.closed || state.is_over || producers_wait || self.budget.presses(state.counted))
-            && state.reader_owes()
+        if !state.reader_owes() {
+            Awaited::Nobody
+        } else if state.producers.wait() && state.ticket.is_none() {
+            Awaited::Producers
+        } else if state.closed || state.is_over || self.budget.presses(state.counted) {
+            Awaited::Memory
+        } else {
+            Awaited::Nobody
+        }
     }
 
     /// Whether there is no room for the next part of a frame that is arriving.

@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::outbox::Awaited;
+
 /// How many bytes a reader must take within the patience while others wait for it, unless its queue is shorter. With the
 /// default patience of 5 s that is 210 kB/s: a slow radio link.
 const PACE_BYTES: usize = 1024 * 1024;
+
+/// How many bytes a client must take at most: with the default patience that is 6.7 MB/s.
+const FAST_BYTES: usize = 32 * PACE_BYTES;
 
 /// How long others wait for a reader.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +20,9 @@ pub(super) struct Waits {
     pub(super) stall: Duration,
     /// While it takes less than [`PACE_BYTES`].
     pub(super) patience: Duration,
+    /// Whether it must take twice as much each time that producers have waited for all of the patience. Those who wait
+    /// for a client are services, and their other clients wait with them; those who wait for a service ask it.
+    pub(super) rises: bool,
 }
 
 impl Waits {
@@ -28,8 +36,8 @@ impl Waits {
 #[derive(Debug)]
 pub(super) struct Judge {
     waits: Waits,
-    /// How many bytes it must take within the patience.
-    pace: usize,
+    /// The bytes that its queue takes.
+    limit: usize,
     /// Since others wait.
     watch: Option<Watch>,
 }
@@ -40,8 +48,9 @@ struct Watch {
     progressed: Instant,
     /// When counting began.
     since: Instant,
-    /// How many bytes it has taken since.
+    /// How many bytes it has taken since, and how many it must take within the patience.
     taken: usize,
+    pace: usize,
 }
 
 impl Judge {
@@ -49,7 +58,7 @@ impl Judge {
     pub(super) fn new(waits: Waits, limit: usize) -> Self {
         Self {
             waits,
-            pace: PACE_BYTES.min(limit),
+            limit,
             watch: None,
         }
     }
@@ -58,10 +67,10 @@ impl Judge {
         self.waits
     }
 
-    /// Notes that the reader has taken `count` bytes since the last call; `is_awaited` says whether others waited
-    /// for it meanwhile. Returns whether it is too slow for them.
-    pub(super) fn is_too_slow(&mut self, count: usize, is_awaited: bool) -> bool {
-        if !is_awaited {
+    /// Notes that the reader has taken `count` bytes since the last call, and who waited for it meanwhile. Returns whether
+    /// it is too slow for them.
+    pub(super) fn is_too_slow(&mut self, count: usize, awaited: Awaited) -> bool {
+        if awaited == Awaited::Nobody {
             self.watch = None;
             return false;
         }
@@ -70,6 +79,7 @@ impl Judge {
             progressed: now,
             since: now,
             taken: 0,
+            pace: PACE_BYTES.min(self.limit),
         });
         if count > 0 {
             watch.progressed = now;
@@ -79,10 +89,13 @@ impl Judge {
             return true;
         }
         if now.duration_since(watch.since) >= self.waits.patience {
-            if watch.taken < self.pace {
+            if watch.taken < watch.pace {
                 return true;
             }
             (watch.since, watch.taken) = (now, 0);
+            if self.waits.rises && awaited == Awaited::Producers {
+                watch.pace = (2 * watch.pace).min(FAST_BYTES).min(self.limit);
+            }
         }
         false
     }
@@ -96,17 +109,18 @@ mod tests {
     const WAITS: Waits = Waits {
         stall: STALL,
         patience: Duration::from_secs(5),
+        rises: false,
     };
 
     /// After how long a reader is found too slow that takes `count` bytes every `step`; `None` if it is not within a
     /// minute.
     async fn found_after(count: usize, step: Duration) -> Option<Duration> {
         let mut judge = Judge::new(WAITS, 64 << 20);
-        assert!(!judge.is_too_slow(0, true));
+        assert!(!judge.is_too_slow(0, Awaited::Producers));
         let start = Instant::now();
         while start.elapsed() < Duration::from_mins(1) {
             tokio::time::advance(step).await;
-            if judge.is_too_slow(count, true) {
+            if judge.is_too_slow(count, Awaited::Producers) {
                 return Some(start.elapsed());
             }
         }
@@ -125,23 +139,42 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_reader_does_while_nobody_waits_does_not_count() {
         let mut judge = Judge::new(WAITS, 64 << 20);
-        assert!(!judge.is_too_slow(0, true));
+        assert!(!judge.is_too_slow(0, Awaited::Producers));
         tokio::time::advance(STALL).await;
-        assert!(!judge.is_too_slow(0, false));
-        assert!(!judge.is_too_slow(0, true), "they wait from now on");
+        assert!(!judge.is_too_slow(0, Awaited::Nobody));
+        assert!(!judge.is_too_slow(0, Awaited::Producers), "they wait from now on");
         tokio::time::advance(STALL).await;
-        assert!(judge.is_too_slow(0, true));
+        assert!(judge.is_too_slow(0, Awaited::Producers));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_keeps_services_waiting_must_read_ever_faster() {
+        let seconds = |rate: usize, awaited| async move {
+            let waits = Waits { rises: true, ..WAITS };
+            let mut judge = Judge::new(waits, 64 << 20);
+            for second in 0..120 {
+                if judge.is_too_slow(rate, awaited) {
+                    return Some(second);
+                }
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            None
+        };
+        assert_eq!(seconds(300_000, Awaited::Producers).await, Some(10));
+        assert_eq!(seconds(1_000_000, Awaited::Producers).await, Some(20));
+        assert_eq!(seconds(8_000_000, Awaited::Producers).await, None);
+        assert_eq!(seconds(300_000, Awaited::Memory).await, None, "nobody else waits");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_short_queue_is_a_pace_of_its_own() {
         for (limit, is_too_slow) in [(1_000, false), (64 << 20, true)] {
             let mut judge = Judge::new(WAITS, limit);
-            assert!(!judge.is_too_slow(0, true));
+            assert!(!judge.is_too_slow(0, Awaited::Producers));
             let mut found = false;
             for _ in 0..5 {
                 tokio::time::advance(Duration::from_secs(1)).await;
-                found |= judge.is_too_slow(200, true);
+                found |= judge.is_too_slow(200, Awaited::Producers);
             }
             assert_eq!(found, is_too_slow, "a queue of {limit} bytes");
         }

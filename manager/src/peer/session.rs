@@ -10,7 +10,7 @@ use labwire_tcp::{WatchedSocket, has_vanished};
 use labwire_wire::{LineSplitter, LineTooLong, LineView, Role, Uid, quoted};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::administration::Login;
@@ -31,7 +31,7 @@ use crate::outbox::Outbox;
 use crate::refusal::{LineLimit, Refusal};
 use crate::registry::{PeerId, PeerLine};
 use crate::router::{Kind, Permits, Sender, Step, TURN_WORK};
-use crate::slow_readers::{PROBATION, PROBATION_IN_FLIGHT, shortened};
+use crate::slow_readers::shortened;
 
 /// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
 /// the end of its input. A client that died looks the same.
@@ -106,15 +106,6 @@ pub(super) struct Session<'a> {
     chatter: Chatter,
     /// What the first of the lines that wait was granted.
     permits: Permits,
-    probation: Option<Probation>,
-}
-
-/// For how long less is trusted to a peer, since others from its network did not read what they were sent.
-#[derive(Clone, Copy, Debug)]
-struct Probation {
-    until: Instant,
-    /// How many they were.
-    disconnects: u32,
 }
 
 impl<'a> Session<'a> {
@@ -181,13 +172,6 @@ impl<'a> Session<'a> {
             reads_before_question: 0,
             chatter: Chatter::new(),
             permits: Permits::default(),
-            probation: match hub.slow_readers.recent(peer.ip) {
-                0 => None,
-                disconnects => Some(Probation {
-                    until: Instant::now() + PROBATION,
-                    disconnects,
-                }),
-            },
         })
     }
 
@@ -199,13 +183,7 @@ impl<'a> Session<'a> {
         let (hub, peer, outbox) = (self.hub, self.peer, Arc::clone(&self.membership.outbox));
         let (reader, writer) = tokio::io::split(stream);
         let mut inbox = Inbox::new(reader, splitter, hub.pace.long);
-        let waits = Waits {
-            stall: match self.probation {
-                None => hub.limits.stall,
-                Some(probation) => shortened(hub.limits.stall, probation.disconnects),
-            },
-            patience: hub.limits.patience,
-        };
+        let waits = self.waits();
         let writing = write_frames(&outbox, writer, waits);
         tokio::pin!(writing);
         let vanished = async move {
@@ -259,8 +237,10 @@ impl<'a> Session<'a> {
             Departure::TooLong(error) => warn!("{name}: {error} ({})", LineLimit::Line),
             Departure::Stalled => {
                 Counters::count(&self.hub.counters.cut);
-                self.hub.slow_readers.note(self.peer.ip);
-                warn!("{name} was cut: it did not read while others waited for it");
+                if !self.is_service {
+                    self.hub.slow_readers.note(self.peer.ip);
+                }
+                warn!("{name} was cut: it did not read while others waited for it (--stall, --patience)");
             }
         }
     }
@@ -282,10 +262,6 @@ impl<'a> Session<'a> {
             if inbox.turn_is_over() {
                 yield_now().await;
             }
-            let is_on_probation = self.is_on_probation();
-            if is_on_probation && let Err(departure) = self.wait_for_own_reading(inbox).await {
-                return departure;
-            }
             let has_line = inbox.look().await;
             self.share.hold(inbox.held());
             let step = if has_line {
@@ -303,7 +279,7 @@ impl<'a> Session<'a> {
                 Step::Next
             } else {
                 let stall = self.stall_limit(inbox);
-                let routes_at_once = matches!(self.login, Login::Idle) && !is_on_probation;
+                let routes_at_once = matches!(self.login, Login::Idle);
                 let read = async {
                     if routes_at_once {
                         inbox.read_and_route(|| self.router(Permits::default())).await
@@ -428,34 +404,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether less is trusted to the peer.
-    fn is_on_probation(&mut self) -> bool {
-        if self
-            .probation
-            .is_some_and(|probation| Instant::now() >= probation.until)
-        {
-            self.probation = None;
-        }
-        self.probation.is_some()
-    }
-
-    /// Waits until the peer has read what it was told and few of its requests are in flight: what it may ask for before
-    /// it reads costs its service's other clients little.
-    async fn wait_for_own_reading<R: AsyncRead + Unpin>(
-        &self,
-        inbox: &mut Inbox<R>,
-    ) -> Result<(), Departure> {
-        let Membership { id, outbox, .. } = &self.membership;
-        loop {
-            let written = outbox.next_write();
-            tokio::pin!(written);
-            // From here on no write is missed.
-            written.as_mut().enable();
-            let in_flight = self.hub.registry().in_flight_of(*id);
-            if in_flight < PROBATION_IN_FLIGHT && outbox.queued() == 0 {
-                return Ok(());
-            }
-            inbox.wait(written).await?;
+    /// How long others wait for this peer.
+    fn waits(&self) -> Waits {
+        let limits = &self.hub.limits;
+        // Whoever waits for a service asks it; there is nobody else whom it keeps waiting.
+        let disconnects = if self.is_service {
+            0
+        } else {
+            self.hub.slow_readers.recent(self.peer.ip)
+        };
+        Waits {
+            stall: shortened(limits.stall, disconnects),
+            patience: shortened(limits.patience, disconnects),
+            rises: !self.is_service,
         }
     }
 

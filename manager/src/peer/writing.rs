@@ -37,8 +37,8 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
         while !batch.is_empty() {
             let count = write_pieces(&batch, outbox, &mut writer, &mut judge).await?;
             batch.advance(count);
-            let was_awaited = outbox.written(count, batch.written_in_part());
-            if judge.is_too_slow(count, was_awaited) {
+            let awaited = outbox.written(count, batch.written_in_part());
+            if judge.is_too_slow(count, awaited) {
                 return Err(Departure::Stalled);
             }
             turn += count;
@@ -104,7 +104,7 @@ async fn unless_stalled<T>(
     loop {
         match timeout(look, &mut write).await {
             Ok(written) => return written.map_err(Departure::Failed),
-            Err(_) if judge.is_too_slow(0, outbox.is_awaited()) => return Err(Departure::Stalled),
+            Err(_) if judge.is_too_slow(0, outbox.awaited()) => return Err(Departure::Stalled),
             Err(_) => {}
         }
     }
@@ -143,6 +143,7 @@ mod tests {
         let waits = Waits {
             stall: Duration::from_secs(2),
             patience: Duration::from_secs(4),
+            rises: false,
         };
         let outbox = Outbox::alone(QUEUED);
         let frame = Bytes::from(vec![b'x'; QUEUED]);
@@ -168,6 +169,7 @@ mod tests {
         let waits = Waits {
             stall: Duration::from_secs(2),
             patience: Duration::from_secs(4),
+            rises: false,
         };
         let outbox = Outbox::alone(4);
         let frame = |writer: &mut crate::outbox::FrameWriter<'_>| writer.copied(b"abcd");

@@ -33,6 +33,7 @@ impl Abandoned {
     pub(crate) fn tell(self, refusal: &Refusal) -> usize {
         let count = self.count();
         let (head, tail) = refusal.around_uid(&self.requester, self.origin);
+        let bytes = count * (head.len() + tail.len()) + self.requests.uid_bytes();
         let mut errors = Errors {
             head,
             tail,
@@ -43,7 +44,7 @@ impl Abandoned {
             self.client.push_always(|frame| while errors.write_one(frame) {});
             count
         } else {
-            self.client.push_deferred(Box::new(errors));
+            self.client.push_deferred(bytes, Box::new(errors));
             0
         }
     }

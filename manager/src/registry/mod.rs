@@ -285,13 +285,6 @@ impl Registry {
         clients.chain(services)
     }
 
-    /// How many requests of a client are in flight.
-    pub(crate) fn in_flight_of(&self, client: PeerId) -> usize {
-        self.clients
-            .get(client)
-            .map_or(0, |client| client.in_flight.count())
-    }
-
     /// Links a client with a service; gives the service's identity.
     pub(crate) fn link(&mut self, client: PeerId, name: &str) -> Result<Bytes, Refusal> {
         let Some(&id) = self.service_names.get(name) else {

@@ -24,6 +24,8 @@ pub(super) struct Requests {
     /// How many there are with each uid. Nearly always one; people at terminals send every request with the empty uid.
     by_uid: HashMap<Uid, usize>,
     count: usize,
+    /// How many bytes the uids of all of them have as JSON text.
+    bytes: usize,
     /// The largest count since the place was last looked at.
     peak: usize,
     /// What it counts for in the list of [`EmptyPlaces`]; 0 if it is not in there.
@@ -42,7 +44,13 @@ impl Requests {
     pub(super) fn add(&mut self, uid: &[u8]) {
         *self.by_uid.entry(uid.into()).or_default() += 1;
         self.count += 1;
+        self.bytes += uid.len();
         self.peak = self.peak.max(self.count);
+    }
+
+    /// How many bytes their uids have as JSON text.
+    pub(super) fn uid_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether there is one with that uid.
@@ -76,6 +84,7 @@ impl Requests {
         Some(Held {
             same,
             count: &mut self.count,
+            bytes: &mut self.bytes,
             peak: self.peak,
             listed: &mut self.listed,
         })
@@ -88,6 +97,7 @@ pub(super) struct Held<'a> {
     /// It, and those that carry the same uid.
     same: OccupiedEntry<'a, Uid, usize>,
     count: &'a mut usize,
+    bytes: &'a mut usize,
     peak: usize,
     listed: &'a mut usize,
 }
@@ -101,6 +111,7 @@ impl Held<'_> {
     /// Removes the request from its place, which is that of the service and the client.
     #[inline]
     pub(super) fn end(mut self, place: (PeerId, PeerId), empty: &mut EmptyPlaces) {
+        *self.bytes -= self.same.key().get().as_bytes().len();
         match self.same.get_mut() {
             1 => drop(self.same.remove()),
             count => *count -= 1,
