@@ -4,9 +4,9 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::network::{apart, inside};
 use super::support::{
@@ -161,6 +161,51 @@ fn a_queue_that_is_full() {
         drop((stuck, service));
         expect_no_panic(&manager);
     }
+}
+
+/// On one computer all peers have the same address: a client that was cut makes nothing worse for the others.
+#[test]
+fn peers_from_the_address_of_a_client_that_was_cut_are_served_like_all_others() {
+    let (manager, mut administrator) = start(&["--queue", "64KiB", "--stall", "500ms"]);
+    let mut service = Peer::service(&manager, "Balance", 0);
+    let payload = "x".repeat(60_000);
+    for number in 1..=3 {
+        let mut stuck = Peer::client(&manager, "stuck");
+        stuck.ask_manager("link", json!(["Balance"]));
+        while administrator.counter("cut") < number {
+            let frame = json!({
+                "error": false, "result": [[payload], {}], "service": "Balance", "uid": "notification",
+            });
+            service.send_line(frame.to_string());
+        }
+    }
+    // A client with many slow calls, and one of another service.
+    let mut slow = Peer::service(&manager, "Oven", 0);
+    let mut client = Peer::client(&manager, "Ada");
+    let ask = |service: &str, uid: usize| {
+        json!({ "service": service, "attribute": "read", "uid": uid.to_string(), "args": [] }).to_string()
+    };
+    for uid in 0..20 {
+        client.send_line(ask("Oven", uid));
+    }
+    client.send_line(ask("Balance", 20));
+    let reply = |asked: &Value| {
+        json!({ "error": false, "requester": asked["requester"], "result": payload, "uid": asked["uid"] })
+            .to_string()
+    };
+    let asked = service.frame();
+    service.send_line(reply(&asked));
+    let told = client.frame();
+    assert_eq!(told["uid"], "20", "{told}");
+    // A service that takes its time to read, longer than those who were cut last were given.
+    std::thread::sleep(Duration::from_millis(300));
+    for uid in 0..20 {
+        let asked = slow.frame();
+        slow.send_line(reply(&asked));
+        assert_eq!(client.frame()["uid"], uid.to_string());
+    }
+    assert_eq!(administrator.counter("cut"), 3);
+    expect_no_panic(&manager);
 }
 
 #[test]

@@ -110,8 +110,14 @@ pub(super) struct Inbox<R> {
 }
 
 impl<R> Drop for Inbox<R> {
-    /// Gives back what has come and is not routed: the system may take long to have it back.
     fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl<R> Inbox<R> {
+    /// Gives back the memory of what has come and is not routed: the system may take long to have it back.
+    pub(super) fn give_back(&mut self) {
         self.loan = None;
         memory::give_back_mut(std::mem::take(self.splitter.buffer_mut()));
         if let Some(incoming) = self.front.take() {

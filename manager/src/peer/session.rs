@@ -212,6 +212,8 @@ impl<'a> Session<'a> {
             self.membership.sent_too_much = Some(*error);
         }
         self.leave_passage();
+        // From here on it does not count as a part of the budget.
+        inbox.give_back();
         drop(self);
         drop(turn);
         if !matches!(departure, Departure::Failed(_) | Departure::Stalled)

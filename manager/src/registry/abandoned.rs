@@ -1,12 +1,12 @@
 //! Requests that their service will not answer.
 
-use std::collections::hash_map::IntoIter;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::requests::Requests;
 use super::uid::Uid;
+use super::uids::IntoIter;
 use super::{PeerId, Registry};
 use crate::memory::RUN_BYTES;
 use crate::outbox::{Deferred, FrameWriter, Outbox};
@@ -33,7 +33,8 @@ impl Abandoned {
     pub(crate) fn tell(self, refusal: &Refusal) -> usize {
         let count = self.count();
         let (head, tail) = refusal.around_uid(&self.requester, self.origin);
-        let bytes = count * (head.len() + tail.len()) + self.requests.uid_bytes();
+        let quotes = 2;
+        let bytes = count * (head.len() + quotes + tail.len()) + self.requests.uid_bytes();
         let mut errors = Errors {
             head,
             tail,
@@ -61,7 +62,7 @@ struct Errors {
     /// What stands before and after the uid.
     head: Bytes,
     tail: &'static [u8],
-    requests: IntoIter<Uid, usize>,
+    requests: IntoIter,
     /// The uid whose turn it is, and how many requests carry it.
     current: Option<(Uid, usize)>,
 }

@@ -18,6 +18,7 @@ mod peers;
 mod requests;
 mod roster;
 mod uid;
+mod uids;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,10 +1,9 @@
 //! The requests of one client that one service holds.
 
-use std::collections::hash_map::{Entry, IntoIter, OccupiedEntry};
-
-use foldhash::HashMap;
+use std::collections::hash_map::{Entry, OccupiedEntry};
 
 use super::uid::Uid;
+use super::uids::{IntoIter, Uids};
 use super::{PeerId, Registry};
 use crate::memory;
 
@@ -22,9 +21,9 @@ const KEPT_HERE: usize = 8 * 1_024;
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     /// How many there are with each uid. Nearly always one; people at terminals send every request with the empty uid.
-    by_uid: HashMap<Uid, usize>,
+    by_uid: Uids,
     count: usize,
-    /// How many bytes the uids of all of them have as JSON text.
+    /// How many bytes the uids of all of them have, without their quotes.
     bytes: usize,
     /// The largest count since the place was last looked at.
     peak: usize,
@@ -42,29 +41,29 @@ impl Requests {
     /// Adds a request.
     #[inline]
     pub(super) fn add(&mut self, uid: &[u8]) {
-        *self.by_uid.entry(uid.into()).or_default() += 1;
+        self.by_uid.add(uid.into());
         self.count += 1;
         self.bytes += uid.len();
         self.peak = self.peak.max(self.count);
     }
 
-    /// How many bytes their uids have as JSON text.
+    /// How many bytes their uids have, without their quotes.
     pub(super) fn uid_bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether there is one with that uid.
     pub(super) fn contains(&self, uid: &labwire_wire::Uid<'_>) -> bool {
-        self.by_uid.contains_key(&uid.as_bytes().into())
+        self.by_uid.contains(&uid.as_bytes().into())
     }
 
     /// The uids.
     pub(super) fn uids(&self) -> impl Iterator<Item = labwire_wire::Uid<'_>> {
-        self.by_uid.keys().map(Uid::get)
+        self.by_uid.iter().map(Uid::get)
     }
 
     /// The uids, and how many requests carry each.
-    pub(super) fn into_uids(self) -> IntoIter<Uid, usize> {
+    pub(super) fn into_uids(self) -> IntoIter {
         self.by_uid.into_iter()
     }
 
@@ -78,11 +77,8 @@ impl Requests {
     /// Finds a request by its uid.
     #[inline]
     pub(super) fn find(&mut self, uid: &[u8]) -> Option<Held<'_>> {
-        let Entry::Occupied(same) = self.by_uid.entry(uid.into()) else {
-            return None;
-        };
         Some(Held {
-            same,
+            same: self.by_uid.find(uid.into())?,
             count: &mut self.count,
             bytes: &mut self.bytes,
             peak: self.peak,
@@ -185,8 +181,8 @@ impl Registry {
 impl Requests {
     /// What does not fit together.
     pub(super) fn contradiction(&self) -> Option<String> {
-        let counted: usize = self.by_uid.values().sum();
-        (counted != self.count || self.by_uid.values().any(|count| *count == 0))
+        let counted: usize = self.by_uid.counts().sum();
+        (counted != self.count || self.by_uid.counts().any(|count| count == 0))
             .then(|| format!("{counted} requests by uid, and {} counted", self.count))
     }
 }

@@ -662,7 +662,9 @@ async fn errors_for_thousands_of_requests_keep_their_place_among_what_a_client_i
         abandoned.tell(&Refusal::ServiceLeft { service: "S".into() });
     }
     outbox.push_always(|frame| frame.copied(b"after\r\n"));
+    let counted = outbox.queued();
     let told = queued(&outbox).await;
+    assert_eq!(counted, told.len(), "they count before they are put together");
     let lines: Vec<_> = told.lines().collect();
     assert_eq!((lines[0], lines[3_002]), ("before", "after"));
     let uid = |line: &&str| {
