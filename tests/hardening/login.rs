@@ -13,6 +13,9 @@ use crate::support::manager::Manager;
 
 const ATTEMPTS: usize = 5;
 
+/// How often all of them are measured.
+const ROUNDS: usize = 3;
+
 /// How much longer one kind of failure may take than another. The work is the same; this is what two busy
 /// cores may add to the shortest of five measurements.
 const FACTOR: f64 = 2.0;
@@ -39,25 +42,31 @@ fn failed_login(manager: &Manager, number: usize, username: &str) -> (String, Du
 /// same time.
 #[test]
 fn unknown_users_and_wrong_passwords_cannot_be_told_apart() {
+    const USERNAMES: [&str; 3] = ["nobody", ADMINISTRATOR, "new"];
+    // A difference that comes from the manager is there every time, one that comes from a busy machine is not.
+    let measured: Vec<_> = (0..ROUNDS).map(|_| shortest_times(USERNAMES)).collect();
+    let are_alike = |times: &[Duration; 3]| {
+        let (shortest, longest) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+        longest.as_secs_f64() < FACTOR * shortest.as_secs_f64()
+    };
+    assert!(measured.iter().any(are_alike), "{USERNAMES:?} took {measured:?}");
+}
+
+/// The shortest time after which a wrong password of each of these users was refused, at a manager of their own.
+fn shortest_times(usernames: [&str; 3]) -> [Duration; 3] {
     let manager = manager_with_old_and_new_users();
-    let usernames = ["nobody", ADMINISTRATOR, "new"];
-    let mut times = [const { Vec::new() }; 3];
+    let mut times = [Duration::MAX; 3];
     let mut number = 0;
     for _ in 0..ATTEMPTS {
-        for (username, times) in usernames.iter().zip(&mut times) {
+        for (username, shortest) in usernames.iter().zip(&mut times) {
             let (message, taken) = failed_login(&manager, number, username);
             assert_eq!(message, "ValueError: Unregistered user or Wrong login password");
-            times.push(taken);
+            *shortest = taken.min(*shortest);
             number += 1;
         }
     }
-    let times = times.map(|times| times.into_iter().min().unwrap());
-    let (shortest, longest) = (times.iter().min().unwrap(), times.iter().max().unwrap());
-    assert!(
-        longest.as_secs_f64() < FACTOR * shortest.as_secs_f64(),
-        "{usernames:?} took {times:?}"
-    );
     expect_no_panic(&manager);
+    times
 }
 
 /// From one address, only a few failures are free: then the answer is how long to wait, also with the right

@@ -8,55 +8,58 @@ use tracing::info;
 
 use super::Departure;
 use super::inbox::Inbox;
+use super::login::{Decision, Next};
 use super::session::Session;
 use crate::admin::{self, Outcome};
-use crate::handshake::credential;
-use crate::refusal::{Refusal, excerpt};
+use crate::refusal::excerpt;
 use crate::registry::User;
-use crate::router::{Call, Incoming, Kind, Typed};
-
-/// How many administrator's requests may wait for one login.
-const PENDING_CALLS: usize = 16;
-
-/// How far a client has come with the login that its administrator's request needs.
-#[derive(Debug, Default)]
-pub(super) enum Login {
-    /// Nothing was asked.
-    #[default]
-    Idle,
-    /// The manager asked for the username.
-    Username(Vec<Call>),
-    /// The manager asked for the password of that user.
-    Password(Vec<Call>, String),
-}
+use crate::router::Call;
 
 impl Session<'_> {
     /// Answers an administrator's request, or asks for the login that it needs.
     ///
-    /// `reads` says how often something was read from the peer before the question.
-    pub(super) async fn call(&mut self, call: Call, reads: u64) {
+    /// `unrouted` is how many bytes have come behind the request.
+    pub(super) async fn call(&mut self, call: Call, unrouted: usize) -> Result<(), Departure> {
         let from = self.sender();
         if from.chatter.allows(from.name) {
             let attribute = quoted(excerpt(&call.attribute));
             info!("received an admin request {attribute} from {}", from.name);
         }
-        if self.is_admin {
-            return self.execute(call).await;
-        }
-        match &mut self.login {
-            Login::Idle => {
-                self.login = Login::Username(vec![call]);
-                self.ask("username", self.hub.name(), reads);
-            }
-            Login::Username(pending) | Login::Password(pending, _) if pending.len() < PENDING_CALLS => {
-                pending.push(call);
-            }
-            _ => self.sender().refuse(&call.uid, &Refusal::LoginPending),
-        }
+        let next = self.login.call(call, unrouted);
+        self.go_on_with(next).await
     }
 
-    fn ask(&mut self, attribute: &str, argument: &str, reads: u64) {
-        self.reads_before_question = reads;
+    /// Takes the first line as the answer to the manager's question, unless it is a request of its own.
+    pub(super) async fn take_credential<R: AsyncRead + Unpin>(
+        &mut self,
+        inbox: &mut Inbox<R>,
+    ) -> Result<bool, Departure> {
+        let names_something = |meaning: &TerminalLine| self.names_something(meaning);
+        let is_answer = |incoming| self.login.is_answer(incoming, names_something);
+        if !inbox.front().is_some_and(is_answer) {
+            return Ok(false);
+        }
+        let Some(incoming) = inbox.take_front() else {
+            return Ok(false);
+        };
+        let next = self.login.answer(&incoming, inbox.unrouted());
+        self.go_on_with(next).await?;
+        Ok(true)
+    }
+
+    async fn go_on_with(&mut self, next: Next) -> Result<(), Departure> {
+        match next {
+            Next::Wait => {}
+            Next::Execute(call) => self.execute(call).await,
+            Next::Refuse(call, refusal) => self.sender().refuse(&call.uid, &refusal),
+            Next::AskUsername => self.ask("username", self.hub.name()),
+            Next::AskPassword(username) => self.ask("password", excerpt(&username)),
+            Next::Check { username, password } => self.log_in(&username, &password).await?,
+        }
+        Ok(())
+    }
+
+    fn ask(&self, attribute: &str, argument: &str) {
         let frame = frames::manager_request(attribute, &[argument], self.hub.name());
         self.sender().outbox.push_always(|writer| writer.shared(&frame));
     }
@@ -81,50 +84,6 @@ impl Session<'_> {
         }
     }
 
-    /// Takes the first line as the answer to the manager's question, unless it is a request of its own:
-    /// what was sent before the question was read must never be taken for a password.
-    pub(super) async fn take_credential<R: AsyncRead + Unpin>(
-        &mut self,
-        inbox: &mut Inbox<R>,
-    ) -> Result<bool, Departure> {
-        let reads = inbox.reads();
-        let is_early = reads == self.reads_before_question;
-        if !inbox
-            .front()
-            .is_some_and(|incoming| self.is_answer(incoming, is_early))
-        {
-            return Ok(false);
-        }
-        let Some(incoming) = inbox.take_front() else {
-            return Ok(false);
-        };
-        if is_early && matches!(incoming.kind, Kind::Blank) {
-            return Ok(true);
-        }
-        let text = credential(&incoming.line).unwrap_or_default();
-        match std::mem::take(&mut self.login) {
-            Login::Idle => {}
-            Login::Username(pending) => {
-                self.ask("password", excerpt(&text), reads);
-                self.login = Login::Password(pending, text);
-            }
-            Login::Password(pending, username) => self.log_in(pending, &username, &text).await?,
-        }
-        Ok(true)
-    }
-
-    /// Whether a line can be the answer to the manager's question: a result, or anything that is no JSON
-    /// object. What was typed before the question could be read is an answer too, as in a script that pipes
-    /// all of its lines at once, unless it names something that can be asked now.
-    fn is_answer(&self, incoming: &Incoming, is_early: bool) -> bool {
-        match &incoming.kind {
-            Kind::Frame(envelope) | Kind::Notification(envelope, _) => envelope.has_result(),
-            Kind::Typed(Typed::Meant(meaning), _) if is_early => !self.names_something(meaning),
-            Kind::Typed(..) | Kind::Blank => true,
-            Kind::Broken(..) => !incoming.line.content().trim_ascii_start().starts_with(b"{"),
-        }
-    }
-
     fn names_something(&self, meaning: &TerminalLine) -> bool {
         match meaning {
             TerminalLine::Client { .. } => false,
@@ -135,12 +94,12 @@ impl Session<'_> {
         }
     }
 
-    async fn log_in(&mut self, pending: Vec<Call>, username: &str, password: &str) -> Result<(), Departure> {
+    async fn log_in(&mut self, username: &str, password: &str) -> Result<(), Departure> {
         let hub = self.hub;
         let login = hub.logins.check_user(hub, self.peer.ip, username, password).await;
-        let refusal = match login {
-            Ok(outcome) if outcome.is_admin => {
-                self.is_admin = true;
+        let checked = login.map(|outcome| outcome.is_admin);
+        let (calls, refusal, ends_connection) = match self.login.decide(checked) {
+            Decision::Execute(calls) => {
                 let from = self.sender();
                 info!(
                     "{} logged in as the administrator {}",
@@ -152,14 +111,17 @@ impl Session<'_> {
                     is_admin: true,
                 };
                 hub.registry().set_user(from.id, user);
-                for call in pending {
+                for call in calls {
                     self.execute(call).await;
                     yield_now().await;
                 }
                 return Ok(());
             }
-            Ok(_) => Refusal::NotAdministrator,
-            Err(refusal) => refusal,
+            Decision::Refuse {
+                calls,
+                refusal,
+                ends_connection,
+            } => (calls, refusal, ends_connection),
         };
         let from = self.sender();
         if from.chatter.allows(from.name) {
@@ -170,13 +132,13 @@ impl Session<'_> {
                 refusal.summary()
             );
         }
-        for call in &pending {
+        for call in &calls {
             from.refuse(&call.uid, &refusal);
         }
-        if refusal == Refusal::NotAdministrator {
+        if !ends_connection {
             return Ok(());
         }
-        // As at the first login, a wrong answer ends the connection: guessing costs a new one each time.
+        // As at the first login, a wrong answer ends the connection.
         hub.record(self.peer, &format!("rejected: {refusal}"));
         Err(Departure::WrongLogin)
     }

@@ -8,7 +8,6 @@ use tokio::io::AsyncRead;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use super::administration::Login;
 use super::inbox::Inbox;
 use super::session::Session;
 use crate::memory;
@@ -69,7 +68,7 @@ impl Session<'_> {
         };
         if !arriving.was_considered && line.len() >= self.hub.pace.begin {
             arriving.was_considered = true;
-            if arriving.since.elapsed() <= self.hub.pace.begin_time && matches!(self.login, Login::Idle) {
+            if arriving.since.elapsed() <= self.hub.pace.begin_time && self.login.is_idle() {
                 self.passage = self.begin_passage(line, &arriving.envelope).map(Box::new);
             }
         }

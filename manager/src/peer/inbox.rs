@@ -99,8 +99,6 @@ pub(super) struct Inbox<R> {
     /// The first line that waits. What it is was found out once: a large line is not to be looked at again
     /// each time that there might be room for it.
     front: Option<Box<Incoming>>,
-    /// How often something was read.
-    reads: u64,
     /// The uid of a line that is too long, if it stands near its start.
     uid_of_long_line: Option<Uid<'static>>,
     /// How much was done since others had their turn.
@@ -138,7 +136,6 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             fate: Fate::Kept,
             expects_large: false,
             front: None,
-            reads: 0,
             uid_of_long_line: None,
             work: 0,
             end: None,
@@ -431,9 +428,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         is_over
     }
 
-    /// How often something was read: what is in hand now was sent before anything that is written now.
-    pub(super) fn reads(&self) -> u64 {
-        self.reads
+    /// How many bytes have come behind the first line that waits.
+    pub(super) fn unrouted(&self) -> usize {
+        self.splitter.pending()
     }
 
     /// Reads what has arrived, for [`look`](Self::look); tells how many bytes that was. Cancel safe.
@@ -450,7 +447,6 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         let departure = match read {
             Ok(0) => Departure::Closed,
             Ok(count) => {
-                self.reads += 1;
                 self.work += count / bytes_per_work;
                 return count;
             }
@@ -492,7 +488,6 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                     self.end_with(Departure::Closed);
                     return (Step::Next, false).into();
                 }
-                self.reads += 1;
                 self.work += bytes.len() / BYTES_PER_WORK;
                 let (step, rest) = self.route(bytes, router());
                 if rest.len() == size && self.splitter.pending() == 0 {

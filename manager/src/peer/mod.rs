@@ -5,6 +5,7 @@ mod cut_through;
 mod ending;
 mod inbox;
 mod judge;
+mod login;
 mod replacement;
 mod session;
 mod writing;
@@ -30,6 +31,8 @@ use crate::refusal::{LineLimit, Refusal, excerpt};
 #[cfg(any(test, feature = "fuzzing"))]
 use crate::registry::User;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use login::{Decision, Login, Next};
 use session::Session;
 
 /// How long a peer that is on its way out has to read what still waits for it.

@@ -13,11 +13,11 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::administration::Login;
 use super::cut_through::Passage;
 use super::ending::{Ended, read_growing};
 use super::inbox::Inbox;
 use super::judge::Waits;
+use super::login::Login;
 use super::writing::write_frames;
 use super::{Departure, FAREWELL, discard};
 use crate::budget::LineShare;
@@ -99,10 +99,7 @@ pub(super) struct Session<'a> {
     pub(super) share: LineShare,
     /// Whether it is a client that wants to know whose errors it gets.
     origin: bool,
-    pub(super) is_admin: bool,
     pub(super) login: Login,
-    /// How often something was read before the login's question was asked.
-    pub(super) reads_before_question: u64,
     chatter: Chatter,
     /// What the first of the lines that wait was granted.
     permits: Permits,
@@ -167,9 +164,7 @@ impl<'a> Session<'a> {
             ended: None,
             share: hub.lines.share(),
             origin: identity.features.origin && !is_service,
-            is_admin: user.as_ref().is_some_and(|user| user.is_admin),
-            login: Login::Idle,
-            reads_before_question: 0,
+            login: Login::new(user.as_ref().is_some_and(|user| user.is_admin)),
             chatter: Chatter::new(),
             permits: Permits::default(),
         })
@@ -281,7 +276,7 @@ impl<'a> Session<'a> {
                 Step::Next
             } else {
                 let stall = self.stall_limit(inbox);
-                let routes_at_once = matches!(self.login, Login::Idle);
+                let routes_at_once = self.login.is_idle();
                 let read = async {
                     if routes_at_once {
                         inbox.read_and_route(|| self.router(Permits::default())).await
@@ -355,7 +350,8 @@ impl<'a> Session<'a> {
             self.finish_ended(inbox, ended);
             return Ok(Step::Next);
         }
-        if !matches!(self.login, Login::Idle) && self.take_credential(inbox).await? {
+        // A line that was held back was no answer when it came.
+        if permits.is_empty() && !self.login.is_idle() && self.take_credential(inbox).await? {
             return Ok(Step::Next);
         }
         let Some(incoming) = inbox.front() else {
@@ -366,6 +362,7 @@ impl<'a> Session<'a> {
         if !matches!(step, Step::Wait(..))
             && let Some(incoming) = inbox.take_front()
         {
+            self.login.note_taken(&incoming);
             memory::give_back(incoming.line.into_bytes());
         }
         Ok(step)
@@ -398,10 +395,10 @@ impl<'a> Session<'a> {
                 }
             }
             Step::Ask(call) => {
-                self.call(call, inbox.reads()).await;
+                let asked = self.call(call, inbox.unrouted()).await;
                 // A list of all links is as much work.
                 inbox.note_work(TURN_WORK);
-                Ok(())
+                asked
             }
         }
     }

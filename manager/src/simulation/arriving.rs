@@ -47,6 +47,10 @@ impl World {
 
     /// A peer sends the first bytes of a line. If they do not go on, the rest of it follows at once.
     pub(super) fn begin(&mut self, key: Key, spoken: Spoken, come: usize) -> Result<(), Failure> {
+        if self.peers.get(&key).is_none_or(|peer| !peer.login.is_idle()) {
+            // It may be the answer to a question.
+            return self.say(key, spoken);
+        }
         let content = spoken.content();
         let come = come.min(content.len() - 1);
         let left = content[..come].to_vec();
@@ -160,7 +164,11 @@ impl World {
         self.peers.get_mut(&key)?.arriving.take()
     }
 
-    fn with_router<T>(&mut self, key: Key, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
+    pub(super) fn with_router<T>(
+        &mut self,
+        key: Key,
+        act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T,
+    ) -> T {
         let peer = &self.peers[&key];
         let found = &self.model.peers[&key];
         let from = Sender {

@@ -4,10 +4,12 @@
 //! There is no network, no time and no task: a schedule is a list of choices, which come from a seed or from a
 //! fuzzer's bytes, so that the same choices are the same schedule. Peers join, link, lock, call, answer (once,
 //! twice, for another, with garbage), notify, read as much as they like, vanish and return; some of their lines go on
-//! while they arrive, come to their end or do not; the manager drains and stops.
+//! while they arrive, come to their end or do not; some clients log in as administrators, or fail to; the manager
+//! drains and stops.
 //! The model keeps plain sets and lists and asks them anew for everything; what it shares with the manager are
 //! the texts of refusals alone.
 
+mod administration;
 mod arriving;
 mod choices;
 mod garble;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use labwire_wire::{Identity, Role};
 use serde_json::json;
 
+use super::administration::Login;
 use super::garble::{number, other_type, refusal_frame};
 use super::passage::Passage;
 use super::queue::Queue;
@@ -35,6 +36,7 @@ pub(super) struct Peer {
     pub(super) queue: Queue,
     /// While it is told a line that still arrives.
     pub(super) behind: Option<Behind>,
+    pub(super) login: Login,
 }
 
 /// What waits for the end of a line that still arrives.
@@ -223,7 +225,7 @@ impl Model {
         self.tell(key, frame);
     }
 
-    fn answer(&mut self, key: Key, uid: &str, result: &str) {
+    pub(super) fn answer(&mut self, key: Key, uid: &str, result: &str) {
         let name = json!(self.peers[&key].full_name());
         self.tell(
             key,
@@ -236,7 +238,7 @@ impl Model {
         self.refuse(key, uid, refusal);
     }
 
-    fn own_word(&mut self, key: Key, attribute: &str, argument: &str) {
+    pub(super) fn own_word(&mut self, key: Key, attribute: &str, argument: &str) {
         let argument = json!(argument);
         self.tell(
             key,
@@ -290,6 +292,7 @@ impl Model {
             address: address.to_owned(),
             queue: Queue::new(limit),
             behind: None,
+            login: Login::default(),
         };
         let full_name = peer.full_name();
         if peer.is_service() && self.service_named(&identity.name).is_some() {
@@ -473,7 +476,11 @@ impl Model {
                 self.client_speaks_for_a_service(from, &spoken.say);
                 Predicted::Next
             }
-            Say::Administer => Predicted::Ask,
+            Say::Administer { .. } => Predicted::Ask,
+            Say::Credential { text, is_typed } => {
+                self.answer_to_nobody(from, text, *is_typed);
+                Predicted::Next
+            }
             Say::TypedLink { service } => self.ask(from, Asked::Link, service, "\"\""),
             Say::Ask { asked, service, uid } => self.ask(from, *asked, service, uid),
             Say::Call {
@@ -491,10 +498,10 @@ impl Model {
 
     fn refuse_request_of_service(&mut self, from: Key, say: &Say) {
         let (uid, refusal) = match say {
-            Say::Administer => ("\"7\"", Refusal::ServiceRequests),
-            Say::Ask { uid, .. } | Say::Call { uid, .. } | Say::LongCall { uid, .. } => {
-                (uid.as_str(), Refusal::ServiceRequests)
-            }
+            Say::Administer { uid, .. }
+            | Say::Ask { uid, .. }
+            | Say::Call { uid, .. }
+            | Say::LongCall { uid, .. } => (uid.as_str(), Refusal::ServiceRequests),
             _ => unreachable!("everything else is no request"),
         };
         self.refuse_malformed(from, uid, &refusal);
@@ -520,6 +527,18 @@ impl Model {
                 self.refuse_malformed(from, uid, &refusal);
             }
             _ => self.sums.unsolicited += 1,
+        }
+    }
+
+    /// A username or a password comes once no question is open any more.
+    fn answer_to_nobody(&mut self, from: Key, text: &str, is_typed: bool) {
+        let refusal = if is_typed {
+            no_request(text)
+        } else {
+            Some(Refusal::ClientReplies)
+        };
+        if let Some(refusal) = refusal {
+            self.refuse_malformed(from, "\"\"", &refusal);
         }
     }
 
@@ -823,6 +842,15 @@ impl Model {
         let services = self.peers.values().filter(|peer| peer.is_service()).count();
         (self.peers.len() - services, services)
     }
+}
+
+/// Why a text that somebody typed is refused, unless it is empty.
+fn no_request(text: &str) -> Option<Refusal> {
+    if text.is_empty() {
+        return None;
+    }
+    let error = labwire_wire::terminal::parse(text).expect_err("no username or password is a request");
+    Some(error.into())
 }
 
 fn wait_unless_empty(waiting: Vec<Key>) -> Predicted {

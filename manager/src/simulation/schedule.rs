@@ -5,7 +5,7 @@ use labwire_wire::{Features, Identity, Role};
 use super::choices::Choices;
 use super::garble::{Garble, number, other_type};
 use super::model::{InFlight, Key, Stage, Sums};
-use super::speech::{Asked, Form, Nonsense, Payload, Say, Spoken};
+use super::speech::{Administered, Asked, Form, Nonsense, Payload, Say, Spoken};
 use super::world::{Failure, World};
 
 /// The uids that clients use over and over, as JSON text; the first is a terminal's.
@@ -268,7 +268,25 @@ impl Schedule<'_, '_> {
         if self.world.is_arriving(key) {
             return self.go_on(key);
         }
+        if let Some(spoken) = self.world.next_sent(key) {
+            return self.world.say(key, spoken);
+        }
         let say = if number < self.clients.len() {
+            if self.choices.percent(3) {
+                let count = 1 + self.choices.below(3);
+                for _ in 0..count {
+                    let say = self.word_of_client(key);
+                    self.world.send(key, Spoken::new(say, true));
+                }
+            } else if self.choices.below(500) == 0 {
+                // More than may wait for a login.
+                for _ in 0..20 {
+                    let what = self.choices.one_of(&Administered::ALL);
+                    let uid = self.uid();
+                    self.world
+                        .send(key, Spoken::new(Say::Administer { what, uid }, true));
+                }
+            }
             self.word_of_client(key)
         } else {
             self.word_of_service(key, number - self.clients.len())
@@ -338,6 +356,12 @@ impl Schedule<'_, '_> {
             service: schedule.any_service(),
             uid: schedule.uid(),
         };
+        if self.world.model.peers[&key].login.is_asked() && self.choices.percent(60) {
+            return Say::Credential {
+                text: self.choices.one_of(&["m.curie", "n.bohr", "radium", "atom", ""]),
+                is_typed: self.choices.percent(50),
+            };
+        }
         match self.choices.below(100) {
             0..14 => ask(Asked::Link, self),
             14..22 => ask(Asked::Unlink, self),
@@ -355,7 +379,10 @@ impl Schedule<'_, '_> {
             39..41 if self.clients.len() < 100 || self.choices.below(20) == 0 => {
                 Say::Identity { uid: self.uid() }
             }
-            41 => Say::Administer,
+            41 => Say::Administer {
+                what: self.choices.one_of(&Administered::ALL),
+                uid: self.uid(),
+            },
             42 => self.reply(Some(key)),
             43 => Say::Notify {
                 service: self.any_service(),
@@ -400,7 +427,10 @@ impl Schedule<'_, '_> {
                 uid: self.uid(),
                 payload: Payload::Empty,
             },
-            96 => Say::Administer,
+            96 => Say::Administer {
+                what: Administered::Port,
+                uid: self.uid(),
+            },
             97 if self.choices.percent(30) => Say::Disconnect,
             _ => self.anything_of_service(),
         }

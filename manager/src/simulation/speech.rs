@@ -66,6 +66,29 @@ pub(crate) enum Asked {
     Release,
 }
 
+/// What an administrator asks of the manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Administered {
+    Port,
+    Links,
+    Locks,
+    /// What there is not.
+    Nothing,
+}
+
+impl Administered {
+    pub(crate) const ALL: [Self; 4] = [Self::Port, Self::Links, Self::Locks, Self::Nothing];
+
+    pub(crate) fn attribute(self) -> &'static str {
+        match self {
+            Self::Port => "port",
+            Self::Links => "links",
+            Self::Locks => "locks",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
 /// What a peer says. Each uid is JSON text.
 #[derive(Clone, Debug)]
 pub(crate) enum Say {
@@ -82,7 +105,15 @@ pub(crate) enum Say {
         uid: String,
     },
     /// A request that only administrators may make.
-    Administer,
+    Administer {
+        what: Administered,
+        uid: String,
+    },
+    /// A username or a password: typed, or as a result.
+    Credential {
+        text: &'static str,
+        is_typed: bool,
+    },
     Call {
         service: String,
         uid: String,
@@ -258,7 +289,17 @@ impl Say {
             Self::Identity { uid } => {
                 format!(r#"{{"service":"Manager","attribute":"identity","uid":{uid},"kwargs":null}}"#)
             }
-            Self::Administer => r#"{"service":"Manager","attribute":"stats","uid":"7"}"#.to_owned(),
+            Self::Administer { what, uid } => {
+                format!(
+                    r#"{{"service":"Manager","attribute":"{}","uid":{uid}}}"#,
+                    what.attribute()
+                )
+            }
+            Self::Credential { text, is_typed: true } => (*text).to_owned(),
+            Self::Credential {
+                text,
+                is_typed: false,
+            } => json!({ "result": text }).to_string(),
             Self::Call {
                 service,
                 uid,

@@ -1,6 +1,6 @@
 //! The real registry and router, and the comparison with the model after each step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -18,6 +18,7 @@ use crate::hub::{Hub, Phase};
 use crate::logging::LogControl;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
+use crate::peer::Login;
 use crate::registry::{Listing, ManagerIdentity, PeerId};
 use crate::router::{Permits, Sender, Step};
 use crate::store::{Store, StoreOptions};
@@ -44,6 +45,9 @@ pub(super) struct Peer {
     pub(super) chatter: Chatter,
     /// What it said and must wait with.
     held: Option<Held>,
+    /// What it sent together with what it said last.
+    pub(super) sent: VecDeque<Spoken>,
+    pub(super) login: Login,
     /// The line of it that goes on while it arrives.
     pub(super) arriving: Option<Arriving>,
     /// What it was told of such a line of another.
@@ -112,6 +116,8 @@ impl World {
             outbox,
             chatter: Chatter::new(),
             held: None,
+            sent: VecDeque::new(),
+            login: Login::new(false),
             arriving: None,
             partial: Vec::new(),
         };
@@ -181,7 +187,10 @@ impl World {
 
     /// A peer says something.
     pub(super) fn say(&mut self, key: Key, spoken: Spoken) -> Result<(), Failure> {
-        self.route(key, spoken, None)
+        match self.take_credential(key, spoken)? {
+            Some(spoken) => self.route(key, spoken, None),
+            None => Ok(()),
+        }
     }
 
     fn route(&mut self, key: Key, spoken: Spoken, permits: Option<Permits>) -> Result<(), Failure> {
@@ -210,7 +219,14 @@ impl World {
         };
         let predicted = self.model.route(key, &spoken, is_held);
         match (step, predicted) {
-            (Step::Next, Predicted::Next) | (Step::Ask(_), Predicted::Ask) => Ok(()),
+            (Step::Next, Predicted::Next) => {
+                self.note_taken(key, &spoken);
+                Ok(())
+            }
+            (Step::Ask(call), Predicted::Ask) => {
+                self.note_taken(key, &spoken);
+                self.administer(key, call, &spoken)
+            }
             (Step::Leave, Predicted::Leave) => self.leave(key),
             (Step::Wait(permits), Predicted::Wait(waits_for)) if self.are_for(&permits, &waits_for) => {
                 if let Some(peer) = self.peers.get_mut(&key) {

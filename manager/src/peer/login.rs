@@ -1,0 +1,179 @@
+//! The login that an administrator's requests need, without connection and database: what a line means for it, and what
+//! is to be done.
+
+use labwire_wire::terminal::TerminalLine;
+
+use crate::handshake::credential;
+use crate::refusal::Refusal;
+use crate::router::{Call, Incoming, Kind, Typed};
+
+/// How many administrator's requests may wait for one login.
+const PENDING_CALLS: usize = 16;
+
+/// How far a client has come with the login that its administrator's requests need.
+#[derive(Debug)]
+pub(crate) struct Login {
+    stage: Stage,
+    is_admin: bool,
+    /// How many bytes are left of what had come from the client before it was asked.
+    early: usize,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    /// Nothing was asked.
+    #[default]
+    Idle,
+    /// The client was asked for its username.
+    Username(Vec<Call>),
+    /// The client was asked for the password of that user.
+    Password(Vec<Call>, String),
+    /// Username and password are being checked.
+    Checking(Vec<Call>),
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Wait for the next line.
+    Wait,
+    /// Execute a request.
+    Execute(Call),
+    /// Refuse a request.
+    Refuse(Call, Refusal),
+    /// Ask the client for its username.
+    AskUsername,
+    /// Ask the client for the password of this user.
+    AskPassword(String),
+    /// Check this login and tell the result to [`Login::decide`].
+    Check { username: String, password: String },
+}
+
+/// What becomes of the requests that have waited for a login.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// Execute them.
+    Execute(Vec<Call>),
+    /// Refuse them. With `ends_connection` the client is disconnected: a guess costs a new connection each time.
+    Refuse {
+        calls: Vec<Call>,
+        refusal: Refusal,
+        ends_connection: bool,
+    },
+}
+
+impl Login {
+    /// For a client that has logged in as an administrator, or has not.
+    pub(crate) fn new(is_admin: bool) -> Self {
+        Self {
+            stage: Stage::Idle,
+            is_admin,
+            early: 0,
+        }
+    }
+
+    /// Whether no question is open.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+    }
+
+    /// Takes an administrator's request. `unrouted` is how many bytes have come behind it.
+    pub(crate) fn call(&mut self, call: Call, unrouted: usize) -> Next {
+        if self.is_admin {
+            return Next::Execute(call);
+        }
+        match &mut self.stage {
+            Stage::Idle => {
+                self.stage = Stage::Username(vec![call]);
+                self.early = unrouted;
+                Next::AskUsername
+            }
+            Stage::Username(pending) | Stage::Password(pending, _) | Stage::Checking(pending)
+                if pending.len() < PENDING_CALLS =>
+            {
+                pending.push(call);
+                Next::Wait
+            }
+            _ => Next::Refuse(call, Refusal::LoginPending),
+        }
+    }
+
+    /// Whether the next line is the answer to the open question: a result, or anything that is no JSON object. What was
+    /// sent before the question must never be taken for a password; what was typed before is an answer too, as in a
+    /// script that pipes all of its lines at once, unless it names something that can be asked now.
+    pub(crate) fn is_answer(
+        &self,
+        incoming: &Incoming,
+        names_something: impl FnOnce(&TerminalLine) -> bool,
+    ) -> bool {
+        if self.is_idle() {
+            return false;
+        }
+        match &incoming.kind {
+            Kind::Frame(envelope) | Kind::Notification(envelope, _) => envelope.has_result(),
+            Kind::Typed(Typed::Meant(meaning), _) if self.early > 0 => !names_something(meaning),
+            Kind::Typed(..) | Kind::Blank => true,
+            Kind::Broken(..) => !incoming.line.content().trim_ascii_start().starts_with(b"{"),
+        }
+    }
+
+    /// Notes that the next line was taken, whatever it was for.
+    pub(crate) fn note_taken(&mut self, incoming: &Incoming) {
+        let line = incoming.line.view();
+        self.early = self
+            .early
+            .saturating_sub(line.content().len() + line.terminator().len());
+    }
+
+    /// Takes a line that [is an answer](Self::is_answer). `unrouted` is how many bytes have come behind it.
+    pub(crate) fn answer(&mut self, incoming: &Incoming, unrouted: usize) -> Next {
+        let is_early = self.early > 0;
+        self.note_taken(incoming);
+        if is_early && matches!(incoming.kind, Kind::Blank) {
+            return Next::Wait;
+        }
+        let text = credential(&incoming.line).unwrap_or_default();
+        match std::mem::take(&mut self.stage) {
+            Stage::Username(pending) => {
+                self.stage = Stage::Password(pending, text.clone());
+                self.early = unrouted;
+                Next::AskPassword(text)
+            }
+            Stage::Password(pending, username) => {
+                self.stage = Stage::Checking(pending);
+                Next::Check {
+                    username,
+                    password: text,
+                }
+            }
+            stage => {
+                self.stage = stage;
+                Next::Wait
+            }
+        }
+    }
+
+    /// Takes the result of a check: whether the user is an administrator, or why the login is refused.
+    pub(crate) fn decide(&mut self, checked: Result<bool, Refusal>) -> Decision {
+        let calls = match std::mem::take(&mut self.stage) {
+            Stage::Idle => Vec::new(),
+            Stage::Username(calls) | Stage::Password(calls, _) | Stage::Checking(calls) => calls,
+        };
+        match checked {
+            Ok(true) => {
+                self.is_admin = true;
+                Decision::Execute(calls)
+            }
+            Ok(false) => Decision::Refuse {
+                calls,
+                refusal: Refusal::NotAdministrator,
+                ends_connection: false,
+            },
+            Err(refusal) => Decision::Refuse {
+                calls,
+                refusal,
+                ends_connection: true,
+            },
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Requests of administrators and the logins that they need: what the manager makes of them, and what it must.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use labwire_wire::terminal::TerminalLine;
+use labwire_wire::{MANAGER_NAME, frames};
+
+use super::model::{Key, MANAGER, Model};
+use super::speech::{Administered, Form, Nonsense, Say, Spoken};
+use super::world::{Failure, World};
+use crate::admin::{Outcome, execute};
+use crate::peer::{Decision, Next};
+use crate::refusal::Refusal;
+use crate::router::{Call, Sender};
+
+/// How many requests may wait for one login.
+const PENDING: usize = 16;
+
+/// Who can log in, with which password, and whether as an administrator.
+const USERS: [(&str, &str, bool); 2] = [("m.curie", "radium", true), ("n.bohr", "atom", false)];
+
+/// What comes of a login.
+fn check(username: &str, password: &str) -> Result<bool, Refusal> {
+    let user = USERS.iter().find(|user| (user.0, user.1) == (username, password));
+    user.map(|user| user.2).ok_or(Refusal::WrongLogin)
+}
+
+/// How far a client has come with a login, as the model sees it.
+#[derive(Debug, Default)]
+pub(super) struct Login {
+    is_admin: bool,
+    /// The requests that wait for it. A question is open as long as there are any.
+    pending: Vec<(Administered, String)>,
+    /// Once the client was asked for the password of that user.
+    username: Option<String>,
+    /// How many of the next lines were sent before the question.
+    early: usize,
+}
+
+impl Login {
+    /// Whether a question is open.
+    pub(super) fn is_asked(&self) -> bool {
+        !self.pending.is_empty()
+    }
+}
+
+/// What becomes of a line that may be the answer to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    /// It is none.
+    No,
+    /// The client goes on.
+    Yes,
+    /// The client is disconnected.
+    Leave,
+}
+
+impl Model {
+    /// Takes a line as the answer to the open question, if it is one. `waiting` is how many lines were sent behind it.
+    fn answered(&mut self, from: Key, say: &Say, waiting: usize) -> Answered {
+        let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.login.is_asked()) else {
+            return Answered::No;
+        };
+        let login = &mut peer.login;
+        let is_early = login.early > 0;
+        let text = match say {
+            Say::Credential { text, .. } => (*text).to_owned(),
+            Say::TypedLink { .. } if is_early => return Answered::No,
+            Say::TypedLink { service } => format!("link {service}"),
+            Say::Nonsense(Nonsense::Array) => "[]".to_owned(),
+            // What has a result that is no text is a wrong answer.
+            Say::Reply { form, .. } if !matches!(form, Form::PartialError | Form::WithoutResult) => {
+                String::new()
+            }
+            Say::Nonsense(Nonsense::ResultForNobody | Nonsense::NotificationWithoutPair)
+            | Say::Notify { .. }
+            | Say::Blank => String::new(),
+            _ => return Answered::No,
+        };
+        login.early = login.early.saturating_sub(1);
+        let is_blank = matches!(
+            say,
+            Say::Blank
+                | Say::Credential {
+                    text: "",
+                    is_typed: true
+                }
+        );
+        if is_early && is_blank {
+            return Answered::Yes;
+        }
+        let Some(username) = login.username.take() else {
+            login.early = waiting;
+            login.username = Some(text.clone());
+            self.own_word(from, "password", &text);
+            return Answered::Yes;
+        };
+        let checked = check(&username, &text);
+        login.is_admin = checked == Ok(true);
+        for (what, uid) in std::mem::take(&mut login.pending) {
+            match &checked {
+                Ok(true) => self.administered(from, what, &uid),
+                Ok(false) => self.refuse(from, &uid, &Refusal::NotAdministrator),
+                Err(refusal) => self.refuse(from, &uid, refusal),
+            }
+        }
+        if checked.is_ok() {
+            Answered::Yes
+        } else {
+            Answered::Leave
+        }
+    }
+
+    /// A line was taken that is no answer.
+    fn note_taken(&mut self, from: Key) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.login.early = peer.login.early.saturating_sub(1);
+        }
+    }
+
+    /// A client asks for what only administrators get. `waiting` is how many lines were sent behind it.
+    fn administer(&mut self, from: Key, what: Administered, uid: &str, waiting: usize) {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
+        let login = &mut peer.login;
+        if login.is_admin {
+            self.administered(from, what, uid);
+        } else if login.pending.len() >= PENDING {
+            self.refuse(from, uid, &Refusal::LoginPending);
+        } else {
+            login.pending.push((what, uid.to_owned()));
+            if login.pending.len() == 1 {
+                login.early = waiting;
+                self.own_word(from, "username", MANAGER);
+            }
+        }
+    }
+
+    fn administered(&mut self, from: Key, what: Administered, uid: &str) {
+        let (links, locks) = self.links_and_locks();
+        match what {
+            Administered::Port => self.answer(from, uid, "1875"),
+            Administered::Links => self.answer(from, uid, &links),
+            Administered::Locks => self.answer(from, uid, &locks),
+            Administered::Nothing => {
+                let refusal = Refusal::NoSuchAttribute(what.attribute().to_owned());
+                self.refuse(from, uid, &refusal);
+            }
+        }
+    }
+}
+
+impl World {
+    /// A peer sends something that it says only after what it says next.
+    pub(super) fn send(&mut self, key: Key, spoken: Spoken) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.sent.push_back(spoken);
+        }
+    }
+
+    /// What a peer has sent already.
+    pub(super) fn next_sent(&mut self, key: Key) -> Option<Spoken> {
+        self.peers.get_mut(&key)?.sent.pop_front()
+    }
+
+    /// How many bytes, and how many lines, a peer has sent that nobody has looked at.
+    fn unrouted(&self, key: Key) -> (usize, usize) {
+        let sent = self.peers.get(&key).map(|peer| &peer.sent);
+        sent.map_or((0, 0), |sent| {
+            (sent.iter().map(|spoken| spoken.whole().len()).sum(), sent.len())
+        })
+    }
+
+    /// Takes a line as the answer to the open question, if it is one; gives it back if it is none.
+    pub(super) fn take_credential(&mut self, key: Key, spoken: Spoken) -> Result<Option<Spoken>, Failure> {
+        let (unrouted, waiting) = self.unrouted(key);
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(None);
+        };
+        let hub = Arc::clone(&self.hub);
+        let names_something = |meaning: &TerminalLine| match meaning {
+            TerminalLine::Client { .. } => false,
+            TerminalLine::Request { service, .. } => {
+                service == MANAGER_NAME || hub.registry().has_service(service)
+            }
+            _ => true,
+        };
+        let is_answer = peer.login.is_answer(&spoken.incoming, names_something);
+        let answered = self.model.answered(key, &spoken.say, waiting);
+        if is_answer != (answered != Answered::No) {
+            return Err(format!("{:?} is an answer: {is_answer}", spoken.say));
+        }
+        if !is_answer {
+            return Ok(Some(spoken));
+        }
+        let next = peer.login.answer(&spoken.incoming, unrouted);
+        let leaves = self.go_on_with(key, next)?;
+        if leaves != (answered == Answered::Leave) {
+            return Err(format!("{:?} ends the connection: {leaves}", spoken.say));
+        }
+        if leaves {
+            // What it was told last is compared before it is gone.
+            self.check()?;
+            self.leave(key)?;
+        }
+        Ok(None)
+    }
+
+    /// A line was taken that is no answer.
+    pub(super) fn note_taken(&mut self, key: Key, spoken: &Spoken) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.login.note_taken(&spoken.incoming);
+        }
+        self.model.note_taken(key);
+    }
+
+    /// A client asks for what only administrators get.
+    pub(super) fn administer(&mut self, key: Key, call: Call, spoken: &Spoken) -> Result<(), Failure> {
+        let (unrouted, waiting) = self.unrouted(key);
+        if let Say::Administer { what, uid } = &spoken.say {
+            self.model.administer(key, *what, uid, waiting);
+        }
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        let next = peer.login.call(call, unrouted);
+        if self.go_on_with(key, next)? {
+            return Err("a request ends the connection".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Does what a session does; tells whether the connection ends.
+    fn go_on_with(&mut self, key: Key, next: Next) -> Result<bool, Failure> {
+        match next {
+            Next::Wait => {}
+            Next::AskUsername => self.question(key, "username", MANAGER),
+            Next::AskPassword(username) => self.question(key, "password", &username),
+            Next::Execute(call) => self.execute(key, call)?,
+            Next::Refuse(call, refusal) => self.with_sender(key, |from| from.refuse(&call.uid, &refusal)),
+            Next::Check { username, password } => {
+                let Some(peer) = self.peers.get_mut(&key) else {
+                    return Ok(false);
+                };
+                match peer.login.decide(check(&username, &password)) {
+                    Decision::Execute(calls) => {
+                        for call in calls {
+                            self.execute(key, call)?;
+                        }
+                    }
+                    Decision::Refuse {
+                        calls,
+                        refusal,
+                        ends_connection,
+                    } => {
+                        for call in calls {
+                            self.with_sender(key, |from| from.refuse(&call.uid, &refusal));
+                        }
+                        return Ok(ends_connection);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn question(&mut self, key: Key, attribute: &str, argument: &str) {
+        let frame = frames::manager_request(attribute, &[argument], MANAGER);
+        self.with_sender(key, |from| {
+            from.outbox.push_always(|writer| writer.shared(&frame));
+        });
+    }
+
+    /// Executes a request that needs no database, and so is done at once.
+    fn execute(&mut self, key: Key, call: Call) -> Result<(), Failure> {
+        let uid = call.uid.clone();
+        let hub = Arc::clone(&self.hub);
+        let executing = pin!(execute(call, &hub));
+        let Poll::Ready(outcome) = executing.poll(&mut Context::from_waker(Waker::noop())) else {
+            return Err("a request that needs no database waits".to_owned());
+        };
+        match outcome {
+            Ok(Outcome::Result(result)) => self.with_sender(key, |from| {
+                from.answer(&uid, |writer| writer.shared(&result));
+            }),
+            Ok(Outcome::Listing(listing)) => {
+                self.with_router(key, |router, from| {
+                    from.answer(&uid, |writer| router.registry.write_listing(listing, writer));
+                });
+            }
+            Ok(Outcome::Shutdown) => return Err("nobody asked for that".to_owned()),
+            Err(refusal) => self.with_sender(key, |from| from.refuse(&uid, &refusal)),
+        }
+        Ok(())
+    }
+
+    fn with_sender(&mut self, key: Key, act: impl FnOnce(&Sender<'_>)) {
+        self.with_router(key, |_, from| act(from));
+    }
+}
