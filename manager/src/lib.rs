@@ -61,7 +61,7 @@ pub use logging::{
 pub use pki::{
     Certificate, CertificateHealth, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash,
     KeyKind, PkiError, PrivateKey, ReloadableCertificate, describe, generate_certificate, generate_key,
-    load_certified_key, load_chain, load_or_create_key, server_config,
+    holds_private_key, load_certified_key, load_chain, load_or_create_key, server_config,
 };
 pub use server::{Manager, ManagerHandle, Settings, try_listening};
 pub use store::{

@@ -213,3 +213,31 @@ fn a_certificate_of_an_authority_is_to_be_had_from_its_issuer() {
     run(&home, "labwire certgen c.pem --key-file k.pem").failed(1, &["labwire did not make"]);
     assert_eq!(contents(&[&home.path("c.pem")]), before);
 }
+
+#[test]
+fn certdump_leaves_a_file_that_is_there_unless_it_is_forced() {
+    let home = Home::new();
+    run(&home, "labwire certgen").succeeded();
+    fs::write(home.path("notes.txt"), "the only copy").unwrap();
+    let dump = |out: &str| {
+        run(
+            &home,
+            &format!("labwire certdump certs/localhost.crt --out {out}"),
+        )
+    };
+    let key = fs::read(home.path("keys/localhost.key")).unwrap();
+    for out in ["notes.txt", "keys/localhost.key", "certs/localhost.crt"] {
+        let before = fs::read(home.path(out)).unwrap();
+        dump(out).failed(1, &[&format!("'{out}'"), "left as it is", "--out", "--force"]);
+        assert_eq!(fs::read(home.path(out)).unwrap(), before, "{out}");
+    }
+    dump("notes.txt --force").succeeded();
+    let dumped = fs::read_to_string(home.path("notes.txt")).unwrap();
+    assert!(dumped.starts_with("Certificate details for "), "{dumped}");
+    // A key is not replaced even so.
+    dump("keys/localhost.key --force").failed(1, &["keys/localhost.key", "holds a private key"]);
+    assert_eq!(fs::read(home.path("keys/localhost.key")).unwrap(), key);
+    // What is no file holds nothing.
+    let shown = dump("/dev/stdout").succeeded();
+    assert!(shown.contains("Fingerprint (SHA256):"), "{shown}");
+}

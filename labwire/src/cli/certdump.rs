@@ -1,10 +1,12 @@
 //! `labwire certdump`: shows what a certificate says.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use labwire_manager::describe;
+use anyhow::{Context, anyhow};
+use labwire_home::{Existing, Readers, write_whole_file};
+use labwire_manager::{PkiError, describe, holds_private_key};
 
 use super::say;
 
@@ -27,15 +29,23 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     certfile: PathBuf,
 
-    /// Write the details to this file instead of showing them.
+    /// Write the details to this file instead of showing them
+    ///
+    /// A file that exists is left as it is (see --force).
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    /// Replace a file that exists
+    ///
+    /// What it holds is lost. A private key is never replaced.
+    #[arg(long, requires = "out")]
+    force: bool,
 }
 
 /// Shows the details, or writes them to a file.
 ///
 /// # Errors
-/// When the certificate cannot be read or the file cannot be written.
+/// When the certificate cannot be read, or the file cannot be written or is not to be replaced.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let certificate = args.certfile.display();
     let contents =
@@ -44,22 +54,32 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let Some(out) = args.out else {
         return say(details);
     };
-    write(
-        &out,
-        &format!("Certificate details for {certificate}\n{details}\n"),
-    )
-    .with_context(|| format!("cannot write the details to '{}'", out.display()))?;
+    let text = format!("Certificate details for {certificate}\n{details}\n");
+    write(&out, &text, args.force)?;
     say(format_args!(
         "Dumped the certificate details to {}",
         out.display()
     ))
 }
 
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+fn write(path: &Path, text: &str, is_forced: bool) -> anyhow::Result<()> {
+    let existing = if is_forced {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
+    if is_forced && holds_private_key(path) {
+        let path = path.to_owned();
+        return Err(PkiError::KeyInTheWay { path }.into());
     }
-    fs::write(path, text)
+    let shown = path.display();
+    match write_whole_file(path, text.as_bytes(), Readers::Everyone, existing) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(anyhow!(
+            "'{shown}' exists and is left as it is; write the details to another file with --out (--force would replace \
+             this one, and what it holds would be lost)"
+        )),
+        written => written.with_context(|| format!("cannot write the details to '{shown}'")),
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +99,7 @@ mod tests {
         run(Args {
             certfile: certfile.clone(),
             out: Some(out.clone()),
+            force: false,
         })
         .unwrap();
         let text = fs::read_to_string(out).unwrap();
@@ -92,6 +113,7 @@ mod tests {
             let error = run(Args {
                 certfile: fixture(name),
                 out: None,
+                force: false,
             })
             .unwrap_err();
             assert!(error.to_string().contains(name), "{error}");

@@ -152,6 +152,11 @@ fn existing(path: &Path) -> Option<Held> {
     Some(if is_replaceable { Held::Own } else { Held::Other })
 }
 
+/// Whether a file holds a private key, readable or not. Files that cannot be read, pipes and devices hold none.
+pub fn holds_private_key(path: &Path) -> bool {
+    matches!(existing(path), Some(Held::Key))
+}
+
 /// Whether [`generate_certificate`] has made a certificate: the second half of its serial number is a digest of the
 /// first half and the public key. No other program's certificates are like that, by accident or as they age.
 pub(super) fn is_own(certificate: &CertificateDer<'_>) -> bool {

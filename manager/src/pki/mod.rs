@@ -16,7 +16,7 @@ mod tests;
 mod traditional;
 
 pub use certificate::{
-    Certificate, CertificateOptions, DEFAULT_YEARS_VALID, generate_certificate, load_chain,
+    Certificate, CertificateOptions, DEFAULT_YEARS_VALID, generate_certificate, holds_private_key, load_chain,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use checks::{check_files, check_key_block};
