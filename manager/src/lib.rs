@@ -67,5 +67,5 @@ pub use server::{Manager, ManagerHandle, Settings, try_listening};
 pub use store::{
     COMPATIBLE_ROUNDS, CONNECTIONS_LIMIT, ColumnInfo, ConnectionEvent, ConnectionRow, DEFAULT_ROUNDS,
     Database, DatabaseContents, HashedPassword, LoginOutcome, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Store,
-    StoreError, StoreOptions, check_username, inspect_database,
+    StoreError, StoreOptions, check_username, inspect_database, may_be_database,
 };

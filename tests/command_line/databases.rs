@@ -214,3 +214,32 @@ fn a_new_password_leaves_an_administrator_one() {
     assert!(ran.error.contains("ada is no administrator any more"), "{ran:?}");
     assert_eq!(admins(&home), 0);
 }
+
+#[test]
+fn delete_leaves_a_file_that_is_no_labwire_database() {
+    let home = Home::new();
+    fs::write(home.path("notes.txt"), "the only copy\n").unwrap();
+    let other = rusqlite::Connection::open(home.path("other.sqlite3")).unwrap();
+    other.execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    drop(other);
+    run(&home, "labwire certgen").succeeded();
+    for name in ["notes.txt", "other.sqlite3"] {
+        let before = fs::read(home.path(name)).unwrap();
+        for line in ["labwire delete -d -y", "labwire delete -a -y"] {
+            let ran = with(&home, &[("LABWIRE_DATABASE", name)], line);
+            assert_eq!(ran.code, 1, "{ran:?}");
+            let told = format!("'{name}' is no Labwire database, it was left as it is");
+            assert!(
+                ran.error.contains(&told) && ran.error.contains("LABWIRE_DATABASE"),
+                "{ran:?}"
+            );
+            assert_eq!(fs::read(home.path(name)).unwrap(), before);
+        }
+    }
+    // What else was to be deleted is.
+    assert!(!home.path("certs/localhost.crt").exists());
+    // The one in the home folder is Labwire's own, whatever has become of it.
+    fs::write(home.path("manager.sqlite3"), "damaged").unwrap();
+    run(&home, "labwire delete -d -y").succeeded();
+    assert!(!home.path("manager.sqlite3").exists());
+}

@@ -96,6 +96,11 @@ impl Chosen {
         self.named_by.is_none()
     }
 
+    /// What has named it; `None` for the one in the home folder.
+    pub(super) fn named_by(&self) -> Option<&str> {
+        self.named_by.as_deref()
+    }
+
     /// Opens it for a command that only looks, or changes what is there.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
+use labwire_manager::may_be_database;
 
 use super::UsageError;
 use super::database::Chosen;
@@ -16,7 +17,8 @@ Delete the database, certificates, keys or log files.
 
 Nothing else in the folder is touched: of the folders certs, keys and logs only files that end in \
 .crt, .key and .log. The database is the one that LABWIRE_DATABASE or the configuration names, or else \
-the one in the folder. Before anything is deleted you are told what it is, and asked; an empty answer means no.";
+the one in the folder; a file that is named so and is no database of Labwire or MSL-Network is left as it is. \
+Before anything is deleted you are told what it is, and asked; an empty answer means no.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -96,6 +98,7 @@ pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
         input: io::stdin().lock(),
         output: io::stdout().lock(),
         failures: 0,
+        kept: None,
     }
     .run(&home, &database)
 }
@@ -136,6 +139,8 @@ struct Deletion<'a, I, O> {
     input: I,
     output: O,
     failures: usize,
+    /// Why what was named as the database was left as it is.
+    kept: Option<String>,
 }
 
 impl<I: BufRead, O: Write> Deletion<'_, I, O> {
@@ -168,16 +173,31 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
                 self.delete_group(home, &group)?;
             }
         }
-        match self.failures {
-            0 => Ok(()),
-            count => bail!("{count} file(s) could not be deleted"),
+        let failed = match self.failures {
+            0 => None,
+            count => Some(format!("{count} file(s) could not be deleted")),
+        };
+        let troubles: Vec<_> = self.kept.into_iter().chain(failed).collect();
+        if !troubles.is_empty() {
+            bail!(troubles.join("\n"));
         }
+        Ok(())
     }
 
     fn delete_database(&mut self, chosen: &Chosen) -> anyhow::Result<()> {
         let found = database_files(&chosen.path);
         if found.is_empty() {
             return self.say(&format!("No database file found, looked for {chosen}\n"));
+        }
+        // In the home folder the name says whose it is, also of one that is damaged.
+        if let Some(name) = chosen.named_by()
+            && !may_be_database(&chosen.path)
+        {
+            self.kept = Some(format!(
+                "'{}' is no Labwire database, it was left as it is; correct what has named it: {name}",
+                chosen.path.display()
+            ));
+            return Ok(());
         }
         self.say(&format!("\nThe following database will be deleted: {chosen}\n"))?;
         for (path, size) in &found {
@@ -346,6 +366,7 @@ mod tests {
             input: answers.as_bytes(),
             output: &mut output,
             failures: 0,
+            kept: None,
         };
         let error = deletion
             .run(&Home::at(folder), &Chosen::of_home(&Home::at(folder)))

@@ -10,6 +10,9 @@ use super::database::{PATIENCE, REFERENCE_TABLES, SCHEMA, expect_no_pipe};
 use super::error::StoreError;
 use super::users::ROUNDS_TABLE;
 
+/// What a database begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
 /// Where a database says in its header that it uses a write-ahead log, and with which number.
 const FORMAT_OFFSET: usize = 18;
 const WRITE_AHEAD: u8 = 2;
@@ -71,6 +74,38 @@ pub fn inspect(path: &Path) -> Result<DatabaseContents, StoreError> {
         hostnames: count("auth_hostnames", "")?,
         missing_tables,
     })
+}
+
+/// Returns whether a file may be a database of Labwire or MSL-Network: `false` for what is no SQLite database, or one of
+/// another program. An empty file and a damaged database may be one. Creates and changes nothing, and blocks for up to 5
+/// seconds while another program holds the database locked.
+pub fn may_be_database(path: &Path) -> bool {
+    // A pipe could be waited for for ever.
+    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+    let Ok(path) = &std::path::absolute(path) else {
+        return false;
+    };
+    if !is_file {
+        return false;
+    }
+    let mut header = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut header));
+    if read.is_err() || (!header.is_empty() && header != MAGIC) {
+        return false;
+    }
+    // What cannot be read of a database does not tell whose it is.
+    has_known_table(path).unwrap_or(true)
+}
+
+/// Whether a database has one of the known tables, or no table at all.
+fn has_known_table(path: &Path) -> Result<bool, StoreError> {
+    let connection = open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    let mut statement = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    let names: Vec<String> = names.collect::<rusqlite::Result<_>>()?;
+    let is_known = |name: &String| REFERENCE_TABLES.contains(&name.as_str());
+    Ok(names.is_empty() || names.iter().any(is_known))
 }
 
 /// Opens the file for reading. A reader of a write-ahead log would make the log's index beside it; where there is

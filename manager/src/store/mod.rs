@@ -35,7 +35,7 @@ use worker::{AUDIT_QUEUE, Command, Job, Worker};
 pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
 pub use database::{ColumnInfo, Database};
 pub use error::StoreError;
-pub use inspect::{DatabaseContents, inspect as inspect_database};
+pub use inspect::{DatabaseContents, inspect as inspect_database, may_be_database};
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 pub use users::check_username;
 
