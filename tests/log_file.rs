@@ -111,3 +111,23 @@ fn a_full_log_file_is_moved_aside_and_the_oldest_goes() {
     );
     assert!(numbers.len() > 100, "{numbers:?}");
 }
+
+#[test]
+fn delete_removes_the_old_log_files_too_and_nothing_else() {
+    let home = Home::new();
+    fs::create_dir(home.path("logs")).unwrap();
+    let (logs, others) = (
+        ["a.log", "a.log.1", "a.log.12"],
+        ["a.log.old", "notes.1", "a.log.", "a.log.1.txt"],
+    );
+    for name in logs.iter().chain(&others) {
+        fs::write(home.path("logs").join(name), "2026-11-20 ").unwrap();
+    }
+    home.prepare(&["delete", "--logs", "--yes"]);
+    for name in logs {
+        assert!(!home.path("logs").join(name).exists(), "{name}");
+    }
+    for name in others {
+        assert!(home.path("logs").join(name).exists(), "{name}");
+    }
+}

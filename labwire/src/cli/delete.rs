@@ -1,5 +1,6 @@
 //! `labwire delete`: removes the files that Labwire, or MSL-Network, left in the home folder.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ const LONG_ABOUT: &str = "\
 Delete the database, certificates, keys or log files.
 
 Nothing else in the folder is touched: of the folders certs, keys and logs only files that end in \
-.crt, .key and .log. The database is the one that LABWIRE_DATABASE or the configuration names, or else \
+.crt, .key and .log, and old log files (.log.1, .log.2 and so on). The database is the one that LABWIRE_DATABASE or the configuration names, or else \
 the one in the folder; a file that is named so and is no database of Labwire or MSL-Network is left as it is. \
 Before anything is deleted you are told what it is, and asked; an empty answer means no.";
 
@@ -56,7 +57,7 @@ pub(crate) struct DeleteArgs {
     #[arg(short, long)]
     keys: bool,
 
-    /// Delete all log files
+    /// Delete all log files, also old ones that were moved aside
     #[arg(short, long)]
     logs: bool,
 
@@ -107,6 +108,8 @@ pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
 struct Group {
     folder: &'static str,
     extension: &'static str,
+    /// Whether files count too that have a number behind the extension, as log files that were moved aside.
+    is_numbered: bool,
     /// As it is counted: `3 log file(s)`.
     noun: &'static str,
     plural: &'static str,
@@ -115,21 +118,37 @@ struct Group {
 const CERTIFICATES: Group = Group {
     folder: "certs",
     extension: ".crt",
+    is_numbered: false,
     noun: "certificate(s)",
     plural: "certificates",
 };
 const KEYS: Group = Group {
     folder: "keys",
     extension: ".key",
+    is_numbered: false,
     noun: "key(s)",
     plural: "keys",
 };
 const LOGS: Group = Group {
     folder: "logs",
     extension: ".log",
+    is_numbered: true,
     noun: "log file(s)",
     plural: "log files",
 };
+
+impl Group {
+    /// Whether a file of this name belongs to the group.
+    fn holds(&self, name: &OsStr) -> bool {
+        let name = name.as_encoded_bytes();
+        let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let name = match name[..name.len() - digits].strip_suffix(b".") {
+            Some(current) if self.is_numbered && digits > 0 => current,
+            _ => name,
+        };
+        name.ends_with(self.extension.as_bytes())
+    }
+}
 
 /// A file and its size in bytes.
 type Found = (PathBuf, u64);
@@ -210,7 +229,7 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         self.say(&format!("\nSearching for {} ... ", group.plural))?;
         let mut found = Vec::new();
         let folder = home.root().join(group.folder);
-        search(&folder, group.extension, &mut found)
+        search(&folder, &|name| group.holds(name), &mut found)
             .with_context(|| format!("cannot search the folder {}", folder.display()))?;
         if found.is_empty() {
             return self.say(&format!("no {} found\n", group.plural));
@@ -281,9 +300,9 @@ fn database_files(database: &Path) -> Vec<Found> {
     files.into_iter().filter_map(is_file).collect()
 }
 
-/// Collects the files that end in `extension` in a folder and those below it. A link to a folder is not followed,
+/// Collects the files with a name that is wanted in a folder and those below it. A link to a folder is not followed,
 /// and a folder that does not exist holds no files.
-fn search(folder: &Path, extension: &str, found: &mut Vec<Found>) -> io::Result<()> {
+fn search(folder: &Path, is_wanted: &dyn Fn(&OsStr) -> bool, found: &mut Vec<Found>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
@@ -292,12 +311,8 @@ fn search(folder: &Path, extension: &str, found: &mut Vec<Found>) -> io::Result<
         let entry = entry?;
         let path = entry.path();
         if entry.file_type()?.is_dir() {
-            search(&path, extension, found)?;
-        } else if entry
-            .file_name()
-            .as_encoded_bytes()
-            .ends_with(extension.as_bytes())
-        {
+            search(&path, is_wanted, found)?;
+        } else if is_wanted(&entry.file_name()) {
             found.push((path, entry.metadata()?.len()));
         }
     }
@@ -377,7 +392,7 @@ mod tests {
 
     fn left(folder: &Path) -> Vec<String> {
         let mut found = Vec::new();
-        search(folder, "", &mut found).unwrap();
+        search(folder, &|_| true, &mut found).unwrap();
         let name = |path: &Path| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
         let mut names: Vec<_> = found.iter().map(|(path, _)| name(path)).collect();
         names.sort();
