@@ -131,3 +131,51 @@ fn delete_removes_the_old_log_files_too_and_nothing_else() {
         assert!(home.path("logs").join(name).exists(), "{name}");
     }
 }
+
+#[test]
+fn a_start_leaves_a_file_that_is_no_log() {
+    let home = Home::new();
+    for contents in [
+        "-----BEGIN PRIVATE KEY-----\n",
+        "port = 8326\n",
+        "{\"users\": []}\n",
+        "20 samples\n",
+        "n",
+    ] {
+        fs::write(home.path("file.txt"), contents).unwrap();
+        let refused = Manager::start_expecting_failure(&home, &["--log-file", "file.txt"]);
+        for text in ["file.txt", "is no log", "--log-file"] {
+            assert!(refused.printed.contains(text), "{text}: {}", refused.printed);
+        }
+        let check = home.labwire(&["start", "--check", "--port", "0", "--log-file", "file.txt"]);
+        let said = String::from_utf8(check.stdout).unwrap();
+        assert!(
+            said.contains("file.txt is no log") && !check.status.success(),
+            "{said}"
+        );
+        assert_eq!(fs::read_to_string(home.path("file.txt")).unwrap(), contents);
+        // Nothing else is made before.
+        assert!(!home.path("manager.sqlite3").exists());
+    }
+}
+
+#[test]
+fn a_start_goes_on_with_a_log_of_any_form_also_one_that_was_cut_short() {
+    let mut home = Home::new();
+    for contents in [
+        "",
+        "2026-11-20 13:05:09,123 [INFO ] msl.network - loaded certificate\n",
+        "{\"timestamp\":\"2026-11-20T13:05:09.123+00:00\",\"level\":\"INFO\"}\n",
+        "2026-1",
+        // What a disk holds where the power failed before it took the first lines.
+        "\0\0\0\0\0\0\0\0",
+    ] {
+        fs::write(home.path("a.log"), contents).unwrap();
+        home = Manager::start_in(home, &["--disable-tls", "--log-file", "a.log"]).end();
+        let log = fs::read_to_string(home.path("a.log")).unwrap();
+        assert!(
+            log.starts_with(contents) && log.contains("Network Manager running on "),
+            "{log}"
+        );
+    }
+}

@@ -56,7 +56,7 @@ pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits, TlsFiles};
 pub use local::{addresses as local_addresses, hostname};
 pub use logging::{
-    Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, start as start_logging,
+    Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, may_be_log, start as start_logging,
 };
 pub use pki::{
     Certificate, CertificateHealth, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash,

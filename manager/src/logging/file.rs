@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +33,38 @@ impl Default for LogRotation {
             old_files: 4,
         }
     }
+}
+
+/// What the first line of a log begins with: a digit stands for any digit.
+const BEGINNINGS: [&[u8]; 2] = [b"0000-00-00 00:00:00", b"{\"timestamp\":\"0000-00-00T00:00:00"];
+
+/// How much of a file is looked at to tell whether it is a log.
+const LOOK: u64 = 4096;
+
+/// Returns whether a file may be written on as a log: it is one already (of Labwire or MSL-Network), it is empty, or it is
+/// not there. What is no file, as a pipe, and what cannot be read may be one.
+///
+/// # Errors
+/// When the file can be opened and not read.
+pub fn may_be_log(path: &Path) -> io::Result<bool> {
+    if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(true);
+    }
+    let Ok(file) = File::open(path) else {
+        return Ok(true);
+    };
+    let mut text = Vec::new();
+    file.take(LOOK).read_to_end(&mut text)?;
+    // After a power failure there may be zeros where lines were not on the disk yet.
+    let zeros = text.iter().take_while(|byte| **byte == 0).count();
+    let is_like = |(byte, form): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        form => byte == form,
+    };
+    // The disk may have been full after a part of the first line.
+    Ok(BEGINNINGS
+        .iter()
+        .any(|form| text[zeros..].iter().zip(*form).all(is_like)))
 }
 
 /// A log file that can be opened anew while it is written to, and that loses lines rather than time when it

@@ -23,7 +23,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, reload};
 
 use file::LogFile;
-pub use file::LogRotation;
+pub use file::{LogRotation, may_be_log};
 
 /// The target of events that are for the person at the terminal: what to type next. They are not written to the log
 /// file.

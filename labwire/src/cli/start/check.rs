@@ -270,7 +270,10 @@ fn log(path: &Path) -> Finding {
             Err(error) => Wrong(format!("{error:#}")),
         },
         Ok(true) => match access(path, Access::WRITE_OK) {
-            Ok(()) => Good(format!("{shown} can be written")),
+            Ok(()) => match super::expect_log(path) {
+                Ok(()) => Good(format!("{shown} can be written")),
+                Err(error) => Finding::wrong(&error),
+            },
             Err(error) => Wrong(format!(
                 "{shown} cannot be written: {error}; give yourself the right with: chmod u+w, or choose a file with \
                  --log-file"

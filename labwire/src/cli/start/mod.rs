@@ -12,7 +12,7 @@ mod sources;
 mod values;
 
 use std::io::{IsTerminal, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use anyhow::{Context, bail};
 use labwire_home::{Home, create_private_folder, fingerprint_sha256};
 use labwire_manager::{
     Authentication, CertificateHealth, Level, LogControl, Manager, ManagerHandle, TERMINAL_TARGET, TlsFiles,
-    hostname, load_certified_key, start_logging,
+    hostname, load_certified_key, may_be_log, start_logging,
 };
 use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -109,6 +109,8 @@ impl Plan {
             .block_on(async { signal(limited) })
             .context("cannot listen for signals")?;
         let overlooked = overlooked(&self.home);
+        // Before anything is made.
+        expect_log(&log_path(&self.home, &self.options))?;
         let ready = self.prepare()?;
         runtime.block_on(ready.check_admission(&self))?;
         let log_file = log_file(&self.home, &self.options)?;
@@ -237,6 +239,17 @@ fn key_password(options: &Options) -> anyhow::Result<Option<String>> {
 
 fn log_path(home: &Home, options: &Options) -> PathBuf {
     options.log_file.clone().unwrap_or_else(|| home.new_log_file())
+}
+
+/// Refuses a file that holds something else than a log: lines would be added to it.
+fn expect_log(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    if !may_be_log(path).with_context(|| format!("cannot read {shown} (--log-file, LABWIRE_LOG_FILE)"))? {
+        bail!(
+            "{shown} is no log, and nothing was written to it: name another file with --log-file (or LABWIRE_LOG_FILE)"
+        );
+    }
+    Ok(())
 }
 
 fn log_file(home: &Home, options: &Options) -> anyhow::Result<PathBuf> {

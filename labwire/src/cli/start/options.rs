@@ -187,6 +187,8 @@ pub(crate) struct Options {
     pub(crate) log_level: Option<String>,
 
     /// The file to log to [default: a new file in logs/ in the home folder]
+    ///
+    /// A log that exists is continued. A file that holds anything else is refused.
     #[arg(
         short,
         long,
