@@ -63,3 +63,42 @@ fn a_secret_can_come_from_the_pipe_that_a_shell_makes() {
     ran.succeeded();
     assert!(opens(&home.path("key.pem"), "of a pipe"));
 }
+
+#[test]
+fn a_password_that_looks_like_the_path_of_no_file_is_taken_with_a_warning() {
+    let home = Home::new();
+    for (number, password) in [
+        "/no/such.txt",
+        "~/secret.txt",
+        ".secret",
+        r"c:\secret.txt",
+        "logs/",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ran = run(
+            &home,
+            &format!("labwire user add u{number} --compatible --password {password}"),
+        );
+        assert_eq!(
+            (ran.code, ran.error.matches("warning: ").count()),
+            (0, 1),
+            "{ran:?}"
+        );
+        assert!(ran.error.contains("looks like a path"), "{ran:?}");
+        assert!(!ran.error.contains(password), "{ran:?}");
+    }
+    let ran = run(&home, "labwire user add ada --compatible --password a good one.");
+    assert!(ran.code == 0 && !ran.error.contains("warning"), "{ran:?}");
+
+    let manager = start(home, "labwire start --auth-login --disable-tls");
+    assert!(takes_login(&manager, "u0", "/no/such.txt"));
+    let manager = start(
+        manager.end(),
+        "labwire start --disable-tls --auth-password ~/no secret",
+    );
+    assert!(takes_password(&manager, "~/no secret"));
+    let warning = "warning: the password looks like a path";
+    assert!(manager.log().contains(warning), "{}", manager.log());
+}

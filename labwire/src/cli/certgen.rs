@@ -53,8 +53,8 @@ pub(crate) struct Args {
     /// The password of the private key
     ///
     /// Several words are one password, joined with single spaces. The path of an existing file means the first
-    /// line of that file (a path that does not exist is the password itself), and a lone '-' the first line of
-    /// standard input. Without a word you are asked for the password.
+    /// line of that file (a path that does not exist is the password itself, with a warning), and a lone '-' the first
+    /// line of standard input. Without a word you are asked for the password.
     #[arg(short = 'p', long, value_name = "WORD", num_args = 0..)]
     key_file_password: Option<Vec<String>>,
 

@@ -20,7 +20,8 @@ const UTF16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 /// The secret that the words of an option stand for.
 ///
 /// - Several words are one secret, with a single space between them.
-/// - If that text is the path of a file, the secret is the file's first line, and standard error says so.
+/// - If that text is the path of a file, the secret is the file's first line, and standard error says so. If it looks
+///   like a path and there is no such file, it is the secret itself, and standard error warns of that.
 /// - `-` alone, or no words at all, mean the first line of standard input; where that is a terminal, the user is
 ///   asked with `prompt` and does not see what is typed.
 ///
@@ -63,8 +64,8 @@ fn written(text: &str) -> anyhow::Result<String> {
     match path.metadata() {
         // A pipe is as good as a file: a shell writes `<(command)` as the path of one.
         Ok(metadata) if !metadata.is_dir() => {}
-        Ok(_) => return Ok(text.to_owned()),
-        Err(error) if is_no_path(&error) => return Ok(text.to_owned()),
+        Ok(_) => return Ok(itself(text, "it is a folder")),
+        Err(error) if is_no_path(&error) => return Ok(itself(text, "there is no such file")),
         // Where the path leads cannot be seen: it must not become a password that everyone can guess who knows
         // how the manager was started.
         Err(error) => {
@@ -75,6 +76,16 @@ fn written(text: &str) -> anyhow::Result<String> {
     open_to_read(path)
         .and_then(|file| first_line(BufReader::new(file)))
         .with_context(|| format!("cannot read the password from the file {}", path.display()))
+}
+
+/// A text that is the secret itself, though it may look like a path. `reason` says why it is none of a file.
+fn itself(text: &str, reason: &str) -> String {
+    if text.contains(['/', '\\']) || text.starts_with(['~', '.']) {
+        tell(format_args!(
+            "warning: the password looks like a path, but {reason}: what was typed is the password itself"
+        ));
+    }
+    text.to_owned()
 }
 
 /// Whether a text cannot be a file's path, or leads nowhere.

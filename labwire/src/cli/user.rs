@@ -80,7 +80,7 @@ pub(crate) struct UserArgs {
     ///
     /// So that it does not stay in your shell's history, give the path of a file whose first line is the
     /// password, or "-" to read it from standard input, or no word at all to be asked for it. The path of a
-    /// file that does not exist is taken for the password itself.
+    /// file that does not exist is taken for the password itself, with a warning.
     #[arg(short, long, value_name = "WORD", num_args = 0..)]
     password: Option<Vec<String>>,
 

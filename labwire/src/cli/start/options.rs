@@ -88,8 +88,8 @@ pub(crate) struct Options {
     /// Everyone who connects must know this password
     ///
     /// Several words are one password, joined with single spaces. The path of an existing file means the
-    /// first line of that file (a path that does not exist is the password itself), and a lone '-' the first
-    /// line of standard input. Without a word you are asked for the password.
+    /// first line of that file (a path that does not exist is the password itself, with a warning), and a lone '-' the
+    /// first line of standard input. Without a word you are asked for the password.
     #[arg(short = 'P', long, env = "LABWIRE_AUTH_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "Who may connect")]
     #[serde(deserialize_with = "one_word")]
     pub(crate) auth_password: Option<Vec<String>>,
