@@ -243,3 +243,18 @@ fn delete_leaves_a_file_that_is_no_labwire_database() {
     run(&home, "labwire delete -d -y").succeeded();
     assert!(!home.path("manager.sqlite3").exists());
 }
+
+#[test]
+fn a_change_of_the_trusted_hostnames_is_told_to_need_a_signal() {
+    let home = Home::new();
+    for line in ["labwire hostname add bench", "labwire hostname remove bench"] {
+        let ran = run(&home, line);
+        assert!(ran.code == 0 && ran.error.contains("signal HUP"), "{ran:?}");
+    }
+    for line in ["labwire hostname list", "labwire hostname remove bench"] {
+        let ran = run(&home, line);
+        assert!(!ran.error.contains("HUP"), "{ran:?}");
+    }
+    let page = run(&home, "labwire hostname --help").succeeded();
+    assert!(page.contains("signal HUP"), "{page}");
+}

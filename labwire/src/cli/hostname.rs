@@ -6,8 +6,8 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use labwire_manager::{Database, StoreError};
 
-use super::UsageError;
 use super::database::{Chosen, DatabaseArgs};
+use super::{UsageError, tell};
 
 const LONG_ABOUT: &str = "\
 Add, remove and list the hostnames of trusted devices.
@@ -17,7 +17,10 @@ in this list, and asks nobody for a password:
 
   labwire start --auth-hostname
 
-A new list holds the names and addresses of this computer.";
+A new list holds the names and addresses of this computer.
+
+A manager that is running reads the list again when it gets the signal HUP (kill -HUP and the number of its \
+process). Until then it goes by the old one. Who is connected stays connected.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,6 +81,14 @@ impl Action {
     }
 }
 
+/// Says how a manager that is running comes to know the new list.
+fn tell_signal() {
+    tell(
+        "A manager that is running goes by the old list until it gets the signal HUP (kill -HUP and the number of its \
+         process)",
+    );
+}
+
 /// Runs the command. What was done is written to standard output.
 ///
 /// # Errors
@@ -128,6 +139,7 @@ fn insert(
         database.insert_hostname(name)?;
         writeln!(output, "{done} {name}")?;
     }
+    tell_signal();
     Ok(())
 }
 
@@ -147,6 +159,9 @@ fn delete(
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    if missing.len() < names.len() {
+        tell_signal();
     }
     if !missing.is_empty() {
         bail!(missing.join("\n"));
