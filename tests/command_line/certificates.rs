@@ -241,3 +241,24 @@ fn certdump_leaves_a_file_that_is_there_unless_it_is_forced() {
     let shown = dump("/dev/stdout").succeeded();
     assert!(shown.contains("Fingerprint (SHA256):"), "{shown}");
 }
+
+#[test]
+fn a_certificate_that_is_replaced_is_told_with_what_is_to_be_done() {
+    let home = Home::new();
+    let first = run(&home, "labwire certgen");
+    assert!(
+        first.output.contains("Created the self-signed certificate"),
+        "{first:?}"
+    );
+    assert!(!first.error.contains("HUP"), "{first:?}");
+    for line in ["labwire certgen", "labwire certgen --force"] {
+        let again = run(&home, line);
+        assert!(
+            again.output.contains("Replaced the certificate") && !again.output.contains("Created"),
+            "{again:?}"
+        );
+        for text in ["signal HUP", "clients that saved the old one must fetch it anew"] {
+            assert!(again.error.contains(text), "{text}: {again:?}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use labwire_manager::{
     load_or_create_key,
 };
 
-use super::{say, secret};
+use super::{say, secret, tell};
 
 /// Make a self-signed certificate.
 ///
@@ -35,7 +35,8 @@ See also: labwire keygen, labwire certdump")]
 pub(crate) struct Args {
     /// Where to save the certificate [default: certs/localhost.crt in the home folder]
     ///
-    /// A certificate that labwire has made is replaced; anything else is left as it is (see --force).
+    /// A certificate that labwire has made is replaced; anything else is left as it is (see --force). A manager that is
+    /// running shows the new one after the signal HUP, and clients that saved the old one must fetch it anew.
     #[arg(value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -107,15 +108,24 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         None => Home::resolve()?.certificate_file(),
     };
     let certificate = generate_certificate(&key, &options)?;
+    let is_replaced = path
+        .metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
     if args.force {
         certificate.replace(&path)?;
     } else {
         certificate.write_to(&path).map_err(not_replaced)?;
     }
-    say(format_args!(
-        "Created the self-signed certificate '{}'",
-        path.display()
-    ))?;
+    let shown = path.display();
+    if is_replaced {
+        say(format_args!("Replaced the certificate '{shown}'"))?;
+        tell(
+            "A manager that is running shows the old one until it gets the signal HUP (kill -HUP and the number of its \
+             process); clients that saved the old one must fetch it anew",
+        );
+    } else {
+        say(format_args!("Created the self-signed certificate '{shown}'"))?;
+    }
     if args.show {
         say(format_args!("\n{}", describe(certificate.pem().as_bytes())?))?;
     }
