@@ -262,3 +262,40 @@ fn a_port_in_use_is_told_with_the_remedy() {
         assert!(ran.error.contains(&text), "{ran:?}");
     }
 }
+
+#[test]
+fn the_level_of_the_log_can_be_a_number_in_the_configuration() {
+    let home = Home::new();
+    for level in ["10", "\"10\"", "\"debug\""] {
+        fs::write(home.path("labwire.toml"), format!("log-level = {level}\n")).unwrap();
+        run(&home, "labwire start --check --config labwire.toml --port 0").succeeded();
+    }
+    fs::write(home.path("labwire.toml"), "log-level = -1\n").unwrap();
+    run(&home, "labwire start --config labwire.toml").failed(2, &["'-1'"]);
+    fs::write(home.path("labwire.toml"), "log-level = true\n").unwrap();
+    run(&home, "labwire start --config labwire.toml").failed(2, &["line 1", "TRACE, DEBUG"]);
+}
+
+#[test]
+fn an_unknown_option_in_the_configuration_is_told_with_the_nearest_one() {
+    let home = Home::new();
+    for (key, told) in [
+        ("prot", "did you mean `port`?"),
+        ("log_level", "did you mean `log-level`?"),
+        ("AUTH-LOGIN", "did you mean `auth-login`?"),
+        (
+            "unidentified-per-adress",
+            "did you mean `unidentified-per-address`?",
+        ),
+        ("colour", "labwire start --help"),
+    ] {
+        fs::write(
+            home.path("labwire.toml"),
+            format!("disable-tls = true\n{key} = 1\n"),
+        )
+        .unwrap();
+        let ran = run(&home, "labwire start --config labwire.toml");
+        assert!(ran.error.len() < 200, "{ran:?}");
+        ran.failed(2, &[&format!("`{key}`"), "line 2", told]);
+    }
+}

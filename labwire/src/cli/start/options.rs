@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::budgets;
-use super::values::{LogForm, Size, Time, flag, one_word, port, port_in_file};
+use super::values::{LogForm, Size, Time, flag, level_in_file, one_word, port, port_in_file};
 
 const LONG_ABOUT: &str = "\
 Start the manager.
@@ -184,6 +184,7 @@ pub(crate) struct Options {
         value_name = "LEVEL",
         help_heading = "Log"
     )]
+    #[serde(deserialize_with = "level_in_file")]
     pub(crate) log_level: Option<String>,
 
     /// The file to log to [default: a new file in logs/ in the home folder]

@@ -1,10 +1,13 @@
 //! Where options come from: what was typed or is in the environment, completed by the file.
 
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context;
+use clap::{Args, Command};
 use labwire_home::open_to_read;
+use toml::de::DeTable;
 
 use super::options::{Options, StartArgs};
 use crate::cli::UsageError;
@@ -36,19 +39,21 @@ impl Options {
             })?;
         // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let options = toml::from_str(text).map_err(|error| {
-            // The error would show the whole line, which may hold a password.
-            let place = error.span().map_or_else(String::new, |span| {
+        let wrong = |span: Option<Range<usize>>, reason: &str| {
+            let place = span.map_or_else(String::new, |span| {
                 let before = text.get(..span.start).unwrap_or_default();
                 format!(", line {}", before.matches('\n').count() + 1)
             });
-            let reason = error.message();
             UsageError(format!(
                 "the configuration {}{place} is wrong: {reason}",
                 path.display()
             ))
-        })?;
-        Ok(options)
+        };
+        if let Some((span, key)) = unknown_key(text) {
+            return Err(wrong(Some(span), &no_option(&key)).into());
+        }
+        // The whole error would show the line, which may hold a password.
+        Ok(toml::from_str(text).map_err(|error| wrong(error.span(), error.message()))?)
     }
 
     /// These options, and where they say nothing, the others.
@@ -100,6 +105,61 @@ impl Options {
     }
 }
 
+/// The first key of a file that is no option's name, and where it is. A file that cannot be read as TOML has none.
+fn unknown_key(text: &str) -> Option<(Range<usize>, String)> {
+    let table = DeTable::parse(text).ok()?;
+    let known = names();
+    let unknown = table
+        .get_ref()
+        .keys()
+        .filter(|key| !known.iter().any(|name| name == key.get_ref()));
+    let first = unknown.min_by_key(|key| key.span().start)?;
+    Some((first.span(), first.get_ref().to_string()))
+}
+
+/// The names of the options that a file may hold.
+fn names() -> Vec<String> {
+    let command = Options::augment_args(Command::new("start"));
+    let names = command.get_arguments().filter_map(|argument| argument.get_long());
+    names.map(str::to_owned).collect()
+}
+
+/// That there is no option of this name, and which one may be meant.
+fn no_option(key: &str) -> String {
+    let plain = key.to_lowercase().replace('_', "-");
+    let known = names();
+    let nearest = known
+        .iter()
+        .map(|name| (distance(&plain, name), name))
+        .min_by_key(|(distance, _)| *distance)
+        // What has little in common with the word is no help.
+        .filter(|(distance, name)| *distance <= name.len().div_ceil(3).min(3));
+    match nearest {
+        Some((_, name)) => format!("there is no option `{key}`, did you mean `{name}`?"),
+        None => format!("there is no option `{key}`; `labwire start --help` lists them"),
+    }
+}
+
+/// How many characters must be added, left out, replaced, or swapped with the next one to make one text of the other.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, left) in from.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, right) in to.iter().enumerate() {
+            let replaced = row[j] + usize::from(left != right);
+            let mut least = replaced.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *left == to[j - 1] && from[i - 1] == *right {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row[to.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::values::LogForm;
@@ -143,6 +203,21 @@ mod tests {
             let error = Options::from_file(&path).err().expect(line).to_string();
             assert!(error.contains("labwire.toml, line 2 is wrong"), "{error}");
             assert!(!error.contains("12345"), "{error}");
+        }
+    }
+
+    #[test]
+    fn words_are_as_far_apart_as_the_keys_that_must_be_pressed() {
+        for (from, to, expected) in [
+            ("port", "port", 0),
+            ("prot", "port", 1),
+            ("por", "port", 1),
+            ("", "port", 4),
+            ("log-levl", "log-level", 1),
+            ("lime", "line", 1),
+            ("ports", "stall", 5),
+        ] {
+            assert_eq!(distance(from, to), expected, "{from} {to}");
         }
     }
 

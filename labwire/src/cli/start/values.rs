@@ -53,6 +53,25 @@ pub(super) fn flag(text: &str) -> Result<bool, &'static str> {
     }
 }
 
+const WRONG_LEVEL: &str = "a level is TRACE, DEBUG, INFO, WARNING, ERROR or a number as in Python";
+
+/// A level in the file is a text or a number.
+pub(super) fn level_in_file<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(i64),
+        Name(String),
+    }
+    let level = match Written::deserialize(deserializer).map_err(|_| D::Error::custom(WRONG_LEVEL))? {
+        Written::Number(number) => number.to_string(),
+        Written::Name(name) => name,
+    };
+    Ok(Some(level))
+}
+
 /// A secret in the file is one text; on the command line it is words.
 pub(super) fn one_word<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
