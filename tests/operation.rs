@@ -512,3 +512,19 @@ fn a_peer_cannot_write_lines_of_its_own_into_the_log() {
         assert!(!line.contains('\u{1b}'), "{log}");
     }
 }
+
+#[test]
+fn what_was_counted_is_logged_at_the_end_without_what_never_happened() {
+    let manager = Manager::start(&["--disable-tls"]);
+    RawPeer::client(&manager, "Ada").request(&identity_request());
+    manager.wait_for_log("is a new Client connection");
+    let log = log_files(&manager.end());
+    let counted = log
+        .lines()
+        .find_map(|line| Some(line.split_once("counted since the start: ")?.1))
+        .expect("it is logged");
+    let counted: Value = serde_json::from_str(counted).unwrap();
+    let counted = counted.as_object().unwrap();
+    assert!(!counted.is_empty());
+    assert!(counted.values().all(|count| *count != json!(0)), "{counted:?}");
+}

@@ -329,6 +329,15 @@ impl Hub {
         }
     }
 
+    /// The [`statistics`](Self::statistics) without those that are 0.
+    pub(crate) fn statistics_above_zero(&self) -> Value {
+        let mut statistics = self.statistics();
+        if let Some(statistics) = statistics.as_object_mut() {
+            statistics.retain(|_, count| count.as_u64() != Some(0));
+        }
+        statistics
+    }
+
     /// What was counted since the start, and how things are now.
     pub(crate) fn statistics(&self) -> Value {
         let (clients, services, in_flight, identity_bytes) = {

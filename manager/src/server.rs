@@ -175,7 +175,7 @@ impl Manager {
         routing.end().await;
         hub.store().close().await;
         hub.strangers.report_now();
-        info!("counted since the start: {}", hub.statistics());
+        info!("counted since the start: {}", hub.statistics_above_zero());
         info!("the Network Manager has stopped");
     }
 }

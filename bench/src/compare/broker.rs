@@ -402,12 +402,14 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// Reads them from the log, at whose end all counters stand.
+    /// Reads them from the log, at whose end all counters stand that are not 0.
     fn read(log: &str) -> Option<Self> {
         let (_, counted) = log.rsplit_once("counted since the start: ")?;
         let number = |name: &str| -> Option<f64> {
-            let (_, rest) = counted.split_once(&format!("\"{name}\":"))?;
-            rest.split([',', '}']).next()?.parse().ok()
+            match counted.split_once(&format!("\"{name}\":")) {
+                Some((_, rest)) => rest.split([',', '}']).next()?.parse().ok(),
+                None => Some(0.0),
+            }
         };
         Some(Self {
             long: number("long_steps")?,
@@ -459,7 +461,7 @@ mod tests {
     fn what_labwire_counted_of_its_steps_is_read_from_the_end_of_its_log() {
         let log = concat!(
             "2026-11-20 13:05:09.123 [INFO ] labwire - counted since the start: ",
-            r#"{"clients":0,"long_steps":2,"longest_step_microseconds":7250,"uptime_seconds":3}"#,
+            r#"{"long_steps":2,"longest_step_microseconds":7250,"uptime_seconds":3}"#,
             "\n2026-11-20 13:05:09.124 [INFO ] labwire - the Network Manager has stopped\n"
         );
         let steps = Steps {
@@ -467,6 +469,8 @@ mod tests {
             longest_milliseconds: 7.25,
         };
         assert_eq!(Steps::read(log), Some(steps));
+        let none = r#"counted since the start: {"longest_step_microseconds":250}"#;
+        assert_eq!(Steps::read(none).map(|steps| steps.long), Some(0.0));
         assert_eq!(Steps::read("it was killed"), None);
     }
 }
