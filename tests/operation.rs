@@ -528,3 +528,56 @@ fn what_was_counted_is_logged_at_the_end_without_what_never_happened() {
     assert!(!counted.is_empty());
     assert!(counted.values().all(|count| *count != json!(0)), "{counted:?}");
 }
+
+#[test]
+fn a_manager_that_waits_before_it_stops_says_for_what_and_how_to_stop_it_at_once() {
+    let mut manager = Manager::start(&["--disable-tls", "--drain", "20s"]);
+    let (_service, mut client) = with_a_request_under_way(&manager);
+    manager.signal(Signal::INT);
+    let line = manager.wait_for_log("waiting up to 20 s ");
+    for text in ["1 request(s)", "--drain", "Ctrl-C"] {
+        assert!(line.contains(text), "{text}: {line}");
+    }
+    manager.signal(Signal::INT);
+    expect_abandoned(&mut client);
+    assert_eq!(manager.wait_for_end().code(), Some(0));
+    let log = manager.log();
+    assert!(
+        log.contains("1 request(s) were not answered, since the wait was cut short after "),
+        "{log}"
+    );
+    assert!(!log.contains("20 s at most"), "{log}");
+}
+
+#[test]
+fn a_manager_that_has_nothing_to_wait_for_says_nothing_of_waiting() {
+    let manager = Manager::start(&["--disable-tls"]);
+    let _client = RawPeer::client(&manager, "Ada");
+    manager.wait_for_log("is a new Client connection");
+    let log = log_files(&manager.end());
+    assert!(!log.contains("waiting up to"), "{log}");
+}
+
+#[test]
+fn a_signal_stops_a_manager_at_once_that_an_administrator_has_asked_to_stop() {
+    let home = Home::new();
+    home.prepare(&[
+        "user",
+        "add",
+        "admin",
+        "--admin",
+        "--compatible",
+        "--password",
+        "x",
+    ]);
+    let mut manager = Manager::start_in(home, &["--disable-tls", "--drain", "1min"]);
+    let (_service, mut client) = with_a_request_under_way(&manager);
+    let mut admin = RawPeer::client(&manager, "admin");
+    admin.send_line(&request("Manager", "shutdown_manager").to_string());
+    answer(&mut admin, "admin");
+    answer(&mut admin, "x");
+    manager.wait_for_log("waiting up to 60 s ");
+    manager.signal(Signal::TERM);
+    expect_abandoned(&mut client);
+    assert_eq!(manager.wait_for_end().code(), Some(0));
+}

@@ -24,6 +24,9 @@ use crate::store::Store;
 /// How often a manager that stops looks whether the last request was answered and the last frame written.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
+/// For how long nothing is said when only frames are still to be written: most are within a moment.
+const QUIET: Duration = Duration::from_millis(500);
+
 /// How long connections have to end after the last request was answered: twice what one of them is given
 /// for its last words.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -151,13 +154,13 @@ impl Manager {
         }
         info!("shutting down the Network Manager");
         while accepting.join_next().await.is_some() {}
-        drain(&hub).await;
+        let had = match drain(&hub).await {
+            None => format!("they had {} s at most", hub.limits.drain.as_secs_f64()),
+            Some(after) => format!("since the wait was cut short after {:.1} s", after.as_secs_f64()),
+        };
         let unanswered = hub.registry().in_flight();
         if unanswered > 0 {
-            warn!(
-                "{unanswered} request(s) were not answered, they had {} s at most",
-                hub.limits.drain.as_secs_f64()
-            );
+            warn!("{unanswered} request(s) were not answered, {had}");
         }
         // Before any connection ends, so that every caller is still there to be told.
         hub.abandon_requests();
@@ -167,9 +170,8 @@ impl Manager {
         let undelivered = hub.counters.undelivered() - undelivered + hub.registry().queued() as u64;
         if undelivered > 0 {
             warn!(
-                "{undelivered} bytes were queued for peers that had not read them when the manager stopped, they \
-                 had {} s at most: see --drain",
-                hub.limits.drain.as_secs_f64()
+                "{undelivered} bytes were queued for peers that had not read them when the manager stopped, {had}: see \
+                 --drain"
             );
         }
         routing.end().await;
@@ -186,6 +188,11 @@ impl ManagerHandle {
         self.hub.request_shutdown();
     }
 
+    /// Returns whether the manager was asked to stop, by whomever.
+    pub fn is_shutting_down(&self) -> bool {
+        self.hub.is_draining()
+    }
+
     /// Ends the drain at once: requests under way are answered with an error.
     pub fn stop_waiting(&self) {
         self.hub.advance(Phase::Hurried);
@@ -198,24 +205,34 @@ impl ManagerHandle {
     }
 }
 
-/// Waits until every request is answered and everything that is queued is written, for the drain time at most.
-async fn drain(hub: &Hub) {
-    let deadline = Instant::now() + hub.limits.drain;
+/// Waits until every request is answered and everything that is queued is written, for the drain time at most. Returns
+/// after how long the wait was cut short, if it was.
+async fn drain(hub: &Hub) -> Option<Duration> {
+    let began = Instant::now();
     let done = async {
-        while Instant::now() < deadline {
-            let is_done = {
+        let mut is_told = false;
+        while began.elapsed() < hub.limits.drain {
+            let (in_flight, is_written) = {
                 let registry = hub.registry();
-                registry.in_flight() == 0 && registry.is_written()
+                (registry.in_flight(), registry.is_written())
             };
-            if is_done {
+            if in_flight == 0 && is_written {
                 return;
+            }
+            if !is_told && (in_flight > 0 || began.elapsed() > QUIET) {
+                is_told = true;
+                info!(
+                    "waiting up to {} s (see --drain) until {in_flight} request(s) are answered and what is queued is \
+                     written; to stop at once, press Ctrl-C again or send TERM",
+                    hub.limits.drain.as_secs_f64()
+                );
             }
             sleep(DRAIN_LOOK).await;
         }
     };
     tokio::select! {
-        () = done => {}
-        () = hub.reached(Phase::Hurried) => {}
+        () = done => None,
+        () = hub.reached(Phase::Hurried) => Some(began.elapsed()),
     }
 }
 

@@ -350,7 +350,8 @@ impl Signals {
                     continue;
                 }
             }
-            if stopping {
+            // An administrator may have asked it to stop before.
+            if stopping || manager.is_shutting_down() {
                 manager.stop_waiting();
                 manager.shut_down();
             } else {
