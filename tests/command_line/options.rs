@@ -299,3 +299,23 @@ fn an_unknown_option_in_the_configuration_is_told_with_the_nearest_one() {
         ran.failed(2, &[&format!("`{key}`"), "line 2", told]);
     }
 }
+
+#[test]
+fn the_help_pages_are_true() {
+    let home = Home::new();
+    for page in ["labwire keygen --help", "labwire keygen -h"] {
+        let page = run(&home, page).succeeded();
+        assert!(
+            page.contains("ed25519") && !page.to_lowercase().contains("dsa"),
+            "{page}"
+        );
+    }
+    let page = run(&home, "labwire start --help").succeeded();
+    let (_, check) = page.split_once("--check\n").unwrap();
+    let (check, _) = check.split_once("-h, --help").unwrap();
+    for code in ["0 when", "1 when", "2 when"] {
+        assert!(check.contains(code), "{check}");
+    }
+    assert!(!page.contains("from which on"), "{page}");
+    run(&home, "labwire start --check --port banana").failed(2, &["a port is a number"]);
+}

@@ -70,7 +70,8 @@ pub(crate) struct Args {
 enum Algorithm {
     /// Known to every TLS library there is.
     Rsa,
-    /// Outdated: refused, because no current TLS library accepts its certificates.
+    /// Known to MSL-Network and refused here: no current TLS library accepts its certificates.
+    #[value(hide = true)]
     Dsa,
     /// Elliptic curves: smaller and quicker than RSA.
     Ecc,

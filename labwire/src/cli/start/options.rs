@@ -65,7 +65,7 @@ pub(crate) struct StartArgs {
     /// Look whether the manager would start, say what would be wrong, and change nothing
     ///
     /// Configuration, certificate, key, database, authentication, log file and port are looked at. The exit code
-    /// is 0 when all is well and 1 when it is not.
+    /// is 0 when the manager would start, 1 when it would not, and 2 when an option is typed wrongly.
     #[arg(long)]
     pub(super) check: bool,
 
@@ -299,19 +299,20 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_BUDGET_IN_FLIGHT", value_name = "COUNT", help_heading = LIMITS, help = budgets::in_flight_help())]
     pub(crate) budget_in_flight: Option<usize>,
 
-    /// The failed login of one address, in one or in different names, from which on each costs a wait [default: 5]
+    /// Failed logins after which an address must wait before it may try again [default: 5]
     #[arg(long, env = "LABWIRE_LOGIN_FAILURES", value_name = "COUNT", help_heading = LIMITS)]
     pub(crate) login_failures: Option<u32>,
 
-    /// The first of these waits; each further failure doubles it [default: 1s]
+    /// How long it must wait at first; each further failed login doubles that time [default: 1s]
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) login_penalty: Option<Time>,
 
-    /// The longest time for which an address is refused after failed logins [default: 1min]
+    /// How long it must wait at most [default: 1min]
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY_ADDRESS", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) login_penalty_address: Option<Time>,
 
-    /// The longest time for which a wrong password is not answered, after many in that name [default: 2s]
+    /// How long the answer to a wrong password is delayed at most, after --login-failures failed logins with that username,
+    /// from whatever addresses; a right password is answered without delay [default: 2s]
     #[arg(long, env = "LABWIRE_LOGIN_PENALTY_USER", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) login_penalty_user: Option<Time>,
 
