@@ -102,3 +102,24 @@ fn a_password_that_looks_like_the_path_of_no_file_is_taken_with_a_warning() {
     let warning = "warning: the password looks like a path";
     assert!(manager.log().contains(warning), "{}", manager.log());
 }
+
+#[test]
+fn a_name_behind_the_password_is_told_to_be_part_of_it() {
+    let home = Home::new();
+    for (line, action) in [
+        ("labwire user add --password geheim bob", "add"),
+        ("labwire user update --admin -p geheim bob", "update"),
+    ] {
+        let ran = run(&home, line);
+        assert!(!ran.error.contains("geheim"), "{ran:?}");
+        let first = format!("labwire user {action} NAME --password WORD");
+        ran.failed(
+            2,
+            &[
+                "You must specify a username",
+                "all words behind --password",
+                &first,
+            ],
+        );
+    }
+}

@@ -78,6 +78,8 @@ pub(crate) struct UserArgs {
 
     /// The password; several words are one password with spaces
     ///
+    /// All words behind it, up to the next option, are the password: put the name of the user first.
+    ///
     /// So that it does not stay in your shell's history, give the path of a file whose first line is the
     /// password, or "-" to read it from standard input, or no word at all to be asked for it. The path of a
     /// file that does not exist is taken for the password itself, with a warning.
@@ -234,7 +236,17 @@ fn list(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn named(args: &UserArgs) -> anyhow::Result<&str> {
-    let missing = || UsageError(format!("You must specify a username to {}", args.action.verb()));
+    let missing = || {
+        let verb = args.action.verb();
+        let cause = match args.password.as_deref() {
+            None | Some([]) => String::new(),
+            Some(_) => format!(
+                ": all words behind --password are the password, so the name comes first, as in\n  labwire user {verb} NAME \
+                 --password WORD"
+            ),
+        };
+        UsageError(format!("You must specify a username to {verb}{cause}"))
+    };
     Ok(args.username.as_deref().ok_or_else(missing)?)
 }
 
