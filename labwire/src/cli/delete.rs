@@ -17,7 +17,8 @@ const LONG_ABOUT: &str = "\
 Delete the database, certificates, keys or log files.
 
 Nothing else in the folder is touched: of the folders certs, keys and logs only files that end in \
-.crt, .key and .log, and old log files (.log.1, .log.2 and so on). The database is the one that LABWIRE_DATABASE or the configuration names, or else \
+.crt, .key and .log, and old log files (.log.1, .log.2 and so on). The database is the one that \
+LABWIRE_DATABASE or the configuration names, or else \
 the one in the folder; a file that is named so and is no database of Labwire or MSL-Network is left as it is. \
 Before anything is deleted you are told what it is, and asked; an empty answer means no.";
 
