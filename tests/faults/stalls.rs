@@ -130,7 +130,8 @@ async fn read_identity(peer: &mut Peer, services: usize) -> io::Result<usize> {
 
 pub(crate) fn huge_identities_stall_nobody_whoever_comes_and_goes() -> String {
     let (services, askers, times) = scaled((60, 3, 4), (900, 4, 10));
-    let subject = Subject::start(&["--disable-tls"]);
+    // They have more to say than the budget's default allows.
+    let subject = Subject::start(&["--disable-tls", "--budget-identities", "256MiB"]);
     let target = subject.target.clone();
     let mut peers = run(async move {
         let peers = join_all(&target, 9, services, huge_service).await;
