@@ -12,6 +12,7 @@ use crate::generator::block_on;
 use crate::hostile::{ADMINISTRATOR, PASSWORD, home_with_administrator};
 use crate::outcomes::milliseconds;
 use crate::peer::{Peer, Target};
+use crate::runner::expect_in_time;
 use crate::support::POLL_INTERVAL;
 use crate::support::manager::{Home, Manager};
 
@@ -175,12 +176,13 @@ impl Subject {
             lines.map(str::to_owned).collect()
         };
         let paged = slowest_memory();
-        assert!(
-            paged > SLOW_MEMORY || !told(&self.control).is_empty(),
-            "{too_long} steps of the routing thread took too long, {text}; the system took {paged:?} for {READ} bytes of \
-             memory: {:?}",
-            told(&self.manager)
-        );
+        expect_in_time(paged > SLOW_MEMORY || !told(&self.control).is_empty(), || {
+            format!(
+                "{too_long} steps of the routing thread took too long, {text}; the system took {paged:?} for {READ} bytes \
+                 of memory: {:?}",
+                told(&self.manager)
+            )
+        });
         format!(
             "{text}, {too_long} too long MACHINE TOO SLOW: so were the idle manager's, or the system took {} for {READ} bytes \
              of memory",

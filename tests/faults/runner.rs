@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,11 +19,23 @@ pub(crate) struct Case {
 /// What the long form has open at the same time in this process, and in the manager's.
 const DESCRIPTORS: u64 = 12_000;
 
+/// Whether the case failed since something took too long.
+static MISSED_TIME: AtomicBool = AtomicBool::new(false);
+
 static IS_LONG: OnceLock<bool> = OnceLock::new();
 
 /// Whether the full figures are wanted.
 pub(crate) fn is_long() -> bool {
     IS_LONG.get().copied().unwrap_or_default()
+}
+
+/// Fails the case unless something took no longer than it may. What else runs on the computer may have held it up, so the
+/// case is repeated once: what the manager does wrong it does every time.
+pub(crate) fn expect_in_time(is_in_time: bool, text: impl FnOnce() -> String) {
+    if !is_in_time {
+        MISSED_TIME.store(true, Ordering::Relaxed);
+        panic!("{}", text());
+    }
 }
 
 /// A figure of the short form, or the long one's.
@@ -94,8 +107,14 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
     let begun = Instant::now();
     let mut failed = Vec::new();
     for case in &chosen {
-        let started = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(case.run));
+        let mut started = Instant::now();
+        let mut result = catch_unwind(AssertUnwindSafe(case.run));
+        if result.is_err() && MISSED_TIME.swap(false, Ordering::Relaxed) {
+            println!("fault {} ... was not in time, and is repeated once", case.name);
+            started = Instant::now();
+            result = catch_unwind(AssertUnwindSafe(case.run));
+            MISSED_TIME.store(false, Ordering::Relaxed);
+        }
         let took = started.elapsed().as_secs_f64();
         if let Ok(figures) = result {
             println!("fault {} ... ok: {figures}; {took:.1} s", case.name);

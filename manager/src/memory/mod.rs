@@ -39,13 +39,14 @@ const HUGE_BYTES: usize = 4 * 1024 * 1024;
 const KEPT_RUNS: usize = 32;
 
 /// How many pieces for large lines wait to be used again.
-const KEPT_LARGE: usize = 8;
+const KEPT_LARGE: usize = 16;
 
 /// How many pieces of lines that go on at once wait to be used again.
 const KEPT_PIECES: usize = 8;
 
-/// Up to how many pieces are given back by the thread that had them.
+/// Up to how many pieces, and how many bytes of them, are given back by the thread that had them.
 const GIVEN_BACK_HERE: usize = 1_024;
+const BYTES_GIVEN_BACK_HERE: usize = LARGE_BYTES;
 
 /// Pieces of one size that wait to be used again.
 #[derive(Debug)]
@@ -139,7 +140,7 @@ pub(crate) fn give_back(bytes: Bytes) {
 /// The same for many pieces. Giving dozens of megabytes back to the system takes milliseconds: another thread does that.
 pub(crate) fn give_all_back(pieces: VecDeque<Bytes>) {
     let bytes: usize = pieces.iter().map(Bytes::len).sum();
-    if pieces.len() > GIVEN_BACK_HERE || bytes > HUGE_BYTES {
+    if pieces.len() > GIVEN_BACK_HERE || bytes > BYTES_GIVEN_BACK_HERE {
         discard(Pieces(pieces));
     } else {
         pieces.into_iter().for_each(give_back);

@@ -15,9 +15,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
-use crate::memory::{self, Loan};
+use crate::memory::{self, LARGE_BYTES, Loan};
 use crate::router::{
-    BYTES_PER_WORK, FRESH_BYTES_PER_WORK, Incoming, Kind, Step, TURN_WORK, Unframed, is_notification,
+    BYTES_PER_WORK, FRESH_BYTES_PER_WORK, Incoming, Kind, LARGE_BYTES_PER_WORK, Step, TURN_WORK, Unframed,
+    is_notification,
 };
 use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, with_scratch};
 
@@ -442,7 +443,13 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             (read, BYTES_PER_WORK)
         } else {
             let read = read_long(&mut self.reader, &mut self.splitter, &mut self.loan).await;
-            (read, FRESH_BYTES_PER_WORK)
+            let is_fresh = self.splitter.pending() > LARGE_BYTES;
+            let bytes_per_work = if is_fresh {
+                FRESH_BYTES_PER_WORK
+            } else {
+                LARGE_BYTES_PER_WORK
+            };
+            (read, bytes_per_work)
         };
         let departure = match read {
             Ok(0) => Departure::Closed,

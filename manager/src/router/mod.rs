@@ -42,16 +42,20 @@ const DISCONNECT: &str = "__disconnect__";
 /// What a frame adds to its payload at most, apart from the names in it: punctuation and keys.
 const ENVELOPE_BYTES: usize = 128;
 
-/// How much is done for one peer before others have their turn. One unit is what it takes to route a short line: a fraction
-/// of a microsecond.
-pub(crate) const TURN_WORK: usize = 1_024;
+/// How much is done for one peer before others have their turn: what is read at once of short lines. One unit is what it
+/// takes to route one of them: a fraction of a microsecond. With fifty peers that flood, everybody else waits for fifty turns.
+pub(crate) const TURN_WORK: usize = 512;
 
 /// How many bytes are copied in the time of one unit.
 pub(crate) const BYTES_PER_WORK: usize = 1_024;
 
-/// How many bytes are read to memory that was not used before: the system gives it page by page, which takes some virtual
-/// machines dozens of times as long.
-pub(crate) const FRESH_BYTES_PER_WORK: usize = BYTES_PER_WORK / 4;
+/// How many bytes of a large line are read in that time, to memory that was used before: a line of a mebibyte comes in one
+/// turn, while it is in the processor's caches.
+pub(crate) const LARGE_BYTES_PER_WORK: usize = 2 * BYTES_PER_WORK;
+
+/// How many bytes of a huge line are read in that time, to memory that was not used before: the system gives it page by
+/// page, which takes some virtual machines dozens of times as long.
+pub(crate) const FRESH_BYTES_PER_WORK: usize = BYTES_PER_WORK / 2;
 
 /// How many queues get a notification in that time.
 const QUEUES_PER_WORK: usize = 4;
