@@ -55,7 +55,7 @@ pub(super) fn all() -> Vec<Rule> {
         (cell::MANY, Figure::Rate, Peer(Nats), AtLeast(2.0)),
         (cell::MANY, Figure::Rate, Peer(Python), AtLeast(60.0)),
         (cell::TEXT, Figure::Cpu, Peer(Mux), AtMost(1.5)),
-        (cell::NUMBERS, Figure::Cpu, Peer(Mux), AtMost(2.0)),
+        (cell::NUMBERS, Figure::Cpu, Peer(Mux), AtMost(1.5)),
         (cell::MEBIBYTE, Figure::Cpu, Peer(Relay), AtMost(1.25)),
         (cell::FAN_OUT, Figure::Cpu, Peer(Mux), AtMost(1.5)),
         (cell::FAN_OUT, Figure::Cpu, Peer(Nats), AtMost(1.0)),
