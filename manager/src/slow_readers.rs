@@ -2,18 +2,20 @@
 //!
 //! A client that is disconnected may come back at once and do the same again. Each time it fills a queue, and others wait
 //! for it. So they wait less for a client from the same network for a while: see [`shortened`]. Nothing else is different
-//! for it, since it may be another one: on one computer, or behind one router, all have the same address.
+//! for it, since it may be another one: on one computer, or behind one router, all have the same address. If it has the same
+//! name too, it [has to pause](SlowReaders::pause) before it is read from.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::login::network_of;
 
-/// How many networks are remembered; the one that was quiet for longest is forgotten first.
+/// How many networks, and how many names, are remembered; the one that was quiet for longest is forgotten first.
 const NETWORKS: usize = 1_024;
 
 /// How long it takes until half of the disconnects of a network are forgotten.
@@ -25,10 +27,52 @@ const MOST: u32 = 16;
 /// The shortest time for which others wait for such a client.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Disconnects of slow readers by network.
+/// For how long a client of that name from that network is not read from, for each disconnect of it.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// And at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Disconnects of slow readers by network, and by network and name.
 #[derive(Debug, Default)]
 pub(crate) struct SlowReaders {
-    by_network: Mutex<HashMap<IpAddr, Disconnects>>,
+    by_network: Mutex<Remembered<IpAddr>>,
+    by_name: Mutex<Remembered<(IpAddr, Box<str>)>>,
+}
+
+/// The latest disconnects.
+#[derive(Debug)]
+struct Remembered<K>(HashMap<K, Disconnects>);
+
+impl<K> Default for Remembered<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Clone + Eq + Hash> Remembered<K> {
+    fn note(&mut self, key: K) {
+        let all = &mut self.0;
+        if all.len() >= NETWORKS
+            && !all.contains_key(&key)
+            && let Some(quiet) = all
+                .iter()
+                .min_by_key(|(_, disconnects)| disconnects.last)
+                .map(|(key, _)| key.clone())
+        {
+            all.remove(&quiet);
+        }
+        let now = Instant::now();
+        let disconnects = all.entry(key).or_insert(Disconnects { count: 0, last: now });
+        *disconnects = Disconnects {
+            count: (disconnects.recent() + 1).min(MOST),
+            last: now,
+        };
+    }
+
+    fn recent(&self, key: &K) -> u32 {
+        self.0.get(key).map_or(0, |disconnects| disconnects.recent())
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,34 +90,29 @@ impl Disconnects {
 }
 
 impl SlowReaders {
-    /// Notes that a peer of that address was disconnected because it did not read.
-    pub(crate) fn note(&self, ip: IpAddr) {
-        let mut all = self.by_network.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes that a client of that address and name was disconnected because it did not read.
+    pub(crate) fn note(&self, ip: IpAddr, name: &str) {
         let network = network_of(ip);
-        if all.len() >= NETWORKS
-            && !all.contains_key(&network)
-            && let Some(quiet) = all
-                .iter()
-                .min_by_key(|(_, disconnects)| disconnects.last)
-                .map(|(network, _)| *network)
-        {
-            all.remove(&quiet);
-        }
-        let now = Instant::now();
-        let disconnects = all.entry(network).or_insert(Disconnects { count: 0, last: now });
-        *disconnects = Disconnects {
-            count: (disconnects.recent() + 1).min(MOST),
-            last: now,
-        };
+        locked(&self.by_network).note(network);
+        locked(&self.by_name).note((network, name.into()));
     }
 
-    /// How many peers of that network were disconnected lately because they did not read; half of them are forgotten
+    /// How many clients of that network were disconnected lately because they did not read; half of them are forgotten
     /// each minute.
     pub(crate) fn recent(&self, ip: IpAddr) -> u32 {
-        let all = self.by_network.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&network_of(ip))
-            .map_or(0, |disconnects| disconnects.recent())
+        locked(&self.by_network).recent(&network_of(ip))
     }
+
+    /// For how long a client that has connected is not read from: a second for each of these disconnects that had its
+    /// name. What it asks for and does not read keeps a service busy each time that it returns.
+    pub(crate) fn pause(&self, ip: IpAddr, name: &str) -> Duration {
+        let disconnects = locked(&self.by_name).recent(&(network_of(ip), name.into()));
+        (PAUSE * disconnects).min(LONGEST_PAUSE)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long others wait for a client from a network with so many disconnects lately: half as long for each.
@@ -91,9 +130,11 @@ mod tests {
         let [here, beside, elsewhere] = ["2001:db8::1", "2001:db8::2", "2001:db8:1::1"]
             .map(|address| address.parse().expect("it is an address"));
         for _ in 0..4 {
-            readers.note(here);
+            readers.note(here, "a");
         }
         assert_eq!(readers.recent(beside), 4);
+        assert_eq!(readers.pause(beside, "a"), 4 * PAUSE);
+        assert_eq!(readers.pause(beside, "b"), Duration::ZERO);
         assert_eq!(readers.recent(elsewhere), 0);
         tokio::time::advance(HALF_LIFE).await;
         assert_eq!(readers.recent(here), 2);
@@ -106,7 +147,7 @@ mod tests {
         let readers = SlowReaders::default();
         let address = |number: u32| IpAddr::V4(number.into());
         for number in 0..=1_024 {
-            readers.note(address(number));
+            readers.note(address(number), "a");
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         assert_eq!(readers.recent(address(0)), 0);

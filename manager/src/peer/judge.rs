@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::outbox::Awaited;
+use crate::slow_readers::shortened;
 
 /// How many bytes a reader must take within the patience while others wait for it, unless its queue is shorter. With the
 /// default patience of 5 s that is 210 kB/s: a slow radio link.
@@ -20,15 +21,19 @@ pub(super) struct Waits {
     pub(super) stall: Duration,
     /// While it takes less than [`PACE_BYTES`].
     pub(super) patience: Duration,
+    /// How many clients from the same network were disconnected lately because they did not read. Producers wait
+    /// [less](shortened) for the next one then. Whoever waits for memory alone waits as ever: a client that returns the sooner
+    /// the sooner it is disconnected keeps its services busier.
+    pub(super) disconnects: u32,
     /// Whether it must take twice as much each time that producers have waited for all of the patience. Those who wait
     /// for a client are services, and their other clients wait with them; those who wait for a service ask it.
     pub(super) rises: bool,
 }
 
 impl Waits {
-    /// The shorter of both.
+    /// The shortest of them.
     pub(super) fn shorter(self) -> Duration {
-        self.stall.min(self.patience)
+        shortened(self.stall.min(self.patience), self.disconnects)
     }
 }
 
@@ -74,6 +79,12 @@ impl Judge {
             self.watch = None;
             return false;
         }
+        let disconnects = match awaited {
+            Awaited::Producers => self.waits.disconnects,
+            _ => 0,
+        };
+        let [stall, patience] =
+            [self.waits.stall, self.waits.patience].map(|wait| shortened(wait, disconnects));
         let now = Instant::now();
         let watch = self.watch.get_or_insert(Watch {
             progressed: now,
@@ -85,10 +96,10 @@ impl Judge {
             watch.progressed = now;
             watch.taken = watch.taken.saturating_add(count);
         }
-        if now.duration_since(watch.progressed) >= self.waits.stall {
+        if now.duration_since(watch.progressed) >= stall {
             return true;
         }
-        if now.duration_since(watch.since) >= self.waits.patience {
+        if now.duration_since(watch.since) >= patience {
             if watch.taken < watch.pace {
                 return true;
             }
@@ -110,6 +121,7 @@ mod tests {
         stall: STALL,
         patience: Duration::from_secs(5),
         rises: false,
+        disconnects: 0,
     };
 
     /// After how long a reader is found too slow that takes `count` bytes every `step`; `None` if it is not within a
@@ -164,6 +176,22 @@ mod tests {
         assert_eq!(seconds(1_000_000, Awaited::Producers).await, Some(20));
         assert_eq!(seconds(8_000_000, Awaited::Producers).await, None);
         assert_eq!(seconds(300_000, Awaited::Memory).await, None, "nobody else waits");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn producers_wait_less_where_others_did_not_read_and_nobody_else_does() {
+        for (awaited, expected) in [(Awaited::Producers, STALL / 4), (Awaited::Memory, STALL)] {
+            let waits = Waits {
+                disconnects: 2,
+                ..WAITS
+            };
+            let mut judge = Judge::new(waits, 64 << 20);
+            assert!(!judge.is_too_slow(0, awaited));
+            tokio::time::advance(expected.saturating_sub(Duration::from_millis(1))).await;
+            assert!(!judge.is_too_slow(0, awaited));
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(judge.is_too_slow(0, awaited));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,11 +31,15 @@ use crate::outbox::Outbox;
 use crate::refusal::{LineLimit, Refusal};
 use crate::registry::{PeerId, PeerLine};
 use crate::router::{Kind, Permits, Sender, Step, TURN_WORK};
-use crate::slow_readers::shortened;
 
 /// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
 /// the end of its input. A client that died looks the same.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
+
+/// The name that a peer has given itself: `NAME` of `NAME[HOST:PORT]`.
+fn own_name(name: &str) -> &str {
+    name.rsplit_once('[').map_or(name, |(own, _)| own)
+}
 
 /// A peer's place in the registry, given up however its connection ends.
 struct Membership {
@@ -235,7 +239,7 @@ impl<'a> Session<'a> {
             Departure::Stalled => {
                 Counters::count(&self.hub.counters.cut);
                 if !self.is_service {
-                    self.hub.slow_readers.note(self.peer.ip);
+                    self.hub.slow_readers.note(self.peer.ip, own_name(name));
                 }
                 warn!("{name} was cut: it did not read while others waited for it (--stall, --patience)");
             }
@@ -255,6 +259,15 @@ impl<'a> Session<'a> {
 
     /// Reads and routes until no more lines come.
     async fn read_lines<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Departure {
+        if !self.is_service {
+            let name = own_name(&self.membership.name);
+            let pause = self.hub.slow_readers.pause(self.peer.ip, name);
+            if !pause.is_zero()
+                && let Err(departure) = inbox.wait(sleep(pause)).await
+            {
+                return departure;
+            }
+        }
         loop {
             if inbox.turn_is_over() {
                 yield_now().await;
@@ -413,8 +426,9 @@ impl<'a> Session<'a> {
             self.hub.slow_readers.recent(self.peer.ip)
         };
         Waits {
-            stall: shortened(limits.stall, disconnects),
-            patience: shortened(limits.patience, disconnects),
+            stall: limits.stall,
+            patience: limits.patience,
+            disconnects,
             rises: !self.is_service,
         }
     }

@@ -143,6 +143,7 @@ mod tests {
         let waits = Waits {
             stall: Duration::from_secs(2),
             patience: Duration::from_secs(4),
+            disconnects: 0,
             rises: false,
         };
         let outbox = Outbox::alone(QUEUED);
@@ -169,6 +170,7 @@ mod tests {
         let waits = Waits {
             stall: Duration::from_secs(2),
             patience: Duration::from_secs(4),
+            disconnects: 0,
             rises: false,
         };
         let outbox = Outbox::alone(4);
