@@ -318,8 +318,6 @@ pub(crate) fn half_closed_clients_cost_nothing_while_they_wait() -> String {
     })
     .expect("the connections are open");
     let process = subject.process();
-    // Until the manager has seen the end of each.
-    std::thread::sleep(Duration::from_millis(300));
     let (used, begun) = (process.processor_time(), Instant::now());
     std::thread::sleep(WATCHED);
     let used = process.processor_time().saturating_sub(used);

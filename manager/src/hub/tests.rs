@@ -27,16 +27,6 @@ fn hub() -> Arc<Hub> {
     )
 }
 
-/// All that is queued for a peer and will ever be.
-async fn queued(outbox: &Outbox) -> String {
-    outbox.close();
-    let mut bytes = Vec::new();
-    while let Some(batch) = outbox.next_batch().await {
-        bytes.extend(batch.segments().flat_map(|segment| segment.to_vec()));
-    }
-    String::from_utf8(bytes).unwrap()
-}
-
 #[tokio::test]
 async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
     let hub = hub();
@@ -75,7 +65,7 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
     assert!(turns >= CLIENTS / DEPARTURE_WORK, "{turns}");
     assert_eq!(hub.registry().in_flight(), 0);
     for outbox in clients {
-        let told = queued(&outbox).await;
+        let told = outbox.close_and_read().await;
         let lines: Vec<_> = told.lines().collect();
         assert!(lines.len() == 2 && lines[0].contains("left before it replied"));
         assert!(lines[1].contains(r#""attribute":"unlinked""#), "{told}");

@@ -7,6 +7,18 @@ use super::*;
 use crate::budget::QueueBudget;
 use crate::memory;
 
+impl Outbox {
+    /// Closes the outbox and returns as text all that was queued.
+    pub(crate) async fn close_and_read(&self) -> String {
+        self.close();
+        let mut bytes = Vec::new();
+        while let Some(batch) = self.next_batch().await {
+            bytes.extend(batch.segments().flat_map(|segment| segment.to_vec()));
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
 async fn granted(permit: &Permit) {
     poll_fn(|context| permit.poll_granted(context)).await;
 }

@@ -587,22 +587,12 @@ fn curious_client(registry: &mut Registry, name: &str) -> (PeerId, Arc<Outbox>) 
     (id, outbox)
 }
 
-/// All that is queued for a peer and will ever be.
-async fn queued(outbox: &Outbox) -> String {
-    outbox.close();
-    let mut bytes = Vec::new();
-    while let Some(batch) = outbox.next_batch().await {
-        bytes.extend(batch.segments().flat_map(|segment| segment.to_vec()));
-    }
-    String::from_utf8(bytes).unwrap()
-}
-
 #[tokio::test]
 async fn a_peer_that_asked_for_it_is_told_its_name() {
     let mut registry = registry();
     let (_, outbox) = curious_client(&mut registry, "a");
     assert_eq!(
-        queued(&outbox).await,
+        outbox.close_and_read().await,
         concat!(
             r#"{"args":["a[h:1]"],"attribute":"registered","error":false,"kwargs":{},"#,
             r#""requester":"Manager[h:1875]","uid":""}"#,
@@ -613,7 +603,7 @@ async fn a_peer_that_asked_for_it_is_told_its_name() {
     registry
         .join(&Identity::client("b").unwrap(), "h:1", &outbox)
         .unwrap();
-    assert_eq!(queued(&outbox).await, "");
+    assert_eq!(outbox.close_and_read().await, "");
 }
 
 #[tokio::test]
@@ -626,7 +616,7 @@ async fn a_peer_that_may_not_join_is_told_no_name() {
     };
     let outbox = Outbox::alone(1_000);
     assert!(registry.join(&identity, "h:1", &outbox).is_err());
-    assert_eq!(queued(&outbox).await, "");
+    assert_eq!(outbox.close_and_read().await, "");
 }
 
 #[test]
@@ -663,7 +653,7 @@ async fn errors_for_thousands_of_requests_keep_their_place_among_what_a_client_i
     }
     outbox.push_always(|frame| frame.copied(b"after\r\n"));
     let counted = outbox.queued();
-    let told = queued(&outbox).await;
+    let told = outbox.close_and_read().await;
     assert_eq!(counted, told.len(), "they count before they are put together");
     let lines: Vec<_> = told.lines().collect();
     assert_eq!((lines[0], lines[3_002]), ("before", "after"));
@@ -710,7 +700,7 @@ async fn a_client_is_told_of_each_request_that_will_not_be_answered() {
         let expected = format!(
             r#"{{"error":true{executed},"message":"{refusal}"{origin},"requester":"a[h:1]","result":null,"traceback":[],"uid":"\""}}"#
         );
-        assert_eq!(queued(&outbox).await, format!("{expected}\r\n").repeat(2));
+        assert_eq!(outbox.close_and_read().await, format!("{expected}\r\n").repeat(2));
     }
 }
 

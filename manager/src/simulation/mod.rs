@@ -11,8 +11,11 @@
 
 mod administration;
 mod arriving;
+mod calls;
+mod changes;
 mod choices;
 mod garble;
+mod lists;
 mod model;
 mod passage;
 mod queue;

@@ -1,0 +1,80 @@
+//! Predicts how links and locks change, and when that is refused.
+
+use serde_json::json;
+
+use super::model::{Key, LOCKED_AT, Model, Predicted};
+use super::speech::Asked;
+use crate::refusal::{Held, LinkedClients, Refusal};
+
+impl Model {
+    pub(super) fn ask(&mut self, from: Key, asked: Asked, service: &str, uid: &str) -> Predicted {
+        match self.change(from, asked, service) {
+            Ok(result) => self.answer(from, uid, &result),
+            Err(refusal) => self.refuse(from, uid, &refusal),
+        }
+        Predicted::Next
+    }
+
+    pub(super) fn change(&mut self, from: Key, asked: Asked, name: &str) -> Result<String, Refusal> {
+        let (service, client) = (name.to_owned(), self.peers[&from].full_name());
+        let Some(key) = self.service_named(name) else {
+            return match asked {
+                Asked::Link => Err(Refusal::CannotLink { service, client }),
+                Asked::Unlink => Ok("true".to_owned()),
+                Asked::Lock { .. } => Err(Refusal::CannotLock { service, client }),
+                Asked::Release => Err(Refusal::CannotRelease { service, client }),
+            };
+        };
+        let linked = Self::with(&self.links, key);
+        let is_linked = linked.contains(&from);
+        match asked {
+            Asked::Link => {
+                if let (false, Some(held)) = (is_linked, self.held(key)) {
+                    return Err(Refusal::Locked { service, held });
+                }
+                let limit = self.peers[&key].max_clients();
+                if !is_linked && limit.is_some_and(|limit| linked.len() as u64 >= limit) {
+                    let linked = self.names_with(&self.links, key);
+                    let linked = LinkedClients::new(&linked, linked.len());
+                    return Err(Refusal::Limit { service, linked });
+                }
+                self.links.insert((key, from));
+                Ok(self.peers[&key].description())
+            }
+            Asked::Unlink if is_linked => {
+                self.links.remove(&(key, from));
+                self.locks.remove(&(key, from));
+                Ok("true".to_owned())
+            }
+            Asked::Unlink => Err(Refusal::NotLinked { service, client }),
+            Asked::Lock { .. } if !is_linked => Err(Refusal::LockWithoutLink { service, client }),
+            Asked::Lock { shared } => {
+                let linked = self.names_with(&self.links, key);
+                if !shared && linked.len() > 1 {
+                    return Err(Refusal::NotAlone {
+                        service,
+                        client,
+                        linked: LinkedClients::new(&linked, linked.len()),
+                    });
+                }
+                self.locks.insert((key, from));
+                Ok(json!(linked).to_string())
+            }
+            Asked::Release => {
+                self.locks.remove(&(key, from));
+                Ok(json!(self.names_with(&self.locks, key)).to_string())
+            }
+        }
+    }
+
+    /// Who holds a lock on a service. All were acquired at the same time, so the client that came first is named.
+    pub(super) fn held(&self, service: Key) -> Option<Held> {
+        let holders = Self::with(&self.locks, service);
+        let first = holders.iter().min()?;
+        Some(Held {
+            holder: self.peers[first].full_name(),
+            since: LOCKED_AT,
+            others: holders.len() - 1,
+        })
+    }
+}

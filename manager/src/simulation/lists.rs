@@ -1,0 +1,58 @@
+//! Predicts the lists: the manager's identity, the links, the locks and the counts of peers.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::model::{Key, Model};
+
+impl Model {
+    /// The peers of one kind by their names, in the order of the names.
+    pub(super) fn named(&self, services: bool) -> BTreeMap<String, Key> {
+        let peers = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_service() == services);
+        peers
+            .map(|(key, peer)| {
+                let name = if services {
+                    peer.identity.name.clone()
+                } else {
+                    peer.full_name()
+                };
+                (name, *key)
+            })
+            .collect()
+    }
+
+    pub(super) fn object(members: &BTreeMap<String, Key>, value: impl Fn(Key) -> String) -> String {
+        let members: Vec<String> = members
+            .iter()
+            .map(|(name, key)| format!("{}:{}", json!(name), value(*key)))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    pub(super) fn identity(&self) -> String {
+        let describe = |key| self.peers[&key].description();
+        format!(
+            r#"{{"hostname":"h","port":1875,"attributes":{},"language":"Rust","os":"Linux","clients":{},"services":{}}}"#,
+            r#"{"identity":"() -> dict","link":"(service: str) -> bool"}"#,
+            Self::object(&self.named(false), describe),
+            Self::object(&self.named(true), describe),
+        )
+    }
+
+    /// Every service with the clients that are linked with it, and with those that hold a lock: JSON text.
+    pub(super) fn links_and_locks(&self) -> (String, String) {
+        let services = self.named(true);
+        let names = |pairs| Self::object(&services, |key| json!(self.names_with(pairs, key)).to_string());
+        (names(&self.links), names(&self.locks))
+    }
+
+    /// How many clients and services are here.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let services = self.peers.values().filter(|peer| peer.is_service()).count();
+        (self.peers.len() - services, services)
+    }
+}
