@@ -58,7 +58,7 @@ pub(crate) const LARGE_BYTES_PER_WORK: usize = 2 * BYTES_PER_WORK;
 pub(crate) const FRESH_BYTES_PER_WORK: usize = BYTES_PER_WORK / 2;
 
 /// How many queues get a notification in that time.
-const QUEUES_PER_WORK: usize = 4;
+const QUEUES_PER_WORK: usize = 16;
 
 /// What a refusal takes: its text is put together.
 const REFUSAL_WORK: usize = 8;
