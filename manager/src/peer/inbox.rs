@@ -26,6 +26,9 @@ use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long
 /// noticed meanwhile; reading all of it would be to queue without a limit.
 const READ_AHEAD: usize = 64 * 1024;
 
+/// How much is read at once at least, in bytes: some dozens of short lines.
+const SHORTEST_READ: usize = 4 * 1024;
+
 /// From how many bytes on a line is looked at on another thread. Handing it over takes some 50 microseconds, as
 /// looking at this many bytes does.
 const LARGE_LINE: usize = 512 * 1024;
@@ -102,6 +105,8 @@ pub(super) struct Inbox<R> {
     front: Option<Box<Incoming>>,
     /// The uid of a line that is too long, if it stands near its start.
     uid_of_long_line: Option<Uid<'static>>,
+    /// How much is read at once of short lines, in bytes: about as much as is routed in one turn.
+    short_read: usize,
     /// How much was done since others had their turn.
     work: usize,
     /// How the stream ended, and when that was seen.
@@ -138,6 +143,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             expects_large: false,
             front: None,
             uid_of_long_line: None,
+            short_read: usize::MAX,
             work: 0,
             end: None,
         }
@@ -483,7 +489,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 let size = if self.expects_large {
                     LONG_LINE_BYTES
                 } else {
-                    scratch.len()
+                    self.short_read.min(scratch.len())
                 };
                 let mut buffer = ReadBuf::new(&mut scratch[..size]);
                 if let Err(error) = ready!(Pin::new(&mut self.reader).poll_read(context, &mut buffer)) {
@@ -496,7 +502,11 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                     return (Step::Next, false).into();
                 }
                 self.work += bytes.len() / BYTES_PER_WORK;
+                let before = self.work;
                 let (step, rest) = self.route(bytes, router());
+                if matches!(step, Step::Next) {
+                    self.adapt_short_read(size, bytes.len() - rest.len(), self.work - before);
+                }
                 if rest.len() == size && self.splitter.pending() == 0 {
                     // The beginning of a large line, most likely.
                     *self.splitter.buffer_mut() = memory::large(rest);
@@ -508,6 +518,16 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             })
         })
         .await
+    }
+
+    /// Adapts how much is read at once, of which `routed` bytes were routed with so much work. Lines that are read and are
+    /// not routed in the same turn are copied, and take twice as long.
+    fn adapt_short_read(&mut self, read: usize, routed: usize, work: usize) {
+        if work >= TURN_WORK {
+            self.short_read = (routed - routed / 16).max(SHORTEST_READ);
+        } else if work < TURN_WORK / 2 {
+            self.short_read = self.short_read.max(read.saturating_mul(2));
+        }
     }
 
     /// Routes whole lines; gives what is left.
