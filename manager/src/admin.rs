@@ -5,7 +5,7 @@ use labwire_wire::Executed;
 use serde_json::{Value, json};
 
 use crate::config::Authentication;
-use crate::hub::Hub;
+use crate::hub::{Admission, Hub, Operation};
 use crate::logging::Level;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::Listing;
@@ -23,46 +23,80 @@ pub(crate) enum Outcome {
     Shutdown,
 }
 
+impl Outcome {
+    fn text(text: String) -> Self {
+        Self::Result(text.into())
+    }
+}
+
+/// A request that an administrator can make, with arguments that fit its parameters.
+pub(crate) struct Request(Values);
+
+impl Request {
+    /// Finds the request that `call` names.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchAttribute`] and [`Refusal::Arguments`].
+    pub(crate) fn of(call: Call) -> Result<Self, Refusal> {
+        let Call {
+            attribute,
+            arguments,
+            uid: _,
+        } = call;
+        let unknown = || Refusal::NoSuchAttribute(excerpt(&attribute).to_owned());
+        let request = Known::from_name(&attribute).ok_or_else(unknown)?;
+        let wrong = || Refusal::Arguments {
+            attribute: request.name().to_owned(),
+            expected: request.parameters().1,
+        };
+        let values = arguments
+            .ok_or_else(wrong)?
+            .bind(request.parameters().0)
+            .ok_or_else(wrong)?;
+        Ok(Self(Values { request, values }))
+    }
+
+    /// Answers a request that needs nothing but the registry and the port; `None` for any other.
+    pub(crate) fn answer_at_once(&self, operation: &Operation) -> Option<Outcome> {
+        let listing = match self.0.request {
+            Known::Clients => Listing::Clients,
+            Known::Services => Listing::Services,
+            Known::ServiceLinks | Known::Links => Listing::Links,
+            Known::ServiceLocks | Known::Locks => Listing::Locks,
+            Known::Sessions => Listing::Sessions,
+            Known::Port => return Some(Outcome::text(operation.port().to_string())),
+            _ => return None,
+        };
+        Some(Outcome::Listing(listing))
+    }
+
+    /// Does what was asked for.
+    async fn execute(self, hub: &Hub) -> Result<Outcome, Refusal> {
+        if let Some(outcome) = self.answer_at_once(&hub.operation) {
+            return Ok(outcome);
+        }
+        let Self(values) = self;
+        let outcome = match values.request {
+            Known::ShutdownManager => {
+                hub.routing.request_shutdown();
+                Outcome::Shutdown
+            }
+            // In the other modes there is none, as the reference says too.
+            Known::Password => match hub.admission.authentication {
+                Authentication::Password(_) => return Err(Refusal::PasswordKept),
+                _ => Outcome::text(Value::Null.to_string()),
+            },
+            Known::Stats => Outcome::text(hub.statistics().to_string()),
+            Known::SetLoggingLevel => Outcome::text(values.set_logging_level(&hub.operation)?.to_string()),
+            _ => Outcome::Result(values.ask_store(&hub.admission).await?),
+        };
+        Ok(outcome)
+    }
+}
+
 /// Does what an administrator asked for.
 pub(crate) async fn execute(call: Call, hub: &Hub) -> Result<Outcome, Refusal> {
-    let Call {
-        attribute,
-        arguments,
-        uid: _,
-    } = call;
-    let unknown = || Refusal::NoSuchAttribute(excerpt(&attribute).to_owned());
-    let request = Known::from_name(&attribute).ok_or_else(unknown)?;
-    let wrong = || Refusal::Arguments {
-        attribute: request.name().to_owned(),
-        expected: request.parameters().1,
-    };
-    let values = arguments
-        .ok_or_else(wrong)?
-        .bind(request.parameters().0)
-        .ok_or_else(wrong)?;
-    if request == Known::ShutdownManager {
-        hub.request_shutdown();
-        return Ok(Outcome::Shutdown);
-    }
-    let values = Values { request, values };
-    let text = |text: String| Outcome::Result(text.into());
-    let outcome = match request {
-        Known::Clients => Outcome::Listing(Listing::Clients),
-        Known::Services => Outcome::Listing(Listing::Services),
-        Known::ServiceLinks | Known::Links => Outcome::Listing(Listing::Links),
-        Known::ServiceLocks | Known::Locks => Outcome::Listing(Listing::Locks),
-        Known::Port => text(hub.port().to_string()),
-        // In the other modes there is none, as the reference says too.
-        Known::Password => match hub.authentication {
-            Authentication::Password(_) => return Err(Refusal::PasswordKept),
-            _ => text(Value::Null.to_string()),
-        },
-        Known::Stats => text(hub.statistics().to_string()),
-        Known::Sessions => Outcome::Listing(Listing::Sessions),
-        Known::SetLoggingLevel => text(values.set_logging_level(hub)?.to_string()),
-        _ => Outcome::Result(values.ask_store(hub).await?),
-    };
-    Ok(outcome)
+    Request::of(call)?.execute(hub).await
 }
 
 /// Declares the table: each request's name, its parameters and what they are, in words.
@@ -167,18 +201,18 @@ impl Values {
             .ok_or_else(|| self.wrong())
     }
 
-    fn set_logging_level(&self, hub: &Hub) -> Result<bool, Refusal> {
+    fn set_logging_level(&self, operation: &Operation) -> Result<bool, Refusal> {
         let level = match self.optional(0) {
             Some(Value::String(text)) => Level::parse(text),
             Some(Value::Number(number)) => Level::parse(&number.to_string()),
             _ => return Err(self.wrong()),
         };
-        Ok(level.is_some_and(|level| hub.set_logging_level(level)))
+        Ok(level.is_some_and(|level| operation.set_logging_level(level)))
     }
 
     /// Has the database answer. What may be long is put together by its own thread.
-    async fn ask_store(&self, hub: &Hub) -> Result<Bytes, Refusal> {
-        let store = hub.store();
+    async fn ask_store(&self, admission: &Admission) -> Result<Bytes, Refusal> {
+        let store = &admission.store;
         let refuse = |error: StoreError| Refusal::Store {
             text: error.peer_text(),
             // A database in trouble may be so after it wrote.
@@ -232,12 +266,12 @@ impl Values {
             }
             Known::InsertHostname => {
                 store.insert_hostname(self.text(0)?).await.map_err(refuse)?;
-                hub.trust_changed().await;
+                admission.trust_changed().await;
                 Value::Null
             }
             Known::DeleteHostname => {
                 store.delete_hostname(self.text(0)?).await.map_err(refuse)?;
-                hub.trust_changed().await;
+                admission.trust_changed().await;
                 Value::Null
             }
             _ => return Err(Refusal::NoSuchAttribute(self.request.name().to_owned())),

@@ -48,13 +48,11 @@ impl RoutingStep {
     /// # Panics
     /// When one of them is not routed.
     pub fn route(&mut self) -> usize {
-        for request in &self.requests {
-            assert!(matches!(self.stage.client_says(request), Step::Next));
-        }
+        let requests = self.requests.iter().map(Vec::as_slice);
+        assert!(matches!(self.stage.client_says_all(requests), Step::Next));
         let asked = take(self.stage.services_queue());
-        for reply in &self.replies {
-            assert!(matches!(self.stage.service_says(reply), Step::Next));
-        }
+        let replies = self.replies.iter().map(Vec::as_slice);
+        assert!(matches!(self.stage.service_says_all(replies), Step::Next));
         asked + take(self.stage.clients_queue())
     }
 }

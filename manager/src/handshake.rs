@@ -14,11 +14,11 @@ use tracing::debug;
 
 use crate::budget::LineShare;
 use crate::config::Authentication;
-use crate::hub::Hub;
+use crate::hub::Admission;
 use crate::names::PeerAddress;
-use crate::outbox::{Batch, batch_of};
+use crate::outbox::{Batch, FrameWriter, batch_of};
 use crate::refusal::{LineLimit, Refusal};
-use crate::registry::{Listing, User};
+use crate::registry::User;
 use crate::store::LoginOutcome;
 use crate::stream::{ReadError, read_line_unless, read_some};
 
@@ -68,9 +68,13 @@ impl From<io::Error> for Ended {
     }
 }
 
+/// Writes the list of clients and services, for a person who asks for it before the identity.
+pub(crate) type List<'a> = dyn Fn(&mut FrameWriter<'_>) + Sync + 'a;
+
 /// One handshake. The caller sets its deadline.
 pub(crate) struct Handshake<'a, S> {
-    hub: &'a Hub,
+    admission: &'a Admission,
+    list: &'a List<'a>,
     peer: &'a PeerAddress,
     stream: &'a mut S,
     splitter: &'a mut LineSplitter,
@@ -80,17 +84,19 @@ pub(crate) struct Handshake<'a, S> {
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
     pub(crate) fn new(
-        hub: &'a Hub,
+        admission: &'a Admission,
+        list: &'a List<'a>,
         peer: &'a PeerAddress,
         stream: &'a mut S,
         splitter: &'a mut LineSplitter,
     ) -> Self {
         Self {
-            hub,
+            admission,
+            list,
             peer,
             stream,
             splitter,
-            share: hub.lines.share(),
+            share: admission.lines.share(),
         }
     }
 
@@ -104,35 +110,36 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
 
     /// The longest line of a peer that has authenticated, or needs not, in bytes.
     fn identity_limit(&self) -> usize {
-        let limits = &self.hub.limits;
+        let limits = &self.admission.limits;
         limits.identity_line.max(limits.handshake_line)
     }
 
     async fn authenticate(&mut self) -> Result<Option<User>, Ended> {
-        let (hub, peer) = (self.hub, self.peer);
-        match &hub.authentication {
+        let (admission, peer) = (self.admission, self.peer);
+        match &admission.authentication {
             Authentication::None { open: true } => Ok(None),
             Authentication::None { open: false } if peer.local => Ok(None),
             Authentication::None { open: false } => Err(Ended::Refused(Refusal::NotLocal(peer.host.clone()))),
             Authentication::Hostname => {
-                if peer.is_trusted(&hub.trusted()) {
+                if peer.is_trusted(&admission.trusted()) {
                     return Ok(None);
                 }
                 Err(Ended::Refused(Refusal::UntrustedHostname(peer.host.clone())))
             }
             Authentication::Password(expected) => {
-                let password = self.ask("password", hub.name()).await?;
-                hub.logins
-                    .check_manager_password(&hub.counters, peer.ip, expected, &password)
+                let password = self.ask("password", admission.name()).await?;
+                admission
+                    .logins
+                    .check_manager_password(&admission.counters, peer.ip, expected, &password)
                     .map_err(Ended::Refused)?;
                 debug!("{} sent the correct password", peer.address);
                 Ok(None)
             }
             Authentication::Login => {
-                let username = self.ask("username", hub.name()).await?;
+                let username = self.ask("username", admission.name()).await?;
                 // The password is asked of unknown users too: nobody learns which names exist.
                 let password = self.ask("password", &username).await?;
-                let login = hub.logins.check_user(hub, peer.ip, &username, &password);
+                let login = admission.check_user(peer.ip, &username, &password);
                 let checked = tokio::select! {
                     biased;
                     checked = login => checked,
@@ -152,8 +159,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
     /// Asks for one text. People at a terminal type it as it is, programs send it as a result.
     async fn ask(&mut self, attribute: &'static str, argument: &str) -> Result<String, Ended> {
         debug!("requesting the {attribute} from {}", self.peer.address);
-        self.write(frames::manager_request(attribute, &[argument], self.hub.name()))
-            .await?;
+        self.write(frames::manager_request(
+            attribute,
+            &[argument],
+            self.admission.name(),
+        ))
+        .await?;
         let closed = match attribute {
             "username" => "connection closed before receiving the username",
             _ => "connection closed before receiving the password",
@@ -166,7 +177,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
     /// Waits until the peer is gone, and keeps what it sends meanwhile.
     async fn gone(&mut self) {
         let mut loan = None;
-        while self.splitter.pending() < self.hub.limits.handshake_line {
+        while self.splitter.pending() < self.admission.limits.handshake_line {
             match read_some(self.stream, self.splitter, &mut loan).await {
                 Ok(0) => return sleep(LAST_WORD).await,
                 Ok(_) => {}
@@ -179,25 +190,25 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
 
     async fn identify(&mut self) -> Result<Identity, Ended> {
         debug!("requesting the identity from {}", self.peer.address);
-        self.write(frames::manager_request("identity", &[], self.hub.name()))
+        self.write(frames::manager_request("identity", &[], self.admission.name()))
             .await?;
         for _ in 0..TYPED_LINES {
             let line = self
                 .read_line("connection closed prematurely", LineLimit::Identity)
                 .await?;
-            let hub = self.hub;
-            match read_any_answer(line, hub.limits.nesting).await? {
+            let admission = self.admission;
+            match read_any_answer(line, admission.limits.nesting).await? {
                 Answer::Identity(identity) => return Ok(identity),
                 Answer::Leave => return Err(Ended::Closed("left before it was identified")),
                 Answer::Help => {
-                    self.write(frames::result(hub.name(), "", terminal::help().as_bytes()))
+                    self.write(frames::result(admission.name(), "", terminal::help().as_bytes()))
                         .await?;
                 }
                 Answer::WhoIsHere => {
-                    let (head, tail) = frames::result_around(hub.name(), "");
+                    let (head, tail) = frames::result_around(admission.name(), "");
                     let answer = batch_of(|frame| {
                         frame.copied(&head);
-                        hub.registry().write_listing(Listing::Identity, frame);
+                        (self.list)(frame);
                         frame.copied(&tail);
                     });
                     for segment in answer.iter().flat_map(Batch::segments) {
@@ -206,7 +217,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                     self.stream.flush().await?;
                 }
                 Answer::Mistyped(mistake) => {
-                    self.write(mistake.frame(hub.name(), "", false)).await?;
+                    self.write(mistake.frame(admission.name(), "", false)).await?;
                 }
             }
         }
@@ -253,9 +264,11 @@ async fn read_any_answer(line: Line, nesting: usize) -> Result<Answer, Ended> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::budget::LineBudget;
     use crate::config::Limits;
-    use crate::logging::LogControl;
     use crate::registry::ManagerIdentity;
     use crate::store::{Store, StoreOptions};
 
@@ -266,27 +279,24 @@ mod tests {
     ) -> Result<Introduced, Refusal> {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("db"), &StoreOptions::default()).unwrap();
-        let identity = ManagerIdentity {
-            hostname: "bench".into(),
-            port: 1875,
-            language: String::new(),
-            os: String::new(),
-        };
-        let hub = Hub::new(
-            identity,
-            authentication,
-            Limits::default(),
-            store,
-            LogControl::none(),
-        );
-        hub.trust_changed().await;
+        let (counters, lines) = (Arc::default(), LineBudget::new(usize::MAX));
+        let manager = ManagerIdentity::sample();
+        let limits = Limits::default();
+        let admission = Admission::new(&manager, authentication, limits, store, counters, lines);
+        admission.trust_changed().await;
         // An address of the range kept for documentation: no computer has it.
         let address = ("203.0.113.7:5".parse().unwrap(), "127.0.0.1:1".parse().unwrap());
-        let peer = hub.resolver.describe(address.0, address.1).await;
+        let peer = admission.resolver.describe(address.0, address.1).await;
         let (mut near, mut far) = tokio::io::duplex(10_000);
         far.write_all(typed.as_bytes()).await.unwrap();
         let mut splitter = LineSplitter::new(1_000);
-        let mut handshake = Handshake::new(&hub, &peer, &mut near, &mut splitter);
+        let mut handshake = Handshake::new(
+            &admission,
+            &|frame| frame.copied(b"{}"),
+            &peer,
+            &mut near,
+            &mut splitter,
+        );
         match handshake.run().await {
             Ok(introduced) => Ok(introduced),
             Err(Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. }) => Err(refusal),

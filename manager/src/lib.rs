@@ -17,11 +17,11 @@
 //! lookups of names and the database have other threads, and none of what is routed waits for them.
 
 mod admin;
+mod attachment;
 #[cfg(feature = "benchmarks")]
 pub mod benchmarks;
 mod binding;
 mod budget;
-mod chatter;
 mod config;
 mod counters;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -30,6 +30,7 @@ mod handshake;
 mod hub;
 mod listener;
 mod local;
+mod log_limit;
 mod logging;
 mod login;
 mod memory;
@@ -42,7 +43,7 @@ mod read_ahead;
 mod refusal;
 mod registry;
 mod router;
-mod routing;
+mod routing_thread;
 mod server;
 #[cfg(any(test, feature = "fuzzing"))]
 mod simulation;

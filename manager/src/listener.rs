@@ -25,7 +25,7 @@ use crate::names::PeerAddress;
 use crate::peer;
 use crate::read_ahead::ReadAhead;
 use crate::refusal::Refusal;
-use crate::routing::{Measured, Task};
+use crate::routing_thread::{Measured, Task};
 use crate::starting::{Starting, StartingPlace};
 
 /// How long to wait when the computer has run out of descriptors or memory: accepting again at once would
@@ -66,10 +66,10 @@ enum Admission {
 impl Gate {
     /// A gate that makes its TLS handshakes on the runtime that it is made on.
     pub(crate) fn new(hub: Arc<Hub>, tls: Option<TlsAcceptor>) -> Self {
-        let connections = Arc::new(Semaphore::new(hub.limits.connections));
-        let watch = Watch::new(KeepAlive::every(hub.limits.keepalive));
+        let connections = Arc::new(Semaphore::new(hub.admission.limits.connections));
+        let watch = Watch::new(KeepAlive::every(hub.admission.limits.keepalive));
         Self {
-            starting: Starting::new(&hub.limits),
+            starting: Starting::new(&hub.admission.limits),
             hub,
             tls,
             connections,
@@ -81,7 +81,7 @@ impl Gate {
 
     /// Waits until no connection is left.
     pub(crate) async fn all_gone(&self) {
-        let all = u32::try_from(self.hub.limits.connections).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.hub.admission.limits.connections).unwrap_or(u32::MAX);
         let _ = self.connections.acquire_many(all).await;
     }
 
@@ -93,7 +93,7 @@ impl Gate {
             Err(error) => return warn!("cannot listen any more: {error}"),
         };
         tokio::select! {
-            () = hub.reached(Phase::Draining) => {}
+            () = hub.routing.reached(Phase::Draining) => {}
             () = self.accept_forever(&listener) => {}
         }
     }
@@ -109,7 +109,7 @@ impl Gate {
                     if accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
                         yield_now().await;
                     }
-                    Counters::count(&self.hub.counters.connections);
+                    Counters::count(&self.hub.routing.counters.connections);
                     // Meanwhile, whoever comes next waits in the system's queue.
                     match self.admission().await {
                         Some(Admission::Served(place)) => {
@@ -117,7 +117,7 @@ impl Gate {
                             tokio::spawn(Measured::new(Task::Serve(remote), serving));
                         }
                         Some(Admission::Refused(place)) => {
-                            let limit = self.hub.limits.connections;
+                            let limit = self.hub.admission.limits.connections;
                             let refusal = Refusal::TooManyConnections { limit };
                             self.handshakes
                                 .spawn(self.clone().refuse(stream, remote, refusal, place));
@@ -127,7 +127,7 @@ impl Gate {
                 }
                 Err(error) if is_transient(&error) => debug!("a connection was not accepted: {error}"),
                 Err(error) => {
-                    Counters::count(&self.hub.counters.accept_failures);
+                    Counters::count(&self.hub.routing.counters.accept_failures);
                     if !is_failing {
                         warn!("cannot accept connections for the moment: {error}");
                     }
@@ -159,29 +159,35 @@ impl Gate {
         let hub = &self.hub;
         let telling = async {
             match &self.tls {
-                None => peer::tell(hub, &mut stream, &refusal).await,
+                None => peer::tell(&hub.admission, &mut stream, &refusal).await,
                 Some(acceptor) => {
-                    peer::tell(hub, &mut acceptor.accept(ReadAhead::new(stream)).await?, &refusal).await
+                    peer::tell(
+                        &hub.admission,
+                        &mut acceptor.accept(ReadAhead::new(stream)).await?,
+                        &refusal,
+                    )
+                    .await
                 }
             }
         };
         // Whoever does not listen is not told.
         let _ = hub
+            .routing
             .before(Phase::Draining, Instant::now() + REFUSAL_TIME, telling)
             .await;
     }
 
     fn note_refusal(&self, remote: SocketAddr, refusal: &Refusal) {
-        self.hub.counters.count_limit(refusal);
-        Counters::count(&self.hub.counters.rejected);
-        if self.hub.may_log_stranger(remote.ip().to_canonical()) {
+        self.hub.routing.counters.count_limit(refusal);
+        Counters::count(&self.hub.routing.counters.rejected);
+        if self.hub.admission.may_log_stranger(remote.ip().to_canonical()) {
             info!("{remote} was not admitted: {refusal}");
         }
     }
 
     async fn serve(self, stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit) {
         let hub = &self.hub;
-        let deadline = Instant::now() + hub.limits.handshake;
+        let deadline = Instant::now() + hub.admission.limits.handshake;
         let mut starting = match self.starting.enter(network_of(remote.ip().to_canonical())) {
             Ok(starting) => starting,
             Err(refusal) => {
@@ -202,15 +208,12 @@ impl Gate {
         if let Err(error) = prepare(&stream) {
             debug!("{remote}: {error}");
         }
-        let describing = hub.before(Phase::Draining, deadline, hub.resolver.describe(remote, own));
-        let described = tokio::select! {
-            described = describing => described,
-            () = starting.lost() => return self.note_refusal(remote, &Refusal::TooManyStarting),
+        let Some(address) = self.describe(remote, own, deadline, &mut starting).await else {
+            return;
         };
-        let Some(address) = described else { return };
         let Some(acceptor) = self.tls.clone() else {
             return self
-                .admit(stream, remote, socket, address, deadline, (starting, place))
+                .admit(stream, remote, Some(socket), address, deadline, (starting, place))
                 .await;
         };
         let mut shaking = {
@@ -229,33 +232,64 @@ impl Gate {
         let Ok(shaken) = shaken else { return };
         match shaken {
             Some(Ok(Begun::Tls(stream))) => {
-                self.admit(*stream, remote, socket, address, deadline, (starting, place))
-                    .await;
+                self.admit(
+                    *stream,
+                    remote,
+                    Some(socket),
+                    address,
+                    deadline,
+                    (starting, place),
+                )
+                .await;
             }
             Some(Ok(Begun::WithoutTls(mut stream, refusal))) => {
                 self.note_refusal(remote, &refusal);
-                if hub.may_record_stranger(address.ip) {
-                    hub.record(&address, &format!("rejected: {refusal}"));
+                if hub.admission.may_record_stranger(address.ip) {
+                    hub.admission.record(&address, &format!("rejected: {refusal}"));
                 }
                 let until = Instant::now() + REFUSAL_TIME;
                 let _ = hub
-                    .before(Phase::Draining, until, peer::tell(hub, &mut stream, &refusal))
+                    .routing
+                    .before(
+                        Phase::Draining,
+                        until,
+                        peer::tell(&hub.admission, &mut stream, &refusal),
+                    )
                     .await;
             }
             Some(Err(error)) => {
-                if hub.may_log_stranger(address.ip) {
+                if hub.admission.may_log_stranger(address.ip) {
                     info!("{} did not complete the TLS handshake: {error}", address.address);
                 }
-                Counters::count(&hub.counters.rejected);
-                Counters::count(&hub.counters.tls_failures);
-                if hub.may_record_stranger(address.ip) {
-                    hub.record(&address, "connection closed prematurely");
+                Counters::count(&hub.routing.counters.rejected);
+                Counters::count(&hub.routing.counters.tls_failures);
+                if hub.admission.may_record_stranger(address.ip) {
+                    hub.admission.record(&address, "connection closed prematurely");
                 }
             }
             None if Instant::now() < deadline => {}
             None => {
-                let limit = hub.limits.handshake;
+                let limit = hub.admission.limits.handshake;
                 self.note_refusal(remote, &Refusal::HandshakeTimeout { limit });
+            }
+        }
+    }
+
+    /// Finds out what the peer's computer is called; `None` when the connection is to end.
+    async fn describe(
+        &self,
+        remote: SocketAddr,
+        own: SocketAddr,
+        deadline: Instant,
+        starting: &mut StartingPlace,
+    ) -> Option<PeerAddress> {
+        let hub = &self.hub;
+        let describing = hub.admission.resolver.describe(remote, own);
+        tokio::select! {
+            described = hub.routing.before(Phase::Draining, deadline, describing) => described,
+            () = starting.lost() => {
+                self.note_refusal(remote, &Refusal::TooManyStarting);
+                None
             }
         }
     }
@@ -265,7 +299,7 @@ impl Gate {
         &self,
         mut stream: S,
         remote: SocketAddr,
-        socket: WatchedSocket,
+        socket: Option<WatchedSocket>,
         address: PeerAddress,
         deadline: Instant,
         (mut starting, place): (StartingPlace, OwnedSemaphorePermit),
@@ -281,7 +315,7 @@ impl Gate {
                 let refusal = Refusal::TooManyStarting;
                 self.note_refusal(remote, &refusal);
                 // The reason is told if that takes no time: others want the place.
-                let frame = frames::error(&refusal.to_string(), hub.name(), "", b"[]");
+                let frame = frames::error(&refusal.to_string(), hub.routing.name(), "", b"[]");
                 let telling = async {
                     stream.write_all(&frame).await?;
                     stream.flush().await
@@ -295,7 +329,7 @@ impl Gate {
         let task = Task::Serve(remote);
         let serving = async move {
             let _place = place;
-            peer::serve(&hub, &address, stream, Some(socket), introduction, || {
+            peer::serve(&hub, &address, stream, socket, introduction, || {
                 drop(starting);
             })
             .await;
@@ -322,13 +356,15 @@ async fn begin_tls(
 ) -> Option<io::Result<Begun>> {
     let mut first = [0];
     let peeked = hub
+        .routing
         .before(Phase::Draining, deadline, stream.tcp().peek(&mut first))
         .await;
-    let address = hub.address().to_owned();
+    let address = hub.admission.address().to_owned();
     let refusal = match peeked {
         Some(Ok(1)) if is_plain_text(first[0]) => Refusal::PlainTextInTls { address },
         Some(Ok(_)) => {
             let accepted = hub
+                .routing
                 .before(Phase::Draining, deadline, acceptor.accept(ReadAhead::new(stream)))
                 .await?;
             return Some(accepted.map(|stream| Begun::Tls(Box::new(stream))));
@@ -337,7 +373,7 @@ async fn begin_tls(
         None if Instant::now() < deadline => return None,
         // A TLS client speaks first.
         None => Refusal::SilenceInTls {
-            limit: hub.limits.handshake,
+            limit: hub.admission.limits.handshake,
             address,
         },
     };

@@ -144,7 +144,7 @@ impl Outbox {
     }
 
     /// The same with a budget of its own that is never used up.
-    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
+    #[cfg(test)]
     pub(crate) fn alone(limit: usize) -> Arc<Self> {
         Self::new(limit, &QueueBudget::new(usize::MAX, std::time::Duration::MAX))
     }

@@ -13,12 +13,13 @@ use tracing::{info, warn};
 
 use crate::binding::bind;
 use crate::config::{Authentication, Limits};
-use crate::hub::{Hub, Phase};
+use crate::hub::{Hub, Phase, Routing};
 use crate::listener::Gate;
 use crate::local;
 use crate::logging::LogControl;
+use crate::pace::Pace;
 use crate::registry::ManagerIdentity;
-use crate::routing::{Measured, RoutingThread, Task};
+use crate::routing_thread::{Measured, RoutingThread, Task};
 use crate::store::Store;
 
 /// How often a manager that stops looks whether the last request was answered and the last frame written.
@@ -96,9 +97,9 @@ impl Manager {
             tls,
             log,
         } = settings;
-        let hub = Hub::new(identity, authentication, limits, store, log);
-        hub.trust_changed().await;
-        let routing = RoutingThread::start(Arc::clone(&hub.steps))?;
+        let hub = Hub::new(identity, authentication, limits, Pace::default(), store, log);
+        hub.admission.trust_changed().await;
+        let routing = RoutingThread::start(Arc::clone(&hub.operation.steps))?;
         let gate = Gate::new(Arc::clone(&hub), tls.map(TlsAcceptor::from));
         Ok(Self {
             hub,
@@ -110,7 +111,7 @@ impl Manager {
 
     /// The port that it listens on.
     pub fn port(&self) -> u16 {
-        self.hub.port()
+        self.hub.operation.port()
     }
 
     /// The addresses that it listens on.
@@ -148,26 +149,27 @@ impl Manager {
             }
         }
         tokio::select! {
-            () = shutdown => hub.advance(Phase::Draining),
-            () = hub.reached(Phase::Draining) => {}
-            () = hub.strangers.report() => {}
+            () = shutdown => hub.routing.advance(Phase::Draining),
+            () = hub.routing.reached(Phase::Draining) => {}
+            () = hub.admission.strangers.report() => {}
         }
         info!("shutting down the Network Manager");
         while accepting.join_next().await.is_some() {}
-        let had = match drain(&hub).await {
-            None => format!("they had {} s at most", hub.limits.drain.as_secs_f64()),
+        let had = match drain(&hub.routing).await {
+            None => format!("they had {} s at most", hub.routing.limits.drain.as_secs_f64()),
             Some(after) => format!("since the wait was cut short after {:.1} s", after.as_secs_f64()),
         };
-        let unanswered = hub.registry().in_flight();
+        let unanswered = hub.routing.registry().in_flight();
         if unanswered > 0 {
             warn!("{unanswered} request(s) were not answered, {had}");
         }
         // Before any connection ends, so that every caller is still there to be told.
-        hub.abandon_requests();
-        hub.advance(Phase::Stopping);
-        let undelivered = hub.counters.undelivered();
+        hub.routing.abandon_requests();
+        hub.routing.advance(Phase::Stopping);
+        let undelivered = hub.routing.counters.undelivered();
         let _ = timeout(FAREWELL, gate.all_gone()).await;
-        let undelivered = hub.counters.undelivered() - undelivered + hub.registry().queued() as u64;
+        let undelivered =
+            hub.routing.counters.undelivered() - undelivered + hub.routing.registry().queued() as u64;
         if undelivered > 0 {
             warn!(
                 "{undelivered} bytes were queued for peers that had not read them when the manager stopped, {had}: see \
@@ -175,8 +177,8 @@ impl Manager {
             );
         }
         routing.end().await;
-        hub.store().close().await;
-        hub.strangers.report_now();
+        hub.admission.store.close().await;
+        hub.admission.strangers.report_now();
         info!("counted since the start: {}", hub.statistics_above_zero());
         info!("the Network Manager has stopped");
     }
@@ -185,35 +187,35 @@ impl Manager {
 impl ManagerHandle {
     /// Asks the manager to stop. It has stopped when [`Manager::run`] returns.
     pub fn shut_down(&self) {
-        self.hub.request_shutdown();
+        self.hub.routing.request_shutdown();
     }
 
     /// Returns whether the manager was asked to stop, by whomever.
     pub fn is_shutting_down(&self) -> bool {
-        self.hub.is_draining()
+        self.hub.routing.is_draining()
     }
 
     /// Ends the drain at once: requests under way are answered with an error.
     pub fn stop_waiting(&self) {
-        self.hub.advance(Phase::Hurried);
+        self.hub.routing.advance(Phase::Hurried);
     }
 
     /// Reads the trusted hostnames again, and opens the log file anew.
     pub async fn reload(&self) -> io::Result<()> {
-        self.hub.trust_changed().await;
-        self.hub.log().reopen()
+        self.hub.admission.trust_changed().await;
+        self.hub.operation.log.reopen()
     }
 }
 
 /// Waits until every request is answered and everything that is queued is written, for the drain time at most. Returns
 /// after how long the wait was cut short, if it was.
-async fn drain(hub: &Hub) -> Option<Duration> {
+async fn drain(routing: &Routing) -> Option<Duration> {
     let began = Instant::now();
     let done = async {
         let mut is_told = false;
-        while began.elapsed() < hub.limits.drain {
+        while began.elapsed() < routing.limits.drain {
             let (in_flight, is_written) = {
-                let registry = hub.registry();
+                let registry = routing.registry();
                 (registry.in_flight(), registry.is_written())
             };
             if in_flight == 0 && is_written {
@@ -224,7 +226,7 @@ async fn drain(hub: &Hub) -> Option<Duration> {
                 info!(
                     "waiting up to {} s (see --drain) until {in_flight} request(s) are answered and what is queued is \
                      written; to stop at once, press Ctrl-C again or send TERM",
-                    hub.limits.drain.as_secs_f64()
+                    routing.limits.drain.as_secs_f64()
                 );
             }
             sleep(DRAIN_LOOK).await;
@@ -232,7 +234,7 @@ async fn drain(hub: &Hub) -> Option<Duration> {
     };
     tokio::select! {
         () = done => None,
-        () = hub.reached(Phase::Hurried) => Some(began.elapsed()),
+        () = routing.reached(Phase::Hurried) => Some(began.elapsed()),
     }
 }
 

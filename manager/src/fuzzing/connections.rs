@@ -52,25 +52,19 @@ fn runtime() -> Runtime {
 }
 
 fn hub(authentication: Authentication, store: Store, pace: Pace) -> Arc<Hub> {
-    let identity = ManagerIdentity {
-        hostname: "h".into(),
-        port: 1875,
-        language: String::new(),
-        os: String::new(),
-    };
     let limits = Limits {
         in_flight_per_client: 4,
         outbox: 64 * 1024,
         ..Limits::default()
     };
-    let mut hub = Hub::new(identity, authentication, limits, store, LogControl::none());
-    Arc::get_mut(&mut hub).expect("nobody else has it yet").pace = pace;
-    hub
+    let manager = ManagerIdentity::sample();
+    Hub::new(manager, authentication, limits, pace, store, LogControl::none())
 }
 
 async fn local_peer(hub: &Hub, port: u16) -> PeerAddress {
     let own = SocketAddr::from(([127, 0, 0, 1], 1875));
-    hub.resolver
+    hub.admission
+        .resolver
         .describe(SocketAddr::from(([127, 0, 0, 1], port)), own)
         .await
 }
@@ -104,8 +98,14 @@ pub fn check_handshake(data: &[u8]) {
         let said = &said[..said.len().min(ON_ITS_WAY)];
         far.write_all(said).await.expect("there is room for it");
         far.shutdown().await.expect("the other end is there");
-        let mut splitter = LineSplitter::new(hub.limits.handshake_line);
-        let mut handshake = Handshake::new(&hub, &peer, &mut near, &mut splitter);
+        let mut splitter = LineSplitter::new(hub.admission.limits.handshake_line);
+        let mut handshake = Handshake::new(
+            &hub.admission,
+            &|frame| frame.copied(b"{}"),
+            &peer,
+            &mut near,
+            &mut splitter,
+        );
         let ended = timeout(TIME, handshake.run())
             .await
             .expect("the peer has said all");
@@ -321,7 +321,7 @@ async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
         let is_admin = administered && number == 0;
         peers.push(Some(Peer::connect(hub, number, is_admin).await));
     }
-    while hub.registry().counts() != (2, 2) {
+    while hub.routing.registry().counts() != (2, 2) {
         yield_now().await;
     }
     let (mut rest, mut said, mut gone) = (data, 0, Vec::new());
@@ -359,13 +359,13 @@ async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
         let ended = ended.expect("a connection ends soon after its peer is gone");
         ended.expect("serving a connection does not panic");
     }
-    let counters: HashMap<_, _> = hub.counters.all().collect();
+    let counters: HashMap<_, _> = hub.routing.counters.all().collect();
     let mut heard = <[String; INTRODUCTIONS.len()]>::default();
     for (number, bytes, cut_through) in all_heard {
         check_heard(&bytes, cut_through, counters["cut"] > 0);
         heard[number] = String::from_utf8_lossy(&bytes).into_owned();
     }
-    let registry = hub.registry();
+    let registry = hub.routing.registry();
     assert_eq!(registry.counts(), (0, 0), "somebody stayed");
     assert_eq!(registry.in_flight(), 0, "a request stayed");
     assert_eq!(registry.contradiction(), None);

@@ -1,40 +1,30 @@
 use std::borrow::Cow;
 
 use labwire_wire::{Features, Identity, Shape, Text};
+use tokio::task::yield_now;
 
+use super::routing::DEPARTURE_WORK;
 use super::*;
 use crate::outbox::Outbox;
-use crate::store::StoreOptions;
 
 const CLIENTS: usize = 3_000;
 
-fn hub() -> Arc<Hub> {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("db"), &StoreOptions::default()).unwrap();
-    let identity = ManagerIdentity {
-        hostname: "h".into(),
-        port: 1875,
-        language: String::new(),
-        os: String::new(),
-    };
-    let authentication = Authentication::None { open: false };
-    Hub::new(
-        identity,
-        authentication,
+fn routing() -> Arc<Routing> {
+    Arc::new(Routing::new(
+        ManagerIdentity::sample(),
         Limits::default(),
-        store,
-        LogControl::none(),
-    )
+        Pace::default(),
+    ))
 }
 
 #[tokio::test]
 async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
-    let hub = hub();
+    let routing = routing();
     let identity = br#"{"type":"service","name":"S","attributes":{}}"#;
     let identity = Identity::from_json(identity).unwrap();
     let join = |identity: &Identity, address: &str| {
         let outbox = Outbox::alone(1_000_000);
-        let id = hub.registry().join(identity, address, &outbox).unwrap();
+        let id = routing.registry().join(identity, address, &outbox).unwrap();
         (id, outbox)
     };
     let (service, _) = join(&identity, "h:1");
@@ -45,7 +35,7 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
             ..Identity::client("c").unwrap()
         };
         let (id, outbox) = join(&identity, &format!("h:{number}"));
-        let mut registry = hub.registry();
+        let mut registry = routing.registry();
         registry.link(id, "S").unwrap();
         let name = Text::from(Cow::from("S"));
         let shape = Shape {
@@ -55,15 +45,15 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
         registry.ask(id, &name, shape).unwrap().unwrap().begin(b"1");
         clients.push(outbox);
     }
-    assert_eq!(hub.leave(service, None), CLIENTS);
-    assert!(!hub.registry().has_service("S"));
+    assert_eq!(routing.leave(service, None), CLIENTS);
+    assert!(!routing.registry().has_service("S"));
     let mut turns = 0;
-    while hub.registry().is_leaving("S") {
+    while routing.registry().is_leaving("S") {
         turns += 1;
         yield_now().await;
     }
     assert!(turns >= CLIENTS / DEPARTURE_WORK, "{turns}");
-    assert_eq!(hub.registry().in_flight(), 0);
+    assert_eq!(routing.registry().in_flight(), 0);
     for outbox in clients {
         let told = outbox.close_and_read().await;
         let lines: Vec<_> = told.lines().collect();

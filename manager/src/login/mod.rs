@@ -17,9 +17,9 @@ use tracing::{info, warn};
 
 use crate::config::Limits;
 use crate::counters::Counters;
-use crate::hub::Hub;
+use crate::hub::Admission;
 use crate::refusal::Refusal;
-use crate::routing::{Measured, Task};
+use crate::routing_thread::{Measured, Task};
 use crate::store::{LoginOutcome, Store};
 
 use failures::{Failures, Penalties};
@@ -68,48 +68,28 @@ struct State {
     workers: usize,
 }
 
-impl Logins {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let penalties = Penalties {
-            from: limits.login_failures,
-            first: limits.login_penalty,
-            longest: limits.login_penalty_address,
-            longest_of_user: limits.login_penalty_user,
-        };
-        Self {
-            shared: Arc::new(Shared {
-                state: Mutex::new(State {
-                    failures: Failures::new(penalties),
-                    queue: Queue::new(),
-                    workers: 0,
-                }),
-            }),
-            hasher: RandomState::new(),
-        }
-    }
-
+impl Admission {
     /// Checks a username and password, once it is the address's turn. A name that does not exist takes the same time
     /// and gives the same error as a wrong password.
     ///
     /// An attempt whose caller is cancelled counts all the same.
     pub(crate) async fn check_user(
         &self,
-        hub: &Hub,
         ip: IpAddr,
         username: &str,
         password: &str,
     ) -> Result<LoginOutcome, Refusal> {
-        let counters = &hub.counters;
-        let attempt = self.attempt(hub.store(), ip, username, password);
+        let counters = &self.counters;
+        let attempt = self.logins.attempt(&self.store, ip, username, password);
         // Who is known already has no other deadline.
-        let verdict = timeout(hub.limits.handshake, attempt).await;
+        let verdict = timeout(self.limits.handshake, attempt).await;
         match verdict.unwrap_or(Verdict::TurnedAway) {
             Verdict::Good(outcome) => Ok(outcome),
             Verdict::Wrong(held_back) => {
                 Counters::count(&counters.failed_logins);
                 if !held_back.is_zero() {
                     Counters::count(&counters.delayed_logins);
-                    if hub.may_log_stranger(ip) {
+                    if self.may_log_stranger(ip) {
                         info!(
                             "the answer to a wrong login from {ip} waits {:.1} s: too many failed for the same user",
                             held_back.as_secs_f64()
@@ -128,6 +108,27 @@ impl Logins {
                 text,
                 executed: Executed::No,
             }),
+        }
+    }
+}
+
+impl Logins {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let penalties = Penalties {
+            from: limits.login_failures,
+            first: limits.login_penalty,
+            longest: limits.login_penalty_address,
+            longest_of_user: limits.login_penalty_user,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    failures: Failures::new(penalties),
+                    queue: Queue::new(),
+                    workers: 0,
+                }),
+            }),
+            hasher: RandomState::new(),
         }
     }
 

@@ -1,16 +1,15 @@
 //! The requests of administrators, and the login that they need.
 
-use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{MANAGER_NAME, frames, quoted};
+use labwire_wire::quoted;
 use tokio::io::AsyncRead;
 use tokio::task::yield_now;
 use tracing::info;
 
 use super::Departure;
 use super::inbox::Inbox;
-use super::login::{Decision, Next};
 use super::session::Session;
 use crate::admin::{self, Outcome};
+use crate::attachment::{Decision, Next};
 use crate::refusal::excerpt;
 use crate::registry::User;
 use crate::router::Call;
@@ -21,11 +20,11 @@ impl Session<'_> {
     /// `unrouted` is how many bytes have come behind the request.
     pub(super) async fn call(&mut self, call: Call, unrouted: usize) -> Result<(), Departure> {
         let from = self.sender();
-        if from.chatter.allows(from.name) {
+        if from.log_limit.allows(from.name) {
             let attribute = quoted(excerpt(&call.attribute));
             info!("received an admin request {attribute} from {}", from.name);
         }
-        let next = self.login.call(call, unrouted);
+        let next = self.attachment.login.call(call, unrouted);
         self.go_on_with(next).await
     }
 
@@ -34,15 +33,14 @@ impl Session<'_> {
         &mut self,
         inbox: &mut Inbox<R>,
     ) -> Result<bool, Departure> {
-        let names_something = |meaning: &TerminalLine| self.names_something(meaning);
-        let is_answer = |incoming| self.login.is_answer(incoming, names_something);
+        let is_answer = |incoming| self.attachment.is_answer(incoming);
         if !inbox.front().is_some_and(is_answer) {
             return Ok(false);
         }
         let Some(incoming) = inbox.take_front() else {
             return Ok(false);
         };
-        let next = self.login.answer(&incoming, inbox.unrouted());
+        let next = self.attachment.login.answer(&incoming, inbox.unrouted());
         self.go_on_with(next).await?;
         Ok(true)
     }
@@ -52,16 +50,11 @@ impl Session<'_> {
             Next::Wait => {}
             Next::Execute(call) => self.execute(call).await,
             Next::Refuse(call, refusal) => self.sender().refuse(&call.uid, &refusal),
-            Next::AskUsername => self.ask("username", self.hub.name()),
-            Next::AskPassword(username) => self.ask("password", excerpt(&username)),
+            Next::AskUsername => self.attachment.ask("username", self.hub.routing.name()),
+            Next::AskPassword(username) => self.attachment.ask("password", excerpt(&username)),
             Next::Check { username, password } => self.log_in(&username, &password).await?,
         }
         Ok(())
-    }
-
-    fn ask(&self, attribute: &str, argument: &str) {
-        let frame = frames::manager_request(attribute, &[argument], self.hub.name());
-        self.sender().outbox.push_always(|writer| writer.shared(&frame));
     }
 
     async fn execute(&self, call: Call) {
@@ -73,7 +66,7 @@ impl Session<'_> {
                 from.answer(&uid, |frame| frame.shared(&result));
             }
             Ok(Outcome::Listing(listing)) => {
-                let registry = self.hub.registry();
+                let registry = self.hub.routing.registry();
                 from.answer(&uid, |frame| registry.write_listing(listing, frame));
             }
             Ok(Outcome::Shutdown) => info!("{} asked the manager to shut down", from.name),
@@ -84,21 +77,11 @@ impl Session<'_> {
         }
     }
 
-    fn names_something(&self, meaning: &TerminalLine) -> bool {
-        match meaning {
-            TerminalLine::Client { .. } => false,
-            TerminalLine::Request { service, .. } => {
-                service == MANAGER_NAME || self.hub.registry().has_service(service)
-            }
-            _ => true,
-        }
-    }
-
     async fn log_in(&mut self, username: &str, password: &str) -> Result<(), Departure> {
         let hub = self.hub;
-        let login = hub.logins.check_user(hub, self.peer.ip, username, password).await;
+        let login = hub.admission.check_user(self.peer.ip, username, password).await;
         let checked = login.map(|outcome| outcome.is_admin);
-        let (calls, refusal, ends_connection) = match self.login.decide(checked) {
+        let (calls, refusal, ends_connection) = match self.attachment.login.decide(checked) {
             Decision::Execute(calls) => {
                 let from = self.sender();
                 info!(
@@ -110,7 +93,7 @@ impl Session<'_> {
                     name: username.into(),
                     is_admin: true,
                 };
-                hub.registry().set_user(from.id, user);
+                hub.routing.registry().set_user(from.id, user);
                 for call in calls {
                     self.execute(call).await;
                     yield_now().await;
@@ -124,7 +107,7 @@ impl Session<'_> {
             } => (calls, refusal, ends_connection),
         };
         let from = self.sender();
-        if from.chatter.allows(from.name) {
+        if from.log_limit.allows(from.name) {
             let username = quoted(excerpt(username));
             info!(
                 "{} failed to log in as {username}: {}",
@@ -139,7 +122,7 @@ impl Session<'_> {
             return Ok(());
         }
         // As at the first login, a wrong answer ends the connection.
-        hub.record(self.peer, &format!("rejected: {refusal}"));
+        hub.admission.record(self.peer, &format!("rejected: {refusal}"));
         Err(Departure::WrongLogin)
     }
 }

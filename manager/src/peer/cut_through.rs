@@ -12,7 +12,7 @@ use super::inbox::Inbox;
 use super::session::Session;
 use crate::memory;
 use crate::refusal::LineEnd;
-use crate::router::{CutThrough, Incoming, Router, Sender};
+use crate::router::{CutThrough, Incoming};
 use crate::stream::LARGE_READ_BYTES;
 
 /// How often it is looked whether something waits, within the time for which it may.
@@ -66,9 +66,10 @@ impl Session<'_> {
         let Some((line, arriving)) = inbox.arriving() else {
             return false;
         };
-        if !arriving.was_considered && line.len() >= self.hub.pace.begin {
+        if !arriving.was_considered && line.len() >= self.hub.routing.pace.begin {
             arriving.was_considered = true;
-            if arriving.since.elapsed() <= self.hub.pace.begin_time && self.login.is_idle() {
+            if arriving.since.elapsed() <= self.hub.routing.pace.begin_time && self.attachment.login.is_idle()
+            {
                 self.passage = self.begin_passage(line, &arriving.envelope).map(Box::new);
             }
         }
@@ -76,7 +77,8 @@ impl Session<'_> {
             return false;
         };
         if let Some(error) = arriving.envelope.failure() {
-            self.with_router(|router, from| router.break_off_broken(from, passage.cut_through, error));
+            self.attachment
+                .with_router(|router, from| router.break_off_broken(from, passage.cut_through, error));
             inbox.throw_line_away();
             return false;
         }
@@ -90,8 +92,8 @@ impl Session<'_> {
     }
 
     fn begin_passage(&self, line: &[u8], arriving: &ArrivingEnvelope) -> Option<Passage> {
-        let cut_through = self.with_router(|router, from| {
-            if self.is_service {
+        let cut_through = self.attachment.with_router(|router, from| {
+            if self.attachment.is_service() {
                 router.cut_reply_through(from, line, arriving)
             } else {
                 router.cut_request_through(from, line, arriving)
@@ -110,8 +112,8 @@ impl Session<'_> {
         let Some(passage) = &mut self.passage else {
             return;
         };
-        let stall = self.hub.limits.stall;
-        let limit = self.hub.limits.line_stall;
+        let stall = self.hub.routing.limits.stall;
+        let limit = self.hub.routing.limits.line_stall;
         let look = (stall / LOOKS).min(limit);
         let to = Arc::clone(passage.cut_through.outbox());
         let is_held_back = to.holds_back(LARGE_READ_BYTES);
@@ -129,9 +131,10 @@ impl Session<'_> {
             self.end_line(inbox, LineEnd::Stalled { limit });
             return;
         }
-        if passage.is_overdue(count, stall, self.hub.pace.per_second) {
+        if passage.is_overdue(count, stall, self.hub.routing.pace.per_second) {
             if let Some(passage) = self.passage.take() {
-                self.with_router(|router, from| router.break_off_stalled(from, passage.cut_through));
+                self.attachment
+                    .with_router(|router, from| router.break_off_stalled(from, passage.cut_through));
             }
             inbox.throw_line_away();
         } else if count > 0 {
@@ -143,7 +146,7 @@ impl Session<'_> {
     /// Ends the line of which a part has gone on.
     pub(super) fn end_passage(&self, passage: Passage, incoming: Incoming) {
         let Incoming { line, kind } = incoming;
-        self.with_router(|router, from| {
+        self.attachment.with_router(|router, from| {
             router.end_cut_through(from, passage.cut_through, line.view(), &kind);
         });
         memory::give_back(line.into_bytes());
@@ -152,14 +155,9 @@ impl Session<'_> {
     /// Ends it without its end: the peer has left.
     pub(super) fn leave_passage(&mut self) {
         if let Some(passage) = self.passage.take() {
-            self.with_router(|router, _| router.break_off_left(passage.cut_through));
+            self.attachment
+                .with_router(|router, _| router.break_off_left(passage.cut_through));
         }
-    }
-
-    pub(super) fn with_router<T>(&self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
-        let mut registry = self.hub.registry();
-        let draining = self.hub.is_draining();
-        act(&mut self.hub.router(&mut registry, draining), &self.sender())
     }
 }
 

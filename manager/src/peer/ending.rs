@@ -64,10 +64,10 @@ impl Session<'_> {
     pub(super) fn stall_limit<R: AsyncRead + Unpin>(&self, inbox: &Inbox<R>) -> Option<Duration> {
         let is_limited = match self.ended {
             // Nobody types the replies of a service.
-            None => inbox.is_amid_line() || (self.is_service && inbox.held() > 0),
+            None => inbox.is_amid_line() || (self.attachment.is_service() && inbox.held() > 0),
             Some(ended) => !ended.was_told,
         };
-        is_limited.then_some(self.hub.limits.line_stall)
+        is_limited.then_some(self.hub.routing.limits.line_stall)
     }
 
     /// Throws the line away whose end has not come when it is the one to go; tells whether it did.
@@ -98,17 +98,19 @@ impl Session<'_> {
             return;
         }
         if let Some(passage) = self.passage.take() {
-            self.with_router(|router, from| router.break_off_ended(from, passage.into_cut_through(), end));
+            self.attachment
+                .with_router(|router, from| router.break_off_ended(from, passage.into_cut_through(), end));
             inbox.throw_line_away();
             return;
         }
         if let LineEnd::Stalled { limit } = end
-            && self.is_service
+            && self.attachment.is_service()
             && let Some(incoming) = inbox.take_unterminated()
         {
             return self.end_unterminated(incoming, LineEnd::Unterminated { limit });
         }
-        self.with_router(|router, from| router.note_ended(from, end));
+        self.attachment
+            .with_router(|router, from| router.note_ended(from, end));
         if let Some(incoming) = inbox.take_front() {
             self.tell_ended_whole(incoming, end);
         } else {
@@ -131,13 +133,14 @@ impl Session<'_> {
     /// Ends a line of a service, of which all but the line end has come. What follows is the next line: a service that
     /// forgets the ends of its lines forgets all of them, and each of its callers is to be told.
     fn end_unterminated(&mut self, incoming: Incoming, end: LineEnd) {
-        self.with_router(|router, from| router.note_ended(from, end));
+        self.attachment
+            .with_router(|router, from| router.note_ended(from, end));
         if matches!(incoming.kind, Kind::Frame(_) | Kind::Notification(..)) {
             return self.tell_ended_whole(incoming, end);
         }
         // It is a malformed reply.
         let Incoming { line, kind } = incoming;
-        self.with_router(|router, from| {
+        self.attachment.with_router(|router, from| {
             router.route_from_service(from, line.view(), &kind);
         });
     }
@@ -191,8 +194,8 @@ impl Session<'_> {
 
     /// Tells whoever waits for the outcome of a line that it is thrown away; tells whether it is known who that is.
     fn tell_ended(&self, line: &[u8], envelope: &Envelope, end: LineEnd, known: Known) -> bool {
-        self.with_router(|router, from| {
-            if self.is_service {
+        self.attachment.with_router(|router, from| {
+            if self.attachment.is_service() {
                 router.refuse_ended_reply(from, line, envelope, end, known)
             } else {
                 router.refuse_ended_request(from, line, envelope, end, known)

@@ -5,7 +5,6 @@ mod cut_through;
 mod ending;
 mod inbox;
 mod judge;
-mod login;
 mod replacement;
 mod session;
 mod writing;
@@ -25,14 +24,14 @@ use tracing::{debug, info};
 
 use crate::counters::Counters;
 use crate::handshake::{Ended, Handshake, Introduced};
-use crate::hub::{Hub, Phase};
+use crate::hub::{Admission, Hub, Phase, Routing};
 use crate::names::PeerAddress;
+use crate::outbox::FrameWriter;
 use crate::refusal::{LineLimit, Refusal, excerpt};
+use crate::registry::Listing;
 #[cfg(any(test, feature = "fuzzing"))]
 use crate::registry::User;
 
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use login::{Decision, Login, Next};
 use session::Session;
 
 /// How long a peer that is on its way out has to read what still waits for it.
@@ -96,15 +95,19 @@ where
 {
     debug!("new connection request from {}", peer.address);
     let came = present();
-    let mut splitter = LineSplitter::new(hub.limits.handshake_line);
-    let mut handshake = Handshake::new(hub, peer, &mut *stream, &mut splitter);
+    let Hub {
+        routing, admission, ..
+    } = &**hub;
+    let mut splitter = LineSplitter::new(admission.limits.handshake_line);
+    let list = |frame: &mut FrameWriter<'_>| routing.registry().write_listing(Listing::Identity, frame);
+    let mut handshake = Handshake::new(admission, &list, peer, &mut *stream, &mut splitter);
     let introduction = tokio::select! {
         introduction = timeout_at(deadline, handshake.run()) => introduction,
-        () = hub.reached(Phase::Draining) => Ok(Err(Ended::Refused(Refusal::Stopping))),
+        () = routing.reached(Phase::Draining) => Ok(Err(Ended::Refused(Refusal::Stopping))),
     };
     let ended = match introduction {
         Ok(Ok(introduced)) => {
-            splitter.set_limit(hub.limits.line);
+            splitter.set_limit(routing.limits.line);
             return Some(Introduction {
                 introduced,
                 came,
@@ -113,16 +116,16 @@ where
         }
         Ok(Err(ended)) => ended,
         Err(_) => Ended::Refused(Refusal::HandshakeTimeout {
-            limit: hub.limits.handshake,
+            limit: admission.limits.handshake,
         }),
     };
-    reject(hub, peer, came, stream, &ended).await;
+    reject(&hub.admission, peer, came, stream, &ended).await;
     None
 }
 
 /// Waits until all clients of a service of that name that has left know.
-async fn told_of_departure(hub: &Hub, name: &str) {
-    while hub.registry().is_leaving(name) {
+async fn told_of_departure(routing: &Routing, name: &str) {
+    while routing.registry().is_leaving(name) {
         yield_now().await;
     }
 }
@@ -146,13 +149,13 @@ pub(crate) async fn serve<S>(
     } = introduction;
     let name = &introduced.identity.name;
     let join = || Session::join(hub, peer, came, socket.as_ref(), &introduced);
-    told_of_departure(hub, name).await;
+    told_of_departure(&hub.routing, name).await;
     let mut session = join();
     if let Err(Refusal::NameTaken(name)) = &session
         // Boxed, so that a peer whose name is free has no room for it.
-        && Box::pin(replacement::make_way(hub, peer, name)).await
+        && Box::pin(replacement::make_way(&hub.routing, peer, name)).await
     {
-        told_of_departure(hub, name).await;
+        told_of_departure(&hub.routing, name).await;
         session = join();
     }
     match session {
@@ -160,23 +163,24 @@ pub(crate) async fn serve<S>(
             joined();
             session.run(stream, socket, splitter).await;
         }
-        Err(refusal) => reject(hub, peer, came, &mut stream, &Ended::Refused(refusal)).await,
+        Err(refusal) => reject(&hub.admission, peer, came, &mut stream, &Ended::Refused(refusal)).await,
     }
 }
 
 /// Tells a peer why it is not admitted, as far as it still listens.
 async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
-    hub: &Hub,
+    admission: &Admission,
     peer: &PeerAddress,
     came: Timestamp,
     stream: &mut S,
     ended: &Ended,
 ) {
-    Counters::count(&hub.counters.rejected);
+    let Admission { counters, .. } = admission;
+    Counters::count(&counters.rejected);
     let record = |message: &str| {
-        if hub.may_record_stranger(peer.ip) {
-            hub.record_request(came, peer);
-            hub.record(peer, message);
+        if admission.may_record_stranger(peer.ip) {
+            admission.record_request(came, peer);
+            admission.record(peer, message);
         }
     };
     match ended {
@@ -185,8 +189,8 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
             record(reason);
         }
         Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. } => {
-            hub.counters.count_limit(refusal);
-            if hub.may_log_stranger(peer.ip) {
+            counters.count_limit(refusal);
+            if admission.may_log_stranger(peer.ip) {
                 let tried = match ended {
                     Ended::LoginRefused { username, .. } => format!(" (as {})", quoted(excerpt(username))),
                     _ => String::new(),
@@ -194,18 +198,18 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
                 info!("{} rejected, closing connection: {refusal}{tried}", peer.address);
             }
             record(&format!("rejected: {refusal}"));
-            let _ = timeout(FAREWELL, tell(hub, stream, refusal)).await;
+            let _ = timeout(FAREWELL, tell(admission, stream, refusal)).await;
         }
     }
 }
 
 /// Tells a peer why its connection ends.
 pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
-    hub: &Hub,
+    admission: &Admission,
     stream: &mut S,
     refusal: &Refusal,
 ) -> io::Result<()> {
-    let frame = frames::error(&refusal.to_string(), hub.name(), "", b"[]");
+    let frame = frames::error(&refusal.to_string(), admission.name(), "", b"[]");
     stream.write_all(&frame).await?;
     stream.shutdown().await?;
     let limit = match refusal {

@@ -6,7 +6,7 @@ use labwire_tcp::Presence;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
-use crate::hub::Hub;
+use crate::hub::Routing;
 use crate::names::PeerAddress;
 
 /// How long the service that has the name may take to show that it is there. With it, a dead one is replaced within
@@ -24,8 +24,8 @@ const LOOK: Duration = Duration::from_millis(5);
 ///
 /// A computer that lost its power or its network is back sooner than its old connection is known to be dead, and its
 /// service wants its name.
-pub(super) async fn make_way(hub: &Hub, peer: &PeerAddress, name: &str) -> bool {
-    let holder = hub.registry().holder_of(name);
+pub(super) async fn make_way(routing: &Routing, peer: &PeerAddress, name: &str) -> bool {
+    let holder = routing.registry().holder_of(name);
     let Some((id, line)) = holder else {
         // It has left meanwhile.
         return true;
@@ -43,7 +43,7 @@ pub(super) async fn make_way(hub: &Hub, peer: &PeerAddress, name: &str) -> bool 
     );
     let deadline = Instant::now() + DEPARTURE;
     loop {
-        let holder = hub.registry().holder_of(name);
+        let holder = routing.registry().holder_of(name);
         if holder.is_none_or(|(holder, _)| holder != id) {
             return true;
         }

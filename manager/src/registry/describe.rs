@@ -8,7 +8,7 @@ use super::{PeerId, Registry, Service};
 use crate::outbox::FrameWriter;
 
 /// What the registry holds of the manager itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ManagerIdentity {
     /// The computer's name, without white space.
     pub(crate) hostname: String,
@@ -18,6 +18,17 @@ pub(crate) struct ManagerIdentity {
 }
 
 impl ManagerIdentity {
+    /// That of the managers in tests: its name is `Manager[h:1875]`.
+    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
+    pub(crate) fn sample() -> Self {
+        Self {
+            hostname: "h".into(),
+            port: 1875,
+            language: "Rust".into(),
+            os: "Linux".into(),
+        }
+    }
+
     /// `Manager[HOST:PORT]`, the form by which Python peers recognise a manager.
     pub(crate) fn name(&self) -> String {
         format!("{MANAGER_NAME}[{}:{}]", self.hostname, self.port)

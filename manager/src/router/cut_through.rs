@@ -375,7 +375,7 @@ impl Router<'_> {
                     Refusal::TooDeep { limit } => Refusal::ReplyTooDeep { service, limit },
                     _ => Refusal::MalformedReply { service },
                 };
-                if from.chatter.allows(from.name) {
+                if from.log_limit.allows(from.name) {
                     let requester = &cut_through.requester;
                     warn!("{} sent {requester} a malformed reply: {error}", from.name);
                 }

@@ -232,7 +232,7 @@ impl Router<'_> {
             }
             _ => Answer::Listing(self.registry.release_lock(from.id, service)?),
         };
-        if from.chatter.allows(from.name) {
+        if from.log_limit.allows(from.name) {
             let (links, locks) = self.registry.links_and_locks(service);
             let service = quoted(excerpt(service));
             info!(

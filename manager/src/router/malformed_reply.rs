@@ -144,7 +144,7 @@ impl Router<'_> {
                 if let Err(waiting) = self.permits.push_reply(client, outbox, frame.len(), write) {
                     return Step::Wait(waiting);
                 }
-                if from.chatter.allows(from.name) {
+                if from.log_limit.allows(from.name) {
                     let reason = malformed.reason(length);
                     warn!(
                         "{} sent {} a malformed reply: {reason}",
@@ -189,7 +189,7 @@ impl Router<'_> {
                 service.was_told = true;
             }
         }
-        if from.chatter.allows(from.name) {
+        if from.log_limit.allows(from.name) {
             let reason = malformed.reason(length);
             warn!(
                 "{} sent a malformed reply, and nothing tells for whom: {reason}",

@@ -20,8 +20,8 @@ use jiff::Timestamp;
 use labwire_wire::{Envelope, EnvelopeError, JsonError, Uid, frames};
 use tracing::{debug, info};
 
-use crate::chatter::Chatter;
 use crate::counters::Counters;
+use crate::log_limit::LogLimit;
 use crate::outbox::{FrameWriter, Outbox};
 use crate::pace::Pace;
 use crate::refusal::Refusal;
@@ -104,7 +104,7 @@ pub(crate) struct Sender<'a> {
     pub(crate) outbox: &'a Arc<Outbox>,
     /// Whether it is a client that wants to know whose errors it gets.
     pub(crate) origin: bool,
-    pub(crate) chatter: &'a Chatter,
+    pub(crate) log_limit: &'a LogLimit,
 }
 
 impl Sender<'_> {
@@ -129,7 +129,7 @@ impl Sender<'_> {
 
     /// Logs a refusal, as long as the peer does not cause too many lines.
     pub(crate) fn log(&self, refusal: &Refusal) {
-        if self.chatter.allows(self.name) {
+        if self.log_limit.allows(self.name) {
             info!("{}: {}", self.name, refusal.summary());
         }
     }
@@ -194,7 +194,7 @@ impl Router<'_> {
     /// Drops a reply that nobody waits for, or a notification in another's name.
     fn drop_unsolicited(&self, from: &Sender<'_>) -> Step {
         Counters::count(&self.counters.unsolicited);
-        if from.chatter.allows(from.name) {
+        if from.log_limit.allows(from.name) {
             info!(
                 "{} sent a reply or notification that was not asked of it, dropped",
                 from.name

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use labwire_wire::{Identity, LineView};
 
-use super::{Kind, Permits, Router, Sender, Step};
-use crate::chatter::Chatter;
+use super::{Kind, Permits, Step};
+#[cfg(test)]
+use super::{Router, Sender};
+use crate::attachment::Attachment;
 use crate::config::Limits;
-use crate::counters::Counters;
+use crate::handshake::Introduced;
+use crate::hub::Routing;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
-use crate::registry::{ManagerIdentity, PeerId, Registry};
+use crate::registry::ManagerIdentity;
 
 /// How many requests the client may have under way.
 const IN_FLIGHT: usize = 1_000;
@@ -21,12 +23,8 @@ const QUEUED: usize = 1 << 20;
 
 /// A service `S` and a client `c`, and what they are told.
 pub(crate) struct Stage {
-    registry: Registry,
-    counters: Counters,
-    chatter: Chatter,
-    service: (PeerId, Arc<Outbox>),
-    client: (PeerId, Arc<Outbox>),
-    origin: bool,
+    service: Attachment,
+    client: Attachment,
     /// What the last line was.
     kind: Kind,
 }
@@ -38,31 +36,21 @@ impl Stage {
 
     /// The same with a service of this identity.
     pub(crate) fn with_service(client: &Identity, service: &[u8]) -> Self {
-        let manager = ManagerIdentity {
-            hostname: "h".into(),
-            port: 1875,
-            language: String::new(),
-            os: String::new(),
-        };
         let limits = Limits {
             in_flight_per_client: IN_FLIGHT,
+            outbox: QUEUED,
             ..Limits::default()
         };
-        let mut registry = Registry::new(manager, &limits);
-        let service = Identity::from_json(service).expect("it is an identity");
-        let mut join = |identity: &Identity, address| {
-            let outbox = Outbox::alone(QUEUED);
-            let id = registry.join(identity, address, &outbox);
-            (id.expect("the name is free"), outbox)
+        let routing = Arc::new(Routing::new(ManagerIdentity::sample(), limits, Pace::in_bytes()));
+        let join = |identity, address| {
+            let introduced = Introduced { identity, user: None };
+            let joined = Attachment::join(&routing, &introduced, address, None);
+            joined.expect("the name is free")
         };
-        let (service, client_place) = (join(&service, "h:1"), join(client, "h:2"));
+        let service = Identity::from_json(service).expect("it is an identity");
         Self {
-            registry,
-            counters: Counters::default(),
-            chatter: Chatter::new(),
-            service,
-            client: client_place,
-            origin: client.features.origin,
+            service: join(service, "h:1"),
+            client: join(client.clone(), "h:2"),
             kind: Kind::default(),
         }
     }
@@ -83,71 +71,60 @@ impl Stage {
     }
 
     /// Routes what the client says, as its session would.
+    #[cfg(test)]
     pub(crate) fn client_says(&mut self, line: &[u8]) -> Step {
-        let view = LineView::new(line);
-        let mut kind = std::mem::take(&mut self.kind);
-        kind.look(view.content());
-        let step = self.as_client(|router, from| router.route_from_client(from, view, &kind));
-        self.kind = kind;
-        step
+        self.client_says_all([line])
+    }
+
+    /// Routes lines of the client that came together, as long as none of them has to wait.
+    pub(crate) fn client_says_all<'l>(&mut self, lines: impl IntoIterator<Item = &'l [u8]>) -> Step {
+        route_all(&self.client, &mut self.kind, lines)
     }
 
     /// Routes what the service says.
+    #[cfg(test)]
     pub(crate) fn service_says(&mut self, line: &[u8]) -> Step {
-        let view = LineView::new(line);
-        let mut kind = std::mem::take(&mut self.kind);
-        kind.look(view.content());
-        let step = self.as_service(|router, from| router.route_from_service(from, view, &kind));
-        self.kind = kind;
-        step
+        self.service_says_all([line])
+    }
+
+    /// Routes lines of the service that came together, as long as none of them has to wait.
+    pub(crate) fn service_says_all<'l>(&mut self, lines: impl IntoIterator<Item = &'l [u8]>) -> Step {
+        route_all(&self.service, &mut self.kind, lines)
     }
 
     /// Routes something in the client's name.
+    #[cfg(test)]
     pub(crate) fn as_client<T>(&mut self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
-        let (id, outbox) = &self.client;
-        let from = Sender {
-            id: *id,
-            name: "c[h:2]",
-            outbox,
-            origin: self.origin,
-            chatter: &self.chatter,
-        };
-        act(&mut router(&mut self.registry, &self.counters), &from)
+        self.client.with_router(act)
     }
 
     /// Routes something in the service's name.
+    #[cfg(test)]
     pub(crate) fn as_service<T>(&mut self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
-        let (id, outbox) = &self.service;
-        let from = Sender {
-            id: *id,
-            name: "S[h:1]",
-            outbox,
-            origin: false,
-            chatter: &self.chatter,
-        };
-        act(&mut router(&mut self.registry, &self.counters), &from)
+        self.service.with_router(act)
     }
 
     /// What waits to be written to the client.
     pub(crate) fn clients_queue(&self) -> &Arc<Outbox> {
-        &self.client.1
+        self.client.outbox()
     }
 
     /// What waits to be written to the service.
     pub(crate) fn services_queue(&self) -> &Arc<Outbox> {
-        &self.service.1
+        self.service.outbox()
     }
 }
 
-fn router<'a>(registry: &'a mut Registry, counters: &'a Counters) -> Router<'a> {
-    Router {
-        registry,
-        counters,
-        draining: false,
-        nesting: 1_024,
-        permits: Permits::default(),
-        pace: Pace::in_bytes(),
-        clock: Timestamp::now,
-        work: 0,
+/// Routes lines one after the other, up to the first after which the sender does not simply go on with the next one.
+fn route_all<'l>(from: &Attachment, kind: &mut Kind, lines: impl IntoIterator<Item = &'l [u8]>) -> Step {
+    let mut route = from.router(Permits::default());
+    for line in lines {
+        let view = LineView::new(line);
+        kind.look(view.content());
+        let (step, _) = route(view, kind);
+        if !matches!(step, Step::Next) {
+            return step;
+        }
     }
+    Step::Next
 }

@@ -1,18 +1,10 @@
 //! Requests of administrators and the logins that they need: what the manager makes of them, and what it must.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-
-use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{MANAGER_NAME, frames};
-
 use super::model::{Key, MANAGER, Model};
 use super::speech::{Administered, Form, Nonsense, Say, Spoken};
 use super::world::{Failure, World};
-use crate::admin::{Outcome, execute};
-use crate::peer::{Decision, Next};
+use crate::admin::{Outcome, Request};
+use crate::attachment::{Decision, Next};
 use crate::refusal::Refusal;
 use crate::router::{Call, Sender};
 
@@ -181,15 +173,7 @@ impl World {
         let Some(peer) = self.peers.get_mut(&key) else {
             return Ok(None);
         };
-        let hub = Arc::clone(&self.hub);
-        let names_something = |meaning: &TerminalLine| match meaning {
-            TerminalLine::Client { .. } => false,
-            TerminalLine::Request { service, .. } => {
-                service == MANAGER_NAME || hub.registry().has_service(service)
-            }
-            _ => true,
-        };
-        let is_answer = peer.login.is_answer(&spoken.incoming, names_something);
+        let is_answer = peer.attachment.is_answer(&spoken.incoming);
         let answered = self.model.answered(key, &spoken.say, waiting);
         if is_answer != (answered != Answered::No) {
             return Err(format!("{:?} is an answer: {is_answer}", spoken.say));
@@ -197,7 +181,7 @@ impl World {
         if !is_answer {
             return Ok(Some(spoken));
         }
-        let next = peer.login.answer(&spoken.incoming, unrouted);
+        let next = peer.attachment.login.answer(&spoken.incoming, unrouted);
         let leaves = self.go_on_with(key, next)?;
         if leaves != (answered == Answered::Leave) {
             return Err(format!("{:?} ends the connection: {leaves}", spoken.say));
@@ -213,7 +197,7 @@ impl World {
     /// A line was taken that is no answer.
     pub(super) fn note_taken(&mut self, key: Key, spoken: &Spoken) {
         if let Some(peer) = self.peers.get_mut(&key) {
-            peer.login.note_taken(&spoken.incoming);
+            peer.attachment.login.note_taken(&spoken.incoming);
         }
         self.model.note_taken(key);
     }
@@ -227,7 +211,7 @@ impl World {
         let Some(peer) = self.peers.get_mut(&key) else {
             return Ok(());
         };
-        let next = peer.login.call(call, unrouted);
+        let next = peer.attachment.login.call(call, unrouted);
         if self.go_on_with(key, next)? {
             return Err("a request ends the connection".to_owned());
         }
@@ -238,15 +222,15 @@ impl World {
     fn go_on_with(&mut self, key: Key, next: Next) -> Result<bool, Failure> {
         match next {
             Next::Wait => {}
-            Next::AskUsername => self.question(key, "username", MANAGER),
-            Next::AskPassword(username) => self.question(key, "password", &username),
+            Next::AskUsername => self.peers[&key].attachment.ask("username", MANAGER),
+            Next::AskPassword(username) => self.peers[&key].attachment.ask("password", &username),
             Next::Execute(call) => self.execute(key, call)?,
             Next::Refuse(call, refusal) => self.with_sender(key, |from| from.refuse(&call.uid, &refusal)),
             Next::Check { username, password } => {
                 let Some(peer) = self.peers.get_mut(&key) else {
                     return Ok(false);
                 };
-                match peer.login.decide(check(&username, &password)) {
+                match peer.attachment.login.decide(check(&username, &password)) {
                     Decision::Execute(calls) => {
                         for call in calls {
                             self.execute(key, call)?;
@@ -268,31 +252,21 @@ impl World {
         Ok(false)
     }
 
-    fn question(&mut self, key: Key, attribute: &str, argument: &str) {
-        let frame = frames::manager_request(attribute, &[argument], MANAGER);
-        self.with_sender(key, |from| {
-            from.outbox.push_always(|writer| writer.shared(&frame));
-        });
-    }
-
     /// Executes a request that needs no database, and so is done at once.
     fn execute(&mut self, key: Key, call: Call) -> Result<(), Failure> {
         let uid = call.uid.clone();
-        let hub = Arc::clone(&self.hub);
-        let executing = pin!(execute(call, &hub));
-        let Poll::Ready(outcome) = executing.poll(&mut Context::from_waker(Waker::noop())) else {
-            return Err("a request that needs no database waits".to_owned());
-        };
+        let outcome = Request::of(call).map(|request| request.answer_at_once(&self.operation));
         match outcome {
-            Ok(Outcome::Result(result)) => self.with_sender(key, |from| {
+            Ok(None) => return Err("a request that needs no database waits".to_owned()),
+            Ok(Some(Outcome::Result(result))) => self.with_sender(key, |from| {
                 from.answer(&uid, |writer| writer.shared(&result));
             }),
-            Ok(Outcome::Listing(listing)) => {
+            Ok(Some(Outcome::Listing(listing))) => {
                 self.with_router(key, |router, from| {
                     from.answer(&uid, |writer| router.registry.write_listing(listing, writer));
                 });
             }
-            Ok(Outcome::Shutdown) => return Err("nobody asked for that".to_owned()),
+            Ok(Some(Outcome::Shutdown)) => return Err("nobody asked for that".to_owned()),
             Err(refusal) => self.with_sender(key, |from| from.refuse(&uid, &refusal)),
         }
         Ok(())

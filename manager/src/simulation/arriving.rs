@@ -47,7 +47,11 @@ impl World {
 
     /// A peer sends the first bytes of a line. If they do not go on, the rest of it follows at once.
     pub(super) fn begin(&mut self, key: Key, spoken: Spoken, come: usize) -> Result<(), Failure> {
-        if self.peers.get(&key).is_none_or(|peer| !peer.login.is_idle()) {
+        if self
+            .peers
+            .get(&key)
+            .is_none_or(|peer| !peer.attachment.login.is_idle())
+        {
             // It may be the answer to a question.
             return self.say(key, spoken);
         }
@@ -169,17 +173,7 @@ impl World {
         key: Key,
         act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T,
     ) -> T {
-        let peer = &self.peers[&key];
-        let found = &self.model.peers[&key];
-        let from = Sender {
-            id: peer.id,
-            name: &peer.name,
-            outbox: &peer.outbox,
-            origin: !found.is_service() && found.identity.features.origin,
-            chatter: &peer.chatter,
-        };
-        let mut registry = self.hub.registry();
-        act(&mut self.hub.router(&mut registry, self.hub.is_draining()), &from)
+        self.peers[&key].attachment.with_router(act)
     }
 }
 

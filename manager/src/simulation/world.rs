@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
 use labwire_wire::{Identity, frames};
@@ -12,42 +12,27 @@ use labwire_wire::{Identity, frames};
 use super::arriving::Arriving;
 use super::model::{Key, LOCKED_AT, MANAGER, Model, Predicted, Stage, Sums, Told};
 use super::speech::Spoken;
-use crate::chatter::Chatter;
-use crate::config::{Authentication, Limits};
-use crate::hub::{Hub, Phase};
+use crate::attachment::Attachment;
+use crate::budget::Budgets;
+use crate::config::Limits;
+use crate::handshake::Introduced;
+use crate::hub::{Operation, Phase, Routing};
 use crate::logging::LogControl;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
-use crate::peer::Login;
 use crate::registry::{Listing, ManagerIdentity, PeerId};
-use crate::router::{Permits, Sender, Step};
-use crate::store::{Store, StoreOptions};
-
-/// Every hub has a store; a simulation never asks it for anything.
-static STORE: LazyLock<Store> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    Store::open(
-        &folder.path().join("simulation.sqlite3"),
-        &StoreOptions::default(),
-    )
-    .expect("a new database can be opened")
-});
+use crate::router::{Permits, Step};
 
 /// What was not as the model said.
 pub(super) type Failure = String;
 
 /// A peer as the manager sees it.
-#[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) id: PeerId,
-    pub(super) name: String,
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) chatter: Chatter,
+    pub(super) attachment: Attachment,
     /// What it said and must wait with.
     held: Option<Held>,
     /// What it sent together with what it said last.
     pub(super) sent: VecDeque<Spoken>,
-    pub(super) login: Login,
     /// The line of it that goes on while it arrives.
     pub(super) arriving: Option<Arriving>,
     /// What it was told of such a line of another.
@@ -65,7 +50,8 @@ struct Held {
 
 /// The manager and the model, which are told the same.
 pub(super) struct World {
-    pub(super) hub: Arc<Hub>,
+    pub(super) routing: Arc<Routing>,
+    pub(super) operation: Operation,
     pub(super) model: Model,
     pub(super) peers: BTreeMap<Key, Peer>,
     outbox_limit: usize,
@@ -74,23 +60,24 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(in_flight_limit: usize, outbox_limit: usize) -> Self {
-        let manager = ManagerIdentity {
-            hostname: "h".into(),
-            port: 1875,
-            language: "Rust".into(),
-            os: "Linux".into(),
+        let manager = ManagerIdentity::sample();
+        let budgets = Budgets {
+            queues: usize::MAX,
+            ..Budgets::default()
         };
         let limits = Limits {
             in_flight_per_client: in_flight_limit,
             outbox: outbox_limit,
+            budgets,
             ..Limits::default()
         };
-        let authentication = Authentication::None { open: false };
-        let mut hub = Hub::new(manager, authentication, limits, STORE.clone(), LogControl::none());
-        assert_eq!(hub.name(), MANAGER);
-        Arc::get_mut(&mut hub).expect("nobody else has it yet").pace = Pace::in_bytes();
+        let operation = Operation::new(manager.port, LogControl::none());
+        let mut routing = Routing::new(manager, limits, Pace::in_bytes());
+        routing.clock = || LOCKED_AT;
+        assert_eq!(routing.name(), MANAGER);
         Self {
-            hub,
+            routing: Arc::new(routing),
+            operation,
             model: Model::new(in_flight_limit),
             peers: BTreeMap::new(),
             outbox_limit,
@@ -102,22 +89,24 @@ impl World {
     pub(super) fn join(&mut self, identity: &Identity, address: &str) -> Result<Option<Key>, Failure> {
         self.last_key += 1;
         let key = self.last_key;
-        let outbox = Outbox::alone(self.outbox_limit);
-        let joined = self.hub.registry().join(identity, address, &outbox);
+        let introduced = Introduced {
+            identity: identity.clone(),
+            user: None,
+        };
+        let joined = Attachment::join(&self.routing, &introduced, address, None);
         let predicted = self.model.join(key, identity, address, self.outbox_limit);
-        let id = match (joined, predicted) {
-            (Ok(id), Ok(())) => id,
+        let attachment = match (joined, predicted) {
+            (Ok(attachment), Ok(())) => attachment,
             (Err(refusal), Err(predicted)) if refusal == predicted => return Ok(None),
-            (joined, predicted) => return Err(format!("{joined:?} instead of {predicted:?}")),
+            (joined, predicted) => {
+                let joined = joined.map(|attachment| attachment.id());
+                return Err(format!("{joined:?} instead of {predicted:?}"));
+            }
         };
         let peer = Peer {
-            id,
-            name: format!("{}[{address}]", identity.name),
-            outbox,
-            chatter: Chatter::new(),
+            attachment,
             held: None,
             sent: VecDeque::new(),
-            login: Login::new(false),
             arriving: None,
             partial: Vec::new(),
         };
@@ -128,19 +117,18 @@ impl World {
     /// A peer is gone.
     pub(super) fn leave(&mut self, key: Key) -> Result<(), Failure> {
         self.leave_arriving(key);
-        let Some(peer) = self.peers.remove(&key) else {
+        let Some(mut peer) = self.peers.remove(&key) else {
             return Ok(());
         };
         let waiting = self.model.peers[&key].behind.clone();
-        let abandoned = self.hub.leave(peer.id, None);
-        peer.outbox.close();
+        let abandoned = peer.attachment.leave();
         let predicted = self.model.leave(key);
         if abandoned != predicted {
             return Err(format!(
                 "{abandoned} requests were abandoned instead of {predicted}"
             ));
         }
-        let left = queued(&peer.outbox);
+        let left = queued(peer.attachment.outbox());
         let is_right = match waiting {
             None => left.is_empty(),
             Some(waiting) if waiting.in_any_order => left.starts_with(frames::BROKEN_OFF),
@@ -173,7 +161,7 @@ impl World {
         if may_try != predicted {
             return Err(format!(
                 "{} is granted room: {may_try} instead of {predicted}",
-                peer.name
+                peer.attachment.name()
             ));
         }
         match peer.held.take() {
@@ -198,25 +186,9 @@ impl World {
             return Ok(());
         };
         let is_held = permits.is_some();
-        let is_service = self.model.peers[&key].is_service();
-        let from = Sender {
-            id: peer.id,
-            name: &peer.name,
-            outbox: &peer.outbox,
-            origin: !is_service && self.model.peers[&key].identity.features.origin,
-            chatter: &peer.chatter,
-        };
-        let step = {
-            let mut registry = self.hub.registry();
-            let mut router = self.hub.router(&mut registry, self.hub.is_draining());
-            router.permits = permits.unwrap_or_default();
-            router.clock = || LOCKED_AT;
-            if is_service {
-                router.route_from_service(&from, spoken.incoming.line.view(), &spoken.incoming.kind)
-            } else {
-                router.route_from_client(&from, spoken.incoming.line.view(), &spoken.incoming.kind)
-            }
-        };
+        let incoming = &spoken.incoming;
+        let (step, _) =
+            peer.attachment.router(permits.unwrap_or_default())(incoming.line.view(), &incoming.kind);
         let predicted = self.model.route(key, &spoken, is_held);
         match (step, predicted) {
             (Step::Next, Predicted::Next) => {
@@ -245,7 +217,7 @@ impl World {
     /// Whether the permits are for the queues of these peers.
     fn are_for(&self, permits: &Permits, peers: &[Key]) -> bool {
         let mut found: Vec<PeerId> = permits.peers().collect();
-        let mut expected: Vec<PeerId> = peers.iter().map(|key| self.peers[key].id).collect();
+        let mut expected: Vec<PeerId> = peers.iter().map(|key| self.peers[key].attachment.id()).collect();
         found.sort_unstable();
         expected.sort_unstable();
         found == expected
@@ -254,21 +226,21 @@ impl World {
     /// A peer reads so many bytes of what it was told.
     pub(super) fn read(&mut self, key: Key, count: usize) {
         if let Some(peer) = self.peers.get(&key) {
-            peer.outbox.written(count, 0);
+            peer.attachment.outbox().written(count, 0);
             self.model.read(key, count);
         }
     }
 
     /// The manager takes no new requests.
     pub(super) fn drain(&mut self) {
-        self.hub.advance(Phase::Draining);
+        self.routing.advance(Phase::Draining);
         self.model.stage = Stage::Draining;
     }
 
     /// The manager stops.
     pub(super) fn stop(&mut self) {
-        self.hub.abandon_requests();
-        self.hub.advance(Phase::Stopping);
+        self.routing.abandon_requests();
+        self.routing.advance(Phase::Stopping);
         self.model.abandon_all();
         self.model.stage = Stage::Stopping;
     }
@@ -278,15 +250,15 @@ impl World {
         let mut told = self.model.take_told();
         for (key, peer) in &mut self.peers {
             let mut expected = told.remove(key).unwrap_or_default();
-            let bytes = queued(&peer.outbox);
+            let bytes = queued(peer.attachment.outbox());
             let is_arriving = self.model.peers[key].behind.is_some();
             if bytes.is_empty() && expected.frames.is_empty() && expected.ended.is_none() && !is_arriving {
                 continue;
             }
             let frames = peer.take_arriving(&mut self.model, *key, bytes, expected.ended.take())?;
-            compare(&peer.name, frames, expected)?;
+            compare(peer.attachment.name(), frames, expected)?;
         }
-        let counters = &self.hub.counters;
+        let counters = &self.routing.counters;
         let sum = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let sums = Sums {
             requests: sum(&counters.requests),
@@ -305,7 +277,7 @@ impl World {
         if sums != self.model.sums {
             return Err(format!("{sums:?} instead of {:?}", self.model.sums));
         }
-        let in_flight = (self.hub.registry().in_flight(), self.model.in_flight.len());
+        let in_flight = (self.routing.registry().in_flight(), self.model.in_flight.len());
         if in_flight.0 != in_flight.1 {
             return Err(format!("{} in flight instead of {}", in_flight.0, in_flight.1));
         }
@@ -314,7 +286,7 @@ impl World {
 
     /// Holds the whole registry against the model.
     pub(super) fn check_registry(&self) -> Result<(), Failure> {
-        let registry = self.hub.registry();
+        let registry = self.routing.registry();
         let lists = [Listing::Links, Listing::Locks].map(|listing| registry.text(listing));
         let found = (registry.counts(), lists.into());
         let expected = (self.model.counts(), self.model.links_and_locks());

@@ -14,11 +14,11 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// Counts the lines that are logged for one peer's sake: a peer that is refused a hundred thousand times a
 /// second must not fill the disk.
 #[derive(Debug)]
-pub(crate) struct Chatter {
+pub(crate) struct LogLimit {
     window: Mutex<(Instant, u32)>,
 }
 
-impl Chatter {
+impl LogLimit {
     pub(crate) fn new() -> Self {
         Self {
             window: Mutex::new((Instant::now(), 0)),
@@ -46,8 +46,8 @@ mod tests {
 
     #[test]
     fn a_peer_may_cause_some_lines_and_no_more() {
-        let chatter = Chatter::new();
-        let allowed = (0..1_000).filter(|_| chatter.allows("a")).count();
+        let log_limit = LogLimit::new();
+        let allowed = (0..1_000).filter(|_| log_limit.allows("a")).count();
         assert_eq!(allowed, LINES as usize - 1);
     }
 }

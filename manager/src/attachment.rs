@@ -1,0 +1,178 @@
+//! A peer that is served, with or without a socket.
+//!
+//! A session is an attachment and a connection. What routes lines without any connection (the simulation, the router's
+//! tests, the benchmarks) has the attachment alone.
+
+mod login;
+
+use std::sync::Arc;
+
+use labwire_wire::terminal::TerminalLine;
+use labwire_wire::{LineTooLong, LineView, MANAGER_NAME, Role, frames};
+use tracing::{info, warn};
+
+use crate::handshake::Introduced;
+use crate::hub::Routing;
+use crate::log_limit::LogLimit;
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+use crate::registry::{PeerId, PeerLine};
+use crate::router::{Incoming, Kind, Permits, Router, Sender, Step};
+
+pub(crate) use login::{Decision, Login, Next};
+
+/// A peer in the registry, with its queue and what is known of it while it is served. Dropping it takes the peer out,
+/// however its connection ends.
+pub(crate) struct Attachment {
+    routing: Arc<Routing>,
+    id: PeerId,
+    /// `NAME[HOST:PORT]`.
+    name: String,
+    is_service: bool,
+    /// Whether it is a client that asked for the origin of errors.
+    origin: bool,
+    outbox: Arc<Outbox>,
+    log_limit: LogLimit,
+    /// The login that requests of administrators need.
+    pub(crate) login: Login,
+    /// Why the requests that it holds as a service are not answered, unless the reason is that it left.
+    sent_too_much: Option<LineTooLong>,
+}
+
+impl Attachment {
+    /// Registers a peer. `address` is its `HOST:PORT`, `line` where its connection comes from, if it has a socket.
+    ///
+    /// # Errors
+    /// Those of [`Registry::join`](crate::registry::Registry::join).
+    pub(crate) fn join(
+        routing: &Arc<Routing>,
+        introduced: &Introduced,
+        address: &str,
+        line: Option<PeerLine>,
+    ) -> Result<Self, Refusal> {
+        let Introduced { identity, user } = introduced;
+        let outbox = Outbox::new(routing.limits.outbox, &routing.queues);
+        let is_service = matches!(identity.role, Role::Service { .. });
+        let id = {
+            let mut registry = routing.registry();
+            let id = registry.join(identity, address, &outbox)?;
+            if let Some(line) = line {
+                registry.set_line(id, line);
+            }
+            if let Some(user) = user {
+                registry.set_user(id, user.clone());
+            }
+            id
+        };
+        Ok(Self {
+            routing: Arc::clone(routing),
+            id,
+            name: format!("{}[{address}]", identity.name),
+            is_service,
+            origin: identity.features.origin && !is_service,
+            outbox,
+            log_limit: LogLimit::new(),
+            login: Login::new(user.as_ref().is_some_and(|user| user.is_admin)),
+            sent_too_much: None,
+        })
+    }
+
+    pub(crate) fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// `NAME[HOST:PORT]`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the peer is a service; else it is a client.
+    pub(crate) fn is_service(&self) -> bool {
+        self.is_service
+    }
+
+    /// The queue of what the peer is told.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// The sender of this peer's lines.
+    pub(crate) fn sender(&self) -> Sender<'_> {
+        Sender {
+            id: self.id,
+            name: &self.name,
+            outbox: &self.outbox,
+            origin: self.origin,
+            log_limit: &self.log_limit,
+        }
+    }
+
+    /// Returns what routes this peer's lines: it takes a line and its kind, and returns what comes next and how much work
+    /// that was. The registry stays locked until it is dropped. `permits` are those of the first line.
+    pub(crate) fn router(&self, mut permits: Permits) -> impl FnMut(LineView<'_>, &Kind) -> (Step, usize) {
+        let from = self.sender();
+        let routing = &self.routing;
+        let mut registry = routing.registry();
+        // Under the registry's lock, so that no request is taken after those under way were counted for the last time.
+        let draining = routing.is_draining();
+        let is_service = self.is_service;
+        move |line, kind| {
+            let mut router = routing.router(&mut registry, draining);
+            router.permits = std::mem::take(&mut permits);
+            let step = if is_service {
+                router.route_from_service(&from, line, kind)
+            } else {
+                router.route_from_client(&from, line, kind)
+            };
+            (step, 1 + router.work)
+        }
+    }
+
+    /// Calls `act` with a router and this peer as the sender, for what is no whole line.
+    pub(crate) fn with_router<T>(&self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
+        let mut registry = self.routing.registry();
+        let draining = self.routing.is_draining();
+        act(&mut self.routing.router(&mut registry, draining), &self.sender())
+    }
+
+    /// Asks the peer for what a login needs.
+    pub(crate) fn ask(&self, attribute: &str, argument: &str) {
+        let frame = frames::manager_request(attribute, &[argument], self.routing.name());
+        self.outbox.push_always(|writer| writer.shared(&frame));
+    }
+
+    /// Whether the line is the answer to the open question of a login.
+    pub(crate) fn is_answer(&self, incoming: &Incoming) -> bool {
+        let names_something = |meaning: &TerminalLine| match meaning {
+            TerminalLine::Client { .. } => false,
+            TerminalLine::Request { service, .. } => {
+                service == MANAGER_NAME || self.routing.registry().has_service(service)
+            }
+            _ => true,
+        };
+        self.login.is_answer(incoming, names_something)
+    }
+
+    /// Notes that the peer is disconnected because of a line that was too long: the callers of its requests are told that.
+    pub(crate) fn note_too_long(&mut self, error: LineTooLong) {
+        self.sent_too_much = Some(error);
+    }
+
+    /// Takes the peer out of the registry and closes its queue, unless that was done before. Returns the number of
+    /// requests that it held as a service.
+    pub(crate) fn leave(&mut self) -> usize {
+        let abandoned = self.routing.leave(self.id, self.sent_too_much);
+        self.outbox.close();
+        abandoned
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let abandoned = self.leave();
+        if abandoned > 0 {
+            warn!("{} left with {abandoned} request(s) in flight", self.name);
+        }
+        info!("{} connection closed", self.name);
+    }
+}

@@ -1,0 +1,120 @@
+//! What admission shares: how peers are authenticated, what is kept about them, and what strangers may use up.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use labwire_home::present;
+use labwire_wire::MANAGER_NAME;
+use tracing::warn;
+
+use crate::budget::LineBudget;
+use crate::config::{Authentication, Limits};
+use crate::counters::Counters;
+use crate::login::Logins;
+use crate::names::{PeerAddress, Resolver};
+use crate::registry::ManagerIdentity;
+use crate::store::{ConnectionEvent, Store};
+use crate::strangers::Strangers;
+
+/// What is shared by all peers that are not admitted yet. It needs no registry and no router.
+pub(crate) struct Admission {
+    name: String,
+    pub(crate) store: Store,
+    pub(crate) authentication: Authentication,
+    pub(crate) limits: Limits,
+    pub(crate) lines: Arc<LineBudget>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) logins: Logins,
+    pub(crate) strangers: Strangers,
+    pub(crate) resolver: Resolver,
+    trusted: RwLock<Arc<HashSet<String>>>,
+}
+
+impl Admission {
+    /// `counters` and `lines` are shared with routing.
+    pub(crate) fn new(
+        manager: &ManagerIdentity,
+        authentication: Authentication,
+        limits: Limits,
+        store: Store,
+        counters: Arc<Counters>,
+        lines: Arc<LineBudget>,
+    ) -> Self {
+        Self {
+            name: manager.name(),
+            strangers: Strangers::new(store.audit_max_rows()),
+            store,
+            authentication,
+            limits,
+            lines,
+            counters,
+            logins: Logins::new(&limits),
+            resolver: Resolver::new(&manager.hostname),
+            trusted: RwLock::default(),
+        }
+    }
+
+    /// The manager's name, `Manager[HOST:PORT]`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is, `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        let address = self.name.strip_prefix(MANAGER_NAME).unwrap_or(&self.name);
+        address.trim_matches(['[', ']'])
+    }
+
+    /// Writes a row about a peer into the table of connections.
+    pub(crate) fn record(&self, peer: &PeerAddress, message: &str) {
+        self.record_at(present(), peer, message);
+    }
+
+    /// Writes the row of a peer's request to connect, once it is known what came of it: of strangers only some are
+    /// recorded.
+    pub(crate) fn record_request(&self, came: Timestamp, peer: &PeerAddress) {
+        self.record_at(came, peer, "new connection request");
+    }
+
+    fn record_at(&self, at: Timestamp, peer: &PeerAddress, message: &str) {
+        let event = ConnectionEvent {
+            ip: peer.ip.to_string(),
+            domain: peer.domain.clone(),
+            port: peer.port,
+            message: message.to_owned(),
+        };
+        self.store.record_at(at, event);
+    }
+
+    /// Whether a line about an unidentified peer may be logged.
+    pub(crate) fn may_log_stranger(&self, ip: IpAddr) -> bool {
+        self.strangers.may_log(&self.counters, ip)
+    }
+
+    /// Whether an unidentified peer may be recorded in the table of connections.
+    pub(crate) fn may_record_stranger(&self, ip: IpAddr) -> bool {
+        self.strangers.may_record(&self.counters, ip)
+    }
+
+    /// The hostnames that may connect.
+    pub(crate) fn trusted(&self) -> Arc<HashSet<String>> {
+        Arc::clone(&self.trusted.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the trusted hostnames again, if they decide who is admitted. When they cannot be read the old ones stay.
+    pub(crate) async fn trust_changed(&self) {
+        // Nobody is admitted by them otherwise.
+        if !matches!(self.authentication, Authentication::Hostname) {
+            return;
+        }
+        match self.store.hostnames().await {
+            Ok(hostnames) => {
+                let trusted = Arc::new(hostnames.into_iter().collect());
+                *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = trusted;
+            }
+            Err(error) => warn!("cannot read the trusted hostnames, the old ones stay: {error}"),
+        }
+    }
+}

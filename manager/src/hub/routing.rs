@@ -1,0 +1,220 @@
+//! What routing shares: the registry, the budgets, the counters, and how far the manager is on its way out.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use labwire_wire::{LineTooLong, frames};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout_at};
+
+use crate::budget::{LineBudget, QueueBudget};
+use crate::config::Limits;
+use crate::counters::Counters;
+use crate::pace::Pace;
+use crate::refusal::Refusal;
+use crate::registry::{Abandoned, Concerned, Leaving, ManagerIdentity, PeerId, Registry};
+use crate::router::{Permits, Router};
+use crate::routing_thread::{Measured, Task};
+use crate::slow_readers::SlowReaders;
+
+/// How many peers are taken out at once; others that have left wait for their turn.
+///
+/// When ten thousand leave together, as when a switch loses power, all of that would else stand before everybody
+/// else's next request. With this many, others wait for about a millisecond between them.
+const DEPARTURES: usize = 64;
+
+/// How much is told at once when a service has left: so many errors or ends of links. It takes less than a millisecond.
+pub(super) const DEPARTURE_WORK: usize = 1_024;
+
+/// How far the manager is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It serves.
+    Running,
+    /// It takes no new requests and waits for those under way.
+    Draining,
+    /// It waits no longer.
+    Hurried,
+    /// Connections end.
+    Stopping,
+}
+
+/// What every connected peer shares, whether it has a socket or not. It needs no store, no log and no network.
+pub(crate) struct Routing {
+    name: String,
+    registry: Mutex<Registry>,
+    pub(crate) limits: Limits,
+    pub(crate) pace: Pace,
+    pub(crate) lines: Arc<LineBudget>,
+    pub(crate) queues: Arc<QueueBudget>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) slow_readers: SlowReaders,
+    phase: watch::Sender<Phase>,
+    /// Permits for peers that are being taken out: see [`DEPARTURES`].
+    pub(crate) departures: Semaphore,
+    /// Returns the time at which a lock is acquired.
+    pub(crate) clock: fn() -> Timestamp,
+}
+
+impl Routing {
+    pub(crate) fn new(manager: ManagerIdentity, limits: Limits, pace: Pace) -> Self {
+        Self {
+            name: manager.name(),
+            registry: Mutex::new(Registry::new(manager, &limits)),
+            limits,
+            pace,
+            lines: LineBudget::new(limits.budgets.lines),
+            queues: QueueBudget::new(limits.budgets.queues, limits.stall),
+            counters: Arc::default(),
+            slow_readers: SlowReaders::default(),
+            phase: watch::Sender::new(Phase::Running),
+            departures: Semaphore::new(DEPARTURES),
+            clock: Timestamp::now,
+        }
+    }
+
+    /// The manager's name, `Manager[HOST:PORT]`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The registry, locked. The guard must not live across an await.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        // A panic under this lock is a bug that ends one connection; the others go on with what is there.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A router over the locked registry. `draining` is what [`is_draining`](Self::is_draining) said since it was
+    /// locked.
+    pub(crate) fn router<'a>(&'a self, registry: &'a mut Registry, draining: bool) -> Router<'a> {
+        Router {
+            registry,
+            counters: &self.counters,
+            draining,
+            nesting: self.limits.nesting,
+            permits: Permits::default(),
+            pace: self.pace,
+            clock: self.clock,
+            work: 0,
+        }
+    }
+
+    /// Whether the manager is about to stop and takes no new requests.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() > Phase::Running
+    }
+
+    /// Asks the manager to stop; it has stopped when its serving future ends.
+    pub(crate) fn request_shutdown(&self) {
+        self.advance(Phase::Draining);
+    }
+
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.phase.send_if_modified(|current| {
+            let later = phase > *current;
+            if later {
+                *current = phase;
+            }
+            later
+        });
+    }
+
+    /// Waits until the manager has come as far as `phase`. Cancel safe.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        let mut receiver = self.phase.subscribe();
+        // The sender lives as long as this, so the wait cannot end early.
+        let _ = receiver.wait_for(|current| *current >= phase).await;
+    }
+
+    /// What `work` gives, unless the deadline or that phase comes first. Cancel safe if `work` is.
+    pub(crate) async fn before<T>(
+        &self,
+        phase: Phase,
+        deadline: Instant,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            done = timeout_at(deadline, work) => done.ok(),
+            () = self.reached(phase) => None,
+        }
+    }
+
+    /// Tells the callers of all requests under way that they will not be answered.
+    pub(crate) fn abandon_requests(&self) {
+        for (service, abandoned) in self.registry().abandon_all() {
+            self.tell_abandoned(
+                abandoned,
+                &Refusal::ShuttingDown {
+                    service: service.to_string(),
+                },
+            );
+        }
+    }
+
+    /// Takes a peer out of the registry in one step, and tells everyone whom that concerns. Returns the number of requests
+    /// that it held as a service. `too_long` is for one that is thrown out for a line without an end.
+    ///
+    /// Where thousands are to be told, others are served in between, and the service's name is free only afterwards.
+    pub(crate) fn leave(self: &Arc<Self>, id: PeerId, too_long: Option<LineTooLong>) -> usize {
+        let mut registry = self.registry();
+        let Some(mut leaving) = registry.leave(id) else {
+            return 0;
+        };
+        let service = leaving.name().to_owned();
+        let refusal = match too_long {
+            Some(LineTooLong { limit }) => Refusal::ReplyTooLong { service, limit },
+            None => Refusal::ServiceLeft { service },
+        };
+        let requests = leaving.requests();
+        if !self.tell_some(&mut registry, &mut leaving, &refusal) {
+            return requests;
+        }
+        match Handle::try_current() {
+            Ok(runtime) => {
+                drop(registry);
+                let routing = Arc::clone(self);
+                runtime.spawn(Measured::new(Task::TellDeparture, async move {
+                    loop {
+                        // Others who are ready come first.
+                        yield_now().await;
+                        if !routing.tell_some(&mut routing.registry(), &mut leaving, &refusal) {
+                            return;
+                        }
+                    }
+                }));
+            }
+            // Nobody else is to be served.
+            Err(_) => while self.tell_some(&mut registry, &mut leaving, &refusal) {},
+        }
+        requests
+    }
+
+    /// Tells some of the clients that do not know yet that a service has left: `refusal`, for each of their requests.
+    /// Returns whether there are more.
+    fn tell_some(&self, registry: &mut Registry, leaving: &mut Leaving, refusal: &Refusal) -> bool {
+        let unlinked = frames::manager_request("unlinked", &[leaving.name()], &self.name);
+        // When the manager stops, all connections end: there is no use in telling which one ended first.
+        let is_stopping = *self.phase.borrow() >= Phase::Stopping;
+        let mut work = 0;
+        while work < DEPARTURE_WORK {
+            work += match registry.next_concerned(leaving) {
+                Some(Concerned::Caller(abandoned)) => 4 + self.tell_abandoned(abandoned, refusal),
+                Some(Concerned::Linked(outbox)) if !is_stopping => {
+                    outbox.push_always(|writer| writer.shared(&unlinked));
+                    1
+                }
+                Some(_) => 1,
+                None => return false,
+            };
+        }
+        true
+    }
+
+    /// Returns how many errors were put together.
+    fn tell_abandoned(&self, abandoned: Abandoned, refusal: &Refusal) -> usize {
+        Counters::add(&self.counters.abandoned, abandoned.count());
+        abandoned.tell(refusal)
+    }
+}
