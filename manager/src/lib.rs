@@ -17,6 +17,7 @@
 //! lookups of names and the database have other threads, and none of what is routed waits for them.
 
 mod admin;
+mod attached;
 mod attachment;
 #[cfg(feature = "benchmarks")]
 pub mod benchmarks;
@@ -53,6 +54,7 @@ mod store;
 mod strangers;
 mod stream;
 
+pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits, TlsFiles};
 pub use local::{addresses as local_addresses, hostname};

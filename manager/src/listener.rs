@@ -1,14 +1,14 @@
 //! Accepting connections.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_tcp::{KeepAlive, Watch, WatchedSocket, WatchedStream};
 use labwire_wire::frames;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -273,6 +273,40 @@ impl Gate {
                 self.note_refusal(remote, &Refusal::HandshakeTimeout { limit });
             }
         }
+    }
+
+    /// Serves a program in this process until its connection ends, as if it had connected from `remote`. It is to run where
+    /// peers are served.
+    pub(crate) async fn serve_attached(self, mut stream: DuplexStream, remote: SocketAddr) {
+        let hub = &self.hub;
+        Counters::count(&hub.routing.counters.connections);
+        let deadline = Instant::now() + hub.admission.limits.handshake;
+        let place = match self.admission().await {
+            Some(Admission::Served(place)) => place,
+            Some(Admission::Refused(_place)) => {
+                let limit = hub.admission.limits.connections;
+                return self
+                    .refuse_attached(&mut stream, remote, &Refusal::TooManyConnections { limit })
+                    .await;
+            }
+            None => return,
+        };
+        let mut starting = match self.starting.enter(network_of(remote.ip().to_canonical())) {
+            Ok(starting) => starting,
+            Err(refusal) => return self.refuse_attached(&mut stream, remote, &refusal).await,
+        };
+        let own = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), hub.operation.port());
+        if let Some(address) = self.describe(remote, own, deadline, &mut starting).await {
+            self.admit(stream, remote, None, address, deadline, (starting, place))
+                .await;
+        }
+    }
+
+    async fn refuse_attached(&self, stream: &mut DuplexStream, remote: SocketAddr, refusal: &Refusal) {
+        self.note_refusal(remote, refusal);
+        let telling = peer::tell(&self.hub.admission, stream, refusal);
+        let until = Instant::now() + REFUSAL_TIME;
+        let _ = self.hub.routing.before(Phase::Draining, until, telling).await;
     }
 
     /// Finds out what the peer's computer is called; `None` when the connection is to end.

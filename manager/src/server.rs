@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use crate::attached::AttachedStream;
 use crate::binding::bind;
 use crate::config::{Authentication, Limits};
 use crate::hub::{Hub, Phase, Routing};
@@ -63,10 +65,14 @@ pub struct Manager {
     routing: RoutingThread,
 }
 
-/// A handle on a manager that serves: asks it to stop, or to take up what was changed.
+/// A handle on a manager that serves: attaches programs of the same process, asks the manager to stop, or to take up what
+/// was changed.
 #[derive(Clone)]
 pub struct ManagerHandle {
     hub: Arc<Hub>,
+    gate: Gate,
+    /// Where peers are served.
+    routing: Handle,
 }
 
 impl Manager {
@@ -124,7 +130,14 @@ impl Manager {
     pub fn handle(&self) -> ManagerHandle {
         ManagerHandle {
             hub: Arc::clone(&self.hub),
+            gate: self.gate.clone(),
+            routing: self.routing.handle().clone(),
         }
+    }
+
+    /// Connects a program in this process: see [`ManagerHandle::attach`].
+    pub fn attach(&self, address: SocketAddr) -> AttachedStream {
+        self.handle().attach(address)
     }
 
     /// Serves until `shutdown` completes, an administrator asks for the end, or a handle does; then takes no
@@ -185,6 +198,47 @@ impl Manager {
 }
 
 impl ManagerHandle {
+    /// Connects a program in this process to the manager, without a socket.
+    ///
+    /// For the manager the program is at `address`: peers see it in the program's name (`NAME[HOST:PORT]`), the
+    /// authentication and all limits for each address hold for it, and it may be an address of another computer, as that
+    /// of somebody for whom the program speaks. Two clients of one name need two addresses.
+    ///
+    /// The program then speaks the wire, from its first line on. TLS is not used. Whatever is wrong it is told on the
+    /// connection, as over TCP; a manager that is about to stop ends it.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// # use labwire_manager::{Authentication, Limits, LogControl, Settings, Store, StoreOptions};
+    /// use labwire_manager::Manager;
+    /// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let settings = Settings {
+    /// #     authentication: Authentication::None { open: false },
+    /// #     limits: Limits::default(),
+    /// #     store: Store::open(&folder.path().join("manager.sqlite3"), &StoreOptions::default()).unwrap(),
+    /// #     tls: None,
+    /// #     log: LogControl::none(),
+    /// # };
+    /// let manager = Manager::bind(Some("127.0.0.1"), 0, settings).await?;
+    /// let mut program = BufReader::new(manager.attach("127.0.0.1:7".parse().unwrap()));
+    /// program.write_all(b"client gateway\nidentity\n").await?;
+    /// let mut lines = program.lines();
+    /// lines.next_line().await?; // The manager asks for the identity.
+    /// let identity = lines.next_line().await?.unwrap();
+    /// assert!(identity.contains("gateway["), "{identity}");
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn attach(&self, address: SocketAddr) -> AttachedStream {
+        let (program, manager) = AttachedStream::pair();
+        let serving = self.gate.clone().serve_attached(manager, address);
+        self.routing.spawn(Measured::new(Task::Serve(address), serving));
+        program
+    }
+
     /// Asks the manager to stop. It has stopped when [`Manager::run`] returns.
     pub fn shut_down(&self) {
         self.hub.routing.request_shutdown();

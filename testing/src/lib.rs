@@ -30,5 +30,5 @@ mod tests;
 
 pub use builder::TestManagerBuilder;
 pub use labwire_home::Home;
-pub use labwire_manager::Limits;
+pub use labwire_manager::{AttachedStream, Limits};
 pub use manager::{StoppedManager, TestManager};

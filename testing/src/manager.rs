@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use labwire_home::Home;
+use labwire_manager::AttachedStream;
 use tempfile::TempDir;
 
 use crate::builder::TestManagerBuilder;
@@ -135,6 +136,28 @@ impl TestManager {
     /// ```
     pub fn port(&self) -> u16 {
         self.running.port()
+    }
+
+    /// Connects to the manager without a socket: the stream carries the wire, as a TCP connection without TLS does. Each
+    /// call is a peer with an address of its own.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// use labwire_testing::TestManager;
+    /// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    ///
+    /// let manager = TestManager::start().await;
+    /// let mut peer = BufReader::new(manager.attach());
+    /// peer.write_all(b"client Ada\nwhoami\n").await?;
+    /// let mut lines = peer.lines();
+    /// lines.next_line().await?; // The manager asks for the identity.
+    /// assert!(lines.next_line().await?.is_some_and(|line| line.contains("Ada[")));
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn attach(&self) -> AttachedStream {
+        self.running.attach()
     }
 
     /// The temporary folder with its database, key and certificate.

@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use labwire_home::Home;
-use labwire_manager::{LogControl, Manager, ManagerHandle, Settings, Store, StoreOptions};
+use labwire_manager::{AttachedStream, LogControl, Manager, ManagerHandle, Settings, Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -28,6 +29,8 @@ type Started = Result<(u16, ManagerHandle), Box<dyn Error + Send + Sync>>;
 pub(crate) struct Running {
     port: u16,
     handle: ManagerHandle,
+    /// The port of the next peer without a socket.
+    attached: AtomicU16,
     /// Dropping it ends the manager at once.
     kill: Option<oneshot::Sender<()>>,
     /// Nothing is sent: the thread's end drops the sender.
@@ -55,6 +58,7 @@ impl Running {
         Self {
             port,
             handle,
+            attached: AtomicU16::new(1),
             kill: Some(kill),
             ended,
             thread: Some(thread),
@@ -63,6 +67,13 @@ impl Running {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Connects without a socket, from the next port of this computer's address.
+    pub(crate) fn attach(&self) -> AttachedStream {
+        // An address that is used again is that of a peer that is gone, as a rule.
+        let port = self.attached.fetch_add(1, Ordering::Relaxed);
+        self.handle.attach(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     /// Asks the manager to stop and waits until it has.
