@@ -7,6 +7,7 @@ mod login;
 
 use std::sync::Arc;
 
+use labwire_tcp::WatchedSocket;
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{LineTooLong, LineView, MANAGER_NAME, Role, frames};
 use tracing::{info, warn};
@@ -16,7 +17,7 @@ use crate::hub::Routing;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
-use crate::registry::{PeerId, PeerLine};
+use crate::registry::PeerId;
 use crate::router::{Incoming, Kind, Permits, Router, Sender, Step};
 
 pub(crate) use login::{Decision, Login, Next};
@@ -40,7 +41,8 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// Registers a peer. `address` is its `HOST:PORT`, `line` where its connection comes from, if it has a socket.
+    /// Registers a peer. `address` is its `HOST:PORT`, `socket` that of its connection, if it has
+    /// one.
     ///
     /// # Errors
     /// Those of [`Registry::join`](crate::registry::Registry::join).
@@ -48,19 +50,16 @@ impl Attachment {
         routing: &Arc<Routing>,
         introduced: &Introduced,
         address: &str,
-        line: Option<PeerLine>,
+        socket: Option<WatchedSocket>,
     ) -> Result<Self, Refusal> {
-        let Introduced { identity, user } = introduced;
+        let Introduced { identity, principal } = introduced;
         let outbox = Outbox::new(routing.limits.outbox, &routing.queues);
         let is_service = matches!(identity.role, Role::Service { .. });
         let id = {
             let mut registry = routing.registry();
-            let id = registry.join(identity, address, &outbox)?;
-            if let Some(line) = line {
-                registry.set_line(id, line);
-            }
-            if let Some(user) = user {
-                registry.set_user(id, user.clone());
+            let id = registry.join(identity, principal, address, &outbox)?;
+            if let Some(socket) = socket {
+                registry.set_socket(id, socket);
             }
             id
         };
@@ -72,7 +71,7 @@ impl Attachment {
             origin: identity.features.origin && !is_service,
             outbox,
             log_limit: LogLimit::new(),
-            login: Login::new(user.as_ref().is_some_and(|user| user.is_admin)),
+            login: Login::new(principal.is_admin()),
             sent_too_much: None,
         })
     }

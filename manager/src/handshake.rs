@@ -3,6 +3,7 @@
 mod answer;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,8 +18,8 @@ use crate::config::Authentication;
 use crate::hub::Admission;
 use crate::names::PeerAddress;
 use crate::outbox::{Batch, FrameWriter, batch_of};
+use crate::principal::{Principal, Proof};
 use crate::refusal::{LineLimit, Refusal};
-use crate::registry::User;
 use crate::store::LoginOutcome;
 use crate::stream::{ReadError, read_line_unless, read_some};
 
@@ -43,8 +44,7 @@ const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
 #[derive(Debug)]
 pub(crate) struct Introduced {
     pub(crate) identity: Identity,
-    /// The user that it logged in as, if it did.
-    pub(crate) user: Option<User>,
+    pub(crate) principal: Arc<Principal>,
 }
 
 /// Why a handshake did not end with an identity.
@@ -102,10 +102,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
 
     /// Finds out who the peer is.
     pub(crate) async fn run(&mut self) -> Result<Introduced, Ended> {
-        let user = self.authenticate().await?;
+        let proof = self.authenticate().await?;
+        let ip = self.peer.ip;
         self.splitter.set_limit(self.identity_limit());
         let identity = self.identify().await?;
-        Ok(Introduced { identity, user })
+        let principal = Arc::new(Principal { proof, ip });
+        Ok(Introduced { identity, principal })
     }
 
     /// The longest line of a peer that has authenticated, or needs not, in bytes.
@@ -114,15 +116,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         limits.identity_line.max(limits.handshake_line)
     }
 
-    async fn authenticate(&mut self) -> Result<Option<User>, Ended> {
+    async fn authenticate(&mut self) -> Result<Proof, Ended> {
         let (admission, peer) = (self.admission, self.peer);
         match &admission.authentication {
-            Authentication::None { open: true } => Ok(None),
-            Authentication::None { open: false } if peer.local => Ok(None),
+            Authentication::None { open: true } => Ok(Proof::None),
+            Authentication::None { open: false } if peer.local => Ok(Proof::None),
             Authentication::None { open: false } => Err(Ended::Refused(Refusal::NotLocal(peer.host.clone()))),
             Authentication::Hostname => {
                 if peer.is_trusted(&admission.trusted()) {
-                    return Ok(None);
+                    return Ok(Proof::Hostname);
                 }
                 Err(Ended::Refused(Refusal::UntrustedHostname(peer.host.clone())))
             }
@@ -133,7 +135,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                     .check_manager_password(&admission.counters, peer.ip, expected, &password)
                     .map_err(Ended::Refused)?;
                 debug!("{} sent the correct password", peer.address);
-                Ok(None)
+                Ok(Proof::Password)
             }
             Authentication::Login => {
                 let username = self.ask("username", admission.name()).await?;
@@ -146,10 +148,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                     () = self.gone() => return Err(Ended::Closed("connection closed before the login was checked")),
                 };
                 match checked {
-                    Ok(LoginOutcome { is_admin }) => Ok(Some(User {
-                        name: username.into(),
+                    Ok(LoginOutcome { is_admin }) => Ok(Proof::Login {
+                        user: username.into(),
                         is_admin,
-                    })),
+                    }),
                     Err(refusal) => Err(Ended::LoginRefused { refusal, username }),
                 }
             }
@@ -264,8 +266,6 @@ async fn read_any_answer(line: Line, nesting: usize) -> Result<Answer, Ended> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::budget::LineBudget;
     use crate::config::Limits;
@@ -327,7 +327,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(introduced.identity.name, "n");
-        assert_eq!(introduced.user, None);
+        assert_eq!(introduced.principal.proof, Proof::None);
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ mod outbox;
 mod pace;
 mod peer;
 mod pki;
+mod principal;
 mod read_ahead;
 mod refusal;
 mod registry;

@@ -121,7 +121,7 @@ pub fn check_handshake(data: &[u8]) {
                 let forbidden =
                     name.trim().is_empty() || name.contains(char::is_control) || name == "Manager";
                 assert!(!forbidden, "{name:?} was admitted");
-                assert!(introduced.user.is_none(), "nobody logged in");
+                assert_eq!(introduced.principal.user(), None, "nobody logged in");
             }
             Err(Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. }) => {
                 assert!(!refusal.to_string().is_empty());

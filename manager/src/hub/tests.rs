@@ -6,6 +6,7 @@ use tokio::task::yield_now;
 use super::routing::DEPARTURE_WORK;
 use super::*;
 use crate::outbox::Outbox;
+use crate::principal::Principal;
 
 const CLIENTS: usize = 3_000;
 
@@ -24,7 +25,10 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
     let identity = Identity::from_json(identity).unwrap();
     let join = |identity: &Identity, address: &str| {
         let outbox = Outbox::alone(1_000_000);
-        let id = routing.registry().join(identity, address, &outbox).unwrap();
+        let id = routing
+            .registry()
+            .join(identity, &Principal::sample(), address, &outbox)
+            .unwrap();
         (id, outbox)
     };
     let (service, _) = join(&identity, "h:1");

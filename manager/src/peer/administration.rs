@@ -1,5 +1,7 @@
 //! The requests of administrators, and the login that they need.
 
+use std::sync::Arc;
+
 use labwire_wire::quoted;
 use tokio::io::AsyncRead;
 use tokio::task::yield_now;
@@ -10,8 +12,8 @@ use super::inbox::Inbox;
 use super::session::Session;
 use crate::admin::{self, Outcome};
 use crate::attachment::{Decision, Next};
+use crate::principal::{Principal, Proof};
 use crate::refusal::excerpt;
-use crate::registry::User;
 use crate::router::Call;
 
 impl Session<'_> {
@@ -89,11 +91,13 @@ impl Session<'_> {
                     from.name,
                     quoted(username)
                 );
-                let user = User {
-                    name: username.into(),
+                let proof = Proof::Login {
+                    user: username.into(),
                     is_admin: true,
                 };
-                hub.routing.registry().set_user(from.id, user);
+                let ip = self.peer.ip;
+                let principal = Arc::new(Principal { proof, ip });
+                hub.routing.registry().set_principal(from.id, principal);
                 for call in calls {
                     self.execute(call).await;
                     yield_now().await;

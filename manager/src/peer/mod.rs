@@ -27,10 +27,10 @@ use crate::handshake::{Ended, Handshake, Introduced};
 use crate::hub::{Admission, Hub, Phase, Routing};
 use crate::names::PeerAddress;
 use crate::outbox::FrameWriter;
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::principal::{Principal, Proof};
 use crate::refusal::{LineLimit, Refusal, excerpt};
 use crate::registry::Listing;
-#[cfg(any(test, feature = "fuzzing"))]
-use crate::registry::User;
 
 use session::Session;
 
@@ -75,10 +75,12 @@ pub(crate) struct Introduction {
 impl Introduction {
     /// The same peer, as if it had logged in as an administrator.
     pub(crate) fn of_administrator(mut self) -> Self {
-        self.introduced.user = Some(User {
-            name: "administrator".into(),
+        let proof = Proof::Login {
+            user: "administrator".into(),
             is_admin: true,
-        });
+        };
+        let ip = self.introduced.principal.ip;
+        self.introduced.principal = Arc::new(Principal { proof, ip });
         self
     }
 }

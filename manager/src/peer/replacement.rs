@@ -26,15 +26,15 @@ const LOOK: Duration = Duration::from_millis(5);
 /// service wants its name.
 pub(super) async fn make_way(routing: &Routing, peer: &PeerAddress, name: &str) -> bool {
     let holder = routing.registry().holder_of(name);
-    let Some((id, line)) = holder else {
+    let Some((id, ip, socket)) = holder else {
         // It has left meanwhile.
         return true;
     };
-    let Some(line) = line.filter(|line| line.ip == peer.ip && !peer.local) else {
+    let Some(socket) = socket.filter(|_| ip == peer.ip && !peer.local) else {
         // The system of this computer itself tells when one of its own connections has ended.
         return false;
     };
-    if line.socket.probe(PROBE).await == Presence::Present {
+    if socket.probe(PROBE).await == Presence::Present {
         return false;
     }
     info!(
@@ -44,7 +44,7 @@ pub(super) async fn make_way(routing: &Routing, peer: &PeerAddress, name: &str) 
     let deadline = Instant::now() + DEPARTURE;
     loop {
         let holder = routing.registry().holder_of(name);
-        if holder.is_none_or(|(holder, _)| holder != id) {
+        if holder.is_none_or(|(holder, ..)| holder != id) {
             return true;
         }
         if Instant::now() >= deadline {

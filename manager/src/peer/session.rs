@@ -28,7 +28,6 @@ use crate::memory;
 use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::refusal::{LineLimit, Refusal};
-use crate::registry::PeerLine;
 use crate::router::{Permits, Sender, Step, TURN_WORK};
 
 /// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
@@ -90,13 +89,7 @@ impl<'a> Session<'a> {
         socket: Option<&WatchedSocket>,
         introduction: &Introduced,
     ) -> Result<Self, Refusal> {
-        let join = |address: &str| {
-            let line = socket.map(|socket| PeerLine {
-                ip: peer.ip,
-                socket: socket.clone(),
-            });
-            Attachment::join(&hub.routing, introduction, address, line)
-        };
+        let join = |address: &str| Attachment::join(&hub.routing, introduction, address, socket.cloned());
         let attachment = match join(&peer.address) {
             // Two computers may have the same short name; their IP addresses tell them apart.
             Err(Refusal::ClientNameTaken(_)) => join(&format!("{}:{}", peer.ip, peer.port))?,
@@ -108,13 +101,10 @@ impl<'a> Session<'a> {
         } else {
             "Client"
         };
-        let user = &introduction.user;
+        let user = introduction.principal.user();
         match user {
             None => info!("{name} is a new {kind} connection"),
-            Some(user) => info!(
-                "{name} is a new {kind} connection, logged in as {}",
-                quoted(&user.name)
-            ),
+            Some(user) => info!("{name} is a new {kind} connection, logged in as {}", quoted(user)),
         }
         hub.admission.record_request(came, peer);
         hub.admission

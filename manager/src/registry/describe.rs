@@ -6,6 +6,7 @@ use labwire_wire::{Identity, MANAGER_NAME};
 use super::roster::Roster;
 use super::{PeerId, Registry, Service};
 use crate::outbox::FrameWriter;
+use crate::principal::Principal;
 
 /// What the registry holds of the manager itself.
 #[derive(Clone, Debug)]
@@ -114,9 +115,9 @@ impl Registry {
         let mut before = "[";
         for (kind, roster, ids) in kinds {
             for name in roster.names() {
-                let user = ids.get(name).and_then(|id| self.users.get(id));
+                let principal = ids.get(name).and_then(|id| self.principal(*id));
                 frame.copied(before.as_bytes());
-                frame.copied(if user.is_some_and(|user| user.is_admin) {
+                frame.copied(if principal.is_some_and(|principal| principal.is_admin()) {
                     b"{\"is_admin\":true,\"name\":"
                 } else {
                     b"{\"is_admin\":false,\"name\":"
@@ -125,8 +126,8 @@ impl Registry {
                 frame.copied(b",\"type\":\"");
                 frame.copied(kind.as_bytes());
                 frame.copied(b"\",\"user\":");
-                match user {
-                    Some(user) => frame.copied(json_string(&user.name).as_bytes()),
+                match principal.and_then(|principal| principal.user()) {
+                    Some(user) => frame.copied(json_string(user).as_bytes()),
                     None => frame.copied(b"null"),
                 }
                 frame.copied(b"}");
@@ -134,6 +135,12 @@ impl Registry {
             }
         }
         frame.copied(if before == "[" { b"[]" } else { b"]" });
+    }
+
+    fn principal(&self, id: PeerId) -> Option<&Principal> {
+        let client = self.clients.get(id).map(|client| &client.principal);
+        let service = || self.services.get(id).map(|service| &service.principal);
+        client.or_else(service).map(|principal| &**principal)
     }
 
     fn write_of_service(

@@ -49,7 +49,6 @@ impl Leaving {
 impl Registry {
     /// Takes a peer out, with everything that is its own. A service is returned with the clients that this concerns.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<Leaving> {
-        self.users.remove(&id);
         if let Some(client) = self.clients.remove(id) {
             self.forget_client(id, &client);
         }

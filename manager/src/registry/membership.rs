@@ -13,7 +13,14 @@ use super::locks::Locks;
 use super::roster::Roster;
 use super::{AROUND_REQUESTER, Client, PeerId, Reader, Registry, Service};
 use crate::outbox::Outbox;
+use crate::principal::Principal;
 use crate::refusal::Refusal;
+
+/// What is known of any peer that joins, beside what it says of itself.
+struct Place {
+    principal: Arc<Principal>,
+    outbox: Arc<Outbox>,
+}
 
 impl Registry {
     fn next_number(&mut self) -> u64 {
@@ -21,22 +28,27 @@ impl Registry {
         self.last_number
     }
 
-    /// Takes a peer in. `address` is its `HOST:PORT`. A peer that asked for it is told its name: as nobody
+    /// Takes a peer in, with the result of its authentication. `address` is its `HOST:PORT`. A peer that asked for it is told its name: as nobody
     /// else knows the queue yet, before anything else.
     pub(crate) fn join(
         &mut self,
         identity: &Identity,
+        principal: &Arc<Principal>,
         address: &str,
         outbox: &Arc<Outbox>,
     ) -> Result<PeerId, Refusal> {
+        let place = Place {
+            principal: Arc::clone(principal),
+            outbox: Arc::clone(outbox),
+        };
         let id = match &identity.role {
-            Role::Client => self.join_client(identity, address, Arc::clone(outbox))?,
+            Role::Client => self.join_client(identity, address, place)?,
             Role::Service {
                 attributes,
                 max_clients,
             } => {
                 let description = describe_service(identity, attributes, *max_clients, address);
-                self.join_service(identity, *max_clients, &description, Arc::clone(outbox))?
+                self.join_service(identity, *max_clients, &description, place)?
             }
         };
         if identity.features.registered {
@@ -51,7 +63,7 @@ impl Registry {
         &mut self,
         identity: &Identity,
         address: &str,
-        outbox: Arc<Outbox>,
+        Place { principal, outbox }: Place,
     ) -> Result<PeerId, Refusal> {
         let name: Arc<str> = format!("{}[{address}]", identity.name).into();
         if self.client_names.contains_key(&name) {
@@ -63,6 +75,7 @@ impl Registry {
             outbox,
             reader: Reader::of(identity),
             features: identity.features,
+            principal,
             links: HashSet::default(),
             asked: HashSet::default(),
             in_flight: InFlight::default(),
@@ -81,7 +94,7 @@ impl Registry {
         identity: &Identity,
         max_clients: Option<u64>,
         description: &str,
-        outbox: Arc<Outbox>,
+        Place { principal, outbox }: Place,
     ) -> Result<PeerId, Refusal> {
         if self.service_names.contains_key(identity.name.as_str()) || self.is_leaving(&identity.name) {
             return Err(Refusal::NameTaken(identity.name.clone()));
@@ -117,7 +130,8 @@ impl Registry {
             linked: Roster::default(),
             callers: HashMap::default(),
             answered_last: PeerId::default(),
-            line: None,
+            principal,
+            socket: None,
             was_told: false,
         };
         let number = self.next_number();

@@ -32,6 +32,7 @@ use labwire_wire::{Features, Identity, Shape};
 use crate::budget::Pool;
 use crate::config::Limits;
 use crate::outbox::Outbox;
+use crate::principal::Principal;
 use crate::refusal::{LinkedClients, Refusal, excerpt};
 
 use in_flight::InFlight;
@@ -83,6 +84,7 @@ pub(crate) struct Client {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) reader: Reader,
     pub(crate) features: Features,
+    principal: Arc<Principal>,
     links: HashSet<PeerId>,
     /// The services that have a place for requests of this client.
     asked: HashSet<PeerId>,
@@ -117,13 +119,6 @@ impl Client {
     }
 }
 
-/// Where a peer's connection comes from.
-#[derive(Clone, Debug)]
-pub(crate) struct PeerLine {
-    pub(crate) ip: IpAddr,
-    pub(crate) socket: WatchedSocket,
-}
-
 /// A service that is connected.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -143,17 +138,11 @@ pub(crate) struct Service {
     callers: HashMap<PeerId, Requests>,
     /// The client that it answered last.
     answered_last: PeerId,
-    /// Where its connection comes from, if that is known.
-    line: Option<PeerLine>,
+    principal: Arc<Principal>,
+    /// That of its connection, if it has one.
+    socket: Option<WatchedSocket>,
     /// Whether it was told of a malformed line since it sent a proper reply.
     pub(crate) was_told: bool,
-}
-
-/// The user that a peer logged in as.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) name: Arc<str>,
-    pub(crate) is_admin: bool,
 }
 
 impl Service {
@@ -188,8 +177,6 @@ pub(crate) struct Registry {
     /// The clients and services as they stand in the manager's identity.
     client_roster: Roster,
     service_roster: Roster,
-    /// The peers that logged in, and as whom.
-    users: HashMap<PeerId, User>,
     in_flight: Pool,
     in_flight_limit: usize,
     empty_places: EmptyPlaces,
@@ -218,7 +205,6 @@ impl Registry {
             leaving: HashSet::default(),
             client_roster: Roster::default(),
             service_roster: Roster::default(),
-            users: HashMap::default(),
             in_flight: Pool::new(limits.budgets.in_flight, FREE_IN_FLIGHT),
             in_flight_limit: limits.in_flight_per_client,
             identities: Pool::new(limits.budgets.identities, FREE_DESCRIPTION),
@@ -226,10 +212,10 @@ impl Registry {
         }
     }
 
-    /// Notes that a peer logged in, until it leaves.
-    pub(crate) fn set_user(&mut self, id: PeerId, user: User) {
-        if self.clients.get(id).is_some() || self.services.get(id).is_some() {
-            self.users.insert(id, user);
+    /// Replaces the principal of a client, which has logged in.
+    pub(crate) fn set_principal(&mut self, client: PeerId, principal: Arc<Principal>) {
+        if let Some(client) = self.clients.get_mut(client) {
+            client.principal = principal;
         }
     }
 
@@ -402,17 +388,18 @@ impl Registry {
         }
     }
 
-    /// Notes where the connection of a service comes from.
-    pub(crate) fn set_line(&mut self, service: PeerId, line: PeerLine) {
+    /// Notes the socket of a service's connection.
+    pub(crate) fn set_socket(&mut self, service: PeerId, socket: WatchedSocket) {
         if let Some(service) = self.services.get_mut(service) {
-            service.line = Some(line);
+            service.socket = Some(socket);
         }
     }
 
-    /// The service of that name, and where its connection comes from.
-    pub(crate) fn holder_of(&self, name: &str) -> Option<(PeerId, Option<PeerLine>)> {
+    /// Returns the service of that name, the address that it connected from, and the socket of its connection if it has one.
+    pub(crate) fn holder_of(&self, name: &str) -> Option<(PeerId, IpAddr, Option<WatchedSocket>)> {
         let id = *self.service_names.get(name)?;
-        Some((id, self.services[id].line.clone()))
+        let service = &self.services[id];
+        Some((id, service.principal.ip, service.socket.clone()))
     }
 
     /// Whether a service of that name is here.

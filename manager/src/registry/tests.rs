@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use super::in_flight::{Asking, Awaited};
 use super::*;
 use crate::budget::Budgets;
+use crate::principal::Principal;
 use crate::refusal::Held;
 
 /// By ids and names alone, as the tests know them.
@@ -68,7 +69,9 @@ fn registry_with(in_flight_per_client: usize) -> Registry {
 
 fn client(registry: &mut Registry, name: &str) -> PeerId {
     let identity = Identity::client(name).unwrap();
-    registry.join(&identity, "h:1", &Outbox::alone(1_000)).unwrap()
+    registry
+        .join(&identity, &Principal::sample(), "h:1", &Outbox::alone(1_000))
+        .unwrap()
 }
 
 fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
@@ -76,7 +79,9 @@ fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
         r#"{{"type":"service","name":"{name}","attributes":{{"a":"()"}},"max_clients":{max_clients}}}"#
     );
     let identity = Identity::from_json(text.as_bytes()).unwrap();
-    registry.join(&identity, "h:2", &Outbox::alone(1_000)).unwrap()
+    registry
+        .join(&identity, &Principal::sample(), "h:2", &Outbox::alone(1_000))
+        .unwrap()
 }
 
 /// So many seconds after the beginning of time.
@@ -309,7 +314,7 @@ fn a_service_is_gone_at_once_and_its_name_is_free_when_all_know() {
     let again = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
     assert!(registry.next_concerned(&mut leaving).is_some());
     assert!(registry.is_leaving("S"));
-    let refused = registry.join(&again, "h:3", &Outbox::alone(1));
+    let refused = registry.join(&again, &Principal::sample(), "h:3", &Outbox::alone(1));
     assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
     // Whoever leaves meanwhile need not be told.
     registry.leave(clients[0]);
@@ -317,7 +322,11 @@ fn a_service_is_gone_at_once_and_its_name_is_free_when_all_know() {
     while registry.next_concerned(&mut leaving).is_some() {}
     assert!(!registry.is_leaving("S"));
     assert_eq!((registry.in_flight(), registry.contradiction()), (0, None));
-    assert!(registry.join(&again, "h:3", &Outbox::alone(1)).is_ok());
+    assert!(
+        registry
+            .join(&again, &Principal::sample(), "h:3", &Outbox::alone(1))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -388,10 +397,14 @@ fn names_are_unique_while_their_peer_is_here() {
     let mut registry = registry();
     let s = service(&mut registry, "S", 0);
     let again = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
-    let refused = registry.join(&again, "h:3", &Outbox::alone(1));
+    let refused = registry.join(&again, &Principal::sample(), "h:3", &Outbox::alone(1));
     assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
     left(&mut registry, s);
-    assert!(registry.join(&again, "h:3", &Outbox::alone(1)).is_ok());
+    assert!(
+        registry
+            .join(&again, &Principal::sample(), "h:3", &Outbox::alone(1))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -556,7 +569,12 @@ fn a_python_service_gets_nothing_that_ends_it() {
     let mut registry = registry();
     let identity = br#"{"type":"service","name":"P","attributes":{},"language":"Python 3.11.7"}"#;
     let python = registry
-        .join(&Identity::from_json(identity).unwrap(), "h:2", &Outbox::alone(1))
+        .join(
+            &Identity::from_json(identity).unwrap(),
+            &Principal::sample(),
+            "h:2",
+            &Outbox::alone(1),
+        )
         .unwrap();
     let other = service(&mut registry, "S", 0);
     let a = client(&mut registry, "a");
@@ -583,7 +601,9 @@ fn curious_client(registry: &mut Registry, name: &str) -> (PeerId, Arc<Outbox>) 
         ..Identity::client(name).unwrap()
     };
     let outbox = Outbox::alone(1_000);
-    let id = registry.join(&identity, "h:1", &outbox).unwrap();
+    let id = registry
+        .join(&identity, &Principal::sample(), "h:1", &outbox)
+        .unwrap();
     (id, outbox)
 }
 
@@ -601,7 +621,12 @@ async fn a_peer_that_asked_for_it_is_told_its_name() {
     );
     let outbox = Outbox::alone(1_000);
     registry
-        .join(&Identity::client("b").unwrap(), "h:1", &outbox)
+        .join(
+            &Identity::client("b").unwrap(),
+            &Principal::sample(),
+            "h:1",
+            &outbox,
+        )
         .unwrap();
     assert_eq!(outbox.close_and_read().await, "");
 }
@@ -615,7 +640,11 @@ async fn a_peer_that_may_not_join_is_told_no_name() {
         ..Identity::client("a").unwrap()
     };
     let outbox = Outbox::alone(1_000);
-    assert!(registry.join(&identity, "h:1", &outbox).is_err());
+    assert!(
+        registry
+            .join(&identity, &Principal::sample(), "h:1", &outbox)
+            .is_err()
+    );
     assert_eq!(outbox.close_and_read().await, "");
 }
 
@@ -642,7 +671,9 @@ async fn errors_for_thousands_of_requests_keep_their_place_among_what_a_client_i
     let s = service(&mut registry, "S", 0);
     let outbox = Outbox::alone(1 << 30);
     let identity = Identity::client("a").unwrap();
-    let a = registry.join(&identity, "h:1", &outbox).unwrap();
+    let a = registry
+        .join(&identity, &Principal::sample(), "h:1", &outbox)
+        .unwrap();
     for uid in 0..3_000 {
         registry.begin_request(a, s, &uid.to_string());
     }
@@ -689,7 +720,9 @@ async fn a_client_is_told_of_each_request_that_will_not_be_answered() {
             ..Identity::client("a").unwrap()
         };
         let outbox = Outbox::alone(1_000);
-        let a = registry.join(&identity, "h:1", &outbox).unwrap();
+        let a = registry
+            .join(&identity, &Principal::sample(), "h:1", &outbox)
+            .unwrap();
         for uid in ["\"", "\""] {
             registry.begin_request(a, s, uid);
         }

@@ -13,6 +13,7 @@ use crate::handshake::Introduced;
 use crate::hub::Routing;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
+use crate::principal::Principal;
 use crate::registry::ManagerIdentity;
 
 /// How many requests the client may have under way.
@@ -43,7 +44,10 @@ impl Stage {
         };
         let routing = Arc::new(Routing::new(ManagerIdentity::sample(), limits, Pace::in_bytes()));
         let join = |identity, address| {
-            let introduced = Introduced { identity, user: None };
+            let introduced = Introduced {
+                identity,
+                principal: Principal::sample(),
+            };
             let joined = Attachment::join(&routing, &introduced, address, None);
             joined.expect("the name is free")
         };

@@ -20,6 +20,7 @@ use crate::hub::{Operation, Phase, Routing};
 use crate::logging::LogControl;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
+use crate::principal::Principal;
 use crate::registry::{Listing, ManagerIdentity, PeerId};
 use crate::router::{Permits, Step};
 
@@ -91,7 +92,7 @@ impl World {
         let key = self.last_key;
         let introduced = Introduced {
             identity: identity.clone(),
-            user: None,
+            principal: Principal::sample(),
         };
         let joined = Attachment::join(&self.routing, &introduced, address, None);
         let predicted = self.model.join(key, identity, address, self.outbox_limit);
