@@ -10,12 +10,12 @@ use std::sync::Arc;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{LineTooLong, LineView, MANAGER_NAME, Role, frames};
-use tracing::{info, warn};
 
 use crate::handshake::Introduced;
 use crate::hub::Routing;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
+use crate::principal::Principal;
 use crate::refusal::Refusal;
 use crate::registry::PeerId;
 use crate::router::{Incoming, Kind, Permits, Router, Sender, Step};
@@ -52,15 +52,21 @@ impl Attachment {
         address: &str,
         socket: Option<WatchedSocket>,
     ) -> Result<Self, Refusal> {
-        let Introduced { identity, principal } = introduced;
+        let Introduced {
+            identity,
+            principal,
+            came,
+        } = introduced;
         let outbox = Outbox::new(routing.limits.outbox, &routing.queues);
         let is_service = matches!(identity.role, Role::Service { .. });
         let id = {
             let mut registry = routing.registry();
-            let id = registry.join(identity, principal, address, &outbox)?;
+            let (id, event) = registry.join(identity, principal, address, &outbox, *came)?;
             if let Some(socket) = socket {
                 registry.set_socket(id, socket);
             }
+            // Before anybody else can tell the peer anything.
+            routing.events.publish(event, None);
             id
         };
         Ok(Self {
@@ -152,6 +158,15 @@ impl Attachment {
         self.login.is_answer(incoming, names_something)
     }
 
+    /// Replaces the principal of a client that has logged in.
+    pub(crate) fn set_principal(&self, principal: Principal) {
+        let routing = &self.routing;
+        let mut registry = routing.registry();
+        if let Some(event) = registry.set_principal(self.id, Arc::new(principal)) {
+            routing.events.publish(event, None);
+        }
+    }
+
     /// Notes that the peer is disconnected because of a line that was too long: the callers of its requests are told that.
     pub(crate) fn note_too_long(&mut self, error: LineTooLong) {
         self.sent_too_much = Some(error);
@@ -168,10 +183,6 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        let abandoned = self.leave();
-        if abandoned > 0 {
-            warn!("{} left with {abandoned} request(s) in flight", self.name);
-        }
-        info!("{} connection closed", self.name);
+        self.leave();
     }
 }

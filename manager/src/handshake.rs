@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use labwire_home::present;
 use labwire_wire::{Identity, Line, LineSplitter, frames, terminal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::spawn_blocking;
@@ -45,6 +47,8 @@ const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
 pub(crate) struct Introduced {
     pub(crate) identity: Identity,
     pub(crate) principal: Arc<Principal>,
+    /// When it came.
+    pub(crate) came: Timestamp,
 }
 
 /// Why a handshake did not end with an identity.
@@ -80,6 +84,7 @@ pub(crate) struct Handshake<'a, S> {
     splitter: &'a mut LineSplitter,
     /// What the peer holds of the budget of unfinished lines.
     share: LineShare,
+    came: Timestamp,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
@@ -97,17 +102,24 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
             stream,
             splitter,
             share: admission.lines.share(),
+            came: present(),
         }
     }
 
     /// Finds out who the peer is.
     pub(crate) async fn run(&mut self) -> Result<Introduced, Ended> {
         let proof = self.authenticate().await?;
-        let ip = self.peer.ip;
         self.splitter.set_limit(self.identity_limit());
         let identity = self.identify().await?;
-        let principal = Arc::new(Principal { proof, ip });
-        Ok(Introduced { identity, principal })
+        let principal = Arc::new(Principal {
+            proof,
+            from: self.peer.clone(),
+        });
+        Ok(Introduced {
+            identity,
+            principal,
+            came: self.came,
+        })
     }
 
     /// The longest line of a peer that has authenticated, or needs not, in bytes.

@@ -38,7 +38,7 @@ impl Hub {
         log: LogControl,
     ) -> Arc<Self> {
         let operation = Operation::new(manager.port, log);
-        let routing = Arc::new(Routing::new(manager.clone(), limits, pace));
+        let routing = Arc::new(Routing::new(manager.clone(), limits, pace, Some(store.clone())));
         let (counters, lines) = (Arc::clone(&routing.counters), Arc::clone(&routing.lines));
         let admission = Admission::new(&manager, authentication, limits, store, counters, lines);
         Arc::new(Self {

@@ -25,6 +25,7 @@ mod binding;
 mod budget;
 mod config;
 mod counters;
+mod events;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod handshake;

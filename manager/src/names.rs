@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::local;
+use crate::store::ConnectionEvent;
 
 /// How long a peer waits for the name of its computer before its IP address has to do.
 const LOOKUP_TIME: Duration = Duration::from_secs(2);
@@ -18,7 +19,7 @@ const LOOKUP_TIME: Duration = Duration::from_secs(2);
 const LOOKUPS: usize = 8;
 
 /// Which computer a peer is on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PeerAddress {
     pub(crate) ip: IpAddr,
     pub(crate) port: u16,
@@ -35,6 +36,30 @@ pub(crate) struct PeerAddress {
 }
 
 impl PeerAddress {
+    /// That of a peer on this computer.
+    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
+    pub(crate) fn sample() -> Self {
+        Self {
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: 1,
+            domain: "localhost".to_owned(),
+            address: "h:1".to_owned(),
+            local: true,
+            host: "localhost".to_owned(),
+            aliases: Vec::new(),
+        }
+    }
+
+    /// The row of the table of connections that says this of the peer.
+    pub(crate) fn event(&self, message: &str) -> ConnectionEvent {
+        ConnectionEvent {
+            ip: self.ip.to_string(),
+            domain: self.domain.clone(),
+            port: self.port,
+            message: message.to_owned(),
+        }
+    }
+
     /// Whether one of the computer's names is among the trusted ones.
     pub(crate) fn is_trusted(&self, trusted: &HashSet<String>) -> bool {
         self.aliases.iter().any(|alias| trusted.contains(alias))

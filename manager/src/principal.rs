@@ -1,7 +1,8 @@
 //! The result of authentication.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+
+use crate::names::PeerAddress;
 
 /// Who a peer is, how it has proved that, and from where. It stays with the peer for as long as it is connected, and is
 /// replaced when a client logs in for an administrator's request.
@@ -10,8 +11,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Principal {
     pub(crate) proof: Proof,
-    /// The address that the peer's connection comes from.
-    pub(crate) ip: IpAddr,
+    /// Where the peer's connection comes from.
+    pub(crate) from: PeerAddress,
 }
 
 /// How a peer has authenticated.
@@ -50,7 +51,7 @@ impl Principal {
     pub(crate) fn sample() -> Arc<Self> {
         Arc::new(Self {
             proof: Proof::None,
-            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            from: PeerAddress::sample(),
         })
     }
 }

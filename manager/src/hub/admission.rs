@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::login::Logins;
 use crate::names::{PeerAddress, Resolver};
 use crate::registry::ManagerIdentity;
-use crate::store::{ConnectionEvent, Store};
+use crate::store::Store;
 use crate::strangers::Strangers;
 
 /// What is shared by all peers that are not admitted yet. It needs no registry and no router.
@@ -79,13 +79,7 @@ impl Admission {
     }
 
     fn record_at(&self, at: Timestamp, peer: &PeerAddress, message: &str) {
-        let event = ConnectionEvent {
-            ip: peer.ip.to_string(),
-            domain: peer.domain.clone(),
-            port: peer.port,
-            message: message.to_owned(),
-        };
-        self.store.record_at(at, event);
+        self.store.record_at(at, peer.event(message));
     }
 
     /// Whether a line about an unidentified peer may be logged.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use labwire_wire::{LineTooLong, frames};
+use labwire_wire::LineTooLong;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::yield_now;
@@ -12,12 +12,14 @@ use tokio::time::{Instant, timeout_at};
 use crate::budget::{LineBudget, QueueBudget};
 use crate::config::Limits;
 use crate::counters::Counters;
+use crate::events::Events;
 use crate::pace::Pace;
 use crate::refusal::Refusal;
-use crate::registry::{Abandoned, Concerned, Leaving, ManagerIdentity, PeerId, Registry};
+use crate::registry::{Event, Leaving, ManagerIdentity, PeerId, Registry};
 use crate::router::{Permits, Router};
 use crate::routing_thread::{Measured, Task};
 use crate::slow_readers::SlowReaders;
+use crate::store::Store;
 
 /// How many peers are taken out at once; others that have left wait for their turn.
 ///
@@ -50,6 +52,7 @@ pub(crate) struct Routing {
     pub(crate) lines: Arc<LineBudget>,
     pub(crate) queues: Arc<QueueBudget>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) events: Events,
     pub(crate) slow_readers: SlowReaders,
     phase: watch::Sender<Phase>,
     /// Permits for peers that are being taken out: see [`DEPARTURES`].
@@ -59,7 +62,9 @@ pub(crate) struct Routing {
 }
 
 impl Routing {
-    pub(crate) fn new(manager: ManagerIdentity, limits: Limits, pace: Pace) -> Self {
+    /// `records` is where connections are recorded, if they are.
+    pub(crate) fn new(manager: ManagerIdentity, limits: Limits, pace: Pace, records: Option<Store>) -> Self {
+        let (manager_name, counters) = (manager.name(), Arc::<Counters>::default());
         Self {
             name: manager.name(),
             registry: Mutex::new(Registry::new(manager, &limits)),
@@ -67,7 +72,8 @@ impl Routing {
             pace,
             lines: LineBudget::new(limits.budgets.lines),
             queues: QueueBudget::new(limits.budgets.queues, limits.stall),
-            counters: Arc::default(),
+            events: Events::new(manager_name, Arc::clone(&counters), records),
+            counters,
             slow_readers: SlowReaders::default(),
             phase: watch::Sender::new(Phase::Running),
             departures: Semaphore::new(DEPARTURES),
@@ -92,6 +98,7 @@ impl Routing {
         Router {
             registry,
             counters: &self.counters,
+            events: &self.events,
             draining,
             nesting: self.limits.nesting,
             permits: Permits::default(),
@@ -119,6 +126,9 @@ impl Routing {
             }
             later
         });
+        if phase == Phase::Stopping {
+            self.events.note_stopping();
+        }
     }
 
     /// Waits until the manager has come as far as `phase`. Cancel safe.
@@ -143,13 +153,10 @@ impl Routing {
 
     /// Tells the callers of all requests under way that they will not be answered.
     pub(crate) fn abandon_requests(&self) {
-        for (service, abandoned) in self.registry().abandon_all() {
-            self.tell_abandoned(
-                abandoned,
-                &Refusal::ShuttingDown {
-                    service: service.to_string(),
-                },
-            );
+        for (service, requests) in self.registry().abandon_all() {
+            let service = service.to_string();
+            let reason = &Refusal::ShuttingDown { service };
+            self.events.publish(Event::Abandoned { requests, reason }, None);
         }
     }
 
@@ -159,7 +166,11 @@ impl Routing {
     /// Where thousands are to be told, others are served in between, and the service's name is free only afterwards.
     pub(crate) fn leave(self: &Arc<Self>, id: PeerId, too_long: Option<LineTooLong>) -> usize {
         let mut registry = self.registry();
-        let Some(mut leaving) = registry.leave(id) else {
+        let Some((event, leaving)) = registry.leave(id) else {
+            return 0;
+        };
+        self.events.publish(event, None);
+        let Some(mut leaving) = leaving else {
             return 0;
         };
         let service = leaving.name().to_owned();
@@ -194,27 +205,13 @@ impl Routing {
     /// Tells some of the clients that do not know yet that a service has left: `refusal`, for each of their requests.
     /// Returns whether there are more.
     fn tell_some(&self, registry: &mut Registry, leaving: &mut Leaving, refusal: &Refusal) -> bool {
-        let unlinked = frames::manager_request("unlinked", &[leaving.name()], &self.name);
-        // When the manager stops, all connections end: there is no use in telling which one ended first.
-        let is_stopping = *self.phase.borrow() >= Phase::Stopping;
         let mut work = 0;
         while work < DEPARTURE_WORK {
-            work += match registry.next_concerned(leaving) {
-                Some(Concerned::Caller(abandoned)) => 4 + self.tell_abandoned(abandoned, refusal),
-                Some(Concerned::Linked(outbox)) if !is_stopping => {
-                    outbox.push_always(|writer| writer.shared(&unlinked));
-                    1
-                }
-                Some(_) => 1,
-                None => return false,
+            let Some(event) = registry.next_concerned(leaving, refusal) else {
+                return false;
             };
+            work += self.events.publish(event, None);
         }
         true
-    }
-
-    /// Returns how many errors were put together.
-    fn tell_abandoned(&self, abandoned: Abandoned, refusal: &Refusal) -> usize {
-        Counters::add(&self.counters.abandoned, abandoned.count());
-        abandoned.tell(refusal)
     }
 }

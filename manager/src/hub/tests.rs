@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use labwire_wire::{Features, Identity, Shape, Text};
 use tokio::task::yield_now;
 
@@ -15,6 +16,7 @@ fn routing() -> Arc<Routing> {
         ManagerIdentity::sample(),
         Limits::default(),
         Pace::default(),
+        None,
     ))
 }
 
@@ -25,10 +27,15 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
     let identity = Identity::from_json(identity).unwrap();
     let join = |identity: &Identity, address: &str| {
         let outbox = Outbox::alone(1_000_000);
-        let id = routing
-            .registry()
-            .join(identity, &Principal::sample(), address, &outbox)
-            .unwrap();
+        let joined = routing.registry().join(
+            identity,
+            &Principal::sample(),
+            address,
+            &outbox,
+            Timestamp::UNIX_EPOCH,
+        );
+        let (id, event) = joined.unwrap();
+        routing.events.publish(event, None);
         (id, outbox)
     };
     let (service, _) = join(&identity, "h:1");
@@ -40,7 +47,8 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
         };
         let (id, outbox) = join(&identity, &format!("h:{number}"));
         let mut registry = routing.registry();
-        registry.link(id, "S").unwrap();
+        let (_, event) = registry.link(id, "S").unwrap();
+        routing.events.publish(event, None);
         let name = Text::from(Cow::from("S"));
         let shape = Shape {
             depth: 1,

@@ -1,7 +1,5 @@
 //! The requests of administrators, and the login that they need.
 
-use std::sync::Arc;
-
 use labwire_wire::quoted;
 use tokio::io::AsyncRead;
 use tokio::task::yield_now;
@@ -85,19 +83,15 @@ impl Session<'_> {
         let checked = login.map(|outcome| outcome.is_admin);
         let (calls, refusal, ends_connection) = match self.attachment.login.decide(checked) {
             Decision::Execute(calls) => {
-                let from = self.sender();
-                info!(
-                    "{} logged in as the administrator {}",
-                    from.name,
-                    quoted(username)
-                );
                 let proof = Proof::Login {
                     user: username.into(),
                     is_admin: true,
                 };
-                let ip = self.peer.ip;
-                let principal = Arc::new(Principal { proof, ip });
-                hub.routing.registry().set_principal(from.id, principal);
+                let principal = Principal {
+                    proof,
+                    from: self.peer.clone(),
+                };
+                self.attachment.set_principal(principal);
                 for call in calls {
                     self.execute(call).await;
                     yield_now().await;

@@ -66,8 +66,6 @@ enum Departure {
 /// A peer that has said who it is, and what it has sent since.
 pub(crate) struct Introduction {
     introduced: Introduced,
-    /// When it came.
-    came: Timestamp,
     splitter: LineSplitter,
 }
 
@@ -79,8 +77,8 @@ impl Introduction {
             user: "administrator".into(),
             is_admin: true,
         };
-        let ip = self.introduced.principal.ip;
-        self.introduced.principal = Arc::new(Principal { proof, ip });
+        let from = self.introduced.principal.from.clone();
+        self.introduced.principal = Arc::new(Principal { proof, from });
         self
     }
 }
@@ -110,11 +108,7 @@ where
     let ended = match introduction {
         Ok(Ok(introduced)) => {
             splitter.set_limit(routing.limits.line);
-            return Some(Introduction {
-                introduced,
-                came,
-                splitter,
-            });
+            return Some(Introduction { introduced, splitter });
         }
         Ok(Err(ended)) => ended,
         Err(_) => Ended::Refused(Refusal::HandshakeTimeout {
@@ -144,13 +138,9 @@ pub(crate) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Introduction {
-        introduced,
-        came,
-        splitter,
-    } = introduction;
+    let Introduction { introduced, splitter } = introduction;
     let name = &introduced.identity.name;
-    let join = || Session::join(hub, peer, came, socket.as_ref(), &introduced);
+    let join = || Session::join(hub, peer, socket.as_ref(), &introduced);
     told_of_departure(&hub.routing, name).await;
     let mut session = join();
     if let Err(Refusal::NameTaken(name)) = &session
@@ -165,7 +155,16 @@ pub(crate) async fn serve<S>(
             joined();
             session.run(stream, socket, splitter).await;
         }
-        Err(refusal) => reject(&hub.admission, peer, came, &mut stream, &Ended::Refused(refusal)).await,
+        Err(refusal) => {
+            reject(
+                &hub.admission,
+                peer,
+                introduced.came,
+                &mut stream,
+                &Ended::Refused(refusal),
+            )
+            .await
+        }
     }
 }
 

@@ -5,9 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use labwire_tcp::{WatchedSocket, has_vanished};
-use labwire_wire::{LineSplitter, Uid, quoted};
+use labwire_wire::{LineSplitter, Uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
@@ -81,11 +80,10 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Takes the peer, which came at that time, into the registry.
+    /// Takes the peer into the registry.
     pub(super) fn join(
         hub: &'a Arc<Hub>,
         peer: &'a PeerAddress,
-        came: Timestamp,
         socket: Option<&WatchedSocket>,
         introduction: &Introduced,
     ) -> Result<Self, Refusal> {
@@ -95,20 +93,6 @@ impl<'a> Session<'a> {
             Err(Refusal::ClientNameTaken(_)) => join(&format!("{}:{}", peer.ip, peer.port))?,
             joined => joined?,
         };
-        let name = attachment.name();
-        let kind = if attachment.is_service() {
-            "Service"
-        } else {
-            "Client"
-        };
-        let user = introduction.principal.user();
-        match user {
-            None => info!("{name} is a new {kind} connection"),
-            Some(user) => info!("{name} is a new {kind} connection, logged in as {}", quoted(user)),
-        }
-        hub.admission.record_request(came, peer);
-        hub.admission
-            .record(peer, &format!("connected as a {}", kind.to_lowercase()));
         Ok(Self {
             hub,
             peer,
@@ -125,7 +109,7 @@ impl<'a> Session<'a> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (hub, peer) = (self.hub, self.peer);
+        let hub = self.hub;
         let (routing, outbox) = (&hub.routing, Arc::clone(self.attachment.outbox()));
         let (reader, writer) = tokio::io::split(stream);
         let mut inbox = Inbox::new(reader, splitter, routing.pace.long);
@@ -170,7 +154,6 @@ impl<'a> Session<'a> {
             let _ = timeout(FAREWELL, discard(&mut inbox.reader)).await;
         }
         routing.counters.count_undelivered(outbox.queued());
-        hub.admission.record(peer, "disconnected");
     }
 
     fn log(&self, departure: &Departure) {

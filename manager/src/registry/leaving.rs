@@ -4,9 +4,10 @@ use std::collections::hash_map::IntoIter;
 use std::sync::Arc;
 
 use super::requests::Requests;
-use super::{Abandoned, PeerId, Registry};
+use super::{Event, PeerId, Registry};
 use crate::memory;
 use crate::outbox::Outbox;
+use crate::refusal::Refusal;
 
 /// Up to how many clients' places in a service that has left are dropped at once.
 const DROPPED_HERE: usize = 1_000;
@@ -23,17 +24,6 @@ pub(crate) struct Leaving {
     links: IntoIter<PeerId, Arc<Outbox>>,
 }
 
-/// A client, and what it is to be told.
-#[derive(Debug)]
-pub(crate) enum Concerned {
-    /// Its requests will not be answered.
-    Caller(Abandoned),
-    /// Its link has ended, and it asked to be told.
-    Linked(Arc<Outbox>),
-    /// Nothing.
-    Nothing,
-}
-
 impl Leaving {
     /// The service's name.
     pub(crate) fn name(&self) -> &str {
@@ -47,10 +37,17 @@ impl Leaving {
 }
 
 impl Registry {
-    /// Takes a peer out, with everything that is its own. A service is returned with the clients that this concerns.
-    pub(crate) fn leave(&mut self, id: PeerId) -> Option<Leaving> {
+    /// Takes a peer out, with everything that is its own; `None` if it is not here. A service is returned with the
+    /// clients that this concerns.
+    pub(crate) fn leave(&mut self, id: PeerId) -> Option<(Event<'static>, Option<Leaving>)> {
         if let Some(client) = self.clients.remove(id) {
             self.forget_client(id, &client);
+            let event = Event::Left {
+                name: (*client.name).into(),
+                principal: client.principal,
+                requests: 0,
+            };
+            return Some((event, None));
         }
         let service = self.services.remove(id)?;
         let bytes = service.description.len();
@@ -62,35 +59,45 @@ impl Registry {
         if service.links.len() > DROPPED_HERE {
             memory::discard((service.linked, service.locks));
         }
-        Some(Leaving {
+        let requests = service.callers.values().map(Requests::count).sum();
+        let event = Event::Left {
+            name: service.full_name,
+            principal: service.principal,
+            requests,
+        };
+        let leaving = Leaving {
             id,
-            requests: service.callers.values().map(Requests::count).sum(),
+            requests,
             name: service.name,
             callers: service.callers.into_iter(),
             links: service.links.into_iter(),
-        })
+        };
+        Some((event, Some(leaving)))
     }
 
-    /// Takes the next client away from a service that has left: first those whose requests it held, then those that were
-    /// linked. After the last one, the name is free.
-    pub(crate) fn next_concerned(&mut self, leaving: &mut Leaving) -> Option<Concerned> {
-        if let Some((caller, requests)) = leaving.callers.next() {
-            let abandoned = self.abandon(leaving.id, caller, requests);
-            return Some(abandoned.map_or(Concerned::Nothing, Concerned::Caller));
+    /// Returns what the next of the clients is to be told that a service has left: first those whose requests it held, for
+    /// the given reason, then those that were linked. After the last one, the name is free.
+    pub(crate) fn next_concerned<'a>(
+        &mut self,
+        leaving: &mut Leaving,
+        reason: &'a Refusal,
+    ) -> Option<Event<'a>> {
+        for (caller, requests) in leaving.callers.by_ref() {
+            if let Some(requests) = self.abandon(leaving.id, caller, requests) {
+                return Some(Event::Abandoned { requests, reason });
+            }
         }
-        let Some((client, outbox)) = leaving.links.next() else {
-            self.leaving.remove(&leaving.name);
-            return None;
-        };
-        let Some(client) = self.clients.get_mut(client) else {
-            return Some(Concerned::Nothing);
-        };
-        client.links.remove(&leaving.id);
-        Some(if client.features.unlinked {
-            Concerned::Linked(outbox)
-        } else {
-            Concerned::Nothing
-        })
+        for (client, outbox) in leaving.links.by_ref() {
+            // It may have left meanwhile.
+            if let Some(client) = self.clients.get_mut(client) {
+                client.links.remove(&leaving.id);
+                let told = client.features.unlinked.then_some(outbox);
+                let service = Arc::clone(&leaving.name);
+                return Some(Event::LinkEnded { service, told });
+            }
+        }
+        self.leaving.remove(&leaving.name);
+        None
     }
 
     /// Whether a service of that name has left and some do not know yet.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
-use labwire_wire::frames::{self, json_string};
+use jiff::Timestamp;
+use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, Role};
 
 use super::describe::{describe_client, describe_service};
 use super::in_flight::InFlight;
 use super::locks::Locks;
 use super::roster::Roster;
-use super::{AROUND_REQUESTER, Client, PeerId, Reader, Registry, Service};
+use super::{AROUND_REQUESTER, Client, Event, PeerId, Reader, Registry, Service};
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
@@ -28,15 +29,15 @@ impl Registry {
         self.last_number
     }
 
-    /// Takes a peer in, with the result of its authentication. `address` is its `HOST:PORT`. A peer that asked for it is told its name: as nobody
-    /// else knows the queue yet, before anything else.
+    /// Takes a peer in, with the result of its authentication. `address` is its `HOST:PORT`. `came` is when it connected.
     pub(crate) fn join(
         &mut self,
         identity: &Identity,
         principal: &Arc<Principal>,
         address: &str,
         outbox: &Arc<Outbox>,
-    ) -> Result<PeerId, Refusal> {
+        came: Timestamp,
+    ) -> Result<(PeerId, Event<'static>), Refusal> {
         let place = Place {
             principal: Arc::clone(principal),
             outbox: Arc::clone(outbox),
@@ -48,15 +49,17 @@ impl Registry {
                 max_clients,
             } => {
                 let description = describe_service(identity, attributes, *max_clients, address);
-                self.join_service(identity, *max_clients, &description, place)?
+                self.join_service(identity, address, *max_clients, &description, place)?
             }
         };
-        if identity.features.registered {
-            let name = format!("{}[{address}]", identity.name);
-            let frame = frames::manager_request("registered", &[&name], &self.manager.name());
-            outbox.push_always(|writer| writer.shared(&frame));
-        }
-        Ok(id)
+        let event = Event::Joined {
+            name: format!("{}[{address}]", identity.name),
+            is_service: matches!(identity.role, Role::Service { .. }),
+            principal: Arc::clone(principal),
+            came,
+            told: identity.features.registered.then(|| Arc::clone(outbox)),
+        };
+        Ok((id, event))
     }
 
     fn join_client(
@@ -92,6 +95,7 @@ impl Registry {
     fn join_service(
         &mut self,
         identity: &Identity,
+        address: &str,
         max_clients: Option<u64>,
         description: &str,
         Place { principal, outbox }: Place,
@@ -119,6 +123,7 @@ impl Registry {
         self.service_roster.insert(Arc::clone(&name), entry.clone());
         let service = Service {
             name: Arc::clone(&name),
+            full_name: format!("{name}[{address}]").into(),
             outbox,
             reader: Reader::of(identity),
             features: identity.features,

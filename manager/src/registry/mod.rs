@@ -8,6 +8,7 @@ mod abandoned;
 #[cfg(any(test, feature = "fuzzing"))]
 mod audit;
 mod describe;
+mod event;
 mod identify;
 mod in_flight;
 mod leaving;
@@ -44,8 +45,9 @@ use roster::Roster;
 
 pub(crate) use abandoned::Abandoned;
 pub(crate) use describe::{Listing, ManagerIdentity};
+pub(crate) use event::{Event, LinkChange};
 pub(crate) use in_flight::Awaited;
-pub(crate) use leaving::{Concerned, Leaving};
+pub(crate) use leaving::Leaving;
 pub(crate) use peers::PeerId;
 
 /// What a peer can read of what is well-formed.
@@ -123,6 +125,8 @@ impl Client {
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
+    /// `NAME[HOST:PORT]`.
+    full_name: Box<str>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) reader: Reader,
     pub(crate) features: Features,
@@ -212,10 +216,29 @@ impl Registry {
         }
     }
 
-    /// Replaces the principal of a client, which has logged in.
-    pub(crate) fn set_principal(&mut self, client: PeerId, principal: Arc<Principal>) {
-        if let Some(client) = self.clients.get_mut(client) {
-            client.principal = principal;
+    /// Replaces the principal of a client, which has logged in; `None` if it is not here.
+    pub(crate) fn set_principal(
+        &mut self,
+        client: PeerId,
+        principal: Arc<Principal>,
+    ) -> Option<Event<'static>> {
+        let client = self.clients.get_mut(client)?;
+        client.principal = Arc::clone(&principal);
+        Some(Event::LoggedIn {
+            name: Arc::clone(&client.name),
+            principal,
+        })
+    }
+
+    /// The event that a link or a lock of a client has changed so.
+    fn link_changed<'a>(&self, change: LinkChange, client: PeerId, service: &'a str) -> Event<'a> {
+        let (links, locks) = self.links_and_locks(service);
+        Event::LinkChanged {
+            change,
+            service,
+            client: self.client_name(client).into(),
+            links,
+            locks,
         }
     }
 
@@ -272,8 +295,8 @@ impl Registry {
         clients.chain(services)
     }
 
-    /// Links a client with a service; gives the service's identity.
-    pub(crate) fn link(&mut self, client: PeerId, name: &str) -> Result<Bytes, Refusal> {
+    /// Links a client with a service; returns the service's identity.
+    pub(crate) fn link<'a>(&mut self, client: PeerId, name: &'a str) -> Result<(Bytes, Event<'a>), Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             return Err(Refusal::CannotLink {
                 service: excerpt(name).to_owned(),
@@ -305,7 +328,8 @@ impl Registry {
                 let name = Arc::clone(&client_state.name);
                 service.linked.insert(name, client_state.name_entry());
             }
-            return Ok(service.description.clone());
+            let description = service.description.clone();
+            return Ok((description, self.link_changed(LinkChange::Linked, client, name)));
         }
         Err(Refusal::CannotLink {
             service: excerpt(name).to_owned(),
@@ -314,16 +338,16 @@ impl Registry {
     }
 
     /// Ends a link and the lock that came with it. A service that is gone counts as unlinked.
-    pub(crate) fn unlink(&mut self, client: PeerId, name: &str) -> Result<(), Refusal> {
+    pub(crate) fn unlink<'a>(&mut self, client: PeerId, name: &'a str) -> Result<Event<'a>, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
-            return Ok(());
+            return Ok(self.link_changed(LinkChange::Unlinked, client, name));
         };
         if let Some(service) = self.services.get_mut(id)
             && let Some(client_state) = self.clients.get_mut(client)
             && client_state.links.remove(&id)
         {
             service.unlink(client, &client_state.name);
-            return Ok(());
+            return Ok(self.link_changed(LinkChange::Unlinked, client, name));
         }
         Err(Refusal::NotLinked {
             service: name.to_owned(),
@@ -332,13 +356,13 @@ impl Registry {
     }
 
     /// Locks a service at the time `now`, for the clients that are linked with it; returns the list of their names.
-    pub(crate) fn acquire_lock(
+    pub(crate) fn acquire_lock<'a>(
         &mut self,
         client: PeerId,
-        name: &str,
+        name: &'a str,
         shared: bool,
         now: Timestamp,
-    ) -> Result<Listing, Refusal> {
+    ) -> Result<(Listing, Event<'a>), Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             return Err(Refusal::CannotLock {
                 service: excerpt(name).to_owned(),
@@ -362,11 +386,16 @@ impl Registry {
         if let (Some(service), Some(holder)) = (self.services.get_mut(id), self.clients.get(client)) {
             service.locks.insert(client, holder, now);
         }
-        Ok(Listing::LinkedWith(id))
+        let event = self.link_changed(LinkChange::Locked, client, name);
+        Ok((Listing::LinkedWith(id), event))
     }
 
     /// Releases a client's lock, if it has one; returns the list of the names of those that still hold one.
-    pub(crate) fn release_lock(&mut self, client: PeerId, name: &str) -> Result<Listing, Refusal> {
+    pub(crate) fn release_lock<'a>(
+        &mut self,
+        client: PeerId,
+        name: &'a str,
+    ) -> Result<(Listing, Event<'a>), Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             let client = self.client_name(client);
             return Err(Refusal::CannotRelease {
@@ -377,7 +406,8 @@ impl Registry {
         if let Some(service) = self.services.get_mut(id) {
             service.locks.remove(client);
         }
-        Ok(Listing::Locking(id))
+        let event = self.link_changed(LinkChange::Released, client, name);
+        Ok((Listing::Locking(id), event))
     }
 
     /// Why what was typed is not understood as a keyword, for a service of that name that is not here.
@@ -399,7 +429,7 @@ impl Registry {
     pub(crate) fn holder_of(&self, name: &str) -> Option<(PeerId, IpAddr, Option<WatchedSocket>)> {
         let id = *self.service_names.get(name)?;
         let service = &self.services[id];
-        Some((id, service.principal.ip, service.socket.clone()))
+        Some((id, service.principal.from.ip, service.socket.clone()))
     }
 
     /// Whether a service of that name is here.
@@ -407,8 +437,8 @@ impl Registry {
         self.service_names.contains_key(name)
     }
 
-    /// How many links and locks a service has: for the log.
-    pub(crate) fn links_and_locks(&self, name: &str) -> (usize, usize) {
+    /// How many links and locks a service has.
+    fn links_and_locks(&self, name: &str) -> (usize, usize) {
         let service = self.service_names.get(name).map(|&id| &self.services[id]);
         service.map_or((0, 0), |service| (service.links.len(), service.locks.len()))
     }

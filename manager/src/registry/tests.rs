@@ -11,7 +11,41 @@ use crate::principal::Principal;
 use crate::refusal::Held;
 
 /// By ids and names alone, as the tests know them.
+/// The changes without their events.
 impl Registry {
+    fn take_in(
+        &mut self,
+        identity: &Identity,
+        address: &str,
+        outbox: &Arc<Outbox>,
+    ) -> Result<PeerId, Refusal> {
+        let joined = self.join(identity, &Principal::sample(), address, outbox, at(0));
+        joined.map(|(id, _)| id)
+    }
+
+    fn linked(&mut self, client: PeerId, service: &str) -> Result<Bytes, Refusal> {
+        self.link(client, service).map(|(description, _)| description)
+    }
+
+    fn unlinked(&mut self, client: PeerId, service: &str) -> Result<(), Refusal> {
+        self.unlink(client, service).map(|_| ())
+    }
+
+    fn locked(
+        &mut self,
+        client: PeerId,
+        service: &str,
+        shared: bool,
+        now: Timestamp,
+    ) -> Result<Listing, Refusal> {
+        let locked = self.acquire_lock(client, service, shared, now);
+        locked.map(|(linked, _)| linked)
+    }
+
+    fn released(&mut self, client: PeerId, service: &str) -> Result<Listing, Refusal> {
+        self.release_lock(client, service).map(|(locking, _)| locking)
+    }
+
     fn service_for(&mut self, client: PeerId, service: &str, shape: Shape) -> Result<PeerId, Refusal> {
         let service = Text::from(Cow::from(service));
         let asking = self.ask(client, &service, shape)?;
@@ -69,9 +103,7 @@ fn registry_with(in_flight_per_client: usize) -> Registry {
 
 fn client(registry: &mut Registry, name: &str) -> PeerId {
     let identity = Identity::client(name).unwrap();
-    registry
-        .join(&identity, &Principal::sample(), "h:1", &Outbox::alone(1_000))
-        .unwrap()
+    registry.take_in(&identity, "h:1", &Outbox::alone(1_000)).unwrap()
 }
 
 fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
@@ -79,9 +111,7 @@ fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
         r#"{{"type":"service","name":"{name}","attributes":{{"a":"()"}},"max_clients":{max_clients}}}"#
     );
     let identity = Identity::from_json(text.as_bytes()).unwrap();
-    registry
-        .join(&identity, &Principal::sample(), "h:2", &Outbox::alone(1_000))
-        .unwrap()
+    registry.take_in(&identity, "h:2", &Outbox::alone(1_000)).unwrap()
 }
 
 /// So many seconds after the beginning of time.
@@ -89,15 +119,21 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+/// A service that leaves.
+fn gone(registry: &mut Registry, service: PeerId) -> Leaving {
+    let (_, leaving) = registry.leave(service).expect("it is here");
+    leaving.expect("it is a service")
+}
+
 /// What a service gives back when it leaves, and the queues of those that are told of the end of their link.
 fn left(registry: &mut Registry, service: PeerId) -> (Vec<Abandoned>, Vec<Arc<Outbox>>) {
-    let mut leaving = registry.leave(service).expect("it is a service");
+    let mut leaving = gone(registry, service);
     let (mut abandoned, mut linked) = (Vec::new(), Vec::new());
-    while let Some(concerned) = registry.next_concerned(&mut leaving) {
-        match concerned {
-            Concerned::Caller(caller) => abandoned.push(caller),
-            Concerned::Linked(outbox) => linked.push(outbox),
-            Concerned::Nothing => {}
+    while let Some(event) = registry.next_concerned(&mut leaving, &Refusal::Stopping) {
+        match event {
+            Event::Abandoned { requests, .. } => abandoned.push(requests),
+            Event::LinkEnded { told, .. } => linked.extend(told),
+            event => panic!("{event:?}"),
         }
     }
     (abandoned, linked)
@@ -125,17 +161,17 @@ fn a_link_is_granted_once_per_place_and_comes_back_with_its_client() {
     let mut registry = registry();
     service(&mut registry, "S", 1);
     let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
-    assert!(registry.link(a, "S").is_ok());
-    assert!(registry.link(a, "S").is_ok(), "linking again succeeds");
+    assert!(registry.linked(a, "S").is_ok());
+    assert!(registry.linked(a, "S").is_ok(), "linking again succeeds");
     assert_eq!(
-        registry.link(b, "S"),
+        registry.linked(b, "S"),
         Err(Refusal::Limit {
             service: "S".into(),
             linked: LinkedClients::new(["a[h:1]"], 1),
         })
     );
-    assert!(registry.leave(a).is_none());
-    assert!(registry.link(b, "S").is_ok());
+    assert!(registry.leave(a).is_some_and(|(_, leaving)| leaving.is_none()));
+    assert!(registry.linked(b, "S").is_ok());
 }
 
 #[test]
@@ -148,12 +184,12 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
         registry.service_for(a, "limited", FLAT),
         Err(Refusal::LinkBecauseLimited { is_full: false, .. })
     ));
-    registry.link(a, "limited").unwrap();
+    registry.linked(a, "limited").unwrap();
     assert_eq!(registry.service_for(a, "limited", FLAT), Ok(limited));
 
     assert_eq!(registry.service_for(b, "open", FLAT), Ok(open));
-    registry.link(a, "open").unwrap();
-    registry.acquire_lock(a, "open", false, at(5)).unwrap();
+    registry.linked(a, "open").unwrap();
+    registry.locked(a, "open", false, at(5)).unwrap();
     let held = || Held {
         holder: "a[h:1]".into(),
         since: at(5),
@@ -168,7 +204,7 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
         })
     );
     assert_eq!(
-        registry.link(b, "open"),
+        registry.linked(b, "open"),
         Err(Refusal::Locked {
             service: "open".into(),
             held: held(),
@@ -184,22 +220,22 @@ fn an_exclusive_lock_needs_the_only_link_and_a_shared_one_does_not() {
     service(&mut registry, "S", 0);
     let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
     assert!(matches!(
-        registry.acquire_lock(a, "S", true, at(0)),
+        registry.locked(a, "S", true, at(0)),
         Err(Refusal::LockWithoutLink { .. })
     ));
-    registry.link(a, "S").unwrap();
-    registry.link(b, "S").unwrap();
+    registry.linked(a, "S").unwrap();
+    registry.linked(b, "S").unwrap();
     assert!(matches!(
-        registry.acquire_lock(a, "S", false, at(0)),
+        registry.locked(a, "S", false, at(0)),
         Err(Refusal::NotAlone { .. })
     ));
     for client in [a, b] {
-        let linked = registry.acquire_lock(client, "S", true, at(0)).unwrap();
+        let linked = registry.locked(client, "S", true, at(0)).unwrap();
         assert_eq!(registry.text(linked), r#"["a[h:1]","b[h:1]"]"#);
     }
-    let locking = registry.release_lock(a, "S").unwrap();
+    let locking = registry.released(a, "S").unwrap();
     assert_eq!(registry.text(locking), r#"["b[h:1]"]"#);
-    registry.unlink(b, "S").unwrap();
+    registry.unlinked(b, "S").unwrap();
     assert_eq!(
         registry.text(Listing::Locks),
         r#"{"S":[]}"#,
@@ -297,10 +333,10 @@ fn a_service_is_gone_at_once_and_its_name_is_free_when_all_know() {
     let s = service(&mut registry, "S", 0);
     let clients = ["a", "b", "c"].map(|name| client(&mut registry, name));
     for client in clients {
-        registry.link(client, "S").unwrap();
+        registry.linked(client, "S").unwrap();
         registry.begin_request(client, s, "1");
     }
-    let mut leaving = registry.leave(s).unwrap();
+    let mut leaving = gone(&mut registry, s);
     assert_eq!((leaving.name(), leaving.requests()), ("S", 3));
     assert!(registry.destination(s, "a[h:1]", "1").is_none());
     assert!(matches!(
@@ -308,25 +344,28 @@ fn a_service_is_gone_at_once_and_its_name_is_free_when_all_know() {
         Err(Refusal::NoSuchService { .. })
     ));
     assert!(matches!(
-        registry.link(clients[0], "S"),
+        registry.linked(clients[0], "S"),
         Err(Refusal::CannotLink { .. })
     ));
     let again = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
-    assert!(registry.next_concerned(&mut leaving).is_some());
+    assert!(
+        registry
+            .next_concerned(&mut leaving, &Refusal::Stopping)
+            .is_some()
+    );
     assert!(registry.is_leaving("S"));
-    let refused = registry.join(&again, &Principal::sample(), "h:3", &Outbox::alone(1));
+    let refused = registry.take_in(&again, "h:3", &Outbox::alone(1));
     assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
     // Whoever leaves meanwhile need not be told.
     registry.leave(clients[0]);
     registry.leave(clients[1]);
-    while registry.next_concerned(&mut leaving).is_some() {}
+    while registry
+        .next_concerned(&mut leaving, &Refusal::Stopping)
+        .is_some()
+    {}
     assert!(!registry.is_leaving("S"));
     assert_eq!((registry.in_flight(), registry.contradiction()), (0, None));
-    assert!(
-        registry
-            .join(&again, &Principal::sample(), "h:3", &Outbox::alone(1))
-            .is_ok()
-    );
+    assert!(registry.take_in(&again, "h:3", &Outbox::alone(1)).is_ok());
 }
 
 #[test]
@@ -397,14 +436,10 @@ fn names_are_unique_while_their_peer_is_here() {
     let mut registry = registry();
     let s = service(&mut registry, "S", 0);
     let again = Identity::from_json(br#"{"type":"service","name":"S","attributes":{}}"#).unwrap();
-    let refused = registry.join(&again, &Principal::sample(), "h:3", &Outbox::alone(1));
+    let refused = registry.take_in(&again, "h:3", &Outbox::alone(1));
     assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
     left(&mut registry, s);
-    assert!(
-        registry
-            .join(&again, &Principal::sample(), "h:3", &Outbox::alone(1))
-            .is_ok()
-    );
+    assert!(registry.take_in(&again, "h:3", &Outbox::alone(1)).is_ok());
 }
 
 #[test]
@@ -569,12 +604,7 @@ fn a_python_service_gets_nothing_that_ends_it() {
     let mut registry = registry();
     let identity = br#"{"type":"service","name":"P","attributes":{},"language":"Python 3.11.7"}"#;
     let python = registry
-        .join(
-            &Identity::from_json(identity).unwrap(),
-            &Principal::sample(),
-            "h:2",
-            &Outbox::alone(1),
-        )
+        .take_in(&Identity::from_json(identity).unwrap(), "h:2", &Outbox::alone(1))
         .unwrap();
     let other = service(&mut registry, "S", 0);
     let a = client(&mut registry, "a");
@@ -601,51 +631,8 @@ fn curious_client(registry: &mut Registry, name: &str) -> (PeerId, Arc<Outbox>) 
         ..Identity::client(name).unwrap()
     };
     let outbox = Outbox::alone(1_000);
-    let id = registry
-        .join(&identity, &Principal::sample(), "h:1", &outbox)
-        .unwrap();
+    let id = registry.take_in(&identity, "h:1", &outbox).unwrap();
     (id, outbox)
-}
-
-#[tokio::test]
-async fn a_peer_that_asked_for_it_is_told_its_name() {
-    let mut registry = registry();
-    let (_, outbox) = curious_client(&mut registry, "a");
-    assert_eq!(
-        outbox.close_and_read().await,
-        concat!(
-            r#"{"args":["a[h:1]"],"attribute":"registered","error":false,"kwargs":{},"#,
-            r#""requester":"Manager[h:1875]","uid":""}"#,
-            "\r\n"
-        )
-    );
-    let outbox = Outbox::alone(1_000);
-    registry
-        .join(
-            &Identity::client("b").unwrap(),
-            &Principal::sample(),
-            "h:1",
-            &outbox,
-        )
-        .unwrap();
-    assert_eq!(outbox.close_and_read().await, "");
-}
-
-#[tokio::test]
-async fn a_peer_that_may_not_join_is_told_no_name() {
-    let mut registry = registry();
-    client(&mut registry, "a");
-    let identity = Identity {
-        features: Features::ALL,
-        ..Identity::client("a").unwrap()
-    };
-    let outbox = Outbox::alone(1_000);
-    assert!(
-        registry
-            .join(&identity, &Principal::sample(), "h:1", &outbox)
-            .is_err()
-    );
-    assert_eq!(outbox.close_and_read().await, "");
 }
 
 #[test]
@@ -657,9 +644,9 @@ fn a_service_that_leaves_names_the_linked_clients_that_asked_to_be_told() {
     curious_client(&mut registry, "never linked");
     let silent = client(&mut registry, "silent");
     for client in [asked, unlinked, silent] {
-        registry.link(client, "S").unwrap();
+        registry.linked(client, "S").unwrap();
     }
-    registry.unlink(unlinked, "S").unwrap();
+    registry.unlinked(unlinked, "S").unwrap();
     let (_, linked) = left(&mut registry, s);
     assert_eq!(linked.len(), 1);
     assert!(Arc::ptr_eq(&linked[0], &outbox));
@@ -671,9 +658,7 @@ async fn errors_for_thousands_of_requests_keep_their_place_among_what_a_client_i
     let s = service(&mut registry, "S", 0);
     let outbox = Outbox::alone(1 << 30);
     let identity = Identity::client("a").unwrap();
-    let a = registry
-        .join(&identity, &Principal::sample(), "h:1", &outbox)
-        .unwrap();
+    let a = registry.take_in(&identity, "h:1", &outbox).unwrap();
     for uid in 0..3_000 {
         registry.begin_request(a, s, &uid.to_string());
     }
@@ -720,9 +705,7 @@ async fn a_client_is_told_of_each_request_that_will_not_be_answered() {
             ..Identity::client("a").unwrap()
         };
         let outbox = Outbox::alone(1_000);
-        let a = registry
-            .join(&identity, &Principal::sample(), "h:1", &outbox)
-            .unwrap();
+        let a = registry.take_in(&identity, "h:1", &outbox).unwrap();
         for uid in ["\"", "\""] {
             registry.begin_request(a, s, uid);
         }
@@ -743,16 +726,16 @@ fn the_client_that_has_held_its_lock_longest_is_named() {
     service(&mut registry, "S", 0);
     let [a, b, c, late] = ["a", "b", "c", "late"].map(|name| client(&mut registry, name));
     for client in [a, b, c] {
-        registry.link(client, "S").unwrap();
+        registry.linked(client, "S").unwrap();
     }
     let mut held = |locks: &[(PeerId, i64)], released: &[PeerId]| {
         for &(client, second) in locks {
-            registry.acquire_lock(client, "S", true, at(second)).unwrap();
+            registry.locked(client, "S", true, at(second)).unwrap();
         }
         for &client in released {
-            registry.release_lock(client, "S").unwrap();
+            registry.released(client, "S").unwrap();
         }
-        match registry.link(late, "S") {
+        match registry.linked(late, "S") {
             Err(Refusal::Locked { held, .. }) => (held.holder, held.since, held.others),
             other => panic!("{other:?}"),
         }
@@ -770,11 +753,11 @@ fn a_client_that_has_said_all_gives_its_links_and_locks_back_and_keeps_its_reque
     let mut registry = registry();
     let limited = service(&mut registry, "limited", 1);
     let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
-    registry.link(a, "limited").unwrap();
-    registry.acquire_lock(a, "limited", false, at(0)).unwrap();
+    registry.linked(a, "limited").unwrap();
+    registry.locked(a, "limited", false, at(0)).unwrap();
     registry.begin_request(a, limited, "1");
     registry.end_links(a);
-    assert!(registry.link(b, "limited").is_ok());
+    assert!(registry.linked(b, "limited").is_ok());
     assert!(registry.destination(limited, "a[h:1]", "1").is_some());
     assert!(registry.last_reply(a).is_some());
     assert_eq!(registry.contradiction(), None);

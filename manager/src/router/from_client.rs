@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use labwire_wire::terminal::{self, TerminalLine};
 use labwire_wire::{Envelope, Line, LineView, MANAGER_NAME, Member, Request, Uid, frames, quoted};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::arguments::{Arguments, Call, LinkArguments};
 use super::compose::{request_line, write_request};
@@ -217,29 +217,28 @@ impl Router<'_> {
     ) -> Result<Answer, Refusal> {
         let arguments = LinkArguments::read(attribute, line.content(), envelope)?;
         let service = arguments.service.as_str();
-        let answer = match attribute {
-            "link" => Answer::Text(self.registry.link(from.id, service)?),
+        let (answer, event) = match attribute {
+            "link" => {
+                let (description, event) = self.registry.link(from.id, service)?;
+                (Answer::Text(description), event)
+            }
             "unlink" => {
-                self.registry.unlink(from.id, service)?;
-                Answer::Text(Bytes::from_static(b"true"))
+                let event = self.registry.unlink(from.id, service)?;
+                (Answer::Text(Bytes::from_static(b"true")), event)
             }
             "acquire_lock" => {
                 let now = (self.clock)();
-                Answer::Listing(
-                    self.registry
-                        .acquire_lock(from.id, service, arguments.shared, now)?,
-                )
+                let (linked, event) = self
+                    .registry
+                    .acquire_lock(from.id, service, arguments.shared, now)?;
+                (Answer::Listing(linked), event)
             }
-            _ => Answer::Listing(self.registry.release_lock(from.id, service)?),
+            _ => {
+                let (locking, event) = self.registry.release_lock(from.id, service)?;
+                (Answer::Listing(locking), event)
+            }
         };
-        if from.log_limit.allows(from.name) {
-            let (links, locks) = self.registry.links_and_locks(service);
-            let service = quoted(excerpt(service));
-            info!(
-                "{attribute} {service} for {} [{links} link(s), {locks} lock(s)]",
-                from.name
-            );
-        }
+        self.events.publish(event, Some(from.log_limit));
         Ok(answer)
     }
 }

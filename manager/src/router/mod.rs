@@ -21,6 +21,7 @@ use labwire_wire::{Envelope, EnvelopeError, JsonError, Uid, frames};
 use tracing::{debug, info};
 
 use crate::counters::Counters;
+use crate::events::Events;
 use crate::log_limit::LogLimit;
 use crate::outbox::{FrameWriter, Outbox};
 use crate::pace::Pace;
@@ -77,10 +78,10 @@ pub(crate) enum Step {
 }
 
 /// Decides where frames go.
-#[derive(Debug)]
 pub(crate) struct Router<'a> {
     pub(crate) registry: &'a mut Registry,
     pub(crate) counters: &'a Counters,
+    pub(crate) events: &'a Events,
     /// Whether the manager is about to stop and takes no new requests.
     pub(crate) draining: bool,
     /// How deep a line may be nested.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use labwire_wire::{Identity, LineView};
 
 use super::{Kind, Permits, Step};
@@ -42,11 +43,17 @@ impl Stage {
             outbox: QUEUED,
             ..Limits::default()
         };
-        let routing = Arc::new(Routing::new(ManagerIdentity::sample(), limits, Pace::in_bytes()));
+        let routing = Arc::new(Routing::new(
+            ManagerIdentity::sample(),
+            limits,
+            Pace::in_bytes(),
+            None,
+        ));
         let join = |identity, address| {
             let introduced = Introduced {
                 identity,
                 principal: Principal::sample(),
+                came: Timestamp::UNIX_EPOCH,
             };
             let joined = Attachment::join(&routing, &introduced, address, None);
             joined.expect("the name is free")

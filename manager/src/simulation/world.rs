@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
+use jiff::Timestamp;
 use labwire_wire::{Identity, frames};
 
 use super::arriving::Arriving;
@@ -73,7 +74,7 @@ impl World {
             ..Limits::default()
         };
         let operation = Operation::new(manager.port, LogControl::none());
-        let mut routing = Routing::new(manager, limits, Pace::in_bytes());
+        let mut routing = Routing::new(manager, limits, Pace::in_bytes(), None);
         routing.clock = || LOCKED_AT;
         assert_eq!(routing.name(), MANAGER);
         Self {
@@ -93,6 +94,7 @@ impl World {
         let introduced = Introduced {
             identity: identity.clone(),
             principal: Principal::sample(),
+            came: Timestamp::UNIX_EPOCH,
         };
         let joined = Attachment::join(&self.routing, &introduced, address, None);
         let predicted = self.model.join(key, identity, address, self.outbox_limit);

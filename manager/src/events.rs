@@ -1,0 +1,173 @@
+//! Turns what the registry has changed into frames, log lines and counts.
+//!
+//! Every event of the registry comes through here: what else is to be told of changes (records, topics) belongs
+//! here too.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use labwire_home::present;
+use labwire_wire::{frames, quoted};
+use tracing::{info, warn};
+
+use crate::counters::Counters;
+use crate::log_limit::LogLimit;
+use crate::refusal::excerpt;
+use crate::registry::{Event, LinkChange};
+use crate::store::Store;
+
+/// What a refusal for all requests of one client takes at least, in errors.
+const REFUSAL_WORK: usize = 4;
+
+/// Tells peers and the log of changes.
+pub(crate) struct Events {
+    /// The manager's name.
+    manager: String,
+    counters: Arc<Counters>,
+    /// Where connections are recorded.
+    records: Option<Store>,
+    /// When the manager stops, all connections end: there is no use in telling which one ended first.
+    is_stopping: AtomicBool,
+}
+
+impl Events {
+    pub(crate) fn new(manager: String, counters: Arc<Counters>, records: Option<Store>) -> Self {
+        Self {
+            manager,
+            counters,
+            records,
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that all connections are about to end.
+    pub(crate) fn note_stopping(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells everybody whom the event concerns. Returns how much work that was, in frames that were put together. It is
+    /// to be called before the registry is unlocked, so that everybody hears of changes in their order.
+    ///
+    /// `limit` is that of the log lines about the peer that caused the event.
+    pub(crate) fn publish(&self, event: Event<'_>, limit: Option<&LogLimit>) -> usize {
+        match event {
+            Event::Joined {
+                name,
+                is_service,
+                principal,
+                came,
+                told,
+            } => {
+                if let Some(store) = &self.records {
+                    let kind = if is_service { "service" } else { "client" };
+                    store.record_at(came, principal.from.event("new connection request"));
+                    store.record_at(present(), principal.from.event(&format!("connected as a {kind}")));
+                }
+                if let Some(outbox) = told {
+                    let frame = frames::manager_request("registered", &[&name], &self.manager);
+                    outbox.push_always(|writer| writer.shared(&frame));
+                }
+                let kind = if is_service { "Service" } else { "Client" };
+                match principal.user() {
+                    None => info!("{name} is a new {kind} connection"),
+                    Some(user) => info!("{name} is a new {kind} connection, logged in as {}", quoted(user)),
+                }
+                1
+            }
+            Event::LoggedIn { name, principal } => {
+                if let Some(user) = principal.user() {
+                    info!("{name} logged in as the administrator {}", quoted(user));
+                }
+                1
+            }
+            Event::LinkChanged {
+                change,
+                service,
+                client,
+                links,
+                locks,
+            } => {
+                if limit.is_none_or(|limit| limit.allows(&client)) {
+                    let service = quoted(excerpt(service));
+                    info!("{change} {service} for {client} [{links} link(s), {locks} lock(s)]");
+                }
+                1
+            }
+            Event::Left {
+                name,
+                principal,
+                requests,
+            } => {
+                if let Some(store) = &self.records {
+                    store.record_at(present(), principal.from.event("disconnected"));
+                }
+                if requests > 0 {
+                    warn!("{name} left with {requests} request(s) in flight");
+                }
+                info!("{name} connection closed");
+                1
+            }
+            Event::Abandoned { requests, reason } => {
+                Counters::add(&self.counters.abandoned, requests.count());
+                REFUSAL_WORK + requests.tell(reason)
+            }
+            Event::LinkEnded { service, told } => {
+                if let Some(outbox) = told.filter(|_| !self.is_stopping.load(Ordering::Relaxed)) {
+                    let frame = frames::manager_request("unlinked", &[&*service], &self.manager);
+                    outbox.push_always(|writer| writer.shared(&frame));
+                }
+                1
+            }
+        }
+    }
+}
+
+impl fmt::Display for LinkChange {
+    /// The name of the request that changes it so.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Linked => "link",
+            Self::Unlinked => "unlink",
+            Self::Locked => "acquire_lock",
+            Self::Released => "release_lock",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::outbox::Outbox;
+    use crate::principal::Principal;
+
+    /// What a peer is told that joins.
+    async fn told_at_join(asks: bool) -> String {
+        let outbox = Outbox::alone(1_000);
+        let events = Events::new("Manager[h:1875]".to_owned(), Arc::default(), None);
+        let event = Event::Joined {
+            name: "a[h:1]".to_owned(),
+            is_service: false,
+            principal: Principal::sample(),
+            came: Timestamp::UNIX_EPOCH,
+            told: asks.then(|| Arc::clone(&outbox)),
+        };
+        events.publish(event, None);
+        outbox.close_and_read().await
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_asked_for_it_is_told_its_name() {
+        assert_eq!(
+            told_at_join(true).await,
+            concat!(
+                r#"{"args":["a[h:1]"],"attribute":"registered","error":false,"kwargs":{},"#,
+                r#""requester":"Manager[h:1875]","uid":""}"#,
+                "\r\n"
+            )
+        );
+        assert_eq!(told_at_join(false).await, "");
+    }
+}

@@ -1,0 +1,71 @@
+//! What a change of the registry has done.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Abandoned;
+use crate::outbox::Outbox;
+use crate::principal::Principal;
+use crate::refusal::Refusal;
+
+/// A change of the registry, of which [`Events::publish`](crate::events::Events::publish) tells
+/// everybody whom it concerns.
+#[derive(Debug)]
+#[must_use = "nobody is told of an event that is not published"]
+pub(crate) enum Event<'a> {
+    /// A peer has joined.
+    Joined {
+        /// `NAME[HOST:PORT]`.
+        name: String,
+        is_service: bool,
+        principal: Arc<Principal>,
+        /// When it connected.
+        came: Timestamp,
+        /// The peer's queue, if it asked to be told its name.
+        told: Option<Arc<Outbox>>,
+    },
+    /// A client has logged in for an administrator's request.
+    LoggedIn {
+        name: Arc<str>,
+        principal: Arc<Principal>,
+    },
+    /// A client's link with a service, or its lock on it, has changed.
+    LinkChanged {
+        change: LinkChange,
+        service: &'a str,
+        client: Arc<str>,
+        /// How many clients are linked with the service now.
+        links: usize,
+        /// How many of them hold a lock on it.
+        locks: usize,
+    },
+    /// A peer has left; its links, locks and name went with it.
+    Left {
+        /// `NAME[HOST:PORT]`.
+        name: Box<str>,
+        principal: Arc<Principal>,
+        /// How many requests it held as a service.
+        requests: usize,
+    },
+    /// Requests of a client will not be answered.
+    Abandoned {
+        requests: Abandoned,
+        reason: &'a Refusal,
+    },
+    /// A client's link has ended, since its service has left.
+    LinkEnded {
+        service: Arc<str>,
+        /// The client's queue, if it asked to be told.
+        told: Option<Arc<Outbox>>,
+    },
+}
+
+/// How a client's link with a service, or its lock on it, has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkChange {
+    Linked,
+    Unlinked,
+    Locked,
+    Released,
+}
