@@ -212,7 +212,11 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
         row(MANY_SERVICES, &[Labwire], idle(1_000, 0)),
         row(FEW_IN_FLIGHT, &[Labwire], call(4, 1, 64, small())),
         row(MANY_IN_FLIGHT, &[Labwire], call(4, 1, 10_000, small())),
-        row(BESIDE, &[Labwire], Work::CallBeside(beside)),
+        // The last services have less than an even share of the default budget left.
+        Cell {
+            more: &["--budget-identities", "256MiB"],
+            ..row(BESIDE, &[Labwire], Work::CallBeside(beside))
+        },
         row(START, &[LabwireTls, PythonTls], Work::Start),
     ]
 }
