@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use labwire_wire::Identity;
+use tokio::time::Instant;
 
 use crate::outbox::Outbox;
 use crate::router::{Stage, Step};
@@ -65,6 +66,6 @@ fn take(queue: &Outbox) -> usize {
     };
     let count = batch.segments().map(bytes::Bytes::len).sum();
     batch.advance(count);
-    queue.written(count, 0);
+    queue.written(count, 0, Instant::now);
     count
 }

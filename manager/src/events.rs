@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use labwire_home::present;
 use labwire_wire::{frames, quoted};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
 use crate::log_limit::LogLimit;
@@ -106,6 +106,10 @@ impl Events {
                     warn!("{name} left with {requests} request(s) in flight");
                 }
                 info!("{name} connection closed");
+                1
+            }
+            Event::WaitedInVain { name, requests } => {
+                debug!("{name} sends no more, and {requests} request(s) of it were not answered in time");
                 1
             }
             Event::Abandoned { requests, reason } => {

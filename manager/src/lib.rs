@@ -23,6 +23,7 @@ mod attachment;
 pub mod benchmarks;
 mod binding;
 mod budget;
+mod clock;
 mod config;
 mod counters;
 mod events;

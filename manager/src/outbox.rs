@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use labwire_wire::frames;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
 mod producers;
 mod queue;
@@ -339,9 +340,9 @@ impl Outbox {
     /// Tells the queue that the writer has handed `count` bytes on, which makes room for those that wait, and that
     /// `in_part` bytes were written of a piece that is not written to its end. Returns who waited for the reader until
     /// now.
-    pub(crate) fn written(&self, count: usize, in_part: usize) -> Awaited {
+    pub(crate) fn written(&self, count: usize, in_part: usize, clock: impl FnOnce() -> Instant) -> Awaited {
         let mut state = self.state();
-        let awaited = self.keeps_waiting(&state);
+        let awaited = self.keeps_waiting(&state, clock);
         state.queued = state.queued.saturating_sub(count);
         state.written_in_part = in_part;
         if state.queued <= self.limit {
@@ -355,8 +356,8 @@ impl Outbox {
     }
 
     /// Who waits for the reader.
-    pub(crate) fn awaited(&self) -> Awaited {
-        self.keeps_waiting(&self.state())
+    pub(crate) fn awaited(&self, clock: impl FnOnce() -> Instant) -> Awaited {
+        self.keeps_waiting(&self.state(), clock)
     }
 
     /// Resolves with the next [`written`](Self::written), once it was polled or enabled. Cancel safe.

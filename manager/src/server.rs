@@ -106,6 +106,9 @@ impl Manager {
         let hub = Hub::new(identity, authentication, limits, Pace::default(), store, log);
         hub.admission.trust_changed().await;
         let routing = RoutingThread::start(Arc::clone(&hub.operation.steps))?;
+        let expiring = Arc::clone(&hub.routing);
+        let expiring = async move { expiring.expire_in_time().await };
+        routing.handle().spawn(Measured::new(Task::Expire, expiring));
         let gate = Gate::new(Arc::clone(&hub), tls.map(TlsAcceptor::from));
         Ok(Self {
             hub,

@@ -64,8 +64,15 @@ struct State {
     looking: usize,
     /// How many of all who wait have nothing that is counted.
     newcomers: usize,
-    /// Since when someone waits and nobody was helped.
-    pressed_since: Option<Instant>,
+    /// While someone waits and nobody is helped.
+    pressed: Option<Pressed>,
+}
+
+/// Someone waits for room in the budget, and nobody has been helped since.
+#[derive(Debug, Default)]
+struct Pressed {
+    /// Since when, as far as those know who were asked to read: set when the first of them looks.
+    since: Option<Instant>,
 }
 
 impl QueueBudget {
@@ -126,27 +133,28 @@ impl QueueBudget {
 
     fn note_pressed(&self, state: &mut State) {
         if state.waiting.is_empty() && state.looking == 0 && state.used <= self.budget {
-            state.pressed_since = None;
-        } else if state.pressed_since.is_none() {
-            state.pressed_since = Some(Instant::now());
+            state.pressed = None;
+        } else {
+            state.pressed.get_or_insert_default();
         }
-        self.is_pressed
-            .store(state.pressed_since.is_some(), Ordering::Relaxed);
+        self.is_pressed.store(state.pressed.is_some(), Ordering::Relaxed);
     }
 
-    /// Whether a queue with so many bytes has more than its share while others need it.
+    /// Whether a queue with so many bytes has more than its share while others need it. `clock` is asked for the time only
+    /// then.
     #[inline]
-    pub(crate) fn presses(&self, counted: usize) -> bool {
-        self.is_pressed.load(Ordering::Relaxed) && counted > self.pressed_share()
+    pub(crate) fn presses(&self, counted: usize, clock: impl FnOnce() -> Instant) -> bool {
+        self.is_pressed.load(Ordering::Relaxed) && counted > self.pressed_share(clock())
     }
 
-    fn pressed_share(&self) -> usize {
-        let state = self.state();
-        let Some(since) = state.pressed_since else {
+    fn pressed_share(&self, now: Instant) -> usize {
+        let mut state = self.state();
+        let Some(pressed) = &mut state.pressed else {
             return usize::MAX;
         };
+        let since = *pressed.since.get_or_insert(now);
         let share = self.budget / (state.users + state.newcomers).max(1);
-        let stalls = since.elapsed().as_millis() / self.stall.as_millis().max(1);
+        let stalls = now.saturating_duration_since(since).as_millis() / self.stall.as_millis().max(1);
         let less = u32::try_from(stalls)
             .ok()
             .and_then(|stalls| share.checked_shr(stalls));
@@ -173,7 +181,7 @@ impl QueueBudget {
         if let Some(Waiter { is_new, .. }) = state.waiting.remove(&ticket) {
             state.newcomers -= usize::from(is_new);
         }
-        state.pressed_since = None;
+        state.pressed = None;
         self.note_pressed(&mut state);
     }
 
@@ -282,7 +290,7 @@ mod tests {
         assert!(admits(&budget, 0, 1));
         assert!(!admits(&budget, 0, 2));
         assert!(budget.admits(0, STEP / 2, STEP / 2), "a little is free");
-        assert!(!budget.presses(99 * STEP), "nobody waits");
+        assert!(!budget.presses(99 * STEP, Instant::now), "nobody waits");
     }
 
     #[test]
@@ -312,18 +320,21 @@ mod tests {
         for _ in 0..4 {
             budget.change(0, 25 * STEP);
         }
-        assert!(!budget.presses(25 * STEP));
+        assert!(!budget.presses(25 * STEP, Instant::now));
         let waiting: Arc<dyn Waiting> = Arc::new(Told(AtomicUsize::new(0)));
         let ticket = budget.enter(Arc::downgrade(&waiting), 0);
-        assert!(budget.presses(25 * STEP));
-        assert!(!budget.presses(20 * STEP));
+        assert!(budget.presses(25 * STEP, Instant::now));
+        assert!(!budget.presses(20 * STEP, Instant::now));
         budget.leave(ticket);
-        assert!(!budget.presses(25 * STEP));
+        assert!(!budget.presses(25 * STEP, Instant::now));
         let pressing = budget.press(0);
-        assert!(budget.presses(25 * STEP));
+        assert!(budget.presses(25 * STEP, Instant::now));
         drop(pressing);
         budget.change(0, STEP);
-        assert!(budget.presses(25 * STEP), "there is more than there may be");
+        assert!(
+            budget.presses(25 * STEP, Instant::now),
+            "there is more than there may be"
+        );
         assert_eq!(budget.waits(), 1);
     }
 
@@ -336,15 +347,18 @@ mod tests {
         let waiting: Arc<dyn Waiting> = Arc::new(Told(AtomicUsize::new(0)));
         let enter = || budget.enter(Arc::downgrade(&waiting), 0);
         let [first, _second] = [enter(), enter()];
-        assert!(!budget.presses(10 * STEP), "that is no more than its share");
+        assert!(
+            !budget.presses(10 * STEP, Instant::now),
+            "that is no more than its share"
+        );
         tokio::time::advance(STALL).await;
-        assert!(budget.presses(10 * STEP));
-        assert!(!budget.presses(5 * STEP));
+        assert!(budget.presses(10 * STEP, Instant::now));
+        assert!(!budget.presses(5 * STEP, Instant::now));
         budget.leave(first);
-        assert!(!budget.presses(10 * STEP), "someone was helped");
+        assert!(!budget.presses(10 * STEP, Instant::now), "someone was helped");
         tokio::time::advance(STALL * 100).await;
-        assert!(budget.presses(STEP));
-        assert!(!budget.presses(0));
+        assert!(budget.presses(STEP, Instant::now));
+        assert!(!budget.presses(0, Instant::now));
     }
 
     #[test]

@@ -316,6 +316,8 @@ static USERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// Has peers do what these bytes say, until all of them are gone.
 async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
+    let routing = Arc::clone(&hub.routing);
+    let expiring = tokio::spawn(async move { routing.expire_in_time().await });
     let mut peers = Vec::new();
     for number in 0..INTRODUCTIONS.len() {
         let is_admin = administered && number == 0;
@@ -359,6 +361,7 @@ async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
         let ended = ended.expect("a connection ends soon after its peer is gone");
         ended.expect("serving a connection does not panic");
     }
+    expiring.abort();
     let counters: HashMap<_, _> = hub.routing.counters.all().collect();
     let mut heard = <[String; INTRODUCTIONS.len()]>::default();
     for (number, bytes, cut_through) in all_heard {

@@ -1,15 +1,16 @@
 //! What routing shares: the registry, the budgets, the counters, and how far the manager is on its way out.
 
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use labwire_wire::LineTooLong;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::budget::{LineBudget, QueueBudget};
+use crate::clock::Clock;
 use crate::config::Limits;
 use crate::counters::Counters;
 use crate::events::Events;
@@ -29,6 +30,9 @@ const DEPARTURES: usize = 64;
 
 /// How much is told at once when a service has left: so many errors or ends of links. It takes less than a millisecond.
 pub(super) const DEPARTURE_WORK: usize = 1_024;
+
+/// How many deadlines are looked after before others have their turn.
+const EXPIRED_AT_ONCE: usize = 1_024;
 
 /// How far the manager is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,10 +59,12 @@ pub(crate) struct Routing {
     pub(crate) events: Events,
     pub(crate) slow_readers: SlowReaders,
     phase: watch::Sender<Phase>,
+    /// Told when there is an earlier deadline than before.
+    earlier: Notify,
     /// Permits for peers that are being taken out: see [`DEPARTURES`].
     pub(crate) departures: Semaphore,
-    /// Returns the time at which a lock is acquired.
-    pub(crate) clock: fn() -> Timestamp,
+    /// Tells when a lock is acquired.
+    pub(crate) clock: Clock,
 }
 
 impl Routing {
@@ -76,8 +82,9 @@ impl Routing {
             counters,
             slow_readers: SlowReaders::default(),
             phase: watch::Sender::new(Phase::Running),
+            earlier: Notify::new(),
             departures: Semaphore::new(DEPARTURES),
-            clock: Timestamp::now,
+            clock: Clock::default(),
         }
     }
 
@@ -103,7 +110,7 @@ impl Routing {
             nesting: self.limits.nesting,
             permits: Permits::default(),
             pace: self.pace,
-            clock: self.clock,
+            clock: &self.clock,
             work: 0,
         }
     }
@@ -157,6 +164,47 @@ impl Routing {
             let service = service.to_string();
             let reason = &Refusal::ShuttingDown { service };
             self.events.publish(Event::Abandoned { requests, reason }, None);
+        }
+    }
+
+    /// Ends the links and locks of a client that sends no more: see [`Registry::finish`].
+    pub(crate) fn finish(&self, client: PeerId, until: Instant) -> Option<Arc<Notify>> {
+        let until = until.into_std();
+        let mut registry = self.registry();
+        let told = registry.finish(client, until)?;
+        if registry.next_deadline() == Some(until) {
+            self.earlier.notify_one();
+        }
+        Some(told)
+    }
+
+    /// Ends what ends by itself at its time. Runs until it is dropped.
+    pub(crate) async fn expire_in_time(&self) {
+        loop {
+            let next = self.registry().next_deadline();
+            let due = async {
+                match next {
+                    Some(deadline) => sleep_until(deadline.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => self.expire(Instant::now().into_std()),
+                () = self.earlier.notified() => {}
+            }
+            // Others who are ready come first.
+            yield_now().await;
+        }
+    }
+
+    /// Ends some of what ends at that time or earlier.
+    pub(crate) fn expire(&self, now: std::time::Instant) {
+        let mut registry = self.registry();
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(event) = registry.expire(now) else {
+                return;
+            };
+            self.events.publish(event, None);
         }
     }
 

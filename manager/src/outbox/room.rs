@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
+use tokio::time::Instant;
+
 use super::{Awaited, Outbox, State};
 use crate::budget::{Pressing, QUEUED_STEP, Waiting};
 
@@ -65,13 +67,13 @@ impl Outbox {
     }
 
     /// Who waits for the reader, if there is something that it could read.
-    pub(super) fn keeps_waiting(&self, state: &State) -> Awaited {
+    pub(super) fn keeps_waiting(&self, state: &State, clock: impl FnOnce() -> Instant) -> Awaited {
         // Who waits since the queues of others are long does not wait for this reader.
         if !state.reader_owes() {
             Awaited::Nobody
         } else if state.producers.wait() && state.ticket.is_none() {
             Awaited::Producers
-        } else if state.closed || state.is_over || self.budget.presses(state.counted) {
+        } else if state.closed || state.is_over || self.budget.presses(state.counted, clock) {
             Awaited::Memory
         } else {
             Awaited::Nobody

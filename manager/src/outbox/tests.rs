@@ -36,7 +36,7 @@ fn push(outbox: &Outbox, bytes: &[u8]) -> Result<(), Full> {
 async fn drain(outbox: &Outbox) -> Vec<u8> {
     let batch = outbox.next_batch().await.expect("something is queued");
     let bytes: Vec<u8> = batch.segments().flat_map(|segment| segment.to_vec()).collect();
-    outbox.written(bytes.len(), 0);
+    outbox.written(bytes.len(), 0, Instant::now);
     bytes
 }
 
@@ -91,15 +91,15 @@ async fn room_is_granted_in_the_order_of_waiting_whatever_the_size() {
     push(&outbox, b"0123456789").unwrap();
     let large = outbox.wait_for_room(100);
     let small = outbox.wait_for_room(1);
-    outbox.written(9, 0);
+    outbox.written(9, 0, Instant::now);
     assert!(!large.is_granted(), "it fits into an empty queue only");
     assert!(!small.is_granted(), "the large frame came first");
     assert!(push(&outbox, b"x").is_err(), "others wait");
-    outbox.written(1, 0);
+    outbox.written(1, 0, Instant::now);
     assert!(large.is_granted() && !small.is_granted());
     large.push(frame(&[b'x'; 100]));
     assert!(!small.is_granted());
-    outbox.written(91, 0);
+    outbox.written(91, 0, Instant::now);
     assert!(small.is_granted());
     assert!(push(&outbox, b"x").is_err(), "what is granted is reserved");
     drop(small);
@@ -111,7 +111,7 @@ async fn whoever_gives_up_its_place_lets_the_next_one_in() {
     let outbox = Outbox::alone(10);
     push(&outbox, b"0123456789").unwrap();
     let permits = [100, 1, 1].map(|length| outbox.wait_for_room(length));
-    outbox.written(2, 0);
+    outbox.written(2, 0, Instant::now);
     let [large, first, second] = permits;
     assert!(!first.is_granted());
     drop(large);
@@ -136,11 +136,11 @@ async fn replies_go_beyond_the_limit_up_to_a_bound() {
     let reply = outbox.wait_for_owed_room(1);
     drop(notification);
     assert!(!reply.is_granted());
-    outbox.written(1, 0);
+    outbox.written(1, 0, Instant::now);
     assert!(reply.is_granted());
     drop(reply);
     assert!(outbox.is_awaited(), "others do without the memory that it uses");
-    outbox.written(29, 0);
+    outbox.written(29, 0, Instant::now);
     assert_eq!(outbox.queued(), 10);
     assert!(!outbox.is_awaited());
 }
@@ -209,13 +209,13 @@ fn a_reader_is_awaited_while_others_wait_for_room_or_for_its_end() {
     assert!(!outbox.is_awaited());
     let waiting = outbox.wait_for_room(2);
     assert!(outbox.is_awaited());
-    assert_eq!(outbox.written(1, 0), Awaited::Producers);
+    assert_eq!(outbox.written(1, 0, Instant::now), Awaited::Producers);
     assert!(outbox.is_awaited(), "one byte is not enough");
     drop(waiting);
-    assert_eq!(outbox.written(1, 0), Awaited::Nobody);
+    assert_eq!(outbox.written(1, 0, Instant::now), Awaited::Nobody);
     outbox.close();
     assert!(outbox.is_awaited());
-    outbox.written(2, 0);
+    outbox.written(2, 0, Instant::now);
     assert!(!outbox.is_awaited());
 }
 
@@ -311,7 +311,7 @@ fn sharing(budget: usize) -> ([Arc<Outbox>; 2], Arc<QueueBudget>) {
 
 impl Outbox {
     fn is_awaited(&self) -> bool {
-        self.awaited() != Awaited::Nobody
+        self.awaited(Instant::now) != Awaited::Nobody
     }
 }
 
@@ -335,7 +335,7 @@ async fn a_queue_waits_for_room_that_others_have_and_gets_it_when_they_are_writt
     assert!(!other.is_awaited(), "nobody waits for its reader");
     assert_eq!(budget.waits(), 1);
     long.next_batch().await.unwrap();
-    long.written(300 * KIB, 0);
+    long.written(300 * KIB, 0, Instant::now);
     assert!(permit.is_granted());
     assert!(!long.is_awaited(), "nobody waits any more");
     drop(permit);
@@ -349,10 +349,10 @@ async fn memory_counts_until_the_whole_piece_is_written() {
     fill(&reader, 512 * KIB).unwrap();
     let mut batch = reader.next_batch().await.unwrap();
     batch.advance(500 * KIB);
-    reader.written(500 * KIB, batch.written_in_part());
+    reader.written(500 * KIB, batch.written_in_part(), Instant::now);
     assert_eq!(budget.used(), 512 * KIB);
     batch.advance(12 * KIB);
-    reader.written(12 * KIB, batch.written_in_part());
+    reader.written(12 * KIB, batch.written_in_part(), Instant::now);
     assert_eq!(budget.used(), 0);
 }
 

@@ -9,7 +9,7 @@ use labwire_tcp::{WatchedSocket, has_vanished};
 use labwire_wire::{LineSplitter, Uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::cut_through::Passage;
@@ -267,14 +267,9 @@ impl<'a> Session<'a> {
     /// Keeps a client that has said all until the replies to its requests have come, or [`LAST_REPLIES`] are over:
     /// `printf '…' | nc -N` is answered. Its links and locks end at once, since a client that died looks the same.
     async fn wait_for_last_replies(&self) {
-        let last_reply = {
-            let mut registry = self.hub.routing.registry();
-            registry.end_links(self.attachment.id());
-            registry.last_reply(self.attachment.id())
-        };
-        if let Some(last_reply) = last_reply {
-            // Whoever waits for longer is answered no more.
-            let _ = timeout(LAST_REPLIES, last_reply.notified()).await;
+        let until = Instant::now() + LAST_REPLIES;
+        if let Some(told) = self.hub.routing.finish(self.attachment.id(), until) {
+            told.notified().await;
         }
     }
 

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Departure;
 use super::judge::{Judge, Waits};
@@ -37,7 +37,7 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
         while !batch.is_empty() {
             let count = write_pieces(&batch, outbox, &mut writer, &mut judge).await?;
             batch.advance(count);
-            let awaited = outbox.written(count, batch.written_in_part());
+            let awaited = outbox.written(count, batch.written_in_part(), Instant::now);
             if judge.is_too_slow(count, awaited) {
                 return Err(Departure::Stalled);
             }
@@ -104,7 +104,7 @@ async fn unless_stalled<T>(
     loop {
         match timeout(look, &mut write).await {
             Ok(written) => return written.map_err(Departure::Failed),
-            Err(_) if judge.is_too_slow(0, outbox.awaited()) => return Err(Departure::Stalled),
+            Err(_) if judge.is_too_slow(0, outbox.awaited(Instant::now)) => return Err(Departure::Stalled),
             Err(_) => {}
         }
     }

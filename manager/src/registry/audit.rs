@@ -20,6 +20,13 @@ impl Registry {
         if rosters != names {
             return Some(format!("{rosters} peers are listed, and {names} have names"));
         }
+        if let Some(id) = self
+            .deadlines
+            .clients()
+            .find(|id| self.clients.get(*id).is_none())
+        {
+            return Some(format!("{id:?} is gone and has a deadline"));
+        }
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {
             let mut held = 0;

@@ -48,6 +48,8 @@ pub(crate) enum Event<'a> {
         /// How many requests it held as a service.
         requests: usize,
     },
+    /// A client that sends no more is not kept any longer for the replies to its requests.
+    WaitedInVain { name: Arc<str>, requests: usize },
     /// Requests of a client will not be answered.
     Abandoned {
         requests: Abandoned,

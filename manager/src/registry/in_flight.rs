@@ -26,6 +26,20 @@ impl InFlight {
         self.count
     }
 
+    /// Returns what is told once there are none; `None` if there are none now.
+    pub(super) fn await_last(&mut self) -> Option<Arc<Notify>> {
+        (self.count > 0).then(|| Arc::clone(self.waiting.get_or_insert_default()))
+    }
+
+    /// Tells whoever waits that there will be no more replies. Returns whether anybody did.
+    pub(super) fn give_up(&mut self) -> bool {
+        let waiting = self.waiting.take();
+        if let Some(waiting) = &waiting {
+            waiting.notify_one();
+        }
+        waiting.is_some()
+    }
+
     #[inline]
     fn add_one(&mut self, all: &mut Pool) {
         all.add(self.count, 1);
@@ -295,15 +309,6 @@ impl Registry {
             .and_then(|service| service.callers.get(&client))
             .map_or(0, Requests::count);
         held == client_state.in_flight.count() && client_state.links.iter().all(|link| *link == service)
-    }
-
-    /// What tells when a client's last request was answered, if it has requests in flight.
-    pub(crate) fn last_reply(&mut self, id: PeerId) -> Option<Arc<Notify>> {
-        let client = self.clients.get_mut(id)?;
-        if client.in_flight.count == 0 {
-            return None;
-        }
-        Some(Arc::clone(client.in_flight.waiting.get_or_insert_default()))
     }
 
     /// How many requests wait for a reply.

@@ -82,6 +82,7 @@ impl Registry {
             links: HashSet::default(),
             asked: HashSet::default(),
             in_flight: InFlight::default(),
+            deadline: None,
             asked_last: PeerId::default(),
         };
         let entry = format!(",{}:{}", json_string(&name), describe_client(identity, address));
@@ -147,6 +148,7 @@ impl Registry {
     }
 
     pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) {
+        self.deadlines.remove(client.deadline, id);
         self.client_names.remove(&client.name);
         self.client_roster.remove(&client.name);
         self.forget_links(id, &client.name, &client.links);
@@ -163,7 +165,7 @@ impl Registry {
     }
 
     /// Ends all links of a client and the locks that came with them. Its requests go on.
-    pub(crate) fn end_links(&mut self, id: PeerId) {
+    pub(super) fn end_links(&mut self, id: PeerId) {
         if let Some(client) = self.clients.get_mut(id) {
             let (name, links) = (Arc::clone(&client.name), std::mem::take(&mut client.links));
             self.forget_links(id, &name, &links);

@@ -7,6 +7,7 @@
 mod abandoned;
 #[cfg(any(test, feature = "fuzzing"))]
 mod audit;
+mod deadlines;
 mod describe;
 mod event;
 mod identify;
@@ -23,6 +24,7 @@ mod uids;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
@@ -36,6 +38,7 @@ use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::{LinkedClients, Refusal, excerpt};
 
+use deadlines::Deadlines;
 use in_flight::InFlight;
 use likeness::Likenesses;
 use locks::Locks;
@@ -91,6 +94,8 @@ pub(crate) struct Client {
     /// The services that have a place for requests of this client.
     asked: HashSet<PeerId>,
     in_flight: InFlight,
+    /// Until when it is kept that sends no more.
+    deadline: Option<Instant>,
     /// The service that it asked last, and asks again most likely.
     asked_last: PeerId,
 }
@@ -184,6 +189,7 @@ pub(crate) struct Registry {
     in_flight: Pool,
     in_flight_limit: usize,
     empty_places: EmptyPlaces,
+    deadlines: Deadlines,
     /// The bytes of the services' descriptions.
     identities: Pool,
 }
@@ -213,6 +219,7 @@ impl Registry {
             in_flight_limit: limits.in_flight_per_client,
             identities: Pool::new(limits.budgets.identities, FREE_DESCRIPTION),
             empty_places: EmptyPlaces::default(),
+            deadlines: Deadlines::default(),
         }
     }
 

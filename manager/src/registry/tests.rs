@@ -403,11 +403,12 @@ async fn a_client_that_has_said_all_is_told_when_its_last_reply_has_come() {
     let mut registry = registry();
     let (s, t) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
     let a = client(&mut registry, "a");
-    assert!(registry.last_reply(a).is_none(), "it waits for nothing");
+    let until = Instant::now();
+    assert!(registry.finish(a, until).is_none(), "it waits for nothing");
     for (service, uid) in [(s, "1"), (s, "2"), (t, "1")] {
         registry.begin_request(a, service, uid);
     }
-    let last_reply = registry.last_reply(a).expect("it waits");
+    let last_reply = registry.finish(a, until).expect("it waits");
     let has_come = || timeout(Duration::ZERO, last_reply.notified());
     registry.end_request(s, a, "1");
     assert!(has_come().await.is_err());
@@ -748,17 +749,28 @@ fn the_client_that_has_held_its_lock_longest_is_named() {
     assert_eq!(held(&[(c, 50)], &[b]), named("c[h:1]", 50, 0));
 }
 
-#[test]
-fn a_client_that_has_said_all_gives_its_links_and_locks_back_and_keeps_its_requests() {
+#[tokio::test]
+async fn a_client_that_has_said_all_gives_its_links_and_locks_back_and_keeps_its_requests() {
     let mut registry = registry();
     let limited = service(&mut registry, "limited", 1);
     let (a, b) = (client(&mut registry, "a"), client(&mut registry, "b"));
     registry.linked(a, "limited").unwrap();
     registry.locked(a, "limited", false, at(0)).unwrap();
     registry.begin_request(a, limited, "1");
-    registry.end_links(a);
+    let until = Instant::now() + Duration::from_secs(4);
+    let told = registry.finish(a, until).expect("it waits");
     assert!(registry.linked(b, "limited").is_ok());
     assert!(registry.destination(limited, "a[h:1]", "1").is_some());
-    assert!(registry.last_reply(a).is_some());
+    assert_eq!(registry.next_deadline(), Some(until));
+    assert!(registry.expire(until - Duration::from_millis(1)).is_none());
+    let event = registry.expire(until);
+    assert!(
+        matches!(event, Some(Event::WaitedInVain { requests: 1, .. })),
+        "{event:?}"
+    );
+    timeout(Duration::ZERO, told.notified())
+        .await
+        .expect("it is told");
+    assert_eq!(registry.next_deadline(), None);
     assert_eq!(registry.contradiction(), None);
 }

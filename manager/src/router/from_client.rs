@@ -227,7 +227,7 @@ impl Router<'_> {
                 (Answer::Text(Bytes::from_static(b"true")), event)
             }
             "acquire_lock" => {
-                let now = (self.clock)();
+                let now = self.clock.now();
                 let (linked, event) = self
                     .registry
                     .acquire_lock(from.id, service, arguments.shared, now)?;

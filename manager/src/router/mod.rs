@@ -16,10 +16,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use labwire_wire::{Envelope, EnvelopeError, JsonError, Uid, frames};
 use tracing::{debug, info};
 
+use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::log_limit::LogLimit;
@@ -91,7 +91,7 @@ pub(crate) struct Router<'a> {
     /// How lines go on before their end has come.
     pub(crate) pace: Pace,
     /// Tells the time at which a lock is acquired.
-    pub(crate) clock: fn() -> Timestamp,
+    pub(crate) clock: &'a Clock,
     /// How much more work the lines were than usual, in [units](TURN_WORK).
     pub(crate) work: usize,
 }

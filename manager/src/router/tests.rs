@@ -1,6 +1,7 @@
 use bytes::BytesMut;
 use labwire_wire::{ArrivingEnvelope, Features, Identity, LineSplitter, Salvage};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::stage::Stage;
 use super::{CutThrough, Kind, Step, Unframed};
@@ -18,7 +19,7 @@ impl Stage {
 async fn all(queue: &Outbox) -> String {
     let batch = queue.next_batch().await.expect("something is queued");
     let bytes: Vec<u8> = batch.segments().flat_map(|segment| segment.to_vec()).collect();
-    queue.written(bytes.len(), 0);
+    queue.written(bytes.len(), 0, Instant::now);
     String::from_utf8(bytes).unwrap()
 }
 

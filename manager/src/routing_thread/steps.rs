@@ -93,6 +93,8 @@ pub(crate) enum Task {
     Serve(SocketAddr),
     /// It tells clients that a service has left.
     TellDeparture,
+    /// It ends what ends by itself at a certain time.
+    Expire,
 }
 
 impl fmt::Display for Task {
@@ -101,6 +103,7 @@ impl fmt::Display for Task {
             Self::Accept => formatter.write_str("accepting connections"),
             Self::Logins => formatter.write_str("having logins checked"),
             Self::Serve(peer) => write!(formatter, "serving {peer}"),
+            Self::Expire => formatter.write_str("ending what is not kept for longer"),
             Self::TellDeparture => formatter.write_str("telling clients that a service has left"),
         }
     }

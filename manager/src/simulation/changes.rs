@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::model::{Key, LOCKED_AT, Model, Predicted};
+use super::model::{Key, Model, Predicted};
 use super::speech::Asked;
 use crate::refusal::{Held, LinkedClients, Refusal};
 
@@ -44,6 +44,7 @@ impl Model {
             Asked::Unlink if is_linked => {
                 self.links.remove(&(key, from));
                 self.locks.remove(&(key, from));
+                self.locked_at.remove(&(key, from));
                 Ok("true".to_owned())
             }
             Asked::Unlink => Err(Refusal::NotLinked { service, client }),
@@ -58,22 +59,28 @@ impl Model {
                     });
                 }
                 self.locks.insert((key, from));
+                let now = self.now();
+                self.locked_at.entry((key, from)).or_insert(now);
                 Ok(json!(linked).to_string())
             }
             Asked::Release => {
                 self.locks.remove(&(key, from));
+                self.locked_at.remove(&(key, from));
                 Ok(json!(self.names_with(&self.locks, key)).to_string())
             }
         }
     }
 
-    /// Who holds a lock on a service. All were acquired at the same time, so the client that came first is named.
+    /// Who holds a lock on a service: the client that has held its lock longest is named, the one that came first if
+    /// there are several.
     pub(super) fn held(&self, service: Key) -> Option<Held> {
         let holders = Self::with(&self.locks, service);
-        let first = holders.iter().min()?;
+        let longest = holders
+            .iter()
+            .min_by_key(|client| (self.locked_at[&(service, **client)], **client))?;
         Some(Held {
-            holder: self.peers[first].full_name(),
-            since: LOCKED_AT,
+            holder: self.peers[longest].full_name(),
+            since: self.locked_at[&(service, *longest)],
             others: holders.len() - 1,
         })
     }

@@ -2,6 +2,7 @@
 //! what each peer must be told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use labwire_wire::{Identity, Role};
@@ -17,9 +18,6 @@ use crate::refusal::Refusal;
 /// What the manager is called in every simulation.
 pub(super) const MANAGER: &str = "Manager[h:1875]";
 
-/// When every lock was acquired.
-pub(super) const LOCKED_AT: Timestamp = Timestamp::UNIX_EPOCH;
-
 /// A peer's place in a schedule; never used twice.
 pub(super) type Key = usize;
 
@@ -32,6 +30,8 @@ pub(super) struct Peer {
     /// While it is told a line that still arrives.
     pub(super) behind: Option<Behind>,
     pub(super) login: Login,
+    /// Until when it is kept, if it is a client that sends no more.
+    pub(super) until: Option<Duration>,
 }
 
 /// What waits for the end of a line that still arrives.
@@ -169,6 +169,10 @@ pub(super) struct Model {
     pub(super) links: BTreeSet<(Key, Key)>,
     /// Services and the clients that hold a lock on them.
     pub(super) locks: BTreeSet<(Key, Key)>,
+    /// When each lock was acquired.
+    pub(super) locked_at: BTreeMap<(Key, Key), Timestamp>,
+    /// The time since the schedule began.
+    pub(super) time: Duration,
     pub(super) in_flight: Vec<InFlight>,
     pub(super) in_flight_limit: usize,
     pub(super) stage: Stage,
@@ -186,6 +190,8 @@ impl Model {
             peers: BTreeMap::new(),
             links: BTreeSet::new(),
             locks: BTreeSet::new(),
+            locked_at: BTreeMap::new(),
+            time: Duration::ZERO,
             in_flight: Vec::new(),
             in_flight_limit,
             stage: Stage::Serving,
@@ -288,6 +294,7 @@ impl Model {
             queue: Queue::new(limit),
             behind: None,
             login: Login::default(),
+            until: None,
         };
         let full_name = peer.full_name();
         if peer.is_service() && self.service_named(&identity.name).is_some() {
@@ -319,6 +326,7 @@ impl Model {
         let linked = Self::with(&self.links, key);
         self.links.retain(|pair| pair.0 != key && pair.1 != key);
         self.locks.retain(|pair| pair.0 != key && pair.1 != key);
+        self.locked_at.retain(|pair, _| pair.0 != key && pair.1 != key);
         self.in_flight.retain(|request| request.client != key);
         if !peer.is_service() {
             return 0;

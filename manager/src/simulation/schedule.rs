@@ -1,5 +1,7 @@
 //! Who does what next.
 
+use std::time::Duration;
+
 use labwire_wire::{Features, Identity, Role};
 
 use super::choices::Choices;
@@ -204,6 +206,8 @@ impl Schedule<'_, '_> {
             }
             self.act()?;
             self.world.check()?;
+            self.world.let_finished_leave()?;
+            self.world.check()?;
             if number % REGISTRY_CHECK == 0 {
                 self.world.check_registry()?;
             }
@@ -249,6 +253,13 @@ impl Schedule<'_, '_> {
         let unread = self.world.model.peers[&key].readable();
         match self.choices.below(100) {
             0..2 => self.world.leave(key),
+            // Seconds as a rule, sometimes days.
+            99 => {
+                let time = self.choices.one_of(&[500, 1_500, 4_000, 60_000, 200_000_000]);
+                self.world.pass(Duration::from_millis(time));
+                Ok(())
+            }
+            98 if number < self.clients.len() && self.world.has_said_all(key) => self.world.finish(key),
             2..27 if unread > 0 => {
                 let count = match self.choices.below(4) {
                     0 => 1 + self.choices.below(unread),
@@ -262,6 +273,9 @@ impl Schedule<'_, '_> {
     }
 
     fn speak(&mut self, key: Key, number: usize) -> Result<(), Failure> {
+        if self.world.has_finished(key) {
+            return Ok(());
+        }
         if self.world.is_held(key) {
             return self.world.say_again(key);
         }

@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use labwire_wire::{Identity, frames};
 
 use super::arriving::Arriving;
-use super::model::{Key, LOCKED_AT, MANAGER, Model, Predicted, Stage, Sums, Told};
+use super::model::{Key, MANAGER, Model, Predicted, Stage, Sums, Told};
 use super::speech::Spoken;
+use super::time::Finished;
 use crate::attachment::Attachment;
 use crate::budget::Budgets;
+use crate::clock::Clock;
 use crate::config::Limits;
 use crate::handshake::Introduced;
 use crate::hub::{Operation, Phase, Routing};
@@ -39,6 +42,8 @@ pub(super) struct Peer {
     pub(super) arriving: Option<Arriving>,
     /// What it was told of such a line of another.
     pub(super) partial: Vec<u8>,
+    /// Set when it is a client that sends no more.
+    pub(super) finished: Option<Finished>,
 }
 
 /// A line that waits.
@@ -58,6 +63,10 @@ pub(super) struct World {
     pub(super) peers: BTreeMap<Key, Peer>,
     outbox_limit: usize,
     last_key: Key,
+    /// When the schedule began, for timers.
+    pub(super) began: Instant,
+    /// The seconds since then, for the time of day.
+    pub(super) seconds: Arc<AtomicI64>,
 }
 
 impl World {
@@ -75,7 +84,8 @@ impl World {
         };
         let operation = Operation::new(manager.port, LogControl::none());
         let mut routing = Routing::new(manager, limits, Pace::in_bytes(), None);
-        routing.clock = || LOCKED_AT;
+        let seconds = Arc::new(AtomicI64::new(0));
+        routing.clock = Clock::Set(Arc::clone(&seconds));
         assert_eq!(routing.name(), MANAGER);
         Self {
             routing: Arc::new(routing),
@@ -84,6 +94,8 @@ impl World {
             peers: BTreeMap::new(),
             outbox_limit,
             last_key: 0,
+            began: Instant::now(),
+            seconds,
         }
     }
 
@@ -112,6 +124,7 @@ impl World {
             sent: VecDeque::new(),
             arriving: None,
             partial: Vec::new(),
+            finished: None,
         };
         self.peers.insert(key, peer);
         Ok(Some(key))
@@ -228,8 +241,9 @@ impl World {
 
     /// A peer reads so many bytes of what it was told.
     pub(super) fn read(&mut self, key: Key, count: usize) {
+        let now = self.now();
         if let Some(peer) = self.peers.get(&key) {
-            peer.attachment.outbox().written(count, 0);
+            peer.attachment.outbox().written(count, 0, || now.into());
             self.model.read(key, count);
         }
     }

@@ -2,6 +2,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use labwire_wire::Identity;
+use tokio::time::Instant;
 
 use super::super::Step;
 use super::super::stage::Stage;
@@ -14,7 +15,7 @@ fn told(queue: &Outbox) -> String {
     if let Poll::Ready(Some(batch)) = pin!(queue.next_batch()).poll(&mut Context::from_waker(Waker::noop())) {
         bytes.extend(batch.segments().flat_map(|segment| segment.iter().copied()));
     }
-    queue.written(bytes.len(), 0);
+    queue.written(bytes.len(), 0, Instant::now);
     String::from_utf8(bytes).unwrap()
 }
 

@@ -1,0 +1,135 @@
+//! Time passes: clients that send no more are not kept for ever.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use super::model::{Key, Model};
+use super::world::{Failure, World};
+
+/// How long a client is kept that sends no more.
+const LAST_REPLIES: Duration = Duration::from_secs(4);
+
+/// A client that sends no more and waits for its last reply.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// Told when that has come, or is not waited for any longer.
+    pub(super) told: Arc<Notify>,
+}
+
+impl Finished {
+    fn is_told(&self) -> bool {
+        let told = pin!(self.told.notified());
+        told.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+}
+
+impl Model {
+    /// The time of day.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_second(i64::try_from(self.time.as_secs()).unwrap_or(i64::MAX))
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    /// A client sends no more; tells whether it is kept for its last replies.
+    fn finish(&mut self, key: Key) -> bool {
+        self.links.retain(|pair| pair.1 != key);
+        self.locks.retain(|pair| pair.1 != key);
+        self.locked_at.retain(|pair, _| pair.1 != key);
+        let until = self.time + LAST_REPLIES;
+        let waits = self.in_flight.iter().any(|request| request.client == key);
+        if let Some(peer) = self.peers.get_mut(&key).filter(|_| waits) {
+            peer.until = Some(until);
+        }
+        waits
+    }
+
+    /// Those who wait for their last reply no longer.
+    fn finished(&self) -> Vec<Key> {
+        let peers = self.peers.iter();
+        let waiting = peers.filter_map(|(key, peer)| Some((*key, peer.until?)));
+        waiting
+            .filter(|(key, until)| {
+                self.time >= *until || self.in_flight.iter().all(|request| request.client != *key)
+            })
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
+impl World {
+    /// The time of the manager's timers.
+    pub(super) fn now(&self) -> Instant {
+        self.began + self.model.time
+    }
+
+    /// Whether the client sends no more.
+    pub(super) fn has_finished(&self, key: Key) -> bool {
+        self.peers.get(&key).is_some_and(|peer| peer.finished.is_some())
+    }
+
+    /// Whether nothing of what a peer sent waits, and it may say that it sends no more.
+    pub(super) fn has_said_all(&self, key: Key) -> bool {
+        let peer = self.peers.get(&key);
+        peer.is_some_and(|peer| peer.sent.is_empty() && peer.finished.is_none())
+            && !self.is_held(key)
+            && !self.is_arriving(key)
+    }
+
+    /// A client that has said all that it was about to say sends no more.
+    pub(super) fn finish(&mut self, key: Key) -> Result<(), Failure> {
+        let until = self.now() + LAST_REPLIES;
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        let told = self.routing.finish(peer.attachment.id(), until.into());
+        let (waits, predicted) = (told.is_some(), self.model.finish(key));
+        if waits != predicted {
+            return Err(format!("a client that sends no more is kept: {waits}"));
+        }
+        match told {
+            Some(told) => {
+                peer.finished = Some(Finished { told });
+                Ok(())
+            }
+            None => self.leave(key),
+        }
+    }
+
+    /// Some time passes.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.model.time += time;
+        let seconds = i64::try_from(self.model.time.as_secs()).unwrap_or(i64::MAX);
+        self.seconds.store(seconds, Ordering::Relaxed);
+        let now = self.now();
+        while self
+            .routing
+            .registry()
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.routing.expire(now);
+        }
+    }
+
+    /// Those who wait for their last reply no longer leave.
+    pub(super) fn let_finished_leave(&mut self) -> Result<(), Failure> {
+        let peers = self.peers.iter();
+        let finished = peers.filter(|(_, peer)| peer.finished.as_ref().is_some_and(Finished::is_told));
+        let finished: Vec<Key> = finished.map(|(key, _)| *key).collect();
+        let predicted = self.model.finished();
+        if finished != predicted {
+            return Err(format!("{finished:?} wait no longer instead of {predicted:?}"));
+        }
+        for key in finished {
+            self.leave(key)?;
+        }
+        Ok(())
+    }
+}
