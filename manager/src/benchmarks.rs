@@ -8,11 +8,11 @@ use labwire_wire::Identity;
 use tokio::time::Instant;
 
 use crate::outbox::Outbox;
-use crate::router::{Stage, Step};
+use crate::router::{Rig, Step};
 
 /// A client and a service, without connections, whose requests and replies are routed.
 pub struct RoutingStep {
-    stage: Stage,
+    rig: Rig,
     requests: Vec<Vec<u8>>,
     replies: Vec<Vec<u8>>,
 }
@@ -24,7 +24,7 @@ impl RoutingStep {
     /// # Panics
     /// Never: the client's name is one.
     pub fn new(burst: usize, payload: &str) -> Self {
-        let stage = Stage::new(&Identity::client("c").expect("it is a name"));
+        let rig = Rig::new(&Identity::client("c").expect("it is a name"));
         let request = |uid| {
             format!(
                 "{{\"args\": [{payload}], \"attribute\": \"echo\", \"error\": false, \"kwargs\": {{}}, \
@@ -37,7 +37,7 @@ impl RoutingStep {
             )
         };
         Self {
-            stage,
+            rig,
             requests: (0..burst).map(|uid| request(uid).into_bytes()).collect(),
             replies: (0..burst).map(|uid| reply(uid).into_bytes()).collect(),
         }
@@ -50,11 +50,11 @@ impl RoutingStep {
     /// When one of them is not routed.
     pub fn route(&mut self) -> usize {
         let requests = self.requests.iter().map(Vec::as_slice);
-        assert!(matches!(self.stage.client_says_all(requests), Step::Next));
-        let asked = take(self.stage.services_queue());
+        assert!(matches!(self.rig.client_says_all(requests), Step::Next));
+        let asked = take(self.rig.services_queue());
         let replies = self.replies.iter().map(Vec::as_slice);
-        assert!(matches!(self.stage.service_says_all(replies), Step::Next));
-        asked + take(self.stage.clients_queue())
+        assert!(matches!(self.rig.service_says_all(replies), Step::Next));
+        asked + take(self.rig.clients_queue())
     }
 }
 

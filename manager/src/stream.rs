@@ -10,7 +10,7 @@ use labwire_wire::{Line, LineSplitter, LineTooLong};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use crate::budget::LineShare;
-use crate::memory::{self, LARGE_BYTES, Loan};
+use crate::buffers::{self, LARGE_BYTES, Loan};
 use crate::refusal::LineEnd;
 
 /// From how many bytes on a line is long: it has memory of its own, to which the rest of it is read.
@@ -96,9 +96,9 @@ where
     let buffer = splitter.buffer_mut();
     if buffer.capacity() - pending < LONG_LINE_BYTES {
         if pending < LARGE_BYTES / 2 {
-            *buffer = memory::large(buffer);
+            *buffer = buffers::large(buffer);
         } else {
-            memory::grow(buffer, loan);
+            buffers::grow(buffer, loan);
         }
     }
     stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await

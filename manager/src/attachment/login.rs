@@ -13,14 +13,14 @@ const PENDING_CALLS: usize = 16;
 /// How far a client has come with the login that its administrator's requests need.
 #[derive(Debug)]
 pub(crate) struct Login {
-    stage: Stage,
+    question: Question,
     is_admin: bool,
     /// How many bytes are left of what had come from the client before it was asked.
     early: usize,
 }
 
 #[derive(Debug, Default)]
-enum Stage {
+enum Question {
     /// Nothing was asked.
     #[default]
     Idle,
@@ -66,7 +66,7 @@ impl Login {
     /// For a client that has logged in as an administrator, or has not.
     pub(crate) fn new(is_admin: bool) -> Self {
         Self {
-            stage: Stage::Idle,
+            question: Question::Idle,
             is_admin,
             early: 0,
         }
@@ -74,7 +74,7 @@ impl Login {
 
     /// Whether no question is open.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Idle)
+        matches!(self.question, Question::Idle)
     }
 
     /// Takes an administrator's request. `unrouted` is how many bytes have come behind it.
@@ -82,13 +82,13 @@ impl Login {
         if self.is_admin {
             return Next::Execute(call);
         }
-        match &mut self.stage {
-            Stage::Idle => {
-                self.stage = Stage::Username(vec![call]);
+        match &mut self.question {
+            Question::Idle => {
+                self.question = Question::Username(vec![call]);
                 self.early = unrouted;
                 Next::AskUsername
             }
-            Stage::Username(pending) | Stage::Password(pending, _) | Stage::Checking(pending)
+            Question::Username(pending) | Question::Password(pending, _) | Question::Checking(pending)
                 if pending.len() < PENDING_CALLS =>
             {
                 pending.push(call);
@@ -133,21 +133,21 @@ impl Login {
             return Next::Wait;
         }
         let text = credential(&incoming.line).unwrap_or_default();
-        match std::mem::take(&mut self.stage) {
-            Stage::Username(pending) => {
-                self.stage = Stage::Password(pending, text.clone());
+        match std::mem::take(&mut self.question) {
+            Question::Username(pending) => {
+                self.question = Question::Password(pending, text.clone());
                 self.early = unrouted;
                 Next::AskPassword(text)
             }
-            Stage::Password(pending, username) => {
-                self.stage = Stage::Checking(pending);
+            Question::Password(pending, username) => {
+                self.question = Question::Checking(pending);
                 Next::Check {
                     username,
                     password: text,
                 }
             }
-            stage => {
-                self.stage = stage;
+            question => {
+                self.question = question;
                 Next::Wait
             }
         }
@@ -155,9 +155,9 @@ impl Login {
 
     /// Takes the result of a check: whether the user is an administrator, or why the login is refused.
     pub(crate) fn decide(&mut self, checked: Result<bool, Refusal>) -> Decision {
-        let calls = match std::mem::take(&mut self.stage) {
-            Stage::Idle => Vec::new(),
-            Stage::Username(calls) | Stage::Password(calls, _) | Stage::Checking(calls) => calls,
+        let calls = match std::mem::take(&mut self.question) {
+            Question::Idle => Vec::new(),
+            Question::Username(calls) | Question::Password(calls, _) | Question::Checking(calls) => calls,
         };
         match checked {
             Ok(true) => {

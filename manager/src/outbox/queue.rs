@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::{Buf, Bytes, BytesMut};
 use labwire_wire::LineView;
 
-use crate::memory;
+use crate::buffers;
 
 /// Pieces of up to this many bytes are copied into one run of bytes; larger ones are shared, if they have memory
 /// of their own.
@@ -54,9 +54,9 @@ struct Later {
 impl Drop for Queue {
     /// Gives the memory back: of what was queued for a peer that is gone, there can be dozens of megabytes.
     fn drop(&mut self) {
-        memory::give_all_back(std::mem::take(&mut self.segments));
+        buffers::give_all_back(std::mem::take(&mut self.segments));
         if let Some(deferred) = self.deferred.take() {
-            memory::discard(deferred);
+            buffers::discard(deferred);
         }
     }
 }
@@ -71,7 +71,7 @@ impl Queue {
             return;
         }
         // What is left of a whole run would keep others from using its memory again.
-        let sealed = if self.tail.capacity() < memory::RUN_BYTES {
+        let sealed = if self.tail.capacity() < buffers::RUN_BYTES {
             self.tail.split()
         } else {
             std::mem::take(&mut self.tail)
@@ -104,7 +104,7 @@ impl Queue {
             return Some((batch, 0));
         }
         if self.tail.capacity() > KEPT_BYTES {
-            memory::give_back_mut(std::mem::take(&mut self.tail));
+            buffers::give_back_mut(std::mem::take(&mut self.tail));
         }
         None
     }
@@ -193,14 +193,14 @@ impl FrameWriter<'_> {
             // It grows by doubling.
             return;
         }
-        if length > memory::RUN_BYTES {
+        if length > buffers::RUN_BYTES {
             self.queue.seal_tail();
         }
         let tail = &mut self.queue.tail;
-        if count > memory::RUN_BYTES {
+        if count > buffers::RUN_BYTES {
             tail.reserve(count);
         } else {
-            *tail = memory::run(tail);
+            *tail = buffers::run(tail);
         }
     }
 
@@ -249,7 +249,7 @@ pub(crate) struct Batch {
 impl Drop for Batch {
     /// As for a queue: its peer may be gone.
     fn drop(&mut self) {
-        memory::give_all_back(std::mem::take(&mut self.segments));
+        buffers::give_all_back(std::mem::take(&mut self.segments));
     }
 }
 
@@ -283,7 +283,7 @@ impl Batch {
             count -= first.len();
             self.written = 0;
             if let Some(written) = self.segments.pop_front() {
-                memory::give_back(written);
+                buffers::give_back(written);
             }
         }
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::budget::QueueBudget;
-use crate::memory;
+use crate::buffers;
 
 impl Outbox {
     /// Closes the outbox and returns as text all that was queued.
@@ -62,7 +62,7 @@ fn a_long_queue_of_small_frames_is_made_of_runs_that_are_never_moved() {
     let runs = state.queue.segments.iter().map(Bytes::len);
     assert!(
         runs.chain([state.queue.tail.len()])
-            .all(|length| length < memory::RUN_BYTES + 100)
+            .all(|length| length < buffers::RUN_BYTES + 100)
     );
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::inbox::Inbox;
 use super::session::Session;
-use crate::memory;
+use crate::buffers;
 use crate::refusal::LineEnd;
 use crate::router::{CutThrough, Incoming};
 use crate::stream::LARGE_READ_BYTES;
@@ -85,7 +85,7 @@ impl Session<'_> {
         if let Some(passing) = passage.cut_through.go_on(line, &arriving.envelope) {
             let bytes = inbox.take_out(passing.range.clone());
             passage.cut_through.pass(&passing, &bytes);
-            memory::give_back(bytes);
+            buffers::give_back(bytes);
         }
         self.passage = Some(passage);
         true
@@ -149,7 +149,7 @@ impl Session<'_> {
         self.attachment.with_router(|router, from| {
             router.end_cut_through(from, passage.cut_through, line.view(), &kind);
         });
-        memory::give_back(line.into_bytes());
+        buffers::give_back(line.into_bytes());
     }
 
     /// Ends it without its end: the peer has left.
@@ -164,7 +164,7 @@ impl Session<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::router::Stage;
+    use crate::router::Rig;
 
     const STALL: Duration = Duration::from_secs(2);
 
@@ -174,11 +174,11 @@ mod tests {
     const STEP: Duration = Duration::from_millis(100);
 
     /// A request that goes on while it arrives.
-    fn passage(stage: &mut Stage) -> Passage {
+    fn passage(rig: &mut Rig) -> Passage {
         let line = br#"{"service":"S","attribute":"a","uid":"1","args":["#;
         let mut arriving = ArrivingEnvelope::default();
         arriving.look(line);
-        let begun = stage.as_client(|router, from| router.cut_request_through(from, line, &arriving));
+        let begun = rig.as_client(|router, from| router.cut_request_through(from, line, &arriving));
         Passage {
             cut_through: begun.expect("nothing prevents it"),
             paced: None,
@@ -202,10 +202,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_others_wait_for_must_come_at_its_pace() {
-        let mut stage = Stage::cut_through();
-        let mut passage = passage(&mut stage);
+        let mut rig = Rig::cut_through();
+        let mut passage = passage(&mut rig);
         assert_eq!(overdue_after(&mut passage, 0).await, None, "nobody waits");
-        stage.services_queue().push_always(|frame| frame.copied(b"more"));
+        rig.services_queue().push_always(|frame| frame.copied(b"more"));
         let pace = usize::try_from(PACE / 10).unwrap();
         assert_eq!(overdue_after(&mut passage, pace + 1).await, None);
         passage.paced = None;
@@ -214,10 +214,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_room_behind_a_line_however_fast_it_comes() {
-        let mut stage = Stage::cut_through();
-        let mut passage = passage(&mut stage);
-        stage.services_queue().push_always(|frame| frame.copied(b"more"));
-        let _waiting = stage.services_queue().wait_for_room(1 << 30);
+        let mut rig = Rig::cut_through();
+        let mut passage = passage(&mut rig);
+        rig.services_queue().push_always(|frame| frame.copied(b"more"));
+        let _waiting = rig.services_queue().wait_for_room(1 << 30);
         assert_eq!(overdue_after(&mut passage, 1 << 30).await, Some(STALL));
     }
 }

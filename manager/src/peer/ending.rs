@@ -14,7 +14,7 @@ use tokio::time::{Duration, sleep};
 use super::inbox::Inbox;
 use super::session::Session;
 use crate::budget::LineShare;
-use crate::memory;
+use crate::buffers;
 use crate::refusal::LineEnd;
 use crate::router::{Incoming, Kind, Known};
 
@@ -189,7 +189,7 @@ impl Session<'_> {
             }
             Kind::Typed(..) | Kind::Blank => self.sender().refuse(&Uid::EMPTY, &end.into()),
         }
-        memory::free(line.into_bytes());
+        buffers::free(line.into_bytes());
     }
 
     /// Tells whoever waits for the outcome of a line that it is thrown away; tells whether it is known who that is.

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
-use crate::memory::{self, LARGE_BYTES, Loan};
+use crate::buffers::{self, LARGE_BYTES, Loan};
 use crate::router::{
     BYTES_PER_WORK, FRESH_BYTES_PER_WORK, Incoming, Kind, LARGE_BYTES_PER_WORK, Step, TURN_WORK, Unframed,
     is_notification,
@@ -123,9 +123,9 @@ impl<R> Inbox<R> {
     /// Gives back the memory of what has come and is not routed: the system may take long to have it back.
     pub(super) fn give_back(&mut self) {
         self.loan = None;
-        memory::give_back_mut(std::mem::take(self.splitter.buffer_mut()));
+        buffers::give_back_mut(std::mem::take(self.splitter.buffer_mut()));
         if let Some(incoming) = self.front.take() {
-            memory::give_back(incoming.line.into_bytes());
+            buffers::give_back(incoming.line.into_bytes());
         }
     }
 }
@@ -239,13 +239,13 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             arriving.is_cut = true;
             arriving.envelope.take_out(range.clone());
         }
-        let bytes = self.splitter.take_out(range, memory::piece());
+        let bytes = self.splitter.take_out(range, buffers::piece());
         if self.loan.take().is_none() {
             return bytes;
         }
         // A queue would keep all of what was lent.
         let own = Bytes::copy_from_slice(&bytes);
-        memory::give_back(bytes);
+        buffers::give_back(bytes);
         own
     }
 
@@ -284,7 +284,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         arriving.is_cut = true;
         arriving.envelope.take_out(range.clone());
         self.loan = None;
-        memory::free(self.splitter.take_out(range, BytesMut::new()));
+        buffers::free(self.splitter.take_out(range, BytesMut::new()));
     }
 
     /// Whether it is no use to look at more of the line that is thrown away: it is broken, or its envelope has no end.
@@ -329,7 +329,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         let mut line = BytesMut::with_capacity(pending + 1);
         line.extend_from_slice(bytes);
         line.extend_from_slice(b"\n");
-        memory::free(self.splitter.take_out(0..pending, BytesMut::new()));
+        buffers::free(self.splitter.take_out(0..pending, BytesMut::new()));
         Some(Incoming::of(Line::new(line.freeze()), true))
     }
 
@@ -337,11 +337,11 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     fn skip_line(&mut self) -> bool {
         if let Some((line, _)) = self.next_line() {
             self.fate = Fate::Kept;
-            memory::free(line.into_bytes());
+            buffers::free(line.into_bytes());
         } else if self.end.is_none() {
             let pending = self.splitter.pending();
             self.loan = None;
-            memory::free(self.splitter.take_out(0..pending, BytesMut::new()));
+            buffers::free(self.splitter.take_out(0..pending, BytesMut::new()));
         }
         self.fate == Fate::Kept
     }
@@ -361,7 +361,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         if matches!(self.end, Some((Departure::TooLong(_), _))) {
             return None;
         }
-        match self.splitter.next_line_with(memory::behind_large) {
+        match self.splitter.next_line_with(buffers::behind_large) {
             Ok(Some(line)) => {
                 self.loan = None;
                 Some((line, true))
@@ -509,7 +509,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 }
                 if rest.len() == size && self.splitter.pending() == 0 {
                     // The beginning of a large line, most likely.
-                    *self.splitter.buffer_mut() = memory::large(rest);
+                    *self.splitter.buffer_mut() = buffers::large(rest);
                 } else {
                     self.splitter.extend(rest);
                 }

@@ -20,10 +20,10 @@ use super::writing::write_frames;
 use super::{Departure, FAREWELL, discard};
 use crate::attachment::Attachment;
 use crate::budget::LineShare;
+use crate::buffers;
 use crate::counters::Counters;
 use crate::handshake::Introduced;
 use crate::hub::{Hub, Phase, Routing};
-use crate::memory;
 use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::refusal::{LineLimit, Refusal};
@@ -300,7 +300,7 @@ impl<'a> Session<'a> {
             && let Some(incoming) = inbox.take_front()
         {
             self.attachment.login.note_taken(&incoming);
-            memory::give_back(incoming.line.into_bytes());
+            buffers::give_back(incoming.line.into_bytes());
         }
         Ok(step)
     }

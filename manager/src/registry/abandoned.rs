@@ -8,7 +8,7 @@ use super::requests::Requests;
 use super::uid::Uid;
 use super::uids::IntoIter;
 use super::{PeerId, Registry};
-use crate::memory::RUN_BYTES;
+use crate::buffers::RUN_BYTES;
 use crate::outbox::{Deferred, FrameWriter, Outbox};
 use crate::refusal::Refusal;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::requests::Requests;
 use super::{Event, PeerId, Registry};
-use crate::memory;
+use crate::buffers;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 
@@ -57,7 +57,7 @@ impl Registry {
         self.service_roster.remove(&service.name);
         self.leaving.insert(Arc::clone(&service.name));
         if service.links.len() > DROPPED_HERE {
-            memory::discard((service.linked, service.locks));
+            buffers::discard((service.linked, service.locks));
         }
         let requests = service.callers.values().map(Requests::count).sum();
         let event = Event::Left {

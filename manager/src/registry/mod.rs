@@ -6,7 +6,7 @@
 
 mod abandoned;
 #[cfg(any(test, feature = "fuzzing"))]
-mod audit;
+mod consistency;
 mod deadlines;
 mod describe;
 mod event;

@@ -5,7 +5,7 @@ use std::collections::hash_map::{Entry, OccupiedEntry};
 use super::uid::Uid;
 use super::uids::{IntoIter, Uids};
 use super::{PeerId, Registry};
-use crate::memory;
+use crate::buffers;
 
 /// How many places for requests may be empty before they are removed. Below that, a client that has one request in flight
 /// at a time finds its place again.
@@ -70,7 +70,7 @@ impl Requests {
     /// Forgets them; many of them on another thread.
     pub(super) fn discard(self) {
         if self.by_uid.capacity() > KEPT_HERE {
-            memory::discard(self);
+            buffers::discard(self);
         }
     }
 

@@ -10,7 +10,7 @@ mod incoming;
 mod malformed_reply;
 mod permits;
 #[cfg(any(test, feature = "benchmarks"))]
-mod stage;
+mod rig;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +32,7 @@ pub(crate) use arguments::Call;
 pub(crate) use cut_through::CutThrough;
 pub(crate) use ended::Known;
 #[cfg(any(test, feature = "benchmarks"))]
-pub(crate) use stage::Stage;
+pub(crate) use rig::Rig;
 
 pub(crate) use incoming::{Incoming, Kind, Typed, Unframed, is_notification};
 pub(crate) use permits::Permits;

@@ -3,11 +3,11 @@ use labwire_wire::{ArrivingEnvelope, Features, Identity, LineSplitter, Salvage};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::stage::Stage;
+use super::rig::Rig;
 use super::{CutThrough, Kind, Step, Unframed};
 use crate::outbox::Outbox;
 
-impl Stage {
+impl Rig {
     /// The last line that the client was told.
     async fn client_hears(&self) -> String {
         let text = all(self.clients_queue()).await;
@@ -36,10 +36,10 @@ const REQUEST: &str = r#"{"service":"S","attribute":"a","uid":"1"}"#;
 
 /// What the client hears when the service answers its request so.
 async fn answered(client: &Identity, reply: &str) -> String {
-    let mut stage = Stage::new(client);
-    assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
-    assert!(matches!(stage.service_says(reply.as_bytes()), Step::Next));
-    stage.client_hears().await
+    let mut rig = Rig::new(client);
+    assert!(matches!(rig.client_says(REQUEST.as_bytes()), Step::Next));
+    assert!(matches!(rig.service_says(reply.as_bytes()), Step::Next));
+    rig.client_hears().await
 }
 
 #[tokio::test]
@@ -83,8 +83,8 @@ async fn a_reply_that_cannot_be_passed_on_may_have_been_executed() {
 
 #[test]
 fn what_takes_long_counts_as_much_work() {
-    let work = |stage: &mut Stage, line: &str| {
-        stage.as_client(|router, from| {
+    let work = |rig: &mut Rig, line: &str| {
+        rig.as_client(|router, from| {
             let view = labwire_wire::LineView::new(line.as_bytes());
             router.route_from_client(from, view, &Kind::of(line.as_bytes()));
             router.work
@@ -92,17 +92,17 @@ fn what_takes_long_counts_as_much_work() {
     };
     let attributes = format!(r#"{{"a":"{}"}}"#, "x".repeat(1_000_000));
     let service = format!(r#"{{"type":"service","name":"S","attributes":{attributes}}}"#);
-    let mut stage = Stage::with_service(&client(&[], ""), service.as_bytes());
-    assert_eq!(work(&mut stage, REQUEST), 0);
+    let mut rig = Rig::with_service(&client(&[], ""), service.as_bytes());
+    assert_eq!(work(&mut rig, REQUEST), 0);
     let refused = r#"{"service":"Manager","attribute":"link","args":["T"],"uid":"1"}"#;
-    assert!(work(&mut stage, refused) > 10);
+    assert!(work(&mut rig, refused) > 10);
     let identity = r#"{"service":"Manager","attribute":"identity","uid":"1"}"#;
-    assert!(work(&mut stage, identity) > 900);
+    assert!(work(&mut rig, identity) > 900);
     let long = format!(
         r#"{{"service":"Manager","attribute":"port","args":["{}"]}}"#,
         "x".repeat(60_000)
     );
-    assert!(work(&mut stage, &long) > 50);
+    assert!(work(&mut rig, &long) > 50);
 }
 
 #[tokio::test]
@@ -115,9 +115,9 @@ async fn a_refused_line_was_not_executed() {
         "[]",
         "nonsense",
     ] {
-        let mut stage = Stage::new(&client(&["origin"], ""));
-        assert!(matches!(stage.client_says(line.as_bytes()), Step::Next));
-        let heard = stage.client_hears().await;
+        let mut rig = Rig::new(&client(&["origin"], ""));
+        assert!(matches!(rig.client_says(line.as_bytes()), Step::Next));
+        let heard = rig.client_hears().await;
         assert!(
             heard.starts_with(r#"{"error":true,"executed":"no","message":""#)
                 && heard.contains(r#","origin":"manager","requester":"c[h:2]""#),
@@ -129,10 +129,10 @@ async fn a_refused_line_was_not_executed() {
 /// Has a line arrive in pieces of that size; tells whether a part of it went on before its end had come. `begin` is asked
 /// with each piece until it lets the line go on.
 fn arrive(
-    stage: &mut Stage,
+    rig: &mut Rig,
     line: &str,
     size: usize,
-    begin: fn(&mut Stage, &[u8], &ArrivingEnvelope) -> Option<CutThrough>,
+    begin: fn(&mut Rig, &[u8], &ArrivingEnvelope) -> Option<CutThrough>,
 ) -> bool {
     let mut splitter = LineSplitter::new(usize::MAX);
     let mut arriving = ArrivingEnvelope::default();
@@ -151,11 +151,11 @@ fn arrive(
                     salvage: Salvage::default(),
                 })),
             };
-            stage.as_client(|router, from| router.end_cut_through(from, cut_through, rest.view(), &kind));
+            rig.as_client(|router, from| router.end_cut_through(from, cut_through, rest.view(), &kind));
             return true;
         }
         if cut_through.is_none() {
-            cut_through = begin(stage, splitter.buffer(), &arriving);
+            cut_through = begin(rig, splitter.buffer(), &arriving);
         }
         if let Some(cut_through) = &mut cut_through
             && let Some(passing) = cut_through.go_on(splitter.buffer(), &arriving)
@@ -168,12 +168,12 @@ fn arrive(
     panic!("the line has no end");
 }
 
-fn begin_request(stage: &mut Stage, line: &[u8], arriving: &ArrivingEnvelope) -> Option<CutThrough> {
-    stage.as_client(|router, from| router.cut_request_through(from, line, arriving))
+fn begin_request(rig: &mut Rig, line: &[u8], arriving: &ArrivingEnvelope) -> Option<CutThrough> {
+    rig.as_client(|router, from| router.cut_request_through(from, line, arriving))
 }
 
-fn begin_reply(stage: &mut Stage, line: &[u8], arriving: &ArrivingEnvelope) -> Option<CutThrough> {
-    stage.as_service(|router, from| router.cut_reply_through(from, line, arriving))
+fn begin_reply(rig: &mut Rig, line: &[u8], arriving: &ArrivingEnvelope) -> Option<CutThrough> {
+    rig.as_service(|router, from| router.cut_reply_through(from, line, arriving))
 }
 
 /// Whatever the pieces are in which a request comes, its service gets the same as if it had come whole.
@@ -190,16 +190,16 @@ async fn a_request_that_goes_on_while_it_arrives_is_the_same_as_a_whole_one() {
         r#","error":false,"kwargs":{"a":1}}"#,
     ] {
         let line = format!("{start}{end}\r\n");
-        let mut whole = Stage::cut_through();
+        let mut whole = Rig::cut_through();
         assert!(matches!(whole.client_says(line.as_bytes()), Step::Next));
         let expected: Value = serde_json::from_str(&all(whole.services_queue()).await).unwrap();
         for size in 1..line.len() {
-            let mut stage = Stage::cut_through();
-            if !arrive(&mut stage, &line, size, begin_request) {
+            let mut rig = Rig::cut_through();
+            if !arrive(&mut rig, &line, size, begin_request) {
                 continue;
             }
             begun += 1;
-            let heard = all(stage.services_queue()).await;
+            let heard = all(rig.services_queue()).await;
             assert!(heard.ends_with("}\r\n"), "in pieces of {size}: {heard}");
             let found: Value = serde_json::from_str(&heard).unwrap();
             assert_eq!(found, expected, "in pieces of {size}: {heard}");
@@ -209,8 +209,8 @@ async fn a_request_that_goes_on_while_it_arrives_is_the_same_as_a_whole_one() {
                 "in pieces of {size}: {heard}"
             );
             let reply = r#"{"error":false,"requester":"c[h:2]","result":7,"uid":"1"}"#;
-            assert!(matches!(stage.service_says(reply.as_bytes()), Step::Next));
-            assert_eq!(stage.client_hears().await, reply, "it is under way");
+            assert!(matches!(rig.service_says(reply.as_bytes()), Step::Next));
+            assert_eq!(rig.client_hears().await, reply, "it is under way");
         }
     }
     assert!(begun >= 100, "{begun} went on before their end");
@@ -225,14 +225,14 @@ async fn a_reply_that_goes_on_while_it_arrives_is_the_same_byte_for_byte() {
     ] {
         let line = format!("{{\"error\":false,\"requester\":\"c[h:2]\",\"uid\":\"1\",{end}\r\n");
         for size in 1..line.len() {
-            let mut stage = Stage::cut_through();
-            all(stage.clients_queue()).await;
-            assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
-            if arrive(&mut stage, &line, size, begin_reply) {
+            let mut rig = Rig::cut_through();
+            all(rig.clients_queue()).await;
+            assert!(matches!(rig.client_says(REQUEST.as_bytes()), Step::Next));
+            if arrive(&mut rig, &line, size, begin_reply) {
                 begun += 1;
-                assert_eq!(all(stage.clients_queue()).await, line, "in pieces of {size}");
-                assert!(matches!(stage.service_says(line.as_bytes()), Step::Next));
-                assert!(stage.clients_queue().queued() == 0, "a second one is nobody's");
+                assert_eq!(all(rig.clients_queue()).await, line, "in pieces of {size}");
+                assert!(matches!(rig.service_says(line.as_bytes()), Step::Next));
+                assert!(rig.clients_queue().queued() == 0, "a second one is nobody's");
             }
         }
     }
@@ -257,11 +257,11 @@ async fn what_could_be_refused_or_is_for_somebody_else_is_whole_before_it_goes_o
             "x".repeat(16_384)
         ),
     ] {
-        let mut stage = Stage::cut_through();
+        let mut rig = Rig::cut_through();
         let mut arriving = ArrivingEnvelope::default();
         arriving.look(begun.as_bytes());
         assert!(
-            begin_request(&mut stage, begun.as_bytes(), &arriving).is_none(),
+            begin_request(&mut rig, begun.as_bytes(), &arriving).is_none(),
             "{begun}"
         );
     }
@@ -273,12 +273,12 @@ async fn what_could_be_refused_or_is_for_somebody_else_is_whole_before_it_goes_o
         r#"{"error":true,"requester":"c[h:2]","uid":"1","result":["#,
         r#"{"error":false,"requester":"c[h:2]","uid":"1","more":["#,
     ] {
-        let mut stage = Stage::cut_through();
-        assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
+        let mut rig = Rig::cut_through();
+        assert!(matches!(rig.client_says(REQUEST.as_bytes()), Step::Next));
         let mut arriving = ArrivingEnvelope::default();
         arriving.look(begun.as_bytes());
         assert!(
-            begin_reply(&mut stage, begun.as_bytes(), &arriving).is_none(),
+            begin_reply(&mut rig, begun.as_bytes(), &arriving).is_none(),
             "{begun}"
         );
     }
@@ -294,17 +294,17 @@ async fn a_sender_whose_own_queue_is_full_must_send_whole_lines() {
     arriving_reply.look(reply);
     let full = |queue: &Outbox| queue.push_always(|frame| frame.copied(&vec![b'x'; 2 << 20]));
 
-    let mut stage = Stage::cut_through();
-    full(stage.clients_queue());
-    assert!(begin_request(&mut stage, begun, &arriving).is_none());
-    all(stage.clients_queue()).await;
-    assert!(begin_request(&mut stage, begun, &arriving).is_some());
+    let mut rig = Rig::cut_through();
+    full(rig.clients_queue());
+    assert!(begin_request(&mut rig, begun, &arriving).is_none());
+    all(rig.clients_queue()).await;
+    assert!(begin_request(&mut rig, begun, &arriving).is_some());
 
-    let mut stage = Stage::cut_through();
-    all(stage.clients_queue()).await;
-    assert!(matches!(stage.client_says(REQUEST.as_bytes()), Step::Next));
-    full(stage.services_queue());
-    assert!(begin_reply(&mut stage, reply, &arriving_reply).is_none());
-    all(stage.services_queue()).await;
-    assert!(begin_reply(&mut stage, reply, &arriving_reply).is_some());
+    let mut rig = Rig::cut_through();
+    all(rig.clients_queue()).await;
+    assert!(matches!(rig.client_says(REQUEST.as_bytes()), Step::Next));
+    full(rig.services_queue());
+    assert!(begin_reply(&mut rig, reply, &arriving_reply).is_none());
+    all(rig.services_queue()).await;
+    assert!(begin_reply(&mut rig, reply, &arriving_reply).is_some());
 }

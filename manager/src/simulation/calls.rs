@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::garble::{number, other_type, refusal_frame};
-use super::model::{InFlight, Key, MANAGER, Model, Predicted, Stage};
+use super::model::{InFlight, Key, MANAGER, Model, ModelPhase, Predicted};
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
 use crate::refusal::Refusal;
 
@@ -137,7 +137,7 @@ impl Model {
         payload: Payload,
         spoken: &Spoken,
     ) -> Predicted {
-        if self.stage > Stage::Serving {
+        if self.phase > ModelPhase::Serving {
             self.refuse(from, uid, &Refusal::NotTaken);
             return Predicted::Next;
         }

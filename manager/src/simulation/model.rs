@@ -110,7 +110,7 @@ pub(super) struct InFlight {
 
 /// How far the manager is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(super) enum ModelPhase {
     Serving,
     Draining,
     Stopping,
@@ -175,7 +175,7 @@ pub(super) struct Model {
     pub(super) time: Duration,
     pub(super) in_flight: Vec<InFlight>,
     pub(super) in_flight_limit: usize,
-    pub(super) stage: Stage,
+    pub(super) phase: ModelPhase,
     pub(super) sums: Sums,
     /// The lines that go on while they arrive, by who sends them.
     pub(super) passages: BTreeMap<Key, Passage>,
@@ -194,7 +194,7 @@ impl Model {
             time: Duration::ZERO,
             in_flight: Vec::new(),
             in_flight_limit,
-            stage: Stage::Serving,
+            phase: ModelPhase::Serving,
             sums: Sums::default(),
             passages: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -339,7 +339,7 @@ impl Model {
             },
         );
         for client in linked {
-            if self.stage < Stage::Stopping && self.peers[&client].identity.features.unlinked {
+            if self.phase < ModelPhase::Stopping && self.peers[&client].identity.features.unlinked {
                 self.own_word(client, "unlinked", &service);
             }
         }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::model::{Behind, Ended, InFlight, Key, Model, Stage};
+use super::model::{Behind, Ended, InFlight, Key, Model, ModelPhase};
 use super::speech::{Payload, Say, Spoken, escaped};
 use crate::refusal::Refusal;
 
@@ -77,7 +77,7 @@ impl Model {
         payload: Payload,
         is_deep: bool,
     ) -> Option<Passage> {
-        if self.peers[&from].is_service() || self.stage > Stage::Serving {
+        if self.peers[&from].is_service() || self.phase > ModelPhase::Serving {
             return None;
         }
         let service = self.may_call(from, name, is_deep).ok()?;

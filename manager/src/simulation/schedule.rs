@@ -6,7 +6,7 @@ use labwire_wire::{Features, Identity, Role};
 
 use super::choices::Choices;
 use super::garble::{Garble, number, other_type};
-use super::model::{InFlight, Key, Stage, Sums};
+use super::model::{InFlight, Key, ModelPhase, Sums};
 use super::speech::{Administered, Asked, Form, Nonsense, Payload, Say, Spoken};
 use super::world::{Failure, World};
 
@@ -197,7 +197,7 @@ impl Schedule<'_, '_> {
                 break;
             }
             *step += 1;
-            if number == drained_at && self.world.model.stage < Stage::Draining {
+            if number == drained_at && self.world.model.phase < ModelPhase::Draining {
                 self.world.drain();
             }
             if number == stopped_at {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use labwire_wire::{Identity, frames};
 
 use super::arriving::Arriving;
-use super::model::{Key, MANAGER, Model, Predicted, Stage, Sums, Told};
+use super::model::{Key, MANAGER, Model, ModelPhase, Predicted, Sums, Told};
 use super::speech::Spoken;
 use super::time::Finished;
 use crate::attachment::Attachment;
@@ -251,7 +251,7 @@ impl World {
     /// The manager takes no new requests.
     pub(super) fn drain(&mut self) {
         self.routing.advance(Phase::Draining);
-        self.model.stage = Stage::Draining;
+        self.model.phase = ModelPhase::Draining;
     }
 
     /// The manager stops.
@@ -259,7 +259,7 @@ impl World {
         self.routing.abandon_requests();
         self.routing.advance(Phase::Stopping);
         self.model.abandon_all();
-        self.model.stage = Stage::Stopping;
+        self.model.phase = ModelPhase::Stopping;
     }
 
     /// Holds what every peer was told, and every sum, against the model.

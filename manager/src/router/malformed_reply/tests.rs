@@ -5,7 +5,7 @@ use labwire_wire::Identity;
 use tokio::time::Instant;
 
 use super::super::Step;
-use super::super::stage::Stage;
+use super::super::rig::Rig;
 use super::super::tests::client;
 use crate::outbox::Outbox;
 
@@ -20,19 +20,19 @@ fn told(queue: &Outbox) -> String {
 }
 
 /// A client that has sent these requests, each with its uid, which is JSON text.
-fn stage(client: &Identity, uids: &[&str]) -> Stage {
-    let mut stage = Stage::new(client);
+fn rig(client: &Identity, uids: &[&str]) -> Rig {
+    let mut rig = Rig::new(client);
     for uid in uids {
         let request = format!(r#"{{"service":"S","attribute":"a","uid":{uid}}}"#);
-        assert!(matches!(stage.client_says(request.as_bytes()), Step::Next));
+        assert!(matches!(rig.client_says(request.as_bytes()), Step::Next));
     }
-    assert!(!told(stage.services_queue()).is_empty());
-    stage
+    assert!(!told(rig.services_queue()).is_empty());
+    rig
 }
 
-fn service_says(stage: &mut Stage, line: impl AsRef<[u8]>) {
+fn service_says(rig: &mut Rig, line: impl AsRef<[u8]>) {
     let line = [line.as_ref(), b"\r\n"].concat();
-    assert!(matches!(stage.service_says(&line), Step::Next));
+    assert!(matches!(rig.service_says(&line), Step::Next));
 }
 
 const MALFORMED: &str =
@@ -89,20 +89,20 @@ fn the_caller_of_a_malformed_reply_is_told_and_the_service_is_not() {
         } else {
             MALFORMED
         };
-        let mut stage = stage(&client(&[], ""), &["\"1\""]);
-        service_says(&mut stage, reply);
-        assert_eq!(told(stage.clients_queue()), error(message, "\"1\""), "{shown}");
-        service_says(&mut stage, proper_reply("\"1\""));
-        assert_eq!(told(stage.clients_queue()), "", "{shown}: a second outcome");
-        assert_eq!(told(stage.services_queue()), "", "{shown}: the service was told");
+        let mut rig = rig(&client(&[], ""), &["\"1\""]);
+        service_says(&mut rig, reply);
+        assert_eq!(told(rig.clients_queue()), error(message, "\"1\""), "{shown}");
+        service_says(&mut rig, proper_reply("\"1\""));
+        assert_eq!(told(rig.clients_queue()), "", "{shown}: a second outcome");
+        assert_eq!(told(rig.services_queue()), "", "{shown}: the service was told");
     }
 }
 
 #[test]
 fn a_malformed_reply_may_have_been_executed() {
-    let mut stage = stage(&client(&["origin"], ""), &["\"1\""]);
-    service_says(&mut stage, "nan");
-    let heard = told(stage.clients_queue());
+    let mut rig = rig(&client(&["origin"], ""), &["\"1\""]);
+    service_says(&mut rig, "nan");
+    let heard = told(rig.clients_queue());
     assert!(
         heard.starts_with(r#"{"error":true,"executed":"maybe","message":"RuntimeError"#)
             && heard.contains(r#","origin":"manager","#),
@@ -125,12 +125,12 @@ fn what_may_be_anybodys_ends_nobodys_request() {
         r#"{"attribute":"identity","service":"Manager","args":[nan],"uid":"1"}"#,
         r#"{"error":false,"result":[[nan],{}],"service":"S","uid":"notification"}"#,
     ] {
-        let mut stage = stage(&client(&[], ""), &uids);
-        service_says(&mut stage, reply);
-        assert_eq!(told(stage.clients_queue()), "", "{reply}");
+        let mut rig = rig(&client(&[], ""), &uids);
+        service_says(&mut rig, reply);
+        assert_eq!(told(rig.clients_queue()), "", "{reply}");
         for uid in uids {
-            service_says(&mut stage, proper_reply(uid));
-            assert_eq!(told(stage.clients_queue()), proper_reply(uid) + "\r\n", "{reply}");
+            service_says(&mut rig, proper_reply(uid));
+            assert_eq!(told(rig.clients_queue()), proper_reply(uid) + "\r\n", "{reply}");
         }
     }
 }
@@ -141,11 +141,11 @@ fn a_broken_notification_is_no_reply_to_the_only_request() {
         r#"{"error":false,"result":[[nan],{}],"service":"S","uid":"notification"}"#,
         r#"{"uid":"notification"}"#,
     ] {
-        let mut stage = stage(&client(&[], ""), &["\"1\""]);
-        service_says(&mut stage, line);
-        service_says(&mut stage, proper_reply("\"1\""));
+        let mut rig = rig(&client(&[], ""), &["\"1\""]);
+        service_says(&mut rig, line);
+        service_says(&mut rig, proper_reply("\"1\""));
         assert_eq!(
-            told(stage.clients_queue()),
+            told(rig.clients_queue()),
             proper_reply("\"1\"") + "\r\n",
             "{line}"
         );
@@ -156,12 +156,12 @@ fn a_broken_notification_is_no_reply_to_the_only_request() {
 fn an_error_that_names_nobody_reaches_the_only_caller_with_its_text() {
     let report = r#"{"error": true, "message": "E: \u00e9", "requester": null, "result": null, "traceback": ["a", "b"], "uid": ""}"#;
     for (features, traceback) in [(&[][..], r#"["a", "b"]"#), (&["origin"], "5")] {
-        let mut stage = stage(&client(features, ""), &["7"]);
+        let mut rig = rig(&client(features, ""), &["7"]);
         let report = report.replace(r#"["a", "b"]"#, traceback);
-        service_says(&mut stage, report);
+        service_says(&mut rig, report);
         let traceback = if traceback == "5" { "[]" } else { traceback };
         assert_eq!(
-            told(stage.clients_queue()),
+            told(rig.clients_queue()),
             format!(
                 "{{\"error\":true,\"message\":\"E: \\u00e9\",\"requester\":\"c[h:2]\",\"result\":null,\"traceback\":{traceback},\"uid\":7}}\r\n"
             )
@@ -171,50 +171,50 @@ fn an_error_that_names_nobody_reaches_the_only_caller_with_its_text() {
 
 #[test]
 fn replies_without_a_line_end_between_them_end_each_request() {
-    let mut stage = stage(&client(&[], ""), &["\"1\"", "2", "\"3\""]);
-    service_says(&mut stage, proper_reply("\"1\"") + &proper_reply("2"));
+    let mut rig = rig(&client(&[], ""), &["\"1\"", "2", "\"3\""]);
+    service_says(&mut rig, proper_reply("\"1\"") + &proper_reply("2"));
     assert_eq!(
-        told(stage.clients_queue()),
+        told(rig.clients_queue()),
         error(MALFORMED, "\"1\"") + &error(MALFORMED, "2")
     );
 }
 
 #[test]
 fn a_line_that_its_service_leaves_unfinished_is_no_reply() {
-    let mut stage = stage(&client(&[], ""), &["\"1\""]);
+    let mut rig = rig(&client(&[], ""), &["\"1\""]);
     assert!(matches!(
-        stage.service_says(b"{\"requester\":\"c[h:2]\""),
+        rig.service_says(b"{\"requester\":\"c[h:2]\""),
         Step::Next
     ));
-    assert_eq!(told(stage.clients_queue()), "");
+    assert_eq!(told(rig.clients_queue()), "");
 }
 
 #[test]
 fn a_service_for_which_nobody_waits_is_told_of_its_first_malformed_line() {
-    let mut stage = Stage::new(&client(&[], ""));
+    let mut rig = Rig::new(&client(&[], ""));
     let expected = |message: &str| {
         let frame = error(message, "\"\"");
         frame.replace("c[h:2]", "S[h:1]")
     };
-    service_says(&mut stage, "nan");
+    service_says(&mut rig, "nan");
     assert_eq!(
-        told(stage.services_queue()),
+        told(rig.services_queue()),
         expected("ValueError: a service must send JSON objects")
     );
     // A service that answers every line would go in circles.
     for line in ["nan", "{}", "{"] {
-        service_says(&mut stage, line);
-        assert_eq!(told(stage.services_queue()), "", "{line}");
+        service_says(&mut rig, line);
+        assert_eq!(told(rig.services_queue()), "", "{line}");
     }
     assert!(matches!(
-        stage.client_says(br#"{"service":"S","attribute":"a","uid":"1"}"#),
+        rig.client_says(br#"{"service":"S","attribute":"a","uid":"1"}"#),
         Step::Next
     ));
-    told(stage.services_queue());
-    service_says(&mut stage, proper_reply("\"1\""));
-    service_says(&mut stage, "{");
+    told(rig.services_queue());
+    service_says(&mut rig, proper_reply("\"1\""));
+    service_says(&mut rig, "{");
     assert_eq!(
-        told(stage.services_queue()),
+        told(rig.services_queue()),
         expected("ValueError: the JSON text ends too early")
     );
 }
@@ -230,9 +230,9 @@ fn a_number_comes_back_as_its_client_wrote_it() {
             r#"{"error":5,"uid":UID,"requester":"c[h:2]","result":1}"#,
         ] {
             for features in [&[][..], &["origin"]] {
-                let mut stage = stage(&client(features, ""), &[sent]);
-                service_says(&mut stage, reply.replace("UID", answered));
-                let heard = told(stage.clients_queue());
+                let mut rig = rig(&client(features, ""), &[sent]);
+                service_says(&mut rig, reply.replace("UID", answered));
+                let heard = told(rig.clients_queue());
                 let frame: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&heard).unwrap();
                 assert!(frame["uid"].is_number() && frame.contains_key("error"), "{heard}");
                 let after = heard.split("\"uid\":").nth(1).unwrap().trim_start();
@@ -247,10 +247,10 @@ fn a_number_comes_back_as_its_client_wrote_it() {
 
 #[test]
 fn a_number_and_a_string_with_the_same_text_are_two_requests() {
-    let mut stage = stage(&client(&[], ""), &["5", "\"5\""]);
+    let mut rig = rig(&client(&[], ""), &["5", "\"5\""]);
     for uid in ["\"5\"", "5"] {
-        service_says(&mut stage, proper_reply(uid));
-        assert_eq!(told(stage.clients_queue()), proper_reply(uid) + "\r\n");
+        service_says(&mut rig, proper_reply(uid));
+        assert_eq!(told(rig.clients_queue()), proper_reply(uid) + "\r\n");
     }
 }
 
@@ -283,9 +283,9 @@ fn what_is_refused_carries_its_uid_wherever_it_stands() {
         ),
         ("nonsense", &["\"\""]),
     ] {
-        let mut stage = Stage::new(&client(&[], ""));
-        assert!(matches!(stage.client_says(line.as_bytes()), Step::Next));
-        let heard = told(stage.clients_queue());
+        let mut rig = Rig::new(&client(&[], ""));
+        assert!(matches!(rig.client_says(line.as_bytes()), Step::Next));
+        let heard = told(rig.clients_queue());
         let found: Vec<&str> = heard
             .lines()
             .filter_map(|frame| frame.strip_suffix('}')?.rsplit_once("\"uid\":"))

@@ -24,14 +24,14 @@ const IN_FLIGHT: usize = 1_000;
 const QUEUED: usize = 1 << 20;
 
 /// A service `S` and a client `c`, and what they are told.
-pub(crate) struct Stage {
+pub(crate) struct Rig {
     service: Attachment,
     client: Attachment,
     /// What the last line was.
     kind: Kind,
 }
 
-impl Stage {
+impl Rig {
     pub(crate) fn new(client: &Identity) -> Self {
         Self::with_service(client, br#"{"type":"service","name":"S","attributes":{}}"#)
     }
@@ -75,10 +75,10 @@ impl Stage {
         };
         let service =
             br#"{"type":"service","name":"S","attributes":{},"max_clients":1,"features":["cut-through"]}"#;
-        let mut stage = Self::with_service(&client, service);
+        let mut rig = Self::with_service(&client, service);
         let link = br#"{"service":"Manager","attribute":"link","args":["S"],"uid":"0"}"#;
-        assert!(matches!(stage.client_says(link), Step::Next));
-        stage
+        assert!(matches!(rig.client_says(link), Step::Next));
+        rig
     }
 
     /// Routes what the client says, as its session would.
