@@ -1,4 +1,4 @@
-//! Starting a manager and its service on another computer, using it, and ending both.
+//! Places a manager and its service on another computer, using it, and ending both.
 //!
 //! ```console
 //! $ cargo run --example remote_start -- pi@raspberrypi /home/pi/remote_service

@@ -70,9 +70,9 @@ pub struct Limits {
     /// Connections in all. Who comes after them is told so, or waits in the operating system's queue.
     pub connections: usize,
     /// Connections that have not identified themselves.
-    pub starting: usize,
+    pub unidentified: usize,
     /// The same, of one address.
-    pub starting_per_address: usize,
+    pub unidentified_per_address: usize,
     /// Requests of one client that wait for their reply.
     pub in_flight_per_client: usize,
     /// What all peers together may use up.
@@ -114,9 +114,9 @@ impl Default for Limits {
             patience: Duration::from_secs(5),
             // Redis serves as many clients.
             connections: 10_000,
-            starting: 1_000,
+            unidentified: 1_000,
             // A computer that starts fifty services at once is served.
-            starting_per_address: 100,
+            unidentified_per_address: 100,
             in_flight_per_client: 65_536,
             budgets: Budgets::default(),
             login_failures: 5,

@@ -139,8 +139,8 @@ impl Counters {
             Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,
             Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
             Refusal::TooManyConnections { .. } => &self.too_many_connections,
-            Refusal::TooManyStarting => &self.too_many_unidentified,
-            Refusal::TooManyStartingHere => &self.too_many_unidentified_per_address,
+            Refusal::TooManyUnidentified => &self.too_many_unidentified,
+            Refusal::TooManyUnidentifiedPerAddress => &self.too_many_unidentified_per_address,
             _ => return false,
         };
         Self::count(counter);

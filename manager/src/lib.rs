@@ -52,10 +52,10 @@ mod server;
 #[cfg(any(test, feature = "fuzzing"))]
 mod simulation;
 mod slow_readers;
-mod starting;
+
 mod store;
-mod strangers;
 mod stream;
+mod unidentified;
 
 pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};

@@ -26,7 +26,7 @@ use crate::peer;
 use crate::read_ahead::ReadAhead;
 use crate::refusal::Refusal;
 use crate::routing_thread::{Measured, Task};
-use crate::starting::{Starting, StartingPlace};
+use crate::unidentified::{UnidentifiedPlace, UnidentifiedPlaces};
 
 /// How long to wait when the computer has run out of descriptors or memory: accepting again at once would
 /// only spin.
@@ -48,7 +48,7 @@ pub(crate) struct Gate {
     pub(crate) hub: Arc<Hub>,
     pub(crate) tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
-    starting: Arc<Starting>,
+    unidentified: Arc<UnidentifiedPlaces>,
     refusals: Arc<Semaphore>,
     /// Where TLS handshakes are made: one can take as long as a thousand requests.
     handshakes: Handle,
@@ -69,7 +69,7 @@ impl Gate {
         let connections = Arc::new(Semaphore::new(hub.admission.limits.connections));
         let watch = Watch::new(KeepAlive::every(hub.admission.limits.keepalive));
         Self {
-            starting: Starting::new(&hub.admission.limits),
+            unidentified: UnidentifiedPlaces::new(&hub.admission.limits),
             hub,
             tls,
             connections,
@@ -180,7 +180,11 @@ impl Gate {
     fn note_refusal(&self, remote: SocketAddr, refusal: &Refusal) {
         self.hub.routing.counters.count_limit(refusal);
         Counters::count(&self.hub.routing.counters.rejected);
-        if self.hub.admission.may_log_stranger(remote.ip().to_canonical()) {
+        if self
+            .hub
+            .admission
+            .may_log_unidentified(remote.ip().to_canonical())
+        {
             info!("{remote} was not admitted: {refusal}");
         }
     }
@@ -188,8 +192,8 @@ impl Gate {
     async fn serve(self, stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit) {
         let hub = &self.hub;
         let deadline = Instant::now() + hub.admission.limits.handshake;
-        let mut starting = match self.starting.enter(network_of(remote.ip().to_canonical())) {
-            Ok(starting) => starting,
+        let mut unidentified = match self.unidentified.enter(network_of(remote.ip().to_canonical())) {
+            Ok(unidentified) => unidentified,
             Err(refusal) => {
                 drop(place);
                 // When too many are being told so already, this one is not.
@@ -208,12 +212,19 @@ impl Gate {
         if let Err(error) = prepare(&stream) {
             debug!("{remote}: {error}");
         }
-        let Some(address) = self.describe(remote, own, deadline, &mut starting).await else {
+        let Some(address) = self.describe(remote, own, deadline, &mut unidentified).await else {
             return;
         };
         let Some(acceptor) = self.tls.clone() else {
             return self
-                .admit(stream, remote, Some(socket), address, deadline, (starting, place))
+                .admit(
+                    stream,
+                    remote,
+                    Some(socket),
+                    address,
+                    deadline,
+                    (unidentified, place),
+                )
                 .await;
         };
         let mut shaking = {
@@ -224,9 +235,9 @@ impl Gate {
         // It fails when it panicked, or when the program ends.
         let shaken = tokio::select! {
             shaken = &mut shaking => shaken,
-            () = starting.lost() => {
+            () = unidentified.lost() => {
                 shaking.abort();
-                return self.note_refusal(remote, &Refusal::TooManyStarting);
+                return self.note_refusal(remote, &Refusal::TooManyUnidentified);
             }
         };
         let Ok(shaken) = shaken else { return };
@@ -238,13 +249,13 @@ impl Gate {
                     Some(socket),
                     address,
                     deadline,
-                    (starting, place),
+                    (unidentified, place),
                 )
                 .await;
             }
             Some(Ok(Begun::WithoutTls(mut stream, refusal))) => {
                 self.note_refusal(remote, &refusal);
-                if hub.admission.may_record_stranger(address.ip) {
+                if hub.admission.may_record_unidentified(address.ip) {
                     hub.admission.record(&address, &format!("rejected: {refusal}"));
                 }
                 let until = Instant::now() + REFUSAL_TIME;
@@ -258,12 +269,12 @@ impl Gate {
                     .await;
             }
             Some(Err(error)) => {
-                if hub.admission.may_log_stranger(address.ip) {
+                if hub.admission.may_log_unidentified(address.ip) {
                     info!("{} did not complete the TLS handshake: {error}", address.address);
                 }
                 Counters::count(&hub.routing.counters.rejected);
                 Counters::count(&hub.routing.counters.tls_failures);
-                if hub.admission.may_record_stranger(address.ip) {
+                if hub.admission.may_record_unidentified(address.ip) {
                     hub.admission.record(&address, "connection closed prematurely");
                 }
             }
@@ -291,13 +302,13 @@ impl Gate {
             }
             None => return,
         };
-        let mut starting = match self.starting.enter(network_of(remote.ip().to_canonical())) {
-            Ok(starting) => starting,
+        let mut unidentified = match self.unidentified.enter(network_of(remote.ip().to_canonical())) {
+            Ok(unidentified) => unidentified,
             Err(refusal) => return self.refuse_attached(&mut stream, remote, &refusal).await,
         };
         let own = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), hub.operation.port());
-        if let Some(address) = self.describe(remote, own, deadline, &mut starting).await {
-            self.admit(stream, remote, None, address, deadline, (starting, place))
+        if let Some(address) = self.describe(remote, own, deadline, &mut unidentified).await {
+            self.admit(stream, remote, None, address, deadline, (unidentified, place))
                 .await;
         }
     }
@@ -315,14 +326,14 @@ impl Gate {
         remote: SocketAddr,
         own: SocketAddr,
         deadline: Instant,
-        starting: &mut StartingPlace,
+        unidentified: &mut UnidentifiedPlace,
     ) -> Option<PeerAddress> {
         let hub = &self.hub;
         let describing = hub.admission.resolver.describe(remote, own);
         tokio::select! {
             described = hub.routing.before(Phase::Draining, deadline, describing) => described,
-            () = starting.lost() => {
-                self.note_refusal(remote, &Refusal::TooManyStarting);
+            () = unidentified.lost() => {
+                self.note_refusal(remote, &Refusal::TooManyUnidentified);
                 None
             }
         }
@@ -336,7 +347,7 @@ impl Gate {
         socket: Option<WatchedSocket>,
         address: PeerAddress,
         deadline: Instant,
-        (mut starting, place): (StartingPlace, OwnedSemaphorePermit),
+        (mut unidentified, place): (UnidentifiedPlace, OwnedSemaphorePermit),
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -345,8 +356,8 @@ impl Gate {
         let introduction = tokio::select! {
             biased;
             introduction = introducing => introduction,
-            () = starting.lost() => {
-                let refusal = Refusal::TooManyStarting;
+            () = unidentified.lost() => {
+                let refusal = Refusal::TooManyUnidentified;
                 self.note_refusal(remote, &refusal);
                 // The reason is told if that takes no time: others want the place.
                 let frame = frames::error(&refusal.to_string(), hub.routing.name(), "", b"[]");
@@ -364,7 +375,7 @@ impl Gate {
         let serving = async move {
             let _place = place;
             peer::serve(&hub, &address, stream, socket, introduction, || {
-                drop(starting);
+                drop(unidentified);
             })
             .await;
         };

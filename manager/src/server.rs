@@ -167,7 +167,7 @@ impl Manager {
         tokio::select! {
             () = shutdown => hub.routing.advance(Phase::Draining),
             () = hub.routing.reached(Phase::Draining) => {}
-            () = hub.admission.strangers.report() => {}
+            () = hub.admission.rations.report() => {}
         }
         info!("shutting down the Network Manager");
         while accepting.join_next().await.is_some() {}
@@ -194,7 +194,7 @@ impl Manager {
         }
         routing.end().await;
         hub.admission.store.close().await;
-        hub.admission.strangers.report_now();
+        hub.admission.rations.report_now();
         info!("counted since the start: {}", hub.statistics_above_zero());
         info!("the Network Manager has stopped");
     }

@@ -1,4 +1,4 @@
-//! Starting a manager, and its services, on another computer over SSH.
+//! Places a manager, and its services, on another computer over SSH.
 //!
 //! The other computer runs an SSH server and has a POSIX shell, as Linux, macOS and the BSDs have. [`start_manager`]
 //! logs in, starts a program there that goes on running when the connection ends, and waits until the program says

@@ -1,4 +1,4 @@
-//! Starting a manager on another computer.
+//! Places a manager on another computer.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::connect::Ssh;
 use super::error::StartError;
 use super::options::SshOptions;
 use super::run::quote;
-use super::starting::Starting;
+use super::starting::Places;
 
 /// How long a manager may take to run, unless said otherwise: a small computer that makes its first RSA key needs
 /// some ten seconds.
@@ -203,7 +203,7 @@ pub async fn start_manager(
     let log_file = start.log_file.clone().unwrap_or_else(|| format!("{program}.log"));
     let keywords = keywords.as_ref().map(|(_, keywords)| keywords.as_str());
     let command = command_line(program, &start, keywords);
-    let mut starting = Starting::new(&ssh, program, log_file);
+    let mut starting = Places::new(&ssh, program, log_file);
     let result = tokio::time::timeout(start.timeout, starting.run(&command)).await;
     let result = result.unwrap_or_else(|_| Err(starting.timed_out(start.timeout)));
     ssh.close().await;

@@ -53,7 +53,7 @@ done
 }
 
 /// A program that is being started.
-pub(super) struct Starting<'a> {
+pub(super) struct Places<'a> {
     ssh: &'a Ssh,
     program: &'a str,
     log_file: String,
@@ -65,7 +65,7 @@ pub(super) struct Starting<'a> {
     process_id: Option<u32>,
 }
 
-impl<'a> Starting<'a> {
+impl<'a> Places<'a> {
     pub(super) fn new(ssh: &'a Ssh, program: &'a str, log_file: String) -> Self {
         Self {
             ssh,

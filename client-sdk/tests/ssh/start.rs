@@ -1,4 +1,4 @@
-//! Starting a manager. Small shell scripts stand for the program that starts it.
+//! Places a manager. Small shell scripts stand for the program that starts it.
 
 use std::time::Duration;
 

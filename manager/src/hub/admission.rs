@@ -1,4 +1,4 @@
-//! What admission shares: how peers are authenticated, what is kept about them, and what strangers may use up.
+//! What admission shares: how peers are authenticated, what is kept about them, and what unidentified peers may use up.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::login::Logins;
 use crate::names::{PeerAddress, Resolver};
 use crate::registry::ManagerIdentity;
 use crate::store::Store;
-use crate::strangers::Strangers;
+use crate::unidentified::Rations;
 
 /// What is shared by all peers that are not admitted yet. It needs no registry and no router.
 pub(crate) struct Admission {
@@ -27,7 +27,7 @@ pub(crate) struct Admission {
     pub(crate) lines: Arc<LineBudget>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logins: Logins,
-    pub(crate) strangers: Strangers,
+    pub(crate) rations: Rations,
     pub(crate) resolver: Resolver,
     trusted: RwLock<Arc<HashSet<String>>>,
 }
@@ -44,7 +44,7 @@ impl Admission {
     ) -> Self {
         Self {
             name: manager.name(),
-            strangers: Strangers::new(store.audit_max_rows()),
+            rations: Rations::new(store.audit_max_rows()),
             store,
             authentication,
             limits,
@@ -72,7 +72,7 @@ impl Admission {
         self.record_at(present(), peer, message);
     }
 
-    /// Writes the row of a peer's request to connect, once it is known what came of it: of strangers only some are
+    /// Writes the row of a peer's request to connect, once it is known what came of it: of unidentified peers only some are
     /// recorded.
     pub(crate) fn record_request(&self, came: Timestamp, peer: &PeerAddress) {
         self.record_at(came, peer, "new connection request");
@@ -83,13 +83,13 @@ impl Admission {
     }
 
     /// Whether a line about an unidentified peer may be logged.
-    pub(crate) fn may_log_stranger(&self, ip: IpAddr) -> bool {
-        self.strangers.may_log(&self.counters, ip)
+    pub(crate) fn may_log_unidentified(&self, ip: IpAddr) -> bool {
+        self.rations.may_log(&self.counters, ip)
     }
 
     /// Whether an unidentified peer may be recorded in the table of connections.
-    pub(crate) fn may_record_stranger(&self, ip: IpAddr) -> bool {
-        self.strangers.may_record(&self.counters, ip)
+    pub(crate) fn may_record_unidentified(&self, ip: IpAddr) -> bool {
+        self.rations.may_record(&self.counters, ip)
     }
 
     /// The hostnames that may connect.

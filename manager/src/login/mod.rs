@@ -89,7 +89,7 @@ impl Admission {
                 Counters::count(&counters.failed_logins);
                 if !held_back.is_zero() {
                     Counters::count(&counters.delayed_logins);
-                    if self.may_log_stranger(ip) {
+                    if self.may_log_unidentified(ip) {
                         info!(
                             "the answer to a wrong login from {ip} waits {:.1} s: too many failed for the same user",
                             held_back.as_secs_f64()

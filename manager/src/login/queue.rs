@@ -2,7 +2,7 @@
 //!
 //! Addresses take turns, with one hash at a time for each. Addresses from which somebody has logged in before come
 //! first, those without a failed login before those with one, and those that have tried less often before others. Among
-//! equal strangers the latest comes first: in a flood from ever new addresses nobody would be served in time otherwise. One turn in [`SPARED`] is a stranger's, so that
+//! equal newcomers the latest comes first: in a flood from ever new addresses nobody would be served in time otherwise. One turn in [`SPARED`] is a newcomer's, so that
 //! a program that logs in without end from a known address shuts nobody out. Takes the time as an argument.
 
 use std::cmp::Reverse;
@@ -20,7 +20,7 @@ const PER_ADDRESS: usize = 64;
 /// Attempts that wait, of all addresses together.
 const TOTAL: usize = 256;
 
-/// One of so many turns is spared for strangers.
+/// One of so many turns is spared for newcomers.
 const SPARED: u64 = 4;
 
 /// What is tried: a username and a password.
@@ -192,7 +192,7 @@ impl<W> Queue<W> {
 
     fn order(&self, address: IpAddr, attempt: &Attempt<W>, is_spared: bool, now: Instant) -> Order {
         let rank = self.standings.rank(address, now);
-        (rank.is_stranger != is_spared, rank, Reverse(attempt.arrival))
+        (rank.is_newcomer != is_spared, rank, Reverse(attempt.arrival))
     }
 
     fn take(&mut self, place: usize) -> (IpAddr, Attempt<W>) {
@@ -298,39 +298,39 @@ mod tests {
     }
 
     #[test]
-    fn a_known_address_does_not_wait_for_strangers() {
+    fn a_known_address_does_not_wait_for_newcomers() {
         let mut numbers = Numbers::new();
         numbers.know(1);
-        for stranger in 0..200 {
-            numbers.push(1_000 + stranger, stranger);
+        for newcomer in 0..200 {
+            numbers.push(1_000 + newcomer, newcomer);
         }
         numbers.push(1, 1_000);
         assert_eq!(numbers.serve(true), 1_000);
     }
 
     #[test]
-    fn a_stranger_does_not_wait_for_those_who_have_failed_nor_for_those_who_came_before() {
+    fn a_newcomer_does_not_wait_for_those_who_have_failed_nor_for_those_who_came_before() {
         let mut numbers = Numbers::new();
-        for stranger in 0..100 {
-            numbers.push(1_000 + stranger, stranger);
+        for newcomer in 0..100 {
+            numbers.push(1_000 + newcomer, newcomer);
             numbers.serve(false);
-            numbers.push(1_000 + stranger, 1_000 + stranger);
+            numbers.push(1_000 + newcomer, 1_000 + newcomer);
         }
-        for stranger in 0..100 {
-            numbers.push(2_000 + stranger, 2_000 + stranger);
+        for newcomer in 0..100 {
+            numbers.push(2_000 + newcomer, 2_000 + newcomer);
         }
         numbers.push(1, 5_000);
         assert_eq!(numbers.serve(true), 5_000);
     }
 
     #[test]
-    fn a_stranger_who_tries_once_does_not_wait_for_those_who_try_again_and_again() {
+    fn a_newcomer_who_tries_once_does_not_wait_for_those_who_try_again_and_again() {
         let mut numbers = Numbers::new();
         let mut number = 0;
         let mut all_try = |numbers: &mut Numbers| {
-            for stranger in 0..250 {
+            for newcomer in 0..250 {
                 number += 1;
-                numbers.push(1_000 + stranger, number);
+                numbers.push(1_000 + newcomer, number);
             }
         };
         all_try(&mut numbers);
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_log_in_without_end_leave_some_turns_to_strangers() {
+    fn those_who_log_in_without_end_leave_some_turns_to_newcomers() {
         let mut numbers = Numbers::new();
         numbers.know(1);
         numbers.know(2);
@@ -398,19 +398,19 @@ mod tests {
             assert!(numbers.push(1, number).is_empty());
         }
         assert_eq!(numbers.push(1, 1_000), [1_000]);
-        for stranger in 0..TOTAL - PER_ADDRESS {
-            assert!(numbers.push(10_000 + stranger, 10_000 + stranger).is_empty());
+        for newcomer in 0..TOTAL - PER_ADDRESS {
+            assert!(numbers.push(10_000 + newcomer, 10_000 + newcomer).is_empty());
         }
-        for stranger in 0..TOTAL {
-            let displaced = numbers.push(20_000 + stranger, 20_000 + stranger);
+        for newcomer in 0..TOTAL {
+            let displaced = numbers.push(20_000 + newcomer, 20_000 + newcomer);
             let [displaced] = displaced[..] else {
                 panic!("{displaced:?}")
             };
             let is_of_the_first = displaced < PER_ADDRESS;
             assert_eq!(
                 is_of_the_first,
-                stranger < PER_ADDRESS,
-                "{displaced} for {stranger}"
+                newcomer < PER_ADDRESS,
+                "{displaced} for {newcomer}"
             );
             assert_eq!(numbers.queue.waiting.len(), TOTAL);
         }

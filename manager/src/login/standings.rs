@@ -32,10 +32,10 @@ struct Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     /// Somebody has logged in from that address before, and not too much has failed since.
-    pub(super) is_stranger: bool,
-    /// Failed logins, of strangers.
+    pub(super) is_newcomer: bool,
+    /// Failed logins, of newcomers.
     failures: u32,
-    /// All attempts, of strangers: whoever guesses comes back before it was checked.
+    /// All attempts, of newcomers: whoever guesses comes back before it was checked.
     attempts: u32,
     /// The number of the address's last turn, so that addresses take turns. 0 for none.
     turn: u64,
@@ -52,7 +52,7 @@ impl Standings {
     pub(super) fn rank(&self, address: IpAddr, now: Instant) -> Rank {
         let Some(standing) = self.addresses.get(&address) else {
             return Rank {
-                is_stranger: true,
+                is_newcomer: true,
                 failures: 0,
                 attempts: 0,
                 turn: 0,
@@ -61,12 +61,12 @@ impl Standings {
         let is_remembered = now.saturating_duration_since(standing.last) <= MEMORY;
         let [failures, attempts] =
             [standing.failures, standing.attempts].map(|count| if is_remembered { count } else { 0 });
-        let is_stranger = !standing.has_succeeded || failures >= TRUST;
-        let of_stranger = |count| if is_stranger { count } else { 0 };
+        let is_newcomer = !standing.has_succeeded || failures >= TRUST;
+        let of_newcomer = |count| if is_newcomer { count } else { 0 };
         Rank {
-            is_stranger,
-            failures: of_stranger(failures),
-            attempts: of_stranger(attempts),
+            is_newcomer,
+            failures: of_newcomer(failures),
+            attempts: of_newcomer(attempts),
             turn: standing.turn,
         }
     }
@@ -154,23 +154,23 @@ mod tests {
         assert!(ranks.is_sorted_by(|earlier, later| earlier < later), "{ranks:?}");
         // Failures are forgotten, good logins are not.
         let later = now + MEMORY + Duration::from_secs(1);
-        assert!(!standings.rank(known, later).is_stranger);
+        assert!(!standings.rank(known, later).is_newcomer);
         assert!(standings.rank(once, later) < standings.rank(twice, later));
         assert_eq!(standings.rank(twice, later).failures, 0);
     }
 
     #[test]
-    fn an_address_from_which_too_much_fails_is_a_stranger_until_somebody_logs_in_there() {
+    fn an_address_from_which_too_much_fails_is_a_newcomer_until_somebody_logs_in_there() {
         let now = Instant::now();
         let mut standings = Standings::default();
         standings.note(address(1), true, now);
         for _ in 0..TRUST {
-            assert!(!standings.rank(address(1), now).is_stranger);
+            assert!(!standings.rank(address(1), now).is_newcomer);
             standings.note(address(1), false, now);
         }
-        assert!(standings.rank(address(1), now).is_stranger);
+        assert!(standings.rank(address(1), now).is_newcomer);
         standings.note(address(1), true, now);
-        assert!(!standings.rank(address(1), now).is_stranger);
+        assert!(!standings.rank(address(1), now).is_newcomer);
     }
 
     #[test]
@@ -183,6 +183,6 @@ mod tests {
             standings.note(address(number), false, now);
             assert!(standings.addresses.len() <= REMEMBERED);
         }
-        assert!(!standings.rank(known, now).is_stranger);
+        assert!(!standings.rank(known, now).is_newcomer);
     }
 }

@@ -179,7 +179,7 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     let Admission { counters, .. } = admission;
     Counters::count(&counters.rejected);
     let record = |message: &str| {
-        if admission.may_record_stranger(peer.ip) {
+        if admission.may_record_unidentified(peer.ip) {
             admission.record_request(came, peer);
             admission.record(peer, message);
         }
@@ -191,7 +191,7 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. } => {
             counters.count_limit(refusal);
-            if admission.may_log_stranger(peer.ip) {
+            if admission.may_log_unidentified(peer.ip) {
                 let tried = match ended {
                     Ended::LoginRefused { username, .. } => format!(" (as {})", quoted(excerpt(username))),
                     _ => String::new(),

@@ -74,8 +74,8 @@ impl Refusal {
             | Self::NotLocal(_)
             | Self::HandshakeTimeout { .. }
             | Self::TooManyConnections { .. }
-            | Self::TooManyStarting
-            | Self::TooManyStartingHere
+            | Self::TooManyUnidentified
+            | Self::TooManyUnidentifiedPerAddress
             | Self::NotAdministrator
             | Self::PasswordKept
             | Self::NoSuchAttribute(_)

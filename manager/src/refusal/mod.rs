@@ -331,13 +331,13 @@ pub(crate) enum Refusal {
     #[error(
         "ConnectionError: the manager has too many connections that have not identified themselves, try again later"
     )]
-    TooManyStarting,
+    TooManyUnidentified,
     /// The same, from one address.
     #[error(
         "ConnectionError: the manager has too many connections from this address that have not identified \
          themselves, try again later"
     )]
-    TooManyStartingHere,
+    TooManyUnidentifiedPerAddress,
     /// The request is an administrator's.
     #[error("ValueError: You must be an administrator to send this request to the Manager")]
     NotAdministrator,

@@ -62,11 +62,16 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
         stall: time("stall", options.stall, usual.stall, (MOMENT, HOUR))?,
         patience: time("patience", options.patience, usual.patience, (MOMENT, HOUR))?,
         connections: count("connections", options.connections, usual.connections, connections)?,
-        starting: count("unidentified", options.unidentified, usual.starting, connections)?,
-        starting_per_address: count(
+        unidentified: count(
+            "unidentified",
+            options.unidentified,
+            usual.unidentified,
+            connections,
+        )?,
+        unidentified_per_address: count(
             "unidentified-per-address",
             options.unidentified_per_address,
-            usual.starting_per_address,
+            usual.unidentified_per_address,
             connections,
         )?,
         in_flight_per_client: count(

@@ -1,6 +1,7 @@
 //! What peers that have not identified themselves may leave behind: lines of the log, and rows of the table of
 //! connections.
 
+mod places;
 mod ration;
 
 use std::net::IpAddr;
@@ -13,6 +14,8 @@ use tracing::{info, warn};
 
 use crate::counters::Counters;
 use crate::login::network_of;
+
+pub(crate) use places::{UnidentifiedPlace, UnidentifiedPlaces};
 
 use ration::{Answer, LeftOut, Ration, Rationing};
 
@@ -27,29 +30,29 @@ const LINES: Ration = Ration {
 /// The window in which rows are counted.
 const ROWS_WINDOW: Duration = Duration::from_hours(1);
 
-/// In how many hours strangers may fill the table of connections, with two rows for each of them. An attack must go
+/// In how many hours unidentified peers may fill the table of connections, with two rows for each of them. An attack must go
 /// on for a hundred days before it pushes out the last row about anybody else.
 const HOURS_TO_FILL: u64 = 2_500;
 
 /// How many rows are reckoned with where there is no limit.
 const USUAL_ROWS: u64 = 1_000_000;
 
-/// Strangers that are recorded in an hour at least, however small the table is.
+/// Rations that are recorded in an hour at least, however small the table is.
 const FEWEST: u32 = 20;
 
-/// More strangers are not recorded in an hour, however large the table is.
+/// More unidentified peers are not recorded in an hour, however large the table is.
 const MOST: u32 = 1_000;
 
 /// Decides what is logged and recorded about unidentified peers.
 #[derive(Debug)]
-pub(crate) struct Strangers {
+pub(crate) struct Rations {
     lines: Mutex<Rationing>,
     rows: Mutex<Rationing>,
     /// Told when the first line of a window is left out.
     overflow: Notify,
 }
 
-impl Strangers {
+impl Rations {
     /// `max_rows` is how many rows the table of connections may have, 0 for any number.
     pub(crate) fn new(max_rows: u64) -> Self {
         let now = Instant::now();
@@ -115,8 +118,8 @@ impl Strangers {
 
 fn rows(max_rows: u64) -> Ration {
     let max_rows = if max_rows == 0 { USUAL_ROWS } else { max_rows };
-    let strangers = max_rows / 2 / HOURS_TO_FILL;
-    let total = u32::try_from(strangers).unwrap_or(MOST).clamp(FEWEST, MOST);
+    let peers = max_rows / 2 / HOURS_TO_FILL;
+    let total = u32::try_from(peers).unwrap_or(MOST).clamp(FEWEST, MOST);
     Ration {
         per_address: total / 4,
         total,
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_need_a_hundred_days_to_fill_the_table_of_connections() {
+    fn unidentified_peers_need_a_hundred_days_to_fill_the_table_of_connections() {
         for max_rows in [0, 1_000_000, 2_000_000] {
             let hours = match max_rows {
                 0 => USUAL_ROWS,
@@ -161,10 +164,10 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_counted() {
-        let (strangers, counters) = (Strangers::new(0), Counters::default());
+        let (rations, counters) = (Rations::new(0), Counters::default());
         let ip = IpAddr::from([192, 0, 2, 1]);
-        let logged = (0..1_000).filter(|_| strangers.may_log(&counters, ip)).count();
-        let recorded = (0..1_000).filter(|_| strangers.may_record(&counters, ip)).count();
+        let logged = (0..1_000).filter(|_| rations.may_log(&counters, ip)).count();
+        let recorded = (0..1_000).filter(|_| rations.may_record(&counters, ip)).count();
         assert_eq!((logged, recorded), (20, 50));
         let left_out = |name| counters.all().find(|(known, _)| *known == name).unwrap().1;
         assert_eq!([left_out("log_left_out"), left_out("audit_left_out")], [980, 950]);

@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 /// The connections that have not identified themselves. Addresses share the places: when all are taken, whoever comes
 /// from an address that has fewer than another gets the oldest place of one that has most.
 #[derive(Debug)]
-pub(crate) struct Starting {
+pub(crate) struct UnidentifiedPlaces {
     limit: usize,
     limit_per_address: usize,
     places: Mutex<Places>,
@@ -37,35 +37,35 @@ struct Holder {
 
 /// One place among the connections that have not identified themselves.
 #[derive(Debug)]
-pub(crate) struct StartingPlace {
-    starting: Arc<Starting>,
+pub(crate) struct UnidentifiedPlace {
+    all: Arc<UnidentifiedPlaces>,
     address: IpAddr,
     number: u64,
     lost: oneshot::Receiver<()>,
 }
 
-impl Starting {
+impl UnidentifiedPlaces {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
-            limit: limits.starting,
-            limit_per_address: limits.starting_per_address,
+            limit: limits.unidentified,
+            limit_per_address: limits.unidentified_per_address,
             places: Mutex::default(),
         })
     }
 
     /// Takes a place for a connection from this address, perhaps that of another connection, which
-    /// [is told](StartingPlace::lost).
+    /// [is told](UnidentifiedPlace::lost).
     ///
     /// # Errors
-    /// [`Refusal::TooManyStartingHere`] and [`Refusal::TooManyStarting`].
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<StartingPlace, Refusal> {
+    /// [`Refusal::TooManyUnidentifiedPerAddress`] and [`Refusal::TooManyUnidentified`].
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<UnidentifiedPlace, Refusal> {
         let mut places = self.lock();
         let of_address = places.by_address.get(&address).map_or(0, Vec::len);
         if of_address >= self.limit_per_address {
-            return Err(Refusal::TooManyStartingHere);
+            return Err(Refusal::TooManyUnidentifiedPerAddress);
         }
         if places.taken >= self.limit && !places.displace(of_address) {
-            return Err(Refusal::TooManyStarting);
+            return Err(Refusal::TooManyUnidentified);
         }
         places.taken += 1;
         places.last_number += 1;
@@ -76,8 +76,8 @@ impl Starting {
             _place: place,
         };
         places.by_address.entry(address).or_default().push(holder);
-        Ok(StartingPlace {
-            starting: Arc::clone(self),
+        Ok(UnidentifiedPlace {
+            all: Arc::clone(self),
             address,
             number,
             lost,
@@ -118,7 +118,7 @@ impl Places {
     }
 }
 
-impl StartingPlace {
+impl UnidentifiedPlace {
     /// Waits until another connection has got this place. Cancel safe.
     pub(crate) async fn lost(&mut self) {
         // The sender says nothing, and is dropped with the place.
@@ -126,9 +126,9 @@ impl StartingPlace {
     }
 }
 
-impl Drop for StartingPlace {
+impl Drop for UnidentifiedPlace {
     fn drop(&mut self) {
-        self.starting.lock().remove(self.address, self.number);
+        self.all.lock().remove(self.address, self.number);
     }
 }
 
@@ -136,10 +136,10 @@ impl Drop for StartingPlace {
 mod tests {
     use super::*;
 
-    fn starting(limit: usize, limit_per_address: usize) -> Arc<Starting> {
-        Starting::new(&Limits {
-            starting: limit,
-            starting_per_address: limit_per_address,
+    fn places_for(limit: usize, limit_per_address: usize) -> Arc<UnidentifiedPlaces> {
+        UnidentifiedPlaces::new(&Limits {
+            unidentified: limit,
+            unidentified_per_address: limit_per_address,
             ..Limits::default()
         })
     }
@@ -148,48 +148,46 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    fn is_lost(place: &mut StartingPlace) -> bool {
+    fn is_lost(place: &mut UnidentifiedPlace) -> bool {
         place.lost.try_recv() == Err(oneshot::error::TryRecvError::Closed)
     }
 
     #[test]
     fn an_address_has_no_more_places_than_it_may_and_gets_them_again() {
-        let starting = starting(10, 2);
-        let places = [1, 1].map(|last| starting.enter(address(last)).unwrap());
-        let refused = starting.enter(address(1)).unwrap_err();
-        assert_eq!(refused, Refusal::TooManyStartingHere);
-        assert!(starting.enter(address(2)).is_ok());
+        let all = places_for(10, 2);
+        let places = [1, 1].map(|last| all.enter(address(last)).unwrap());
+        let refused = all.enter(address(1)).unwrap_err();
+        assert_eq!(refused, Refusal::TooManyUnidentifiedPerAddress);
+        assert!(all.enter(address(2)).is_ok());
         drop(places);
-        assert!(starting.enter(address(1)).is_ok());
-        assert_eq!(starting.lock().taken, 0);
-        assert!(starting.lock().by_address.is_empty());
+        assert!(all.enter(address(1)).is_ok());
+        assert_eq!(all.lock().taken, 0);
+        assert!(all.lock().by_address.is_empty());
     }
 
     #[test]
     fn whoever_has_fewest_places_gets_the_oldest_one_of_whoever_has_most() {
-        let starting = starting(5, 10);
-        let mut greedy: Vec<_> = (0..4).map(|_| starting.enter(address(1)).unwrap()).collect();
-        let mut modest = starting.enter(address(2)).unwrap();
-        let _newcomers = [3, 4].map(|last| starting.enter(address(last)).unwrap());
+        let all = places_for(5, 10);
+        let mut greedy: Vec<_> = (0..4).map(|_| all.enter(address(1)).unwrap()).collect();
+        let mut modest = all.enter(address(2)).unwrap();
+        let _newcomers = [3, 4].map(|last| all.enter(address(last)).unwrap());
         let lost: Vec<_> = greedy.iter_mut().map(is_lost).collect();
         assert_eq!(lost, [true, true, false, false]);
         assert!(!is_lost(&mut modest));
         // Who has as many as any other has no claim to more.
-        assert_eq!(starting.enter(address(1)).unwrap_err(), Refusal::TooManyStarting);
+        assert_eq!(all.enter(address(1)).unwrap_err(), Refusal::TooManyUnidentified);
         // A place that was lost is not given back a second time.
         drop(greedy);
-        assert_eq!(starting.lock().taken, 3);
+        assert_eq!(all.lock().taken, 3);
     }
 
     #[test]
     fn among_equals_the_oldest_gives_way_to_one_that_has_nothing() {
-        let starting = starting(3, 10);
-        let mut old: Vec<_> = (1..=3)
-            .map(|last| starting.enter(address(last)).unwrap())
-            .collect();
-        let _newcomer = starting.enter(address(4)).unwrap();
+        let all = places_for(3, 10);
+        let mut old: Vec<_> = (1..=3).map(|last| all.enter(address(last)).unwrap()).collect();
+        let _newcomer = all.enter(address(4)).unwrap();
         let lost: Vec<_> = old.iter_mut().map(is_lost).collect();
         assert_eq!(lost, [true, false, false]);
-        assert_eq!(starting.enter(address(4)).unwrap_err(), Refusal::TooManyStarting);
+        assert_eq!(all.enter(address(4)).unwrap_err(), Refusal::TooManyUnidentified);
     }
 }
