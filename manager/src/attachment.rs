@@ -57,7 +57,7 @@ impl Attachment {
             principal,
             came,
         } = introduced;
-        let outbox = Outbox::new(routing.limits.outbox, &routing.queues);
+        let outbox = Outbox::new(routing.limits.queue, &routing.queues);
         let is_service = matches!(identity.role, Role::Service { .. });
         let id = {
             let mut registry = routing.registry();

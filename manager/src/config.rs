@@ -60,7 +60,7 @@ pub struct Limits {
     /// How much may wait to be written to one peer, in bytes. Replies that a client asked for may take four times as
     /// much, so that a client that does not read does not hold up its services. One larger frame is taken when nothing
     /// waits.
-    pub outbox: usize,
+    pub queue: usize,
     /// How long a peer may read nothing while others wait for room in its queue, before it is disconnected. A peer
     /// from a network where that happened within the last minutes has half as long, a quarter, and so on.
     pub stall: Duration,
@@ -108,7 +108,7 @@ impl Default for Limits {
             line_stall: Duration::from_secs(10),
             nesting: MAX_DEPTH,
             // NATS keeps as much for a slow consumer.
-            outbox: 64 * 1024 * 1024,
+            queue: 64 * 1024 * 1024,
             stall: Duration::from_secs(2),
             // Half of what NATS gives a slow consumer for one write.
             patience: Duration::from_secs(5),

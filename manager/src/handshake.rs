@@ -21,9 +21,9 @@ use crate::hub::Admission;
 use crate::names::PeerAddress;
 use crate::outbox::{Batch, FrameWriter, batch_of};
 use crate::principal::{Principal, Proof};
+use crate::reading::{ReadError, read_line_unless, read_some};
 use crate::refusal::{LineLimit, Refusal};
 use crate::store::LoginOutcome;
-use crate::stream::{ReadError, read_line_unless, read_some};
 
 use answer::{Answer, check_encoding, read_answer};
 

@@ -43,7 +43,7 @@ mod pace;
 mod peer;
 mod pki;
 mod principal;
-mod read_ahead;
+mod reading;
 mod refusal;
 mod registry;
 mod router;
@@ -54,7 +54,7 @@ mod simulation;
 mod slow_readers;
 
 mod store;
-mod stream;
+
 mod unidentified;
 
 pub use attached::AttachedStream;

@@ -23,7 +23,7 @@ use crate::hub::{Hub, Phase};
 use crate::login::network_of;
 use crate::names::PeerAddress;
 use crate::peer;
-use crate::read_ahead::ReadAhead;
+use crate::reading::ReadAhead;
 use crate::refusal::Refusal;
 use crate::routing_thread::{Measured, Task};
 use crate::unidentified::{UnidentifiedPlace, UnidentifiedPlaces};

@@ -25,7 +25,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             // From here on a line has memory of its own.
-            long: crate::stream::LONG_LINE_BYTES,
+            long: crate::reading::LONG_LINE_BYTES,
             begin: 512 * 1024,
             // 32 MiB/s.
             begin_time: Duration::from_millis(16),

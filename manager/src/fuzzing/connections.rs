@@ -54,7 +54,7 @@ fn runtime() -> Runtime {
 fn hub(authentication: Authentication, store: Store, pace: Pace) -> Arc<Hub> {
     let limits = Limits {
         in_flight_per_client: 4,
-        outbox: 64 * 1024,
+        queue: 64 * 1024,
         ..Limits::default()
     };
     let manager = ManagerIdentity::sample();

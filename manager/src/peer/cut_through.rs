@@ -11,17 +11,17 @@ use tokio::time::{Instant, timeout};
 use super::inbox::Inbox;
 use super::session::Session;
 use crate::buffers;
+use crate::reading::LARGE_READ_BYTES;
 use crate::refusal::LineEnd;
 use crate::router::{CutThrough, Incoming};
-use crate::stream::LARGE_READ_BYTES;
 
 /// How often it is looked whether something waits, within the time for which it may.
 const LOOKS: u32 = 4;
 
 /// A line of which a part has gone on.
 #[derive(Debug)]
-pub(super) struct Passage {
-    cut_through: CutThrough,
+pub(super) struct PacedCutThrough {
+    frame: CutThrough,
     /// Since when it is counted how many bytes come, as something waits for its end; and how many have.
     paced: Option<(Instant, u64)>,
     /// When something has come last.
@@ -30,15 +30,15 @@ pub(super) struct Passage {
     blocks_since: Option<Instant>,
 }
 
-impl Passage {
+impl PacedCutThrough {
     /// The frame that goes on.
-    pub(super) fn into_cut_through(self) -> CutThrough {
-        self.cut_through
+    pub(super) fn into_inner(self) -> CutThrough {
+        self.frame
     }
 
     /// Whether the line is to be broken off for the sake of those who wait for its end; `count` bytes of it have just come.
-    fn is_overdue(&mut self, count: usize, stall: Duration, per_second: u64) -> bool {
-        let waiting = self.cut_through.keeps_waiting();
+    fn note_arrived(&mut self, count: usize, stall: Duration, per_second: u64) -> bool {
+        let waiting = self.frame.keeps_waiting();
         // However fast it comes, others have done nothing wrong but to tell its receiver something.
         if !waiting.producers {
             self.blocks_since = None;
@@ -62,7 +62,7 @@ impl Passage {
 
 impl Session<'_> {
     /// Lets what has arrived of a long line go on; tells whether it could and the rest can.
-    pub(super) fn lets_go_on<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> bool {
+    pub(super) fn forwards_arrived<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> bool {
         let Some((line, arriving)) = inbox.arriving() else {
             return false;
         };
@@ -70,28 +70,28 @@ impl Session<'_> {
             arriving.was_considered = true;
             if arriving.since.elapsed() <= self.hub.routing.pace.begin_time && self.attachment.login.is_idle()
             {
-                self.passage = self.begin_passage(line, &arriving.envelope).map(Box::new);
+                self.cut_through = self.begin_cut_through(line, &arriving.envelope).map(Box::new);
             }
         }
-        let Some(mut passage) = self.passage.take() else {
+        let Some(mut cut_through) = self.cut_through.take() else {
             return false;
         };
         if let Some(error) = arriving.envelope.failure() {
             self.attachment
-                .with_router(|router, from| router.break_off_broken(from, passage.cut_through, error));
+                .with_router(|router, from| router.break_off_broken(from, cut_through.frame, error));
             inbox.throw_line_away();
             return false;
         }
-        if let Some(passing) = passage.cut_through.go_on(line, &arriving.envelope) {
+        if let Some(passing) = cut_through.frame.go_on(line, &arriving.envelope) {
             let bytes = inbox.take_out(passing.range.clone());
-            passage.cut_through.pass(&passing, &bytes);
+            cut_through.frame.pass(&passing, &bytes);
             buffers::give_back(bytes);
         }
-        self.passage = Some(passage);
+        self.cut_through = Some(cut_through);
         true
     }
 
-    fn begin_passage(&self, line: &[u8], arriving: &ArrivingEnvelope) -> Option<Passage> {
+    fn begin_cut_through(&self, line: &[u8], arriving: &ArrivingEnvelope) -> Option<PacedCutThrough> {
         let cut_through = self.attachment.with_router(|router, from| {
             if self.attachment.is_service() {
                 router.cut_reply_through(from, line, arriving)
@@ -99,8 +99,8 @@ impl Session<'_> {
                 router.cut_request_through(from, line, arriving)
             }
         });
-        Some(Passage {
-            cut_through: cut_through?,
+        Some(PacedCutThrough {
+            frame: cut_through?,
             paced: None,
             grown: Instant::now(),
             blocks_since: None,
@@ -109,13 +109,13 @@ impl Session<'_> {
 
     /// Reads what has arrived of a line of which a part has gone on, and breaks it off if others wait for its end in vain.
     pub(super) async fn read_at_pace<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) {
-        let Some(passage) = &mut self.passage else {
+        let Some(cut_through) = &mut self.cut_through else {
             return;
         };
         let stall = self.hub.routing.limits.stall;
         let limit = self.hub.routing.limits.line_stall;
         let look = (stall / LOOKS).min(limit);
-        let to = Arc::clone(passage.cut_through.outbox());
+        let to = Arc::clone(cut_through.frame.outbox());
         let is_held_back = to.holds_back(LARGE_READ_BYTES);
         let count = if is_held_back {
             // The queues of all peers are too long. There may be room once this one has been written, or others were.
@@ -126,15 +126,15 @@ impl Session<'_> {
             timeout(look, inbox.read()).await.unwrap_or(0)
         };
         if count > 0 || is_held_back {
-            passage.grown = Instant::now();
-        } else if !inbox.has_ended() && passage.grown.elapsed() >= limit {
+            cut_through.grown = Instant::now();
+        } else if !inbox.has_ended() && cut_through.grown.elapsed() >= limit {
             self.end_line(inbox, LineEnd::Stalled { limit });
             return;
         }
-        if passage.is_overdue(count, stall, self.hub.routing.pace.per_second) {
-            if let Some(passage) = self.passage.take() {
+        if cut_through.note_arrived(count, stall, self.hub.routing.pace.per_second) {
+            if let Some(cut_through) = self.cut_through.take() {
                 self.attachment
-                    .with_router(|router, from| router.break_off_stalled(from, passage.cut_through));
+                    .with_router(|router, from| router.break_off_stalled(from, cut_through.frame));
             }
             inbox.throw_line_away();
         } else if count > 0 {
@@ -144,19 +144,19 @@ impl Session<'_> {
     }
 
     /// Ends the line of which a part has gone on.
-    pub(super) fn end_passage(&self, passage: Passage, incoming: Incoming) {
+    pub(super) fn end_cut_through(&self, cut_through: PacedCutThrough, incoming: Incoming) {
         let Incoming { line, kind } = incoming;
         self.attachment.with_router(|router, from| {
-            router.end_cut_through(from, passage.cut_through, line.view(), &kind);
+            router.end_cut_through(from, cut_through.frame, line.view(), &kind);
         });
         buffers::give_back(line.into_bytes());
     }
 
     /// Ends it without its end: the peer has left.
-    pub(super) fn leave_passage(&mut self) {
-        if let Some(passage) = self.passage.take() {
+    pub(super) fn leave_cut_through(&mut self) {
+        if let Some(cut_through) = self.cut_through.take() {
             self.attachment
-                .with_router(|router, _| router.break_off_left(passage.cut_through));
+                .with_router(|router, _| router.break_off_left(cut_through.frame));
         }
     }
 }
@@ -174,13 +174,13 @@ mod tests {
     const STEP: Duration = Duration::from_millis(100);
 
     /// A request that goes on while it arrives.
-    fn passage(rig: &mut Rig) -> Passage {
+    fn cut_through(rig: &mut Rig) -> PacedCutThrough {
         let line = br#"{"service":"S","attribute":"a","uid":"1","args":["#;
         let mut arriving = ArrivingEnvelope::default();
         arriving.look(line);
         let begun = rig.as_client(|router, from| router.cut_request_through(from, line, &arriving));
-        Passage {
-            cut_through: begun.expect("nothing prevents it"),
+        PacedCutThrough {
+            frame: begun.expect("nothing prevents it"),
             paced: None,
             grown: Instant::now(),
             blocks_since: None,
@@ -189,10 +189,10 @@ mod tests {
 
     /// After how long a line is broken off of which so many bytes come in each step; nothing when it is not within ten
     /// times of what others wait.
-    async fn overdue_after(passage: &mut Passage, count: usize) -> Option<Duration> {
+    async fn overdue_after(cut_through: &mut PacedCutThrough, count: usize) -> Option<Duration> {
         let start = Instant::now();
         while start.elapsed() < 10 * STALL {
-            if passage.is_overdue(count, STALL, PACE) {
+            if cut_through.note_arrived(count, STALL, PACE) {
                 return Some(start.elapsed());
             }
             tokio::time::advance(STEP).await;
@@ -203,21 +203,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_line_that_others_wait_for_must_come_at_its_pace() {
         let mut rig = Rig::cut_through();
-        let mut passage = passage(&mut rig);
-        assert_eq!(overdue_after(&mut passage, 0).await, None, "nobody waits");
+        let mut cut_through = cut_through(&mut rig);
+        assert_eq!(overdue_after(&mut cut_through, 0).await, None, "nobody waits");
         rig.services_queue().push_always(|frame| frame.copied(b"more"));
         let pace = usize::try_from(PACE / 10).unwrap();
-        assert_eq!(overdue_after(&mut passage, pace + 1).await, None);
-        passage.paced = None;
-        assert_eq!(overdue_after(&mut passage, pace * 3 / 4).await, Some(STALL));
+        assert_eq!(overdue_after(&mut cut_through, pace + 1).await, None);
+        cut_through.paced = None;
+        assert_eq!(overdue_after(&mut cut_through, pace * 3 / 4).await, Some(STALL));
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_room_behind_a_line_however_fast_it_comes() {
         let mut rig = Rig::cut_through();
-        let mut passage = passage(&mut rig);
+        let mut cut_through = cut_through(&mut rig);
         rig.services_queue().push_always(|frame| frame.copied(b"more"));
         let _waiting = rig.services_queue().wait_for_room(1 << 30);
-        assert_eq!(overdue_after(&mut passage, 1 << 30).await, Some(STALL));
+        assert_eq!(overdue_after(&mut cut_through, 1 << 30).await, Some(STALL));
     }
 }

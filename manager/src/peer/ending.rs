@@ -97,9 +97,9 @@ impl Session<'_> {
             }
             return;
         }
-        if let Some(passage) = self.passage.take() {
+        if let Some(cut_through) = self.cut_through.take() {
             self.attachment
-                .with_router(|router, from| router.break_off_ended(from, passage.into_cut_through(), end));
+                .with_router(|router, from| router.break_off_ended(from, cut_through.into_inner(), end));
             inbox.throw_line_away();
             return;
         }

@@ -16,11 +16,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Departure, FAREWELL};
 use crate::buffers::{self, LARGE_BYTES, Loan};
+use crate::reading::{
+    LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, with_scratch,
+};
 use crate::router::{
     BYTES_PER_WORK, FRESH_BYTES_PER_WORK, Incoming, Kind, LARGE_BYTES_PER_WORK, Step, TURN_WORK, Unframed,
     is_notification,
 };
-use crate::stream::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, with_scratch};
 
 /// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
 /// noticed meanwhile; reading all of it would be to queue without a limit.

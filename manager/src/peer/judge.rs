@@ -74,7 +74,7 @@ impl Judge {
 
     /// Notes that the reader has taken `count` bytes since the last call, and who waited for it meanwhile. Returns whether
     /// it is too slow for them.
-    pub(super) fn is_too_slow(&mut self, count: usize, awaited: Awaited) -> bool {
+    pub(super) fn note_taken(&mut self, count: usize, awaited: Awaited) -> bool {
         if awaited == Awaited::Nobody {
             self.watch = None;
             return false;
@@ -128,11 +128,11 @@ mod tests {
     /// minute.
     async fn found_after(count: usize, step: Duration) -> Option<Duration> {
         let mut judge = Judge::new(WAITS, 64 << 20);
-        assert!(!judge.is_too_slow(0, Awaited::Producers));
+        assert!(!judge.note_taken(0, Awaited::Producers));
         let start = Instant::now();
         while start.elapsed() < Duration::from_mins(1) {
             tokio::time::advance(step).await;
-            if judge.is_too_slow(count, Awaited::Producers) {
+            if judge.note_taken(count, Awaited::Producers) {
                 return Some(start.elapsed());
             }
         }
@@ -151,12 +151,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_reader_does_while_nobody_waits_does_not_count() {
         let mut judge = Judge::new(WAITS, 64 << 20);
-        assert!(!judge.is_too_slow(0, Awaited::Producers));
+        assert!(!judge.note_taken(0, Awaited::Producers));
         tokio::time::advance(STALL).await;
-        assert!(!judge.is_too_slow(0, Awaited::Nobody));
-        assert!(!judge.is_too_slow(0, Awaited::Producers), "they wait from now on");
+        assert!(!judge.note_taken(0, Awaited::Nobody));
+        assert!(!judge.note_taken(0, Awaited::Producers), "they wait from now on");
         tokio::time::advance(STALL).await;
-        assert!(judge.is_too_slow(0, Awaited::Producers));
+        assert!(judge.note_taken(0, Awaited::Producers));
     }
 
     #[tokio::test(start_paused = true)]
@@ -165,7 +165,7 @@ mod tests {
             let waits = Waits { rises: true, ..WAITS };
             let mut judge = Judge::new(waits, 64 << 20);
             for second in 0..120 {
-                if judge.is_too_slow(rate, awaited) {
+                if judge.note_taken(rate, awaited) {
                     return Some(second);
                 }
                 tokio::time::advance(Duration::from_secs(1)).await;
@@ -186,25 +186,25 @@ mod tests {
                 ..WAITS
             };
             let mut judge = Judge::new(waits, 64 << 20);
-            assert!(!judge.is_too_slow(0, awaited));
+            assert!(!judge.note_taken(0, awaited));
             tokio::time::advance(expected.saturating_sub(Duration::from_millis(1))).await;
-            assert!(!judge.is_too_slow(0, awaited));
+            assert!(!judge.note_taken(0, awaited));
             tokio::time::advance(Duration::from_millis(1)).await;
-            assert!(judge.is_too_slow(0, awaited));
+            assert!(judge.note_taken(0, awaited));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_short_queue_is_a_pace_of_its_own() {
-        for (limit, is_too_slow) in [(1_000, false), (64 << 20, true)] {
+        for (limit, note_taken) in [(1_000, false), (64 << 20, true)] {
             let mut judge = Judge::new(WAITS, limit);
-            assert!(!judge.is_too_slow(0, Awaited::Producers));
+            assert!(!judge.note_taken(0, Awaited::Producers));
             let mut found = false;
             for _ in 0..5 {
                 tokio::time::advance(Duration::from_secs(1)).await;
-                found |= judge.is_too_slow(200, Awaited::Producers);
+                found |= judge.note_taken(200, Awaited::Producers);
             }
-            assert_eq!(found, is_too_slow, "a queue of {limit} bytes");
+            assert_eq!(found, note_taken, "a queue of {limit} bytes");
         }
     }
 }

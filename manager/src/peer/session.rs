@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::cut_through::Passage;
+use super::cut_through::PacedCutThrough;
 use super::ending::{Ended, read_growing};
 use super::inbox::Inbox;
 use super::judge::Waits;
@@ -70,7 +70,7 @@ pub(super) struct Session<'a> {
     pub(super) peer: &'a PeerAddress,
     pub(super) attachment: Attachment,
     /// The line of this peer of which a part has gone on.
-    pub(super) passage: Option<Box<Passage>>,
+    pub(super) cut_through: Option<Box<PacedCutThrough>>,
     /// The line of this peer that is thrown away.
     pub(super) ended: Option<Ended>,
     /// What this peer holds of the budget of unfinished lines.
@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
             hub,
             peer,
             attachment,
-            passage: None,
+            cut_through: None,
             ended: None,
             share: hub.routing.lines.share(),
             permits: Permits::default(),
@@ -141,7 +141,7 @@ impl<'a> Session<'a> {
         if let Departure::TooLong(error) = &departure {
             self.attachment.note_too_long(*error);
         }
-        self.leave_passage();
+        self.leave_cut_through();
         // From here on it does not count as a part of the budget.
         inbox.give_back();
         drop(self);
@@ -206,7 +206,7 @@ impl<'a> Session<'a> {
                 break;
             } else if self.ends_line(inbox) {
                 Step::Next
-            } else if self.lets_go_on(inbox) {
+            } else if self.forwards_arrived(inbox) {
                 // Boxed, so that a peer that sends no such lines has no room for it.
                 Box::pin(self.read_at_pace(inbox)).await;
                 Step::Next
@@ -277,9 +277,9 @@ impl<'a> Session<'a> {
     async fn route_front<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<Step, Departure> {
         let permits = std::mem::take(&mut self.permits);
         inbox.note_work(1);
-        if let Some(passage) = self.passage.take() {
+        if let Some(cut_through) = self.cut_through.take() {
             if let Some(incoming) = inbox.take_front() {
-                self.end_passage(*passage, incoming);
+                self.end_cut_through(*cut_through, incoming);
             }
             return Ok(Step::Next);
         }

@@ -38,7 +38,7 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
             let count = write_pieces(&batch, outbox, &mut writer, &mut judge).await?;
             batch.advance(count);
             let awaited = outbox.written(count, batch.written_in_part(), Instant::now);
-            if judge.is_too_slow(count, awaited) {
+            if judge.note_taken(count, awaited) {
                 return Err(Departure::Stalled);
             }
             turn += count;
@@ -104,7 +104,7 @@ async fn unless_stalled<T>(
     loop {
         match timeout(look, &mut write).await {
             Ok(written) => return written.map_err(Departure::Failed),
-            Err(_) if judge.is_too_slow(0, outbox.awaited(Instant::now)) => return Err(Departure::Stalled),
+            Err(_) if judge.note_taken(0, outbox.awaited(Instant::now)) => return Err(Departure::Stalled),
             Err(_) => {}
         }
     }

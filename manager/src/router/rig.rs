@@ -40,7 +40,7 @@ impl Rig {
     pub(crate) fn with_service(client: &Identity, service: &[u8]) -> Self {
         let limits = Limits {
             in_flight_per_client: IN_FLIGHT,
-            outbox: QUEUED,
+            queue: QUEUED,
             ..Limits::default()
         };
         let routing = Arc::new(Routing::new(

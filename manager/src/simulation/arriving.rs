@@ -125,7 +125,7 @@ impl World {
         self.with_router(key, |router, from| {
             router.end_cut_through(from, arriving.cut_through, line.view(), &kind);
         });
-        self.model.end_passage(key);
+        self.model.end_cut_through(key);
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl World {
         self.with_router(key, |router, from| {
             router.break_off_broken(from, arriving.cut_through, error);
         });
-        self.model.break_passage(key, &error.into());
+        self.model.break_cut_through(key, &error.into());
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl World {
             self.with_router(key, |router, from| {
                 router.break_off_stalled(from, arriving.cut_through);
             });
-            self.model.stall_passage(key);
+            self.model.stall_cut_through(key);
         }
     }
 
@@ -160,7 +160,7 @@ impl World {
     pub(super) fn leave_arriving(&mut self, key: Key) {
         if let Some(arriving) = self.take_arriving(key) {
             self.with_router(key, |router, _| router.break_off_left(arriving.cut_through));
-            self.model.leave_passage(key);
+            self.model.leave_cut_through(key);
         }
     }
 
@@ -218,7 +218,7 @@ impl Peer {
             grown += line.len() - counted;
         } else if let Some(behind) = &model.peers[&key].behind {
             let part = lines.pop().unwrap_or_default();
-            let frame = &model.passages[&behind.sender].frame;
+            let frame = &model.cut_through_lines[&behind.sender].frame;
             if !frame.starts_with(&part) || part.len() == frame.len() {
                 return unexpected(&part, frame);
             }

@@ -9,8 +9,8 @@ use labwire_wire::{Identity, Role};
 use serde_json::json;
 
 use super::administration::Login;
+use super::cut_through::CutThrough;
 use super::garble::refusal_frame;
-use super::passage::Passage;
 use super::queue::Queue;
 use super::speech::Spoken;
 use crate::refusal::Refusal;
@@ -178,7 +178,7 @@ pub(super) struct Model {
     pub(super) phase: ModelPhase,
     pub(super) sums: Sums,
     /// The lines that go on while they arrive, by who sends them.
-    pub(super) passages: BTreeMap<Key, Passage>,
+    pub(super) cut_through_lines: BTreeMap<Key, CutThrough>,
     pub(super) told: BTreeMap<Key, Told>,
     /// The services that were told of a malformed line since they sent a proper reply.
     pub(super) was_told: BTreeSet<Key>,
@@ -196,7 +196,7 @@ impl Model {
             in_flight_limit,
             phase: ModelPhase::Serving,
             sums: Sums::default(),
-            passages: BTreeMap::new(),
+            cut_through_lines: BTreeMap::new(),
             told: BTreeMap::new(),
             was_told: BTreeSet::new(),
         }

@@ -31,25 +31,25 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         let first = RandomState::new().hash_one(SEED) >> 16;
         first..first + number_from(SCHEDULES).unwrap_or(DEFAULT_SCHEDULES)
     };
-    let (mut schedules, mut steps, mut passages, mut broken_off) = (0, 0, 0, 0);
+    let (mut schedules, mut steps, mut cut_through_lines, mut broken_off) = (0, 0, 0, 0);
     for seed in seeds {
         let ran = catch_unwind(|| run(&mut Choices::Seed(seed))).unwrap_or_else(|_| {
             panic!("replay with: {SEED}={seed} cargo test -p labwire-manager --lib simulation -- --nocapture")
         });
         schedules += 1;
         steps += ran.steps;
-        passages += ran.sums.cut_through;
+        cut_through_lines += ran.sums.cut_through;
         broken_off += ran.sums.broken_off;
     }
     println!(
-        "{schedules} schedules, {steps} steps, {passages} lines went on before their end and {broken_off} of them had \
+        "{schedules} schedules, {steps} steps, {cut_through_lines} lines went on before their end and {broken_off} of them had \
          none, {:.1} s",
         started.elapsed().as_secs_f64()
     );
     if schedules >= DEFAULT_SCHEDULES {
         // There are some in each schedule, and more of them come to their end than do not.
         assert!(
-            broken_off > schedules / 4 && passages > 2 * broken_off,
+            broken_off > schedules / 4 && cut_through_lines > 2 * broken_off,
             "too little of that happens"
         );
     }

@@ -78,7 +78,7 @@ impl World {
         };
         let limits = Limits {
             in_flight_per_client: in_flight_limit,
-            outbox: outbox_limit,
+            queue: outbox_limit,
             budgets,
             ..Limits::default()
         };

@@ -58,7 +58,7 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
         line: size("line", options.line, usual.line, lines)?,
         line_stall: time("line-stall", options.line_stall, usual.line_stall, (MOMENT, HOUR))?,
         nesting: count("nesting", options.nesting, usual.nesting, (4, usual.nesting))?,
-        outbox: size("queue", options.queue, usual.outbox, lines)?,
+        queue: size("queue", options.queue, usual.queue, lines)?,
         stall: time("stall", options.stall, usual.stall, (MOMENT, HOUR))?,
         patience: time("patience", options.patience, usual.patience, (MOMENT, HOUR))?,
         connections: count("connections", options.connections, usual.connections, connections)?,

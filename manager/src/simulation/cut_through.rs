@@ -11,7 +11,7 @@ const KEEPS_UP_BYTES: usize = 1024 * 1024;
 
 /// A line that goes on while it arrives.
 #[derive(Debug)]
-pub(super) struct Passage {
+pub(super) struct CutThrough {
     /// Who is told the line.
     pub(super) to: Key,
     client: Key,
@@ -28,19 +28,19 @@ impl Model {
     /// A peer sends the beginning of a line; tells whether it goes on before its end has come. `is_deep` says whether that
     /// beginning is nested deeper than Python can read.
     pub(super) fn begin(&mut self, from: Key, spoken: &Spoken, is_deep: bool) -> bool {
-        let passage = match &spoken.say {
+        let line = match &spoken.say {
             Say::LongCall {
                 service,
                 uid,
                 payload,
-            } => self.passing_request(from, service, uid, *payload, is_deep),
-            Say::Reply { requester, uid, .. } => self.passing_reply(from, requester, uid, spoken, is_deep),
+            } => self.forwarded_request(from, service, uid, *payload, is_deep),
+            Say::Reply { requester, uid, .. } => self.forwarded_reply(from, requester, uid, spoken, is_deep),
             _ => None,
         };
-        let Some(passage) = passage else {
+        let Some(line) = line else {
             return false;
         };
-        let receiver = &self.peers[&passage.to];
+        let receiver = &self.peers[&line.to];
         if self.peers[&from].queue.is_full()
             || receiver.behind.is_some()
             || receiver.queue.unread > KEEPS_UP_BYTES
@@ -48,35 +48,35 @@ impl Model {
         {
             return false;
         }
-        if !passage.is_reply {
+        if !line.is_reply {
             self.in_flight.push(InFlight {
                 client: from,
-                service: passage.service,
-                uid: passage.uid.clone(),
+                service: line.service,
+                uid: line.uid.clone(),
             });
             self.sums.requests += 1;
         }
         self.sums.cut_through += 1;
-        if let Some(receiver) = self.peers.get_mut(&passage.to) {
+        if let Some(receiver) = self.peers.get_mut(&line.to) {
             receiver.behind = Some(Behind {
                 sender: from,
                 frames: Vec::new(),
                 in_any_order: false,
             });
         }
-        self.passages.insert(from, passage);
+        self.cut_through_lines.insert(from, line);
         true
     }
 
     /// A request goes on when its service asked for that, has nobody else to listen to, and would take it.
-    fn passing_request(
+    fn forwarded_request(
         &self,
         from: Key,
         name: &str,
         uid: &str,
         payload: Payload,
         is_deep: bool,
-    ) -> Option<Passage> {
+    ) -> Option<CutThrough> {
         if self.peers[&from].is_service() || self.phase > ModelPhase::Serving {
             return None;
         }
@@ -99,7 +99,7 @@ impl Model {
             json!(self.peers[&from].full_name()),
             payload.text(),
         );
-        Some(Passage {
+        Some(CutThrough {
             to: service,
             client: from,
             service,
@@ -111,14 +111,14 @@ impl Model {
     }
 
     /// A reply goes on when it is awaited, and its client asked for that and listens to nobody else.
-    fn passing_reply(
+    fn forwarded_reply(
         &self,
         from: Key,
         requester: &str,
         uid: &str,
         spoken: &Spoken,
         is_deep: bool,
-    ) -> Option<Passage> {
+    ) -> Option<CutThrough> {
         if !self.peers[&from].is_service() {
             return None;
         }
@@ -142,7 +142,7 @@ impl Model {
         {
             return None;
         }
-        Some(Passage {
+        Some(CutThrough {
             to: client,
             client,
             service: from,
@@ -154,16 +154,16 @@ impl Model {
     }
 
     /// The end of a line has come of which a part has gone on.
-    pub(super) fn end_passage(&mut self, from: Key) {
-        let Some(passage) = self.passages.remove(&from) else {
+    pub(super) fn end_cut_through(&mut self, from: Key) {
+        let Some(line) = self.cut_through_lines.remove(&from) else {
             return;
         };
-        let service = self.peers.get(&passage.service);
-        let client = self.peers.get(&passage.client);
+        let service = self.peers.get(&line.service);
+        let client = self.peers.get(&line.client);
         let refusal = match (service, client) {
-            (Some(service), Some(client)) if passage.is_deep => {
+            (Some(service), Some(client)) if line.is_deep => {
                 let name = service.identity.name.clone();
-                if passage.is_reply {
+                if line.is_reply {
                     client
                         .is_python()
                         .then_some(Refusal::UnreadableReply { service: name })
@@ -175,92 +175,91 @@ impl Model {
             }
             _ => None,
         };
-        if refusal.is_some() && !passage.is_reply {
+        if refusal.is_some() && !line.is_reply {
             self.sums.malformed += 1;
         }
-        let awaited = self.awaited(&passage);
+        let awaited = self.awaited(&line);
         match awaited {
             Some(awaited) if refusal.is_none() => {
-                if passage.is_reply {
+                if line.is_reply {
                     self.in_flight.remove(awaited);
                     self.sums.replies += 1;
                 }
-                self.end_told(&passage, Ended::Whole(passage.frame.clone()));
+                self.end_told(&line, Ended::Whole(line.frame.clone()));
             }
-            _ => self.break_off(&passage, refusal.as_ref()),
+            _ => self.break_off(&line, refusal.as_ref()),
         }
     }
 
     /// Something is wrong with a line of which a part has gone on.
-    pub(super) fn break_passage(&mut self, from: Key, refusal: &Refusal) {
-        let Some(passage) = self.passages.remove(&from) else {
+    pub(super) fn break_cut_through(&mut self, from: Key, refusal: &Refusal) {
+        let Some(line) = self.cut_through_lines.remove(&from) else {
             return;
         };
-        if passage.is_reply {
+        if line.is_reply {
             self.sums.malformed += 1;
             self.sums.malformed_replies += 1;
-            let service = self.name_of_service(&passage);
-            self.break_off(&passage, Some(&Refusal::MalformedReply { service }));
+            let service = self.name_of_service(&line);
+            self.break_off(&line, Some(&Refusal::MalformedReply { service }));
         } else {
             self.sums.malformed += 1;
-            self.break_off(&passage, Some(refusal));
+            self.break_off(&line, Some(refusal));
         }
     }
 
     /// The rest of such a line does not come.
-    pub(super) fn stall_passage(&mut self, from: Key) {
-        let Some(passage) = self.passages.remove(&from) else {
+    pub(super) fn stall_cut_through(&mut self, from: Key) {
+        let Some(line) = self.cut_through_lines.remove(&from) else {
             return;
         };
-        let service = self.name_of_service(&passage);
-        let refusal = if passage.is_reply {
+        let service = self.name_of_service(&line);
+        let refusal = if line.is_reply {
             Refusal::ReplyStalled { service }
         } else {
             Refusal::RequestStalled { service }
         };
-        self.break_off(&passage, Some(&refusal));
+        self.break_off(&line, Some(&refusal));
     }
 
     /// Who sends such a line is about to be gone.
-    pub(super) fn leave_passage(&mut self, from: Key) {
-        if let Some(passage) = self.passages.remove(&from) {
-            self.break_off(&passage, None);
+    pub(super) fn leave_cut_through(&mut self, from: Key) {
+        if let Some(line) = self.cut_through_lines.remove(&from) {
+            self.break_off(&line, None);
         }
     }
 
-    fn name_of_service(&self, passage: &Passage) -> String {
-        let service = self.peers.get(&passage.service);
+    fn name_of_service(&self, line: &CutThrough) -> String {
+        let service = self.peers.get(&line.service);
         service.map_or_else(String::new, |service| service.identity.name.clone())
     }
 
     /// The request, if its client still waits for the outcome.
-    fn awaited(&self, passage: &Passage) -> Option<usize> {
+    fn awaited(&self, line: &CutThrough) -> Option<usize> {
         let mut in_flight = self.in_flight.iter();
-        in_flight.position(|held| {
-            (held.client, held.service, &held.uid) == (passage.client, passage.service, &passage.uid)
-        })
+        in_flight
+            .position(|held| (held.client, held.service, &held.uid) == (line.client, line.service, &line.uid))
     }
 
-    fn break_off(&mut self, passage: &Passage, refusal: Option<&Refusal>) {
+    fn break_off(&mut self, line: &CutThrough, refusal: Option<&Refusal>) {
         self.sums.broken_off += 1;
         if let Some(refusal) = refusal
-            && let Some(awaited) = self.awaited(passage)
+            && let Some(awaited) = self.awaited(line)
         {
             self.in_flight.remove(awaited);
-            self.refuse(passage.client, &passage.uid, refusal);
+            self.refuse(line.client, &line.uid, refusal);
         }
-        self.end_told(passage, Ended::BrokenOff(passage.frame.clone()));
+        self.end_told(line, Ended::BrokenOff(line.frame.clone()));
     }
 
     /// The receiver is told the end, and then what has waited for it.
-    fn end_told(&mut self, passage: &Passage, ended: Ended) {
-        let Some(receiver) = self.peers.get_mut(&passage.to) else {
+    fn end_told(&mut self, line: &CutThrough, ended: Ended) {
+        let Some(receiver) = self.peers.get_mut(&line.to) else {
             return;
         };
         let Some(behind) = receiver.behind.take() else {
             return;
         };
-        let told = self.told.entry(passage.to).or_default();
+        let told = self.told.entry(line.to).or_default();
         told.ended = Some(ended);
         told.frames.extend(behind.frames);
         if behind.in_any_order {
