@@ -8,13 +8,16 @@
 //! Inside, data flows one way:
 //!
 //! ```text
-//! listener -> (TLS) -> handshake -> peer reader -> router -> outbox -> peer writer
-//!                         |                          |
-//!                       store                     registry (clients, services, links, locks, in-flight)
+//! listener -> (TLS) -> handshake -> attachment -> router -> outbox -> writer
+//!                         |                         |
+//!                     admission                 registry (clients, services, links, locks, in flight)
+//!                         |                         |
+//!                       store                    events -> frames, log, records
 //! ```
 //!
-//! All of it from left to right is done by one thread, which the manager starts for itself; TLS handshakes, passwords,
-//! lookups of names and the database have other threads, and none of what is routed waits for them.
+//! All of it from the attachment on is done by one thread, which the manager starts for itself. TLS
+//! handshakes, passwords, lookups of names and the database have other threads, and nothing that is routed
+//! waits for them. The package's README has the glossary, and follows one request through the files.
 
 mod admin;
 mod attached;
