@@ -1,5 +1,6 @@
 //! A connection on which the device is known: lines come in, frames go out.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 
@@ -121,10 +122,7 @@ impl ConnectionReader {
             return Ok(Some(line));
         }
         loop {
-            if let Some(line) = self.splitter.next_line()? {
-                if line.is_broken_off() {
-                    continue;
-                }
+            if let Some(line) = self.whole_line()? {
                 return Ok(Some(line));
             }
             let pending = self.splitter.pending();
@@ -135,6 +133,38 @@ impl ConnectionReader {
                 return Ok(None);
             }
         }
+    }
+
+    /// Returns the next line if it has arrived already, and `None` if it has to be waited for. Reads nothing: a
+    /// caller that handles what has arrived in one go asks for one line with [`next_line`](Self::next_line) and for
+    /// the others with this.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// let mut connection = connect(&options, &Introduction::client("Ada")).await?;
+    /// assert!(connection.reader.buffered_line()?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn buffered_line(&mut self) -> Result<Option<Line>, ReadError> {
+        match self.given_back.take() {
+            Some(line) => Ok(Some(line)),
+            None => self.whole_line(),
+        }
+    }
+
+    fn whole_line(&mut self) -> Result<Option<Line>, ReadError> {
+        while let Some(line) = self.splitter.next_line()? {
+            if !line.is_broken_off() {
+                return Ok(Some(line));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -158,6 +188,10 @@ impl ConnectionReader {
 /// ```
 pub struct ConnectionWriter {
     stream: WriteHalf<Box<dyn Transport>>,
+    /// What was not given to the stream yet. A part of the first frame may have been, which is cut off then.
+    unwritten: VecDeque<Bytes>,
+    /// Whether the stream may hold back what it was given.
+    flushed: bool,
 }
 
 impl fmt::Debug for ConnectionWriter {
@@ -168,12 +202,16 @@ impl fmt::Debug for ConnectionWriter {
 
 impl ConnectionWriter {
     pub(crate) fn new(stream: WriteHalf<Box<dyn Transport>>) -> Self {
-        Self { stream }
+        Self {
+            stream,
+            unwritten: VecDeque::new(),
+            flushed: true,
+        }
     }
 
     /// Writes frames, each with its line end, in as few system calls as possible.
     ///
-    /// Not cancel safe: a part of a frame may have been written, after which the connection is of no more use.
+    /// Cancel safe: what is left when it is dropped is written by the next call.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -195,30 +233,83 @@ impl ConnectionWriter {
     /// # }
     /// ```
     pub async fn write(&mut self, frames: &[Bytes]) -> io::Result<()> {
-        for frames in frames.chunks(FRAMES_AT_ONCE) {
-            self.write_some(frames).await?;
+        for frame in frames {
+            self.push(frame.clone());
         }
-        self.stream.flush().await
+        self.write_pushed().await
     }
 
-    async fn write_some(&mut self, frames: &[Bytes]) -> io::Result<()> {
-        let mut rest: Vec<Bytes> = frames.to_vec();
-        let mut first = 0;
-        while first < rest.len() {
-            let slices: Vec<IoSlice<'_>> = rest[first..].iter().map(|frame| IoSlice::new(frame)).collect();
-            let mut written = self.stream.write_vectored(&slices).await?;
+    /// Appends a frame, with its line end, to what [`write_pushed`](Self::write_pushed) writes.
+    ///
+    /// See the example of [`write_pushed`](Self::write_pushed).
+    pub fn push(&mut self, frame: Bytes) {
+        if !frame.is_empty() {
+            self.unwritten.push_back(frame);
+            self.flushed = false;
+        }
+    }
+
+    /// Whether all that was pushed is written.
+    ///
+    /// See the example of [`write_pushed`](Self::write_pushed).
+    pub fn is_idle(&self) -> bool {
+        self.unwritten.is_empty() && self.flushed
+    }
+
+    /// Writes the frames that were pushed, in as few system calls as possible.
+    ///
+    /// Cancel safe: what is left when it is dropped is written by the next call.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// let connection = connect(&options, &Introduction::client("Ada")).await?;
+    /// let (mut reader, mut writer) = (connection.reader, connection.writer);
+    /// let request = r#"{"service":"Manager","attribute":"identity","args":[],"kwargs":{},"uid":"1"}"#;
+    /// writer.push(format!("{request}\r\n").into());
+    /// // One task reads and writes, whichever can go on.
+    /// let reply = loop {
+    ///     tokio::select! {
+    ///         written = writer.write_pushed(), if !writer.is_idle() => written?,
+    ///         line = reader.next_line() => break line?.expect("the manager is still there"),
+    ///     }
+    /// };
+    /// assert!(String::from_utf8_lossy(reply.content()).contains(r#""uid":"1""#));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn write_pushed(&mut self) -> io::Result<()> {
+        while !self.unwritten.is_empty() {
+            let slices: Vec<IoSlice<'_>> = self
+                .unwritten
+                .iter()
+                .take(FRAMES_AT_ONCE)
+                .map(|frame| IoSlice::new(frame))
+                .collect();
+            let written = self.stream.write_vectored(&slices).await?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            while first < rest.len() && written >= rest[first].len() {
-                written -= rest[first].len();
-                first += 1;
-            }
-            if written > 0 {
-                rest[first].advance(written);
-            }
+            self.drop_written(written);
         }
+        self.stream.flush().await?;
+        self.flushed = true;
         Ok(())
+    }
+
+    fn drop_written(&mut self, mut written: usize) {
+        while let Some(first) = self.unwritten.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.unwritten.pop_front();
+        }
     }
 
     /// Tells the manager that nothing more will come, and closes the writing side.
@@ -256,5 +347,27 @@ mod tests {
             .unwrap();
         let line = reader.next_line().await.unwrap().unwrap();
         assert_eq!(line.content(), b"{\"uid\":\"2\"}");
+    }
+    #[tokio::test]
+    async fn a_write_that_was_dropped_half_way_is_taken_up_where_it_stopped() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let stream: Box<dyn Transport> = Box::new(near);
+        let mut writer = ConnectionWriter::new(tokio::io::split(stream).1);
+        let frames = ["0123456789\r\n", "abc\r\n"];
+        for frame in frames {
+            writer.push(Bytes::from_static(frame.as_bytes()));
+        }
+        let mut arrived = Vec::new();
+        while !writer.is_idle() {
+            // The pipe takes four bytes at a time; a write that waits for more room is dropped.
+            tokio::select! {
+                biased;
+                written = writer.write_pushed() => written.unwrap(),
+                read = far.read_buf(&mut arrived) => assert!(read.unwrap() > 0),
+            }
+        }
+        drop(writer);
+        far.read_to_end(&mut arrived).await.unwrap();
+        assert_eq!(arrived, frames.concat().as_bytes());
     }
 }

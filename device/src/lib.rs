@@ -2,7 +2,8 @@
 //!
 //! A device (a service or a client) [`connect`](connect())s to a manager as its [`ConnectOptions`] say: it dials, decides whether
 //! the manager can be trusted, answers its questions and introduces itself. What it gets is a [`Connection`]: lines
-//! come in, frames go out. When that is lost, a [`Backoff`] says how long to wait before the next attempt.
+//! come in, frames go out. When that is lost, a [`Reconnector`] makes it again, and a [`Backoff`] says how long it waits
+//! before each attempt.
 //! [`payload`] turns values into what stands on the wire, and back.
 //!
 //! The crates `labwire-service` and `labwire-client` are built on this one and give out again what their users need
@@ -44,6 +45,7 @@ mod options;
 pub mod payload;
 mod program;
 mod questions;
+mod reconnector;
 mod terminal;
 mod trust;
 mod verifier;
@@ -60,4 +62,5 @@ pub use options::{ConnectOptions, DEFAULT_PORT, FirstUse};
 pub use payload::payload_name;
 pub use program::{KeywordArgumentsError, PeerArguments, keyword_arguments, keyword_arguments_from};
 pub use questions::{NoAnswer, Question};
+pub use reconnector::Reconnector;
 pub use trust::{TrustError, UnknownCertificate};

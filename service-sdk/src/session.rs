@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_device::{ConnectOptions, Connection, Introduction, Waits, connect};
+use labwire_device::{ConnectOptions, Connection, Introduction, Reconnector};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::conversation::{Conversation, End};
 use crate::error::RunError;
@@ -86,9 +85,8 @@ impl<S: Service> Session<S> {
         mut connection: Connection,
         mut outbox: (Outbox, OutboxReceiver),
     ) -> Result<(), RunError> {
-        let mut waits = self.options.backoff().map(|backoff| backoff.waits());
+        let mut reconnector = Reconnector::new(&self.options, &self.introduction);
         loop {
-            let begin = Instant::now();
             let error = match Conversation::new(self, &connection.manager)
                 .hold(connection.reader, connection.writer, outbox)
                 .await
@@ -96,15 +94,14 @@ impl<S: Service> Session<S> {
                 End::Orderly => return Ok(()),
                 End::Lost(error) => error,
             };
-            let Some(waits) = &mut waits else {
+            let Some(reconnector) = &mut reconnector else {
                 return Err(error);
             };
-            waits.connected_for(begin.elapsed());
             warn!("{error}; the service {} connects again", self.handle.name());
             self.handle.notifier().disconnected();
             self.handle.set_state(ServiceState::Reconnecting);
             connection = tokio::select! {
-                connection = self.reconnect(waits) => connection?,
+                connection = reconnector.reconnect() => connection?,
                 () = self.handle.shutting_down() => return Ok(()),
             };
             // Who hears that it is connected may notify at once.
@@ -114,18 +111,6 @@ impl<S: Service> Session<S> {
                 "the service {} is connected to {} again",
                 connection.network_name, connection.manager
             );
-        }
-    }
-
-    async fn reconnect(&self, waits: &mut Waits) -> Result<Connection, RunError> {
-        loop {
-            tokio::time::sleep(waits.next_wait()).await;
-            match connect(&self.options, &self.introduction).await {
-                Ok(connection) => return Ok(connection),
-                // The manager may not be there yet, or not have noticed that the connection before this one ended.
-                Err(error) if error.is_transient() => debug!("{error}"),
-                Err(error) => return Err(error.into()),
-            }
         }
     }
 }

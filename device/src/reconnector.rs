@@ -1,0 +1,85 @@
+//! Making a lost connection again.
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::backoff::Waits;
+use crate::connect::connect;
+use crate::connection::Connection;
+use crate::error::ConnectError;
+use crate::introduction::Introduction;
+use crate::options::ConnectOptions;
+
+/// Makes a lost connection again, as often as it is lost.
+///
+/// The waits between the attempts are those of the options'
+/// [`Backoff`](crate::Backoff). They start anew after a connection that lasted; after one that was
+/// cut off at once they go on growing.
+///
+/// ```
+/// use labwire_device::{Backoff, ConnectOptions, Introduction, Reconnector, connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let manager = labwire_testing::TestManager::start().await;
+/// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+/// let options = options.reconnect(Backoff::new());
+/// let ada = Introduction::client("Ada");
+/// let mut connection = connect(&options, &ada).await?;
+/// let mut reconnector = Reconnector::new(&options, &ada).expect("the options say so");
+///
+/// // The manager is started again.
+/// let stopped = manager.kill().await;
+/// assert!(!matches!(connection.reader.next_line().await, Ok(Some(_))));
+/// let manager = stopped.start().await;
+/// connection = reconnector.reconnect().await?;
+/// assert!(connection.network_name.starts_with("Ada["));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Reconnector {
+    options: ConnectOptions,
+    introduction: Introduction,
+    waits: Waits,
+    /// When the connection was made that is in use.
+    connected: Instant,
+}
+
+impl Reconnector {
+    /// For a connection that was made now. Returns `None` unless the options say
+    /// [`reconnect`](ConnectOptions::reconnect).
+    ///
+    /// See the example of [`Reconnector`].
+    pub fn new(options: &ConnectOptions, introduction: &Introduction) -> Option<Self> {
+        Some(Self {
+            waits: options.backoff()?.waits(),
+            options: options.clone(),
+            introduction: introduction.clone(),
+            connected: Instant::now(),
+        })
+    }
+
+    /// Connects again after the connection was lost, however long it takes. Returns an error once
+    /// trying again makes no sense: see [`ConnectError::is_transient`].
+    ///
+    /// Cancel safe: dropped half-way, it leaves what [`connect`] leaves. The next call waits longer.
+    ///
+    /// See the example of [`Reconnector`].
+    pub async fn reconnect(&mut self) -> Result<Connection, ConnectError> {
+        self.waits.connected_for(self.connected.elapsed());
+        loop {
+            tokio::time::sleep(self.waits.next_wait()).await;
+            match connect(&self.options, &self.introduction).await {
+                Ok(connection) => {
+                    self.connected = Instant::now();
+                    return Ok(connection);
+                }
+                // The manager may not be there yet, or not have noticed that the connection before
+                // this one ended.
+                Err(error) if error.is_transient() => debug!("not connected again yet: {error}"),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
