@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use labwire_device::payload::{DecodeError, from_json};
+use bytes::Bytes;
+use labwire_device::payload::{Arguments, DecodeError, EncodeError, from_json};
 use labwire_wire::Executed;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use crate::core::{ClientCore, Request, Ticket};
+use crate::command::{CallCommand, Command, Limit, Outcome, Room, Target};
 use crate::error::CallError;
-use crate::pending_request::Outcome;
+use crate::frames::request_frame;
+use crate::handle::Handle;
+use crate::holder::Holder;
+use crate::ticket::Ticket;
 
 /// Reads a result from its JSON text.
 type Decode<T> = fn(&str) -> Result<T, DecodeError>;
@@ -49,12 +53,40 @@ pub struct Call<T> {
     decode: Decode<T>,
 }
 
+/// What is asked of a service or of the manager.
+pub(crate) struct Request {
+    handle: Arc<Handle>,
+    target: Target,
+    arguments: Result<(String, String), EncodeError>,
+    through: Option<Arc<Holder>>,
+}
+
+impl Request {
+    /// A request to the manager.
+    pub(crate) fn to_manager(handle: &Arc<Handle>, target: Target, arguments: Arguments) -> Self {
+        Self {
+            handle: Arc::clone(handle),
+            target,
+            arguments: arguments.finish(),
+            through: None,
+        }
+    }
+
+    /// A request to the service of a link.
+    pub(crate) fn through(holder: &Arc<Holder>, target: Target, arguments: Arguments) -> Self {
+        Self {
+            through: Some(Arc::clone(holder)),
+            ..Self::to_manager(holder.handle(), target, arguments)
+        }
+    }
+}
+
 impl<T> fmt::Debug for Call<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Call")
-            .field("service", &self.request.service)
-            .field("attribute", &self.request.attribute)
+            .field("service", &self.request.target.service)
+            .field("attribute", &self.request.target.attribute)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
@@ -129,46 +161,56 @@ impl<T> Call<T> {
     /// # });
     /// ```
     pub async fn send(self) -> Result<Pending<T>, CallError> {
-        let about = About {
-            service: self.request.service.clone(),
-            attribute: self.request.attribute.clone(),
-            timeout: self.timeout,
-        };
-        let Some(limit) = self.timeout else {
-            let ticket = ClientCore::send(self.request).await?;
-            return Ok(Pending::new(ticket, None, self.decode, about));
-        };
+        let Request {
+            handle,
+            target,
+            arguments,
+            through,
+        } = self.request;
+        let (args, kwargs) = arguments.map_err(|error| CallError::Encode {
+            service: target.service.to_string(),
+            attribute: target.attribute.to_string(),
+            error,
+        })?;
         // A limit of centuries is no limit.
-        let deadline = Instant::now().checked_add(limit);
-        let sleep = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        let send = ClientCore::send(self.request);
-        let Some(mut sleep) = sleep else {
-            return Ok(Pending::new(send.await?, None, self.decode, about));
-        };
-        tokio::select! {
-            biased;
-            ticket = send => Ok(Pending::new(ticket?, Some(sleep), self.decode, about)),
-            () = &mut sleep => Err(about.timed_out(Executed::No)),
-        }
+        let limit = self.timeout.and_then(|timeout| {
+            let deadline = Instant::now().checked_add(timeout)?.into_std();
+            Some(Limit { timeout, deadline })
+        });
+        let room = room(&handle, limit, &target).await?;
+        let uid = handle.uid();
+        let frame = request_frame(&target.service, &target.attribute, &args, &kwargs, uid);
+        let ticket = Ticket::send(&handle, uid, target.clone(), |reply| {
+            Command::Call(CallCommand {
+                uid,
+                frame,
+                target,
+                through: through.as_ref().map(|holder| holder.number()),
+                limit,
+                room: Some(room),
+                reply,
+            })
+        })?;
+        Ok(Pending {
+            ticket,
+            decode: self.decode,
+            _through: through,
+        })
     }
 }
 
-/// What the errors of a call tell about it.
-struct About {
-    service: String,
-    attribute: String,
-    timeout: Option<Duration>,
-}
-
-impl About {
-    fn timed_out(&self, executed: Executed) -> CallError {
-        CallError::TimedOut {
-            service: self.service.clone(),
-            attribute: self.attribute.clone(),
-            timeout: self.timeout.unwrap_or_default(),
-            executed,
-        }
+/// Waits for the permit of a call, as long as the call may take.
+async fn room(handle: &Handle, limit: Option<Limit>, target: &Target) -> Result<Room, CallError> {
+    if let Some(room) = handle.try_room() {
+        return Ok(room);
     }
+    let Some(limit) = limit else {
+        return Ok(handle.room().await);
+    };
+    let waiting = tokio::time::timeout_at(limit.deadline.into(), handle.room());
+    waiting
+        .await
+        .map_err(|_| target.timed_out(limit.timeout, Executed::No))
 }
 
 impl<T: 'static> IntoFuture for Call<T> {
@@ -238,38 +280,29 @@ impl<T> Future for CallFuture<T> {
 /// ```
 #[must_use = "the result of the call is ignored when this is dropped"]
 pub struct Pending<T> {
-    ticket: Ticket,
-    deadline: Option<Pin<Box<Sleep>>>,
+    ticket: Ticket<Bytes>,
     decode: Decode<T>,
-    about: Arc<About>,
+    /// A link is not unlinked while replies are on their way.
+    _through: Option<Arc<Holder>>,
 }
 
 impl<T> fmt::Debug for Pending<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Pending")
-            .field("service", &self.about.service)
-            .field("attribute", &self.about.attribute)
+            .field("service", &self.ticket.target().service)
+            .field("attribute", &self.ticket.target().attribute)
             .finish_non_exhaustive()
     }
 }
 
 impl<T> Pending<T> {
-    fn new(ticket: Ticket, deadline: Option<Pin<Box<Sleep>>>, decode: Decode<T>, about: About) -> Self {
-        Self {
-            ticket,
-            deadline,
-            decode,
-            about: Arc::new(about),
-        }
-    }
-
     fn read(&self, outcome: Outcome) -> Result<T, CallError> {
         let result = outcome?;
         let text = std::str::from_utf8(&result).unwrap_or_default();
         (self.decode)(text).map_err(|error| CallError::Decode {
-            service: self.about.service.clone(),
-            attribute: self.about.attribute.clone(),
+            service: self.ticket.target().service.to_string(),
+            attribute: self.ticket.target().attribute.to_string(),
             error,
         })
     }
@@ -279,16 +312,7 @@ impl<T> Future for Pending<T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(outcome) = Pin::new(&mut self.ticket).poll(context) {
-            return Poll::Ready(self.read(outcome));
-        }
-        let Some(deadline) = &mut self.deadline else {
-            return Poll::Pending;
-        };
-        std::task::ready!(deadline.as_mut().poll(context));
-        Poll::Ready(match self.ticket.give_up() {
-            Ok(outcome) => self.read(outcome),
-            Err(executed) => Err(self.about.timed_out(executed)),
-        })
+        let outcome = std::task::ready!(Pin::new(&mut self.ticket).poll(context));
+        Poll::Ready(self.read(outcome))
     }
 }

@@ -7,18 +7,20 @@ use labwire_device::payload::{Arguments, IntoArguments};
 use labwire_device::{ConnectError, Introduction};
 use labwire_wire::MANAGER_NAME;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 
-use crate::call::Call;
-use crate::core::{ClientCore, Request};
+use crate::call::{Call, Request};
+use crate::command::{Command, Target};
 use crate::driver::Driver;
+use crate::engine::{Config, Engine};
 use crate::error::CallError;
-use crate::identities::{Identities, ServiceIdentity};
+use crate::handle::Handle;
+use crate::holder::Holder;
+use crate::identities::Identities;
 use crate::link::Link;
-use crate::link_core::LinkCore;
 use crate::options::ClientOptions;
-use crate::shared::Shared;
-use crate::state::{Command, Phase};
+use crate::status::{About, ConnectionState};
+use crate::ticket::Ticket;
+use crate::uids::Uids;
 
 /// A connection to a manager, through which services are found and linked with.
 ///
@@ -46,7 +48,7 @@ use crate::state::{Command, Phase};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    core: Arc<ClientCore>,
+    handle: Arc<Handle>,
 }
 
 impl fmt::Debug for Client {
@@ -85,27 +87,26 @@ impl Client {
         let (name, options) = (name.into(), options.into());
         let introduction = Introduction::client(&name);
         let connection = labwire_device::connect(&options.connect, &introduction).await?;
-        let shared = Arc::new(Shared::new(name, options, &connection));
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let driver = Driver {
-            shared: Arc::clone(&shared),
-            commands: receiver,
-            sender: commands.downgrade(),
+        let config = Config {
+            name: name.clone(),
+            buffer: options.buffer,
+            backoff: options.connect.backoff(),
         };
+        let uids = Uids::new();
+        let (engine, status) = Engine::new(config, uids.clone(), About::new(&connection));
+        let connect = options.connect.clone();
+        let (handle, commands) = Handle::new(name.into(), options, uids, status);
+        let driver = Driver::new(engine, commands, connect, introduction);
         tokio::spawn(driver.run(connection));
-        let core = Arc::new(ClientCore::new(shared, commands));
-        Ok(Self { core })
-    }
-
-    pub(crate) fn from_core(core: Arc<ClientCore>) -> Self {
-        Self { core }
+        let handle = Arc::new(handle);
+        Ok(Self { handle })
     }
 
     /// The name that the client was given.
     ///
     /// See the example of [`spawn`](Self::spawn).
     pub fn name(&self) -> &str {
-        &self.core.shared.name
+        self.handle.name()
     }
 
     /// The name that the client has on the network, as in `Ada[lab-pc:50123]`. A new connection has a new one.
@@ -122,21 +123,21 @@ impl Client {
     /// # });
     /// ```
     pub fn network_name(&self) -> String {
-        self.core.shared.state().about.network_name.clone()
+        self.handle.status().borrow().about.network_name.clone()
     }
 
     /// The manager's name, as in `Manager[lab-pc:1875]`.
     ///
     /// See the example of [`network_name`](Self::network_name).
     pub fn manager(&self) -> String {
-        self.core.shared.state().about.manager.clone()
+        self.handle.status().borrow().about.manager.clone()
     }
 
     /// The port that the connection has on this computer. A new connection has a new one.
     ///
     /// See the example of [`network_name`](Self::network_name).
     pub fn local_port(&self) -> u16 {
-        self.core.shared.state().about.local_port
+        self.handle.status().borrow().about.local_port
     }
 
     /// Links with a service.
@@ -160,23 +161,20 @@ impl Client {
     /// # });
     /// ```
     pub async fn link(&self, service: &str) -> Result<Link, CallError> {
-        let (core, ticket) = loop {
-            let core = LinkCore::enter(&self.core, service);
-            match ClientCore::send(core.link_request()).await {
-                Ok(ticket) => break (core, ticket),
-                // Somebody unlinked it meanwhile; this is about the link after that.
-                Err(CallError::Unlinked { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        };
-        let result = ticket.await?;
-        let identity = ServiceIdentity::from_json(&result).map_err(|error| CallError::Decode {
-            service: MANAGER_NAME.to_owned(),
-            attribute: "link".to_owned(),
-            error,
+        let room = self.handle.room().await;
+        let uid = self.handle.uid();
+        let service: Arc<str> = Arc::from(service);
+        let target = Target::new(MANAGER_NAME, "link");
+        let ticket = Ticket::send(&self.handle, uid, target, |reply| Command::Link {
+            uid,
+            service: Arc::clone(&service),
+            room: Some(room),
+            reply,
         })?;
-        core.set_identity(identity);
-        Ok(Link::new(core))
+        // Dropped while it waits, it leaves the link.
+        let holder = Holder::new(uid, Arc::clone(&self.handle));
+        let status = ticket.await?;
+        Ok(Link::new(holder, service, status))
     }
 
     /// Who is connected to the manager: clients, services, and the manager itself.
@@ -224,17 +222,8 @@ impl Client {
     }
 
     fn manager_call<T: DeserializeOwned>(&self, attribute: &str, arguments: Arguments) -> Call<T> {
-        let request = Request {
-            client: Arc::clone(&self.core),
-            service: MANAGER_NAME.to_owned(),
-            attribute: attribute.to_owned(),
-            arguments: arguments.finish(),
-            keep: true,
-            through: None,
-            makes: None,
-            insist: false,
-        };
-        Call::new(request, None)
+        let target = Target::new(MANAGER_NAME, attribute);
+        Call::new(Request::to_manager(&self.handle, target, arguments), None)
     }
 
     /// Makes another connection to the same manager, with the same options, under another name.
@@ -251,14 +240,15 @@ impl Client {
     /// # });
     /// ```
     pub async fn spawn(&self, name: impl Into<String>) -> Result<Self, ConnectError> {
-        Self::connect(name, self.core.shared.options.clone()).await
+        Self::connect(name, self.handle.options().clone()).await
     }
 
     /// Whether there is a connection. A client that reconnects has none meanwhile.
     ///
     /// See the example of [`connected`](Self::connected).
     pub fn is_connected(&self) -> bool {
-        matches!(*self.core.shared.phase().borrow(), Phase::Connected)
+        let status = self.handle.status().borrow();
+        matches!(status.connection, ConnectionState::Connected)
     }
 
     /// Waits until there is a connection; `false` when there never will be one again.
@@ -277,11 +267,11 @@ impl Client {
     /// # });
     /// ```
     pub async fn connected(&self) -> bool {
-        let mut phase = self.core.shared.phase();
-        let settled = phase.wait_for(|phase| !matches!(phase, Phase::Reconnecting(_)));
+        let mut statuses = self.handle.status().clone();
+        let settled = statuses.wait_for(|status| !matches!(status.connection, ConnectionState::Reconnecting));
         settled
             .await
-            .is_ok_and(|phase| matches!(*phase, Phase::Connected))
+            .is_ok_and(|status| matches!(status.connection, ConnectionState::Connected))
     }
 
     /// Waits until the connection has ended for ever, and says why. A client that
@@ -302,10 +292,10 @@ impl Client {
     /// # });
     /// ```
     pub async fn closed(&self) -> String {
-        let mut phase = self.core.shared.phase();
-        let closed = phase.wait_for(|phase| matches!(phase, Phase::Closed(_))).await;
-        match closed.as_deref() {
-            Ok(Phase::Closed(reason)) => reason.to_string(),
+        let mut statuses = self.handle.status().clone();
+        let closed = statuses.wait_for(|status| matches!(status.connection, ConnectionState::Closed(_)));
+        match closed.await.as_deref().map(|status| &status.connection) {
+            Ok(ConnectionState::Closed(reason)) => reason.to_string(),
             _ => "the client has ended".to_owned(),
         }
     }
@@ -329,9 +319,19 @@ impl Client {
     /// # });
     /// ```
     pub async fn disconnect(&self) {
-        self.core.shared.leave();
-        // Without the task there is no connection.
-        let _ = self.core.commands.send(Command::Disconnect);
+        self.handle.notice(Command::Disconnect);
         self.closed().await;
+    }
+}
+
+/// The client of a link.
+impl Link {
+    /// The client that has the link.
+    ///
+    /// See the example of [`service`](Self::service).
+    pub fn client(&self) -> Client {
+        Client {
+            handle: Arc::clone(self.handle()),
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::error::CallError;
-use crate::link::Link;
 use crate::value::Value;
 
 /// What a service tells about itself, for people.
@@ -128,8 +127,11 @@ pub struct ParameterDescription {
     pub default: Option<String>,
 }
 
-pub(crate) async fn read_description(link: &Link) -> Result<ServiceDescription, CallError> {
-    match link.call("describe", ()).await {
+/// What an outcome of a service's `describe()` means.
+pub(crate) fn description(
+    outcome: Result<ServiceDescription, CallError>,
+) -> Result<ServiceDescription, CallError> {
+    match outcome {
         Err(CallError::Service { service, message, .. }) if message.starts_with("AttributeError") => {
             Err(CallError::NotDescribed { service })
         }

@@ -1,292 +1,343 @@
-//! The task that owns a client's connection.
+//! The task that owns a client's connection and its engine, and does the I/O.
 
-use std::sync::Arc;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::time::Duration;
 
 use labwire_device::{
-    Backoff, ConnectError, Connection, ConnectionReader, ConnectionWriter, Introduction, ReadError, Waits,
-    answer_question, connect,
+    ConnectError, ConnectOptions, Connection, ConnectionReader, ConnectionWriter, Introduction, ReadError,
+    Reconnector, answer_question,
 };
 use labwire_wire::Line;
-use tokio::sync::mpsc::{self, UnboundedReceiver, WeakUnboundedSender};
-use tokio::sync::oneshot;
-use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::time::{Instant, Sleep};
+use tracing::{debug, warn};
 
-use crate::core::{ClientCore, Urgency, goodbye};
-use crate::error::CallError;
-use crate::incoming::Incoming;
-use crate::link_core::{LinkCore, make_again};
-use crate::notifications::Notification;
-use crate::shared::Shared;
-use crate::state::{About, Command, Phase};
+use crate::command::Command;
+use crate::engine::{Answer, Engine, Wish};
+use crate::status::About;
 
-/// How many requests are written at once. More do not make it faster, and what was taken counts as written.
-const BATCH: usize = 256;
+/// How many frames are written at once. More do not make it faster, and what was taken counts as written.
+const FRAMES: usize = 256;
 
-/// How many questions of the manager may wait for their answers. It asks one after the other.
-const QUESTIONS: usize = 4;
+/// How many commands are taken at once.
+const COMMANDS: usize = 256;
 
-/// How long a client that leaves waits for the manager to read what was sent, and to close the connection; and how long
-/// the manager has to say why it reads nothing any more.
-const FAREWELL: Duration = Duration::from_secs(4);
+/// How many lines that have arrived are handled before frames are written again.
+const LINES: usize = 256;
 
-/// Why a connection has ended.
-enum End {
-    /// The client has left, or has no handles any more.
-    Left,
-    Lost(String),
-}
+/// How long the manager has to say why it closed a connection that cannot be written to, and how long closing may take.
+const LAST_WORDS: Duration = Duration::from_secs(4);
 
-/// Owns a client's connection until the client leaves, or the connection is lost and is not made again.
+/// Owns a client's connection and its engine until the client leaves, or the connection is lost and is not made again.
+///
+/// The engine answers everybody when it is dropped: also when the runtime ends before this has run for the first time.
 pub(crate) struct Driver {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) commands: UnboundedReceiver<Command>,
-    /// For what the task itself has to send. Weak: it must not keep the client.
-    pub(crate) sender: WeakUnboundedSender<Command>,
+    engine: Engine,
+    commands: Commands,
+    alarm: Alarm,
+    options: ConnectOptions,
+    introduction: Introduction,
 }
 
-/// However the task ends, also before it has run for the first time, nobody waits for ever.
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.shared.close("the runtime of the client has ended");
-    }
+/// Writing has failed for this reason. What the manager says until this time says more.
+struct Broken {
+    reason: String,
+    until: Instant,
+}
+
+/// Why reading has ended.
+enum Ended {
+    /// The manager closed the connection.
+    Closed,
+    Failed(ReadError),
 }
 
 impl Driver {
-    pub(crate) async fn run(mut self, mut connection: Connection) {
-        let mut waits = self
-            .shared
-            .options
-            .connect
-            .backoff()
-            .map(|backoff| backoff.waits());
-        loop {
-            let begin = Instant::now();
-            let reason = match self.serve(connection).await {
-                End::Lost(reason) if !self.is_leaving() => reason,
-                _ => return self.shared.close("the client has disconnected"),
-            };
-            let Some((backoff, waits)) = self.shared.options.connect.backoff().zip(waits.as_mut()) else {
-                debug!("{reason}");
-                return self.shared.close(&reason);
-            };
-            waits.connected_for(begin.elapsed());
-            info!("{reason}, connecting again");
-            let commands = &mut self.commands;
-            self.shared.lose(&reason, || commands.try_recv().ok());
-            connection = match self.come_back(waits).await {
-                Ok(connection) => connection,
-                Err(reason) => return self.shared.close(&reason),
-            };
-            self.take_up(&connection, backoff);
+    pub(crate) fn new(
+        engine: Engine,
+        commands: UnboundedReceiver<Command>,
+        options: ConnectOptions,
+        introduction: Introduction,
+    ) -> Self {
+        Self {
+            engine,
+            commands: Commands::new(commands),
+            alarm: Alarm::default(),
+            options,
+            introduction,
         }
     }
 
-    /// Whether the client is to leave, or has no handles any more.
-    fn is_leaving(&self) -> bool {
-        self.shared.is_leaving() || self.sender.strong_count() == 0
+    pub(crate) async fn run(mut self, connection: Connection) {
+        let mut reconnector = Reconnector::new(&self.options, &self.introduction);
+        let mut connection = Some(connection);
+        loop {
+            match (self.engine.wish(), &mut reconnector) {
+                (Wish::Serve, _) => {
+                    let Some(connection) = connection.take() else {
+                        return;
+                    };
+                    let reason = self.serve(connection).await;
+                    // A client that was to leave before the connection was lost has left.
+                    self.commands.obey_sent(&mut self.engine);
+                    self.engine.disconnected(&reason);
+                }
+                (Wish::Reconnect, Some(reconnector)) => {
+                    connection = self.come_back(reconnector).await;
+                    if let Some(connection) = &connection {
+                        self.engine.connected(About::new(connection));
+                    }
+                }
+                (Wish::Reconnect, None) | (Wish::End, _) => return,
+            }
+        }
     }
 
-    async fn serve(&mut self, connection: Connection) -> End {
+    /// Uses a connection until it ends, or is not wanted any more. Returns the reason.
+    async fn serve(&mut self, connection: Connection) -> String {
         let Connection {
             mut reader,
             mut writer,
             ..
         } = connection;
-        let (questions, asked) = mpsc::channel(QUESTIONS);
-        let reading = read(&self.shared, &questions, &mut reader);
-        tokio::pin!(reading);
-        let answering = answer(&self.shared, &self.sender, asked);
-        let writing = write(&self.shared, &mut self.commands, &mut writer);
-        // A manager that reads nothing must not keep who wants to leave.
-        let overdue = async {
-            self.shared.leaving().await;
-            tokio::time::sleep(FAREWELL).await;
-        };
-        let written = tokio::select! {
-            reason = &mut reading => return End::Lost(reason),
-            written = writing => written,
-            () = overdue => return End::Left,
-            () = answering => unreachable!("the questions come through a channel that lives as long"),
-        };
-        if let Err(error) = written {
-            // What the manager said before it closed the connection says more than the error.
-            let reason = tokio::time::timeout(FAREWELL, reading).await;
-            return End::Lost(reason.unwrap_or_else(|_| format!("the connection was lost: {error}")));
+        let mut answering = Answering(None);
+        let mut broken: Option<Broken> = None;
+        while self.engine.wish() == Wish::Serve {
+            fill(&mut writer, &mut self.engine);
+            if let Some(question) = self.engine.poll_question() {
+                answering = Answering(Some(Box::pin(answer(self.options.clone(), question))));
+            }
+            self.alarm.set(self.engine.next_deadline());
+            tokio::select! {
+                written = writer.write_pushed(), if !writer.is_idle() && broken.is_none() => match written {
+                    Ok(()) => self.engine.frames_written(now()),
+                    Err(error) => broken = Some(Broken {
+                        reason: format!("the connection was lost: {error}"),
+                        until: Instant::now() + LAST_WORDS,
+                    }),
+                },
+                () = self.commands.obey(&mut self.engine) => {}
+                line = reader.next_line() => match self.take_lines(&mut reader, line) {
+                    Ok(()) => {}
+                    Err(Ended::Closed) => {
+                        close(&mut writer).await;
+                        return "the manager closed the connection".to_owned();
+                    }
+                    Err(Ended::Failed(error)) => return describe(&error),
+                },
+                answer = answering.next() => self.engine.handle_answer(answer),
+                reason = heard(&mut broken), if broken.is_some() => return reason,
+                () = self.alarm.ring() => self.engine.handle_timeout(now()),
+            }
         }
-        // The manager closes the connection once it has read everything.
-        let _ = tokio::time::timeout(FAREWELL, reading).await;
-        let _ = writer.close().await;
-        End::Left
+        close(&mut writer).await;
+        "the client does not use the connection any more".to_owned()
     }
 
-    /// Connects again, however long it takes.
-    async fn come_back(&mut self, waits: &mut Waits) -> Result<Connection, String> {
-        let introduction = Introduction::client(&self.shared.name);
-        loop {
-            let shared = &self.shared;
-            let attempt = async {
-                tokio::time::sleep(waits.next_wait()).await;
-                connect(&shared.options.connect, &introduction).await
+    /// Takes a line, and those that have arrived with it.
+    fn take_lines(
+        &mut self,
+        reader: &mut ConnectionReader,
+        first: Result<Option<Line>, ReadError>,
+    ) -> Result<(), Ended> {
+        // What was commanded before the line came may be about what it brings: a new reader, for example.
+        self.commands.obey_sent(&mut self.engine);
+        let line = first.map_err(Ended::Failed)?.ok_or(Ended::Closed)?;
+        let now = now();
+        self.engine.handle_line(line, now);
+        for _ in 1..LINES {
+            let Some(line) = reader.buffered_line().map_err(Ended::Failed)? else {
+                return Ok(());
             };
+            self.engine.handle_line(line, now);
+        }
+        Ok(())
+    }
+
+    /// Connects again. `None` when it cannot be, or is not wanted any more.
+    async fn come_back(&mut self, reconnector: &mut Reconnector) -> Option<Connection> {
+        let connecting = reconnector.reconnect();
+        tokio::pin!(connecting);
+        while self.engine.wish() == Wish::Reconnect {
+            self.alarm.set(self.engine.next_deadline());
             tokio::select! {
-                connected = attempt => match connected {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) if error.is_transient() => debug!("not connected again yet: {error}"),
+                connected = &mut connecting => match connected {
+                    Ok(connection) => return Some(connection),
                     Err(error) => {
                         warn!("the connection was lost and cannot be made again: {error}");
-                        return Err(error.to_string());
+                        self.engine.close(&error.to_string());
                     }
                 },
-                () = leaves(shared, &mut self.commands) => return Err("the client has disconnected".to_owned()),
+                () = self.commands.obey(&mut self.engine) => {}
+                () = self.alarm.ring() => self.engine.handle_timeout(now()),
             }
         }
-    }
-
-    /// Takes up on a new connection what was lost with the old one.
-    fn take_up(&self, connection: &Connection, backoff: Backoff) {
-        info!(
-            "connected to {} again, as {}",
-            connection.manager, connection.network_name
-        );
-        let links = self.shared.state().live_links();
-        // Ahead of all calls: who is not linked may not call a service that limits its clients.
-        for link in links {
-            if let Ok(ticket) = ClientCore::send_now(link.link_request(), Urgency::First, None) {
-                make_again(&link, ticket, backoff);
-            }
-        }
-        let mut state = self.shared.state();
-        state.about = About::new(connection);
-        state.phase = Phase::Connected;
-        if let Some(sender) = self.sender.upgrade() {
-            for (uid, frame) in state.take_kept(|request| request.through.is_none()) {
-                let command = Command::Request {
-                    uid,
-                    frame,
-                    room: None,
-                    insist: false,
-                };
-                // This task holds the receiver.
-                let _ = sender.send(command);
-            }
-        }
-        drop(state);
-        self.shared.publish(Phase::Connected);
+        None
     }
 }
 
-/// Waits until the client is to leave. What else is commanded while there is no connection is void.
-async fn leaves(shared: &Shared, commands: &mut UnboundedReceiver<Command>) {
-    let no_handles = async { while !matches!(commands.recv().await, None | Some(Command::Disconnect)) {} };
-    tokio::select! {
-        () = no_handles => {}
-        // The command itself may have been taken for one of the connection that was just lost.
-        () = shared.leaving() => {}
-    }
-}
-
-/// Writes what is commanded, as much at once as there is. `Ok` when the client leaves.
-async fn write(
-    shared: &Shared,
-    commands: &mut UnboundedReceiver<Command>,
-    writer: &mut ConnectionWriter,
-) -> std::io::Result<()> {
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        let no_handles = commands.recv_many(&mut batch, BATCH).await == 0;
-        let (mut frames, leave) = shared.take_frames(&mut batch);
-        if leave || no_handles {
-            frames.push(goodbye(&shared.name));
-            return writer.write(&frames).await;
-        }
-        if !frames.is_empty() {
-            writer.write(&frames).await?;
-        }
-    }
-}
-
-/// Reads what the manager sends until the connection ends. Gives the reason.
-async fn read(shared: &Arc<Shared>, questions: &mpsc::Sender<Line>, reader: &mut ConnectionReader) -> String {
-    loop {
-        match reader.next_line().await {
-            Ok(Some(line)) => dispatch(shared, questions, line),
-            Ok(None) => return "the manager closed the connection".to_owned(),
-            Err(ReadError::Io(error)) => return format!("the connection to the manager was lost: {error}"),
-            Err(error @ (ReadError::Vanished(_) | ReadError::TooLong(_))) => return error.to_string(),
-        }
-    }
-}
-
-fn dispatch(shared: &Arc<Shared>, questions: &mpsc::Sender<Line>, line: Line) {
-    match Incoming::read(&line) {
-        Some(Incoming::Result { uid, result }) => shared.succeed(&uid, result),
-        Some(Incoming::Failure { uid, failure }) => shared.fail(&uid, failure),
-        Some(Incoming::Notification { service, result }) => {
-            if let (Some(link), Some(notification)) =
-                (find_link(shared, &service), Notification::new(&service, &result))
-            {
-                link.notify(&notification);
-            }
-        }
-        Some(Incoming::Request { attribute, argument }) => match attribute.as_str() {
-            "registered" => shared.state().about.network_name = argument,
-            "unlinked" => unlinked(shared, &argument),
-            _ => {
-                if questions.try_send(line).is_err() {
-                    warn!("the manager asks more before it was answered");
-                }
-            }
-        },
-        None => warn!(
-            "the manager sent a line that means nothing: {} bytes",
-            line.content().len()
-        ),
-    }
-}
-
-fn find_link(shared: &Shared, service: &str) -> Option<Arc<LinkCore>> {
-    shared.state().links.get(service)?.upgrade()
-}
-
-/// A service has left. A client that reconnects goes on asking for it.
-fn unlinked(shared: &Shared, service: &str) {
-    let Some(link) = find_link(shared, service) else {
-        return;
-    };
-    if link.waits() {
-        // It is asked for already.
+/// Gives the writer the next frames once it has written those before them.
+fn fill(writer: &mut ConnectionWriter, engine: &mut Engine) {
+    if !writer.is_idle() {
         return;
     }
-    debug!("the service '{service}' has left");
-    link.is_away();
-    if let Some(backoff) = shared.options.connect.backoff()
-        && let Ok(ticket) = ClientCore::send_now(link.link_request(), Urgency::Normal, None)
-    {
-        make_again(&link, ticket, backoff);
+    for _ in 0..FRAMES {
+        let Some(frame) = engine.poll_frame() else {
+            return;
+        };
+        writer.push(frame);
     }
 }
 
-/// Answers the manager's questions, one after the other and beside everything else: a person may have to type. What
-/// is answered after the connection has ended goes nowhere: the next one has not asked.
-async fn answer(shared: &Shared, sender: &WeakUnboundedSender<Command>, mut questions: mpsc::Receiver<Line>) {
-    while let Some(line) = questions.recv().await {
-        match answer_question(&shared.options.connect, &line).await {
-            Some(Ok(frame)) => {
-                let (taken, when_taken) = oneshot::channel();
-                if let Some(sender) = sender.upgrade() {
-                    // Without the task there is no connection, and nobody who asks.
-                    let _ = sender.send(Command::Answer { frame, taken });
+/// Closes the writing side, if all was written.
+async fn close(writer: &mut ConnectionWriter) {
+    if writer.is_idle() {
+        // The connection ends in any case.
+        let _ = tokio::time::timeout(LAST_WORDS, writer.close()).await;
+    }
+}
+
+/// Waits until the manager has had its time to say more than that writing has failed. Returns why it has.
+async fn heard(broken: &mut Option<Broken>) -> String {
+    match broken {
+        Some(Broken { reason, until }) => {
+            tokio::time::sleep_until(*until).await;
+            std::mem::take(reason)
+        }
+        None => pending().await,
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// Why reading has failed.
+fn describe(error: &ReadError) -> String {
+    match error {
+        ReadError::Io(error) => format!("the connection to the manager was lost: {error}"),
+        ReadError::Vanished(_) | ReadError::TooLong(_) => error.to_string(),
+    }
+}
+
+/// Looks for the answer to a question of the manager. A person may have to type it.
+async fn answer(options: ConnectOptions, question: Line) -> Answer {
+    match answer_question(&options, &question).await {
+        Some(Ok(frame)) => Answer::Frame(frame),
+        Some(Err(ConnectError::NoAnswer(missing))) => Answer::Missing(missing),
+        Some(Err(error)) => {
+            warn!("the manager's question cannot be answered: {error}");
+            Answer::Nothing
+        }
+        None => {
+            debug!("the manager sent a request that means nothing to a client");
+            Answer::Nothing
+        }
+    }
+}
+
+/// What handles have commanded.
+struct Commands {
+    receiver: UnboundedReceiver<Command>,
+    batch: Vec<Command>,
+    /// There are no handles any more, and the engine knows it.
+    is_deserted: bool,
+}
+
+impl Commands {
+    fn new(receiver: UnboundedReceiver<Command>) -> Self {
+        Self {
+            receiver,
+            batch: Vec::new(),
+            is_deserted: false,
+        }
+    }
+
+    /// Waits for commands, and has the engine do what they say. A client without handles leaves.
+    ///
+    /// Cancel safe: no command is lost.
+    async fn obey(&mut self, engine: &mut Engine) {
+        if self.is_deserted {
+            return pending().await;
+        }
+        let count = self.receiver.recv_many(&mut self.batch, COMMANDS).await;
+        let now = now();
+        for command in self.batch.drain(..) {
+            engine.handle_command(command, now);
+        }
+        if count == 0 {
+            self.is_deserted = true;
+            engine.handle_command(Command::Disconnect, now);
+        }
+    }
+
+    /// Has the engine do what has been commanded already.
+    fn obey_sent(&mut self, engine: &mut Engine) {
+        loop {
+            match self.receiver.try_recv() {
+                Ok(command) => engine.handle_command(command, now()),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.is_deserted = true;
+                    return engine.handle_command(Command::Disconnect, now());
                 }
-                // A manager that asks and never reads gets no more answers to keep here.
-                let _ = when_taken.await;
             }
-            Some(Err(ConnectError::NoAnswer(missing))) => {
-                shared.fail_question(CallError::NoAnswer(missing));
+        }
+    }
+}
+
+/// The answer that is looked for, if one is.
+struct Answering(Option<Pin<Box<dyn Future<Output = Answer> + Send>>>);
+
+impl Answering {
+    /// Waits for the answer; for ever if none is looked for.
+    async fn next(&mut self) -> Answer {
+        match &mut self.0 {
+            Some(answer) => {
+                let answer = answer.await;
+                self.0 = None;
+                answer
             }
-            Some(Err(error)) => warn!("the manager's question cannot be answered: {error}"),
-            None => debug!("the manager sent a request that means nothing to a client"),
+            None => pending().await,
+        }
+    }
+}
+
+/// Wakes the driver at a time.
+#[derive(Default)]
+struct Alarm {
+    /// Made when it is set for the first time.
+    sleep: Option<Pin<Box<Sleep>>>,
+    set: Option<Instant>,
+}
+
+impl Alarm {
+    /// Sets it to a time, or to an earlier one than it is set to: it may ring too early, never too late. To set it
+    /// later each time that a call has its reply would cost more.
+    fn set(&mut self, at: Option<std::time::Instant>) {
+        let Some(at) = at.map(Instant::from_std) else {
+            return;
+        };
+        if self.set.is_some_and(|set| set <= at) {
+            return;
+        }
+        self.set = Some(at);
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),
+        }
+    }
+
+    /// Waits until it is time; for ever if it is not set. Cancel safe.
+    async fn ring(&mut self) {
+        match (&mut self.sleep, self.set) {
+            (Some(sleep), Some(_)) => {
+                sleep.await;
+                self.set = None;
+            }
+            _ => pending().await,
         }
     }
 }

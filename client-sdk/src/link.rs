@@ -5,30 +5,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_device::payload::IntoArguments;
+use labwire_wire::MANAGER_NAME;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
-use crate::call::Call;
-use crate::client::Client;
-use crate::core::Request;
-use crate::describe::{ServiceDescription, read_description};
+use crate::call::{Call, Request};
+use crate::command::{Command, Target};
+use crate::describe::{ServiceDescription, description};
 use crate::error::CallError;
+use crate::handle::Handle;
+use crate::holder::Holder;
 use crate::identities::ServiceIdentity;
-use crate::link_core::{LinkCore, LinkPhase};
-use crate::lock::{Lock, LockGuard};
-use crate::notifications::Notifications;
+use crate::status::{LinkState, LinkStatus};
+use crate::ticket::Ticket;
 
 /// The service that is asked to end itself has a method of this name.
 const SHUT_DOWN_SERVICE: &str = "shutdown_service";
 
 /// A link with a service: what it is called through, and what its notifications come through.
 ///
-/// It is a handle: clones are of the same link, and so is what [`Client::link`] gives for the same service a second
-/// time. The link ends when [`unlink`](Self::unlink) is called on any of them, or when the last of them is dropped,
-/// [`Notifications`], [`LockGuard`]s and calls under way included. A place among the service's clients is free then.
+/// It is a handle: clones are of the same link, and so is what
+/// [`Client::link`](crate::Client::link) gives for the same service a second time. The link ends
+/// when [`unlink`](Self::unlink) is called on any of them, or when the last of them is dropped,
+/// [`Notifications`](crate::Notifications), [`LockGuard`](crate::LockGuard)s and calls under way
+/// included. A place among the service's clients is free then.
 ///
 /// When the service leaves, the link is [away](Self::is_linked). A client that
 /// [reconnects](crate::ConnectOptions::reconnect) links again when the service is back; others have to
-/// [`link`](Client::link) again.
+/// [`link`](crate::Client::link) again.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -50,7 +54,9 @@ const SHUT_DOWN_SERVICE: &str = "shutdown_service";
 /// ```
 #[derive(Clone)]
 pub struct Link {
-    pub(crate) core: Arc<LinkCore>,
+    holder: Arc<Holder>,
+    service: Arc<str>,
+    status: watch::Receiver<LinkStatus>,
     timeout: Option<Duration>,
 }
 
@@ -58,15 +64,34 @@ impl fmt::Debug for Link {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Link")
-            .field("service", &self.core.service)
+            .field("service", &self.service)
             .field("linked", &self.is_linked())
             .finish_non_exhaustive()
     }
 }
 
 impl Link {
-    pub(crate) fn new(core: Arc<LinkCore>) -> Self {
-        Self { core, timeout: None }
+    pub(crate) fn new(holder: Holder, service: Arc<str>, status: watch::Receiver<LinkStatus>) -> Self {
+        Self {
+            holder: Arc::new(holder),
+            service,
+            status,
+            timeout: None,
+        }
+    }
+
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        self.holder.handle()
+    }
+
+    /// The number of its holder.
+    pub(crate) fn holder(&self) -> u64 {
+        self.holder.number()
+    }
+
+    /// Whether the lock of this guard is held.
+    pub(crate) fn has_lock(&self, guard: u64) -> bool {
+        self.status.borrow().locks.contains(&guard)
     }
 
     /// The name of the service.
@@ -82,7 +107,7 @@ impl Link {
     /// # });
     /// ```
     pub fn service(&self) -> &str {
-        &self.core.service
+        &self.service
     }
 
     /// What the service said of itself when the link was made last.
@@ -100,14 +125,7 @@ impl Link {
     /// # });
     /// ```
     pub fn identity(&self) -> Arc<ServiceIdentity> {
-        self.core.identity()
-    }
-
-    /// The client that has the link.
-    ///
-    /// See the example of [`service`](Self::service).
-    pub fn client(&self) -> Client {
-        Client::from_core(Arc::clone(&self.core.client))
+        Arc::clone(&self.status.borrow().identity)
     }
 
     /// A handle of this link whose calls wait so long at most, unless a call has its own
@@ -149,16 +167,8 @@ impl Link {
     /// # });
     /// ```
     pub fn call<T: DeserializeOwned>(&self, attribute: &str, arguments: impl IntoArguments) -> Call<T> {
-        let request = Request {
-            client: Arc::clone(&self.core.client),
-            service: self.core.service.clone(),
-            attribute: attribute.to_owned(),
-            arguments: arguments.into_arguments().finish(),
-            keep: true,
-            through: Some(Arc::clone(&self.core)),
-            makes: None,
-            insist: false,
-        };
+        let target = Target::new(Arc::clone(&self.service), attribute);
+        let request = Request::through(&self.holder, target, arguments.into_arguments());
         Call::new(request, self.timeout)
     }
 
@@ -184,7 +194,7 @@ impl Link {
     ///
     /// See the example of [`linked`](Self::linked).
     pub fn is_linked(&self) -> bool {
-        self.core.is(LinkPhase::Linked)
+        self.status.borrow().state == LinkState::Linked
     }
 
     /// Waits until the link is there. Fails once it cannot come back, because it was unlinked, or because the client
@@ -206,64 +216,23 @@ impl Link {
     /// # });
     /// ```
     pub async fn linked(&self) -> Result<(), CallError> {
-        let mut phases = self.core.phase();
-        let reconnects = self.core.client.shared.reconnects();
-        let settled = phases.wait_for(|phase| match phase {
-            LinkPhase::Linked | LinkPhase::Ended => true,
-            LinkPhase::Away => !reconnects,
-            LinkPhase::Asked => false,
+        let mut statuses = self.status.clone();
+        let reconnects = self.handle().reconnects();
+        let settled = statuses.wait_for(|status| match status.state {
+            LinkState::Linked | LinkState::Ended => true,
+            LinkState::Away => !reconnects,
+            LinkState::Asked => false,
         });
-        if settled.await.is_ok_and(|phase| *phase == LinkPhase::Linked) {
+        if settled
+            .await
+            .is_ok_and(|status| status.state == LinkState::Linked)
+        {
             return Ok(());
         }
         Err(CallError::Unlinked {
             service: self.service().to_owned(),
             attribute: "anything".to_owned(),
         })
-    }
-
-    /// The service's notifications from now on. Each call gives a reader of its own, which gets all of them.
-    ///
-    /// ```
-    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # support::lab(|options| async move {
-    /// # use labwire_client::{Client, args};
-    /// # let client = Client::connect("Ada", options).await?;
-    /// let heartbeat = client.link("Heartbeat").await?;
-    /// let mut beats = heartbeat.notifications();
-    /// heartbeat.call::<()>("beat", args![1]).await?;
-    /// let beat = beats.next().await.expect("the link is there");
-    /// assert_eq!(beat.decode::<(u64,)>()?, (1,));
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn notifications(&self) -> Notifications {
-        Notifications::new(self.clone(), self.core.client.shared.options.notifications)
-    }
-
-    /// Locks the service: while any lock is held, no other client can link with it.
-    ///
-    /// An exclusive lock is for the one client that is linked. A shared lock is for all that are linked when it is
-    /// acquired; each of them is asked for by itself. The lock is released when the guard is dropped. A client has one
-    /// lock of a service at most: a second guard is of the same lock, and the first that is released ends it.
-    ///
-    /// Cancel safe: a lock that nobody waits for any more is released.
-    ///
-    /// ```
-    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # support::lab(|options| async move {
-    /// # use labwire_client::{Client, Lock};
-    /// # let client = Client::connect("Ada", options).await?;
-    /// let echo = client.link("Echo").await?;
-    /// let guard = echo.lock(Lock::Exclusive).await?;
-    /// assert_eq!(guard.clients(), [client.network_name()]);
-    /// // … nobody else can link with the service here …
-    /// assert!(guard.release().await?.is_empty());
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub async fn lock(&self, lock: Lock) -> Result<LockGuard, CallError> {
-        LockGuard::acquire(self.clone(), lock).await
     }
 
     /// Asks the service to shut down, and gives what its method `shutdown_service` returns. The link ends with it.
@@ -301,7 +270,17 @@ impl Link {
         arguments: impl IntoArguments,
     ) -> Result<T, CallError> {
         let result = self.call(SHUT_DOWN_SERVICE, arguments).await?;
-        self.core.end();
+        let target = Target::new(Arc::clone(&self.service), SHUT_DOWN_SERVICE);
+        let ended = Ticket::send(self.handle(), self.handle().uid(), target, |reply| {
+            Command::EndLink {
+                holder: self.holder(),
+                reply,
+            }
+        });
+        if let Ok(ended) = ended {
+            // An error says that the client has ended, and the link with it.
+            let _ = ended.await;
+        }
         Ok(result)
     }
 
@@ -336,7 +315,7 @@ impl Link {
     /// # }); }
     /// ```
     pub async fn describe(&self) -> Result<ServiceDescription, CallError> {
-        read_description(self).await
+        description(self.call("describe", ()).await)
     }
 
     /// Ends the link, for all handles of it: their calls fail, their notifications end, their locks are released.
@@ -358,14 +337,20 @@ impl Link {
     /// # });
     /// ```
     pub async fn unlink(&self) -> Result<(), CallError> {
-        match self.core.unlink() {
-            Some(Ok(ticket)) => match ticket.await {
-                // The link was gone already, with its service or with the connection.
-                Err(CallError::Disconnected { .. }) => Ok(()),
-                Err(error) if error.is_absence() => Ok(()),
-                outcome => outcome.map(drop),
-            },
-            None | Some(Err(_)) => Ok(()),
+        let uid = self.handle().uid();
+        let target = Target::new(MANAGER_NAME, "unlink");
+        let ticket = Ticket::send(self.handle(), uid, target, |reply| Command::Unlink {
+            uid,
+            holder: self.holder(),
+            reply,
+        });
+        // Without the task there is no link any more.
+        let Ok(ticket) = ticket else { return Ok(()) };
+        match ticket.await {
+            // The link was gone already, with its service or with the connection.
+            Err(CallError::Disconnected { .. }) => Ok(()),
+            Err(error) if error.is_absence() => Ok(()),
+            outcome => outcome.map(drop),
         }
     }
 }

@@ -143,7 +143,7 @@ impl LinkedClient {
     /// # });
     /// ```
     pub async fn spawn(&self, name: impl Into<String>) -> Result<Self, Error> {
-        let options = self.core.client.shared.options.clone();
+        let options = self.handle().options().clone();
         Self::connect_as(name, self.service(), options).await
     }
 

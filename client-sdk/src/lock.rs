@@ -1,12 +1,13 @@
 //! Locks on services.
 
-use labwire_device::payload::{Arguments, from_json};
+use bytes::Bytes;
+use labwire_device::payload::from_json;
 use labwire_wire::MANAGER_NAME;
 
-use crate::core::{ClientCore, Request, Ticket, Urgency};
+use crate::command::{Command, Outcome, Target};
 use crate::error::CallError;
 use crate::link::Link;
-use crate::pending_request::Outcome;
+use crate::ticket::Ticket;
 
 /// For whom a service is locked.
 ///
@@ -67,25 +68,27 @@ pub struct LockGuard {
 }
 
 impl LockGuard {
-    pub(crate) async fn acquire(link: Link, lock: Lock) -> Result<Self, CallError> {
-        let arguments = Arguments::new()
-            .positional(link.service())
-            .keyword("shared", &(lock == Lock::Shared));
-        let mut holding = Holding {
-            ended_before: link.core.locks_ended(),
-            link,
-            armed: false,
-        };
-        let request = holding.link.core.manager_request("acquire_lock", arguments);
-        let ticket = ClientCore::send_now(request, Urgency::Normal, None)?;
+    async fn acquire(link: Link, lock: Lock) -> Result<Self, CallError> {
+        let guard = link.handle().uid();
+        let target = Target::new(MANAGER_NAME, "acquire_lock");
+        let ticket = Ticket::send(link.handle(), guard, target, |reply| Command::Lock {
+            uid: guard,
+            holder: link.holder(),
+            shared: lock == Lock::Shared,
+            reply,
+        })?;
         // From here on the manager may have granted it, whether anybody waits for the answer or not.
-        holding.armed = true;
+        let mut holding = Holding {
+            link,
+            guard,
+            is_released: false,
+        };
         match ticket.await.and_then(|result| names("acquire_lock", Ok(result))) {
             Ok(clients) => Ok(Self { holding, clients }),
             // It was granted, in words that cannot be read: it is released again.
             Err(error @ CallError::Decode { .. }) => Err(error),
             Err(error) => {
-                holding.armed = false;
+                holding.is_released = true;
                 Err(error)
             }
         }
@@ -147,51 +150,82 @@ impl LockGuard {
     /// # });
     /// ```
     pub async fn release(mut self) -> Result<Vec<String>, CallError> {
-        let ticket = self.holding.release();
-        let Some(ticket) = ticket.transpose()? else {
-            return Ok(Vec::new());
-        };
-        names("release_lock", ticket.await)
+        match self.holding.release() {
+            Some(ticket) => names("release_lock", ticket?.await),
+            None => Ok(Vec::new()),
+        }
     }
 }
 
-/// What has to be released.
+/// Locks of a link.
+impl Link {
+    /// Locks the service: while any lock is held, no other client can link with it.
+    ///
+    /// An exclusive lock is for the one client that is linked. A shared lock is for all that are linked when it is
+    /// acquired; each of them is asked for by itself. The lock is released when the guard is dropped. A client has one
+    /// lock of a service at most: a second guard is of the same lock, and the first that is released ends it.
+    ///
+    /// Cancel safe: a lock that nobody waits for any more is released.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::{Client, Lock};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let echo = client.link("Echo").await?;
+    /// let guard = echo.lock(Lock::Exclusive).await?;
+    /// assert_eq!(guard.clients(), [client.network_name()]);
+    /// // … nobody else can link with the service here …
+    /// assert!(guard.release().await?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn lock(&self, lock: Lock) -> Result<LockGuard, CallError> {
+        LockGuard::acquire(self.clone(), lock).await
+    }
+}
+
+/// A lock that has to be released, unless it was refused or is lost.
 #[derive(Debug)]
 struct Holding {
     link: Link,
-    ended_before: u64,
-    armed: bool,
+    guard: u64,
+    is_released: bool,
 }
 
 impl Holding {
     fn is_held(&self) -> bool {
-        self.armed && self.link.core.locks_ended() == self.ended_before
+        !self.is_released && self.link.has_lock(self.guard)
     }
 
-    fn release(&mut self) -> Option<Result<Ticket, CallError>> {
+    /// Releases the lock; `None` if it is held no more.
+    fn release(&mut self) -> Option<Result<Ticket<Bytes>, CallError>> {
         if !self.is_held() {
             return None;
         }
-        self.armed = false;
-        let core = &self.link.core;
-        core.lock_ends();
-        let arguments = Arguments::new().positional(self.link.service());
-        let request = Request {
-            insist: true,
-            ..core.manager_request("release_lock", arguments)
-        };
-        Some(ClientCore::send_now(request, Urgency::Normal, None))
+        self.is_released = true;
+        let uid = self.link.handle().uid();
+        let target = Target::new(MANAGER_NAME, "release_lock");
+        Some(Ticket::send(self.link.handle(), uid, target, |reply| {
+            Command::Release {
+                uid,
+                holder: self.link.holder(),
+                guard: self.guard,
+                reply: Some(reply),
+            }
+        }))
     }
 }
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        if self.is_held() {
-            self.link.core.lock_ends();
-            self.link
-                .core
-                .client
-                .tell_manager("release_lock", self.link.service());
+        if !self.is_released {
+            self.link.handle().notice(Command::Release {
+                uid: self.link.handle().uid(),
+                holder: self.link.holder(),
+                guard: self.guard,
+                reply: None,
+            });
         }
     }
 }

@@ -1,223 +1,15 @@
-//! What services tell without being asked.
+//! The notifications of a service.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_core::Stream;
-use labwire_device::payload::{DecodeError, from_json};
-use labwire_wire::array_elements;
-use serde::de::DeserializeOwned;
 
+use crate::command::Command;
 use crate::link::Link;
-
-/// What a service told: positional and keyword arguments.
-///
-/// ```
-/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-/// # support::lab(|options| async move {
-/// # use labwire_client::Client;
-/// # let client = Client::connect("Ada", options).await?;
-/// use labwire_client::{Notification, args};
-///
-/// let heartbeat = client.link("Heartbeat").await?;
-/// let mut beats = heartbeat.notifications();
-/// heartbeat.call::<()>("beat", args![72]).await?;
-/// let beat: Notification = beats.next().await.expect("the service is there");
-/// assert_eq!((beat.service(), beat.lost()), ("Heartbeat", 0));
-/// assert_eq!((beat.positional_json(), beat.keywords_json()), ("[72]", "{}"));
-/// assert_eq!(beat.decode::<(u64,)>()?, (72,));
-/// # Ok(())
-/// # });
-/// ```
-#[derive(Clone, Debug)]
-pub struct Notification {
-    service: Arc<str>,
-    positional: Bytes,
-    keywords: Bytes,
-    lost: u64,
-}
-
-impl Notification {
-    /// `result` is the JSON text of `[args, kwargs]`.
-    pub(crate) fn new(service: &str, result: &Bytes) -> Option<Self> {
-        let parts = array_elements(result).ok()?;
-        let [positional, keywords] = parts[..] else {
-            return None;
-        };
-        std::str::from_utf8(result).ok()?;
-        Some(Self {
-            service: Arc::from(service),
-            positional: result.slice_ref(positional),
-            keywords: result.slice_ref(keywords),
-            lost: 0,
-        })
-    }
-
-    /// The service that told it.
-    ///
-    /// See the example of [`Notification`].
-    pub fn service(&self) -> &str {
-        &self.service
-    }
-
-    /// How many notifications of the service were dropped just before this one, because they were not read in time.
-    ///
-    /// ```
-    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # support::lab(|options| async move {
-    /// use labwire_client::{Client, ClientOptions, args};
-    ///
-    /// let newest_only = ClientOptions::from(options).notification_queue(1);
-    /// let client = Client::connect("Ada", newest_only).await?;
-    /// let heartbeat = client.link("Heartbeat").await?;
-    /// let mut beats = heartbeat.notifications();
-    /// for count in 1..=5 {
-    ///     // The service notifies before it replies.
-    ///     heartbeat.call::<()>("beat", args![count]).await?;
-    /// }
-    /// let beat = beats.next().await.expect("the service is there");
-    /// assert_eq!((beat.decode::<(u64,)>()?, beat.lost()), ((5,), 4));
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
-
-    /// The positional arguments, as a tuple or as anything else that can be read from an array.
-    ///
-    /// ```
-    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # support::lab(|options| async move {
-    /// # use labwire_client::{Client, args};
-    /// # let client = Client::connect("Ada", options).await?;
-    /// let heartbeat = client.link("Heartbeat").await?;
-    /// let mut beats = heartbeat.notifications();
-    /// heartbeat.call::<()>("beat", args![72]).await?;
-    /// let beat = beats.next().await.expect("the service is there");
-    /// let (count,): (u64,) = beat.decode()?;
-    /// assert_eq!(count, 72);
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        from_json(self.positional_json())
-    }
-
-    /// The keyword arguments, as a struct with these fields or as a map.
-    ///
-    /// ```
-    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # support::lab(|options| async move {
-    /// # use labwire_client::{Client, args};
-    /// # let client = Client::connect("Ada", options).await?;
-    /// use std::collections::HashMap;
-    ///
-    /// let heartbeat = client.link("Heartbeat").await?;
-    /// let mut beats = heartbeat.notifications();
-    /// heartbeat.call::<()>("beat", args![72]).await?;
-    /// let beat = beats.next().await.expect("the service is there");
-    /// let named: HashMap<String, f64> = beat.decode_keywords()?;
-    /// assert!(named.is_empty() && beat.lost() == 0);
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn decode_keywords<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        from_json(self.keywords_json())
-    }
-
-    /// The positional arguments as the service wrote them: the JSON text of an array.
-    ///
-    /// See the example of [`Notification`].
-    pub fn positional_json(&self) -> &str {
-        text(&self.positional)
-    }
-
-    /// The keyword arguments as the service wrote them: the JSON text of an object.
-    ///
-    /// See the example of [`Notification`].
-    pub fn keywords_json(&self) -> &str {
-        text(&self.keywords)
-    }
-}
-
-/// A part of a notification as text, which was checked when it came.
-fn text(part: &[u8]) -> &str {
-    std::str::from_utf8(part).unwrap_or_default()
-}
-
-/// Notifications that wait for one reader.
-pub(crate) struct Queue {
-    capacity: usize,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    waiting: VecDeque<Notification>,
-    ended: bool,
-    reader: Option<Waker>,
-}
-
-impl Queue {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            inner: Mutex::default(),
-        }
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Appends a notification. When there are too many, the oldest makes room: what is new is worth more.
-    pub(crate) fn push(&self, notification: Notification) {
-        let mut inner = self.inner();
-        if inner.ended {
-            return;
-        }
-        inner.waiting.push_back(notification);
-        if inner.waiting.len() > self.capacity {
-            let dropped = inner.waiting.pop_front().map_or(0, |oldest| oldest.lost + 1);
-            if let Some(next) = inner.waiting.front_mut() {
-                next.lost += dropped;
-            }
-        }
-        let reader = inner.reader.take();
-        drop(inner);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
-
-    /// No more will come. What waits can still be read.
-    pub(crate) fn end(&self) {
-        let mut inner = self.inner();
-        inner.ended = true;
-        let reader = inner.reader.take();
-        drop(inner);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
-
-    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Notification>> {
-        let mut inner = self.inner();
-        if let Some(notification) = inner.waiting.pop_front() {
-            return Poll::Ready(Some(notification));
-        }
-        if inner.ended {
-            return Poll::Ready(None);
-        }
-        inner.reader = Some(context.waker().clone());
-        Poll::Pending
-    }
-}
+use crate::notification::Notification;
+use crate::notification_queue::{NotificationReceiver, notification_queue};
 
 /// The notifications of a service, from when [`Link::notifications`] was called.
 ///
@@ -255,26 +47,11 @@ impl Queue {
 /// ```
 #[derive(Debug)]
 pub struct Notifications {
-    queue: Arc<Queue>,
+    queue: NotificationReceiver,
     link: Link,
 }
 
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Queue")
-            .field("capacity", &self.capacity)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Notifications {
-    pub(crate) fn new(link: Link, capacity: usize) -> Self {
-        let queue = Arc::new(Queue::new(capacity));
-        link.core.listen(&queue);
-        Self { queue, link }
-    }
-
     /// The link that they come through.
     ///
     /// ```
@@ -312,55 +89,33 @@ impl Stream for Notifications {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn notification(count: u64) -> Notification {
-        Notification::new("Heartbeat", &Bytes::from(format!("[[{count}], {{}}]"))).unwrap()
-    }
-
-    fn next(queue: &Queue) -> Option<(u64, u64)> {
-        let context = Context::from_waker(Waker::noop());
-        match queue.poll_next(&context) {
-            Poll::Ready(next) => next.map(|next| (next.decode::<(u64,)>().unwrap().0, next.lost())),
-            Poll::Pending => panic!("nothing waits"),
+/// Notifications of a link.
+impl Link {
+    /// The service's notifications from now on. Each call gives a reader of its own, which gets all of them.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::{Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let heartbeat = client.link("Heartbeat").await?;
+    /// let mut beats = heartbeat.notifications();
+    /// heartbeat.call::<()>("beat", args![1]).await?;
+    /// let beat = beats.next().await.expect("the link is there");
+    /// assert_eq!(beat.decode::<(u64,)>()?, (1,));
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn notifications(&self) -> Notifications {
+        let (reader, queue) = notification_queue(self.handle().options().notifications);
+        // Without the task there is no connection, and dropped, the reader has its end.
+        self.handle().notice(Command::Subscribe {
+            holder: self.holder(),
+            reader,
+        });
+        Notifications {
+            queue,
+            link: self.clone(),
         }
-    }
-
-    #[test]
-    fn a_slow_reader_is_told_how_many_of_the_oldest_it_missed() {
-        let queue = Queue::new(2);
-        for count in 0..5 {
-            queue.push(notification(count));
-        }
-        assert_eq!(next(&queue), Some((3, 3)));
-        queue.push(notification(5));
-        queue.end();
-        assert_eq!(next(&queue), Some((4, 0)));
-        assert_eq!(next(&queue), Some((5, 0)));
-        assert_eq!(next(&queue), None);
-    }
-
-    #[test]
-    fn a_queue_of_one_holds_the_newest() {
-        let queue = Queue::new(1);
-        for count in 0..4 {
-            queue.push(notification(count));
-        }
-        assert_eq!(next(&queue), Some((3, 3)));
-    }
-
-    #[test]
-    fn arguments_are_read_by_position_and_by_name() {
-        let result = Bytes::from_static(br#"[ [1, "a"], {"unit": "V"} ]"#);
-        let notification = Notification::new("S", &result).unwrap();
-        assert_eq!(
-            notification.decode::<(u8, String)>().unwrap(),
-            (1, "a".to_owned())
-        );
-        let keywords: std::collections::HashMap<String, String> = notification.decode_keywords().unwrap();
-        assert_eq!(keywords["unit"], "V");
-        assert!(notification.decode::<(u8,)>().is_err());
     }
 }

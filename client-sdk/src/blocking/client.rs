@@ -30,7 +30,6 @@ use crate::options::ClientOptions;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    // Declared first: the client leaves before the thread that works for it ends.
     client: crate::Client,
     background: Background,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::background::Background;
-use crate::notifications::Notification;
+use crate::notification::Notification;
 
 /// The notifications of a service, like [`labwire_client::Notifications`](crate::Notifications): an iterator that
 /// waits, and ends when the link does.

@@ -1,0 +1,314 @@
+//! The links of a client, with the locks and the readers that belong to them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use labwire_device::{Backoff, Waits};
+use tokio::sync::watch;
+
+use crate::identities::ServiceIdentity;
+use crate::notification::Notification;
+use crate::notification_queue::NotificationSender;
+use crate::status::{LinkState, LinkStatus};
+
+/// Names a link. A service can have several, of which all but the last have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LinkKey(u64);
+
+/// A link that somebody holds.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) service: Arc<str>,
+    status: watch::Sender<LinkStatus>,
+    holders: usize,
+    /// The guards whose locks the manager was asked for.
+    acquiring: BTreeSet<u64>,
+    readers: Vec<NotificationSender>,
+    again: Again,
+}
+
+/// How a lost link is made again.
+#[derive(Debug)]
+enum Again {
+    /// It is not.
+    No,
+    /// The manager was asked.
+    Asked(Waits),
+    /// The manager is asked at this time.
+    At(Instant, Waits),
+}
+
+impl Link {
+    pub(super) fn state(&self) -> LinkState {
+        self.status.borrow().state
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<LinkStatus> {
+        self.status.subscribe()
+    }
+
+    /// The manager is asked for a lock.
+    pub(super) fn acquiring(&mut self, guard: u64) {
+        self.acquiring.insert(guard);
+    }
+
+    /// The manager has granted a lock. It is held unless it has ended meanwhile.
+    pub(super) fn granted(&mut self, guard: u64) {
+        if self.acquiring.remove(&guard) {
+            self.status.send_modify(|status| {
+                status.locks.insert(guard);
+            });
+        }
+    }
+
+    /// A lock was refused, or is not asked for any more.
+    pub(super) fn refused(&mut self, guard: u64) {
+        self.acquiring.remove(&guard);
+    }
+
+    /// Whether a guard has a lock to release.
+    pub(super) fn has_lock(&self, guard: u64) -> bool {
+        self.acquiring.contains(&guard) || self.status.borrow().locks.contains(&guard)
+    }
+
+    /// The lock has ended: a client has one of a service at most, whatever the number of its guards. Those that are
+    /// asked for end as well.
+    pub(super) fn end_locks(&mut self) {
+        self.acquiring.clear();
+        self.lose_locks();
+    }
+
+    /// The lock that is held is lost. One that is asked for may still be granted: what the manager grants after it has
+    /// said that the service left is a lock of the service that came back.
+    fn lose_locks(&mut self) {
+        self.status.send_if_modified(|status| {
+            let changes = !status.locks.is_empty();
+            status.locks.clear();
+            changes
+        });
+    }
+
+    pub(super) fn add_reader(&mut self, reader: NotificationSender) {
+        self.readers.push(reader);
+    }
+
+    /// The service has told something.
+    pub(super) fn notify(&mut self, notification: &Notification) {
+        self.readers.retain(|reader| !reader.is_closed());
+        for reader in &self.readers {
+            reader.push(notification.clone());
+        }
+    }
+
+    fn enter(&mut self, state: LinkState) {
+        self.status.send_if_modified(|status| {
+            let changes = status.state != LinkState::Ended && status.state != state;
+            if changes {
+                status.state = state;
+            }
+            changes
+        });
+    }
+}
+
+/// The links that somebody holds.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    table: BTreeMap<LinkKey, Link>,
+    /// The link with each service that has not ended.
+    current: HashMap<Arc<str>, LinkKey>,
+    /// The link of each holder.
+    holders: HashMap<u64, LinkKey>,
+    retries: BTreeSet<(Instant, LinkKey)>,
+}
+
+impl Links {
+    /// Adds a holder to the link with a service; to a new one that is to be asked for if there is none.
+    pub(super) fn join(&mut self, holder: u64, service: Arc<str>) -> LinkKey {
+        let key = match self.current.get(&service) {
+            Some(&key) => key,
+            None => self.add(holder, service),
+        };
+        self.holders.insert(holder, key);
+        if let Some(link) = self.table.get_mut(&key) {
+            link.holders += 1;
+        }
+        key
+    }
+
+    fn add(&mut self, holder: u64, service: Arc<str>) -> LinkKey {
+        let key = LinkKey(holder);
+        let status = LinkStatus {
+            state: LinkState::Asked,
+            identity: Arc::default(),
+            locks: BTreeSet::new(),
+        };
+        let link = Link {
+            service: Arc::clone(&service),
+            status: watch::Sender::new(status),
+            holders: 0,
+            acquiring: BTreeSet::new(),
+            readers: Vec::new(),
+            again: Again::No,
+        };
+        self.table.insert(key, link);
+        self.current.insert(service, key);
+        key
+    }
+
+    /// Removes a holder. Returns the service of the link if nobody is left, and the manager has to be told.
+    pub(super) fn leave(&mut self, holder: u64) -> Option<Arc<str>> {
+        let key = self.holders.remove(&holder)?;
+        let link = self.table.get_mut(&key)?;
+        link.holders -= 1;
+        if link.holders > 0 {
+            return None;
+        }
+        self.cancel_retry(key);
+        let link = self.table.remove(&key)?;
+        if self.current.get(&link.service) != Some(&key) {
+            return None;
+        }
+        self.current.remove(&link.service);
+        Some(link.service)
+    }
+
+    /// The link of a holder.
+    pub(super) fn of_holder(&mut self, holder: u64) -> Option<(LinkKey, &mut Link)> {
+        let key = *self.holders.get(&holder)?;
+        Some((key, self.table.get_mut(&key)?))
+    }
+
+    pub(super) fn get_mut(&mut self, key: LinkKey) -> Option<&mut Link> {
+        self.table.get_mut(&key)
+    }
+
+    /// Where a link stands. One that nobody holds any more has ended.
+    pub(super) fn state(&self, key: LinkKey) -> LinkState {
+        self.table.get(&key).map_or(LinkState::Ended, Link::state)
+    }
+
+    /// The link with a service, if it has not ended.
+    pub(super) fn with(&mut self, service: &str) -> Option<(LinkKey, &mut Link)> {
+        let key = *self.current.get(service)?;
+        Some((key, self.table.get_mut(&key)?))
+    }
+
+    /// The links that have not ended, in the order in which they were made.
+    pub(super) fn live(&self) -> Vec<LinkKey> {
+        let mut live: Vec<LinkKey> = self.current.values().copied().collect();
+        live.sort_unstable();
+        live
+    }
+
+    /// The manager has made the link. `None` for an identity that cannot be read. Returns whether the link is there.
+    pub(super) fn linked(&mut self, key: LinkKey, identity: Option<ServiceIdentity>) -> bool {
+        self.cancel_retry(key);
+        let Some(link) = self.table.get_mut(&key) else {
+            return false;
+        };
+        if link.state() == LinkState::Ended {
+            return false;
+        }
+        link.status.send_modify(|status| {
+            status.state = LinkState::Linked;
+            if let Some(identity) = identity {
+                status.identity = Arc::new(identity);
+            }
+        });
+        true
+    }
+
+    /// The service has left. Without a way back no notification will come any more.
+    pub(super) fn lose(&mut self, key: LinkKey, comes_back: bool) {
+        self.cancel_retry(key);
+        if let Some(link) = self.table.get_mut(&key) {
+            link.lose_locks();
+            link.enter(LinkState::Away);
+            if !comes_back {
+                link.readers.clear();
+            }
+        }
+    }
+
+    /// The connection is lost, and is made again.
+    pub(super) fn cut(&mut self) {
+        for key in self.live() {
+            self.lose(key, true);
+            if let Some(link) = self.table.get_mut(&key) {
+                link.end_locks();
+            }
+        }
+    }
+
+    /// There is no link, and there never will be again.
+    pub(super) fn end(&mut self, key: LinkKey) {
+        self.cancel_retry(key);
+        if let Some(link) = self.table.get_mut(&key) {
+            link.end_locks();
+            link.enter(LinkState::Ended);
+            link.readers.clear();
+            if self.current.get(&link.service) == Some(&key) {
+                self.current.remove(&link.service);
+            }
+        }
+    }
+
+    /// The manager is asked for a lost link. The waits are those of the attempt before this, if there was one.
+    pub(super) fn asking_again(&mut self, key: LinkKey, backoff: Backoff) {
+        if let Some(link) = self.table.get_mut(&key) {
+            link.again = match std::mem::replace(&mut link.again, Again::No) {
+                Again::At(at, waits) => {
+                    self.retries.remove(&(at, key));
+                    Again::Asked(waits)
+                }
+                Again::No | Again::Asked(_) => Again::Asked(backoff.waits()),
+            };
+        }
+    }
+
+    /// The manager did not make the link again: it is asked once more after a while.
+    pub(super) fn ask_later(&mut self, key: LinkKey, now: Instant) {
+        let Some(link) = self.table.get_mut(&key) else {
+            return;
+        };
+        if link.state() != LinkState::Away {
+            return;
+        }
+        match std::mem::replace(&mut link.again, Again::No) {
+            Again::Asked(mut waits) => {
+                // A wait of centuries has no end.
+                if let Some(at) = now.checked_add(waits.next_wait()) {
+                    link.again = Again::At(at, waits);
+                    self.retries.insert((at, key));
+                }
+            }
+            // Another request for it was refused before.
+            again @ (Again::No | Again::At(..)) => link.again = again,
+        }
+    }
+
+    /// A link that the manager is to be asked for now.
+    pub(super) fn due(&self, now: Instant) -> Option<LinkKey> {
+        let &(at, key) = self.retries.first()?;
+        (at <= now).then_some(key)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        Some(self.retries.first()?.0)
+    }
+
+    fn cancel_retry(&mut self, key: LinkKey) {
+        if let Some(link) = self.table.get_mut(&key)
+            && let Again::At(at, _) = std::mem::replace(&mut link.again, Again::No)
+        {
+            self.retries.remove(&(at, key));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.current.is_empty() && self.holders.is_empty() && self.retries.is_empty()
+    }
+}

@@ -1,0 +1,344 @@
+//! The engine, and what the driver tells it and asks of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use labwire_device::Backoff;
+use labwire_wire::{Line, MANAGER_NAME};
+use tokio::sync::watch;
+use tracing::{debug, info};
+
+use super::connection::{FAREWELL, Farewell, LEFT, Phase};
+use super::links::{LinkKey, Links};
+use super::outgoing::Outgoing;
+use super::questions::{Answer, Questions};
+use super::requests::{Begun, Purpose, Request, Requests};
+use crate::command::Target;
+use crate::error::CallError;
+use crate::frames::manager_frame;
+use crate::status::{About, ConnectionState, LinkState, Status};
+use crate::uids::Uids;
+
+/// What an engine has to know beforehand.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The name that the client introduces itself with.
+    pub(crate) name: String,
+    /// How many calls are kept while there is no connection or no link.
+    pub(crate) buffer: usize,
+    /// How long to wait before a lost link is asked for again; `None` for a client that does not reconnect.
+    pub(crate) backoff: Option<Backoff>,
+}
+
+/// What the engine wants of the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Use the connection.
+    Serve,
+    /// Make a new connection.
+    Reconnect,
+    /// Nothing any more: everybody has been answered.
+    End,
+}
+
+/// All that a client knows. It does no I/O and reads no clock.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(super) config: Config,
+    pub(super) uids: Uids,
+    pub(super) phase: Phase,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) requests: Requests,
+    pub(super) links: Links,
+    pub(super) outgoing: VecDeque<Outgoing>,
+    pub(super) questions: Questions,
+    /// What the manager said last without saying to which request.
+    pub(super) last_words: Option<String>,
+}
+
+impl Engine {
+    /// Begins with a connection that is there.
+    pub(crate) fn new(config: Config, uids: Uids, about: About) -> (Self, watch::Receiver<Status>) {
+        let (status, receiver) = watch::channel(Status {
+            about,
+            connection: ConnectionState::Connected,
+        });
+        let engine = Self {
+            config,
+            uids,
+            phase: Phase::Connected,
+            status,
+            requests: Requests::default(),
+            links: Links::default(),
+            outgoing: VecDeque::new(),
+            questions: Questions::default(),
+            last_words: None,
+        };
+        (engine, receiver)
+    }
+
+    pub(crate) fn wish(&self) -> Wish {
+        match self.phase {
+            Phase::Connected | Phase::Leaving(_) => Wish::Serve,
+            Phase::Reconnecting(_) => Wish::Reconnect,
+            Phase::Closed(_) => Wish::End,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let farewell = match self.phase {
+            Phase::Leaving(farewell) => Some(farewell.until()),
+            _ => None,
+        };
+        let deadlines = [
+            self.requests.next_deadline(),
+            self.links.next_deadline(),
+            farewell,
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(request) = self.requests.take_due(now) {
+            request.timed_out();
+        }
+        while let Some(link) = self.links.due(now) {
+            self.ask_again(link);
+        }
+        if let Phase::Leaving(farewell) = self.phase
+            && farewell.until() <= now
+        {
+            self.close(LEFT);
+        }
+    }
+
+    /// Hands out the next frame to write. What is handed out counts as written.
+    pub(crate) fn poll_frame(&mut self) -> Option<Bytes> {
+        loop {
+            match self.outgoing.pop_front()? {
+                Outgoing::Request { uid, frame, .. } => {
+                    if self.requests.begin(uid) == Begun::Written {
+                        return Some(frame);
+                    }
+                }
+                Outgoing::Ending { uid, frame } => {
+                    self.requests.begin_ending(uid);
+                    return Some(frame);
+                }
+                Outgoing::Answer(frame) => {
+                    self.questions.done();
+                    return Some(frame);
+                }
+                Outgoing::Goodbye(frame) => {
+                    if let Phase::Leaving(farewell) = &mut self.phase {
+                        *farewell = Farewell::Written(farewell.until());
+                    }
+                    return Some(frame);
+                }
+            }
+        }
+    }
+
+    /// All frames that were handed out are written.
+    pub(crate) fn frames_written(&mut self, now: Instant) {
+        if let Phase::Leaving(farewell @ Farewell::Written(_)) = &mut self.phase {
+            *farewell = Farewell::Heard(now + FAREWELL);
+        }
+    }
+
+    /// Hands out the next question of the manager. [`handle_answer`](Self::handle_answer) is to be called then.
+    pub(crate) fn poll_question(&mut self) -> Option<Line> {
+        self.questions.poll()
+    }
+
+    /// What came of the question that was handed out.
+    pub(crate) fn handle_answer(&mut self, answer: Answer) {
+        if !self.questions.is_asked() {
+            return;
+        }
+        self.questions.done();
+        match answer {
+            Answer::Frame(frame) if matches!(self.phase, Phase::Connected) => {
+                self.questions.answered();
+                self.outgoing.push_back(Outgoing::Answer(frame));
+            }
+            Answer::Missing(missing) => {
+                let uid = self.requests.newest_for_manager();
+                if let Some(uid) = uid
+                    && let Some(request) = self.requests.take(uid)
+                {
+                    self.fail_request(uid, request, CallError::NoAnswer(missing));
+                }
+            }
+            Answer::Frame(_) | Answer::Nothing => {}
+        }
+    }
+
+    /// There is a connection again. What was lost with the old one is taken up.
+    pub(crate) fn connected(&mut self, about: About) {
+        if !matches!(self.phase, Phase::Reconnecting(_)) {
+            return;
+        }
+        info!("connected to {} again, as {}", about.manager, about.network_name);
+        self.phase = Phase::Connected;
+        // Ahead of all calls: who is not linked may not call a service that limits its clients.
+        for link in self.links.live() {
+            self.ask_again(link);
+        }
+        self.queue_kept(None);
+        self.status.send_replace(Status {
+            about,
+            connection: ConnectionState::Connected,
+        });
+    }
+
+    /// The connection is lost.
+    pub(crate) fn disconnected(&mut self, reason: &str) {
+        match self.phase {
+            Phase::Connected if self.config.backoff.is_some() => self.lose(reason),
+            Phase::Connected => {
+                debug!("{reason}");
+                self.close(reason);
+            }
+            Phase::Leaving(_) => self.close(LEFT),
+            Phase::Reconnecting(_) | Phase::Closed(_) => {}
+        }
+    }
+
+    /// What was written may have been executed; what was not is kept or fails.
+    fn lose(&mut self, reason: &str) {
+        info!("{reason}, connecting again");
+        let reason = self.explain(reason);
+        self.phase = Phase::Reconnecting(Arc::clone(&reason));
+        self.questions.clear();
+        for outgoing in std::mem::take(&mut self.outgoing) {
+            if let Outgoing::Request { uid, frame, .. } = outgoing
+                && self.requests.kept() < self.config.buffer
+            {
+                let comes_back = |link| self.links.state(link) != LinkState::Ended;
+                self.requests.keep_queued(uid, frame, comes_back);
+            }
+        }
+        self.links.cut();
+        self.publish(ConnectionState::Reconnecting);
+        for request in self.requests.take_lost() {
+            request.disconnected(&reason);
+        }
+    }
+
+    /// The connection has ended for ever.
+    pub(crate) fn close(&mut self, reason: &str) {
+        if matches!(self.phase, Phase::Closed(_)) {
+            return;
+        }
+        let reason = self.explain(reason);
+        self.phase = Phase::Closed(Arc::clone(&reason));
+        self.questions.clear();
+        self.outgoing.clear();
+        for link in self.links.live() {
+            self.links.end(link);
+        }
+        self.publish(ConnectionState::Closed(Arc::clone(&reason)));
+        for request in self.requests.take_all() {
+            request.disconnected(&reason);
+        }
+    }
+
+    /// Why the connection has ended, with what the manager said before.
+    fn explain(&mut self, reason: &str) -> Arc<str> {
+        match self.last_words.take() {
+            Some(words) => Arc::from(format!("{reason}, after it had said \"{words}\"")),
+            None => Arc::from(reason),
+        }
+    }
+
+    fn publish(&self, connection: ConnectionState) {
+        self.status.send_modify(|status| status.connection = connection);
+    }
+
+    /// Queues a request to the manager about a service.
+    pub(super) fn queue_manager_request(
+        &mut self,
+        (uid, attribute): (u64, &str),
+        (service, kwargs): (&str, &str),
+        purpose: Purpose,
+    ) {
+        let target = Target::new(MANAGER_NAME, attribute);
+        let frame = manager_frame(attribute, service, kwargs, uid);
+        let outgoing = if matches!(purpose, Purpose::Ending { .. }) {
+            Outgoing::Ending { uid, frame }
+        } else {
+            Outgoing::Request {
+                uid,
+                frame,
+                room: None,
+            }
+        };
+        self.requests.queue(uid, Request::new(target, purpose, None));
+        self.outgoing.push_back(outgoing);
+    }
+
+    /// Asks the manager for a link that was lost.
+    pub(super) fn ask_again(&mut self, key: LinkKey) {
+        let Some(backoff) = self.config.backoff else {
+            return;
+        };
+        self.links.asking_again(key, backoff);
+        let Some(service) = self.links.get_mut(key).map(|link| Arc::clone(&link.service)) else {
+            return;
+        };
+        let uid = self.uids.next();
+        self.queue_manager_request((uid, "link"), (&service, "{}"), Purpose::LinkAgain { link: key });
+    }
+
+    /// Queues what was kept for a link, or for no link.
+    pub(super) fn queue_kept(&mut self, link: Option<LinkKey>) {
+        for (uid, frame) in self.requests.queue_kept(link) {
+            self.outgoing.push_back(Outgoing::Request {
+                uid,
+                frame,
+                room: None,
+            });
+        }
+    }
+
+    /// Ends a request with an error, and what it was to bring about.
+    pub(super) fn fail_request(&mut self, uid: u64, request: Request, error: CallError) {
+        match request.purpose {
+            Purpose::Link { link, .. } => self.link_refused(link),
+            Purpose::Lock { link, .. } => {
+                if let Some(link) = self.links.get_mut(link) {
+                    link.refused(uid);
+                }
+            }
+            Purpose::Call { .. } | Purpose::LinkAgain { .. } | Purpose::Ending { .. } => {}
+        }
+        request.fail(error);
+    }
+
+    /// The manager did not make a link. One that was there before may come back.
+    fn link_refused(&mut self, key: LinkKey) {
+        if self.links.state(key) == LinkState::Asked && !self.requests.asks_for(key) {
+            self.links.end(key);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+            && self.links.is_empty()
+            && self.outgoing.is_empty()
+            && self.questions.is_empty()
+    }
+}
+
+/// However the driver ends, also before it has run for the first time, nobody waits for ever.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close("the runtime of the client has ended");
+    }
+}

@@ -1,0 +1,370 @@
+//! The requests that have no reply yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use labwire_wire::{Executed, MANAGER_NAME, quoted};
+use tokio::sync::{oneshot, watch};
+
+use super::incoming::Failure;
+use super::links::LinkKey;
+use crate::command::{Limit, Outcome, Target};
+use crate::error::CallError;
+use crate::status::LinkStatus;
+
+/// What an administrator asks for, and gets no reply to: the connection closes.
+const SHUT_DOWN_MANAGER: &str = "shutdown_manager";
+
+/// What a manager does as a whole or not at all.
+const REFUSED_AS_A_WHOLE: [&str; 5] = ["acquire_lock", "identity", "link", "release_lock", "unlink"];
+
+/// A request that has no reply yet.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) target: Target,
+    pub(super) purpose: Purpose,
+    limit: Option<Limit>,
+    stage: Stage,
+}
+
+/// What a request is for, and who waits for its reply.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// A call; `None` for one of the manager. It may be kept while there is no connection or no link.
+    Call {
+        through: Option<LinkKey>,
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// A link that a caller asks for.
+    Link {
+        link: LinkKey,
+        reply: oneshot::Sender<Result<watch::Receiver<LinkStatus>, CallError>>,
+    },
+    /// A link that was lost, and is made again.
+    LinkAgain { link: LinkKey },
+    /// A lock. The uid is that of its guard.
+    Lock {
+        link: LinkKey,
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// The end of a link or a lock.
+    Ending { reply: oneshot::Sender<Outcome> },
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+enum Stage {
+    /// Its frame waits to be written.
+    Queued,
+    /// It waits for a connection or a link.
+    Kept(Bytes),
+    /// Its frame was handed out. From here on it may have been executed.
+    Written,
+}
+
+impl Request {
+    pub(super) fn new(target: Target, purpose: Purpose, limit: Option<Limit>) -> Self {
+        Self {
+            target,
+            purpose,
+            limit,
+            stage: Stage::Queued,
+        }
+    }
+
+    fn executed(&self) -> Executed {
+        match self.stage {
+            Stage::Written => Executed::Maybe,
+            Stage::Queued | Stage::Kept(_) => Executed::No,
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        matches!(self.stage, Stage::Written)
+    }
+
+    /// Whether nobody waits for the reply any more.
+    fn is_forgotten(&self) -> bool {
+        match &self.purpose {
+            Purpose::Call { reply, .. } | Purpose::Lock { reply, .. } | Purpose::Ending { reply } => {
+                reply.is_closed()
+            }
+            Purpose::Link { reply, .. } => reply.is_closed(),
+            Purpose::LinkAgain { .. } => false,
+        }
+    }
+
+    /// Ends the request with an error.
+    pub(super) fn fail(self, error: CallError) {
+        // A caller that dropped the receiver does not want to know.
+        match self.purpose {
+            Purpose::Call { reply, .. } | Purpose::Lock { reply, .. } | Purpose::Ending { reply } => {
+                let _ = reply.send(Err(error));
+            }
+            Purpose::Link { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            Purpose::LinkAgain { .. } => {}
+        }
+    }
+
+    /// Ends the request as there is no connection, or no more.
+    pub(super) fn disconnected(self, reason: &Arc<str>) {
+        let shuts_down =
+            &*self.target.service == MANAGER_NAME && &*self.target.attribute == SHUT_DOWN_MANAGER;
+        let executed = self.executed();
+        match self.purpose {
+            Purpose::Call { reply, .. } if shuts_down && executed == Executed::Maybe => {
+                let _ = reply.send(Ok(Bytes::from_static(b"null")));
+            }
+            _ => {
+                let error = self.target.disconnected(reason, executed);
+                self.fail(error);
+            }
+        }
+    }
+
+    pub(super) fn unlinked(self) {
+        let error = self.target.unlinked();
+        self.fail(error);
+    }
+
+    /// Whether the time limit has passed.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.limit.is_some_and(|limit| limit.deadline <= now)
+    }
+
+    pub(super) fn timed_out(self) {
+        let timeout = self.limit.map_or_else(Default::default, |limit| limit.timeout);
+        let error = self.target.timed_out(timeout, self.executed());
+        self.fail(error);
+    }
+
+    /// What an error reply says about the request.
+    pub(super) fn error(&self, failure: Failure, without_uid: bool) -> CallError {
+        let for_manager = &*self.target.service == MANAGER_NAME;
+        if without_uid || failure.of_manager || for_manager {
+            let executed = if without_uid {
+                // It may be about another request: this one may be executed while it is told.
+                Executed::Maybe
+            } else {
+                // An older manager does not say. It refuses what it does not pass on; what it executes itself for
+                // an administrator can fail half-way.
+                let refused = !for_manager || REFUSED_AS_A_WHOLE.contains(&&*self.target.attribute);
+                failure
+                    .executed
+                    .unwrap_or(if refused { Executed::No } else { Executed::Maybe })
+            };
+            return CallError::Manager {
+                message: failure.message,
+                executed,
+            };
+        }
+        CallError::Service {
+            service: self.target.service.to_string(),
+            attribute: self.target.attribute.to_string(),
+            message: failure.message,
+            traceback: failure.traceback,
+        }
+    }
+}
+
+/// What becomes of a queued request whose frame is to be written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It is written.
+    Written,
+    /// It has ended already, or nobody waits for it.
+    Dropped,
+}
+
+/// The requests that have no reply yet.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// In the order in which they were made.
+    table: BTreeMap<u64, Request>,
+    deadlines: BTreeSet<(Instant, u64)>,
+    /// How many are kept.
+    kept: usize,
+}
+
+impl Requests {
+    pub(super) fn queue(&mut self, uid: u64, request: Request) {
+        if let Some(limit) = request.limit {
+            self.deadlines.insert((limit.deadline, uid));
+        }
+        self.table.insert(uid, request);
+    }
+
+    /// Keeps a request until it can be queued.
+    pub(super) fn keep(&mut self, uid: u64, mut request: Request, frame: Bytes) {
+        request.stage = Stage::Kept(frame);
+        self.kept += 1;
+        self.queue(uid, request);
+    }
+
+    /// How many requests are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Keeps a queued request if it is a call that somebody waits for, and its link `comes_back`.
+    pub(super) fn keep_queued(&mut self, uid: u64, frame: Bytes, comes_back: impl FnOnce(LinkKey) -> bool) {
+        if let Some(request) = self.table.get_mut(&uid)
+            && let Purpose::Call { through, .. } = request.purpose
+            && through.is_none_or(comes_back)
+            && !request.is_forgotten()
+        {
+            request.stage = Stage::Kept(frame);
+            self.kept += 1;
+        }
+    }
+
+    /// Makes the kept requests queued that go through this link, or through none. Returns their frames, in order.
+    pub(super) fn queue_kept(&mut self, link: Option<LinkKey>) -> Vec<(u64, Bytes)> {
+        if self.kept == 0 {
+            return Vec::new();
+        }
+        let mut frames = Vec::new();
+        for (&uid, request) in &mut self.table {
+            let Purpose::Call { through, .. } = request.purpose else {
+                continue;
+            };
+            if through == link
+                && let Stage::Kept(frame) = &mut request.stage
+            {
+                frames.push((uid, std::mem::take(frame)));
+                request.stage = Stage::Queued;
+            }
+        }
+        self.kept -= frames.len();
+        frames
+    }
+
+    /// Takes out the kept requests that go through this link.
+    pub(super) fn take_kept(&mut self, link: LinkKey) -> Vec<Request> {
+        let kept = self.queue_kept(Some(link));
+        kept.into_iter().filter_map(|(uid, _)| self.take(uid)).collect()
+    }
+
+    /// A request is about to be written.
+    pub(super) fn begin(&mut self, uid: u64) -> Begun {
+        match self.table.get_mut(&uid) {
+            Some(request) if !request.is_forgotten() => {
+                request.stage = Stage::Written;
+                Begun::Written
+            }
+            // What a lock or a link that nobody waits for has left behind ends with its guard or holder.
+            Some(_) => {
+                self.take(uid);
+                Begun::Dropped
+            }
+            None => Begun::Dropped,
+        }
+    }
+
+    /// A request that is written in any case is about to be.
+    pub(super) fn begin_ending(&mut self, uid: u64) {
+        if let Some(request) = self.table.get_mut(&uid) {
+            request.stage = Stage::Written;
+        }
+    }
+
+    pub(super) fn take(&mut self, uid: u64) -> Option<Request> {
+        let request = self.table.remove(&uid)?;
+        if let Some(limit) = request.limit {
+            self.deadlines.remove(&(limit.deadline, uid));
+        }
+        if matches!(request.stage, Stage::Kept(_)) {
+            self.kept -= 1;
+        }
+        Some(request)
+    }
+
+    /// Takes out a request that a reply has come to. There is none to what was not written.
+    pub(super) fn take_answered(&mut self, uid: u64) -> Option<Request> {
+        if self.table.get(&uid)?.is_written() {
+            self.take(uid)
+        } else {
+            None
+        }
+    }
+
+    /// Takes out a call that nobody waits for any more.
+    pub(super) fn forget(&mut self, uid: u64) {
+        if let Some(request) = self.table.get(&uid)
+            && matches!(request.purpose, Purpose::Call { .. })
+        {
+            self.take(uid);
+        }
+    }
+
+    /// Takes out the request for a lock if it was not written. Returns whether it was there.
+    pub(super) fn withdraw(&mut self, uid: u64) -> bool {
+        let is_unwritten = self.table.get(&uid).is_some_and(|request| !request.is_written());
+        is_unwritten && self.take(uid).is_some()
+    }
+
+    /// Takes out the requests that are not kept.
+    pub(super) fn take_lost(&mut self) -> Vec<Request> {
+        let lost: Vec<u64> = self
+            .table
+            .iter()
+            .filter(|(_, request)| !matches!(request.stage, Stage::Kept(_)))
+            .map(|(&uid, _)| uid)
+            .collect();
+        lost.into_iter().filter_map(|uid| self.take(uid)).collect()
+    }
+
+    /// Takes out all requests.
+    pub(super) fn take_all(&mut self) -> Vec<Request> {
+        self.deadlines.clear();
+        self.kept = 0;
+        std::mem::take(&mut self.table).into_values().collect()
+    }
+
+    /// Takes out a request whose time limit has passed.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Request> {
+        let &(deadline, uid) = self.deadlines.first()?;
+        if deadline > now {
+            return None;
+        }
+        self.take(uid)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        Some(self.deadlines.first()?.0)
+    }
+
+    /// Whether a caller's request for this link has no reply yet.
+    pub(super) fn asks_for(&self, key: LinkKey) -> bool {
+        let mut purposes = self.table.values().map(|request| &request.purpose);
+        purposes.any(|purpose| matches!(purpose, Purpose::Link { link, .. } if *link == key))
+    }
+
+    /// The request that an error without a uid is about, as an older manager sends them.
+    pub(super) fn guess(&self, message: &str) -> Option<u64> {
+        let names = |request: &Request| {
+            let service = quoted(&request.target.service);
+            message.contains(&format!("the {service} Service is not connected"))
+        };
+        let mut written = self.table.iter().filter(|(_, request)| request.is_written());
+        let oldest = written.find(|(_, request)| names(request));
+        oldest.map(|(&uid, _)| uid).or_else(|| self.newest_for_manager())
+    }
+
+    /// The request to the manager that was made last.
+    pub(super) fn newest_for_manager(&self) -> Option<u64> {
+        let mut newest = self.table.iter().rev();
+        newest
+            .find(|(_, request)| request.is_written() && &*request.target.service == MANAGER_NAME)
+            .map(|(&uid, _)| uid)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.deadlines.is_empty() && self.kept == 0
+    }
+}

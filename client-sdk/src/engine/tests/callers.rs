@@ -1,0 +1,165 @@
+//! What callers do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_wire::MANAGER_NAME;
+use tokio::sync::oneshot;
+
+use super::model::SERVICES;
+use super::world::{CallSeen, GuardSeen, HolderSeen, ReaderSeen, World};
+use crate::command::{CallCommand, Command, Limit, Room, Target};
+use crate::frames::request_frame;
+use crate::notification_queue::notification_queue;
+
+impl World {
+    pub(super) fn call(&mut self) {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            return;
+        };
+        let uid = self.uids.next();
+        let through = if self.rng.u8(0..5) > 0 {
+            self.some_holder()
+        } else {
+            None
+        };
+        let target = match through {
+            Some(holder) => Target::new(self.holders[&holder].service, "read"),
+            None => Target::new(MANAGER_NAME, "identity"),
+        };
+        let timeout = Duration::from_millis(self.rng.u64(0..60));
+        let limit = self.rng.bool().then(|| Limit {
+            timeout,
+            deadline: self.now + timeout,
+        });
+        let (reply, receiver) = oneshot::channel();
+        let seen = CallSeen {
+            through,
+            deadline: limit.map(|limit| limit.deadline),
+            receiver: Some(receiver),
+            is_over: false,
+        };
+        self.calls.insert(uid, seen);
+        self.command(Command::Call(CallCommand {
+            uid,
+            frame: request_frame(&target.service, &target.attribute, "[]", "{}", uid),
+            target,
+            through,
+            limit,
+            room: Some(Room::new(permit)),
+            reply,
+        }));
+    }
+
+    pub(super) fn drop_call(&mut self) {
+        let waiting: Vec<u64> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.receiver.is_some())
+            .map(|(&uid, _)| uid)
+            .collect();
+        if let Some(uid) = self.rng.choice(waiting) {
+            let call = self.calls.get_mut(&uid).unwrap();
+            call.receiver = None;
+            call.is_over = true;
+            self.command(Command::Forget { uid });
+        }
+    }
+
+    pub(super) fn link(&mut self) {
+        let uid = self.uids.next();
+        let service = *self.rng.choice(&SERVICES).unwrap();
+        let (reply, receiver) = oneshot::channel();
+        let holder = HolderSeen {
+            service,
+            asking: Some(receiver),
+            status: None,
+            is_dropped: false,
+        };
+        self.holders.insert(uid, holder);
+        self.command(Command::Link {
+            uid,
+            service: service.into(),
+            room: None,
+            reply,
+        });
+    }
+
+    pub(super) fn drop_link(&mut self) {
+        let all: Vec<u64> = self.holders.keys().copied().collect();
+        if let Some(holder) = self.rng.choice(all) {
+            let holder = self.holders.get_mut(&holder).unwrap();
+            // Also while it is asked for.
+            holder.asking = None;
+            holder.is_dropped = true;
+        }
+    }
+
+    pub(super) fn unlink(&mut self) {
+        if let Some(holder) = self.some_holder() {
+            let uid = self.uids.next();
+            let (reply, receiver) = oneshot::channel();
+            if self.rng.bool() {
+                self.endings.push(receiver);
+            }
+            self.command(Command::Unlink { uid, holder, reply });
+        }
+    }
+
+    pub(super) fn lock(&mut self) {
+        if let Some(holder) = self.some_holder() {
+            let uid = self.uids.next();
+            let (reply, receiver) = oneshot::channel();
+            let asking = Some(receiver);
+            self.guards.insert(uid, GuardSeen { holder, asking });
+            let shared = self.rng.bool();
+            self.command(Command::Lock {
+                uid,
+                holder,
+                shared,
+                reply,
+            });
+        }
+    }
+
+    /// Releases or drops a guard, also one that waits for its lock.
+    pub(super) fn release(&mut self) {
+        let all: Vec<u64> = self.guards.keys().copied().collect();
+        if let Some(guard) = self.rng.choice(all) {
+            self.release_guard(guard);
+        }
+    }
+
+    pub(super) fn release_guard(&mut self, guard: u64) {
+        let seen = self.guards.remove(&guard).unwrap();
+        let uid = self.uids.next();
+        let (reply, receiver) = oneshot::channel();
+        let is_awaited = seen.asking.is_none() && self.rng.bool();
+        drop(seen.asking);
+        if is_awaited {
+            self.endings.push(receiver);
+        }
+        self.command(Command::Release {
+            uid,
+            holder: seen.holder,
+            guard,
+            reply: is_awaited.then_some(reply),
+        });
+    }
+
+    pub(super) fn subscribe(&mut self) {
+        let holder = if self.rng.bool() { self.some_holder() } else { None };
+        if let Some(holder) = holder {
+            let (reader, receiver) = notification_queue(1000);
+            self.readers.push(ReaderSeen {
+                holder,
+                receiver,
+                last: 0,
+            });
+            self.command(Command::Subscribe { holder, reader });
+        } else if !self.readers.is_empty() {
+            let index = self.rng.usize(0..self.readers.len());
+            self.readers.swap_remove(index);
+        }
+    }
+}

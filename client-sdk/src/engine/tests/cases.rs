@@ -1,0 +1,159 @@
+//! Single cases that random schedules meet seldom.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use labwire_wire::{Executed, Line, MANAGER_NAME};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::super::machine::{Config, Engine, Wish};
+use crate::command::{CallCommand, Command, Limit, Outcome, Target};
+use crate::error::CallError;
+use crate::frames::request_frame;
+use crate::status::{About, ConnectionState, LinkState};
+use crate::uids::Uids;
+
+/// A client that does not reconnect.
+fn engine() -> Engine {
+    let config = Config {
+        name: "Ada".to_owned(),
+        buffer: 0,
+        backoff: None,
+    };
+    let about = About {
+        network_name: "Ada[h:2]".to_owned(),
+        manager: "Manager[h:1]".to_owned(),
+        local_port: 2,
+    };
+    Engine::new(config, Uids::new(), about).0
+}
+
+fn written(engine: &mut Engine) -> Vec<Value> {
+    let frames = std::iter::from_fn(|| engine.poll_frame());
+    frames
+        .map(|frame: Bytes| serde_json::from_slice(&frame).unwrap())
+        .collect()
+}
+
+fn say(engine: &mut Engine, line: &Value) {
+    engine.handle_line(Line::new(line.to_string().into()), Instant::now());
+}
+
+/// Makes a request to the manager.
+fn call(engine: &mut Engine, uid: u64, limit: Option<Limit>, now: Instant) -> oneshot::Receiver<Outcome> {
+    let (reply, receiver) = oneshot::channel();
+    let call = CallCommand {
+        uid,
+        frame: request_frame(MANAGER_NAME, "identity", "[]", "{}", uid),
+        target: Target::new(MANAGER_NAME, "identity"),
+        through: None,
+        limit,
+        room: None,
+        reply,
+    };
+    engine.handle_command(Command::Call(call), now);
+    receiver
+}
+
+#[test]
+fn a_reply_to_a_request_that_was_not_written_is_none() {
+    let mut engine = engine();
+    let mut reply = call(&mut engine, 1, None, Instant::now());
+    let line = json!({"error": false, "result": "forged", "uid": "1"});
+    say(&mut engine, &line);
+    assert!(reply.try_recv().is_err());
+    assert_eq!(written(&mut engine).len(), 1);
+    say(&mut engine, &line);
+    assert_eq!(reply.try_recv().unwrap().unwrap(), "\"forged\"");
+    assert!(engine.is_empty());
+}
+
+#[test]
+fn a_refused_link_does_not_end_the_one_that_another_caller_asks_for() {
+    let mut engine = engine();
+    let mut ask = |uid| {
+        let (reply, receiver) = oneshot::channel();
+        let link = Command::Link {
+            uid,
+            service: "Echo".into(),
+            room: None,
+            reply,
+        };
+        engine.handle_command(link, Instant::now());
+        receiver
+    };
+    let (mut first, mut second) = (ask(1), ask(2));
+    assert_eq!(written(&mut engine).len(), 2);
+    let refused = json!({"error": true, "message": "PermissionError: locked", "origin": "manager",
+        "executed": "no", "uid": "1"});
+    say(&mut engine, &refused);
+    let error = first.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.executed(), Executed::No);
+    let linked = json!({"error": false, "result": {"type": "service", "attributes": {}}, "uid": "2"});
+    say(&mut engine, &linked);
+    let status = second.try_recv().unwrap().unwrap();
+    assert_eq!(status.borrow().state, LinkState::Linked);
+}
+
+#[test]
+fn a_call_without_any_time_is_never_sent() {
+    let mut engine = engine();
+    let now = Instant::now();
+    let limit = Limit {
+        timeout: Duration::ZERO,
+        deadline: now,
+    };
+    let mut reply = call(&mut engine, 1, Some(limit), now);
+    let error = reply.try_recv().unwrap().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            CallError::TimedOut {
+                executed: Executed::No,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(written(&mut engine).is_empty() && engine.is_empty());
+}
+
+#[test]
+fn what_the_manager_said_last_is_part_of_the_reason() {
+    let mut engine = engine();
+    let mut status = engine.status.subscribe();
+    let mut reply = call(&mut engine, 1, None, Instant::now());
+    written(&mut engine);
+    let words = json!({"error": true, "message": "TimeoutError: too slow", "uid": ""});
+    say(&mut engine, &words);
+    // Without a uid it may be about any request to the manager.
+    assert_eq!(reply.try_recv().unwrap().unwrap_err().executed(), Executed::Maybe);
+    engine.disconnected("the manager closed the connection");
+    assert_eq!(engine.wish(), Wish::End);
+    let status = status.borrow_and_update().connection.clone();
+    let expected = "the manager closed the connection, after it had said \"TimeoutError: too slow\"";
+    assert!(matches!(status, ConnectionState::Closed(reason) if &*reason == expected));
+}
+
+#[test]
+fn a_client_that_leaves_says_goodbye_last_and_hears_replies_until_the_end() {
+    let mut engine = engine();
+    let now = Instant::now();
+    let mut before = call(&mut engine, 1, None, now);
+    engine.handle_command(Command::Disconnect, now);
+    let mut after = call(&mut engine, 2, None, now);
+    let error = after.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.executed(), Executed::No);
+    let frames = written(&mut engine);
+    assert_eq!(frames[0]["attribute"], "identity");
+    assert_eq!(frames[1]["attribute"], "__disconnect__");
+    assert_eq!(frames.len(), 2);
+    say(&mut engine, &json!({"error": false, "result": 1, "uid": "1"}));
+    assert_eq!(before.try_recv().unwrap().unwrap(), "1");
+    engine.frames_written(now);
+    // The manager has read everything and does not close the connection.
+    let deadline = engine.next_deadline().unwrap();
+    engine.handle_timeout(deadline);
+    assert_eq!(engine.wish(), Wish::End);
+}

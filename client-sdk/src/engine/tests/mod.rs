@@ -1,0 +1,98 @@
+//! The engine in virtual time, over random schedules.
+
+mod callers;
+mod cases;
+mod look;
+mod model;
+mod world;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::machine::Wish;
+use world::World;
+
+/// How many schedules each test runs.
+const SCHEDULES: u64 = 3_000;
+
+/// How many things happen in a schedule.
+const STEPS: usize = 150;
+
+/// Runs a schedule for each seed, and says which one a failure is of.
+fn over_schedules(run: impl Fn(&mut World) + std::panic::RefUnwindSafe) -> HashMap<&'static str, usize> {
+    let mut ends = HashMap::new();
+    for seed in 0..SCHEDULES {
+        let ran = std::panic::catch_unwind(|| {
+            let mut world = World::new(seed);
+            run(&mut world);
+            world.ends
+        });
+        let ended = ran.unwrap_or_else(|_| panic!("the schedule of seed {seed} failed"));
+        for (end, count) in ended {
+            *ends.entry(end).or_insert(0) += count;
+        }
+    }
+    ends
+}
+
+#[test]
+fn every_call_ends_once_and_nothing_is_left_behind() {
+    let ends = over_schedules(|world| {
+        for _ in 0..STEPS {
+            world.step();
+        }
+        world.settle();
+        world.compare();
+        world.drop_handles();
+        world.settle();
+        world.compare();
+        world.assert_empty();
+    });
+    let ways = [
+        "result",
+        "refused",
+        "failed",
+        "cut",
+        "not sent",
+        "late",
+        "timed out unsent",
+        "unlinked",
+    ];
+    for way in ways {
+        assert!(ends.get(way).is_some_and(|&count| count > 100), "{way}: {ends:?}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_at_any_time_answers_everybody() {
+    over_schedules(|world| {
+        for _ in 0..world.rng.usize(0..STEPS) {
+            world.step();
+        }
+        world.disconnect();
+        for _ in 0..20 {
+            world.step();
+        }
+        // The manager reads nothing any more.
+        world.pass(Duration::from_secs(10));
+        world.step();
+        assert_eq!(world.engine.wish(), Wish::End);
+        world.compare();
+        world.drop_handles();
+        world.assert_empty();
+    });
+}
+
+#[test]
+fn an_engine_that_is_dropped_answers_everybody() {
+    over_schedules(|world| {
+        for _ in 0..world.rng.usize(0..STEPS) {
+            world.step();
+        }
+        world.engine.close("the runtime has ended");
+        world.pass(Duration::ZERO);
+        world.drop_handles();
+        world.compare();
+        world.assert_empty();
+    });
+}

@@ -1,0 +1,203 @@
+//! A manager and its services, as a model: it takes frames, and says lines when it is told to.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use fastrand::Rng;
+use labwire_wire::Executed;
+use serde_json::{Value, json};
+
+/// The services that come and go.
+pub(super) const SERVICES: [&str; 3] = ["Echo", "Oven", "Stage"];
+
+/// What was said first about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Result,
+    ServiceError,
+    ManagerError(Executed),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    present: BTreeSet<&'static str>,
+    /// What the one client of this connection has.
+    pub(super) linked: BTreeSet<&'static str>,
+    pub(super) locked: BTreeSet<&'static str>,
+    /// The requests that a service has and has not answered.
+    held: BTreeMap<u64, &'static str>,
+    pub(super) said: BTreeMap<u64, Said>,
+    /// What is on its way to the client.
+    pub(super) lines: VecDeque<String>,
+    /// Whether the client has asked for the connection to be closed.
+    pub(super) is_closing: bool,
+    /// Whether all requests are answered at once, and links are never refused.
+    pub(super) is_calm: bool,
+}
+
+impl Model {
+    /// A new connection; what belonged to the old one is gone.
+    pub(super) fn connect(&mut self) {
+        self.linked.clear();
+        self.locked.clear();
+        self.held.clear();
+        self.lines.clear();
+        self.is_closing = false;
+    }
+
+    pub(super) fn come(&mut self, service: &'static str) {
+        self.present.insert(service);
+    }
+
+    /// A service leaves. Who waits for its replies is told.
+    pub(super) fn leave(&mut self, service: &'static str) {
+        if !self.present.remove(service) {
+            return;
+        }
+        let held: Vec<u64> = self
+            .held
+            .iter()
+            .filter(|(_, of)| **of == service)
+            .map(|(&uid, _)| uid)
+            .collect();
+        for uid in held {
+            self.held.remove(&uid);
+            self.refuse(uid, Executed::Maybe);
+        }
+        self.locked.remove(service);
+        if self.linked.remove(service) {
+            self.request("unlinked", service);
+        }
+    }
+
+    /// Says a request of the manager.
+    pub(super) fn request(&mut self, attribute: &str, argument: &str) {
+        self.lines.push_back(
+            json!({"args": [argument], "attribute": attribute, "error": false, "kwargs": {},
+                "requester": "Manager[h:1]", "service": "", "uid": ""})
+            .to_string(),
+        );
+    }
+
+    pub(super) fn notify(&mut self, service: &str, count: u64) {
+        self.lines.push_back(
+            json!({"error": false, "result": [[count], {}], "service": service, "uid": "notification"})
+                .to_string(),
+        );
+    }
+
+    /// Answers one of the requests that services have, or all of them.
+    pub(super) fn answer_held(&mut self, rng: &mut Rng) {
+        let Some(uid) = rng.choice(self.held.keys().copied().collect::<Vec<_>>()) else {
+            return;
+        };
+        self.held.remove(&uid);
+        self.reply(uid, rng);
+    }
+
+    pub(super) fn answer_all(&mut self, rng: &mut Rng) {
+        while !self.held.is_empty() {
+            self.answer_held(rng);
+        }
+    }
+
+    /// Says something that no request is waiting for.
+    pub(super) fn babble(&mut self, rng: &mut Rng) {
+        let known: Vec<u64> = self.said.keys().copied().collect();
+        let uid = match rng.choice(known) {
+            Some(uid) if rng.bool() => uid.to_string(),
+            // A request that was not made yet.
+            _ => (1_000_000 + rng.u64(0..1000)).to_string(),
+        };
+        let line = match rng.u8(0..3) {
+            0 => json!({"error": false, "result": "foreign", "requester": "Ada[h:2]", "uid": uid}),
+            1 => json!({"error": true, "message": "KeyError: foreign", "requester": "Ada[h:2]", "uid": uid}),
+            _ => json!({"nothing": true}),
+        };
+        self.lines.push_back(line.to_string());
+    }
+
+    /// Takes a frame of the client.
+    pub(super) fn take(&mut self, frame: &Value, rng: &mut Rng) {
+        let uid: u64 = frame["uid"].as_str().unwrap().parse().unwrap();
+        let attribute = frame["attribute"].as_str().unwrap();
+        if attribute == "__disconnect__" {
+            self.is_closing = true;
+        } else if attribute == "an answer" {
+            // Nothing follows from it here.
+        } else if frame["service"] == "Manager" {
+            let service = frame["args"][0].as_str().unwrap_or_default();
+            let service = SERVICES.into_iter().find(|name| *name == service);
+            self.administer(uid, attribute, service, rng);
+        } else {
+            let service = SERVICES
+                .into_iter()
+                .find(|name| frame["service"] == **name)
+                .unwrap();
+            if !self.present.contains(service) {
+                self.refuse(uid, Executed::No);
+            } else if self.is_calm || rng.bool() {
+                self.reply(uid, rng);
+            } else {
+                self.held.insert(uid, service);
+            }
+        }
+    }
+
+    fn administer(&mut self, uid: u64, attribute: &str, service: Option<&'static str>, rng: &mut Rng) {
+        let Some(service) = service else {
+            if self.is_calm || rng.u8(0..4) > 0 {
+                self.say(uid, &json!(format!("r{uid}")));
+            } else {
+                self.refuse(uid, Executed::No);
+            }
+            return;
+        };
+        let is_linked = self.linked.contains(service);
+        match attribute {
+            "link" if self.present.contains(service) && (self.is_calm || rng.u8(0..4) > 0) => {
+                self.linked.insert(service);
+                self.say(
+                    uid,
+                    &json!({"type": "service", "name": service, "attributes": {}}),
+                );
+            }
+            "unlink" if is_linked => {
+                self.linked.remove(service);
+                self.locked.remove(service);
+                self.say(uid, &json!(true));
+            }
+            "acquire_lock" if is_linked && (self.is_calm || rng.u8(0..4) > 0) => {
+                self.locked.insert(service);
+                self.say(uid, &json!(["Ada[h:2]"]));
+            }
+            "release_lock" if self.locked.remove(service) => self.say(uid, &json!([])),
+            _ => self.refuse(uid, Executed::No),
+        }
+    }
+
+    /// Answers a call with what only this call is answered with.
+    fn reply(&mut self, uid: u64, rng: &mut Rng) {
+        if !self.is_calm && rng.u8(0..4) == 0 {
+            self.said.entry(uid).or_insert(Said::ServiceError);
+            let line = json!({"error": true, "message": "ValueError: no", "requester": "Ada[h:2]",
+                "result": null, "traceback": [], "uid": uid.to_string()});
+            self.lines.push_back(line.to_string());
+        } else {
+            self.say(uid, &json!(format!("r{uid}")));
+        }
+    }
+
+    fn say(&mut self, uid: u64, result: &Value) {
+        self.said.entry(uid).or_insert(Said::Result);
+        let line = json!({"error": false, "result": result, "requester": "Ada[h:2]", "uid": uid.to_string()});
+        self.lines.push_back(line.to_string());
+    }
+
+    fn refuse(&mut self, uid: u64, executed: Executed) {
+        self.said.entry(uid).or_insert(Said::ManagerError(executed));
+        let line = json!({"error": true, "executed": executed.name(), "message": "KeyError: not there",
+            "origin": "manager", "requester": "Ada[h:2]", "result": null, "traceback": [],
+            "uid": uid.to_string()});
+        self.lines.push_back(line.to_string());
+    }
+}

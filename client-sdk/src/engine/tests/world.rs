@@ -1,0 +1,341 @@
+//! An engine among callers and a manager, in virtual time.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fastrand::Rng;
+use labwire_device::Backoff;
+use labwire_wire::Line;
+use serde_json::Value;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::super::machine::{Config, Engine, Wish};
+use super::super::questions::Answer;
+use super::model::{Model, SERVICES};
+use crate::command::{Command, Outcome};
+use crate::error::CallError;
+use crate::notification_queue::NotificationReceiver;
+use crate::status::{About, LinkStatus};
+use crate::uids::Uids;
+
+/// How many requests may wait to be written.
+pub(super) const ROOM: usize = 8;
+
+/// A call that was made.
+#[derive(Debug)]
+pub(super) struct CallSeen {
+    pub(super) through: Option<u64>,
+    pub(super) deadline: Option<Instant>,
+    /// `None` once it has ended, or nobody waits for it any more.
+    pub(super) receiver: Option<oneshot::Receiver<Outcome>>,
+    /// Whether it must not be written any more.
+    pub(super) is_over: bool,
+}
+
+pub(super) type LinkReceiver = oneshot::Receiver<Result<watch::Receiver<LinkStatus>, CallError>>;
+
+/// A holder of a link, or who wants to be one.
+#[derive(Debug)]
+pub(super) struct HolderSeen {
+    pub(super) service: &'static str,
+    pub(super) asking: Option<LinkReceiver>,
+    pub(super) status: Option<watch::Receiver<LinkStatus>>,
+    /// Whether the handle is dropped; what goes through it may still hold the link.
+    pub(super) is_dropped: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct GuardSeen {
+    pub(super) holder: u64,
+    pub(super) asking: Option<oneshot::Receiver<Outcome>>,
+}
+
+#[derive(Debug)]
+pub(super) struct ReaderSeen {
+    pub(super) holder: u64,
+    pub(super) receiver: NotificationReceiver,
+    pub(super) last: u64,
+}
+
+pub(super) struct World {
+    pub(super) engine: Engine,
+    pub(super) model: Model,
+    pub(super) now: Instant,
+    pub(super) rng: Rng,
+    pub(super) uids: Uids,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) calls: BTreeMap<u64, CallSeen>,
+    pub(super) holders: BTreeMap<u64, HolderSeen>,
+    pub(super) guards: BTreeMap<u64, GuardSeen>,
+    pub(super) readers: Vec<ReaderSeen>,
+    /// The outcomes of unlinking and releasing.
+    pub(super) endings: Vec<oneshot::Receiver<Outcome>>,
+    /// What was handed out, by uid.
+    pub(super) written: HashSet<u64>,
+    /// What is on its way to the manager.
+    pub(super) frames: VecDeque<Bytes>,
+    pub(super) notified: u64,
+    /// How many calls have ended in each way, so that a test can tell whether it tests anything.
+    pub(super) ends: HashMap<&'static str, usize>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        // The waits between attempts to link again are random as well.
+        fastrand::seed(seed);
+        let mut rng = Rng::with_seed(seed);
+        let backoff = Backoff::new()
+            .initial(Duration::from_millis(5))
+            .maximum(Duration::from_millis(40));
+        let config = Config {
+            name: "Ada".to_owned(),
+            buffer: *rng.choice(&[0, 1, 3, 20]).unwrap(),
+            backoff: (rng.u8(0..4) > 0).then_some(backoff),
+        };
+        let uids = Uids::new();
+        let (engine, _) = Engine::new(config, uids.clone(), about());
+        let mut model = Model::default();
+        for service in SERVICES {
+            model.come(service);
+        }
+        Self {
+            engine,
+            model,
+            now: Instant::now(),
+            rng,
+            uids,
+            room: Arc::new(Semaphore::new(ROOM)),
+            calls: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            guards: BTreeMap::new(),
+            readers: Vec::new(),
+            endings: Vec::new(),
+            written: HashSet::new(),
+            frames: VecDeque::new(),
+            notified: 0,
+            ends: HashMap::new(),
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        self.engine.handle_command(command, self.now);
+    }
+
+    pub(super) fn some_holder(&mut self) -> Option<u64> {
+        let held: Vec<u64> = self
+            .holders
+            .iter()
+            .filter(|(_, holder)| !holder.is_dropped && holder.status.is_some())
+            .map(|(&number, _)| number)
+            .collect();
+        self.rng.choice(held)
+    }
+
+    /// Does one thing that can happen.
+    pub(super) fn step(&mut self) {
+        match self.rng.u8(0..100) {
+            0..18 => self.call(),
+            18..26 => self.link(),
+            26..28 => self.drop_link(),
+            28 => self.unlink(),
+            29..33 => self.lock(),
+            33..36 => self.release(),
+            36..38 => self.subscribe(),
+            38..41 => self.drop_call(),
+            41..55 => self.write(),
+            55..70 => self.manage(),
+            70..86 => self.read(),
+            86..88 => self.come_and_go(),
+            88..90 => self.notify(),
+            90 => self.model.babble(&mut self.rng),
+            91 => self.ask(),
+            92..96 => {
+                let span = Duration::from_millis(self.rng.u64(0..20));
+                self.pass(span);
+            }
+            96 => self.cut(),
+            _ => self.reconnect(),
+        }
+        self.look();
+    }
+
+    /// The driver writes some frames.
+    pub(super) fn write(&mut self) {
+        for _ in 0..self.rng.u8(1..5) {
+            let Some(frame) = self.engine.poll_frame() else {
+                break;
+            };
+            let parsed: Value = serde_json::from_slice(&frame).unwrap();
+            let uid: u64 = parsed["uid"].as_str().unwrap().parse().unwrap();
+            assert!(uid == 0 || self.written.insert(uid), "{uid} is sent twice");
+            let is_over = self.calls.get(&uid).is_some_and(|call| call.is_over);
+            assert!(!is_over, "{uid} was over and is written");
+            self.frames.push_back(frame);
+        }
+        self.engine.frames_written(self.now);
+    }
+
+    /// The manager takes a frame, or a service answers.
+    pub(super) fn manage(&mut self) {
+        if self.engine.wish() != Wish::Serve {
+            return;
+        }
+        match self.frames.pop_front() {
+            Some(frame) => {
+                let frame = serde_json::from_slice(&frame).unwrap();
+                self.model.take(&frame, &mut self.rng);
+            }
+            None => self.model.answer_held(&mut self.rng),
+        }
+    }
+
+    /// A line arrives, or the end of the connection.
+    pub(super) fn read(&mut self) {
+        if self.engine.wish() != Wish::Serve {
+            return;
+        }
+        if let Some(line) = self.model.lines.pop_front() {
+            self.engine.handle_line(Line::new(line.into()), self.now);
+        } else if self.model.is_closing {
+            self.cut();
+        }
+    }
+
+    pub(super) fn come_and_go(&mut self) {
+        let service = *self.rng.choice(&SERVICES).unwrap();
+        if self.rng.bool() {
+            self.model.leave(service);
+        } else {
+            self.model.come(service);
+        }
+    }
+
+    pub(super) fn notify(&mut self) {
+        let service = *self.rng.choice(&SERVICES).unwrap();
+        if self.model.linked.contains(service) {
+            self.notified += 1;
+            self.model.notify(service, self.notified);
+        }
+    }
+
+    /// The manager asks a question, or it is answered.
+    pub(super) fn ask(&mut self) {
+        if self.engine.wish() == Wish::Serve {
+            self.model.request("username", "");
+        }
+        if self.engine.poll_question().is_some() {
+            let answer = if self.rng.bool() {
+                Answer::Frame(Bytes::from_static(
+                    b"{\"attribute\":\"an answer\",\"uid\":\"0\"}\r\n",
+                ))
+            } else {
+                Answer::Nothing
+            };
+            self.engine.handle_answer(answer);
+        }
+    }
+
+    /// Time passes.
+    pub(super) fn pass(&mut self, span: Duration) {
+        self.now += span;
+        if self
+            .engine
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= self.now)
+        {
+            self.engine.handle_timeout(self.now);
+        }
+        assert!(
+            self.engine
+                .next_deadline()
+                .is_none_or(|deadline| deadline > self.now)
+        );
+    }
+
+    /// The connection is lost, with what is on its way.
+    pub(super) fn cut(&mut self) {
+        if self.engine.wish() != Wish::Serve {
+            return;
+        }
+        self.frames.clear();
+        self.model.connect();
+        self.engine.disconnected("the connection was cut");
+        self.look();
+        let on_wire = self
+            .calls
+            .iter()
+            .find(|(uid, call)| call.receiver.is_some() && self.written.contains(uid));
+        assert!(on_wire.is_none(), "{on_wire:?} was written and waits on");
+    }
+
+    pub(super) fn reconnect(&mut self) {
+        if self.engine.wish() == Wish::Reconnect {
+            if self.rng.u8(0..20) == 0 {
+                self.engine.close("the manager refuses");
+            } else {
+                self.engine.connected(about());
+            }
+        }
+    }
+
+    /// Lets everything happen that is under way, with a manager that answers, until nothing is.
+    pub(super) fn settle(&mut self) {
+        self.model.is_calm = true;
+        for service in SERVICES {
+            self.model.come(service);
+        }
+        for _ in 0..200 {
+            if self.engine.wish() == Wish::Reconnect {
+                self.engine.connected(about());
+            }
+            if self.engine.wish() == Wish::End {
+                self.frames.clear();
+                self.model.lines.clear();
+            }
+            self.write();
+            while !self.frames.is_empty() {
+                self.manage();
+            }
+            self.model.answer_all(&mut self.rng);
+            if self.engine.poll_question().is_some() {
+                self.engine.handle_answer(Answer::Nothing);
+            }
+            for _ in 0..10 {
+                self.read();
+            }
+            // Links that were refused are asked for again.
+            self.pass(Duration::from_millis(1));
+            self.look();
+        }
+        assert!(self.model.lines.is_empty() && self.frames.is_empty());
+    }
+
+    /// Drops every handle.
+    pub(super) fn drop_handles(&mut self) {
+        let guards: Vec<u64> = self.guards.keys().copied().collect();
+        for guard in guards {
+            self.release_guard(guard);
+        }
+        self.readers.clear();
+        for holder in self.holders.values_mut() {
+            holder.asking = None;
+            holder.is_dropped = true;
+        }
+        self.look();
+    }
+
+    /// The client leaves.
+    pub(super) fn disconnect(&mut self) {
+        self.command(Command::Disconnect);
+    }
+}
+
+fn about() -> About {
+    About {
+        network_name: "Ada[h:2]".to_owned(),
+        manager: "Manager[h:1]".to_owned(),
+        local_port: 2,
+    }
+}

@@ -1,0 +1,167 @@
+//! A notification.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use labwire_device::payload::{DecodeError, from_json};
+use labwire_wire::array_elements;
+use serde::de::DeserializeOwned;
+
+/// What a service told: positional and keyword arguments.
+///
+/// ```
+/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+/// # support::lab(|options| async move {
+/// # use labwire_client::Client;
+/// # let client = Client::connect("Ada", options).await?;
+/// use labwire_client::{Notification, args};
+///
+/// let heartbeat = client.link("Heartbeat").await?;
+/// let mut beats = heartbeat.notifications();
+/// heartbeat.call::<()>("beat", args![72]).await?;
+/// let beat: Notification = beats.next().await.expect("the service is there");
+/// assert_eq!((beat.service(), beat.lost()), ("Heartbeat", 0));
+/// assert_eq!((beat.positional_json(), beat.keywords_json()), ("[72]", "{}"));
+/// assert_eq!(beat.decode::<(u64,)>()?, (72,));
+/// # Ok(())
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Notification {
+    service: Arc<str>,
+    positional: Bytes,
+    keywords: Bytes,
+    lost: u64,
+}
+
+impl Notification {
+    /// `result` is the JSON text of `[args, kwargs]`.
+    pub(crate) fn new(service: Arc<str>, result: &Bytes) -> Option<Self> {
+        let parts = array_elements(result).ok()?;
+        let [positional, keywords] = parts[..] else {
+            return None;
+        };
+        std::str::from_utf8(result).ok()?;
+        Some(Self {
+            service,
+            positional: result.slice_ref(positional),
+            keywords: result.slice_ref(keywords),
+            lost: 0,
+        })
+    }
+
+    /// As many notifications were dropped in favour of this one.
+    pub(crate) fn add_lost(&mut self, count: u64) {
+        self.lost += count;
+    }
+
+    /// The service that told it.
+    ///
+    /// See the example of [`Notification`].
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// How many notifications of the service were dropped just before this one, because they were not read in time.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// use labwire_client::{Client, ClientOptions, args};
+    ///
+    /// let newest_only = ClientOptions::from(options).notification_queue(1);
+    /// let client = Client::connect("Ada", newest_only).await?;
+    /// let heartbeat = client.link("Heartbeat").await?;
+    /// let mut beats = heartbeat.notifications();
+    /// for count in 1..=5 {
+    ///     // The service notifies before it replies.
+    ///     heartbeat.call::<()>("beat", args![count]).await?;
+    /// }
+    /// let beat = beats.next().await.expect("the service is there");
+    /// assert_eq!((beat.decode::<(u64,)>()?, beat.lost()), ((5,), 4));
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// The positional arguments, as a tuple or as anything else that can be read from an array.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::{Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let heartbeat = client.link("Heartbeat").await?;
+    /// let mut beats = heartbeat.notifications();
+    /// heartbeat.call::<()>("beat", args![72]).await?;
+    /// let beat = beats.next().await.expect("the service is there");
+    /// let (count,): (u64,) = beat.decode()?;
+    /// assert_eq!(count, 72);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        from_json(self.positional_json())
+    }
+
+    /// The keyword arguments, as a struct with these fields or as a map.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::{Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// use std::collections::HashMap;
+    ///
+    /// let heartbeat = client.link("Heartbeat").await?;
+    /// let mut beats = heartbeat.notifications();
+    /// heartbeat.call::<()>("beat", args![72]).await?;
+    /// let beat = beats.next().await.expect("the service is there");
+    /// let named: HashMap<String, f64> = beat.decode_keywords()?;
+    /// assert!(named.is_empty() && beat.lost() == 0);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn decode_keywords<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        from_json(self.keywords_json())
+    }
+
+    /// The positional arguments as the service wrote them: the JSON text of an array.
+    ///
+    /// See the example of [`Notification`].
+    pub fn positional_json(&self) -> &str {
+        text(&self.positional)
+    }
+
+    /// The keyword arguments as the service wrote them: the JSON text of an object.
+    ///
+    /// See the example of [`Notification`].
+    pub fn keywords_json(&self) -> &str {
+        text(&self.keywords)
+    }
+}
+
+/// A part of a notification as text, which was checked when it came.
+fn text(part: &[u8]) -> &str {
+    std::str::from_utf8(part).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_read_by_position_and_by_name() {
+        let result = Bytes::from_static(br#"[ [1, "a"], {"unit": "V"} ]"#);
+        let notification = Notification::new("S".into(), &result).unwrap();
+        assert_eq!(
+            notification.decode::<(u8, String)>().unwrap(),
+            (1, "a".to_owned())
+        );
+        let keywords: std::collections::HashMap<String, String> = notification.decode_keywords().unwrap();
+        assert_eq!(keywords["unit"], "V");
+        assert!(notification.decode::<(u8,)>().is_err());
+    }
+}
