@@ -1,4 +1,4 @@
-//! What handles ask of the task that owns the connection.
+//! The commands that handles send to the driver.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::error::CallError;
 use crate::notification_queue::NotificationSender;
 use crate::status::LinkStatus;
 
-/// The JSON text of a result, or why there is none.
+/// The JSON text of a result, or an error.
 pub(crate) type Outcome = Result<Bytes, CallError>;
 
-/// The permit of a request that waits to be written. Callers are held back while there are none.
+/// A permit to queue a request. It is returned when the request is handed out for writing.
 #[derive(Debug)]
 pub(crate) struct Room {
     #[expect(dead_code, reason = "it is held, not read")]
@@ -27,14 +27,15 @@ impl Room {
     }
 }
 
-/// What handles ask of the task that owns the connection.
+/// A command from a handle to the driver.
 ///
-/// A caller that drops the receiver of a `reply` does not want it any more: a request that was not written yet is not
-/// written then, but for what ends a link or a lock.
+/// Dropping the receiver of a `reply` cancels a request that was not handed out for writing yet.
+/// Requests that end a link or a lock are written in any case.
 #[derive(Debug)]
 pub(crate) enum Command {
     Call(CallCommand),
-    /// Link with a service. The uid is the new holder's number as well: it keeps the link until it leaves.
+    /// Link with a service. `uid` also names the new holder, which keeps the link until it sends
+    /// [`LeaveLink`](Self::LeaveLink).
     Link {
         uid: u64,
         service: Arc<str>,
@@ -47,7 +48,7 @@ pub(crate) enum Command {
         holder: u64,
         reply: oneshot::Sender<Outcome>,
     },
-    /// The service of a link ends itself: the link ends, and the manager need not be told.
+    /// End a link without telling the manager: its service is shutting down.
     EndLink {
         holder: u64,
         reply: oneshot::Sender<Result<(), CallError>>,
@@ -57,7 +58,8 @@ pub(crate) enum Command {
         holder: u64,
         reader: NotificationSender,
     },
-    /// Acquire a lock. The uid is the guard's number as well: it keeps the lock until it releases it.
+    /// Acquire a lock. `uid` also names the guard, which keeps the lock until it sends
+    /// [`Release`](Self::Release).
     Lock {
         uid: u64,
         holder: u64,
@@ -72,11 +74,11 @@ pub(crate) enum Command {
         /// `None` for a guard that was dropped.
         reply: Option<oneshot::Sender<Outcome>>,
     },
-    /// Nobody waits for the reply to a call any more.
+    /// Forget a call: its caller no longer waits for the reply.
     Forget {
         uid: u64,
     },
-    /// A holder of a link is gone.
+    /// Remove a holder from its link. The link ends with its last holder.
     LeaveLink {
         holder: u64,
     },
@@ -97,14 +99,14 @@ pub(crate) struct CallCommand {
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
-/// How long a call may take.
+/// The time limit of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {
     pub(crate) timeout: Duration,
     pub(crate) deadline: Instant,
 }
 
-/// What is asked of whom.
+/// The service and the attribute that a request is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) service: Arc<str>,

@@ -18,21 +18,25 @@ use crate::command::Command;
 use crate::engine::{Answer, Engine, Wish};
 use crate::status::About;
 
-/// How many frames are written at once. More do not make it faster, and what was taken counts as written.
+/// The most frames to hand to the writer at once. More are not faster, and a frame that was handed
+/// out counts as written.
 const FRAMES: usize = 256;
 
-/// How many commands are taken at once.
+/// The most commands to receive at once.
 const COMMANDS: usize = 256;
 
-/// How many lines that have arrived are handled before frames are written again.
+/// The most buffered lines to handle before frames are written again.
 const LINES: usize = 256;
 
-/// How long the manager has to say why it closed a connection that cannot be written to, and how long closing may take.
+/// How long to go on reading after a write has failed, since the manager may say why; and the time
+/// limit for closing.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 
-/// Owns a client's connection and its engine until the client leaves, or the connection is lost and is not made again.
+/// Owns a client's connection and its engine until the client leaves, or the connection is lost and
+/// is not made again.
 ///
-/// The engine answers everybody when it is dropped: also when the runtime ends before this has run for the first time.
+/// Dropping the engine ends all requests. This covers a runtime that ends before the task has run
+/// for the first time.
 pub(crate) struct Driver {
     engine: Engine,
     commands: Commands,
@@ -41,13 +45,13 @@ pub(crate) struct Driver {
     introduction: Introduction,
 }
 
-/// Writing has failed for this reason. What the manager says until this time says more.
+/// A write has failed. Reading goes on until this time, since the manager may say why.
 struct Broken {
     reason: String,
     until: Instant,
 }
 
-/// Why reading has ended.
+/// The end of reading.
 enum Ended {
     /// The manager closed the connection.
     Closed,
@@ -80,7 +84,8 @@ impl Driver {
                         return;
                     };
                     let reason = self.serve(connection).await;
-                    // A client that was to leave before the connection was lost has left.
+                    // A `Disconnect` that was sent before the connection was lost prevents a
+                    // reconnect.
                     self.commands.obey_sent(&mut self.engine);
                     self.engine.disconnected(&reason);
                 }
@@ -95,7 +100,7 @@ impl Driver {
         }
     }
 
-    /// Uses a connection until it ends, or is not wanted any more. Returns the reason.
+    /// Uses a connection until it ends or the engine no longer wants it. Returns the reason.
     async fn serve(&mut self, connection: Connection) -> String {
         let Connection {
             mut reader,
@@ -136,13 +141,14 @@ impl Driver {
         "the client does not use the connection any more".to_owned()
     }
 
-    /// Takes a line, and those that have arrived with it.
+    /// Handles a line, and those that are buffered behind it.
     fn take_lines(
         &mut self,
         reader: &mut ConnectionReader,
         first: Result<Option<Line>, ReadError>,
     ) -> Result<(), Ended> {
-        // What was commanded before the line came may be about what it brings: a new reader, for example.
+        // A command that was sent before the line arrived takes effect first. Otherwise a new
+        // reader could miss a notification.
         self.commands.obey_sent(&mut self.engine);
         let line = first.map_err(Ended::Failed)?.ok_or(Ended::Closed)?;
         let now = now();
@@ -156,7 +162,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Connects again. `None` when it cannot be, or is not wanted any more.
+    /// Connects again. Returns `None` if the manager refuses for good or the client leaves.
     async fn come_back(&mut self, reconnector: &mut Reconnector) -> Option<Connection> {
         let connecting = reconnector.reconnect();
         tokio::pin!(connecting);
@@ -178,7 +184,7 @@ impl Driver {
     }
 }
 
-/// Gives the writer the next frames once it has written those before them.
+/// Hands the next frames to the writer if it is idle.
 fn fill(writer: &mut ConnectionWriter, engine: &mut Engine) {
     if !writer.is_idle() {
         return;
@@ -191,15 +197,15 @@ fn fill(writer: &mut ConnectionWriter, engine: &mut Engine) {
     }
 }
 
-/// Closes the writing side, if all was written.
+/// Closes the writing side, unless a frame is only partly written.
 async fn close(writer: &mut ConnectionWriter) {
     if writer.is_idle() {
-        // The connection ends in any case.
+        // The connection is dropped next, whatever closing returns.
         let _ = tokio::time::timeout(LAST_WORDS, writer.close()).await;
     }
 }
 
-/// Waits until the manager has had its time to say more than that writing has failed. Returns why it has.
+/// Waits until the time for the manager's last words is over. Returns the reason.
 async fn heard(broken: &mut Option<Broken>) -> String {
     match broken {
         Some(Broken { reason, until }) => {
@@ -214,7 +220,7 @@ fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-/// Why reading has failed.
+/// Formats the reason why reading has failed.
 fn describe(error: &ReadError) -> String {
     match error {
         ReadError::Io(error) => format!("the connection to the manager was lost: {error}"),
@@ -222,7 +228,7 @@ fn describe(error: &ReadError) -> String {
     }
 }
 
-/// Looks for the answer to a question of the manager. A person may have to type it.
+/// Answers a question of the manager. A person may have to type the answer.
 async fn answer(options: ConnectOptions, question: Line) -> Answer {
     match answer_question(&options, &question).await {
         Some(Ok(frame)) => Answer::Frame(frame),
@@ -238,11 +244,11 @@ async fn answer(options: ConnectOptions, question: Line) -> Answer {
     }
 }
 
-/// What handles have commanded.
+/// The receiving end of the handles' commands.
 struct Commands {
     receiver: UnboundedReceiver<Command>,
     batch: Vec<Command>,
-    /// There are no handles any more, and the engine knows it.
+    /// Whether all handles are dropped and the engine was told so.
     is_deserted: bool,
 }
 
@@ -255,7 +261,7 @@ impl Commands {
         }
     }
 
-    /// Waits for commands, and has the engine do what they say. A client without handles leaves.
+    /// Waits for commands and passes them to the engine. Disconnects once all handles are dropped.
     ///
     /// Cancel safe: no command is lost.
     async fn obey(&mut self, engine: &mut Engine) {
@@ -273,7 +279,7 @@ impl Commands {
         }
     }
 
-    /// Has the engine do what has been commanded already.
+    /// Passes the commands to the engine that were sent already.
     fn obey_sent(&mut self, engine: &mut Engine) {
         loop {
             match self.receiver.try_recv() {
@@ -288,11 +294,11 @@ impl Commands {
     }
 }
 
-/// The answer that is looked for, if one is.
+/// The future that answers a question, if there is one.
 struct Answering(Option<Pin<Box<dyn Future<Output = Answer> + Send>>>);
 
 impl Answering {
-    /// Waits for the answer; for ever if none is looked for.
+    /// Waits for the answer; for ever if there is no question.
     async fn next(&mut self) -> Answer {
         match &mut self.0 {
             Some(answer) => {
@@ -305,17 +311,17 @@ impl Answering {
     }
 }
 
-/// Wakes the driver at a time.
+/// The driver's timer.
 #[derive(Default)]
 struct Alarm {
-    /// Made when it is set for the first time.
+    /// Created when the timer is set for the first time.
     sleep: Option<Pin<Box<Sleep>>>,
     set: Option<Instant>,
 }
 
 impl Alarm {
-    /// Sets it to a time, or to an earlier one than it is set to: it may ring too early, never too late. To set it
-    /// later each time that a call has its reply would cost more.
+    /// Sets the timer, unless it is set to an earlier time already. It may ring too early, never
+    /// too late: resetting it on every reply would cost more.
     fn set(&mut self, at: Option<std::time::Instant>) {
         let Some(at) = at.map(Instant::from_std) else {
             return;
@@ -330,7 +336,7 @@ impl Alarm {
         }
     }
 
-    /// Waits until it is time; for ever if it is not set. Cancel safe.
+    /// Waits until the timer rings; for ever if it is not set. Cancel safe.
     async fn ring(&mut self) {
         match (&mut self.sleep, self.set) {
             (Some(sleep), Some(_)) => {

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use labwire_wire::MANAGER_NAME;
 use labwire_wire::frames::{TERMINATOR, json_string};
 
-/// From this size on arguments stand behind all else in their request, in bytes: so it is known where it goes while it
-/// arrives at the manager.
+/// From this size on arguments stand behind all else in their request, in bytes: so it is known
+/// where it goes while it arrives at the manager.
 const LONG: usize = 16 * 1024;
 
-/// The members stand in the order in which MSL-Network's clients write them, but for long arguments.
+/// The members stand in the order in which MSL-Network's clients write them, but for long
+/// arguments.
 pub(crate) fn request_frame(service: &str, attribute: &str, args: &str, kwargs: &str, uid: u64) -> Bytes {
     let (service, attribute, uid) = (json_string(service), json_string(attribute), format!("\"{uid}\""));
     let args = ("args", args);

@@ -1,4 +1,4 @@
-//! What all handles of a client share: the way to the task that owns the connection.
+//! The part that all handles of a client share.
 
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use crate::options::ClientOptions;
 use crate::status::{ConnectionState, Status};
 use crate::uids::Uids;
 
-/// How many requests wait to be written before callers are held back. Each caller holds its own request anyway; this
-/// keeps what is written at once, and what is lost with a connection, small.
+/// The most requests of callers that wait to be written. Further callers wait for a permit. This
+/// bounds what is written at once, and what is lost with a connection.
 const ROOM: usize = 1024;
 
-/// What all handles of a client share: the way to the task that owns the connection.
+/// The part that all handles of a client share: the sender of commands and the published state.
 ///
-/// The channel itself is not bounded, since a handle that is dropped cannot wait. What bounds it is that a request has
-/// a [`Room`] with it, and that every other command is about a request or a handle that exists.
+/// The channel itself has no capacity, since dropping a handle cannot wait for one. Its length is
+/// bounded all the same: a call carries a permit ([`Room`]), and there are only a few other
+/// commands for each handle.
 pub(crate) struct Handle {
     name: Arc<str>,
     options: ClientOptions,
@@ -29,7 +30,7 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Returns the handles' end, and the end at which the task takes out commands.
+    /// Returns the handle, and the receiver of its commands.
     pub(crate) fn new(
         name: Arc<str>,
         options: ClientOptions,
@@ -68,28 +69,29 @@ impl Handle {
         self.uids.next()
     }
 
-    /// Waits for the permit of a request.
+    /// Waits for a permit to queue a request. Cancel safe.
     pub(crate) async fn room(&self) -> Room {
         let permit = Arc::clone(&self.room).acquire_owned().await;
         Room::new(permit.expect("the semaphore is never closed"))
     }
 
-    /// Takes the permit of a request if there is one.
+    /// Takes a permit to queue a request if one is free.
     pub(crate) fn try_room(&self) -> Option<Room> {
         Arc::clone(&self.room).try_acquire_owned().ok().map(Room::new)
     }
 
-    /// Gives a command that is about `target` to the task.
+    /// Sends a command. Fails if the driver has ended.
     pub(crate) fn send(&self, command: Command, target: &Target) -> Result<(), CallError> {
         self.commands.send(command).map_err(|_| self.gone(target))
     }
 
-    /// Gives a command to the task that nobody waits for. Without the task there is no connection, and nothing to do.
+    /// Sends a command that needs no reply. Does nothing if the driver has ended: there is no
+    /// connection then.
     pub(crate) fn notice(&self, command: Command) {
         let _ = self.commands.send(command);
     }
 
-    /// The error of a request that the task did not take before it ended.
+    /// Returns the error of a request that the driver did not receive before it ended.
     pub(crate) fn gone(&self, target: &Target) -> CallError {
         let reason = match &self.status.borrow().connection {
             ConnectionState::Closed(reason) => Arc::clone(reason),

@@ -1,4 +1,4 @@
-//! Who holds a link.
+//! The holders of a link.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// The holder whom the link is given to that is asked for by this request.
+    /// Creates the holder for the link request with this uid.
     pub(crate) fn new(number: u64, handle: Arc<Handle>) -> Self {
         Self { number, handle }
     }

@@ -60,7 +60,8 @@ impl fmt::Debug for NotificationReceiver {
 }
 
 impl NotificationSender {
-    /// Appends a notification. When there are too many, the oldest makes room: what is new is worth more.
+    /// Appends a notification. When there are too many, the oldest makes room: what is new is worth
+    /// more.
     pub(crate) fn push(&self, notification: Notification) {
         let mut inner = self.0.inner();
         inner.waiting.push_back(notification);

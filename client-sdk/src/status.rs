@@ -1,4 +1,4 @@
-//! What the engine publishes, and handles look at without asking.
+//! The state that the engine publishes to handles.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use labwire_device::Connection;
 
 use crate::identities::ServiceIdentity;
 
-/// What a client's handles can see of it.
+/// The published state of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     pub(crate) about: About,
@@ -18,7 +18,7 @@ pub(crate) struct Status {
 #[derive(Clone, Debug)]
 pub(crate) enum ConnectionState {
     Connected,
-    /// It was lost, and is made again.
+    /// It was lost, and the driver is reconnecting.
     Reconnecting,
     /// It has ended for this reason, for ever.
     Closed(Arc<str>),
@@ -42,23 +42,24 @@ impl About {
     }
 }
 
-/// What the handles of a link can see of it.
+/// The published state of a link.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkStatus {
     pub(crate) state: LinkState,
-    /// What the service said of itself when the link was made last.
+    /// The identity of the service when the link was made last.
     pub(crate) identity: Arc<ServiceIdentity>,
-    /// The guards of locks that are held.
+    /// The uids of the guards whose locks are held.
     pub(crate) locks: BTreeSet<u64>,
 }
 
-/// Where a link stands.
+/// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {
     /// The manager was asked for the first time and has not answered.
     Asked,
     Linked,
-    /// The service has left, or the connection is lost; the link is made again if the client reconnects.
+    /// The service has left, or the connection is lost; the link is made again if the client
+    /// reconnects.
     Away,
     /// There is no link, and there never will be again.
     Ended,

@@ -1,4 +1,4 @@
-//! The outcome of a command, later.
+//! The future outcome of a command.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,8 +11,8 @@ use crate::command::{Command, Target};
 use crate::error::CallError;
 use crate::handle::Handle;
 
-/// The outcome of a command, later. When it is dropped before, a request that was not written yet never will be, and
-/// the reply to one that was is ignored.
+/// The future outcome of a command. Dropping it early cancels a request that was not written yet;
+/// the reply to one that was written is ignored.
 pub(crate) struct Ticket<T> {
     uid: u64,
     target: Target,
@@ -22,7 +22,7 @@ pub(crate) struct Ticket<T> {
 }
 
 impl<T> Ticket<T> {
-    /// Gives a command to the task, which is made of the place where its outcome goes.
+    /// Sends the command that `command` makes of the sender for its reply.
     pub(crate) fn send(
         handle: &Arc<Handle>,
         uid: u64,
@@ -40,7 +40,7 @@ impl<T> Ticket<T> {
         })
     }
 
-    /// What it is about.
+    /// The service and the attribute of the request.
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }
@@ -52,7 +52,7 @@ impl<T> Future for Ticket<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let received = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
         self.is_finished = true;
-        // The task answers whatever it has taken.
+        // The engine answers every command that it was given: this one never arrived.
         Poll::Ready(received.unwrap_or_else(|_| Err(self.handle.gone(&self.target))))
     }
 }

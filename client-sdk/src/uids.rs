@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Gives each request of a client a number of its own, which is its uid on the wire.
 ///
-/// Handles and the engine draw from the same numbers: so a caller can compose its frame by itself, and later ones have
-/// higher numbers.
+/// Handles and the engine draw from the same numbers: so a caller can compose its frame by itself,
+/// and later ones have higher numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Uids(Arc<AtomicU64>);
 

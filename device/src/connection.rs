@@ -135,9 +135,9 @@ impl ConnectionReader {
         }
     }
 
-    /// Returns the next line if it has arrived already, and `None` if it has to be waited for. Reads nothing: a
-    /// caller that handles what has arrived in one go asks for one line with [`next_line`](Self::next_line) and for
-    /// the others with this.
+    /// Returns the next line if it has arrived already, and `None` otherwise. Reads nothing.
+    ///
+    /// After [`next_line`](Self::next_line), this returns the other lines that arrived with it.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -188,9 +188,9 @@ impl ConnectionReader {
 /// ```
 pub struct ConnectionWriter {
     stream: WriteHalf<Box<dyn Transport>>,
-    /// What was not given to the stream yet. A part of the first frame may have been, which is cut off then.
+    /// The frames that are not written yet; of the first one, the part that is left.
     unwritten: VecDeque<Bytes>,
-    /// Whether the stream may hold back what it was given.
+    /// Whether the stream was flushed after the last frame.
     flushed: bool,
 }
 

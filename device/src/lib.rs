@@ -1,9 +1,9 @@
 //! What services and clients of Labwire share.
 //!
-//! A device (a service or a client) [`connect`](connect())s to a manager as its [`ConnectOptions`] say: it dials, decides whether
-//! the manager can be trusted, answers its questions and introduces itself. What it gets is a [`Connection`]: lines
-//! come in, frames go out. When that is lost, a [`Reconnector`] makes it again, and a [`Backoff`] says how long it waits
-//! before each attempt.
+//! A device (a service or a client) [`connect`](connect())s to a manager as its [`ConnectOptions`]
+//! say: it dials, decides whether the manager can be trusted, answers its questions and introduces
+//! itself. What it gets is a [`Connection`]: lines come in, frames go out. When that is lost, a
+//! [`Reconnector`] makes it again, and a [`Backoff`] says how long it waits before each attempt.
 //! [`payload`] turns values into what stands on the wire, and back.
 //!
 //! The crates `labwire-service` and `labwire-client` are built on this one and give out again what their users need

@@ -1,4 +1,4 @@
-//! What handles ask for.
+//! Handles commands.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,22 +18,22 @@ use crate::frames::{goodbye, manager_frame};
 use crate::notification_queue::NotificationSender;
 use crate::status::{LinkState, LinkStatus};
 
-/// What becomes of a call.
+/// How to treat a call.
 enum Way {
-    /// It goes onto the connection.
+    /// Queue it for writing.
     Queue,
-    /// It is kept while there is room, for this reason.
+    /// Keep it for this reason, if the buffer has room.
     Keep(Arc<str>),
-    /// It fails, for this reason.
+    /// Fail it as disconnected, for this reason.
     Refuse(Arc<str>),
-    /// It fails as its link has ended.
+    /// Fail it because its link has ended.
     Unlinked,
 }
 
 type LinkReply = oneshot::Sender<Result<watch::Receiver<LinkStatus>, CallError>>;
 
 impl Engine {
-    /// Does what a handle asks for.
+    /// Handles a command.
     pub(crate) fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Call(call) => self.call(call, now),
@@ -101,7 +101,7 @@ impl Engine {
         }
     }
 
-    /// What becomes of a call through a link in this state, or through none.
+    /// Returns how to treat a call through a link in this state; `None` is a call of the manager.
     fn way(&self, state: Option<LinkState>) -> Way {
         match &self.phase {
             Phase::Closed(reason) => Way::Refuse(Arc::clone(reason)),
@@ -130,8 +130,7 @@ impl Engine {
         }
     }
 
-    /// Why a request to the manager that cannot be kept fails now, if it does: what it is about does not outlive a
-    /// connection.
+    /// Returns the reason if a request that is bound to a connection cannot be made now.
     fn without_connection(&self) -> Option<Arc<str>> {
         match &self.phase {
             Phase::Connected => None,
@@ -143,7 +142,7 @@ impl Engine {
     fn link(&mut self, uid: u64, service: Arc<str>, room: Option<Room>, reply: LinkReply) {
         let target = Target::new(MANAGER_NAME, "link");
         if let Some(reason) = self.without_connection() {
-            // A caller that is gone does not want to know.
+            // An error means that the caller no longer waits.
             let _ = reply.send(Err(target.disconnected(&reason, Executed::No)));
             return;
         }
@@ -171,7 +170,7 @@ impl Engine {
         self.end_link(key);
     }
 
-    /// Ends a link, and fails what was kept for it.
+    /// Ends a link and fails the calls that are kept for it.
     fn end_link(&mut self, key: LinkKey) {
         self.links.end(key);
         for request in self.requests.take_kept(key) {
@@ -181,7 +180,7 @@ impl Engine {
 
     fn subscribe(&mut self, holder: u64, reader: NotificationSender) {
         let comes_back = self.config.backoff.is_some();
-        // Dropped, the reader's notifications end.
+        // Dropping the sender ends the reader's notifications.
         if let Some((_, link)) = self.links.of_holder(holder) {
             match link.state() {
                 LinkState::Ended => {}
@@ -199,7 +198,7 @@ impl Engine {
         }
     }
 
-    /// Queues a request to the manager whose reply nobody waits for.
+    /// Queues a request to the manager whose reply is ignored.
     fn tell_manager(&mut self, attribute: &str, service: &str) {
         let uid = self.uids.next();
         let frame = manager_frame(attribute, service, "{}", uid);
@@ -235,7 +234,7 @@ impl Engine {
             return answer(reply);
         }
         if self.requests.withdraw(guard) {
-            // The manager was not asked for it.
+            // The request for it was not written.
             link.refused(guard);
             return answer(reply);
         }
@@ -253,7 +252,7 @@ impl Engine {
         }
     }
 
-    /// Leaves the manager once it has read what waits to be written.
+    /// Starts to leave: queues the last frame, or closes if there is no connection.
     fn leave(&mut self, now: Instant) {
         match self.phase {
             Phase::Connected => {
@@ -267,13 +266,13 @@ impl Engine {
     }
 }
 
-/// Answers a caller whose link has ended already.
+/// Answers an `Unlink` of a link that has ended already.
 fn nothing_to_do(reply: oneshot::Sender<Outcome>) {
-    // A caller that is gone does not want to know.
+    // An error means that the caller no longer waits.
     let _ = reply.send(Ok(Bytes::from_static(b"null")));
 }
 
-/// Answers a caller whose lock has ended already: nobody holds one.
+/// Answers a `Release` of a lock that has ended already: no client holds one.
 fn no_locks(reply: oneshot::Sender<Outcome>) {
     let _ = reply.send(Ok(Bytes::from_static(b"[]")));
 }

@@ -1,34 +1,35 @@
-//! Whether there is a connection, and whether one is wanted.
+//! The phases of the connection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a client that leaves waits for the manager to read what was sent, and once more to close the connection.
+/// The time limit for writing what is queued when the client leaves, and again for the manager to
+/// close the connection.
 pub(super) const FAREWELL: Duration = Duration::from_secs(4);
 
-/// Why a client that has left has no connection.
+/// The reason that a client gives after it has left.
 pub(super) const LEFT: &str = "the client has disconnected";
 
-/// Whether there is a connection.
+/// The phase of the connection.
 #[derive(Debug)]
 pub(super) enum Phase {
     Connected,
-    /// There is one, and it ends as soon as the manager has read everything.
+    /// The client is leaving; the connection is still open.
     Leaving(Farewell),
-    /// It was lost for this reason, and is made again.
+    /// The connection was lost for this reason; the driver is reconnecting.
     Reconnecting(Arc<str>),
-    /// It has ended for this reason, for ever.
+    /// The client has ended, for this reason.
     Closed(Arc<str>),
 }
 
-/// How far leaving has come. It ends at this time, whatever the manager does.
+/// The stages of leaving, each with the time at which the client closes in any case.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Farewell {
-    /// The last frame waits to be written.
+    /// The last frame is queued.
     Queued(Instant),
-    /// It was handed out.
+    /// The last frame was handed out for writing.
     Written(Instant),
-    /// All is written, and the manager is to close the connection.
+    /// All frames are written. The manager closes the connection.
     Heard(Instant),
 }
 

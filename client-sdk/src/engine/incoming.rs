@@ -11,7 +11,8 @@ pub(crate) enum Incoming {
     Result { uid: String, result: Bytes },
     /// The error of a request.
     Failure { uid: String, failure: Failure },
-    /// What a service tells those who are linked with it: its name, and `[args, kwargs]` as JSON text.
+    /// What a service tells those who are linked with it: its name, and `[args, kwargs]` as JSON
+    /// text.
     Notification { service: String, result: Bytes },
     /// A request of the manager, with its first argument if that is a text.
     Request { attribute: String, argument: String },

@@ -1,4 +1,4 @@
-//! What the manager sends.
+//! Handles lines from the manager.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::notification::Notification;
 use crate::status::LinkState;
 
 impl Engine {
-    /// Takes a line that the manager sent.
+    /// Handles a line from the manager.
     pub(crate) fn handle_line(&mut self, line: Line, now: Instant) {
         match Incoming::read(&line) {
             Some(Incoming::Result { uid, result }) => self.succeed(&uid, result),
@@ -41,7 +41,7 @@ impl Engine {
         }
     }
 
-    /// A result has come.
+    /// Handles a result.
     fn succeed(&mut self, uid: &str, result: Bytes) {
         let uid = if uid.is_empty() {
             self.requests.newest_for_manager()
@@ -52,7 +52,7 @@ impl Engine {
         let Some(request) = self.requests.take_answered(uid) else {
             return;
         };
-        // A caller that dropped the receiver does not want to know.
+        // An error of `send` means that the caller no longer waits.
         match request.purpose {
             Purpose::Call { reply, .. } | Purpose::Ending { reply } => {
                 let _ = reply.send(Ok(result));
@@ -81,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// The manager has made a link. What was kept for it is queued.
+    /// Marks a link as made, and queues the calls that are kept for it.
     fn linked(&mut self, key: LinkKey, result: &[u8]) -> Result<(), CallError> {
         let (identity, outcome) = match ServiceIdentity::from_json(result) {
             Ok(identity) => (Some(identity), Ok(())),
@@ -100,7 +100,7 @@ impl Engine {
         outcome
     }
 
-    /// An error has come.
+    /// Handles an error reply.
     fn fail(&mut self, uid: &str, failure: Failure, now: Instant) {
         let is_named = !uid.is_empty();
         let uid = if is_named {
@@ -115,7 +115,7 @@ impl Engine {
             return;
         };
         if let Purpose::LinkAgain { link } = request.purpose {
-            // It is a matter between the service and the manager, and may change.
+            // The service may be back, or have a free place, later.
             debug!("a service is not linked again yet: {}", failure.message);
             self.links.ask_later(link, now);
             return;
@@ -132,13 +132,13 @@ impl Engine {
         }
     }
 
-    /// A service has left. A client that reconnects goes on asking for it.
+    /// Handles that a service has left. A client that reconnects asks for the link again.
     fn unlinked(&mut self, service: &str) {
         let Some((key, link)) = self.links.with(service) else {
             return;
         };
         if link.state() == LinkState::Away {
-            // It is asked for already.
+            // The manager was asked for it already.
             return;
         }
         debug!("the service '{service}' has left");

@@ -1,4 +1,4 @@
-//! The links of a client, with the locks and the readers that belong to them.
+//! The table of links, with their locks and readers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use crate::notification::Notification;
 use crate::notification_queue::NotificationSender;
 use crate::status::{LinkState, LinkStatus};
 
-/// Names a link. A service can have several, of which all but the last have ended.
+/// Identifies a link. Several links can be with one service; all but the last have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LinkKey(u64);
 
-/// A link that somebody holds.
+/// A link.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) service: Arc<str>,
     status: watch::Sender<LinkStatus>,
     holders: usize,
-    /// The guards whose locks the manager was asked for.
+    /// The uids of the guards whose locks were asked for.
     acquiring: BTreeSet<u64>,
     readers: Vec<NotificationSender>,
     again: Again,
 }
 
-/// How a lost link is made again.
+/// Whether a lost link is being made again.
 #[derive(Debug)]
 enum Again {
-    /// It is not.
+    /// No.
     No,
-    /// The manager was asked.
+    /// A request is in flight.
     Asked(Waits),
-    /// The manager is asked at this time.
+    /// The next request is due at this time.
     At(Instant, Waits),
 }
 
@@ -48,12 +48,12 @@ impl Link {
         self.status.subscribe()
     }
 
-    /// The manager is asked for a lock.
+    /// Notes that a lock was asked for.
     pub(super) fn acquiring(&mut self, guard: u64) {
         self.acquiring.insert(guard);
     }
 
-    /// The manager has granted a lock. It is held unless it has ended meanwhile.
+    /// Marks a lock as held, unless it has ended meanwhile.
     pub(super) fn granted(&mut self, guard: u64) {
         if self.acquiring.remove(&guard) {
             self.status.send_modify(|status| {
@@ -62,25 +62,25 @@ impl Link {
         }
     }
 
-    /// A lock was refused, or is not asked for any more.
+    /// Forgets a lock that was refused or withdrawn.
     pub(super) fn refused(&mut self, guard: u64) {
         self.acquiring.remove(&guard);
     }
 
-    /// Whether a guard has a lock to release.
+    /// Whether a guard has a lock to release, also one that was only asked for.
     pub(super) fn has_lock(&self, guard: u64) -> bool {
         self.acquiring.contains(&guard) || self.status.borrow().locks.contains(&guard)
     }
 
-    /// The lock has ended: a client has one of a service at most, whatever the number of its guards. Those that are
+    /// Ends the lock for all guards: a client has one lock of a service at most. Locks that were
     /// asked for end as well.
     pub(super) fn end_locks(&mut self) {
         self.acquiring.clear();
         self.lose_locks();
     }
 
-    /// The lock that is held is lost. One that is asked for may still be granted: what the manager grants after it has
-    /// said that the service left is a lock of the service that came back.
+    /// Ends the lock that is held. One that was asked for may still be granted: a grant that
+    /// arrives after "unlinked" is for the service that came back.
     fn lose_locks(&mut self) {
         self.status.send_if_modified(|status| {
             let changes = !status.locks.is_empty();
@@ -93,7 +93,7 @@ impl Link {
         self.readers.push(reader);
     }
 
-    /// The service has told something.
+    /// Passes a notification to the readers.
     pub(super) fn notify(&mut self, notification: &Notification) {
         self.readers.retain(|reader| !reader.is_closed());
         for reader in &self.readers {
@@ -112,11 +112,11 @@ impl Link {
     }
 }
 
-/// The links that somebody holds.
+/// The table of links that have a holder.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     table: BTreeMap<LinkKey, Link>,
-    /// The link with each service that has not ended.
+    /// For each service, the link that has not ended.
     current: HashMap<Arc<str>, LinkKey>,
     /// The link of each holder.
     holders: HashMap<u64, LinkKey>,
@@ -124,7 +124,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Adds a holder to the link with a service; to a new one that is to be asked for if there is none.
+    /// Adds a holder to the link with a service. Creates the link if there is none.
     pub(super) fn join(&mut self, holder: u64, service: Arc<str>) -> LinkKey {
         let key = match self.current.get(&service) {
             Some(&key) => key,
@@ -157,7 +157,8 @@ impl Links {
         key
     }
 
-    /// Removes a holder. Returns the service of the link if nobody is left, and the manager has to be told.
+    /// Removes a holder. Returns the service if the link has ended with it and the manager is to be
+    /// told.
     pub(super) fn leave(&mut self, holder: u64) -> Option<Arc<str>> {
         let key = self.holders.remove(&holder)?;
         let link = self.table.get_mut(&key)?;
@@ -174,7 +175,7 @@ impl Links {
         Some(link.service)
     }
 
-    /// The link of a holder.
+    /// Returns the link of a holder.
     pub(super) fn of_holder(&mut self, holder: u64) -> Option<(LinkKey, &mut Link)> {
         let key = *self.holders.get(&holder)?;
         Some((key, self.table.get_mut(&key)?))
@@ -184,25 +185,26 @@ impl Links {
         self.table.get_mut(&key)
     }
 
-    /// Where a link stands. One that nobody holds any more has ended.
+    /// Returns the state of a link. One without holders has ended.
     pub(super) fn state(&self, key: LinkKey) -> LinkState {
         self.table.get(&key).map_or(LinkState::Ended, Link::state)
     }
 
-    /// The link with a service, if it has not ended.
+    /// Returns the link with a service that has not ended.
     pub(super) fn with(&mut self, service: &str) -> Option<(LinkKey, &mut Link)> {
         let key = *self.current.get(service)?;
         Some((key, self.table.get_mut(&key)?))
     }
 
-    /// The links that have not ended, in the order in which they were made.
+    /// Returns the links that have not ended, oldest first.
     pub(super) fn live(&self) -> Vec<LinkKey> {
         let mut live: Vec<LinkKey> = self.current.values().copied().collect();
         live.sort_unstable();
         live
     }
 
-    /// The manager has made the link. `None` for an identity that cannot be read. Returns whether the link is there.
+    /// Marks a link as made. `identity` is `None` if it cannot be read. Returns `false` if the link
+    /// has ended.
     pub(super) fn linked(&mut self, key: LinkKey, identity: Option<ServiceIdentity>) -> bool {
         self.cancel_retry(key);
         let Some(link) = self.table.get_mut(&key) else {
@@ -220,7 +222,8 @@ impl Links {
         true
     }
 
-    /// The service has left. Without a way back no notification will come any more.
+    /// Marks a link as away because its service has left. Ends its notifications unless it
+    /// `comes_back`.
     pub(super) fn lose(&mut self, key: LinkKey, comes_back: bool) {
         self.cancel_retry(key);
         if let Some(link) = self.table.get_mut(&key) {
@@ -232,7 +235,7 @@ impl Links {
         }
     }
 
-    /// The connection is lost, and is made again.
+    /// Marks all links as away because the connection is lost.
     pub(super) fn cut(&mut self) {
         for key in self.live() {
             self.lose(key, true);
@@ -242,7 +245,7 @@ impl Links {
         }
     }
 
-    /// There is no link, and there never will be again.
+    /// Ends a link for good.
     pub(super) fn end(&mut self, key: LinkKey) {
         self.cancel_retry(key);
         if let Some(link) = self.table.get_mut(&key) {
@@ -255,7 +258,8 @@ impl Links {
         }
     }
 
-    /// The manager is asked for a lost link. The waits are those of the attempt before this, if there was one.
+    /// Notes that a lost link was asked for. After a retry its waits go on; otherwise they start
+    /// anew.
     pub(super) fn asking_again(&mut self, key: LinkKey, backoff: Backoff) {
         if let Some(link) = self.table.get_mut(&key) {
             link.again = match std::mem::replace(&mut link.again, Again::No) {
@@ -268,7 +272,7 @@ impl Links {
         }
     }
 
-    /// The manager did not make the link again: it is asked once more after a while.
+    /// Schedules a retry after the manager refused to make a link again.
     pub(super) fn ask_later(&mut self, key: LinkKey, now: Instant) {
         let Some(link) = self.table.get_mut(&key) else {
             return;
@@ -278,18 +282,18 @@ impl Links {
         }
         match std::mem::replace(&mut link.again, Again::No) {
             Again::Asked(mut waits) => {
-                // A wait of centuries has no end.
+                // A retry that is centuries away never happens.
                 if let Some(at) = now.checked_add(waits.next_wait()) {
                     link.again = Again::At(at, waits);
                     self.retries.insert((at, key));
                 }
             }
-            // Another request for it was refused before.
+            // A retry is scheduled already, or none is wanted.
             again @ (Again::No | Again::At(..)) => link.again = again,
         }
     }
 
-    /// A link that the manager is to be asked for now.
+    /// Returns a link whose retry is due.
     pub(super) fn due(&self, now: Instant) -> Option<LinkKey> {
         let &(at, key) = self.retries.first()?;
         (at <= now).then_some(key)

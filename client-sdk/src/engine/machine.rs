@@ -1,4 +1,4 @@
-//! The engine, and what the driver tells it and asks of it.
+//! The engine: its state, and its interface to the driver.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,29 +21,29 @@ use crate::frames::manager_frame;
 use crate::status::{About, ConnectionState, LinkState, Status};
 use crate::uids::Uids;
 
-/// What an engine has to know beforehand.
+/// The configuration of an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The name that the client introduces itself with.
     pub(crate) name: String,
-    /// How many calls are kept while there is no connection or no link.
+    /// The most calls to keep while the connection or their link is lost.
     pub(crate) buffer: usize,
-    /// How long to wait before a lost link is asked for again; `None` for a client that does not reconnect.
+    /// The waits between requests for a lost link; `None` for a client that does not reconnect.
     pub(crate) backoff: Option<Backoff>,
 }
 
-/// What the engine wants of the driver.
+/// What the driver is to do about the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// Use the connection.
     Serve,
     /// Make a new connection.
     Reconnect,
-    /// Nothing any more: everybody has been answered.
+    /// End: all requests have ended.
     End,
 }
 
-/// All that a client knows. It does no I/O and reads no clock.
+/// The state of a client. Does no I/O and reads no clock.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(super) config: Config,
@@ -54,12 +54,12 @@ pub(crate) struct Engine {
     pub(super) links: Links,
     pub(super) outgoing: VecDeque<Outgoing>,
     pub(super) questions: Questions,
-    /// What the manager said last without saying to which request.
+    /// The last error of the manager that named no request.
     pub(super) last_words: Option<String>,
 }
 
 impl Engine {
-    /// Begins with a connection that is there.
+    /// Creates an engine for a connection that was just made.
     pub(crate) fn new(config: Config, uids: Uids, about: About) -> (Self, watch::Receiver<Status>) {
         let (status, receiver) = watch::channel(Status {
             about,
@@ -87,7 +87,7 @@ impl Engine {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let farewell = match self.phase {
             Phase::Leaving(farewell) => Some(farewell.until()),
@@ -101,7 +101,7 @@ impl Engine {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Time has passed.
+    /// Ends calls whose time limit has passed, and retries links that are due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(request) = self.requests.take_due(now) {
             request.timed_out();
@@ -116,7 +116,7 @@ impl Engine {
         }
     }
 
-    /// Hands out the next frame to write. What is handed out counts as written.
+    /// Hands out the next frame to write. From here on its request may have been executed.
     pub(crate) fn poll_frame(&mut self) -> Option<Bytes> {
         loop {
             match self.outgoing.pop_front()? {
@@ -143,19 +143,20 @@ impl Engine {
         }
     }
 
-    /// All frames that were handed out are written.
+    /// Notes that all frames that were handed out are written.
     pub(crate) fn frames_written(&mut self, now: Instant) {
         if let Phase::Leaving(farewell @ Farewell::Written(_)) = &mut self.phase {
             *farewell = Farewell::Heard(now + FAREWELL);
         }
     }
 
-    /// Hands out the next question of the manager. [`handle_answer`](Self::handle_answer) is to be called then.
+    /// Hands out the next question of the manager. The driver calls
+    /// [`handle_answer`](Self::handle_answer) with its answer.
     pub(crate) fn poll_question(&mut self) -> Option<Line> {
         self.questions.poll()
     }
 
-    /// What came of the question that was handed out.
+    /// Handles the answer to the question that was handed out.
     pub(crate) fn handle_answer(&mut self, answer: Answer) {
         if !self.questions.is_asked() {
             return;
@@ -178,14 +179,14 @@ impl Engine {
         }
     }
 
-    /// There is a connection again. What was lost with the old one is taken up.
+    /// Takes up a new connection: asks for the links again and queues the calls that were kept.
     pub(crate) fn connected(&mut self, about: About) {
         if !matches!(self.phase, Phase::Reconnecting(_)) {
             return;
         }
         info!("connected to {} again, as {}", about.manager, about.network_name);
         self.phase = Phase::Connected;
-        // Ahead of all calls: who is not linked may not call a service that limits its clients.
+        // Ahead of all calls: a service that limits its clients refuses those that are not linked.
         for link in self.links.live() {
             self.ask_again(link);
         }
@@ -196,7 +197,7 @@ impl Engine {
         });
     }
 
-    /// The connection is lost.
+    /// Handles the loss of the connection.
     pub(crate) fn disconnected(&mut self, reason: &str) {
         match self.phase {
             Phase::Connected if self.config.backoff.is_some() => self.lose(reason),
@@ -209,7 +210,7 @@ impl Engine {
         }
     }
 
-    /// What was written may have been executed; what was not is kept or fails.
+    /// Fails the requests that were written, and keeps or fails those that were not.
     fn lose(&mut self, reason: &str) {
         info!("{reason}, connecting again");
         let reason = self.explain(reason);
@@ -230,7 +231,7 @@ impl Engine {
         }
     }
 
-    /// The connection has ended for ever.
+    /// Ends the client, and with it all requests and links.
     pub(crate) fn close(&mut self, reason: &str) {
         if matches!(self.phase, Phase::Closed(_)) {
             return;
@@ -248,7 +249,7 @@ impl Engine {
         }
     }
 
-    /// Why the connection has ended, with what the manager said before.
+    /// Returns the reason with the manager's last words, if there were any.
     fn explain(&mut self, reason: &str) -> Arc<str> {
         match self.last_words.take() {
             Some(words) => Arc::from(format!("{reason}, after it had said \"{words}\"")),
@@ -282,7 +283,7 @@ impl Engine {
         self.outgoing.push_back(outgoing);
     }
 
-    /// Asks the manager for a link that was lost.
+    /// Queues a request for a link that was lost.
     pub(super) fn ask_again(&mut self, key: LinkKey) {
         let Some(backoff) = self.config.backoff else {
             return;
@@ -295,7 +296,7 @@ impl Engine {
         self.queue_manager_request((uid, "link"), (&service, "{}"), Purpose::LinkAgain { link: key });
     }
 
-    /// Queues what was kept for a link, or for no link.
+    /// Queues the calls that are kept for a link, or with `None` those of the manager.
     pub(super) fn queue_kept(&mut self, link: Option<LinkKey>) {
         for (uid, frame) in self.requests.queue_kept(link) {
             self.outgoing.push_back(Outgoing::Request {
@@ -306,7 +307,7 @@ impl Engine {
         }
     }
 
-    /// Ends a request with an error, and what it was to bring about.
+    /// Fails a request, and undoes what was noted about its link or lock.
     pub(super) fn fail_request(&mut self, uid: u64, request: Request, error: CallError) {
         match request.purpose {
             Purpose::Link { link, .. } => self.link_refused(link),
@@ -320,7 +321,7 @@ impl Engine {
         request.fail(error);
     }
 
-    /// The manager did not make a link. One that was there before may come back.
+    /// Ends a link that was refused, unless it was there before or another caller asks for it.
     fn link_refused(&mut self, key: LinkKey) {
         if self.links.state(key) == LinkState::Asked && !self.requests.asks_for(key) {
             self.links.end(key);
@@ -336,7 +337,7 @@ impl Engine {
     }
 }
 
-/// However the driver ends, also before it has run for the first time, nobody waits for ever.
+/// Ends all requests, however the driver ends.
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close("the runtime of the client has ended");

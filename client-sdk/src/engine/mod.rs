@@ -1,9 +1,9 @@
-//! All that a client knows, without I/O: calls in flight, links, locks, readers of notifications, time limits.
+//! The state machine of a client, without I/O: calls in flight, links, locks, readers of
+//! notifications, the reconnect buffer and time limits.
 //!
-//! The [`Engine`] is told what handles ask for, what the manager sent, that a connection is made or lost, and what time
-//! it is. It answers the callers itself, and tells the driver which frames to write, when to wake it at the latest, and
-//! whether it wants a connection. It reads no clock, does no I/O and shares nothing: the same inputs give the same
-//! outputs.
+//! The inputs of the [`Engine`] are commands, lines, "connected", "disconnected" and the time. It
+//! completes the replies to callers, and gives the driver frames to write, the next deadline and a
+//! [`Wish`] for the connection. It reads no clock and has no lock.
 
 mod commands;
 mod connection;

@@ -1,4 +1,4 @@
-//! What waits to be written.
+//! Frames that wait to be written.
 
 use bytes::Bytes;
 
@@ -7,15 +7,15 @@ use crate::command::Room;
 /// A frame that waits to be written.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    /// A request that is written if somebody waits for its reply then.
+    /// A request. It is dropped if its caller no longer waits.
     Request {
         uid: u64,
         frame: Bytes,
-        /// Another caller may queue a request when this is dropped.
+        /// The permit; dropping it lets another caller queue a request.
         #[expect(dead_code, reason = "it is held, not read")]
         room: Option<Room>,
     },
-    /// A request that is written in any case: it ends a link or a lock.
+    /// A request that ends a link or a lock. It is written in any case.
     Ending { uid: u64, frame: Bytes },
     /// The answer to a question of the manager.
     Answer(Bytes),

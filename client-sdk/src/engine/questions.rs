@@ -1,4 +1,4 @@
-//! What the manager asks while a connection is in use.
+//! Questions that the manager asks while a connection is in use.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use bytes::Bytes;
 use labwire_device::NoAnswer;
 use labwire_wire::Line;
 
-/// How many questions may wait for their turn. The manager asks one after the other.
+/// The most questions that wait for their turn. The manager asks one after the other.
 const WAITING: usize = 4;
 
-/// What came of a question.
+/// The outcome of a question.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// The frame that answers it.
@@ -20,8 +20,8 @@ pub(crate) enum Answer {
     Nothing,
 }
 
-/// The questions of the manager. They are answered one after the other, since a person may have to type, and the next
-/// one only when the answer before it is written: a manager that asks and never reads gets no more.
+/// The queue of questions. One is answered at a time, and the next only when the answer before it
+/// was handed out for writing: a manager that asks and never reads cannot fill the memory.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     waiting: VecDeque<Line>,
@@ -32,14 +32,14 @@ pub(super) struct Questions {
 enum Stage {
     #[default]
     Idle,
-    /// Somebody is looking for the answer.
+    /// A question was handed out.
     Asked,
     /// The answer waits to be written.
     Answered,
 }
 
 impl Questions {
-    /// Adds a question. Returns `false` when too many wait, and drops it.
+    /// Adds a question. Returns `false` and drops it if the queue is full.
     pub(super) fn push(&mut self, line: Line) -> bool {
         let has_room = self.waiting.len() < WAITING;
         if has_room {
@@ -48,7 +48,7 @@ impl Questions {
         has_room
     }
 
-    /// Takes out the next question, if it is its turn.
+    /// Hands out the next question unless one is being answered.
     pub(super) fn poll(&mut self) -> Option<Line> {
         if self.stage != Stage::Idle {
             return None;
@@ -58,22 +58,22 @@ impl Questions {
         Some(line)
     }
 
-    /// The answer to the question was queued.
+    /// Notes that the answer was queued.
     pub(super) fn answered(&mut self) {
         self.stage = Stage::Answered;
     }
 
-    /// The answer was taken for writing, or there is none.
+    /// Notes that the answer was handed out for writing, or that there is none.
     pub(super) fn done(&mut self) {
         self.stage = Stage::Idle;
     }
 
-    /// Whether somebody is looking for an answer.
+    /// Whether a question was handed out and has no answer yet.
     pub(super) fn is_asked(&self) -> bool {
         self.stage == Stage::Asked
     }
 
-    /// Forgets all of them: the next connection has not asked.
+    /// Removes all questions: they end with their connection.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

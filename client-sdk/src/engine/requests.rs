@@ -1,4 +1,4 @@
-//! The requests that have no reply yet.
+//! The table of requests that have no reply yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::command::{Limit, Outcome, Target};
 use crate::error::CallError;
 use crate::status::LinkStatus;
 
-/// What an administrator asks for, and gets no reply to: the connection closes.
+/// The request whose success is that the connection closes.
 const SHUT_DOWN_MANAGER: &str = "shutdown_manager";
 
-/// What a manager does as a whole or not at all.
+/// The requests that a manager executes as a whole or not at all.
 const REFUSED_AS_A_WHOLE: [&str; 5] = ["acquire_lock", "identity", "link", "release_lock", "unlink"];
 
 /// A request that has no reply yet.
@@ -29,10 +29,10 @@ pub(super) struct Request {
     stage: Stage,
 }
 
-/// What a request is for, and who waits for its reply.
+/// The purpose of a request, with the sender for its reply.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// A call; `None` for one of the manager. It may be kept while there is no connection or no link.
+    /// A call through a link, or with `None` of the manager. It can be kept.
     Call {
         through: Option<LinkKey>,
         reply: oneshot::Sender<Outcome>,
@@ -44,7 +44,7 @@ pub(super) enum Purpose {
     },
     /// A link that was lost, and is made again.
     LinkAgain { link: LinkKey },
-    /// A lock. The uid is that of its guard.
+    /// A lock. The uid of the request names its guard.
     Lock {
         link: LinkKey,
         reply: oneshot::Sender<Outcome>,
@@ -53,14 +53,14 @@ pub(super) enum Purpose {
     Ending { reply: oneshot::Sender<Outcome> },
 }
 
-/// How far a request has come.
+/// The progress of a request.
 #[derive(Debug)]
 enum Stage {
-    /// Its frame waits to be written.
+    /// Its frame is queued.
     Queued,
-    /// It waits for a connection or a link.
+    /// It is kept until its connection or link is back.
     Kept(Bytes),
-    /// Its frame was handed out. From here on it may have been executed.
+    /// Its frame was handed out for writing: it may have been executed.
     Written,
 }
 
@@ -85,7 +85,7 @@ impl Request {
         matches!(self.stage, Stage::Written)
     }
 
-    /// Whether nobody waits for the reply any more.
+    /// Whether the caller no longer waits for the reply.
     fn is_forgotten(&self) -> bool {
         match &self.purpose {
             Purpose::Call { reply, .. } | Purpose::Lock { reply, .. } | Purpose::Ending { reply } => {
@@ -96,9 +96,9 @@ impl Request {
         }
     }
 
-    /// Ends the request with an error.
+    /// Fails the request.
     pub(super) fn fail(self, error: CallError) {
-        // A caller that dropped the receiver does not want to know.
+        // An error of `send` means that the caller no longer waits.
         match self.purpose {
             Purpose::Call { reply, .. } | Purpose::Lock { reply, .. } | Purpose::Ending { reply } => {
                 let _ = reply.send(Err(error));
@@ -110,7 +110,7 @@ impl Request {
         }
     }
 
-    /// Ends the request as there is no connection, or no more.
+    /// Fails the request because there is no connection.
     pub(super) fn disconnected(self, reason: &Arc<str>) {
         let shuts_down =
             &*self.target.service == MANAGER_NAME && &*self.target.attribute == SHUT_DOWN_MANAGER;
@@ -142,7 +142,7 @@ impl Request {
         self.fail(error);
     }
 
-    /// What an error reply says about the request.
+    /// Returns the error that an error reply means for the request.
     pub(super) fn error(&self, failure: Failure, without_uid: bool) -> CallError {
         let for_manager = &*self.target.service == MANAGER_NAME;
         if without_uid || failure.of_manager || for_manager {
@@ -150,8 +150,8 @@ impl Request {
                 // It may be about another request: this one may be executed while it is told.
                 Executed::Maybe
             } else {
-                // An older manager does not say. It refuses what it does not pass on; what it executes itself for
-                // an administrator can fail half-way.
+                // An older manager does not say. It refuses what it does not pass on; what it
+                // executes itself for an administrator can fail half-way.
                 let refused = !for_manager || REFUSED_AS_A_WHOLE.contains(&&*self.target.attribute);
                 failure
                     .executed
@@ -171,22 +171,22 @@ impl Request {
     }
 }
 
-/// What becomes of a queued request whose frame is to be written.
+/// The result of [`Requests::begin`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Begun {
-    /// It is written.
+    /// The frame is to be written.
     Written,
-    /// It has ended already, or nobody waits for it.
+    /// The request has ended, or its caller no longer waits.
     Dropped,
 }
 
-/// The requests that have no reply yet.
+/// The table of requests that have no reply yet.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    /// In the order in which they were made.
+    /// By uid: oldest first.
     table: BTreeMap<u64, Request>,
     deadlines: BTreeSet<(Instant, u64)>,
-    /// How many are kept.
+    /// The number of requests that are kept.
     kept: usize,
 }
 
@@ -198,19 +198,19 @@ impl Requests {
         self.table.insert(uid, request);
     }
 
-    /// Keeps a request until it can be queued.
+    /// Adds a request that is kept until it can be queued.
     pub(super) fn keep(&mut self, uid: u64, mut request: Request, frame: Bytes) {
         request.stage = Stage::Kept(frame);
         self.kept += 1;
         self.queue(uid, request);
     }
 
-    /// How many requests are kept.
+    /// Returns the number of requests that are kept.
     pub(super) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// Keeps a queued request if it is a call that somebody waits for, and its link `comes_back`.
+    /// Keeps a queued call whose caller still waits and whose link `comes_back`.
     pub(super) fn keep_queued(&mut self, uid: u64, frame: Bytes, comes_back: impl FnOnce(LinkKey) -> bool) {
         if let Some(request) = self.table.get_mut(&uid)
             && let Purpose::Call { through, .. } = request.purpose
@@ -222,7 +222,8 @@ impl Requests {
         }
     }
 
-    /// Makes the kept requests queued that go through this link, or through none. Returns their frames, in order.
+    /// Marks the kept calls through this link as queued, or with `None` those of the manager.
+    /// Returns their frames, oldest first.
     pub(super) fn queue_kept(&mut self, link: Option<LinkKey>) -> Vec<(u64, Bytes)> {
         if self.kept == 0 {
             return Vec::new();
@@ -243,20 +244,20 @@ impl Requests {
         frames
     }
 
-    /// Takes out the kept requests that go through this link.
+    /// Removes the kept calls through this link.
     pub(super) fn take_kept(&mut self, link: LinkKey) -> Vec<Request> {
         let kept = self.queue_kept(Some(link));
         kept.into_iter().filter_map(|(uid, _)| self.take(uid)).collect()
     }
 
-    /// A request is about to be written.
+    /// Marks a queued request as written, unless its caller no longer waits.
     pub(super) fn begin(&mut self, uid: u64) -> Begun {
         match self.table.get_mut(&uid) {
             Some(request) if !request.is_forgotten() => {
                 request.stage = Stage::Written;
                 Begun::Written
             }
-            // What a lock or a link that nobody waits for has left behind ends with its guard or holder.
+            // The guard or the holder of a cancelled request sends a command of its own.
             Some(_) => {
                 self.take(uid);
                 Begun::Dropped
@@ -265,13 +266,14 @@ impl Requests {
         }
     }
 
-    /// A request that is written in any case is about to be.
+    /// Marks a request as written that is written in any case.
     pub(super) fn begin_ending(&mut self, uid: u64) {
         if let Some(request) = self.table.get_mut(&uid) {
             request.stage = Stage::Written;
         }
     }
 
+    /// Removes a request.
     pub(super) fn take(&mut self, uid: u64) -> Option<Request> {
         let request = self.table.remove(&uid)?;
         if let Some(limit) = request.limit {
@@ -283,7 +285,7 @@ impl Requests {
         Some(request)
     }
 
-    /// Takes out a request that a reply has come to. There is none to what was not written.
+    /// Removes a request that was replied to. A reply to one that was not written is ignored.
     pub(super) fn take_answered(&mut self, uid: u64) -> Option<Request> {
         if self.table.get(&uid)?.is_written() {
             self.take(uid)
@@ -292,7 +294,7 @@ impl Requests {
         }
     }
 
-    /// Takes out a call that nobody waits for any more.
+    /// Removes a call whose caller no longer waits.
     pub(super) fn forget(&mut self, uid: u64) {
         if let Some(request) = self.table.get(&uid)
             && matches!(request.purpose, Purpose::Call { .. })
@@ -301,13 +303,13 @@ impl Requests {
         }
     }
 
-    /// Takes out the request for a lock if it was not written. Returns whether it was there.
+    /// Removes the request for a lock if it was not written. Returns `false` if it was.
     pub(super) fn withdraw(&mut self, uid: u64) -> bool {
         let is_unwritten = self.table.get(&uid).is_some_and(|request| !request.is_written());
         is_unwritten && self.take(uid).is_some()
     }
 
-    /// Takes out the requests that are not kept.
+    /// Removes the requests that are not kept.
     pub(super) fn take_lost(&mut self) -> Vec<Request> {
         let lost: Vec<u64> = self
             .table
@@ -318,14 +320,14 @@ impl Requests {
         lost.into_iter().filter_map(|uid| self.take(uid)).collect()
     }
 
-    /// Takes out all requests.
+    /// Removes all requests.
     pub(super) fn take_all(&mut self) -> Vec<Request> {
         self.deadlines.clear();
         self.kept = 0;
         std::mem::take(&mut self.table).into_values().collect()
     }
 
-    /// Takes out a request whose time limit has passed.
+    /// Removes a request whose time limit has passed.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Request> {
         let &(deadline, uid) = self.deadlines.first()?;
         if deadline > now {
@@ -338,13 +340,13 @@ impl Requests {
         Some(self.deadlines.first()?.0)
     }
 
-    /// Whether a caller's request for this link has no reply yet.
+    /// Whether a caller's request for this link is in the table.
     pub(super) fn asks_for(&self, key: LinkKey) -> bool {
         let mut purposes = self.table.values().map(|request| &request.purpose);
         purposes.any(|purpose| matches!(purpose, Purpose::Link { link, .. } if *link == key))
     }
 
-    /// The request that an error without a uid is about, as an older manager sends them.
+    /// Guesses which request an error without a uid is about. Older managers send such errors.
     pub(super) fn guess(&self, message: &str) -> Option<u64> {
         let names = |request: &Request| {
             let service = quoted(&request.target.service);
@@ -355,7 +357,7 @@ impl Requests {
         oldest.map(|(&uid, _)| uid).or_else(|| self.newest_for_manager())
     }
 
-    /// The request to the manager that was made last.
+    /// Returns the newest request to the manager.
     pub(super) fn newest_for_manager(&self) -> Option<u64> {
         let mut newest = self.table.iter().rev();
         newest

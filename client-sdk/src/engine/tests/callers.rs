@@ -62,6 +62,17 @@ impl World {
             let call = self.calls.get_mut(&uid).unwrap();
             call.receiver = None;
             call.is_over = true;
+            self.forgotten.push_back(uid);
+        }
+        // The driver may be writing frames while a caller says that it does not wait any more.
+        if self.rng.bool() {
+            self.forget_calls();
+        }
+    }
+
+    /// The callers that do not wait any more say so.
+    pub(super) fn forget_calls(&mut self) {
+        while let Some(uid) = self.forgotten.pop_front() {
             self.command(Command::Forget { uid });
         }
     }

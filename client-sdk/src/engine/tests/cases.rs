@@ -3,30 +3,35 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use labwire_device::Backoff;
 use labwire_wire::{Executed, Line, MANAGER_NAME};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::super::machine::{Config, Engine, Wish};
 use crate::command::{CallCommand, Command, Limit, Outcome, Target};
 use crate::error::CallError;
 use crate::frames::request_frame;
-use crate::status::{About, ConnectionState, LinkState};
+use crate::status::{About, ConnectionState, LinkState, LinkStatus};
 use crate::uids::Uids;
 
 /// A client that does not reconnect.
 fn engine() -> Engine {
+    engine_with(None, Uids::new())
+}
+
+fn engine_with(backoff: Option<Backoff>, uids: Uids) -> Engine {
     let config = Config {
         name: "Ada".to_owned(),
         buffer: 0,
-        backoff: None,
+        backoff,
     };
     let about = About {
         network_name: "Ada[h:2]".to_owned(),
         manager: "Manager[h:1]".to_owned(),
         local_port: 2,
     };
-    Engine::new(config, Uids::new(), about).0
+    Engine::new(config, uids, about).0
 }
 
 fn written(engine: &mut Engine) -> Vec<Value> {
@@ -56,6 +61,27 @@ fn call(engine: &mut Engine, uid: u64, limit: Option<Limit>, now: Instant) -> on
     receiver
 }
 
+/// Links with the service `Echo`.
+fn link(engine: &mut Engine, uid: u64) -> oneshot::Receiver<Result<watch::Receiver<LinkStatus>, CallError>> {
+    let (reply, receiver) = oneshot::channel();
+    let link = Command::Link {
+        uid,
+        service: "Echo".into(),
+        room: None,
+        reply,
+    };
+    engine.handle_command(link, Instant::now());
+    receiver
+}
+
+fn linked(uid: &str) -> Value {
+    json!({"error": false, "result": {"type": "service", "attributes": {}}, "uid": uid})
+}
+
+fn refused(uid: &str) -> Value {
+    json!({"error": true, "message": "KeyError: not there", "origin": "manager", "executed": "no", "uid": uid})
+}
+
 #[test]
 fn a_reply_to_a_request_that_was_not_written_is_none() {
     let mut engine = engine();
@@ -72,26 +98,13 @@ fn a_reply_to_a_request_that_was_not_written_is_none() {
 #[test]
 fn a_refused_link_does_not_end_the_one_that_another_caller_asks_for() {
     let mut engine = engine();
-    let mut ask = |uid| {
-        let (reply, receiver) = oneshot::channel();
-        let link = Command::Link {
-            uid,
-            service: "Echo".into(),
-            room: None,
-            reply,
-        };
-        engine.handle_command(link, Instant::now());
-        receiver
-    };
-    let (mut first, mut second) = (ask(1), ask(2));
+    let mut first = link(&mut engine, 1);
+    let mut second = link(&mut engine, 2);
     assert_eq!(written(&mut engine).len(), 2);
-    let refused = json!({"error": true, "message": "PermissionError: locked", "origin": "manager",
-        "executed": "no", "uid": "1"});
-    say(&mut engine, &refused);
+    say(&mut engine, &refused("1"));
     let error = first.try_recv().unwrap().unwrap_err();
     assert_eq!(error.executed(), Executed::No);
-    let linked = json!({"error": false, "result": {"type": "service", "attributes": {}}, "uid": "2"});
-    say(&mut engine, &linked);
+    say(&mut engine, &linked("2"));
     let status = second.try_recv().unwrap().unwrap();
     assert_eq!(status.borrow().state, LinkState::Linked);
 }
@@ -156,4 +169,28 @@ fn a_client_that_leaves_says_goodbye_last_and_hears_replies_until_the_end() {
     let deadline = engine.next_deadline().unwrap();
     engine.handle_timeout(deadline);
     assert_eq!(engine.wish(), Wish::End);
+}
+
+#[test]
+fn a_link_that_was_refused_twice_is_asked_for_once_more_and_not_twice() {
+    let uids = Uids::new();
+    let mut engine = engine_with(Some(Backoff::new()), uids.clone());
+    let unlinked = json!({"attribute": "unlinked", "args": ["Echo"], "kwargs": {}, "uid": ""});
+    let _first = link(&mut engine, uids.next());
+    let _second = link(&mut engine, uids.next());
+    written(&mut engine);
+    say(&mut engine, &linked("1"));
+    say(&mut engine, &unlinked);
+    let again = written(&mut engine)[0]["uid"].clone();
+    // What the second caller asked for is there before the service leaves once more.
+    say(&mut engine, &linked("2"));
+    say(&mut engine, &unlinked);
+    let once_more = written(&mut engine)[0]["uid"].clone();
+    for uid in [again, once_more] {
+        say(&mut engine, &refused(uid.as_str().unwrap()));
+    }
+    let deadline = engine.next_deadline().unwrap();
+    engine.handle_timeout(deadline);
+    assert_eq!(written(&mut engine).len(), 1);
+    assert_eq!(engine.next_deadline(), None);
 }

@@ -66,6 +66,10 @@ impl World {
                 assert_eq!(result, format!("\"r{uid}\""));
                 "result"
             }
+            Err(CallError::Manager { message, executed }) if message.ends_with("to the Manager") => {
+                assert!(was_written && executed == Executed::Maybe, "{uid}");
+                "guessed"
+            }
             Err(CallError::Manager { executed, .. }) => {
                 assert_eq!(said, Some(Said::ManagerError(executed)));
                 "refused"
@@ -146,7 +150,8 @@ impl World {
         }
     }
 
-    /// What client and manager believe of links and locks is the same, and readers hear their services.
+    /// What client and manager believe of links and locks is the same, and readers hear their
+    /// services.
     pub(super) fn compare(&mut self) {
         let waiting = self.calls.iter().find(|(_, call)| call.receiver.is_some());
         assert!(waiting.is_none(), "{waiting:?} has not ended");

@@ -66,6 +66,7 @@ fn every_call_ends_once_and_nothing_is_left_behind() {
 #[test]
 fn a_client_that_leaves_at_any_time_answers_everybody() {
     over_schedules(|world| {
+        world.model.is_old = world.rng.bool();
         for _ in 0..world.rng.usize(0..STEPS) {
             world.step();
         }
@@ -86,6 +87,7 @@ fn a_client_that_leaves_at_any_time_answers_everybody() {
 #[test]
 fn an_engine_that_is_dropped_answers_everybody() {
     over_schedules(|world| {
+        world.model.is_old = world.rng.bool();
         for _ in 0..world.rng.usize(0..STEPS) {
             world.step();
         }

@@ -30,6 +30,8 @@ pub(super) struct Model {
     pub(super) lines: VecDeque<String>,
     /// Whether the client has asked for the connection to be closed.
     pub(super) is_closing: bool,
+    /// Whether errors come that name no request, as an older manager sends them.
+    pub(super) is_old: bool,
     /// Whether all requests are answered at once, and links are never refused.
     pub(super) is_calm: bool,
 }
@@ -102,6 +104,12 @@ impl Model {
 
     /// Says something that no request is waiting for.
     pub(super) fn babble(&mut self, rng: &mut Rng) {
+        if self.is_old && rng.bool() {
+            let service = rng.choice(SERVICES).unwrap();
+            let message = format!("KeyError: the '{service}' Service is not connected to the Manager");
+            let line = json!({"error": true, "message": message, "requester": "Ada[h:2]", "uid": ""});
+            return self.lines.push_back(line.to_string());
+        }
         let known: Vec<u64> = self.said.keys().copied().collect();
         let uid = match rng.choice(known) {
             Some(uid) if rng.bool() => uid.to_string(),

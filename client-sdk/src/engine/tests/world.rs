@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) holders: BTreeMap<u64, HolderSeen>,
     pub(super) guards: BTreeMap<u64, GuardSeen>,
     pub(super) readers: Vec<ReaderSeen>,
+    /// The calls that callers have dropped and the engine was not told of.
+    pub(super) forgotten: VecDeque<u64>,
     /// The outcomes of unlinking and releasing.
     pub(super) endings: Vec<oneshot::Receiver<Outcome>>,
     /// What was handed out, by uid.
@@ -111,6 +113,7 @@ impl World {
             holders: BTreeMap::new(),
             guards: BTreeMap::new(),
             readers: Vec::new(),
+            forgotten: VecDeque::new(),
             endings: Vec::new(),
             written: HashSet::new(),
             frames: VecDeque::new(),
@@ -283,6 +286,7 @@ impl World {
     /// Lets everything happen that is under way, with a manager that answers, until nothing is.
     pub(super) fn settle(&mut self) {
         self.model.is_calm = true;
+        self.forget_calls();
         for service in SERVICES {
             self.model.come(service);
         }
@@ -319,6 +323,7 @@ impl World {
             self.release_guard(guard);
         }
         self.readers.clear();
+        self.forget_calls();
         for holder in self.holders.values_mut() {
             holder.asking = None;
             holder.is_dropped = true;
