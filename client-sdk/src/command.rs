@@ -74,7 +74,7 @@ pub(crate) enum Command {
         /// `None` for a guard that was dropped.
         reply: Option<oneshot::Sender<Outcome>>,
     },
-    /// Forget a call: its caller no longer waits for the reply.
+    /// Forget a request: its caller no longer waits for the reply.
     Forget {
         uid: u64,
     },

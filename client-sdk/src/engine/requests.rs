@@ -294,10 +294,11 @@ impl Requests {
         }
     }
 
-    /// Removes a call whose caller no longer waits.
+    /// Removes a request whose caller no longer waits. One for a link or a lock stays until its
+    /// reply, which says where the link or the lock stands.
     pub(super) fn forget(&mut self, uid: u64) {
         if let Some(request) = self.table.get(&uid)
-            && matches!(request.purpose, Purpose::Call { .. })
+            && matches!(request.purpose, Purpose::Call { .. } | Purpose::Ending { .. })
         {
             self.take(uid);
         }

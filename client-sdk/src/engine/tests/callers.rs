@@ -98,10 +98,12 @@ impl World {
 
     pub(super) fn drop_link(&mut self) {
         let all: Vec<u64> = self.holders.keys().copied().collect();
-        if let Some(holder) = self.rng.choice(all) {
-            let holder = self.holders.get_mut(&holder).unwrap();
+        if let Some(number) = self.rng.choice(all) {
+            let holder = self.holders.get_mut(&number).unwrap();
             // Also while it is asked for.
-            holder.asking = None;
+            if holder.asking.take().is_some() {
+                self.forgotten.push_back(number);
+            }
             holder.is_dropped = true;
         }
     }
@@ -112,6 +114,8 @@ impl World {
             let (reply, receiver) = oneshot::channel();
             if self.rng.bool() {
                 self.endings.push(receiver);
+            } else {
+                self.forgotten.push_back(uid);
             }
             self.command(Command::Unlink { uid, holder, reply });
         }
@@ -146,7 +150,14 @@ impl World {
         let uid = self.uids.next();
         let (reply, receiver) = oneshot::channel();
         let is_awaited = seen.asking.is_none() && self.rng.bool();
-        drop(seen.asking);
+        if seen.asking.is_some() {
+            drop(seen.asking);
+            self.forgotten.push_back(guard);
+            // The one command may come before the other.
+            if self.rng.bool() {
+                self.forget_calls();
+            }
+        }
         if is_awaited {
             self.endings.push(receiver);
         }
