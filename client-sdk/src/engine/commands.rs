@@ -257,6 +257,7 @@ impl Engine {
         match self.phase {
             Phase::Connected => {
                 self.phase = Phase::Leaving(Farewell::Queued(now + FAREWELL));
+                self.links.cancel_retries();
                 let frame = goodbye(&self.config.name);
                 self.outgoing.push_back(Outgoing::Goodbye(frame));
             }

@@ -81,7 +81,8 @@ impl Engine {
         }
     }
 
-    /// Marks a link as made, and queues the calls that are kept for it.
+    /// Marks a link as made, and queues the calls that are kept for it unless the client is
+    /// leaving.
     fn linked(&mut self, key: LinkKey, result: &[u8]) -> Result<(), CallError> {
         let (identity, outcome) = match ServiceIdentity::from_json(result) {
             Ok(identity) => (Some(identity), Ok(())),
@@ -94,7 +95,7 @@ impl Engine {
                 (None, Err(error))
             }
         };
-        if self.links.linked(key, identity) {
+        if self.links.linked(key, identity) && self.is_connected() {
             self.queue_kept(Some(key));
         }
         outcome
@@ -117,7 +118,9 @@ impl Engine {
         if let Purpose::LinkAgain { link } = request.purpose {
             // The service may be back, or have a free place, later.
             debug!("a service is not linked again yet: {}", failure.message);
-            self.links.ask_later(link, now);
+            if self.is_connected() {
+                self.links.ask_later(link, now);
+            }
             return;
         }
         let error = request.error(failure, !is_named);

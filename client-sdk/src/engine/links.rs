@@ -293,6 +293,15 @@ impl Links {
         }
     }
 
+    /// Cancels all retries: the client is leaving.
+    pub(super) fn cancel_retries(&mut self) {
+        while let Some((_, key)) = self.retries.pop_first() {
+            if let Some(link) = self.table.get_mut(&key) {
+                link.again = Again::No;
+            }
+        }
+    }
+
     /// Returns a link whose retry is due.
     pub(super) fn due(&self, now: Instant) -> Option<LinkKey> {
         let &(at, key) = self.retries.first()?;

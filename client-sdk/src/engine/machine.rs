@@ -87,6 +87,11 @@ impl Engine {
         }
     }
 
+    /// Whether there is a connection that the client is not leaving.
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let farewell = match self.phase {
@@ -163,7 +168,7 @@ impl Engine {
         }
         self.questions.done();
         match answer {
-            Answer::Frame(frame) if matches!(self.phase, Phase::Connected) => {
+            Answer::Frame(frame) if self.is_connected() => {
                 self.questions.answered();
                 self.outgoing.push_back(Outgoing::Answer(frame));
             }
@@ -283,11 +288,14 @@ impl Engine {
         self.outgoing.push_back(outgoing);
     }
 
-    /// Queues a request for a link that was lost.
+    /// Queues a request for a link that was lost, unless the client is leaving.
     pub(super) fn ask_again(&mut self, key: LinkKey) {
         let Some(backoff) = self.config.backoff else {
             return;
         };
+        if !self.is_connected() {
+            return;
+        }
         self.links.asking_again(key, backoff);
         let Some(service) = self.links.get_mut(key).map(|link| Arc::clone(&link.service)) else {
             return;

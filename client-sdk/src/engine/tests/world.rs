@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) holders: BTreeMap<u64, HolderSeen>,
     pub(super) guards: BTreeMap<u64, GuardSeen>,
     pub(super) readers: Vec<ReaderSeen>,
+    /// Whether the last frame of the client was handed out.
+    pub(super) said_goodbye: bool,
     /// The calls that callers have dropped and the engine was not told of.
     pub(super) forgotten: VecDeque<u64>,
     /// The outcomes of unlinking and releasing.
@@ -113,6 +115,7 @@ impl World {
             holders: BTreeMap::new(),
             guards: BTreeMap::new(),
             readers: Vec::new(),
+            said_goodbye: false,
             forgotten: VecDeque::new(),
             endings: Vec::new(),
             written: HashSet::new(),
@@ -172,6 +175,8 @@ impl World {
             };
             let parsed: Value = serde_json::from_slice(&frame).unwrap();
             let uid: u64 = parsed["uid"].as_str().unwrap().parse().unwrap();
+            assert!(!self.said_goodbye, "{parsed} comes after the last frame");
+            self.said_goodbye = parsed["attribute"] == "__disconnect__";
             assert!(uid == 0 || self.written.insert(uid), "{uid} is sent twice");
             let is_over = self.calls.get(&uid).is_some_and(|call| call.is_over);
             assert!(!is_over, "{uid} was over and is written");
