@@ -110,7 +110,11 @@ impl Driver {
         let mut answering = Answering(None);
         let mut broken: Option<Broken> = None;
         while self.engine.wish() == Wish::Serve {
-            fill(&mut writer, &mut self.engine);
+            if writer.is_idle() {
+                // What was sent meanwhile is written with the same system call.
+                self.commands.obey_sent(&mut self.engine);
+                fill(&mut writer, &mut self.engine);
+            }
             if let Some(question) = self.engine.poll_question() {
                 answering = Answering(Some(Box::pin(answer(self.options.clone(), question))));
             }
@@ -184,11 +188,8 @@ impl Driver {
     }
 }
 
-/// Hands the next frames to the writer if it is idle.
+/// Hands the next frames to the writer, which has written those before them.
 fn fill(writer: &mut ConnectionWriter, engine: &mut Engine) {
-    if !writer.is_idle() {
-        return;
-    }
     for _ in 0..FRAMES {
         let Some(frame) = engine.poll_frame() else {
             return;
