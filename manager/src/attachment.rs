@@ -11,10 +11,10 @@ use labwire_tcp::WatchedSocket;
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{LineTooLong, LineView, MANAGER_NAME, Role, frames};
 
-use crate::handshake::Introduced;
 use crate::hub::Routing;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
+use crate::principal::Introduced;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
 use crate::registry::PeerId;

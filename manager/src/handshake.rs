@@ -20,7 +20,7 @@ use crate::config::Authentication;
 use crate::hub::Admission;
 use crate::names::PeerAddress;
 use crate::outbox::{Batch, FrameWriter, batch_of};
-use crate::principal::{Principal, Proof};
+use crate::principal::{Introduced, Principal, Proof};
 use crate::reading::{ReadError, read_line_unless, read_some};
 use crate::refusal::{LineLimit, Refusal};
 use crate::store::LoginOutcome;
@@ -41,15 +41,6 @@ const LARGE_IDENTITY: usize = 512 * 1024;
 
 /// What the first record of a TLS connection begins with: a handshake, of some version 3.x.
 const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
-
-/// A peer that has said who it is, and may be who it says.
-#[derive(Debug)]
-pub(crate) struct Introduced {
-    pub(crate) identity: Identity,
-    pub(crate) principal: Arc<Principal>,
-    /// When it came.
-    pub(crate) came: Timestamp,
-}
 
 /// Why a handshake did not end with an identity.
 #[derive(Debug)]

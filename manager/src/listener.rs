@@ -20,8 +20,8 @@ use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase};
-use crate::login::network_of;
 use crate::names::PeerAddress;
+use crate::names::network_of;
 use crate::peer;
 use crate::reading::ReadAhead;
 use crate::refusal::Refusal;

@@ -1,7 +1,7 @@
 //! What a peer's computer is called.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,15 @@ const LOOKUP_TIME: Duration = Duration::from_secs(2);
 
 /// How many lookups may be under way: a resolver that hangs must not use up all threads.
 const LOOKUPS: usize = 8;
+
+/// Returns the address that failures, limits and turns are counted for: of IPv6 the network, since one computer has
+/// all of its addresses.
+pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}
 
 /// Which computer a peer is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,6 +217,14 @@ fn is_local(ip: IpAddr, own: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_computer_does_not_get_a_new_record_with_each_of_its_addresses() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2:ffff::1"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
 
     #[tokio::test]
     async fn every_address_of_the_computer_itself_is_local() {

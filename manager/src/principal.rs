@@ -1,6 +1,9 @@
-//! The result of authentication.
+//! The result of a handshake: who a peer is, and what it says of itself.
 
 use std::sync::Arc;
+
+use jiff::Timestamp;
+use labwire_wire::Identity;
 
 use crate::names::PeerAddress;
 
@@ -54,4 +57,13 @@ impl Principal {
             from: PeerAddress::sample(),
         })
     }
+}
+
+/// A peer that has said who it is, and may be who it says.
+#[derive(Debug)]
+pub(crate) struct Introduced {
+    pub(crate) identity: Identity,
+    pub(crate) principal: Arc<Principal>,
+    /// When it came.
+    pub(crate) came: Timestamp,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::login::network_of;
+use crate::names::network_of;
 
 /// How many networks, and how many names, are remembered; the one that was quiet for longest is forgotten first.
 const NETWORKS: usize = 1_024;

@@ -6,16 +6,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use labwire_home::present;
-use labwire_wire::MANAGER_NAME;
-use tracing::warn;
+use labwire_wire::{Executed, MANAGER_NAME};
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
 
 use crate::budget::LineBudget;
 use crate::config::{Authentication, Limits};
 use crate::counters::Counters;
-use crate::login::Logins;
+use crate::login::{Logins, Verdict, refused};
 use crate::names::{PeerAddress, Resolver};
+use crate::refusal::Refusal;
 use crate::registry::ManagerIdentity;
-use crate::store::Store;
+use crate::store::{LoginOutcome, Store};
 use crate::unidentified::Rations;
 
 /// What is shared by all peers that are not admitted yet. It needs no registry and no router.
@@ -109,6 +111,48 @@ impl Admission {
                 *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = trusted;
             }
             Err(error) => warn!("cannot read the trusted hostnames, the old ones stay: {error}"),
+        }
+    }
+
+    /// Checks a username and password, once it is the address's turn. A name that does not exist takes the same time
+    /// and gives the same error as a wrong password.
+    ///
+    /// An attempt whose caller is cancelled counts all the same.
+    pub(crate) async fn check_user(
+        &self,
+        ip: IpAddr,
+        username: &str,
+        password: &str,
+    ) -> Result<LoginOutcome, Refusal> {
+        let counters = &self.counters;
+        let attempt = self.logins.attempt(&self.store, ip, username, password);
+        // Who is known already has no other deadline.
+        let verdict = timeout(self.limits.handshake, attempt).await;
+        match verdict.unwrap_or(Verdict::TurnedAway) {
+            Verdict::Good(outcome) => Ok(outcome),
+            Verdict::Wrong(held_back) => {
+                Counters::count(&counters.failed_logins);
+                if !held_back.is_zero() {
+                    Counters::count(&counters.delayed_logins);
+                    if self.may_log_unidentified(ip) {
+                        info!(
+                            "the answer to a wrong login from {ip} waits {:.1} s: too many failed for the same user",
+                            held_back.as_secs_f64()
+                        );
+                    }
+                    sleep(held_back).await;
+                }
+                Err(Refusal::WrongLogin)
+            }
+            Verdict::Refused(wait) => Err(refused(counters, wait)),
+            Verdict::TurnedAway => {
+                Counters::count(&counters.too_many_logins);
+                Err(Refusal::TooManyLoginsWaiting)
+            }
+            Verdict::Unchecked(text) => Err(Refusal::Store {
+                text,
+                executed: Executed::No,
+            }),
         }
     }
 }

@@ -5,19 +5,17 @@ mod queue;
 mod standings;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use labwire_wire::Executed;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::Limits;
 use crate::counters::Counters;
-use crate::hub::Admission;
+use crate::names::network_of;
 use crate::refusal::Refusal;
 use crate::routing_thread::{Measured, Task};
 use crate::store::{LoginOutcome, Store};
@@ -25,18 +23,9 @@ use crate::store::{LoginOutcome, Store};
 use failures::{Failures, Penalties};
 use queue::{Credentials, Queue};
 
-/// Returns the address that failures, limits and turns are counted for: of IPv6 the network, since one computer has
-/// all of its addresses.
-pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-    }
-}
-
 /// What came of an attempt.
 #[derive(Debug)]
-enum Verdict {
+pub(crate) enum Verdict {
     Good(LoginOutcome),
     /// It is wrong, and the answer is to be held back for so long.
     Wrong(Duration),
@@ -68,50 +57,6 @@ struct State {
     workers: usize,
 }
 
-impl Admission {
-    /// Checks a username and password, once it is the address's turn. A name that does not exist takes the same time
-    /// and gives the same error as a wrong password.
-    ///
-    /// An attempt whose caller is cancelled counts all the same.
-    pub(crate) async fn check_user(
-        &self,
-        ip: IpAddr,
-        username: &str,
-        password: &str,
-    ) -> Result<LoginOutcome, Refusal> {
-        let counters = &self.counters;
-        let attempt = self.logins.attempt(&self.store, ip, username, password);
-        // Who is known already has no other deadline.
-        let verdict = timeout(self.limits.handshake, attempt).await;
-        match verdict.unwrap_or(Verdict::TurnedAway) {
-            Verdict::Good(outcome) => Ok(outcome),
-            Verdict::Wrong(held_back) => {
-                Counters::count(&counters.failed_logins);
-                if !held_back.is_zero() {
-                    Counters::count(&counters.delayed_logins);
-                    if self.may_log_unidentified(ip) {
-                        info!(
-                            "the answer to a wrong login from {ip} waits {:.1} s: too many failed for the same user",
-                            held_back.as_secs_f64()
-                        );
-                    }
-                    sleep(held_back).await;
-                }
-                Err(Refusal::WrongLogin)
-            }
-            Verdict::Refused(wait) => Err(refused(counters, wait)),
-            Verdict::TurnedAway => {
-                Counters::count(&counters.too_many_logins);
-                Err(Refusal::TooManyLoginsWaiting)
-            }
-            Verdict::Unchecked(text) => Err(Refusal::Store {
-                text,
-                executed: Executed::No,
-            }),
-        }
-    }
-}
-
 impl Logins {
     pub(crate) fn new(limits: &Limits) -> Self {
         let penalties = Penalties {
@@ -132,7 +77,8 @@ impl Logins {
         }
     }
 
-    async fn attempt(&self, store: &Store, ip: IpAddr, username: &str, password: &str) -> Verdict {
+    /// Tries a login once it is the address's turn.
+    pub(crate) async fn attempt(&self, store: &Store, ip: IpAddr, username: &str, password: &str) -> Verdict {
         let address = network_of(ip);
         let credentials = self.credentials(username, password);
         let now = Instant::now();
@@ -202,7 +148,7 @@ impl Logins {
     }
 }
 
-fn refused(counters: &Counters, wait: Duration) -> Refusal {
+pub(crate) fn refused(counters: &Counters, wait: Duration) -> Refusal {
     Counters::count(&counters.failed_logins);
     Counters::count(&counters.penalised_logins);
     Refusal::TooManyLogins {
@@ -316,14 +262,6 @@ impl State {
 mod tests {
     use super::*;
     use crate::store::{HashedPassword, MINIMUM_ROUNDS, StoreOptions};
-
-    #[test]
-    fn one_computer_does_not_get_a_new_record_with_each_of_its_addresses() {
-        let network = |text: &str| network_of(text.parse().unwrap());
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2:ffff::1"));
-        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
-    }
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();

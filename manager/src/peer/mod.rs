@@ -23,10 +23,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
 use crate::counters::Counters;
-use crate::handshake::{Ended, Handshake, Introduced};
+use crate::handshake::{Ended, Handshake};
 use crate::hub::{Admission, Hub, Phase, Routing};
 use crate::names::PeerAddress;
 use crate::outbox::FrameWriter;
+use crate::principal::Introduced;
 #[cfg(any(test, feature = "fuzzing"))]
 use crate::principal::{Principal, Proof};
 use crate::refusal::{LineLimit, Refusal, excerpt};

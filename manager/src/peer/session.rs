@@ -22,10 +22,10 @@ use crate::attachment::Attachment;
 use crate::budget::LineShare;
 use crate::buffers;
 use crate::counters::Counters;
-use crate::handshake::Introduced;
 use crate::hub::{Hub, Phase, Routing};
 use crate::names::PeerAddress;
 use crate::outbox::Outbox;
+use crate::principal::Introduced;
 use crate::refusal::{LineLimit, Refusal};
 use crate::router::{Permits, Sender, Step, TURN_WORK};
 

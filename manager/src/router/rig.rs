@@ -10,10 +10,10 @@ use super::{Kind, Permits, Step};
 use super::{Router, Sender};
 use crate::attachment::Attachment;
 use crate::config::Limits;
-use crate::handshake::Introduced;
 use crate::hub::Routing;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
+use crate::principal::Introduced;
 use crate::principal::Principal;
 use crate::registry::ManagerIdentity;
 

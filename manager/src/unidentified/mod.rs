@@ -13,7 +13,7 @@ use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use crate::counters::Counters;
-use crate::login::network_of;
+use crate::names::network_of;
 
 pub(crate) use places::{UnidentifiedPlace, UnidentifiedPlaces};
 
