@@ -30,7 +30,7 @@ pub(crate) struct Hub {
 impl Hub {
     /// `pace` is [the default](Pace::default), except in tests.
     pub(crate) fn new(
-        manager: ManagerIdentity,
+        manager: &ManagerIdentity,
         authentication: Authentication,
         limits: Limits,
         pace: Pace,
@@ -40,7 +40,7 @@ impl Hub {
         let operation = Operation::new(manager.port, log);
         let routing = Arc::new(Routing::new(manager.clone(), limits, pace, Some(store.clone())));
         let (counters, lines) = (Arc::clone(&routing.counters), Arc::clone(&routing.lines));
-        let admission = Admission::new(&manager, authentication, limits, store, counters, lines);
+        let admission = Admission::new(manager, authentication, limits, store, counters, lines);
         Arc::new(Self {
             routing,
             admission,

@@ -103,7 +103,7 @@ impl Manager {
             tls,
             log,
         } = settings;
-        let hub = Hub::new(identity, authentication, limits, Pace::default(), store, log);
+        let hub = Hub::new(&identity, authentication, limits, Pace::default(), store, log);
         hub.admission.trust_changed().await;
         let routing = RoutingThread::start(Arc::clone(&hub.operation.steps))?;
         let expiring = Arc::clone(&hub.routing);

@@ -58,7 +58,7 @@ fn hub(authentication: Authentication, store: Store, pace: Pace) -> Arc<Hub> {
         ..Limits::default()
     };
     let manager = ManagerIdentity::sample();
-    Hub::new(manager, authentication, limits, pace, store, LogControl::none())
+    Hub::new(&manager, authentication, limits, pace, store, LogControl::none())
 }
 
 async fn local_peer(hub: &Hub, port: u16) -> PeerAddress {

@@ -5,7 +5,7 @@ use tokio::io::AsyncRead;
 use tokio::task::yield_now;
 use tracing::info;
 
-use super::Departure;
+use super::departure::Departure;
 use super::inbox::Inbox;
 use super::session::Session;
 use crate::admin::{self, Outcome};

@@ -3,61 +3,16 @@
 //! The bytes go at once. The line is still looked at, without keeping it, until it is known whose request or reply it was:
 //! a Python client writes its uid last. Then the connection goes on with the next line.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
-
 use labwire_wire::{Envelope, Uid};
 use tokio::io::AsyncRead;
-use tokio::time::{Duration, sleep};
+use tokio::time::Duration;
 
 use super::inbox::Inbox;
 use super::session::Session;
-use crate::budget::LineShare;
+use super::unfinished::Ended;
 use crate::buffers;
 use crate::refusal::LineEnd;
 use crate::router::{Incoming, Kind, Known};
-
-/// A line that is thrown away and whose end has not come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
-    end: LineEnd,
-    /// Whether its sender was told without knowing which line it was.
-    was_told: bool,
-}
-
-/// Reads, as long as the line goes on; tells why it is to be thrown away otherwise. `stall` is how long nothing may come.
-pub(super) async fn read_growing<T>(
-    share: &LineShare,
-    stall: Option<Duration>,
-    read: impl Future<Output = T>,
-) -> Result<T, LineEnd> {
-    if stall.is_none() && !share.is_counted() {
-        return Ok(read.await);
-    }
-    let mut read = pin!(read);
-    // Most reads are done at once and need no clock.
-    if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await {
-        return Ok(read);
-    }
-    let mut clock = stall.map(|limit| (limit, Box::pin(sleep(limit))));
-    poll_fn(|context| {
-        if let Poll::Ready(read) = read.as_mut().poll(context) {
-            return Poll::Ready(Ok(read));
-        }
-        if share.poll_called_on(context).is_ready() {
-            return Poll::Ready(Err(share.excess()));
-        }
-        match &mut clock {
-            Some((limit, clock)) => clock
-                .as_mut()
-                .poll(context)
-                .map(|()| Err(LineEnd::Stalled { limit: *limit })),
-            None => Poll::Pending,
-        }
-    })
-    .await
-}
 
 impl Session<'_> {
     /// How long nothing may come of what is being read; no limit for a person who types.

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Departure, FAREWELL};
+use super::departure::{Departure, FAREWELL};
 use crate::buffers::{self, LARGE_BYTES, Loan};
 use crate::reading::{
     LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, read_long, read_short, with_scratch,

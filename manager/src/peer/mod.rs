@@ -2,22 +2,23 @@
 
 mod administration;
 mod cut_through;
+mod departure;
 mod ending;
 mod inbox;
 mod judge;
 mod replacement;
 mod session;
+mod unfinished;
 mod writing;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use labwire_home::present;
 use labwire_tcp::WatchedSocket;
-use labwire_wire::{LineSplitter, LineTooLong, frames, quoted};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use labwire_wire::{LineSplitter, frames, quoted};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
@@ -33,36 +34,8 @@ use crate::principal::{Principal, Proof};
 use crate::refusal::{LineLimit, Refusal, excerpt};
 use crate::registry::Listing;
 
+use departure::{DISCARDED, DISCARDED_IDENTITY, FAREWELL, discard_up_to};
 use session::Session;
-
-/// How long a peer that is on its way out has to read what still waits for it.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// How much is read of what a peer sends that is on its way out, in bytes.
-const DISCARDED: u64 = 1024 * 1024;
-
-/// The same of the rest of an identity that is too long, from a peer that has authenticated or needs not: its sender reads
-/// nothing before it has sent all of it.
-const DISCARDED_IDENTITY: u64 = 64 * 1024 * 1024;
-
-/// Why a connection ended.
-#[derive(Debug)]
-enum Departure {
-    /// It asked to be disconnected.
-    Asked,
-    /// The peer closed the connection.
-    Closed,
-    /// Reading or writing failed.
-    Failed(io::Error),
-    /// A line was too long: where the next begins is not known.
-    TooLong(LineTooLong),
-    /// It read nothing, or next to nothing, while others waited for room in its queue.
-    Stalled,
-    /// It failed to log in for an administrator's request.
-    WrongLogin,
-    /// The manager stops.
-    Stopping,
-}
 
 /// A peer that has said who it is, and what it has sent since.
 pub(crate) struct Introduction {
@@ -157,14 +130,8 @@ pub(crate) async fn serve<S>(
             session.run(stream, socket, splitter).await;
         }
         Err(refusal) => {
-            reject(
-                &hub.admission,
-                peer,
-                introduced.came,
-                &mut stream,
-                &Ended::Refused(refusal),
-            )
-            .await
+            let ended = Ended::Refused(refusal);
+            reject(&hub.admission, peer, introduced.came, &mut stream, &ended).await;
         }
     }
 }
@@ -222,15 +189,4 @@ pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
         _ => DISCARDED,
     };
     discard_up_to(stream, limit).await
-}
-
-/// Reads some of what a peer still sends. A connection that is closed with bytes unread is reset, and a reset
-/// overtakes the last words that were sent; but who goes on sending without end is not listened to.
-async fn discard<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<()> {
-    discard_up_to(stream, DISCARDED).await
-}
-
-async fn discard_up_to<R: AsyncRead + Unpin>(stream: &mut R, limit: u64) -> io::Result<()> {
-    tokio::io::copy(&mut stream.take(limit), &mut tokio::io::sink()).await?;
-    Ok(())
 }

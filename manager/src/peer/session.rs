@@ -12,12 +12,11 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::cut_through::PacedCutThrough;
-use super::ending::{Ended, read_growing};
+use super::departure::{Departure, FAREWELL, discard};
 use super::inbox::Inbox;
 use super::judge::Waits;
+use super::unfinished::{Ended, PacedCutThrough, read_growing};
 use super::writing::write_frames;
-use super::{Departure, FAREWELL, discard};
 use crate::attachment::Attachment;
 use crate::budget::LineShare;
 use crate::buffers;

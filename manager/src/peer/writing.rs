@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use super::Departure;
+use super::departure::Departure;
 use super::judge::{Judge, Waits};
 use crate::outbox::{Batch, Outbox};
 

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::requests::Requests;
 use super::uid::Uid;
 use super::uids::IntoIter;
-use super::{PeerId, Registry};
 use crate::buffers::RUN_BYTES;
 use crate::outbox::{Deferred, FrameWriter, Outbox};
 use crate::refusal::Refusal;
@@ -18,10 +17,10 @@ const AT_ONCE: usize = 64;
 /// The requests of one client whose service will not answer them.
 #[derive(Debug)]
 pub(crate) struct Abandoned {
-    client: Arc<Outbox>,
+    pub(super) client: Arc<Outbox>,
     pub(super) requester: Arc<str>,
     /// Whether the client wants to know whose errors it gets.
-    origin: bool,
+    pub(super) origin: bool,
     pub(super) requests: Requests,
 }
 
@@ -91,44 +90,5 @@ impl Deferred for Errors {
             }
         }
         true
-    }
-}
-
-impl Registry {
-    /// Takes all requests back from their callers, with the names of the services that held them.
-    pub(crate) fn abandon_all(&mut self) -> Vec<(Arc<str>, Abandoned)> {
-        let mut all = Vec::new();
-        for id in self.service_names.values().copied().collect::<Vec<_>>() {
-            let Some(service) = self.services.get_mut(id) else {
-                continue;
-            };
-            let (name, callers) = (Arc::clone(&service.name), std::mem::take(&mut service.callers));
-            for (caller, requests) in callers {
-                let abandoned = self.abandon(id, caller, requests);
-                all.extend(abandoned.map(|abandoned| (Arc::clone(&name), abandoned)));
-            }
-        }
-        all
-    }
-
-    /// Takes the requests that a service holds back from one of its callers, if there are any and the caller is here.
-    pub(super) fn abandon(
-        &mut self,
-        service: PeerId,
-        caller: PeerId,
-        requests: Requests,
-    ) -> Option<Abandoned> {
-        let client = self.clients.get_mut(caller)?;
-        client.asked.remove(&service);
-        if requests.count() == 0 {
-            return None;
-        }
-        client.in_flight.remove(requests.count(), &mut self.in_flight);
-        Some(Abandoned {
-            client: Arc::clone(&client.outbox),
-            requester: Arc::clone(&client.name),
-            origin: client.features.origin,
-            requests,
-        })
     }
 }

@@ -1,6 +1,8 @@
 //! Whether what the registry notes in two places is the same in both: for tests.
 
-use super::{PeerId, Registry, Requests};
+use super::peers::PeerId;
+use super::requests::Requests;
+use super::state::Registry;
 
 impl Registry {
     /// What does not fit together, or is kept for a peer that is gone.

@@ -1,12 +1,9 @@
-//! What ends by itself at a certain time.
+//! When what ends by itself is to end.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Notify;
-
-use super::{Event, PeerId, Registry};
+use super::peers::PeerId;
 
 /// The deadlines of clients, the earliest first.
 #[derive(Debug, Default)]
@@ -15,6 +12,16 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
+    /// Notes the deadline of a client, which has none.
+    pub(super) fn insert(&mut self, deadline: Instant, client: PeerId) {
+        self.by_time.insert((deadline, client));
+    }
+
+    /// Returns the earliest deadline.
+    pub(super) fn first(&self) -> Option<(Instant, PeerId)> {
+        self.by_time.first().copied()
+    }
+
     /// Forgets the deadline of a client, if it has one.
     pub(super) fn remove(&mut self, deadline: Option<Instant>, client: PeerId) {
         if let Some(deadline) = deadline {
@@ -25,46 +32,5 @@ impl Deadlines {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn clients(&self) -> impl Iterator<Item = PeerId> {
         self.by_time.iter().map(|(_, client)| *client)
-    }
-}
-
-impl Registry {
-    /// Ends all links and locks of a client that sends no more. Its requests go on until they are answered, or until
-    /// `until`: returns what is told at that time, or `None` if no request of it is in flight.
-    pub(crate) fn finish(&mut self, id: PeerId, until: Instant) -> Option<Arc<Notify>> {
-        self.end_links(id);
-        let client = self.clients.get_mut(id)?;
-        let told = client.in_flight.await_last()?;
-        self.deadlines.remove(client.deadline, id);
-        client.deadline = Some(until);
-        self.deadlines.by_time.insert((until, id));
-        Some(told)
-    }
-
-    /// Returns the time of the next [`expire`](Self::expire) that has something to do.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.by_time.first().map(|(deadline, _)| *deadline)
-    }
-
-    /// Ends what ends first of all that ends at `now` or earlier; `None` if there is nothing.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Event<'static>> {
-        loop {
-            let (deadline, id) = *self.deadlines.by_time.first()?;
-            if deadline > now {
-                return None;
-            }
-            self.deadlines.by_time.remove(&(deadline, id));
-            let Some(client) = self.clients.get_mut(id) else {
-                continue;
-            };
-            client.deadline = None;
-            // The last reply may have come before.
-            if client.in_flight.give_up() {
-                return Some(Event::WaitedInVain {
-                    name: Arc::clone(&client.name),
-                    requests: client.in_flight.count(),
-                });
-            }
-        }
     }
 }

@@ -1,61 +1,14 @@
 //! What the manager tells of itself and of everyone who is connected: JSON text.
 
+use labwire_wire::Identity;
 use labwire_wire::frames::json_string;
-use labwire_wire::{Identity, MANAGER_NAME};
 
+use super::manager::{Listing, ManagerIdentity};
+use super::peers::PeerId;
 use super::roster::Roster;
-use super::{PeerId, Registry, Service};
+use super::state::{Registry, Service};
 use crate::outbox::FrameWriter;
 use crate::principal::Principal;
-
-/// What the registry holds of the manager itself.
-#[derive(Clone, Debug)]
-pub(crate) struct ManagerIdentity {
-    /// The computer's name, without white space.
-    pub(crate) hostname: String,
-    pub(crate) port: u16,
-    pub(crate) language: String,
-    pub(crate) os: String,
-}
-
-impl ManagerIdentity {
-    /// That of the managers in tests: its name is `Manager[h:1875]`.
-    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
-    pub(crate) fn sample() -> Self {
-        Self {
-            hostname: "h".into(),
-            port: 1875,
-            language: "Rust".into(),
-            os: "Linux".into(),
-        }
-    }
-
-    /// `Manager[HOST:PORT]`, the form by which Python peers recognise a manager.
-    pub(crate) fn name(&self) -> String {
-        format!("{MANAGER_NAME}[{}:{}]", self.hostname, self.port)
-    }
-}
-
-/// A list that the manager keeps ready as JSON text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listing {
-    /// The manager's identity, with everyone who is connected: an object.
-    Identity,
-    /// The clients, by name: an object.
-    Clients,
-    /// The services, by name: an object.
-    Services,
-    /// The linked clients of each service: an object of arrays of names.
-    Links,
-    /// The clients that hold a lock, of each service: an object of arrays of names.
-    Locks,
-    /// Everyone who is connected, by kind and name, with the user that the peer logged in as: an array of objects.
-    Sessions,
-    /// The clients that are linked with that service: an array of names.
-    LinkedWith(PeerId),
-    /// The clients that hold a lock on that service: an array of names.
-    Locking(PeerId),
-}
 
 impl Registry {
     /// Writes a list, whose long parts are shared with all who get it: however many peers there are, that is short work.
@@ -117,7 +70,7 @@ impl Registry {
             for name in roster.names() {
                 let principal = ids.get(name).and_then(|id| self.principal(*id));
                 frame.copied(before.as_bytes());
-                frame.copied(if principal.is_some_and(|principal| principal.is_admin()) {
+                frame.copied(if principal.is_some_and(Principal::is_admin) {
                     b"{\"is_admin\":true,\"name\":"
                 } else {
                     b"{\"is_admin\":false,\"name\":"

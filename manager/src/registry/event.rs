@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Abandoned;
+use super::abandoned::Abandoned;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::Refusal;

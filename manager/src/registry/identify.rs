@@ -2,9 +2,10 @@
 
 use labwire_wire::{Names, Text, Uid};
 
-use super::in_flight::Awaited;
+use super::asking::Awaited;
+use super::peers::PeerId;
 use super::requests::Requests;
-use super::{PeerId, Registry, Service};
+use super::state::{Registry, Service};
 
 /// Among how many clients that wait for a service the one with a uid is looked for, when a reply does not say whom it is
 /// for. Looking at this many takes as long as routing a few lines, however often a service sends such replies.

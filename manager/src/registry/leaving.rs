@@ -3,8 +3,11 @@
 use std::collections::hash_map::IntoIter;
 use std::sync::Arc;
 
+use super::abandoned::Abandoned;
+use super::event::Event;
+use super::peers::PeerId;
 use super::requests::Requests;
-use super::{Event, PeerId, Registry};
+use super::state::Registry;
 use crate::buffers;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
@@ -103,5 +106,44 @@ impl Registry {
     /// Whether a service of that name has left and some do not know yet.
     pub(crate) fn is_leaving(&self, name: &str) -> bool {
         self.leaving.contains(name)
+    }
+}
+
+impl Registry {
+    /// Takes all requests back from their callers, with the names of the services that held them.
+    pub(crate) fn abandon_all(&mut self) -> Vec<(Arc<str>, Abandoned)> {
+        let mut all = Vec::new();
+        for id in self.service_names.values().copied().collect::<Vec<_>>() {
+            let Some(service) = self.services.get_mut(id) else {
+                continue;
+            };
+            let (name, callers) = (Arc::clone(&service.name), std::mem::take(&mut service.callers));
+            for (caller, requests) in callers {
+                let abandoned = self.abandon(id, caller, requests);
+                all.extend(abandoned.map(|abandoned| (Arc::clone(&name), abandoned)));
+            }
+        }
+        all
+    }
+
+    /// Takes the requests that a service holds back from one of its callers, if there are any and the caller is here.
+    pub(super) fn abandon(
+        &mut self,
+        service: PeerId,
+        caller: PeerId,
+        requests: Requests,
+    ) -> Option<Abandoned> {
+        let client = self.clients.get_mut(caller)?;
+        client.asked.remove(&service);
+        if requests.count() == 0 {
+            return None;
+        }
+        client.in_flight.remove(requests.count(), &mut self.in_flight);
+        Some(Abandoned {
+            client: Arc::clone(&client.outbox),
+            requester: Arc::clone(&client.name),
+            origin: client.features.origin,
+            requests,
+        })
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::HashMap;
 use jiff::Timestamp;
 
+use super::peers::PeerId;
 use super::roster::Roster;
-use super::{Client, PeerId};
 use crate::refusal::Held;
 
 /// The clients that hold a lock on one service.
@@ -41,15 +42,16 @@ impl Locks {
         self.by_client.contains_key(&client)
     }
 
-    /// Notes that a client holds a lock since `now`, unless it has held one for longer.
-    pub(super) fn insert(&mut self, id: PeerId, client: &Client, now: Timestamp) {
+    /// Notes that the client of that name holds a lock since `now`, unless it has held one for longer. `entry` is its
+    /// name as it stands in lists.
+    pub(super) fn insert(&mut self, id: PeerId, name: &Arc<str>, entry: Bytes, now: Timestamp) {
         if let Entry::Vacant(place) = self.by_client.entry(id) {
             place.insert(Lock {
-                holder: Arc::clone(&client.name),
+                holder: Arc::clone(name),
                 since: now,
             });
             self.by_time.insert((now, id));
-            self.names.insert(Arc::clone(&client.name), client.name_entry());
+            self.names.insert(Arc::clone(name), entry);
         }
     }
 

@@ -9,10 +9,12 @@ use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, Role};
 
 use super::describe::{describe_client, describe_service};
+use super::event::Event;
 use super::in_flight::InFlight;
 use super::locks::Locks;
+use super::peers::PeerId;
 use super::roster::Roster;
-use super::{AROUND_REQUESTER, Client, Event, PeerId, Reader, Registry, Service};
+use super::state::{AROUND_REQUESTER, Client, Reader, Registry, Service};
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::Refusal;

@@ -1,10 +1,10 @@
 //! The requests of one client that one service holds.
 
-use std::collections::hash_map::{Entry, OccupiedEntry};
+use std::collections::hash_map::OccupiedEntry;
 
+use super::peers::PeerId;
 use super::uid::Uid;
 use super::uids::{IntoIter, Uids};
-use super::{PeerId, Registry};
 use crate::buffers;
 
 /// How many places for requests may be empty before they are removed. Below that, a client that has one request in flight
@@ -72,6 +72,15 @@ impl Requests {
         if self.by_uid.capacity() > KEPT_HERE {
             buffers::discard(self);
         }
+    }
+
+    /// Notes that the place is no longer listed as an empty one. Returns whether it holds requests.
+    pub(super) fn unlist(&mut self) -> bool {
+        if self.count > 0 {
+            self.peak = self.count;
+            self.listed = 0;
+        }
+        self.count > 0
     }
 
     /// Finds a request by its uid.
@@ -143,37 +152,16 @@ impl EmptyPlaces {
         }
     }
 
-    /// Whether it is time to [remove](Registry::remove_empty_places) them.
+    /// Takes all places.
+    pub(super) fn take(&mut self) -> Vec<(PeerId, PeerId)> {
+        self.weight = 0;
+        std::mem::take(&mut self.places)
+    }
+
+    /// Whether it is time to [remove](super::Registry::remove_empty_places) them.
     #[inline]
     pub(super) fn are_many(&self) -> bool {
         self.weight >= EMPTY_PLACES
-    }
-}
-
-impl Registry {
-    /// Removes the places that hold no request.
-    #[cold]
-    pub(super) fn remove_empty_places(&mut self) {
-        self.empty_places.weight = 0;
-        for (service, client) in std::mem::take(&mut self.empty_places.places) {
-            // Who has left took the place along.
-            let Some(service_state) = self.services.get_mut(service) else {
-                continue;
-            };
-            let Entry::Occupied(mut place) = service_state.callers.entry(client) else {
-                continue;
-            };
-            let requests = place.get_mut();
-            if requests.count > 0 {
-                requests.peak = requests.count;
-                requests.listed = 0;
-                continue;
-            }
-            place.remove();
-            if let Some(client) = self.clients.get_mut(client) {
-                client.asked.remove(&service);
-            }
-        }
     }
 }
 

@@ -1,14 +1,20 @@
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use labwire_wire::{Names, Text};
+use bytes::Bytes;
+use jiff::Timestamp;
+use labwire_wire::{Features, Identity, Names, Shape, Text};
 use tokio::time::timeout;
 
-use super::in_flight::{Asking, Awaited};
+use super::abandoned::Abandoned;
+use super::asking::{Asking, Awaited};
 use super::*;
 use crate::budget::Budgets;
+use crate::config::Limits;
+use crate::outbox::Outbox;
 use crate::principal::Principal;
-use crate::refusal::Held;
+use crate::refusal::{Held, LinkedClients, Refusal};
 
 /// By ids and names alone, as the tests know them.
 /// The changes without their events.
@@ -757,12 +763,13 @@ async fn a_client_that_has_said_all_gives_its_links_and_locks_back_and_keeps_its
     registry.linked(a, "limited").unwrap();
     registry.locked(a, "limited", false, at(0)).unwrap();
     registry.begin_request(a, limited, "1");
-    let until = Instant::now() + Duration::from_secs(4);
+    let just_before = Instant::now() + Duration::from_secs(4);
+    let until = just_before + Duration::from_millis(1);
     let told = registry.finish(a, until).expect("it waits");
     assert!(registry.linked(b, "limited").is_ok());
     assert!(registry.destination(limited, "a[h:1]", "1").is_some());
     assert_eq!(registry.next_deadline(), Some(until));
-    assert!(registry.expire(until - Duration::from_millis(1)).is_none());
+    assert!(registry.expire(just_before).is_none());
     let event = registry.expire(until);
     assert!(
         matches!(event, Some(Event::WaitedInVain { requests: 1, .. })),

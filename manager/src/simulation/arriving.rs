@@ -4,40 +4,12 @@ use labwire_wire::{ArrivingEnvelope, Line, frames};
 
 use super::model::{Ended, Key, Model};
 use super::speech::Spoken;
+use super::waiting::Arriving;
 use super::world::{Failure, Peer, World};
-use crate::router::{CutThrough, Kind, Router, Sender};
+use crate::router::{Kind, Router, Sender};
 
 /// So many levels in a payload, and that of the line around it, are more than Python can read.
 const PYTHON_DEPTH: usize = 900;
-
-/// A line of which a part has gone on.
-#[derive(Debug)]
-pub(super) struct Arriving {
-    spoken: Spoken,
-    /// How many bytes of it have come.
-    come: usize,
-    /// What of them has not gone on.
-    left: Vec<u8>,
-    envelope: ArrivingEnvelope,
-    cut_through: CutThrough,
-}
-
-impl Arriving {
-    /// Takes the next bytes of the line, and lets them go on.
-    fn go_on(&mut self, count: usize) {
-        let content = self.spoken.content();
-        let count = count.min(content.len() - self.come);
-        self.left
-            .extend_from_slice(&content[self.come..self.come + count]);
-        self.come += count;
-        self.envelope.look(&self.left);
-        if let Some(passing) = self.cut_through.go_on(&self.left, &self.envelope) {
-            let bytes: Vec<u8> = self.left.drain(passing.range.clone()).collect();
-            self.envelope.take_out(passing.range.clone());
-            self.cut_through.pass(&passing, &bytes.into());
-        }
-    }
-}
 
 impl World {
     /// Whether the peer is in the middle of a line.

@@ -24,6 +24,7 @@ mod speech;
 #[cfg(test)]
 mod tests;
 mod time;
+mod waiting;
 mod world;
 
 pub(crate) use choices::Choices;

@@ -1,34 +1,16 @@
 //! Time passes: clients that send no more are not kept for ever.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
 
 use super::model::{Key, Model};
+use super::waiting::Finished;
 use super::world::{Failure, World};
 
 /// How long a client is kept that sends no more.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
-
-/// A client that sends no more and waits for its last reply.
-#[derive(Debug)]
-pub(super) struct Finished {
-    /// Told when that has come, or is not waited for any longer.
-    pub(super) told: Arc<Notify>,
-}
-
-impl Finished {
-    fn is_told(&self) -> bool {
-        let told = pin!(self.told.notified());
-        told.poll(&mut Context::from_waker(Waker::noop())).is_ready()
-    }
-}
 
 impl Model {
     /// The time of day.

@@ -11,10 +11,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 use labwire_wire::{Identity, frames};
 
-use super::arriving::Arriving;
 use super::model::{Key, MANAGER, Model, ModelPhase, Predicted, Sums, Told};
 use super::speech::Spoken;
-use super::time::Finished;
+use super::waiting::{Arriving, Finished};
 use crate::attachment::Attachment;
 use crate::budget::Budgets;
 use crate::clock::Clock;

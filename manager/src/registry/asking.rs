@@ -1,0 +1,298 @@
+//! Which service a request is for, and which request a reply answers.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use labwire_wire::{Features, Shape, Text, Uid};
+
+use super::in_flight::InFlight;
+use super::manager::ManagerIdentity;
+use super::peers::PeerId;
+use super::requests::{EmptyPlaces, Held, Requests};
+use super::state::{Client, Reader, Registry, Service};
+use crate::budget::Pool;
+use crate::outbox::Outbox;
+use crate::refusal::{Refusal, excerpt};
+
+/// A client whose request may go to that service.
+#[derive(Debug)]
+pub(crate) struct Asking<'a> {
+    /// Those of the client and of the service.
+    pub(super) ids: (PeerId, PeerId),
+    pub(crate) client: &'a mut Client,
+    pub(crate) service: &'a mut Service,
+    pub(super) in_flight: &'a mut Pool,
+}
+
+impl Asking<'_> {
+    /// The service's.
+    pub(crate) fn service_id(&self) -> PeerId {
+        self.ids.1
+    }
+
+    /// Whether the service has nobody to listen to but this client, nor will have: it is locked for it, or takes no other.
+    pub(crate) fn is_alone(&self) -> bool {
+        let is_client = |id: &PeerId| *id == self.ids.0;
+        let Service {
+            locks,
+            max_clients,
+            links,
+            callers,
+            ..
+        } = &*self.service;
+        (locks.contains(self.ids.0) || *max_clients == Some(1))
+            && links.len() == 1
+            && links.keys().all(is_client)
+            && callers
+                .iter()
+                .all(|(id, requests)| requests.count() == 0 || is_client(id))
+    }
+
+    /// Notes that the service holds the request.
+    pub(crate) fn begin(self, uid: &[u8]) {
+        let (client, service) = self.ids;
+        let requests = match self.service.callers.entry(client) {
+            Entry::Occupied(place) => place.into_mut(),
+            Entry::Vacant(place) => {
+                self.client.asked.insert(service);
+                place.insert(Requests::default())
+            }
+        };
+        requests.add(uid);
+        self.client.in_flight.add_one(self.in_flight);
+    }
+}
+
+/// A client that waits for a reply of that service.
+#[derive(Debug)]
+pub(crate) struct Awaited<'a> {
+    /// Those of the client and of the service.
+    ids: (PeerId, PeerId),
+    /// The client's name on the network.
+    pub(crate) requester: &'a Arc<str>,
+    pub(crate) outbox: &'a Arc<Outbox>,
+    pub(crate) reader: Reader,
+    pub(crate) features: Features,
+    pub(crate) service_name: &'a Arc<str>,
+    service_was_told: &'a mut bool,
+    held: Held<'a>,
+    clients_in_flight: &'a mut InFlight,
+    empty_places: &'a mut EmptyPlaces,
+    in_flight: &'a mut Pool,
+}
+
+impl<'a> Awaited<'a> {
+    /// The request with that uid, if the service holds it. `ids` are those of the client and of the service.
+    #[inline]
+    fn find(
+        ids: (PeerId, PeerId),
+        client: &'a mut Client,
+        service: &'a mut Service,
+        (empty_places, in_flight): (&'a mut EmptyPlaces, &'a mut Pool),
+        uid: &Uid<'_>,
+    ) -> Option<Self> {
+        let held = service.callers.get_mut(&ids.0)?.find(uid.as_bytes())?;
+        service.answered_last = ids.0;
+        Some(Self {
+            ids,
+            requester: &client.name,
+            outbox: &client.outbox,
+            reader: client.reader,
+            features: client.features,
+            service_name: &service.name,
+            service_was_told: &mut service.was_told,
+            held,
+            clients_in_flight: &mut client.in_flight,
+            empty_places,
+            in_flight,
+        })
+    }
+
+    /// The client's.
+    pub(crate) fn client_id(&self) -> PeerId {
+        self.ids.0
+    }
+
+    /// The request's uid, as its client wrote it.
+    pub(crate) fn uid(&self) -> Uid<'_> {
+        self.held.uid()
+    }
+
+    /// Notes that the service sent a proper reply to the request.
+    pub(crate) fn answer(self) {
+        *self.service_was_told = false;
+        self.end();
+    }
+
+    /// Notes that the request has ended.
+    pub(crate) fn end(self) {
+        let (client, service) = self.ids;
+        self.held.end((service, client), self.empty_places);
+        self.clients_in_flight.remove(1, self.in_flight);
+    }
+}
+
+impl Service {
+    /// Whether that client may send it a request of that shape now.
+    fn admits(&self, (id, client): (PeerId, &Client), shape: Shape) -> Result<(), Refusal> {
+        if !self.reader.can_read(shape) {
+            return Err(Refusal::UnreadableRequest {
+                service: self.name.to_string(),
+            });
+        }
+        if (self.max_clients.is_some() || !self.locks.is_empty()) && !self.links.contains_key(&id) {
+            return Err(self.not_linked(client.name.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Why it takes no requests of an unlinked client. Nobody is told to link when that would be refused too.
+    #[cold]
+    fn not_linked(&self, client: String) -> Refusal {
+        let service = self.name.to_string();
+        if let Some(held) = self.locks.held() {
+            return Refusal::CallLocked {
+                service,
+                client,
+                held,
+            };
+        }
+        let is_full = self
+            .max_clients
+            .is_some_and(|limit| self.links.len() as u64 >= limit);
+        Refusal::LinkBecauseLimited {
+            service,
+            client,
+            is_full,
+        }
+    }
+}
+
+fn no_such_service(name: &Text<'_>, manager: &ManagerIdentity) -> Refusal {
+    Refusal::NoSuchService {
+        service: excerpt(name.as_str()).to_owned(),
+        manager: manager.name(),
+    }
+}
+
+impl Registry {
+    /// Finds the service that a client's request is for, if the client may send it there now. Nothing if the client
+    /// itself is not here.
+    pub(crate) fn ask(
+        &mut self,
+        client: PeerId,
+        name: &Text<'_>,
+        shape: Shape,
+    ) -> Result<Option<Asking<'_>>, Refusal> {
+        if self.empty_places.are_many() {
+            self.remove_empty_places();
+        }
+        let Some(caller) = self.clients.get_mut(client) else {
+            return Ok(None);
+        };
+        let id = match self.services.get(caller.asked_last) {
+            // A hash of the name would take longer.
+            Some(last) if *name == *last.name => caller.asked_last,
+            _ => *self
+                .service_names
+                .get(name.as_str())
+                .ok_or_else(|| no_such_service(name, &self.manager))?,
+        };
+        let Some(service) = self.services.get_mut(id) else {
+            return Err(no_such_service(name, &self.manager));
+        };
+        service.admits((client, caller), shape)?;
+        if caller.in_flight.count() >= self.in_flight_limit {
+            return Err(Refusal::TooManyInFlight {
+                client: caller.name.to_string(),
+                limit: self.in_flight_limit,
+            });
+        }
+        if !self.in_flight.admits(caller.in_flight.count(), 1) {
+            return Err(Refusal::InFlightOverBudget {
+                client: caller.name.to_string(),
+                count: caller.in_flight.count(),
+                budget: self.in_flight.budget(),
+            });
+        }
+        caller.asked_last = id;
+        Ok(Some(Asking {
+            ids: (client, id),
+            client: caller,
+            service,
+            in_flight: &mut self.in_flight,
+        }))
+    }
+
+    /// Finds where a reply of `service` goes: to the named client, if it still waits for this very reply.
+    pub(crate) fn awaited(
+        &mut self,
+        service: PeerId,
+        requester: &Text<'_>,
+        uid: &Uid<'_>,
+    ) -> Option<Awaited<'_>> {
+        let answering = self.services.get_mut(service)?;
+        let id = match self.clients.get(answering.answered_last) {
+            Some(last) if *requester == *last.name => answering.answered_last,
+            _ => *self.client_names.get(requester.as_str())?,
+        };
+        let client = self.clients.get_mut(id)?;
+        let places = (&mut self.empty_places, &mut self.in_flight);
+        Awaited::find((id, service), client, answering, places, uid)
+    }
+
+    /// The same for a client whose place is known.
+    pub(super) fn awaited_by(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &Uid<'_>,
+    ) -> Option<Awaited<'_>> {
+        let answering = self.services.get_mut(service)?;
+        let client_state = self.clients.get_mut(client)?;
+        let places = (&mut self.empty_places, &mut self.in_flight);
+        Awaited::find((client, service), client_state, answering, places, uid)
+    }
+
+    /// Whether a client waits for replies of this service alone, and listens to no other.
+    pub(crate) fn listens_only(&self, client: PeerId, service: PeerId) -> bool {
+        let Some(client_state) = self.clients.get(client) else {
+            return false;
+        };
+        let held = self
+            .services
+            .get(service)
+            .and_then(|service| service.callers.get(&client))
+            .map_or(0, Requests::count);
+        held == client_state.in_flight.count() && client_state.links.iter().all(|link| *link == service)
+    }
+
+    /// How many requests wait for a reply.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.used()
+    }
+}
+
+impl Registry {
+    /// Removes the places that hold no request.
+    #[cold]
+    pub(super) fn remove_empty_places(&mut self) {
+        for (service, client) in self.empty_places.take() {
+            // Who has left took the place along.
+            let Some(service_state) = self.services.get_mut(service) else {
+                continue;
+            };
+            let Entry::Occupied(mut place) = service_state.callers.entry(client) else {
+                continue;
+            };
+            let requests = place.get_mut();
+            if requests.unlist() {
+                continue;
+            }
+            place.remove();
+            if let Some(client) = self.clients.get_mut(client) {
+                client.asked.remove(&service);
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What ends by itself at a certain time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::event::Event;
+use super::peers::PeerId;
+use super::state::Registry;
+
+impl Registry {
+    /// Ends all links and locks of a client that sends no more. Its requests go on until they are answered, or until
+    /// `until`: returns what is told at that time, or `None` if no request of it is in flight.
+    pub(crate) fn finish(&mut self, id: PeerId, until: Instant) -> Option<Arc<Notify>> {
+        self.end_links(id);
+        let client = self.clients.get_mut(id)?;
+        let told = client.in_flight.await_last()?;
+        self.deadlines.remove(client.deadline, id);
+        client.deadline = Some(until);
+        self.deadlines.insert(until, id);
+        Some(told)
+    }
+
+    /// Returns the time of the next [`expire`](Self::expire) that has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| deadline)
+    }
+
+    /// Ends what ends first of all that ends at `now` or earlier; `None` if there is nothing.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Event<'static>> {
+        loop {
+            let (deadline, id) = self.deadlines.first()?;
+            if deadline > now {
+                return None;
+            }
+            self.deadlines.remove(Some(deadline), id);
+            let Some(client) = self.clients.get_mut(id) else {
+                continue;
+            };
+            client.deadline = None;
+            // The last reply may have come before.
+            if client.in_flight.give_up() {
+                return Some(Event::WaitedInVain {
+                    name: Arc::clone(&client.name),
+                    requests: client.in_flight.count(),
+                });
+            }
+        }
+    }
+}
