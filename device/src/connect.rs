@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use labwire_home::hostname;
 use labwire_wire::{Envelope, Line, Member, RawString, array_elements, as_string, frames};
 use tracing::debug;
 
@@ -102,15 +103,8 @@ async fn introduce(
         Err(_) => None,
     };
     debug!("connected to {manager}");
-    let network_name = network_name.unwrap_or_else(|| {
-        let host = gethostname::gethostname();
-        format!(
-            "{}[{}:{}]",
-            introduction.name(),
-            host.to_string_lossy(),
-            dialled.local_port
-        )
-    });
+    let network_name = network_name
+        .unwrap_or_else(|| format!("{}[{}:{}]", introduction.name(), hostname(), dialled.local_port));
     Ok(Connection {
         network_name,
         manager,

@@ -1,5 +1,7 @@
 //! What a device says of itself when the manager asks who it is.
 
+use labwire_home::operating_system;
+
 use crate::payload::{EncodeError, to_json};
 
 /// A device's identity.
@@ -113,14 +115,6 @@ impl Introduction {
             }
         })
     }
-}
-
-/// The operating system in the form that MSL-Network uses, as in `Linux 6.1.0 x86_64`.
-fn operating_system() -> String {
-    let system = rustix::system::uname();
-    [system.sysname(), system.release(), system.machine()]
-        .map(|part| part.to_string_lossy().into_owned())
-        .join(" ")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
-//! The folder that holds the database, keys, certificates and logs, how files in it are created, and the time zone of
-//! what is written there.
+//! What belongs to the computer that a program of Labwire runs on.
+//!
+//! It is the folder that holds the database, keys, certificates and logs, how files in it are created,
+//! the names and addresses of the computer, and its time zone.
 //!
 //! The manager and the peers of one computer share it: a client finds the certificate of a manager that was
 //! started by the same user where that manager keeps it.
@@ -15,12 +17,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod computer;
 mod files;
 mod fingerprint;
 mod folder;
 mod local_time;
 mod whole;
 
+pub use computer::{hostname, local_addresses, operating_system};
 pub use files::{create_private_file, create_private_folder, open_to_read, open_to_write};
 pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 pub use folder::{Home, HomeError};

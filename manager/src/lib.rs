@@ -36,7 +36,6 @@ pub mod fuzzing;
 mod handshake;
 mod hub;
 mod listener;
-mod local;
 mod log_limit;
 mod logging;
 mod login;
@@ -63,7 +62,6 @@ mod unidentified;
 pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits, TlsFiles};
-pub use local::{addresses as local_addresses, hostname};
 pub use logging::{
     Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, may_be_log, start as start_logging,
 };

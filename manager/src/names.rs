@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use labwire_home::local_addresses;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::local;
 use crate::store::ConnectionEvent;
 
 /// How long a peer waits for the name of its computer before its IP address has to do.
@@ -211,7 +211,7 @@ fn printable(domain: &str) -> String {
 
 /// Whether an address is one of the manager's own computer. `own` is the manager's end of the connection.
 fn is_local(ip: IpAddr, own: IpAddr) -> bool {
-    ip.is_loopback() || ip == own || local::addresses().contains(&ip)
+    ip.is_loopback() || ip == own || local_addresses().contains(&ip)
 }
 
 #[cfg(test)]
@@ -229,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn every_address_of_the_computer_itself_is_local() {
         let resolver = Resolver::new("bench");
-        for ip in local::addresses() {
+        for ip in local_addresses() {
             let peer = resolver
                 .describe(SocketAddr::new(ip, 5), "127.0.0.1:1875".parse().unwrap())
                 .await;

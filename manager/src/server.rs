@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use labwire_home::{hostname, operating_system};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -17,7 +18,6 @@ use crate::binding::bind;
 use crate::config::{Authentication, Limits};
 use crate::hub::{Hub, Phase, Routing};
 use crate::listener::Gate;
-use crate::local;
 use crate::logging::LogControl;
 use crate::pace::Pace;
 use crate::registry::ManagerIdentity;
@@ -297,13 +297,5 @@ async fn drain(routing: &Routing) -> Option<Duration> {
 
 /// Python peers recognise a manager by a name whose host holds no white space.
 fn hostname_without_space() -> String {
-    local::hostname().split_whitespace().collect::<Vec<_>>().join("-")
-}
-
-/// The operating system in the form that MSL-Network uses, as in `Linux 6.1.0 x86_64`.
-fn operating_system() -> String {
-    let system = rustix::system::uname();
-    [system.sysname(), system.release(), system.machine()]
-        .map(|part| part.to_string_lossy().into_owned())
-        .join(" ")
+    hostname().split_whitespace().collect::<Vec<_>>().join("-")
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
-use labwire_home::{Existing, Readers, present};
+use labwire_home::{Existing, Readers, hostname, local_addresses, present};
 use rcgen::string::Ia5String;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
@@ -21,7 +21,6 @@ use super::error::PkiError;
 use super::files;
 use super::key::{self, PrivateKey};
 use super::kind::{Hash, KeyKind};
-use crate::local;
 
 /// How long a certificate is valid when nobody says otherwise, in years: the same as MSL-Network. Clients keep
 /// a copy of the certificate, and one that expires stops a laboratory.
@@ -67,14 +66,14 @@ impl CertificateOptions {
     /// A certificate for this computer: its host name, `localhost` and all of its addresses, valid for
     /// [`DEFAULT_YEARS_VALID`].
     pub fn for_this_computer() -> Self {
-        let hostname = local::hostname();
+        let hostname = hostname();
         let years_left = LAST_YEAR - present().to_zoned(TimeZone::UTC).year();
         Self {
             years_valid: DEFAULT_YEARS_VALID.min(f64::from(years_left.max(1))),
             hash: None,
             alternative_names: vec![hostname.clone(), "localhost".to_owned()],
             hostname,
-            addresses: local::addresses(),
+            addresses: local_addresses(),
         }
     }
 }

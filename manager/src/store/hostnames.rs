@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use labwire_home::{hostname, local_addresses};
 use rusqlite::params;
 
 use super::database::{Database, text};
@@ -70,17 +71,9 @@ fn localhost_aliases() -> BTreeSet<String> {
         "1.0.0.127.in-addr.arpa",
     ];
     let mut aliases: BTreeSet<String> = ALWAYS.map(str::to_owned).into();
-    aliases.insert(gethostname::gethostname().to_string_lossy().into_owned());
-    match if_addrs::get_if_addrs() {
-        Ok(interfaces) => {
-            let addresses = interfaces
-                .iter()
-                .map(if_addrs::Interface::ip)
-                .filter(IpAddr::is_ipv4);
-            aliases.extend(addresses.map(|address| address.to_string()));
-        }
-        Err(error) => tracing::debug!(%error, "the addresses of this computer are not known"),
-    }
+    aliases.insert(hostname());
+    let addresses = local_addresses().into_iter().filter(IpAddr::is_ipv4);
+    aliases.extend(addresses.map(|address| address.to_string()));
     aliases
 }
 

@@ -6,9 +6,9 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use labwire_home::Home;
+use labwire_home::{Home, hostname};
 use labwire_manager::{
-    Authentication, CertificateHealth, DatabaseContents, Limits, hostname, inspect_database, try_listening,
+    Authentication, CertificateHealth, DatabaseContents, Limits, inspect_database, try_listening,
 };
 use rustix::fs::{Access, access};
 

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use labwire_manager::{Authentication, TlsFiles, local_addresses};
+use labwire_home::local_addresses;
+use labwire_manager::{Authentication, TlsFiles};
 
 use super::plan::Plan;
 use crate::cli::set_variable;

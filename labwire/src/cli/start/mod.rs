@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use labwire_home::{Home, create_private_folder, fingerprint_sha256};
+use labwire_home::{Home, create_private_folder, fingerprint_sha256, hostname};
 use labwire_manager::{
     Authentication, CertificateHealth, Level, LogControl, Manager, ManagerHandle, TERMINAL_TARGET, TlsFiles,
-    hostname, load_certified_key, may_be_log, start_logging,
+    load_certified_key, may_be_log, start_logging,
 };
 use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
