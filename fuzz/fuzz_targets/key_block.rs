@@ -2,4 +2,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| labwire_manager::fuzzing::check_key_block(data));
+fuzz_target!(|data: &[u8]| labwire_pki::fuzzing::check_key_block(data));

@@ -43,7 +43,6 @@ mod names;
 mod outbox;
 mod pace;
 mod peer;
-mod pki;
 mod principal;
 mod reading;
 mod refusal;
@@ -61,14 +60,9 @@ mod unidentified;
 
 pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};
-pub use config::{Authentication, Limits, TlsFiles};
+pub use config::{Authentication, Limits};
 pub use logging::{
     Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, may_be_log, start as start_logging,
-};
-pub use pki::{
-    Certificate, CertificateHealth, CertificateOptions, Curve, DEFAULT_YEARS_VALID, DescribeError, Hash,
-    KeyKind, PkiError, PrivateKey, ReloadableCertificate, describe, generate_certificate, generate_key,
-    holds_private_key, load_certified_key, load_chain, load_or_create_key, server_config,
 };
 pub use server::{Manager, ManagerHandle, Settings, try_listening};
 pub use store::{

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use labwire_home::Home;
-use labwire_manager::{
-    COMPATIBLE_ROUNDS, CertificateOptions, Curve, Database, HashedPassword, KeyKind, PkiError,
-    ReloadableCertificate, StoreError, generate_certificate, generate_key, load_certified_key, server_config,
+use labwire_manager::{COMPATIBLE_ROUNDS, Database, HashedPassword, StoreError};
+use labwire_pki::{
+    CertificateOptions, Curve, KeyKind, PkiError, ReloadableCertificate, generate_certificate, generate_key,
+    load_certified_key, server_config,
 };
 use rustls::ServerConfig;
 

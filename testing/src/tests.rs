@@ -161,7 +161,7 @@ async fn users_can_be_administrators_of_a_manager_that_asks_nobody_to_log_in() {
 
 async fn encrypted(manager: &TestManager) -> Peer<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    for certificate in labwire_manager::load_chain(&manager.certificate_file()).unwrap() {
+    for certificate in labwire_pki::load_chain(&manager.certificate_file()).unwrap() {
         roots.add(certificate).unwrap();
     }
     let config = ClientConfig::builder()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use labwire_home::{Existing, Readers, write_whole_file};
-use labwire_manager::{PkiError, describe, holds_private_key};
+use labwire_pki::{PkiError, describe, holds_private_key};
 
 use super::say;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use labwire_home::Home;
-use labwire_manager::{
+use labwire_pki::{
     CertificateOptions, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe, generate_certificate,
     load_or_create_key,
 };
@@ -157,7 +157,7 @@ fn default_key(password: Option<&str>) -> anyhow::Result<PrivateKey> {
 mod tests {
     use super::*;
     use clap::Parser;
-    use labwire_manager::{KeyKind, generate_key};
+    use labwire_pki::{KeyKind, generate_key};
     use std::fs;
 
     #[derive(Parser)]

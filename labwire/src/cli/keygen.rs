@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::ValueEnum;
 use labwire_home::Home;
-use labwire_manager::{Curve, KeyKind, PkiError, generate_key};
+use labwire_pki::{Curve, KeyKind, PkiError, generate_key};
 
 use super::{say, secret};
 

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-use labwire_manager::PkiError;
+use labwire_pki::PkiError;
 
 use crate::demo;
 

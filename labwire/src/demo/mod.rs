@@ -10,7 +10,7 @@ use anyhow::Context;
 use labwire_client::{ClientOptions, ConnectOptions};
 use labwire_examples::{BasicMath, Echo, heartbeat};
 use labwire_home::{Home, fingerprint_sha256};
-use labwire_manager::load_chain;
+use labwire_pki::load_chain;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::run_services::{ManagerOptions, RunningServices, Services};

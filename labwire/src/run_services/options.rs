@@ -278,7 +278,7 @@ impl ManagerOptions {
     /// # }
     /// # use labwire::{ManagerOptions, Services};
     /// # use labwire_client::{Client, ConnectOptions};
-    /// # use labwire_manager::{CertificateOptions, Curve, KeyKind, generate_certificate, generate_key};
+    /// # use labwire_pki::{CertificateOptions, Curve, KeyKind, generate_certificate, generate_key};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let scratch = tempfile::tempdir()?;

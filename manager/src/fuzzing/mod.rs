@@ -7,7 +7,6 @@ mod connections;
 #[cfg(test)]
 mod tests;
 
-pub use crate::pki::{check_files, check_key_block};
 use crate::simulation::{Choices, run};
 pub use connections::{check_administrator, check_connections, check_cut_through, check_handshake};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use labwire_home::Home;
-use labwire_manager::{
+use labwire_pki::{
     CertificateOptions, PkiError, PrivateKey, TlsFiles, generate_certificate, load_certified_key,
     load_or_create_key,
 };

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use labwire_home::{Home, hostname};
-use labwire_manager::{
-    Authentication, CertificateHealth, DatabaseContents, Limits, inspect_database, try_listening,
-};
+use labwire_manager::{Authentication, DatabaseContents, Limits, inspect_database, try_listening};
+use labwire_pki::CertificateHealth;
 use rustix::fs::{Access, access};
 
 use super::budgets;

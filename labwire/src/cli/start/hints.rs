@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use labwire_home::local_addresses;
-use labwire_manager::{Authentication, TlsFiles};
+use labwire_manager::Authentication;
+use labwire_pki::TlsFiles;
 
 use super::plan::Plan;
 use crate::cli::set_variable;

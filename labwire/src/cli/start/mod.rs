@@ -19,9 +19,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use labwire_home::{Home, create_private_folder, fingerprint_sha256, hostname};
 use labwire_manager::{
-    Authentication, CertificateHealth, Level, LogControl, Manager, ManagerHandle, TERMINAL_TARGET, TlsFiles,
-    load_certified_key, may_be_log, start_logging,
+    Authentication, Level, LogControl, Manager, ManagerHandle, TERMINAL_TARGET, may_be_log, start_logging,
 };
+use labwire_pki::{CertificateHealth, TlsFiles, load_certified_key};
 use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};

@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use labwire_home::Home;
-use labwire_manager::{
-    Authentication, Limits, LogControl, Manager, ReloadableCertificate, Settings, Store, StoreOptions,
-    TlsFiles, server_config,
-};
+use labwire_manager::{Authentication, Limits, LogControl, Manager, Settings, Store, StoreOptions};
+use labwire_pki::{ReloadableCertificate, TlsFiles, server_config};
 use tracing::{info, warn};
 
 use super::certificate::{self, Prepared};

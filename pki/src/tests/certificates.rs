@@ -8,8 +8,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use labwire_home::{fingerprint_sha1, fingerprint_sha256};
 
 use super::{fixture, read_fixture};
-use crate::pki::certificate::generate_certificate_at;
-use crate::pki::{
+use crate::certificate::generate_certificate_at;
+use crate::{
     Certificate, CertificateOptions, Curve, DescribeError, Hash, KeyKind, PkiError, PrivateKey, describe,
     generate_certificate, generate_key, load_chain,
 };

@@ -17,9 +17,9 @@ use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::decode::{self, Decoded, Failure};
-use super::error::PkiError;
-use super::files;
-use super::kind::{Curve, Hash, KeyKind};
+use crate::error::PkiError;
+use crate::files;
+use crate::kind::{Curve, Hash, KeyKind};
 
 /// How often PBKDF2 with HMAC-SHA-256 is applied to a key's password: what OWASP's password storage cheat sheet
 /// asks for since 2023. It takes some tenths of a second, each time the key is read.
@@ -91,7 +91,7 @@ fn rsa_size(bits: u32) -> Result<KeySize, PkiError> {
 }
 
 /// How keys on a curve sign: with the hash that TLS 1.3 couples to the curve.
-pub(super) fn ecdsa_algorithm(curve: Curve) -> &'static EcdsaSigningAlgorithm {
+pub(crate) fn ecdsa_algorithm(curve: Curve) -> &'static EcdsaSigningAlgorithm {
     match curve {
         Curve::Secp256r1 => &ECDSA_P256_SHA256_ASN1_SIGNING,
         Curve::Secp384r1 => &ECDSA_P384_SHA384_ASN1_SIGNING,
@@ -121,7 +121,7 @@ impl PrivateKey {
 
     /// Reads a key as [`PrivateKey::load`] does, for who gives it to the cryptographic library next: whether an RSA key
     /// is sound shows then.
-    pub(super) fn load_unchecked(path: &Path, password: Option<&str>) -> Result<Self, PkiError> {
+    pub(crate) fn load_unchecked(path: &Path, password: Option<&str>) -> Result<Self, PkiError> {
         let decode = |contents: &[u8]| decode::private_key(contents, password.map(str::as_bytes));
         Self::read(path, |contents| decode(contents).map(Self::from))
     }
@@ -139,7 +139,7 @@ impl PrivateKey {
         decode(&contents).map_err(|failure| in_file(failure, path))
     }
 
-    pub(super) fn from_pem(contents: &[u8], password: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn from_pem(contents: &[u8], password: Option<&str>) -> Result<Self, Failure> {
         let decoded = decode::private_key(contents, password.map(str::as_bytes))?;
         decoded.checked().map(Self::from)
     }
@@ -153,7 +153,7 @@ impl PrivateKey {
         self.to_pem_after(ROUNDS, password)
     }
 
-    pub(super) fn to_pem_after(
+    pub(crate) fn to_pem_after(
         &self,
         rounds: u32,
         password: Option<&str>,
@@ -213,12 +213,12 @@ impl PrivateKey {
     }
 
     /// The key in the form that rustls takes.
-    pub(super) fn to_der(&self) -> PrivateKeyDer<'static> {
+    pub(crate) fn to_der(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.pkcs8.to_vec()))
     }
 
     /// The key in the form that signs certificates with a hash, which must be one that fits it.
-    pub(super) fn signing_pair(&self, hash: Option<Hash>) -> Result<rcgen::KeyPair, PkiError> {
+    pub(crate) fn signing_pair(&self, hash: Option<Hash>) -> Result<rcgen::KeyPair, PkiError> {
         let algorithm = match (self.kind, hash) {
             (KeyKind::Rsa { .. }, Some(Hash::Sha384)) => &rcgen::PKCS_RSA_SHA384,
             (KeyKind::Rsa { .. }, Some(Hash::Sha512)) => &rcgen::PKCS_RSA_SHA512,
@@ -239,7 +239,7 @@ impl PrivateKey {
 
     /// The public half, as the bits of a certificate's `subjectPublicKey`.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(super) fn public_key_bits(&self) -> Result<Vec<u8>, PkiError> {
+    pub(crate) fn public_key_bits(&self) -> Result<Vec<u8>, PkiError> {
         Ok(self.signing_pair(None)?.public_key_raw().to_vec())
     }
 }
@@ -265,7 +265,7 @@ pub fn load_or_create_key(path: &Path, password: Option<&str>) -> Result<(Privat
 }
 
 /// Whether a file holds a private key of whatever kind, readable or not.
-pub(super) fn is_in(contents: &[u8]) -> bool {
+pub(crate) fn is_in(contents: &[u8]) -> bool {
     String::from_utf8_lossy(contents).contains("PRIVATE KEY-----")
 }
 

@@ -13,7 +13,7 @@ use rustls::{
 };
 
 use super::{PASSWORD, fixture};
-use crate::pki::{
+use crate::{
     CertificateOptions, Curve, KeyKind, PkiError, PrivateKey, ReloadableCertificate, generate_certificate,
     generate_key, load_certified_key, load_chain, server_config,
 };

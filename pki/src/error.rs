@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::kind::{Hash, KeyKind};
+use crate::kind::{Hash, KeyKind};
 
 /// Why a key or a certificate could not be made, read or used.
 ///

@@ -6,14 +6,14 @@ use std::path::Path;
 use labwire_home::{Existing, Readers, open_to_read, write_whole_file};
 use pkcs8::der::zeroize::Zeroizing;
 
-use super::error::PkiError;
+use crate::error::PkiError;
 
 /// The largest file that is read as a key or a certificate, in bytes. A chain of ten 4096-bit certificates
 /// with their explanations takes 100 KiB; something a hundred times that size is not meant to be one.
 const LARGEST_FILE: u64 = 10 * 1024 * 1024;
 
 /// Reads a file of at most [`LARGEST_FILE`] bytes; the bytes are wiped from memory when dropped.
-pub(super) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = open_to_read(path)?;
     let mut contents = Zeroizing::new(Vec::new());
     file.take(LARGEST_FILE + 1).read_to_end(&mut contents)?;
@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// Writes a file as a whole or not at all; see [`write_whole_file`].
-pub(super) fn write(
+pub(crate) fn write(
     path: &Path,
     contents: &[u8],
     readers: Readers,

@@ -1,18 +1,22 @@
-//! Files of keys and certificates: whatever is in them, there is an answer and no panic.
+//! What must hold for any bytes in a file of keys or certificates: there is an answer and no panic. The fuzz targets and
+//! the tests share these checks.
+
+#[cfg(test)]
+mod tests;
 
 use labwire_home::hex_with_colons;
 use pem::Pem;
 
-use super::certificate::chain_from_pem;
-use super::describe::describe;
-use super::key::PrivateKey;
-use super::serve::public_key_bits;
+use crate::certificate::chain_from_pem;
+use crate::describe::describe;
+use crate::key::PrivateKey;
+use crate::serve::public_key_bits;
 
 /// What the encrypted keys among the tests' files are encrypted with.
 const PASSWORD: &str = "correct horse";
 
 /// Reads a file as a private key. What was accepted can be served with.
-pub(super) fn check_key(file: &[u8], password: Option<&str>) {
+pub(crate) fn check_key(file: &[u8], password: Option<&str>) {
     if let Ok(key) = PrivateKey::from_pem(file, password) {
         key.public_key_bits()
             .expect("a key that was accepted has a public half");
@@ -20,7 +24,7 @@ pub(super) fn check_key(file: &[u8], password: Option<&str>) {
 }
 
 /// Reads a file as certificates. What is shown of them does nothing to a terminal.
-pub(super) fn check_certificates(file: &[u8]) {
+pub(crate) fn check_certificates(file: &[u8]) {
     if let Ok(text) = describe(file) {
         let unsafe_character = |character: char| character.is_control() && character != '\n';
         assert!(!text.contains(unsafe_character), "{text:?}");

@@ -12,9 +12,9 @@ use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 
-use super::certificate::load_chain;
-use super::error::PkiError;
-use super::key::PrivateKey;
+use crate::certificate::load_chain;
+use crate::error::PkiError;
+use crate::key::PrivateKey;
 
 /// Reads a certificate, with the chain that follows it, and the private key that belongs to it.
 ///
@@ -59,7 +59,7 @@ fn key_bits(info: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Puts a chain and its key together for the TLS library, without comparing them.
-pub(super) fn certify(
+pub(crate) fn certify(
     chain: Vec<CertificateDer<'static>>,
     key: &PrivateKey,
 ) -> Result<Arc<CertifiedKey>, PkiError> {
@@ -72,7 +72,7 @@ pub(super) fn certify(
 
 /// The public key of a certificate. The whole of it is parsed, so that one which no client could read is not
 /// served.
-pub(super) fn public_key_bits(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+pub(crate) fn public_key_bits(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let (rest, certificate) = X509Certificate::from_der(certificate).ok()?;
     rest.is_empty()
         .then(|| certificate.public_key().subject_public_key.data.to_vec())

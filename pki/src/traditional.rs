@@ -11,7 +11,7 @@ use pkcs8::der::zeroize::Zeroizing;
 
 /// Why a block could not be decrypted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The cipher is none of those that are read here.
     UnknownCipher(String),
     /// The padding at the end is not what encryption with this password would have left.
@@ -21,7 +21,7 @@ pub(super) enum Failure {
 }
 
 /// Decrypts a PEM block's contents as its `DEK-Info` header says.
-pub(super) fn decrypt(
+pub(crate) fn decrypt(
     dek_info: &str,
     password: &[u8],
     contents: &[u8],

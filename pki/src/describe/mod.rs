@@ -10,7 +10,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
-use super::certificate::chain_from_pem;
+use crate::certificate::chain_from_pem;
 use labwire_home::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 use text::{Text, printable};
 

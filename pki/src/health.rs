@@ -131,8 +131,8 @@ fn day(moment: Timestamp) -> String {
 mod tests {
     use jiff::SignedDuration;
 
-    use super::super::{CertificateOptions, KeyKind, generate_certificate, generate_key};
     use super::*;
+    use crate::{CertificateOptions, KeyKind, generate_certificate, generate_key};
 
     fn certificate() -> CertificateDer<'static> {
         let key = generate_key(KeyKind::Ed25519).unwrap();

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{PASSWORD, read_fixture};
-use crate::pki::checks::{check_certificates, check_key};
-use crate::pki::{PrivateKey, describe};
+use crate::fuzzing::{check_certificates, check_key};
+use crate::{PrivateKey, describe};
 
 const CERTIFICATES: [&str; 4] = [
     "msl-rsa.crt",

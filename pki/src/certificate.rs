@@ -17,10 +17,10 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::error::PkiError;
-use super::files;
-use super::key::{self, PrivateKey};
-use super::kind::{Hash, KeyKind};
+use crate::error::PkiError;
+use crate::files;
+use crate::key::{self, PrivateKey};
+use crate::kind::{Hash, KeyKind};
 
 /// How long a certificate is valid when nobody says otherwise, in years: the same as MSL-Network. Clients keep
 /// a copy of the certificate, and one that expires stops a laboratory.
@@ -158,7 +158,7 @@ pub fn holds_private_key(path: &Path) -> bool {
 
 /// Whether [`generate_certificate`] has made a certificate: the second half of its serial number is a digest of the
 /// first half and the public key. No other program's certificates are like that, by accident or as they age.
-pub(super) fn is_own(certificate: &CertificateDer<'_>) -> bool {
+pub(crate) fn is_own(certificate: &CertificateDer<'_>) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return false;
     };
@@ -192,7 +192,7 @@ pub fn generate_certificate(key: &PrivateKey, options: &CertificateOptions) -> R
 }
 
 /// As [`generate_certificate`], by a clock that says this.
-pub(super) fn generate_certificate_at(
+pub(crate) fn generate_certificate_at(
     key: &PrivateKey,
     options: &CertificateOptions,
     now: Timestamp,
@@ -210,7 +210,7 @@ pub(super) fn generate_certificate_at(
 }
 
 /// The hash to sign with: the one that was asked for, if it fits the key.
-pub(super) fn fitting_hash(kind: KeyKind, asked: Option<Hash>) -> Result<Option<Hash>, PkiError> {
+pub(crate) fn fitting_hash(kind: KeyKind, asked: Option<Hash>) -> Result<Option<Hash>, PkiError> {
     let own = kind.signature_hash();
     match (kind, asked) {
         (_, None) => Ok(own),
@@ -327,7 +327,7 @@ pub fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError>
 }
 
 /// The certificates among the blocks of a PEM file; nothing if there are none or a block is cut short.
-pub(super) fn chain_from_pem(contents: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+pub(crate) fn chain_from_pem(contents: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let text = String::from_utf8_lossy(contents);
     let blocks = pem::parse_many(text.as_bytes()).ok()?;
     let chain: Vec<_> = blocks

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{PASSWORD, fixture};
-use crate::pki::{Curve, KeyKind, PkiError, PrivateKey, generate_key, load_or_create_key};
+use crate::{Curve, KeyKind, PkiError, PrivateKey, generate_key, load_or_create_key};
 
 fn load_fixture(name: &str) -> Result<PrivateKey, PkiError> {
     PrivateKey::load(&fixture(name), Some(PASSWORD))

@@ -8,8 +8,8 @@ use pkcs8::der::{self, Decode, Encode, ErrorKind, Reader, TagMode, TagNumber};
 use pkcs8::pkcs5::{self, EncryptionScheme, pbes2::Kdf, pbes2::PBES2_OID as PBES2};
 use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef};
 
-use super::kind::{Curve, KeyKind};
-use super::{key, traditional};
+use crate::kind::{Curve, KeyKind};
+use crate::{key, traditional};
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -33,9 +33,9 @@ const OTHER_CURVE: &str = "the curves that TLS certificates use are secp256r1, s
 
 /// A private key in PKCS#8 version 1. An RSA key is not sound yet, see [`checked`](Self::checked); the others were found
 /// so by the cryptographic library.
-pub(super) struct Decoded {
-    pub(super) kind: KeyKind,
-    pub(super) pkcs8: Zeroizing<Vec<u8>>,
+pub(crate) struct Decoded {
+    pub(crate) kind: KeyKind,
+    pub(crate) pkcs8: Zeroizing<Vec<u8>>,
     was_encrypted: bool,
 }
 
@@ -57,7 +57,7 @@ impl Decoded {
 
     /// Has the cryptographic library find an RSA key sound, which takes it as long as it takes to sign with one. Whoever
     /// gives the key to that library next need not ask.
-    pub(super) fn checked(self) -> Result<Self, Failure> {
+    pub(crate) fn checked(self) -> Result<Self, Failure> {
         let is_rsa = matches!(self.kind, KeyKind::Rsa { .. });
         if is_rsa && RsaKeyPair::from_pkcs8(&self.pkcs8).is_err() {
             return Err(if self.was_encrypted {
@@ -72,7 +72,7 @@ impl Decoded {
 
 /// Why there is no key.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     NoKey,
     PasswordNeeded,
     WrongPassword,
@@ -93,7 +93,7 @@ impl Failure {
 }
 
 /// Finds the first private key among the blocks of a PEM file and decodes it.
-pub(super) fn private_key(file: &[u8], password: Option<&[u8]>) -> Result<Decoded, Failure> {
+pub(crate) fn private_key(file: &[u8], password: Option<&[u8]>) -> Result<Decoded, Failure> {
     // Text around the blocks may be in any encoding; the blocks themselves are ASCII.
     let text = Zeroizing::new(String::from_utf8_lossy(file).into_owned());
     let blocks = pem::parse_many(text.as_bytes()).map_err(|_| Failure::NoKey)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::PkiError;
+use crate::error::PkiError;
 
 /// What a private key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,74 @@
+//! Keys and certificates: making, reading, describing, and serving TLS with them.
+//!
+//! A manager shows its peers a certificate, which is usually self-signed: clients save it when they
+//! first connect, and compare it from then on. Keys and certificates are PEM files. Those that
+//! MSL-Network, OpenSSL and authorities make are read as well.
+//!
+//! - [`generate_key`] makes a [`PrivateKey`] of a [`KeyKind`]; [`load_or_create_key`] reads the one
+//!   that is there. Keys are written with mode 0600, and encrypted if there is a password.
+//! - [`generate_certificate`] makes a [`Certificate`] that says what [`CertificateOptions`] hold.
+//!   [`Certificate::write_to`] replaces no file that it could not make again, and never a private key.
+//! - [`load_certified_key`] reads both and checks that they belong together. [`server_config`] serves
+//!   with them; a [`ReloadableCertificate`] is replaced while connections go on.
+//! - [`CertificateHealth`] tells whether clients accept a certificate today and for which hosts, and
+//!   [`describe`] shows people what it says.
+//!
+//! All functions block: they read files, and a new RSA key of 4,096 bits or an encrypted key takes up to
+//! some seconds. What goes wrong is a [`PkiError`], which names the file and the remedy and holds neither
+//! a password nor a part of a key.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use labwire_pki::{
+//!     CertificateHealth, CertificateOptions, KeyKind, PkiError, ReloadableCertificate,
+//!     generate_certificate, generate_key, load_certified_key, server_config,
+//! };
+//!
+//! # let scratch = tempfile::tempdir().unwrap();
+//! # let home = scratch.path();
+//! let (key_file, certificate_file) = (home.join("lab.key"), home.join("lab.crt"));
+//! let key = generate_key(KeyKind::DEFAULT)?;
+//! key.write_new(&key_file, None)?;
+//! let options = CertificateOptions::for_this_computer();
+//! generate_certificate(&key, &options)?.write_to(&certificate_file)?;
+//!
+//! let certified = load_certified_key(&certificate_file, Some(&key_file), None)?;
+//! let health = CertificateHealth::of(&certified.cert[0]).unwrap();
+//! assert!(health.is_valid() && health.is_for("localhost"));
+//! let certificate = Arc::new(ReloadableCertificate::new(certified));
+//! let tls = server_config(certificate.clone());
+//!
+//! // Another certificate for the same key, from the next connection on.
+//! generate_certificate(&key, &options)?.write_to(&certificate_file)?;
+//! certificate.replace(load_certified_key(&certificate_file, Some(&key_file), None)?);
+//! # drop(tls);
+//! # Ok::<(), PkiError>(())
+//! ```
+
+mod certificate;
+mod decode;
+mod describe;
+mod error;
+mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+mod health;
+mod key;
+mod kind;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod tls_files;
+mod traditional;
+
+pub use certificate::{
+    Certificate, CertificateOptions, DEFAULT_YEARS_VALID, generate_certificate, holds_private_key, load_chain,
+};
+pub use describe::{DescribeError, describe};
+pub use error::PkiError;
+pub use health::CertificateHealth;
+pub use key::{PrivateKey, generate_key, load_or_create_key};
+pub use kind::{Curve, Hash, KeyKind};
+pub use serve::{ReloadableCertificate, load_certified_key, server_config};
+pub use tls_files::TlsFiles;
