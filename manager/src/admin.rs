@@ -1,6 +1,7 @@
 //! What an administrator can ask of the manager: an explicit table, nothing is looked up by reflection.
 
 use bytes::Bytes;
+use labwire_store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError, StoreList};
 use labwire_wire::Executed;
 use serde_json::{Value, json};
 
@@ -10,7 +11,6 @@ use crate::logging::Level;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::Listing;
 use crate::router::Call;
-use crate::store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError, StoreList};
 
 /// What became of an administrator's request.
 #[derive(Debug)]

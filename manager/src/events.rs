@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use labwire_home::present;
+use labwire_store::Store;
 use labwire_wire::{frames, quoted};
 use tracing::{debug, info, warn};
 
@@ -15,7 +16,6 @@ use crate::counters::Counters;
 use crate::log_limit::LogLimit;
 use crate::refusal::excerpt;
 use crate::registry::{Event, LinkChange};
-use crate::store::Store;
 
 /// What a refusal for all requests of one client takes at least, in errors.
 const REFUSAL_WORK: usize = 4;

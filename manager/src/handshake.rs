@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use labwire_home::present;
+use labwire_store::LoginOutcome;
 use labwire_wire::{Identity, Line, LineSplitter, frames, terminal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::spawn_blocking;
@@ -23,7 +24,6 @@ use crate::outbox::{Batch, FrameWriter, batch_of};
 use crate::principal::{Introduced, Principal, Proof};
 use crate::reading::{ReadError, read_line_unless, read_some};
 use crate::refusal::{LineLimit, Refusal};
-use crate::store::LoginOutcome;
 
 use answer::{Answer, check_encoding, read_answer};
 
@@ -269,11 +269,12 @@ async fn read_any_answer(line: Line, nesting: usize) -> Result<Answer, Ended> {
 
 #[cfg(test)]
 mod tests {
+    use labwire_store::{Store, StoreOptions};
+
     use super::*;
     use crate::budget::LineBudget;
     use crate::config::Limits;
     use crate::registry::ManagerIdentity;
-    use crate::store::{Store, StoreOptions};
 
     /// Holds the handshake with a peer on another computer, and gives what it is told.
     async fn handshake_from_elsewhere(

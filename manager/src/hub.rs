@@ -8,13 +8,13 @@ mod tests;
 
 use std::sync::Arc;
 
+use labwire_store::Store;
 use serde_json::{Value, json};
 
 use crate::config::{Authentication, Limits};
 use crate::logging::LogControl;
 use crate::pace::Pace;
 use crate::registry::ManagerIdentity;
-use crate::store::Store;
 
 pub(crate) use admission::Admission;
 pub(crate) use operation::Operation;

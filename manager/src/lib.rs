@@ -53,20 +53,13 @@ mod server;
 #[cfg(any(test, feature = "fuzzing"))]
 mod simulation;
 mod slow_readers;
-
-mod store;
-
 mod unidentified;
 
 pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits};
+pub use labwire_store::Store;
 pub use logging::{
     Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, may_be_log, start as start_logging,
 };
 pub use server::{Manager, ManagerHandle, Settings, try_listening};
-pub use store::{
-    COMPATIBLE_ROUNDS, CONNECTIONS_LIMIT, ColumnInfo, ConnectionEvent, ConnectionRow, DEFAULT_ROUNDS,
-    Database, DatabaseContents, HashedPassword, LoginOutcome, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, Store,
-    StoreError, StoreOptions, check_username, inspect_database, may_be_database,
-};

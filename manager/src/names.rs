@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_home::local_addresses;
+use labwire_store::ConnectionEvent;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-
-use crate::store::ConnectionEvent;
 
 /// How long a peer waits for the name of its computer before its IP address has to do.
 const LOOKUP_TIME: Duration = Duration::from_secs(2);

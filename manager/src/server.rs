@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use labwire_home::{hostname, operating_system};
+use labwire_store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -22,7 +23,6 @@ use crate::logging::LogControl;
 use crate::pace::Pace;
 use crate::registry::ManagerIdentity;
 use crate::routing_thread::{Measured, RoutingThread, Task};
-use crate::store::Store;
 
 /// How often a manager that stops looks whether the last request was answered and the last frame written.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -212,7 +212,8 @@ impl ManagerHandle {
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
-    /// # use labwire_manager::{Authentication, Limits, LogControl, Settings, Store, StoreOptions};
+    /// # use labwire_manager::{Authentication, Limits, LogControl, Settings};
+    /// # use labwire_store::{Store, StoreOptions};
     /// use labwire_manager::Manager;
     /// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     ///

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use labwire_home::Home;
-use labwire_manager::{COMPATIBLE_ROUNDS, Database, HashedPassword, StoreError};
 use labwire_pki::{
     CertificateOptions, Curve, KeyKind, PkiError, ReloadableCertificate, generate_certificate, generate_key,
     load_certified_key, server_config,
 };
+use labwire_store::{COMPATIBLE_ROUNDS, Database, HashedPassword, StoreError};
 use rustls::ServerConfig;
 
 use crate::builder::User;

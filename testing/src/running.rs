@@ -9,7 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use labwire_home::Home;
-use labwire_manager::{AttachedStream, LogControl, Manager, ManagerHandle, Settings, Store, StoreOptions};
+use labwire_manager::{AttachedStream, LogControl, Manager, ManagerHandle, Settings};
+use labwire_store::{Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
-use labwire_manager::Database;
+use labwire_store::Database;
 
 use super::start::Options;
 use super::{set_variable, tell};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
-use labwire_manager::may_be_database;
+use labwire_store::may_be_database;
 
 use super::UsageError;
 use super::database::Chosen;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use labwire_manager::{Database, StoreError};
+use labwire_store::{Database, StoreError};
 
 use super::database::{Chosen, DatabaseArgs};
 use super::{UsageError, tell};

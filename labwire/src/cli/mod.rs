@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_cause_that_an_error_tells_already_is_not_told_again() {
         let cause = io::Error::other("no such device");
-        let error = anyhow::Error::from(labwire_manager::StoreError::Thread(cause)).context("cannot start");
+        let error = anyhow::Error::from(labwire_store::StoreError::Thread(cause)).context("cannot start");
         assert_eq!(
             explain(&error),
             "cannot start: cannot start the thread of the database: no such device"
@@ -234,7 +234,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("noise.sqlite3");
         std::fs::write(&path, [7; 8192]).unwrap();
-        let opened = labwire_manager::Database::open(&path).map(|_| ());
+        let opened = labwire_store::Database::open(&path).map(|_| ());
         let error = anyhow::Error::from(opened.unwrap_err());
         assert_eq!(explain(&error), "the database: file is not a database");
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use labwire_manager::{
+use labwire_store::{
     COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, StoreError,
     check_username,
 };
@@ -266,7 +266,7 @@ mod tests {
     use std::path::PathBuf;
 
     use clap::{CommandFactory, Parser};
-    use labwire_manager::{Store, StoreOptions};
+    use labwire_store::{Store, StoreOptions};
 
     use super::super::database::tests::in_home;
 

@@ -156,7 +156,7 @@ impl ManagerOptions {
     /// #     pub fn shutdown_service(&self) {}
     /// # }
     /// # use labwire::{ManagerOptions, Services};
-    /// # use labwire_manager::{COMPATIBLE_ROUNDS, Database, HashedPassword};
+    /// # use labwire_store::{COMPATIBLE_ROUNDS, Database, HashedPassword};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let scratch = tempfile::tempdir()?;
@@ -194,7 +194,7 @@ impl ManagerOptions {
     /// # let scratch = tempfile::tempdir()?;
     /// # let home = labwire_home::Home::at(scratch.path());
     /// // `labwire hostname add localhost` has put this computer among them.
-    /// # labwire_manager::Database::open(&home.database())?.insert_hostname("localhost")?;
+    /// # labwire_store::Database::open(&home.database())?.insert_hostname("localhost")?;
     /// let options = ManagerOptions::new().trusted_hosts();
     /// # let options = options.port(0).without_tls().home(home);
     /// let running = Services::new().with(Adder).connect(options).await?;

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use labwire_store::{Database, HashedPassword, MINIMUM_ROUNDS, Store, StoreOptions};
 use labwire_wire::{LineSplitter, frames};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex, split,
@@ -25,7 +26,6 @@ use crate::names::PeerAddress;
 use crate::pace::Pace;
 use crate::peer;
 use crate::registry::ManagerIdentity;
-use crate::store::{Database, HashedPassword, MINIMUM_ROUNDS, Store, StoreOptions};
 
 /// Longer than anything here may take.
 const TIME: Duration = Duration::from_mins(1);

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use labwire_home::present;
+use labwire_store::{LoginOutcome, Store};
 use labwire_wire::{Executed, MANAGER_NAME};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -17,7 +18,6 @@ use crate::login::{Logins, Verdict, refused};
 use crate::names::{PeerAddress, Resolver};
 use crate::refusal::Refusal;
 use crate::registry::ManagerIdentity;
-use crate::store::{LoginOutcome, Store};
 use crate::unidentified::Rations;
 
 /// What is shared by all peers that are not admitted yet. It needs no registry and no router.

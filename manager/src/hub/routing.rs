@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use labwire_store::Store;
 use labwire_wire::LineTooLong;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -20,7 +21,6 @@ use crate::registry::{Event, Leaving, ManagerIdentity, PeerId, Registry};
 use crate::router::{Permits, Router};
 use crate::routing_thread::{Measured, Task};
 use crate::slow_readers::SlowReaders;
-use crate::store::Store;
 
 /// How many peers are taken out at once; others that have left wait for their turn.
 ///

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
+use labwire_store::{LoginOutcome, Store};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -18,7 +19,6 @@ use crate::counters::Counters;
 use crate::names::network_of;
 use crate::refusal::Refusal;
 use crate::routing_thread::{Measured, Task};
-use crate::store::{LoginOutcome, Store};
 
 use failures::{Failures, Penalties};
 use queue::{Credentials, Queue};
@@ -260,13 +260,14 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use labwire_store::{HashedPassword, MINIMUM_ROUNDS, StoreOptions};
+
     use super::*;
-    use crate::store::{HashedPassword, MINIMUM_ROUNDS, StoreOptions};
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
-        let mut database = crate::store::Database::open(&path).unwrap();
+        let mut database = labwire_store::Database::open(&path).unwrap();
         let hashed = HashedPassword::new("ada", "right", MINIMUM_ROUNDS).unwrap();
         database.insert_user("ada", &hashed, false).unwrap();
         drop(database);

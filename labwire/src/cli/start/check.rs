@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use labwire_home::{Home, hostname};
-use labwire_manager::{Authentication, DatabaseContents, Limits, inspect_database, try_listening};
+use labwire_manager::{Authentication, Limits, try_listening};
 use labwire_pki::CertificateHealth;
+use labwire_store::{DatabaseContents, inspect_database};
 use rustix::fs::{Access, access};
 
 use super::budgets;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use labwire_home::Home;
-use labwire_manager::{Authentication, Limits, LogControl, Manager, Settings, Store, StoreOptions};
+use labwire_manager::{Authentication, Limits, LogControl, Manager, Settings};
 use labwire_pki::{ReloadableCertificate, TlsFiles, server_config};
+use labwire_store::{Store, StoreOptions};
 use tracing::{info, warn};
 
 use super::certificate::{self, Prepared};

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use labwire_home::{hostname, local_addresses};
 use rusqlite::params;
 
-use super::database::{Database, text};
-use super::error::StoreError;
+use crate::database::{Database, text};
+use crate::error::StoreError;
 
 impl Database {
     /// The trusted hostnames, sorted.
@@ -43,7 +43,7 @@ impl Database {
     }
 
     /// An empty table is filled with the names of this computer, as the reference does.
-    pub(super) fn trust_localhost_if_nobody_is(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn trust_localhost_if_nobody_is(&mut self) -> Result<(), StoreError> {
         const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM auth_hostnames)";
         let is_empty: bool = self.connection.query_row(IS_EMPTY, [], |row| row.get(0))?;
         if !is_empty {
@@ -79,8 +79,8 @@ fn localhost_aliases() -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::database::tests::{empty_database, python_database};
     use super::*;
+    use crate::database::tests::{empty_database, python_database};
 
     #[test]
     fn a_new_database_trusts_this_computer_under_all_its_names() {

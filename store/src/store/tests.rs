@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::database::tests::{empty_database, python_database};
 use super::*;
+use crate::database::tests::{empty_database, python_database};
+use crate::passwords::COMPATIBLE_ROUNDS;
 
 fn open(path: &Path, upgrade_passwords: bool) -> Store {
     // Without a limit of age: the rows of the fixture are old.

@@ -1,7 +1,7 @@
 //! The SQLite file: how it is opened, and which tables it has.
 //!
 //! [`Database`] is what runs on one thread: commands use it as it is, the manager through the
-//! [`Store`](super::Store). Its methods about users, hostnames and connections are in the modules of those names.
+//! [`Store`](crate::Store). Its methods about users, hostnames and connections are in the modules of those names.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,8 +11,9 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
 
-use super::error::StoreError;
 use labwire_home::{create_private_file, create_private_folder};
+
+use crate::error::StoreError;
 
 /// How long a question or an administrator's change waits for another program's write. The Python tools
 /// write a row in milliseconds; who waits here is a person or a peer in its handshake, whose deadline is longer.
@@ -25,7 +26,7 @@ const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) const REFERENCE_TABLES: [&str; 3] = ["auth_hostnames", "auth_users", "connections"];
 
 /// The reference's tables, to the letter: its tools insert rows by position.
-pub(super) const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS connections (\
         pid INTEGER PRIMARY KEY AUTOINCREMENT, \
         datetime DATETIME NOT NULL, \
@@ -47,14 +48,14 @@ pub(super) const SCHEMA: &str = "
 pub type ColumnInfo = (i64, String, String, i64, Option<String>, i64);
 
 /// The database of a manager, for a program that has no thread to keep free: its methods block, for up to 5
-/// seconds while another program holds the file locked. A program that serves uses a [`Store`](super::Store).
+/// seconds while another program holds the file locked. A program that serves uses a [`Store`](crate::Store).
 ///
 /// Managers and other programs may have the same file open. When a method that changes something has
 /// returned, the change is on the disk; a manager that runs sees it at the next login, and hostnames when it
-/// reads them again ([`ManagerHandle::reload`](crate::ManagerHandle::reload)).
+/// is asked to reload.
 ///
 /// ```
-/// use labwire_manager::{DEFAULT_ROUNDS, Database, HashedPassword};
+/// use labwire_store::{DEFAULT_ROUNDS, Database, HashedPassword};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let mut database = Database::open(&folder.path().join("manager.sqlite3"))?;
@@ -64,7 +65,7 @@ pub type ColumnInfo = (i64, String, String, i64, Option<String>, i64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Database {
-    pub(super) connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl Database {
@@ -98,13 +99,13 @@ impl Database {
 
     /// Sets how long the next statements wait for another program's lock, and not less than a moment: a job that
     /// stood behind a long one is not to fail at the first row that another program writes.
-    pub(super) fn be_patient(&self, patience: Duration) -> Result<(), StoreError> {
+    pub(crate) fn be_patient(&self, patience: Duration) -> Result<(), StoreError> {
         Ok(self.connection.busy_timeout(patience.max(SHORTEST_PATIENCE))?)
     }
 
     /// Starts a change. It takes the write lock at once: a transaction that begins with reading could find
     /// at its first write that another program was quicker, and would have to be repeated.
-    pub(super) fn change(&mut self) -> rusqlite::Result<Transaction<'_>> {
+    pub(crate) fn change(&mut self) -> rusqlite::Result<Transaction<'_>> {
         self.connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
     }
@@ -161,7 +162,7 @@ impl Database {
 }
 
 /// Refuses pipes and devices: SQLite could wait for them for ever.
-pub(super) fn expect_no_pipe(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn expect_no_pipe(path: &Path) -> Result<(), StoreError> {
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Err(StoreError::NoFile {
             path: path.to_owned(),
@@ -185,7 +186,7 @@ fn create_files(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// A column as text, whatever another program stored there: SQLite does not hold columns to their types.
-pub(super) fn text(row: &Row<'_>, column: usize) -> String {
+pub(crate) fn text(row: &Row<'_>, column: usize) -> String {
     match row.get_ref(column) {
         Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
         Ok(ValueRef::Integer(number)) => number.to_string(),
@@ -195,7 +196,7 @@ pub(super) fn text(row: &Row<'_>, column: usize) -> String {
 }
 
 /// A column as bytes; none for what is neither text nor bytes.
-pub(super) fn bytes(row: &Row<'_>, column: usize) -> Vec<u8> {
+pub(crate) fn bytes(row: &Row<'_>, column: usize) -> Vec<u8> {
     match row.get_ref(column) {
         Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => bytes.to_vec(),
         _ => Vec::new(),
@@ -203,7 +204,7 @@ pub(super) fn bytes(row: &Row<'_>, column: usize) -> Vec<u8> {
 }
 
 /// A column as an integer; 0 for what is none, which also means: no administrator.
-pub(super) fn integer(row: &Row<'_>, column: usize) -> i64 {
+pub(crate) fn integer(row: &Row<'_>, column: usize) -> i64 {
     match row.get_ref(column) {
         Ok(ValueRef::Integer(number)) => number,
         _ => 0,
@@ -211,7 +212,7 @@ pub(super) fn integer(row: &Row<'_>, column: usize) -> i64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use tempfile::TempDir;
@@ -219,7 +220,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A copy of a database that the Python tools made.
-    pub(in crate::store) fn python_database() -> (TempDir, PathBuf) {
+    pub(crate) fn python_database() -> (TempDir, PathBuf) {
         let fixture = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../tests/fixtures/msl-network-1.0.0.sqlite3"
@@ -230,7 +231,7 @@ pub(super) mod tests {
         (folder, path)
     }
 
-    pub(in crate::store) fn empty_database() -> (TempDir, PathBuf) {
+    pub(crate) fn empty_database() -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("manager.sqlite3");
         (folder, path)

@@ -5,18 +5,18 @@
 
 use rusqlite::{Transaction, params};
 
-use super::database::{Database, bytes, integer, text};
-use super::error::StoreError;
-use super::passwords::{
+use crate::database::{Database, bytes, integer, text};
+use crate::error::StoreError;
+use crate::passwords::{
     COMPATIBLE_ROUNDS, Credentials, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS,
     StoredPassword,
 };
 
 /// Our own table, beside those of the reference.
-pub(super) const ROUNDS_TABLE: &str = "labwire_password_rounds";
+pub(crate) const ROUNDS_TABLE: &str = "labwire_password_rounds";
 
 impl Database {
-    pub(super) fn create_rounds_table(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn create_rounds_table(&mut self) -> Result<(), StoreError> {
         self.connection.execute_batch(&format!(
             "CREATE TABLE IF NOT EXISTS labwire_password_rounds (
                 salt BLOB PRIMARY KEY NOT NULL,
@@ -189,7 +189,7 @@ impl Database {
 /// Whether a user can have this name: MSL-Network refuses one that reads like `host:port`, and both managers
 /// accept the same names.
 ///
-/// [`Database::insert_user`] and [`Store::insert_user`](super::Store::insert_user) check it as well; this is for
+/// [`Database::insert_user`] and [`Store::insert_user`](crate::Store::insert_user) check it as well; this is for
 /// who would ask for a password first.
 ///
 /// # Errors
@@ -237,8 +237,8 @@ fn forget_stale_rounds(change: &Transaction<'_>) -> rusqlite::Result<()> {
 mod tests {
     use rusqlite::Connection;
 
-    use super::super::database::tests::{empty_database, python_database};
     use super::*;
+    use crate::database::tests::{empty_database, python_database};
 
     const OTHER_ROUNDS: u32 = 110_000;
 

@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Span, Timestamp};
 use labwire_home::local_time_zone;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::audit::DATETIME;
-use super::database::Database;
+use crate::audit::DATETIME;
+use crate::database::Database;
 
 /// Our own table, beside those of the reference: one row with the date of reference.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS labwire_pruning (
@@ -36,9 +36,9 @@ const ROWS_WITH_A_DATE: u32 = 100;
 
 /// How much of the audit is kept. Zero means without limit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AuditLimits {
-    pub(super) rows: u64,
-    pub(super) days: u64,
+pub(crate) struct AuditLimits {
+    pub(crate) rows: u64,
+    pub(crate) days: u64,
 }
 
 impl AuditLimits {
@@ -62,7 +62,7 @@ impl AuditLimits {
 
 /// The date from which the ages of rows are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reference(DateTime);
+pub(crate) struct Reference(DateTime);
 
 impl Reference {
     /// The date in a database that has none yet: that of its newest row, or of the clock if this is earlier.
@@ -89,7 +89,7 @@ impl Reference {
 
 /// Where one search for rows that are too old or too many stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Search {
+pub(crate) struct Search {
     /// The number of the row to go on from.
     from: i64,
     reference: Reference,
@@ -98,7 +98,7 @@ pub(super) struct Search {
 
 /// What came of one step of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// There may be more rows to remove.
     GoOn(Search),
     /// Everything that was to be removed is, this many rows.
@@ -107,7 +107,7 @@ pub(super) enum Step {
 
 impl Database {
     /// The local time of the newest row that has a readable one.
-    pub(super) fn newest_time(&self) -> rusqlite::Result<Option<DateTime>> {
+    pub(crate) fn newest_time(&self) -> rusqlite::Result<Option<DateTime>> {
         let mut statement = self.connection.prepare(
             "SELECT datetime FROM connections WHERE typeof(datetime) = 'text' ORDER BY pid DESC LIMIT ?1",
         )?;
@@ -123,7 +123,7 @@ impl Database {
 
     /// Begins a search for rows that are too old or too many, `running` after the last one began. `newest` is the time
     /// of the newest row from before the manager's start: those since may bear a wrong date.
-    pub(super) fn begin_pruning(
+    pub(crate) fn begin_pruning(
         &mut self,
         newest: Option<DateTime>,
         now: Timestamp,
@@ -154,7 +154,7 @@ impl Database {
 
     /// Removes rows that are too old or too many among the next [`PRUNING_STEP`] rows. The oldest rows come first, so
     /// that a step which finds nothing to remove is the last.
-    pub(super) fn prune_step(&mut self, search: Search, limits: AuditLimits) -> rusqlite::Result<Step> {
+    pub(crate) fn prune_step(&mut self, search: Search, limits: AuditLimits) -> rusqlite::Result<Step> {
         let change = self.change()?;
         let newest: Option<i64> =
             change.query_row("SELECT max(pid) FROM connections", [], |row| row.get(0))?;
@@ -176,12 +176,12 @@ impl Database {
 
 impl Search {
     /// The local time before which this search removes rows, as it is written in the table.
-    pub(super) fn cutoff(&self, limits: AuditLimits) -> Option<String> {
+    pub(crate) fn cutoff(&self, limits: AuditLimits) -> Option<String> {
         limits.cutoff(self.reference.0)
     }
 
     /// The date of reference, and how many days the clock is ahead of it.
-    pub(super) fn days_behind(&self, now: Timestamp) -> (String, i64) {
+    pub(crate) fn days_behind(&self, now: Timestamp) -> (String, i64) {
         let now = now.to_zoned(local_time_zone()).datetime();
         let days = self.reference.behind(now).as_hours() / 24;
         (self.reference.0.date().to_string(), days)
@@ -189,7 +189,7 @@ impl Search {
 }
 
 /// Removes as many of the oldest rows as are too many when the newest has this number; gives how many these were.
-pub(super) fn prune_excess(
+pub(crate) fn prune_excess(
     change: &Transaction<'_>,
     newest: i64,
     limits: AuditLimits,
@@ -225,8 +225,8 @@ mod tests {
     use jiff::tz::TimeZone;
     use rusqlite::Connection;
 
-    use super::super::database::tests::{empty_database, python_database};
     use super::*;
+    use crate::database::tests::{empty_database, python_database};
 
     const HOUR: Duration = Duration::from_hours(1);
     const UNLIMITED: AuditLimits = AuditLimits { rows: 0, days: 0 };

@@ -1,19 +1,4 @@
-//! The database of users, trusted hostnames and connections, behind a thread of its own.
-//!
-//! A [`Store`] is a handle: its methods send a job to the thread that owns the database and await the answer.
-//! Nothing that routes requests waits for it: the audit is only queued, and passwords are hashed elsewhere.
-//!
-//! The file is that of MSL-Network 1.0, whose tools may read and write it at the same time.
-
-mod audit;
-mod database;
-mod error;
-mod hostnames;
-mod inspect;
-mod passwords;
-mod pruning;
-mod users;
-mod worker;
+//! The handle of the database, and how its callers reach the thread that owns it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,18 +11,13 @@ use labwire_home::present;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use audit::TimedEvent;
-use database::PATIENCE;
-use passwords::StoredPassword;
-use pruning::AuditLimits;
-use worker::{AUDIT_QUEUE, Command, Job, Worker};
-
-pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
-pub use database::{ColumnInfo, Database};
-pub use error::StoreError;
-pub use inspect::{DatabaseContents, inspect as inspect_database, may_be_database};
-pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
-pub use users::check_username;
+use crate::audit::{ConnectionEvent, ConnectionRow, TimedEvent};
+use crate::database::{ColumnInfo, Database, PATIENCE};
+use crate::error::StoreError;
+use crate::passwords::{DEFAULT_ROUNDS, HashedPassword, StoredPassword};
+use crate::pruning::AuditLimits;
+use crate::users::check_username;
+use crate::worker::{AUDIT_QUEUE, Command, Job, Worker};
 
 /// Jobs that wait for the database. Who comes after them waits to queue.
 const COMMAND_QUEUE: usize = 64;
@@ -78,7 +58,7 @@ pub struct LoginOutcome {
 
 /// A list that the database keeps.
 #[derive(Debug)]
-pub(crate) enum StoreList {
+pub enum StoreList {
     /// As [`Store::usernames`].
     Usernames,
     /// As [`Store::users`].
@@ -87,20 +67,22 @@ pub(crate) enum StoreList {
     Hostnames,
     /// As [`Store::connections`].
     Connections {
+        /// The first time that is listed; `None` for the oldest row.
         start: Option<String>,
+        /// The last time that is listed; `None` for the newest row.
         end: Option<String>,
     },
 }
 
 /// What went wrong since the store was opened.
 #[derive(Debug, Default)]
-struct StoreCounts {
+pub(crate) struct StoreCounts {
     /// Rows of the audit that were lost, also those that did not fit into the queue.
-    dropped: AtomicU64,
+    pub(crate) dropped: AtomicU64,
     /// Attempts to write or prune the audit that failed.
-    audit_failures: AtomicU64,
+    pub(crate) audit_failures: AtomicU64,
     /// Questions and changes that the database failed at.
-    failures: AtomicU64,
+    pub(crate) failures: AtomicU64,
 }
 
 /// How many passwords are hashed at the same time.
@@ -204,14 +186,14 @@ impl Store {
     }
 
     /// As [`record`](Self::record), for an event of a moment ago.
-    pub(crate) fn record_at(&self, at: Timestamp, event: ConnectionEvent) {
+    pub fn record_at(&self, at: Timestamp, event: ConnectionEvent) {
         if self.events.try_send(TimedEvent { at, event }).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Rows of the audit that are kept; 0 means without limit.
-    pub(crate) fn audit_max_rows(&self) -> u64 {
+    pub fn audit_max_rows(&self) -> u64 {
         self.audit_max_rows
     }
 
@@ -247,7 +229,7 @@ impl Store {
 
     /// A list as JSON text, which the thread of the database puts together: there can be 100,000 rows, and whoever asks
     /// may have others to serve.
-    pub(crate) async fn list(&self, list: StoreList) -> Result<Bytes, StoreError> {
+    pub async fn list(&self, list: StoreList) -> Result<Bytes, StoreError> {
         let command = match list {
             StoreList::Connections { .. } => Command::RunAfterAudit,
             _ => Command::Run,
@@ -391,7 +373,7 @@ impl Store {
     }
 
     /// How many passwords are hashed at the same time.
-    pub(crate) fn hashing_capacity(&self) -> usize {
+    pub fn hashing_capacity(&self) -> usize {
         self.hashing.capacity
     }
 

@@ -5,16 +5,16 @@ use jiff::civil::{Date, DateTime};
 use labwire_home::local_time_zone;
 use rusqlite::params;
 
-use super::database::{Database, integer, text};
-use super::error::StoreError;
-use super::pruning::{AuditLimits, prune_excess};
+use crate::database::{Database, integer, text};
+use crate::error::StoreError;
+use crate::pruning::{AuditLimits, prune_excess};
 
 /// The most rows that one question about connections is answered with. At some 150 bytes of JSON for a row
 /// that is a reply of 15 MB, the size of what a few busy days leave behind.
 pub const CONNECTIONS_LIMIT: u32 = 100_000;
 
 /// How `datetime` is written: local time, to the second, as the reference writes it.
-pub(super) const DATETIME: &str = "%Y-%m-%dT%H:%M:%S";
+pub(crate) const DATETIME: &str = "%Y-%m-%dT%H:%M:%S";
 
 /// How a day is written.
 const DAY: &str = "%Y-%m-%d";
@@ -36,15 +36,15 @@ pub struct ConnectionEvent {
 pub type ConnectionRow = (i64, String, String, String, i64, String);
 
 /// An event with the moment at which it happened, which may be long before it is written.
-pub(super) struct TimedEvent {
-    pub(super) at: Timestamp,
-    pub(super) event: ConnectionEvent,
+pub(crate) struct TimedEvent {
+    pub(crate) at: Timestamp,
+    pub(crate) event: ConnectionEvent,
 }
 
 impl Database {
     /// Writes events in one transaction, and removes as many of the oldest rows as are too many then. Gives how many
     /// these were.
-    pub(super) fn write_events(
+    pub(crate) fn write_events(
         &mut self,
         events: &[TimedEvent],
         limits: AuditLimits,
@@ -116,8 +116,8 @@ fn time_bound(text: &str, time_of_day: &str) -> Result<String, StoreError> {
 mod tests {
     use jiff::tz::TimeZone;
 
-    use super::super::database::tests::{empty_database, python_database};
     use super::*;
+    use crate::database::tests::{empty_database, python_database};
 
     const UNLIMITED: AuditLimits = AuditLimits { rows: 0, days: 0 };
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::database::{PATIENCE, REFERENCE_TABLES, SCHEMA, expect_no_pipe};
-use super::error::StoreError;
-use super::users::ROUNDS_TABLE;
+use crate::database::{PATIENCE, REFERENCE_TABLES, SCHEMA, expect_no_pipe};
+use crate::error::StoreError;
+use crate::users::ROUNDS_TABLE;
 
 /// What a database begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -146,9 +146,9 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String
 mod tests {
     use std::fs;
 
-    use super::super::database::Database;
-    use super::super::database::tests::{empty_database, python_database};
     use super::*;
+    use crate::database::Database;
+    use crate::database::tests::{empty_database, python_database};
 
     /// The files beside the database, with all that is in them.
     fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {

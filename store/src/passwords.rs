@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use aws_lc_rs::{constant_time, pbkdf2, rand};
 
-use super::error::StoreError;
+use crate::error::StoreError;
 
 /// Rounds of PBKDF2-HMAC-SHA256 for a new password: what OWASP's password storage cheat sheet asks of
 /// this function (as of 2023). About a tenth of a second of one core of a current computer.

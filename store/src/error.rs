@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use labwire_wire::quoted;
 use thiserror::Error;
 
-use super::passwords::{MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
+use crate::passwords::{MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 
 /// Why the store did not do what it was asked.
 ///

@@ -9,14 +9,14 @@ use labwire_home::present;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::StoreCounts;
-use super::audit::TimedEvent;
-use super::database::{Database, PATIENCE};
-use super::pruning::{AuditLimits, Search, Step};
+use crate::audit::TimedEvent;
+use crate::database::{Database, PATIENCE};
+use crate::pruning::{AuditLimits, Search, Step};
+use crate::store::StoreCounts;
 
 /// Rows of the audit that wait for the database, at some 200 bytes each: a lock of ten seconds with 800 events
 /// in each of them, for less than 2 MB.
-pub(super) const AUDIT_QUEUE: usize = 8_192;
+pub(crate) const AUDIT_QUEUE: usize = 8_192;
 
 /// Rows written in one transaction: one wait for the disk for all of them, and some ten milliseconds of lock.
 const AUDIT_BATCH: usize = 4_000;
@@ -53,10 +53,10 @@ const PRUNING_PAUSE: Duration = Duration::from_millis(250);
 const PRUNING_RETRY: Duration = Duration::from_mins(1);
 
 /// Something to do with the database. What it returns it sends to who asked by itself.
-pub(super) type Job = Box<dyn FnOnce(&mut Database) + Send>;
+pub(crate) type Job = Box<dyn FnOnce(&mut Database) + Send>;
 
 /// What the thread is told.
-pub(super) enum Command {
+pub(crate) enum Command {
     Run(Job),
     /// Run something that shall find in the database what was recorded before it was asked.
     RunAfterAudit(Job),
@@ -65,14 +65,14 @@ pub(super) enum Command {
 }
 
 /// What the thread works with.
-pub(super) struct Worker {
-    pub(super) database: Database,
-    pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) events: mpsc::Receiver<TimedEvent>,
-    pub(super) limits: AuditLimits,
-    pub(super) counts: Arc<StoreCounts>,
+pub(crate) struct Worker {
+    pub(crate) database: Database,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) events: mpsc::Receiver<TimedEvent>,
+    pub(crate) limits: AuditLimits,
+    pub(crate) counts: Arc<StoreCounts>,
     /// The local time of the newest row of the audit from before the start.
-    pub(super) newest: Option<DateTime>,
+    pub(crate) newest: Option<DateTime>,
 }
 
 /// Rows that are being written, and how that goes.
@@ -103,7 +103,7 @@ const DAYS_AHEAD: i64 = 60;
 
 impl Worker {
     /// Runs until it is told to close, or nobody is left to tell it anything.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let start = Instant::now();
         let mut batch = Batch {
             events: Vec::new(),

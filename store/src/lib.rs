@@ -1,0 +1,73 @@
+//! The database of users, trusted hostnames and connections.
+//!
+//! It is one SQLite file, that of MSL-Network 1.0, whose tools may read and write it at the same time. There
+//! are two ways to it:
+//!
+//! - A [`Database`] is the open file. Its methods block. Programs that do one thing and end use it: a
+//!   command that adds a user, say.
+//! - A [`Store`] is a handle for a program that serves. Its methods send a job to the thread that owns the
+//!   file and await the answer, so that whatever routes requests never waits for the disk. Handles are cheap
+//!   to clone.
+//!
+//! The file holds three tables. *Users* log in with a [`HashedPassword`]; checking one is slow on purpose,
+//! and at most half of the processors do so at a time. *Hostnames* are the computers whose peers are
+//! admitted where that is asked. *Connections* are the audit: [`Store::record`] only queues a
+//! [`ConnectionEvent`] and never waits; the thread writes many at once, and removes the oldest as
+//! [`StoreOptions`] say.
+//!
+//! What goes wrong is a [`StoreError`]; [`StoreError::peer_text`] is how a peer may be told of it.
+//! [`inspect_database`] looks at a file without changing it.
+//!
+//! ```
+//! use labwire_store::{
+//!     ConnectionEvent, DEFAULT_ROUNDS, Database, HashedPassword, Store, StoreOptions,
+//! };
+//!
+//! # let scratch = tempfile::tempdir()?;
+//! # let home = scratch.path();
+//! let path = home.join("manager.sqlite3");
+//! // A command adds a user, and ends.
+//! let mut database = Database::open(&path)?;
+//! let password = HashedPassword::new("ada", "a good password", DEFAULT_ROUNDS)?;
+//! database.insert_user("ada", &password, true)?;
+//! drop(database);
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! // A manager checks the password, and writes down who came.
+//! let store = Store::open(&path, &StoreOptions::default())?;
+//! let outcome = store.verify_login("ada", "a good password").await?;
+//! assert!(outcome.is_some_and(|outcome| outcome.is_admin));
+//! assert_eq!(store.verify_login("ada", "a guess").await?, None);
+//! store.record(ConnectionEvent {
+//!     ip: "192.0.2.1".to_owned(),
+//!     domain: "bench".to_owned(),
+//!     port: 50_000,
+//!     message: "connected as a client".to_owned(),
+//! });
+//! let rows = store.connections(None, None).await?;
+//! assert_eq!(rows.len(), 1);
+//! store.close().await;
+//! # Ok::<(), labwire_store::StoreError>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod audit;
+mod database;
+mod error;
+mod hostnames;
+mod inspect;
+mod passwords;
+mod pruning;
+mod store;
+mod users;
+mod worker;
+
+pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
+pub use database::{ColumnInfo, Database};
+pub use error::StoreError;
+pub use inspect::{DatabaseContents, inspect as inspect_database, may_be_database};
+pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
+pub use store::{LoginOutcome, Store, StoreList, StoreOptions};
+pub use users::check_username;
