@@ -8,12 +8,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use clap::Parser as _;
 use labwire_testing::TestManager;
 
 use crate::dialect::Dialect;
+use crate::options::{Cli, Command};
 use crate::payload::{Content, Payload};
 use crate::session::Target;
 use crate::{call, idle, large, mux, notify, relay, tls};
+
+#[test]
+fn a_manager_is_looked_for_at_its_default_port() {
+    let Command::Call(options) = Cli::parse_from(["labwire-bench", "call"]).command else {
+        panic!("it is another command");
+    };
+    let target = options.broker.target().unwrap();
+    assert_eq!(target.address.port(), labwire_wire::DEFAULT_PORT);
+}
 
 fn any() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()

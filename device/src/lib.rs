@@ -57,7 +57,8 @@ pub use environment::EnvironmentError;
 pub use error::{ConnectError, ReadError};
 pub use introduction::Introduction;
 pub use labwire_home::Home;
-pub use options::{ConnectOptions, DEFAULT_PORT, FirstUse};
+pub use labwire_wire::DEFAULT_PORT;
+pub use options::{ConnectOptions, FirstUse};
 #[doc(hidden)]
 pub use payload::payload_name;
 pub use program::{KeywordArgumentsError, PeerArguments, keyword_arguments, keyword_arguments_from};

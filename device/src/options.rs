@@ -6,19 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_home::Home;
+use labwire_wire::DEFAULT_PORT;
 
 use crate::backoff::Backoff;
 use crate::questions::{Credentials, Question};
 use crate::trust::UnknownCertificate;
-
-/// The port that managers listen on unless they were told otherwise.
-///
-/// ```
-/// use labwire_device::{ConnectOptions, DEFAULT_PORT};
-///
-/// assert_eq!(ConnectOptions::new().address(), format!("localhost:{DEFAULT_PORT}"));
-/// ```
-pub const DEFAULT_PORT: u16 = 1875;
 
 /// How long connecting may take unless said otherwise; MSL-Network's default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

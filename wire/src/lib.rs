@@ -17,6 +17,7 @@ mod json;
 mod lines;
 mod name;
 mod numbers;
+mod port;
 mod python;
 mod salvage;
 pub mod terminal;
@@ -36,6 +37,7 @@ pub use json::{
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
 pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance};
+pub use port::DEFAULT_PORT;
 pub use python::quoted;
 pub use salvage::{Names, Salvage};
 pub use text::Text;

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
+use labwire_device::DEFAULT_PORT;
 use labwire_home::{Home, hostname};
 use labwire_manager::{Authentication, Limits, try_listening};
 use labwire_pki::CertificateHealth;
@@ -15,7 +16,7 @@ use rustix::fs::{Access, access};
 use super::budgets;
 use super::certificate::{self, Outlook};
 use super::options::{Options, StartArgs};
-use super::plan::{self, DEFAULT_PORT};
+use super::plan;
 use super::{hints, overlooked};
 use crate::cli::{explain, say};
 

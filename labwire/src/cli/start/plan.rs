@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use labwire_device::DEFAULT_PORT;
 use labwire_home::Home;
 use labwire_manager::{Authentication, Limits, LogControl, Manager, Settings};
 use labwire_pki::{ReloadableCertificate, TlsFiles, server_config};
@@ -15,9 +16,6 @@ use tracing::{info, warn};
 use super::certificate::{self, Prepared};
 use super::options::Options;
 use super::tell_fingerprint;
-
-/// The port that peers use when they are not told another one: the year in which the BIPM was founded.
-pub(super) const DEFAULT_PORT: u16 = 1875;
 
 /// Why a manager at which nobody can log in does not start, and what to do about it.
 pub(super) fn no_users(database: &Path) -> String {

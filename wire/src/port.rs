@@ -1,0 +1,9 @@
+//! Where managers listen.
+
+/// The port that managers listen on unless they are told otherwise: the year in which the BIPM was founded,
+/// as in MSL-Network.
+///
+/// ```
+/// assert_eq!(labwire_wire::DEFAULT_PORT, 1875);
+/// ```
+pub const DEFAULT_PORT: u16 = 1875;
