@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use labwire_client::{ClientOptions, ConnectOptions};
+use labwire_device::StopSignals;
 use labwire_examples::{BasicMath, Echo, heartbeat};
 use labwire_home::{Home, fingerprint_sha256};
 use labwire_pki::load_chain;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::run_services::{ManagerOptions, RunningServices, Services};
 use oven::Oven;
@@ -48,7 +48,9 @@ async fn show(arguments: &DemoArgs) -> anyhow::Result<()> {
     println!("\nThat is all. What it promises is in README.md, the wire in protocol.md.");
     if arguments.keep {
         demo.tell_what_to_type();
-        asked_to_end().await.context("cannot wait for Ctrl-C")?;
+        // Not for Ctrl-C alone: the temporary folder must go with a program that the system ends, too.
+        let mut signals = StopSignals::listen().context("cannot wait for Ctrl-C")?;
+        signals.next().await;
     }
     demo.running.shut_down().await?;
     Ok(())
@@ -108,15 +110,6 @@ impl Demo {
              cxn.link('BasicMath').add(1, 2)\n\n\
              Ctrl-C ends it."
         );
-    }
-}
-
-/// Waits for Ctrl-C, or for what ends a program that runs by itself: its temporary folder must go with it.
-async fn asked_to_end() -> std::io::Result<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminated.recv() => Ok(()),
     }
 }
 

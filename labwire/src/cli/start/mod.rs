@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use labwire_device::{StopSignal, StopSignals};
 use labwire_home::{Home, create_private_folder, fingerprint_sha256, hostname};
 use labwire_manager::{
     Authentication, Level, LogControl, Manager, ManagerHandle, TERMINAL_TARGET, may_be_log, start_logging,
@@ -318,16 +319,14 @@ fn tell_authentication(authentication: &Authentication) {
 
 /// The signals that a manager follows.
 struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+    stop: StopSignals,
     hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+            stop: StopSignals::listen()?,
             hang_up: signal(SignalKind::hangup())?,
         })
     }
@@ -343,8 +342,10 @@ impl Signals {
         let mut stopping = false;
         loop {
             tokio::select! {
-                _ = self.interrupt.recv() => info!("CTRL+C keyboard interrupt received"),
-                _ = self.terminate.recv() => info!("termination signal received"),
+                signal = self.stop.next() => match signal {
+                    StopSignal::Interrupt => info!("CTRL+C keyboard interrupt received"),
+                    StopSignal::Terminate => info!("termination signal received"),
+                },
                 _ = self.hang_up.recv() => {
                     reload(&manager, certificate.as_ref(), host.as_deref()).await;
                     continue;

@@ -1,0 +1,58 @@
+//! The signals by which a person or the system asks a program to end.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A signal that asks a program to end; [`StopSignals`] has an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// `SIGINT`: a person has pressed Ctrl-C.
+    Interrupt,
+    /// `SIGTERM`: another program, such as the one that manages the system's services.
+    Terminate,
+}
+
+/// Waits for the signals that ask a program to end, which from then on do not end it by themselves.
+///
+/// ```
+/// use labwire_device::StopSignals;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let work = async {};
+/// let mut signals = StopSignals::listen()?;
+/// tokio::select! {
+///     () = work => println!("done"),
+///     signal = signals.next() => println!("asked to end by {signal:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Takes over the signals of this process, for as long as it runs. Must be called within a tokio runtime
+    /// with I/O.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next signal. Cancel safe: a signal that arrives between two calls is kept.
+    pub async fn next(&mut self) -> StopSignal {
+        tokio::select! {
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+        }
+    }
+}
