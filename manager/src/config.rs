@@ -39,7 +39,7 @@ impl fmt::Debug for Authentication {
     }
 }
 
-/// What one peer, or all of them together, may use up.
+/// What one peer, or all of them together, may use up. [`check`](Self::check) tells the range of each limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// From the accepted connection to the accepted identity, TLS and authentication included.

@@ -35,6 +35,7 @@ mod events;
 pub mod fuzzing;
 mod handshake;
 mod hub;
+mod limits;
 mod listener;
 mod log_limit;
 mod logging;
@@ -59,6 +60,7 @@ pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits};
 pub use labwire_store::Store;
+pub use limits::{BindError, Limit, LimitError};
 pub use logging::{
     Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, may_be_log, start as start_logging,
 };

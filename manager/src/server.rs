@@ -18,6 +18,7 @@ use crate::attached::AttachedStream;
 use crate::binding::bind;
 use crate::config::{Authentication, Limits};
 use crate::hub::{Hub, Phase, Routing};
+use crate::limits::BindError;
 use crate::listener::Gate;
 use crate::logging::LogControl;
 use crate::pace::Pace;
@@ -79,14 +80,21 @@ impl Manager {
     /// Binds the sockets: all interfaces without a `host`, else all addresses of the host. The system
     /// chooses the port when it is 0.
     ///
-    /// Fails with what the operating system says, for example when the port is in use.
-    pub async fn bind(host: Option<&str>, port: u16, settings: Settings) -> io::Result<Self> {
+    /// # Errors
+    /// [`BindError::Limit`] when a limit is out of its range, and [`BindError::Io`] with what the operating
+    /// system says, for example when the port is in use.
+    pub async fn bind(host: Option<&str>, port: u16, settings: Settings) -> Result<Self, BindError> {
+        settings.limits.check()?;
         let listeners = bind(host, port).await?;
         Self::from_listeners(listeners, settings).await
     }
 
     /// A manager for sockets that are bound already. All of them must have one port.
-    pub async fn from_listeners(listeners: Vec<TcpListener>, settings: Settings) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Those of [`bind`](Self::bind), and [`BindError::Io`] when there is no socket.
+    pub async fn from_listeners(listeners: Vec<TcpListener>, settings: Settings) -> Result<Self, BindError> {
+        settings.limits.check()?;
         let first = listeners
             .first()
             .ok_or_else(|| io::Error::other("a manager needs a socket to listen on"))?;
@@ -232,9 +240,9 @@ impl ManagerHandle {
     /// lines.next_line().await?; // The manager asks for the identity.
     /// let identity = lines.next_line().await?.unwrap();
     /// assert!(identity.contains("gateway["), "{identity}");
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn attach(&self, address: SocketAddr) -> AttachedStream {
         let (program, manager) = AttachedStream::pair();

@@ -149,7 +149,7 @@ impl TestManagerBuilder {
     /// use std::net::TcpStream;
     /// use std::time::Duration;
     ///
-    /// let limits = Limits { handshake: Duration::from_millis(50), ..Limits::default() };
+    /// let limits = Limits { handshake: Duration::from_millis(100), ..Limits::default() };
     /// let manager = TestManager::builder().limits(limits).start_blocking();
     /// // Who does not say who it is has to go.
     /// let mut peer = TcpStream::connect((TestManager::HOST, manager.port()))?;

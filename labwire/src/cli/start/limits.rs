@@ -1,29 +1,12 @@
-//! The limits of a manager: those that were typed, checked against what they can be, and the usual ones.
+//! The limits of a manager: those that were typed, and the usual ones.
 
 use std::fmt::Display;
-use std::time::Duration;
 
-use labwire_manager::{Budgets, Limits, LogRotation};
+use labwire_manager::{Budgets, Limit, LimitError, Limits, LogRotation};
 
 use super::options::Options;
 use super::values::{Size, Time};
 use crate::cli::UsageError;
-
-const MOMENT: Time = Time(Duration::from_millis(100));
-const SECOND: Time = Time(Duration::from_secs(1));
-const HOUR: Time = Time(Duration::from_hours(1));
-
-/// What Linux takes is a little more.
-const LONGEST_KEEPALIVE: Time = Time(Duration::from_hours(9));
-
-/// An identity, or a request with some arguments.
-const SMALLEST_LINE: Size = Size(1024);
-
-/// A line is one run of bytes in memory, so that one peer can make the manager take so much.
-const LARGEST_LINE: Size = Size(16 << 30);
-
-/// The least that is of use, and more than any computer has.
-const BUDGETS: (Size, Size) = (Size(64 * 1024), Size(usize::MAX >> 8));
 
 /// A log file that is smaller would lose the start before anybody has read it.
 const SMALLEST_LOG: Size = Size(64 * 1024);
@@ -31,107 +14,95 @@ const SMALLEST_LOG: Size = Size(64 * 1024);
 /// Each time that a log file is full, all old ones get another name.
 const MOST_OLD_LOGS: u32 = 1_000;
 
-/// More than any computer has descriptors for.
-const MOST_CONNECTIONS: usize = 1_000_000;
-
 /// The limits that the options mean.
 pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
     let usual = Limits::default();
-    let size = |name, chosen: Option<Size>, usual, range| {
-        within(name, chosen.unwrap_or(Size(usual)), range).map(|Size(bytes)| bytes)
-    };
-    let time = |name, chosen: Option<Time>, usual, range| {
-        within(name, chosen.unwrap_or(Time(usual)), range).map(|Time(time)| time)
-    };
-    let count = |name, chosen: Option<usize>, usual, range| within(name, chosen.unwrap_or(usual), range);
-    let connections = (1, MOST_CONNECTIONS);
-    let lines = (SMALLEST_LINE, LARGEST_LINE);
-    Ok(Limits {
-        handshake: time("handshake", options.handshake, usual.handshake, (MOMENT, HOUR))?,
-        handshake_line: size(
-            "handshake-line",
-            options.handshake_line,
-            usual.handshake_line,
-            lines,
-        )?,
-        identity_line: size("identity-line", options.identity_line, usual.identity_line, lines)?,
-        line: size("line", options.line, usual.line, lines)?,
-        line_stall: time("line-stall", options.line_stall, usual.line_stall, (MOMENT, HOUR))?,
-        nesting: count("nesting", options.nesting, usual.nesting, (4, usual.nesting))?,
-        queue: size("queue", options.queue, usual.queue, lines)?,
-        stall: time("stall", options.stall, usual.stall, (MOMENT, HOUR))?,
-        patience: time("patience", options.patience, usual.patience, (MOMENT, HOUR))?,
-        connections: count("connections", options.connections, usual.connections, connections)?,
-        unidentified: count(
-            "unidentified",
-            options.unidentified,
-            usual.unidentified,
-            connections,
-        )?,
-        unidentified_per_address: count(
-            "unidentified-per-address",
-            options.unidentified_per_address,
-            usual.unidentified_per_address,
-            connections,
-        )?,
-        in_flight_per_client: count(
-            "in-flight",
-            options.in_flight,
-            usual.in_flight_per_client,
-            (1, 10_000_000),
-        )?,
+    let size = |chosen: Option<Size>, usual| chosen.map_or(usual, |Size(bytes)| bytes);
+    let time = |chosen: Option<Time>, usual| chosen.map_or(usual, |Time(time)| time);
+    let limits = Limits {
+        handshake: time(options.handshake, usual.handshake),
+        handshake_line: size(options.handshake_line, usual.handshake_line),
+        identity_line: size(options.identity_line, usual.identity_line),
+        line: size(options.line, usual.line),
+        line_stall: time(options.line_stall, usual.line_stall),
+        nesting: options.nesting.unwrap_or(usual.nesting),
+        queue: size(options.queue, usual.queue),
+        stall: time(options.stall, usual.stall),
+        patience: time(options.patience, usual.patience),
+        connections: options.connections.unwrap_or(usual.connections),
+        unidentified: options.unidentified.unwrap_or(usual.unidentified),
+        unidentified_per_address: options
+            .unidentified_per_address
+            .unwrap_or(usual.unidentified_per_address),
+        in_flight_per_client: options.in_flight.unwrap_or(usual.in_flight_per_client),
         budgets: Budgets {
-            lines: size("budget-lines", options.budget_lines, usual.budgets.lines, BUDGETS)?,
-            queues: size(
-                "budget-queues",
-                options.budget_queues,
-                usual.budgets.queues,
-                BUDGETS,
-            )?,
-            identities: size(
-                "budget-identities",
-                options.budget_identities,
-                usual.budgets.identities,
-                BUDGETS,
-            )?,
-            in_flight: count(
-                "budget-in-flight",
-                options.budget_in_flight,
-                usual.budgets.in_flight,
-                (1_000, 1_000_000_000),
-            )?,
+            lines: size(options.budget_lines, usual.budgets.lines),
+            queues: size(options.budget_queues, usual.budgets.queues),
+            identities: size(options.budget_identities, usual.budgets.identities),
+            in_flight: options.budget_in_flight.unwrap_or(usual.budgets.in_flight),
         },
-        login_failures: within(
-            "login-failures",
-            options.login_failures.unwrap_or(usual.login_failures),
-            (1, 1_000),
-        )?,
-        login_penalty: time(
-            "login-penalty",
-            options.login_penalty,
-            usual.login_penalty,
-            (MOMENT, HOUR),
-        )?,
-        login_penalty_address: time(
-            "login-penalty-address",
-            options.login_penalty_address,
-            usual.login_penalty_address,
-            (MOMENT, HOUR),
-        )?,
-        login_penalty_user: time(
-            "login-penalty-user",
-            options.login_penalty_user,
-            usual.login_penalty_user,
-            (Time(Duration::ZERO), Time(Duration::from_mins(1))),
-        )?,
-        drain: time("drain", options.drain, usual.drain, (Time(Duration::ZERO), HOUR))?,
-        keepalive: time(
-            "keepalive",
-            options.keepalive,
-            usual.keepalive,
-            (SECOND, LONGEST_KEEPALIVE),
-        )?,
-    })
+        login_failures: options.login_failures.unwrap_or(usual.login_failures),
+        login_penalty: time(options.login_penalty, usual.login_penalty),
+        login_penalty_address: time(options.login_penalty_address, usual.login_penalty_address),
+        login_penalty_user: time(options.login_penalty_user, usual.login_penalty_user),
+        drain: time(options.drain, usual.drain),
+        keepalive: time(options.keepalive, usual.keepalive),
+    };
+    limits.check().map_err(refused)?;
+    Ok(limits)
+}
+
+/// Names the option that a limit was chosen with, and shows values as they are typed.
+fn refused(error: LimitError) -> UsageError {
+    match error {
+        LimitError::Time {
+            limit,
+            value,
+            least,
+            most,
+        } => out_of_range(option(limit), &Time(value), &Time(least), &Time(most)),
+        LimitError::Bytes {
+            limit,
+            value,
+            least,
+            most,
+        } => out_of_range(option(limit), &Size(value), &Size(least), &Size(most)),
+        LimitError::Count {
+            limit,
+            value,
+            least,
+            most,
+        } => out_of_range(option(limit), &value, &least, &most),
+    }
+}
+
+/// The option that sets a limit, without the dashes before it.
+fn option(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Handshake => "handshake",
+        Limit::HandshakeLine => "handshake-line",
+        Limit::IdentityLine => "identity-line",
+        Limit::Line => "line",
+        Limit::LineStall => "line-stall",
+        Limit::Nesting => "nesting",
+        Limit::Queue => "queue",
+        Limit::Stall => "stall",
+        Limit::Patience => "patience",
+        Limit::Connections => "connections",
+        Limit::Unidentified => "unidentified",
+        Limit::UnidentifiedPerAddress => "unidentified-per-address",
+        Limit::InFlightPerClient => "in-flight",
+        Limit::BudgetLines => "budget-lines",
+        Limit::BudgetQueues => "budget-queues",
+        Limit::BudgetIdentities => "budget-identities",
+        Limit::BudgetInFlight => "budget-in-flight",
+        Limit::LoginFailures => "login-failures",
+        Limit::LoginPenalty => "login-penalty",
+        Limit::LoginPenaltyAddress => "login-penalty-address",
+        Limit::LoginPenaltyUser => "login-penalty-user",
+        Limit::Drain => "drain",
+        Limit::Keepalive => "keepalive",
+    }
 }
 
 /// How large the options let the log file become, and how many old ones they keep.
@@ -148,20 +119,17 @@ pub(super) fn log_rotation(options: &Options) -> Result<LogRotation, UsageError>
         Some(Size(bytes)) => bytes as u64,
     };
     let old_files = options.log_old_files.unwrap_or(usual.old_files);
-    Ok(LogRotation {
-        max_size,
-        old_files: within("log-old-files", old_files, (0, MOST_OLD_LOGS))?,
-    })
+    if old_files > MOST_OLD_LOGS {
+        return Err(out_of_range("log-old-files", &old_files, &0, &MOST_OLD_LOGS));
+    }
+    Ok(LogRotation { max_size, old_files })
 }
 
-fn within<T: PartialOrd + Display>(name: &str, value: T, (least, most): (T, T)) -> Result<T, UsageError> {
-    if value < least || value > most {
-        return Err(UsageError(format!(
-            "--{name} can be {least} to {most}, it cannot be {value} (typed, in the configuration, or in LABWIRE_{})",
-            name.to_uppercase().replace('-', "_")
-        )));
-    }
-    Ok(value)
+fn out_of_range(name: &str, value: &dyn Display, least: &dyn Display, most: &dyn Display) -> UsageError {
+    UsageError(format!(
+        "--{name} can be {least} to {most}, it cannot be {value} (typed, in the configuration, or in LABWIRE_{})",
+        name.to_uppercase().replace('-', "_")
+    ))
 }
 
 #[cfg(test)]

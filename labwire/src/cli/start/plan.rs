@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use labwire_device::DEFAULT_PORT;
 use labwire_home::Home;
-use labwire_manager::{Authentication, Limits, LogControl, Manager, Settings};
+use labwire_manager::{Authentication, BindError, Limits, LogControl, Manager, Settings};
 use labwire_pki::{ReloadableCertificate, TlsFiles, server_config};
 use labwire_store::{Store, StoreOptions};
 use tracing::{info, warn};
@@ -74,7 +74,10 @@ impl Plan {
         let host = self.options.host.as_deref();
         let port = self.options.port.unwrap_or(DEFAULT_PORT);
         let bound = Manager::bind(host, port, settings).await;
-        bound.map_err(|error| cannot_listen(host, port, &error))
+        bound.map_err(|error| match error {
+            BindError::Io(error) => cannot_listen(host, port, &error),
+            BindError::Limit(error) => error.into(),
+        })
     }
 
     /// The file of the database.
