@@ -113,7 +113,8 @@ impl ConnectError {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Closed { .. } => true,
             // The manager may not have noticed yet that the connection before this one has ended, or is about to
-            // stop, or is overrun by peers that come back all at once.
+            // stop, or is overrun by peers that come back all at once. The wire has nothing but this text to tell
+            // a refusal by: it begins with the name of a Python exception.
             Self::Refused { message } => {
                 message.starts_with("NameError")
                     || message.starts_with("ConnectionError")

@@ -205,12 +205,20 @@ impl Trust {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 Err(self.changed(certificate))
             }
-            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-                Err(self.changed(certificate))
-            }
+            // An authority's own certificate that is not the trusted one: the library has no kind of error for it.
+            CertificateError::Other(_) if is_authority(certificate) => Err(self.changed(certificate)),
             other => Err(TrustError::Unusable(other.to_string())),
         }
     }
+}
+
+/// Whether a certificate says that it is one of an authority, which TLS does not take from a server.
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let constraints = parsed.basic_constraints().ok().flatten();
+    constraints.is_some_and(|constraints| constraints.value.ca)
 }
 
 /// Carries a trust error through the TLS library.

@@ -235,6 +235,8 @@ fn running_on(log: &str) -> Option<String> {
     Some(rest[..end].to_owned())
 }
 
+/// Whether a program has logged that something went wrong. Any program may have been started, by any command: its log is
+/// all that it tells.
 fn reports_error(log: &str) -> bool {
     log.contains("ERROR") || log.contains("Error:")
 }
