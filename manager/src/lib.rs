@@ -18,6 +18,9 @@
 //! All of it from the attachment on is done by one thread, which the manager starts for itself. TLS
 //! handshakes, passwords, lookups of names and the database have other threads, and nothing that is routed
 //! waits for them. The package's README has the glossary, and follows one request through the files.
+//!
+//! The database is the crate `labwire-store`. TLS is spoken as the [`Settings`] say, whose configuration
+//! the crate `labwire-pki` can make.
 
 mod admin;
 mod attached;
