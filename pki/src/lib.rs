@@ -11,7 +11,7 @@
 //! - [`load_certified_key`] reads both and checks that they belong together. [`server_config`] serves
 //!   with them; a [`ReloadableCertificate`] is replaced while connections go on.
 //! - [`CertificateHealth`] tells whether clients accept a certificate today and for which hosts, and
-//!   [`describe`] shows people what it says.
+//!   [`describe()`] shows people what it says.
 //!
 //! All functions block: they read files, and a new RSA key of 4,096 bits or an encrypted key takes up to
 //! some seconds. What goes wrong is a [`PkiError`], which names the file and the remedy and holds neither

@@ -213,8 +213,9 @@ impl Store {
         self.counts.failures.load(Ordering::Relaxed)
     }
 
-    /// The newest [`CONNECTIONS_LIMIT`] rows of the audit between two times, oldest first. What was recorded
-    /// before the call is among them, unless the database refuses to be written at the moment.
+    /// The newest [`CONNECTIONS_LIMIT`](crate::CONNECTIONS_LIMIT) rows of the audit between two times, oldest
+    /// first. What was recorded before the call is among them, unless the database refuses to be written at the
+    /// moment.
     ///
     /// Both times are included. Each is `yyyy-mm-dd` or `yyyy-mm-ddTHH:MM:SS`, local time; a day as the
     /// `end` means all of that day.
@@ -299,8 +300,9 @@ impl Store {
             .await
     }
 
-    /// Adds a user. `rounds` are [`DEFAULT_ROUNDS`], or [`COMPATIBLE_ROUNDS`] for a password that
-    /// MSL-Network's own manager must be able to check; [`MINIMUM_ROUNDS`] to [`MAXIMUM_ROUNDS`] are accepted.
+    /// Adds a user. `rounds` are [`DEFAULT_ROUNDS`], or [`COMPATIBLE_ROUNDS`](crate::COMPATIBLE_ROUNDS) for a
+    /// password that MSL-Network's own manager must be able to check;
+    /// [`MINIMUM_ROUNDS`](crate::MINIMUM_ROUNDS) to [`MAXIMUM_ROUNDS`](crate::MAXIMUM_ROUNDS) are accepted.
     pub async fn insert_user(
         &self,
         username: &str,
