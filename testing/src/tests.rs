@@ -86,7 +86,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 }
 
 /// Makes a request to a service that takes its time to answer.
-async fn request_under_way(client: &mut Peer<TcpStream>, service: &mut Peer<TcpStream>) {
+async fn request_under_way<C, S>(client: &mut Peer<C>, service: &mut Peer<S>)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let link =
         json!({ "service": "Manager", "attribute": "link", "args": ["Echo"], "kwargs": {}, "uid": "link" });
     let linking = async {
@@ -184,6 +188,97 @@ async fn an_encrypted_manager_shows_its_certificate_and_keeps_it_when_it_is_star
     let manager = manager.kill().await.start().await;
     assert_eq!(std::fs::read(manager.certificate_file()).unwrap(), certificate);
     encrypted(&manager).await.is_asked_for("identity").await;
+}
+
+#[tokio::test]
+async fn a_program_in_the_same_process_calls_a_service_without_a_socket() {
+    let manager = TestManager::start().await;
+    let mut service = Peer::service(&manager).await;
+    let mut program = Peer::new(manager.attach());
+    program.introduce("client", "gateway").await;
+    request_under_way(&mut program, &mut service).await;
+    let request = json!({ "service": "Echo", "attribute": "again", "args": [], "kwargs": {}, "uid": "8" });
+    program.say(&request.to_string()).await;
+    let asked = service.hear().await.unwrap();
+    let requester = asked["requester"].as_str().unwrap();
+    assert!(requester.starts_with("gateway["), "{asked}");
+    let reply = json!({ "error": false, "requester": requester, "result": 5, "uid": "8" });
+    service.say(&reply.to_string()).await;
+    assert_eq!(program.hear().await.unwrap()["result"], 5);
+    // Its links, locks and requests end with its stream.
+    drop(program);
+    let reply = json!({ "error": false, "requester": requester, "result": 5, "uid": "7" });
+    service.say(&reply.to_string()).await;
+    let mut other = Peer::new(manager.attach());
+    other.introduce("client", "gateway").await;
+    let identity = json!({ "service": "Manager", "attribute": "identity", "uid": "1" });
+    let only_one_is_left = async {
+        loop {
+            other.say(&identity.to_string()).await;
+            let clients = other.hear().await.unwrap()["result"]["clients"].clone();
+            if clients.as_object().unwrap().len() == 1 {
+                return;
+            }
+        }
+    };
+    timeout(DEADLINE, only_one_is_left)
+        .await
+        .expect("the first one is gone");
+}
+
+#[tokio::test]
+async fn a_program_in_the_same_process_has_a_login_and_limits_like_everybody_else() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let manager = TestManager::builder()
+        .login(&[("ada", "engine", false)])
+        .limits(limits)
+        .start()
+        .await;
+    let mut wrong = Peer::new(manager.attach());
+    wrong.is_asked_for("username").await;
+    wrong.say("ada").await;
+    wrong.is_asked_for("password").await;
+    wrong.say("a guess").await;
+    assert_eq!(wrong.hear().await.unwrap()["error"], true);
+    assert_eq!(wrong.hear().await, None);
+    let mut right = Peer::new(manager.attach());
+    right.is_asked_for("username").await;
+    right.say("ada").await;
+    right.is_asked_for("password").await;
+    right.say("engine").await;
+    right.introduce("client", "gateway").await;
+    right.is_admitted().await;
+    // The place of the first one may be free a little later than its connection has ended.
+    let mut others = Vec::new();
+    let refused = loop {
+        let mut other = Peer::new(manager.attach());
+        let told = other.hear().await.unwrap();
+        others.push(other);
+        if told["error"] == true {
+            break told;
+        }
+        assert!(others.len() < 3, "there may be two connections");
+    };
+    assert!(
+        refused["message"].as_str().unwrap().contains("connections"),
+        "{refused}"
+    );
+    drop((right, others));
+    manager.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_in_the_same_process_is_disconnected_when_the_manager_stops() {
+    let manager = TestManager::start().await;
+    let mut program = Peer::new(manager.attach());
+    program.introduce("client", "gateway").await;
+    program.is_admitted().await;
+    let stopping = tokio::spawn(manager.stop());
+    assert_eq!(program.hear().await, None);
+    stopping.await.unwrap();
 }
 
 #[tokio::test]
