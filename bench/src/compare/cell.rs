@@ -204,24 +204,23 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
         row(TLS_IDLE, &[LabwireTls, PythonTls], Work::Idle(2_000)),
         row(FEW_IDLE, &[Labwire], idle(4, 10)),
         // Its limit is 10,000 connections in all.
-        Cell {
-            more: &["--connections", "12000"],
-            ..row(MANY_IDLE, &[Labwire], idle(4, 10_000))
-        },
+        row(MANY_IDLE, &[Labwire], idle(4, 10_000)).started_with(&["--connections", "12000"]),
         row(FEW_SERVICES, &[Labwire], idle(4, 0)),
         row(MANY_SERVICES, &[Labwire], idle(1_000, 0)),
         row(FEW_IN_FLIGHT, &[Labwire], call(4, 1, 64, small())),
         row(MANY_IN_FLIGHT, &[Labwire], call(4, 1, 10_000, small())),
         // The last services have less than an even share of the default budget left.
-        Cell {
-            more: &["--budget-identities", "256MiB"],
-            ..row(BESIDE, &[Labwire], Work::CallBeside(beside))
-        },
+        row(BESIDE, &[Labwire], Work::CallBeside(beside)).started_with(&["--budget-identities", "256MiB"]),
         row(START, &[LabwireTls, PythonTls], Work::Start),
     ]
 }
 
 impl Cell {
+    /// Starts Labwire with these options, too.
+    fn started_with(self, more: &'static [&'static str]) -> Self {
+        Self { more, ..self }
+    }
+
     /// Starts a broker, lets it work, and stops it.
     pub(super) fn measure(
         &self,
