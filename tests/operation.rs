@@ -77,6 +77,22 @@ fn the_log_for_machines_is_one_json_object_a_line() {
         }
     }
     assert!(log.contains(r#"Ada \"the first\""#), "{log}");
+    let closed: Value = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|line| line["message"].as_str().unwrap().ends_with("connection closed"))
+        .expect("the client's connection has ended");
+    let span = &closed["span"];
+    assert_eq!(
+        (&span["name"], &span["kind"]),
+        (&json!("connection"), &json!("client")),
+        "{closed}"
+    );
+    assert!(
+        span["peer"].as_str().unwrap().starts_with("Ada \"the first\"["),
+        "{closed}"
+    );
+    assert!(span["address"].as_str().unwrap().contains(':'), "{closed}");
 }
 
 #[test]

@@ -177,6 +177,8 @@ where
         LogFormat::Json => layer
             .json()
             .flatten_event(true)
+            // There is one span at most, that of the connection.
+            .with_span_list(false)
             .with_timer(LocalTime("%Y-%m-%dT%H:%M:%S%.3f%:z"))
             .boxed(),
     }

@@ -21,7 +21,7 @@ use labwire_wire::{LineSplitter, frames, quoted};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info};
 
 use crate::counters::Counters;
 use crate::handshake::{Ended, Handshake};
@@ -127,7 +127,8 @@ pub(crate) async fn serve<S>(
     match session {
         Ok(session) => {
             joined();
-            session.run(stream, socket, splitter).await;
+            let span = session.span();
+            session.run(stream, socket, splitter).instrument(span).await;
         }
         Err(refusal) => {
             let ended = Ended::Refused(refusal);

@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use labwire_wire::{LineSplitter, Uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{Span, debug, debug_span, info, warn};
 
 use super::departure::{Departure, FAREWELL, discard};
 use super::inbox::Inbox;
@@ -101,6 +102,17 @@ impl<'a> Session<'a> {
             share: hub.routing.lines.share(),
             permits: Permits::default(),
         })
+    }
+
+    /// Returns the span of the connection, for what is logged while it is served. It is enabled at the level DEBUG: an idle
+    /// connection has no memory for it otherwise.
+    pub(super) fn span(&self) -> Span {
+        debug_span!(
+            "connection",
+            peer = self.attachment.name(),
+            address = %SocketAddr::new(self.peer.ip, self.peer.port),
+            kind = if self.attachment.is_service() { "service" } else { "client" },
+        )
     }
 
     /// Serves the peer until its connection ends.
