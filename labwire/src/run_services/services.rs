@@ -181,7 +181,12 @@ impl Services {
     /// #     let look = |options: labwire_client::ConnectOptions, home: &std::path::Path| {
     /// #         let adder = labwire_client::blocking::LinkedClient::connect("Adder", options)?;
     /// #         adder.shutdown_service::<()>(())?;
-    /// #         assert!(std::fs::read_to_string(home.join("lab.log"))?.contains("Network Manager running on"));
+    /// #         // The thread that writes it may come later than the one that writes standard output.
+    /// #         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    /// #         while !std::fs::read_to_string(home.join("lab.log"))?.contains("Network Manager running on") {
+    /// #             assert!(std::time::Instant::now() < deadline, "the log file does not say that it runs");
+    /// #             std::thread::yield_now();
+    /// #         }
     /// #         Ok(())
     /// #     };
     /// #     if support::ran_as_a_program(&[], look) { return Ok(()) }
