@@ -5,8 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::requests::Requests;
-use super::uid::Uid;
-use super::uids::IntoIter;
+use super::uids::{IntoIter, Same};
 use crate::buffers::RUN_BYTES;
 use crate::outbox::{Deferred, FrameWriter, Outbox};
 use crate::refusal::Refusal;
@@ -62,21 +61,22 @@ struct Errors {
     head: Bytes,
     tail: &'static [u8],
     requests: IntoIter,
-    /// The uid whose turn it is, and how many requests carry it.
-    current: Option<(Uid, usize)>,
+    /// Those whose turn it is.
+    current: Option<Same>,
 }
 
 impl Errors {
     /// Writes one error; returns `false` when there is none.
     fn write_one(&mut self, frame: &mut FrameWriter<'_>) -> bool {
-        let Some((uid, count)) = self.current.take().or_else(|| self.requests.next()) else {
+        let Some(mut same) = self.current.take().or_else(|| self.requests.next()) else {
             return false;
         };
         frame.copied(&self.head);
-        frame.copied(uid.get().to_json().as_bytes());
+        frame.copied(same.uid.get().to_json().as_bytes());
         frame.copied(self.tail);
-        if count > 1 {
-            self.current = Some((uid, count - 1));
+        if same.count > 1 {
+            same.count -= 1;
+            self.current = Some(same);
         }
         true
     }

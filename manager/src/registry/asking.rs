@@ -51,14 +51,13 @@ impl Asking<'_> {
     /// Notes that the service holds the request.
     pub(crate) fn begin(self, uid: &[u8]) {
         let (client, service) = self.ids;
-        let requests = match self.service.callers.entry(client) {
-            Entry::Occupied(place) => place.into_mut(),
-            Entry::Vacant(place) => {
+        match self.service.callers.get_mut(&client) {
+            Some(requests) => requests.add(uid),
+            None => {
                 self.client.asked.insert(service);
-                place.insert(Requests::default())
+                self.service.callers.entry(client).or_default().add(uid);
             }
-        };
-        requests.add(uid);
+        }
         self.client.in_flight.add_one(self.in_flight);
     }
 }

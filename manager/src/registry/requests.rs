@@ -1,10 +1,9 @@
 //! The requests of one client that one service holds.
 
-use std::collections::hash_map::OccupiedEntry;
+use hashbrown::hash_table::OccupiedEntry;
 
 use super::peers::PeerId;
-use super::uid::Uid;
-use super::uids::{IntoIter, Uids};
+use super::uids::{IntoIter, Same, Uids};
 use crate::buffers;
 
 /// How many places for requests may be empty before they are removed. Below that, a client that has one request in flight
@@ -41,7 +40,7 @@ impl Requests {
     /// Adds a request.
     #[inline]
     pub(super) fn add(&mut self, uid: &[u8]) {
-        self.by_uid.add(uid.into());
+        self.by_uid.add(uid);
         self.count += 1;
         self.bytes += uid.len();
         self.peak = self.peak.max(self.count);
@@ -54,12 +53,12 @@ impl Requests {
 
     /// Whether there is one with that uid.
     pub(super) fn contains(&self, uid: &labwire_wire::Uid<'_>) -> bool {
-        self.by_uid.contains(&uid.as_bytes().into())
+        self.by_uid.contains(uid.as_bytes())
     }
 
     /// The uids.
     pub(super) fn uids(&self) -> impl Iterator<Item = labwire_wire::Uid<'_>> {
-        self.by_uid.iter().map(Uid::get)
+        self.by_uid.iter().map(|same| same.uid.get())
     }
 
     /// The uids, and how many requests carry each.
@@ -87,7 +86,7 @@ impl Requests {
     #[inline]
     pub(super) fn find(&mut self, uid: &[u8]) -> Option<Held<'_>> {
         Some(Held {
-            same: self.by_uid.find(uid.into())?,
+            same: self.by_uid.find(uid)?,
             count: &mut self.count,
             bytes: &mut self.bytes,
             peak: self.peak,
@@ -100,7 +99,7 @@ impl Requests {
 #[derive(Debug)]
 pub(super) struct Held<'a> {
     /// It, and those that carry the same uid.
-    same: OccupiedEntry<'a, Uid, usize>,
+    same: OccupiedEntry<'a, Same>,
     count: &'a mut usize,
     bytes: &'a mut usize,
     peak: usize,
@@ -110,16 +109,18 @@ pub(super) struct Held<'a> {
 impl Held<'_> {
     /// The request's uid.
     pub(super) fn uid(&self) -> labwire_wire::Uid<'_> {
-        self.same.key().get()
+        self.same.get().uid.get()
     }
 
     /// Removes the request from its place, which is that of the service and the client.
     #[inline]
     pub(super) fn end(mut self, place: (PeerId, PeerId), empty: &mut EmptyPlaces) {
-        *self.bytes -= self.same.key().get().as_bytes().len();
-        match self.same.get_mut() {
-            1 => drop(self.same.remove()),
-            count => *count -= 1,
+        let same = self.same.get_mut();
+        *self.bytes -= same.uid.as_bytes().len();
+        if same.count > 1 {
+            same.count -= 1;
+        } else {
+            self.same.remove();
         }
         *self.count -= 1;
         if *self.count == 0 {
@@ -169,8 +170,8 @@ impl EmptyPlaces {
 impl Requests {
     /// What does not fit together.
     pub(super) fn contradiction(&self) -> Option<String> {
-        let counted: usize = self.by_uid.counts().sum();
-        (counted != self.count || self.by_uid.counts().any(|count| count == 0))
+        let counted: usize = self.by_uid.iter().map(|same| same.count).sum();
+        (counted != self.count || self.by_uid.iter().any(|same| same.count == 0))
             .then(|| format!("{counted} requests by uid, and {} counted", self.count))
     }
 }

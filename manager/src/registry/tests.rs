@@ -153,8 +153,11 @@ fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> 
         .flat_map(|client| {
             let requester = client.requester.to_string();
             let requests = client.requests.into_uids();
-            requests.flat_map(move |(uid, count)| {
-                std::iter::repeat_n((requester.clone(), uid.get().as_str().to_owned()), count)
+            requests.flat_map(move |same| {
+                std::iter::repeat_n(
+                    (requester.clone(), same.uid.get().as_str().to_owned()),
+                    same.count,
+                )
             })
         })
         .collect();

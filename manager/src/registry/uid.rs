@@ -1,7 +1,6 @@
 //! The marks of requests under way.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 /// How long a uid may be that needs no memory of its own: those of Python's peers have 36 bytes. With it, what is noted
 /// of a request fills a line of the processor's cache.
@@ -16,7 +15,8 @@ pub(super) enum Uid {
 }
 
 impl Uid {
-    fn as_bytes(&self) -> &[u8] {
+    #[inline]
+    pub(super) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Short(length, bytes) => &bytes[..SHORT.min(usize::from(*length))],
             Self::Long(bytes) => bytes,
@@ -40,14 +40,6 @@ impl From<&[u8]> for Uid {
             }
             _ => Self::Long(uid.into()),
         }
-    }
-}
-
-impl Hash for Uid {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // There is nothing behind it that it could be taken for a part of.
-        state.write(self.as_bytes());
     }
 }
 

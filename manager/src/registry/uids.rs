@@ -1,134 +1,167 @@
 //! The uids of requests, and how many requests carry each.
 
-use std::collections::hash_map::{Entry, OccupiedEntry};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
-use foldhash::{HashMap, HashMapExt};
+use hashbrown::HashTable;
+use hashbrown::hash_table::{Entry, OccupiedEntry};
 
 use super::uid::Uid;
 
-/// How many uids one table holds. To double it takes a quarter of a millisecond then, in which nobody else is served; a table of
-/// fifty thousand takes six.
+/// How many uids one table holds. To double it takes a quarter of a millisecond then, in which nobody else is served; a
+/// table of fifty thousand takes six.
 const PER_TABLE: usize = 4 * 1_024;
 
 /// How many tables there are beyond that.
 const TABLES: usize = 32;
 
-/// Uids with a number for each.
+/// Some requests that carry the same uid.
 #[derive(Debug)]
-pub(super) enum Uids {
-    Few(HashMap<Uid, usize>),
-    /// Each uid is in the table that its hash tells.
-    Many(RandomState, Box<[HashMap<Uid, usize>]>),
+pub(super) struct Same {
+    pub(super) uid: Uid,
+    pub(super) count: usize,
 }
 
-impl Default for Uids {
+/// Uids with a number for each.
+///
+/// They are looked up as they stand in a line: a [`Uid`] is made, in its place, for one that is new.
+#[derive(Debug, Default)]
+pub(super) struct Uids {
+    hasher: RandomState,
+    tables: Tables,
+}
+
+#[derive(Debug)]
+enum Tables {
+    Few(HashTable<Same>),
+    /// Each uid is in the table that its hash tells.
+    Many(Box<[HashTable<Same>]>),
+}
+
+impl Default for Tables {
     fn default() -> Self {
-        Self::Few(HashMap::default())
+        Self::Few(HashTable::new())
     }
 }
 
 impl Uids {
     /// Counts one more request with that uid.
     #[inline]
-    pub(super) fn add(&mut self, uid: Uid) {
-        if let Self::Few(table) = self
+    pub(super) fn add(&mut self, uid: &[u8]) {
+        if let Tables::Few(table) = &mut self.tables
             && table.len() >= PER_TABLE
         {
             self.divide();
         }
-        *self.table_mut(&uid).entry(uid).or_default() += 1;
+        let Self { hasher, tables } = self;
+        let hash = hash_of(hasher, uid);
+        let is_same = |same: &Same| same.uid.as_bytes() == uid;
+        let rehash = |same: &Same| hash_of(hasher, same.uid.as_bytes());
+        match tables.at_mut(hash).entry(hash, is_same, rehash) {
+            Entry::Occupied(mut same) => same.get_mut().count += 1,
+            Entry::Vacant(place) => {
+                place.insert(Same {
+                    uid: uid.into(),
+                    count: 1,
+                });
+            }
+        }
     }
 
     /// The requests with that uid.
     #[inline]
-    pub(super) fn find(&mut self, uid: Uid) -> Option<OccupiedEntry<'_, Uid, usize>> {
-        match self.table_mut(&uid).entry(uid) {
-            Entry::Occupied(found) => Some(found),
-            Entry::Vacant(_) => None,
-        }
+    pub(super) fn find(&mut self, uid: &[u8]) -> Option<OccupiedEntry<'_, Same>> {
+        let hash = hash_of(&self.hasher, uid);
+        let is_same = |same: &Same| same.uid.as_bytes() == uid;
+        self.tables.at_mut(hash).find_entry(hash, is_same).ok()
     }
 
-    pub(super) fn contains(&self, uid: &Uid) -> bool {
-        match self {
-            Self::Few(table) => table.contains_key(uid),
-            Self::Many(hasher, tables) => tables[place(hasher, uid)].contains_key(uid),
-        }
+    /// Whether there is a request with that uid.
+    pub(super) fn contains(&self, uid: &[u8]) -> bool {
+        let hash = hash_of(&self.hasher, uid);
+        let table = match &self.tables {
+            Tables::Few(table) => table,
+            Tables::Many(tables) => &tables[place(hash)],
+        };
+        table.find(hash, |same| same.uid.as_bytes() == uid).is_some()
     }
 
-    /// All uids.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Uid> {
-        self.tables().iter().flat_map(HashMap::keys)
-    }
-
-    /// The number of each uid.
-    #[cfg(any(test, feature = "fuzzing"))]
-    pub(super) fn counts(&self) -> impl Iterator<Item = usize> {
-        self.tables().iter().flat_map(HashMap::values).copied()
+    /// All uids with their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Same> {
+        self.tables.all().iter().flatten()
     }
 
     /// How many uids there is memory for.
     pub(super) fn capacity(&self) -> usize {
-        self.tables().iter().map(HashMap::capacity).sum()
+        self.tables.all().iter().map(HashTable::capacity).sum()
     }
 
     /// All uids with their numbers.
     pub(super) fn into_iter(self) -> IntoIter {
-        let tables = match self {
-            Self::Few(table) => vec![table],
-            Self::Many(_, tables) => tables.into_vec(),
+        let tables = match self.tables {
+            Tables::Few(table) => vec![table],
+            Tables::Many(tables) => tables.into_vec(),
         };
         tables.into_iter().flatten()
-    }
-
-    fn tables(&self) -> &[HashMap<Uid, usize>] {
-        match self {
-            Self::Few(table) => std::slice::from_ref(table),
-            Self::Many(_, tables) => tables,
-        }
-    }
-
-    #[inline]
-    fn table_mut(&mut self, uid: &Uid) -> &mut HashMap<Uid, usize> {
-        match self {
-            Self::Few(table) => table,
-            Self::Many(hasher, tables) => &mut tables[place(hasher, uid)],
-        }
     }
 
     /// Divides one table among many.
     #[cold]
     fn divide(&mut self) {
-        let hasher = RandomState::default();
         let mut tables: Box<[_]> = (0..TABLES)
-            .map(|_| HashMap::with_capacity(2 * PER_TABLE / TABLES))
+            .map(|_| HashTable::with_capacity(2 * PER_TABLE / TABLES))
             .collect();
-        if let Self::Few(table) = std::mem::take(self) {
-            for (uid, count) in table {
-                tables[place(&hasher, &uid)].insert(uid, count);
+        if let Tables::Few(table) = std::mem::take(&mut self.tables) {
+            for same in table {
+                let hash = hash_of(&self.hasher, same.uid.as_bytes());
+                let rehash = |same: &Same| hash_of(&self.hasher, same.uid.as_bytes());
+                tables[place(hash)].insert_unique(hash, same, rehash);
             }
         }
-        *self = Self::Many(hasher, tables);
+        self.tables = Tables::Many(tables);
+    }
+}
+
+impl Tables {
+    fn all(&self) -> &[HashTable<Same>] {
+        match self {
+            Self::Few(table) => std::slice::from_ref(table),
+            Self::Many(tables) => tables,
+        }
+    }
+
+    #[inline]
+    fn at_mut(&mut self, hash: u64) -> &mut HashTable<Same> {
+        match self {
+            Self::Few(table) => table,
+            Self::Many(tables) => &mut tables[place(hash)],
+        }
     }
 }
 
 /// What takes uids out one after the other.
-pub(super) type IntoIter = std::iter::Flatten<std::vec::IntoIter<HashMap<Uid, usize>>>;
+pub(super) type IntoIter = std::iter::Flatten<std::vec::IntoIter<HashTable<Same>>>;
 
-/// The table of a uid.
 #[inline]
-fn place(hasher: &RandomState, uid: &Uid) -> usize {
-    let hash = hasher.hash_one(uid);
-    usize::try_from(hash % TABLES as u64).unwrap_or_default()
+fn hash_of(hasher: &RandomState, uid: &[u8]) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    // There is nothing behind it that it could be taken for a part of.
+    hasher.write(uid);
+    hasher.finish()
+}
+
+/// The table of a uid with that hash. A table uses the lowest and the highest bits of it, this those between.
+#[inline]
+fn place(hash: u64) -> usize {
+    usize::try_from((hash >> 40) % TABLES as u64).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn uid(number: usize) -> Uid {
-        format!("\"{number}\"").as_bytes().into()
+    fn uid(number: usize) -> Vec<u8> {
+        format!("\"{number}\"").into_bytes()
     }
 
     #[test]
@@ -137,20 +170,23 @@ mod tests {
         for count in 0..2 {
             for number in 0..3 * PER_TABLE {
                 assert_eq!(uids.contains(&uid(number)), count > 0, "{number}");
-                uids.add(uid(number));
+                uids.add(&uid(number));
             }
         }
         assert!(uids.capacity() >= 3 * PER_TABLE && uids.capacity() < 16 * PER_TABLE);
         assert_eq!(uids.iter().count(), 3 * PER_TABLE);
         for number in (0..3 * PER_TABLE).step_by(2) {
-            let found = uids.find(uid(number)).unwrap();
-            assert_eq!((found.get(), found.key() == &uid(number)), (&2, true));
+            let found = uids.find(&uid(number)).unwrap();
+            assert_eq!(
+                (found.get().count, found.get().uid.as_bytes()),
+                (2, &*uid(number))
+            );
             found.remove();
         }
-        assert!(uids.find(uid(0)).is_none() && uids.find(uid(1)).is_some());
+        assert!(uids.find(&uid(0)).is_none() && uids.find(&uid(1)).is_some());
         let mut left = 0;
-        for (_, count) in uids.into_iter() {
-            assert_eq!(count, 2);
+        for same in uids.into_iter() {
+            assert_eq!(same.count, 2);
             left += 1;
         }
         assert_eq!(left, 3 * PER_TABLE / 2);
