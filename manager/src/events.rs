@@ -116,10 +116,11 @@ impl Events {
                 Counters::add(&self.counters.abandoned, requests.count());
                 REFUSAL_WORK + requests.tell(reason)
             }
-            Event::LinkEnded { service, told } => {
+            Event::LinkEnded { service, frame, told } => {
                 if let Some(outbox) = told.filter(|_| !self.is_stopping.load(Ordering::Relaxed)) {
-                    let frame = frames::manager_request("unlinked", &[&*service], &self.manager);
-                    outbox.push_always(|writer| writer.shared(&frame));
+                    let frame =
+                        frame.get_or_init(|| frames::manager_request("unlinked", &[service], &self.manager));
+                    outbox.push_always(|writer| writer.shared(frame));
                 }
                 1
             }

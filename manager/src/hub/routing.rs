@@ -170,9 +170,8 @@ impl Routing {
     /// Ends the links and locks of a client that sends no more: see [`Registry::finish`].
     pub(crate) fn finish(&self, client: PeerId, until: Instant) -> Option<Arc<Notify>> {
         let until = until.into_std();
-        let mut registry = self.registry();
-        let told = registry.finish(client, until)?;
-        if registry.next_deadline() == Some(until) {
+        let (told, is_first) = self.registry().finish(client, until)?;
+        if is_first {
             self.earlier.notify_one();
         }
         Some(told)

@@ -12,9 +12,11 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Notes the deadline of a client, which has none.
-    pub(super) fn insert(&mut self, deadline: Instant, client: PeerId) {
+    /// Notes the deadline of a client, which has none. Returns whether it is the earliest of all.
+    pub(super) fn insert(&mut self, deadline: Instant, client: PeerId) -> bool {
+        let is_first = self.first().is_none_or(|(first, _)| deadline < first);
         self.by_time.insert((deadline, client));
+        is_first
     }
 
     /// Returns the earliest deadline.

@@ -1,7 +1,9 @@
 //! What a change of the registry has done.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::abandoned::Abandoned;
@@ -57,7 +59,9 @@ pub(crate) enum Event<'a> {
     },
     /// A client's link has ended, since its service has left.
     LinkEnded {
-        service: Arc<str>,
+        service: &'a str,
+        /// The frame that says so: made for the first client that asked to be told, shared with the others.
+        frame: &'a OnceCell<Bytes>,
         /// The client's queue, if it asked to be told.
         told: Option<Arc<Outbox>>,
     },

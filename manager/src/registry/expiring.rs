@@ -11,15 +11,16 @@ use super::state::Registry;
 
 impl Registry {
     /// Ends all links and locks of a client that sends no more. Its requests go on until they are answered, or until
-    /// `until`: returns what is told at that time, or `None` if no request of it is in flight.
-    pub(crate) fn finish(&mut self, id: PeerId, until: Instant) -> Option<Arc<Notify>> {
+    /// `until`: returns the notification of that time, or `None` if no request of it is in flight. Also returns whether
+    /// `until` is the earliest deadline now.
+    pub(crate) fn finish(&mut self, id: PeerId, until: Instant) -> Option<(Arc<Notify>, bool)> {
         self.end_links(id);
         let client = self.clients.get_mut(id)?;
         let told = client.in_flight.await_last()?;
         self.deadlines.remove(client.deadline, id);
         client.deadline = Some(until);
-        self.deadlines.insert(until, id);
-        Some(told)
+        let is_first = self.deadlines.insert(until, id);
+        Some((told, is_first))
     }
 
     /// Returns the time of the next [`expire`](Self::expire) that has something to do.

@@ -1,7 +1,10 @@
 //! Services that have left, and the clients that do not know yet.
 
+use std::cell::OnceCell;
 use std::collections::hash_map::IntoIter;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::abandoned::Abandoned;
 use super::event::Event;
@@ -25,6 +28,8 @@ pub(crate) struct Leaving {
     requests: usize,
     callers: IntoIter<PeerId, Requests>,
     links: IntoIter<PeerId, Arc<Outbox>>,
+    /// The frame that tells a client that its link has ended, once one was told.
+    unlinked: OnceCell<Bytes>,
 }
 
 impl Leaving {
@@ -74,6 +79,7 @@ impl Registry {
             name: service.name,
             callers: service.callers.into_iter(),
             links: service.links.into_iter(),
+            unlinked: OnceCell::new(),
         };
         Some((event, Some(leaving)))
     }
@@ -82,7 +88,7 @@ impl Registry {
     /// the given reason, then those that were linked. After the last one, the name is free.
     pub(crate) fn next_concerned<'a>(
         &mut self,
-        leaving: &mut Leaving,
+        leaving: &'a mut Leaving,
         reason: &'a Refusal,
     ) -> Option<Event<'a>> {
         for (caller, requests) in leaving.callers.by_ref() {
@@ -95,8 +101,11 @@ impl Registry {
             if let Some(client) = self.clients.get_mut(client) {
                 client.links.remove(&leaving.id);
                 let told = client.features.unlinked.then_some(outbox);
-                let service = Arc::clone(&leaving.name);
-                return Some(Event::LinkEnded { service, told });
+                return Some(Event::LinkEnded {
+                    service: &leaving.name,
+                    frame: &leaving.unlinked,
+                    told,
+                });
             }
         }
         self.leaving.remove(&leaving.name);

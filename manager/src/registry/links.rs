@@ -12,15 +12,23 @@ use super::state::Registry;
 use crate::refusal::{Refusal, excerpt};
 
 impl Registry {
-    /// The event that a link or a lock of a client has changed so.
-    pub(super) fn link_changed<'a>(&self, change: LinkChange, client: PeerId, service: &'a str) -> Event<'a> {
-        let (links, locks) = self.links_and_locks(service);
+    /// Returns the event for a change of a client's link with a service, or of its lock on it. `id` is the service's,
+    /// unless it has left.
+    fn link_changed<'a>(
+        &self,
+        change: LinkChange,
+        client: PeerId,
+        name: &'a str,
+        id: Option<PeerId>,
+    ) -> Event<'a> {
+        let service = id.and_then(|id| self.services.get(id));
+        let client = self.clients.get(client);
         Event::LinkChanged {
             change,
-            service,
-            client: self.client_name(client).into(),
-            links,
-            locks,
+            service: name,
+            client: client.map_or_else(|| "".into(), |client| Arc::clone(&client.name)),
+            links: service.map_or(0, |service| service.links.len()),
+            locks: service.map_or(0, |service| service.locks.len()),
         }
     }
 
@@ -58,7 +66,10 @@ impl Registry {
                 service.linked.insert(name, client_state.name_entry());
             }
             let description = service.description.clone();
-            return Ok((description, self.link_changed(LinkChange::Linked, client, name)));
+            return Ok((
+                description,
+                self.link_changed(LinkChange::Linked, client, name, Some(id)),
+            ));
         }
         Err(Refusal::CannotLink {
             service: excerpt(name).to_owned(),
@@ -99,7 +110,7 @@ impl Registry {
                 .locks
                 .insert(client, &holder.name, holder.name_entry(), now);
         }
-        let event = self.link_changed(LinkChange::Locked, client, name);
+        let event = self.link_changed(LinkChange::Locked, client, name, Some(id));
         Ok((Listing::LinkedWith(id), event))
     }
 
@@ -119,27 +130,21 @@ impl Registry {
         if let Some(service) = self.services.get_mut(id) {
             service.locks.remove(client);
         }
-        let event = self.link_changed(LinkChange::Released, client, name);
+        let event = self.link_changed(LinkChange::Released, client, name, Some(id));
         Ok((Listing::Locking(id), event))
-    }
-
-    /// How many links and locks a service has.
-    pub(super) fn links_and_locks(&self, name: &str) -> (usize, usize) {
-        let service = self.service_names.get(name).map(|&id| &self.services[id]);
-        service.map_or((0, 0), |service| (service.links.len(), service.locks.len()))
     }
 
     /// Ends a link and the lock that came with it. A service that is gone counts as unlinked.
     pub(crate) fn unlink<'a>(&mut self, client: PeerId, name: &'a str) -> Result<Event<'a>, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
-            return Ok(self.link_changed(LinkChange::Unlinked, client, name));
+            return Ok(self.link_changed(LinkChange::Unlinked, client, name, None));
         };
         if let Some(service) = self.services.get_mut(id)
             && let Some(client_state) = self.clients.get_mut(client)
             && client_state.links.remove(&id)
         {
             service.unlink(client, &client_state.name);
-            return Ok(self.link_changed(LinkChange::Unlinked, client, name));
+            return Ok(self.link_changed(LinkChange::Unlinked, client, name, Some(id)));
         }
         Err(Refusal::NotLinked {
             service: name.to_owned(),
