@@ -114,30 +114,26 @@ impl Attachment {
 
     /// Returns what routes this peer's lines: it takes a line and its kind, and returns what comes next and how much work
     /// that was. The registry stays locked until it is dropped. `permits` are those of the first line.
-    pub(crate) fn router(&self, mut permits: Permits) -> impl FnMut(LineView<'_>, &Kind) -> (Step, usize) {
+    pub(crate) fn router(&self, permits: Permits) -> impl FnMut(LineView<'_>, &Kind) -> (Step, usize) {
         let from = self.sender();
-        let routing = &self.routing;
-        let mut registry = routing.registry();
-        // Under the registry's lock, so that no request is taken after those under way were counted for the last time.
-        let draining = routing.is_draining();
+        let mut router = self.routing.router();
+        router.permits = permits;
         let is_service = self.is_service;
         move |line, kind| {
-            let mut router = routing.router(&mut registry, draining);
-            router.permits = std::mem::take(&mut permits);
+            router.work = 1;
             let step = if is_service {
                 router.route_from_service(&from, line, kind)
             } else {
                 router.route_from_client(&from, line, kind)
             };
-            (step, 1 + router.work)
+            router.permits.give_back();
+            (step, router.work)
         }
     }
 
     /// Calls `act` with a router and this peer as the sender, for what is no whole line.
     pub(crate) fn with_router<T>(&self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
-        let mut registry = self.routing.registry();
-        let draining = self.routing.is_draining();
-        act(&mut self.routing.router(&mut registry, draining), &self.sender())
+        act(&mut self.routing.router(), &self.sender())
     }
 
     /// Asks the peer for what a login needs.

@@ -302,6 +302,7 @@ impl Outbox {
     }
 
     /// Whether there is no room. The manager answers no further lines of a peer whose own queue is full.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         let state = self.state();
         !state.closed && (state.queued >= self.limit.max(1) || !self.is_admitted(&state, 1))

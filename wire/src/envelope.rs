@@ -133,6 +133,7 @@ impl Envelope {
     }
 
     /// A member's value as it was written.
+    #[inline]
     pub fn raw<'a>(&self, line: &'a [u8], member: Member) -> Option<&'a [u8]> {
         Some(&line[self.span(member)?])
     }

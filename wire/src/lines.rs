@@ -29,6 +29,7 @@ impl<'a> LineView<'a> {
     }
 
     /// The line without its terminator.
+    #[inline]
     pub fn content(self) -> &'a [u8] {
         &self.bytes[..self.content]
     }

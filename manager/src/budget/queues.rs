@@ -38,6 +38,8 @@ struct Waiter {
 #[derive(Debug)]
 pub(crate) struct QueueBudget {
     budget: usize,
+    /// Three quarters of it: as long as all queues together stay below, each may have more.
+    plenty: usize,
     stall: Duration,
     state: Mutex<State>,
     /// The bytes that the state has as used: most questions need no more.
@@ -80,6 +82,7 @@ impl QueueBudget {
     pub(crate) fn new(budget: usize, stall: Duration) -> Arc<Self> {
         Arc::new(Self {
             budget,
+            plenty: budget - budget / 4,
             stall,
             state: Mutex::default(),
             used: AtomicUsize::new(0),
@@ -98,20 +101,22 @@ impl QueueBudget {
     #[inline]
     pub(crate) fn admits(&self, counted: usize, taken: usize, more: usize) -> bool {
         let wanted = taken.saturating_add(more);
-        wanted <= STEP || self.has_plenty(counted, wanted) || self.has_room(counted, taken, wanted)
+        // What this queue has is counted twice here, which only leads to the second look.
+        self.used().saturating_add(wanted) <= self.plenty || self.has_room(counted, taken, wanted)
     }
 
-    /// Whether a quarter would be left if a queue had so many bytes.
-    #[inline]
-    fn has_plenty(&self, counted: usize, wanted: usize) -> bool {
-        let others = self.used().saturating_sub(counted);
-        others.saturating_add(wanted) <= self.budget - self.budget / 4
-    }
-
+    /// As [`admits`](Self::admits), for budgets that are nearly used up.
+    #[cold]
     fn has_room(&self, counted: usize, taken: usize, wanted: usize) -> bool {
+        if wanted <= STEP {
+            return true;
+        }
         let state = self.state();
         let others = state.used - counted;
         let used = others.saturating_add(wanted);
+        if used <= self.plenty {
+            return true;
+        }
         if taken == 0 {
             return used <= self.budget || others == 0;
         }
@@ -237,6 +242,7 @@ impl QueueBudget {
     }
 
     /// How many bytes all queues have, without those that are short.
+    #[inline]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

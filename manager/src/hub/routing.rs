@@ -99,9 +99,11 @@ impl Routing {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A router over the locked registry. `draining` is what [`is_draining`](Self::is_draining) said since it was
-    /// locked.
-    pub(crate) fn router<'a>(&'a self, registry: &'a mut Registry, draining: bool) -> Router<'a> {
+    /// Returns a router, which keeps the registry locked until it is dropped.
+    pub(crate) fn router(&self) -> Router<'_> {
+        let registry = self.registry();
+        // Under the registry's lock, so that no request is taken after those in flight were counted for the last time.
+        let draining = self.is_draining();
         Router {
             registry,
             counters: &self.counters,

@@ -9,11 +9,13 @@ use crate::budget::{Pressing, QUEUED_STEP, Waiting};
 
 impl State {
     /// The bytes that are queued and those that are granted.
+    #[inline]
     fn taken(&self) -> usize {
         self.queued + self.producers.reserved()
     }
 
     /// Whether a frame of `length` bytes is within the limit of the queue. An empty queue takes one frame of any size.
+    #[inline]
     fn is_within(&self, length: usize, limit: usize) -> bool {
         let taken = self.taken();
         taken == 0 || taken.saturating_add(length) <= limit
@@ -22,6 +24,7 @@ impl State {
 
 impl Outbox {
     /// Whether a frame of `length` bytes fits beside what is queued and what is granted.
+    #[inline]
     pub(super) fn fits(&self, state: &State, length: usize, limit: usize) -> bool {
         state.closed || (state.is_within(length, limit) && self.is_admitted(state, length))
     }

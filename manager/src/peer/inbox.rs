@@ -540,37 +540,48 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     ) -> (Step, &'b [u8]) {
         let mut kind = Kind::default();
         // What is left over is copied, so that a turn does not end in the middle of what comes at once, as a rule.
-        let end = self.work + TURN_WORK;
-        while self.work < end {
+        let mut left = TURN_WORK;
+        if self.splitter.pending() > 0 {
             let Some(offset) = memchr(b'\n', bytes) else {
-                break;
+                return (Step::Next, bytes);
             };
             let (line, rest) = bytes.split_at(offset + 1);
-            let (step, work) = if self.splitter.pending() > 0 {
-                self.splitter.extend(line);
-                self.route_completed(&mut router)
-            } else if line.len() > self.splitter.limit() {
-                let limit = self.splitter.limit();
-                self.uid_of_long_line = uid_near_start(line);
-                self.end_with(Departure::TooLong(LineTooLong { limit }));
-                (Step::Next, 0)
-            } else {
-                let view = LineView::new(without_mark(line));
-                kind.look(view.content());
-                router(view, &kind)
-            };
+            bytes = rest;
+            self.splitter.extend(line);
+            let (step, work) = self.route_completed(&mut router);
             self.work += work;
             if self.end.is_some() {
                 return (step, b"");
             }
             self.expects_large = false;
-            // A line whose beginning had waited waits in front, all others where they stand.
-            if !matches!(step, Step::Wait(..)) || self.front.is_some() {
-                bytes = rest;
-            }
             if !matches!(step, Step::Next) {
                 return (step, bytes);
             }
+            left = left.saturating_sub(work);
+        }
+        let limit = self.splitter.limit();
+        while left > 0 {
+            let Some(offset) = memchr(b'\n', bytes) else {
+                break;
+            };
+            let (line, rest) = bytes.split_at(offset + 1);
+            if line.len() > limit {
+                self.uid_of_long_line = uid_near_start(line);
+                self.end_with(Departure::TooLong(LineTooLong { limit }));
+                return (Step::Next, b"");
+            }
+            let view = LineView::new(without_mark(line));
+            kind.look(view.content());
+            let (step, work) = router(view, &kind);
+            self.work += work;
+            self.expects_large = false;
+            match step {
+                Step::Next => bytes = rest,
+                // It stays where it stands.
+                Step::Wait(..) => return (step, bytes),
+                _ => return (step, rest),
+            }
+            left = left.saturating_sub(work);
         }
         (Step::Next, bytes)
     }

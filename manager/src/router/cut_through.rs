@@ -315,7 +315,7 @@ impl Router<'_> {
             Counters::count(&self.counters.malformed);
         }
         let awaited = match refusal {
-            None => waiting(self.registry, &cut_through),
+            None => waiting(&mut self.registry, &cut_through),
             Some(_) => None,
         };
         let Some(awaited) = awaited else {
@@ -420,7 +420,7 @@ impl Router<'_> {
     /// Breaks a frame off, and tells the caller why if it still waits for the outcome.
     fn break_off(&mut self, from: &Sender<'_>, cut_through: CutThrough, refusal: Option<&Refusal>) {
         Counters::count(&self.counters.broken_off);
-        if let (Some(awaited), Some(refusal)) = (waiting(self.registry, &cut_through), refusal) {
+        if let (Some(awaited), Some(refusal)) = (waiting(&mut self.registry, &cut_through), refusal) {
             self.counters.count_limit(refusal);
             from.log(refusal);
             let frame = refusal.frame(&cut_through.requester, &cut_through.uid, awaited.features.origin);

@@ -23,6 +23,7 @@ enum Answer {
 
 impl Router<'_> {
     /// Routes a line that a client sent.
+    #[inline]
     pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, line: LineView<'_>, kind: &Kind) -> Step {
         // What the manager itself answers waits in the sender's own queue, like everything else.
         if let Err(wait) = self.own_room(from) {

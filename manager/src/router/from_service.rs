@@ -17,6 +17,7 @@ use crate::registry::{Listing, Reader};
 
 impl Router<'_> {
     /// Routes a line that a service sent.
+    #[inline]
     pub(crate) fn route_from_service(&mut self, from: &Sender<'_>, line: LineView<'_>, kind: &Kind) -> Step {
         match kind {
             // Replies and notifications go on though the service's own queue is full: it may be busy reading
@@ -224,6 +225,7 @@ fn is_no_reply(salvage: &Salvage) -> bool {
 }
 
 /// Why a reply of this shape does not go on to its client; `nesting` is how deep it may be nested.
+#[inline]
 pub(super) fn unreadable_reply(
     service: &str,
     client: Reader,

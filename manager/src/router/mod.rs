@@ -14,7 +14,7 @@ mod rig;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use labwire_wire::{Envelope, EnvelopeError, JsonError, Uid, frames};
 use tracing::{debug, info};
@@ -79,7 +79,7 @@ pub(crate) enum Step {
 
 /// Decides where frames go.
 pub(crate) struct Router<'a> {
-    pub(crate) registry: &'a mut Registry,
+    pub(crate) registry: MutexGuard<'a, Registry>,
     pub(crate) counters: &'a Counters,
     pub(crate) events: &'a Events,
     /// Whether the manager is about to stop and takes no new requests.
@@ -183,9 +183,18 @@ impl Router<'_> {
     }
 
     /// Whether the sender's own queue has room for what the manager answers; else what its line is to wait for.
+    #[inline]
     fn own_room(&mut self, from: &Sender<'_>) -> Result<(), Step> {
+        if from.outbox.is_full() {
+            return self.wait_for_own_room(from);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wait_for_own_room(&mut self, from: &Sender<'_>) -> Result<(), Step> {
         // What was granted is given back: what the manager itself says is queued in any case.
-        if !from.outbox.is_full() || self.permits.take(from.outbox).is_some() {
+        if self.permits.take(from.outbox).is_some() {
             return Ok(());
         }
         let permit = from.outbox.wait_for_room(1);

@@ -26,6 +26,14 @@ impl Permits {
         self.all.push((peer, permit));
     }
 
+    /// Gives back what was granted and not used.
+    #[inline]
+    pub(crate) fn give_back(&mut self) {
+        if !self.all.is_empty() {
+            self.all.clear();
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

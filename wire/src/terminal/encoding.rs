@@ -27,6 +27,7 @@ pub enum NotText {
 }
 
 /// Returns the line without the byte order mark that it begins with, if it begins with one.
+#[inline]
 pub fn without_mark(line: &[u8]) -> &[u8] {
     line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
 }
