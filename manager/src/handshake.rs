@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use labwire_home::present;
 use labwire_store::LoginOutcome;
 use labwire_wire::{Identity, Line, LineSplitter, frames, terminal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -70,11 +69,12 @@ pub(crate) type List<'a> = dyn Fn(&mut FrameWriter<'_>) + Sync + 'a;
 pub(crate) struct Handshake<'a, S> {
     admission: &'a Admission,
     list: &'a List<'a>,
-    peer: &'a PeerAddress,
+    peer: &'a Arc<PeerAddress>,
     stream: &'a mut S,
     splitter: &'a mut LineSplitter,
     /// What the peer holds of the budget of unfinished lines.
     share: LineShare,
+    /// When the peer connected.
     came: Timestamp,
 }
 
@@ -82,7 +82,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
     pub(crate) fn new(
         admission: &'a Admission,
         list: &'a List<'a>,
-        peer: &'a PeerAddress,
+        peer: &'a Arc<PeerAddress>,
+        came: Timestamp,
         stream: &'a mut S,
         splitter: &'a mut LineSplitter,
     ) -> Self {
@@ -93,7 +94,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
             stream,
             splitter,
             share: admission.lines.share(),
-            came: present(),
+            came,
         }
     }
 
@@ -104,7 +105,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         let identity = self.identify().await?;
         let principal = Arc::new(Principal {
             proof,
-            from: self.peer.clone(),
+            from: Arc::clone(self.peer),
         });
         Ok(Introduced {
             identity,
@@ -298,6 +299,7 @@ mod tests {
             &admission,
             &|frame| frame.copied(b"{}"),
             &peer,
+            Timestamp::UNIX_EPOCH,
             &mut near,
             &mut splitter,
         );

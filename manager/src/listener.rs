@@ -327,7 +327,7 @@ impl Gate {
         own: SocketAddr,
         deadline: Instant,
         unidentified: &mut UnidentifiedPlace,
-    ) -> Option<PeerAddress> {
+    ) -> Option<Arc<PeerAddress>> {
         let hub = &self.hub;
         let describing = hub.admission.resolver.describe(remote, own);
         tokio::select! {
@@ -345,7 +345,7 @@ impl Gate {
         mut stream: S,
         remote: SocketAddr,
         socket: Option<WatchedSocket>,
-        address: PeerAddress,
+        address: Arc<PeerAddress>,
         deadline: Instant,
         (mut unidentified, place): (UnidentifiedPlace, OwnedSemaphorePermit),
     ) where

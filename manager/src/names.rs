@@ -91,7 +91,11 @@ impl Resolver {
     }
 
     /// Describes the peer at the other end of a connection. Takes a few seconds at most.
-    pub(crate) async fn describe(&self, peer: SocketAddr, own: SocketAddr) -> PeerAddress {
+    pub(crate) async fn describe(&self, peer: SocketAddr, own: SocketAddr) -> Arc<PeerAddress> {
+        Arc::new(self.find_out(peer, own).await)
+    }
+
+    async fn find_out(&self, peer: SocketAddr, own: SocketAddr) -> PeerAddress {
         // A dual-stack socket gives IPv4 addresses in their IPv6 form.
         let (ip, port) = (peer.ip().to_canonical(), peer.port());
         if is_local(ip, own.ip().to_canonical()) {

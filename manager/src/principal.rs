@@ -15,7 +15,7 @@ use crate::names::PeerAddress;
 pub(crate) struct Principal {
     pub(crate) proof: Proof,
     /// Where the peer's connection comes from.
-    pub(crate) from: PeerAddress,
+    pub(crate) from: Arc<PeerAddress>,
 }
 
 /// How a peer has authenticated.
@@ -54,7 +54,7 @@ impl Principal {
     pub(crate) fn sample() -> Arc<Self> {
         Arc::new(Self {
             proof: Proof::None,
-            from: PeerAddress::sample(),
+            from: Arc::new(PeerAddress::sample()),
         })
     }
 }

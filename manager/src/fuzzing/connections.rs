@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use labwire_store::{Database, HashedPassword, MINIMUM_ROUNDS, Store, StoreOptions};
 use labwire_wire::{LineSplitter, frames};
 use tokio::io::{
@@ -61,7 +62,7 @@ fn hub(authentication: Authentication, store: Store, pace: Pace) -> Arc<Hub> {
     Hub::new(&manager, authentication, limits, pace, store, LogControl::none())
 }
 
-async fn local_peer(hub: &Hub, port: u16) -> PeerAddress {
+async fn local_peer(hub: &Hub, port: u16) -> Arc<PeerAddress> {
     let own = SocketAddr::from(([127, 0, 0, 1], 1875));
     hub.admission
         .resolver
@@ -103,6 +104,7 @@ pub fn check_handshake(data: &[u8]) {
             &hub.admission,
             &|frame| frame.copied(b"{}"),
             &peer,
+            Timestamp::UNIX_EPOCH,
             &mut near,
             &mut splitter,
         );

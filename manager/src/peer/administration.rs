@@ -1,5 +1,7 @@
 //! The requests of administrators, and the login that they need.
 
+use std::sync::Arc;
+
 use labwire_wire::quoted;
 use tokio::io::AsyncRead;
 use tokio::task::yield_now;
@@ -89,7 +91,7 @@ impl Session<'_> {
                 };
                 let principal = Principal {
                     proof,
-                    from: self.peer.clone(),
+                    from: Arc::clone(self.peer),
                 };
                 self.attachment.set_principal(principal);
                 for call in calls {

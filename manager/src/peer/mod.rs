@@ -51,7 +51,7 @@ impl Introduction {
             user: "administrator".into(),
             is_admin: true,
         };
-        let from = self.introduced.principal.from.clone();
+        let from = Arc::clone(&self.introduced.principal.from);
         self.introduced.principal = Arc::new(Principal { proof, from });
         self
     }
@@ -60,7 +60,7 @@ impl Introduction {
 /// Has a peer say who it is, until the deadline; nothing when it is not to be served.
 pub(crate) async fn introduce<S>(
     hub: &Arc<Hub>,
-    peer: &PeerAddress,
+    peer: &Arc<PeerAddress>,
     stream: &mut S,
     deadline: Instant,
 ) -> Option<Introduction>
@@ -74,7 +74,7 @@ where
     } = &**hub;
     let mut splitter = LineSplitter::new(admission.limits.handshake_line);
     let list = |frame: &mut FrameWriter<'_>| routing.registry().write_listing(Listing::Identity, frame);
-    let mut handshake = Handshake::new(admission, &list, peer, &mut *stream, &mut splitter);
+    let mut handshake = Handshake::new(admission, &list, peer, came, &mut *stream, &mut splitter);
     let introduction = tokio::select! {
         introduction = timeout_at(deadline, handshake.run()) => introduction,
         () = routing.reached(Phase::Draining) => Ok(Err(Ended::Refused(Refusal::Stopping))),
@@ -104,7 +104,7 @@ async fn told_of_departure(routing: &Routing, name: &str) {
 /// `joined` is called once the peer is registered.
 pub(crate) async fn serve<S>(
     hub: &Arc<Hub>,
-    peer: &PeerAddress,
+    peer: &Arc<PeerAddress>,
     mut stream: S,
     socket: Option<WatchedSocket>,
     introduction: Introduction,

@@ -67,7 +67,7 @@ async fn finish_writing(
 /// A peer that is known and served.
 pub(super) struct Session<'a> {
     pub(super) hub: &'a Arc<Hub>,
-    pub(super) peer: &'a PeerAddress,
+    pub(super) peer: &'a Arc<PeerAddress>,
     pub(super) attachment: Attachment,
     /// The line of this peer of which a part has gone on.
     pub(super) cut_through: Option<Box<PacedCutThrough>>,
@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
     /// Takes the peer into the registry.
     pub(super) fn join(
         hub: &'a Arc<Hub>,
-        peer: &'a PeerAddress,
+        peer: &'a Arc<PeerAddress>,
         socket: Option<&WatchedSocket>,
         introduction: &Introduced,
     ) -> Result<Self, Refusal> {
