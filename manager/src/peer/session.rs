@@ -299,7 +299,11 @@ impl<'a> Session<'a> {
             return Ok(Step::Next);
         }
         // A line that was held back was no answer when it came.
-        if permits.is_empty() && !self.attachment.login.is_idle() && self.take_credential(inbox).await? {
+        if permits.is_empty()
+            && !self.attachment.login.is_idle()
+            // Boxed, so that a peer that does not log in has no room for it.
+            && Box::pin(self.take_credential(inbox)).await?
+        {
             return Ok(Step::Next);
         }
         let Some(incoming) = inbox.front() else {
@@ -343,7 +347,8 @@ impl<'a> Session<'a> {
                 }
             }
             Step::Ask(call) => {
-                let asked = self.call(call, inbox.unrouted()).await;
+                // Boxed, so that a peer that is no administrator has no room for it.
+                let asked = Box::pin(self.call(call, inbox.unrouted())).await;
                 // A list of all links is as much work.
                 inbox.note_work(TURN_WORK);
                 asked
