@@ -1,4 +1,4 @@
-//! A call: before it is sent, on its way, and its result.
+//! Calls: before sending, in flight, and awaited.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -20,13 +20,13 @@ use crate::handle::Handle;
 use crate::holder::Holder;
 use crate::ticket::Ticket;
 
-/// Reads a result from its JSON text.
+/// Decodes a result from its JSON text.
 type Decode<T> = fn(&str) -> Result<T, DecodeError>;
 
-/// A call that was not made yet: `.await` makes it and waits for its result, [`send`](Self::send) makes it and lets
-/// you wait later.
+/// A call that has not been sent yet. `.await` sends it and waits for the result;
+/// [`send`](Self::send) sends it and returns a [`Pending`] to await later.
 ///
-/// Many calls can be under way at once, with any number of services.
+/// Many calls can be in flight at once, with any number of services.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -44,8 +44,8 @@ type Decode<T> = fn(&str) -> Result<T, DecodeError>;
 /// # });
 /// ```
 ///
-/// Cancel safe: when it is dropped before its reply, the reply is ignored. A request that was not written yet never
-/// will be; whether one that was written is executed, nobody knows.
+/// Cancel safe: if it is dropped before the reply, the reply is ignored. A request that was not
+/// written yet is never written; one that was written may be executed.
 #[must_use = "a call does nothing until it is awaited or sent"]
 pub struct Call<T> {
     request: Request,
@@ -53,7 +53,7 @@ pub struct Call<T> {
     decode: Decode<T>,
 }
 
-/// What is asked of a service or of the manager.
+/// A request to a service or to the manager, without its uid.
 pub(crate) struct Request {
     handle: Arc<Handle>,
     target: Target,
@@ -62,7 +62,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A request to the manager.
+    /// Creates a request to the manager.
     pub(crate) fn to_manager(handle: &Arc<Handle>, target: Target, arguments: Arguments) -> Self {
         Self {
             handle: Arc::clone(handle),
@@ -72,7 +72,7 @@ impl Request {
         }
     }
 
-    /// A request to the service of a link.
+    /// Creates a request to the service of a link.
     pub(crate) fn through(holder: &Arc<Holder>, target: Target, arguments: Arguments) -> Self {
         Self {
             through: Some(Arc::clone(holder)),
@@ -103,8 +103,8 @@ impl<T: DeserializeOwned> Call<T> {
 }
 
 impl<T> Call<T> {
-    /// Waits for the result so long at most, from when the call is made. Without it there is no limit, unless the
-    /// handle has [one of its own](crate::Link::with_timeout).
+    /// Sets a time limit for the call, measured from when it is sent. By default there is none,
+    /// except the limit of a link's [`with_timeout`](crate::Link::with_timeout).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -123,7 +123,7 @@ impl<T> Call<T> {
         self
     }
 
-    /// Gives the result as the JSON text that the service wrote, unread.
+    /// Changes the result to the JSON text that the service wrote, without decoding it.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -143,10 +143,11 @@ impl<T> Call<T> {
         }
     }
 
-    /// Makes the call, and gives what its result can be awaited with later: calls overlap without a task for each.
+    /// Sends the call and returns a [`Pending`] for its result. Calls can overlap without a task
+    /// for each.
     ///
-    /// It waits while too many requests of this client wait to be written. Cancel safe: a call that is dropped here
-    /// was not made.
+    /// Waits while too many requests of this client are queued for writing (backpressure). Cancel
+    /// safe: if the future is dropped early, the call is not sent.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -172,7 +173,7 @@ impl<T> Call<T> {
             attribute: target.attribute.to_string(),
             error,
         })?;
-        // A limit of centuries is no limit.
+        // A deadline beyond the range of `Instant` means no limit.
         let limit = self.timeout.and_then(|timeout| {
             let deadline = Instant::now().checked_add(timeout)?.into_std();
             Some(Limit { timeout, deadline })
@@ -199,7 +200,7 @@ impl<T> Call<T> {
     }
 }
 
-/// Waits for the permit of a call, as long as the call may take.
+/// Waits for the permit of a call, at most until the call's deadline.
 async fn room(handle: &Handle, limit: Option<Limit>, target: &Target) -> Result<Room, CallError> {
     if let Some(room) = handle.try_room() {
         return Ok(room);
@@ -222,7 +223,7 @@ impl<T: 'static> IntoFuture for Call<T> {
     }
 }
 
-/// A [`Call`] that is awaited.
+/// The future of an awaited [`Call`].
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -260,9 +261,9 @@ impl<T> Future for CallFuture<T> {
     }
 }
 
-/// A call that was made: awaiting it gives the result. See [`Call::send`].
+/// A call in flight: awaiting it returns the result. Created by [`Call::send`].
 ///
-/// Cancel safe: when it is dropped, the reply is ignored.
+/// Cancel safe: if it is dropped, the reply is ignored.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -282,7 +283,7 @@ impl<T> Future for CallFuture<T> {
 pub struct Pending<T> {
     ticket: Ticket<Bytes>,
     decode: Decode<T>,
-    /// A link is not unlinked while replies are on their way.
+    /// Keeps the link until the reply has come.
     _through: Option<Arc<Holder>>,
 }
 

@@ -22,12 +22,13 @@ use crate::status::{About, ConnectionState};
 use crate::ticket::Ticket;
 use crate::uids::Uids;
 
-/// A connection to a manager, through which services are found and linked with.
+/// A connection to a manager, used to find services and link with them.
 ///
-/// It is a handle: clones are of the same connection. The connection ends when [`disconnect`](Self::disconnect) is
-/// called, or when the last handle is dropped, [`Link`]s and what belongs to them included.
+/// A `Client` is a handle: clones share the connection. The connection ends when
+/// [`disconnect`](Self::disconnect) is called, or when the last handle is dropped. [`Link`]s and
+/// the values made from them count as handles.
 ///
-/// One task owns the connection. It runs on the runtime in which the client was made.
+/// One task owns the connection. It runs on the runtime in which the client was created.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -63,9 +64,9 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Connects to a manager under this name.
+    /// Connects to a manager as a client of this name.
     ///
-    /// Cancel safe: dropped half-way, the connection is closed.
+    /// Cancel safe: if the future is dropped early, the connection is closed.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -102,14 +103,15 @@ impl Client {
         Ok(Self { handle })
     }
 
-    /// The name that the client was given.
+    /// Returns the name that was passed to [`connect`](Self::connect) or [`spawn`](Self::spawn).
     ///
     /// See the example of [`spawn`](Self::spawn).
     pub fn name(&self) -> &str {
         self.handle.name()
     }
 
-    /// The name that the client has on the network, as in `Ada[lab-pc:50123]`. A new connection has a new one.
+    /// Returns the client's name on the network, as in `Ada[lab-pc:50123]`. It changes with each
+    /// new connection.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -126,14 +128,14 @@ impl Client {
         self.handle.status().borrow().about.network_name.clone()
     }
 
-    /// The manager's name, as in `Manager[lab-pc:1875]`.
+    /// Returns the manager's name, as in `Manager[lab-pc:1875]`.
     ///
     /// See the example of [`network_name`](Self::network_name).
     pub fn manager(&self) -> String {
         self.handle.status().borrow().about.manager.clone()
     }
 
-    /// The port that the connection has on this computer. A new connection has a new one.
+    /// Returns the local port of the connection. It changes with each new connection.
     ///
     /// See the example of [`network_name`](Self::network_name).
     pub fn local_port(&self) -> u16 {
@@ -142,11 +144,11 @@ impl Client {
 
     /// Links with a service.
     ///
-    /// A client has one link with a service at most: what this gives for the same service again is another handle of
-    /// that link. Fails with [`CallError::Manager`] when there is no such service, when it has as many clients as it
-    /// wants, and when it is locked.
+    /// A client has at most one link with each service: a second call for the same service returns
+    /// another handle of that link. Fails with [`CallError::Manager`] when the service does not
+    /// exist, has as many clients as it allows, or is locked.
     ///
-    /// Cancel safe: a link that nobody waits for any more ends.
+    /// Cancel safe: if the future is dropped early, the link ends unless another handle holds it.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -171,13 +173,13 @@ impl Client {
             room: Some(room),
             reply,
         })?;
-        // Dropped while it waits, it leaves the link.
+        // If this future is dropped while it waits, the holder's drop leaves the link.
         let holder = Holder::new(uid, Arc::clone(&self.handle));
         let status = ticket.await?;
         Ok(Link::new(holder, service, status))
     }
 
-    /// Who is connected to the manager: clients, services, and the manager itself.
+    /// Requests the identities of the manager and of all connected clients and services.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -194,11 +196,12 @@ impl Client {
         self.manager_call("identity", Arguments::new()).await
     }
 
-    /// Asks the manager for something that only an administrator may.
+    /// Creates a request to the manager that is reserved for administrators.
     ///
-    /// The manager asks who wants it, unless the client has logged in as an administrator already; the answers are
-    /// the [username](crate::ConnectOptions::username) and [password](crate::ConnectOptions::password) of the
-    /// options, or are asked for at the terminal. A wrong answer ends the connection.
+    /// The manager asks for credentials, unless the client has already logged in as an
+    /// administrator. The answers are the [username](crate::ConnectOptions::username) and
+    /// [password](crate::ConnectOptions::password) of the options, or are typed at the terminal. A
+    /// wrong answer ends the connection.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -226,7 +229,7 @@ impl Client {
         Call::new(Request::to_manager(&self.handle, target, arguments), None)
     }
 
-    /// Makes another connection to the same manager, with the same options, under another name.
+    /// Opens another connection to the same manager, with the same options, under another name.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -243,7 +246,7 @@ impl Client {
         Self::connect(name, self.handle.options().clone()).await
     }
 
-    /// Whether there is a connection. A client that reconnects has none meanwhile.
+    /// Returns whether there is a connection. While a client reconnects, there is none.
     ///
     /// See the example of [`connected`](Self::connected).
     pub fn is_connected(&self) -> bool {
@@ -251,7 +254,8 @@ impl Client {
         matches!(status.connection, ConnectionState::Connected)
     }
 
-    /// Waits until there is a connection; `false` when there never will be one again.
+    /// Waits until there is a connection. Returns `false` once the connection has ended
+    /// permanently.
     ///
     /// Cancel safe.
     ///
@@ -274,8 +278,9 @@ impl Client {
             .is_ok_and(|status| matches!(status.connection, ConnectionState::Connected))
     }
 
-    /// Waits until the connection has ended for ever, and says why. A client that
-    /// [reconnects](crate::ConnectOptions::reconnect) ends when it disconnects, or when the manager refuses it.
+    /// Waits until the connection has ended permanently, and returns the reason. A client that
+    /// [reconnects](crate::ConnectOptions::reconnect) ends when it disconnects, or when the manager
+    /// refuses it.
     ///
     /// Cancel safe.
     ///
@@ -300,9 +305,9 @@ impl Client {
         }
     }
 
-    /// Leaves the manager. Links end, locks are released, and calls that are under way fail.
+    /// Disconnects from the manager. Links end, locks are released, and calls in flight fail.
     ///
-    /// Cancel safe: the client leaves, whether this is waited for or not.
+    /// Cancel safe: the client disconnects even if the future is dropped after the first poll.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -324,9 +329,9 @@ impl Client {
     }
 }
 
-/// The client of a link.
+/// Access to the client of a link.
 impl Link {
-    /// The client that has the link.
+    /// Returns the client that has the link.
     ///
     /// See the example of [`service`](Self::service).
     pub fn client(&self) -> Client {

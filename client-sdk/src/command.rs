@@ -86,13 +86,13 @@ pub(crate) enum Command {
     Disconnect,
 }
 
-/// Make a call.
+/// The data of a call.
 #[derive(Debug)]
 pub(crate) struct CallCommand {
     pub(crate) uid: u64,
     pub(crate) frame: Bytes,
     pub(crate) target: Target,
-    /// A holder of the link that it goes through; `None` for a request to the manager.
+    /// A holder of the call's link; `None` for a request to the manager.
     pub(crate) through: Option<u64>,
     pub(crate) limit: Option<Limit>,
     pub(crate) room: Option<Room>,

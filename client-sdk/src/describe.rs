@@ -1,4 +1,4 @@
-//! What a service tells about itself.
+//! The description of a service.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use serde::Deserialize;
 use crate::error::CallError;
 use crate::value::Value;
 
-/// What a service tells about itself, for people.
+/// The documentation of a service, for people. Returned by
+/// [`Link::describe`](crate::Link::describe).
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -45,13 +46,13 @@ use crate::value::Value;
 pub struct ServiceDescription {
     /// The service's name.
     pub name: String,
-    /// What it is.
+    /// The description of the service.
     pub description: String,
-    /// What it offers, by name.
+    /// The descriptions of its attributes, by name.
     pub attributes: BTreeMap<String, AttributeDescription>,
 }
 
-/// What a service tells about one of its attributes.
+/// The documentation of one attribute of a service.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -80,17 +81,17 @@ pub struct ServiceDescription {
 #[serde(default)]
 #[non_exhaustive]
 pub struct AttributeDescription {
-    /// How it is called, as in `(x: float, y: float = 1.0) -> float`; a value has none.
+    /// The signature of a method, as in `(x: float, y: float = 1.0) -> float`; `None` for a value.
     pub signature: Option<String>,
-    /// The value; a method has none.
+    /// The value; `None` for a method.
     pub value: Option<Value>,
-    /// What it does.
+    /// The description of the attribute.
     pub description: String,
-    /// What it takes, in order.
+    /// The parameters of a method, in order.
     pub parameters: Vec<ParameterDescription>,
 }
 
-/// What a service tells about a parameter.
+/// The documentation of a parameter.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -118,16 +119,17 @@ pub struct AttributeDescription {
 #[serde(default)]
 #[non_exhaustive]
 pub struct ParameterDescription {
-    /// Its name.
+    /// The parameter's name.
     pub name: String,
-    /// The type of its values, as in `float`.
+    /// The type, as in `float`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// The value that it has when none is given, as Python writes it.
+    /// The default value in Python's notation; `None` if an argument is required.
     pub default: Option<String>,
 }
 
-/// What an outcome of a service's `describe()` means.
+/// Converts the outcome of a service's `describe()`: a missing attribute means that the service has
+/// no description.
 pub(crate) fn description(
     outcome: Result<ServiceDescription, CallError>,
 ) -> Result<ServiceDescription, CallError> {

@@ -321,7 +321,7 @@ struct Alarm {
 }
 
 impl Alarm {
-    /// Sets the timer, unless it is set to an earlier time already. It may ring too early, never
+    /// Sets the timer, unless it is already set to an earlier time. It may fire too early, never
     /// too late: resetting it on every reply would cost more.
     fn set(&mut self, at: Option<std::time::Instant>) {
         let Some(at) = at.map(Instant::from_std) else {

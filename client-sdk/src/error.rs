@@ -1,4 +1,4 @@
-//! Why a call has no result.
+//! Errors of calls and of whole programs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use labwire_device::{ConnectError, EnvironmentError, NoAnswer};
 use labwire_wire::{Executed, quoted};
 use thiserror::Error;
 
-/// A call has no result.
+/// The reason why a call has no result.
 ///
-/// The variants say who failed: the manager, the service, or the wire. [`executed`](Self::executed) says whether it
-/// is safe to call again.
+/// The variants distinguish failures of the manager, the service and the connection.
+/// [`executed`](Self::executed) returns whether it is safe to call again.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -30,11 +30,12 @@ use thiserror::Error;
 /// ```
 #[derive(Clone, Debug, Error)]
 pub enum CallError {
-    /// The manager refused the request, or ended it: there is no such service, it left before it replied, it is
-    /// locked, or the client may not do this.
+    /// The manager refused the request or ended it: the service does not exist, disconnected before
+    /// it replied, or is locked, or the client lacks the permission.
     #[error("{message}")]
     Manager {
-        /// The manager's words. They begin with the name of a Python exception, as in `KeyError: …`.
+        /// The manager's message. It begins with the name of a Python exception, as in `KeyError:
+        /// …`.
         message: String,
         /// Whether a service may have executed the request.
         executed: Executed,
@@ -44,26 +45,26 @@ pub enum CallError {
     Service {
         /// The service.
         service: String,
-        /// What was called.
+        /// The attribute that was called.
         attribute: String,
-        /// The service's words. They begin with the kind of the error, as in `ValueError: …`.
+        /// The service's message. It begins with the kind of the error, as in `ValueError: …`.
         message: String,
-        /// Where in the service it happened, if the service tells: lines of text.
+        /// The service's traceback, as lines of text; empty if it sent none.
         traceback: Vec<String>,
     },
-    /// There was no connection, or it was lost before the reply came.
+    /// There was no connection, or it was lost before the reply.
     #[error("no reply to {}.{attribute}: {reason}{}", quoted(service), perhaps(*executed))]
     Disconnected {
         /// The service.
         service: String,
-        /// What was called.
+        /// The attribute that was called.
         attribute: String,
         /// Why there is no connection.
         reason: Arc<str>,
         /// Whether the service may have executed the request.
         executed: Executed,
     },
-    /// The reply did not come in time.
+    /// The reply did not come within the time limit.
     #[error(
         "no reply to {}.{attribute} within {} s{}",
         quoted(service), timeout.as_secs_f64(), perhaps(*executed)
@@ -71,32 +72,33 @@ pub enum CallError {
     TimedOut {
         /// The service.
         service: String,
-        /// What was called.
+        /// The attribute that was called.
         attribute: String,
-        /// How long was waited.
+        /// The time limit.
         timeout: Duration,
         /// Whether the service may have executed the request.
         executed: Executed,
     },
-    /// The link was ended with [`unlink`](crate::Link::unlink), or its service was asked to shut down.
+    /// The link was ended with [`unlink`](crate::Link::unlink), or its service was asked to shut
+    /// down.
     #[error("the link with {} was ended; link again to call {attribute}", quoted(service))]
     Unlinked {
         /// The service.
         service: String,
-        /// What was called.
+        /// The attribute that was called.
         attribute: String,
     },
-    /// An argument has no JSON form.
+    /// An argument cannot be encoded as JSON.
     #[error("cannot call {}.{attribute}: {error}", quoted(service))]
     Encode {
         /// The service.
         service: String,
-        /// What was called.
+        /// The attribute that was called.
         attribute: String,
-        /// What is wrong with the argument.
+        /// The reason why the argument cannot be encoded.
         error: EncodeError,
     },
-    /// The result is not of the type that was asked for.
+    /// The result is not of the requested type.
     #[error(
         "the result of {}.{attribute} is not what was expected: {error}",
         quoted(service)
@@ -104,15 +106,16 @@ pub enum CallError {
     Decode {
         /// The service.
         service: String,
-        /// What was called.
+        /// The attribute that was called.
         attribute: String,
-        /// What was expected, and what came.
+        /// The mismatch between the requested type and the result.
         error: DecodeError,
     },
-    /// The manager asks who wants to do what only an administrator may, and nobody can tell it.
+    /// The manager asked for an administrator's credentials, and neither the options nor a terminal
+    /// provide them.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    /// The service does not describe itself.
+    /// The service has no description.
     #[error(
         "{} does not describe itself, which services of labwire-service do; its attributes are in the link's identity",
         quoted(service)
@@ -131,7 +134,8 @@ fn perhaps(executed: Executed) -> &'static str {
 }
 
 impl CallError {
-    /// Whether the service may have executed the request. After [`Executed::No`] it is safe to call again.
+    /// Returns whether the service may have executed the request. After [`Executed::No`] it is safe
+    /// to call again.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -154,7 +158,8 @@ impl CallError {
         }
     }
 
-    /// Where in the service it happened: lines of text. Empty when the service did not tell, or did not fail.
+    /// Returns the service's traceback as lines of text. Empty if the service sent none, or did not
+    /// fail.
     ///
     /// See the example of [`report`](Self::report).
     pub fn traceback(&self) -> &[String] {
@@ -164,7 +169,7 @@ impl CallError {
         }
     }
 
-    /// The error and, below it, the service's traceback: for a log, or a person who looks for the cause.
+    /// Formats the error, followed by the service's traceback. For logs and diagnosis.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -187,14 +192,14 @@ impl CallError {
         report
     }
 
-    /// Whether the manager says that something is not there.
+    /// Returns whether the manager reports that something does not exist.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::Manager { message, .. } if message.starts_with("KeyError"))
     }
 }
 
-/// Whatever can go wrong in a client, for programs that pass all of it on with one `?`. A `main` that returns it tells
-/// it to people.
+/// Any error of a client, for programs that propagate all of them with `?`. Its `Debug` form is the
+/// message for people, so a `main` that returns it prints a readable message.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -213,7 +218,7 @@ impl CallError {
 /// ```
 #[derive(Clone, Error)]
 pub enum Error {
-    /// The environment says something about the manager that makes no sense.
+    /// An environment variable about the manager has an invalid value.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// The client could not connect.
@@ -222,20 +227,20 @@ pub enum Error {
     /// A call has no result.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// A notification is not what was expected.
+    /// A notification cannot be decoded.
     #[error("the notification is not what was expected: {0}")]
     Notification(#[from] DecodeError),
-    /// The service did not come in time.
+    /// The service was not available within the timeout.
     #[error("the service {} is not available, {} s were waited for it", quoted(service), timeout.as_secs_f64())]
     Unavailable {
         /// The service.
         service: String,
-        /// How long connecting and linking could take.
+        /// The time limit for connecting and linking.
         timeout: Duration,
     },
 }
 
-/// What `main` prints when it returns the error: for people.
+/// Prints the message for people, since this is what a `main` that returns the error prints.
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)

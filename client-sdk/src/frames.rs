@@ -4,11 +4,11 @@ use bytes::Bytes;
 use labwire_wire::MANAGER_NAME;
 use labwire_wire::frames::{TERMINATOR, json_string};
 
-/// From this size on arguments stand behind all else in their request, in bytes: so it is known
-/// where it goes while it arrives at the manager.
+/// Size of the arguments in bytes from which they come last in a request, so that the manager can
+/// route it before all of it has arrived.
 const LONG: usize = 16 * 1024;
 
-/// The members stand in the order in which MSL-Network's clients write them, but for long
+/// Formats a request. Its members are in the order of MSL-Network's clients, except for long
 /// arguments.
 pub(crate) fn request_frame(service: &str, attribute: &str, args: &str, kwargs: &str, uid: u64) -> Bytes {
     let (service, attribute, uid) = (json_string(service), json_string(attribute), format!("\"{uid}\""));
@@ -38,13 +38,13 @@ pub(crate) fn request_frame(service: &str, attribute: &str, args: &str, kwargs: 
     frame.into()
 }
 
-/// A request to the manager about a service.
+/// Formats a request to the manager about a service.
 pub(crate) fn manager_frame(attribute: &str, service: &str, kwargs: &str, uid: u64) -> Bytes {
     let arguments = format!("[{}]", json_string(service));
     request_frame(MANAGER_NAME, attribute, &arguments, kwargs, uid)
 }
 
-/// The frame with which a client asks the manager to close the connection.
+/// Formats the frame with which a client asks the manager to close the connection.
 pub(crate) fn goodbye(name: &str) -> Bytes {
     request_frame(name, "__disconnect__", "[]", "{}", 0)
 }

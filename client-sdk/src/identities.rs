@@ -1,4 +1,4 @@
-//! Who is connected to a manager.
+//! The identities of the peers that are connected to a manager.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -12,10 +12,10 @@ use crate::value::Value;
 /// The members of an object.
 type Members = BTreeMap<String, Value>;
 
-/// Who is connected to a manager, and what the manager says of itself.
+/// The manager's identity, and those of all connected peers.
 ///
-/// As text it is what MSL-Network's `identities(as_string=True)` gives; [`to_text`](Self::to_text) indents it
-/// differently.
+/// The `Display` form is the text of MSL-Network's `identities(as_string=True)`.
+/// [`to_text`](Self::to_text) uses another indentation.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -34,25 +34,25 @@ type Members = BTreeMap<String, Value>;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identities {
-    /// The host that the manager runs on.
+    /// The host on which the manager runs.
     pub hostname: String,
-    /// The port that it listens on.
+    /// The port on which the manager listens.
     pub port: u16,
-    /// The language that it is written in.
+    /// The programming language of the manager.
     pub language: String,
-    /// The operating system that it runs on.
+    /// The manager's operating system.
     pub os: String,
-    /// What everybody may ask it: signatures by name.
+    /// The signatures of the manager's public requests, by name.
     pub attributes: Members,
     /// The clients, by their network names.
     pub clients: BTreeMap<String, ClientIdentity>,
     /// The services, by their names.
     pub services: BTreeMap<String, ServiceIdentity>,
-    /// What else it says.
+    /// All other members of the manager's identity.
     pub others: Members,
 }
 
-/// What a client says of itself.
+/// The identity of a client.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -71,19 +71,19 @@ pub struct Identities {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientIdentity {
-    /// The name that it was given.
+    /// The name that the client was given.
     pub name: String,
-    /// Where it is, as `HOST:PORT`.
+    /// The client's address, as `HOST:PORT`.
     pub address: String,
-    /// The language that it is written in.
+    /// The programming language of the client.
     pub language: String,
-    /// The operating system that it runs on.
+    /// The client's operating system.
     pub os: String,
-    /// What else it says.
+    /// All other members of the client's identity.
     pub others: Members,
 }
 
-/// What a service says of itself.
+/// The identity of a service.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -101,22 +101,22 @@ pub struct ClientIdentity {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceIdentity {
-    /// What it offers, by name: the [signatures](Value::as_signature) of methods, and plain values.
+    /// The attributes, by name: the [signatures](Value::as_signature) of methods, and plain values.
     pub attributes: Members,
-    /// Where it is, as `HOST:PORT`.
+    /// The service's address, as `HOST:PORT`.
     pub address: String,
-    /// The language that it is written in.
+    /// The programming language of the service.
     pub language: String,
-    /// The operating system that it runs on.
+    /// The service's operating system.
     pub os: String,
-    /// How many clients may be linked with it at once; 0 or less is any number. See [`limit`](Self::limit).
+    /// The maximum number of linked clients; 0 or less means no limit. See [`limit`](Self::limit).
     pub max_clients: i64,
-    /// What else it says.
+    /// All other members of the service's identity.
     pub others: Members,
 }
 
 impl ServiceIdentity {
-    /// How many clients may be linked with the service at once; `None` is any number.
+    /// Returns the maximum number of linked clients; `None` means no limit.
     ///
     /// See the example of [`ServiceIdentity`].
     pub fn limit(&self) -> Option<u64> {
@@ -142,7 +142,7 @@ fn map(members: &mut Members, name: &str) -> Members {
     }
 }
 
-/// A whole number; some LabVIEW peers write it with a fraction of zeros.
+/// Removes and returns a whole number. Some LabVIEW peers write it with a fraction of zeros.
 fn number(members: &mut Members, name: &str) -> Option<i64> {
     match members.remove(name)? {
         Value::Integer(number) => i64::try_from(number).ok(),
@@ -227,7 +227,7 @@ impl Lines {
         let _ = write!(self.text, "{:width$}{line}", "");
     }
 
-    /// The members in the order of their names, with these that are known, as far as they are there.
+    /// Adds the known and the other members as lines, sorted by name.
     fn add_members(&mut self, level: usize, known: &[(&str, String)], others: &Members) {
         let others = others
             .iter()
@@ -272,7 +272,7 @@ impl Lines {
 }
 
 impl Identities {
-    /// The text for people, with so many spaces per level.
+    /// Formats the identities for people, with this many spaces per level.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

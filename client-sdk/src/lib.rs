@@ -1,10 +1,11 @@
-//! Write a client of Labwire: find services by name, and call them.
+//! Client SDK of Labwire: finds services by name and calls them.
 //!
-//! A *manager* is where everybody meets. *Services* (instruments, wrapped in any language) register a name with it.
-//! A *client* connects to the manager, links with services by their names and calls them. It does not matter in which
-//! language a service is written; what goes over the network is one line of JSON per call.
+//! A *manager* is the broker to which all peers connect. *Services* (instruments, wrapped in any
+//! language) register a name with it. A *client* connects to the manager, links with services by
+//! name and calls them. The language of a service does not matter: each call is one line of JSON on
+//! the network.
 //!
-//! # Ten lines
+//! # Quick start
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -23,17 +24,19 @@
 //! }
 //! ```
 //!
-//! The same without async is as long: see [`blocking`]. In the examples below `options` are
-//! [`ConnectOptions`] that lead to the manager of the example.
+//! The [`blocking`] module has the same API without async. In the examples below, `options` are
+//! [`ConnectOptions`] for the manager of the example.
 //!
 //! # Connecting
 //!
-//! [`ConnectOptions`] say where the manager is and what to tell it: host and port, a user's name and password, the
-//! manager's password, TLS or not, how long to wait. Without more it is the manager of this computer, over TLS.
-//! [`ConnectOptions::from_environment`] reads them from variables such as `LABWIRE_MANAGER=lab-pc:1875`.
+//! [`ConnectOptions`] hold the manager's address and the credentials: host and port, username and
+//! password, the manager's password, TLS or not, and the timeout. The default is the manager on
+//! this computer, over TLS. [`ConnectOptions::from_environment`] reads them from variables such as
+//! `LABWIRE_MANAGER=lab-pc:1875`.
 //!
-//! The certificate of a manager that was never met before is shown at the terminal and saved when you say so, or as
-//! [`FirstUse`] says; one that has changed since is [refused](TrustError::Changed).
+//! The certificate of an unknown manager is shown at the terminal and saved after confirmation, or
+//! handled as [`FirstUse`] specifies. A certificate that has changed since is
+//! [refused](TrustError::Changed).
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -51,14 +54,15 @@
 //! # });
 //! ```
 //!
-//! [`Client`] and [`Link`] are handles: cheap to clone, and usable from any task. The connection ends with
-//! [`disconnect`](Client::disconnect), or with the last handle.
+//! [`Client`] and [`Link`] are handles: cheap to clone, and usable from any task. The connection
+//! ends with [`disconnect`](Client::disconnect), or when the last handle is dropped.
 //!
 //! # Calling
 //!
-//! [`Client::link`] gives a [`Link`] with a service, or says why there is none. [`Link::call`] calls a method,
-//! [`Link::get`] reads a value. Arguments are written with [`args!`]: first those that go by their place, then those that
-//! go by name. The result is whatever type you ask for, if serde can read it from what the service sent.
+//! [`Client::link`] returns a [`Link`] with a service, or the reason why the manager refuses it.
+//! [`Link::call`] calls a method, [`Link::get`] reads a value. Arguments are written with
+//! [`args!`]: positional arguments first, then keyword arguments. The result is of any type that
+//! serde can deserialize from the service's reply.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -74,8 +78,9 @@
 //! # });
 //! ```
 //!
-//! A [`Call`] has no time limit unless you set [one](Call::timeout). Calls overlap: make them with [`Call::send`], await
-//! them later. Six calls take as long as the longest of them.
+//! A [`Call`] has no time limit unless you set [one](Call::timeout). Calls can overlap: send them
+//! with [`Call::send`] and await them later. Six overlapping calls take as long as the longest of
+//! them.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -97,12 +102,13 @@
 //! # });
 //! ```
 //!
-//! Whoever calls a service a lot gives its methods types: the [`client`](macro@client) macro makes a client of a trait.
+//! For typed methods, the [`client`](macro@client) macro generates a client from a trait.
 //!
 //! # When a call fails
 //!
-//! [`CallError`] says who failed: the manager refused, the service failed (with its message and traceback), the wire
-//! broke, the time was up. [`CallError::executed`] says whether the service may have executed the call: after
+//! The variants of [`CallError`] distinguish the failures: the manager refused, the service failed
+//! (with its message and traceback), the connection was lost, or the timeout expired.
+//! [`CallError::executed`] returns whether the service may have executed the call: after
 //! [`Executed::No`] it is safe to call again. The client itself never sends a call twice.
 //!
 //! ```
@@ -125,21 +131,23 @@
 //! # });
 //! ```
 //!
-//! [`Error`] is for programs that pass everything on with `?`.
+//! [`Error`] covers all operations, for programs that propagate every error with `?`.
 //!
-//! # Notifications, locks, and who is there
+//! # Notifications, locks and identities
 //!
-//! [`Link::notifications`] is a stream of what a service tells without being asked. [`Link::lock`] keeps other clients
-//! out until its guard is dropped. [`Client::identities`] says who is connected, and prints as a text for people.
-//! [`Link::describe`] is what a service tells about its methods. [`Client::admin_request`] asks the manager for what only an
-//! administrator may. A [`LinkedClient`] waits until its service is there.
+//! [`Link::notifications`] is a stream of the messages that a service sends without a request.
+//! [`Link::lock`] keeps other clients out until its guard is dropped. [`Client::identities`] lists
+//! the connected peers, and has a readable text form. [`Link::describe`] returns the documentation
+//! of a service's methods. [`Client::admin_request`] sends the manager a request that is reserved
+//! for administrators. A [`LinkedClient`] waits until its service is available.
 //!
-//! # When the manager goes away
+//! # Reconnecting
 //!
-//! A lost connection is the end, unless the options say [`reconnect`](ConnectOptions::reconnect). Then the client comes
-//! back by itself, waiting in between as [`Backoff`] says, links again with what it was linked with, and its notifications
-//! go on. Calls that were under way have failed; locks are lost, and their guards [say so](LockGuard::is_held). Calls
-//! that are made meanwhile fail at once, or are kept, as many as a [buffer](ClientOptions::buffer) takes.
+//! By default a lost connection is final. With [`reconnect`](ConnectOptions::reconnect) the client
+//! reconnects by itself, with the pauses of a [`Backoff`]. It renews its links, and their
+//! notifications continue. Calls in flight have failed. Locks are lost, as
+//! [`LockGuard::is_held`] shows. Calls made while disconnected fail at once, or
+//! are kept up to the capacity of a [buffer](ClientOptions::buffer).
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -191,10 +199,11 @@ pub use client::Client;
 pub use describe::{AttributeDescription, ParameterDescription, ServiceDescription};
 pub use error::{CallError, Error};
 pub use identities::{ClientIdentity, Identities, ServiceIdentity};
-/// Turns a trait into typed clients of a service, so that calling the service is calling a method.
+/// Generates typed clients of a service from a trait.
 ///
-/// A trait `BasicMath` becomes two structs: `BasicMathClient` around a [`Link`], whose methods give a [`Call`] to
-/// await, and `BasicMathBlockingClient` around a [`blocking::Link`], whose methods wait. The trait itself is gone.
+/// A trait `BasicMath` becomes two structs: `BasicMathClient` wraps a [`Link`], and its methods
+/// return a [`Call`] to await. `BasicMathBlockingClient` wraps a [`blocking::Link`], and its
+/// methods block. The trait itself is removed.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -220,17 +229,21 @@ pub use identities::{ClientIdentity, Identities, ServiceIdentity};
 /// # }); }
 /// ```
 ///
-/// - A method takes `&self` and what is sent: anything that serde can write, references included. It returns what the
-///   service does, which serde must be able to read; without a return type nothing is expected. A value of the service
-///   is read by a method without parameters.
-/// - `#[keyword]` sends a parameter by its name, `#[keyword = "name"]` by another one. A keyword parameter of type
-///   `Option<T>` is left out when it is `None`.
-/// - `#[attribute = "name"]` on a method is the service's name for it, where that is none for Rust.
-/// - `#[labwire_client::client(service = "Basic Math")]` names the service, where the trait cannot.
-/// - Doc comments stay.
+/// - A method takes `&self` and the arguments, of any types that implement `Serialize`, references
+///   included. Its return type is the type of the result, which must implement `DeserializeOwned`;
+///   without a return type the result must be null. A method without parameters reads a value of
+///   the service.
+/// - `#[keyword]` sends a parameter as a keyword argument of the same name, `#[keyword = "name"]`
+///   under another name. A keyword parameter of type `Option<T>` is omitted when it is `None`.
+/// - `#[attribute = "name"]` on a method sets the service's name for it, where that is no valid
+///   Rust identifier.
+/// - `#[labwire_client::client(service = "Basic Math")]` sets the service's name, where it differs
+///   from the trait's.
+/// - Doc comments are kept.
 ///
-/// The structs have `link(&client)`, which links with the service; `new(link)`, `as_link()` and `into_link()` for who
-/// has a link already, and wants its notifications and locks; and the service's name as `SERVICE`.
+/// The structs have `link(&client)`, which links with the service; `new(link)`, `as_link()` and
+/// `into_link()`, which convert from and to an existing link and give access to its notifications
+/// and locks; and the constant `SERVICE` with the service's name.
 pub use labwire_client_macros::client;
 pub use labwire_device::payload::{
     Arguments, DecodeError, EncodeError, IntoArguments, Json, from_json, to_json,

@@ -19,20 +19,20 @@ use crate::identities::ServiceIdentity;
 use crate::status::{LinkState, LinkStatus};
 use crate::ticket::Ticket;
 
-/// The service that is asked to end itself has a method of this name.
+/// The method that shuts down a service.
 const SHUT_DOWN_SERVICE: &str = "shutdown_service";
 
-/// A link with a service: what it is called through, and what its notifications come through.
+/// A link with a service: the permission to call it, and the source of its notifications.
 ///
-/// It is a handle: clones are of the same link, and so is what
-/// [`Client::link`](crate::Client::link) gives for the same service a second time. The link ends
-/// when [`unlink`](Self::unlink) is called on any of them, or when the last of them is dropped,
-/// [`Notifications`](crate::Notifications), [`LockGuard`](crate::LockGuard)s and calls under way
-/// included. A place among the service's clients is free then.
+/// A `Link` is a handle: clones share the link, and [`Client::link`](crate::Client::link) returns
+/// another handle of it for the same service. The link ends when [`unlink`](Self::unlink) is called
+/// on any handle, or when the last handle is dropped. [`Notifications`](crate::Notifications),
+/// [`LockGuard`](crate::LockGuard)s and calls in flight count as handles. The end of the link frees
+/// a place among the service's clients.
 ///
-/// When the service leaves, the link is [away](Self::is_linked). A client that
-/// [reconnects](crate::ConnectOptions::reconnect) links again when the service is back; others have to
-/// [`link`](crate::Client::link) again.
+/// When the service disconnects, the link is [away](Self::is_linked). A client that
+/// [reconnects](crate::ConnectOptions::reconnect) links again when the service is back; other
+/// clients have to call [`Client::link`](crate::Client::link) again.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -84,17 +84,17 @@ impl Link {
         self.holder.handle()
     }
 
-    /// The number of its holder.
+    /// Returns the number of the link's holder.
     pub(crate) fn holder(&self) -> u64 {
         self.holder.number()
     }
 
-    /// Whether the lock of this guard is held.
+    /// Returns whether the lock of this guard is held.
     pub(crate) fn has_lock(&self, guard: u64) -> bool {
         self.status.borrow().locks.contains(&guard)
     }
 
-    /// The name of the service.
+    /// Returns the name of the service.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -110,7 +110,7 @@ impl Link {
         &self.service
     }
 
-    /// What the service said of itself when the link was made last.
+    /// Returns the identity that the service sent, as of the last time the link was made.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -128,8 +128,8 @@ impl Link {
         Arc::clone(&self.status.borrow().identity)
     }
 
-    /// A handle of this link whose calls wait so long at most, unless a call has its own
-    /// [timeout](Call::timeout).
+    /// Returns this handle with a time limit for its calls. A [timeout](Call::timeout) of a call
+    /// overrides it. Other handles of the link keep theirs.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -151,8 +151,9 @@ impl Link {
 
     /// Calls a method of the service.
     ///
-    /// The arguments are written with [`args!`](crate::args), or are a tuple when all of them are positional. The
-    /// result is anything that serde can read; `()` for a method that returns nothing.
+    /// The arguments are written with [`args!`](crate::args), or are a tuple when all of them are
+    /// positional. The result is of any type that serde can deserialize; `()` for a method that
+    /// returns nothing.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -189,16 +190,17 @@ impl Link {
         self.call(attribute, ())
     }
 
-    /// Whether the link is there. It is not while the connection is lost, after the service has left, and after
-    /// [`unlink`](Self::unlink). An older manager does not tell that a service has left.
+    /// Returns whether the client is linked. It is not while the connection is lost, after the
+    /// service has disconnected, and after [`unlink`](Self::unlink). An older manager does not
+    /// report that a service has disconnected.
     ///
     /// See the example of [`linked`](Self::linked).
     pub fn is_linked(&self) -> bool {
         self.status.borrow().state == LinkState::Linked
     }
 
-    /// Waits until the link is there. Fails once it cannot come back, because it was unlinked, or because the client
-    /// is disconnected or does not reconnect.
+    /// Waits until the client is linked. Fails with [`CallError::Unlinked`] once the link cannot
+    /// come back: it was unlinked, or the client is disconnected or does not reconnect.
     ///
     /// Cancel safe.
     ///
@@ -235,8 +237,8 @@ impl Link {
         })
     }
 
-    /// Asks the service to shut down, and gives what its method `shutdown_service` returns. The link ends with it.
-    /// A service that has no such method answers with an error, and the link stays.
+    /// Asks the service to shut down, and returns the result of its method `shutdown_service`. The
+    /// link ends. If the service has no such method, the call fails and the link stays.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -278,15 +280,17 @@ impl Link {
             }
         });
         if let Ok(ended) = ended {
-            // An error says that the client has ended, and the link with it.
+            // An error means that the client has ended, and the link with it.
             let _ = ended.await;
         }
         Ok(result)
     }
 
-    /// What the service tells about itself, for people: what it is, and what its attributes do and take.
+    /// Requests the service's documentation: its description, and the description and parameters of
+    /// each attribute.
     ///
-    /// Services that are written with `labwire-service` do; others answer [`CallError::NotDescribed`].
+    /// Services written with `labwire-service` provide it. Others fail with
+    /// [`CallError::NotDescribed`].
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -318,11 +322,11 @@ impl Link {
         description(self.call("describe", ()).await)
     }
 
-    /// Ends the link, for all handles of it: their calls fail, their notifications end, their locks are released.
-    /// Calls that are under way still get their replies.
+    /// Ends the link for all its handles: new calls fail, notifications end, and locks are
+    /// released. Calls in flight still get their replies.
     ///
-    /// It succeeds as well when there is no link any more. Cancel safe: the link ends, whether the manager's answer
-    /// is waited for or not.
+    /// Succeeds also when the link has already ended. Cancel safe: once polled, the link ends even
+    /// if the future is dropped.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -344,10 +348,10 @@ impl Link {
             holder: self.holder(),
             reply,
         });
-        // Without the task there is no link any more.
+        // The driver has ended, and the link with it.
         let Ok(ticket) = ticket else { return Ok(()) };
         match ticket.await {
-            // The link was gone already, with its service or with the connection.
+            // The link had already ended, with its service or with the connection.
             Err(CallError::Disconnected { .. }) => Ok(()),
             Err(error) if error.is_absence() => Ok(()),
             outcome => outcome.map(drop),

@@ -1,4 +1,4 @@
-//! A client and its link with one service.
+//! A client together with its link with one service.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use crate::error::Error;
 use crate::link::Link;
 use crate::options::ClientOptions;
 
-/// The name of a client that is given none.
+/// The name of a client for which none is given.
 pub(crate) const DEFAULT_NAME: &str = "LinkedClient";
 
-/// How long to wait before a service that is not there is asked for again: at first, and at most.
+/// The first and the longest pause before the manager is asked again for a missing service.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// How long the manager has to answer at least.
+/// The least time that the manager has to answer, also after the timeout.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
-/// A client and its link with one service, which it waits for.
+/// A client together with its link with one service.
 ///
-/// It is used like its [`Link`].
+/// Connecting waits until the service is available. Dereferences to its [`Link`].
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -50,10 +50,11 @@ impl Deref for LinkedClient {
 }
 
 impl LinkedClient {
-    /// Connects and links with a service, as a client that is called `LinkedClient`.
+    /// Connects under the name `LinkedClient` and links with a service.
     ///
-    /// The [timeout](crate::ConnectOptions::timeout) of the options is for both: the service may be started after
-    /// this is called. Fails with [`Error::Unavailable`] when it does not come in time.
+    /// The [timeout](crate::ConnectOptions::timeout) of the options covers both steps. If the
+    /// service is missing, the client tries again until the timeout, then fails with
+    /// [`Error::Unavailable`].
     ///
     /// Cancel safe.
     ///
@@ -76,7 +77,7 @@ impl LinkedClient {
         Self::connect_as(DEFAULT_NAME, service, options).await
     }
 
-    /// Connects and links with a service, as a client of that name.
+    /// Connects under this name and links with a service, as [`connect`](Self::connect) does.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -98,7 +99,7 @@ impl LinkedClient {
         let client = Client::connect(name, options).await?;
         let mut pause = PAUSES.0;
         loop {
-            // Connecting may have taken all the time, when a person had to be asked.
+            // Connecting may have used up the timeout, if a person had to be asked.
             let rest = timeout.saturating_sub(start.elapsed()).max(LAST_CHANCE);
             match tokio::time::timeout(rest, client.link(service)).await {
                 Ok(Ok(link)) => return Ok(Self { client, link }),
@@ -115,21 +116,22 @@ impl LinkedClient {
         }
     }
 
-    /// The client that has the link.
+    /// Returns the client that has the link.
     ///
     /// See the example of [`connect_as`](Self::connect_as).
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The link.
+    /// Returns the link.
     ///
     /// See the example of [`connect_as`](Self::connect_as).
     pub fn link(&self) -> &Link {
         &self.link
     }
 
-    /// Makes another connection that is linked with the same service, with the same options, under another name.
+    /// Opens another connection with the same options under another name, and links with the same
+    /// service.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -147,14 +149,14 @@ impl LinkedClient {
         Self::connect_as(name, self.service(), options).await
     }
 
-    /// Leaves the manager, as [`Client::disconnect`] does.
+    /// Disconnects from the manager, as [`Client::disconnect`] does.
     ///
     /// See the example of [`spawn`](Self::spawn).
     pub async fn disconnect(&self) {
         self.client.disconnect().await;
     }
 
-    /// Whether there is a connection, as [`Client::is_connected`] says.
+    /// Returns whether there is a connection, as [`Client::is_connected`] does.
     ///
     /// See the example of [`spawn`](Self::spawn).
     pub fn is_connected(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::error::CallError;
 use crate::link::Link;
 use crate::ticket::Ticket;
 
-/// For whom a service is locked.
+/// The kind of a lock: for one client, or for all that are linked.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -33,16 +33,18 @@ use crate::ticket::Ticket;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lock {
-    /// For one client, which must be the only one that is linked.
+    /// Held by one client, which must be the only one that is linked.
     Exclusive,
-    /// For all clients that are linked.
+    /// Held by all clients that are linked.
     Shared,
 }
 
-/// A lock on a service. It is released when this is dropped, or with [`release`](Self::release).
+/// A lock on a service. It is released when the guard is dropped, or with
+/// [`release`](Self::release).
 ///
-/// It keeps the link, as a [`Link`] does. A lock is lost with its link: when the service leaves and when the
-/// connection is lost, also if the client reconnects. [`is_held`](Self::is_held) tells.
+/// A guard keeps the link, as a [`Link`] does. The lock is lost with its link: when the service
+/// disconnects and when the connection is lost, even if the client reconnects.
+/// [`is_held`](Self::is_held) returns whether it still exists.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -77,7 +79,7 @@ impl LockGuard {
             shared: lock == Lock::Shared,
             reply,
         })?;
-        // From here on the manager may have granted it, whether anybody waits for the answer or not.
+        // From here on the manager may have granted the lock, even if this future is dropped.
         let mut holding = Holding {
             link,
             guard,
@@ -85,7 +87,7 @@ impl LockGuard {
         };
         match ticket.await.and_then(|result| names("acquire_lock", Ok(result))) {
             Ok(clients) => Ok(Self { holding, clients }),
-            // It was granted, in words that cannot be read: it is released again.
+            // The lock was granted, but the reply cannot be read: dropping `holding` releases it.
             Err(error @ CallError::Decode { .. }) => Err(error),
             Err(error) => {
                 holding.is_released = true;
@@ -94,22 +96,22 @@ impl LockGuard {
         }
     }
 
-    /// The network names of the clients that were linked when the lock was acquired: only they can call the service
-    /// while it is held.
+    /// Returns the network names of the clients that were linked when the lock was acquired. Only
+    /// they can call the service while it is held.
     ///
     /// See the example of [`LockGuard`].
     pub fn clients(&self) -> &[String] {
         &self.clients
     }
 
-    /// The link that the lock belongs to.
+    /// Returns the link that the lock belongs to.
     ///
     /// See the example of [`LockGuard`].
     pub fn link(&self) -> &Link {
         &self.holding.link
     }
 
-    /// Whether the lock is held. It is not after its link was lost or ended.
+    /// Returns whether the lock is held. It is not after its link was lost or ended.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -130,10 +132,11 @@ impl LockGuard {
         self.holding.is_held()
     }
 
-    /// Releases the lock, and gives the network names of the clients that still hold one. None of them means that
-    /// other clients can link again.
+    /// Releases the lock, and returns the network names of the clients that still hold one. If
+    /// there are none, other clients can link again.
     ///
-    /// A lock that was lost is no error: nobody holds it. Cancel safe: the lock is released in any case.
+    /// A lock that was already lost is no error: the result is empty. Cancel safe: the lock is
+    /// released in any case.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -157,15 +160,16 @@ impl LockGuard {
     }
 }
 
-/// Locks of a link.
+/// Locking through a link.
 impl Link {
     /// Locks the service: while any lock is held, no other client can link with it.
     ///
-    /// An exclusive lock is for the one client that is linked. A shared lock is for all that are linked when it is
-    /// acquired; each of them is asked for by itself. The lock is released when the guard is dropped. A client has one
-    /// lock of a service at most: a second guard is of the same lock, and the first that is released ends it.
+    /// An exclusive lock requires that this is the only linked client. A shared lock admits all
+    /// clients that are linked when it is acquired; each of them acquires it for itself. The lock
+    /// is released when the guard is dropped. A client has at most one lock on a service: a second
+    /// guard shares it, and the first guard that is released ends it.
     ///
-    /// Cancel safe: a lock that nobody waits for any more is released.
+    /// Cancel safe: if the future is dropped early, the lock is released.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -198,7 +202,7 @@ impl Holding {
         !self.is_released && self.link.has_lock(self.guard)
     }
 
-    /// Releases the lock; `None` if it is held no more.
+    /// Sends the request to release the lock. Returns `None` if it is not held any more.
     fn release(&mut self) -> Option<Result<Ticket<Bytes>, CallError>> {
         if !self.is_held() {
             return None;

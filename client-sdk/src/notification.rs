@@ -7,7 +7,7 @@ use labwire_device::payload::{DecodeError, from_json};
 use labwire_wire::array_elements;
 use serde::de::DeserializeOwned;
 
-/// What a service told: positional and keyword arguments.
+/// A message that a service sent without a request: positional and keyword arguments.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -35,7 +35,7 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// `result` is the JSON text of `[args, kwargs]`.
+    /// Splits `result`, the JSON text of `[args, kwargs]`. Returns `None` if it is anything else.
     pub(crate) fn new(service: Arc<str>, result: &Bytes) -> Option<Self> {
         let parts = array_elements(result).ok()?;
         let [positional, keywords] = parts[..] else {
@@ -50,19 +50,20 @@ impl Notification {
         })
     }
 
-    /// As many notifications were dropped in favour of this one.
+    /// Adds the number of notifications that were dropped just before this one.
     pub(crate) fn add_lost(&mut self, count: u64) {
         self.lost += count;
     }
 
-    /// The service that told it.
+    /// Returns the name of the service that sent the notification.
     ///
     /// See the example of [`Notification`].
     pub fn service(&self) -> &str {
         &self.service
     }
 
-    /// How many notifications of the service were dropped just before this one, because they were not read in time.
+    /// Returns the number of notifications of the service that were dropped just before this one,
+    /// because the reader was too slow.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -86,7 +87,8 @@ impl Notification {
         self.lost
     }
 
-    /// The positional arguments, as a tuple or as anything else that can be read from an array.
+    /// Decodes the positional arguments, as a tuple or any other type that serde can deserialize
+    /// from an array.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -106,7 +108,7 @@ impl Notification {
         from_json(self.positional_json())
     }
 
-    /// The keyword arguments, as a struct with these fields or as a map.
+    /// Decodes the keyword arguments, as a struct with these fields or as a map.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -128,14 +130,14 @@ impl Notification {
         from_json(self.keywords_json())
     }
 
-    /// The positional arguments as the service wrote them: the JSON text of an array.
+    /// Returns the positional arguments as the service wrote them: the JSON text of an array.
     ///
     /// See the example of [`Notification`].
     pub fn positional_json(&self) -> &str {
         text(&self.positional)
     }
 
-    /// The keyword arguments as the service wrote them: the JSON text of an object.
+    /// Returns the keyword arguments as the service wrote them: the JSON text of an object.
     ///
     /// See the example of [`Notification`].
     pub fn keywords_json(&self) -> &str {
@@ -143,7 +145,7 @@ impl Notification {
     }
 }
 
-/// A part of a notification as text, which was checked when it came.
+/// Converts a part of a notification to text. `new` has checked that it is UTF-8.
 fn text(part: &[u8]) -> &str {
     std::str::from_utf8(part).unwrap_or_default()
 }

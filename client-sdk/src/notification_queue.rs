@@ -1,4 +1,4 @@
-//! A channel for the notifications of one reader, which drops the oldest when the reader is slow.
+//! A channel for the notifications of one reader. It drops the oldest ones when the reader is slow.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::notification::Notification;
 
-/// Makes a channel in which up to `capacity` notifications wait, and at least one.
+/// Creates a channel with a capacity of `capacity` notifications, at least one.
 pub(crate) fn notification_queue(capacity: usize) -> (NotificationSender, NotificationReceiver) {
     let queue = Arc::new(Queue {
         capacity: capacity.max(1),
@@ -19,10 +19,10 @@ pub(crate) fn notification_queue(capacity: usize) -> (NotificationSender, Notifi
     )
 }
 
-/// The end at which notifications are put in. When it is dropped, no more come.
+/// The sending half. Dropping it ends the channel.
 pub(crate) struct NotificationSender(Arc<Queue>);
 
-/// The end at which notifications are taken out.
+/// The receiving half.
 pub(crate) struct NotificationReceiver(Arc<Queue>);
 
 struct Queue {
@@ -60,7 +60,7 @@ impl fmt::Debug for NotificationReceiver {
 }
 
 impl NotificationSender {
-    /// Appends a notification. When there are too many, the oldest makes room: what is new is worth
+    /// Appends a notification. If the queue is full, drops the oldest one: newer data is worth
     /// more.
     pub(crate) fn push(&self, notification: Notification) {
         let mut inner = self.0.inner();
@@ -78,13 +78,13 @@ impl NotificationSender {
         }
     }
 
-    /// Whether the receiver is gone.
+    /// Returns whether the receiver was dropped.
     pub(crate) fn is_closed(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 }
 
-/// No more will come. What waits can still be read.
+/// Ends the channel. Queued notifications can still be read.
 impl Drop for NotificationSender {
     fn drop(&mut self) {
         let mut inner = self.0.inner();
@@ -98,7 +98,7 @@ impl Drop for NotificationSender {
 }
 
 impl NotificationReceiver {
-    /// Polls for the next notification; `None` when no more will come.
+    /// Polls for the next notification. Returns `None` after the last one.
     pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Notification>> {
         let mut inner = self.0.inner();
         if let Some(notification) = inner.waiting.pop_front() {

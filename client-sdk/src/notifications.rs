@@ -13,13 +13,15 @@ use crate::notification_queue::{NotificationReceiver, notification_queue};
 
 /// The notifications of a service, from when [`Link::notifications`] was called.
 ///
-/// It is a [`Stream`], and can be read with [`next`](Self::next) without one. It ends (`None`) when the link does:
-/// when it is unlinked, when the client disconnects, or when the service leaves or the connection is lost. A client
-/// that [reconnects](crate::ConnectOptions::reconnect) links again after these two, and the notifications go on;
-/// those that the service sent meanwhile are missed.
+/// It is a [`Stream`], and [`next`](Self::next) reads it without the trait. It ends (`None`) with
+/// the link: when it is unlinked, when the client disconnects, when the service disconnects, or
+/// when the connection is lost. After the last two, a client that
+/// [reconnects](crate::ConnectOptions::reconnect) links again and the notifications continue. Those
+/// that the service sent meanwhile are missed.
 ///
-/// Up to [`notification_queue`](crate::ClientOptions::notification_queue) notifications wait for a slow reader, then
-/// the oldest are dropped and the next one [tells how many](Notification::lost).
+/// The queue holds up to [`notification_queue`](crate::ClientOptions::notification_queue)
+/// notifications for a slow reader. When it is full, the oldest is dropped, and the next one counts
+/// it in [`Notification::lost`].
 ///
 /// It keeps the link, as a [`Link`] does.
 ///
@@ -52,7 +54,7 @@ pub struct Notifications {
 }
 
 impl Notifications {
-    /// The link that they come through.
+    /// Returns the link of these notifications.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -71,7 +73,7 @@ impl Notifications {
         &self.link
     }
 
-    /// The next notification; `None` when no more will come.
+    /// Waits for the next notification. Returns `None` after the last one.
     ///
     /// Cancel safe: no notification is lost.
     ///
@@ -89,9 +91,10 @@ impl Stream for Notifications {
     }
 }
 
-/// Notifications of a link.
+/// Notifications through a link.
 impl Link {
-    /// The service's notifications from now on. Each call gives a reader of its own, which gets all of them.
+    /// Returns the service's notifications from now on. Each call creates a separate reader, which
+    /// receives all of them.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -108,7 +111,7 @@ impl Link {
     /// ```
     pub fn notifications(&self) -> Notifications {
         let (reader, queue) = notification_queue(self.handle().options().notifications);
-        // Without the task there is no connection, and dropped, the reader has its end.
+        // If the driver has ended, there is no connection; dropping `reader` then ends the queue.
         self.handle().notice(Command::Subscribe {
             holder: self.holder(),
             reader,

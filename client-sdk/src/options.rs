@@ -1,13 +1,13 @@
-//! How a client connects, and what it keeps.
+//! The options of a client.
 
 use labwire_device::ConnectOptions;
 
-/// How many notifications wait for a slow reader, unless said otherwise.
+/// The default capacity of a notification queue.
 const NOTIFICATIONS: usize = 1024;
 
-/// How a client connects, and what it keeps.
+/// The options of a client: how to connect, and the sizes of its buffers.
 ///
-/// Whoever needs no more than [`ConnectOptions`] gives those: they become a client's options by themselves.
+/// Functions that take these also accept plain [`ConnectOptions`].
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -49,12 +49,12 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// Keeps up to `calls` calls that are made while the connection is lost, or while the service of a link is
-    /// away, and sends them when the link is there again. Only for clients that
+    /// Keeps up to `calls` calls that are made while the connection is lost or the service of a
+    /// link is away, and sends them once the client is linked again. Only for clients that
     /// [reconnect](ConnectOptions::reconnect). The default is 0: such calls fail at once.
     ///
-    /// A call that was kept was never sent before, so that it is not executed twice. One whose
-    /// [timeout](crate::Call::timeout) ends meanwhile is never sent.
+    /// Only calls that were never sent are kept, so none is executed twice. A call whose
+    /// [timeout](crate::Call::timeout) expires meanwhile is never sent.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -83,8 +83,9 @@ impl ClientOptions {
         self
     }
 
-    /// How many notifications wait for a reader that is slow; 1,024 unless said otherwise, and at least one. When
-    /// there are more, the oldest are dropped, and the next one [tells how many](crate::Notification::lost).
+    /// Sets the capacity of the queue for a slow reader of notifications. The default is 1,024, the
+    /// minimum 1. When the queue is full, the oldest notification is dropped, and the next one
+    /// [counts it](crate::Notification::lost).
     ///
     /// See the example of [`Notification::lost`](crate::Notification::lost).
     #[must_use]

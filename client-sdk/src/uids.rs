@@ -1,12 +1,12 @@
-//! The numbers of a client's requests.
+//! The uids of a client's requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Gives each request of a client a number of its own, which is its uid on the wire.
+/// Counts the requests of a client. Each number is the uid of a request on the wire.
 ///
-/// Handles and the engine draw from the same numbers: so a caller can compose its frame by itself,
-/// and later ones have higher numbers.
+/// Handles and the engine share the counter. So a caller can build its frame itself, and later
+/// requests have higher numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Uids(Arc<AtomicU64>);
 

@@ -1,4 +1,4 @@
-//! Plain values, as services state them among their attributes.
+//! Plain values, such as the values among a service's attributes.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -6,9 +6,9 @@ use std::fmt::{self, Write};
 use labwire_wire::quoted;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A plain value that a service states, such as a constant.
+/// A plain value of a service, such as a constant.
 ///
-/// As text it is what Python's `str` gives.
+/// The `Display` form is that of Python's `str`.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -24,13 +24,13 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 pub enum Value {
     /// `null` on the wire.
     Null,
-    /// True or false.
+    /// A boolean.
     Bool(bool),
     /// A whole number.
     Integer(i128),
     /// Any other number, `NaN` and the infinities included.
     Float(f64),
-    /// A text. A method's is its signature, as in `(x: float, y: float) -> float`.
+    /// A string. The value of a method is its signature, as in `(x: float, y: float) -> float`.
     Text(String),
     /// An array.
     List(Vec<Value>),
@@ -39,7 +39,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The text, if it is one.
+    /// Returns the string, or `None` for any other value.
     ///
     /// ```
     /// use labwire_client::Value;
@@ -54,7 +54,7 @@ impl Value {
         }
     }
 
-    /// The signature of a method: a text that begins with a parenthesis.
+    /// Returns the signature of a method: a string that begins with a parenthesis.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -111,7 +111,8 @@ impl fmt::Display for Value {
     }
 }
 
-/// A float as Python writes it: the shortest text that reads back, with an exponent below 1e-4 and from 1e16.
+/// Formats a float as Python does: the shortest text that parses to the same number, with an
+/// exponent below 1e-4 and from 1e16.
 fn python_float(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();

@@ -1,4 +1,4 @@
-//! The thread that works for clients without async.
+//! The background thread of blocking clients.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,19 +9,20 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-/// How long clients have to leave their manager after the last handle was dropped.
+/// How long clients have to disconnect from their manager after the last handle was dropped.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether they have.
+/// Interval at which the thread checks whether they have.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A runtime on a thread of its own, which ends when the last handle is dropped and clients have left.
+/// A runtime on its own thread. It ends when the last handle is dropped and clients have
+/// disconnected, or after [`FAREWELL`].
 #[derive(Clone)]
 pub(super) struct Background(Arc<Thread>);
 
 struct Thread {
     runtime: Handle,
-    /// The thread waits for this to be dropped.
+    /// The thread waits until this is dropped.
     _stop: oneshot::Sender<()>,
 }
 
@@ -40,14 +41,14 @@ impl Background {
             .name("labwire-client".to_owned())
             .spawn(move || {
                 runtime.block_on(async move {
-                    // The error says that the last handle is gone.
+                    // An error means that the last handle was dropped.
                     let _ = stopped.await;
                     let deadline = Instant::now() + FAREWELL;
                     while Handle::current().metrics().num_alive_tasks() > 0 && Instant::now() < deadline {
                         sleep(LOOK).await;
                     }
                 });
-                // A question at the terminal that nobody answers must not keep the thread.
+                // Does not wait for a question at the terminal that is never answered.
                 runtime.shutdown_background();
             })?;
         Ok(Self(Arc::new(Thread {
@@ -56,7 +57,7 @@ impl Background {
         })))
     }
 
-    /// Waits on this thread, while the background works.
+    /// Waits on this thread, while the background thread does the work.
     pub(super) fn wait<F: Future>(&self, future: F) -> F::Output {
         if Handle::try_current().is_ok() {
             self.refuse_asynchronous_code();
@@ -64,7 +65,8 @@ impl Background {
         self.0.runtime.block_on(future)
     }
 
-    /// A blocking task of a runtime may wait, a task that drives others must not. Only waiting tells which it is.
+    /// Panics in async code. A blocking task of a runtime may wait, a task on an async thread may
+    /// not; only an attempt to wait distinguishes them.
     fn refuse_asynchronous_code(&self) {
         let waited = catch_unwind(AssertUnwindSafe(|| self.0.runtime.block_on(async {})));
         assert!(

@@ -1,4 +1,4 @@
-//! A client that waits.
+//! The blocking client.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::error::CallError;
 use crate::identities::Identities;
 use crate::options::ClientOptions;
 
-/// A connection to a manager, like [`labwire_client::Client`](crate::Client).
+/// A connection to a manager: the blocking form of [`labwire_client::Client`](crate::Client).
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -35,7 +35,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to a manager under this name. See [`Client::connect`](crate::Client::connect).
+    /// Connects to a manager as a client of this name. See
+    /// [`Client::connect`](crate::Client::connect).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -65,14 +66,15 @@ impl Client {
         Self { client, background }
     }
 
-    /// The name that the client was given.
+    /// Returns the name that was passed to [`connect`](Self::connect) or [`spawn`](Self::spawn).
     ///
     /// See the example of [`spawn`](Self::spawn).
     pub fn name(&self) -> &str {
         self.client.name()
     }
 
-    /// The name that the client has on the network. See [`Client::network_name`](crate::Client::network_name).
+    /// Returns the client's name on the network. See
+    /// [`Client::network_name`](crate::Client::network_name).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -89,14 +91,14 @@ impl Client {
         self.client.network_name()
     }
 
-    /// The manager's name, as in `Manager[lab-pc:1875]`.
+    /// Returns the manager's name, as in `Manager[lab-pc:1875]`.
     ///
     /// See the example of [`network_name`](Self::network_name).
     pub fn manager(&self) -> String {
         self.client.manager()
     }
 
-    /// The port that the connection has on this computer.
+    /// Returns the local port of the connection.
     ///
     /// See the example of [`network_name`](Self::network_name).
     pub fn local_port(&self) -> u16 {
@@ -124,7 +126,8 @@ impl Client {
         Ok(Link::new(link, self.background.clone()))
     }
 
-    /// Who is connected to the manager. See [`Client::identities`](crate::Client::identities).
+    /// Requests the identities of the manager and of all connected peers. See
+    /// [`Client::identities`](crate::Client::identities).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -142,8 +145,8 @@ impl Client {
         self.background.wait(self.client.identities())
     }
 
-    /// Asks the manager for something that only an administrator may. See
-    /// [`Client::admin_request`](crate::Client::admin_request).
+    /// Sends the manager a request that is reserved for administrators, and waits for the result.
+    /// See [`Client::admin_request`](crate::Client::admin_request).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -165,7 +168,7 @@ impl Client {
         self.background.wait(call.into_future())
     }
 
-    /// Makes another connection to the same manager, with the same options, under another name.
+    /// Opens another connection to the same manager, with the same options, under another name.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -183,14 +186,15 @@ impl Client {
         Ok(Self::new(client, self.background.clone()))
     }
 
-    /// Whether there is a connection. A client that reconnects has none meanwhile.
+    /// Returns whether there is a connection. While a client reconnects, there is none.
     ///
     /// See the example of [`connected`](Self::connected).
     pub fn is_connected(&self) -> bool {
         self.client.is_connected()
     }
 
-    /// Waits until there is a connection; `false` when there never will be one again.
+    /// Waits until there is a connection. Returns `false` once the connection has ended
+    /// permanently.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -207,7 +211,8 @@ impl Client {
         self.background.wait(self.client.connected())
     }
 
-    /// Waits until the connection has ended for ever, and says why. See [`Client::closed`](crate::Client::closed).
+    /// Waits until the connection has ended permanently, and returns the reason. See
+    /// [`Client::closed`](crate::Client::closed).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -225,7 +230,7 @@ impl Client {
         self.background.wait(self.client.closed())
     }
 
-    /// Leaves the manager. See [`Client::disconnect`](crate::Client::disconnect).
+    /// Disconnects from the manager. See [`Client::disconnect`](crate::Client::disconnect).
     ///
     /// See the example of [`connected`](Self::connected).
     pub fn disconnect(&self) {

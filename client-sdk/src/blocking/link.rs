@@ -1,4 +1,4 @@
-//! A link whose calls wait.
+//! The blocking link.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::error::CallError;
 use crate::identities::ServiceIdentity;
 use crate::lock::Lock;
 
-/// A link with a service, like [`labwire_client::Link`](crate::Link).
+/// A link with a service: the blocking form of [`labwire_client::Link`](crate::Link).
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -35,7 +35,7 @@ use crate::lock::Lock;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Link {
-    // Declared first: the link ends before the thread that works for it does.
+    // Declared first so that it is dropped first: the link ends before its background thread.
     link: crate::Link,
     background: Background,
 }
@@ -45,7 +45,7 @@ impl Link {
         Self { link, background }
     }
 
-    /// The name of the service.
+    /// Returns the name of the service.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -61,7 +61,7 @@ impl Link {
         self.link.service()
     }
 
-    /// What the service said of itself when the link was made last.
+    /// Returns the identity that the service sent, as of the last time the link was made.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -77,14 +77,14 @@ impl Link {
         self.link.identity()
     }
 
-    /// The client that has the link.
+    /// Returns the client that has the link.
     ///
     /// See the example of [`service`](Self::service).
     pub fn client(&self) -> Client {
         Client::new(self.link.client(), self.background.clone())
     }
 
-    /// A handle of this link whose calls wait so long at most.
+    /// Returns this handle with a time limit for its calls. Other handles of the link keep theirs.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -108,7 +108,8 @@ impl Link {
         }
     }
 
-    /// Calls a method of the service and waits for its result. See [`Link::call`](crate::Link::call).
+    /// Calls a method of the service and waits for its result. See
+    /// [`Link::call`](crate::Link::call).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -133,7 +134,7 @@ impl Link {
             .wait(self.link.call(attribute, arguments).into_future())
     }
 
-    /// The same, with the result as the JSON text that the service wrote.
+    /// Calls a method, and returns the result as the JSON text that the service wrote.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -152,7 +153,7 @@ impl Link {
         self.background.wait(call.into_future())
     }
 
-    /// Makes a call whose result is waited for later, so that calls overlap.
+    /// Sends a call and returns a [`Pending`] to wait for its result later, so that calls overlap.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -186,14 +187,14 @@ impl Link {
         self.call(attribute, ())
     }
 
-    /// Whether the link is there. See [`Link::is_linked`](crate::Link::is_linked).
+    /// Returns whether the client is linked. See [`Link::is_linked`](crate::Link::is_linked).
     ///
     /// See the example of [`linked`](Self::linked).
     pub fn is_linked(&self) -> bool {
         self.link.is_linked()
     }
 
-    /// Waits until the link is there. See [`Link::linked`](crate::Link::linked).
+    /// Waits until the client is linked. See [`Link::linked`](crate::Link::linked).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -212,7 +213,8 @@ impl Link {
         self.background.wait(self.link.linked())
     }
 
-    /// The service's notifications from now on. See [`Link::notifications`](crate::Link::notifications).
+    /// Returns the service's notifications from now on. See
+    /// [`Link::notifications`](crate::Link::notifications).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -254,7 +256,8 @@ impl Link {
         Ok(LockGuard::new(guard, self.background.clone()))
     }
 
-    /// Asks the service to shut down. See [`Link::shutdown_service`](crate::Link::shutdown_service).
+    /// Asks the service to shut down. See
+    /// [`Link::shutdown_service`](crate::Link::shutdown_service).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -283,7 +286,7 @@ impl Link {
         self.background.wait(self.link.shutdown_service(arguments))
     }
 
-    /// What the service tells about itself. See [`Link::describe`](crate::Link::describe).
+    /// Requests the service's documentation. See [`Link::describe`](crate::Link::describe).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -308,7 +311,7 @@ impl Link {
         self.background.wait(self.link.describe())
     }
 
-    /// Ends the link, for all handles of it. See [`Link::unlink`](crate::Link::unlink).
+    /// Ends the link for all its handles. See [`Link::unlink`](crate::Link::unlink).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

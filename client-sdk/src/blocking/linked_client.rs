@@ -1,4 +1,4 @@
-//! A client and its link with one service, for programs without async.
+//! The blocking form of a client together with its link.
 
 use std::ops::Deref;
 
@@ -8,7 +8,8 @@ use super::link::Link;
 use crate::error::Error;
 use crate::options::ClientOptions;
 
-/// A client and its link with one service, like [`labwire_client::LinkedClient`](crate::LinkedClient).
+/// A client together with its link with one service: the blocking form of
+/// [`labwire_client::LinkedClient`](crate::LinkedClient).
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -40,7 +41,7 @@ impl Deref for LinkedClient {
 }
 
 impl LinkedClient {
-    /// Connects and links with a service, as a client that is called `LinkedClient`. See
+    /// Connects under the name `LinkedClient` and links with a service. See
     /// [`LinkedClient::connect`](crate::LinkedClient::connect).
     ///
     /// ```
@@ -62,7 +63,7 @@ impl LinkedClient {
         Self::connect_as(crate::linked_client::DEFAULT_NAME, service, options)
     }
 
-    /// Connects and links with a service, as a client of that name.
+    /// Connects under this name and links with a service.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -96,21 +97,22 @@ impl LinkedClient {
         }
     }
 
-    /// The client that has the link.
+    /// Returns the client that has the link.
     ///
     /// See the example of [`connect_as`](Self::connect_as).
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The link.
+    /// Returns the link.
     ///
     /// See the example of [`connect_as`](Self::connect_as).
     pub fn link(&self) -> &Link {
         &self.link
     }
 
-    /// Makes another connection that is linked with the same service, with the same options, under another name.
+    /// Opens another connection with the same options under another name, and links with the same
+    /// service.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -128,14 +130,14 @@ impl LinkedClient {
         Ok(Self::new(linked, self.background.clone()))
     }
 
-    /// Leaves the manager. See [`Client::disconnect`](crate::Client::disconnect).
+    /// Disconnects from the manager. See [`Client::disconnect`](crate::Client::disconnect).
     ///
     /// See the example of [`spawn`](Self::spawn).
     pub fn disconnect(&self) {
         self.client.disconnect();
     }
 
-    /// Whether there is a connection.
+    /// Returns whether there is a connection.
     ///
     /// See the example of [`spawn`](Self::spawn).
     pub fn is_connected(&self) -> bool {

@@ -1,9 +1,10 @@
-//! A lock, for programs without async.
+//! The blocking lock guard.
 
 use super::background::Background;
 use crate::error::CallError;
 
-/// A lock on a service, like [`labwire_client::LockGuard`](crate::LockGuard). It is released when this is dropped.
+/// A lock on a service: the blocking form of [`labwire_client::LockGuard`](crate::LockGuard). It is
+/// released when the guard is dropped.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -32,21 +33,21 @@ impl LockGuard {
         Self { guard, background }
     }
 
-    /// The network names of the clients that were linked when the lock was acquired.
+    /// Returns the network names of the clients that were linked when the lock was acquired.
     ///
     /// See the example of [`LockGuard`].
     pub fn clients(&self) -> &[String] {
         self.guard.clients()
     }
 
-    /// Whether the lock is held. It is not after its link was lost or ended.
+    /// Returns whether the lock is held. It is not after its link was lost or ended.
     ///
     /// See the example of [`LockGuard`].
     pub fn is_held(&self) -> bool {
         self.guard.is_held()
     }
 
-    /// Releases the lock, and gives the network names of the clients that still hold one.
+    /// Releases the lock, and returns the network names of the clients that still hold one.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

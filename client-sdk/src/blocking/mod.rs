@@ -1,4 +1,4 @@
-//! The same client for programs without async: every call waits.
+//! The client without async: every call blocks until its result.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -31,9 +31,10 @@
 //! # });
 //! ```
 //!
-//! A client and all that comes from it, [spawned](Client::spawn) clients included, share one thread that works in the
-//! background. They can be used from any thread, and from blocking tasks of a runtime. In asynchronous code they would
-//! stop everything else, and panic instead: use [`labwire_client::Client`](crate::Client) there.
+//! A client and everything made from it, [spawned](Client::spawn) clients included, share one
+//! background thread. They can be used from any thread, and from blocking tasks of a runtime. In
+//! async code they panic, because they would block the runtime: use
+//! [`labwire_client::Client`](crate::Client) there.
 
 mod background;
 mod client;

@@ -1,12 +1,13 @@
-//! Notifications, for programs without async.
+//! The blocking form of notifications.
 
 use std::time::Duration;
 
 use super::background::Background;
 use crate::notification::Notification;
 
-/// The notifications of a service, like [`labwire_client::Notifications`](crate::Notifications): an iterator that
-/// waits, and ends when the link does.
+/// The notifications of a service: the blocking form of
+/// [`labwire_client::Notifications`](crate::Notifications). An iterator that waits for each
+/// notification, and ends with the link.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -40,7 +41,8 @@ impl Notifications {
         }
     }
 
-    /// The next notification; `None` when none comes within this time, or when no more will come.
+    /// Waits for the next notification, at most for this time. Returns `None` when the time is
+    /// over, or after the last notification.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

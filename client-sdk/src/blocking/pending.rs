@@ -1,9 +1,10 @@
-//! A call that was made, and is waited for later.
+//! The blocking form of a call in flight.
 
 use super::background::Background;
 use crate::error::CallError;
 
-/// A call that was made with [`Link::start`](super::Link::start). When it is dropped, its reply is ignored.
+/// A call in flight, sent with [`Link::start`](super::Link::start). If it is dropped, the reply is
+/// ignored.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -101,7 +101,7 @@ impl Engine {
         }
     }
 
-    /// Returns how to treat a call through a link in this state; `None` is a call of the manager.
+    /// Returns how to treat a call through a link in this state; `None` is a call to the manager.
     fn way(&self, state: Option<LinkState>) -> Way {
         match &self.phase {
             Phase::Closed(reason) => Way::Refuse(Arc::clone(reason)),

@@ -1,18 +1,17 @@
-//! What a line from the manager means.
+//! Parses lines from the manager.
 
 use bytes::Bytes;
 use labwire_wire::{
     Executed, JsonError, Line, NOTIFICATION_UID, RawString, array_elements, as_string, scan_object,
 };
 
-/// What the manager sent.
+/// A parsed line from the manager.
 pub(crate) enum Incoming {
     /// The result of a request, as JSON text.
     Result { uid: String, result: Bytes },
     /// The error of a request.
     Failure { uid: String, failure: Failure },
-    /// What a service tells those who are linked with it: its name, and `[args, kwargs]` as JSON
-    /// text.
+    /// A notification of a service: its name, and `[args, kwargs]` as JSON text.
     Notification { service: String, result: Bytes },
     /// A request of the manager, with its first argument if that is a text.
     Request { attribute: String, argument: String },
@@ -22,9 +21,9 @@ pub(crate) enum Incoming {
 pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) traceback: Vec<String>,
-    /// Whether the manager says that the error is its own.
+    /// Whether the manager marked the error as its own.
     pub(crate) of_manager: bool,
-    /// What the manager says about the request having been executed.
+    /// The manager's statement whether the request was executed, if it made one.
     pub(crate) executed: Option<Executed>,
 }
 
@@ -90,7 +89,7 @@ fn text(value: Option<&[u8]>) -> Option<String> {
 }
 
 impl Incoming {
-    /// Reads a line; `None` when it is nothing that a manager sends.
+    /// Parses a line. Returns `None` if it is none that a manager sends.
     pub(crate) fn read(line: &Line) -> Option<Self> {
         let content = line.content();
         let members = Members::scan(content).ok()?;

@@ -48,7 +48,7 @@ impl Link {
         self.status.subscribe()
     }
 
-    /// Notes that a lock was asked for.
+    /// Notes that a lock was requested.
     pub(super) fn acquiring(&mut self, guard: u64) {
         self.acquiring.insert(guard);
     }
@@ -67,20 +67,20 @@ impl Link {
         self.acquiring.remove(&guard);
     }
 
-    /// Whether a guard has a lock to release, also one that was only asked for.
+    /// Returns whether a guard has a lock to release, also one that was only requested.
     pub(super) fn has_lock(&self, guard: u64) -> bool {
         self.acquiring.contains(&guard) || self.status.borrow().locks.contains(&guard)
     }
 
-    /// Ends the lock for all guards: a client has one lock of a service at most. Locks that were
-    /// asked for end as well.
+    /// Ends the lock for all guards: a client has at most one lock on a service. Requested locks
+    /// end as well.
     pub(super) fn end_locks(&mut self) {
         self.acquiring.clear();
         self.lose_locks();
     }
 
-    /// Ends the lock that is held. One that was asked for may still be granted: a grant that
-    /// arrives after "unlinked" is for the service that came back.
+    /// Ends the lock that is held. A requested one may still be granted: a grant that arrives after
+    /// "unlinked" is for the service that came back.
     fn lose_locks(&mut self) {
         self.status.send_if_modified(|status| {
             let changes = !status.locks.is_empty();
@@ -157,8 +157,8 @@ impl Links {
         key
     }
 
-    /// Removes a holder. Returns the service if the link has ended with it and the manager is to be
-    /// told.
+    /// Removes a holder. Returns the service if the link has ended with it and the manager has to
+    /// be notified.
     pub(super) fn leave(&mut self, holder: u64) -> Option<Arc<str>> {
         let key = self.holders.remove(&holder)?;
         let link = self.table.get_mut(&key)?;
@@ -282,7 +282,7 @@ impl Links {
         }
         match std::mem::replace(&mut link.again, Again::No) {
             Again::Asked(mut waits) => {
-                // A retry that is centuries away never happens.
+                // A time beyond the range of `Instant` means no retry.
                 if let Some(at) = now.checked_add(waits.next_wait()) {
                     link.again = Again::At(at, waits);
                     self.retries.insert((at, key));

@@ -24,7 +24,7 @@ use crate::uids::Uids;
 /// The configuration of an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// The name that the client introduces itself with.
+    /// The name in the client's identity.
     pub(crate) name: String,
     /// The most calls to keep while the connection or their link is lost.
     pub(crate) buffer: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Config {
     pub(crate) backoff: Option<Backoff>,
 }
 
-/// What the driver is to do about the connection.
+/// The driver's next task for the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// Use the connection.
@@ -87,7 +87,7 @@ impl Engine {
         }
     }
 
-    /// Whether there is a connection that the client is not leaving.
+    /// Returns whether there is a connection that the client is not leaving.
     pub(super) fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Connected)
     }
@@ -191,7 +191,8 @@ impl Engine {
         }
         info!("connected to {} again, as {}", about.manager, about.network_name);
         self.phase = Phase::Connected;
-        // Ahead of all calls: a service that limits its clients refuses those that are not linked.
+        // The links come before all calls: a service that limits its clients refuses those that are
+        // not linked.
         for link in self.links.live() {
             self.ask_again(link);
         }
@@ -254,7 +255,7 @@ impl Engine {
         }
     }
 
-    /// Returns the reason with the manager's last words, if there were any.
+    /// Returns the reason together with the manager's last error, if there was one.
     fn explain(&mut self, reason: &str) -> Arc<str> {
         match self.last_words.take() {
             Some(words) => Arc::from(format!("{reason}, after it had said \"{words}\"")),
@@ -304,7 +305,7 @@ impl Engine {
         self.queue_manager_request((uid, "link"), (&service, "{}"), Purpose::LinkAgain { link: key });
     }
 
-    /// Queues the calls that are kept for a link, or with `None` those of the manager.
+    /// Queues the calls that are kept for a link, or with `None` those to the manager.
     pub(super) fn queue_kept(&mut self, link: Option<LinkKey>) {
         for (uid, frame) in self.requests.queue_kept(link) {
             self.outgoing.push_back(Outgoing::Request {
@@ -329,7 +330,7 @@ impl Engine {
         request.fail(error);
     }
 
-    /// Ends a link that was refused, unless it was there before or another caller asks for it.
+    /// Ends a link that was refused, unless it existed before or another caller asks for it.
     fn link_refused(&mut self, key: LinkKey) {
         if self.links.state(key) == LinkState::Asked && !self.requests.asks_for(key) {
             self.links.end(key);

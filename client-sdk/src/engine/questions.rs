@@ -6,7 +6,7 @@ use bytes::Bytes;
 use labwire_device::NoAnswer;
 use labwire_wire::Line;
 
-/// The most questions that wait for their turn. The manager asks one after the other.
+/// The capacity of the queue of questions. The manager asks one at a time.
 const WAITING: usize = 4;
 
 /// The outcome of a question.
@@ -14,14 +14,15 @@ const WAITING: usize = 4;
 pub(crate) enum Answer {
     /// The frame that answers it.
     Frame(Bytes),
-    /// Nobody can answer it.
+    /// Neither the options nor a person can answer it.
     Missing(NoAnswer),
-    /// It needs none.
+    /// It needs no answer.
     Nothing,
 }
 
-/// The queue of questions. One is answered at a time, and the next only when the answer before it
-/// was handed out for writing: a manager that asks and never reads cannot fill the memory.
+/// The queue of questions. One is answered at a time. The next one follows only when the previous
+/// answer was handed out for writing, so a manager that asks and never reads cannot exhaust the
+/// memory.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     waiting: VecDeque<Line>,

@@ -14,7 +14,7 @@ use crate::command::{Limit, Outcome, Target};
 use crate::error::CallError;
 use crate::status::LinkStatus;
 
-/// The request whose success is that the connection closes.
+/// The request that succeeds when the connection closes.
 const SHUT_DOWN_MANAGER: &str = "shutdown_manager";
 
 /// The requests that a manager executes as a whole or not at all.
@@ -32,7 +32,7 @@ pub(super) struct Request {
 /// The purpose of a request, with the sender for its reply.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// A call through a link, or with `None` of the manager. It can be kept.
+    /// A call through a link, or with `None` to the manager. It can be kept.
     Call {
         through: Option<LinkKey>,
         reply: oneshot::Sender<Outcome>,
@@ -147,11 +147,12 @@ impl Request {
         let for_manager = &*self.target.service == MANAGER_NAME;
         if without_uid || failure.of_manager || for_manager {
             let executed = if without_uid {
-                // It may be about another request: this one may be executed while it is told.
+                // The error may be about another request; this one may still be executed.
                 Executed::Maybe
             } else {
-                // An older manager does not say. It refuses what it does not pass on; what it
-                // executes itself for an administrator can fail half-way.
+                // An older manager does not include `executed`. It does not pass on what it
+                // refuses. A request that it executes itself for an administrator can fail
+                // half-way.
                 let refused = !for_manager || REFUSED_AS_A_WHOLE.contains(&&*self.target.attribute);
                 failure
                     .executed
@@ -222,7 +223,7 @@ impl Requests {
         }
     }
 
-    /// Marks the kept calls through this link as queued, or with `None` those of the manager.
+    /// Marks the kept calls through this link as queued, or with `None` those to the manager.
     /// Returns their frames, oldest first.
     pub(super) fn queue_kept(&mut self, link: Option<LinkKey>) -> Vec<(u64, Bytes)> {
         if self.kept == 0 {
@@ -266,7 +267,7 @@ impl Requests {
         }
     }
 
-    /// Marks a request as written that is written in any case.
+    /// Marks a request as written even if its caller no longer waits.
     pub(super) fn begin_ending(&mut self, uid: u64) {
         if let Some(request) = self.table.get_mut(&uid) {
             request.stage = Stage::Written;
@@ -294,8 +295,8 @@ impl Requests {
         }
     }
 
-    /// Removes a request whose caller no longer waits. One for a link or a lock stays until its
-    /// reply, which says where the link or the lock stands.
+    /// Removes a request whose caller no longer waits. A request for a link or a lock stays until
+    /// its reply, which determines the state of the link or the lock.
     pub(super) fn forget(&mut self, uid: u64) {
         if let Some(request) = self.table.get(&uid)
             && matches!(request.purpose, Purpose::Call { .. } | Purpose::Ending { .. })

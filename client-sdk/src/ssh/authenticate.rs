@@ -1,4 +1,4 @@
-//! Logging in to another computer.
+//! Authentication to an SSH server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use super::keys::{Way, read_key, ways};
 use super::options::SshOptions;
 use super::questions::{SshQuestion, ask};
 
-/// How often a person may type a wrong password, as with `ssh`.
+/// How often a person may type a password, as with `ssh`.
 const PASSWORD_ATTEMPTS: usize = 3;
 
-/// What became of an attempt.
+/// The outcome of an attempt to log in.
 #[derive(PartialEq)]
 enum Outcome {
     In,
-    /// The server wants another proof beside this one.
+    /// The server accepts this proof and requires another one.
     Half,
     Refused,
 }
 
-/// Logs in; the ways are tried in turn until one is accepted.
+/// Logs in: tries the methods in turn until one is accepted.
 pub(super) async fn authenticate(
     session: &mut Handle<Checker>,
     options: &SshOptions,
@@ -44,7 +44,8 @@ pub(super) async fn authenticate(
         accepted: MethodSet::empty(),
         half: false,
     };
-    // Every server is asked first what it accepts; one that protects nothing lets in at once.
+    // "none" is tried first: the answer lists the accepted methods, and a server without protection
+    // accepts it.
     let answer = login.session.authenticate_none(user);
     let answer = login.budget.wait(answer).await;
     if login.settle(answer)? == Outcome::In {
@@ -66,7 +67,7 @@ struct Login<'a> {
     options: &'a SshOptions,
     user: &'a str,
     budget: &'a mut Budget,
-    /// What was tried, for the error that says so.
+    /// The methods that were tried, for the error message.
     tried: Vec<String>,
     accepted: MethodSet,
     half: bool,
@@ -112,7 +113,8 @@ impl Login<'_> {
         self.settle(answer)
     }
 
-    /// The hash to sign with: RSA keys alone have a choice. SHA-1 is left to servers that say they know nothing else.
+    /// Returns the hash for signatures, which only RSA keys need. SHA-1 is used only for servers
+    /// that support nothing else.
     async fn hash_for(&mut self, rsa: bool) -> Result<Option<HashAlg>, SshError> {
         if !rsa {
             return Ok(None);
@@ -135,7 +137,8 @@ impl Login<'_> {
         let connected = connected.map_err(|spent| self.spent(spent))?;
         let mut agent = connected.map_err(|error| unusable(error.to_string()))?;
         if let Some(binding) = self.session.agent_session_binding() {
-            // Keys that are for certain computers only need this; agents that do not know it refuse it.
+            // Only keys that are restricted to certain hosts need this. Agents that do not support
+            // it refuse it.
             let bound = self.budget.wait(agent.bind_session(binding, false)).await;
             let _ = bound.map_err(|spent| self.spent(spent))?;
         }
@@ -181,7 +184,7 @@ impl Login<'_> {
             }
         };
         match answer {
-            // The agent does not sign with this key: the next one may do.
+            // The agent does not sign with this key. The next key may work.
             Ok(Err(AgentAuthError::Key(_))) => Ok(Outcome::Refused),
             Ok(Err(AgentAuthError::Send(_))) => self.settle(Ok(Err(russh::Error::Disconnect))),
             Ok(Ok(result)) => self.settle(Ok(Ok(result))),
@@ -189,7 +192,7 @@ impl Login<'_> {
         }
     }
 
-    /// Asks a person for the password, more than once if it is wrong.
+    /// Asks a person for the password, up to [`PASSWORD_ATTEMPTS`] times.
     async fn ask_for_password(&mut self) -> Result<Outcome, SshError> {
         if !self.takes(MethodKind::Password) && !self.takes(MethodKind::KeyboardInteractive) {
             return Ok(Outcome::Refused);
@@ -223,8 +226,8 @@ impl Login<'_> {
         self.dialogue(password).await
     }
 
-    /// Many servers ask for the password as one question of a dialogue. The first hidden question is taken for it;
-    /// others are put to the person.
+    /// Authenticates by keyboard-interactive, as many servers request the password. The password
+    /// answers the first hidden prompt; a person answers the others.
     async fn dialogue(&mut self, password: &str) -> Result<Outcome, SshError> {
         let mut password = Some(password.to_owned());
         let begin = self
@@ -270,7 +273,7 @@ impl Login<'_> {
         self.accepted.contains(&method)
     }
 
-    /// Draws the conclusions from what the server answered.
+    /// Evaluates the server's answer.
     fn settle(
         &mut self,
         answer: Result<Result<AuthResult, russh::Error>, Spent>,
@@ -282,7 +285,7 @@ impl Login<'_> {
                 partial_success,
             }) => {
                 if self.session.is_closed() {
-                    // Servers hang up after a few attempts; what was accepted before is still worth telling.
+                    // Servers disconnect after a few attempts. Reports the methods accepted before.
                     return Err(self.denied());
                 }
                 self.accepted = remaining_methods;

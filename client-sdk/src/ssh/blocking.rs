@@ -1,4 +1,4 @@
-//! The same for scripts without async.
+//! The blocking form of the SSH functions.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -19,9 +19,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{Output, RunError, SshError, SshOptions, StartError, StartOptions, Started};
 
-/// An SSH connection to another computer.
+/// An SSH connection to another computer: the blocking form of [`super::Ssh`].
 ///
-/// Not for use inside async code, where it would panic. Dropping it closes the connection.
+/// Panics in async code. Dropping it closes the connection.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -69,10 +69,10 @@ impl Ssh {
     }
 }
 
-/// Starts a program on another computer and waits until the manager in it runs, as
+/// Starts a program on another computer and waits until its manager is running, as
 /// [`start_manager`](super::start_manager) does.
 ///
-/// Not for use inside async code, where it would panic.
+/// Panics in async code.
 ///
 /// See the example of [the module](self).
 pub fn start_manager(
@@ -83,7 +83,8 @@ pub fn start_manager(
     runtime().block_on(super::start_manager(options, program, start))
 }
 
-/// One thread beside the caller's, so that a connection answers the server while the script does something else.
+/// Creates a runtime with one thread beside the caller's, so that a connection answers the server
+/// between the calls.
 fn runtime() -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(1)

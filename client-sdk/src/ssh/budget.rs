@@ -1,13 +1,14 @@
-//! The time that connecting may take.
+//! The time budget for connecting.
 
 use std::time::{Duration, Instant};
 
-/// The time that is left. Only waiting for the server uses it up: a person may think as long as they like.
+/// The time that is left. Only waiting for the server counts, not the time in which a person
+/// answers a question.
 pub(super) struct Budget {
     left: Duration,
 }
 
-/// The time is over.
+/// The time budget is used up.
 pub(super) struct Spent;
 
 impl Budget {
@@ -15,7 +16,7 @@ impl Budget {
         Self { left }
     }
 
-    /// Waits for the server.
+    /// Waits for the server, at most for the time that is left.
     pub(super) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, Spent> {
         let begin = Instant::now();
         let result = tokio::time::timeout(self.left, future).await;

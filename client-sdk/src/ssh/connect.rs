@@ -16,8 +16,8 @@ use super::options::{HostKeys, SshOptions};
 use super::questions::{SshQuestion, ask};
 use super::terminal;
 
-/// A server that has said nothing for so long is asked whether it is still there; one that does not answer three
-/// times is gone. Longer than a busy network stutters, shorter than a person waits.
+/// Idle time before a keep-alive probe; after three probes without an answer the server counts as
+/// disconnected. Longer than an outage of a busy network, shorter than a person waits.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// An SSH connection to another computer.
@@ -54,10 +54,10 @@ impl std::fmt::Debug for Ssh {
 }
 
 impl Ssh {
-    /// Connects, checks the server's key and logs in, as the options say.
+    /// Connects, verifies the server's key and logs in, as the options specify.
     ///
-    /// Cancel safe: when the future is dropped, the connection is closed; a person who is being asked goes on being
-    /// asked.
+    /// Cancel safe: if the future is dropped early, the connection is closed. A question to a
+    /// person stays open.
     ///
     /// ```
     /// use labwire_client::ssh::{Ssh, SshOptions};
@@ -86,11 +86,11 @@ impl Ssh {
         })
     }
 
-    /// Closes the connection. Commands that are running are left to themselves.
+    /// Closes the connection. Running commands are not ended.
     ///
     /// See the example of [`Ssh`].
     pub async fn close(self) {
-        // Where the connection is gone already, nothing is left to do.
+        // An error means that the connection has already ended.
         let _ = self
             .session
             .disconnect(russh::Disconnect::ByApplication, "", "en")
@@ -116,7 +116,7 @@ fn known_hosts_file(options: &SshOptions) -> Result<PathBuf, SshError> {
     }
 }
 
-/// The way to a session with a server that is trusted.
+/// The state of connecting to a trusted server.
 struct Dial<'a> {
     options: &'a SshOptions,
     known_hosts: PathBuf,
@@ -124,8 +124,9 @@ struct Dial<'a> {
 }
 
 impl Dial<'_> {
-    /// Connects; asks about a server that was never met, saves its key and connects again. The first connection is
-    /// given up, because a server waits for a login much shorter than a person may think.
+    /// Connects. If the server is unknown, asks about it, saves its key and connects again. The
+    /// first connection is dropped, because a server waits for a login for a shorter time than a
+    /// person may need.
     async fn trusted_session(&mut self) -> Result<Handle<Checker>, SshError> {
         loop {
             let known = KnownHost::read(&self.known_hosts, &self.options.host_label())?;
@@ -155,7 +156,8 @@ impl Dial<'_> {
                 ..russh::Preferred::DEFAULT
             },
             keepalive_interval: Some(KEEPALIVE),
-            // The library asks nothing before it has logged in; a server that hangs then must not be kept either.
+            // The library sends no probes before the login. This limit ends a connection to a
+            // server that hangs then.
             inactivity_timeout: Some(KEEPALIVE * 4),
             nodelay: true,
             ..client::Config::default()
@@ -184,7 +186,7 @@ impl Dial<'_> {
 
     async fn accepts(&self, unknown: &UnknownHost) -> bool {
         let (decision, unknown) = (self.options.host_keys.clone(), unknown.clone());
-        // A person thinks, and what decides may block.
+        // A person may take a while, and the function that decides may block.
         let accepted = tokio::task::spawn_blocking(move || match decision {
             HostKeys::Ask => terminal::ask_to_trust(&unknown),
             HostKeys::Accept => true,
@@ -195,7 +197,7 @@ impl Dial<'_> {
     }
 }
 
-/// Why there is no session.
+/// The reason why there is no session.
 enum Stopped {
     Unknown(UnknownHost, Box<PublicKey>),
     Failed(SshError),
@@ -207,7 +209,7 @@ impl From<SshError> for Stopped {
     }
 }
 
-/// Checks the server's key.
+/// Verifies the server's key.
 #[derive(Debug)]
 pub(super) struct Checker {
     known: KnownHost,

@@ -1,4 +1,4 @@
-//! Why something did not work on another computer.
+//! Errors of the SSH functions.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::run::Status;
 
-/// An SSH connection could not be made.
+/// The reason why an SSH connection could not be made.
 ///
 /// ```
 /// use labwire_client::ssh::{Ssh, SshError, SshOptions};
@@ -26,31 +26,31 @@ use super::run::Status;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SshError {
-    /// Nobody answers at that address.
+    /// Nothing answers at the address.
     #[error("cannot connect to {address}: {reason}; does an SSH server run there?")]
     Unreachable {
         /// The address, as `HOST:PORT`.
         address: String,
-        /// What the operating system says.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
-    /// The server took too long.
+    /// The server did not answer within the time limit.
     #[error("no SSH connection to {address} within {} s; give it a longer timeout if it is slow", timeout.as_secs_f64())]
     TimedOut {
         /// The address, as `HOST:PORT`.
         address: String,
-        /// How long was waited.
+        /// The time limit.
         timeout: Duration,
     },
-    /// The connection broke, or what answers there does not speak SSH as it should.
+    /// The connection was lost, or the other side violates the SSH protocol.
     #[error("the SSH connection to {address} failed: {reason}")]
     Failed {
         /// The address, as `HOST:PORT`.
         address: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
-    /// The server was never met before, and nobody said that it can be trusted.
+    /// The server is unknown, and the host-key policy does not accept it.
     #[error(
         "the SSH server {host} is not known, its {algorithm} key has the fingerprint {fingerprint}; compare it with \
          what `ssh-keygen -l` tells on that computer, then connect once with `ssh`, or let the host-key policy \
@@ -58,16 +58,16 @@ pub enum SshError {
         file.display()
     )]
     UnknownHost {
-        /// The server, as `known_hosts` names it.
+        /// The server's name in the form of `known_hosts`.
         host: String,
-        /// The kind of its key.
+        /// The type of its key.
         algorithm: String,
         /// The key's SHA-256 fingerprint.
         fingerprint: String,
-        /// The file in which servers are looked up.
+        /// The file of known servers.
         file: PathBuf,
     },
-    /// The server has another key than the one that is known.
+    /// The server's key differs from the known one.
     #[error(
         "the key of the SSH server {host} has changed: known is {trusted} ({}, line {line}), presented was \
          {presented}. Somebody may be between you and that computer. If it has a new key, remove the known one with \
@@ -75,24 +75,24 @@ pub enum SshError {
         file.display(), file.display()
     )]
     Changed {
-        /// The server, as `known_hosts` names it.
+        /// The server's name in the form of `known_hosts`.
         host: String,
-        /// The SHA-256 fingerprint of the key that is known.
+        /// The SHA-256 fingerprint of the known key.
         trusted: String,
-        /// The SHA-256 fingerprint of the key that was presented.
+        /// The SHA-256 fingerprint of the presented key.
         presented: String,
         /// The file that holds the known key.
         file: PathBuf,
         /// The line of that file, counted from 1.
         line: usize,
     },
-    /// The server's key is marked as revoked: somebody else may have it.
+    /// The server's key is marked as revoked: others may have it.
     #[error(
         "the key {fingerprint} of the SSH server {host} is revoked ({}, line {line}); give that computer a new key",
         file.display()
     )]
     Revoked {
-        /// The server, as `known_hosts` names it.
+        /// The server's name in the form of `known_hosts`.
         host: String,
         /// The key's SHA-256 fingerprint.
         fingerprint: String,
@@ -101,7 +101,7 @@ pub enum SshError {
         /// The line of that file, counted from 1.
         line: usize,
     },
-    /// The file of known servers can be neither read nor written.
+    /// The file of known servers cannot be read or written.
     #[error(
         "{} cannot be used to look up and save the keys of SSH servers: {reason}; correct its permissions, or name \
          another file with `known_hosts`",
@@ -110,13 +110,13 @@ pub enum SshError {
     KnownHosts {
         /// The file.
         file: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         reason: String,
     },
-    /// There is no home folder to look for `.ssh/known_hosts` in.
+    /// There is no home folder, and so no default for the file of known servers.
     #[error("there is no home folder to look for .ssh/known_hosts in; name the file with `known_hosts`")]
     NoHome,
-    /// Nobody said which user to log in as.
+    /// No user was given, and none could be asked for.
     #[error("as which user to log in to {host} is not known; write USER@{host}, or set `user`")]
     NoUser {
         /// The other computer.
@@ -131,10 +131,10 @@ pub enum SshError {
     KeyFile {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A key file is encrypted and its passphrase was not given, or is another one.
+    /// A key file is encrypted, and the passphrase is missing or wrong.
     #[error(
         "the key file {} is encrypted, and {}; set `passphrase`, or add the key to an agent with `ssh-add`",
         file.display(),
@@ -146,15 +146,15 @@ pub enum SshError {
         /// Whether a passphrase was given.
         given: bool,
     },
-    /// The agent that was named does not answer.
+    /// The SSH agent cannot be used.
     #[error("the SSH agent at {} cannot be used: {reason}; start it with `ssh-agent`", socket.display())]
     Agent {
         /// The agent's socket.
         socket: PathBuf,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
-    /// The server does not let the user in.
+    /// The server refused the login.
     #[error(
         "{address} does not let the user '{user}' in (tried: {}; the server accepts: {}); give a password or a key \
          file that it accepts for that user",
@@ -166,9 +166,9 @@ pub enum SshError {
         address: String,
         /// The user.
         user: String,
-        /// What was tried, in words.
+        /// Descriptions of the methods that were tried.
         tried: Vec<String>,
-        /// The ways to log in that the server offers, in the words of the protocol.
+        /// The authentication methods that the server offers, by their protocol names.
         accepted: Vec<String>,
     },
 }
@@ -181,7 +181,7 @@ fn listed(words: &[String]) -> String {
     }
 }
 
-/// A command on another computer could not be run to its end, or failed.
+/// The reason why a command on another computer did not succeed.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -203,28 +203,30 @@ fn listed(words: &[String]) -> String {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The command took too long. The server was asked to end it; whether it did is not known.
+    /// The command did not end within the time limit. The server was asked to end it; whether it
+    /// did is unknown.
     #[error("`{command}` did not end on {host} within {} s{}", timeout.as_secs_f64(), said(stdout, stderr))]
     TimedOut {
         /// The other computer.
         host: String,
         /// The command.
         command: String,
-        /// How long was waited.
+        /// The time limit.
         timeout: Duration,
-        /// What it had written to its standard output.
+        /// The standard output so far.
         stdout: String,
-        /// What it had written to its standard error.
+        /// The standard error so far.
         stderr: String,
     },
-    /// The connection was lost while the command ran, or before. Whether it ran is not known; connect again and look.
+    /// The connection was lost before or while the command ran. Whether it ran is unknown; connect
+    /// again and check.
     #[error("the SSH connection to {host} was lost during `{command}`: {reason}; connect again")]
     Lost {
         /// The other computer.
         host: String,
         /// The command.
         command: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
     /// The server does not run commands for this user.
@@ -235,17 +237,17 @@ pub enum RunError {
         /// The command.
         command: String,
     },
-    /// The command wrote more than is kept in memory. The server was asked to end it.
+    /// The output exceeds the limit. The server was asked to end the command.
     #[error("`{command}` on {host} wrote more than {limit} bytes; let it write to a file there")]
     TooMuch {
         /// The other computer.
         host: String,
         /// The command.
         command: String,
-        /// How many bytes are kept.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The command ended, but not well. [`Output::check`](super::Output::check) says so.
+    /// The command ended unsuccessfully. Only [`Output::check`](super::Output::check) returns this.
     #[error("`{command}` on {host} {status}{}", said(stdout, stderr))]
     Failed {
         /// The other computer.
@@ -254,14 +256,14 @@ pub enum RunError {
         command: String,
         /// How it ended.
         status: Status,
-        /// What it wrote to its standard output.
+        /// The standard output.
         stdout: String,
-        /// What it wrote to its standard error.
+        /// The standard error.
         stderr: String,
     },
 }
 
-/// What a command said: its complaints, or what else it wrote.
+/// Formats a command's standard error, or its standard output if there is none.
 fn said(stdout: &str, stderr: &str) -> String {
     let said = if stderr.trim().is_empty() { stdout } else { stderr };
     if said.trim().is_empty() {
@@ -270,7 +272,7 @@ fn said(stdout: &str, stderr: &str) -> String {
     format!("; it said:\n{}", said.trim_end())
 }
 
-/// A manager could not be started on another computer.
+/// The reason why a manager could not be started on another computer.
 ///
 /// ```
 /// use labwire_client::ssh::{SshError, SshOptions, StartError, StartOptions, start_manager};
@@ -289,18 +291,19 @@ fn said(stdout: &str, stderr: &str) -> String {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There is no connection to the computer.
+    /// The SSH connection could not be made.
     #[error(transparent)]
     Connect(#[from] SshError),
-    /// A keyword argument has no JSON form.
+    /// A keyword argument cannot be encoded as JSON.
     #[error("a keyword argument for {program} cannot be written: {reason}")]
     Keywords {
         /// The program.
         program: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: EncodeError,
     },
-    /// The computer does not start programs as it should: it has no POSIX shell, or the log cannot be written.
+    /// The computer cannot start the program: it has no POSIX shell, or the log file is not
+    /// writable.
     #[error(
         "{program} cannot be started on {host}: {reason}; there must be a POSIX shell, and a log file that can be \
          written"
@@ -310,10 +313,11 @@ pub enum StartError {
         host: String,
         /// The program.
         program: String,
-        /// What the shell there said.
+        /// The reason, with the shell's error output.
         reason: String,
     },
-    /// The connection was lost before the manager ran. The program may be running; look there.
+    /// The connection was lost before the manager was running. The program may be running; check
+    /// there.
     #[error(
         "the SSH connection to {host} was lost while {program} started: {reason}; look whether it runs there"
     )]
@@ -322,10 +326,10 @@ pub enum StartError {
         host: String,
         /// The program.
         program: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
-    /// The program ended before the manager ran. The log says why.
+    /// The program ended before the manager was running. See the log for the reason.
     #[error("{program} on {host} {status} before the manager ran; its log {log_file} holds:\n{log}")]
     Ended {
         /// The other computer.
@@ -349,14 +353,14 @@ pub enum StartError {
         host: String,
         /// The program.
         program: String,
-        /// The process, which was left running.
+        /// The process id. The process was left running.
         process_id: u32,
         /// The log file on the other computer.
         log_file: String,
         /// The end of the log.
         log: String,
     },
-    /// The manager did not run in time. The program was left running.
+    /// The manager was not running within the time limit. The program was left running.
     #[error(
         "the manager that {program} starts on {host} did not run within {} s (its process {process_id} was left \
          running); give it a longer timeout if it is slow; its log {log_file} holds:\n{log}",
@@ -367,9 +371,9 @@ pub enum StartError {
         host: String,
         /// The program.
         program: String,
-        /// How long was waited.
+        /// The time limit.
         timeout: Duration,
-        /// The process, which was left running.
+        /// The process id. The process was left running.
         process_id: u32,
         /// The log file on the other computer.
         log_file: String,

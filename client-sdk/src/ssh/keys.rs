@@ -1,4 +1,4 @@
-//! The ways to log in, and private keys.
+//! Methods to log in, and private keys.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use super::error::SshError;
 use super::options::SshOptions;
 use super::questions::{SshQuestion, ask};
 
-/// The key files that are tried when no way to log in was given.
+/// The key files that are tried when no method was given.
 const USUAL_KEY_FILES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
-/// A way to log in.
+/// A method to log in.
 pub(super) enum Way {
     KeyFile { file: PathBuf, given: bool },
     Agent { socket: PathBuf, given: bool },
@@ -19,7 +19,7 @@ pub(super) enum Way {
     AskForPassword,
 }
 
-/// The ways that were given; if none was, the usual ones.
+/// Returns the methods that were given, or the default ones if none was.
 pub(super) fn ways(options: &SshOptions) -> Vec<Way> {
     let keys = options.key_files.iter().map(|file| (file.clone(), true));
     let mut ways: Vec<_> = keys.map(|(file, given)| Way::KeyFile { file, given }).collect();
@@ -45,7 +45,7 @@ pub(super) fn ways(options: &SshOptions) -> Vec<Way> {
     ways
 }
 
-/// Reads a private key, and asks for its passphrase if it needs one that was not given.
+/// Reads a private key. Asks for its passphrase if it needs one that was not given.
 pub(super) async fn read_key(options: &SshOptions, file: &Path) -> Result<PrivateKey, SshError> {
     let unusable = |reason: String| SshError::KeyFile {
         file: file.to_owned(),
@@ -69,12 +69,13 @@ pub(super) async fn read_key(options: &SshOptions, file: &Path) -> Result<Privat
         given,
     };
     let passphrase = passphrase.ok_or_else(|| wrong(false))?;
-    // A passphrase is stretched on purpose, which keeps a core busy for a while.
+    // Key derivation from a passphrase is slow by design: run it off the async threads.
     let decoded = tokio::task::spawn_blocking(move || decode_secret_key(&text, Some(&passphrase)));
     decoded.await.ok().and_then(Result::ok).ok_or_else(|| wrong(true))
 }
 
-/// Whether a private key cannot be read because it is encrypted: of some formats the library does not say so.
+/// Returns whether a private key cannot be read because it is encrypted. For some formats the
+/// library's error does not show this.
 fn is_encrypted(text: &str, error: &russh::keys::Error) -> bool {
     matches!(error, russh::keys::Error::KeyIsEncrypted)
         || text.contains("ENCRYPTED")

@@ -1,4 +1,4 @@
-//! Which servers are known: the file that OpenSSH calls `known_hosts`.
+//! The known servers, in OpenSSH's `known_hosts` file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use russh::keys::{Algorithm, HashAlg, PublicKey};
 
 use super::error::SshError;
 
-/// A server that was never met before.
+/// A server whose key is not known.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -30,15 +30,15 @@ use super::error::SshError;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownHost {
-    /// The server, as `HOST`, or as `[HOST]:PORT` when the port is not 22.
+    /// The server, as `HOST`, or as `[HOST]:PORT` if the port is not 22.
     pub host: String,
-    /// The kind of its key, such as `ssh-ed25519`.
+    /// The type of its key, such as `ssh-ed25519`.
     pub algorithm: String,
     /// The key's SHA-256 fingerprint, as `ssh-keygen -l` shows it.
     pub fingerprint: String,
 }
 
-/// What is known about one server.
+/// The entries for one server.
 #[derive(Clone, Debug)]
 pub(super) struct KnownHost {
     host: String,
@@ -46,7 +46,7 @@ pub(super) struct KnownHost {
     entries: Vec<(usize, Entry)>,
 }
 
-/// What a presented key is.
+/// The result of checking a presented key.
 #[derive(Debug)]
 pub(super) enum Verdict {
     Known,
@@ -55,8 +55,8 @@ pub(super) enum Verdict {
 }
 
 impl KnownHost {
-    /// Reads what the file tells about a server. Without the file nothing is known; lines that cannot be read count
-    /// for nothing, as with OpenSSH.
+    /// Reads the entries for a server. A missing file means no entries; lines that cannot be parsed
+    /// are ignored, as in OpenSSH.
     pub(super) fn read(file: &Path, host: &str) -> Result<Self, SshError> {
         let text = match std::fs::read(file) {
             Ok(text) => text,
@@ -77,7 +77,7 @@ impl KnownHost {
         })
     }
 
-    /// What a key is that the server presents.
+    /// Checks a key that the server presents.
     pub(super) fn judge(&self, presented: &PublicKey) -> Verdict {
         let fingerprint = presented.fingerprint(HashAlg::Sha256).to_string();
         let mut trusted = None;
@@ -96,7 +96,7 @@ impl KnownHost {
                 Some(_) => {}
                 None => {
                     known |= equal;
-                    // The key of the same kind is the one that was replaced.
+                    // If there is a key of the same type, it is the one that was replaced.
                     let same_kind = entry.public_key().algorithm() == presented.algorithm();
                     if same_kind || trusted.is_none() {
                         trusted = Some((*line, entry.public_key()));
@@ -123,8 +123,8 @@ impl KnownHost {
         }
     }
 
-    /// The kinds of keys that the server may present, those first that are known of it: a server has several, and
-    /// one that is not the known one would count as changed.
+    /// Returns the accepted key types, known types first. A server has several keys, and one of
+    /// another type than the known one would count as changed.
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
         let known: Vec<_> = self.keys().map(|key| kind(&key.algorithm())).collect();
         let mut algorithms: Vec<_> = russh::Preferred::DEFAULT
@@ -143,7 +143,7 @@ impl KnownHost {
         trusted.map(|(_, entry)| entry.public_key())
     }
 
-    /// Adds the key of a server that was met for the first time.
+    /// Appends the key of a server to the file.
     pub(super) fn save(&self, key: &PublicKey) -> Result<(), SshError> {
         let mut plain = key.clone();
         plain.set_comment("");
@@ -167,7 +167,7 @@ fn file_error(file: &Path, error: &io::Error) -> SshError {
     }
 }
 
-/// An RSA key is one kind, whatever hash a signature is made with.
+/// Returns the type of a key. RSA keys have one type for all signature hashes.
 fn kind(algorithm: &Algorithm) -> Algorithm {
     match algorithm {
         Algorithm::Rsa { .. } => Algorithm::Rsa { hash: None },
@@ -176,7 +176,7 @@ fn kind(algorithm: &Algorithm) -> Algorithm {
 }
 
 fn read_entry(line: &str) -> Option<Entry> {
-    // The library knows single spaces only; the file may be indented and have tabs.
+    // The library accepts single spaces only; the file may have tabs and indentation.
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.is_empty() || line.starts_with('#') {
         return None;
@@ -184,7 +184,7 @@ fn read_entry(line: &str) -> Option<Entry> {
     line.parse().ok()
 }
 
-/// Whether the patterns of an entry name a host, which is in lower case.
+/// Returns whether the patterns of an entry match a host, which is in lower case.
 fn names(patterns: &HostPatterns, host: &str) -> bool {
     match patterns {
         HostPatterns::HashedName { salt, hash } => {
@@ -199,10 +199,11 @@ fn names(patterns: &HostPatterns, host: &str) -> bool {
     }
 }
 
-/// Whether a text matches a pattern in which `*` stands for any characters and `?` for one.
+/// Returns whether a text matches a pattern, in which `*` matches any characters and `?` one.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut next) = (0, 0);
-    // Where to go on when what follows the last star does not match: one character more for the star.
+    // The position to resume from if the rest after the last star does not match: the star then
+    // takes one character more.
     let mut star = None;
     while next < text.len() {
         match pattern.get(at) {

@@ -1,8 +1,8 @@
-//! Places a manager, and its services, on another computer over SSH.
+//! Starts a manager and its services on another computer over SSH.
 //!
-//! The other computer runs an SSH server and has a POSIX shell, as Linux, macOS and the BSDs have. [`start_manager`]
-//! logs in, starts a program there that goes on running when the connection ends, and waits until the program says
-//! in its log that the manager runs. [`Ssh`] runs single commands: to look, to clean up, to reboot.
+//! The other computer needs an SSH server and a POSIX shell, as on Linux, macOS and the BSDs.
+//! [`start_manager`] logs in, starts a program that keeps running after the connection ends, and
+//! waits until the program's log reports that the manager is running. [`Ssh`] runs single commands.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -19,10 +19,10 @@
 //! # });
 //! ```
 //!
-//! The server must be known: its host key is looked up in `~/.ssh/known_hosts`, and [`HostKeys`] says what happens
-//! with one that was never met. A key that has changed is always refused.
+//! The server's host key is looked up in `~/.ssh/known_hosts`. [`HostKeys`] specifies what to do
+//! with an unknown server. A key that has changed is always refused.
 //!
-//! Scripts without async find the same in [`blocking`].
+//! The module [`blocking`] has the same functions without async.
 
 mod authenticate;
 pub mod blocking;

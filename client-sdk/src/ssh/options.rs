@@ -1,4 +1,4 @@
-//! How another computer is reached.
+//! Options of an SSH connection.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use super::known_hosts::UnknownHost;
 use super::questions::{Source, SshQuestion};
 
-/// The port that SSH servers listen on unless they were told otherwise.
+/// The default port of SSH servers.
 const DEFAULT_PORT: u16 = 22;
 
-/// How long connecting may take unless said otherwise; MSL-Network's default.
+/// The default time limit for connecting, as in MSL-Network.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How to reach another computer, and how to prove there who you are.
+/// Options of an SSH connection: the computer, the user and the credentials.
 ///
-/// What is given here is what is used: key files, then an agent, then a password. When none of these is given, the
-/// agent that `SSH_AUTH_SOCK` names is tried, then the usual key files in `~/.ssh`, and at last a person at the
-/// terminal is asked for the password.
+/// If any credentials are given, only those are used: key files, then an agent, then a password.
+/// Otherwise the agent of `SSH_AUTH_SOCK` is tried, then the usual key files in `~/.ssh`, and
+/// finally a person at the terminal is asked for the password.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -48,8 +48,8 @@ pub struct SshOptions {
     pub(super) source: Option<Source>,
 }
 
-/// What to do with the host key of a server that was never met before. A key that is not the one that was met
-/// before is refused, whatever stands here.
+/// The policy for the host key of an unknown server. A key that differs from the known one is
+/// refused under every policy.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -67,14 +67,16 @@ pub struct SshOptions {
 /// ```
 #[derive(Clone, Default)]
 pub enum HostKeys {
-    /// Show the key's fingerprint at the terminal and ask; without a terminal it is refused. The default.
+    /// Shows the key's fingerprint at the terminal and asks; refuses without a terminal. The
+    /// default.
     #[default]
     Ask,
-    /// Save it and trust it from now on. Whoever answers first is believed: for networks that are trusted.
+    /// Saves the key and trusts it from now on. The first server that answers is trusted: use it
+    /// only in trusted networks.
     Accept,
-    /// Refuse it.
+    /// Refuses the key.
     Refuse,
-    /// Let this function decide; `true` saves it.
+    /// Calls this function; if it returns `true`, the key is saved and trusted.
     Decide(Arc<dyn Fn(&UnknownHost) -> bool + Send + Sync>),
 }
 
@@ -106,8 +108,8 @@ impl fmt::Debug for SshOptions {
 }
 
 impl SshOptions {
-    /// The computer with this host name or IP address. `user@host` names the user, too; what stands before the last
-    /// `@` is the user.
+    /// Creates options for the computer with this host name or IP address. In `user@host`, the part
+    /// before the last `@` is the user.
     ///
     /// ```
     /// use labwire_client::ssh::SshOptions;
@@ -136,7 +138,7 @@ impl SshOptions {
         }
     }
 
-    /// The server's port; 22 unless said otherwise.
+    /// Sets the server's port. The default is 22.
     ///
     /// ```
     /// use labwire_client::ssh::SshOptions;
@@ -150,7 +152,7 @@ impl SshOptions {
         self
     }
 
-    /// The user to log in as. Without one a person at the terminal is asked.
+    /// Sets the user to log in as. Without it a person at the terminal is asked.
     ///
     /// ```
     /// use labwire_client::ssh::SshOptions;
@@ -164,7 +166,7 @@ impl SshOptions {
         self
     }
 
-    /// The password of that user.
+    /// Sets the user's password.
     ///
     /// See the example of [`SshOptions`].
     #[must_use]
@@ -173,8 +175,8 @@ impl SshOptions {
         self
     }
 
-    /// Logs in with the private key in this file: what `ssh-keygen` writes, PKCS#8, or a `.ppk` file. Can be given
-    /// more than once; they are tried in turn.
+    /// Adds a file with a private key to log in with: as written by `ssh-keygen`, PKCS#8, or
+    /// `.ppk`. Several files are tried in the order in which they were added.
     ///
     /// See the example of [`passphrase`](Self::passphrase).
     #[must_use]
@@ -183,7 +185,7 @@ impl SshOptions {
         self
     }
 
-    /// The passphrase of the key files that are encrypted. Without it a person at the terminal is asked.
+    /// Sets the passphrase of encrypted key files. Without it a person at the terminal is asked.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -205,7 +207,7 @@ impl SshOptions {
         self
     }
 
-    /// Logs in with the keys of the agent that listens at this socket.
+    /// Sets the socket of an SSH agent, to log in with its keys.
     ///
     /// ```
     /// use labwire_client::ssh::SshOptions;
@@ -219,8 +221,8 @@ impl SshOptions {
         self
     }
 
-    /// How long connecting may take in all, logging in included; 10 s unless said otherwise. Time in which a person
-    /// answers a question does not count.
+    /// Sets the time limit for connecting, login included. The default is 10 s. Time in which a
+    /// person answers a question does not count.
     ///
     /// ```
     /// use std::time::Duration;
@@ -244,7 +246,8 @@ impl SshOptions {
         self
     }
 
-    /// The file in which the keys of servers are looked up and saved; `~/.ssh/known_hosts` unless said otherwise.
+    /// Sets the file in which server keys are looked up and saved. The default is
+    /// `~/.ssh/known_hosts`.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -265,7 +268,7 @@ impl SshOptions {
         self
     }
 
-    /// What to do with a server that was never met before; ask, unless said otherwise.
+    /// Sets the policy for unknown servers. The default is [`HostKeys::Ask`].
     ///
     /// See the example of [`HostKeys`].
     #[must_use]
@@ -274,7 +277,7 @@ impl SshOptions {
         self
     }
 
-    /// Asks this function for what is needed and was not given, instead of asking at the terminal. It may block.
+    /// Sets a function that answers questions instead of a person at the terminal. It may block.
     /// `None` means that there is no answer.
     ///
     /// See the example of [`SshQuestion`].
@@ -287,7 +290,8 @@ impl SshOptions {
         self
     }
 
-    /// The server as `known_hosts` names it: the host alone on port 22, otherwise `[HOST]:PORT`.
+    /// Returns the server's name in `known_hosts`: the host alone for port 22, otherwise
+    /// `[HOST]:PORT`.
     pub(super) fn host_label(&self) -> String {
         let host = self.host.to_lowercase();
         if self.port == DEFAULT_PORT {
@@ -297,7 +301,7 @@ impl SshOptions {
         }
     }
 
-    /// Where these options lead, as `HOST:PORT`.
+    /// Returns the server's address, as `HOST:PORT`.
     pub(super) fn address(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
@@ -306,7 +310,7 @@ impl SshOptions {
         }
     }
 
-    /// Whether a way to log in was given, so that nothing else is to be tried.
+    /// Returns whether credentials were given, so that the default ones are not tried.
     pub(super) fn way_given(&self) -> bool {
         !self.key_files.is_empty() || self.agent_socket.is_some() || self.password.is_some()
     }

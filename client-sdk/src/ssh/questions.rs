@@ -1,4 +1,4 @@
-//! What must be known to log in, and who is asked for it.
+//! Questions during login.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::options::SshOptions;
 use super::terminal;
 
-/// What must be known to log in.
+/// A question during login.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -46,23 +46,24 @@ pub enum SshQuestion {
         /// The key file.
         file: PathBuf,
     },
-    /// Something else that the server wants to know, such as a code for one login.
+    /// Another prompt of the server, such as for a one-time code.
     Other {
         /// The other computer.
         host: String,
-        /// The server's words.
+        /// The prompt.
         prompt: String,
-        /// Whether the answer may be seen while it is typed.
+        /// Whether the answer may be shown while it is typed.
         visible: bool,
     },
 }
 
 pub(super) type Source = Arc<dyn Fn(&SshQuestion) -> Option<String> + Send + Sync>;
 
-/// Asks a person, or the function that answers for one. An empty answer is none.
+/// Asks a person at the terminal, or the function of [`SshOptions::ask_with`]. An empty answer
+/// counts as `None`.
 pub(super) async fn ask(options: &SshOptions, question: SshQuestion) -> Option<String> {
     let source = options.source.clone();
-    // A person types slowly, and what asks may block.
+    // A person may take a while, and the function may block.
     let answer = tokio::task::spawn_blocking(move || match source {
         Some(source) => source(&question),
         None => terminal::ask(&question),

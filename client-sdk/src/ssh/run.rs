@@ -1,4 +1,4 @@
-//! Running a command on another computer.
+//! Runs commands on another computer.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,20 +9,21 @@ use russh::{Channel, ChannelMsg, Sig};
 use super::connect::Ssh;
 use super::error::RunError;
 
-/// How many bytes of a command's output are kept: far more than a person reads, far less than memory holds.
+/// The most output of a command to keep, in bytes: more than a person reads, less than fills the
+/// memory.
 const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
 
-/// How a command ended.
+/// The exit status of a command.
 ///
 /// See the example of [`Output`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// It ended by itself with this code; 0 means that all is well.
+    /// The command exited with this code; 0 means success.
     Exited(u32),
-    /// A signal ended it, such as `KILL`.
+    /// A signal such as `KILL` ended the command.
     Killed(String),
-    /// The server did not tell.
+    /// The server did not report a status.
     Unknown,
 }
 
@@ -36,7 +37,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// What a command did.
+/// The exit status and output of a command.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -60,26 +61,26 @@ impl fmt::Display for Status {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// How it ended.
+    /// The exit status.
     pub status: Status,
-    /// What it wrote to its standard output. What is not UTF-8 is replaced.
+    /// The standard output. Invalid UTF-8 is replaced.
     pub stdout: String,
-    /// What it wrote to its standard error. What is not UTF-8 is replaced.
+    /// The standard error. Invalid UTF-8 is replaced.
     pub stderr: String,
     host: String,
     command: String,
 }
 
 impl Output {
-    /// Whether the command ended with code 0.
+    /// Returns whether the command exited with code 0.
     ///
     /// See the example of [`Output`].
     pub fn success(&self) -> bool {
         self.status == Status::Exited(0)
     }
 
-    /// Turns a command that ended with another code than 0 into an error, which names the host, the command and what
-    /// it said.
+    /// Returns an error if the command did not exit with code 0. The error names the host, the
+    /// command and its output.
     ///
     /// See the example of [`Output`].
     pub fn check(self) -> Result<Self, RunError> {
@@ -96,7 +97,7 @@ impl Output {
     }
 }
 
-/// Quotes an argument, so that a POSIX shell takes it as it is.
+/// Quotes an argument for a POSIX shell, which then takes it literally.
 ///
 /// ```
 /// use labwire_client::ssh::quote;
@@ -108,15 +109,16 @@ pub fn quote(argument: &str) -> String {
 }
 
 impl Ssh {
-    /// Runs a command and waits for its end. A command that fails is no error here; [`Output::check`] makes it one.
+    /// Runs a command and waits for its end. A failing command is not an error here;
+    /// [`Output::check`] makes it one.
     ///
-    /// The command goes to the user's shell on the other computer as it is: spaces, `$`, `*`, `;` and quotes mean
-    /// there what they mean at its prompt. [`quote`] what must be taken literally. The command reads nothing: its
-    /// standard input is empty. At most 16 MiB of output are kept.
+    /// The user's shell on the other computer interprets the command: spaces, `$`, `*`, `;` and
+    /// quotes have their shell meaning. [`quote`] literal arguments. The standard input is empty.
+    /// At most 16 MiB of output are kept.
     ///
-    /// When the time is over the server is asked to end the command, which OpenSSH does except for the superuser.
-    /// When the future is dropped, the command is left to itself. In both cases a command that goes on writing finds
-    /// nobody who reads.
+    /// After `timeout` the server is asked to end the command, which OpenSSH does except for the
+    /// superuser. If the future is dropped, the command is not ended. In both cases nothing reads
+    /// its further output.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -142,7 +144,8 @@ impl Ssh {
         };
         let ended = tokio::time::timeout(timeout, run).await;
         if let (false, Some(channel)) = (matches!(ended, Ok(Ok(()))), channel) {
-            // A server that does not know signals, or a lost connection: nothing more can be done.
+            // An error means that the server does not support signals, or that the connection was
+            // lost.
             let _ = channel.signal(Sig::TERM).await;
             let _ = channel.close().await;
         }
@@ -167,7 +170,7 @@ impl Ssh {
         }
     }
 
-    /// Starts a command, and waits until the server has done so.
+    /// Starts a command, and waits until the server has confirmed it.
     pub(super) async fn execute(&self, command: &str) -> Result<Channel<Msg>, RunError> {
         let mut channel = self.name(command, self.session.channel_open_session().await)?;
         self.name(command, channel.exec(true, command).await)?;
@@ -223,7 +226,7 @@ impl Collected {
                 ChannelMsg::ExitSignal { signal_name, .. } => {
                     self.status = Some(Status::Killed(signal_word(&signal_name)));
                 }
-                // The channel is over for both sides.
+                // Both sides have closed the channel.
                 ChannelMsg::Close => return Ok(()),
                 _ => {}
             }
@@ -235,7 +238,7 @@ impl Collected {
                 });
             }
         }
-        // The library ends all channels alike when the connection is lost.
+        // The library ends all channels in this way when the connection is lost.
         if ssh.session.is_closed() && self.status.is_none() {
             return ssh.name(command, Err(russh::Error::Disconnect));
         }

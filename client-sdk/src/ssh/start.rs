@@ -1,4 +1,4 @@
-//! Places a manager on another computer.
+//! Starts a manager on another computer.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::options::SshOptions;
 use super::run::quote;
 use super::starting::Places;
 
-/// How long a manager may take to run, unless said otherwise: a small computer that makes its first RSA key needs
-/// some ten seconds.
+/// The default time limit for the start of a manager. A small computer takes about ten seconds to
+/// create its first RSA key.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How a program is started on another computer.
+/// Options for starting a program on another computer.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -47,7 +47,7 @@ pub struct StartOptions {
 }
 
 impl std::fmt::Debug for StartOptions {
-    /// Keyword arguments may hold passwords and are not shown.
+    /// Omits the arguments and the keyword arguments, which may contain passwords.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("StartOptions")
@@ -65,7 +65,8 @@ impl Default for StartOptions {
 }
 
 impl StartOptions {
-    /// No arguments; the log is the program's path with `.log` at its end.
+    /// Creates options without arguments. The default log file is the program's path with `.log`
+    /// appended.
     ///
     /// See the example of [`StartOptions`].
     pub fn new() -> Self {
@@ -78,7 +79,7 @@ impl StartOptions {
         }
     }
 
-    /// Appends an argument of the command line. The program gets it as it is.
+    /// Appends a command-line argument. The program receives it literally.
     ///
     /// See the example of [`StartOptions`].
     #[must_use]
@@ -87,11 +88,13 @@ impl StartOptions {
         self
     }
 
-    /// Gives the program a keyword argument. All of them reach it as `--kwargs '{"port": 1876}'`, the last of its
-    /// arguments, as `parse_console_script_kwargs` of MSL-Network and
-    /// [`keyword_arguments`](labwire_device::keyword_arguments) expect them; without any, there is no `--kwargs`.
+    /// Adds a keyword argument. All of them are passed as the program's last argument, `--kwargs
+    /// '{"port": 1876}'`, as `parse_console_script_kwargs` of MSL-Network and
+    /// [`keyword_arguments`](labwire_device::keyword_arguments) expect. Without any, there is no
+    /// `--kwargs`.
     ///
-    /// Other users of that computer can see the arguments of a running program, and so passwords among them.
+    /// Other users of that computer can see the arguments of a running program, including any
+    /// passwords.
     ///
     /// See the example of [`StartOptions`].
     #[must_use]
@@ -101,7 +104,7 @@ impl StartOptions {
         self
     }
 
-    /// Runs the program as the superuser, with `sudo`. It must let the user do so without a password (`NOPASSWD`).
+    /// Runs the program as the superuser, with `sudo`. It must not require a password (`NOPASSWD`).
     ///
     /// ```
     /// use labwire_client::ssh::StartOptions;
@@ -115,7 +118,8 @@ impl StartOptions {
         self
     }
 
-    /// How long the manager may take to run, after the connection was made; 30 s unless said otherwise.
+    /// Sets the time limit for the manager's start, measured from when the connection was made. The
+    /// default is 30 s.
     ///
     /// See the example of [`StartOptions`].
     #[must_use]
@@ -124,8 +128,9 @@ impl StartOptions {
         self
     }
 
-    /// The file on the other computer that holds what the program writes; it is emptied first. Unless said otherwise
-    /// it stands beside the program and has `.log` at its end. The user's home folder may be written as `~/`.
+    /// Sets the log file on the other computer, which receives the program's output and is
+    /// truncated first. The default is the program's path with `.log` appended. A leading `~/` is
+    /// the user's home folder.
     ///
     /// See the example of [`StartOptions`].
     #[must_use]
@@ -141,10 +146,10 @@ impl StartOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Started {
-    /// The address that the manager says it runs on, as `HOST:PORT`; the host is the name that computer has for
-    /// itself.
+    /// The address that the manager reports, as `HOST:PORT`. The host is that computer's own name
+    /// for itself.
     pub address: String,
-    /// The process that was started; with `sudo`, that of `sudo`.
+    /// The id of the started process; with `sudo`, that of `sudo`.
     pub process_id: u32,
     /// The log file on the other computer.
     pub log_file: String,
@@ -153,7 +158,7 @@ pub struct Started {
 }
 
 impl Started {
-    /// The manager's port, which matters when it could choose a free one.
+    /// Returns the manager's port, for example when the manager chose a free one.
     ///
     /// See the example of [`start_manager`].
     pub fn port(&self) -> Option<u16> {
@@ -161,16 +166,19 @@ impl Started {
     }
 }
 
-/// Starts a program on another computer and waits until the manager in it runs.
+/// Starts a program on another computer and waits until its manager is running.
 ///
-/// The program goes on running when the connection ends. It counts as running when its log holds
-/// `Network Manager running on`; the error tells the log when the program ends before that, when it reports an error
-/// (a line with `ERROR` or `Error:`) or when the time is over. In the last two cases the program is left running.
+/// The program keeps running after the connection ends. The manager counts as running once the log
+/// contains `Network Manager running on`. Fails, with the log in the error, if the program ends
+/// before that, reports an error (a line with `ERROR` or `Error:`), or exceeds the time limit. In
+/// the last two cases the program is left running.
 ///
-/// `program` is the path of the program on the other computer, taken literally; `~/` at its begin is the user's home
-/// folder. Without a folder it is looked for in `PATH`, and its log is in the home folder.
+/// `program` is the path of the program on the other computer, taken literally; a leading `~/` is
+/// the user's home folder. A name without a folder is looked up in `PATH`, and its log is in the
+/// home folder.
 ///
-/// When the future is dropped, the connection is closed; a program that was started already goes on running.
+/// If the future is dropped, the connection is closed. A program that was already started keeps
+/// running.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ssh.rs")); }
@@ -210,7 +218,7 @@ pub async fn start_manager(
     result
 }
 
-/// The command, in the words of a POSIX shell.
+/// Formats the command for a POSIX shell.
 fn command_line(program: &str, start: &StartOptions, keywords: Option<&str>) -> String {
     let mut words = vec!["nohup".to_owned()];
     if start.as_sudo {
@@ -225,7 +233,7 @@ fn command_line(program: &str, start: &StartOptions, keywords: Option<&str>) -> 
     words.join(" ")
 }
 
-/// Quotes a path, at whose begin `~/` is the home folder.
+/// Quotes a path. A leading `~/` is the home folder.
 pub(super) fn quote_path(path: &str) -> String {
     match path.strip_prefix("~/") {
         Some(rest) => format!("\"$HOME\"/{}", quote(rest)),

@@ -1,4 +1,4 @@
-//! Watching a program on another computer start.
+//! Watches the start of a program on another computer.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -12,24 +12,26 @@ use super::error::{RunError, StartError};
 use super::run::Status;
 use super::start::{Started, quote_path};
 
-/// What a manager writes into its log when peers can connect; an address follows.
+/// The log text of a manager that is ready for connections; an address follows.
 const RUNNING: &str = "Network Manager running on ";
 
-/// How often the log is looked at.
+/// Interval at which the log is read.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// How many looks a program that reports an error gets to end, so that its log is complete.
+/// The number of further reads after a program reports an error, so that it can end and complete
+/// its log.
 const LOOKS_AFTER_ERROR: u32 = 5;
 
-/// How much of the log's end is read, in bytes.
+/// The most bytes to read from the end of the log.
 const LOG_LIMIT: usize = 64 * 1024;
 
-/// What the shell there does: it starts the program, and for each line that it reads it tells the log and whether the
-/// program runs. It is the program's parent, so that it learns how the program ended, and ends itself when there is
-/// nothing more to read.
+/// Returns the shell script to run on the other computer. It starts the program, and for each line
+/// of input it prints the log and whether the program runs. As the program's parent it learns the
+/// exit status. It ends when its input ends.
 ///
-/// The script is one compound command: the shell has read all of it before the first line is read from the same
-/// input. It comes by standard input, so that no list of processes shows it, and no login shell misreads it.
+/// The script is one compound command, so the shell has read all of it before it reads the first
+/// line from the same input. It is sent through standard input: no process list shows it, and no
+/// login shell interprets it.
 fn script(marker: &str, command: &str, log_file: &str) -> String {
     let log = quote_path(log_file);
     format!(
@@ -57,7 +59,7 @@ pub(super) struct Places<'a> {
     ssh: &'a Ssh,
     program: &'a str,
     log_file: String,
-    /// Begins the lines that the script writes; nobody else can know it.
+    /// Begins the lines that the script prints; random, so that other output does not contain it.
     marker: String,
     received: Vec<u8>,
     complaints: Vec<u8>,
@@ -101,7 +103,8 @@ impl<'a> Places<'a> {
             let ended = state.strip_prefix("ended ").map(exit_status);
             let address = running_on(&self.log);
             match (ended, address) {
-                // What ends well after the manager runs has put it into the background itself.
+                // A program that exits with 0 while the manager runs has moved it to the
+                // background.
                 (None | Some(Status::Exited(0)), Some(address)) => {
                     return Ok(self.started(process_id, address));
                 }
@@ -122,7 +125,8 @@ impl<'a> Places<'a> {
         sent.map_err(|error| self.lost(&error.to_string()))
     }
 
-    /// Waits for a line that begins with the marker; gives what stands before it, and the rest of the line.
+    /// Waits for a line that begins with the marker. Returns the text before it, and the rest of
+    /// the line.
     async fn answer(&mut self, channel: &mut Channel<Msg>) -> Result<(String, String), StartError> {
         loop {
             if let Some(answer) = take_answer(&mut self.received, &self.marker) {
@@ -137,7 +141,7 @@ impl<'a> Places<'a> {
                 Some(ChannelMsg::Close) | None => return Err(self.shell("the shell ended")),
                 Some(_) => {}
             }
-            // A shell of another kind may write without end.
+            // A program that is no POSIX shell may write without end.
             if self.received.len() + self.complaints.len() > 4 * LOG_LIMIT {
                 return Err(self.shell("what answers is no POSIX shell"));
             }
@@ -199,7 +203,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The error that says that the time is over.
+    /// Returns the error for an expired time limit.
     pub(super) fn timed_out(&self, timeout: Duration) -> StartError {
         match self.process_id {
             Some(process_id) => StartError::TimedOut {
@@ -215,7 +219,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Takes the first answer from what was received, if it is complete.
+/// Removes the first answer from the received bytes, if it is complete.
 fn take_answer(received: &mut Vec<u8>, marker: &str) -> Option<(String, String)> {
     let place = received
         .windows(marker.len())
@@ -230,13 +234,13 @@ fn take_answer(received: &mut Vec<u8>, marker: &str) -> Option<(String, String)>
 
 fn running_on(log: &str) -> Option<String> {
     let (_, rest) = log.split_once(RUNNING)?;
-    // What follows the address shows that it is complete.
+    // Whitespace after the address shows that it is complete.
     let end = rest.find(char::is_whitespace)?;
     Some(rest[..end].to_owned())
 }
 
-/// Whether a program has logged that something went wrong. Any program may have been started, by any command: its log is
-/// all that it tells.
+/// Returns whether the log reports an error. Any program may have been started, so its log is the
+/// only evidence.
 fn reports_error(log: &str) -> bool {
     log.contains("ERROR") || log.contains("Error:")
 }

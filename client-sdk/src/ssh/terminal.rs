@@ -1,11 +1,11 @@
-//! Asking the person at the terminal.
+//! Questions at the terminal.
 
 use std::io::{self, IsTerminal, Write};
 
 use super::known_hosts::UnknownHost;
 use super::questions::SshQuestion;
 
-/// Asks for what is needed to log in; `None` without a terminal.
+/// Asks a question of the login. Returns `None` without a terminal.
 pub(super) fn ask(question: &SshQuestion) -> Option<String> {
     if !io::stdin().is_terminal() {
         return None;
@@ -33,8 +33,8 @@ pub(super) fn ask(question: &SshQuestion) -> Option<String> {
     }
 }
 
-/// Shows the fingerprint of a server that was never met before, and asks whether to trust it. Without a terminal the
-/// answer is no.
+/// Shows the fingerprint of an unknown server, and asks whether to trust it. Returns `false`
+/// without a terminal.
 pub(super) fn ask_to_trust(unknown: &UnknownHost) -> bool {
     if !io::stdin().is_terminal() {
         return false;
@@ -69,7 +69,7 @@ fn line(prompt: &str) -> Option<String> {
     }
 }
 
-/// A server's words without what could steer the terminal.
+/// Removes control characters from a server's text, which could manipulate the terminal.
 fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect()
 }
