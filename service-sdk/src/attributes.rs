@@ -1,4 +1,4 @@
-//! What a service offers, as clients see it.
+//! The attributes of a service, as clients see them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,10 +10,10 @@ use tracing::warn;
 use crate::error::ServiceError;
 use crate::turn::panicked;
 
-/// The attribute that every service answers by itself.
+/// The attribute that the SDK answers for every service.
 pub(crate) const DESCRIBE: &str = "describe";
 
-/// What a service offers: names with signatures of methods, or with values.
+/// The attributes of a service: methods with their signatures, and values.
 ///
 /// ```
 /// use labwire_service::{Attribute, Attributes};
@@ -30,7 +30,7 @@ pub struct Attributes {
     attributes: Vec<Attribute>,
 }
 
-/// One thing that a service offers.
+/// One attribute of a service: a method or a value.
 ///
 /// ```
 /// use labwire_service::{Attribute, Attributes};
@@ -61,7 +61,7 @@ enum Form {
     Value {
         json: String,
     },
-    /// Its value could not be read.
+    /// A value that could not be read.
     Unknown,
 }
 
@@ -85,7 +85,8 @@ impl Attribute {
         }
     }
 
-    /// A method. Its signature is for people and reads like Python's: `(x: float, n: int = 2) -> float`.
+    /// Creates a method. The signature is for people, in Python's notation: `(x: float, n: int = 2)
+    /// -> float`.
     ///
     /// See the example of [`Attribute`].
     pub fn method(name: impl Into<String>, signature: impl Into<String>) -> Self {
@@ -93,9 +94,9 @@ impl Attribute {
         Self::of(name, Form::Method { signature })
     }
 
-    /// A value. Clients see it in the identity of the service and can ask for it.
+    /// Creates a value. It is part of the service's identity, and clients can request it.
     ///
-    /// One that has no JSON form is not listed, which is logged.
+    /// A value that cannot be encoded as JSON is not listed; a warning is logged.
     ///
     /// ```
     /// use labwire_service::{Attribute, Attributes};
@@ -115,7 +116,8 @@ impl Attribute {
         Self::of(name, form)
     }
 
-    /// A value that is read now. If that fails it is not listed, which is logged; clients can still ask for it.
+    /// Creates a value that is read now. If reading fails, it is not listed and a warning is
+    /// logged; clients can still request it.
     ///
     /// ```
     /// use labwire_service::{Attribute, Attributes};
@@ -140,7 +142,7 @@ impl Attribute {
         Self::of(name, Form::Unknown)
     }
 
-    /// What it is or does, for [`describe()`](crate#what-clients-see).
+    /// Sets the description, for [`describe()`](crate#what-clients-see).
     ///
     /// See the example of [`Attribute`].
     #[must_use]
@@ -149,7 +151,7 @@ impl Attribute {
         self
     }
 
-    /// Describes the next parameter of a method: its name, its type and its default, if it has one.
+    /// Adds the next parameter of a method: its name, its type and its default, if any.
     ///
     /// See the example of [`Attribute`].
     #[must_use]
@@ -167,7 +169,7 @@ impl Attribute {
         self
     }
 
-    /// Leaves it out of what clients see. They can still ask for it.
+    /// Hides the attribute from clients. They can still request it.
     ///
     /// See the example of [`Attribute`].
     #[must_use]
@@ -180,7 +182,7 @@ impl Attribute {
         !self.hidden && self.form != Form::Unknown
     }
 
-    /// Its value in the identity: a signature or a value.
+    /// Returns its JSON in the identity: a signature or a value.
     fn to_json(&self) -> String {
         match &self.form {
             Form::Method { signature } => json_string(signature),
@@ -208,14 +210,14 @@ impl Attribute {
 }
 
 impl Attributes {
-    /// Nothing yet.
+    /// Creates an empty list of attributes.
     ///
     /// See the example of [`Attributes`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What the service is, for [`describe()`](crate#what-clients-see).
+    /// Sets the description of the service, for [`describe()`](crate#what-clients-see).
     ///
     /// See the example of [`Attributes`].
     #[must_use]
@@ -224,7 +226,7 @@ impl Attributes {
         self
     }
 
-    /// Adds an attribute. One of the same name is replaced.
+    /// Adds an attribute. Replaces one of the same name.
     ///
     /// ```
     /// use labwire_service::{Attribute, Attributes};
@@ -247,7 +249,7 @@ impl Attributes {
         self
     }
 
-    /// Whether there is an attribute of that name, be it hidden.
+    /// Returns whether there is an attribute of this name, hidden or not.
     ///
     /// ```
     /// use labwire_service::{Attribute, Attributes};
@@ -259,7 +261,7 @@ impl Attributes {
         self.attributes.iter().any(|attribute| attribute.name == name)
     }
 
-    /// The names of what is not hidden.
+    /// Returns the names of the listed attributes: all that are not hidden and could be read.
     ///
     /// ```
     /// use labwire_service::{Attribute, Attributes};
@@ -274,13 +276,13 @@ impl Attributes {
         listed.map(|attribute| attribute.name.as_str())
     }
 
-    /// Hides an attribute; `false` when there is none of that name.
+    /// Hides an attribute. Returns `false` if there is none of this name.
     pub(crate) fn hide(&mut self, name: &str) -> bool {
         let found = self.attributes.iter_mut().find(|known| known.name == name);
         found.map(|attribute| attribute.hidden = true).is_some()
     }
 
-    /// What stands in the identity: the JSON text of an object.
+    /// Returns the JSON text of an object with the listed attributes, for the identity.
     ///
     /// See the example of [`Attributes`].
     pub fn to_json(&self) -> String {
@@ -295,7 +297,7 @@ impl Attributes {
         format!("{{{}}}", members.join(","))
     }
 
-    /// What `describe()` gives: the JSON text of an object.
+    /// Returns the result of `describe()`: the JSON text of an object.
     pub(crate) fn describe(&self, service: &str) -> String {
         format!(
             "{{\"name\":{},\"description\":{},\"attributes\":{}}}",

@@ -1,4 +1,5 @@
-//! Binding the arguments of a request to the parameters of a method, by Python's rules and in Python's words.
+//! Binds the arguments of a request to the parameters of a method, with Python's rules and error
+//! messages.
 
 use labwire_device::payload::{DecodeError, SplitArguments, from_json};
 use labwire_wire::quoted;
@@ -59,35 +60,35 @@ enum Kind {
 }
 
 impl Parameter {
-    /// One that must be given.
+    /// A parameter whose argument is required.
     ///
     /// See the example of [`Parameter`].
     pub const fn required(name: &'static str) -> Self {
         Self::of(name, Kind::Required)
     }
 
-    /// One that may be left out.
+    /// A parameter whose argument may be omitted.
     ///
     /// See the example of [`Parameter`].
     pub const fn optional(name: &'static str) -> Self {
         Self::of(name, Kind::Optional)
     }
 
-    /// Takes all positional arguments that are left, as `*args` does in Python.
+    /// Takes all remaining positional arguments, as `*args` does in Python.
     ///
     /// See the example of [`Parameter`].
     pub const fn rest(name: &'static str) -> Self {
         Self::of(name, Kind::Rest)
     }
 
-    /// Takes all keyword arguments that are left, as `**kwargs` does in Python.
+    /// Takes all remaining keyword arguments, as `**kwargs` does in Python.
     ///
     /// See the example of [`Parameter`].
     pub const fn keywords(name: &'static str) -> Self {
         Self::of(name, Kind::Keywords)
     }
 
-    /// Can be given by its name alone.
+    /// Makes the parameter keyword-only.
     ///
     /// See the example of [`Parameter`].
     #[must_use]
@@ -113,9 +114,9 @@ impl Parameter {
     }
 }
 
-/// Arguments that are bound to parameters, to be taken in the parameters' order.
+/// Arguments that are bound to parameters, to be taken in the order of the parameters.
 ///
-/// What [`Request::bind`](crate::Request::bind) gives, where an example stands.
+/// Returned by [`Request::bind`](crate::Request::bind), which has an example.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -227,26 +228,26 @@ impl<'a> Bound<'a> {
         })
     }
 
-    /// The value of the next parameter, one that is required.
+    /// Decodes the argument of the next parameter, which must be a required one.
     ///
     /// See the example of [`Bound`].
     ///
     /// # Panics
     ///
-    /// When there is no next parameter, or it is not a required one.
+    /// If there is no next parameter, or it is not a required one.
     pub fn required<T: DeserializeOwned>(&mut self) -> Result<T, ServiceError> {
         let (parameter, value) = self.next();
         let text = value.expect("a required parameter was bound");
         self.decode(parameter.name, text)
     }
 
-    /// The value of the next parameter, or `default` when it was left out.
+    /// Decodes the argument of the next parameter, or returns `default()` if it was omitted.
     ///
     /// See the example of [`Bound`].
     ///
     /// # Panics
     ///
-    /// When there is no next parameter.
+    /// If there is no next parameter.
     pub fn optional<T: DeserializeOwned>(&mut self, default: impl FnOnce() -> T) -> Result<T, ServiceError> {
         match self.next() {
             (parameter, Some(text)) => self.decode(parameter.name, text),
@@ -254,25 +255,25 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// The positional arguments that are left, for the next parameter, a [`Parameter::rest`].
+    /// Returns the remaining positional arguments, for the next parameter, a [`Parameter::rest`].
     ///
     /// See the example of [`Bound`].
     ///
     /// # Panics
     ///
-    /// When there is no next parameter.
+    /// If there is no next parameter.
     pub fn rest(&mut self) -> Positional {
         self.next();
         std::mem::take(&mut self.rest)
     }
 
-    /// The keyword arguments that are left, for the next parameter, a [`Parameter::keywords`].
+    /// Returns the remaining keyword arguments, for the next parameter, a [`Parameter::keywords`].
     ///
     /// See the example of [`Bound`].
     ///
     /// # Panics
     ///
-    /// When there is no next parameter.
+    /// If there is no next parameter.
     pub fn keywords(&mut self) -> Keywords {
         self.next();
         std::mem::take(&mut self.keywords)
@@ -434,7 +435,7 @@ mod tests {
         let begin = std::time::Instant::now();
         let mut bound = Bound::new("f", ANY, arguments).unwrap();
         assert_eq!(bound.keywords().len(), 300_000);
-        // Looking through all names for each grows with the square of their number.
+        // A linear search for each name would take quadratic time.
         assert!(begin.elapsed() < std::time::Duration::from_secs(20));
     }
 

@@ -1,4 +1,4 @@
-//! One connection, from the first request to the last reply.
+//! One connection, from its first request to its last reply.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,27 +20,27 @@ use crate::service::Service;
 use crate::session::Session;
 use crate::turn::{catch_panic, panicked};
 
-/// The attribute that ends a service once it is answered.
+/// The attribute that ends the service after its reply.
 const SHUTDOWN: &str = "shutdown_service";
 
-/// How much the requests that are under way may hold, in bytes, before no more are read. One alone may be larger.
+/// The most bytes of requests in flight before reading stops. A single request may be larger.
 const REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
-/// How much of a text that a client wrote stands in the log, in characters.
+/// The most characters of a client's text in a log line.
 const SHOWN: usize = 200;
 
-/// How long a manager that was told that the service leaves has to close the connection.
+/// How long the manager has to close the connection after the service's last frame.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How a connection ended.
+/// The end of a connection.
 pub(crate) enum End {
-    /// The service was asked to end, and has told the manager.
+    /// The service was asked to shut down, and has disconnected from the manager.
     Orderly,
-    /// The connection is gone.
+    /// The connection is lost.
     Lost(RunError),
 }
 
-/// Why no more requests are read.
+/// The reason why no more requests are read.
 enum Stopped {
     Asked,
     Lost(RunError),
@@ -50,12 +50,12 @@ pub(crate) struct Conversation<'a, S> {
     session: &'a Session<S>,
     manager: &'a str,
     abandoned: Abandoned,
-    /// The requests that are under way; each gives its length in bytes.
+    /// The requests in flight. Each returns its length in bytes.
     requests: JoinSet<usize>,
     held_bytes: usize,
-    /// The last error that the manager told, which may be why it closes the connection.
+    /// The last error from the manager, a possible reason why it closes the connection.
     told: Option<String>,
-    /// Through which a request says that the service is to end with its reply.
+    /// A channel through which a request shuts down the service after its reply.
     last_word: (mpsc::Sender<()>, mpsc::Receiver<()>),
 }
 
@@ -72,7 +72,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         }
     }
 
-    /// Holds the conversation until its end. Dropped before, all requests that are under way are dropped with it.
+    /// Runs the connection until its end. Dropping the future drops all requests in flight.
     pub(crate) async fn hold(
         mut self,
         mut reader: ConnectionReader,
@@ -87,7 +87,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         };
         if let Stopped::Lost(error) = stopped {
             self.abandoned.set();
-            // What is executing may be in the middle of moving an instrument; its reply goes nowhere.
+            // A method may be moving an instrument and is not interrupted. Its reply is dropped.
             self.requests.detach_all();
             return End::Lost(error);
         }
@@ -106,7 +106,8 @@ impl<'a, S: Service> Conversation<'a, S> {
         End::Orderly
     }
 
-    /// Why writing failed. The manager may have said why, and what has arrived of that is read first.
+    /// Returns the error after a failed write. First reads what has arrived, since the manager may
+    /// have sent the reason.
     async fn broken(&mut self, written: std::io::Result<()>, reader: &mut ConnectionReader) -> RunError {
         let error = written
             .err()
@@ -118,7 +119,7 @@ impl<'a, S: Service> Conversation<'a, S> {
                 }
             }
         };
-        // It is on its way already, or never sent.
+        // The reason is in transit already, or was never sent.
         let _ = tokio::time::timeout(Duration::from_millis(200), hear).await;
         match self.told.take() {
             Some(message) => RunError::Closed {
@@ -143,7 +144,8 @@ impl<'a, S: Service> Conversation<'a, S> {
                 Some(done) = self.requests.join_next() => {
                     match done {
                         Ok(length) => self.held_bytes -= length,
-                        // Methods' panics are caught, and a runtime that goes down takes this with it.
+                        // Panics of methods are caught, and the end of a runtime ends this task as
+                        // well.
                         Err(error) => error!("a request ended without an answer: {error}"),
                     }
                 }
@@ -165,15 +167,16 @@ impl<'a, S: Service> Conversation<'a, S> {
         }
     }
 
-    /// Finishes the requests that are under way and tells the manager that the service leaves. Notices when the
-    /// connection is lost meanwhile: nobody waits for the replies then.
+    /// Finishes the requests in flight, then disconnects from the manager. If the connection is
+    /// lost meanwhile, marks the requests as abandoned: their replies cannot be delivered.
     async fn finish(&mut self, reader: &mut ConnectionReader, outbox: &Outbox) {
         loop {
             tokio::select! {
                 done = self.requests.join_next() => if done.is_none() {
                     break;
                 },
-                // Whoever sends another request hears from the manager that the service has left.
+                // New requests are dropped: the manager answers them when the service has
+                // disconnected.
                 line = reader.next_line() => if !matches!(line, Ok(Some(_))) {
                     self.abandoned.set();
                     outbox.end();
@@ -183,12 +186,12 @@ impl<'a, S: Service> Conversation<'a, S> {
         }
         let name = json_string(self.session.handle.name());
         let farewell = format!("{{\"attribute\":\"__disconnect__\",\"service\":{name}}}\r\n");
-        // If the connection is gone it need not be told.
+        // An error means that the connection is already lost.
         let _ = outbox.force(farewell.into());
         outbox.end();
     }
 
-    /// Takes a line that the manager sent.
+    /// Handles a line from the manager.
     fn take(&mut self, line: Line, outbox: &Outbox) {
         let envelope = match Envelope::scan(line.content()) {
             Ok(envelope) => envelope,
@@ -215,7 +218,7 @@ impl<'a, S: Service> Conversation<'a, S> {
             return;
         }
         if *request.typed_uid() == *NOTIFICATION_UID {
-            // An older manager would pass the reply on as a notification, in the client's words.
+            // An older manager would pass the reply on as a notification with the client's content.
             warn!(
                 "{} uses the uid of notifications, which is reserved",
                 request.requester()
@@ -225,7 +228,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         self.execute(request, outbox);
     }
 
-    /// Notes an error that the manager tells the service; `false` when the frame is none.
+    /// Notes an error from the manager. Returns `false` if the frame is none.
     fn hear_error(&mut self, line: &Line, envelope: &Envelope) -> bool {
         let content = line.content();
         if envelope.raw(content, Member::Error) != Some(b"true") {
@@ -270,7 +273,7 @@ impl<'a, S: Service> Conversation<'a, S> {
                 debug!("the reply to {} comes too late", request.requester());
             }
             if ends {
-                // If it is full the service is ending already.
+                // If the channel is full, the service is already shutting down.
                 let _ = last_word.try_send(());
             }
             length
@@ -309,7 +312,7 @@ impl<'a, S: Service> Conversation<'a, S> {
     }
 }
 
-/// What a client wrote, for the log: on one line, and not the whole gigabyte.
+/// Formats a client's text for the log: on one line, and truncated.
 fn shown(text: &str) -> String {
     let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(end, _)| end);
     let dots = if end < text.len() { "…" } else { "" };
@@ -321,7 +324,8 @@ enum Answer<F> {
     Later(F),
 }
 
-/// Waits until the manager has closed the connection, so that it has forgotten the service once this one has ended.
+/// Waits until the manager has closed the connection, so that it has removed the service when this
+/// one ends.
 async fn wait_for_the_end(reader: &mut ConnectionReader) {
     let closed = async { while let Ok(Some(_)) = reader.next_line().await {} };
     if tokio::time::timeout(FAREWELL, closed).await.is_err() {

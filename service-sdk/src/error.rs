@@ -1,4 +1,4 @@
-//! Why a request is answered with an error, and why a service has ended.
+//! Errors of requests, and of services.
 
 use std::any::type_name;
 use std::borrow::Cow;
@@ -8,13 +8,13 @@ use std::io;
 
 use labwire_device::{ConnectError, EnvironmentError, ReadError};
 
-/// The kind of errors that have none of their own.
+/// The kind of an error whose type has no usable name.
 const DEFAULT_KIND: &str = "RuntimeError";
 
-/// The error that a request is answered with: a kind, in the words of Python's exceptions, and a text.
+/// An error reply to a request: a kind, such as the name of a Python exception, and a text.
 ///
-/// Any error becomes one with `?`. Its kind is the name of its type then, or what Python calls an error of the
-/// operating system; its sources become the traceback that the client gets.
+/// `?` converts any error into one. Its kind is then the name of its type, or Python's name for an
+/// error of the operating system; its sources become the traceback.
 ///
 /// ```
 /// use labwire_service::ServiceError;
@@ -30,7 +30,7 @@ const DEFAULT_KIND: &str = "RuntimeError";
 /// assert_eq!(parse("x").unwrap_err().to_string(), "ParseIntError: invalid digit found in string");
 /// ```
 ///
-/// It is no [`std::error::Error`] itself, so that every error can become one.
+/// It does not implement [`std::error::Error`], so that every error can be converted into it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServiceError {
     kind: Cow<'static, str>,
@@ -39,7 +39,7 @@ pub struct ServiceError {
 }
 
 impl ServiceError {
-    /// An error of this kind, for instance `ValueError`, `TypeError` or a name of your own.
+    /// Creates an error of this kind, for instance `ValueError`, `TypeError` or a name of your own.
     ///
     /// See the example of [`ServiceError`].
     pub fn new(kind: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
@@ -50,7 +50,7 @@ impl ServiceError {
         }
     }
 
-    /// Gives the error another kind.
+    /// Changes the kind.
     ///
     /// ```
     /// # use labwire_service::ServiceError;
@@ -76,7 +76,7 @@ impl ServiceError {
         self
     }
 
-    /// The kind.
+    /// Returns the kind.
     ///
     /// ```
     /// # use labwire_service::ServiceError;
@@ -87,14 +87,14 @@ impl ServiceError {
         &self.kind
     }
 
-    /// The text, without the kind.
+    /// Returns the text, without the kind.
     ///
     /// See the example of [`kind`](Self::kind).
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The lines of the traceback: the causes of the error, the nearest first.
+    /// Returns the lines of the traceback: the causes of the error, the nearest first.
     ///
     /// ```
     /// # use labwire_service::ServiceError;
@@ -148,7 +148,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for ServiceError {
     }
 }
 
-/// What Python calls such an error of the operating system.
+/// Returns Python's exception for an error of the operating system.
 fn python_kind(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => "FileNotFoundError",
@@ -165,7 +165,8 @@ fn python_kind(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// The name of an error's type, where it says anything: a text, a box or a type called `Error` does not.
+/// Returns the name of an error's type, or the default for names without a meaning, such as
+/// strings, boxes or types called `Error`.
 fn kind_of_type(path: &'static str) -> Cow<'static, str> {
     let path = path.split('<').next().unwrap_or(path);
     let name = path.rsplit("::").next().unwrap_or(path);
@@ -174,9 +175,10 @@ fn kind_of_type(path: &'static str) -> Cow<'static, str> {
     Cow::Borrowed(if says_nothing { DEFAULT_KIND } else { name })
 }
 
-/// Why a service has ended without being told to.
+/// The reason why a service has ended without a request to shut down.
 ///
-/// Its [`Debug`](fmt::Debug) form is its text, so that a `main` that returns it tells a person what happened.
+/// Its [`Debug`](fmt::Debug) form is its message, so a `main` that returns it prints a readable
+/// message.
 ///
 /// ```
 /// # use labwire_service::{ConnectOptions, RunError, ServiceExt, service};
@@ -194,28 +196,28 @@ fn kind_of_type(path: &'static str) -> Cow<'static, str> {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The connection could not be made, or not be made again.
+    /// The service could not connect or reconnect.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The environment says nothing sensible about how the manager is reached.
+    /// An environment variable about the manager has an invalid value.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
-    /// The manager closed the connection: it was stopped, or it cut the service off.
+    /// The manager closed the connection: it was stopped, or it disconnected the service.
     #[error("the manager closed the connection{}", because(message.as_deref()))]
     Closed {
-        /// What the manager said before, if anything.
+        /// The last error from the manager, if any.
         message: Option<String>,
     },
-    /// The connection broke.
+    /// The connection was lost.
     #[error("the connection to the manager was lost: {0}")]
     Lost(#[source] ReadError),
-    /// The runtime, or the handling of signals, could not be set up.
+    /// The runtime or the signal handlers could not be set up.
     #[error("cannot start the service: {0}")]
     Start(#[source] io::Error),
-    /// [`start`](crate::Runner::start) blocks the thread, which must not happen inside a runtime.
+    /// [`start`](crate::Runner::start) was called inside a runtime, whose thread it would block.
     #[error("start() blocks and was called inside an asynchronous runtime; use run().await there")]
     InsideRuntime,
-    /// A person, or the system, asked for the end a second time while requests were still executing.
+    /// A second signal arrived while requests were still executing.
     #[error("interrupted before all requests were finished")]
     Interrupted,
 }

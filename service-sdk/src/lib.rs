@@ -1,12 +1,13 @@
-//! Write a service of Labwire.
+//! Service SDK of Labwire.
 //!
-//! A service is an instrument, or anything else, that clients on the network can call by its name. It connects to a
-//! manager, says what it offers, and answers requests. Clients can be written in Rust, Python, `LabVIEW` or any other
-//! language, and a person with netcat is a client too.
+//! A service is an instrument, or anything else, that clients on the network call by its name. It
+//! connects to a manager, registers its attributes and answers requests. Clients can be written in
+//! Rust, Python, `LabVIEW` or any other language, and a person with netcat is a client too.
 //!
 //! # The first service
 //!
-//! [`macro@service`] turns the public methods of an `impl` block into what clients can call:
+//! [`macro@service`] turns the public methods of an `impl` block into attributes that clients can
+//! call:
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -32,16 +33,17 @@
 //! }
 //! ```
 //!
-//! It is called `Thermometer` on the network. A Python client calls it with
-//! `cxn.link('Thermometer').read(3)`, and a person at a terminal types `Thermometer read 3`. Ctrl-C ends it: what it
-//! is doing is finished, and the manager is told that it leaves.
+//! Its name on the network is `Thermometer`. A Python client calls it with
+//! `cxn.link('Thermometer').read(3)`, and a person at a terminal types `Thermometer read 3`. Ctrl-C
+//! ends it: the service finishes the requests in flight and disconnects from the manager.
 //!
-//! What the macro makes of a block is told in full [with it](macro@service).
+//! See [the macro](macro@service) for everything that it generates.
 //!
 //! # Arguments
 //!
-//! Clients give arguments by place or by name, and bind them as Python does. What does not fit is answered with a
-//! `TypeError` that names the method and the argument; the method is not called.
+//! Clients pass positional or keyword arguments, which are bound as in Python. Arguments that do
+//! not match the parameters are answered with a `TypeError` that names the method and the argument;
+//! the method is not called.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -81,13 +83,14 @@
 //! # }
 //! ```
 //!
-//! An argument can be of any type that serde can deserialise, and a result of any that it can serialise. `NaN` and
-//! infinities are read and written as Python does.
+//! An argument is of any type that serde can deserialise, a result of any type that it can
+//! serialise. `NaN` and infinities are read and written as in Python.
 //!
 //! # Errors
 //!
-//! A method that returns a `Result` answers with its error: the kind, the text and the causes, see [`ServiceError`].
-//! A panic is an error for the client who asked, and for nobody else.
+//! If a method returns a `Result`, its error is the reply: the kind, the text and the causes, see
+//! [`ServiceError`]. A panic is an error reply to the client that made the request, and affects no
+//! other request.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -118,12 +121,12 @@
 //! # }
 //! ```
 //!
-//! # State, and requests that overlap
+//! # State and concurrent requests
 //!
-//! Requests are executed side by side: a method that is not `async` on a thread that may block, an `async` one on
-//! the runtime. A service whose methods take `&self` shares its state without any lock. As soon as a method takes
-//! `&mut self`, the SDK keeps the state in a lock: that method is executed alone, and in the order in which clients
-//! asked; methods with `&self` still go side by side.
+//! Requests are executed concurrently: a method that is not `async` on a thread that may block, an
+//! `async` one on the runtime. A service whose methods all take `&self` shares its state without a
+//! lock. If any method takes `&mut self`, the SDK keeps the state in a lock: such a method is
+//! executed alone, in the order of the requests; methods with `&self` still run concurrently.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -160,13 +163,13 @@
 //! # }
 //! ```
 //!
-//! The rest of the program reaches the state through an [`Arc`](std::sync::Arc) of a service without a lock, and
-//! through a clone of a [`Locked`] one.
+//! The rest of the program accesses the state through an [`Arc`](std::sync::Arc) of a service
+//! without a lock, and through a clone of a [`Locked`] one.
 //!
-//! # The request, and notifications
+//! # Requests and notifications
 //!
-//! A method with a parameter of type [`Request`] knows who asks. A [`Notifier`] tells something to all clients that
-//! are linked with the service, from a method, a task or a thread:
+//! A parameter of type [`Request`] contains the client's network name. A [`Notifier`] sends a
+//! notification to all clients that are linked with the service, from a method, a task or a thread:
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -210,15 +213,15 @@
 //!
 //! # What clients see
 //!
-//! The identity of the service has a signature for each method, in the words of Python, and the values. More is told
-//! by `describe()`, which every service answers by itself: the doc comments, the parameters, their types and
-//! defaults. A service that has a method of that name answers with it instead.
+//! The identity of the service contains a signature in Python's notation for each method, and the
+//! values. `describe()` returns more: the doc comments, the parameters, their types and defaults.
+//! The SDK answers it, unless the service has a method of that name.
 //!
 //! # Options
 //!
-//! A [`Runner`] takes them: the name, how many clients may be linked, how many methods execute at once, what
-//! happens at the end, tasks beside the service. [`ConnectOptions`] say how the manager is reached; without them
-//! the environment does, see [`ConnectOptions::from_environment`].
+//! A [`Runner`] sets them: the name, the maximum number of linked clients, how many methods execute
+//! at once, handlers for the end, and background tasks. [`ConnectOptions`] specify the manager. The
+//! default is read from the environment, see [`ConnectOptions::from_environment`].
 //!
 //! ```
 //! # use labwire_service::service;
@@ -256,20 +259,20 @@
 //!
 //! # How a service ends
 //!
-//! - It has a method `shutdown_service`, and a client calls it: once it is answered the service takes no more
-//!   requests, finishes those that are executing, answers them and leaves the network. When the method fails the
-//!   service goes on.
-//! - [`ServiceHandle::shut_down`], or a signal while [`Runner::start`] runs, do the same.
-//! - The connection is lost, or the manager closes it. That is an error, unless the service comes back by itself:
-//!   with [`ConnectOptions::reconnect`] it connects again, for as long as it takes, and registers again. Requests
-//!   that were under way are finished, but their replies are dropped: the manager has told the clients already.
-//!   Those that had not begun are not executed.
+//! - A client calls the method `shutdown_service`, if the service has one. After the reply the
+//!   service takes no more requests, finishes and answers those in flight and disconnects. If the
+//!   method fails, the service continues.
+//! - [`ServiceHandle::shut_down`], or a signal during [`Runner::start`], has the same effect.
+//! - The connection is lost, or the manager closes it. This is an error, unless the service
+//!   reconnects: with [`ConnectOptions::reconnect`] it tries until it succeeds, and registers
+//!   again. Requests that are executing are finished, but their replies are dropped: the manager
+//!   has already answered the clients. Requests that had not begun are not executed.
 //!
-//! In the end the handlers of [`Runner::on_shutdown`] are called, whatever the reason was.
+//! At the end the handlers of [`Runner::on_shutdown`] are called in each of these cases.
 //!
 //! # Without the macro
 //!
-//! [`Service`] can be implemented by hand, for services whose attributes are not known when they are compiled.
+//! Implement [`Service`] by hand for services whose attributes are not known at compile time.
 
 mod attributes;
 mod bind;
@@ -311,31 +314,32 @@ pub use labwire_device::{
 /// | `pub const` | a value |
 /// | all else: not `pub`, or without `self` | nothing; it cannot be reached |
 ///
-/// `#[hidden]` on a method or constant leaves it out of what clients see; they can still ask for it.
+/// `#[hidden]` on a method or constant hides it from clients; they can still request it.
 ///
 /// # Parameters
 ///
-/// An argument can be given by its place or by its name, as in Python. Its type is whatever serde can deserialise;
-/// `&str` and `&[T]` can be used too. `#[default(value)]` makes it optional. A parameter of type
-/// [`Positional`] takes the positional arguments that are left, and those after it must be named; one of type
-/// [`Keywords`] takes the named ones that are left. A parameter of type [`Request`] or `&Request` is the request
-/// itself, and not visible to clients.
+/// An argument can be positional or a keyword argument, as in Python. Its type is any that serde
+/// can deserialise, or `&str` or `&[T]`. `#[default(value)]` makes it optional. A parameter of type
+/// [`Positional`] takes the remaining positional arguments; parameters after it are keyword-only.
+/// One of type [`Keywords`] takes the remaining keyword arguments. A parameter of type [`Request`]
+/// or `&Request` is the request itself, and not visible to clients.
 ///
 /// # Results
 ///
-/// What serde can serialise. A return type that is called `Result` is one: its error becomes the error that the
-/// client gets.
+/// Any type that serde can serialise. A return type called `Result` is treated as one: its error
+/// becomes the error reply.
 ///
 /// # State
 ///
-/// Methods with `&self` are executed side by side; the type must be `Send` and `Sync`. With any `&mut self` method
-/// among them the state is put into a lock, in which `&self` methods are side by side and `&mut self` ones alone, in
-/// the order of the requests. When all take `&mut self`, `Send` is enough.
+/// Methods with `&self` are executed concurrently; the type must be `Send` and `Sync`. If any
+/// method takes `&mut self`, the state is kept in a lock: `&self` methods run concurrently, `&mut
+/// self` methods alone, in the order of the requests. If all methods take `&mut self`, `Send` is
+/// enough.
 ///
 /// # Options
 ///
-/// `#[service(name = "Hall 7", max_clients = 1, hidden(calibrate))]`: the name, instead of the type's; how many
-/// clients may be linked at once; what clients do not see.
+/// `#[service(name = "Hall 7", max_clients = 1, hidden(calibrate))]`: the name instead of the
+/// type's, the maximum number of linked clients, and attributes to hide from clients.
 ///
 /// ```
 /// use std::num::ParseFloatError;
@@ -385,7 +389,7 @@ pub use runner::Runner;
 pub use running::{RunningService, ServiceHandle, ServiceState};
 pub use service::{IntoService, Service, ServiceExt};
 
-/// What the macro writes; not for anybody else.
+/// For the code that the macro generates only.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::locked::{Locked, StateLock, Stateful};

@@ -1,4 +1,4 @@
-//! Services with methods that take `&mut self`: their state is in a lock of the SDK's.
+//! Services with `&mut self` methods, whose state the SDK keeps in a lock.
 
 use std::fmt;
 use std::ops::DerefMut;
@@ -13,11 +13,11 @@ use crate::request::Request;
 use crate::service::Service;
 use crate::turn::ReplyFuture;
 
-/// A service whose state is in a lock: methods that take `&self` are executed side by side, those that take
-/// `&mut self` alone, in the order in which they were asked for.
+/// A service whose state is in a lock. Methods that take `&self` are executed concurrently; those
+/// that take `&mut self` alone, in the order of the requests.
 ///
-/// What [`IntoService`](crate::IntoService) makes of a type with `&mut self` methods. A clone is the same service:
-/// the rest of the program can keep one and reach the state too.
+/// [`IntoService`](crate::IntoService) converts a type with `&mut self` methods into it. Clones
+/// share the service, so the rest of the program can keep one to access the state.
 ///
 /// ```
 /// use labwire_service::{IntoService, Locked, Runner, service};
@@ -67,7 +67,8 @@ impl<T: Stateful> Locked<T> {
         }
     }
 
-    /// The state, for as long as the guard lives alone. Cancel safe; who waits keeps to the queue.
+    /// Waits for exclusive access to the state, which lasts until the guard is dropped. Waiters are
+    /// served in order. Cancel safe.
     ///
     /// See the example of [`Locked`].
     pub async fn state(&self) -> impl DerefMut<Target = T> + Send + use<T> {
@@ -96,7 +97,7 @@ impl<T: Stateful> Service for Locked<T> {
     }
 }
 
-/// What the macro writes for a type with `&mut self` methods.
+/// Implemented by the macro for a type with `&mut self` methods.
 #[doc(hidden)]
 pub trait Stateful: Sized + Send + 'static {
     type Lock: StateLock<Self>;
@@ -109,7 +110,7 @@ pub trait Stateful: Sized + Send + 'static {
     fn call(lock: &Arc<Self::Lock>, request: Request) -> ReplyFuture;
 }
 
-/// The lock that a state is in.
+/// The lock of a state.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a service with both `&self` and `&mut self` methods must be `Sync`, and `{T}` is not",
@@ -122,7 +123,7 @@ pub trait StateLock<T>: Send + Sync + Sized + 'static {
 
     fn exclusive(self: Arc<Self>) -> impl Future<Output = Self::Guard> + Send;
 
-    /// Blocks until the state is free.
+    /// Blocks until it has exclusive access to the state.
     fn with<R>(self: Arc<Self>, use_state: impl FnOnce(&mut T) -> R) -> R;
 }
 

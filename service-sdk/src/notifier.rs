@@ -1,4 +1,4 @@
-//! Notifications: what a service tells all clients that are linked with it.
+//! Notifications to all clients that are linked with a service.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use crate::outbox::{Gone, NotTaken, Outbox, OutboxReceiver, outbox};
 
 /// Sends notifications to all clients that are linked with the service.
 ///
-/// It can be cloned and used from anywhere: from methods, tasks and threads of your own. One comes with each
-/// [`Request`](crate::Request), [`ServiceHandle`](crate::ServiceHandle) and
-/// [`RunningService`](crate::RunningService). A service whose own threads need one from the beginning makes it first
-/// and gives it to the [`Runner`](crate::Runner::notifier):
+/// It can be cloned and used from methods, tasks and threads. [`Request`](crate::Request),
+/// [`ServiceHandle`](crate::ServiceHandle) and [`RunningService`](crate::RunningService) provide
+/// one. A service whose own threads need it before the start creates one and passes it to
+/// [`Runner::notifier`](crate::Runner::notifier):
 ///
 /// ```
 /// use labwire_service::{Notifier, NotifyError, args};
@@ -30,7 +30,7 @@ pub struct Notifier {
     state: Arc<Mutex<State>>,
 }
 
-/// Why a notification is not on its way; [`Notifier`] has an example.
+/// The reason why a notification was not sent; [`Notifier`] has an example.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -47,25 +47,25 @@ pub struct Notifier {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotifyError {
-    /// There is no connection to the manager, and no buffer that keeps notifications until there is one again.
+    /// There is no connection to the manager, and no buffer for notifications.
     #[error("the service is not connected to a manager")]
     Disconnected,
-    /// As much as may wait is waiting already: the manager reads too slowly, or the buffer is full.
+    /// The outbox or the buffer is full: the manager reads too slowly, or the connection is lost.
     #[error("too many notifications wait to be sent")]
     Full,
     /// The service has ended.
     #[error("the service has ended")]
     Ended,
-    /// A value has no JSON form.
+    /// A value cannot be encoded as JSON.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The name of the service, as JSON text.
+    /// The name of the service as JSON text.
     service: String,
-    /// How many notifications are kept while there is no connection.
+    /// The most notifications to keep while there is no connection.
     capacity: usize,
     outlet: Outlet,
 }
@@ -81,7 +81,7 @@ enum Outlet {
 }
 
 impl Notifier {
-    /// A notifier that no service has yet.
+    /// Creates a notifier that belongs to no service yet.
     ///
     /// See the example of [`Notifier`].
     pub fn new() -> Self {
@@ -92,10 +92,10 @@ impl Notifier {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a notification, without waiting.
+    /// Sends a notification without waiting.
     ///
-    /// While the connection is being made again it goes into the [buffer](crate::Runner::buffer), if there is one.
-    /// `Ok` means that it is on its way; nobody confirms that clients got it.
+    /// During a reconnect it goes into the [buffer](crate::Runner::buffer), if there is one. `Ok`
+    /// means that the notification is queued; delivery is not confirmed.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -141,10 +141,10 @@ impl Notifier {
         }
     }
 
-    /// Sends a notification, and waits while too much else waits to be written: for those who produce more than the
-    /// network takes.
+    /// Sends a notification. Waits while the outbox is full, for services that produce more than
+    /// the network can carry.
     ///
-    /// Cancel safe: dropped before it is done, nothing is sent.
+    /// Cancel safe: if the future is dropped early, nothing is sent.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -189,20 +189,21 @@ impl Notifier {
         sent.map_err(|Gone| NotifyError::Disconnected)
     }
 
-    /// A service begins to use it.
+    /// Sets the service's name, and the capacity of the buffer.
     pub(crate) fn begin(&self, service: &str, capacity: usize) {
         let mut state = self.state();
         state.service = json_string(service);
         state.capacity = capacity;
     }
 
-    /// There is a connection, over which what is put into the outbox goes: first what was kept.
+    /// Creates the outbox of a new connection, and queues the buffered notifications first.
     pub(crate) fn connected(&self) -> (Outbox, OutboxReceiver) {
         let (outbox, receiver) = outbox();
         let mut state = self.state();
         if let Outlet::Disconnected(kept) = &mut state.outlet {
             for frame in kept.drain(..) {
-                // If it is gone again already, it would have been gone with the next frame too.
+                // An error means that the connection is already lost, which would have lost the
+                // frame anyway.
                 let _ = outbox.force(frame);
             }
         }
@@ -210,12 +211,12 @@ impl Notifier {
         (outbox, receiver)
     }
 
-    /// The connection is lost and will be made again.
+    /// Starts buffering: the connection is lost and the service reconnects.
     pub(crate) fn disconnected(&self) {
         self.state().outlet = Outlet::Disconnected(VecDeque::new());
     }
 
-    /// The service has ended.
+    /// Refuses further notifications: the service has ended.
     pub(crate) fn ended(&self) {
         self.state().outlet = Outlet::Ended;
     }

@@ -1,4 +1,4 @@
-//! What a service offers when it connects.
+//! The attributes of a service at its start.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use tracing::warn;
 use crate::attributes::{Attribute, Attributes, DESCRIBE};
 use crate::service::Service;
 
-/// What the service offers, and whether it describes itself in its own way.
+/// The attributes, and whether the service has its own `describe`.
 pub(crate) struct Offer {
     pub(crate) attributes: Attributes,
     pub(crate) describes_itself: bool,
 }
 
-/// Asks a service what it offers, on a thread that may block, and hides what is to be hidden.
+/// Reads a service's attributes on a thread that may block, and hides the given ones.
 pub(crate) async fn read_offer<S: Service>(service: Arc<S>, hidden: Vec<String>) -> Offer {
     let read = tokio::task::spawn_blocking(move || service.attributes());
     let mut attributes = match read.await {

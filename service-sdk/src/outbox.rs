@@ -1,4 +1,4 @@
-//! What waits to be written to the manager, bounded in bytes.
+//! The queue of frames to the manager, bounded in bytes.
 
 use std::io;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use bytes::Bytes;
 use labwire_device::ConnectionWriter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// How much may wait, in units of [`UNIT`]: 16 MiB. A manager that does not read holds back those who produce more.
+/// The capacity in units of [`UNIT`]: 16 MiB. A manager that does not read applies backpressure.
 const ROOM: usize = 16 * 1024;
 
-/// What room is counted in, in bytes: small replies are many.
+/// The unit of the capacity in bytes, so that many small replies fit.
 const UNIT: usize = 1024;
 
-/// How many frames are written together at most.
+/// The most frames to write at once.
 const AT_ONCE: usize = 256;
 
-/// The connection is gone, and what was to be sent with it.
+/// The connection is lost, together with the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-/// Why something was not taken at once.
+/// The reason why a frame was not queued at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotTaken {
     Full,
@@ -30,20 +30,20 @@ pub(crate) enum NotTaken {
 enum Item {
     Frame {
         pieces: Vec<Bytes>,
-        /// Gives the room back when it is dropped.
+        /// The permits for the frame's size; dropping it returns them.
         _room: Option<OwnedSemaphorePermit>,
     },
     End,
 }
 
-/// The end at which frames are put in.
+/// The sending half.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Semaphore>,
 }
 
-/// The end at which frames are taken out.
+/// The receiving half.
 pub(crate) struct OutboxReceiver {
     queue: mpsc::UnboundedReceiver<Item>,
 }
@@ -57,7 +57,7 @@ pub(crate) fn outbox() -> (Outbox, OutboxReceiver) {
     (outbox, OutboxReceiver { queue: receiver })
 }
 
-/// The room that a frame takes. One that is larger than all the room goes out alone.
+/// Returns the permits that a frame needs. A frame larger than the capacity takes all of them.
 fn units(pieces: &[Bytes]) -> u32 {
     let length: usize = pieces.iter().map(Bytes::len).sum();
     let units = length.div_ceil(UNIT).min(ROOM);
@@ -65,13 +65,14 @@ fn units(pieces: &[Bytes]) -> u32 {
 }
 
 impl Outbox {
-    /// Puts a frame in, once there is room for it. Cancel safe: a frame is in as a whole or not at all.
+    /// Queues a frame once there is capacity. Cancel safe: a frame is queued as a whole or not at
+    /// all.
     pub(crate) async fn send(&self, pieces: Vec<Bytes>) -> Result<(), Gone> {
         let room = Arc::clone(&self.room).acquire_many_owned(units(&pieces));
         self.put(pieces, Some(room.await.map_err(|_| Gone)?))
     }
 
-    /// Puts a frame in if there is room for it now.
+    /// Queues a frame if there is capacity now.
     pub(crate) fn try_send(&self, pieces: Vec<Bytes>) -> Result<(), NotTaken> {
         if self.queue.is_closed() {
             return Err(NotTaken::Gone);
@@ -81,7 +82,7 @@ impl Outbox {
         self.put(pieces, Some(room)).map_err(|Gone| NotTaken::Gone)
     }
 
-    /// Puts a frame in whatever room there is: for what is bounded elsewhere.
+    /// Queues a frame regardless of the capacity, for frames that are bounded elsewhere.
     pub(crate) fn force(&self, frame: Bytes) -> Result<(), Gone> {
         self.put(vec![frame], None)
     }
@@ -91,7 +92,7 @@ impl Outbox {
         self.queue.send(item).map_err(|_| Gone)
     }
 
-    /// Says that nothing more is to be written: the writer ends when it comes to this.
+    /// Ends the queue: the writer returns after the frames before this.
     pub(crate) fn end(&self) {
         // Without a writer it has ended already.
         let _ = self.queue.send(Item::End);
@@ -99,7 +100,7 @@ impl Outbox {
 }
 
 impl OutboxReceiver {
-    /// Writes what is put in until it is said that nothing more will come.
+    /// Writes queued frames until [`Outbox::end`], or until all senders are dropped.
     pub(crate) async fn write_to(mut self, mut writer: ConnectionWriter) -> io::Result<()> {
         let mut items = Vec::new();
         loop {

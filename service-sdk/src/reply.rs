@@ -1,4 +1,4 @@
-//! What a request is answered with.
+//! Replies to requests.
 
 use bytes::Bytes;
 use labwire_device::payload::to_json;
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::error::ServiceError;
 
-/// From this size on a result is not copied once more to stand in one piece with its frame, in bytes.
+/// Size in bytes from which a result is not copied into one buffer with its frame.
 const LARGE: usize = 16 * 1024;
 
-/// The result of a request, ready for the wire.
+/// The result of a request, encoded for the wire.
 ///
 /// ```
 /// # use labwire_service::Reply;
@@ -23,9 +23,10 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A value as the result. Floats that are no finite number are written the way Python does.
+    /// Encodes a value as the result. `NaN` and infinities are written as in Python.
     ///
-    /// Fails when the value has no JSON form, for instance a map whose keys are lists.
+    /// Fails with a `TypeError` if the value cannot be encoded as JSON, for instance a map whose
+    /// keys are lists.
     ///
     /// See the example of [`Reply`].
     pub fn value<T: Serialize + ?Sized>(value: &T) -> Result<Self, ServiceError> {
@@ -35,15 +36,15 @@ impl Reply {
         }
     }
 
-    /// `null`, the result of what returns nothing.
+    /// Returns `null`, the result of a method that returns nothing.
     ///
     /// See the example of [`Reply`].
     pub fn nothing() -> Self {
         Self::from_json("null")
     }
 
-    /// A result that is JSON text already. It goes onto the wire as it is and must be one line; the manager refuses
-    /// what is malformed.
+    /// Uses JSON text as the result. It is sent unchanged and must be one line; the manager refuses
+    /// malformed JSON.
     ///
     /// ```
     /// # use labwire_service::Reply;
@@ -53,14 +54,14 @@ impl Reply {
         Self { json: json.into() }
     }
 
-    /// The result as JSON text.
+    /// Returns the result as JSON text.
     ///
     /// See the example of [`Reply`].
     pub fn json(&self) -> &str {
         &self.json
     }
 
-    /// The frame that carries the result, in as many pieces as spare a copy.
+    /// Returns the frame of the result. A large result stays a separate piece, to avoid a copy.
     pub(crate) fn into_frame(self, requester: &str, uid: &Uid<'_>) -> Vec<Bytes> {
         if self.json.len() < LARGE {
             return vec![frames::result(requester, uid, self.json.as_bytes())];
@@ -70,7 +71,7 @@ impl Reply {
     }
 }
 
-/// The frame that reports an error.
+/// Returns the frame of an error reply.
 pub(crate) fn error_frame(error: &ServiceError, requester: &str, uid: &Uid<'_>) -> Bytes {
     let traceback = to_json(error.traceback()).expect("texts have a JSON form");
     frames::error(&error.to_string(), requester, uid, traceback.as_bytes())

@@ -1,4 +1,4 @@
-//! One request of a client.
+//! A request of a client.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,10 +15,10 @@ use crate::reply::Reply;
 use crate::running::ServiceHandle;
 use crate::turn;
 
-/// A request of a client: who asks for what, with which arguments.
+/// A request of a client: the requester, the attribute and the arguments.
 ///
-/// A method of a service that has a parameter of this type, or a reference to it, gets the request that it executes;
-/// clients do not see the parameter. A clone is the same request.
+/// A method with a parameter of this type, or of a reference to it, receives the request that it
+/// executes; clients do not see the parameter. Clones share the request.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -78,7 +78,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Whether the connection that requests came over is lost: nobody waits for their replies any more.
+/// Set when the connection of a request is lost, so that its reply cannot be delivered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Abandoned(Arc<AtomicBool>);
 
@@ -89,7 +89,7 @@ impl Abandoned {
 }
 
 impl Request {
-    /// Reads a request from a line; `None` when it lacks what a request must have.
+    /// Parses a request. Returns `None` if the attribute or the requester is missing.
     pub(crate) fn read(
         line: Line,
         envelope: &Envelope,
@@ -116,46 +116,47 @@ impl Request {
         })
     }
 
-    /// What is asked for: the name of a method or a value.
+    /// Returns the requested attribute: the name of a method or a value.
     ///
     /// See the example of [`Request`].
     pub fn attribute(&self) -> &str {
         &self.inner.attribute
     }
 
-    /// Who asks: the network name of the client, `NAME[HOST:PORT]`. It is the manager's word, not the client's.
+    /// Returns the network name of the client, `NAME[HOST:PORT]`. The manager sets it, not the
+    /// client.
     ///
     /// See the example of [`Request`].
     pub fn requester(&self) -> &str {
         &self.inner.requester
     }
 
-    /// The client's own mark of the request; empty when it gave none, as people at terminals do. Of a number these are
-    /// the digits that the client wrote.
+    /// Returns the uid that the client gave the request; empty if it gave none, as at a terminal.
+    /// For a number these are the digits that the client wrote.
     ///
     /// See the example of [`Request`].
     pub fn uid(&self) -> &str {
         self.inner.uid.as_str()
     }
 
-    /// The same, with its type.
+    /// Returns the uid with its JSON type.
     pub(crate) fn typed_uid(&self) -> &Uid<'static> {
         &self.inner.uid
     }
 
-    /// The positional arguments as the client wrote them: the JSON text of an array.
+    /// Returns the positional arguments as the client wrote them: the JSON text of an array.
     ///
     /// See the example of [`Request`].
     pub fn args_json(&self) -> &str {
         self.json(self.inner.args.clone(), "[]")
     }
 
-    /// The keyword arguments as the client wrote them: the JSON text of an object.
+    /// Returns the keyword arguments as the client wrote them: the JSON text of an object.
     ///
     /// See the example of [`Request`].
     pub fn kwargs_json(&self) -> &str {
         match self.json(self.inner.kwargs.clone(), "{}") {
-            // Some clients write this when they have none.
+            // Some clients write `null` for no keyword arguments.
             "null" => "{}",
             kwargs => kwargs,
         }
@@ -163,14 +164,14 @@ impl Request {
 
     fn json(&self, span: Option<Range<usize>>, absent: &'static str) -> &str {
         let text = span.map(|span| &self.inner.line.content()[span]);
-        // What is not text is no array and no object, which binding says.
+        // Invalid UTF-8 becomes an empty text, which binding rejects.
         text.map_or(absent, |text| std::str::from_utf8(text).unwrap_or_default())
     }
 
-    /// Binds the arguments to parameters by Python's rules. What does not fit is a `TypeError` that names the
+    /// Binds the arguments to parameters by Python's rules. Fails with a `TypeError` that names the
     /// method and the argument.
     ///
-    /// For services that are written without the macro:
+    /// For services without the macro:
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -210,7 +211,7 @@ impl Request {
         Bound::new(self.attribute(), parameters, arguments)
     }
 
-    /// The error for an attribute that the service does not have.
+    /// Creates the error for an attribute that the service does not have.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -247,10 +248,10 @@ impl Request {
         ServiceError::new("AttributeError", text)
     }
 
-    /// Runs work that blocks, on a thread that is meant for it and when it is its turn: see
-    /// [`Runner::concurrency`](crate::Runner::concurrency).
+    /// Runs blocking work on a thread for blocking work, at most
+    /// [`Runner::concurrency`](crate::Runner::concurrency) at once.
     ///
-    /// Its place in the queue is taken when this is called. Once begun the work is not interrupted.
+    /// The call itself takes a place in the queue. Work that has begun is not interrupted.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -287,8 +288,8 @@ impl Request {
         turn::blocking(std::future::ready(()), self.clone(), |(), _| work())
     }
 
-    /// Whether the connection that the request came over is lost, so that nobody waits for its reply any more. A
-    /// long method can look at it and stop.
+    /// Returns whether the connection of the request is lost, so that its reply cannot be
+    /// delivered. A long-running method can check this and stop.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -316,14 +317,14 @@ impl Request {
         self.inner.abandoned.0.load(Ordering::Relaxed)
     }
 
-    /// What notifies the clients that are linked with the service.
+    /// Returns the notifier for the clients that are linked with the service.
     ///
     /// See the example of [`Request`].
     pub fn notifier(&self) -> &Notifier {
         self.service().notifier()
     }
 
-    /// The service that executes the request.
+    /// Returns the service that executes the request.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -352,7 +353,7 @@ impl Request {
         &self.inner.service
     }
 
-    /// How many bytes the request came in.
+    /// Returns the length of the request in bytes.
     pub(crate) fn length(&self) -> usize {
         self.inner.line.content().len()
     }

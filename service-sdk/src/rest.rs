@@ -1,4 +1,4 @@
-//! The arguments that no other parameter takes: what `*args` and `**kwargs` are in Python.
+//! The remaining arguments: `*args` and `**kwargs` in Python.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,9 +7,10 @@ use labwire_device::payload::{DecodeError, Json, from_json};
 use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// All positional arguments that are left. As the type of a parameter it is what `*args` is in Python.
+/// All remaining positional arguments. As the type of a parameter it corresponds to `*args` in
+/// Python.
 ///
-/// Each value is kept as the client wrote it, and goes back like this when it is returned.
+/// Each value is kept as the client wrote it, and is returned unchanged if a method returns it.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -66,35 +67,35 @@ impl Positional {
         self.values.push(Json::new(text));
     }
 
-    /// How many there are.
+    /// Returns the number of arguments.
     ///
     /// See the example of [`Positional`].
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no arguments.
     ///
     /// See the example of [`Positional`].
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The value at a place, counted from 0; `None` when there are fewer.
+    /// Decodes the argument at an index, counted from 0. Returns `None` if there are fewer.
     ///
     /// See the example of [`Positional`].
     pub fn get<T: DeserializeOwned>(&self, index: usize) -> Option<Result<T, DecodeError>> {
         Some(from_json(self.values.get(index)?.text()))
     }
 
-    /// All values, when they are of one type.
+    /// Decodes all arguments as one type.
     ///
     /// See the example of [`Positional`].
     pub fn all<T: DeserializeOwned>(&self) -> Result<Vec<T>, DecodeError> {
         self.values.iter().map(|value| from_json(value.text())).collect()
     }
 
-    /// The values as JSON texts.
+    /// Returns the arguments as JSON texts.
     ///
     /// See the example of [`Positional`].
     pub fn texts(&self) -> Vec<&str> {
@@ -108,9 +109,10 @@ impl Serialize for Positional {
     }
 }
 
-/// All keyword arguments that are left. As the type of a parameter it is what `**kwargs` is in Python.
+/// All remaining keyword arguments. As the type of a parameter it corresponds to `**kwargs` in
+/// Python.
 ///
-/// Each value is kept as the client wrote it, and goes back like this when it is returned.
+/// Each value is kept as the client wrote it, and is returned unchanged if a method returns it.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -151,12 +153,12 @@ impl Serialize for Positional {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keywords {
     values: Vec<(String, Json)>,
-    /// Where the value of a name is: a client may send a million of them.
+    /// The index of each name's value, since a client may send a million of them.
     places: HashMap<String, usize>,
 }
 
 impl Keywords {
-    /// Adds an argument; `false` when there is one of that name already.
+    /// Adds an argument. Returns `false` if there is already one of that name.
     pub(crate) fn insert(&mut self, name: &str, text: &str) -> bool {
         let Entry::Vacant(place) = self.places.entry(name.to_owned()) else {
             return false;
@@ -171,28 +173,28 @@ impl Keywords {
         self.values.get(place).map(|(_, value)| value.text())
     }
 
-    /// How many there are.
+    /// Returns the number of arguments.
     ///
     /// See the example of [`Keywords`].
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no arguments.
     ///
     /// See the example of [`Keywords`].
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The value of that name; `None` when it was not given.
+    /// Decodes the argument of this name. Returns `None` if it was not given.
     ///
     /// See the example of [`Keywords`].
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<Result<T, DecodeError>> {
         Some(from_json(self.text(name)?))
     }
 
-    /// The names, and the values as JSON texts, in the client's order.
+    /// Returns the names, and the values as JSON texts, in the client's order.
     ///
     /// See the example of [`Keywords`].
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {

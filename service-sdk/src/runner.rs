@@ -1,4 +1,4 @@
-//! Running a service, with options.
+//! Runs a service with options.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,23 +17,24 @@ use crate::service::{IntoService, Service};
 use crate::session::{Limits, Session};
 use crate::signals::until_signal;
 
-/// How many blocking requests are executed at once, unless said otherwise. It is what MSL-Network's services have
-/// on a computer with many cores, and here on every computer: threads that wait for an instrument cost little, and a
-/// flood of requests must not make hundreds of them.
+/// The default number of blocking requests that execute at once. It is what MSL-Network's services
+/// have on a computer with many cores, and here on every computer: threads that wait for an
+/// instrument cost little, and a flood of requests must not create hundreds of them.
 const CONCURRENCY: usize = 32;
 
-/// How many requests may be under way, executing and waiting, unless said otherwise. Beyond it nothing is read, so
-/// that they wait with the manager.
+/// The default number of requests in flight, executing and waiting. At the limit reading stops, so
+/// that further requests wait at the manager.
 const QUEUE: usize = 1024;
 
-/// How long requests that are executing when the service is to end are waited for, unless said otherwise.
+/// The default time to wait for executing requests during a shutdown.
 const GRACE: Duration = Duration::from_secs(30);
 
 pub(crate) type Handler = Box<dyn FnOnce() + Send>;
 pub(crate) type Background =
     Box<dyn FnOnce(ServiceHandle) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// Runs a service: options, then [`start`](Self::start), [`run`](Self::run) or [`connect`](Self::connect).
+/// Configures a service and runs it with [`start`](Self::start), [`run`](Self::run) or
+/// [`connect`](Self::connect).
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -89,7 +90,7 @@ impl<S> fmt::Debug for Runner<S> {
 }
 
 impl<S: Service> Runner<S> {
-    /// Runs this service, at the manager on this computer unless said otherwise.
+    /// Creates a runner for this service.
     ///
     /// See the example of [`Runner`].
     pub fn new(service: impl IntoService<Service = S>) -> Self {
@@ -111,7 +112,7 @@ impl<S: Service> Runner<S> {
         }
     }
 
-    /// The name on the network, instead of the service's own.
+    /// Sets the name on the network, instead of the service's own.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -139,7 +140,7 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// How many clients may be linked with the service at once; 0 is any number.
+    /// Sets the maximum number of clients that are linked at once; 0 means no limit.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -169,9 +170,10 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// How the manager is reached, and whether the service comes back by itself when the connection is lost
-    /// ([`ConnectOptions::reconnect`]). Unless this is called the environment says it
-    /// ([`ConnectOptions::from_environment`]), for what it does not say the manager on this computer, over TLS.
+    /// Sets how to reach the manager, and whether the service reconnects
+    /// ([`ConnectOptions::reconnect`]). By default they are read from the environment
+    /// ([`ConnectOptions::from_environment`]); without variables it is the manager on this
+    /// computer, over TLS.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -201,8 +203,8 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// Leaves attributes out of what clients see, as `ignore_attributes` of MSL-Network does. Clients can still ask
-    /// for them.
+    /// Hides attributes from clients, as `ignore_attributes` of MSL-Network does. Clients can still
+    /// request them.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -233,14 +235,14 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// How many methods that are not `async` are executed at once, each on a thread; 32 unless said otherwise.
-    /// Others wait in the order in which they came. Any number of `async` methods overlap.
+    /// Sets how many methods that are not `async` execute at once, each on a thread. The default is
+    /// 32. Others wait in the order of their requests. `async` methods overlap without a limit.
     ///
     /// See the example of [`grace`](Self::grace).
     ///
     /// # Panics
     ///
-    /// When it is 0.
+    /// If the limit is 0.
     #[must_use]
     pub fn concurrency(mut self, limit: usize) -> Self {
         assert!(limit > 0, "a service that executes nothing answers nothing");
@@ -248,14 +250,14 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// How many requests may be under way at once, executing and waiting; 1024 unless said otherwise. Beyond it no
-    /// more are read until some are answered.
+    /// Sets the maximum number of requests in flight, executing and waiting. The default is 1024.
+    /// At the limit, no more are read until some are answered.
     ///
     /// See the example of [`grace`](Self::grace).
     ///
     /// # Panics
     ///
-    /// When it is 0.
+    /// If the limit is 0.
     #[must_use]
     pub fn queue(mut self, limit: usize) -> Self {
         assert!(limit > 0, "a service that reads nothing answers nothing");
@@ -263,8 +265,8 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// How long requests that are executing when the service is to end are waited for; 30 s unless said otherwise.
-    /// After it the service leaves, and the manager tells who waits.
+    /// Sets how long a shutdown waits for executing requests. The default is 30 s. Afterwards the
+    /// service disconnects, and the manager answers the waiting clients with an error.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -293,8 +295,8 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// Keeps up to this many notifications that are made while the connection is lost, and sends them when it is
-    /// there again; 0 unless said otherwise. Only with [`ConnectOptions::reconnect`].
+    /// Sets how many notifications are kept while the connection is lost, to be sent after the
+    /// reconnect. The default is 0. Only with [`ConnectOptions::reconnect`].
     ///
     /// ```
     /// # use labwire_service::service;
@@ -327,7 +329,7 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// Uses this notifier, of which the service or its threads have a clone already.
+    /// Sets the notifier, for services or threads that already have a clone of it.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -360,9 +362,10 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// Calls this once the service has ended, whether it was asked to or lost its manager: to bring an instrument
-    /// into a safe state. It is not called when the runtime goes down before, or what [`run`](Self::run) gave is
-    /// dropped. It may block. Several handlers are called in their order.
+    /// Adds a handler that is called after the service has ended, by a shutdown or with an error:
+    /// to bring an instrument into a safe state. It is not called if the runtime ends first, or if
+    /// the future of [`run`](Self::run) is dropped. It may block. Several handlers are called in
+    /// the order in which they were added.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -394,8 +397,8 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// Runs a task beside the service, from when it is connected for the first time until it ends: to watch an
-    /// instrument, or to send a heartbeat. It is dropped when the service has ended.
+    /// Adds a task that runs beside the service, from its first connection until it ends: to watch
+    /// an instrument, or to send a heartbeat. It is dropped when the service has ended.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -436,11 +439,13 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// Connects the service; it answers requests from then on. Must be called within a tokio runtime.
+    /// Connects the service, which answers requests from then on. Must be called within a tokio
+    /// runtime.
     ///
-    /// The first connection is tried once, also when the service is to come back by itself later.
+    /// The first connection is attempted once, even if the service reconnects later.
     ///
-    /// Cancel safe: dropped before it is done, the service is not there. [`ServiceHandle`] has an example.
+    /// Cancel safe: if the future is dropped early, the service is not connected. [`ServiceHandle`]
+    /// has an example.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -500,10 +505,10 @@ impl<S: Service> Runner<S> {
         Ok(RunningService::new(handle, session))
     }
 
-    /// Connects the service and serves until it ends: `Ok` when it was asked to, by `shutdown_service` or by a
-    /// [handle](ServiceHandle::shut_down).
+    /// Connects the service and serves until it ends. Returns `Ok` after a shutdown by
+    /// `shutdown_service` or by a [handle](ServiceHandle::shut_down).
     ///
-    /// When this is dropped the service ends at once, with all that it is executing.
+    /// If the future is dropped, the service ends at once, with all requests that are executing.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -542,12 +547,12 @@ impl<S: Service> Runner<S> {
         running.wait().await
     }
 
-    /// Connects the service and serves until it ends, on a runtime of its own: what `main` calls.
+    /// Connects the service and serves until it ends, on its own runtime. For use in `main`.
     ///
-    /// `SIGINT` (Ctrl-C) and `SIGTERM` end the service in order: it finishes the requests that it has and leaves the
-    /// network; that is `Ok`. A second one does not wait for the requests, but for the handlers of
-    /// [`on_shutdown`](Self::on_shutdown); a third one waits for nothing. One that comes before the service is
-    /// connected ends it, too.
+    /// `SIGINT` (Ctrl-C) and `SIGTERM` shut the service down: it finishes the requests in flight
+    /// and disconnects, and the result is `Ok`. A second signal ends it without waiting for
+    /// requests, but still waits for the handlers of [`on_shutdown`](Self::on_shutdown); a third
+    /// one waits for nothing. A signal before the service is connected ends it, too.
     ///
     /// See the example of [`Runner`].
     pub fn start(self) -> Result<(), RunError> {
@@ -559,13 +564,13 @@ impl<S: Service> Runner<S> {
             .build()
             .map_err(RunError::Start)?;
         let ended = runtime.block_on(until_signal(self));
-        // Methods that block cannot be interrupted, and nobody waits for them any more.
+        // Methods that block cannot be interrupted, and their replies cannot be delivered any more.
         runtime.shutdown_background();
         ended
     }
 }
 
-/// Ends what runs when who waits for it is gone.
+/// Aborts a task when it is dropped.
 struct AbortOnDrop(AbortHandle);
 
 impl Drop for AbortOnDrop {

@@ -1,4 +1,4 @@
-//! A service that runs, and what can be done with it.
+//! A running service and its handles.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::error::RunError;
 use crate::notifier::Notifier;
 
-/// Where a service is in its life; [`ServiceHandle`] has an example.
+/// The state of a running service; [`ServiceHandle`] has an example.
 ///
 /// ```
 /// # use labwire_service::service;
@@ -38,19 +38,19 @@ use crate::notifier::Notifier;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServiceState {
-    /// The manager knows it.
+    /// It is connected and registered.
     Connected,
-    /// The connection is lost and is being made again.
+    /// The connection is lost, and the service reconnects.
     Reconnecting,
     /// It has ended.
     Ended,
 }
 
-/// A handle of a service that runs. It can be cloned and used from anywhere; the service does not end with it.
+/// A handle of a running service. It can be cloned and used from anywhere; dropping it does not end
+/// the service.
 ///
-/// Requests have one ([`Request::service`](crate::Request::service)), background tasks are given one
-/// ([`Runner::background`](crate::Runner::background)), and so is who connected the service
-/// ([`RunningService::handle`]).
+/// Available from [`Request::service`](crate::Request::service),
+/// [`Runner::background`](crate::Runner::background) and [`RunningService::handle`].
 ///
 /// ```
 /// # use labwire_service::service;
@@ -114,14 +114,15 @@ impl ServiceHandle {
         }
     }
 
-    /// The name of the service.
+    /// Returns the name of the service.
     ///
     /// See the example of [`ServiceHandle`].
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// The name that the service has on the network: `NAME[HOST:PORT]`. It changes when the service connects again.
+    /// Returns the service's name on the network, `NAME[HOST:PORT]`. It changes with each new
+    /// connection.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -146,7 +147,7 @@ impl ServiceHandle {
         name.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What notifies the clients that are linked with the service.
+    /// Returns the notifier for the clients that are linked with the service.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -174,14 +175,14 @@ impl ServiceHandle {
         &self.shared.notifier
     }
 
-    /// Where the service is in its life.
+    /// Returns the current state.
     ///
     /// See the example of [`ServiceHandle`].
     pub fn state(&self) -> ServiceState {
         *self.shared.state.borrow()
     }
 
-    /// Waits until the service is in this state, or has ended. Gives the state that it is in then.
+    /// Waits until the service is in this state or has ended. Returns its state.
     ///
     /// Cancel safe.
     ///
@@ -189,19 +190,19 @@ impl ServiceHandle {
     pub async fn wait_for(&self, state: ServiceState) -> ServiceState {
         let mut states = self.shared.state.subscribe();
         let reached = states.wait_for(|now| *now == state || *now == ServiceState::Ended);
-        // The sender lives as long as this handle.
+        // Cannot fail: the sender lives as long as this handle.
         reached.await.map_or(ServiceState::Ended, |state| *state)
     }
 
-    /// Asks the service to end: it takes no more requests, finishes those that it has, answers them and leaves the
-    /// network. Returns at once; [`RunningService::wait`] waits for it.
+    /// Shuts the service down: it takes no more requests, finishes and answers those in flight, and
+    /// disconnects. Returns at once; [`RunningService::wait`] waits for the end.
     ///
     /// See the example of [`ServiceHandle`].
     pub fn shut_down(&self) {
         self.shared.stop.send_replace(true);
     }
 
-    /// Waits until the service is asked to end: for tasks of yours that have to end with it.
+    /// Waits until a shutdown of the service begins, for tasks that have to end with it.
     ///
     /// Cancel safe.
     ///
@@ -230,18 +231,18 @@ impl ServiceHandle {
     /// ```
     pub async fn shutting_down(&self) {
         let mut stop = self.shared.stop.subscribe();
-        // The sender lives as long as this handle.
+        // Cannot fail: the sender lives as long as this handle.
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
-    /// Ends the service without its requests being finished.
+    /// Ends the service without finishing its requests.
     pub(crate) fn interrupt(&self) {
         self.shared.interrupt.send_replace(true);
     }
 
     pub(crate) async fn interrupted(&self) {
         let mut interrupt = self.shared.interrupt.subscribe();
-        // The sender lives as long as this handle.
+        // Cannot fail: the sender lives as long as this handle.
         let _ = interrupt.wait_for(|interrupt| *interrupt).await;
     }
 
@@ -262,7 +263,7 @@ impl ServiceHandle {
 
 /// A service that is connected and answers requests.
 ///
-/// Dropping it changes nothing: the service runs on, and ends with the runtime at the latest.
+/// Dropping it has no effect: the service keeps running, at most until the runtime ends.
 ///
 /// ```
 /// # use labwire_service::service;
@@ -294,14 +295,14 @@ impl RunningService {
         Self { handle, session }
     }
 
-    /// A handle that can be cloned and given away.
+    /// Returns a handle, which can be cloned.
     ///
     /// See the example of [`RunningService`].
     pub fn handle(&self) -> &ServiceHandle {
         &self.handle
     }
 
-    /// What notifies the clients that are linked with the service.
+    /// Returns the notifier for the clients that are linked with the service.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -325,14 +326,14 @@ impl RunningService {
         self.handle.notifier()
     }
 
-    /// The name that the service has on the network: `NAME[HOST:PORT]`.
+    /// Returns the service's name on the network, `NAME[HOST:PORT]`.
     ///
     /// See the example of [`RunningService`].
     pub fn network_name(&self) -> String {
         self.handle.network_name()
     }
 
-    /// Asks the service to end and waits until it has.
+    /// Shuts the service down and waits until it has ended.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -359,9 +360,10 @@ impl RunningService {
         self.wait().await
     }
 
-    /// Waits until the service has ended: `Ok` when it was asked to, by `shutdown_service` or by a handle.
+    /// Waits until the service has ended. Returns `Ok` after a shutdown by `shutdown_service` or by
+    /// a handle.
     ///
-    /// When this is dropped the service runs on.
+    /// If the future is dropped, the service keeps running.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -387,7 +389,7 @@ impl RunningService {
             Ok(ended) => ended,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is going down with all that is in it.
+                // The runtime is shutting down.
                 Err(_) => Ok(()),
             },
         }

@@ -1,4 +1,4 @@
-//! What a service is to those who write one.
+//! The traits of a service.
 
 use std::any::type_name;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::runner::Runner;
 
-/// A service: what it offers, and how it answers.
+/// A service: its attributes, and how it answers requests.
 ///
-/// Most services are an `impl` block with the attribute [`service`](macro@crate::service), which writes
-/// this trait. By hand it is written like this:
+/// The attribute macro [`service`](macro@crate::service) implements this trait for an `impl` block.
+/// By hand it is implemented like this:
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -56,8 +56,8 @@ use crate::runner::Runner;
 /// # }
 /// ```
 pub trait Service: Send + Sync + Sized + 'static {
-    /// The name of the service on the network, unless its [`Runner`] says otherwise; the name of the type, unless
-    /// this is written.
+    /// Returns the name of the service on the network, unless the [`Runner`] sets another one. The
+    /// default is the name of the type.
     ///
     /// See the example of [`Service`].
     fn name(&self) -> String {
@@ -66,24 +66,26 @@ pub trait Service: Send + Sync + Sized + 'static {
         path.rsplit("::").next().unwrap_or(path).to_owned()
     }
 
-    /// How many clients may be linked with the service at once, unless its [`Runner`] says otherwise; 0, the
-    /// default, is any number.
+    /// Returns the maximum number of linked clients, unless the [`Runner`] sets another one. 0, the
+    /// default, means no limit.
     ///
     /// See the example of [`Service`].
     fn max_clients(&self) -> u32 {
         0
     }
 
-    /// What the service offers. It is asked for once, before the service connects, on a thread that may block.
+    /// Returns the attributes of the service. Called once, before the service connects, on a thread
+    /// that may block.
     ///
     /// See the example of [`Service`].
     fn attributes(&self) -> Attributes;
 
-    /// Answers a request, be the attribute listed or not. Names that begin with an underscore never come here.
+    /// Answers a request, whether the attribute is listed or not. The SDK refuses names that begin
+    /// with an underscore.
     ///
-    /// It is called for one request after the other, as they came, and must not block. The future that it gives is
-    /// executed beside those of other requests. A panic is an error reply. The future is dropped before it is done
-    /// only when the service ends.
+    /// Called for one request after the other, in the order of arrival; must not block. The
+    /// returned futures are executed concurrently. A panic becomes an error reply. A future is
+    /// dropped before its completion only when the service ends.
     ///
     /// See the example of [`Service`].
     fn call(
@@ -135,8 +137,8 @@ impl<S: Service> Service for Arc<S> {
     }
 }
 
-/// What can be made a [`Service`]: services themselves, and types with `&mut self` methods under
-/// [`service`](macro@crate::service), whose state goes into a lock.
+/// A type that can be converted into a [`Service`]: services themselves, and types with `&mut self`
+/// methods under [`service`](macro@crate::service), whose state is put into a lock.
 ///
 /// ```
 /// use labwire_service::{IntoService, Runner, Service, service};
@@ -165,10 +167,10 @@ impl<S: Service> Service for Arc<S> {
     note = "put `#[labwire_service::service]` on its `impl` block, or implement `labwire_service::Service` for it"
 )]
 pub trait IntoService {
-    /// The service that it becomes.
+    /// The resulting service.
     type Service: Service;
 
-    /// Makes it a service.
+    /// Converts it into a service.
     ///
     /// See the example of [`IntoService`].
     fn into_service(self) -> Self::Service;
@@ -182,7 +184,8 @@ impl<S: Service> IntoService for S {
     }
 }
 
-/// Starts a service in one word. The attribute [`service`](macro@crate::service) brings it into scope.
+/// Methods to start a service. The attribute macro [`service`](macro@crate::service) imports this
+/// trait.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -205,9 +208,9 @@ impl<S: Service> IntoService for S {
 /// }
 /// ```
 pub trait ServiceExt: IntoService + Sized {
-    /// Connects to the manager that the environment names
-    /// ([`ConnectOptions::from_environment`](crate::ConnectOptions::from_environment)), or to the one on this
-    /// computer, and serves until the service ends; see [`Runner::start`].
+    /// Connects to the manager of the environment
+    /// ([`ConnectOptions::from_environment`](crate::ConnectOptions::from_environment)), by default
+    /// the one on this computer, and serves until the service ends; see [`Runner::start`].
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -232,7 +235,7 @@ pub trait ServiceExt: IntoService + Sized {
         self.runner().start()
     }
 
-    /// What runs the service, with options to be set.
+    /// Returns a runner, to set options.
     ///
     /// See the example of [`ServiceExt`].
     fn runner(self) -> Runner<Self::Service> {

@@ -1,4 +1,4 @@
-//! The life of a service, from connection to connection.
+//! The session of a service, across its connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use crate::runner::{Background, Handler};
 use crate::running::{ServiceHandle, ServiceState};
 use crate::service::Service;
 
-/// How much the service takes on.
+/// The limits of a service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How many blocking requests are executed at once.
+    /// The most blocking requests that execute at once.
     pub(crate) concurrency: usize,
-    /// How many requests may be under way.
+    /// The most requests in flight.
     pub(crate) queue: usize,
-    /// How long those that are executing at the end are waited for.
+    /// How long a shutdown waits for executing requests.
     pub(crate) grace: Duration,
 }
 
-/// What a service needs to live.
+/// The data of a running service.
 pub(crate) struct Session<S> {
     pub(crate) service: Arc<S>,
     pub(crate) handle: ServiceHandle,
     pub(crate) options: ConnectOptions,
     pub(crate) introduction: Introduction,
     pub(crate) limits: Limits,
-    /// The answer to `describe()`, as JSON text.
+    /// The reply to `describe()`, as JSON text.
     pub(crate) described: String,
-    /// Whether the service answers `describe()` in its own way instead.
+    /// Whether the service has its own `describe()`.
     pub(crate) describes_itself: bool,
 }
 
-/// However it ends, who waits for the end hears of it: also when it is dropped, or the runtime goes down.
+/// Publishes the end in every case: also when the session is dropped, or the runtime shuts down.
 impl<S> Drop for Session<S> {
     fn drop(&mut self) {
         self.handle.notifier().ended();
@@ -57,7 +57,7 @@ impl<S: Service> Session<S> {
         let mut tasks = JoinSet::new();
         for task in background {
             let handle = self.handle.clone();
-            // What makes the task may panic as well as the task.
+            // Creating the task's future may panic as well as the task.
             tasks.spawn(async move { task(handle).await });
         }
         let ended = tokio::select! {
@@ -71,7 +71,8 @@ impl<S: Service> Session<S> {
         self.handle.notifier().ended();
         tasks.shutdown().await;
         for handler in on_shutdown {
-            // A handler that panics must not keep the next one from its instrument.
+            // A handler that panics must not prevent the next one from bringing its instrument into
+            // a safe state.
             if tokio::task::spawn_blocking(handler).await.is_err() {
                 warn!("a shutdown handler panicked");
             }
@@ -104,7 +105,8 @@ impl<S: Service> Session<S> {
                 connection = reconnector.reconnect() => connection?,
                 () = self.handle.shutting_down() => return Ok(()),
             };
-            // Who hears that it is connected may notify at once.
+            // The outbox is set first: a notification must be possible once the state is
+            // `Connected`.
             outbox = self.handle.notifier().connected();
             self.handle.connected(connection.network_name.clone());
             info!(

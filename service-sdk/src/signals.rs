@@ -1,4 +1,4 @@
-//! A service that a person or the system ends with a signal.
+//! Ends a service on a signal.
 
 use labwire_device::StopSignals;
 use tracing::info;
@@ -7,7 +7,7 @@ use crate::error::RunError;
 use crate::runner::Runner;
 use crate::service::Service;
 
-/// Runs a service until it ends, or until it is asked to by a signal.
+/// Runs a service until it ends, or until a signal shuts it down.
 pub(crate) async fn until_signal<S: Service>(runner: Runner<S>) -> Result<(), RunError> {
     let mut signals = StopSignals::listen().map_err(RunError::Start)?;
     let running = tokio::select! {
@@ -27,7 +27,8 @@ pub(crate) async fn until_signal<S: Service>(runner: Runner<S>) -> Result<(), Ru
         ended = &mut ended => return ended,
         _ = signals.next() => handle.interrupt(),
     }
-    // What brings an instrument into a safe state is not skipped, unless it is that which hangs.
+    // Shutdown handlers bring instruments into a safe state. They are skipped only on a third
+    // signal, in case one of them hangs.
     tokio::select! {
         ended = ended => ended,
         _ = signals.next() => Err(RunError::Interrupted),

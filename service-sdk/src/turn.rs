@@ -1,7 +1,6 @@
-//! Executing a request when it is its turn.
+//! Executes requests in the order of arrival.
 //!
-//! Requests queue in the order in which they came, although each is executed by a task of its own: the place in the
-//! queue is taken before the task is there.
+//! Each request has its own task, so its place in the queue is taken before the task is spawned.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,18 +12,18 @@ use crate::error::ServiceError;
 use crate::reply::Reply;
 use crate::request::Request;
 
-/// What executes a request.
+/// The future of a method.
 pub type ReplyFuture = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send>>;
 
-/// A wait whose place in the queue is taken.
+/// A wait that already has a place in the queue.
 enum Turn<F: Future> {
     Now(F::Output),
     Waiting(Pin<Box<F>>),
 }
 
 impl<F: Future> Turn<F> {
-    /// Takes the place: locks and semaphores give it to who polls first, whatever the waker. The wait itself polls
-    /// with its own.
+    /// Takes the place with a first poll: locks and semaphores queue waiters in the order of their
+    /// first poll. Later polls replace the waker.
     fn take(wait: F) -> Self {
         let mut wait = Box::pin(wait);
         let mut context = Context::from_waker(Waker::noop());
@@ -42,17 +41,17 @@ impl<F: Future> Turn<F> {
     }
 }
 
-/// Executes work that blocks, on a thread, once `state` is there and fewer requests are executed than may be.
+/// Executes blocking work on a thread, once `state` is available and the concurrency limit permits.
 pub fn blocking<S: Send + 'static>(
     state: impl Future<Output = S> + Send + 'static,
     request: Request,
     work: impl FnOnce(S, Request) -> Result<Reply, ServiceError> + Send + 'static,
 ) -> ReplyFuture {
     let permits = Arc::clone(request.service().permits());
-    // The state comes first: who waits for it must not keep others from working.
+    // The state comes first: a request that waits for it must not hold a permit.
     let turn = Turn::take(tokio::task::unconstrained(async move {
         let state = state.await;
-        // It fails only for a semaphore that is closed, which nobody does.
+        // `acquire_owned` fails only for a closed semaphore, which this one never is.
         (state, permits.acquire_owned().await.ok())
     }));
     Box::pin(async move {
@@ -73,7 +72,7 @@ pub fn blocking<S: Send + 'static>(
     })
 }
 
-/// Executes an asynchronous method once `state` is there.
+/// Executes an async method once `state` is available.
 pub fn asynchronous<S, F>(
     state: impl Future<Output = S> + Send + 'static,
     request: Request,
@@ -91,7 +90,7 @@ where
     })
 }
 
-/// Nobody waits for what came over a connection that is lost: it need not begin.
+/// Refuses a request that has not begun when its connection is lost: its reply cannot be delivered.
 fn check_wanted(request: &Request) -> Result<(), ServiceError> {
     if request.is_abandoned() {
         let text = "the connection was lost before the request was executed";
@@ -100,7 +99,7 @@ fn check_wanted(request: &Request) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Turns a panic into the error that the client gets.
+/// Converts a panic into an error reply.
 pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ServiceError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -108,7 +107,7 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ServiceError {
     ServiceError::new("RuntimeError", text)
 }
 
-/// Waits for a future whose panic becomes an error, also one while it is dropped.
+/// Waits for a future. Converts its panic into an error, also one while it is dropped.
 pub(crate) async fn catch_panic(
     future: impl Future<Output = Result<Reply, ServiceError>>,
 ) -> Result<Reply, ServiceError> {
@@ -120,7 +119,7 @@ pub(crate) async fn catch_panic(
             future = None;
             Poll::Ready(output)
         }));
-        // After a panic the future is not touched again.
+        // After a panic the future is not polled again.
         polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic.as_ref()))))
     })
     .await
