@@ -94,7 +94,7 @@ impl Outbox {
 
     /// Ends the queue: the writer returns after the frames before this.
     pub(crate) fn end(&self) {
-        // Without a writer it has ended already.
+        // An error means that the writer has already ended.
         let _ = self.queue.send(Item::End);
     }
 }
