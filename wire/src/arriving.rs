@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::envelope::{Envelope, EnvelopeError, Member};
 use crate::json::{JsonError, ObjectScan, Shape};
 
-/// A look at a long line while it arrives, so that little is left to be looked at once its end is there.
+/// Scans a long line while it arrives, so that little work is left when its end has arrived.
 ///
 /// ```
 /// use labwire_wire::{ArrivingEnvelope, Member};
@@ -21,25 +21,28 @@ use crate::json::{JsonError, ObjectScan, Shape};
 pub struct ArrivingEnvelope {
     scan: ObjectScan,
     envelope: Envelope,
-    /// How much must be there before it is worth going on.
+    /// The number of bytes from which the next scan is worthwhile.
     enough: usize,
-    /// How many bytes were taken out of the line.
+    /// The number of bytes that were taken out of the line.
     taken: usize,
     failure: Option<EnvelopeError>,
 }
 
 impl ArrivingEnvelope {
-    /// Looks at what has arrived: `bytes` are the line from its start on, with all that was there the last time, and what
-    /// may have come behind it. Tells up to where its end need not be looked for.
+    /// Scans what has arrived. `bytes` is the line from its start, including all bytes of the
+    /// previous call, and may continue beyond the line. Returns the position before which no line
+    /// end needs to be searched.
     ///
-    /// However small the pieces are, all looks together take no longer than two looks at the whole line.
+    /// However small the pieces are, all calls together take no longer than two scans of the whole
+    /// line.
     pub fn look(&mut self, bytes: &[u8]) -> usize {
         if bytes.len() >= self.enough {
             self.enough = match self.go_on(bytes) {
-                // What could not be gone past for want of its end must not be looked at again with each byte that comes.
+                // A value without its end is scanned again only once twice as many bytes are there,
+                // not with each new byte.
                 Err(EnvelopeError::Json(JsonError::UnexpectedEnd)) => 2 * bytes.len() - self.scan.position(),
                 Ok(()) => bytes.len(),
-                // The line ends there, or something is wrong with it.
+                // The line ends there, or is malformed.
                 Err(error) => {
                     self.failure = Some(error.behind(self.taken));
                     usize::MAX
@@ -49,34 +52,37 @@ impl ArrivingEnvelope {
         self.scan.position()
     }
 
-    /// What is wrong with a line whose end has not come; it makes no sense after that.
+    /// Returns the error of a line whose end has not arrived. After it the line is malformed,
+    /// whatever follows.
     pub fn failure(&self) -> Option<EnvelopeError> {
         self.failure
     }
 
-    /// The members that have arrived whole.
+    /// Returns the members that have arrived completely.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
 
-    /// What the line asks of its reader so far.
+    /// Returns the line's demands on its reader so far.
     pub fn shape(&self) -> Shape {
         self.scan.shape()
     }
 
-    /// Up to where the line is known to be well-formed, as far as it goes.
+    /// Returns the position up to which the line is known to be well-formed.
     pub fn checked(&self) -> usize {
         self.scan.checked()
     }
 
-    /// Where the value starts that is arriving, and whose it is if that means something to the manager.
+    /// Returns the start of the value that is arriving, and its member if it belongs to the
+    /// envelope.
     pub fn value(&self, line: &[u8]) -> Option<(usize, Option<Member>)> {
         let (key, start) = self.scan.value(line)?;
         Some((start, Member::from_key(key)))
     }
 
-    /// Notes that bytes of the value that is arriving were taken out of the line, behind the first one of the value and
-    /// not behind what is [checked](Self::checked). From here on the line is what is left of it.
+    /// Notes that bytes of the value that is arriving were taken out of the line: after the value's
+    /// first byte, and within what is [checked](Self::checked). From here on the line is what
+    /// remains.
     ///
     /// ```
     /// use labwire_wire::{ArrivingEnvelope, Member};
@@ -98,11 +104,11 @@ impl ArrivingEnvelope {
         self.taken += range.len();
     }
 
-    /// The envelope of the whole line, without its terminator.
+    /// Returns the envelope of the whole line, without its terminator.
     ///
     /// # Errors
     ///
-    /// When something is wrong with it.
+    /// If the line is malformed.
     pub fn finish(mut self, line: &[u8]) -> Result<Envelope, EnvelopeError> {
         self.go_on(line).map_err(|error| error.behind(self.taken))?;
         self.envelope.set_shape(self.scan.shape());

@@ -16,27 +16,28 @@ mod tests;
 pub use error::EnvelopeError;
 pub use member::Member;
 
-/// The `uid` of every notification; no request may carry it.
+/// The `uid` of every notification. No request may have it.
 pub const NOTIFICATION_UID: &str = "notification";
 
-/// How long a `uid` may be, in bytes. It is kept as long as its request is under way; Python's have 36.
+/// The longest `uid` of a request, in bytes. It is stored as long as the request is in flight;
+/// Python's have 36 bytes.
 pub const MAX_UID_BYTES: usize = 256;
 
-/// How long a `uid` may be that an error carries back to the sender of a frame that is refused, in bytes.
+/// The longest `uid` to return to the sender in the error for a refused frame, in bytes.
 pub(crate) const MAX_REFUSED_UID_BYTES: usize = 4 * 1024;
 
-/// Where the members of a frame's envelope stand in its line.
+/// The positions of a frame's envelope members in its line.
 ///
 /// Nothing of the line is copied; the methods take the same bytes again.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
-    /// Where each member's value starts and ends, if the frame has it.
+    /// The start and end of each member's value, valid if the frame has the member.
     spans: [(usize, usize); Member::COUNT],
     /// One bit for each member that the frame has.
     present: u16,
-    /// One bit for each member that is known to be a string of ASCII without escapes.
+    /// One bit for each member that is known to be an ASCII string without escapes.
     plain: u16,
-    /// Whether the frame has members that mean nothing to the manager.
+    /// Whether the frame has members outside the envelope.
     has_others: bool,
     shape: Shape,
 }
@@ -67,23 +68,24 @@ impl<'a> Members<'a> for Envelope {
 }
 
 impl Envelope {
-    /// Checks that the whole line is one well-formed JSON object, and notes where its envelope stands.
+    /// Checks that the whole line is one well-formed JSON object, and records its envelope.
     pub fn scan(line: &[u8]) -> Result<Self, EnvelopeError> {
         let mut envelope = Self::default();
         envelope.read(line)?;
         Ok(envelope)
     }
 
-    /// The same for who has a place for it, where another line's may have been. It means nothing after an error.
+    /// Does the same as [`scan`](Self::scan) in place, overwriting the envelope of another line.
+    /// After an error the contents are meaningless.
     #[inline]
     pub fn read(&mut self, line: &[u8]) -> Result<(), EnvelopeError> {
-        // Where a member stood that the frame does not have is of no account.
+        // The spans of absent members need no reset.
         (self.present, self.plain, self.has_others) = (0, 0, false);
         self.shape = json::scan_members(line, self)?;
         Ok(())
     }
 
-    /// What the frame asks of its reader.
+    /// Returns the frame's demands on its reader.
     pub fn shape(&self) -> Shape {
         self.shape
     }
@@ -110,7 +112,7 @@ impl Envelope {
         Ok(())
     }
 
-    /// Where a member's value stands, or `None` when the frame does not have the member.
+    /// Returns the position of a member's value, or `None` if the frame does not have the member.
     pub fn span(&self, member: Member) -> Option<Range<usize>> {
         let (start, end) = self.spans[member as usize];
         self.has(member).then_some(start..end)
@@ -126,19 +128,19 @@ impl Envelope {
         self.plain & member.bit() != 0
     }
 
-    /// Whether the frame has these members, and no others.
+    /// Returns whether the frame has exactly these members.
     pub fn has_exactly(&self, members: &[Member]) -> bool {
         let expected = members.iter().fold(0, |bits, member| bits | member.bit());
         !self.has_others && self.present == expected
     }
 
-    /// A member's value as it was written.
+    /// Returns a member's value as it was written.
     #[inline]
     pub fn raw<'a>(&self, line: &'a [u8], member: Member) -> Option<&'a [u8]> {
         Some(&line[self.span(member)?])
     }
 
-    /// A member that must be a string, if the frame has it.
+    /// Returns a member that must be a string, or `None` if the frame does not have it.
     pub fn string<'a>(&self, line: &'a [u8], member: Member) -> Result<Option<Cow<'a, str>>, EnvelopeError> {
         let Some(value) = self.raw(line, member) else {
             return Ok(None);
@@ -152,7 +154,8 @@ impl Envelope {
         }
     }
 
-    /// The same for names, which are compared more often than read.
+    /// Does the same as [`string`](Self::string) for names, which are compared more often than
+    /// read.
     #[inline]
     fn text<'a>(&self, line: &'a [u8], member: Member) -> Result<Option<Text<'a>>, EnvelopeError> {
         if self.is_plain(member)
@@ -168,13 +171,13 @@ impl Envelope {
         Ok(self.string(line, member)?.map(Text::from))
     }
 
-    /// Whether a member is this very string, however it is spelled.
+    /// Returns whether a member is this string, with or without escapes.
     #[inline]
     pub fn is_string(&self, line: &[u8], member: Member, text: &str) -> bool {
         let Some([b'"', spelled @ .., b'"']) = self.raw(line, member) else {
             return false;
         };
-        // An escape is longer than what it stands for.
+        // An escape is longer than the character that it encodes.
         spelled == text.as_bytes()
             || (spelled.len() > text.len() && !self.is_plain(member) && self.means(line, member, text))
     }
@@ -202,12 +205,12 @@ impl Envelope {
         }
     }
 
-    /// Whether the frame is an answer or a notification, as opposed to a request.
+    /// Returns whether the frame is a reply or a notification, not a request.
     pub fn has_result(&self) -> bool {
         self.has(Member::Result)
     }
 
-    /// The frame's `uid`, if it has one that is a string or a number.
+    /// Returns the frame's `uid`, if it has one that is a string or a number.
     #[inline]
     pub fn uid<'a>(&self, line: &'a [u8]) -> Result<Option<Uid<'a>>, EnvelopeError> {
         if self.is_plain(Member::Uid)
@@ -232,15 +235,15 @@ impl Envelope {
         }
     }
 
-    /// The frame's `uid`, for an error that must carry it even though the frame is refused: the empty string when there
-    /// is no usable one.
+    /// Returns the frame's `uid`, for an error that must carry it even though the frame is refused.
+    /// Returns the empty string if there is no usable one.
     pub fn uid_or_empty<'a>(&self, line: &'a [u8]) -> Uid<'a> {
         let uid = self.uid(line).ok().flatten();
         uid.filter(|uid| uid.len() <= MAX_REFUSED_UID_BYTES)
             .unwrap_or_default()
     }
 
-    /// Whom the frame names, as far as that can be read.
+    /// Returns the names in the frame, as far as they can be read.
     pub fn names(&self, line: &[u8]) -> Names {
         let requester = self.string(line, Member::Requester).ok().flatten();
         Names {
@@ -250,8 +253,8 @@ impl Envelope {
         }
     }
 
-    /// Whether a service's frame answers a request, perhaps not as it should: with a result, with an error, or without
-    /// asking for anything.
+    /// Returns whether a service's frame answers a request, possibly incompletely: it has a result
+    /// or an error, or names neither an attribute nor a service.
     #[inline]
     pub fn is_reply(&self, line: &[u8]) -> bool {
         self.has_result() || self.is_reply_without_result(line)
@@ -293,14 +296,14 @@ impl Envelope {
         })
     }
 
-    /// Reads the frame as an answer to a request.
+    /// Reads the frame as a reply to a request.
     pub fn reply<'a>(&self, line: &'a [u8]) -> Result<Reply<'a>, EnvelopeError> {
         let (requester, uid) = self.answered(line)?;
         let form = self.reply_form(line)?;
         Ok(Reply { requester, uid, form })
     }
 
-    /// The client and the uid of the request that the frame answers.
+    /// Returns the client and the uid of the request that the frame answers.
     #[inline]
     pub fn answered<'a>(&self, line: &'a [u8]) -> Result<(Text<'a>, Uid<'a>), EnvelopeError> {
         let requester = self.required_text(line, Member::Requester)?;
@@ -333,9 +336,9 @@ impl Envelope {
         }
     }
 
-    /// Reads the frame as a notification: the name of the service that it says it comes from.
+    /// Reads the frame as a notification. Returns the name of the service in it.
     ///
-    /// `is_pair` says whether the result passed [`is_arguments_pair`](crate::is_arguments_pair).
+    /// `is_pair` is whether the result passed [`is_arguments_pair`](crate::is_arguments_pair).
     pub fn notification<'a>(&self, line: &'a [u8], is_pair: bool) -> Result<Text<'a>, EnvelopeError> {
         let service = self.required_text(line, Member::Service)?;
         if !is_pair {
@@ -357,11 +360,11 @@ impl Envelope {
 /// The decoded names in a request's envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The service that is asked, or `Manager`.
+    /// The requested service, or `Manager`.
     pub service: Text<'a>,
-    /// What is asked of it.
+    /// The requested attribute.
     pub attribute: Text<'a>,
-    /// The requester's own mark; empty when it gave none, as people at terminals do.
+    /// The client's uid; empty if it gave none, as at a terminal.
     pub uid: Uid<'a>,
 }
 
@@ -370,18 +373,18 @@ pub struct Request<'a> {
 pub struct Reply<'a> {
     /// The client that the reply is for.
     pub requester: Text<'a>,
-    /// The uid of the request that it answers.
+    /// The uid of the answered request.
     pub uid: Uid<'a>,
-    /// Whether it can go to the client as it is.
+    /// Whether it can be passed to the client unchanged.
     pub form: ReplyForm,
 }
 
-/// How complete a reply is. A Python client stops working when a member that it counts on is not there.
+/// The completeness of a reply. A Python client fails if a member that it expects is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyForm {
-    /// Everything that a client counts on is there: it goes on byte for byte.
+    /// All members that a client expects are there: it is passed on byte for byte.
     Complete,
-    /// `error` is missing: it counts as `false`.
+    /// `error` is missing, which counts as `false`.
     ResultOnly,
     /// An error without a message or a traceback of the right type.
     PartialError,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Whether a request that failed may have been executed: the member `executed` of an error that the manager
-/// itself makes.
+/// Whether a request that failed may have been executed: the member `executed` of an error that
+/// originates in the manager.
 ///
 /// ```
 /// use labwire_wire::Executed;
@@ -13,14 +13,14 @@ use std::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Executed {
-    /// It reached nobody who could execute it: sending it again does no harm.
+    /// The request reached no service: sending it again is safe.
     No,
-    /// Somebody had got it, and nobody knows how far that came.
+    /// The request was passed on; whether it was executed is unknown.
     Maybe,
 }
 
 impl Executed {
-    /// The word on the wire.
+    /// Returns the value on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::No => "no",
@@ -28,7 +28,7 @@ impl Executed {
         }
     }
 
-    /// What the word on the wire means; `None` when it means nothing.
+    /// Parses the value on the wire. Returns `None` if it is unknown.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "no" => Some(Self::No),

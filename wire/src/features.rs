@@ -1,10 +1,11 @@
-//! What more of the wire a peer understands than the first version had.
+//! Extensions of the wire beyond its first version.
 
-/// What more of the wire a peer understands: the names in the member `features` of its identity.
+/// The extensions of the wire that a peer supports: the names in the member `features` of its
+/// identity.
 ///
-/// A peer gets what belongs to a feature only if it asked for it, so that peers which know none of this see
-/// the first version of the wire, byte for byte. Names that are not known here are ignored: a newer peer
-/// works with an older manager.
+/// A peer receives frames of a feature only if it requested the feature, so that older peers see
+/// the first version of the wire, byte for byte. Unknown names are ignored, so a newer peer works
+/// with an older manager.
 ///
 /// ```
 /// use labwire_wire::Features;
@@ -19,21 +20,21 @@
     reason = "each is asked for or not, whatever the others are"
 )]
 pub struct Features {
-    /// `registered`: once its identity is accepted, the peer is told its name on the network, before
-    /// anything else.
+    /// `registered`: the peer receives its name on the network once its identity is accepted,
+    /// before anything else.
     pub registered: bool,
-    /// `unlinked`: the client is told when a service that it is linked with has left.
+    /// `unlinked`: the client is notified when a service that it is linked with disconnects.
     pub unlinked: bool,
-    /// `origin`: errors of the manager itself tell the client so, and whether its request may have been
-    /// [executed](crate::Executed).
+    /// `origin`: errors of the manager are marked as such, and contain whether the request may have
+    /// been [executed](crate::Executed).
     pub origin: bool,
-    /// `cut-through`: a long line may reach the peer while it arrives at the manager. One that ends with
-    /// [`frames::BROKEN_OFF`](crate::frames::BROKEN_OFF) is to be forgotten.
+    /// `cut-through`: a long line may reach the peer while it arrives at the manager. A line that
+    /// ends with [`frames::BROKEN_OFF`](crate::frames::BROKEN_OFF) must be discarded.
     pub cut_through: bool,
 }
 
 impl Features {
-    /// All features that this version knows.
+    /// All features of this version.
     pub const ALL: Self = Self {
         registered: true,
         unlinked: true,
@@ -41,7 +42,7 @@ impl Features {
         cut_through: true,
     };
 
-    /// The known ones of these names.
+    /// Returns the features with these names. Unknown names are ignored.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut features = Self::default();
         for name in names {
@@ -56,7 +57,7 @@ impl Features {
         features
     }
 
-    /// The names, as they stand in an identity.
+    /// Returns the names for an identity.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let Self {
             registered,

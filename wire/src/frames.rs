@@ -1,17 +1,18 @@
-//! Building frames.
+//! Builds frames.
 //!
-//! Every frame here is one line that ends in `\r\n`. Payloads are given as JSON text and are not looked at.
+//! Every frame here is one line that ends in `\r\n`. Payloads are JSON text and are not checked.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::executed::Executed;
 use crate::uid::Uid;
 
-/// What ends every line that is written.
+/// The end of every line that is written.
 pub const TERMINATOR: &[u8] = b"\r\n";
 
-/// What ends a line of which the rest will not come, for peers that asked for the feature `cut-through`: the control
-/// character CANCEL and the terminator. It stands in no JSON text, so that nobody takes the line for a frame.
+/// The end of a line that is broken off, for peers with the feature `cut-through`: the control
+/// character CANCEL and the terminator. CANCEL occurs in no JSON text, so the line is never taken
+/// for a frame.
 pub const BROKEN_OFF: &[u8] = b"\x18\r\n";
 
 /// Appends `text` to `frame` as a JSON string.
@@ -19,12 +20,13 @@ pub fn put_string(frame: &mut BytesMut, text: &str) {
     frame.put_slice(json_string(text).as_bytes());
 }
 
-/// `text` as a JSON string.
+/// Returns `text` as a JSON string.
 pub fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The manager's own request to a peer: the six members that MSL-Network's manager writes, with the empty uid.
+/// Returns a request of the manager itself to a peer: the six members of MSL-Network's manager,
+/// with an empty uid.
 pub fn manager_request(attribute: &str, arguments: &[&str], manager: &str) -> Bytes {
     let mut frame = BytesMut::with_capacity(128);
     frame.put_slice(b"{\"args\":[");
@@ -42,7 +44,7 @@ pub fn manager_request(attribute: &str, arguments: &[&str], manager: &str) -> By
     frame.freeze()
 }
 
-/// What stands before and after the result in a reply, for a result that is not to be copied.
+/// Returns the parts of a reply before and after the result, for a result that is not to be copied.
 pub fn result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, Bytes) {
     let uid = uid.into();
     let mut head = BytesMut::with_capacity(64 + requester.len());
@@ -56,7 +58,8 @@ pub fn result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, By
     (head.freeze(), tail.freeze())
 }
 
-/// The same for a long result: it stands last, so that it is known where the reply goes while it arrives.
+/// Does the same as [`result_around`] for a long result: the result comes last, so that the reply
+/// can be routed while it arrives.
 pub fn long_result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, Bytes) {
     let uid = uid.into();
     let mut head = BytesMut::with_capacity(64 + requester.len() + uid.len());
@@ -68,15 +71,15 @@ pub fn long_result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Byte
     (head.freeze(), Bytes::from_static(b"}\r\n"))
 }
 
-/// A reply that carries `result`, which is JSON text.
+/// Returns a reply with a result, which is JSON text.
 pub fn result<'u>(requester: &str, uid: impl Into<Uid<'u>>, result: &[u8]) -> Bytes {
     let (head, tail) = result_around(requester, uid);
     [&head, result, &tail].concat().into()
 }
 
-/// A reply that reports an error.
+/// Returns an error reply.
 ///
-/// `message` begins with the name of the Python exception that says it best, as in `KeyError: …`.
+/// `message` begins with the name of the best matching Python exception, as in `KeyError: …`.
 /// `traceback` is JSON text, an array of strings.
 pub fn error<'u>(message: &str, requester: &str, uid: impl Into<Uid<'u>>, traceback: &[u8]) -> Bytes {
     let uid = uid.into();
@@ -87,10 +90,11 @@ pub fn error<'u>(message: &str, requester: &str, uid: impl Into<Uid<'u>>, traceb
     frame.freeze()
 }
 
-/// What stands before and after the uid in an error that the manager itself makes, for several requests that
-/// fail for one reason.
+/// Returns the parts of a manager's error before and after the uid, for several requests that fail
+/// for one reason.
 ///
-/// `executed` is for who understands the feature `origin`: with it, the error says whose it is too.
+/// `executed` is for clients with the feature `origin`: with it, the error is also marked as the
+/// manager's.
 pub fn manager_error_around(
     message: &str,
     executed: Option<Executed>,
@@ -101,7 +105,7 @@ pub fn manager_error_around(
     (head.freeze(), ERROR_TAIL)
 }
 
-/// An error that the manager itself makes. `executed` is as in [`manager_error_around`].
+/// Returns an error of the manager itself. `executed` is as in [`manager_error_around`].
 pub fn manager_error<'u>(
     message: &str,
     executed: Option<Executed>,
@@ -112,10 +116,11 @@ pub fn manager_error<'u>(
     [&head, uid.into().to_json().as_bytes(), tail].concat().into()
 }
 
-/// What stands after the uid in an error.
+/// The end of an error, after the uid.
 const ERROR_TAIL: &[u8] = b"}\r\n";
 
-/// The keys are in the order of the alphabet, as in all frames of MSL-Network's manager.
+/// Writes an error up to its uid. The keys are in alphabetical order, as in all frames of
+/// MSL-Network's manager.
 fn put_error_head(
     frame: &mut BytesMut,
     message: &str,

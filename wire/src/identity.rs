@@ -1,4 +1,4 @@
-//! Who a peer says it is.
+//! The identities of peers.
 
 use std::ops::Range;
 
@@ -6,78 +6,81 @@ use crate::features::Features;
 use crate::json::{self, JsonError, RawString, Shape};
 use crate::name::{self, MAX_NAME_BYTES, NameError};
 
-/// How deep the attributes of a service may be nested, themselves included: they are signatures and plain
-/// values, and stand in the manager's identity, which every peer must be able to read.
+/// The deepest nesting of a service's attributes, the outermost object included. Attributes are
+/// signatures and plain values, and are part of the manager's identity, which every peer must be
+/// able to parse.
 pub const MAX_ATTRIBUTES_DEPTH: usize = 64;
 
-/// How many digits an integer in the attributes of a service may have, for the same reason: Python reads 4,300.
+/// The most digits of an integer in a service's attributes, for the same reason: Python parses up
+/// to 4,300.
 pub const MAX_ATTRIBUTES_DIGITS: usize = 4_000;
 
-/// What a peer says of itself when the manager asks for its identity.
+/// A peer's answer to the manager's request for its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The name it will have on the network.
+    /// The name that it will have on the network.
     pub name: String,
-    /// The language that it is written in; `unknown` when it does not say.
+    /// Its programming language; `unknown` if it gives none.
     pub language: String,
-    /// The operating system that it runs on; `unknown` when it does not say.
+    /// Its operating system; `unknown` if it gives none.
     pub os: String,
-    /// What more of the wire it understands than the first version had.
+    /// The extensions of the wire that it supports.
     pub features: Features,
-    /// Whether it asks or answers.
+    /// Whether it is a client or a service.
     pub role: Role,
 }
 
-/// Whether a peer asks or answers.
+/// The role of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It sends requests.
     Client,
     /// It answers requests.
     Service {
-        /// What it offers: the JSON text of an object from names to signatures or plain values.
+        /// The attributes: the JSON text of an object from names to signatures or plain values.
         attributes: String,
-        /// How many clients may be linked with it at once; `None` is any number.
+        /// The maximum number of linked clients; `None` means no limit.
         max_clients: Option<u64>,
     },
 }
 
-/// Why an identity is not accepted.
+/// The reason why an identity is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// The identity is not JSON.
     #[error("ValueError: the identity is malformed: {0}")]
     Json(#[from] JsonError),
-    /// A member stands there twice.
+    /// A member occurs twice.
     #[error("ValueError: the identity has the member \"{0}\" twice")]
     Duplicate(&'static str),
     /// A member is missing.
     #[error("KeyError: the identity lacks the member \"{0}\"")]
     Missing(&'static str),
-    /// A member has another type than it must have.
+    /// A member has the wrong type.
     #[error("TypeError: the identity's member \"{member}\" must be {expected}")]
     WrongType {
         /// The member.
         member: &'static str,
-        /// What it must be, in words.
+        /// A description of the expected type.
         expected: &'static str,
     },
     /// The type is neither `client` nor `service`.
     #[error("TypeError: Unknown connection type '{0}'. Must be \"client\" or \"service\"")]
     UnknownType(String),
-    /// The attributes hold what Python peers cannot read, and everyone who asks who is here gets them.
+    /// The attributes exceed the limits of Python peers, which receive them in the manager's
+    /// identity.
     #[error(
         "ValueError: the attributes may be nested {MAX_ATTRIBUTES_DEPTH} levels deep and hold integers of up to \
          {MAX_ATTRIBUTES_DIGITS} digits"
     )]
     UnreadableAttributes,
-    /// The name cannot be a name, or looks like another one.
+    /// The name is invalid, or looks like another one.
     #[error(transparent)]
     Name(#[from] NameError),
 }
 
 impl Identity {
-    /// The identity of a person at a terminal, or of a program that says no more than its name.
+    /// Creates the identity of a person at a terminal, or of a program that gives only its name.
     pub fn client(name: &str) -> Result<Self, IdentityError> {
         name::check(name)?;
         Ok(Self {
@@ -89,7 +92,7 @@ impl Identity {
         })
     }
 
-    /// Reads an identity from the JSON text of an object. Members that mean nothing here are ignored.
+    /// Parses an identity from the JSON text of an object. Unknown members are ignored.
     pub fn from_json(text: &[u8]) -> Result<Self, IdentityError> {
         let members = Members::scan(text)?;
         let name = members.required_string(NAME)?;
@@ -113,7 +116,7 @@ impl Identity {
     }
 }
 
-/// Shortens and cleans a text that a peer sent, for a message that repeats it.
+/// Shortens and cleans a peer's text for an error message.
 fn printable(text: &str) -> String {
     text.chars()
         .filter(|&character| name::is_printable(character))
@@ -138,7 +141,7 @@ const KEYS: [&str; 7] = [
     "features",
 ];
 
-/// Where the members of an identity stand in its text.
+/// The positions of an identity's members in its text.
 struct Members<'a> {
     text: &'a [u8],
     spans: [Option<Range<usize>>; KEYS.len()],
@@ -159,7 +162,7 @@ impl<'a> Members<'a> {
         Ok(Self { text, spans })
     }
 
-    /// A member's value; `null` counts as absent.
+    /// Returns a member's value. `null` counts as absent.
     fn raw(&self, index: usize) -> Option<&'a [u8]> {
         let value = &self.text[self.spans[index].clone()?];
         (value != b"null").then_some(value)
@@ -182,7 +185,8 @@ impl<'a> Members<'a> {
         self.string(index)?.ok_or(IdentityError::Missing(KEYS[index]))
     }
 
-    /// A text that only people read. What is too long is cut: it is told to everyone who asks who is there.
+    /// Returns a text that is only shown to people. It is truncated to [`MAX_NAME_BYTES`], since
+    /// all peers receive it in the manager's identity.
     fn label(&self, index: usize) -> Result<String, IdentityError> {
         let mut label = self.string(index)?.unwrap_or_else(|| "unknown".to_owned());
         label.truncate(label.floor_char_boundary(MAX_NAME_BYTES));

@@ -1,9 +1,10 @@
-//! One pass over the bytes of a JSON object, without building a tree.
+//! Scans a JSON object in one pass, without building a tree.
 //!
-//! Accepted is JSON as RFC 8259 has it, and the three tokens `NaN`, `Infinity` and `-Infinity` as values,
-//! since Python's `json.dumps` writes them and laboratory data is full of them. A `\u` escape may name half
-//! of a surrogate pair, as Python writes for file names that are not UTF-8: what is not decoded here must
-//! not be refused here. No number is converted, nothing is allocated, and nesting is counted, never recursed.
+//! Accepts JSON as in RFC 8259, and the three tokens `NaN`, `Infinity` and `-Infinity` as values,
+//! since Python's `json.dumps` writes them and laboratory data often contains them. A `\u` escape
+//! may be half of a surrogate pair, as Python writes for file names that are not UTF-8: what is not
+//! decoded here must not be refused here. Numbers are not converted, nothing is allocated, and
+//! nesting is counted without recursion.
 
 mod object;
 mod plain;
@@ -19,34 +20,35 @@ use scanner::Scanner;
 pub(crate) use object::{Members, ObjectScan, scan_members};
 pub use text::RawString;
 
-/// How deep arrays and objects may be nested, the outermost object included.
+/// The deepest nesting of arrays and objects, the outermost object included.
 pub const MAX_DEPTH: usize = 1_024;
 
-/// What a JSON text asks of its reader, beyond being well-formed.
+/// The demands of a JSON text on its reader, beyond being well-formed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// How deep arrays and objects are nested, the outermost object included.
+    /// The nesting depth of arrays and objects, the outermost object included.
     pub depth: usize,
-    /// The number of digits of its longest integer, if that has more than [`FEW_DIGITS`]; else any number up to that.
+    /// The number of digits of its longest integer, if that has more than [`FEW_DIGITS`]; otherwise
+    /// any number up to that.
     pub integer_digits: usize,
 }
 
-/// So many digits any reader can take.
+/// A number of digits that every reader supports.
 pub const FEW_DIGITS: usize = 64;
 
-/// Why a line is not the JSON object that was expected.
+/// The reason why a line is not the expected JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// The text ends before its value does.
     #[error("the JSON text ends too early")]
     UnexpectedEnd,
-    /// A byte that cannot stand there.
+    /// A byte that is not allowed there.
     #[error("the JSON text is malformed at byte {0}")]
     UnexpectedByte(usize),
-    /// A control character inside a string must be written as an escape.
+    /// An unescaped control character inside a string.
     #[error("a control character at byte {0} must be escaped")]
     ControlCharacter(usize),
-    /// An escape that JSON does not know.
+    /// An escape that is not defined in JSON.
     #[error("the escape at byte {0} is not one of JSON's")]
     BadEscape(usize),
     /// The string that starts there is not UTF-8.
@@ -61,7 +63,7 @@ pub enum JsonError {
 }
 
 impl JsonError {
-    /// The same for a text in front of which there were so many bytes more.
+    /// Returns the error for a text with this many bytes before it.
     pub(crate) fn behind(self, bytes: usize) -> Self {
         match self {
             Self::UnexpectedByte(at) => Self::UnexpectedByte(at + bytes),
@@ -73,11 +75,11 @@ impl JsonError {
     }
 }
 
-/// Reads the JSON object that `bytes` hold and gives each of its members to `member`: the key, and where
-/// its value stands. White space around the object is allowed, anything else is not.
+/// Scans the JSON object in `bytes` and passes each of its members to `member`: the key, and the
+/// position of its value. Only white space is allowed around the object.
 ///
-/// The whole text is checked before this returns `Ok`, with its shape; members are given out as
-/// they are found, so what `member` collected counts only then. An error of `member` ends the scan.
+/// Returns `Ok` with the shape after the whole text was checked. Members are passed on as they are
+/// found, so what `member` has collected is valid only then. An error of `member` ends the scan.
 pub fn scan_object<'a, E, F>(bytes: &'a [u8], member: F) -> Result<Shape, E>
 where
     E: From<JsonError>,
@@ -86,7 +88,7 @@ where
     object::scan_members(bytes, &mut Unknown(member))
 }
 
-/// The members of an object of which no key is known.
+/// The members of an object without known keys.
 struct Unknown<F>(F);
 
 impl<'a, E, F> Members<'a> for Unknown<F>
@@ -110,9 +112,9 @@ where
     }
 }
 
-/// The string that a value's bytes hold; `None` when the value is not a string.
+/// Returns the string in a value's bytes; `None` if the value is not a string.
 ///
-/// `value` is a span that [`scan_object`] gave out: it is not checked again.
+/// `value` is a span from [`scan_object`]: it is not checked again.
 pub fn as_string(value: &[u8]) -> Option<RawString<'_>> {
     let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     Some(RawString {
@@ -121,16 +123,17 @@ pub fn as_string(value: &[u8]) -> Option<RawString<'_>> {
     })
 }
 
-/// Whether a text is a number, and nothing else.
+/// Returns whether a text is exactly one number.
 pub(crate) fn is_number(text: &[u8]) -> bool {
     let is_begun = matches!(text, [b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..]);
     let mut scanner = Scanner::new(text);
     is_begun && scanner.skip_value().is_ok() && scanner.position == text.len()
 }
 
-/// The string or number that a text of any bytes starts with. `None` if that is neither, or may be a part of one only.
+/// Returns the string or number at the start of a text of any bytes. Returns `None` if there is
+/// neither, or if it may be incomplete.
 ///
-/// It looks no further than that value goes.
+/// Reads no further than the end of that value.
 pub(crate) fn leading_scalar(text: &[u8]) -> Option<&[u8]> {
     if text.first() == Some(&b'"') {
         let mut scanner = Scanner::new(text);
@@ -144,10 +147,10 @@ pub(crate) fn leading_scalar(text: &[u8]) -> Option<&[u8]> {
     (has_end && is_number(number)).then_some(number)
 }
 
-/// Whether a value's bytes are a two-element array of an array and an object: positional and keyword
-/// arguments, the form of a notification's result.
+/// Returns whether a value is an array of an array and an object: positional and keyword arguments,
+/// the form of a notification's result.
 ///
-/// `value` is a span that [`scan_object`] gave out.
+/// `value` is a span from [`scan_object`].
 pub fn is_arguments_pair(value: &[u8]) -> bool {
     let pair = || -> Result<bool, JsonError> {
         let mut scanner = Scanner::new(value);
@@ -167,7 +170,7 @@ pub fn is_arguments_pair(value: &[u8]) -> bool {
     pair().unwrap_or(false)
 }
 
-/// The elements of the JSON array that `value` holds, each as it was written.
+/// Returns the elements of the JSON array in `value`, each as it was written.
 ///
 /// The whole text is checked; white space around the array is allowed.
 pub fn array_elements(value: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
@@ -201,9 +204,9 @@ pub fn array_elements(value: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     }
 }
 
-/// Whether a value's bytes are an array of strings: the lines of a traceback.
+/// Returns whether a value is an array of strings, like the lines of a traceback.
 ///
-/// `value` is a span that [`scan_object`] gave out.
+/// `value` is a span from [`scan_object`].
 pub fn is_string_array(value: &[u8]) -> bool {
     let strings = || -> Result<bool, JsonError> {
         let mut scanner = Scanner::new(value);

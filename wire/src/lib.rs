@@ -1,9 +1,11 @@
-//! The wire of Labwire: what peers and the manager say to each other, without any I/O.
+//! The wire protocol of Labwire, without any I/O.
 //!
-//! Everything on the wire is one line of JSON. This crate splits a stream into lines ([`LineSplitter`]),
-//! finds the few members of a line that a manager reads ([`Envelope`], and [`ArrivingEnvelope`] before all of it is
-//! there) without touching the payload, finds out whom a malformed line names ([`Salvage`]), builds frames ([`frames`]), reads identities ([`Identity`]), and understands what a person types at a terminal
-//! ([`terminal`]). It knows neither sockets nor time, so that all of it can be tested with bytes alone.
+//! Each message on the wire is one line of JSON. This crate splits a stream into lines
+//! ([`LineSplitter`]), locates the few members of a line that a manager reads ([`Envelope`], or
+//! [`ArrivingEnvelope`] for a line that is still arriving) without parsing the payload, extracts
+//! names from malformed lines ([`Salvage`]), builds frames ([`frames`]), parses identities
+//! ([`Identity`]), and parses commands typed at a terminal ([`terminal`]). It uses neither sockets
+//! nor clocks, so all of it can be tested with bytes alone.
 
 mod arriving;
 mod envelope;

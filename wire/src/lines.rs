@@ -1,4 +1,4 @@
-//! Splitting a stream of bytes into lines.
+//! Splits a stream of bytes into lines.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use bytes::{Bytes, BytesMut};
 use crate::frames;
 use crate::terminal::BYTE_ORDER_MARK;
 
-/// A line in somebody else's memory.
+/// A line in borrowed memory.
 ///
-/// What most lines are while they are routed: they need no memory of their own, since they are copied to where
-/// they go before the next bytes are read.
+/// Most lines are routed in this form: they need no memory of their own, since they are copied to
+/// their destination before the next bytes are read.
 #[derive(Clone, Copy, Debug)]
 pub struct LineView<'a> {
     bytes: &'a [u8],
@@ -19,7 +19,7 @@ pub struct LineView<'a> {
 }
 
 impl<'a> LineView<'a> {
-    /// The line that these bytes are, which hold at most one line end, at their end.
+    /// Creates a line from bytes with at most one line end, at their end.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
@@ -28,13 +28,13 @@ impl<'a> LineView<'a> {
         }
     }
 
-    /// The line without its terminator.
+    /// Returns the line without its terminator.
     #[inline]
     pub fn content(self) -> &'a [u8] {
         &self.bytes[..self.content]
     }
 
-    /// The line's end as received; `\r\n` for a last line that had none.
+    /// Returns the line's terminator as received; `\r\n` for a last line without one.
     pub fn terminator(self) -> &'a [u8] {
         match &self.bytes[self.content..] {
             b"" => frames::TERMINATOR,
@@ -42,21 +42,23 @@ impl<'a> LineView<'a> {
         }
     }
 
-    /// The content and its terminator, exactly as received.
+    /// Returns the content and its terminator, exactly as received.
     ///
-    /// `None` when the stream ended before the line did: there is no terminator to pass on then.
+    /// Returns `None` if the stream ended before the line did: there is no terminator to pass on
+    /// then.
     pub fn terminated(self) -> Option<&'a [u8]> {
         (self.content < self.bytes.len()).then_some(self.bytes)
     }
 
-    /// The line's own memory, content and terminator, when that can be shared and holds hardly more than the
-    /// line: sharing a part of what was read with many others would keep all of it.
+    /// Returns the line's own memory, content and terminator, if it can be shared and is hardly
+    /// larger than the line. Sharing a part of a larger read buffer would keep all of the buffer
+    /// alive.
     pub fn memory(self) -> Option<&'a Bytes> {
         self.memory
     }
 }
 
-/// How many bytes stand before the terminator.
+/// Returns the number of bytes before the terminator.
 fn content_length(bytes: &[u8]) -> usize {
     match bytes {
         [content @ .., b'\r', b'\n'] | [content @ .., b'\n'] => content.len(),
@@ -66,17 +68,18 @@ fn content_length(bytes: &[u8]) -> usize {
 
 /// One line as it was received.
 ///
-/// The terminator (`\r\n` or `\n`) is kept, so that a line that goes on unchanged is one shared buffer.
+/// The terminator (`\r\n` or `\n`) is kept, so that an unchanged line can be passed on as one
+/// shared buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     bytes: Bytes,
     content: usize,
-    /// Whether its memory holds hardly more than the line.
+    /// Whether its memory is hardly larger than the line.
     owner: bool,
 }
 
 impl Line {
-    /// A line of these bytes, which hold at most one line end, at their end.
+    /// Creates a line from bytes with at most one line end, at their end.
     pub fn new(bytes: Bytes) -> Self {
         Self::with_owner(bytes, true)
     }
@@ -90,7 +93,7 @@ impl Line {
         }
     }
 
-    /// The line, without a hold on its memory.
+    /// Returns a view of the line, without a reference to its memory.
     pub fn view(&self) -> LineView<'_> {
         LineView {
             bytes: &self.bytes,
@@ -99,22 +102,23 @@ impl Line {
         }
     }
 
-    /// The line without its terminator.
+    /// Returns the line without its terminator.
     pub fn content(&self) -> &[u8] {
         &self.bytes[..self.content]
     }
 
-    /// Whether its sender broke it off: it ends as [`frames::BROKEN_OFF`] does, and is to be forgotten.
+    /// Returns whether its sender broke it off: it ends with [`frames::BROKEN_OFF`] and must be
+    /// discarded.
     pub fn is_broken_off(&self) -> bool {
         self.bytes.ends_with(frames::BROKEN_OFF)
     }
 
-    /// Whether its memory holds hardly more than the line, and can be shared.
+    /// Returns whether its memory is hardly larger than the line, and can be shared.
     pub fn owns_memory(&self) -> bool {
         self.owner
     }
 
-    /// The same line without the byte order mark that it begins with, if it begins with one.
+    /// Removes a byte order mark at the line's start.
     #[must_use]
     pub fn without_mark(self) -> Self {
         if !self.bytes.starts_with(BYTE_ORDER_MARK) {
@@ -123,7 +127,7 @@ impl Line {
         Self::with_owner(self.bytes.slice(BYTE_ORDER_MARK.len()..), self.owner)
     }
 
-    /// The same line in memory of its own size, to which it is copied.
+    /// Copies the line into memory of its own size.
     #[must_use]
     pub fn into_own_memory(self) -> Self {
         Self {
@@ -133,24 +137,24 @@ impl Line {
         }
     }
 
-    /// The line's bytes, its terminator included.
+    /// Returns the line's bytes, its terminator included.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 
-    /// A shared slice of the content, by offsets into [`content`](Self::content).
+    /// Returns a shared slice of the content, by offsets into [`content`](Self::content).
     ///
     /// # Panics
     ///
-    /// When the range is not inside the content.
+    /// If the range is not inside the content.
     pub fn slice(&self, range: Range<usize>) -> Bytes {
         self.bytes.slice(range)
     }
 }
 
-/// A line grew past the limit before its end was seen.
+/// A line exceeded the limit before its end was found.
 ///
-/// The stream cannot be used any more: where the next line begins is not known.
+/// The stream is unusable afterwards: the start of the next line is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a line may not be longer than {limit} bytes")]
 pub struct LineTooLong {
@@ -158,25 +162,25 @@ pub struct LineTooLong {
     pub limit: usize,
 }
 
-/// From this size on, a line does not share its memory with what came after it.
+/// Size in bytes from which a line does not share its memory with the bytes after it.
 const LARGE: usize = 16 * 1024;
 
-/// Collects bytes and gives them out as [`Line`]s, each as soon as it is whole.
+/// Buffers bytes and returns them as [`Line`]s, each as soon as it is complete.
 ///
 /// Each byte is searched for a line end once, however small the pieces are in which it arrives.
 #[derive(Debug)]
 pub struct LineSplitter {
     buffer: BytesMut,
     searched: usize,
-    /// How many bytes of the first line were taken out of it.
+    /// The number of bytes that were taken out of the first line.
     taken: usize,
-    /// How many bytes in front of the buffer its memory holds, or has held: they were given out.
+    /// The number of bytes before the buffer in the same memory, which were already returned.
     given: usize,
     limit: usize,
 }
 
 impl LineSplitter {
-    /// A splitter whose lines may have at most `limit` bytes, terminator included.
+    /// Creates a splitter for lines of at most `limit` bytes, terminator included.
     pub fn new(limit: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -187,41 +191,42 @@ impl LineSplitter {
         }
     }
 
-    /// Changes the limit for lines that are not yet given out.
+    /// Changes the limit for lines that were not returned yet.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
 
-    /// How many bytes a line may have, terminator included.
+    /// Returns the longest line in bytes, terminator included.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Appends bytes that were received.
+    /// Appends received bytes.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The collected bytes, for a reader that appends to them in place.
+    /// Returns the buffer, for a reader that appends to it in place.
     ///
     /// Only appending is allowed: bytes that were already searched are not searched again.
     pub fn buffer_mut(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// The bytes that wait for their line to be whole, and what has come behind it.
+    /// Returns the bytes of the incomplete line, and what follows it.
     pub fn buffer(&self) -> &BytesMut {
         &self.buffer
     }
 
-    /// Notes that the first `count` bytes hold no line end: somebody else has looked.
+    /// Notes that the first `count` bytes contain no line end: the caller has searched them.
     pub fn note_searched(&mut self, count: usize) {
         self.searched = self.searched.max(count.min(self.buffer.len()));
     }
 
-    /// Takes bytes out of the middle of a line whose end has not come; what is left goes on in `memory`, which is empty.
+    /// Removes bytes from the middle of an incomplete line, and returns them. The rest of the line
+    /// is moved to `memory`, which must be empty.
     ///
-    /// They still count for the limit. The line is given out without them.
+    /// The removed bytes still count towards the limit. The line is returned without them.
     ///
     /// ```
     /// use bytes::BytesMut;
@@ -236,8 +241,8 @@ impl LineSplitter {
     ///
     /// # Panics
     ///
-    /// When the range is not inside the bytes that wait, or was not yet [searched](Self::note_searched) for a line end:
-    /// only debug builds look for that.
+    /// If the range is not inside the buffer. Debug builds also panic if the range contains a line
+    /// end; it must have been [searched](Self::note_searched) before.
     pub fn take_out(&mut self, range: Range<usize>, mut memory: BytesMut) -> Bytes {
         debug_assert_eq!(memchr::memchr(b'\n', &self.buffer[range.clone()]), None);
         memory.extend_from_slice(&self.buffer[..range.start]);
@@ -249,18 +254,19 @@ impl LineSplitter {
         whole.freeze().slice(range)
     }
 
-    /// How many bytes wait for their line to be whole.
+    /// Returns the number of buffered bytes.
     pub fn pending(&self) -> usize {
         self.buffer.len()
     }
 
-    /// The next whole line, or `None` until more bytes arrive.
+    /// Returns the next complete line, or `None` until more bytes arrive.
     pub fn next_line(&mut self) -> Result<Option<Line>, LineTooLong> {
         self.next_line_with(|rest| BytesMut::from(rest))
     }
 
-    /// The same, with the memory to which what has come behind a large line moves: what is given must hold these bytes,
-    /// and may have room for what comes next.
+    /// Does the same as [`next_line`](Self::next_line) with the given allocation for the bytes
+    /// after a large line. The returned memory must contain these bytes, and may have room for the
+    /// next ones.
     pub fn next_line_with(
         &mut self,
         memory: impl FnOnce(&[u8]) -> BytesMut,
@@ -283,12 +289,12 @@ impl LineSplitter {
         }
     }
 
-    /// Takes the first bytes; tells whether their memory is their own.
+    /// Removes the first bytes. Also returns whether they own their memory.
     fn take(&mut self, end: usize, memory: impl FnOnce(&[u8]) -> BytesMut) -> (BytesMut, bool) {
         let rest = self.buffer.len() - end;
         if rest == 0 || end > LARGE.max(rest) {
-            // Giving the whole memory away leaves an idle connection without a buffer, and a large line
-            // without a companion that would keep its memory.
+            // Handing over the whole memory leaves an idle connection without a buffer, and a large
+            // line without a small neighbour that would keep its memory alive.
             let rest = memory(&self.buffer[end..]);
             let mut line = std::mem::replace(&mut self.buffer, rest);
             let memory = std::mem::take(&mut self.given) + line.capacity();
@@ -299,7 +305,8 @@ impl LineSplitter {
         (self.buffer.split_to(end), false)
     }
 
-    /// What is left when the stream has ended: a last line without its terminator, if there is one.
+    /// Returns the rest when the stream has ended: a last line without its terminator, if there is
+    /// one.
     pub fn finish(&mut self) -> Option<Line> {
         (self.searched, self.taken) = (0, 0);
         let rest = std::mem::take(&mut self.buffer);

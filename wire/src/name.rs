@@ -1,4 +1,4 @@
-//! The names of clients and services: which characters they may hold, and which names look like another.
+//! The names of clients and services: the allowed characters, and names that look alike.
 
 use precis_core::{DerivedPropertyValue, FreeformClass, StringClass};
 use unicode_normalization::UnicodeNormalization;
@@ -9,23 +9,24 @@ use crate::python::quoted;
 
 /// The longest name of a client or service, in bytes.
 ///
-/// Names stand in every request and in every list; the longest that is in use at MSL is a tenth of this.
+/// Names are part of every request and every list. The longest name in use at MSL is a tenth of
+/// this.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// The name that belongs to the manager alone: requests for it never reach a service.
+/// The reserved name of the manager: requests for it never reach a service.
 pub const MANAGER_NAME: &str = "Manager";
 
-/// BRAILLE PATTERN BLANK: a symbol to Unicode, and a blank to the eye.
+/// BRAILLE PATTERN BLANK: Unicode classifies it as a symbol, but it looks like a blank.
 const BRAILLE_BLANK: char = '\u{2800}';
 
-/// Why a text cannot be the name of a client or service.
+/// The reason why a text cannot be the name of a client or service.
 ///
-/// Names stand in log lines, in lists and in requests. Two names that look the same must be the same, so the
-/// characters are those of PRECIS (RFC 8264, `FreeformClass`) in the normal form of its profile for opaque strings,
-/// without those that nobody can see.
+/// Names appear in log lines, lists and requests. Two names that look the same must be the same, so
+/// the allowed characters are those of PRECIS (RFC 8264, `FreeformClass`) in the normal form of its
+/// profile for opaque strings, without invisible ones.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// The name is empty or too long, or holds control characters.
+    /// The name is empty or too long, or contains control characters.
     #[error(
         "ValueError: a name must have 1 to {MAX_NAME_BYTES} bytes of printable text, without line breaks or other \
          control characters"
@@ -34,7 +35,7 @@ pub enum NameError {
     /// The name begins or ends with a blank.
     #[error("ValueError: the name {} begins or ends with a blank, use {}", quoted(.0), quoted(.0.trim()))]
     BlankAtEnd(String),
-    /// The name holds a character that does not belong in a name.
+    /// The name contains a character that is not allowed.
     #[error(
         "ValueError: the name {} holds U+{:04X} (character {position}), {}",
         quoted(name), u32::from(*character), kind.explain(name, *character)
@@ -44,9 +45,9 @@ pub enum NameError {
         name: String,
         /// The first such character.
         character: char,
-        /// The number of characters up to it, itself included.
+        /// The position of the character, counted in characters from 1.
         position: usize,
-        /// Why it is refused.
+        /// The reason why it is refused.
         kind: RefusedCharacter,
     },
     /// The name is not in Unicode's normal form C.
@@ -71,12 +72,12 @@ pub enum NameError {
     Reserved(String),
 }
 
-/// Why a character does not belong in a name.
+/// The reason why a character is not allowed in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedCharacter {
     /// A blank that is not the ordinary space.
     Blank,
-    /// A format character, or another one that nobody can see.
+    /// A format character, or another invisible one.
     Invisible,
     /// A private-use code point.
     PrivateUse,
@@ -104,22 +105,22 @@ impl RefusedCharacter {
         }
     }
 
-    /// Why this character is refused; `None` if it may be in a name. Control characters count as
+    /// Returns why this character is refused; `None` if it is allowed. Control characters count as
     /// [`Disallowed`](Self::Disallowed).
     fn of(character: char) -> Option<Self> {
         if character == ' ' || character.is_ascii_graphic() {
             return None;
         }
         match FreeformClass::default().get_value_from_char(character) {
-            // A blank to the eye, whatever else it is.
+            // It looks like a blank, whatever its class.
             _ if character == BRAILLE_BLANK => Some(Self::Blank),
-            // The rules about what may stand beside characters such as the middle dot are for identifiers.
+            // The context rules for characters such as the middle dot apply to identifiers only.
             DerivedPropertyValue::PValid
             | DerivedPropertyValue::SpecClassPval
             | DerivedPropertyValue::ContextO => character.is_whitespace().then_some(Self::Blank),
-            // Joiners cannot be seen themselves.
+            // Joiners are invisible.
             DerivedPropertyValue::ContextJ => Some(Self::Invisible),
-            // The registry of PRECIS ends with Unicode 6.3, where many symbols are not assigned that are today.
+            // The PRECIS registry ends with Unicode 6.3; many symbols were assigned later.
             DerivedPropertyValue::Unassigned if !is_public_assigned(character) => Some(Self::Unassigned),
             DerivedPropertyValue::Unassigned => is_ignorable(character).then_some(Self::Invisible),
             DerivedPropertyValue::SpecClassDis | DerivedPropertyValue::Disallowed => Some(match character {
@@ -134,13 +135,14 @@ impl RefusedCharacter {
     }
 }
 
-/// Whether a character is shown as nothing at all where it means nothing.
+/// Returns whether a character is invisible where it has no effect.
 fn is_ignorable(character: char) -> bool {
     let mut buffer = [0; 4];
     skeleton(character.encode_utf8(&mut buffer)).next().is_none()
 }
 
-/// Whether a character can be printed as it is: it is seen, and seen as what it is.
+/// Returns whether a character can be printed unescaped: it is visible and cannot be mistaken for
+/// another one.
 pub(crate) fn is_printable(character: char) -> bool {
     RefusedCharacter::of(character).is_none()
 }
@@ -150,7 +152,7 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err(NameError::Unprintable);
     }
-    // The two separators are line breaks to those who print them.
+    // The two separators are line breaks to programs that print them.
     let is_control = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
     if name.trim().is_empty() || name.contains(is_control) {
         return Err(NameError::Unprintable);
@@ -180,27 +182,27 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// What a name looks like: two names of which this is the same can hardly be told apart (UTS 39, "skeleton"). It is only
-/// good for comparing.
+/// Returns the appearance of a name (UTS 39, "skeleton"): two names with the same appearance can
+/// hardly be distinguished. Only for comparisons.
 pub fn appearance(name: &str) -> String {
     skeleton(name).collect()
 }
 
-/// Whether a name would pass for the manager's. Python peers take whatever begins with `Manager[` and ends in a port
-/// for the manager.
+/// Returns whether a name could pass for the manager's. Python peers take any name that begins with
+/// `Manager[` and ends in a port for the manager.
 fn looks_like_the_manager(name: &str) -> bool {
     let compatible: String = name.nfkc().collect();
     let name = compatible.split('[').next().unwrap_or_default().trim_end();
-    // As many letters look like more than one other in one of their cases, each case is mapped.
+    // Some letters look like another one in only one of their cases, so each case is mapped.
     let in_any_case = |name: &str| {
         let letters: String = skeleton(name).flat_map(char::to_lowercase).collect();
         appearance(&letters)
     };
-    // Nothing that is three times as long looks like it.
+    // A name three times as long cannot look like it.
     name.len() <= 3 * 4 * MANAGER_NAME.len() && in_any_case(name) == in_any_case(MANAGER_NAME)
 }
 
-/// Those characters of a text that another text does not have, by their code points.
+/// Formats the code points of the characters that the other text does not contain.
 fn code_points(text: &str, other: &str) -> String {
     let own = text.chars().filter(|&character| !other.contains(character));
     let points: Vec<_> = own
@@ -232,7 +234,7 @@ mod tests {
             "\u{41b}\u{430}\u{437}\u{435}\u{440}",
             "\u{6e29}\u{5ea6}\u{8a08}",
             "x\u{b2}",
-            // Assigned after the version of Unicode that PRECIS knows.
+            // Assigned after the version of Unicode in PRECIS.
             "\u{1f9ea}",
             "two  blanks",
             "\"quoted\" \\ `'",

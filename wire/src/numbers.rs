@@ -1,16 +1,17 @@
-//! Arrays of numbers, 64 bytes at a time.
+//! Scans arrays of numbers, 64 bytes at a time.
 //!
-//! What a detector or a digitiser sends is mostly numbers. Taken digit by digit, each number costs the processor
-//! some wrong guesses about how long it is. Here 64 bytes become a bit for each byte in several words (which ones
-//! are digits, which ones commas), and the grammar of all numbers among them is followed at once by shifting and
-//! adding those words, without a guess. [`crate::scan_object`] looks at what this does not understand.
+//! The data of a detector or a digitiser is mostly numbers. Read digit by digit, each number costs
+//! some mispredicted branches, because its length is unpredictable. Here 64 bytes are converted to
+//! bit masks with one bit per byte (one mask for digits, one for commas, ...). Shifting and adding
+//! these masks checks the grammar of all numbers in the block at once, without branches.
+//! [`crate::scan_object`] handles whatever this does not recognise.
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
 
-/// How many bytes are looked at together.
+/// The number of bytes per block.
 pub(crate) const BLOCK: usize = 64;
 
-/// For each byte of a block, the first in the lowest bit, whether it is of a kind.
+/// Bit masks of a block: for each byte, the first in the lowest bit, whether it is of a kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Kinds {
     digits: u64,
@@ -19,8 +20,8 @@ struct Kinds {
     dots: u64,
     commas: u64,
     spaces: u64,
-    /// Those of powers of ten, which most lists do not have: they are looked for only where something else stands
-    /// that is not known.
+    /// The masks for exponents, which most lists do not contain. They are computed only when an
+    /// unknown byte occurs.
     plus: u64,
     exponents: u64,
 }
@@ -30,16 +31,17 @@ impl Kinds {
         self.digits | self.minus | self.dots | self.plus | self.exponents
     }
 
-    /// How many bytes, from the first on, can stand in a list of numbers.
+    /// Returns the number of bytes from the start that can occur in a list of numbers.
     fn known(self) -> u32 {
         (self.of_numbers() | self.commas | self.spaces).trailing_ones()
     }
 }
 
-/// Returns how many bytes from the start of a text are whole numbers, each with the comma behind it. The text starts
-/// with a number.
+/// Returns how many bytes from the start of a text are complete numbers, each followed by a comma.
+/// The text starts with a number.
 ///
-/// It compares as many bytes at once as this processor can, which is two or four times what each of its kind can.
+/// Uses the widest SIMD registers of this processor, which are two or four times as wide as those
+/// that every processor of its kind has.
 pub(crate) fn skip_whole_numbers(text: &[u8]) -> usize {
     dispatch!(Level::new(), simd => skip_with(simd, text))
 }
@@ -56,7 +58,7 @@ fn skip_with<S: Simd>(simd: S, text: &[u8]) -> usize {
     {
         end = next + length;
         next = end;
-        // A branch, whose outcome the processor guesses: a sum would keep it from beginning with the next block.
+        // A predictable branch is faster than a sum, which would delay the start of the next block.
         while text.get(next) == Some(&b' ') {
             next += 1;
         }
@@ -65,7 +67,7 @@ fn skip_with<S: Simd>(simd: S, text: &[u8]) -> usize {
         }
     }
     if end > 0 && text.len() - next < BLOCK {
-        // The rest, with zeros behind it, which are no part of a list.
+        // The rest is padded with zero bytes, which occur in no list.
         let mut block = [0; BLOCK];
         block[..text.len() - next].copy_from_slice(&text[next..]);
         if let Some(length) = whole_numbers(simd, &block) {
@@ -81,8 +83,9 @@ fn starts_number(text: &[u8], position: usize) -> bool {
     matches!(text.get(position), Some(b'0'..=b'9' | b'-'))
 }
 
-/// How many bytes from the start of a block are whole numbers, each with the comma behind it. The block starts with
-/// a number. Nothing when that is unclear: when there is none, or something is wrong.
+/// Returns how many bytes from the start of a block are complete numbers, each followed by a comma.
+/// The block starts with a number. Returns `None` if there is no such number, or if the block is
+/// malformed.
 #[expect(clippy::inline_always, reason = "as above")]
 #[inline(always)]
 fn whole_numbers<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Option<usize> {
@@ -95,17 +98,17 @@ fn whole_numbers<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Option<usize> {
     }
     let usable = kinds.commas & below(known);
     let end = u64::BITS - usable.leading_zeros();
-    // What stands behind the end has no part in what is found out about the bytes before it: carries go upwards.
+    // Bytes after the end do not affect the result for those before it: carries only move upwards.
     (usable != 0 && mistakes(kinds) & below(end) == 0).then_some(end as usize)
 }
 
-/// The bits before that one.
+/// Returns the bits below this one.
 fn below(bit: u32) -> u64 {
     u64::MAX.checked_shl(bit).map_or(u64::MAX, |others| !others)
 }
 
-/// The bytes at which it shows that they are not numbers that each have a comma behind them, with or without blanks
-/// around the comma.
+/// Returns the bytes at which a block is not a list of numbers, each followed by a comma, with or
+/// without spaces around the comma.
 fn mistakes(kinds: Kinds) -> u64 {
     let Kinds {
         digits,
@@ -121,8 +124,8 @@ fn mistakes(kinds: Kinds) -> u64 {
     let starts = numbers & !(numbers << 1);
 
     let integers = (starts & !minus) | ((starts & minus) << 1);
-    // Behind a zero the number's integer ends at once, so that more digits leave an end where no comma is. A number
-    // that lacks a digit where one must be is not followed, and then has no end before its comma.
+    // An integer that begins with 0 ends after it, so further digits leave an end without a comma.
+    // A number that lacks a required digit is not followed further, so no end precedes its comma.
     let mut ends = ((integers & zeros) << 1) | behind(integers & digits, digits);
 
     let fractions = (ends & dots) << 1;
@@ -135,13 +138,14 @@ fn mistakes(kinds: Kinds) -> u64 {
         ends = (ends & !exponents) | behind(powers & digits, digits);
     }
 
-    // Behind each number stands a comma, and behind each comma a number.
+    // Each number is followed by a comma, and each comma by a number.
     let unlike_commas = past_blanks(ends, spaces) ^ commas;
     let unlike_starts = (past_blanks(commas << 1, spaces) | 1) ^ starts;
     unlike_commas | unlike_starts
 }
 
-/// Where the runs of `kind` end that go on from the bits of `from`, all of which are of that kind.
+/// Returns the ends of the runs of `kind` that start at the bits of `from`, all of which are of
+/// that kind.
 fn behind(from: u64, kind: u64) -> u64 {
     from.wrapping_add(kind) & !kind
 }
@@ -153,7 +157,7 @@ fn past_blanks(from: u64, spaces: u64) -> u64 {
 #[expect(clippy::inline_always, reason = "as above")]
 #[inline(always)]
 fn common_kinds<S: Simd>(bytes: u8x64<S>) -> Kinds {
-    // No byte below a zero is one of nine above it.
+    // The subtraction wraps, so bytes below `0` become larger than 9.
     let values = bytes - b'0';
     Kinds {
         digits: values.simd_le(9).to_bitmask(),
@@ -170,7 +174,7 @@ fn common_kinds<S: Simd>(bytes: u8x64<S>) -> Kinds {
 #[inline(always)]
 fn add_powers<S: Simd>(kinds: &mut Kinds, bytes: u8x64<S>) {
     kinds.plus = bytes.simd_eq(b'+').to_bitmask();
-    // E and e differ in one bit, which no other byte of a number shares with them.
+    // With this bit set, only `e` and `E` become `e`.
     kinds.exponents = (bytes | 0x20).simd_eq(b'e').to_bitmask();
 }
 
@@ -182,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// What a list of numbers, right or wrong, is made of.
+    /// The pieces of a list of numbers, valid or not.
     fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
         let pieces = [
             "0",
@@ -231,7 +235,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-        /// Lists that are right, of any length: nothing depends on where blocks begin.
+        /// Valid lists of any length: the result does not depend on block boundaries.
         #[test]
         fn long_lists_are_passed_to_their_last_comma(
             numbers in vec(select(vec!["0", "-0", "7", "-12", "0.5", "-3.25", "1e5", "-1.5E-07", "6.02e+23", "123456789"]), 30..200),
@@ -242,7 +246,7 @@ mod tests {
             prop_assert_eq!(skip_whole_numbers(text.as_bytes()), last, "{}", text);
         }
 
-        /// Whatever stands in a list, what is passed of it is right.
+        /// In any list, the part that is skipped is valid.
         #[test]
         fn what_is_passed_of_a_long_list_is_right(pieces in pieces()) {
             let text = format!("1{}", pieces.concat());

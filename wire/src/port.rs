@@ -1,7 +1,6 @@
-//! Where managers listen.
+//! The port of a manager.
 
-/// The port that managers listen on unless they are told otherwise: the year in which the BIPM was founded,
-/// as in MSL-Network.
+/// The default port of a manager: the year in which the BIPM was founded, as in MSL-Network.
 ///
 /// ```
 /// assert_eq!(labwire_wire::DEFAULT_PORT, 1875);

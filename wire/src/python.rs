@@ -1,12 +1,12 @@
-//! What error messages owe to the Python package whose texts existing scripts search.
+//! Error-message formats of the Python package, which existing scripts search for.
 
 use std::fmt::Write;
 
 use crate::name::is_printable;
 
-/// A name in quotes, as Python's `repr` writes it: `'S'`, or `"it's"` when the name holds an apostrophe.
+/// Quotes a name as Python's `repr` does: `'S'`, or `"it's"` if the name contains an apostrophe.
 ///
-/// Characters that cannot be seen, or are seen as another one, are escaped: a name can forge nothing in a log line.
+/// Invisible and misleading characters are escaped, so that a name cannot forge a log line.
 pub fn quoted(name: &str) -> String {
     let quote = if name.contains('\'') && !name.contains('"') {
         '"'

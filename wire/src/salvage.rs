@@ -1,14 +1,15 @@
-//! Whom a malformed line names.
+//! Extracts names from malformed lines.
 //!
-//! A service that prints `nan` for a reading, or half of a line, still names the request that it answers somewhere in
-//! that line, and whoever waits for the reply must be told. So the line is searched for the few keys that matter,
-//! whatever stands around them.
+//! A service that prints `nan` for a reading, or half of a line, usually still names the request
+//! that it answers, and the waiting client must be notified. So the line is searched for the few
+//! keys that matter, regardless of what surrounds them.
 //!
-//! A key is recognised by its quotes and the colon behind it. Inside a string of JSON each quote has a backslash before
-//! it, so that no text that somebody put into a payload looks like a key, as long as the strings are right; and a
-//! string that has lost its last quote ends where the next key starts. Brackets outside of strings are counted, to tell
-//! the envelope from what is inside the payload: from the start of the line on, and, since the count is wrong behind a
-//! bracket too many or too few, from the end of the line back for what was not found so.
+//! A key is recognised by its quotes and the colon after it. Inside a JSON string each quote is
+//! preceded by a backslash, so text in a payload never looks like a key as long as the strings are
+//! well-formed. A string without its closing quote ends where the next key starts. Brackets outside
+//! of strings are counted, to distinguish the envelope from the payload. The count starts at the
+//! beginning of the line. Since an extra or missing bracket makes it wrong from there on, members
+//! that were not found are searched again from the end of the line backwards.
 //!
 //! Both searches take linear time and do not recurse.
 
@@ -21,17 +22,17 @@ use crate::json::{self, as_string};
 use crate::terminal::looks;
 use crate::uid::Uid;
 
-/// How much of a member's value is looked at, in bytes: the longest name with an escape for each of its characters is
-/// shorter.
+/// The most bytes of a member's value to read. The longest name with an escape for each character
+/// is shorter.
 const VALUE_BYTES: usize = 8 * 1024;
 
-/// How long a key may be that is spelled with escapes, in bytes: the longest one has nine characters.
+/// The longest key with escapes, in bytes: the longest key has nine characters.
 const ESCAPED_KEY_BYTES: usize = 64;
 
-/// How many frames of one line are told apart.
+/// The most frames to distinguish in one line.
 const MAX_FRAMES: usize = 16;
 
-/// What can still be read of a line that is malformed: whom it names.
+/// The names that can still be read from a malformed line.
 ///
 /// ```
 /// use labwire_wire::Salvage;
@@ -45,23 +46,24 @@ const MAX_FRAMES: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Salvage {
     frames: Vec<Names>,
-    /// The only uid inside of payloads.
+    /// The uid inside payloads, if there is exactly one.
     inner_uid: Option<Uid<'static>>,
 }
 
-/// The names in an envelope, as far as they can be read. One that stands there twice with different values cannot.
+/// The names in an envelope, as far as they can be read. A member with two different values counts
+/// as unreadable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// The client that a reply is for.
     pub requester: Option<String>,
-    /// The request's uid, which may be longer than a request may have it.
+    /// The request's uid. It may exceed the limit for requests.
     pub uid: Option<Uid<'static>>,
     /// Whether there is a member `attribute`, as in a request.
     pub asks: bool,
 }
 
 impl Salvage {
-    /// Searches a line, which may hold any bytes.
+    /// Searches a line, which may contain any bytes.
     pub fn of(line: &[u8]) -> Self {
         let mut search = Search::default();
         search.forwards(line);
@@ -73,14 +75,14 @@ impl Salvage {
         search.finish()
     }
 
-    /// What each frame of the line names. There are several when somebody has left out the line ends between them, and
-    /// none when nothing was found.
+    /// Returns the names of each frame in the line. There are several if the line ends between them
+    /// are missing, and none if nothing was found.
     pub fn frames(&self) -> &[Names] {
         &self.frames
     }
 
-    /// The uids that an error should carry to the line's sender: those of its frames. If these have none, one that
-    /// stands anywhere else in the line, and is the only one, counts.
+    /// Returns the uids for the errors to the line's sender: those of its frames. If these have
+    /// none, a uid elsewhere in the line counts if it is the only one.
     pub fn uids(&self) -> impl Iterator<Item = &Uid<'static>> {
         let mut of_frames = self
             .frames
@@ -96,13 +98,13 @@ impl Salvage {
     }
 }
 
-/// What was found of a member.
+/// The search result for a member.
 #[derive(Debug, Default)]
 enum Found<T> {
     #[default]
     Nothing,
     One(T),
-    /// A value of a wrong type, or several.
+    /// A value of the wrong type, or different values.
     Unclear,
 }
 
@@ -115,7 +117,7 @@ impl<T: PartialEq> Found<T> {
         };
     }
 
-    /// Takes what another search has found, if this one found nothing.
+    /// Takes the result of another search if this one found nothing.
     fn complete(&mut self, other: Self) {
         if matches!(self, Self::Nothing) {
             *self = other;
@@ -130,7 +132,7 @@ impl<T: PartialEq> Found<T> {
     }
 }
 
-/// What was found of one frame.
+/// The search result for one frame.
 #[derive(Debug, Default)]
 struct Frame {
     requester: Found<String>,
@@ -170,7 +172,7 @@ impl Frame {
 
 #[derive(Debug, Default)]
 struct Search {
-    /// The frames before the one that the search has got to.
+    /// The frames before the current one.
     done: Vec<Names>,
     frame: Frame,
     inner_uid: Found<Uid<'static>>,
@@ -192,7 +194,7 @@ impl Search {
                     }
                     depth += 1;
                 }
-                // The frame goes on behind a bracket too many.
+                // The frame continues after an extra bracket.
                 b']' if depth == 1 && outermost == b'{' => {}
                 b'}' | b']' => depth = depth.saturating_sub(1),
                 b'"' => {
@@ -209,8 +211,8 @@ impl Search {
         }
     }
 
-    /// Where another object begins beside one in which something was found, that was a frame of its own. Tells whether
-    /// there may be one more.
+    /// Starts another object. If something was found in the one before, that was a frame of its
+    /// own. Returns whether more frames may follow.
     fn begin_frame(&mut self) -> bool {
         if !self.frame.is_empty() {
             self.done.push(std::mem::take(&mut self.frame).names());
@@ -218,8 +220,8 @@ impl Search {
         self.done.len() < MAX_FRAMES
     }
 
-    /// The other way round, for a line that has its end. That is the last bracket of the frame, so that at least one
-    /// bracket is open from there on.
+    /// Searches backwards, for a line that is complete at its end: it ends with the frame's closing
+    /// bracket, so at least one bracket is open from there on.
     fn backwards(&mut self, line: &[u8]) {
         let line = line.trim_ascii_end();
         let (mut at, mut depth) = (line.len(), 0_usize);
@@ -231,7 +233,8 @@ impl Search {
             looks::add(1);
             match line[at] {
                 b'}' | b']' => depth += 1,
-                // Whatever is in front of the frame's own bracket, or of one too many, was searched before.
+                // Everything before the frame's own bracket, or an extra one, was searched
+                // forwards.
                 b'{' if depth == 1 => return,
                 b'[' if depth == 1 => {}
                 b'{' | b'[' => depth -= 1,
@@ -249,7 +252,7 @@ impl Search {
         }
     }
 
-    /// Notes a member whose value the rest of the line starts with, and in how many brackets it stands.
+    /// Notes a member, given the line from its value on and the number of open brackets.
     fn note(&mut self, member: Member, rest: &[u8], depth: usize) {
         let is_inner = depth > 1;
         let value = &rest[..rest.len().min(VALUE_BYTES)];
@@ -257,7 +260,7 @@ impl Search {
             Member::Attribute => self.frame.asks |= !is_inner,
             Member::Uid if is_inner => self.inner_uid.note(uid(value)),
             Member::Uid => self.frame.uid.note(uid(value)),
-            // A service that does not know whom it answers says null.
+            // A service that has no requester sends null.
             Member::Requester if !is_inner && !value.starts_with(b"null") => {
                 self.frame.requester.note(requester(value));
             }
@@ -286,13 +289,13 @@ fn requester(value: &[u8]) -> Option<String> {
     name.decode().map(Cow::into_owned)
 }
 
-/// The member whose key the string is that starts at a quote, and where its value starts.
+/// Returns the member whose key is the string at this quote, and the start of its value.
 fn key(line: &[u8], quote: usize) -> Option<(Member, usize)> {
     let (member, length) = Member::at_start(&line[quote..])?;
     Some((member, value_behind(line, quote + length)?))
 }
 
-/// The same for a string up to `end` that is spelled with escapes.
+/// Does the same for a string up to `end` that contains escapes.
 fn escaped_key(line: &[u8], quote: usize, end: usize) -> Option<(Member, usize)> {
     let spelled = &line[quote..end];
     if spelled.len() > ESCAPED_KEY_BYTES || memchr(b'\\', spelled).is_none() {
@@ -302,7 +305,7 @@ fn escaped_key(line: &[u8], quote: usize, end: usize) -> Option<(Member, usize)>
     Some((Member::from_key(key)?, value_behind(line, end)?))
 }
 
-/// Where the value of a key starts, if a colon stands behind it.
+/// Returns the start of a key's value, if a colon follows the key.
 fn value_behind(line: &[u8], key: usize) -> Option<usize> {
     let white_space = |from: usize| {
         let count = line[from..]
@@ -316,8 +319,8 @@ fn value_behind(line: &[u8], key: usize) -> Option<usize> {
     (line.get(colon) == Some(&b':')).then(|| white_space(colon + 1))
 }
 
-/// Where a string ends that starts at a quote: behind its last quote, or, if it has lost that, where the next key
-/// starts.
+/// Returns the end of the string that starts at a quote: after its closing quote or, if that is
+/// missing, where the next key starts.
 fn string_end(line: &[u8], quote: usize) -> usize {
     let mut at = quote + 1;
     while let Some(offset) = line.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
@@ -327,14 +330,14 @@ fn string_end(line: &[u8], quote: usize) -> usize {
             let starts_key = key(line, at).is_some();
             return if starts_key { at } else { at + 1 };
         }
-        // What an escape stands for is no end.
+        // An escaped character does not end the string.
         at += 2;
     }
     looks::add(line.len().saturating_sub(at));
     line.len()
 }
 
-/// The first quote of the string that has its last one there.
+/// Returns the opening quote of the string with this closing quote.
 fn string_start(line: &[u8], last: usize) -> Option<usize> {
     let mut end = last;
     loop {
@@ -364,7 +367,8 @@ mod tests {
             .collect()
     }
 
-    /// What one frame names: the requester, and the uid as JSON text. A dash stands for what cannot be read.
+    /// Checks the names of a single frame: the requester, and the uid as JSON text. A dash stands
+    /// for unreadable.
     fn assert_names(line: impl AsRef<[u8]>, requester: &str, uid: &str) {
         let known = |text: &str| (text != "-").then(|| text.to_owned());
         let found = names(&line);

@@ -1,35 +1,35 @@
-//! The strings of an envelope.
+//! Strings of an envelope.
 
 use std::borrow::Cow;
 
-/// A string that stands in an envelope, without its escapes.
+/// A string of an envelope, with its escapes decoded.
 ///
-/// It is UTF-8, but held as bytes: to make a [`str`] of bytes is to look at all of them again, and names are mostly
-/// compared and copied.
+/// It is UTF-8, but stored as bytes: converting bytes to [`str`] would check all of them again, and
+/// names are mostly compared and copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text<'a>(Cow<'a, [u8]>);
 
 impl<'a> Text<'a> {
-    /// A text of bytes that are known to be ASCII.
+    /// Creates a text from bytes that are known to be ASCII.
     #[inline]
     pub(crate) fn of_ascii(bytes: &'a [u8]) -> Self {
         Self(Cow::Borrowed(bytes))
     }
 
-    /// The text with memory of its own.
+    /// Copies the text into its own memory.
     pub fn into_owned(self) -> Text<'static> {
         Text(Cow::Owned(self.0.into_owned()))
     }
 
-    /// The text's bytes.
+    /// Returns the text's bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The text, looked at again.
+    /// Returns the text as a string. Checks the UTF-8 again.
     pub fn as_str(&self) -> &str {
-        // It is known to be UTF-8, unless an envelope was asked about a line that is not its own.
+        // It is valid UTF-8, unless the envelope was used with another line.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! What pairs a reply with its request.
+//! Request uids.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,12 +6,13 @@ use std::fmt;
 use crate::frames::json_string;
 use crate::json;
 
-/// Stands in front of a number's text. UTF-8 has no such byte, so that no string is taken for a number.
+/// Prefix of a number's text. UTF-8 never contains this byte, so no string is taken for a number.
 const NUMBER: u8 = 0xff;
 
-/// What pairs a reply with its request, as the client chose it: a string or a number.
+/// The value that pairs a reply with its request, chosen by the client: a string or a number.
 ///
-/// A number keeps the digits that it was written with. The number `5` and the string `"5"` are two uids.
+/// A number keeps the digits with which it was written. The number `5` and the string `"5"` are
+/// different uids.
 ///
 /// ```
 /// use labwire_wire::Uid;
@@ -27,11 +28,11 @@ const NUMBER: u8 = 0xff;
 pub struct Uid<'a>(Cow<'a, [u8]>);
 
 impl<'a> Uid<'a> {
-    /// The uid of a request that has none, as those have that people type.
+    /// The uid of a request without one, such as a request typed at a terminal.
     pub const EMPTY: Uid<'static> = Uid(Cow::Borrowed(b""));
 
-    /// Reads a uid from a value of a JSON text that is known to be well-formed. `None` if the value is neither a
-    /// string of whole characters nor a number.
+    /// Reads a uid from a value of well-formed JSON. Returns `None` if the value is neither a
+    /// decodable string nor a number.
     pub fn from_json(value: &'a [u8]) -> Option<Self> {
         match value {
             [b'"', ..] => json::as_string(value)?.decode().map(Self::from),
@@ -40,23 +41,23 @@ impl<'a> Uid<'a> {
         }
     }
 
-    /// The uid that has these [bytes](Self::as_bytes).
+    /// Creates a uid from its [bytes](Self::as_bytes).
     pub fn from_bytes(bytes: &'a [u8]) -> Self {
         Self(Cow::Borrowed(bytes))
     }
 
-    /// Bytes that no other uid has.
+    /// Returns bytes that are unique to this uid.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The string, or the number as it was written.
+    /// Returns the string, or the number as it was written.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.number().unwrap_or(&self.0)).unwrap_or_default()
     }
 
-    /// The uid as JSON text.
+    /// Returns the uid as JSON text.
     pub fn to_json(&self) -> Cow<'_, str> {
         match self.number() {
             Some(_) => Cow::Borrowed(self.as_str()),
@@ -64,24 +65,24 @@ impl<'a> Uid<'a> {
         }
     }
 
-    /// Whether it is the empty string.
+    /// Returns whether it is the empty string.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How long its text is, in bytes.
+    /// Returns the length of its text, in bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.number().unwrap_or(&self.0).len()
     }
 
-    /// Whether it is a number.
+    /// Returns whether it is a number.
     pub fn is_number(&self) -> bool {
         self.number().is_some()
     }
 
-    /// Whether both are the same number, perhaps written in two ways: a service that reads and writes the number `1e2`
-    /// may answer `100.0`.
+    /// Returns whether both are the same number, possibly written differently: a service that
+    /// parses and formats the number `1e2` may answer `100.0`.
     ///
     /// ```
     /// use labwire_wire::Uid;
@@ -102,7 +103,7 @@ impl<'a> Uid<'a> {
         }
     }
 
-    /// The string that has the text of this number, or the number that has the text of this string.
+    /// Returns the string with the text of this number, or the number with the text of this string.
     ///
     /// ```
     /// use labwire_wire::Uid;
@@ -119,12 +120,12 @@ impl<'a> Uid<'a> {
         json::is_number(&self.0).then(|| Uid([&[NUMBER], self.as_bytes()].concat().into()))
     }
 
-    /// The uid with memory of its own.
+    /// Copies the uid into its own memory.
     pub fn into_owned(self) -> Uid<'static> {
         Uid(Cow::Owned(self.0.into_owned()))
     }
 
-    /// A string that is known to be ASCII.
+    /// Creates a uid from a string that is known to be ASCII.
     #[inline]
     pub(crate) fn of_ascii(bytes: &'a [u8]) -> Self {
         Self(Cow::Borrowed(bytes))
@@ -169,7 +170,7 @@ impl PartialEq<str> for Uid<'_> {
     }
 }
 
-/// The uid as JSON text.
+/// Formats the uid as JSON text.
 impl fmt::Debug for Uid<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.to_json())

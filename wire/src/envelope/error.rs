@@ -1,41 +1,41 @@
-//! Why a line is not a frame.
+//! Errors of malformed frames.
 
 use super::{MAX_UID_BYTES, Member, NOTIFICATION_UID};
 use crate::json::JsonError;
 
-/// Why a line is not a frame.
+/// The reason why a line is not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// The line is not a JSON object.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// A member of the envelope stands there twice: two parsers could disagree about which one counts.
+    /// A member of the envelope occurs twice: two parsers could disagree about which one counts.
     #[error("the member \"{0}\" stands there twice")]
     Duplicate(Member),
     /// A member of the envelope is missing.
     #[error("the member \"{0}\" is missing")]
     Missing(Member),
-    /// A member of the envelope has another type than it must have.
+    /// A member of the envelope has the wrong type.
     #[error("the member \"{member}\" must be {expected}")]
     WrongType {
         /// The member.
         member: Member,
-        /// What it must be, in words.
+        /// A description of the expected type.
         expected: &'static str,
     },
-    /// A request says that it is an error.
+    /// A request with `"error": true`.
     #[error("a request's member \"error\" must be false")]
     RequestWithError,
-    /// A request's `uid` is longer than it may be.
+    /// A request's `uid` exceeds the limit.
     #[error("a uid may not be longer than {MAX_UID_BYTES} bytes")]
     LongUid,
-    /// A request carries the `uid` that belongs to notifications.
+    /// A request has the `uid` that is reserved for notifications.
     #[error("the uid \"{NOTIFICATION_UID}\" is reserved for notifications; choose another one")]
     ReservedUid,
 }
 
 impl EnvelopeError {
-    /// The same for a line of which so many bytes, in front of what is wrong, were taken out.
+    /// Returns the error for a line from which this many bytes, before the error, were taken out.
     pub(crate) fn behind(self, bytes: usize) -> Self {
         match self {
             Self::Json(error) => Self::Json(error.behind(bytes)),
@@ -43,7 +43,7 @@ impl EnvelopeError {
         }
     }
 
-    /// At which byte of a line of that length something is wrong, if it is at one place.
+    /// Returns the position of the error in a line of this length, if it has one.
     pub fn position(self, length: usize) -> Option<usize> {
         match self {
             Self::Json(
@@ -57,7 +57,7 @@ impl EnvelopeError {
         }
     }
 
-    /// The name of the Python exception that says this best; error messages on the wire begin with it.
+    /// Returns the best matching Python exception; error messages on the wire begin with its name.
     pub fn exception(self) -> &'static str {
         match self {
             Self::Json(JsonError::NotAnObject) | Self::WrongType { .. } => "TypeError",

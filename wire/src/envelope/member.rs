@@ -1,10 +1,10 @@
-//! The members that a frame's envelope has.
+//! The members of a frame's envelope.
 
 use std::fmt;
 
 use crate::json::RawString;
 
-/// A top-level member that means something to the manager.
+/// A top-level member that belongs to the envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Member {
@@ -12,9 +12,9 @@ pub enum Member {
     Service,
     /// The name of the method or value that is requested.
     Attribute,
-    /// What pairs a reply with its request.
+    /// The value that pairs a reply with its request.
     Uid,
-    /// The name of the peer that a request came from.
+    /// The name of the peer that sent the request.
     Requester,
     /// Whether a frame reports an error.
     Error,
@@ -22,7 +22,7 @@ pub enum Member {
     Args,
     /// Keyword arguments.
     Kwargs,
-    /// What a request gave.
+    /// The result of a request.
     Result,
     /// The text of an error.
     Message,
@@ -37,7 +37,7 @@ impl Member {
         1 << self as u16
     }
 
-    /// The member's key.
+    /// Returns the member's key.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -69,10 +69,11 @@ impl Member {
         })
     }
 
-    /// The member whose key a text starts with, spelled without escapes, and the key's length with its quotes.
+    /// Returns the member whose unescaped key a text starts with, and the key's length including
+    /// quotes.
     #[inline]
     pub(crate) fn at_start(text: &[u8]) -> Option<(Self, usize)> {
-        /// Compared with each key on its own, whose length is known, that takes one or two comparisons.
+        /// A comparison with a literal of known length takes one or two instructions.
         macro_rules! if_it_is {
             ($member:ident, $key:literal) => {
                 text.starts_with($key)
@@ -97,7 +98,7 @@ impl Member {
     pub(crate) fn from_key(key: RawString<'_>) -> Option<Self> {
         match key.plain() {
             Some(name) => Self::from_name(name),
-            // A key that cannot be decoded is nobody's name.
+            // A key that cannot be decoded is no known name.
             None => Self::from_name(key.decode()?.as_bytes()),
         }
     }

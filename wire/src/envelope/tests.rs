@@ -115,7 +115,8 @@ fn the_shape_is_what_a_reader_must_cope_with() {
     );
 }
 
-/// Where a short look stops and a longer one goes on: at each kind of value, however many levels are open.
+/// Where a short look stops and a longer one goes on: at each kind of value, however many levels
+/// are open.
 #[test]
 fn what_is_unusual_may_stand_anywhere() {
     let unusual = [

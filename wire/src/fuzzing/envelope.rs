@@ -1,7 +1,8 @@
-//! The envelope scanner accepts what another JSON parser accepts, and finds what that parser finds.
+//! Checks that the envelope scanner accepts what another JSON parser accepts, and finds the same
+//! members.
 //!
-//! The other parser is `serde_json`. It is asked to skip the document rather than to read it, since what the
-//! manager passes on need not fit any number or string type.
+//! The other parser is `serde_json`. It skips the document instead of parsing it, since payloads
+//! need not fit any number or string type.
 
 use std::fmt;
 
@@ -26,8 +27,9 @@ pub(super) const MEMBERS: [Member; 10] = [
     Member::Traceback,
 ];
 
-/// The document as `serde_json` may read it: the tokens that only Python writes become `null`, which like
-/// them may not touch another word or a number. A document that is malformed otherwise stays malformed.
+/// Returns the document in a form that `serde_json` accepts: the tokens that only Python writes
+/// become `null`, which like them may not touch another word or a number. A document that is
+/// otherwise malformed stays malformed.
 pub(super) fn without_tokens(document: &str) -> String {
     let mut plain = String::with_capacity(document.len());
     let mut rest = document;
@@ -60,8 +62,8 @@ pub(super) fn is_json(document: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(document).is_ok()
 }
 
-/// The keys of an object, in order and with repetitions; `None` when there is one with half of a surrogate
-/// pair, which `serde_json` refuses to decode.
+/// Returns the keys of an object, in order and with repetitions. Returns `None` if one contains
+/// half of a surrogate pair, which `serde_json` refuses to decode.
 fn keys(object: &str) -> Option<Vec<String>> {
     struct Keys;
     impl<'de> Visitor<'de> for Keys {
@@ -84,9 +86,9 @@ fn keys(object: &str) -> Option<Vec<String>> {
         .ok()
 }
 
-/// What is found in a line, and where it ends, does not depend on the pieces in which it arrives.
+/// Checks that the result does not depend on the pieces in which a line arrives.
 fn check_arriving(bytes: &[u8]) {
-    // White space that no line can hold.
+    // Replace line feeds, which no line can contain, by other white space.
     let line: Vec<u8> = bytes
         .iter()
         .map(|byte| if *byte == b'\n' { b' ' } else { *byte })
@@ -115,7 +117,8 @@ fn check_arriving(bytes: &[u8]) {
     }
 }
 
-/// The same for a line of which everything that may go on before its end has come is taken out.
+/// Does the same for a line from which all bytes that may be passed on before its end are taken
+/// out.
 fn check_shortened(line: &[u8], received: &[u8], size: usize, expected: Option<&Envelope>) {
     let shown = String::from_utf8_lossy(line);
     let mut splitter = LineSplitter::new(usize::MAX);
@@ -164,11 +167,11 @@ fn check_shortened(line: &[u8], received: &[u8], size: usize, expected: Option<&
     );
 }
 
-/// Holds the scanner against `serde_json` on any bytes.
+/// Compares the scanner with `serde_json` on any bytes.
 ///
 /// # Panics
 ///
-/// When one of them accepts what the other does not, or they find different members.
+/// If one of them accepts what the other refuses, or they find different members.
 pub fn check_envelope(bytes: &[u8]) {
     let scanned = Envelope::scan(bytes);
     check_arriving(bytes);

@@ -1,8 +1,8 @@
-//! What holds for any line that arrives: the envelope scanner accepts what another JSON parser accepts, and
-//! finds what that parser finds.
+//! Properties of any line: the envelope scanner accepts what another JSON parser accepts, and finds
+//! the same members.
 //!
-//! The other parser is `serde_json`. It is asked to skip the document rather than to read it, since what the
-//! manager passes on need not fit any number or string type.
+//! The other parser is `serde_json`. It skips the document instead of parsing it, since payloads
+//! need not fit any number or string type.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn white_space() -> impl Strategy<Value = &'static str> {
     select(vec!["", "", "", " ", "\t", "\r\n", "  \n"])
 }
 
-/// What may stand in a string, between bars.
+/// Possible contents of a string, separated by bars.
 const STRING_PIECES: &str = concat!(
     "a|é|中|😀|\u{7f}|\u{2028}| |uid|NaN|{|]|,|:|/|'|12345678|",
     r#"\"|\\|\/|\b|\f|\n|\r|\t|\u0000|\ud800"#
@@ -37,7 +37,7 @@ fn string_text() -> impl Strategy<Value = String> {
     vec(piece, 0..6).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
 }
 
-/// A key as it may be written: each of its characters as it is, or as an escape with digits of either case.
+/// A key in any spelling: each character unescaped, or as an escape with digits of either case.
 fn key_text() -> impl Strategy<Value = String> {
     let key = prop_oneof![
         4 => select(MEMBERS.map(Member::name).to_vec()).prop_map(str::to_owned),
@@ -59,7 +59,7 @@ fn key_text() -> impl Strategy<Value = String> {
     })
 }
 
-/// A JSON value, with the tokens that Python adds, and with white space in all places.
+/// A JSON value, with Python's additional tokens, and with white space wherever it is allowed.
 fn value_text() -> impl Strategy<Value = String> {
     let scalar = prop_oneof![
         select(vec![
@@ -104,7 +104,7 @@ fn non_empty_or(text: String, otherwise: &str) -> String {
     if text.is_empty() { otherwise.into() } else { text }
 }
 
-/// The members of an object, as key and value are written, and how much white space is between them.
+/// The members of an object: spelled keys and values, and the white space between them.
 fn members() -> impl Strategy<Value = Vec<(String, String, &'static str)>> {
     vec((key_text(), value_text(), white_space()), 0..9)
 }
@@ -117,10 +117,10 @@ fn document(members: &[(String, String, &str)]) -> String {
     format!("{{{}}}", written.join(","))
 }
 
-/// What holds a document together.
+/// The structural characters of a document.
 const PUNCTUATION: [u8; 7] = *b"[]{},:\"";
 
-/// One change of a document, wherever it is applied.
+/// One mutation of a document.
 #[derive(Clone, Debug)]
 enum Mutation {
     Flip(Index, u8),
@@ -130,7 +130,7 @@ enum Mutation {
     Cut(Index, Index),
     Truncate(Index),
     Repeat(Index, Index),
-    /// Another bracket, comma, colon or quote in the place of one.
+    /// Replaces a bracket, comma, colon or quote by another one.
     Punctuate(Index, u8),
 }
 
@@ -230,7 +230,8 @@ proptest! {
                     let written = expected.get(member.name()).map(|value| value.as_bytes());
                     prop_assert_eq!(found, written, "{} in {}", member, line);
                     if let Some(written) = written.filter(|value| value[0] == b'"') {
-                        // Both refuse half of a surrogate pair, and decode everything else to the same text.
+                        // Both refuse half of a surrogate pair, and decode everything else to the
+                        // same text.
                         let decoded = envelope.string(line.as_bytes(), member).ok().flatten().map(String::from);
                         prop_assert_eq!(decoded, serde_json::from_slice::<String>(written).ok(), "{}", line);
                     }
@@ -244,7 +245,7 @@ proptest! {
 
     #[test]
     fn a_string_is_decoded_as_the_other_parser_does(text in string_text()) {
-        // Half of a surrogate pair is refused by both, and by both only when the text is wanted.
+        // Both refuse half of a surrogate pair, but only when the text is decoded.
         let line = format!("{{\"uid\":{text}}}");
         let envelope = Envelope::scan(line.as_bytes()).unwrap();
         let decoded = envelope.string(line.as_bytes(), Member::Uid);
@@ -255,7 +256,7 @@ proptest! {
     fn spans_hold_the_members_of_the_parsed_document(members in members()) {
         let line = document(&members);
         let Ok(parsed) = serde_json::from_str::<Value>(&without_tokens(&line)) else {
-            // A number or a string that fits no type: the previous property covers it.
+            // A number or a string that fits no type is covered by the previous property.
             return Ok(());
         };
         let Ok(envelope) = Envelope::scan(line.as_bytes()) else {
@@ -311,11 +312,11 @@ proptest! {
         containers in vec(any::<bool>(), MAX_DEPTH - 4..MAX_DEPTH + 3),
         siblings in vec(select(vec!["", "[[]],", "[{}],", "1,", "\"[[[[\","]), 16),
     ) {
-        // The outermost object is a level too.
+        // The outermost object counts as a level.
         let depth = containers.len() + 1;
         let mut line = String::from("{\"result\":");
         for (level, is_object) in containers.iter().enumerate() {
-            // Values that are closed again must not count; near the limit they would be too deep themselves.
+            // Closed siblings must not count; near the limit they would be too deep themselves.
             let sibling = if level + 3 < MAX_DEPTH { siblings[level % siblings.len()] } else { "" };
             match (is_object, sibling) {
                 (true, "") => line.push_str("{\"\":"),

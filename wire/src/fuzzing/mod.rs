@@ -1,6 +1,7 @@
-//! What must hold for any bytes: the checks that the fuzz targets and the property tests share.
+//! Properties that hold for any bytes: the checks shared by the fuzz targets and the property
+//! tests.
 //!
-//! Each function takes bytes that may be anything, and panics when something does not hold.
+//! Each function takes arbitrary bytes, and panics if a property does not hold.
 
 mod envelope;
 #[cfg(test)]

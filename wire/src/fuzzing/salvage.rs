@@ -1,17 +1,18 @@
-//! Whom a line names that may hold any bytes: what its envelope says if it is well-formed, and else what stands in it.
+//! Checks the names that are salvaged from arbitrary bytes: those of the envelope of a well-formed
+//! line, or else names that occur in the line.
 
 use crate::terminal::looks;
 use crate::{Envelope, Names, Salvage, Uid};
 
-/// No byte is looked at more often than this, on average over any line. The worst lines that are known need up to 8.
+/// The most reads per byte, on average over any line. The worst known lines need up to 8.
 pub(super) const LOOKS_PER_BYTE: usize = 12;
 
-/// Holds what is found in any bytes against the envelope scanner.
+/// Compares the names found in any bytes with the envelope scanner.
 ///
 /// # Panics
 ///
-/// When the names of a well-formed frame are not found or others are, when a name does not stand in the line, or when the
-/// search takes too much work.
+/// If the names of a well-formed frame are not found or differ, if a name does not occur in the
+/// line, or if the search takes too much work.
 pub fn check_salvage(line: &[u8]) {
     let shown = String::from_utf8_lossy(line);
     looks::take();
@@ -24,7 +25,7 @@ pub fn check_salvage(line: &[u8]) {
     );
     for names in salvage.frames() {
         let is_written = |name: &str| {
-            // One with escapes is not written as it is.
+            // A name with escapes does not occur literally.
             line.contains(&b'\\') || memchr::memmem::find(line, name.as_bytes()).is_some()
         };
         let uid = names.uid.as_ref().map(Uid::as_str);
@@ -41,7 +42,7 @@ pub fn check_salvage(line: &[u8]) {
     }
 }
 
-/// The names of a frame are found, and no others.
+/// Checks that exactly the names of a frame are found.
 fn check_frame(line: &[u8], envelope: &Envelope, salvage: &Salvage) {
     let shown = String::from_utf8_lossy(line);
     let found = match salvage.frames() {

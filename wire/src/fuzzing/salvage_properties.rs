@@ -1,4 +1,4 @@
-//! What holds for any malformed line: the names that stand beside what is broken are found.
+//! Properties of any malformed line: the names beside the malformed part are found.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use super::salvage::LOOKS_PER_BYTE;
 use crate::terminal::looks;
 use crate::{Salvage, Uid};
 
-/// Values that no program can read, and some that it can, with names of others inside of them.
+/// Values that no program can parse, and some that it can, with other names inside them.
 fn broken_value() -> impl Strategy<Value = String> {
     let piece = select(vec![
         "nan",
@@ -65,7 +65,7 @@ proptest! {
         let line = format!("{{{}}}", order.map(|member| members[member].clone()).join(","));
         check_salvage(line.as_bytes());
         let salvage = Salvage::of(line.as_bytes());
-        // Brackets that nobody closes hide what stands between two of them, and nothing else.
+        // Unclosed brackets hide only what lies between two of them.
         let is_hidden = order[1] == 2 && broken.matches(['[', '{']).count() != broken.matches([']', '}']).count();
         prop_assert_eq!(salvage.frames().len(), 1, "{}", line);
         let names = &salvage.frames()[0];
@@ -93,7 +93,7 @@ proptest! {
     }
 }
 
-/// What could make a search go back, a million times.
+/// Inputs that could cause backtracking, repeated a million times.
 #[test]
 fn the_worst_lines_take_linear_time() {
     for piece in [

@@ -1,8 +1,9 @@
-//! A stream gives the same lines however its bytes are cut.
+//! Checks that a stream yields the same lines however its bytes are split.
 
 use crate::{Line, LineSplitter, LineTooLong};
 
-/// A stream with many line ends, in pieces; some pieces are appended in place, some are read at once.
+/// A piece of a stream with many line ends; some pieces are appended in place, some are read at
+/// once.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
@@ -10,15 +11,15 @@ pub(super) struct Piece {
     pub(super) read: bool,
 }
 
-/// What is left at the end of a stream, or why reading stopped before.
+/// The rest at the end of a stream, or the error that ended reading.
 type End<'a> = Result<Option<&'a [u8]>, LineTooLong>;
 
-/// The lines of a stream that arrives whole, with their terminators, and its end.
+/// Returns the lines of a complete stream, with their terminators, and its end.
 fn lines_of(stream: &[u8], limit: usize) -> (Vec<&[u8]>, End<'_>) {
     let mut lines = Vec::new();
     for line in stream.split_inclusive(|byte| *byte == b'\n') {
         let ended = line.ends_with(b"\n");
-        // A line that has not ended needs at least one byte more.
+        // An incomplete line needs at least one more byte.
         if line.len() + usize::from(!ended) > limit {
             return (lines, Err(LineTooLong { limit }));
         }
@@ -37,7 +38,7 @@ fn drain(splitter: &mut LineSplitter, lines: &mut Vec<Line>) -> Result<(), LineT
     Ok(())
 }
 
-/// Holds the splitter against lines that are cut from the whole stream.
+/// Compares the splitter with the lines of the whole stream.
 pub(super) fn check_splitter(pieces: &[Piece], limit: usize) {
     let stream: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.clone()).collect();
     let (expected, end) = lines_of(&stream, limit);
@@ -77,12 +78,12 @@ pub(super) fn check_splitter(pieces: &[Piece], limit: usize) {
     }
 }
 
-/// The same for any bytes: the first is the limit, the others are pieces, each behind one byte with its length
-/// and how it is read.
+/// Does the same for arbitrary bytes: the first is the limit, the others are pieces, each after one
+/// byte with its length and how it is read.
 ///
 /// # Panics
 ///
-/// When the lines are others than those of the whole stream.
+/// If the lines differ from those of the whole stream.
 pub fn check_lines(data: &[u8]) {
     let Some((&limit, mut rest)) = data.split_first() else {
         return;

@@ -1,4 +1,4 @@
-//! Streams for the check that lines do not depend on how their bytes are cut.
+//! Random streams for the check that lines do not depend on how their bytes are split.
 
 use bytes::Bytes;
 use proptest::collection::vec;

@@ -1,18 +1,19 @@
-//! What is typed is refused or becomes well-formed JSON, with work that grows with its length and no faster.
+//! Checks that a typed line is refused or becomes well-formed JSON, in linear time.
 
 use super::envelope::{is_json, without_tokens};
 use crate::terminal::{TerminalLine, looks, parse};
 use crate::{JsonError, array_elements, scan_object};
 
-/// No byte is looked at more often than this, on average over any line: the passes that the documentation of
-/// the terminal's grammar lists. The worst lines that are known need up to 8.
+/// The most reads per byte, on average over any line: the passes listed in the documentation of the
+/// terminal's grammar. The worst known lines need up to 8.
 pub(crate) const LOOKS_PER_BYTE: usize = 12;
 
-/// Holds what a line means against what every line may mean, and types it again.
+/// Parses a line, checks the result, and parses its arguments again.
 ///
 /// # Panics
 ///
-/// When the line becomes what is not JSON, means something else the second time, or takes too much work.
+/// If the line becomes malformed JSON, is parsed differently the second time, or takes too much
+/// work.
 pub fn check_terminal(line: &str) {
     looks::take();
     let meaning = parse(line);
@@ -54,7 +55,7 @@ pub fn check_terminal(line: &str) {
     }
 }
 
-/// The arguments that a line became, typed as JSON, become themselves.
+/// Checks that the arguments of a line, typed as JSON, are parsed to themselves.
 fn check_again(args: &str, kwargs: &str) {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let values = array_elements(args.as_bytes()).expect("the positional arguments are an array");

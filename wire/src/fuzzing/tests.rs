@@ -1,4 +1,4 @@
-//! The seeds of the fuzz targets. What proptest makes up stands beside each check.
+//! Runs the seeds of the fuzz targets. The property tests are beside each check.
 
 use std::fs;
 use std::path::Path;

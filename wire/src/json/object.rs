@@ -1,4 +1,4 @@
-//! Going through the members of an object, which may arrive in parts.
+//! Iterates over the members of an object, which may arrive in parts.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::quick::{Progress, container, past_mark, past_white_space, plain_value
 use super::scanner::{Checkpoint, Container, Inside, OpenContainers, Scanner};
 use super::{JsonError, RawString, Shape};
 
-/// A scan of a JSON object of which more and more is there.
+/// A resumable scan of a JSON object that is still arriving.
 #[derive(Debug, Default)]
 pub(crate) struct ObjectScan {
     place: Place,
@@ -15,31 +15,31 @@ pub(crate) struct ObjectScan {
     open: OpenContainers,
 }
 
-/// Where in an object a scan has got to.
+/// The progress of a scan in an object.
 #[derive(Clone, Copy, Debug, Default)]
 enum Place {
-    /// Before its bracket.
+    /// Before the opening bracket.
     #[default]
     Start,
-    /// Behind its bracket.
+    /// After the opening bracket.
     Opened,
     /// Before a key.
     Key,
-    /// At or in the value of that member.
+    /// At or in the value of this member.
     Value(Member),
-    /// Behind a member.
+    /// After a member.
     Behind,
-    /// Behind the object.
+    /// After the object.
     End,
 }
 
 /// A member whose key was read.
 #[derive(Clone, Copy, Debug)]
 struct Member {
-    /// Where the key stands, without its quotes.
+    /// The position of the key, without its quotes.
     key: (usize, usize),
     escaped: bool,
-    /// Where the value starts.
+    /// The start of the value.
     value: usize,
 }
 
@@ -53,10 +53,11 @@ impl Member {
 }
 
 impl ObjectScan {
-    /// Goes on with the scan: `bytes` are all of the text that is there, the same as before and more.
+    /// Continues the scan. `bytes` is all of the text so far, including the bytes of the previous
+    /// call.
     ///
-    /// Each member is given out once. After [`JsonError::UnexpectedEnd`] the scan can go on with more bytes, and after
-    /// `Ok` too: white space may follow. After any other error it is over.
+    /// Each member is passed on once. After [`JsonError::UnexpectedEnd`] the scan can continue with
+    /// more bytes, and after `Ok` too: white space may follow. Any other error is final.
     pub(crate) fn go_on<'a, E, F>(&mut self, bytes: &'a [u8], member: F) -> Result<(), E>
     where
         E: From<JsonError>,
@@ -70,12 +71,12 @@ impl ObjectScan {
         result
     }
 
-    /// Up to where the text need not be looked at again.
+    /// Returns the position before which the text need not be scanned again.
     pub(crate) fn position(&self) -> usize {
         self.checkpoint.position
     }
 
-    /// Up to where the text is known to be well-formed, as far as it goes.
+    /// Returns the position up to which the text is known to be well-formed.
     pub(crate) fn checked(&self) -> usize {
         match self.checkpoint.inside {
             Inside::Text(text) => text.checked(),
@@ -83,7 +84,7 @@ impl ObjectScan {
         }
     }
 
-    /// The key of the value that is arriving, and where the value starts.
+    /// Returns the key of the value that is arriving, and the start of the value.
     pub(crate) fn value<'a>(&self, bytes: &'a [u8]) -> Option<(RawString<'a>, usize)> {
         match &self.place {
             Place::Value(member) => Some((member.key(bytes), member.value)),
@@ -91,29 +92,30 @@ impl ObjectScan {
         }
     }
 
-    /// Notes that bytes were taken out of the text, from the value that is arriving and from what is checked.
+    /// Notes that bytes were taken out of the value that is arriving, within what is checked.
     pub(crate) fn take_out(&mut self, range: &Range<usize>) {
         self.checkpoint.take_out(range);
     }
 
-    /// What was found out about the object so far.
+    /// Returns the shape of the object so far.
     pub(crate) fn shape(&self) -> Shape {
         self.shape
     }
 }
 
-/// What is found out about an object whose members have some known keys.
+/// Receives the members of an object, some of whose keys are known.
 pub(crate) trait Members<'a> {
-    /// A key that is known.
+    /// A known key.
     type Key: Copy;
-    /// Why a scan is given up.
+    /// The error that ends a scan.
     type Error: From<JsonError>;
 
-    /// The key that stands at the start of a text, and how long it is with its quotes. It may be one of the
-    /// [others](Self::other) too, if it is spelled in an unusual way.
+    /// Returns the known key at the start of a text, and its length with quotes. A key with escapes
+    /// may be passed to [`other`](Self::other) instead.
     fn known(text: &[u8]) -> Option<(Self::Key, usize)>;
 
-    /// Takes a member of which that is the key. Its value is a string of ASCII without escapes, if that is known.
+    /// Receives a member with a known key. `is_plain_string` is set if the value is known to be an
+    /// ASCII string without escapes.
     fn member(
         &mut self,
         key: Self::Key,
@@ -121,7 +123,7 @@ pub(crate) trait Members<'a> {
         is_plain_string: bool,
     ) -> Result<(), Self::Error>;
 
-    /// Takes another member.
+    /// Receives any other member.
     fn other(&mut self, key: RawString<'a>, value: Range<usize>) -> Result<(), Self::Error>;
 }
 
@@ -174,7 +176,7 @@ pub(crate) fn scan_members<'a, M: Members<'a>>(bytes: &'a [u8], members: &mut M)
     }
 }
 
-/// Goes past the colon behind a key, up to where the value starts.
+/// Skips the colon after a key, up to the start of the value.
 #[cold]
 fn past_colon(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     let at = past_white_space(bytes, at);
@@ -184,7 +186,7 @@ fn past_colon(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
     Ok(past_white_space(bytes, at + 1))
 }
 
-/// Reads a key; gives the place behind its last quote too.
+/// Reads a key. Also returns the position after its closing quote.
 #[cold]
 fn scan_key(bytes: &[u8], at: usize) -> Result<(RawString<'_>, usize), JsonError> {
     let place = Checkpoint {
@@ -197,7 +199,7 @@ fn scan_key(bytes: &[u8], at: usize) -> Result<(RawString<'_>, usize), JsonError
     Ok((key, scanner.position))
 }
 
-/// Goes past a member's value.
+/// Skips a member's value.
 #[inline(never)]
 fn scan_value(bytes: &[u8], at: usize, shape: &mut Shape) -> Result<usize, JsonError> {
     let mut open = IN_OBJECT;
@@ -234,7 +236,7 @@ fn expect_end(bytes: &[u8], at: usize) -> Result<(), JsonError> {
     }
 }
 
-/// Scans from `place` on, which follows the scanner's checkpoint.
+/// Scans from `place`, which belongs to the scanner's checkpoint.
 fn scan_from<'a, E, F>(scanner: &mut Scanner<'a, true>, place: &mut Place, mut member: F) -> Result<(), E>
 where
     E: From<JsonError>,
@@ -267,7 +269,7 @@ where
                 let start = scanner.position + 1;
                 let key = scanner.read_key()?;
                 if scanner.peek().is_none() {
-                    // Where the value starts is not known: there may be more white space.
+                    // More white space may follow, so the start of the value is unknown.
                     return Err(JsonError::UnexpectedEnd.into());
                 }
                 Place::Value(Member {
@@ -297,7 +299,7 @@ where
             }
             Place::End => return Ok(scanner.expect_end()?),
         };
-        // What is before a key is behind a value.
+        // A position before a key is a position after a value.
         scanner.pass(if matches!(place, Place::Value(_)) {
             Inside::Before
         } else {
@@ -306,7 +308,7 @@ where
     }
 }
 
-/// Why a text is refused that does not begin as an object does: as JSON or as none.
+/// Returns why a text that does not begin as an object is refused: as other JSON, or as malformed.
 fn scan_other(bytes: &[u8]) -> Result<JsonError, JsonError> {
     let mut scanner = Scanner::new(bytes);
     scanner.skip_white_space();
@@ -315,10 +317,10 @@ fn scan_other(bytes: &[u8]) -> Result<JsonError, JsonError> {
     Ok(JsonError::NotAnObject)
 }
 
-/// How many containers are open where a member's value stands.
+/// The number of open containers around a member's value.
 const OUTSIDE: usize = 1;
 
-/// Which containers these are.
+/// The kinds of these containers.
 const IN_OBJECT: OpenContainers = {
     let mut open = [0; _];
     open[0] = 1;

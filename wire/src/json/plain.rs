@@ -1,17 +1,18 @@
-//! The inside of long strings: most of a large frame.
+//! Skips the inside of long strings, which make up most of a large frame.
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
-/// How many registers are looked at between two questions whether there is something in them.
+/// The number of registers per test for a match.
 const AT_ONCE: usize = 4;
 
-/// From how many bytes on it is worth asking how many the processor compares at once: the largest step.
+/// The length in bytes from which wide registers are worthwhile: the largest step.
 pub(super) const STEP: usize = AT_ONCE * 64;
 
-/// Goes past bytes that are no quote, backslash or control character, as far as it gets in steps of up to [`STEP`]
-/// bytes; gives their number, and whether all of them are ASCII.
+/// Skips bytes other than quotes, backslashes and control characters, in steps of up to [`STEP`]
+/// bytes. Returns their number, and whether all of them are ASCII.
 ///
-/// It compares as many bytes at once as this processor can, which is twice or four times what each of its kind can.
+/// Uses the widest SIMD registers of this processor, which are two or four times as wide as those
+/// that every processor of its kind has.
 pub(super) fn skip_plain_steps(bytes: &[u8]) -> (usize, bool) {
     dispatch!(Level::new(), simd => skip_with(simd, bytes))
 }
@@ -30,7 +31,7 @@ fn skip_with<S: Simd>(simd: S, bytes: &[u8]) -> (usize, bool) {
         let register = |index| S::u8s::from_slice(simd, &step[index * S::u8s::LEN..][..S::u8s::LEN]);
         let [a, b, c, d]: [S::u8s; AT_ONCE] = std::array::from_fn(register);
         let ends = |bytes: S::u8s| bytes.simd_eq(quote) | bytes.simd_eq(backslash);
-        // The least of them tells whether there is a control character among them.
+        // The minimum shows whether there is a control character.
         let least = a.min(b).min(c.min(d));
         let stops = ends(a) | ends(b) | ends(c) | ends(d) | least.simd_lt(space);
         if stops.any_true() {

@@ -1,34 +1,35 @@
-//! What most lines are made of: short strings without escapes, few levels, few numbers.
+//! The fast path for most lines: short strings without escapes, few levels, few numbers.
 //!
-//! A [`Scanner`](super::scanner::Scanner) keeps its state in memory, which costs more than looking at a short line does.
-//! What is here keeps it in registers and leaves everything unusual, and every mistake, to a scanner, which goes on from
-//! the place where this has stopped.
+//! A [`Scanner`](super::scanner::Scanner) keeps its state in memory, which costs more than scanning
+//! a short line. The functions here keep it in registers. They leave everything unusual, and every
+//! error, to a scanner, which continues where they stopped.
 
 use wide::i8x16;
 
 use super::scanner::{Checkpoint, Inside, LANES};
 
-/// How long a string may be that is looked at here, give or take a few bytes. The scanner compares more at once.
+/// The approximate length up to which strings are scanned here. The scanner compares more bytes at
+/// once.
 const LONG: usize = 128;
 
-/// How many numbers of one value are looked at here. The scanner has a quicker way through lists of them.
+/// The number of numbers per value that are scanned here. The scanner is faster for lists of them.
 const NUMBERS: usize = 4;
 
-/// How many containers may be open: one bit of a word for each.
+/// The most open containers: one bit of a word each.
 const LEVELS: usize = 64;
 
-/// Up to where a value was looked at.
+/// The progress in a value.
 pub(super) enum Progress {
-    /// It ends before that place.
+    /// The value ends before this position.
     Whole(usize),
-    /// A scanner is to go on from there.
+    /// A scanner has to continue from there.
     Left(Left),
 }
 
-/// What a scanner must know to go on.
+/// The state with which a scanner continues.
 pub(super) struct Left {
     pub(super) checkpoint: Checkpoint,
-    /// One bit for each container that is open, set for an object.
+    /// One bit for each open container, set for an object.
     pub(super) open: u64,
 }
 
@@ -40,8 +41,8 @@ pub(super) fn past_white_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Goes past a comma or a colon and up to one blank behind it, as nearly everybody writes them. Nothing if there is more
-/// white space.
+/// Skips a comma or a colon and at most one space after it, the usual spelling. Returns `None` if
+/// there is more white space.
 #[inline]
 pub(super) fn past_mark(bytes: &[u8], at: usize, mark: u8) -> Option<usize> {
     match bytes.get(at..)?.first_chunk()? {
@@ -51,7 +52,8 @@ pub(super) fn past_mark(bytes: &[u8], at: usize, mark: u8) -> Option<usize> {
     }
 }
 
-/// Where the last quote of a string stands that is short, without escapes, and ASCII; `at` is behind its first quote.
+/// Returns the position of the closing quote of a short ASCII string without escapes; `at` is after
+/// its opening quote.
 #[inline]
 pub(super) fn plain_string(bytes: &[u8], mut at: usize) -> Option<usize> {
     let limit = at + LONG;
@@ -69,27 +71,27 @@ pub(super) fn plain_string(bytes: &[u8], mut at: usize) -> Option<usize> {
     None
 }
 
-/// The same for the last bytes of a text, which are fewer than are compared at once.
+/// Does the same for the last bytes of a text, which are fewer than one block.
 #[inline(never)]
 fn plain_end(bytes: &[u8], at: usize) -> Option<usize> {
-    // The block holds some of what stands before the place.
+    // The block begins before `at`.
     let start = bytes.len().checked_sub(LANES)?;
     let found = stops(*bytes.last_chunk()?) >> (at - start);
     let end = at + found.trailing_zeros() as usize;
     (bytes.get(end) == Some(&b'"')).then_some(end)
 }
 
-/// One bit for each byte that ends the plain part of a string, or is not ASCII.
+/// Returns one bit for each byte that ends the plain part of a string, or is not ASCII.
 #[inline]
 fn stops(block: [u8; LANES]) -> u32 {
     let bytes = i8x16::new(block.map(u8::cast_signed));
     let equal = |byte: u8| bytes.simd_eq(i8x16::splat(byte.cast_signed()));
-    // Among numbers with a sign, what is not ASCII is less than zero.
+    // As signed numbers, bytes that are not ASCII are negative.
     let unusual = bytes.simd_lt(i8x16::splat(0x20));
     (unusual | equal(b'"') | equal(b'\\')).to_bitmask()
 }
 
-/// Where a value ends that holds no others and is nothing unusual.
+/// Returns the end of a simple scalar value.
 #[inline]
 pub(super) fn plain_value(bytes: &[u8], at: usize) -> Option<usize> {
     let word = |word: &[u8]| bytes[at..].starts_with(word).then_some(at + word.len());
@@ -103,9 +105,9 @@ pub(super) fn plain_value(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Where a number ends that has few digits, behind which something else stands.
+/// Returns the end of a number with few digits that is followed by another byte.
 ///
-/// What anybody can read counts for nothing in a [`Shape`](super::Shape).
+/// Numbers that any reader supports do not count in a [`Shape`](super::Shape).
 fn plain_number(bytes: &[u8], at: usize) -> Option<usize> {
     let digits = |at: usize| {
         let count = bytes
@@ -124,11 +126,12 @@ fn plain_number(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(end) == Some(&b'.') {
         end = digits(end + 1)?;
     }
-    // Anything else may be a part of it, as a power of ten is, and if nothing follows there may be more of it.
+    // Anything else, such as an exponent, may be part of the number, and at the end of the text
+    // more may follow.
     matches!(bytes.get(end)?, b',' | b']' | b'}' | b' ').then_some(end)
 }
 
-/// Where the value of a key begins, its colon passed, if the key is a plain one.
+/// Returns the start of a key's value, after the colon, if the key is a simple one.
 fn past_key(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
         return None;
@@ -137,13 +140,13 @@ fn past_key(bytes: &[u8], at: usize) -> Option<usize> {
     (bytes.get(colon) == Some(&b':')).then(|| past_white_space(bytes, colon + 1))
 }
 
-/// Where the next value of a container begins, behind its key in an object.
+/// Returns the start of a container's next value, after its key in an object.
 #[inline]
 fn next_value(bytes: &[u8], at: usize, in_object: bool) -> Option<usize> {
     if in_object { past_key(bytes, at) } else { Some(at) }
 }
 
-/// Goes past an array or an object that stands in an object; tells how deep it was, counted from there.
+/// Skips an array or an object inside an object. Updates `deepest`, the deepest nesting.
 pub(super) fn container(bytes: &[u8], mut at: usize, deepest: &mut usize) -> Progress {
     let outside = 1;
     let (mut depth, mut open) = (outside, 1_u64);
@@ -175,7 +178,7 @@ pub(super) fn container(bytes: &[u8], mut at: usize, deepest: &mut usize) -> Pro
                 }
             }
         }
-        // Behind a value: what ends here is closed.
+        // Close the containers that end after this value.
         loop {
             if depth == outside {
                 return Progress::Whole(at);
@@ -201,7 +204,7 @@ pub(super) fn container(bytes: &[u8], mut at: usize, deepest: &mut usize) -> Pro
     }
 }
 
-/// What a scanner goes on with.
+/// Returns the state with which a scanner continues.
 fn left(inside: Inside, position: usize, depth: usize, open: u64) -> Progress {
     let checkpoint = Checkpoint {
         position,

@@ -1,4 +1,4 @@
-//! Going through the values of a JSON text, one after the other.
+//! Iterates over the values of a JSON text.
 
 use std::ops::Range;
 
@@ -14,17 +14,17 @@ pub(super) enum Container {
     Object,
 }
 
-/// A place in a text from which a scan can go on once more of the text is there.
+/// A position from which a scan can continue once more of the text is there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Checkpoint {
     pub(super) position: usize,
-    /// How many containers are open there.
+    /// The number of containers that are open there.
     pub(super) depth: usize,
     pub(super) inside: Inside,
 }
 
 impl Checkpoint {
-    /// Notes that bytes in front of the place were taken out of the text.
+    /// Notes that bytes before the position were taken out of the text.
     pub(super) fn take_out(&mut self, range: &Range<usize>) {
         let moved = |place: usize| {
             if place < range.end {
@@ -40,32 +40,32 @@ impl Checkpoint {
     }
 }
 
-/// Where in a value a scan has got to.
+/// The position of a scan relative to a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Inside {
-    /// Before it, or before one of the values that it holds.
+    /// Before the value, or before a value inside it.
     #[default]
     Before,
     /// In the middle of a string.
     Text(Text),
-    /// Behind a value that it holds, or behind all of it.
+    /// After a value inside it, or after all of it.
     Behind,
 }
 
-/// What is known of a string of which all was seen but its end.
+/// The state of a string whose end has not been reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Text {
-    /// Where it starts.
+    /// The position of its opening quote.
     quote: usize,
     escaped: bool,
-    /// Up to where it is known to be UTF-8.
+    /// The position up to which it is known to be UTF-8.
     checked: usize,
-    /// Whether there is nothing but ASCII between that and the place where the scan goes on.
+    /// Whether only ASCII lies between that and the position where the scan continues.
     ascii: bool,
 }
 
 impl Text {
-    /// Up to where it is known to be well-formed.
+    /// Returns the position up to which it is known to be well-formed.
     pub(super) fn checked(self) -> usize {
         self.checked
     }
@@ -80,22 +80,23 @@ impl Text {
     }
 }
 
-/// How many bytes are compared at once.
+/// The number of bytes that are compared at once.
 pub(super) const LANES: usize = 16;
 
-/// How much of a string was gone past before as much is compared at once as can be.
+/// The length of a string after which the widest registers are used.
 const LONG: usize = 64;
 
-/// All bits of each byte that ends the plain part of a string: a quote, a backslash, a control character.
+/// Sets all bits of each byte that ends the plain part of a string: a quote, a backslash, a control
+/// character.
 fn stops(bytes: u8x16) -> u8x16 {
     let controls = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
     bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')) | controls
 }
 
-/// Goes through a text.
+/// Scans a text.
 ///
-/// Where all of the text is there, which most scans know, it notes no checkpoints: a fifth of the time that a short line
-/// takes. While a text arrives, a line feed does not belong to it.
+/// If all of the text is there, as for most scans, it records no checkpoints, which would take a
+/// fifth of the time for a short line. If the text is still `ARRIVING`, a line feed ends it.
 pub(super) struct Scanner<'a, const ARRIVING: bool = false> {
     pub(super) bytes: &'a [u8],
     pub(super) position: usize,
@@ -103,22 +104,23 @@ pub(super) struct Scanner<'a, const ARRIVING: bool = false> {
     pub(super) checkpoint: Checkpoint,
     open: OpenContainers,
     depth: usize,
-    /// Up to where no list of numbers is looked for.
+    /// The position before which lists of numbers are not tried.
     no_list_before: usize,
 }
 
-/// One bit per open container, set for an object: what a comma or a closing bracket must fit.
+/// One bit per open container, set for an object: determines which comma or closing bracket is
+/// valid.
 pub(super) type OpenContainers = [u64; MAX_DEPTH / 64];
 
 impl<'a> Scanner<'a> {
-    /// A scanner of a text that is all there.
+    /// Creates a scanner for a complete text.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self::from_checkpoint(bytes, Checkpoint::default(), Shape::default(), [0; _])
     }
 }
 
 impl<'a> Scanner<'a, true> {
-    /// A scanner that goes on where another one had got to, with more of the same text.
+    /// Creates a scanner that continues from another one's checkpoint, with more of the same text.
     pub(super) fn resume(
         bytes: &'a [u8],
         checkpoint: Checkpoint,
@@ -147,12 +149,12 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         }
     }
 
-    /// Which containers are open.
+    /// Returns the kinds of the open containers.
     pub(super) fn open(&self) -> OpenContainers {
         self.open
     }
 
-    /// Notes that a scan can go on from here.
+    /// Records that a scan can continue from here.
     pub(super) fn pass(&mut self, inside: Inside) {
         if !ARRIVING {
             return;
@@ -195,14 +197,15 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
 
     pub(super) fn skip_white_space(&mut self) {
         while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.peek()
-            // The line's end, if that has arrived: no string can hold it either.
+            // A line feed may be the line's end, if that has arrived: no string can contain one
+            // either.
             && !(ARRIVING && byte == b'\n')
         {
             self.position += 1;
         }
     }
 
-    /// Goes past the bracket that opens a container.
+    /// Skips the bracket that opens a container.
     pub(super) fn enter(&mut self, container: Container) -> Result<(), JsonError> {
         if self.depth == MAX_DEPTH {
             return Err(JsonError::TooDeep);
@@ -227,7 +230,7 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         }
     }
 
-    /// Reads a key and its colon, up to where the value starts.
+    /// Reads a key and skips its colon, up to the start of the value.
     pub(super) fn read_key(&mut self) -> Result<RawString<'a>, JsonError> {
         let key = self.read_string()?;
         self.skip_white_space();
@@ -247,12 +250,12 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         Ok(RawString { inner, escaped })
     }
 
-    /// Goes past one value, with all that is inside it.
+    /// Skips one value, with all that is inside it.
     pub(super) fn skip_value(&mut self) -> Result<(), JsonError> {
         self.skip_values(self.depth)
     }
 
-    /// Goes past a value and those that follow in the same container, until no more than the containers in `outside`
+    /// Skips a value and those that follow in the same container, until only `outside` containers
     /// are open.
     fn skip_values(&mut self, outside: usize) -> Result<(), JsonError> {
         loop {
@@ -295,7 +298,8 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         }
     }
 
-    /// Goes past the rest of a value that began when the containers in `outside` were open, from the checkpoint on.
+    /// Skips the rest of a value from the checkpoint on. `outside` containers were open when the
+    /// value began.
     pub(super) fn skip_rest(&mut self, outside: usize) -> Result<(), JsonError> {
         match self.checkpoint.inside {
             Inside::Before => {
@@ -313,8 +317,8 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         Ok(())
     }
 
-    /// After a value: closes what ends here. `true` when another value follows, `false` when the containers
-    /// that were opened since `outside` are all closed.
+    /// Closes the containers that end after a value. Returns `true` if another value follows,
+    /// `false` if only `outside` containers are open.
     fn skip_after_value(&mut self, outside: usize) -> Result<bool, JsonError> {
         while self.depth > outside {
             self.pass(Inside::Behind);
@@ -340,8 +344,8 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         self.position += 1;
     }
 
-    /// Goes past numbers of an array as long as that is quick, up to the start of a value; tells whether it went
-    /// past any.
+    /// Skips numbers of an array with the fast path, up to the start of a value. Returns whether it
+    /// skipped any.
     fn skip_numbers(&mut self, outside: usize) -> bool {
         if self.position < self.no_list_before || self.depth <= outside {
             return false;
@@ -352,7 +356,7 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
             self.skip_white_space();
         }
         if self.position == start {
-            // Where there are other things between the numbers, looking for lists of them costs more than it gains.
+            // If other values are mixed in, trying the fast path costs more than it saves.
             self.no_list_before = start + 4 * numbers::BLOCK;
         }
         self.position > start
@@ -378,7 +382,7 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         }
     }
 
-    /// Goes past a number without its sign.
+    /// Skips a number without its sign.
     fn skip_number(&mut self) -> Result<(), JsonError> {
         let start = self.position;
         if self.peek() == Some(b'0') {
@@ -399,7 +403,7 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
             self.skip_digits()?;
         }
         if self.position == self.bytes.len() && self.depth > 0 {
-            // There may be more of it.
+            // More digits may follow.
             return Err(JsonError::UnexpectedEnd);
         }
         if self.position - start == digits {
@@ -420,7 +424,7 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         Ok(())
     }
 
-    /// Goes past a string, its quotes included; tells whether it holds an escape.
+    /// Skips a string, including its quotes. Returns whether it contains an escape.
     pub(super) fn skip_string(&mut self) -> Result<bool, JsonError> {
         let quote = self.position;
         self.position += 1;
@@ -430,8 +434,8 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         self.skip_text(Text::at(quote))
     }
 
-    /// Goes past the rest of a string that is short and holds nothing special, as keys and names are; tells whether it
-    /// is one.
+    /// Skips the rest of a short string without special characters, such as a key or a name.
+    /// Returns whether it is one.
     #[inline]
     fn skip_short_string(&mut self) -> bool {
         let rest = &self.bytes[self.position..];
@@ -448,7 +452,8 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         is_short
     }
 
-    /// Goes past the rest of a string, its last quote included; tells whether it holds an escape.
+    /// Skips the rest of a string, including its closing quote. Returns whether it contains an
+    /// escape.
     fn skip_text(&mut self, mut text: Text) -> Result<bool, JsonError> {
         loop {
             text.ascii &= self.skip_plain();
@@ -471,8 +476,8 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
         Ok(text.escaped)
     }
 
-    /// Notes how far a string was seen that goes on behind the end of the bytes; gives the reason why it cannot be
-    /// gone past.
+    /// Records the progress in a string that continues beyond the available bytes. Returns the
+    /// error that ends this scan.
     #[cold]
     fn pause(&mut self, mut text: Text, error: JsonError) -> JsonError {
         if error != JsonError::UnexpectedEnd {
@@ -492,14 +497,14 @@ impl<'a, const ARRIVING: bool> Scanner<'a, ARRIVING> {
             Inside::Text(begun) => begun.quote == text.quote,
             Inside::Behind => false,
         };
-        // A key is read again as a whole: what comes behind it tells where the scan has got to.
+        // A key is read again as a whole: only what follows it determines the scan's position.
         if is_value {
             self.pass(Inside::Text(text));
         }
         error
     }
 
-    /// Goes on to the next quote, backslash or control character; tells whether all was ASCII.
+    /// Skips to the next quote, backslash or control character. Returns whether all was ASCII.
     fn skip_plain(&mut self) -> bool {
         let mut is_long_at = self.position + LONG;
         let mut is_ascii = true;

@@ -1,17 +1,17 @@
-//! Strings of a JSON text, and what their escapes mean.
+//! Strings of a JSON text, and the decoding of their escapes.
 
 use std::borrow::Cow;
 
-/// A string of a JSON text that is known to be well-formed, still as it was written.
+/// A string of well-formed JSON, still as it was written.
 #[derive(Clone, Copy, Debug)]
 pub struct RawString<'a> {
-    /// What stands between the quotes.
+    /// The text between the quotes.
     pub(super) inner: &'a [u8],
     pub(super) escaped: bool,
 }
 
 impl<'a> RawString<'a> {
-    /// The string that its escapes mean; `None` when an escape is half of a surrogate pair.
+    /// Decodes the escapes. Returns `None` if an escape is half of a surrogate pair.
     pub fn decode(self) -> Option<Cow<'a, str>> {
         let inner = std::str::from_utf8(self.inner).ok()?;
         if !self.escaped {
@@ -29,13 +29,13 @@ impl<'a> RawString<'a> {
         Some(Cow::Owned(decoded))
     }
 
-    /// The string's bytes, if it holds no escapes.
+    /// Returns the string's bytes, if it contains no escapes.
     pub(crate) fn plain(self) -> Option<&'a [u8]> {
         (!self.escaped).then_some(self.inner)
     }
 }
 
-/// The character that the escape at the start of `text` means, and the escape's length in bytes.
+/// Returns the character of the escape at the start of `text`, and the escape's length in bytes.
 fn decode_escape(text: &str) -> Option<(char, usize)> {
     let simple = match text.as_bytes().get(1)? {
         b'u' => return decode_unicode_escape(text),

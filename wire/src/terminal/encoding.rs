@@ -1,21 +1,21 @@
-//! From the bytes that a terminal program sends to the text that was typed.
+//! Converts the bytes of a terminal program to the typed text.
 //!
-//! Editors and shells put a byte order mark before a text; telnet programs mix commands of their own with it. Neither
-//! belongs to what was typed.
+//! Editors and shells put a byte order mark before a text; telnet programs insert commands. Neither
+//! is part of the typed text.
 
 use std::borrow::Cow;
 
 /// The byte order mark of UTF-8, with which some programs begin a text.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What every command of telnet begins with. It stands in no UTF-8 text.
+/// The first byte of every telnet command. It occurs in no UTF-8 text.
 const COMMAND: u8 = 0xff;
 
 /// Begins a telnet subnegotiation, which ends with [`COMMAND`] and [`SUBNEGOTIATION_END`].
 const SUBNEGOTIATION: u8 = 0xfa;
 const SUBNEGOTIATION_END: u8 = 0xf0;
 
-/// Why bytes are no text.
+/// The reason why bytes are not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotText {
     /// The bytes are UTF-16, as some editors and shells write it.
@@ -26,13 +26,13 @@ pub enum NotText {
     NotUtf8,
 }
 
-/// Returns the line without the byte order mark that it begins with, if it begins with one.
+/// Removes a byte order mark at the start of a line.
 #[inline]
 pub fn without_mark(line: &[u8]) -> &[u8] {
     line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
 }
 
-/// Returns the line without the byte order mark and the telnet commands that it begins with.
+/// Removes a byte order mark and telnet commands at the start of a line.
 ///
 /// ```
 /// use labwire_wire::terminal::without_preamble;
@@ -58,11 +58,12 @@ pub fn without_preamble(line: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns the text of a line that was typed, without a byte order mark at its start and without telnet commands.
+/// Returns the text of a typed line, without a byte order mark at its start and without telnet
+/// commands.
 ///
 /// # Errors
 ///
-/// Returns what the line is instead when it is not UTF-8.
+/// If the line is not UTF-8. The error contains what it is instead.
 pub fn typed_text(line: &[u8]) -> Result<Cow<'_, str>, NotText> {
     if is_utf16(line) {
         return Err(NotText::Utf16);
@@ -86,8 +87,8 @@ pub fn typed_text(line: &[u8]) -> Result<Cow<'_, str>, NotText> {
     Ok(Cow::Owned(text))
 }
 
-/// How many bytes the telnet command takes that `bytes` begin with. One whose end is missing takes all that is there: the
-/// rest of a subnegotiation with a line feed in it begins the next line.
+/// Returns the length of the telnet command at the start of `bytes`. An incomplete command takes
+/// all of them: the rest of a subnegotiation that contains a line feed begins the next line.
 fn command_length(bytes: &[u8]) -> Option<usize> {
     match *bytes {
         [COMMAND, SUBNEGOTIATION, ..] => {
@@ -101,11 +102,11 @@ fn command_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether bytes are UTF-16: they begin with its byte order mark, or every second byte of the first two characters is
-/// zero, which stands in no text that is typed.
+/// Returns whether bytes are UTF-16: they begin with its byte order mark, or every second byte of
+/// the first two characters is zero, which does not occur in typed text.
 ///
-/// Telnet's command DONT has the same first two bytes as one of the marks; an option and a command come behind it, not a
-/// character below U+0100.
+/// Telnet's command DONT begins with the same two bytes as one of the marks; it is followed by an
+/// option and a command, not by a character below U+0100.
 fn is_utf16(bytes: &[u8]) -> bool {
     matches!(
         bytes,
@@ -125,12 +126,12 @@ mod tests {
         for (line, text) in [
             (&b"client"[..], "client"),
             (b"\xef\xbb\xbfclient", "client"),
-            // What PuTTY sends when its connection type is Telnet.
+            // Sent by PuTTY when its connection type is Telnet.
             (
                 b"\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18\xff\xfb\x27\xff\xfd\x01\xff\xfb\x03\xff\xfd\x03client Ada\r",
                 "client Ada\r",
             ),
-            // A window size, and what is left of one whose height has a line feed in it.
+            // A window size, and the rest of one whose height contains a line feed.
             (b"\xff\xfa\x1f\0\x50\0\x18\xff\xf0identity", "identity"),
             (b"\xff\xfa\x1f\0\x50\0", ""),
             (b"\xff\xf0identity", "identity"),

@@ -1,8 +1,8 @@
-//! The words of the grammar, for who asks for help.
+//! The reply to `help`.
 
 use crate::frames::json_string;
 
-/// What can be typed, and what it means.
+/// The commands and their descriptions.
 const WORDS: [(&str, &str); 9] = [
     ("client MY NAME", "say who you are, before anything else"),
     ("identity", "show the manager and who is connected"),
@@ -21,7 +21,7 @@ const WORDS: [(&str, &str); 9] = [
     ("exit", "leave, as do quit and disconnect"),
 ];
 
-/// What can be typed and what it means: the JSON text of an object.
+/// Returns the commands and their descriptions: the JSON text of an object.
 pub fn help() -> String {
     let members = WORDS.map(|(typed, meaning)| format!("{}:{}", json_string(typed), json_string(meaning)));
     format!("{{{}}}", members.join(","))

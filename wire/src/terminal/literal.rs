@@ -1,29 +1,31 @@
-//! Values without quotes: constants, numbers, and the lists, tuples and dictionaries of JSON and Python.
+//! Parses values without quotes: constants, numbers, and the lists, tuples and dictionaries of JSON
+//! and Python.
 //!
-//! One pass, with the open brackets on a stack of bounded size: there is neither recursion nor backtracking.
+//! Takes one pass, with the open brackets on a stack of bounded size, without recursion or
+//! backtracking.
 
 use super::MAX_LITERAL_DEPTH;
 use super::looks;
 use super::number::{self, Scalar};
 use super::tokens;
 
-/// What came of reading a literal.
+/// The result of parsing a literal.
 pub(super) enum Attempt {
-    /// There is a literal of that many bytes, and it was written as JSON. White space or the end follows.
+    /// A literal of this length was found and written as JSON. White space or the end follows.
     Literal {
         /// Its length in bytes.
         length: usize,
     },
-    /// There is none. Nothing was written.
+    /// There is no literal. Nothing was written.
     Text {
-        /// How many bytes were read to know it.
+        /// The number of bytes read to find that out.
         looked: usize,
     },
-    /// Its brackets are nested deeper than [`MAX_LITERAL_DEPTH`]. Nothing was written.
+    /// The brackets are nested deeper than [`MAX_LITERAL_DEPTH`]. Nothing was written.
     TooDeep,
 }
 
-/// Reads the literal at the start of `text` and appends it to `output` as JSON.
+/// Parses the literal at the start of `text` and appends it to `output` as JSON.
 ///
 /// The literal ends at white space that is not within brackets, or at the end of `text`.
 pub(super) fn read(text: &str, output: &mut Vec<u8>) -> Attempt {
@@ -59,7 +61,8 @@ pub(super) fn read(text: &str, output: &mut Vec<u8>) -> Attempt {
     }
 }
 
-/// Stands in the output for a bracket that only groups. A JSON text holds no such byte, not even in strings.
+/// Placeholder in the output for a bracket that only groups. No JSON text contains this byte, not
+/// even in strings.
 const GROUP_MARK: u8 = 0;
 
 fn remove_group_marks(output: &mut Vec<u8>, start: usize) {
@@ -84,14 +87,14 @@ enum Bracket {
 
 struct Open {
     bracket: Bracket,
-    /// Where its output starts.
+    /// The start of its output.
     start: usize,
     items: usize,
-    /// Whether there was a comma: only that makes a tuple of round brackets with one item.
+    /// Whether there was a comma, which alone makes round brackets with one item a tuple.
     comma: bool,
 }
 
-/// What may come next.
+/// The expected next element.
 #[derive(Clone, Copy)]
 enum Next {
     /// An item, or the closing bracket: after an opening bracket, or after a comma.
@@ -108,7 +111,7 @@ struct Reader<'text, 'output> {
     text: &'text str,
     position: usize,
     output: &'output mut Vec<u8>,
-    /// Never empty, and the first is the outermost level.
+    /// Never empty; the first entry is the outermost level.
     open: Vec<Open>,
     /// Whether the output holds group marks.
     groups: bool,
@@ -159,7 +162,7 @@ impl<'text> Reader<'text, '_> {
         self.open.last_mut().expect("the outermost level is never closed")
     }
 
-    /// The literal ends here: a value, or a tuple without brackets.
+    /// Ends the literal: a value, or a tuple without brackets.
     fn finish(&mut self) -> Result<(), Failure> {
         let Open {
             start, items, comma, ..

@@ -1,4 +1,4 @@
-//! What a person types at netcat, telnet or `openssl s_client`, read as words.
+//! Parses commands that a person types at netcat, telnet or `openssl s_client`.
 //!
 //! # The grammar
 //!
@@ -15,32 +15,33 @@
 //! | `disconnect`, `exit`, `quit`, `__disconnect__` | leave |
 //! | `<service> <attribute> [value …] [key=value …]` | a request |
 //!
-//! Keywords count in any case, and only as the whole first word without quotes: `clients add 1` and `"link" add 1` are
-//! requests for the services `clients` and `link`. A line whose first word is a keyword and which has another form than
-//! the table says is a request too: `help add 1`, `lock front door`, `unlock "front" 1`. So a service whose name
-//! is a keyword is called with its name in quotes, always, or without quotes where the arguments make the difference.
-//! Only behind `client` and `link` everything is a name, as in MSL-Network.
+//! Keywords are case-insensitive, and count only as the whole first word without quotes: `clients
+//! add 1` and `"link" add 1` are requests for the services `clients` and `link`. A line whose first
+//! word is a keyword but whose form differs from the table is a request too: `help add 1`, `lock
+//! front door`, `unlock "front" 1`. So a service whose name is a keyword can always be called with
+//! its name in quotes, or without quotes where the arguments make the difference. Only after
+//! `client` and `link` everything is a name, as in MSL-Network.
 //!
-//! Quotes, `"` or `'`, hold together a service, an attribute or a value with spaces, and make a value a
-//! text whatever it looks like. A quote counts only where a word starts: `it's` is a text. Between quotes the
-//! escapes of JSON and Python stand for a character (`\n \t \r \b \f \\ \/ \" \' \xNN \uXXXX \UXXXXXXXX`);
-//! any other backslash stays as it was typed, so that `"C:\Music"` needs no care. After the closing quote
-//! comes white space, the end of the line, or a comma, which then only separates.
+//! Quotes, `"` or `'`, enclose a service, an attribute or a value with spaces, and make any value a
+//! text. A quote counts only at the start of a word: `it's` is a text. Between quotes the escapes
+//! of JSON and Python are decoded (`\n \t \r \b \f \\ \/ \" \' \xNN \uXXXX \UXXXXXXXX`); any other
+//! backslash is kept as typed, so `"C:\Music"` needs no escaping. The closing quote must be
+//! followed by white space, the end of the line, or a comma, which then only separates.
 //!
-//! A value without quotes is, in this order,
+//! A value without quotes is the first that matches:
 //!
-//! - `true`, `false`, `null` or `none`, in any case; `NaN`, `Infinity` or `-Infinity`, spelled just so, the
-//!   tokens that Python peers write;
-//! - a number: as JSON writes it, and then byte for byte what was typed, or as Python does (`.5`, `1.`, `+5`,
-//!   `1_000`, `0x1F`, `0o17`, `0b101`);
-//! - a literal of JSON or Python: a list, a tuple (which becomes an array), a dictionary, nested at most
-//!   [`MAX_LITERAL_DEPTH`] deep, with spaces wherever they may stand. `1,2` is a tuple, as in Python;
-//! - else the text up to the next white space. That includes a literal that is not well-formed: `[1, 2` is the
-//!   text `[1,` and the number 2.
+//! - `true`, `false`, `null` or `none`, in any case; `NaN`, `Infinity` or `-Infinity` in exactly
+//!   this spelling, the tokens that Python peers write;
+//! - a number: in JSON's form, which is then sent byte for byte as typed, or in Python's (`.5`,
+//!   `1.`, `+5`, `1_000`, `0x1F`, `0o17`, `0b101`);
+//! - a literal of JSON or Python: a list, a tuple (which becomes an array), a dictionary, nested at
+//!   most [`MAX_LITERAL_DEPTH`] deep, with optional spaces. `1,2` is a tuple, as in Python;
+//! - otherwise the text up to the next white space. This includes a malformed literal: `[1, 2` is
+//!   the text `[1,` and the number 2.
 //!
-//! A keyword argument is `key=value`, with or without white space around the `=`. The key is a word of
-//! letters, digits and `_` that does not start with a digit; `http://a?b=c` and `a/b=c` are texts.
-//! Positional arguments come first, and a key is given once.
+//! A keyword argument is `key=value`, with or without white space around the `=`. The key is a word
+//! of letters, digits and `_` that does not start with a digit; `http://a?b=c` and `a/b=c` are
+//! texts. Positional arguments come first, and each key may occur once.
 //!
 //! # Where this differs from MSL-Network 1.0, on purpose
 //!
@@ -48,7 +49,7 @@
 //! |---|---|---|
 //! | `clients add 1`, `linkBasicMath` | a client named `add 1`, a link | a request, an error |
 //! | `help`, `quit`, `whoami` | an error | a keyword |
-//! | `lock S`, `lock S shared`, `unlock S`, `unlink S` | a request for the service `lock`, `unlock`, `unlink` | a keyword |
+//! | `lock S`, `lock S shared`, `unlock S`, `unlink S` | a request for that service | a keyword |
 //! | `link 'My Service'`, `client 'Me'` | a name with apostrophes | a name without |
 //! | `link`, `client ""` | an empty name | an error, the name `Client` |
 //! | `S "my attribute" 1` | attribute `my`, texts | attribute `my attribute` |
@@ -68,20 +69,22 @@
 //! | `S a "a = b"` | a keyword argument | a text |
 //! | `S a {'k':1,'k':2}` | the last counts | both go out |
 //!
-//! # Why the work is linear
+//! # Linear time
 //!
-//! Each byte of a line is looked at a constant number of times:
+//! Each byte of a line is read a constant number of times:
 //!
-//! - A keyword argument is tried only where a word starts. The try reads the word's letters, the white space
-//!   after it and one byte more; whatever it gives back, the next word starts behind those letters.
+//! - A keyword argument is tried only at the start of a word. The attempt reads the word's letters,
+//!   the white space after it and one byte more; if it fails, the next word still starts after
+//!   those letters.
 //! - A quoted text is read once, and all that was read is consumed, or the line is refused.
-//! - A literal is read without backtracking. Where that fails, only the text up to the
-//!   next white space is consumed although more was read. So the furthest byte that was read is kept, and
-//!   until there a literal is looked for only within its own word, all of which is consumed. Hence a byte is
-//!   read at most once by a literal that may hold white space, and once by one that may not.
-//! - Classifying a word, and writing it as JSON, are a few passes over bytes that are then consumed.
+//! - A literal is read without backtracking. If it fails, only the text up to the next white space
+//!   is consumed although more was read. So the furthest position that was read is kept, and before
+//!   it a literal is tried only within its own word, all of which is consumed. Hence a byte is read
+//!   at most once by a literal that may contain white space, and once by one that may not.
+//! - Classifying a word, and writing it as JSON, takes a few passes over bytes that are then
+//!   consumed.
 //!
-//! A test counts the looks.
+//! A test counts the reads.
 
 mod encoding;
 mod help;
@@ -103,80 +106,81 @@ use tokens::{Name, Tokens};
 pub use encoding::{BYTE_ORDER_MARK, NotText, typed_text, without_mark, without_preamble};
 pub use help::help;
 
-/// How deep lists, tuples and dictionaries may be nested in a value.
+/// The deepest nesting of lists, tuples and dictionaries in a value.
 ///
-/// A person types two or three levels. Programs, which nest deeper, write JSON frames, whose limit is
-/// [`crate::MAX_DEPTH`].
+/// A person types two or three levels. Programs, which nest deeper, send JSON frames, whose limit
+/// is [`crate::MAX_DEPTH`].
 pub const MAX_LITERAL_DEPTH: usize = 64;
 
-/// The name of a client that gave none.
+/// The name of a client for which none was typed.
 const DEFAULT_CLIENT_NAME: &str = "Client";
 
-/// How many characters of what was typed an error message repeats: enough to recognise it, and no more than
-/// fits in a line of a terminal with the message around it.
+/// The most characters of the typed text in an error message: enough to recognise it, and few
+/// enough for the message to fit on a line of a terminal.
 const EXCERPT_CHARACTERS: usize = 40;
 
-/// What a line that was typed means.
+/// A parsed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TerminalLine {
-    /// The person wants to be a client.
+    /// `client`: become a client.
     Client {
         /// The client's name, `Client` if none was typed.
         name: String,
     },
-    /// The person asks for the manager's identity.
+    /// `identity`: return the manager's identity.
     Identity,
-    /// The person asks for the own name on the network.
+    /// `whoami`: return the client's own name on the network.
     WhoAmI,
-    /// The person asks what can be typed.
+    /// `help`: return the list of commands.
     Help,
-    /// The person wants to link with a service.
+    /// `link`: link with a service.
     Link {
         /// The name of the service, never empty.
         service: String,
     },
-    /// The person wants to end a link.
+    /// `unlink`: end a link.
     Unlink {
         /// The name of the service, never empty.
         service: String,
     },
-    /// The person wants to lock a service.
+    /// `lock`: lock a service.
     Lock {
         /// The name of the service, never empty.
         service: String,
-        /// Whether for all clients that are linked with it now, instead of for this one alone.
+        /// Whether the lock is for all clients that are linked with it now, instead of for this one
+        /// only.
         shared: bool,
     },
-    /// The person wants to release a lock.
+    /// `unlock`: release a lock.
     Unlock {
         /// The name of the service, never empty.
         service: String,
     },
-    /// The person wants to leave.
+    /// `disconnect`: leave.
     Disconnect,
-    /// A request for a service, or for the manager.
+    /// A request to a service, or to the manager.
     Request {
         /// The name of the service, never empty.
         service: String,
-        /// What is asked of it, never empty.
+        /// The requested attribute, never empty.
         attribute: String,
-        /// The positional arguments: the text of a JSON array, in which the tokens `NaN`, `Infinity` and
-        /// `-Infinity` may stand for numbers.
+        /// The positional arguments: the text of a JSON array, in which the tokens `NaN`,
+        /// `Infinity` and `-Infinity` may stand for numbers.
         args: String,
         /// The keyword arguments: the text of a JSON object, with the same three tokens.
         kwargs: String,
     },
 }
 
-/// Why a line that was typed has no meaning, and what to type instead.
+/// The reason why a line cannot be parsed, and what to type instead.
 ///
 /// Columns count characters from 1, white space at the start of the line included.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TerminalError {
-    /// There is nothing on the line.
+    /// The line is empty.
     #[error("the line is empty, type: <service> <attribute> [value ...] [key=value ...]")]
     Empty,
-    /// A service was named, but not what is asked of it.
+    /// The line names a service but no attribute.
     #[error(
         "nothing is asked of {}, type: <service> <attribute> [value ...] [key=value ...]",
         crate::quoted(service)
@@ -188,16 +192,16 @@ pub enum TerminalError {
     /// `link`, `unlink`, `lock` or `unlock` without the name of a service.
     #[error("{keyword} needs the name of a service, type for example: {keyword} BasicMath")]
     NoServiceNamed {
-        /// What was typed.
+        /// The keyword.
         keyword: &'static str,
     },
-    /// A pair of quotes with nothing in it where the name of a service or an attribute should be.
+    /// A pair of quotes without content in place of the name of a service or an attribute.
     #[error("the name at column {column} is empty, type: <service> <attribute> [value ...] [key=value ...]")]
     EmptyName {
-        /// Where the empty name starts.
+        /// The column of the empty name.
         column: usize,
     },
-    /// A quote without its counterpart.
+    /// A quote that is not closed.
     #[error(
         "the quote {quote} at column {column} is not closed, close it, or put the whole text between quotes of the \
          other kind (a backslash at the end of a text is typed twice)"
@@ -205,16 +209,16 @@ pub enum TerminalError {
     UnclosedQuote {
         /// The quote, `"` or `'`.
         quote: char,
-        /// Where it stands.
+        /// The column of the quote.
         column: usize,
     },
-    /// Something sticks to a closing quote.
+    /// Text directly after a closing quote.
     #[error("type a space after the closing quote at column {column}, or \\ before a quote within the text")]
     TextAfterQuote {
-        /// Where the closing quote stands.
+        /// The column of the closing quote.
         column: usize,
     },
-    /// A positional argument behind a keyword argument.
+    /// A positional argument after a keyword argument.
     #[error(
         "the value at column {column} stands after the keyword argument {}, \
          type it before the keyword arguments, or in quotes if it belongs to that text",
@@ -223,7 +227,7 @@ pub enum TerminalError {
     PositionalAfterKeyword {
         /// The start of the key of the last keyword argument before it.
         key: String,
-        /// Where the value starts.
+        /// The column of the value.
         column: usize,
     },
     /// The same key twice.
@@ -238,12 +242,12 @@ pub enum TerminalError {
          type it in quotes if it is a text, or send a JSON frame"
     )]
     TooDeep {
-        /// Where the value starts.
+        /// The column of the value.
         column: usize,
     },
 }
 
-/// Reads a line that was typed at a terminal. White space around it, its line end included, does not count.
+/// Parses a line typed at a terminal. White space around it, including its line end, is ignored.
 pub fn parse(line: &str) -> Result<TerminalLine, TerminalError> {
     let typed = line.trim();
     if typed.is_empty() {
@@ -255,7 +259,7 @@ pub fn parse(line: &str) -> Result<TerminalLine, TerminalError> {
     }
 }
 
-/// What the line means if its first word is a keyword.
+/// Parses the line if its first word is a keyword.
 fn keyword(line: &str) -> Option<Result<TerminalLine, TerminalError>> {
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let is = |word: &str| first.eq_ignore_ascii_case(word);
@@ -302,21 +306,22 @@ fn keyword(line: &str) -> Option<Result<TerminalLine, TerminalError>> {
     None
 }
 
-/// The keywords that stand before the name of a service, one word or between quotes.
+/// The keywords that precede the name of a service, either one word or quoted.
 const BEFORE_A_SERVICE: [&str; 3] = ["unlink", "lock", "unlock"];
 
-/// Whether a request for a service of that name may have been meant as a keyword with the name of a service behind it.
+/// Returns whether a request for a service of this name may have been meant as a keyword with the
+/// name of a service after it.
 ///
-/// `lock My Service` is a request for the service `lock`. Where there is none, whoever typed it is helped by
-/// hearing that the name needs quotes.
+/// `lock My Service` is a request for the service `lock`. If there is none, the error can point out
+/// that the name needs quotes.
 pub fn may_mean_keyword(service: &str) -> bool {
     BEFORE_A_SERVICE
         .iter()
         .any(|keyword| service.eq_ignore_ascii_case(keyword))
 }
 
-/// What a keyword means with the name of a service behind it, and `shared` or `exclusive` behind the name for `lock`.
-/// `None` for anything else: that is a request.
+/// Parses the part after a keyword: the name of a service and, for `lock`, `shared` or `exclusive`.
+/// Returns `None` for anything else, which is a request.
 fn about_service(keyword: &str, rest: &str) -> Option<TerminalLine> {
     let mut tokens = Tokens::new(rest);
     let Ok(Name::Word(service)) = tokens.name() else {
@@ -346,8 +351,8 @@ fn about_service(keyword: &str, rest: &str) -> Option<TerminalLine> {
     }
 }
 
-/// A name that is all the rest of a line, without its quotes. Here nothing can follow the name, so a quote
-/// that is not closed is no reason to refuse it.
+/// Returns the name that makes up the rest of a line, without its quotes. Nothing can follow the
+/// name here, so an unclosed quote is accepted.
 fn bare_name(rest: &str) -> Cow<'_, str> {
     let rest = rest.trim();
     if rest.starts_with(['"', '\'']) {
@@ -363,7 +368,7 @@ fn bare_name(rest: &str) -> Cow<'_, str> {
     }
 }
 
-/// Reads a line that is not a keyword: a service, an attribute, and arguments.
+/// Parses a line that is not a keyword: a service, an attribute, and arguments.
 fn request(line: &str) -> Result<TerminalLine, TerminalError> {
     let mut tokens = Tokens::new(line);
     let service = match tokens.name()? {
@@ -417,7 +422,7 @@ fn into_text(json: Vec<u8>) -> String {
     String::from_utf8(json).expect("it was put together from whole strings")
 }
 
-/// The start of what was typed, for an error message.
+/// Returns the start of the typed text, for an error message.
 fn excerpt(typed: &str) -> String {
     match typed.char_indices().nth(EXCERPT_CHARACTERS) {
         Some((end, _)) => format!("{}...", &typed[..end]),

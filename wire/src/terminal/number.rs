@@ -1,18 +1,18 @@
-//! Constants and numbers: what may stand in a value without quotes or brackets.
+//! Parses constants and numbers: values without quotes or brackets.
 
 use std::borrow::Cow;
 
 use super::looks;
 
-/// What a bare word stands for when it is not a text.
+/// The value of a bare word that is not a text.
 pub(super) enum Scalar<'a> {
-    /// `true`, `false`, `null`, or one of the tokens `NaN`, `Infinity` and `-Infinity`: as JSON writes it.
+    /// `true`, `false`, `null`, or one of the tokens `NaN`, `Infinity` and `-Infinity`, as in JSON.
     Constant(&'static str),
-    /// A number as JSON writes it.
+    /// A number in JSON's form.
     Number(Cow<'a, str>),
 }
 
-/// Reads a bare word as a constant or a number; `None` when it is a text.
+/// Parses a bare word as a constant or a number. Returns `None` if it is a text.
 pub(super) fn scalar(word: &str) -> Option<Scalar<'_>> {
     if let Some(constant) = constant(word) {
         return Some(Scalar::Constant(constant));
@@ -31,7 +31,7 @@ fn constant(word: &str) -> Option<&'static str> {
         ("null", "null"),
         ("none", "null"),
     ];
-    // Python's reader knows no other spelling of these either, and `inf` or `nan` may well be a name.
+    // Python's parser accepts no other spelling of these either, and `inf` or `nan` may be a name.
     const SPELLED_SO: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
     ANY_CASE
         .iter()
@@ -41,7 +41,7 @@ fn constant(word: &str) -> Option<&'static str> {
 }
 
 impl Scalar<'_> {
-    /// The scalar as the value of a JSON text.
+    /// Returns the scalar as a JSON value.
     pub(super) fn as_json(&self) -> &str {
         match self {
             Scalar::Constant(constant) => constant,
@@ -49,8 +49,9 @@ impl Scalar<'_> {
         }
     }
 
-    /// The scalar as the key of a JSON object, without quotes, as Python's `json.dumps` writes a dictionary's
-    /// keys: integers with all their digits, other numbers rounded to the shortest text of a `float`.
+    /// Returns the scalar as the key of a JSON object, without quotes, as Python's `json.dumps`
+    /// writes a dictionary's keys: integers with all their digits, other numbers rounded to the
+    /// shortest text of a `float`.
     pub(super) fn as_key(&self) -> Cow<'_, str> {
         match self {
             Scalar::Constant(constant) => Cow::Borrowed(constant),
@@ -63,9 +64,9 @@ impl Scalar<'_> {
     }
 }
 
-/// A finite or infinite number as Python's `repr` and `json.dumps` write it. Rust's `Debug` chooses the same
-/// form and as many digits. It differs in how it writes an exponent, and in the last digit of a number that
-/// lies just between two such texts, where Python takes the even one.
+/// Formats a finite or infinite number as Python's `repr` and `json.dumps` do. Rust's `Debug`
+/// chooses the same form and number of digits. It differs in the spelling of an exponent, and in
+/// the last digit of a number halfway between two such texts, where Python takes the even one.
 fn python_float(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "Infinity" } else { "-Infinity" }.into();
@@ -88,7 +89,7 @@ fn python_float(value: f64) -> String {
     format!("{mantissa}e{sign}{digits:0>2}")
 }
 
-/// Whether the word is a number just as JSON's grammar has it.
+/// Returns whether the word is a number in JSON's grammar.
 fn is_json_number(word: &str) -> bool {
     let word = word.strip_prefix('-').unwrap_or(word);
     let (integer, rest) = digits(word);
@@ -107,12 +108,12 @@ fn is_json_number(word: &str) -> bool {
     !exponent.is_empty() && rest.is_empty()
 }
 
-/// Parts the digits at the start of `text` from what follows.
+/// Splits the digits at the start of `text` from the rest.
 fn digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
-/// A number as Python's grammar has it, written as JSON has it.
+/// Converts a number in Python's grammar to JSON.
 fn python_number(word: &str) -> Option<String> {
     let (sign, magnitude) = match word.strip_prefix('-') {
         Some(magnitude) => ("-", magnitude),
@@ -127,8 +128,8 @@ fn python_number(word: &str) -> Option<String> {
     Some(format!("{sign}{number}"))
 }
 
-/// A number in another base than ten. Up to 128 bits, which holds every register and address; converting
-/// any length would take time that grows with its square.
+/// Converts a number in another base than ten. The limit of 128 bits covers every register and
+/// address; converting any length would take quadratic time.
 fn with_radix(typed: &str, radix: u32) -> Option<String> {
     // Python allows one underscore after the prefix as well.
     let digits = join_digits(typed.strip_prefix('_').unwrap_or(typed), |digit| {
@@ -157,7 +158,7 @@ fn decimal(typed: &str) -> Option<String> {
     let significant = number.trim_start_matches('0');
     if number.starts_with('0') {
         if fraction.is_none() && exponent.is_none() && !significant.is_empty() {
-            // Neither decimal nor octal to Python, and often a serial number.
+            // Python accepts it neither as decimal nor as octal, and it is often a serial number.
             return None;
         }
         number = if significant.is_empty() { "0" } else { significant }.into();
@@ -179,7 +180,7 @@ fn decimal(typed: &str) -> Option<String> {
     Some(number)
 }
 
-/// Digits without the single underscores that may stand between them.
+/// Removes single underscores between digits.
 fn join_digits(typed: &str, is_digit: impl Fn(char) -> bool) -> Option<String> {
     looks::add(typed.len());
     let mut joined = String::with_capacity(typed.len());

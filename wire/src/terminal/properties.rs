@@ -1,5 +1,5 @@
-//! What holds for every line: it is refused or becomes well-formed JSON, what was printed as JSON comes back,
-//! and the work grows with the line's length and no faster.
+//! Properties of every line: it is refused or becomes well-formed JSON, printed JSON is parsed to
+//! itself, and the work is linear in the line's length.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,14 +9,15 @@ use super::tests::{args, kwargs, request};
 use super::*;
 use crate::fuzzing::{LOOKS_PER_BYTE, check_terminal};
 
-/// What a slow line repeats, between bars: each once made some reader of words or literals start over.
+/// Repeated units of slow lines, separated by bars: each once made a parser of words or literals
+/// start over.
 const SLOW_UNITS: &str = concat!(
     r#"w|w |=|x = |x=|_ |9|0x|1_|1_0|nan |é|'|\|x"y" |a"b|"x" |"\x\u12\U1" |) |"#,
     r#"[ |( [1, |[1, |[1, 2 |[1, 2]x |[[1, 2], 3 |[[[[1, 2]x |{'a': 1, |{1: [ (|"#,
     r#"[' |[" [' |["a [", |['a", [|1,|1, |(1),|[1],[2] |[ 1],"#,
 );
 
-/// Lines that might be slow, each about `size` bytes long.
+/// Lines that could be slow, each about `size` bytes long.
 fn slow_lines(size: usize) -> Vec<String> {
     let request = |start: &str, unit: &str| format!("S a {start}{}", unit.repeat(size / unit.len()));
     let mut lines: Vec<String> = SLOW_UNITS.split('|').map(|unit| request("", unit)).collect();
@@ -52,7 +53,7 @@ fn the_work_grows_with_the_length_of_the_line_and_no_faster() {
     }
 }
 
-/// Pieces of lines that mean something somewhere.
+/// Pieces of lines with a meaning in the grammar.
 fn typed_line() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => proptest::sample::select(vec![

@@ -1,13 +1,13 @@
-//! What lines mean, held against the Python package where the two agree, and against what this module's
-//! documentation says where they do not. What holds for every line is in `properties`.
+//! Compares parsed lines with the Python package where the two agree, and with this module's
+//! documentation where they differ. The module `properties` tests properties of every line.
 
 use serde_json::Value;
 
 use super::*;
 
-/// Lines, and what `msl.network.utils.parse_terminal_input` of msl-network 1.0.0 gives for them, one JSON
-/// object per line: a `request` of service, attribute, args and kwargs, another `meaning`, or `refused`.
-/// What it gives otherwise on purpose is not in there, see [`DIFFERENCES`].
+/// Lines, and what `msl.network.utils.parse_terminal_input` of msl-network 1.0.0 gives for them,
+/// one JSON object per line: a `request` of service, attribute, args and kwargs, another `meaning`,
+/// or `refused`. What it gives otherwise on purpose is not in there, see [`DIFFERENCES`].
 const REFERENCE: &str = include_str!("reference.jsonl");
 
 pub(super) fn request(line: &str) -> (String, String, String, String) {

@@ -1,4 +1,4 @@
-//! The words of a line: names, keys, quoted texts and values, from left to right.
+//! Splits a line into names, keys, quoted texts and values, from left to right.
 
 use std::borrow::Cow;
 
@@ -14,17 +14,18 @@ pub(super) enum Name<'a> {
     End,
 }
 
-/// Reads a line word by word.
+/// A tokenizer for one line.
 pub(super) struct Tokens<'a> {
     line: &'a str,
     position: usize,
-    /// How far a literal that failed has read. Before that, none is looked for beyond its own word; else
-    /// a line of opening brackets would be read to its end once for each of them.
+    /// The furthest position that a failed literal has read. Before it, a literal is tried only
+    /// within its own word; otherwise a line of opening brackets would be read to its end once for
+    /// each of them.
     read_to: usize,
 }
 
 impl<'a> Tokens<'a> {
-    /// `line` does not end in white space.
+    /// Creates a tokenizer. `line` must not end in white space.
     pub(super) fn new(line: &'a str) -> Self {
         Self {
             line,
@@ -37,7 +38,7 @@ impl<'a> Tokens<'a> {
         &self.line[self.position..]
     }
 
-    /// The column of the next byte, for a person: in characters, from 1.
+    /// Returns the column of the next byte, in characters from 1.
     pub(super) fn column(&self) -> usize {
         self.column_at(self.position)
     }
@@ -46,13 +47,13 @@ impl<'a> Tokens<'a> {
         self.line[..position].chars().count() + 1
     }
 
-    /// Goes to where the next word starts; `false` at the end of the line.
+    /// Skips to the start of the next word. Returns `false` at the end of the line.
     pub(super) fn more(&mut self) -> bool {
         self.position += white_space(self.rest());
         self.position < self.line.len()
     }
 
-    /// Takes the next word as a name.
+    /// Reads the next word as a name.
     pub(super) fn name(&mut self) -> Result<Name<'a>, TerminalError> {
         if !self.more() {
             return Ok(Name::End);
@@ -73,8 +74,8 @@ impl<'a> Tokens<'a> {
         Ok(Name::Word(name))
     }
 
-    /// Takes the key and the `=` of a keyword argument, if the next word is one. A `=` that nothing follows
-    /// belongs to a text, as in Base64.
+    /// Reads the key and the `=` of a keyword argument, if the next word is one. A `=` at the end
+    /// of the line belongs to a text, as in Base64.
     pub(super) fn key(&mut self) -> Option<&'a str> {
         let rest = self.rest();
         let is_inside = |character: char| character.is_alphanumeric() || character == '_';
@@ -93,7 +94,7 @@ impl<'a> Tokens<'a> {
         Some(key)
     }
 
-    /// Takes the next word, or words, as a value and writes it to `output` as JSON.
+    /// Reads the next word, or words, as a value and writes it to `output` as JSON.
     pub(super) fn value(&mut self, output: &mut Vec<u8>) -> Result<(), TerminalError> {
         if self.rest().starts_with(['"', '\'']) {
             let text = self.quoted()?;
@@ -132,7 +133,7 @@ impl<'a> Tokens<'a> {
         word
     }
 
-    /// Takes the quoted text that starts here.
+    /// Reads the quoted text that starts here.
     fn quoted(&mut self) -> Result<Cow<'a, str>, TerminalError> {
         let rest = self.rest();
         let Some((text, length)) = quoted(rest) else {
@@ -157,14 +158,14 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// How many bytes of white space `text` starts with.
+/// Returns the number of bytes of white space at the start of `text`.
 pub(super) fn white_space(text: &str) -> usize {
     let length = text.len() - text.trim_start().len();
     looks::add(length + 1);
     length
 }
 
-/// What stands at the start of `text` up to white space.
+/// Returns the start of `text` up to white space.
 fn word(text: &str) -> &str {
     let length = text.find(char::is_whitespace).unwrap_or(text.len());
     looks::add(length + 1);
@@ -177,8 +178,9 @@ pub(super) fn write_string(text: &str, output: &mut Vec<u8>) {
     serde_json::to_writer(output, text).expect("a string can be written to memory");
 }
 
-/// The text between the quote that `text` starts with and the next one like it, with its escapes resolved,
-/// and how many bytes it took with both quotes; `None` when the quote is not closed.
+/// Returns the text between the quote at the start of `text` and the next one of the same kind,
+/// with its escapes decoded, and its length in bytes including quotes. Returns `None` if the quote
+/// is not closed.
 pub(super) fn quoted(text: &str) -> Option<(Cow<'_, str>, usize)> {
     let bytes = text.as_bytes();
     let quote = *bytes.first()?;
@@ -208,14 +210,15 @@ pub(super) fn quoted(text: &str) -> Option<(Cow<'_, str>, usize)> {
             position += length;
             copied = position;
         } else {
-            // The backslash stays, and so does what follows: a quote or a backslash it is not, those are escapes.
+            // The backslash and the byte after it are kept: an escaped quote or backslash was
+            // handled above.
             position += 1;
         }
     }
 }
 
-/// The character that the escape at the start of `text` stands for, and the escape's length; `None` when it
-/// is none. Half of a surrogate pair is none: no character is like it.
+/// Returns the character of the escape at the start of `text`, and the escape's length. Returns
+/// `None` if it is not a valid escape, which includes half of a surrogate pair.
 fn escape(text: &str) -> Option<(char, usize)> {
     let simple = match *text.as_bytes().get(1)? {
         b'n' => '\n',
@@ -245,7 +248,7 @@ fn unicode_escape(text: &str) -> Option<(char, usize)> {
     Some((character, 12))
 }
 
-/// The number that `length` hexadecimal digits at `start` stand for.
+/// Returns the value of `length` hexadecimal digits at `start`.
 fn hexadecimal(text: &str, start: usize, length: usize) -> Option<u32> {
     let digits = text.get(start..start + length)?;
     looks::add(length);
