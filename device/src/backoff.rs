@@ -1,17 +1,18 @@
-//! How long to wait before a lost connection is tried again.
+//! The waits between attempts to reconnect.
 
 use std::time::Duration;
 
-/// A span of nothing never grows, and whoever waits for it never rests.
+/// The shortest span: zero would never grow, and reconnecting would loop without a pause.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// A connection of this length was a good one, however long the waits may become.
+/// A connection of this length resets the waits, even if the maximum wait is longer.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// Exponential waiting with full jitter: each wait is a random part of a span that doubles up to a maximum.
+/// Exponential back-off with full jitter: each wait is a random part of a span that doubles up to a
+/// maximum.
 ///
-/// Peers that lost their manager together come back spread over the span, not all at once. The rule is the "full
-/// jitter" of the AWS architecture blog's "Exponential Backoff And Jitter".
+/// Peers that lost their manager at the same time reconnect spread over the span, not all at once.
+/// The rule is the "full jitter" of the AWS architecture blog's "Exponential Backoff And Jitter".
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,8 +36,9 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Waits of up to 100 ms at first and of up to 3 s later: a manager that was started again has its peers back
-    /// within seconds, and one that stays away is asked less than once a second by each of them.
+    /// Creates a back-off with waits of up to 100 ms at first and up to 3 s later: a restarted
+    /// manager has its peers back within seconds, and one that stays away receives less than one
+    /// attempt per second from each of them.
     ///
     /// ```
     /// use std::time::Duration;
@@ -51,7 +53,7 @@ impl Backoff {
         }
     }
 
-    /// The longest that the first wait can be.
+    /// Sets the upper limit of the first wait.
     ///
     /// See the example of [`Backoff`].
     #[must_use]
@@ -60,7 +62,7 @@ impl Backoff {
         self
     }
 
-    /// The longest that any wait can be.
+    /// Sets the upper limit of all waits.
     ///
     /// See the example of [`Backoff`].
     #[must_use]
@@ -73,7 +75,7 @@ impl Backoff {
         self.initial.max(SHORTEST).min(self.maximum.max(SHORTEST))
     }
 
-    /// The waits of one attempt to come back, from the first.
+    /// Returns the waits of one reconnect, starting with the first.
     ///
     /// See the example of [`Backoff`].
     pub fn waits(&self) -> Waits {
@@ -84,7 +86,7 @@ impl Backoff {
     }
 }
 
-/// The waits between the attempts to come back, each longer than the one before it on average.
+/// The waits between the attempts of a reconnect, increasing on average.
 ///
 /// ```
 /// use std::time::Duration;
@@ -103,7 +105,7 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// How long to wait before the next attempt.
+    /// Returns how long to wait before the next attempt.
     ///
     /// ```
     /// use std::time::Duration;
@@ -122,8 +124,8 @@ impl Waits {
         wait
     }
 
-    /// There was a connection for so long, and it is lost. One that lasted is followed by short waits again; a peer
-    /// that lets in and cuts off at once is asked less and less often.
+    /// Notes how long the connection lasted that is now lost. After a long one the waits are short
+    /// again; a manager that accepts and closes connections at once is tried less and less often.
     ///
     /// ```
     /// use std::time::Duration;

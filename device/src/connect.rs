@@ -1,4 +1,4 @@
-//! From options to a connection on which the device is known.
+//! Connects to a manager and introduces the device.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,18 @@ use crate::introduction::{Introduction, REGISTERED};
 use crate::options::ConnectOptions;
 use crate::questions::Question;
 
-/// How long a manager has to say that it has taken a client in. One that does not know how to say so says nothing.
+/// How long a manager has to confirm that it has accepted a client. An older manager sends no
+/// confirmation.
 const CLIENT_TAKEN_IN: Duration = Duration::from_secs(1);
 
-/// The same for a service: a manager may ask the service that has the name whether it is there.
+/// The same for a service: a manager may first ask the service that has the name whether it still
+/// responds.
 const SERVICE_TAKEN_IN: Duration = Duration::from_millis(2_500);
 
 /// Connects to a manager, answers its questions and introduces the device.
 ///
-/// Cancel safe: dropped half-way, the connection is closed and nothing is left, but for a certificate that a first
-/// use has saved and answers that a person has given.
+/// Cancel safe: if the future is dropped early, the connection is closed. Only a certificate that
+/// was saved on first use and the answers of a person are kept.
 ///
 /// ```
 /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -48,7 +50,7 @@ pub async fn connect(
         let dialled = dial(options, &mut clock).await?;
         let connected = introduce(options, introduction, &mut clock, dialled, &mut asked).await;
         match connected {
-            // A person typed for longer than the manager waits. The answers are known now.
+            // A person typed for longer than the manager waits. The answers are now known.
             Err(error) if asked && error.is_transient() => asked = false,
             Err(error @ ConnectError::Refused { .. }) if !error.is_transient() => {
                 options.credentials.forget_asked();
@@ -91,7 +93,8 @@ async fn introduce(
             .limit(options, conversation.answer(&request.manager, &answer))
             .await??;
     };
-    // Not by the clock: with less time than this left, no connection to an older manager could be made.
+    // Not limited by the clock: if less time than this were left, no connection to an older manager
+    // would succeed.
     let patience = if introduction.is_service() {
         SERVICE_TAKEN_IN
     } else {
@@ -114,7 +117,7 @@ async fn introduce(
     })
 }
 
-/// What the manager asks.
+/// A request of the manager.
 struct ManagerRequest {
     manager: String,
     attribute: String,
@@ -170,13 +173,14 @@ impl Conversation<'_> {
             })
     }
 
-    /// The name under which the manager has taken the device in; `None` when it goes on without saying so.
+    /// Returns the name under which the manager has accepted the device; `None` if it sends no
+    /// confirmation.
     async fn read_registered(&mut self) -> Result<Option<String>, ConnectError> {
         let line = self.next_line().await?;
         match read_request(&line) {
             Ok(request) if request.attribute == REGISTERED => Ok(Some(request.argument)),
             Err(Some(message)) => Err(ConnectError::Refused { message }),
-            // An older manager, whose first request is for the device already.
+            // An older manager, whose first request is already for the device.
             Ok(_) | Err(None) => {
                 self.reader.give_back(line);
                 Ok(None)
@@ -185,7 +189,8 @@ impl Conversation<'_> {
     }
 }
 
-/// Reads a request of the manager. Its refusal is an error with its message; what is neither, one without.
+/// Parses a request of the manager. Fails with the message of a refusal, or with `None` for any
+/// other line.
 fn read_request(line: &Line) -> Result<ManagerRequest, Option<String>> {
     let content = line.content();
     let envelope = Envelope::scan(content).map_err(|_| None)?;
@@ -218,8 +223,9 @@ fn not_a_manager(options: &ConnectOptions, sent: &[u8]) -> ConnectError {
     }
 }
 
-/// Answers what a manager asks on a connection that is in use: it wants to know who asks for what an administrator
-/// may do. Gives the frame that answers; `None` when the line is no such question.
+/// Answers a question of the manager on a connection in use: it asks for credentials before a
+/// request that is reserved for administrators. Returns the frame with the answer, or `None` if the
+/// line is no such question.
 ///
 /// May take as long as a person takes to type.
 ///

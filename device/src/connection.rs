@@ -1,4 +1,4 @@
-//! A connection on which the device is known: lines come in, frames go out.
+//! A connection to a manager: lines come in, frames go out.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,13 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use crate::dial::Transport;
 use crate::error::ReadError;
 
-/// How much is read at once, in bytes.
+/// The read buffer's size, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How many frames are given to the operating system at once: what Linux takes in one call.
+/// The most frames per system call: the limit of Linux.
 const FRAMES_AT_ONCE: usize = 1024;
 
-/// A connection on which the device is known.
+/// A connection to a manager that has accepted the device.
 ///
 /// ```
 /// use labwire_device::{Connection, ConnectOptions, Introduction, connect};
@@ -41,16 +41,16 @@ const FRAMES_AT_ONCE: usize = 1024;
 /// ```
 #[derive(Debug)]
 pub struct Connection {
-    /// The name that the device has on the network: `NAME[HOST:PORT]`. An older manager does not tell it; it is
-    /// what that manager most likely uses, then.
+    /// The device's name on the network: `NAME[HOST:PORT]`. An older manager does not send it; then
+    /// this is the name that it most likely uses.
     pub network_name: String,
     /// The manager's name: `Manager[HOST:PORT]`.
     pub manager: String,
-    /// The port that the connection has on this computer.
+    /// The local port of the connection.
     pub local_port: u16,
-    /// Where lines come from.
+    /// Reads lines from the manager.
     pub reader: ConnectionReader,
-    /// Where frames go.
+    /// Writes frames to the manager.
     pub writer: ConnectionWriter,
 }
 
@@ -92,15 +92,16 @@ impl ConnectionReader {
         }
     }
 
-    /// The line is read again next.
+    /// Returns a line to the reader: it is the next one to be read.
     pub(crate) fn give_back(&mut self, line: Line) {
         self.given_back = Some(line);
     }
 
-    /// The next line; `None` when the manager has closed the connection. A last line that lacks its end is lost: it
-    /// may be a part of what was meant. So is one that the manager broke off since its sender did not go on.
+    /// Waits for the next line. Returns `None` when the manager has closed the connection. A last
+    /// line without its end is dropped, since it may be incomplete. So is a line that the manager
+    /// broke off because its sender did not finish it.
     ///
-    /// Cancel safe: what has arrived of a line is kept for the next call.
+    /// Cancel safe: the received part of a line is kept for the next call.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -127,7 +128,7 @@ impl ConnectionReader {
             }
             let pending = self.splitter.pending();
             let buffer = self.splitter.buffer_mut();
-            // Doubling keeps the number of times that a large line moves small.
+            // Doubling limits how often a large line is moved.
             buffer.reserve(READ_BYTES.max(pending));
             if self.stream.read_buf(buffer).await? == 0 {
                 return Ok(None);
@@ -188,7 +189,7 @@ impl ConnectionReader {
 /// ```
 pub struct ConnectionWriter {
     stream: WriteHalf<Box<dyn Transport>>,
-    /// The frames that are not written yet; of the first one, the part that is left.
+    /// The unwritten frames; of the first one, the unwritten part.
     unwritten: VecDeque<Bytes>,
     /// Whether the stream was flushed after the last frame.
     flushed: bool,
@@ -211,7 +212,7 @@ impl ConnectionWriter {
 
     /// Writes frames, each with its line end, in as few system calls as possible.
     ///
-    /// Cancel safe: what is left when it is dropped is written by the next call.
+    /// Cancel safe: if the future is dropped early, the next call writes the rest.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -249,7 +250,7 @@ impl ConnectionWriter {
         }
     }
 
-    /// Whether all that was pushed is written.
+    /// Returns whether all pushed frames are written.
     ///
     /// See the example of [`write_pushed`](Self::write_pushed).
     pub fn is_idle(&self) -> bool {
@@ -258,7 +259,7 @@ impl ConnectionWriter {
 
     /// Writes the frames that were pushed, in as few system calls as possible.
     ///
-    /// Cancel safe: what is left when it is dropped is written by the next call.
+    /// Cancel safe: if the future is dropped early, the next call writes the rest.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -312,7 +313,7 @@ impl ConnectionWriter {
         }
     }
 
-    /// Tells the manager that nothing more will come, and closes the writing side.
+    /// Closes the writing side, which tells the manager that no more frames follow.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -359,7 +360,7 @@ mod tests {
         }
         let mut arrived = Vec::new();
         while !writer.is_idle() {
-            // The pipe takes four bytes at a time; a write that waits for more room is dropped.
+            // The pipe takes four bytes at a time; a write that waits for more capacity is dropped.
             tokio::select! {
                 biased;
                 written = writer.write_pushed() => written.unwrap(),

@@ -1,4 +1,4 @@
-//! Opening a connection: TCP, and TLS on top of it.
+//! Opens a connection: TCP, and TLS on top of it.
 
 use std::io;
 use std::sync::Arc;
@@ -18,19 +18,19 @@ use crate::terminal::ask_to_trust;
 use crate::trust::{TrustError, Trusted, UnknownCertificate, saved_file};
 use crate::verifier::{Verifier, trust_error};
 
-/// Anything that a connection can run over.
+/// A stream that a connection can use.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// A connection to the manager that nobody has said a word on, and the port that it has here.
+/// A new connection on which nothing was sent or read yet, and its local port.
 pub(crate) struct Dialled {
     pub(crate) stream: Box<dyn Transport>,
     pub(crate) local_port: u16,
 }
 
-/// Opens a connection as the options say. A first use may take as long as a person takes to decide, which does not
-/// count against `clock`.
+/// Opens a connection as the options specify. A first use may wait for a person's decision, which
+/// does not count against `clock`.
 pub(crate) async fn dial(options: &ConnectOptions, clock: &mut Clock) -> Result<Dialled, ConnectError> {
     let verifier = if options.tls {
         Some(verifier(options, clock).await?)
@@ -46,7 +46,7 @@ pub(crate) async fn dial(options: &ConnectOptions, clock: &mut Clock) -> Result<
     Ok(Dialled { stream, local_port })
 }
 
-/// How much of the time for connecting is left.
+/// The deadline for connecting.
 pub(crate) struct Clock {
     deadline: tokio::time::Instant,
 }
@@ -54,14 +54,14 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn start(options: &ConnectOptions) -> Self {
         let now = tokio::time::Instant::now();
-        // A timeout of centuries is no timeout.
+        // Avoids an overflow of the deadline.
         let year = Duration::from_hours(365 * 24);
         Self {
             deadline: now + options.timeout.min(year),
         }
     }
 
-    /// Gives a step what is left of the time.
+    /// Runs a step with the time that is left.
     pub(crate) async fn limit<F: Future>(
         &self,
         options: &ConnectOptions,
@@ -76,7 +76,7 @@ impl Clock {
             })
     }
 
-    /// Waits for a person, off the clock.
+    /// Waits for a person, which does not count.
     pub(crate) async fn stopped<F: Future>(&mut self, step: F) -> F::Output {
         let start = tokio::time::Instant::now();
         let output = step.await;
@@ -93,7 +93,8 @@ async fn open(options: &ConnectOptions) -> Result<WatchedStream, ConnectError> {
     let stream = TcpStream::connect((options.host.as_str(), options.port))
         .await
         .map_err(unreachable)?;
-    // A computer that lost its power says nothing, and a measurement that waits for days must notice.
+    // A computer that lost its power sends nothing; a measurement that waits for days must notice
+    // this.
     let watch = Watch::new(KeepAlive::every(options.keepalive));
     let stream = WatchedStream::new(stream, &watch);
     stream.set_options().map_err(unreachable)?;
@@ -112,7 +113,8 @@ async fn encrypt(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    // A host that is no host name cannot be in a certificate; whether that matters is the verifier's business.
+    // A host that is no valid name cannot be in a certificate. The verifier decides whether that
+    // matters.
     let name = ServerName::try_from(options.host.clone())
         .unwrap_or_else(|_| ServerName::try_from("manager.invalid").expect("it is a host name"));
     TlsConnector::from(Arc::new(config))
@@ -140,7 +142,8 @@ fn explain(options: &ConnectOptions, error: io::Error) -> ConnectError {
     }
 }
 
-/// Whom to believe: the certificates of the file, or the one that is saved for the host, or is saved now.
+/// Returns the verifier for the certificates of the file, or for the one that is saved for the host
+/// or is saved now.
 async fn verifier(options: &ConnectOptions, clock: &mut Clock) -> Result<Verifier, ConnectError> {
     let trusted = if let Some(file) = &options.certificate_file {
         Trusted::read(file)?.ok_or_else(|| TrustError::File {
@@ -163,8 +166,8 @@ async fn verifier(options: &ConnectOptions, clock: &mut Clock) -> Result<Verifie
     ))
 }
 
-/// Meets a manager for the first time: fetches its certificate on a connection of its own, and saves it if it may
-/// be trusted.
+/// Handles an unknown manager: fetches its certificate on a separate connection, and saves it if it
+/// may be trusted.
 async fn meet(
     options: &ConnectOptions,
     clock: &mut Clock,

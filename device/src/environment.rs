@@ -1,10 +1,10 @@
-//! Options that come from environment variables.
+//! Options from environment variables.
 
 use thiserror::Error;
 
 use crate::options::{ConnectOptions, FirstUse};
 
-/// An environment variable holds something that makes no sense.
+/// An environment variable has an invalid value.
 ///
 /// ```
 /// use labwire_device::EnvironmentError;
@@ -21,16 +21,16 @@ use crate::options::{ConnectOptions, FirstUse};
 pub struct EnvironmentError {
     /// The variable.
     pub variable: &'static str,
-    /// What it must be, in words.
+    /// A description of the valid values.
     pub expected: &'static str,
 }
 
 impl ConnectOptions {
-    /// The options that the environment holds; what it does not hold is as in [`new`](Self::new).
+    /// Reads options from the environment. Missing ones have the defaults of [`new`](Self::new).
     ///
     /// | variable | meaning |
     /// |---|---|
-    /// | `LABWIRE_MANAGER` | where the manager is: `HOST`, `HOST:PORT` or `[IPv6]:PORT` |
+    /// | `LABWIRE_MANAGER` | the manager's address: `HOST`, `HOST:PORT` or `[IPv6]:PORT` |
     /// | `LABWIRE_DISABLE_TLS` | `true` to connect without TLS |
     /// | `LABWIRE_CERT_FILE` | the file with the certificate to trust |
     /// | `LABWIRE_FIRST_USE` | what to do with an unknown certificate: `ask`, `save` or `refuse` |
@@ -102,7 +102,7 @@ impl ConnectOptions {
     }
 }
 
-/// The host, and the port if there is one.
+/// Splits an address into the host, and the port if there is one.
 fn split_address(address: &str) -> Option<(&str, Option<u16>)> {
     if let Some(rest) = address.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;

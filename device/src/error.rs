@@ -1,4 +1,4 @@
-//! Why a device is not connected.
+//! Errors of connections.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::payload::EncodeError;
 use crate::questions::NoAnswer;
 use crate::trust::TrustError;
 
-/// A connection could not be made.
+/// The reason why a connection could not be made.
 ///
 /// ```
 /// use labwire_device::{ConnectError, ConnectOptions, Introduction, connect};
@@ -30,15 +30,15 @@ use crate::trust::TrustError;
 /// ```
 #[derive(Clone, Debug, Error)]
 pub enum ConnectError {
-    /// Nobody answers at that address, or the connection broke before it was made.
+    /// Nothing answers at the address, or the connection was lost before it was complete.
     #[error("cannot connect to {address}: {reason}; is a manager running there?")]
     Unreachable {
         /// The address, as `HOST:PORT`.
         address: String,
-        /// What the operating system says.
+        /// The error of the operating system.
         reason: Arc<io::Error>,
     },
-    /// It took too long.
+    /// Connecting exceeded the time limit.
     #[error(
         "no connection to {address} within {} s{}",
         timeout.as_secs_f64(),
@@ -47,9 +47,9 @@ pub enum ConnectError {
     TimedOut {
         /// The address, as `HOST:PORT`.
         address: String,
-        /// How long was waited.
+        /// The time limit.
         timeout: Duration,
-        /// Whether the connection was to use TLS.
+        /// Whether the connection uses TLS.
         tls: bool,
     },
     /// The manager does not speak TLS.
@@ -63,22 +63,22 @@ pub enum ConnectError {
     /// The manager is not trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The manager asks for something that nobody can answer.
+    /// The manager asks a question, and neither the options nor a person provide the answer.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    /// The manager does not let the device in.
+    /// The manager refuses the device.
     #[error("the manager refused the connection: {message}")]
     Refused {
-        /// The manager's words.
+        /// The manager's message.
         message: String,
     },
-    /// The manager closed the connection before the device was in.
+    /// The manager closed the connection before it had accepted the device.
     #[error("{address} closed the connection before it was made")]
     Closed {
         /// The address, as `HOST:PORT`.
         address: String,
     },
-    /// What answers there is no manager.
+    /// The server at the address is not a manager.
     #[error("what answers at {address} is not a manager: it sent {sent:?}")]
     NotAManager {
         /// The address, as `HOST:PORT`.
@@ -86,13 +86,13 @@ pub enum ConnectError {
         /// The beginning of what it sent.
         sent: String,
     },
-    /// The identity cannot be sent.
+    /// The identity cannot be encoded.
     #[error("the identity cannot be written: {0}")]
     Identity(#[from] EncodeError),
 }
 
 impl ConnectError {
-    /// Whether trying again later makes sense without anybody having changed anything here.
+    /// Returns whether a later attempt may succeed without a change on this side.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -112,9 +112,10 @@ impl ConnectError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Closed { .. } => true,
-            // The manager may not have noticed yet that the connection before this one has ended, or is about to
-            // stop, or is overrun by peers that come back all at once. The wire has nothing but this text to tell
-            // a refusal by: it begins with the name of a Python exception.
+            // The manager may not have noticed yet that the previous connection has ended, may be
+            // about to stop, or may be overloaded by peers that reconnect at the same time. A
+            // refusal on the wire has only this text, which begins with the name of a Python
+            // exception.
             Self::Refused { message } => {
                 message.starts_with("NameError")
                     || message.starts_with("ConnectionError")
@@ -130,7 +131,7 @@ impl ConnectError {
     }
 }
 
-/// Reading from a connection failed; it cannot be used any more.
+/// The reason why reading failed. The connection is unusable afterwards.
 ///
 /// ```
 /// use labwire_device::{ConnectOptions, Introduction, ReadError, connect};
@@ -151,14 +152,15 @@ impl ConnectError {
 /// ```
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// What the operating system, or TLS, says.
+    /// An error of the operating system or of TLS.
     #[error(transparent)]
     Io(io::Error),
-    /// Nothing was heard from the manager for three times the
-    /// [keep-alive time](crate::ConnectOptions::keepalive), or the network to it is gone. What the operating system says.
+    /// Nothing was received from the manager for three times the [keep-alive
+    /// time](crate::ConnectOptions::keepalive), or the network is down. Contains the error of the
+    /// operating system.
     #[error("the manager has vanished, or the network to it: {0}")]
     Vanished(#[source] io::Error),
-    /// The manager sent a longer line than the read limit allows.
+    /// The manager sent a line that exceeds the read limit.
     #[error("{0}; raise the read limit if the manager may send such lines")]
     TooLong(#[from] LineTooLong),
 }

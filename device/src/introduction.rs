@@ -1,4 +1,4 @@
-//! What a device says of itself when the manager asks who it is.
+//! The identity that a device sends to the manager.
 
 use labwire_home::operating_system;
 
@@ -36,14 +36,15 @@ enum Kind {
     },
 }
 
-/// Every device understands this: the manager says when it has taken the device in.
+/// A feature of every device: the manager confirms that it has accepted the device.
 pub(crate) const REGISTERED: &str = "registered";
 
-/// The feature by which long lines come while they arrive at the manager.
+/// The feature for long lines that arrive while the manager is still receiving them.
 const CUT_THROUGH: &str = "cut-through";
 
 impl Introduction {
-    /// A client of that name. It understands that a linked service has left, and which errors are the manager's own.
+    /// Creates the identity of a client. Its features are notice of a linked service that
+    /// disconnects, and a mark on the manager's own errors.
     ///
     /// ```
     /// # use labwire_device::Introduction;
@@ -57,7 +58,7 @@ impl Introduction {
         }
     }
 
-    /// A service of that name. `attributes` is the JSON text of an object from the names of what it offers to
+    /// Creates the identity of a service. `attributes` is the JSON text of an object from names to
     /// signatures or plain values.
     ///
     /// See the example of [`Introduction`].
@@ -72,7 +73,7 @@ impl Introduction {
         }
     }
 
-    /// How many clients may be linked with the service at once; 0 is any number, and so it is unless said otherwise.
+    /// Sets the maximum number of linked clients. 0, the default, means no limit.
     ///
     /// See the example of [`Introduction`].
     #[must_use]
@@ -87,14 +88,14 @@ impl Introduction {
         matches!(self.kind, Kind::Service { .. })
     }
 
-    /// The name that the device will have on the network.
+    /// Returns the name that the device will have on the network.
     ///
     /// See the example of [`Introduction`].
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The identity as JSON text, the way the manager wants it.
+    /// Returns the identity as JSON text, in the form that the manager expects.
     pub(crate) fn to_json(&self) -> Result<String, EncodeError> {
         let name = to_json(&self.name)?;
         let features = to_json(self.features)?;

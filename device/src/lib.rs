@@ -1,13 +1,13 @@
-//! What services and clients of Labwire share.
+//! The common part of Labwire's services and clients.
 //!
-//! A device (a service or a client) [`connect`](connect())s to a manager as its [`ConnectOptions`]
-//! say: it dials, decides whether the manager can be trusted, answers its questions and introduces
-//! itself. What it gets is a [`Connection`]: lines come in, frames go out. When that is lost, a
-//! [`Reconnector`] makes it again, and a [`Backoff`] says how long it waits before each attempt.
-//! [`payload`] turns values into what stands on the wire, and back.
+//! A device (a service or a client) [`connect`](connect())s to a manager with [`ConnectOptions`]:
+//! it dials, decides whether the manager can be trusted, answers its questions and introduces
+//! itself. The result is a [`Connection`]: lines come in, frames go out. When it is lost, a
+//! [`Reconnector`] makes it again, with the waits of a [`Backoff`]. [`payload`] encodes values for
+//! the wire and decodes them.
 //!
-//! The crates `labwire-service` and `labwire-client` are built on this one and give out again what their users need
-//! of it.
+//! The crates `labwire-service` and `labwire-client` are built on this one and re-export what their
+//! users need.
 //!
 //! ```
 //! use labwire_device::{ConnectOptions, Introduction, connect, payload::from_json};

@@ -1,4 +1,4 @@
-//! How a manager is reached.
+//! Options for connecting to a manager.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,23 +12,23 @@ use crate::backoff::Backoff;
 use crate::questions::{Credentials, Question};
 use crate::trust::UnknownCertificate;
 
-/// How long connecting may take unless said otherwise; MSL-Network's default.
+/// The default time limit for connecting, as in MSL-Network.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a line may be that a manager sends, unless said otherwise: what a Labwire manager lets through.
+/// The default limit for a line from the manager: the default of a Labwire manager.
 const DEFAULT_READ_LIMIT: usize = 1024 * 1024 * 1024;
 
-/// How long a silent manager is left alone before it is asked for a sign of life, unless said otherwise.
+/// The default idle time before a keep-alive probe.
 const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// What operating systems take.
+/// The range that operating systems accept.
 const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
 const LONGEST_KEEPALIVE: Duration = Duration::from_hours(9);
 
-/// How to reach a manager, and what to tell it.
+/// Options for connecting to a manager: its address, trust and credentials.
 ///
-/// The default is the manager of this computer's user: port 1875 over TLS, with the certificate that is saved in
-/// the home folder.
+/// The default is this user's manager on this computer: port 1875 over TLS, with the certificate
+/// saved in the home folder.
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,9 +70,9 @@ impl fmt::Debug for ConnectOptions {
     }
 }
 
-/// What to do with the certificate of a manager that was never met before.
+/// The policy for the certificate of an unknown manager.
 ///
-/// A computer without a terminal can know the fingerprint that the manager tells when it starts:
+/// A computer without a terminal can check the fingerprint that the manager prints when it starts:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -94,14 +94,15 @@ impl fmt::Debug for ConnectOptions {
 /// ```
 #[derive(Clone, Default)]
 pub enum FirstUse {
-    /// Show its fingerprint at the terminal and ask; without a terminal it is refused. The default.
+    /// Shows its fingerprint at the terminal and asks; refuses without a terminal. The default.
     #[default]
     Ask,
-    /// Save it and trust it from now on. Whoever answers first is believed: for networks that are trusted.
+    /// Saves the certificate and trusts it from now on. The first server that answers is trusted:
+    /// use it only in trusted networks.
     Save,
-    /// Refuse it.
+    /// Refuses the certificate.
     Refuse,
-    /// Let this function decide; `true` saves it.
+    /// Calls this function; if it returns `true`, the certificate is saved and trusted.
     Decide(Arc<dyn Fn(&UnknownCertificate) -> bool + Send + Sync>),
 }
 
@@ -123,7 +124,7 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// The manager on this computer, over TLS.
+    /// Creates options for the manager on this computer, over TLS.
     ///
     /// See the example of [`ConnectOptions`].
     pub fn new() -> Self {
@@ -143,7 +144,7 @@ impl ConnectOptions {
         }
     }
 
-    /// The manager's host name or IP address; `localhost` unless said otherwise.
+    /// Sets the manager's host name or IP address. The default is `localhost`.
     ///
     /// See the example of [`ConnectOptions`].
     #[must_use]
@@ -152,7 +153,7 @@ impl ConnectOptions {
         self
     }
 
-    /// The manager's port; 1875 unless said otherwise.
+    /// Sets the manager's port. The default is 1875.
     ///
     /// ```
     /// # use labwire_device::ConnectOptions;
@@ -164,9 +165,9 @@ impl ConnectOptions {
         self
     }
 
-    /// How long connecting may take in all, TLS and authentication included; 10 s unless said otherwise. Time in
-    /// which a person answers a question does not count. An older manager, which does not say that it has taken a
-    /// device in, takes a second more, or two and a half for a service.
+    /// Sets the time limit for connecting, TLS and authentication included. The default is 10 s.
+    /// Time in which a person answers a question does not count. An older manager, which does not
+    /// confirm that it has accepted a device, takes one second more, or 2.5 s for a service.
     ///
     /// ```
     /// use std::time::Duration;
@@ -189,7 +190,8 @@ impl ConnectOptions {
         self
     }
 
-    /// The user to log in as, at a manager that asks for one. Without it a person at a terminal is asked.
+    /// Sets the user to log in as, if the manager asks for one. Without it a person at a terminal
+    /// is asked.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -209,7 +211,7 @@ impl ConnectOptions {
         self.with_credentials(|credentials| credentials.set_username(username.into()))
     }
 
-    /// The password of that user.
+    /// Sets the user's password.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -230,7 +232,7 @@ impl ConnectOptions {
         self.with_credentials(|credentials| credentials.set_password(password.into()))
     }
 
-    /// The password of the manager itself, at one that was started with `--auth-password`.
+    /// Sets the password of the manager itself, if it was started with `--auth-password`.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -249,8 +251,8 @@ impl ConnectOptions {
         self.with_credentials(|credentials| credentials.set_manager_password(password.into()))
     }
 
-    /// Asks this function for what the manager wants to know and was not given, instead of asking at the terminal.
-    /// It may block. `None` means that there is no answer.
+    /// Sets a function that answers the manager's questions instead of a person at the terminal. It
+    /// may block. `None` means that there is no answer.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, Question, connect};
@@ -280,14 +282,14 @@ impl ConnectOptions {
     }
 
     fn with_credentials(mut self, change: impl FnOnce(&mut Credentials)) -> Self {
-        // What clones of these options were given, or have asked a person, stays theirs.
+        // Clones of these options keep their own credentials and answers.
         let mut credentials = (*self.credentials).clone();
         change(&mut credentials);
         self.credentials = Arc::new(credentials);
         self
     }
 
-    /// Connects without TLS, to a manager that was started with `--disable-tls`.
+    /// Disables TLS, for a manager that was started with `--disable-tls`.
     ///
     /// ```
     /// use labwire_device::{ConnectError, ConnectOptions, Introduction, connect};
@@ -312,7 +314,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Trusts the certificates in this PEM file, and what they issued, instead of the one that is saved for the host.
+    /// Trusts the certificates in this PEM file, and those that they issued, instead of the saved
+    /// one.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};
@@ -333,7 +336,7 @@ impl ConnectOptions {
         self
     }
 
-    /// Whether the certificate must name the host; `true` unless said otherwise.
+    /// Sets whether the certificate must name the host. The default is `true`.
     ///
     /// ```
     /// use labwire_device::{ConnectError, ConnectOptions, Introduction, TrustError, connect};
@@ -369,7 +372,7 @@ impl ConnectOptions {
         self
     }
 
-    /// What to do with the certificate of a manager that was never met before; ask, unless said otherwise.
+    /// Sets the policy for the certificate of an unknown manager. The default is [`FirstUse::Ask`].
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, FirstUse, Introduction, connect};
@@ -394,8 +397,8 @@ impl ConnectOptions {
         self
     }
 
-    /// How many bytes a line from the manager may have; 1 GiB unless said otherwise. A longer one ends the
-    /// connection.
+    /// Sets the longest line that the manager may send, in bytes. The default is 1 GiB. A longer
+    /// line ends the connection.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, ReadError, connect};
@@ -417,9 +420,10 @@ impl ConnectOptions {
         self
     }
 
-    /// Idle time before TCP probes whether the manager is there; 30 s unless said otherwise. Without an answer for three
-    /// times as long the connection ends, whether it was idle or requests were under way, and so do pending calls. Operating
-    /// systems count in whole seconds.
+    /// Sets the idle time before a keep-alive probe. The default is 30 s. Without an answer for
+    /// three times as long the connection ends, whether it was idle or had requests in flight, and
+    /// pending calls fail. Operating systems count in whole seconds. The value is limited to 1 s to
+    /// 9 h.
     ///
     /// ```
     /// use std::time::Duration;
@@ -441,8 +445,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects again by itself when the connection is lost, waiting in between as the back-off says. Without this
-    /// a lost connection is the end.
+    /// Reconnects when the connection is lost, with the waits of the back-off. By default a lost
+    /// connection is final.
     ///
     /// ```
     /// use std::time::Duration;
@@ -457,7 +461,7 @@ impl ConnectOptions {
         self
     }
 
-    /// The folder in which certificates are saved; unless said otherwise the one that the environment names.
+    /// Sets the folder in which certificates are saved. The default depends on the environment.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, FirstUse, Home, Introduction, connect};
@@ -481,7 +485,7 @@ impl ConnectOptions {
         self
     }
 
-    /// Where these options lead, as `HOST:PORT`.
+    /// Returns the manager's address, as `HOST:PORT`.
     ///
     /// ```
     /// # use labwire_device::ConnectOptions;
@@ -495,7 +499,7 @@ impl ConnectOptions {
         }
     }
 
-    /// How to come back after the connection was lost, if at all.
+    /// Returns the back-off for reconnects; `None` if a lost connection is final.
     ///
     /// ```
     /// # use labwire_device::{Backoff, ConnectOptions};
@@ -506,7 +510,7 @@ impl ConnectOptions {
         self.reconnect
     }
 
-    /// How long connecting may take in all.
+    /// Returns the time limit for connecting.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a program was told by who started it from another computer.
+//! The keyword arguments of a program that is started from another computer.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use thiserror::Error;
 use crate::options::ConnectOptions;
 use crate::payload::{DecodeError, from_json};
 
-/// The argument that keyword arguments follow.
+/// The argument that precedes the keyword arguments.
 const FLAG: &str = "--kwargs";
 
-/// The keyword arguments of a program cannot be read.
+/// The reason why the keyword arguments of a program cannot be read.
 ///
 /// ```
 /// use labwire_device::{KeywordArgumentsError, PeerArguments, keyword_arguments_from};
@@ -27,18 +27,20 @@ const FLAG: &str = "--kwargs";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KeywordArgumentsError {
-    /// What follows `--kwargs` is no JSON object, or nothing follows.
+    /// `--kwargs` is not followed by a JSON object.
     #[error("after --kwargs there must be a JSON object, such as --kwargs '{{\"port\": 1876}}'")]
     NoObject,
-    /// The object that follows `--kwargs` is not what the program expects.
+    /// The object after `--kwargs` does not match the program's type.
     #[error("what follows --kwargs cannot be used: {0}")]
     Unusable(#[from] DecodeError),
 }
 
-/// Reads the keyword arguments that this program was started with: `--kwargs '{"port": 1876}'`, as `ssh::start_manager`
-/// of Labwire's clients and of MSL-Network give them. Without `--kwargs` it is as if there were none.
+/// Reads the keyword arguments that this program was started with: `--kwargs '{"port": 1876}'`, as
+/// passed by `ssh::start_manager` of Labwire's clients and of MSL-Network. Without `--kwargs` the
+/// object is empty.
 ///
-/// [`PeerArguments`] reads those that say how to connect; a program that has others reads them into its own type.
+/// [`PeerArguments`] is the type for connect options; a program with other arguments defines its
+/// own type.
 ///
 /// ```
 /// # use labwire_device::{KeywordArgumentsError, keyword_arguments};
@@ -80,7 +82,7 @@ pub fn keyword_arguments_from<T: DeserializeOwned>(
             },
             None => continue,
         };
-        // A list could be read into many types, too.
+        // Other JSON, such as a list, could be decoded into many types, too.
         if !text.trim_start().starts_with('{') {
             return Err(KeywordArgumentsError::NoObject);
         }
@@ -89,7 +91,7 @@ pub fn keyword_arguments_from<T: DeserializeOwned>(
     Ok(from_json("{}")?)
 }
 
-/// How to connect, in the words of MSL-Network's keyword arguments. What it does not know is left to others.
+/// Connect options with the names of MSL-Network's keyword arguments. Other names are ignored.
 ///
 /// ```
 /// # use labwire_device::{PeerArguments, payload::from_json};
@@ -103,7 +105,7 @@ pub struct PeerArguments {
     pub host: Option<String>,
     /// The manager's port.
     pub port: Option<u16>,
-    /// How long connecting may take, in seconds.
+    /// The time limit for connecting, in seconds.
     pub timeout: Option<f64>,
     /// The user to log in as.
     pub username: Option<String>,
@@ -111,18 +113,18 @@ pub struct PeerArguments {
     pub password: Option<String>,
     /// The password of the manager itself.
     pub password_manager: Option<String>,
-    /// How many bytes a line from the manager may have.
+    /// The longest line that the manager may send, in bytes.
     pub read_limit: Option<usize>,
-    /// Whether TLS is off.
+    /// Whether to connect without TLS.
     pub disable_tls: Option<bool>,
-    /// The certificate to trust.
+    /// The file with the certificate to trust.
     pub cert_file: Option<std::path::PathBuf>,
     /// Whether the certificate must name the host.
     pub assert_hostname: Option<bool>,
 }
 
 impl std::fmt::Debug for PeerArguments {
-    /// Passwords are not shown.
+    /// Omits passwords.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("PeerArguments")
@@ -134,8 +136,8 @@ impl std::fmt::Debug for PeerArguments {
 }
 
 impl PeerArguments {
-    /// The same, as options; what was not given is as [`ConnectOptions::new`] has it. A timeout that is no length of
-    /// time counts as not given.
+    /// Converts the arguments into options; missing ones have the defaults of
+    /// [`ConnectOptions::new`]. An invalid timeout counts as missing.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a manager asks before it lets a device in, and who answers.
+//! Questions of a manager before it accepts a device, and their answers.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
-/// What the manager wants to know; [`ask_with`](crate::ConnectOptions::ask_with) has an example.
+/// A question of the manager; [`ask_with`](crate::ConnectOptions::ask_with) has an example.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ use thiserror::Error;
 pub enum Question {
     /// The name of the user who logs in.
     Username {
-        /// Who asks, as `Manager[HOST:PORT]`.
+        /// The manager, as `Manager[HOST:PORT]`.
         manager: String,
     },
     /// The password of that user.
@@ -42,14 +42,14 @@ pub enum Question {
     },
     /// The password of the manager itself.
     ManagerPassword {
-        /// Who asks, as `Manager[HOST:PORT]`.
+        /// The manager, as `Manager[HOST:PORT]`.
         manager: String,
     },
 }
 
 impl Question {
-    /// Reads a question from a request of the manager: its attribute and its first argument. `None` when it is no
-    /// question of these.
+    /// Parses a question from a request of the manager: its attribute and its first argument.
+    /// Returns `None` if it is not one of these questions.
     pub(crate) fn read(attribute: &str, argument: &str) -> Option<Self> {
         let argument = argument.to_owned();
         Some(match attribute {
@@ -61,7 +61,8 @@ impl Question {
     }
 }
 
-/// Whether a name is a manager's: `Manager[HOST:PORT]`, without white space in HOST and with digits for PORT.
+/// Returns whether a name is a manager's: `Manager[HOST:PORT]`, without white space in HOST and
+/// with digits for PORT.
 fn is_manager(name: &str) -> bool {
     let address = name
         .strip_prefix("Manager[")
@@ -104,12 +105,12 @@ fn missing(question: &Question) -> String {
 
 pub(crate) type Source = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
 
-/// What is known, and who is asked for the rest. Answers are kept, so that nobody is asked twice when a connection
-/// is made again.
+/// The credentials of the options, and the source of the others. Answers are kept, so that a
+/// reconnect does not ask again.
 #[derive(Default)]
 pub(crate) struct Credentials {
     known: Mutex<Known>,
-    /// What a person has answered.
+    /// The answers of a person.
     asked: Mutex<Known>,
     source: Option<Source>,
 }
@@ -162,7 +163,7 @@ impl Credentials {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a person has answered was wrong, or something else was: they are asked again.
+    /// Discards the answers of a person after a refusal, so that the next attempt asks again.
     pub(crate) fn forget_asked(&self) {
         *self.asked() = Known::default();
     }
@@ -183,15 +184,15 @@ impl Credentials {
         self.source = Some(source);
     }
 
-    /// Answers a question. May take as long as a person takes; not cancel safe in that the person goes on being
-    /// asked, and the answer is kept.
+    /// Answers a question. May take as long as a person takes. If the future is dropped, the
+    /// question stays open, and its answer is kept.
     pub(crate) async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answer, NoAnswer> {
         let known = self.known().place(question).clone();
         if let Some(text) = known.or_else(|| self.asked().place(question).clone()) {
             return Ok(Answer { text, asked: false });
         }
         let (credentials, asked) = (Arc::clone(self), question.clone());
-        // A person types slowly, and what asks may block.
+        // A person may take a while, and the function that answers may block.
         let answer = tokio::task::spawn_blocking(move || {
             let answer = match &credentials.source {
                 Some(source) => source(&asked),

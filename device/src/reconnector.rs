@@ -1,4 +1,4 @@
-//! Making a lost connection again.
+//! Renews a lost connection.
 
 use tokio::time::Instant;
 use tracing::debug;
@@ -10,11 +10,10 @@ use crate::error::ConnectError;
 use crate::introduction::Introduction;
 use crate::options::ConnectOptions;
 
-/// Makes a lost connection again, as often as it is lost.
+/// Renews a lost connection, as often as it is lost.
 ///
-/// The waits between the attempts are those of the options'
-/// [`Backoff`](crate::Backoff). They start anew after a connection that lasted; after one that was
-/// cut off at once they go on growing.
+/// The waits between the attempts are those of the options' [`Backoff`](crate::Backoff). They start
+/// again after a connection that lasted; after one that ended at once they keep growing.
 ///
 /// ```
 /// use labwire_device::{Backoff, ConnectOptions, Introduction, Reconnector, connect};
@@ -42,13 +41,13 @@ pub struct Reconnector {
     options: ConnectOptions,
     introduction: Introduction,
     waits: Waits,
-    /// When the connection was made that is in use.
+    /// The time at which the current connection was made.
     connected: Instant,
 }
 
 impl Reconnector {
-    /// For a connection that was made now. Returns `None` unless the options say
-    /// [`reconnect`](ConnectOptions::reconnect).
+    /// Creates a reconnector for a connection that was just made. Returns `None` if the options do
+    /// not [`reconnect`](ConnectOptions::reconnect).
     ///
     /// See the example of [`Reconnector`].
     pub fn new(options: &ConnectOptions, introduction: &Introduction) -> Option<Self> {
@@ -60,10 +59,10 @@ impl Reconnector {
         })
     }
 
-    /// Connects again after the connection was lost, however long it takes. Returns an error once
-    /// trying again makes no sense: see [`ConnectError::is_transient`].
+    /// Connects again after the connection was lost, however long it takes. Returns an error when
+    /// further attempts cannot succeed: see [`ConnectError::is_transient`].
     ///
-    /// Cancel safe: dropped half-way, it leaves what [`connect`] leaves. The next call waits longer.
+    /// Cancel safe, like [`connect`]. After a cancelled call the next one waits longer.
     ///
     /// See the example of [`Reconnector`].
     pub async fn reconnect(&mut self) -> Result<Connection, ConnectError> {

@@ -1,4 +1,4 @@
-//! The signals by which a person or the system asks a program to end.
+//! The signals that ask a program to end.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum StopSignal {
     /// `SIGINT`: a person has pressed Ctrl-C.
     Interrupt,
-    /// `SIGTERM`: another program, such as the one that manages the system's services.
+    /// `SIGTERM`: from another program, such as the system's service manager.
     Terminate,
 }
 
-/// Waits for the signals that ask a program to end, which from then on do not end it by themselves.
+/// Waits for signals that ask a program to end, and disables their default action.
 ///
 /// ```
 /// use labwire_device::StopSignals;
@@ -36,11 +36,11 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes over the signals of this process, for as long as it runs. Must be called within a tokio runtime
-    /// with I/O.
+    /// Starts listening to the signals of this process, for as long as it runs. Must be called
+    /// within a tokio runtime with I/O.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

@@ -1,11 +1,11 @@
-//! Asking the person at the terminal.
+//! Questions at the terminal.
 
 use std::io::{self, IsTerminal, Write};
 
 use crate::trust::UnknownCertificate;
 
-/// Shows the fingerprint of a manager that was never met before, and asks whether to trust it. Without a terminal
-/// the answer is no.
+/// Shows the fingerprint of an unknown manager, and asks whether to trust it. Returns `false`
+/// without a terminal.
 pub(crate) fn ask_to_trust(unknown: &UnknownCertificate) -> bool {
     if !io::stdin().is_terminal() {
         return false;

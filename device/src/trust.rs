@@ -1,7 +1,7 @@
-//! Whom a device believes to be the manager.
+//! The certificates that a device trusts.
 //!
-//! Managers have self-signed certificates. A device trusts the one that it saved when it met the manager for the
-//! first time, or the ones in a file that it was given, and what those issued.
+//! Managers have self-signed certificates. A device trusts the one that it saved when it first
+//! connected to the manager, or the ones in a given file, and those that they issued.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
-/// The certificate of a manager that was never met before; [`FirstUse`](crate::FirstUse) has an example.
+/// The certificate of an unknown manager; [`FirstUse`](crate::FirstUse) has an example.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -38,14 +38,14 @@ use thiserror::Error;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCertificate {
-    /// The manager's host, as it was asked for.
+    /// The manager's host, as given in the options.
     pub host: String,
-    /// The certificate's SHA-256 fingerprint, in lower-case hexadecimal with colons. The manager tells its own when
-    /// it starts; they must be equal.
+    /// The certificate's SHA-256 fingerprint, in lower-case hexadecimal with colons. The manager
+    /// prints its own when it starts; they must be equal.
     pub fingerprint: String,
 }
 
-/// The manager is not trusted.
+/// The reason why a manager is not trusted.
 ///
 /// ```
 /// use labwire_device::{ConnectError, ConnectOptions, FirstUse, Introduction, TrustError, connect};
@@ -69,7 +69,7 @@ pub struct UnknownCertificate {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TrustError {
-    /// The manager was never met before, and nobody said that it can be trusted.
+    /// The manager's certificate is unknown, and the first-use policy does not accept it.
     #[error(
         "the certificate of {host} is not known, its SHA-256 fingerprint is {fingerprint}; compare it with the one \
          that the manager tells when it starts, then save the certificate as {} or let the first use save it",
@@ -80,10 +80,10 @@ pub enum TrustError {
         host: String,
         /// The certificate's SHA-256 fingerprint.
         fingerprint: String,
-        /// Where the certificate belongs.
+        /// The file for the certificate.
         file: PathBuf,
     },
-    /// The manager has another certificate than the one that was saved or given.
+    /// The manager's certificate differs from the saved or given one.
     #[error(
         "the manager's certificate has changed: trusted is {trusted}, presented was {presented} (SHA-256). Somebody \
          may be between you and the manager. If the manager has a new certificate, move {} to another name and connect \
@@ -91,34 +91,34 @@ pub enum TrustError {
         file.display()
     )]
     Changed {
-        /// The SHA-256 fingerprint of the certificate that is trusted.
+        /// The SHA-256 fingerprint of the trusted certificate.
         trusted: String,
-        /// The SHA-256 fingerprint of the certificate that the manager presented.
+        /// The SHA-256 fingerprint of the presented certificate.
         presented: String,
         /// The file that holds the trusted certificate.
         file: PathBuf,
     },
-    /// The certificate is the right one, but not for this host.
+    /// The certificate is trusted, but does not name this host.
     #[error(
         "the manager's certificate is not for '{host}'; use a name that it holds, or turn the check of the host \
          name off if you trust the connection"
     )]
     OtherHost {
-        /// The host, as it was asked for.
+        /// The host, as given in the options.
         host: String,
     },
-    /// The certificate is not valid now.
+    /// The certificate is not valid at this time.
     #[error(
         "the manager's certificate is not valid at this time ({from} to {until}); make a new one with `labwire \
          certgen` on the manager's computer, or set this computer's clock"
     )]
     NotValidNow {
-        /// When it begins to be valid.
+        /// The start of its validity.
         from: String,
-        /// When it ends to be valid.
+        /// The end of its validity.
         until: String,
     },
-    /// Something else is wrong with the certificate.
+    /// The certificate is unusable for another reason.
     #[error("the manager's certificate cannot be used: {0}")]
     Unusable(String),
     /// The file with the trusted certificate cannot be read or written.
@@ -126,10 +126,10 @@ pub enum TrustError {
     File {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// There is no folder to save certificates in.
+    /// There is no folder for certificates.
     #[error("{0}")]
     Home(String),
 }
@@ -140,7 +140,7 @@ impl From<HomeError> for TrustError {
     }
 }
 
-/// The certificates that are trusted, and the file that they came from.
+/// The trusted certificates, and the file that they came from.
 #[derive(Debug)]
 pub(crate) struct Trusted {
     pub(crate) file: PathBuf,
@@ -148,7 +148,7 @@ pub(crate) struct Trusted {
 }
 
 impl Trusted {
-    /// Reads the certificates in a PEM file; `None` when there is no such file.
+    /// Reads the certificates in a PEM file. Returns `None` if the file does not exist.
     pub(crate) fn read(file: &Path) -> Result<Option<Self>, TrustError> {
         let fail = |reason: String| TrustError::File {
             file: file.to_owned(),
@@ -171,7 +171,8 @@ impl Trusted {
         }))
     }
 
-    /// Saves a certificate that was met for the first time. Who was faster is not overwritten.
+    /// Saves the certificate of an unknown manager. A file that was written meanwhile is not
+    /// overwritten.
     pub(crate) fn save(file: &Path, certificate: &CertificateDer<'_>) -> Result<(), TrustError> {
         let text = pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_ref()));
         match write_whole_file(file, text.as_bytes(), Readers::Owner, Existing::Keep) {
@@ -184,7 +185,7 @@ impl Trusted {
     }
 }
 
-/// Where the certificate of a host is saved.
+/// Returns the file for the certificate of a host.
 pub(crate) fn saved_file(home: Option<&Home>, host: &str) -> Result<PathBuf, TrustError> {
     if host.contains('/') || host == ".." {
         return Err(TrustError::Home(format!("'{host}' is no host name")));

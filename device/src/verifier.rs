@@ -1,4 +1,4 @@
-//! What TLS asks before it lets a manager's certificate pass.
+//! Verifies a manager's certificate for TLS.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::trust::{TrustError, Trusted};
 
-/// Decides about a manager's certificate.
+/// Verifies a manager's certificate.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     belief: Belief,
@@ -22,13 +22,13 @@ pub(crate) struct Verifier {
 
 #[derive(Debug)]
 enum Belief {
-    /// Every certificate passes: nothing is said or believed on such a connection.
+    /// Accepts every certificate: no data is exchanged on such a connection.
     ToLookAtIt,
     Trust(Box<Trust>),
 }
 
 impl Verifier {
-    /// Accepts the trusted certificates, and what they issued.
+    /// Creates a verifier that accepts the trusted certificates, and those that they issued.
     pub(crate) fn new(
         trusted: Trusted,
         host: &str,
@@ -42,7 +42,7 @@ impl Verifier {
         }
     }
 
-    /// Accepts every certificate, to look at it.
+    /// Creates a verifier that accepts every certificate, to fetch it.
     pub(crate) fn to_look_at_it(provider: Arc<CryptoProvider>) -> Self {
         Self {
             belief: Belief::ToLookAtIt,
@@ -103,11 +103,11 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The trusted certificates, and what they issued.
+/// The trusted certificates, and those that they issued.
 #[derive(Debug)]
 struct Trust {
     trusted: Trusted,
-    /// For certificates that the trusted ones issued; `None` where none of those can issue any.
+    /// For issued certificates; `None` if no trusted certificate can issue any.
     issued: Option<Arc<WebPkiServerVerifier>>,
     host: String,
     check_hostname: bool,
@@ -142,7 +142,7 @@ impl Trust {
         }
     }
 
-    /// The certificate itself is trusted: it must be for this host, and valid now.
+    /// Checks a trusted certificate: it must be for this host, and valid now.
     fn check_known(
         &self,
         certificate: &CertificateDer<'_>,
@@ -177,7 +177,7 @@ impl Trust {
         }
     }
 
-    /// The certificate may be one that a trusted one issued.
+    /// Checks a certificate that a trusted one may have issued.
     fn check_issued(
         &self,
         certificate: &CertificateDer<'_>,
@@ -205,14 +205,16 @@ impl Trust {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 Err(self.changed(certificate))
             }
-            // An authority's own certificate that is not the trusted one: the library has no kind of error for it.
+            // An authority's own certificate that is not a trusted one. The library has no specific
+            // error for it.
             CertificateError::Other(_) if is_authority(certificate) => Err(self.changed(certificate)),
             other => Err(TrustError::Unusable(other.to_string())),
         }
     }
 }
 
-/// Whether a certificate says that it is one of an authority, which TLS does not take from a server.
+/// Returns whether a certificate is marked as an authority's, which TLS does not accept from a
+/// server.
 fn is_authority(certificate: &CertificateDer<'_>) -> bool {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return false;
@@ -221,12 +223,12 @@ fn is_authority(certificate: &CertificateDer<'_>) -> bool {
     constraints.is_some_and(|constraints| constraints.value.ca)
 }
 
-/// Carries a trust error through the TLS library.
+/// Wraps a trust error in an error of the TLS library.
 fn through_tls(error: TrustError) -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(error))))
 }
 
-/// The trust error that a failed TLS handshake carries, if that was the reason.
+/// Returns the trust error that made a TLS handshake fail, if there is one.
 pub(crate) fn trust_error(error: &std::io::Error) -> Option<TrustError> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref().cloned(),

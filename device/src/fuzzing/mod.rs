@@ -1,5 +1,5 @@
-//! What must hold for any text that a peer sends as an argument or a result: the check that the fuzz target and the
-//! property tests share.
+//! Properties of any text that a peer sends as an argument or a result: the check shared by the
+//! fuzz target and the property tests.
 
 #[cfg(test)]
 mod properties;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::payload::{from_json, read_leniently};
 
-/// A type with what serde has to offer, which can be nested in itself.
+/// A recursive type that uses most features of serde.
 #[derive(Debug, Deserialize)]
 #[allow(dead_code, reason = "it is only read")]
 struct Everything {
@@ -37,13 +37,13 @@ enum Mode {
     Named { low: i128, high: Option<u128> },
 }
 
-/// Reads a text as values of many types, and holds each against what other readers say of it.
+/// Decodes a text as values of many types, and compares the results with those of other decoders.
 ///
 /// # Panics
 ///
-/// When the text is read as another value than it is, is refused though it is JSON, or is read though it is none.
+/// If the result differs, if JSON is refused, or if anything else is accepted.
 pub fn check_payload(text: &str) {
-    // That these end is what is checked.
+    // Only termination is checked.
     let _ = from_json::<Everything>(text);
     let _ = from_json::<Mode>(text);
     let _ = from_json::<Vec<Vec<f32>>>(text);
@@ -56,7 +56,7 @@ pub fn check_payload(text: &str) {
     }
 }
 
-/// The lenient reader reads what others do, and the three tokens, and nothing else.
+/// Checks that the lenient decoder accepts JSON with the three tokens, and nothing else.
 fn check_value(text: &str) {
     let read = read_leniently::<Value>(text);
     let strictly = serde_json::from_str::<Value>(text);
@@ -65,7 +65,7 @@ fn check_value(text: &str) {
         (Err(error), Ok(_)) => panic!("{error}, and yet it is JSON: {text}"),
         _ => {}
     }
-    // A member of an object, so that it can be anything.
+    // As a member of an object, the text can be any value.
     let wrapped = format!("{{\"\":{text}\n}}");
     let mut members = 0;
     let scanned = scan_object(wrapped.as_bytes(), |_, _| {
@@ -86,7 +86,8 @@ fn check_value(text: &str) {
     }
 }
 
-/// What is read as an integer is the number that stands there, and has no fraction.
+/// Checks that an integer result equals the number in the text, and that the number has no
+/// fraction.
 fn check_integer(text: &str) {
     let Ok(integer) = from_json::<i128>(text) else {
         return;
@@ -99,7 +100,8 @@ fn check_integer(text: &str) {
     assert_eq!(from_json::<u8>(text).ok(), u8::try_from(integer).ok(), "{text}");
 }
 
-/// Whether two values are the same, but for the last digits of floats, which not all readers get right.
+/// Returns whether two values are equal, except for the last digits of floats, which not all
+/// decoders get right.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) if one != other => {

@@ -1,4 +1,4 @@
-//! Texts for the check that a payload is read as what it is.
+//! Random texts for the check that payloads are decoded correctly.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use super::check_payload;
 
-/// Text of any value, the tokens of Python included.
+/// The text of any value, including Python's tokens.
 fn value() -> impl Strategy<Value = String> {
     let plain = select(vec![
         "null",

@@ -1,10 +1,10 @@
-//! The arguments of a call or of a notification.
+//! The arguments of a call or a notification.
 
 use serde::Serialize;
 
 use super::encode::{EncodeError, to_json};
 
-/// Positional and keyword arguments, as JSON text.
+/// Positional and keyword arguments, encoded as JSON text.
 ///
 /// Most programs write them with [`args!`](crate::args): `args![1, 2.5, unit = "V"]`.
 ///
@@ -21,14 +21,15 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// No arguments.
+    /// Creates an empty list of arguments.
     ///
     /// See the example of [`Arguments`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Appends a positional argument. If it has no JSON form, [`finish`](Self::finish) says so.
+    /// Appends a positional argument. If it cannot be encoded, [`finish`](Self::finish) returns the
+    /// error.
     ///
     /// See the example of [`Arguments`].
     #[must_use]
@@ -39,7 +40,8 @@ impl Arguments {
         }
     }
 
-    /// Appends a keyword argument. If it has no JSON form, [`finish`](Self::finish) says so.
+    /// Appends a keyword argument. If it cannot be encoded, [`finish`](Self::finish) returns the
+    /// error.
     ///
     /// See the example of [`Arguments`].
     #[must_use]
@@ -50,8 +52,8 @@ impl Arguments {
         }
     }
 
-    /// Appends a positional argument that is JSON text already. It goes onto the wire as it is; a manager refuses
-    /// what is malformed.
+    /// Appends a positional argument that is already JSON text. It is sent unchanged; a manager
+    /// refuses malformed JSON.
     ///
     /// ```
     /// # use labwire_device::payload::Arguments;
@@ -67,7 +69,8 @@ impl Arguments {
         self
     }
 
-    /// Appends a keyword argument that is JSON text already, as [`positional_json`](Self::positional_json) does.
+    /// Appends a keyword argument that is already JSON text, as
+    /// [`positional_json`](Self::positional_json) does.
     ///
     /// ```
     /// # use labwire_device::payload::Arguments;
@@ -89,9 +92,9 @@ impl Arguments {
         self
     }
 
-    /// The JSON text of `args`, an array, and of `kwargs`, an object.
+    /// Returns the JSON text of `args`, an array, and of `kwargs`, an object.
     ///
-    /// Fails when an argument had no JSON form.
+    /// Fails if an argument could not be encoded.
     ///
     /// ```
     /// use std::collections::BTreeMap;
@@ -118,7 +121,8 @@ impl Arguments {
     }
 }
 
-/// What can be given as the arguments of a call: [`Arguments`], and tuples for positional arguments alone.
+/// A type that can be converted into arguments: [`Arguments`], and tuples for positional arguments
+/// only.
 ///
 /// ```
 /// # use labwire_device::payload::IntoArguments;
@@ -126,7 +130,7 @@ impl Arguments {
 /// assert_eq!(().into_arguments().finish().unwrap().0, "[]");
 /// ```
 pub trait IntoArguments {
-    /// The arguments.
+    /// Converts the value into arguments.
     ///
     /// See the example of [`IntoArguments`].
     fn into_arguments(self) -> Arguments;
@@ -167,9 +171,10 @@ tuples! {
     (A B C D E F G H)
 }
 
-/// The arguments of a call or of a notification: positional ones, then keyword ones with their names.
+/// Creates the arguments of a call or a notification: positional ones first, then keyword ones with
+/// their names.
 ///
-/// Values are whatever serde can serialise; they are borrowed.
+/// Values are of any types that serde can serialise; they are borrowed.
 ///
 /// ```
 /// use labwire_device::args;
@@ -194,7 +199,8 @@ macro_rules! args {
     ($($all:tt)*) => { $crate::args!(@collect $crate::payload::Arguments::new(); $($all)*) };
 }
 
-/// A keyword's name as the service knows it: a Rust keyword that is one has to be written as `r#type`.
+/// Returns the name of a keyword argument for the service: a Rust keyword has to be written as
+/// `r#type`.
 #[doc(hidden)]
 pub fn payload_name(identifier: &str) -> &str {
     identifier.strip_prefix("r#").unwrap_or(identifier)

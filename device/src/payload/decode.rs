@@ -1,11 +1,11 @@
-//! Reading values that Python peers wrote.
+//! Decodes values that Python peers encoded.
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::reader;
 
-/// JSON text is not the value that was expected.
+/// The reason why JSON text is not the expected value.
 ///
 /// ```
 /// use labwire_device::payload::{DecodeError, from_json};
@@ -17,13 +17,15 @@ use super::reader;
 #[error("{0}")]
 pub struct DecodeError(String);
 
-/// Reads a value from JSON text, in which `NaN`, `Infinity` and `-Infinity` may stand as values.
+/// Decodes a value from JSON text that may contain `NaN`, `Infinity` and `-Infinity` as values.
 ///
-/// Where an integer is expected, `3.0` and `3e0` are 3: Python programs compute with floats, and write them so. What has a
-/// fraction is refused, and so is what the type cannot hold. A type that takes any value, and sorts it out afterwards, is
-/// given a float: a `serde_json::Value`, an untagged enum, and what is flattened into a struct.
+/// Where an integer is expected, `3.0` and `3e0` are 3, since Python programs often compute
+/// integers as floats. Fractions and values out of range are refused. A type that first accepts any
+/// value and interprets it afterwards receives a float: a `serde_json::Value`, an untagged enum,
+/// and flattened fields of a struct.
 ///
-/// A `serde_json::Value` cannot hold the three values; they become `null` in it. Arrays and objects may be nested 128 deep.
+/// A `serde_json::Value` cannot contain the three tokens; they become `null`. Arrays and objects
+/// may be nested 128 levels deep.
 ///
 /// ```
 /// # use labwire_device::payload::from_json;
@@ -33,14 +35,15 @@ pub struct DecodeError(String);
 /// assert!(from_json::<i64>("1.5").is_err());
 /// ```
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
-    // It is the fastest reader there is, and nearly always right.
+    // The fastest decoder, and nearly always sufficient.
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }
     reader::read(text).map_err(|problem| DecodeError(problem.to_string()))
 }
 
-/// Reads a value by the reader that knows the liberties, also if the faster one could: for the fuzz target.
+/// Decodes a value with the lenient decoder even if the faster one would suffice, for the fuzz
+/// target.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn read_leniently<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     reader::read(text).map_err(|problem| problem.to_string())
@@ -83,11 +86,11 @@ mod tests {
         ] {
             assert_eq!(from_json::<u8>(text).unwrap_err().to_string(), error, "{text}");
         }
-        // What takes anything keeps what was written.
+        // Types that accept any value keep the number as written.
         assert_eq!(from_json::<serde_json::Value>("3.0").unwrap().to_string(), "3.0");
     }
 
-    /// A struct of so many optional members, one of which is such a struct again.
+    /// A struct with these optional members and a child of its own type.
     macro_rules! settings {
         ($($member:ident,)*) => {
             #[derive(Debug, serde::Deserialize)]
@@ -124,7 +127,7 @@ mod tests {
                         "it is nested deeper than 128 levels",
                         "{levels}, {level}"
                     );
-                    // What nobody wants to know needs no stack, or is refused as well.
+                    // An ignored value either needs no stack or is refused as well.
                     let ignored = format!(r#"{{"unknown":{}}}"#, nested(levels, level));
                     let _ = from_json::<Settings>(&ignored);
                 }

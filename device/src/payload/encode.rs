@@ -1,11 +1,11 @@
-//! Writing values as Python peers do.
+//! Encodes values as Python peers do.
 
 use serde::ser::{self, Serialize};
 use thiserror::Error;
 
 use super::json::TOKEN;
 
-/// A value has no JSON form.
+/// The reason why a value cannot be encoded as JSON.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -25,10 +25,11 @@ impl ser::Error for EncodeError {
     }
 }
 
-/// A value as JSON text on one line.
+/// Encodes a value as JSON text on one line.
 ///
-/// Floats that are no finite number become `NaN`, `Infinity` and `-Infinity`, the way Python peers write and read
-/// them. The keys of a map must be strings, numbers or booleans. Enums have the form that `serde_json` gives them.
+/// Floats that are not finite become `NaN`, `Infinity` and `-Infinity`, as Python peers write and
+/// read them. The keys of a map must be strings, numbers or booleans. Enums are encoded as by
+/// `serde_json`.
 ///
 /// ```
 /// # use labwire_device::payload::to_json;
@@ -54,7 +55,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Values without parts look the same in every JSON.
+    /// Writes a scalar, whose form is that of `serde_json`.
     fn plain<T: Serialize>(self, value: T) -> Result<(), EncodeError> {
         let text = serde_json::to_string(&value).map_err(ser::Error::custom)?;
         self.text.push_str(&text);
@@ -75,7 +76,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A container that is being written; what closes it, and what closes the one around it for an enum's variant.
+/// A container that is being written. `end` closes it and, for an enum's variant, the object around
+/// it.
 struct Container<'a> {
     text: &'a mut String,
     first: bool,
@@ -92,7 +94,7 @@ impl<'a> Container<'a> {
         }
     }
 
-    /// The container of an enum's variant: an object with the variant's name as its one key.
+    /// Opens the container of an enum's variant: an object with the variant's name as its only key.
     fn variant(
         text: &'a mut String,
         variant: &str,

@@ -1,12 +1,12 @@
-//! A value that stays the JSON text that it is.
+//! Values that are already JSON text.
 
 use serde::ser::{Serialize, Serializer};
 
-/// The name by which [`to_json`](super::to_json) knows such a value.
+/// The type name by which [`to_json`](super::to_json) recognises such a value.
 pub(super) const TOKEN: &str = "$labwire::Json";
 
-/// A value as JSON text, which [`to_json`](super::to_json) writes as it is: numbers keep their digits, `NaN` stays
-/// what it is, nothing is parsed. Other serialisers see a string.
+/// A value as JSON text, which [`to_json`](super::to_json) writes unchanged: numbers keep their
+/// digits, `NaN` is kept, nothing is parsed. Other serialisers see a string.
 ///
 /// ```
 /// # use labwire_device::payload::{Json, to_json};
@@ -18,14 +18,14 @@ pub struct Json {
 }
 
 impl Json {
-    /// A value of this text, which must be JSON on one line: it goes onto the wire as it is.
+    /// Creates a value from this text, which must be JSON on one line: it is sent unchanged.
     ///
     /// See the example of [`Json`].
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into() }
     }
 
-    /// The text.
+    /// Returns the text.
     ///
     /// ```
     /// # use labwire_device::payload::Json;

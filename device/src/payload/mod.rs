@@ -1,7 +1,7 @@
-//! What peers say to each other inside `args`, `kwargs` and `result`.
+//! Encoding and decoding of `args`, `kwargs` and `result`.
 //!
-//! It is JSON with one liberty that Python peers take: the values `NaN`, `Infinity` and `-Infinity`.
-//! Measurements are full of them, so that they are read and written here too.
+//! The format is JSON with one extension of Python peers: the values `NaN`, `Infinity` and
+//! `-Infinity`. Measurements often contain them, so they are decoded and encoded here too.
 //!
 //! ```
 //! use labwire_device::args;

@@ -1,8 +1,9 @@
-//! Taking the arguments of a request apart, each as the JSON text that the client wrote.
+//! Splits the arguments of a request, each as the JSON text that the client wrote.
 
 use labwire_wire::{JsonError, array_elements, scan_object};
 
-/// The arguments of a request: positional ones in their order, and keyword ones by name; each as JSON text.
+/// The arguments of a request, each as JSON text: positional ones in order, and keyword ones with
+/// their names.
 ///
 /// ```
 /// use labwire_device::payload::{SplitArguments, from_json, split_arguments};
@@ -14,13 +15,13 @@ use labwire_wire::{JsonError, array_elements, scan_object};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SplitArguments<'a> {
-    /// What stands in `args`.
+    /// The elements of `args`.
     pub positional: Vec<&'a str>,
-    /// What stands in `kwargs`. A name that stands there twice is here twice.
+    /// The members of `kwargs`. A repeated name occurs repeatedly.
     pub keywords: Vec<(String, &'a str)>,
 }
 
-/// Takes `args` (JSON text of an array) and `kwargs` (of an object) apart.
+/// Splits `args` (JSON text of an array) and `kwargs` (of an object).
 ///
 /// ```
 /// # use labwire_device::payload::split_arguments;

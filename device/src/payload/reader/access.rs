@@ -1,4 +1,4 @@
-//! The inside of arrays and objects.
+//! Access to the contents of arrays and objects.
 
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
@@ -62,7 +62,7 @@ impl<'de> de::MapAccess<'de> for Members<'_, '_> {
     }
 }
 
-/// The name of a member. Where a number or a truth value is expected, its text stands in the name.
+/// The name of a member. A number or a boolean is decoded from its text in the name.
 struct Key<'a, 't>(&'a mut Reader<'t>);
 
 impl Key<'_, '_> {
@@ -86,7 +86,7 @@ impl Key<'_, '_> {
     }
 }
 
-/// Methods that read a number from a name.
+/// Methods that decode a number from a name.
 macro_rules! numbers {
     ($visit:ident: $($method:ident,)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -132,7 +132,7 @@ impl<'de> Deserializer<'de> for Key<'_, '_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        // There is no name that stands for nothing.
+        // No name stands for `None`.
         visitor.visit_some(self)
     }
 
@@ -166,7 +166,7 @@ impl<'de> Deserializer<'de> for Key<'_, '_> {
     }
 }
 
-/// A variant that has a value: an object with its name as the one key.
+/// A variant with a value: an object with its name as the only key.
 pub(super) struct Variant<'a, 't> {
     reader: &'a mut Reader<'t>,
 }

@@ -1,5 +1,5 @@
-//! A reader of JSON that is as strict as JSON, with two liberties: `NaN`, `Infinity` and `-Infinity` are values, and a
-//! number without a fraction is an integer however it is written.
+//! A strict JSON decoder with two extensions: `NaN`, `Infinity` and `-Infinity` are values, and a
+//! number without a fraction is an integer in any notation.
 
 mod access;
 mod number;
@@ -12,10 +12,11 @@ use serde::de::{self, DeserializeOwned, IntoDeserializer, Visitor};
 use access::{Elements, Members, Variant};
 use number::Number;
 
-/// How deep arrays and objects may be nested. A reader that calls itself for each level needs a stack for each.
+/// The deepest nesting of arrays and objects. The decoder is recursive, so the stack must suffice
+/// for it.
 pub(crate) const MAX_DEPTH: usize = 128;
 
-/// Why a text is not the value that was expected.
+/// The reason why a text is not the expected value.
 #[derive(Debug)]
 pub(super) struct Problem(Box<str>);
 
@@ -39,7 +40,7 @@ impl de::Error for Problem {
     }
 }
 
-/// Reads a value from all of a text.
+/// Decodes a value from a whole text.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let mut reader = Reader {
         text,
@@ -53,17 +54,17 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     }
 }
 
-/// A text, and how far it was read.
+/// A text, and the position up to which it was read.
 struct Reader<'t> {
     text: &'t str,
-    /// Always between two characters.
+    /// Always on a character boundary.
     at: usize,
-    /// How many levels more there may be.
+    /// The number of levels that may still be opened.
     levels: usize,
 }
 
 impl<'t> Reader<'t> {
-    /// The next byte that is no blank.
+    /// Returns the next byte that is not white space.
     fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         let blanks = rest
@@ -73,13 +74,13 @@ impl<'t> Reader<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The next byte that is no blank, where there must be one.
+    /// Returns the next byte that is not white space, which must exist.
     fn peek_value(&mut self) -> Result<u8, Problem> {
         self.peek()
             .ok_or_else(|| Problem::new("the value ends too early"))
     }
 
-    /// Goes past a byte of punctuation.
+    /// Skips a byte of punctuation.
     fn expect(&mut self, byte: u8) -> Result<(), Problem> {
         if self.peek_value()? == byte {
             self.at += 1;
@@ -88,7 +89,7 @@ impl<'t> Reader<'t> {
         Err(Problem(format!("'{}' is missing", char::from(byte)).into()))
     }
 
-    /// Goes past a word if it is what comes next.
+    /// Skips a word if it is next. Returns whether it was.
     fn takes(&mut self, word: &str) -> bool {
         let is_next = self.text[self.at..].starts_with(word);
         if is_next {
@@ -97,7 +98,7 @@ impl<'t> Reader<'t> {
         is_next
     }
 
-    /// Reads an array or an object: what `inside` reads of it between its brackets.
+    /// Reads an array or an object. `inside` reads the part between the brackets.
     fn container<T>(
         &mut self,
         end: u8,
@@ -109,7 +110,7 @@ impl<'t> Reader<'t> {
             ));
         }
         self.levels -= 1;
-        // Past the opening bracket.
+        // Skip the opening bracket.
         self.at += 1;
         let value = inside(self)?;
         if self.peek_value()? != end {
@@ -120,7 +121,8 @@ impl<'t> Reader<'t> {
         Ok(value)
     }
 
-    /// Goes past what separates an element or member from the one before; tells whether there is one.
+    /// Skips the separator before an element or a member. Returns `false` at the end of the
+    /// container.
     fn goes_on(&mut self, is_first: &mut bool, end: u8) -> Result<bool, Problem> {
         if self.peek_value()? == end {
             return Ok(false);
@@ -137,7 +139,7 @@ impl<'t> Reader<'t> {
         Ok(number)
     }
 
-    /// Reads any value; `number` says what becomes of one that is a number.
+    /// Reads any value; `number` handles numbers.
     fn value<'de, V: Visitor<'de>>(
         &mut self,
         visitor: V,
@@ -162,7 +164,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Methods that read a number as an integer, whatever it looks like.
+/// Methods that read a number as an integer, in any notation.
 macro_rules! integers {
     ($($method:ident,)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -243,7 +245,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'_> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         if self.peek_value()? == b'"' {
-            // Nobody wants to know what its escapes mean, which may be nothing.
+            // Escapes of an ignored string are not decoded and may be undecodable.
             self.skip_string()?;
             return visitor.visit_unit();
         }

@@ -1,19 +1,19 @@
-//! Numbers, and which of them are integers.
+//! Numbers, and the recognition of integers.
 
 use serde::de::Visitor;
 
 use super::Problem;
 
-/// A number as it is written.
+/// A number as it was written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number<'t> {
     text: &'t str,
-    /// Where its digits end: there is a fraction, an exponent or nothing.
+    /// The end of its integer digits: a fraction, an exponent or nothing follows.
     digits_end: usize,
 }
 
 impl<'t> Number<'t> {
-    /// Reads the number at the start of a text; gives how long it is, too.
+    /// Reads the number at the start of a text. Also returns its length.
     pub(super) fn read(text: &'t str) -> Result<(Self, usize), Problem> {
         let bytes = text.as_bytes();
         let digits = |from: usize| {
@@ -40,7 +40,7 @@ impl<'t> Number<'t> {
         Ok((Self { text, digits_end }, end))
     }
 
-    /// Hands it over as an integer if it is one, however it is written; else as a float.
+    /// Passes it on as an integer if its value is one, otherwise as a float.
     pub(super) fn visit_integer<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         let Some(magnitude) = self.magnitude() else {
             return self.visit_float(visitor);
@@ -60,9 +60,9 @@ impl<'t> Number<'t> {
         }
     }
 
-    /// Hands it over as an integer if it is written like one, else as a float.
+    /// Passes it on as an integer if it is written as one, otherwise as a float.
     pub(super) fn visit_as_written<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        // A negative zero is none of the integers.
+        // An integer cannot be a negative zero.
         if self.digits_end == self.text.len() && self.text != "-0" {
             if let Ok(number) = self.text.parse() {
                 return visitor.visit_u64(number);
@@ -74,7 +74,7 @@ impl<'t> Number<'t> {
         self.visit_float(visitor)
     }
 
-    /// Hands it over as a float.
+    /// Passes it on as a float.
     pub(super) fn visit_float<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match self.text.parse::<f64>() {
             Ok(number) if number.is_finite() => visitor.visit_f64(number),
@@ -82,7 +82,7 @@ impl<'t> Number<'t> {
         }
     }
 
-    /// The number without its sign; `None` if it has a fraction, or is too large.
+    /// Returns the absolute value; `None` if it has a fraction, or is too large.
     fn magnitude(self) -> Option<u128> {
         let text = self.text.trim_start_matches('-');
         let (digits, exponent) = match text.find(['e', 'E']) {
@@ -90,7 +90,7 @@ impl<'t> Number<'t> {
             None => (text, "0"),
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        // Without the zeros on both sides, which may be many.
+        // Ignore leading and trailing zeros, of which there may be many.
         let fraction = fraction.trim_end_matches('0');
         let all = || whole.bytes().chain(fraction.bytes());
         if all().all(|digit| digit == b'0') {
@@ -101,7 +101,7 @@ impl<'t> Number<'t> {
         } else {
             0
         };
-        // One that is too large for this type is a number that is too large, or a fraction, in any case.
+        // An exponent out of range always means a number that is too large, or a fraction.
         let exponent: i64 = exponent.parse().ok()?;
         let exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
         let exponent = exponent.checked_add(i64::try_from(zeros).ok()?)?;
@@ -130,7 +130,7 @@ mod tests {
             ("120.0e-1", Some(12)),
             ("-0.0", Some(0)),
             ("0e999999999999999999999", Some(0)),
-            // A float of 64 bits would round it.
+            // An `f64` would round it.
             ("9007199254740993.0", Some(9_007_199_254_740_993)),
             ("340282366920938463463374607431768211455.00", Some(u128::MAX)),
             ("340282366920938463463374607431768211456", None),

@@ -1,11 +1,11 @@
-//! Strings, and what their escapes mean.
+//! Strings, and the decoding of their escapes.
 
 use std::borrow::Cow;
 
 use super::{Problem, Reader};
 
 impl<'t> Reader<'t> {
-    /// Reads the string whose opening quote comes next.
+    /// Reads the string that starts at the next byte, its opening quote.
     pub(super) fn string(&mut self) -> Result<Cow<'t, str>, Problem> {
         let inner = self.raw_string()?;
         if !inner.contains('\\') {
@@ -26,7 +26,8 @@ impl<'t> Reader<'t> {
         Ok(Cow::Owned(decoded))
     }
 
-    /// Goes past the string whose opening quote comes next. Its escapes must be JSON's, and need not mean anything.
+    /// Skips the string that starts at the next byte. Its escapes must be valid JSON, but may be
+    /// undecodable.
     pub(super) fn skip_string(&mut self) -> Result<(), Problem> {
         let mut rest = self.raw_string()?;
         while let Some(at) = rest.find('\\') {
@@ -36,7 +37,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// What stands between the quotes.
+    /// Returns the text between the quotes.
     fn raw_string(&mut self) -> Result<&'t str, Problem> {
         let start = self.at + 1;
         let mut bytes = self.text.as_bytes()[start..].iter().enumerate();
@@ -46,7 +47,7 @@ impl<'t> Reader<'t> {
                     self.at = start + at + 1;
                     return Ok(&self.text[start..start + at]);
                 }
-                // What it escapes may be a quote.
+                // The escaped byte may be a quote.
                 b'\\' => drop(bytes.next()),
                 0..0x20 => return Err(Problem::new("a control character in a string must be escaped")),
                 _ => {}
@@ -56,7 +57,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// What the escape at the start of a text means, and its length. Half of a surrogate pair means nothing.
+/// Returns the character of the escape at the start of a text, and its length. Half of a surrogate
+/// pair has no character.
 fn escape(text: &str) -> Result<(Option<char>, usize), Problem> {
     let unknown = || Problem::new("an escape is not one of JSON's");
     let character = match text.as_bytes().get(1) {
@@ -85,7 +87,7 @@ fn escape(text: &str) -> Result<(Option<char>, usize), Problem> {
     Ok((Some(character), 2))
 }
 
-/// The number of the escape `\uXXXX` at the start of a text.
+/// Returns the number in the escape `\uXXXX` at the start of a text.
 fn unit(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let is_hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
