@@ -1,10 +1,10 @@
-//! What this computer is called, which addresses it has, and which operating system it runs.
+//! The name, the addresses and the operating system of this computer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Returns the name of this computer, as the operating system tells it.
+/// Returns the name of this computer from the operating system.
 ///
-/// Bytes that are not UTF-8 are replaced, so that the name can be shown and written in JSON.
+/// Bytes that are not UTF-8 are replaced, so that the name can be shown and encoded as JSON.
 ///
 /// ```
 /// assert!(!labwire_home::hostname().is_empty());
@@ -13,11 +13,10 @@ pub fn hostname() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
-/// Returns every address of this computer, each once: `127.0.0.1` and `::1` first, then IPv4 before
-/// IPv6.
+/// Returns every address of this computer once: `127.0.0.1` and `::1` first, then IPv4 before IPv6.
 ///
-/// The two loopback addresses are always in the list. When the operating system does not tell its
-/// network interfaces, they are all that is in it: a lab computer without a network is still worth a
+/// The two loopback addresses are always in the list. They are the only ones if the operating
+/// system does not return its network interfaces: a lab computer without a network still needs a
 /// certificate.
 ///
 /// ```
@@ -38,8 +37,8 @@ pub fn local_addresses() -> Vec<IpAddr> {
     addresses
 }
 
-/// Returns the operating system in the form that MSL-Network uses: its name, its release and the kind
-/// of processor, as in `Linux 6.1.0 x86_64`.
+/// Returns the operating system in the form of MSL-Network: its name, its release and the processor
+/// architecture, as in `Linux 6.1.0 x86_64`.
 ///
 /// ```
 /// let system = labwire_home::operating_system();

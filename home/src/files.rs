@@ -1,4 +1,4 @@
-//! How files and folders are created that only this user may read, and how a pipe in the place of a file is opened.
+//! Creates files and folders that only this user may read, and opens named pipes in place of files.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -9,12 +9,13 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// How long the first bytes of a pipe are waited for: a program that asks its user for a password, say, takes its time.
+/// How long to wait for the first bytes of a pipe. Its writer may ask a person for a password, for
+/// example.
 const PIPE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Creates a folder, and those above it that are missing, for this user alone (mode 0700).
+/// Creates a folder, and missing folders above it, for this user only (mode 0700).
 ///
-/// Folders that exist keep the mode they have; an empty path is the working folder and exists.
+/// Existing folders keep their mode. An empty path is the working folder and exists.
 ///
 /// ```
 /// use std::os::unix::fs::PermissionsExt;
@@ -36,8 +37,8 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 
 /// Creates a file that only this user can read and write (mode 0600), and opens it for writing.
 ///
-/// The mode is part of the creation: there is no moment in which others could open the file. A file that
-/// exists already is an error of the kind [`io::ErrorKind::AlreadyExists`], and stays as it is.
+/// The mode is part of the creation: others cannot open the file at any moment. If the file exists,
+/// it stays unchanged and the error is of the kind [`io::ErrorKind::AlreadyExists`].
 ///
 /// ```
 /// use std::io::{ErrorKind, Write};
@@ -59,8 +60,9 @@ pub fn create_private_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens a file for reading. Waits for 10 seconds at most if it is a named pipe (FIFO) into which nobody writes, where
-/// [`File::open`] would wait for ever; that is an error of the kind [`io::ErrorKind::TimedOut`].
+/// Opens a file for reading. If it is a named pipe (FIFO) without data, waits at most 10 seconds,
+/// where [`File::open`] would wait forever. The error is then of the kind
+/// [`io::ErrorKind::TimedOut`].
 ///
 /// ```
 /// use std::io::Read;
@@ -93,8 +95,9 @@ fn open_to_read_within(path: &Path, patience: Duration) -> io::Result<File> {
     Ok(pipe)
 }
 
-/// Opens a file for writing, as these options say. A named pipe (FIFO) that nobody reads is an error of the kind
-/// [`io::ErrorKind::NotConnected`], where [`OpenOptions::open`] would wait for ever.
+/// Opens a file for writing, with these options. If it is a named pipe (FIFO) without a reader,
+/// fails with an error of the kind [`io::ErrorKind::NotConnected`], where [`OpenOptions::open`]
+/// would wait forever.
 ///
 /// ```
 /// use std::fs::OpenOptions;
@@ -120,13 +123,13 @@ pub fn open_to_write(options: &mut OpenOptions, path: &Path) -> io::Result<File>
 
 /// Opens a file without waiting for the other end of a pipe.
 fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // The flags of the operating system have that type.
+    // The operating system's flags have this type.
     #[expect(clippy::cast_possible_wrap, reason = "it is a bit below the sign")]
     let at_once = OFlags::NONBLOCK.bits() as i32;
     options.custom_flags(at_once).open(path)
 }
 
-/// Has reads and writes wait again.
+/// Makes reads and writes block again.
 fn wait_from_now_on(file: &File) -> io::Result<()> {
     Ok(fcntl_setfl(file, fcntl_getfl(file)? - OFlags::NONBLOCK)?)
 }
@@ -167,7 +170,7 @@ mod tests {
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
     }
 
-    /// A named pipe.
+    /// Creates a named pipe.
     fn pipe() -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
@@ -202,7 +205,7 @@ mod tests {
                 text
             })
         };
-        // It may not have opened its end yet.
+        // The writer may not have opened the pipe yet.
         let mut writer = loop {
             match open_to_write(OpenOptions::new().write(true), &path) {
                 Ok(writer) => break writer,
@@ -210,7 +213,7 @@ mod tests {
             }
             std::thread::yield_now();
         };
-        // More than a pipe takes at once: writing has to wait.
+        // More than a pipe's capacity, so that writing has to wait.
         let text = "x".repeat(1 << 20);
         writer.write_all(text.as_bytes()).unwrap();
         drop(writer);

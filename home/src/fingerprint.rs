@@ -1,10 +1,11 @@
-//! Fingerprints: what people compare to know that two certificates are one.
+//! Fingerprints, with which people compare certificates.
 
 use std::fmt::Write;
 
 use aws_lc_rs::digest;
 
-/// The SHA-256 fingerprint of a certificate in DER form, in lower-case hexadecimal with colons.
+/// Returns the SHA-256 fingerprint of a certificate in DER form, in lower-case hexadecimal with
+/// colons.
 ///
 /// ```
 /// use labwire_home::fingerprint_sha256;
@@ -18,10 +19,11 @@ pub fn fingerprint_sha256(certificate: &[u8]) -> String {
     hex_with_colons(digest::digest(&digest::SHA256, certificate).as_ref())
 }
 
-/// The SHA-1 fingerprint of a certificate in DER form, in lower-case hexadecimal with colons.
+/// Returns the SHA-1 fingerprint of a certificate in DER form, in lower-case hexadecimal with
+/// colons.
 ///
-/// It is what MSL-Network shows before a client trusts a certificate; SHA-1 is too weak to rely on where an
-/// attacker could have had a hand in making the certificate.
+/// MSL-Network shows it before a client trusts a certificate. SHA-1 is too weak where an attacker
+/// could have influenced the certificate.
 ///
 /// ```
 /// use labwire_home::fingerprint_sha1;
@@ -33,7 +35,7 @@ pub fn fingerprint_sha1(certificate: &[u8]) -> String {
     hex_with_colons(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate).as_ref())
 }
 
-/// Bytes in lower-case hexadecimal with colons between them.
+/// Formats bytes in lower-case hexadecimal with colons between them.
 ///
 /// ```
 /// assert_eq!(labwire_home::hex_with_colons(&[0x0a, 0xff, 0x00]), "0a:ff:00");

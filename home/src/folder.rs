@@ -1,4 +1,4 @@
-//! Where the files are.
+//! The folder for Labwire's files.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::local_time::{local_time_zone, present};
 
-/// No folder could be chosen to hold the files.
+/// There is no home folder for the files.
 ///
 /// ```
 /// let error = labwire_home::HomeError;
@@ -17,9 +17,9 @@ use crate::local_time::{local_time_zone, present};
 #[error("there is no home folder: set LABWIRE_HOME to the folder that holds the database, keys and logs")]
 pub struct HomeError;
 
-/// Where everything that Labwire keeps on disk lives.
+/// The folder for everything that Labwire stores on disk.
 ///
-/// The layout is that of an MSL-Network installation, so that an existing folder can be used as it is:
+/// Its layout is that of an MSL-Network installation, so that an existing folder can be used:
 /// `manager.sqlite3`, `keys/`, `certs/` and `logs/`.
 ///
 /// ```
@@ -41,11 +41,11 @@ pub struct Home {
 }
 
 impl Home {
-    /// The folder that `LABWIRE_HOME` names; without it the one that `MSL_NETWORK_HOME` names; without
-    /// both `.labwire` in the user's home folder. A variable that is empty counts as not set; a relative
-    /// folder is the one below the working folder, so that the paths in the log lead there from anywhere.
+    /// Returns the folder in `LABWIRE_HOME`, or else the one in `MSL_NETWORK_HOME`, or else
+    /// `.labwire` in the user's home folder. An empty variable counts as not set. A relative path
+    /// is resolved against the working folder, so that paths in the log are valid from anywhere.
     ///
-    /// Nothing is created.
+    /// Creates nothing.
     ///
     /// ```
     /// use labwire_home::Home;
@@ -60,7 +60,7 @@ impl Home {
         Ok(Self::at(std::path::absolute(&root).unwrap_or(root)))
     }
 
-    /// The given folder, whatever the environment says.
+    /// Uses the given folder, regardless of the environment.
     ///
     /// ```
     /// use labwire_home::Home;
@@ -71,8 +71,9 @@ impl Home {
         Self { root: root.into() }
     }
 
-    /// The folder of an MSL-Network installation of this user, `~/.msl/network`, if there is one that this home passes
-    /// over: the home is another folder, has neither a database nor a key yet, and no environment variable names it.
+    /// Returns this user's MSL-Network folder, `~/.msl/network`, if this home ignores it although
+    /// it is in use: this home is the default one, has neither a database nor a key yet, and no
+    /// environment variable names a folder.
     ///
     /// ```
     /// use labwire_home::Home;
@@ -89,7 +90,8 @@ impl Home {
         }
     }
 
-    /// As [`overlooked_installation`](Self::overlooked_installation), of the user with this home folder.
+    /// Does the same as [`overlooked_installation`](Self::overlooked_installation), for the user
+    /// with this home folder.
     fn overlooked_in(&self, user: &Path) -> Option<PathBuf> {
         let other = Self::at(user.join(".msl").join("network"));
         let is_default = self.root == user.join(".labwire");
@@ -107,56 +109,56 @@ impl Home {
             .ok_or(HomeError)
     }
 
-    /// The folder itself.
+    /// Returns the folder itself.
     ///
     /// See the example of [`Home`].
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The database of users, trusted hostnames and connections.
+    /// Returns the path of the database of users, trusted hostnames and connections.
     ///
     /// See the example of [`Home`].
     pub fn database(&self) -> PathBuf {
         self.root.join("manager.sqlite3")
     }
 
-    /// The private key of a manager that was not given a host.
+    /// Returns the path of the private key of a manager without `--host`.
     ///
     /// See the example of [`Home`].
     pub fn key_file(&self) -> PathBuf {
         self.key_file_for("localhost")
     }
 
-    /// The certificate of a manager that was not given a host.
+    /// Returns the path of the certificate of a manager without `--host`.
     ///
     /// See the example of [`Home`].
     pub fn certificate_file(&self) -> PathBuf {
         self.certificate_file_for("localhost")
     }
 
-    /// The private key of a manager that was started with `--host`.
+    /// Returns the path of the private key of a manager that was started with `--host`.
     ///
     /// See the example of [`Home`].
     pub fn key_file_for(&self, host: &str) -> PathBuf {
         self.root.join("keys").join(format!("{host}.key"))
     }
 
-    /// The certificate of a manager that was started with `--host`.
+    /// Returns the path of the certificate of a manager that was started with `--host`.
     ///
     /// See the example of [`Home`].
     pub fn certificate_file_for(&self, host: &str) -> PathBuf {
         self.root.join("certs").join(format!("{host}.crt"))
     }
 
-    /// The folder of the manager's log files.
+    /// Returns the folder of the manager's log files.
     ///
     /// See the example of [`Home`].
     pub fn logs_folder(&self) -> PathBuf {
         self.root.join("logs")
     }
 
-    /// A log file named after the present local time, to the second.
+    /// Returns the path of a new log file, named after the current local time to the second.
     ///
     /// ```
     /// use labwire_home::Home;
@@ -173,7 +175,8 @@ impl Home {
     }
 }
 
-/// The folders that the environment names, the one that counts first. A variable that is empty counts as not set.
+/// Returns the folders in the environment variables, the preferred one first. An empty variable
+/// counts as not set.
 fn named_in_environment() -> [Option<OsString>; 2] {
     ["LABWIRE_HOME", "MSL_NETWORK_HOME"].map(|variable| not_empty(std::env::var_os(variable)))
 }
@@ -214,7 +217,7 @@ mod tests {
         assert_eq!(ours.overlooked_in(user), Some(theirs.clone()));
         assert_eq!(Home::at(&theirs).overlooked_in(user), None, "it is this one");
         assert_eq!(Home::at(user.join("chosen")).overlooked_in(user), None);
-        // Certificates of other managers, which a client saved there.
+        // Certificates of other managers that a client saved there.
         fs::create_dir_all(ours.root().join("certs")).unwrap();
         assert_eq!(ours.overlooked_in(user), Some(theirs));
         fs::write(ours.database(), "").unwrap();

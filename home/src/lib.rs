@@ -1,10 +1,10 @@
-//! What belongs to the computer that a program of Labwire runs on.
+//! The parts of Labwire that depend on the computer.
 //!
-//! It is the folder that holds the database, keys, certificates and logs, how files in it are created,
-//! the names and addresses of the computer, and its time zone.
+//! These are the folder with the database, keys, certificates and logs, the creation of files in
+//! it, the names and addresses of the computer, and its time zone.
 //!
-//! The manager and the peers of one computer share it: a client finds the certificate of a manager that was
-//! started by the same user where that manager keeps it.
+//! The manager and the peers of one computer share the folder: a client finds the certificate of a
+//! manager of the same user at that manager's own path.
 //!
 //! ```
 //! use labwire_home::{Home, create_private_folder};

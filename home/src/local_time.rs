@@ -1,4 +1,4 @@
-//! The time zone of the computer.
+//! The current time and the computer's time zone.
 
 use std::env;
 use std::fs;
@@ -8,14 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Where Unix keeps the rules of the computer's time zone.
+/// The file with the time-zone rules on Unix.
 const RULES: &str = "/etc/localtime";
 
-/// The time zone of the computer, as it was when it was asked for first.
+/// Returns the time zone of the computer, as of the first call.
 ///
-/// Unless the variable `TZ` names another one, the rules are read from the one file that holds them. To find out what they
-/// are called, which nobody wants to know here, all rules there are would be listed: that takes a millisecond, as much as
-/// a program's start.
+/// Unless the variable `TZ` is set, the rules are read from the one file that contains them. The
+/// standard way would also search all zones for their name, which is not needed here and takes a
+/// millisecond, as long as a program's start.
 ///
 /// ```
 /// use labwire_home::{local_time_zone, present};
@@ -35,8 +35,8 @@ pub fn local_time_zone() -> TimeZone {
     .clone()
 }
 
-/// Returns the present time. A clock beyond the years that a calendar has (-9999 to 9999) counts as the nearest of them,
-/// where [`Timestamp::now`] panics.
+/// Returns the current time. A clock outside the years of the calendar (-9999 to 9999) counts as
+/// the nearest of them, where [`Timestamp::now`] panics.
 ///
 /// ```
 /// use labwire_home::present;
@@ -67,7 +67,7 @@ mod tests {
         let times = [UNIX_EPOCH - far, UNIX_EPOCH, UNIX_EPOCH + far].map(in_calendar);
         assert_eq!(times, [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX]);
         for time in times {
-            // Shown in any time zone, it is a date.
+            // It can be formatted as a date in any time zone.
             let zoned = time.to_zoned(local_time_zone());
             assert!(!zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string().is_empty());
         }
@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn it_is_the_zone_that_the_system_has() {
         let (ours, systems) = (local_time_zone(), TimeZone::system());
-        // All hours of a year that has come and one that has not, with the changes between winter and summer.
+        // All hours of a past and a future year, including the changes between winter and summer
+        // time.
         for start in [1_700_000_000, 2_000_000_000] {
             for hour in 0..366 * 24 {
                 let moment = Timestamp::from_second(start + hour * 3_600).unwrap();

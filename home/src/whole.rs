@@ -1,4 +1,4 @@
-//! Files that are written as a whole or not at all, also when the disk is full or the power fails.
+//! Writes files as a whole or not at all, even if the disk is full or the power fails.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -10,13 +10,13 @@ use aws_lc_rs::rand;
 
 use crate::{create_private_folder, open_to_write};
 
-/// How often a file is read anew that somebody else changes all the time.
+/// The most attempts to change a file that other programs change at the same time.
 const ATTEMPTS: usize = 8;
 
-/// Who may read a file. Only its owner may write to it.
+/// The users who may read a file. Only its owner may write to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
-    /// Its owner alone (mode 0600).
+    /// The owner only (mode 0600).
     Owner,
     /// Everyone (mode 0644).
     Everyone,
@@ -31,19 +31,21 @@ impl Readers {
     }
 }
 
-/// What becomes of a file that is there already.
+/// The treatment of an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays as it is, and writing is an error of the kind [`io::ErrorKind::AlreadyExists`].
+    /// Keeps it; writing fails with an error of the kind [`io::ErrorKind::AlreadyExists`].
     Keep,
-    /// It is replaced.
+    /// Replaces it.
     Replace,
 }
 
-/// Writes a file so that at every moment the path holds either the old contents or all of the new ones, and so that
-/// nobody without the right can read it in between. Missing folders are created for the owner alone.
+/// Writes a file such that at every moment the path holds either the old or all of the new
+/// contents, and that users without permission can never read it. Missing folders are created for
+/// the owner only.
 ///
-/// What a symbolic link points to is replaced, and not the link. A device or a pipe is written to.
+/// If the path is a symbolic link, its target is replaced. A device or a pipe is written to
+/// directly.
 ///
 /// ```
 /// use labwire_home::{Existing, Readers, write_whole_file};
@@ -64,7 +66,7 @@ pub fn write_whole_file(
 ) -> io::Result<()> {
     let target = resolve(path)?;
     if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
-        // Replacing a device by a file, as is right for files, would break the computer when done as root.
+        // Replacing a device by a file, done as root, would break the computer.
         return open_to_write(OpenOptions::new().write(true), &target)?.write_all(contents);
     }
     create_private_folder(folder_of(&target))?;
@@ -75,11 +77,12 @@ pub fn write_whole_file(
     }
 }
 
-/// Changes a file as [`write_whole_file`] writes one: `change` gives its new contents for those that it has now, which
-/// are empty for a file that is not there. A new file is for its owner alone; another one keeps its mode.
+/// Changes a file as [`write_whole_file`] writes one. `change` maps its current contents, empty if
+/// the file is missing, to the new ones. A new file is for its owner only; an existing one keeps
+/// its mode.
 ///
-/// Changes by this function in several programs come one after the other. `change` is called again when somebody else has
-/// changed the file meanwhile.
+/// Changes by this function in several programs are serialised. `change` is called again if another
+/// program has changed the file meanwhile.
 ///
 /// ```
 /// use labwire_home::change_whole_file;
@@ -98,7 +101,7 @@ pub fn change_whole_file(path: &Path, change: impl Fn(&[u8]) -> Vec<u8>) -> io::
     let folder = folder_of(&target);
     create_private_folder(folder)?;
     let locked = File::open(or_here(folder))?;
-    // Not every file system has locks; on one without, the look at the contents below must do.
+    // Some file systems have no locks; there, comparing the contents below has to suffice.
     let _ = locked.lock();
     let mut before = read_if_there(&target)?;
     for _ in 0..ATTEMPTS {
@@ -108,7 +111,7 @@ pub fn change_whole_file(path: &Path, change: impl Fn(&[u8]) -> Vec<u8>) -> io::
             Err(_) => Readers::Owner.mode(),
         };
         let draft = Draft::write(&target, mode, |file| {
-            // The process's own mask does not count for a file that others may read already.
+            // The process's umask must not restrict a file that others may already read.
             file.set_permissions(Permissions::from_mode(mode))?;
             file.write_all(&contents)
         })?;
@@ -132,7 +135,7 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Follows symbolic links, so that what they point to is replaced and not the link itself.
+/// Follows symbolic links, so that the target is replaced and not the link itself.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(target) => Ok(target),
@@ -145,7 +148,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-/// A folder by a name that can be opened.
+/// Returns a folder's name in a form that can be opened.
 fn or_here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() {
         Path::new(".")
@@ -154,13 +157,14 @@ fn or_here(folder: &Path) -> &Path {
     }
 }
 
-/// Contents that are on the disk beside the place where they belong, and are removed unless they get there.
+/// A temporary file beside its target, with the contents on disk. It is removed unless it is moved
+/// to the target.
 struct Draft {
     path: PathBuf,
 }
 
 impl Draft {
-    /// Writes what `write` does. When this returns, the disk has taken all of it.
+    /// Runs `write` on a new file. Returns once the contents are on disk.
     fn write(target: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
         let mut random = [0; 8];
         rand::fill(&mut random).map_err(|_| io::Error::other("no randomness for a file name"))?;
@@ -185,11 +189,12 @@ impl Draft {
         Ok(())
     }
 
-    /// A hard link is the one way to claim a name that is free and fail on one that is taken, in one step.
+    /// Moves the draft to a free name. A hard link is the only way to do this and fail if the name
+    /// is taken, in one step.
     fn place(&self, target: &Path) -> io::Result<()> {
         match fs::hard_link(&self.path, target) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !target.exists() => {
-                // Not every file system has hard links; on one without, the check above must do.
+                // Some file systems have no hard links; there, the check above has to suffice.
                 fs::rename(&self.path, target)
             }
             other => other,
@@ -199,7 +204,8 @@ impl Draft {
     }
 }
 
-/// Has the disk take the new name, too. Without it the old contents may be back after a power failure, which is no harm.
+/// Flushes the new name to disk. Without it a power failure may restore the old contents, which is
+/// harmless.
 fn keep_name(target: &Path) {
     let folder = File::open(or_here(folder_of(target)));
     let _ = folder.and_then(|folder| folder.sync_all());
@@ -207,7 +213,7 @@ fn keep_name(target: &Path) {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // After a rename there is nothing left to remove, which is as good.
+        // After a rename there is nothing to remove, and the error is ignored.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -229,7 +235,7 @@ mod tests {
             .collect()
     }
 
-    /// A disk that has room for a part only.
+    /// Simulates a disk with capacity for a part only.
     fn full_after(part: &[u8]) -> impl FnOnce(&mut File) -> io::Result<()> {
         move |file| {
             file.write_all(part)?;
