@@ -1,4 +1,5 @@
-//! Whether a peer that owes an acknowledgement is there. No I/O, and no clock.
+//! Decides whether a peer that owes an acknowledgement has vanished, without I/O and without a
+//! clock.
 
 use std::time::Duration;
 
@@ -6,38 +7,38 @@ use tokio::time::Instant;
 
 use crate::signs::Signs;
 
-/// What becomes of a connection that was looked at.
+/// The result of checking a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Everything was acknowledged.
     Quiet,
-    /// The peer owes an acknowledgement, or room for more bytes.
+    /// The peer owes an acknowledgement, or has no buffer space for more bytes.
     Owes {
-        /// How long to wait until the next look.
+        /// The time until the next check.
         look_in: Duration,
-        /// What the operating system's limit is to be from now on.
+        /// The new `TCP_USER_TIMEOUT`; `None` to leave it unchanged.
         user_timeout: Option<Duration>,
     },
-    /// The peer was asked and did not answer for as long as it may.
+    /// The peer left probes unanswered for the whole time limit.
     Vanished,
 }
 
-/// What is remembered about a connection between two looks.
+/// The state of a connection between two checks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge {
     limit: Duration,
     looked: Instant,
-    /// Since when the peer has not acknowledged more.
+    /// The time since which the peer has acknowledged nothing more.
     since: Instant,
     acknowledged: u64,
-    /// The operating system's limit, as it was set.
+    /// The operating system's limit, as it was last set.
     user_timeout: Duration,
-    /// Whether the peer had used up its time at the last look.
+    /// Whether the peer had exceeded its time at the last check.
     is_suspected: bool,
 }
 
 impl Judge {
-    /// For a connection on which bytes were just written.
+    /// Creates the state for a connection on which bytes were just written.
     pub(crate) fn new(limit: Duration, now: Instant) -> Self {
         Self {
             limit,
@@ -49,37 +50,41 @@ impl Judge {
         }
     }
 
-    /// The longest time between two looks.
+    /// Returns the longest time between two checks.
     pub(crate) fn longest(&self) -> Duration {
         self.limit / 8
     }
 
-    /// The shortest one. Longer than a round trip to anywhere, as far as the limit allows.
+    /// Returns the shortest time between two checks. Longer than any round trip, as far as the
+    /// limit allows.
     pub(crate) fn shortest(&self) -> Duration {
         (self.limit / 16).min(Duration::from_secs(1))
     }
 
-    /// Judges by the signs of this moment.
+    /// Evaluates the current signs.
     ///
-    /// Linux counts how long a peer has not acknowledged more, and ends the connection at its limit, also when the peer
-    /// answers every probe and only has no room because its program does not read. So that limit is moved.
+    /// Linux ends a connection whose peer acknowledges nothing more within its limit, even if the
+    /// peer answers every probe and only has no buffer space because its program does not read. So
+    /// that limit is moved.
     ///
-    /// A peer without room is asked less and less often, every two minutes at last, unless Linux' limit comes before
-    /// that. So the limit is moved in small steps, and it is asked about as often as an idle peer.
+    /// A peer without buffer space is probed at growing intervals, up to two minutes, unless Linux'
+    /// limit comes first. So the limit is moved in small steps, which keeps the probes as frequent
+    /// as for an idle peer.
     pub(crate) fn judge(&mut self, signs: &Signs, now: Instant) -> Verdict {
         let last_look = std::mem::replace(&mut self.looked, now);
         let has_progressed = signs.acknowledged != self.acknowledged;
         if has_progressed || !signs.is_pending() {
             self.acknowledged = signs.acknowledged;
-            // It was after the last look, and at which moment is not known.
+            // It was acknowledged after the last check, at an unknown time.
             self.since = last_look;
         }
         if !signs.is_pending() {
             return Verdict::Quiet;
         }
-        // All that was sent is acknowledged, and there is no room for the rest.
+        // All that was sent is acknowledged, but the peer has no buffer space for the rest.
         let has_no_room = signs.unacknowledged == 0;
-        // What is unacknowledged is sent again and again; of probes for room, one may be lost.
+        // Unacknowledged data is sent again and again, but a single probe for buffer space may be
+        // lost.
         let enough = if has_no_room { 2 } else { 1 };
         let is_overdue = signs.silence >= self.limit && signs.unanswered() >= enough;
         if is_overdue && self.is_suspected {
@@ -100,12 +105,12 @@ impl Judge {
         }
     }
 
-    /// Notes the operating system's limit; tells whether it is another one than before.
+    /// Notes the operating system's limit. Returns whether it has changed.
     fn moves_to(&mut self, user_timeout: Duration) -> bool {
         std::mem::replace(&mut self.user_timeout, user_timeout) != user_timeout
     }
 
-    /// Notes that the operating system's limit is as it was at first; tells whether it was another one.
+    /// Resets the operating system's limit to the initial one. Returns whether it was another one.
     pub(crate) fn moves_back(&mut self) -> bool {
         self.moves_to(self.limit)
     }
@@ -121,8 +126,9 @@ mod tests {
         Duration::from_secs(number)
     }
 
-    /// Looks at a connection as often as is asked for, until it is quiet or vanished or the time is over; gives the
-    /// verdict, its time, and the limits that the operating system was told at which time.
+    /// Checks a connection at the requested times, until it is quiet or vanished or the time is
+    /// over. Returns the verdict, its time, and the limits of the operating system with the times
+    /// at which they were set.
     fn watch(
         time: Duration,
         signs: impl Fn(Duration) -> Signs,
@@ -148,7 +154,7 @@ mod tests {
         }
     }
 
-    /// How often Linux has sent something again by then: after 0.2 s, 0.6 s, 1.4 s and so on.
+    /// Returns how often Linux has retransmitted by then: after 0.2 s, 0.6 s, 1.4 s and so on.
     fn retransmits(time: Duration) -> u8 {
         u8::try_from((time.as_millis() / 200 + 1).ilog2()).unwrap()
     }
@@ -173,7 +179,7 @@ mod tests {
         }
     }
 
-    /// Linux asks for room less and less often, every two minutes at last.
+    /// Linux probes for buffer space at growing intervals, up to two minutes.
     #[test]
     fn a_peer_that_answers_and_reads_nothing_is_kept_and_the_operating_system_is_told_in_time() {
         let signs = |time: Duration| {

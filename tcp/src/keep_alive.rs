@@ -1,26 +1,26 @@
-//! How soon a vanished peer is noticed, and the socket options that say so to the operating system.
+//! The time within which a vanished peer is noticed, and the socket options for it.
 
 use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// How many probes an idle peer may leave unanswered.
+/// The most probes that an idle peer may leave unanswered.
 const PROBES: u32 = 2;
 
-/// How soon a vanished peer is noticed.
+/// The time within which a vanished peer is noticed.
 ///
-/// The options of a socket that are set, by the names that they have on each platform:
+/// Sets these socket options, by their names on each platform:
 ///
 /// | | Linux | macOS | Windows |
 /// |---|---|---|---|
 /// | idle time before a probe | `TCP_KEEPIDLE` | `TCP_KEEPALIVE` | `TCP_KEEPIDLE` |
 /// | time between probes | `TCP_KEEPINTVL` | `TCP_KEEPINTVL` | `TCP_KEEPINTVL` |
 /// | probes without an answer | `TCP_KEEPCNT` | `TCP_KEEPCNT` | `TCP_KEEPCNT` |
-/// | time that sent bytes may stay unacknowledged | `TCP_USER_TIMEOUT` | `TCP_RXT_CONNDROPTIME` | `TCP_MAXRT` |
-/// | what is known of the peer | `TCP_INFO` | `TCP_CONNECTION_INFO` | `SIO_TCP_INFO` |
+/// | limit for unacknowledged bytes | `TCP_USER_TIMEOUT` | `TCP_RXT_CONNDROPTIME` | `TCP_MAXRT` |
+/// | information about the peer | `TCP_INFO` | `TCP_CONNECTION_INFO` | `SIO_TCP_INFO` |
 ///
-/// The last two are used on Linux only, so far.
+/// The last two are currently used on Linux only.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,15 +35,15 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// The given idle time before a keep-alive probe, and between probes. Operating systems count it in whole seconds,
-    /// of which there must be at least one.
+    /// Creates options with this idle time before a keep-alive probe and between probes. Operating
+    /// systems count in whole seconds; the minimum is one second.
     ///
     /// See the example of [`KeepAlive`].
     pub const fn every(idle: Duration) -> Self {
         Self { idle }
     }
 
-    /// The time within which a vanished peer is noticed: three times the idle time.
+    /// Returns the time within which a vanished peer is noticed: three times the idle time.
     ///
     /// See the example of [`KeepAlive`].
     pub const fn limit(self) -> Duration {
@@ -56,7 +56,7 @@ impl KeepAlive {
         set_user_timeout(socket, self.limit())
     }
 
-    /// When the operating system sends keep-alive probes.
+    /// Returns the options for the operating system's keep-alive probes.
     pub(crate) fn probes(self) -> TcpKeepalive {
         TcpKeepalive::new()
             .with_time(self.idle)
@@ -65,15 +65,15 @@ impl KeepAlive {
     }
 }
 
-/// Sets how long sent bytes may stay unacknowledged, and how long a peer may take no more bytes. A time that is too
-/// long for the operating system is no limit.
+/// Sets how long sent bytes may stay unacknowledged, and how long a peer may accept no more bytes.
+/// A time beyond the operating system's range means no limit.
 #[cfg(target_os = "linux")]
 pub(crate) fn set_user_timeout(socket: &SockRef<'_>, time: Duration) -> io::Result<()> {
     let fits = i32::try_from(time.as_millis()).is_ok();
     socket.set_tcp_user_timeout(fits.then_some(time))
 }
 
-/// There is no such option here that this crate knows.
+/// Does nothing: this crate supports no such option on this platform.
 #[cfg(not(target_os = "linux"))]
 #[allow(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
 pub(crate) fn set_user_timeout(_socket: &SockRef<'_>, _time: Duration) -> io::Result<()> {

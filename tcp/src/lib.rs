@@ -1,13 +1,16 @@
 //! The TCP connections of managers, services and clients.
 //!
-//! A computer that loses its power or its network says nothing. A [`WatchedStream`] notices that within a stated time,
-//! [`KeepAlive::limit`], whether the connection was idle or bytes were in flight: its next read then fails with an error of
-//! which [`has_vanished`] is true. A peer that is there and reads nothing is kept, however long that takes.
+//! A computer that loses its power or its network sends no end of its connections. A
+//! [`WatchedStream`] notices this within a fixed time, [`KeepAlive::limit`], whether the connection
+//! is idle or has bytes in flight: its next read then fails with an error for which
+//! [`has_vanished`] returns `true`. A peer that is alive but does not read is kept, however long
+//! that takes.
 //!
-//! A [`WatchedSocket`] is a handle on such a connection for others than its reader and writer. It can ask whether the
-//! peer is there at this moment: [`WatchedSocket::probe`].
+//! A [`WatchedSocket`] is a handle on such a connection for tasks other than its reader and writer.
+//! [`WatchedSocket::probe`] checks whether the peer is alive at this moment.
 //!
-//! All of this is done by the TCP of both computers. Peers see no other frames, and need no other software.
+//! The TCP implementations of both computers do all of this. Peers receive no additional frames and
+//! need no other software.
 //!
 //! ```
 //! use std::time::Duration;

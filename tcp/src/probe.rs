@@ -1,4 +1,4 @@
-//! Asking a peer whether it is there at this moment.
+//! Probes whether a peer is alive at this moment.
 
 use std::time::Duration;
 
@@ -8,45 +8,47 @@ use tokio::time::{Instant, sleep};
 use crate::WatchedSocket;
 use crate::signs::Signs;
 
-/// How often it is looked whether the peer has answered.
+/// Interval at which the peer's answer is checked.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How often an idle peer is asked: one packet can get lost.
+/// Interval at which an idle peer is probed: one packet can get lost.
 const ASK: Duration = Duration::from_millis(250);
 
-/// The shortest silence after which operating systems ask.
+/// The shortest idle time before a probe that operating systems accept.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// So many questions without an answer mean that nobody is there.
+/// The number of unanswered probes after which a peer counts as vanished.
 const UNANSWERED: u8 = 2;
 
-/// More than are asked, so that the operating system does not decide.
+/// More probes than are sent, so that the operating system does not end the connection.
 const MANY: u32 = 100;
 
-/// By how much the operating system's times of packets can be wrong.
+/// The precision of the operating system's packet times.
 const PRECISION: Duration = Duration::from_millis(20);
 
-/// Whether a peer is there.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It has answered, or nothing is known that says that it is not there.
+    /// The peer has answered, or there is no evidence that it has vanished.
     Present,
-    /// It was asked several times and has not answered. The connection has been ended.
+    /// The peer left several probes unanswered. The connection has been ended.
     Vanished,
     /// The connection has ended meanwhile.
     Left,
 }
 
 impl WatchedSocket {
-    /// Asks the peer whether it is there, and ends the connection if it does not answer within `time`, which must be
+    /// Probes the peer, and ends the connection if it does not answer within `time`, which must be
     /// more than a second.
     ///
-    /// An idle peer is asked by the keep-alive probes of TCP, which the operating system of a computer that is there
-    /// answers, whatever its programs do. A peer that owes acknowledgements is asked by the packets that are sent again
-    /// anyway. It counts as vanished when those of the past are unanswered, also when none is sent during `time`.
+    /// An idle peer is probed by TCP keep-alive, which a running computer's operating system
+    /// answers, whatever its programs do. A peer that owes acknowledgements is probed by TCP's
+    /// retransmissions. It counts as vanished if earlier ones are unanswered, even if none is sent
+    /// during `time`.
     ///
-    /// A peer that has been there all the time may take a second to be found so, since that is the shortest silence
-    /// after which operating systems ask. Cancel safe, but for a peer that is asked more often from then on than it need.
+    /// Probing a peer that is alive may take a second, which is the shortest idle time before a
+    /// probe that operating systems accept. Cancel safe, except that an idle peer may then be
+    /// probed more often than necessary.
     ///
     /// See the example of [`WatchedSocket`].
     pub async fn probe(&self, time: Duration) -> Presence {
@@ -78,12 +80,13 @@ impl WatchedSocket {
             }
             let is_due = asked_at.is_none_or(|at: Instant| at.elapsed() >= ASK);
             if is_due && !signs.is_pending() {
-                // Setting the options makes the operating system ask again if the silence has been long enough.
+                // Setting the options makes the operating system send a probe if the connection has
+                // been idle long enough.
                 let often = TcpKeepalive::new()
                     .with_time(SHORTEST)
                     .with_interval(SHORTEST)
                     .with_retries(MANY);
-                // It fails only when the connection has ended.
+                // Fails only if the connection has ended.
                 let _ = shared.socket().set_tcp_keepalive(&often);
                 asked_at = Some(Instant::now());
             }
@@ -100,7 +103,7 @@ impl WatchedSocket {
     }
 }
 
-/// Whether the peer was asked often enough to have answered.
+/// Returns whether enough probes are unanswered.
 fn is_unanswered(signs: &Signs) -> bool {
     signs.unanswered() >= UNANSWERED
 }

@@ -1,34 +1,34 @@
-//! What the operating system knows about the other end of a connection.
+//! The operating system's information about a connection's peer.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// What the operating system knows about the other end of a connection.
+/// The operating system's information about a connection's peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Signs {
-    /// How long ago the last packet came from the peer.
+    /// The time since the last packet from the peer.
     pub(crate) silence: Duration,
-    /// Packets that were sent and not acknowledged.
+    /// The number of unacknowledged packets.
     pub(crate) unacknowledged: u32,
-    /// Bytes that wait for the peer to have room for them.
+    /// The number of bytes that wait for the peer's buffer space.
     pub(crate) unsent: u32,
-    /// How often the oldest of those packets was sent again.
+    /// The number of retransmissions of the oldest unacknowledged packet.
     pub(crate) retransmits: u8,
-    /// Probes since the last packet from the peer.
+    /// The number of probes since the last packet from the peer.
     pub(crate) probes: u8,
-    /// Bytes that were acknowledged since the connection was made.
+    /// The number of acknowledged bytes since the connection was made.
     pub(crate) acknowledged: u64,
 }
 
 impl Signs {
-    /// Whether the peer has not acknowledged everything that was written.
+    /// Returns whether anything that was written is unacknowledged.
     pub(crate) fn is_pending(&self) -> bool {
         self.unacknowledged > 0 || self.unsent > 0
     }
 
-    /// How often the peer was asked for an acknowledgement since the last one.
+    /// Returns the number of unanswered packets since the last acknowledgement.
     pub(crate) fn unanswered(&self) -> u8 {
         self.retransmits.max(self.probes)
     }
@@ -41,7 +41,7 @@ mod linux {
 
     use super::{Duration, Signs, TcpStream, io};
 
-    /// The beginning of Linux' `struct tcp_info`, as it is since Linux 4.6: times in milliseconds.
+    /// The beginning of Linux' `struct tcp_info` since Linux 4.6. Times are in milliseconds.
     #[derive(Clone, Copy)]
     #[repr(C)]
     #[allow(dead_code, reason = "the members stand where the kernel puts them")]
@@ -88,7 +88,7 @@ mod linux {
     }
 }
 
-/// Reads what the operating system knows now; an error on platforms where this crate cannot ask.
+/// Reads the current information. Fails on platforms that this crate does not support.
 pub(crate) fn read(stream: &TcpStream) -> io::Result<Signs> {
     #[cfg(target_os = "linux")]
     return linux::read(stream);
@@ -119,7 +119,7 @@ mod tests {
         assert!(!after.is_pending(), "{after:?}");
         assert!(after.silence < Duration::from_secs(30), "{after:?}");
         assert_eq!(after.unanswered(), 0);
-        // More than both ends have room for: the peer does not read.
+        // More than the buffers of both ends can hold: the peer does not read.
         let text = vec![b'x'; 16 << 20];
         while near.try_write(&text).is_ok() {}
         let stuck = read(&near).unwrap();

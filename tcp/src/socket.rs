@@ -1,4 +1,4 @@
-//! A connection's socket, as its stream, its watch and its handles share it.
+//! A connection's socket, shared by its stream, its watch and its handles.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use crate::Watch;
 use crate::signs::{self, Signs};
 
-/// Nothing was written since everything was acknowledged: there is nothing to look at.
+/// Everything was acknowledged and nothing was written since: no check is needed.
 const IDLE: u8 = 0;
 /// The connection is on the list of its watch.
 const LISTED: u8 = 1;
-/// The same, and something was written since the last look.
+/// It is on the list, and something was written since the last check.
 const WRITTEN: u8 = 2;
 
 /// A connection's socket.
@@ -67,12 +67,13 @@ impl Shared {
         }
     }
 
-    /// Tells whether something was written since the last look, and begins to notice that anew.
+    /// Returns whether something was written since the last check, and starts a new check.
     pub(crate) fn begin_look(&self) -> bool {
         self.activity.swap(LISTED, Ordering::SeqCst) == WRITTEN
     }
 
-    /// Takes the connection off the list; not if something was written since the last look.
+    /// Takes the connection off the list, unless something was written since the last check.
+    /// Returns whether it did.
     pub(crate) fn leave_list(&self) -> bool {
         let left = self
             .activity
@@ -80,12 +81,13 @@ impl Shared {
         left.is_ok()
     }
 
-    /// Ends the connection: its peer has vanished. Whoever reads, writes or waits for this learns it.
+    /// Ends the connection because its peer has vanished. Readers, writers and
+    /// [`WatchedSocket::vanished`] are notified.
     pub(crate) fn vanish(&self) {
         self.has_vanished.store(true, Ordering::SeqCst);
         let socket = self.socket();
-        // Nobody is there to read what is queued. Should the peer come back, it is told at once by a reset. Both fail
-        // only when the connection has ended by itself.
+        // Queued data is dropped, since the peer cannot read it. A peer that comes back is notified
+        // by a reset. Both calls fail only if the connection has already ended.
         let _ = socket.set_linger(Some(Duration::ZERO));
         let _ = socket.shutdown(std::net::Shutdown::Both);
         self.vanished.notify_one();
@@ -95,7 +97,7 @@ impl Shared {
         self.has_vanished.load(Ordering::SeqCst)
     }
 
-    /// The error of whoever reads or writes after that.
+    /// Returns the error for readers and writers after that.
     pub(crate) fn error(&self) -> io::Error {
         let limit = self.watch.keep_alive().limit().as_secs_f64();
         io::Error::new(
@@ -105,7 +107,8 @@ impl Shared {
     }
 }
 
-/// A handle on the socket of a [`WatchedStream`](crate::WatchedStream). It does not keep the connection.
+/// A handle on the socket of a [`WatchedStream`](crate::WatchedStream). It does not keep the
+/// connection open.
 ///
 /// ```
 /// use std::time::Duration;
@@ -141,10 +144,10 @@ impl WatchedSocket {
         self.shared.upgrade()
     }
 
-    /// Waits until the connection was ended because its peer has vanished: for a task that may be busy with something
-    /// else than reading or writing. One task can wait. Cancel safe.
+    /// Waits until the connection was ended because its peer has vanished, for a task that may be
+    /// busy with something other than reading or writing. Only one task may wait. Cancel safe.
     ///
-    /// Does not return if the operating system is what notices: the next read fails then.
+    /// Does not return if the operating system notices first: then the next read fails.
     pub async fn vanished(&self) {
         match self.upgrade() {
             Some(shared) => shared.vanished.notified().await,
@@ -153,7 +156,8 @@ impl WatchedSocket {
     }
 }
 
-/// Whether an error of a connection means that the other computer, or the network to it, has vanished.
+/// Returns whether an error of a connection means that the peer, or the network to it, has
+/// vanished.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -163,7 +167,8 @@ impl WatchedSocket {
 /// ```
 pub fn has_vanished(error: &io::Error) -> bool {
     use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
-    // Where a router or the own computer knows that there is no way, the operating system gives this as the reason.
+    // If a router or this computer knows that the peer is unreachable, the operating system reports
+    // that instead of a timeout.
     matches!(
         error.kind(),
         TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown

@@ -14,7 +14,7 @@ use crate::{Watch, WatchedSocket};
 
 /// A TCP connection that notices when its peer has vanished.
 ///
-/// The example of the crate shows how it is used.
+/// See the example of the crate.
 #[derive(Debug)]
 pub struct WatchedStream {
     read: OwnedReadHalf,
@@ -22,34 +22,34 @@ pub struct WatchedStream {
 }
 
 impl WatchedStream {
-    /// A connection that is watched from the first write on. Its options are those that it has until
-    /// [`set_options`](Self::set_options) is called.
+    /// Creates a stream that is watched from the first write on. Its socket options stay unchanged
+    /// until [`set_options`](Self::set_options) is called.
     pub fn new(stream: TcpStream, watch: &Watch) -> Self {
         let (read, write) = stream.into_split();
         let shared = Arc::new(Shared::new(write, watch.clone()));
         Self { read, shared }
     }
 
-    /// Sets the options by which the operating system notices that the peer has vanished, and sends small frames at
-    /// once.
+    /// Sets the options by which the operating system notices a vanished peer, and disables Nagle's
+    /// algorithm so that small frames are sent at once.
     ///
-    /// Fails when the operating system refuses, as when the connection has ended already.
+    /// Fails if the operating system refuses, for example because the connection has already ended.
     pub fn set_options(&self) -> io::Result<()> {
         self.shared.stream().set_nodelay(true)?;
         self.shared.watch().keep_alive().apply(&self.shared.socket())
     }
 
-    /// The connection itself, for its addresses and further options.
+    /// Returns the TCP stream, for its addresses and further options.
     pub fn tcp(&self) -> &TcpStream {
         self.shared.stream()
     }
 
-    /// A handle on the connection.
+    /// Returns a handle on the connection.
     pub fn socket(&self) -> WatchedSocket {
         WatchedSocket::new(&self.shared)
     }
 
-    /// Writes once there is room for something.
+    /// Writes once the socket has capacity.
     fn poll_send(
         &self,
         context: &mut Context<'_>,
@@ -63,7 +63,8 @@ impl WatchedStream {
             let mut sent_in_part = None;
             let sent = stream.try_io(Interest::WRITABLE, || {
                 let count = write()?;
-                // There is no room for more: to try would cost a call. The operating system tells when there is again.
+                // A partial write means that the socket is full: another attempt would waste a
+                // system call. The operating system reports when there is capacity again.
                 if cfg!(target_os = "linux") && length.take().is_some_and(|length| count < length()) {
                     sent_in_part = Some(count);
                     return Err(io::ErrorKind::WouldBlock.into());
@@ -96,7 +97,7 @@ impl AsyncRead for WatchedStream {
         let this = self.get_mut();
         let before = into.filled().len();
         let read = ready!(Pin::new(&mut this.read).poll_read(context, into));
-        // What had come before is read first.
+        // Data that arrived before is read first.
         let has_read = into.filled().len() > before;
         if !has_read && this.shared.has_vanished() {
             return Poll::Ready(Err(this.shared.error()));
@@ -145,7 +146,7 @@ impl AsyncWrite for WatchedStream {
     }
 }
 
-/// Writing to a connection that has ended is an error, and no signal.
+/// Makes writing to a connection that has ended an error instead of a signal.
 #[cfg(target_os = "linux")]
 const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(not(target_os = "linux"))]

@@ -1,4 +1,4 @@
-//! Looking after connections whose peers owe an acknowledgement.
+//! Watches connections whose peers owe an acknowledgement.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -15,17 +15,18 @@ use crate::judge::{Judge, Verdict};
 use crate::keep_alive::set_user_timeout;
 use crate::socket::Shared;
 
-/// How many connections are looked at before others have their turn: each takes about a microsecond.
+/// The number of checks before the task yields: each takes about a microsecond.
 const TURN: usize = 64;
 
-/// Looks after any number of connections, with one task while there is something to look at and none else.
+/// Watches any number of connections, with one task that exists only while there is something to
+/// check.
 ///
-/// The operating system notices by itself that the peer of an idle connection has vanished, and also that of a busy one,
-/// with two exceptions: bytes that are written late to a peer that vanished long ago would give it the whole time once
-/// more, and a peer that is there and reads nothing would be taken for one that has vanished. So each connection is
-/// looked at from time to time until everything that was written to it is acknowledged.
+/// The operating system itself notices vanished peers of idle and of busy connections, with two
+/// exceptions. Bytes written late to a peer that vanished long ago would give it the whole time
+/// again, and a peer that is alive but does not read would count as vanished. So each connection is
+/// checked from time to time until everything that was written to it is acknowledged.
 ///
-/// The example of the crate shows how it is used.
+/// See the example of the crate.
 #[derive(Clone)]
 pub struct Watch {
     inner: Arc<Inner>,
@@ -43,7 +44,7 @@ struct List {
     is_looked_at: bool,
 }
 
-/// A connection, and when to look at it next.
+/// A connection, and the time of its next check.
 struct Entry {
     at: Instant,
     socket: Weak<Shared>,
@@ -81,7 +82,7 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// A watch on the runtime of whoever calls this.
+    /// Creates a watch on the current runtime.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -105,7 +106,7 @@ impl Watch {
         self.inner.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at a connection from now on, on which something was written.
+    /// Starts to check a connection on which something was written.
     pub(crate) fn add(&self, socket: Weak<Shared>) {
         let now = Instant::now();
         let judge = Judge::new(self.inner.keep_alive.limit(), now);
@@ -118,11 +119,11 @@ impl Watch {
         }
     }
 
-    /// Looks until there is nothing to look at.
+    /// Checks connections until the list is empty.
     async fn look(self) {
         let mut looks = 0;
-        // A connection that is added meanwhile is not to be looked at before the first one of those that are there: the
-        // first look comes after the shortest time that there is.
+        // A connection added meanwhile is never due before the first one in the list, since its
+        // first check comes after the shortest interval.
         while let Some(at) = self.next_time() {
             sleep_until(at).await;
             while let Some(entry) = self.take_due() {
@@ -137,7 +138,7 @@ impl Watch {
         }
     }
 
-    /// When to look next; `None` ends the task.
+    /// Returns the time of the next check. `None` ends the task.
     fn next_time(&self) -> Option<Instant> {
         let mut list = self.list();
         let next = list.entries.peek().map(|Reverse(entry)| entry.at);
@@ -156,15 +157,15 @@ impl Watch {
 }
 
 impl Entry {
-    /// Looks at the connection once; gives it back if it is to be looked at again.
+    /// Checks the connection once. Returns it if it needs another check.
     fn look(mut self) -> Option<Self> {
         let shared = self.socket.upgrade()?;
         let was_written = shared.begin_look();
-        // Where the operating system cannot be asked, it is not asked again.
+        // Where the platform is not supported, there are no further checks.
         let signs = shared.signs().ok()?;
         let now = Instant::now();
         let set = |time: Duration| {
-            // It fails only when the connection has ended.
+            // Fails only if the connection has ended.
             let _ = set_user_timeout(&shared.socket(), time);
         };
         let look_in = match self.judge.judge(&signs, now) {
