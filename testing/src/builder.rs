@@ -1,4 +1,4 @@
-//! How a manager for a test is to be.
+//! The configuration of a manager for tests.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use labwire_manager::{Authentication, Limits};
 
 use crate::manager::{StoppedManager, TestManager};
 
-/// Says how a manager for a test is to be, and starts it.
+/// Configures a manager for a test, and starts it.
 ///
 /// ```
 /// use labwire_testing::{TestManager, TestManagerBuilder};
@@ -48,7 +48,8 @@ impl Default for TestManagerBuilder {
 }
 
 impl TestManagerBuilder {
-    /// The port to listen on, for example that of a manager which was stopped. Default: 0, the system chooses.
+    /// Sets the port to listen on, for example that of a manager which was stopped. The default is
+    /// 0: the system chooses.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -63,7 +64,7 @@ impl TestManagerBuilder {
         self
     }
 
-    /// Every peer must know this password.
+    /// Requires this password from every peer.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -82,7 +83,8 @@ impl TestManagerBuilder {
         self
     }
 
-    /// Every peer must log in as one of these users: name, password, and whether the user is an administrator.
+    /// Requires every peer to log in as one of these users: name, password, and whether the user is
+    /// an administrator.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -101,8 +103,8 @@ impl TestManagerBuilder {
         self.users(users)
     }
 
-    /// There are these users: name, password, and whether the user is an administrator. Requests to the manager
-    /// that need an administrator can be made with them, however peers are admitted.
+    /// Adds these users: name, password, and whether the user is an administrator. Administrators
+    /// can make reserved requests to the manager, whatever authentication peers need.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -127,7 +129,7 @@ impl TestManagerBuilder {
         self
     }
 
-    /// Connections are encrypted, with a key and a certificate that are made for this manager.
+    /// Encrypts connections, with a key and a certificate that are created for this manager.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -141,7 +143,8 @@ impl TestManagerBuilder {
         self
     }
 
-    /// What peers may use up, and for how long a manager that stops waits for its last requests.
+    /// Sets the resource limits of peers, and how long a manager that stops waits for its last
+    /// requests.
     ///
     /// ```
     /// use labwire_testing::{Limits, TestManager};
@@ -176,12 +179,12 @@ impl TestManagerBuilder {
     /// ```
     ///
     /// # Panics
-    /// When it cannot be started, for example because the port is in use.
+    /// If the manager cannot be started, for example because the port is in use.
     pub async fn start(self) -> TestManager {
         StoppedManager::new(self).start().await
     }
 
-    /// [`start`](Self::start) for a test that is not asynchronous.
+    /// Does the same as [`start`](Self::start), for a test that is not async.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -191,7 +194,7 @@ impl TestManagerBuilder {
     /// ```
     ///
     /// # Panics
-    /// When it cannot be started, and when it is called inside of an asynchronous task.
+    /// If the manager cannot be started, or if called inside an async task.
     pub fn start_blocking(self) -> TestManager {
         StoppedManager::new(self).start_blocking()
     }

@@ -1,4 +1,4 @@
-//! What a manager for a test has in its home folder, made where it is missing.
+//! Creates the missing files in a test manager's home folder.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use rustls::ServerConfig;
 
 use crate::builder::User;
 
-/// Sees to it that the database has these users.
+/// Adds the users that are missing in the database.
 pub(crate) fn insert_users(home: &Home, users: &[User]) -> Result<(), StoreError> {
     let mut database = Database::open(&home.database())?;
     for user in users {
         if database.rights(&user.name)?.is_none() {
-            // The fewest rounds that there can be: tests that log in wait for them.
+            // The minimum number of rounds, since tests wait for logins.
             let password = HashedPassword::new(&user.name, &user.password, COMPATIBLE_ROUNDS)?;
             database.insert_user(&user.name, &password, user.is_admin)?;
         }
@@ -25,7 +25,7 @@ pub(crate) fn insert_users(home: &Home, users: &[User]) -> Result<(), StoreError
     Ok(())
 }
 
-/// Sees to it that there are a key and a certificate, and takes them.
+/// Loads the key and the certificate. Creates them if they are missing.
 pub(crate) fn encryption(home: &Home) -> Result<Arc<ServerConfig>, PkiError> {
     let (certificate, key) = (home.certificate_file(), home.key_file());
     if !certificate.is_file() {

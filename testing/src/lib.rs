@@ -1,7 +1,8 @@
-//! A manager inside the process of a test, for the tests and the documentation of services and clients.
+//! A manager inside a test's process, for the tests and the documentation of services and clients.
 //!
-//! It is the real manager, on a port of this computer that the system chooses, with its files in a temporary
-//! folder. It has a thread of its own, so that a test may block, stop its clock, or have no runtime at all.
+//! It is the real manager, on a port of this computer that the system chooses, with its files in a
+//! temporary folder. It runs on its own thread, so that a test may block, stop its clock, or have
+//! no runtime.
 //!
 //! ```
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -18,8 +19,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Whatever goes wrong is a panic, which is what a test wants. A manager that is dropped is gone, with its
-//! connections and its files.
+//! Any failure is a panic, so that the test fails. Dropping a manager ends it, with its connections
+//! and its files.
 
 mod builder;
 mod files;

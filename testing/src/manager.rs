@@ -1,4 +1,4 @@
-//! Managers for tests: running ones, and those that can be started again.
+//! Managers for tests, running or stopped.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use crate::builder::TestManagerBuilder;
 use crate::running::{Running, wait_for};
 
-/// A manager that runs in the process of a test.
+/// A manager that runs in a test's process.
 ///
-/// When it is dropped it ends at once, like one that is [killed](Self::kill), and its folder is removed.
+/// Dropping it ends it at once, as if it were [killed](Self::kill), and removes its folder.
 ///
 /// ```
 /// use labwire_testing::TestManager;
@@ -26,13 +26,13 @@ use crate::running::{Running, wait_for};
 /// assert!(TcpStream::connect(address).is_err());
 /// ```
 pub struct TestManager {
-    // Declared first: the manager is gone before its folder is.
+    // Declared first so that it is dropped first: the manager ends before its folder is removed.
     running: Running,
     files: Files,
 }
 
-/// A manager that was stopped or killed. It can be started again: with the same port, users, key and certificate.
-/// When it is dropped its folder is removed.
+/// A manager that was stopped or killed. It can be started again with the same port, users, key and
+/// certificate. Dropping it removes its folder.
 ///
 /// ```
 /// use labwire_testing::{StoppedManager, TestManager};
@@ -51,7 +51,7 @@ pub struct StoppedManager {
     files: Files,
 }
 
-/// What stays when a manager ends.
+/// The parts that outlive a running manager.
 struct Files {
     options: TestManagerBuilder,
     folder: TempDir,
@@ -64,7 +64,7 @@ impl Files {
 }
 
 impl TestManager {
-    /// The host name under which every such manager is reached.
+    /// The host name of every test manager.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -77,7 +77,7 @@ impl TestManager {
     /// ```
     pub const HOST: &str = "localhost";
 
-    /// Starts a manager that asks for nothing and encrypts nothing.
+    /// Starts a manager without authentication and without encryption.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -91,12 +91,12 @@ impl TestManager {
     /// ```
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If the manager cannot be started.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// [`start`](Self::start) for a test that is not asynchronous.
+    /// Does the same as [`start`](Self::start), for a test that is not async.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -109,12 +109,12 @@ impl TestManager {
     /// ```
     ///
     /// # Panics
-    /// When it cannot be started, and when it is called inside of an asynchronous task.
+    /// If the manager cannot be started, or if called inside an async task.
     pub fn start_blocking() -> Self {
         Self::builder().start_blocking()
     }
 
-    /// Starts to describe another manager.
+    /// Creates a builder for a manager with other options.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -126,7 +126,7 @@ impl TestManager {
         TestManagerBuilder::default()
     }
 
-    /// The port that it listens on.
+    /// Returns the port on which the manager listens.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -138,8 +138,8 @@ impl TestManager {
         self.running.port()
     }
 
-    /// Connects to the manager without a socket: the stream carries the wire, as a TCP connection without TLS does. Each
-    /// call is a peer with an address of its own.
+    /// Connects to the manager without a socket. The stream carries the same frames as a TCP
+    /// connection without TLS. Each call creates a peer with its own address.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -160,7 +160,7 @@ impl TestManager {
         self.running.attach()
     }
 
-    /// The temporary folder with its database, key and certificate.
+    /// Returns the temporary folder with the database, key and certificate.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -172,7 +172,7 @@ impl TestManager {
         self.files.home()
     }
 
-    /// The certificate that it shows, in PEM form. There is none without
+    /// Returns the path of the manager's certificate, in PEM form. It exists only with
     /// [`tls`](TestManagerBuilder::tls).
     ///
     /// ```
@@ -187,9 +187,9 @@ impl TestManager {
         self.home().certificate_file()
     }
 
-    /// Stops the manager as an administrator or a signal does: requests under way are answered, for as long as
-    /// [`Limits::drain`](crate::Limits::drain) says, then all connections end. The manager has ended when this
-    /// returns; when the future is dropped before, it is killed.
+    /// Stops the manager as an administrator or a signal does: requests in flight are answered
+    /// within [`Limits::drain`](crate::Limits::drain), then all connections end. Returns when the
+    /// manager has ended. If the future is dropped before, the manager is killed.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -214,7 +214,7 @@ impl TestManager {
         StoppedManager { files: self.files }
     }
 
-    /// [`stop`](Self::stop) for a test that is not asynchronous.
+    /// Does the same as [`stop`](Self::stop), for a test that is not async.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -227,13 +227,13 @@ impl TestManager {
     /// ```
     ///
     /// # Panics
-    /// When it is called inside of an asynchronous task.
+    /// If called inside an async task.
     pub fn stop_blocking(self) -> StoppedManager {
         wait_for(self.stop())
     }
 
-    /// Ends the manager at once, as when its process is killed: its peers are told nothing, their connections
-    /// are closed, and nothing listens at its port when this returns.
+    /// Ends the manager at once, as if its process were killed: peers receive nothing, their
+    /// connections are closed, and nothing listens on its port when this returns.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -255,7 +255,7 @@ impl TestManager {
         StoppedManager { files: self.files }
     }
 
-    /// [`kill`](Self::kill) for a test that is not asynchronous.
+    /// Does the same as [`kill`](Self::kill), for a test that is not async.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -268,7 +268,7 @@ impl TestManager {
     /// ```
     ///
     /// # Panics
-    /// When it is called inside of an asynchronous task.
+    /// If called inside an async task.
     pub fn kill_blocking(self) -> StoppedManager {
         wait_for(self.kill())
     }
@@ -282,7 +282,7 @@ impl StoppedManager {
         }
     }
 
-    /// Starts the manager again, on the port that it had.
+    /// Starts the manager again, on the same port.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -299,7 +299,7 @@ impl StoppedManager {
     /// ```
     ///
     /// # Panics
-    /// When it cannot be started, for example because another program has taken the port.
+    /// If the manager cannot be started, for example because another program uses the port.
     pub async fn start(self) -> TestManager {
         let Self { mut files } = self;
         let running = Running::start(files.options.clone(), files.home()).await;
@@ -307,7 +307,7 @@ impl StoppedManager {
         TestManager { running, files }
     }
 
-    /// [`start`](Self::start) for a test that is not asynchronous.
+    /// Does the same as [`start`](Self::start), for a test that is not async.
     ///
     /// ```
     /// use labwire_testing::TestManager;
@@ -319,7 +319,7 @@ impl StoppedManager {
     /// ```
     ///
     /// # Panics
-    /// When it cannot be started, and when it is called inside of an asynchronous task.
+    /// If the manager cannot be started, or if called inside an async task.
     pub fn start_blocking(self) -> TestManager {
         wait_for(self.start())
     }

@@ -1,4 +1,4 @@
-//! A manager that runs on a thread of its own.
+//! A manager that runs on its own thread.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -18,15 +18,15 @@ use tokio::sync::oneshot;
 use crate::builder::TestManagerBuilder;
 use crate::files;
 
-/// How long work that cannot be interrupted is waited for at the end, such as the lookup of a name.
+/// How long to wait at the end for work that cannot be interrupted, such as a name lookup.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
-/// How many ports are tried when the system has chosen one that is in use for the other version of IP.
+/// The most ports to try if the system's choice is in use for the other version of IP.
 const ATTEMPTS: usize = 20;
 
 type Started = Result<(u16, ManagerHandle), Box<dyn Error + Send + Sync>>;
 
-/// A manager that serves. When this is dropped it is gone, and its connections with it.
+/// A running manager. Dropping it ends the manager and its connections.
 pub(crate) struct Running {
     port: u16,
     handle: ManagerHandle,
@@ -40,7 +40,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a thread with a manager that keeps its files in `home`, and waits until the manager listens.
+    /// Starts a thread with a manager whose files are in `home`, and waits until the manager
+    /// listens.
     pub(crate) async fn start(options: TestManagerBuilder, home: Home) -> Self {
         let (tell, started) = oneshot::channel();
         let (kill, killed) = oneshot::channel();
@@ -72,18 +73,18 @@ impl Running {
 
     /// Connects without a socket, from the next port of this computer's address.
     pub(crate) fn attach(&self) -> AttachedStream {
-        // An address that is used again is that of a peer that is gone, as a rule.
+        // A reused address normally belongs to a peer that has disconnected.
         let port = self.attached.fetch_add(1, Ordering::Relaxed);
         self.handle.attach(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
-    /// Asks the manager to stop and waits until it has.
+    /// Stops the manager and waits until it has ended.
     pub(crate) async fn stop(mut self) {
         self.handle.shut_down();
         self.end().await;
     }
 
-    /// Ends the manager in the middle of whatever it does, and waits until its sockets are closed.
+    /// Ends the manager without finishing its work, and waits until its sockets are closed.
     pub(crate) async fn kill(mut self) {
         self.kill = None;
         self.end().await;
@@ -101,13 +102,14 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill = None;
         if let Some(thread) = self.thread.take() {
-            // Were it a panic, the thread has told it; a second one on the way out would hide the first.
+            // The thread has already reported its panic; a second panic during a drop would hide
+            // it.
             let _ = thread.join();
         }
     }
 }
 
-/// What the thread does: returns when the manager has stopped, or when `killed` is dropped.
+/// The body of the thread. Returns when the manager has stopped, or when `killed` is dropped.
 fn serve(
     options: &TestManagerBuilder,
     home: &Home,
@@ -118,7 +120,7 @@ fn serve(
     let store = runtime.block_on(async {
         match prepare(options, home).await {
             Ok((manager, store)) => {
-                // Who has not waited has dropped the other end of `killed`, too.
+                // If the receiver was dropped, the sender of `killed` was dropped, too.
                 let _ = tell.send(Ok((manager.port(), manager.handle())));
                 tokio::select! {
                     () = manager.run(std::future::pending()) => {}
@@ -132,10 +134,10 @@ fn serve(
             }
         }
     });
-    // The connections of a manager that was killed are tasks of the runtime, and end here.
+    // The connections of a killed manager are tasks of the runtime, and end here.
     runtime.shutdown_timeout(LAST_THREADS);
     if let Some(store) = store {
-        // Nothing is written any more when the folder is removed.
+        // Nothing is written after this, so the folder can be removed.
         new_runtime().block_on(store.close());
     }
 }
@@ -158,7 +160,7 @@ async fn prepare(
     Ok((Manager::from_listeners(listeners, settings).await?, store))
 }
 
-/// Binds a port of this computer alone, for IPv4, and for IPv6 where the computer has it.
+/// Binds a port on this computer's loopback addresses, for IPv4, and for IPv6 if available.
 async fn bind(port: u16) -> io::Result<Vec<TcpListener>> {
     let mut attempts = 0;
     loop {
@@ -172,7 +174,7 @@ async fn bind(port: u16) -> io::Result<Vec<TcpListener>> {
                     return Err(error);
                 }
             }
-            // A computer without IPv6 says so in several ways.
+            // Computers without IPv6 report this with different errors.
             Err(_) => return Ok(vec![listener]),
         }
     }
@@ -185,7 +187,7 @@ fn new_runtime() -> runtime::Runtime {
         .expect("the system has what a runtime needs")
 }
 
-/// Waits for something asynchronous on a thread that is not.
+/// Blocks this thread until a future is complete.
 pub(crate) fn wait_for<T>(work: impl Future<Output = T>) -> T {
     new_runtime().block_on(work)
 }
