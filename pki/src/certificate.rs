@@ -1,4 +1,4 @@
-//! Certificates: making self-signed ones, reading chains.
+//! Certificates: creates self-signed ones, reads chains.
 
 use std::io;
 use std::net::IpAddr;
@@ -22,15 +22,15 @@ use crate::files;
 use crate::key::{self, PrivateKey};
 use crate::kind::{Hash, KeyKind};
 
-/// How long a certificate is valid when nobody says otherwise, in years: the same as MSL-Network. Clients keep
-/// a copy of the certificate, and one that expires stops a laboratory.
+/// The default validity of a certificate in years, as in MSL-Network. Clients keep a copy of the
+/// certificate, so an expired one stops a laboratory.
 pub const DEFAULT_YEARS_VALID: f64 = 100.0;
 
-/// How much earlier than now a certificate's validity starts: a day, so that a peer whose clock is behind, or
-/// set to the local time of another time zone, accepts a certificate that was made a minute ago.
+/// How long before now a certificate's validity starts: one day, so that a peer whose clock is
+/// slow, or set to the local time of another time zone, accepts a new certificate.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
 
-/// The days of a year of which only a part was asked for.
+/// The days in a year, for a fraction of a year.
 const DAYS_OF_A_YEAR: f64 = 365.0;
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
@@ -40,31 +40,32 @@ const LONGEST_COMMON_NAME: usize = 64;
 /// The bytes of a serial number, the most that RFC 5280 allows.
 const SERIAL_NUMBER_BYTES: usize = 20;
 
-/// The bytes of a serial number that are random; the others are a digest of these and the key (see [`is_own`]).
+/// The number of random bytes in a serial number. The others are a digest of these and the key (see
+/// [`is_own`]).
 const RANDOM_BYTES: usize = 10;
 
-/// Ends the lifetime of a default certificate that is made late in the year 9999 at the latest: certificates cannot say
-/// more.
+/// The last year of a default certificate's validity, since certificates cannot represent dates
+/// after 9999.
 const LAST_YEAR: i16 = 9_998;
 
-/// What a self-signed certificate is to say.
+/// The contents of a self-signed certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateOptions {
-    /// How long the certificate is valid from now on, in years; a part of a year is that part of 365 days.
+    /// The validity from now on, in years. A fraction of a year is that fraction of 365 days.
     pub years_valid: f64,
-    /// The hash of the signature; `None` for the one that fits the key. Only RSA keys leave a choice.
+    /// The hash of the signature; `None` for the key's default. Only RSA keys allow a choice.
     pub hash: Option<Hash>,
-    /// The common name of the subject, which is the issuer as well.
+    /// The common name of the subject, which is also the issuer.
     pub hostname: String,
-    /// The host names that the certificate is for.
+    /// The host names for which the certificate is valid.
     pub alternative_names: Vec<String>,
-    /// The addresses that the certificate is for.
+    /// The addresses for which the certificate is valid.
     pub addresses: Vec<IpAddr>,
 }
 
 impl CertificateOptions {
-    /// A certificate for this computer: its host name, `localhost` and all of its addresses, valid for
-    /// [`DEFAULT_YEARS_VALID`].
+    /// Creates options for this computer: its host name, `localhost` and all of its addresses,
+    /// valid for [`DEFAULT_YEARS_VALID`].
     pub fn for_this_computer() -> Self {
         let hostname = hostname();
         let years_left = LAST_YEAR - present().to_zoned(TimeZone::UTC).year();
@@ -78,29 +79,29 @@ impl CertificateOptions {
     }
 }
 
-/// A certificate that was just made.
+/// A newly created certificate.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     inner: rcgen::Certificate,
 }
 
 impl Certificate {
-    /// The certificate in PEM form.
+    /// Returns the certificate in PEM form.
     pub fn pem(&self) -> String {
         self.inner.pem()
     }
 
-    /// The certificate in DER form.
+    /// Returns the certificate in DER form.
     pub fn der(&self) -> &CertificateDer<'static> {
         self.inner.der()
     }
 
-    /// Writes the certificate in PEM form with mode 0644, in place of one that [`generate_certificate`] made and nothing
-    /// else; missing folders are made with mode 0700.
+    /// Writes the certificate in PEM form with mode 0644. Replaces only a file with nothing but a
+    /// certificate of [`generate_certificate`]. Missing folders are created with mode 0700.
     ///
     /// # Errors
-    /// [`PkiError::KeyInTheWay`] when the file holds a private key, [`PkiError::NotOwn`] when it holds something else
-    /// that was not made here, and [`PkiError::Write`].
+    /// [`PkiError::KeyInTheWay`] if the file contains a private key, [`PkiError::NotOwn`] if it
+    /// contains anything else from another source, and [`PkiError::Write`].
     pub fn write_to(&self, path: &Path) -> Result<(), PkiError> {
         match existing(path) {
             Some(Held::Other) => Err(PkiError::NotOwn {
@@ -110,11 +111,11 @@ impl Certificate {
         }
     }
 
-    /// Writes the certificate as [`write_to`](Self::write_to) does, in place of whatever the file holds but a private
-    /// key.
+    /// Writes the certificate as [`write_to`](Self::write_to) does, but replaces any file except
+    /// one with a private key.
     ///
     /// # Errors
-    /// [`PkiError::KeyInTheWay`] when the file holds a private key, and [`PkiError::Write`].
+    /// [`PkiError::KeyInTheWay`] if the file contains a private key, and [`PkiError::Write`].
     pub fn replace(&self, path: &Path) -> Result<(), PkiError> {
         if let Some(Held::Key) = existing(path) {
             return Err(PkiError::KeyInTheWay {
@@ -125,17 +126,18 @@ impl Certificate {
     }
 }
 
-/// What a file holds that a certificate is to be written to.
+/// The contents of a file that a certificate is to be written to.
 enum Held {
     /// A private key, readable or not.
     Key,
-    /// Nothing, or a certificate that [`generate_certificate`] made and nothing else.
+    /// Nothing, or only a certificate of [`generate_certificate`].
     Own,
-    /// Something else, which cannot be made again here.
+    /// Anything else, which cannot be created again here.
     Other,
 }
 
-/// What a file holds; `None` if there is no such file, or it is a pipe or a device.
+/// Returns the contents of a file. Returns `None` if there is no such file, or if it is a pipe or a
+/// device.
 fn existing(path: &Path) -> Option<Held> {
     if !std::fs::metadata(path).ok()?.is_file() {
         return None;
@@ -151,13 +153,15 @@ fn existing(path: &Path) -> Option<Held> {
     Some(if is_replaceable { Held::Own } else { Held::Other })
 }
 
-/// Whether a file holds a private key, readable or not. Files that cannot be read, pipes and devices hold none.
+/// Returns whether a file contains a private key, readable or not. Returns `false` for unreadable
+/// files, pipes and devices.
 pub fn holds_private_key(path: &Path) -> bool {
     matches!(existing(path), Some(Held::Key))
 }
 
-/// Whether [`generate_certificate`] has made a certificate: the second half of its serial number is a digest of the
-/// first half and the public key. No other program's certificates are like that, by accident or as they age.
+/// Returns whether a certificate was created by [`generate_certificate`]: the second half of its
+/// serial number is a digest of the first half and the public key. Certificates of other programs
+/// cannot match this by accident.
 pub(crate) fn is_own(certificate: &CertificateDer<'_>) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return false;
@@ -167,7 +171,7 @@ pub(crate) fn is_own(certificate: &CertificateDer<'_>) -> bool {
     serial.len() == length && serial[RANDOM_BYTES..] == mark(&serial[..RANDOM_BYTES], public_key)
 }
 
-/// The second half of a serial number.
+/// Returns the second half of a serial number.
 fn mark(random: &[u8], public_key: &[u8]) -> [u8; SERIAL_NUMBER_BYTES - RANDOM_BYTES] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in [b"labwire certificate".as_slice(), random, public_key] {
@@ -179,11 +183,11 @@ fn mark(random: &[u8], public_key: &[u8]) -> [u8; SERIAL_NUMBER_BYTES - RANDOM_B
     mark
 }
 
-/// Makes a certificate that is signed with its own key.
+/// Creates a self-signed certificate.
 ///
-/// It says that it is no certificate authority, so that a client which trusts it trusts this manager and nobody
-/// else, and so that rustls accepts it as the certificate of a server. Names that a certificate cannot hold
-/// (they are not ASCII) are left out.
+/// It is marked as no certificate authority, so that a client which trusts it trusts only this
+/// manager, and so that rustls accepts it as a server's certificate. Names that a certificate
+/// cannot contain (they are not ASCII) are omitted.
 ///
 /// # Errors
 /// [`PkiError::HashDoesNotFit`], [`PkiError::ValidityOutOfRange`], and [`PkiError::Cryptography`].
@@ -191,7 +195,7 @@ pub fn generate_certificate(key: &PrivateKey, options: &CertificateOptions) -> R
     generate_certificate_at(key, options, present())
 }
 
-/// As [`generate_certificate`], by a clock that says this.
+/// Does the same as [`generate_certificate`], at the given time.
 pub(crate) fn generate_certificate_at(
     key: &PrivateKey,
     options: &CertificateOptions,
@@ -209,7 +213,7 @@ pub(crate) fn generate_certificate_at(
     Ok(Certificate { inner })
 }
 
-/// The hash to sign with: the one that was asked for, if it fits the key.
+/// Returns the hash to sign with: the requested one, if it fits the key.
 pub(crate) fn fitting_hash(kind: KeyKind, asked: Option<Hash>) -> Result<Option<Hash>, PkiError> {
     let own = kind.signature_hash();
     match (kind, asked) {
@@ -224,16 +228,17 @@ fn parameters(options: &CertificateOptions, now: Timestamp) -> Result<Certificat
     let out_of_range = || PkiError::ValidityOutOfRange {
         years: options.years_valid,
     };
-    // Certificates count whole seconds: a part of one must not decide whether a validity is nothing.
+    // Certificates count whole seconds: a fraction must not decide whether the validity is empty.
     let now = Timestamp::from_second(now.as_second()).map_err(|_| out_of_range())?;
-    // A computer whose clock is not set is in 1970. What comes before that, certificates can say, but few write.
+    // A computer whose clock is not set is in 1970. Certificates support earlier dates, but hardly
+    // any program writes them.
     let starts = now.saturating_sub(CLOCK_TOLERANCE).map_err(|_| out_of_range())?;
     let starts = starts.max(Timestamp::UNIX_EPOCH);
     let ends = expiry(now, options.years_valid).ok_or_else(out_of_range)?;
 
     let mut parameters = CertificateParams::default();
-    // The date type of rcgen comes from a crate that is not among this one's dependencies: dates are reached
-    // by counting from 1970.
+    // The date type of rcgen comes from a crate that is not a dependency of this one, so dates are
+    // computed from 1970.
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     parameters.not_before = epoch + since_1970(starts).ok_or_else(out_of_range)?;
     parameters.not_after = epoch + since_1970(ends).ok_or_else(out_of_range)?;
@@ -246,12 +251,13 @@ fn parameters(options: &CertificateOptions, now: Timestamp) -> Result<Certificat
     parameters.is_ca = IsCa::ExplicitNoCa;
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    // It tells this certificate from an older one of the same name when a client trusts both.
+    // Distinguishes this certificate from an older one of the same name when a client trusts both.
     parameters.use_authority_key_identifier_extension = true;
     Ok(parameters)
 }
 
-/// The end of a validity that starts now; nothing if that is not after now or not before the year 10000.
+/// Returns the end of a validity that starts now. Returns `None` if it is not after now or not
+/// before the year 10000.
 fn expiry(now: Timestamp, years: f64) -> Option<Timestamp> {
     if !(years > 0.0 && years < 10_000.0) {
         return None;
@@ -274,8 +280,8 @@ fn since_1970(moment: Timestamp) -> Option<Duration> {
     u64::try_from(moment.as_second()).ok().map(Duration::from_secs)
 }
 
-/// A positive number whose first byte is never zero, so that it always has the same length: random bytes and their
-/// [`mark`].
+/// Returns a positive number of constant length (its first byte is never zero): random bytes and
+/// their [`mark`].
 fn serial_number(public_key: &[u8]) -> Result<SerialNumber, PkiError> {
     let mut bytes = [0; SERIAL_NUMBER_BYTES];
     let (random, rest) = bytes.split_at_mut(RANDOM_BYTES);
@@ -305,12 +311,12 @@ fn subject_alternative_names(options: &CertificateOptions) -> Vec<SanType> {
     names
 }
 
-/// Reads all certificates of a PEM file, in the order of the file: the manager's own first, then those of the
-/// authorities that vouch for it.
+/// Reads all certificates of a PEM file, in order: the manager's own first, then those of its
+/// authorities.
 ///
 /// # Errors
-/// [`PkiError::CertificateFileMissing`], [`PkiError::Read`] or [`PkiError::NoCertificateInFile`]. That the
-/// contents are sound certificates is not checked here.
+/// [`PkiError::CertificateFileMissing`], [`PkiError::Read`] or [`PkiError::NoCertificateInFile`].
+/// The structure of the certificates is not checked.
 pub fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
     let contents = files::read(path).map_err(|reason| match reason.kind() {
         io::ErrorKind::NotFound => PkiError::CertificateFileMissing {
@@ -326,7 +332,8 @@ pub fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError>
     })
 }
 
-/// The certificates among the blocks of a PEM file; nothing if there are none or a block is cut short.
+/// Returns the certificates among the blocks of a PEM file. Returns `None` if there are none or a
+/// block is incomplete.
 pub(crate) fn chain_from_pem(contents: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let text = String::from_utf8_lossy(contents);
     let blocks = pem::parse_many(text.as_bytes()).ok()?;

@@ -1,4 +1,5 @@
-//! From the bytes of a key file to a checked key in PKCS#8: every form that OpenSSL, Python and MSL-Network write.
+//! Decodes a key file to a checked key in PKCS#8, from every format of OpenSSL, Python and
+//! MSL-Network.
 
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
@@ -18,21 +19,21 @@ const ELLIPTIC_CURVE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.1
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const ED448: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.113");
 
-/// The lengths of RSA keys that can be served with, in bits: what the cryptographic library accepts.
+/// The lengths of RSA keys that the cryptographic library accepts for TLS, in bits.
 const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 
-/// The most PBKDF2 rounds that a file may ask for. OpenSSL writes 2048, Python's cryptography 20,000 and this
-/// program 600,000; ten million take some seconds, and more would only keep the computer busy.
+/// The most PBKDF2 rounds in a file. OpenSSL writes 2048, Python's cryptography 20,000 and this
+/// program 600,000. Ten million take some seconds; more would only occupy the computer.
 const MOST_ROUNDS: u32 = 10_000_000;
 
-/// The most memory that a file may ask for with scrypt, in bytes; OpenSSL itself writes 16 MiB.
+/// The most memory for scrypt in a file, in bytes. OpenSSL itself writes 16 MiB.
 const MOST_MEMORY: u64 = 256 * 1024 * 1024;
 
 const NEW_KEY: &str = "create a new key with: labwire keygen";
 const OTHER_CURVE: &str = "the curves that TLS certificates use are secp256r1, secp384r1 and secp521r1; create a new key with: labwire keygen ecc";
 
-/// A private key in PKCS#8 version 1. An RSA key is not sound yet, see [`checked`](Self::checked); the others were found
-/// so by the cryptographic library.
+/// A private key in PKCS#8 version 1. The cryptographic library has verified it, except for an RSA
+/// key, see [`checked`](Self::checked).
 pub(crate) struct Decoded {
     pub(crate) kind: KeyKind,
     pub(crate) pkcs8: Zeroizing<Vec<u8>>,
@@ -55,8 +56,8 @@ impl Decoded {
         }
     }
 
-    /// Has the cryptographic library find an RSA key sound, which takes it as long as it takes to sign with one. Whoever
-    /// gives the key to that library next need not ask.
+    /// Verifies an RSA key with the cryptographic library, which takes as long as a signature. Not
+    /// needed if the key is passed to that library next.
     pub(crate) fn checked(self) -> Result<Self, Failure> {
         let is_rsa = matches!(self.kind, KeyKind::Rsa { .. });
         if is_rsa && RsaKeyPair::from_pkcs8(&self.pkcs8).is_err() {
@@ -70,7 +71,7 @@ impl Decoded {
     }
 }
 
-/// Why there is no key.
+/// The reason why there is no key.
 #[derive(Debug)]
 pub(crate) enum Failure {
     NoKey,
@@ -82,8 +83,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What decrypts to nonsense was decrypted with the wrong password: one wrong password in 256 leaves
-    /// padding that looks right by chance.
+    /// Converts an error after decryption: malformed contents mean a wrong password. One wrong
+    /// password in 256 leaves padding that is valid by chance.
     fn after_decryption(self) -> Self {
         match self {
             Self::Damaged => Self::WrongPassword,
@@ -94,7 +95,7 @@ impl Failure {
 
 /// Finds the first private key among the blocks of a PEM file and decodes it.
 pub(crate) fn private_key(file: &[u8], password: Option<&[u8]>) -> Result<Decoded, Failure> {
-    // Text around the blocks may be in any encoding; the blocks themselves are ASCII.
+    // Text around the blocks may have any encoding; the blocks themselves are ASCII.
     let text = Zeroizing::new(String::from_utf8_lossy(file).into_owned());
     let blocks = pem::parse_many(text.as_bytes()).map_err(|_| Failure::NoKey)?;
     let block = blocks
@@ -161,13 +162,13 @@ fn decrypt_pkcs8(contents: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>,
         pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::UnsupportedAlgorithm { oid }) => {
             Failure::UnsupportedEncryption(format!("algorithm {oid}"))
         }
-        // What is not DER after decryption was not decrypted.
+        // Contents that are not DER after decryption were decrypted with the wrong password.
         _ => Failure::WrongPassword,
     })?;
     Ok(Zeroizing::new(decrypted.as_bytes().to_vec()))
 }
 
-/// Tells an encryption that is not known from a structure that is not sound.
+/// Distinguishes an unknown encryption from a malformed structure.
 fn unreadable(contents: &[u8], error: &pkcs8::Error) -> Failure {
     let unknown = match (outer_algorithm(contents), error) {
         (Ok(algorithm), _) if algorithm != PBES2 => Some(algorithm),
@@ -182,7 +183,7 @@ fn unreadable(contents: &[u8], error: &pkcs8::Error) -> Failure {
     })
 }
 
-/// The algorithm that `EncryptedPrivateKeyInfo` (RFC 5958, section 3) names, whatever its parameters are.
+/// Returns the algorithm in `EncryptedPrivateKeyInfo` (RFC 5958, section 3), with any parameters.
 fn outer_algorithm(contents: &[u8]) -> der::Result<ObjectIdentifier> {
     AnyRef::from_der(contents)?.sequence(|reader| {
         let algorithm = AlgorithmIdentifierRef::decode(reader)?;
@@ -191,14 +192,14 @@ fn outer_algorithm(contents: &[u8]) -> der::Result<ObjectIdentifier> {
     })
 }
 
-/// Refuses files whose decryption would take minutes or all of the memory.
+/// Refuses files whose decryption would take minutes or exhaust the memory.
 fn limit_work(kdf: &Kdf) -> Result<(), Failure> {
     let too_much = match kdf {
         Kdf::Pbkdf2(parameters) => parameters.iteration_count > MOST_ROUNDS,
         Kdf::Scrypt(parameters) => {
             let block = 128 * u64::from(parameters.block_size);
             let memory = parameters.cost_parameter.saturating_mul(block);
-            // The lanes run one after the other: they cost time as the rounds do.
+            // The lanes run one after the other, so they cost time like rounds.
             memory.saturating_mul(u64::from(parameters.parallelization)) > MOST_MEMORY
         }
         _ => false,
@@ -256,7 +257,7 @@ fn from_pkcs1(contents: &[u8]) -> Result<Decoded, Failure> {
     Ok(Decoded::new(KeyKind::Rsa { bits }, pkcs8))
 }
 
-/// Puts an `RSAPrivateKey` into PKCS#8, with the parameters that RFC 8017, appendix A.1 asks for.
+/// Wraps an `RSAPrivateKey` in PKCS#8, with the parameters of RFC 8017, appendix A.1.
 fn rsa_to_pkcs8(contents: &[u8]) -> der::Result<Vec<u8>> {
     let algorithm = AlgorithmIdentifierRef {
         oid: RSA,
@@ -265,7 +266,8 @@ fn rsa_to_pkcs8(contents: &[u8]) -> der::Result<Vec<u8>> {
     PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(contents)?).to_der()
 }
 
-/// The length of the modulus, which is the second number of `RSAPrivateKey` (RFC 8017, appendix A.1.2).
+/// Returns the length of the modulus, the second number of `RSAPrivateKey` (RFC 8017, appendix
+/// A.1.2).
 fn modulus_bits(contents: &[u8]) -> der::Result<u32> {
     AnyRef::from_der(contents)?.sequence(|reader| {
         let _version = u8::decode(reader)?;
@@ -283,7 +285,8 @@ fn from_sec1(contents: &[u8]) -> Result<Decoded, Failure> {
     }
 }
 
-/// The curve that `ECPrivateKey` (RFC 5915) names, after its version and the private number.
+/// Returns the curve in `ECPrivateKey` (RFC 5915), which follows the version and the private
+/// number.
 fn sec1_curve(contents: &[u8]) -> der::Result<ObjectIdentifier> {
     AnyRef::from_der(contents)?.sequence(|reader| {
         let _version = u8::decode(reader)?;
@@ -294,8 +297,8 @@ fn sec1_curve(contents: &[u8]) -> der::Result<ObjectIdentifier> {
     })
 }
 
-/// Tries the curves one by one, in PKCS#8 and SEC1 alike: a key that names its curve fits only that one, and
-/// one that does not name it (SEC1 leaves it optional) fits the first that is large enough.
+/// Tries the curves one by one, for PKCS#8 and SEC1: a key that names its curve fits only that one,
+/// and one that does not (the name is optional in SEC1) fits the first that is large enough.
 fn any_curve(contents: &[u8]) -> Option<Decoded> {
     [Curve::Secp256r1, Curve::Secp384r1, Curve::Secp521r1]
         .into_iter()

@@ -1,63 +1,64 @@
-//! What can go wrong with keys and certificates, in words that name the file and the remedy.
+//! Errors with keys and certificates. The messages name the file and the remedy.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::kind::{Hash, KeyKind};
 
-/// Why a key or a certificate could not be made, read or used.
+/// The reason why a key or a certificate could not be created, read or used.
 ///
-/// No variant ever carries a password or a part of a private key.
+/// No variant contains a password or a part of a private key.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
-    /// There is no file where a private key was expected.
+    /// The file of the private key does not exist.
     #[error(
         "the private key '{}' does not exist; name another one with --key-file, or create one with: labwire \
          keygen --out '{}'",
         path.display(), path.display()
     )]
     KeyFileMissing {
-        /// Where the key was looked for.
+        /// The path of the missing key.
         path: PathBuf,
     },
 
-    /// There is no file where a certificate was expected.
+    /// The file of the certificate does not exist.
     #[error(
         "the certificate '{}' does not exist; name another one with --cert-file, or create one with: labwire \
          certgen '{}'",
         path.display(), path.display()
     )]
     CertificateFileMissing {
-        /// Where the certificate was looked for.
+        /// The path of the missing certificate.
         path: PathBuf,
     },
 
-    /// The operating system did not let a file be read.
+    /// A file cannot be read.
     #[error("cannot read '{}': {reason}; correct its permissions, or name another file", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         reason: io::Error,
     },
 
-    /// The operating system did not let a file, or the folder it belongs in, be written.
+    /// A file or its folder cannot be written.
     #[error("cannot write '{}': {reason}; correct its permissions, or name another file", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         reason: io::Error,
     },
 
-    /// A file exists already and was not to be replaced.
+    /// The file exists already and must not be replaced.
     #[error("'{}' exists already and was left as it is", path.display())]
     FileExists {
         /// The file.
         path: PathBuf,
     },
 
-    /// A certificate was about to be written over something that was not made here.
+    /// The certificate would replace a file that was not created by
+    /// [`generate_certificate`](crate::generate_certificate).
     #[error(
         "'{}' holds something that labwire did not make, and was left as it is; write the certificate to another file",
         path.display()
@@ -67,14 +68,14 @@ pub enum PkiError {
         path: PathBuf,
     },
 
-    /// A certificate was about to be written over a file that holds a private key.
+    /// The certificate would replace a file with a private key.
     #[error("'{}' holds a private key, which a certificate must not overwrite; choose another file", path.display())]
     KeyInTheWay {
         /// The file.
         path: PathBuf,
     },
 
-    /// A file holds no private key that could be found.
+    /// A file contains no private key.
     #[error(
         "'{}' holds no complete private key in PEM form (a block from '-----BEGIN … PRIVATE KEY-----' to \
          '-----END … PRIVATE KEY-----'); name another file with --key-file; a key in DER form becomes PEM with: openssl pkey -inform der \
@@ -86,7 +87,7 @@ pub enum PkiError {
         path: PathBuf,
     },
 
-    /// A file holds no certificate that could be found.
+    /// A file contains no certificate.
     #[error(
         "'{}' holds no complete certificate in PEM form (a block from '-----BEGIN CERTIFICATE-----' to \
          '-----END CERTIFICATE-----'); name another file with --cert-file; a certificate in DER form becomes PEM \
@@ -98,60 +99,60 @@ pub enum PkiError {
         path: PathBuf,
     },
 
-    /// A private key is encrypted, and nobody gave its password.
+    /// A private key is encrypted, and no password was given.
     #[error("the private key in '{}' is encrypted; give its password with --key-file-password (or LABWIRE_KEY_FILE_PASSWORD)", path.display())]
     PasswordNeeded {
-        /// The file that holds the key.
+        /// The file with the key.
         path: PathBuf,
     },
 
-    /// A private key is encrypted with another password.
+    /// The password of a private key is wrong.
     #[error(
         "wrong password for the private key in '{}' (or the file is damaged); give the right one with \
          --key-file-password (or LABWIRE_KEY_FILE_PASSWORD)",
         path.display()
     )]
     WrongPassword {
-        /// The file that holds the key.
+        /// The file with the key.
         path: PathBuf,
     },
 
-    /// An empty password would look like protection and be none; OpenSSL does not even ask for it.
+    /// An empty password, which would give no protection; OpenSSL does not even ask for it.
     #[error("the password is empty; give one, or leave the option out for a key without a password")]
     EmptyPassword,
 
-    /// A private key is of a kind that no peer could be served with.
+    /// A private key is of a kind that cannot be used for TLS.
     #[error("the private key in '{}' is {what}; {remedy}", path.display())]
     UnsupportedKey {
-        /// The file that holds the key.
+        /// The file with the key.
         path: PathBuf,
-        /// What it is, with an article.
+        /// The kind, with an article.
         what: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
 
-    /// A private key is encrypted in a way that is not read here.
+    /// A private key is encrypted with an unsupported method.
     #[error(
         "the private key in '{}' is encrypted with {encryption}, which is not read here; convert it with: openssl \
          pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW.pem",
         path.display()
     )]
     UnsupportedEncryption {
-        /// The file that holds the key.
+        /// The file with the key.
         path: PathBuf,
-        /// The name of the encryption, as the file tells it.
+        /// The name of the encryption in the file.
         encryption: String,
     },
 
-    /// A private key does not have the structure that its label says, or its numbers do not belong together.
+    /// A private key does not have the structure of its label, or its numbers are inconsistent.
     #[error(
         "the private key in '{}' is damaged; restore the file from a copy, or name another one with --key-file, which \
          you can create with: labwire keygen --out NEW.key",
         path.display()
     )]
     DamagedKey {
-        /// The file that holds the key.
+        /// The file with the key.
         path: PathBuf,
     },
 
@@ -162,11 +163,11 @@ pub enum PkiError {
         path.display()
     )]
     DamagedCertificate {
-        /// The file that holds the certificate.
+        /// The file with the certificate.
         path: PathBuf,
     },
 
-    /// A certificate was made for another key.
+    /// A certificate belongs to another key.
     #[error(
         "the certificate '{}' does not belong to the private key '{}'; name the key that it was made with by --key-file, \
          or make a certificate of this key with: labwire certgen --key-file '{key}' '{certificate}.new', and name it \
@@ -174,13 +175,13 @@ pub enum PkiError {
         certificate.display(), key.display(), key = key.display(), certificate = certificate.display()
     )]
     KeyMismatch {
-        /// The file that holds the certificate.
+        /// The file with the certificate.
         certificate: PathBuf,
-        /// The file that holds the key.
+        /// The file with the key.
         key: PathBuf,
     },
 
-    /// DSA keys can be made, but no TLS peer of today takes a certificate with one.
+    /// DSA keys are refused, since no current TLS library accepts a certificate with one.
     #[error(
         "a DSA key cannot be used: TLS 1.3 has no DSA, and current TLS libraries refuse such certificates in TLS \
          1.2 as well; use 'rsa', 'ecc' or 'ed25519'"
@@ -192,50 +193,50 @@ pub enum PkiError {
         "'{name}' is not a curve that TLS certificates use; the curves are secp256r1, secp384r1 and secp521r1"
     )]
     UnknownCurve {
-        /// The name that was given.
+        /// The given name.
         name: String,
     },
 
-    /// A size that RSA keys are not made in.
+    /// An RSA key size that is not supported.
     #[error(
         "RSA keys are made with 2048, 3072 or 4096 bits, not {bits}: fewer are not safe, more only make connecting slow"
     )]
     UnknownKeySize {
-        /// The size that was asked for.
+        /// The given size.
         bits: u32,
     },
 
-    /// The name of a hash that certificates are not signed with.
+    /// The name of a hash that is not used for certificate signatures.
     #[error("'{name}' is not a hash to sign a certificate with: {reason}; use SHA256, SHA384 or SHA512")]
     UnknownHash {
-        /// The name that was given.
+        /// The given name.
         name: String,
-        /// Why it is refused.
+        /// The reason why it is refused.
         reason: &'static str,
     },
 
-    /// The hash of a certificate's signature is settled by its key, and another one was asked for.
+    /// The requested hash does not fit the key, which determines the hash of its signatures.
     #[error("{hash} does not fit {} key, whose certificates are signed with {}; leave --algorithm out", with_article(*kind), signed_with(*kind))]
     HashDoesNotFit {
-        /// The hash that was asked for.
+        /// The requested hash.
         hash: Hash,
         /// The kind of the key.
         kind: KeyKind,
     },
 
-    /// A validity that is nothing, or that ends after the year 9999, where the dates of certificates end.
+    /// A validity that is empty, or ends after the year 9999, the last that certificates support.
     #[error(
         "a certificate cannot be valid for {years} years; give a number above 0 that ends before the year 10000"
     )]
     ValidityOutOfRange {
-        /// The number of years that was asked for.
+        /// The requested number of years.
         years: f64,
     },
 
-    /// The cryptographic library could not do its work, for instance for want of randomness.
+    /// The cryptographic library failed, for instance for lack of randomness.
     #[error("cannot {action}: the cryptographic library reported a failure; try again")]
     Cryptography {
-        /// What was being done, as a verb with its object.
+        /// The failed action, as a verb with its object.
         action: &'static str,
     },
 }

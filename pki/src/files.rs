@@ -1,4 +1,4 @@
-//! Reading and writing the files of keys and certificates.
+//! Reads and writes the files of keys and certificates.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,11 +8,12 @@ use pkcs8::der::zeroize::Zeroizing;
 
 use crate::error::PkiError;
 
-/// The largest file that is read as a key or a certificate, in bytes. A chain of ten 4096-bit certificates
-/// with their explanations takes 100 KiB; something a hundred times that size is not meant to be one.
+/// The largest file to read as a key or a certificate, in bytes. A chain of ten 4096-bit
+/// certificates with their explanations takes 100 KiB; a file a hundred times as large is something
+/// else.
 const LARGEST_FILE: u64 = 10 * 1024 * 1024;
 
-/// Reads a file of at most [`LARGEST_FILE`] bytes; the bytes are wiped from memory when dropped.
+/// Reads a file of at most [`LARGEST_FILE`] bytes. The bytes are wiped from memory when dropped.
 pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = open_to_read(path)?;
     let mut contents = Zeroizing::new(Vec::new());

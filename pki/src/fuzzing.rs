@@ -1,5 +1,5 @@
-//! What must hold for any bytes in a file of keys or certificates: there is an answer and no panic. The fuzz targets and
-//! the tests share these checks.
+//! A property of any file of keys or certificates: it is accepted or refused without a panic. The
+//! fuzz targets and the tests share these checks.
 
 #[cfg(test)]
 mod tests;
@@ -12,10 +12,10 @@ use crate::describe::describe;
 use crate::key::PrivateKey;
 use crate::serve::public_key_bits;
 
-/// What the encrypted keys among the tests' files are encrypted with.
+/// The password of the encrypted keys among the fixtures.
 const PASSWORD: &str = "correct horse";
 
-/// Reads a file as a private key. What was accepted can be served with.
+/// Reads a file as a private key. Checks that an accepted key can be used.
 pub(crate) fn check_key(file: &[u8], password: Option<&str>) {
     if let Ok(key) = PrivateKey::from_pem(file, password) {
         key.public_key_bits()
@@ -23,7 +23,7 @@ pub(crate) fn check_key(file: &[u8], password: Option<&str>) {
     }
 }
 
-/// Reads a file as certificates. What is shown of them does nothing to a terminal.
+/// Reads a file as certificates. Checks that their description is safe for a terminal.
 pub(crate) fn check_certificates(file: &[u8]) {
     if let Ok(text) = describe(file) {
         let unsafe_character = |character: char| character.is_control() && character != '\n';
@@ -38,15 +38,15 @@ pub(crate) fn check_certificates(file: &[u8]) {
 ///
 /// # Panics
 ///
-/// When a key that was accepted is of no use, or what is shown could do something to a terminal.
+/// If an accepted key is unusable, or a description is not safe for a terminal.
 pub fn check_files(data: &[u8]) {
     check_key(data, None);
     check_key(data, Some(PASSWORD));
     check_certificates(data);
 }
 
-/// Reads any bytes as what stands inside a PEM block, which changes of the file's text hardly reach. The first
-/// byte says what the block is, and how it is encrypted in OpenSSL's traditional form, if it is.
+/// Reads any bytes as the contents of a PEM block, which mutations of the file's text hardly reach.
+/// The first byte determines the block's label and its traditional OpenSSL encryption, if any.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! Whether a certificate can be used today, and for whom.
+//! Checks whether a certificate can be used at this time, and for which hosts.
 
 use std::path::Path;
 
@@ -8,12 +8,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// How many days before a certificate expires it is time to say so: enough to give a new one to all clients.
+/// The number of days before expiry from which a warning is given: enough to distribute a new
+/// certificate to all clients.
 const SOON: i64 = 30;
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
-/// From when to when a certificate is valid, and which hosts it is for.
+/// The validity of a certificate, and its hosts.
 #[derive(Debug)]
 pub struct CertificateHealth<'a> {
     certificate: &'a CertificateDer<'a>,
@@ -24,11 +25,11 @@ pub struct CertificateHealth<'a> {
 }
 
 impl<'a> CertificateHealth<'a> {
-    /// Looks at a certificate; `None` if it is damaged.
+    /// Parses a certificate. Returns `None` if it is damaged.
     pub fn of(certificate: &'a CertificateDer<'a>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
         let validity = parsed.validity();
-        // What a calendar here cannot say is as good as never.
+        // Dates beyond the calendar count as its limits.
         let moment = |seconds: i64| {
             Timestamp::from_second(seconds).unwrap_or(if seconds < 0 {
                 Timestamp::MIN
@@ -46,17 +47,17 @@ impl<'a> CertificateHealth<'a> {
         })
     }
 
-    /// The day on which it expires, as in `2126-10-28`.
+    /// Returns the day on which it expires, as in `2126-10-28`.
     pub fn expires(&self) -> String {
         day(self.not_after)
     }
 
-    /// Whether clients accept its dates now.
+    /// Returns whether it is valid now.
     pub fn is_valid(&self) -> bool {
         (self.not_before..=self.not_after).contains(&present())
     }
 
-    /// What is wrong with its dates, or will be within 30 days.
+    /// Returns a description of a problem with its dates, now or within 30 days.
     pub fn trouble(&self) -> Option<String> {
         self.trouble_at(present())
     }
@@ -80,8 +81,8 @@ impl<'a> CertificateHealth<'a> {
         }
     }
 
-    /// Why clients that connect to a host of this name, or to this address, refuse the certificate for it; `None` if
-    /// they accept it.
+    /// Returns why clients that connect to this host name or address refuse the certificate.
+    /// Returns `None` if they accept it.
     pub fn trouble_with(&self, host: &str) -> Option<String> {
         if !self.has_names {
             return Some(
@@ -98,7 +99,8 @@ impl<'a> CertificateHealth<'a> {
         })
     }
 
-    /// The remedy for an unsuitable certificate: what makes another one with this key, in a file beside the old one.
+    /// Returns the remedy for an unsuitable certificate: a command that creates another one with
+    /// this key, in a file beside the old one.
     pub fn remedy(&self, file: &Path, key: &Path) -> String {
         if !self.is_self_signed {
             return "get another one from who issued it, and name it with --cert-file".to_owned();
@@ -111,7 +113,8 @@ impl<'a> CertificateHealth<'a> {
         )
     }
 
-    /// Whether a client that connects to a host of this name, or to this address, accepts the certificate for it.
+    /// Returns whether a client that connects to this host name or address accepts the certificate
+    /// for it.
     pub fn is_for(&self, host: &str) -> bool {
         let (Ok(certificate), Ok(name)) = (
             ParsedCertificate::try_from(self.certificate),

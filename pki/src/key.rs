@@ -1,4 +1,4 @@
-//! Private keys: making, reading, writing.
+//! Private keys: creates, reads and writes them.
 
 use std::fmt;
 use std::io;
@@ -21,8 +21,8 @@ use crate::error::PkiError;
 use crate::files;
 use crate::kind::{Curve, Hash, KeyKind};
 
-/// How often PBKDF2 with HMAC-SHA-256 is applied to a key's password: what OWASP's password storage cheat sheet
-/// asks for since 2023. It takes some tenths of a second, each time the key is read.
+/// The PBKDF2-HMAC-SHA-256 rounds for a key's password: the value of OWASP's password storage cheat
+/// sheet since 2023. They take some tenths of a second each time the key is read.
 const ROUNDS: u32 = 600_000;
 
 /// A private key, held as PKCS#8 and wiped from memory when dropped.
@@ -50,11 +50,11 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// Makes a new private key. An RSA key of 4096 bits can take seconds.
+/// Creates a new private key. An RSA key of 4096 bits can take seconds.
 ///
 /// # Errors
 /// [`PkiError::UnknownKeySize`] for RSA keys of other than 2048, 3072 or 4096 bits, and
-/// [`PkiError::Cryptography`] when the system has no randomness.
+/// [`PkiError::Cryptography`] if the system provides no randomness.
 pub fn generate_key(kind: KeyKind) -> Result<PrivateKey, PkiError> {
     let failed = |_| PkiError::Cryptography {
         action: "generate a private key",
@@ -90,7 +90,7 @@ fn rsa_size(bits: u32) -> Result<KeySize, PkiError> {
     }
 }
 
-/// How keys on a curve sign: with the hash that TLS 1.3 couples to the curve.
+/// Returns the signature algorithm for a curve, with the hash that TLS 1.3 assigns to it.
 pub(crate) fn ecdsa_algorithm(curve: Curve) -> &'static EcdsaSigningAlgorithm {
     match curve {
         Curve::Secp256r1 => &ECDSA_P256_SHA256_ASN1_SIGNING,
@@ -100,16 +100,16 @@ pub(crate) fn ecdsa_algorithm(curve: Curve) -> &'static EcdsaSigningAlgorithm {
 }
 
 impl PrivateKey {
-    /// What the key is.
+    /// Returns the kind of the key.
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
 
-    /// Reads the first private key of a PEM file, which may hold certificates as well.
+    /// Reads the first private key of a PEM file, which may also contain certificates.
     ///
-    /// PKCS#1, SEC1 and PKCS#8 are read, plain, encrypted as in PKCS#8 (PBES2), and the first two also encrypted
-    /// the traditional way of OpenSSL (AES-128, AES-192 or AES-256 in CBC mode, or triple DES). A password that
-    /// a plain key does not need is ignored.
+    /// Supports PKCS#1, SEC1 and PKCS#8, plain or with the encryption of PKCS#8 (PBES2), and PKCS#1
+    /// and SEC1 also with OpenSSL's traditional encryption (AES-128, AES-192 or AES-256 in CBC
+    /// mode, or triple DES). A password for a plain key is ignored.
     ///
     /// # Errors
     /// [`PkiError::KeyFileMissing`], [`PkiError::Read`], [`PkiError::NoKeyInFile`],
@@ -119,8 +119,8 @@ impl PrivateKey {
         Self::read(path, |contents| Self::from_pem(contents, password))
     }
 
-    /// Reads a key as [`PrivateKey::load`] does, for who gives it to the cryptographic library next: whether an RSA key
-    /// is sound shows then.
+    /// Reads a key as [`PrivateKey::load`] does, without verifying an RSA key. For callers that
+    /// pass it to the cryptographic library next, which verifies it.
     pub(crate) fn load_unchecked(path: &Path, password: Option<&str>) -> Result<Self, PkiError> {
         let decode = |contents: &[u8]| decode::private_key(contents, password.map(str::as_bytes));
         Self::read(path, |contents| decode(contents).map(Self::from))
@@ -144,11 +144,13 @@ impl PrivateKey {
         decoded.checked().map(Self::from)
     }
 
-    /// The key as PKCS#8 in PEM form; with a password it is encrypted (PBES2: PBKDF2 with HMAC-SHA-256 and
-    /// 600,000 rounds, AES-256 in CBC mode), which OpenSSL and Python's `cryptography` read.
+    /// Returns the key as PKCS#8 in PEM form. With a password it is encrypted (PBES2: PBKDF2 with
+    /// HMAC-SHA-256 and 600,000 rounds, AES-256 in CBC mode), in a form that OpenSSL and Python's
+    /// `cryptography` support.
     ///
     /// # Errors
-    /// [`PkiError::EmptyPassword`], or [`PkiError::Cryptography`] when the system has no randomness.
+    /// [`PkiError::EmptyPassword`], or [`PkiError::Cryptography`] if the system provides no
+    /// randomness.
     pub fn to_pem(&self, password: Option<&str>) -> Result<Zeroizing<String>, PkiError> {
         self.to_pem_after(ROUNDS, password)
     }
@@ -183,9 +185,10 @@ impl PrivateKey {
         document.to_pem(label, LineEnding::LF).map_err(|_| failed())
     }
 
-    /// Writes the key as [`PrivateKey::to_pem`] encodes it, in place of whatever key the file held before.
+    /// Writes the key as [`PrivateKey::to_pem`] encodes it, and replaces any existing file.
     ///
-    /// The file has mode 0600 from the start and appears complete; missing folders are made with mode 0700.
+    /// The file has mode 0600 from the start and is written as a whole. Missing folders are created
+    /// with mode 0700.
     ///
     /// # Errors
     /// Those of [`PrivateKey::to_pem`], and [`PkiError::Write`].
@@ -198,7 +201,7 @@ impl PrivateKey {
         )
     }
 
-    /// Writes the key as [`PrivateKey::write_to`] does, unless the file exists already. Of several programs that
+    /// Writes the key as [`PrivateKey::write_to`] does, unless the file exists. If several programs
     /// do so at once, one succeeds.
     ///
     /// # Errors
@@ -212,12 +215,12 @@ impl PrivateKey {
         )
     }
 
-    /// The key in the form that rustls takes.
+    /// Returns the key in the form for rustls.
     pub(crate) fn to_der(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.pkcs8.to_vec()))
     }
 
-    /// The key in the form that signs certificates with a hash, which must be one that fits it.
+    /// Returns the key in the form that signs certificates with this hash, which must fit it.
     pub(crate) fn signing_pair(&self, hash: Option<Hash>) -> Result<rcgen::KeyPair, PkiError> {
         let algorithm = match (self.kind, hash) {
             (KeyKind::Rsa { .. }, Some(Hash::Sha384)) => &rcgen::PKCS_RSA_SHA384,
@@ -237,19 +240,19 @@ impl PrivateKey {
         })
     }
 
-    /// The public half, as the bits of a certificate's `subjectPublicKey`.
+    /// Returns the public half, as the bits of a certificate's `subjectPublicKey`.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn public_key_bits(&self) -> Result<Vec<u8>, PkiError> {
         Ok(self.signing_pair(None)?.public_key_raw().to_vec())
     }
 }
 
-/// Reads the private key of a file, or makes one of the default kind when there is no such file.
+/// Reads the private key of a file, or creates one of the default kind if the file does not exist.
 ///
-/// The boolean tells whether it was made. A made key is encrypted when a password is given.
+/// The boolean is `true` if the key was created. A created key is encrypted if a password is given.
 ///
 /// # Errors
-/// Those of [`PrivateKey::load`] (but for the missing file) and of [`PrivateKey::write_new`].
+/// Those of [`PrivateKey::load`] (except the missing file) and of [`PrivateKey::write_new`].
 pub fn load_or_create_key(path: &Path, password: Option<&str>) -> Result<(PrivateKey, bool), PkiError> {
     match PrivateKey::load(path, password) {
         Err(PkiError::KeyFileMissing { .. }) => {}
@@ -258,13 +261,13 @@ pub fn load_or_create_key(path: &Path, password: Option<&str>) -> Result<(Privat
     let key = generate_key(KeyKind::DEFAULT)?;
     match key.write_new(path, password) {
         Ok(()) => Ok((key, true)),
-        // Another program was quicker: its key is the one that counts.
+        // Another program was faster: use its key.
         Err(PkiError::FileExists { .. }) => PrivateKey::load(path, password).map(|key| (key, false)),
         Err(error) => Err(error),
     }
 }
 
-/// Whether a file holds a private key of whatever kind, readable or not.
+/// Returns whether a file contains a private key of any kind, readable or not.
 pub(crate) fn is_in(contents: &[u8]) -> bool {
     String::from_utf8_lossy(contents).contains("PRIVATE KEY-----")
 }

@@ -5,26 +5,26 @@ use std::str::FromStr;
 
 use crate::error::PkiError;
 
-/// What a private key is.
+/// The kind of a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
-    /// Rivest, Shamir and Adleman.
+    /// RSA.
     Rsa {
         /// The length of the modulus in bits.
         bits: u32,
     },
-    /// An elliptic curve of the United States' standards institute, for ECDSA.
+    /// An elliptic curve of NIST, for ECDSA.
     Ecc(Curve),
     /// Edwards curve 25519.
     Ed25519,
 }
 
 impl KeyKind {
-    /// What a key is made as when nobody says otherwise: RSA with 2048 bits, which every peer accepts.
+    /// The default kind of a new key: RSA with 2048 bits, which every peer accepts.
     pub const DEFAULT: Self = Self::Rsa { bits: 2048 };
 
-    /// The hash that certificates of this key are signed with when nobody asks for another;
-    /// `None` where the hash is part of the signature scheme.
+    /// Returns the default hash of this key's certificate signatures; `None` if the hash is part of
+    /// the signature scheme.
     pub fn signature_hash(self) -> Option<Hash> {
         match self {
             Self::Rsa { .. } | Self::Ecc(Curve::Secp256r1) => Some(Hash::Sha256),
@@ -45,7 +45,7 @@ impl fmt::Display for KeyKind {
     }
 }
 
-/// The elliptic curves that TLS 1.3 has ECDSA signatures for (RFC 8446, section 4.2.3).
+/// The elliptic curves of TLS 1.3's ECDSA signatures (RFC 8446, section 4.2.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Curve {
     /// 256 bits; also called prime256v1, P-256 and NIST P-256.
@@ -70,7 +70,7 @@ impl fmt::Display for Curve {
 impl FromStr for Curve {
     type Err = PkiError;
 
-    /// Takes the names of SEC, X9.62 and NIST, in any case.
+    /// Accepts the names of SEC, X9.62 and NIST, in any case.
     fn from_str(name: &str) -> Result<Self, PkiError> {
         match name.trim().to_ascii_lowercase().as_str() {
             "secp256r1" | "prime256v1" | "p-256" | "p256" | "nistp256" => Ok(Self::Secp256r1),
@@ -107,7 +107,7 @@ impl fmt::Display for Hash {
 impl FromStr for Hash {
     type Err = PkiError;
 
-    /// Takes `SHA256` and `SHA-256` alike, in any case.
+    /// Accepts both `SHA256` and `SHA-256`, in any case.
     fn from_str(name: &str) -> Result<Self, PkiError> {
         match name.trim().to_ascii_uppercase().as_str() {
             "SHA256" | "SHA-256" => Ok(Self::Sha256),

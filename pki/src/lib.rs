@@ -1,21 +1,22 @@
-//! Keys and certificates: making, reading, describing, and serving TLS with them.
+//! Keys and certificates: creates, reads and describes them, and serves TLS with them.
 //!
-//! A manager shows its peers a certificate, which is usually self-signed: clients save it when they
-//! first connect, and compare it from then on. Keys and certificates are PEM files. Those that
-//! MSL-Network, OpenSSL and authorities make are read as well.
+//! A manager presents a certificate to its peers, usually a self-signed one: clients save it when
+//! they first connect, and compare it from then on. Keys and certificates are PEM files. Those of
+//! MSL-Network, OpenSSL and authorities are supported as well.
 //!
-//! - [`generate_key`] makes a [`PrivateKey`] of a [`KeyKind`]; [`load_or_create_key`] reads the one
-//!   that is there. Keys are written with mode 0600, and encrypted if there is a password.
-//! - [`generate_certificate`] makes a [`Certificate`] that says what [`CertificateOptions`] hold.
-//!   [`Certificate::write_to`] replaces no file that it could not make again, and never a private key.
-//! - [`load_certified_key`] reads both and checks that they belong together. [`server_config`] serves
-//!   with them; a [`ReloadableCertificate`] is replaced while connections go on.
-//! - [`CertificateHealth`] tells whether clients accept a certificate today and for which hosts, and
-//!   [`describe()`] shows people what it says.
+//! - [`generate_key`] creates a [`PrivateKey`] of a [`KeyKind`]; [`load_or_create_key`] reads the
+//!   existing one first. Keys are written with mode 0600, and encrypted if there is a password.
+//! - [`generate_certificate`] creates a [`Certificate`] with the contents of
+//!   [`CertificateOptions`]. [`Certificate::write_to`] replaces no file that it could not create
+//!   again, and never a private key.
+//! - [`load_certified_key`] reads both and checks that they belong together. [`server_config`]
+//!   serves with them; a [`ReloadableCertificate`] can be replaced while connections stay open.
+//! - [`CertificateHealth`] checks whether clients accept a certificate at this time and for which
+//!   hosts. [`describe()`] formats its contents for people.
 //!
-//! All functions block: they read files, and a new RSA key of 4,096 bits or an encrypted key takes up to
-//! some seconds. What goes wrong is a [`PkiError`], which names the file and the remedy and holds neither
-//! a password nor a part of a key.
+//! All functions block: they read files, and a new RSA key of 4,096 bits or an encrypted key can
+//! take some seconds. Errors are of the type [`PkiError`]. Their messages name the file and the
+//! remedy, and contain neither a password nor a part of a key.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the TLS side of the manager serves with.
+//! The TLS configuration of the manager.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,13 +16,13 @@ use crate::certificate::load_chain;
 use crate::error::PkiError;
 use crate::key::PrivateKey;
 
-/// Reads a certificate, with the chain that follows it, and the private key that belongs to it.
+/// Reads a certificate, with its chain, and the private key that belongs to it.
 ///
-/// Without a file for the key, the key is looked for in the file of the certificate.
+/// Without a file for the key, the key is read from the certificate's file.
 ///
 /// # Errors
 /// Those of [`load_chain`] and [`PrivateKey::load`], [`PkiError::DamagedCertificate`], and
-/// [`PkiError::KeyMismatch`] when the first certificate was made for another key.
+/// [`PkiError::KeyMismatch`] if the first certificate belongs to another key.
 pub fn load_certified_key(
     certificate_file: &Path,
     key_file: Option<&Path>,
@@ -35,8 +35,8 @@ pub fn load_certified_key(
     let public_keys = public_keys.ok_or_else(|| PkiError::DamagedCertificate {
         path: certificate_file.to_owned(),
     })?;
-    // The library checks an RSA key each time that it reads one, which takes a while: it reads this one once. What is wrong
-    // with a key that it does not take is for the decoder to say.
+    // The library verifies an RSA key each time it reads one, which is slow, so it reads this one
+    // only once. If it refuses the key, the decoder determines the error.
     let certified = match certify(chain, &key) {
         Ok(certified) => certified,
         Err(error) => return Err(PrivateKey::load(key_file, password).err().unwrap_or(error)),
@@ -52,13 +52,13 @@ pub fn load_certified_key(
     Ok(certified)
 }
 
-/// The bits of a `SubjectPublicKeyInfo` that are the key itself.
+/// Returns the key bits of a `SubjectPublicKeyInfo`.
 fn key_bits(info: &[u8]) -> Option<Vec<u8>> {
     let (_, info) = SubjectPublicKeyInfo::from_der(info).ok()?;
     Some(info.subject_public_key.data.to_vec())
 }
 
-/// Puts a chain and its key together for the TLS library, without comparing them.
+/// Combines a chain and its key for the TLS library, without comparing them.
 pub(crate) fn certify(
     chain: Vec<CertificateDer<'static>>,
     key: &PrivateKey,
@@ -70,16 +70,18 @@ pub(crate) fn certify(
     Ok(Arc::new(CertifiedKey::new(chain, signing_key)))
 }
 
-/// The public key of a certificate. The whole of it is parsed, so that one which no client could read is not
-/// served.
+/// Returns the public key of a certificate. Parses all of it, so that a certificate which no client
+/// could read is not served.
 pub(crate) fn public_key_bits(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let (rest, certificate) = X509Certificate::from_der(certificate).ok()?;
     rest.is_empty()
         .then(|| certificate.public_key().subject_public_key.data.to_vec())
 }
 
-/// How the manager speaks TLS: versions 1.2 and 1.3, without asking clients for certificates. A session can be resumed
-/// for some hours with a ticket, so that a crowd that returns costs neither signatures nor memory for who was there. The cryptography is always that of aws-lc-rs, whatever the process has as default.
+/// Creates the manager's TLS configuration: versions 1.2 and 1.3, without client certificates. A
+/// session can be resumed for some hours with a ticket, so a crowd of returning clients needs no
+/// signatures and no memory of earlier sessions. The cryptography is always that of aws-lc-rs,
+/// regardless of the process's default.
 ///
 /// # Panics
 /// Never: the cryptography of aws-lc-rs has cipher suites for both versions.
@@ -89,17 +91,17 @@ pub fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig>
         .expect("the provider has cipher suites for both versions")
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    // It counts the seconds since 1970 itself, and cannot count back.
+    // The ticketer reads the clock itself, and fails before 1970.
     config.time_provider = Arc::new(Clock);
     let has_begun = SystemTime::now() >= UNIX_EPOCH;
-    // Without random numbers for a ticket's key there are no tickets, and without these no harm is done.
+    // Without random numbers for the ticket key there are no tickets, which is harmless.
     if has_begun && let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
     }
     Arc::new(config)
 }
 
-/// The computer's clock, for the TLS library: it takes no time before 1970.
+/// The computer's clock for the TLS library, which supports no time before 1970.
 #[derive(Debug)]
 struct Clock;
 
@@ -110,27 +112,27 @@ impl TimeProvider for Clock {
     }
 }
 
-/// A certificate that can be exchanged while the manager runs. Connections that are there keep what they began
-/// with; the next handshake gets the new one.
+/// A certificate that can be replaced while the manager runs. Existing connections are not
+/// affected; the next handshake uses the new one.
 #[derive(Debug)]
 pub struct ReloadableCertificate {
     current: RwLock<Arc<CertifiedKey>>,
 }
 
 impl ReloadableCertificate {
-    /// Starts with a certificate.
+    /// Creates it with a first certificate.
     pub fn new(certificate: Arc<CertifiedKey>) -> Self {
         Self {
             current: RwLock::new(certificate),
         }
     }
 
-    /// The certificate that the next handshake gets.
+    /// Returns the certificate for the next handshake.
     pub fn current(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes another certificate from now on.
+    /// Replaces the certificate for new handshakes.
     pub fn replace(&self, certificate: Arc<CertifiedKey>) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = certificate;
     }

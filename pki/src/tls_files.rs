@@ -1,21 +1,21 @@
-//! Where a certificate and its key are.
+//! The files of a certificate and its key.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where the certificate and its key are.
+/// The files of the certificate and its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// PEM: the certificate, then those that lead to its authority, if there are any.
+    /// The PEM file of the certificate, followed by its chain, if any.
     pub certificate: PathBuf,
-    /// PEM; `None` when the key is in the certificate's file.
+    /// The PEM file of the key; `None` if the key is in the certificate's file.
     pub key: Option<PathBuf>,
-    /// What the key is encrypted with; `None` when it is not.
+    /// The password of the key; `None` if it is not encrypted.
     pub key_password: Option<String>,
 }
 
 impl fmt::Debug for TlsFiles {
-    /// Leaves the password out: settings are logged.
+    /// Omits the password: settings are logged.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             certificate,

@@ -1,26 +1,28 @@
-//! The encryption of private keys that OpenSSL used before PKCS#8: two header lines in the PEM block.
+//! Decrypts private keys with OpenSSL's encryption from before PKCS#8: two header lines in the PEM
+//! block.
 //!
-//! `Proc-Type: 4,ENCRYPTED` says that the block is encrypted (RFC 1421), `DEK-Info: CIPHER,IV` how. The key of
-//! the cipher comes from the password by OpenSSL's `EVP_BytesToKey` with MD5 and a single round, salted with
-//! the first eight bytes of the IV. It protects weak passwords badly, but it is what MSL-Network writes.
+//! `Proc-Type: 4,ENCRYPTED` marks the block as encrypted (RFC 1421), `DEK-Info: CIPHER,IV` names
+//! the method. The cipher's key is derived from the password by OpenSSL's `EVP_BytesToKey` with MD5
+//! and a single round, salted with the first eight bytes of the IV. This protects weak passwords
+//! poorly, but it is what MSL-Network writes.
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockCipherDecrypt, BlockModeDecrypt, KeyInit, KeyIvInit};
 use md5::{Digest, Md5};
 use pkcs8::der::zeroize::Zeroizing;
 
-/// Why a block could not be decrypted.
+/// The reason why a block could not be decrypted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The cipher is none of those that are read here.
+    /// The cipher is not supported.
     UnknownCipher(String),
-    /// The padding at the end is not what encryption with this password would have left.
+    /// The padding is not valid.
     WrongPassword,
     /// The header does not have the form `CIPHER,IV`.
     Malformed,
 }
 
-/// Decrypts a PEM block's contents as its `DEK-Info` header says.
+/// Decrypts a PEM block's contents by the method in its `DEK-Info` header.
 pub(crate) fn decrypt(
     dek_info: &str,
     password: &[u8],
@@ -55,7 +57,8 @@ fn decrypt_cbc<C: BlockCipherDecrypt + KeyInit>(
     Ok(buffer)
 }
 
-/// `EVP_BytesToKey` with MD5: digests of (the digest before, the password, the salt), one after the other.
+/// Derives a key by `EVP_BytesToKey` with MD5: concatenated digests of the previous digest, the
+/// password and the salt.
 fn derive_key(password: &[u8], salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(length + 16));
     let mut previous = Zeroizing::new(Vec::new());

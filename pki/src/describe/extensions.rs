@@ -1,4 +1,4 @@
-//! What a certificate's extensions say, in lines of words.
+//! Formats a certificate's extensions as lines of text.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use super::names;
 use super::text::{Text, printable};
 use labwire_home::hex_with_colons;
 
-/// Writes one extension: its title, what it says, then how the standards call it.
+/// Writes one extension: its title, its contents, its identifier and its name in the standards.
 pub(super) fn write(text: &mut Text, extension: &X509Extension<'_>) {
     let identifier = extension.oid.to_id_string();
     let (name, title) = names::extension(&identifier);
@@ -32,7 +32,7 @@ pub(super) fn write(text: &mut Text, extension: &X509Extension<'_>) {
     );
 }
 
-/// The contents of the extensions that have words for them.
+/// Returns the lines for the contents of a known extension.
 fn lines(extension: &ParsedExtension<'_>) -> Option<Vec<String>> {
     match extension {
         ParsedExtension::SubjectAlternativeName(names) => {

@@ -1,4 +1,4 @@
-//! The details of certificates for people, in the shape that MSL-Network prints them.
+//! Formats the details of certificates for people, as MSL-Network does.
 
 mod extensions;
 mod names;
@@ -14,7 +14,7 @@ use crate::certificate::chain_from_pem;
 use labwire_home::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 use text::{Text, printable};
 
-/// Why a certificate cannot be described.
+/// The reason why a certificate cannot be described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DescribeError {
     /// There is no complete PEM block with a certificate.
@@ -24,22 +24,22 @@ pub enum DescribeError {
          -out CERTIFICATE.pem"
     )]
     NoCertificate,
-    /// A block says that it is a certificate but does not have the structure of one.
+    /// A block is labelled as a certificate but does not have the structure of one.
     #[error("certificate {number} is damaged: it does not have the structure of a certificate")]
     Damaged {
-        /// Which of the file's certificates it is, counted from 1.
+        /// The position of the certificate in the file, counted from 1.
         number: usize,
     },
 }
 
-/// Describes all certificates of a PEM file, each in full: version, serial number, issuer, validity, subject,
-/// public key, extensions, signature and fingerprints.
+/// Describes all certificates of a PEM file completely: version, serial number, issuer, validity,
+/// subject, public key, extensions, signature and fingerprints.
 ///
-/// Several certificates are told apart by a line `Certificate 1 of 2` and an empty line between them. Characters
-/// of names that a terminal would act upon are shown as escapes.
+/// Several certificates are separated by a line `Certificate 1 of 2` and an empty line. Control
+/// characters in names are escaped, since a terminal would interpret them.
 ///
 /// # Errors
-/// [`DescribeError`] when there is no certificate or one of them is damaged.
+/// [`DescribeError`] if there is no certificate or one of them is damaged.
 pub fn describe(pem: &[u8]) -> Result<String, DescribeError> {
     let chain = chain_from_pem(pem).ok_or(DescribeError::NoCertificate)?;
     let mut text = Text::new();
@@ -119,7 +119,7 @@ fn name(text: &mut Text, name: &X509Name<'_>) {
     }
 }
 
-/// A part of a name as text; what is in an encoding of bygone days is shown as far as it is UTF-8.
+/// Returns a part of a name as text. Obsolete encodings are shown as far as they are UTF-8.
 fn value(value: &Any<'_>) -> String {
     const BMP_STRING: u32 = 30;
     if value.tag().0 == BMP_STRING {
@@ -199,7 +199,7 @@ fn dsa_key(text: &mut Text, info: &SubjectPublicKeyInfo<'_>, y: &[u8]) {
     }
 }
 
-/// The numbers p, q and g that a DSA key shares with others (RFC 3279, section 2.3.2).
+/// Returns the numbers p, q and g of a DSA key (RFC 3279, section 2.3.2).
 fn dsa_parameters(parameters: &Any<'_>) -> Option<[Vec<u8>; 3]> {
     let (rest, p) = Integer::from_der(parameters.data).ok()?;
     let (rest, q) = Integer::from_der(rest).ok()?;
@@ -207,7 +207,7 @@ fn dsa_parameters(parameters: &Any<'_>) -> Option<[Vec<u8>; 3]> {
     Some([&p, &q, &g].map(|number| unsigned(number.as_ref()).to_vec()))
 }
 
-/// A number without the zeros in front that only keep its sign.
+/// Removes leading zeros, which only keep a number positive.
 fn unsigned(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros.min(number.len().saturating_sub(1))..]
@@ -218,7 +218,7 @@ fn bits(number: &[u8]) -> usize {
     (number.len() * 8).saturating_sub(leading_zeros)
 }
 
-/// An RSA exponent in decimal, as people know it; in hexadecimal if it is one of the few that are huge.
+/// Formats an RSA exponent in decimal as usual, or in hexadecimal if it is unusually large.
 fn exponent(number: &[u8]) -> String {
     if number.len() > 8 {
         return hex_with_colons(number);

@@ -1,8 +1,8 @@
-//! What the object identifiers of certificates are called.
+//! The names of object identifiers in certificates.
 
 use x509_parser::asn1_rs::Oid;
 
-/// The parts of a subject's or issuer's name, in the order in which they are listed.
+/// The parts of a subject's or issuer's name, in the order of the output.
 const ATTRIBUTES: &[(&str, &str)] = &[
     ("2.5.4.3", "Common Name"),
     ("2.5.4.6", "Country Name"),
@@ -51,7 +51,7 @@ const SIGNATURE_ALGORITHMS: &[(&str, &str)] = &[
     ("1.3.101.113", "ed448"),
 ];
 
-/// The short name that certificates' standards give an extension, and the words for people.
+/// The names of extensions in the standards, and their titles for people.
 const EXTENSIONS: &[(&str, &str, &str)] = &[
     (
         "2.5.29.9",
@@ -110,7 +110,7 @@ const CURVES: &[(&str, &str, usize)] = &[
     ("1.3.36.3.3.2.8.1.1.13", "brainpoolP512r1", 512),
 ];
 
-/// Keys whose scheme is their whole description, with their lengths in bits.
+/// Keys that need no parameters, with their lengths in bits.
 const EDWARDS_KEYS: &[(&str, &str, usize)] = &[
     ("1.3.101.110", "X25519", 256),
     ("1.3.101.111", "X448", 448),
@@ -118,7 +118,8 @@ const EDWARDS_KEYS: &[(&str, &str, usize)] = &[
     ("1.3.101.113", "Ed448", 456),
 ];
 
-/// The place of a name's part in the list, and what it is called; unknown ones come last, under their number.
+/// Returns the position of a name's part in the list, and its title. Unknown parts come last, with
+/// their identifier.
 pub(super) fn attribute(identifier: &Oid<'_>) -> (usize, String) {
     let identifier = identifier.to_id_string();
     match ATTRIBUTES.iter().position(|(known, _)| *known == identifier) {
@@ -127,7 +128,7 @@ pub(super) fn attribute(identifier: &Oid<'_>) -> (usize, String) {
     }
 }
 
-/// What a signature algorithm is called.
+/// Returns the name of a signature algorithm.
 pub(super) fn signature_algorithm(identifier: &str) -> &'static str {
     SIGNATURE_ALGORITHMS
         .iter()
@@ -135,13 +136,13 @@ pub(super) fn signature_algorithm(identifier: &str) -> &'static str {
         .map_or("unknown", |(_, name)| name)
 }
 
-/// The short name of an extension and the words for it.
+/// Returns the short name of an extension and its title.
 pub(super) fn extension(identifier: &str) -> (&'static str, &'static str) {
     let found = EXTENSIONS.iter().find(|(known, _, _)| *known == identifier);
     found.map_or(("unknown", "Unknown Extension"), |(_, name, title)| (name, title))
 }
 
-/// A curve's name and its length in bits.
+/// Returns a curve's name and its length in bits.
 pub(super) fn curve(identifier: &str) -> Option<(&'static str, usize)> {
     CURVES
         .iter()
@@ -149,7 +150,7 @@ pub(super) fn curve(identifier: &str) -> Option<(&'static str, usize)> {
         .map(|(_, name, bits)| (*name, *bits))
 }
 
-/// The name and the length in bits of a key that needs no parameters.
+/// Returns the name and the length in bits of a key that needs no parameters.
 pub(super) fn edwards_key(identifier: &str) -> Option<(&'static str, usize)> {
     EDWARDS_KEYS
         .iter()

@@ -1,11 +1,11 @@
-//! Lines of text with indentation, safe to show on a terminal.
+//! Indented lines of text, safe to show on a terminal.
 
 use labwire_home::hex_with_colons;
 
-/// The characters of hexadecimal digits in a line: 25 bytes with their colons, as MSL-Network breaks them.
+/// The width of hexadecimal lines in characters: 25 bytes with their colons, as in MSL-Network.
 const HEX_WIDTH: usize = 75;
 
-/// A text that grows line by line.
+/// A text that is built line by line.
 pub(super) struct Text(String);
 
 impl Text {
@@ -13,7 +13,7 @@ impl Text {
         Self(String::new())
     }
 
-    /// Adds a line, two spaces further to the right for each level.
+    /// Appends a line, indented by two spaces per level.
     pub(super) fn line(&mut self, level: usize, line: &str) {
         if !self.0.is_empty() {
             self.0.push('\n');
@@ -22,7 +22,7 @@ impl Text {
         self.0.push_str(line);
     }
 
-    /// Adds bytes in hexadecimal, broken into lines.
+    /// Appends bytes in hexadecimal, broken into lines.
     pub(super) fn hex(&mut self, level: usize, bytes: &[u8]) {
         let digits = hex_with_colons(bytes);
         for start in (0..digits.len()).step_by(HEX_WIDTH) {
@@ -30,7 +30,7 @@ impl Text {
         }
     }
 
-    /// Adds lines that were put together elsewhere.
+    /// Appends another text.
     pub(super) fn append(&mut self, other: &Self) {
         self.line(0, &other.0);
     }
@@ -40,7 +40,7 @@ impl Text {
     }
 }
 
-/// What a certificate says may come from anyone: characters that a terminal would act upon are shown as escapes.
+/// Escapes characters that a terminal would interpret, since a certificate may come from anyone.
 pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

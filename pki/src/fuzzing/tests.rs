@@ -1,4 +1,4 @@
-//! The checks on random bytes, for a short time: what a fuzzer does for a long one.
+//! Runs the fuzz checks on random bytes for a short time.
 
 use std::fs;
 use std::path::Path;

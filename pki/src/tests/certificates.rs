@@ -1,4 +1,4 @@
-//! Certificates: what the made ones say, and how certificates are described.
+//! Tests the contents of created certificates, and their descriptions.
 
 use std::fs;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Handshakes in memory: a rustls client that trusts a certificate accepts the manager that serves with it.
+//! Tests handshakes in memory: a rustls client accepts a manager with a certificate that it trusts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ use crate::{
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// A client that trusts one certificate connects to a server by a name; the result is the certificate it saw.
+/// A client that trusts one certificate connects to a server by a name; the result is the
+/// certificate it saw.
 fn connect(
     server: &Arc<ServerConfig>,
     trusted: &CertificateDer<'static>,

@@ -1,4 +1,5 @@
-//! Keys: those of MSL-Network and OpenSSL are read, what is written is read again, errors name the remedy.
+//! Tests keys: those of MSL-Network and OpenSSL are read, written keys are read again, errors name
+//! the remedy.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -132,7 +133,8 @@ fn encrypted_keys_say_whether_the_password_is_missing_or_wrong() {
         );
         assert!(error.to_string().contains("--key-file-password"), "{error}");
     }
-    // Among this many wrong passwords some leave padding that looks right, in CBC mode with 16-byte blocks.
+    // Among this many wrong passwords some leave padding that looks right, in CBC mode with 16-byte
+    // blocks.
     for attempt in 0..600 {
         let password = format!("wrong {attempt}");
         let error = PrivateKey::load(&fixture("msl-ecc-encrypted.key"), Some(&password)).unwrap_err();

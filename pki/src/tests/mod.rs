@@ -1,5 +1,5 @@
-//! Tests that need several parts of this module at once: keys of all makes, certificates, handshakes, and damaged
-//! files.
+//! Tests that need several parts of this module at once: keys of all makes, certificates,
+//! handshakes, and damaged files.
 
 mod certificates;
 mod handshakes;

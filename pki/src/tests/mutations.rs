@@ -1,4 +1,4 @@
-//! Damaged and hostile files: whatever a byte or a few of them become, there is an answer and no panic.
+//! Tests damaged and malicious files: any mutation is accepted or refused without a panic.
 
 use proptest::prelude::*;
 
@@ -27,7 +27,8 @@ const KEYS: [&str; 11] = [
     "openssl-chain-and-key.pem",
 ];
 
-/// One thing that happens to some bytes; places are parts of the whole, so that they fit any length.
+/// One thing that happens to some bytes; places are parts of the whole, so that they fit any
+/// length.
 #[derive(Clone, Debug)]
 enum Mutation {
     Set(f64, u8),
