@@ -1,4 +1,4 @@
-//! The audit: who connected, when, and what came of it.
+//! The audit of connections: peers, times and outcomes.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -9,41 +9,41 @@ use crate::database::{Database, integer, text};
 use crate::error::StoreError;
 use crate::pruning::{AuditLimits, prune_excess};
 
-/// The most rows that one question about connections is answered with. At some 150 bytes of JSON for a row
-/// that is a reply of 15 MB, the size of what a few busy days leave behind.
+/// The most rows in an answer about connections. At about 150 bytes of JSON per row this is a reply
+/// of 15 MB, which a few busy days produce.
 pub const CONNECTIONS_LIMIT: u32 = 100_000;
 
-/// How `datetime` is written: local time, to the second, as the reference writes it.
+/// The format of `datetime`: local time to the second, as in the reference.
 pub(crate) const DATETIME: &str = "%Y-%m-%dT%H:%M:%S";
 
-/// How a day is written.
+/// The format of a day.
 const DAY: &str = "%Y-%m-%d";
 
-/// Something that happened to a connection, for the audit.
+/// An event of a connection, for the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionEvent {
     /// The peer's address.
     pub ip: String,
-    /// The peer's hostname, or its address again where it has none.
+    /// The peer's hostname, or its address if it has none.
     pub domain: String,
     /// The peer's port.
     pub port: u16,
-    /// What happened, such as `new connection request`.
+    /// The event, such as `new connection request`.
     pub message: String,
 }
 
 /// A row of the audit: number, local time, address, hostname, port and message.
 pub type ConnectionRow = (i64, String, String, String, i64, String);
 
-/// An event with the moment at which it happened, which may be long before it is written.
+/// An event with its time, which may be long before it is written.
 pub(crate) struct TimedEvent {
     pub(crate) at: Timestamp,
     pub(crate) event: ConnectionEvent,
 }
 
 impl Database {
-    /// Writes events in one transaction, and removes as many of the oldest rows as are too many then. Gives how many
-    /// these were.
+    /// Writes events in one transaction, and removes the oldest rows beyond the limit. Returns how
+    /// many rows were removed.
     pub(crate) fn write_events(
         &mut self,
         events: &[TimedEvent],
@@ -64,9 +64,11 @@ impl Database {
         Ok(removed)
     }
 
-    /// The newest [`CONNECTIONS_LIMIT`] rows between two times, both included, in the order of their numbers.
+    /// Returns the newest [`CONNECTIONS_LIMIT`] rows between two times, both included, ordered by
+    /// number.
     ///
-    /// A time is `yyyy-mm-dd` or `yyyy-mm-ddTHH:MM:SS`. A day as the end means all of that day.
+    /// A time is `yyyy-mm-dd` or `yyyy-mm-ddTHH:MM:SS`. If the end is a day, all of that day is
+    /// included.
     pub(crate) fn connections(
         &self,
         start: Option<&str>,
@@ -95,9 +97,9 @@ impl Database {
     }
 }
 
-/// Checks a time that a peer asked with; to a day the given time of day is added.
+/// Validates a time from a peer. Appends the given time of day to a day.
 fn time_bound(text: &str, time_of_day: &str) -> Result<String, StoreError> {
-    // The table compares texts, so only a time that is written as the table writes it is one.
+    // The table compares texts, so a time must have exactly the table's format.
     let day = Date::strptime(DAY, text).is_ok_and(|day| day.strftime(DAY).to_string() == text);
     if day {
         Ok(format!("{text}{time_of_day}"))
@@ -176,7 +178,7 @@ mod tests {
     fn both_ends_are_included_and_a_day_as_the_end_is_all_of_that_day() {
         let (_folder, path) = python_database();
         let database = Database::open(&path).unwrap();
-        // Row 1 is of 2024-02-29T08:30:00, row 2 of 2024-03-01T00:00:00.
+        // The time of row 1 is 2024-02-29T08:30:00, that of row 2 is 2024-03-01T00:00:00.
         assert_eq!(between(&database, None, Some("2024-02-29")), [1]);
         assert_eq!(between(&database, Some("2024-02-29"), Some("2024-02-29")), [1]);
         assert_eq!(between(&database, Some("2024-03-01"), None), [2]);

@@ -1,7 +1,8 @@
-//! The SQLite file: how it is opened, and which tables it has.
+//! The SQLite file and its tables.
 //!
-//! [`Database`] is what runs on one thread: commands use it as it is, the manager through the
-//! [`Store`](crate::Store). Its methods about users, hostnames and connections are in the modules of those names.
+//! [`Database`] is used on one thread: directly by commands, and through the
+//! [`Store`](crate::Store) by the manager. Its methods for users, hostnames and connections are in
+//! the modules of those names.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,17 +16,18 @@ use labwire_home::{create_private_file, create_private_folder};
 
 use crate::error::StoreError;
 
-/// How long a question or an administrator's change waits for another program's write. The Python tools
-/// write a row in milliseconds; who waits here is a person or a peer in its handshake, whose deadline is longer.
+/// How long a query or an administrator's change waits for another program's write. The Python
+/// tools write a row in milliseconds. The caller is a person, or a peer in its handshake, whose
+/// deadline is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long each of those waits at least that have stood behind others for that time.
+/// The minimum wait for jobs that have already spent that time in the queue.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The tables that peers know of.
+/// The tables that peers can query.
 pub(crate) const REFERENCE_TABLES: [&str; 3] = ["auth_hostnames", "auth_users", "connections"];
 
-/// The reference's tables, to the letter: its tools insert rows by position.
+/// The reference's tables, character by character: its tools insert rows by position.
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS connections (\
         pid INTEGER PRIMARY KEY AUTOINCREMENT, \
@@ -43,16 +45,16 @@ pub(crate) const SCHEMA: &str = "
         is_admin BOOLEAN NOT NULL, \
         UNIQUE(username));";
 
-/// A column of a table: its number, name, type, whether it may not be null (0 or 1), its default, and whether
-/// it is part of the primary key (0 or 1).
+/// A column of a table: its number, name, type, whether it is `NOT NULL` (0 or 1), its default, and
+/// whether it is part of the primary key (0 or 1).
 pub type ColumnInfo = (i64, String, String, i64, Option<String>, i64);
 
-/// The database of a manager, for a program that has no thread to keep free: its methods block, for up to 5
-/// seconds while another program holds the file locked. A program that serves uses a [`Store`](crate::Store).
+/// The database of a manager, for programs that may block: its methods wait up to 5 seconds while
+/// another program has the file locked. A server uses a [`Store`](crate::Store).
 ///
-/// Managers and other programs may have the same file open. When a method that changes something has
-/// returned, the change is on the disk; a manager that runs sees it at the next login, and hostnames when it
-/// is asked to reload.
+/// Managers and other programs may have the same file open. When a method that changes something
+/// has returned, the change is on disk. A running manager uses it from the next login on, and
+/// hostnames when it is asked to reload.
 ///
 /// ```
 /// use labwire_store::{DEFAULT_ROUNDS, Database, HashedPassword};
@@ -69,12 +71,13 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the database, and creates what is missing of it: the folder (mode 0700), the file (mode 0600),
-    /// the tables, and the names of this computer as trusted hostnames. A file that exists keeps its mode.
+    /// Opens the database, and creates its missing parts: the folder (mode 0700), the file (mode
+    /// 0600), the tables, and the names of this computer as trusted hostnames. An existing file
+    /// keeps its mode.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] when the file cannot be created, [`StoreError::Database`] when SQLite cannot
-    /// use it.
+    /// [`StoreError::Unreachable`] if the file cannot be created, [`StoreError::NoFile`] if it is a
+    /// pipe or a device, [`StoreError::Database`] if SQLite cannot use it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         expect_no_pipe(path)?;
         let path = &create_files(path).map_err(|reason| StoreError::Unreachable {
@@ -84,46 +87,50 @@ impl Database {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(PATIENCE)?;
-        // What an administrator was told is saved is on the disk by then. The audit is written the same way:
-        // it shares the file with the users, and a cheaper setting could damage both when the power fails.
+        // A change that was confirmed to an administrator must be on disk. The audit uses the same
+        // setting: it shares the file with the users, and a cheaper one could damage both if the
+        // power fails.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        // The journal mode stays what the file has, which is a rollback journal for every file that we or the
-        // Python tools create. A write-ahead log would outlive us in the file: it does not work on network
-        // folders, where laboratories keep home folders; a copy of the one file would lack the newest rows;
-        // and the Python tool that deletes the database would leave the log behind for the next one.
+        // The journal mode of the file is not changed; it is a rollback journal for every file
+        // created here or by the Python tools. A write-ahead log would be a permanent property of
+        // the file. It does not work on network folders, where laboratories keep home folders; a
+        // copy of the one file would lack the newest rows; and the Python tool that deletes the
+        // database would leave the log behind for the next one.
         let mut database = Self { connection };
         database.create_tables()?;
         database.trust_localhost_if_nobody_is()?;
         Ok(database)
     }
 
-    /// Sets how long the next statements wait for another program's lock, and not less than a moment: a job that
-    /// stood behind a long one is not to fail at the first row that another program writes.
+    /// Sets how long the next statements wait for another program's lock, with a minimum: a job
+    /// that was queued behind a long one must not fail at the first row that another program
+    /// writes.
     pub(crate) fn be_patient(&self, patience: Duration) -> Result<(), StoreError> {
         Ok(self.connection.busy_timeout(patience.max(SHORTEST_PATIENCE))?)
     }
 
-    /// Starts a change. It takes the write lock at once: a transaction that begins with reading could find
-    /// at its first write that another program was quicker, and would have to be repeated.
+    /// Starts a change with the write lock. A transaction that begins with reading could fail at
+    /// its first write because another program was faster, and would have to be repeated.
     pub(crate) fn change(&mut self) -> rusqlite::Result<Transaction<'_>> {
         self.connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
     }
 
-    /// Creates the tables that are missing.
+    /// Creates the missing tables.
     fn create_tables(&mut self) -> Result<(), StoreError> {
-        // Asked once for all of them: each of the statements below would look at the file again.
+        // One query for all of them: each of the statements below would read the file again.
         const ARE_THERE: &str = "SELECT count(*) = 4 FROM sqlite_master WHERE type = 'table' AND name IN \
             ('auth_hostnames', 'auth_users', 'connections', 'labwire_password_rounds')";
         if self.connection.query_row(ARE_THERE, [], |row| row.get(0))? {
             return Ok(());
         }
-        // Outside of a transaction a statement about a table that exists takes no write lock.
+        // Outside a transaction, `CREATE TABLE IF NOT EXISTS` takes no write lock for an existing
+        // table.
         self.connection.execute_batch(SCHEMA)?;
         self.create_rounds_table()
     }
 
-    /// The names of those of the reference's tables that are there, sorted.
+    /// Returns the names of the reference's tables that exist, sorted.
     pub(crate) fn tables(&self) -> Result<Vec<String>, StoreError> {
         let mut statement = self
             .connection
@@ -137,7 +144,7 @@ impl Database {
             .collect())
     }
 
-    /// The columns of one of the reference's tables.
+    /// Returns the columns of one of the reference's tables.
     pub(crate) fn table_info(&self, name: &str) -> Result<Vec<ColumnInfo>, StoreError> {
         if !REFERENCE_TABLES.contains(&name) {
             return Err(StoreError::TableUnknown {
@@ -161,7 +168,7 @@ impl Database {
     }
 }
 
-/// Refuses pipes and devices: SQLite could wait for them for ever.
+/// Refuses pipes and devices, for which SQLite could wait forever.
 pub(crate) fn expect_no_pipe(path: &Path) -> Result<(), StoreError> {
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Err(StoreError::NoFile {
@@ -171,21 +178,21 @@ pub(crate) fn expect_no_pipe(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Creates the folder and the file where they are missing, and returns the file's full path: with it SQLite
-/// means a file by every name, also by `:memory:`.
+/// Creates the folder and the file if they are missing, and returns the file's absolute path.
+/// SQLite treats any absolute path as a file, even one that ends in `:memory:`.
 fn create_files(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     if let Some(folder) = path.parent() {
         create_private_folder(folder)?;
     }
-    // SQLite gives its journal the mode of the database, so that this mode is the mode of all files.
+    // SQLite gives its journal the mode of the database, so all files have this mode.
     match create_private_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(path),
         created => created.map(|_| path),
     }
 }
 
-/// A column as text, whatever another program stored there: SQLite does not hold columns to their types.
+/// Returns a column as text, for values of any type: SQLite does not enforce column types.
 pub(crate) fn text(row: &Row<'_>, column: usize) -> String {
     match row.get_ref(column) {
         Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
@@ -195,7 +202,7 @@ pub(crate) fn text(row: &Row<'_>, column: usize) -> String {
     }
 }
 
-/// A column as bytes; none for what is neither text nor bytes.
+/// Returns a column as bytes; empty for values that are neither text nor bytes.
 pub(crate) fn bytes(row: &Row<'_>, column: usize) -> Vec<u8> {
     match row.get_ref(column) {
         Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => bytes.to_vec(),
@@ -203,7 +210,7 @@ pub(crate) fn bytes(row: &Row<'_>, column: usize) -> Vec<u8> {
     }
 }
 
-/// A column as an integer; 0 for what is none, which also means: no administrator.
+/// Returns a column as an integer; 0 for other values, which also means no administrator.
 pub(crate) fn integer(row: &Row<'_>, column: usize) -> i64 {
     match row.get_ref(column) {
         Ok(ValueRef::Integer(number)) => number,
@@ -219,7 +226,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A copy of a database that the Python tools made.
+    /// Copies a database that was created by the Python tools.
     pub(crate) fn python_database() -> (TempDir, PathBuf) {
         let fixture = concat!(
             env!("CARGO_MANIFEST_DIR"),

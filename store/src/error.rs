@@ -1,4 +1,4 @@
-//! What can go wrong in the store, and how a peer is told of it.
+//! Errors of the store, and their messages for peers.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,63 +8,63 @@ use thiserror::Error;
 
 use crate::passwords::{MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 
-/// Why the store did not do what it was asked.
+/// The reason why an operation of the store failed.
 ///
-/// The texts about users and hostnames are those of MSL-Network, since scripts look for them.
+/// The messages about users and hostnames are those of MSL-Network, since scripts search for them.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A name such as `ada:1875` could not be told from an address.
+    /// A username such as `ada:1875`, which looks like an address.
     #[error("A username cannot end with \":<integer>\"")]
     UsernameLooksLikeAnAddress,
     /// An empty password.
     #[error("You must specify a password for {}", quoted(username))]
     PasswordMissing {
-        /// Whose password it would be.
+        /// The user whose password is missing.
         username: String,
     },
-    /// The name is taken.
+    /// The username is taken.
     #[error("A user with the name {} already exists", quoted(username))]
     UserExists {
-        /// The name that was to be inserted.
+        /// The given name.
         username: String,
     },
-    /// Nobody has this name.
+    /// There is no user of this name.
     #[error("Cannot {action} {}. This user is not in the table.", quoted(username))]
     UserMissing {
-        /// What was to be done: `update` or `delete`.
+        /// The failed action: `update` or `delete`.
         action: &'static str,
-        /// The name that was given.
+        /// The given name.
         username: String,
     },
-    /// The hostname is not trusted in the first place.
+    /// The hostname is not trusted.
     #[error("Cannot delete {}. This hostname is not in the table.", quoted(hostname))]
     HostnameMissing {
-        /// The hostname that was given.
+        /// The given hostname.
         hostname: String,
     },
-    /// An update that would change nothing.
+    /// An update without any change.
     #[error("Must specify either the password and/or the admin rights when updating")]
     NothingToUpdate,
-    /// Too few rounds to protect a password, or more than a login could wait for.
+    /// Too few rounds to protect a password, or too many for a login.
     #[error("a password needs {MINIMUM_ROUNDS} to {MAXIMUM_ROUNDS} rounds of PBKDF2, not {rounds}")]
     RoundsOutOfRange {
-        /// The number that was given.
+        /// The given number.
         rounds: u32,
     },
-    /// A table that is not one of the three which peers may look at.
+    /// A table that is not one of the three which peers can query.
     #[error(
         "there is no table {}, use one of: auth_hostnames, auth_users, connections",
         quoted(name)
     )]
     TableUnknown {
-        /// The name that was given.
+        /// The given name.
         name: String,
     },
-    /// A time that is neither of the two forms.
+    /// A time in neither of the two formats.
     #[error("{} is not a time, write yyyy-mm-dd or yyyy-mm-ddTHH:MM:SS", quoted(value))]
     TimeMalformed {
-        /// The text that was given.
+        /// The given text.
         value: String,
     },
     /// The database file, or a folder above it, cannot be created or opened.
@@ -72,34 +72,34 @@ pub enum StoreError {
     Unreachable {
         /// The database file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         reason: io::Error,
     },
-    /// What is there is a pipe, a socket or a device.
+    /// The path is a pipe, a socket or a device.
     #[error("{} is not a file; name the database with --database (or LABWIRE_DATABASE)", path.display())]
     NoFile {
-        /// The path that was given.
+        /// The given path.
         path: PathBuf,
     },
-    /// The thread that owns the database cannot be started.
+    /// The database thread cannot be started.
     #[error("cannot start the thread of the database: {0}")]
     Thread(#[source] io::Error),
-    /// SQLite refused: locked for too long by another program, disk full, not a database, …
+    /// SQLite failed: locked for too long by another program, disk full, not a database, …
     #[error("the database: {0}")]
     Database(#[from] rusqlite::Error),
-    /// The system's random numbers, which new salts are made of, are not to be had.
+    /// The system provides no random numbers for a salt.
     #[error("the system has no random numbers to make a salt of")]
     RandomUnavailable,
-    /// The file is damaged inside, though it is a database.
+    /// The file is a database, but damaged.
     #[error(
         "it is damaged: {finding}; restore a copy of it, or save what can be read with: sqlite3 FILE .recover"
     )]
     Damaged {
-        /// What SQLite found first.
+        /// The first damage that SQLite reported.
         finding: String,
     },
-    /// A table has other columns than those of MSL-Network.
+    /// A table has other columns than in MSL-Network.
     #[error(
         "its table {table} has other columns than a manager's, so it belongs to another program; choose another file \
          with --database (or LABWIRE_DATABASE)"
@@ -114,8 +114,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether who asked made the mistake (a `ValueError` on the wire), rather than the database being in
-    /// trouble (an `OperationalError`).
+    /// Returns whether the caller made a mistake (a `ValueError` on the wire), as opposed to a
+    /// failure of the database (an `OperationalError`).
     pub fn is_callers_mistake(&self) -> bool {
         match self {
             Self::UsernameLooksLikeAnAddress
@@ -138,14 +138,14 @@ impl StoreError {
         }
     }
 
-    /// The error as a peer may read it: `ValueError: …` or `OperationalError: …`, as Python names them, and
-    /// never a path of the manager's computer.
+    /// Formats the error for peers: `ValueError: …` or `OperationalError: …`, the names of Python's
+    /// exceptions. Never contains a path of the manager's computer.
     pub fn peer_text(&self) -> String {
         match self {
             Self::Unreachable { .. } | Self::NoFile { .. } => {
                 "OperationalError: unable to open the database file".to_owned()
             }
-            // SQLite's own texts can hold a path, those of its result codes cannot.
+            // SQLite's own messages can contain a path; those of its result codes cannot.
             Self::Database(rusqlite::Error::SqliteFailure(failure, _)) => {
                 let text = rusqlite::ffi::code_to_str(failure.extended_code);
                 format!("OperationalError: {text}")

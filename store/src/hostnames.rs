@@ -10,7 +10,7 @@ use crate::database::{Database, text};
 use crate::error::StoreError;
 
 impl Database {
-    /// The trusted hostnames, sorted.
+    /// Returns the trusted hostnames, sorted.
     pub fn hostnames(&self) -> Result<Vec<String>, StoreError> {
         let mut statement = self
             .connection
@@ -21,17 +21,17 @@ impl Database {
         Ok(names)
     }
 
-    /// Trusts a hostname; trusting it twice is no error.
+    /// Trusts a hostname. Trusting it twice is no error.
     pub fn insert_hostname(&mut self, hostname: &str) -> Result<(), StoreError> {
         let change = self.change()?;
         change.execute("INSERT OR IGNORE INTO auth_hostnames VALUES (?1)", [hostname])?;
         Ok(change.commit()?)
     }
 
-    /// Trusts a hostname no longer.
+    /// Stops trusting a hostname.
     ///
     /// # Errors
-    /// [`StoreError::HostnameMissing`] when it is not in the table.
+    /// [`StoreError::HostnameMissing`] if it is not in the table.
     pub fn delete_hostname(&mut self, hostname: &str) -> Result<(), StoreError> {
         let change = self.change()?;
         if change.execute("DELETE FROM auth_hostnames WHERE hostname = ?1", [hostname])? == 0 {
@@ -42,7 +42,7 @@ impl Database {
         Ok(change.commit()?)
     }
 
-    /// An empty table is filled with the names of this computer, as the reference does.
+    /// Fills an empty table with the names of this computer, as the reference does.
     pub(crate) fn trust_localhost_if_nobody_is(&mut self) -> Result<(), StoreError> {
         const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM auth_hostnames)";
         let is_empty: bool = self.connection.query_row(IS_EMPTY, [], |row| row.get(0))?;
@@ -50,7 +50,7 @@ impl Database {
             return Ok(());
         }
         let change = self.change()?;
-        // Another program may have filled it while we waited for the lock.
+        // Another program may have filled it during the wait for the lock.
         let is_still_empty: bool = change.query_row(IS_EMPTY, [], |row| row.get(0))?;
         if is_still_empty {
             for name in localhost_aliases() {
@@ -61,7 +61,7 @@ impl Database {
     }
 }
 
-/// The names and addresses under which a peer on this computer can appear.
+/// Returns the names and addresses with which a peer on this computer can appear.
 fn localhost_aliases() -> BTreeSet<String> {
     const ALWAYS: [&str; 5] = [
         "localhost",

@@ -1,4 +1,4 @@
-//! A look at a database that changes nothing: neither its rows nor the files beside it.
+//! Inspects a database without changing it or the files beside it.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,32 +10,34 @@ use crate::database::{PATIENCE, REFERENCE_TABLES, SCHEMA, expect_no_pipe};
 use crate::error::StoreError;
 use crate::users::ROUNDS_TABLE;
 
-/// What a database begins with.
+/// The first bytes of an SQLite database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// Where a database says in its header that it uses a write-ahead log, and with which number.
+/// The position in the header, and the number, that indicate a write-ahead log.
 const FORMAT_OFFSET: usize = 18;
 const WRITE_AHEAD: u8 = 2;
 
-/// What is in a database.
+/// The contents of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseContents {
     /// The number of users.
     pub users: u32,
-    /// How many of them are administrators.
+    /// The number of administrators among them.
     pub administrators: u32,
     /// The number of trusted hostnames.
     pub hostnames: u32,
-    /// The tables that a manager expects and that are not there; it makes them when it starts.
+    /// The missing tables, which a manager creates when it starts.
     pub missing_tables: Vec<&'static str>,
 }
 
-/// Looks whether a file is a database that a manager can use, and what is in it. Creates and changes nothing.
+/// Checks whether a manager can use a database file, and counts its contents. Creates and changes
+/// nothing.
 ///
-/// Takes as long as reading the file does, and up to 5 seconds more while another program holds it locked.
+/// Reads the whole file, and blocks for up to 5 seconds while another program has it locked.
 ///
 /// # Errors
-/// [`StoreError::Database`] when SQLite cannot read it, [`StoreError::Damaged`], and [`StoreError::TableForeign`].
+/// [`StoreError::Database`] if SQLite cannot read it, [`StoreError::NoFile`] if it is a pipe or a
+/// device, [`StoreError::Damaged`], and [`StoreError::TableForeign`].
 pub fn inspect(path: &Path) -> Result<DatabaseContents, StoreError> {
     let path = std::path::absolute(path).map_err(|reason| StoreError::Unreachable {
         path: path.to_owned(),
@@ -76,11 +78,12 @@ pub fn inspect(path: &Path) -> Result<DatabaseContents, StoreError> {
     })
 }
 
-/// Returns whether a file may be a database of Labwire or MSL-Network: `false` for what is no SQLite database, or one of
-/// another program. An empty file and a damaged database may be one. Creates and changes nothing, and blocks for up to 5
-/// seconds while another program holds the database locked.
+/// Returns whether a file may be a database of Labwire or MSL-Network. Returns `false` if it is no
+/// SQLite database, or one of another program. An empty file and a damaged database may be one.
+/// Creates and changes nothing, and blocks for up to 5 seconds while another program has the
+/// database locked.
 pub fn may_be_database(path: &Path) -> bool {
-    // A pipe could be waited for for ever.
+    // Opening a pipe could wait forever.
     let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
     let Ok(path) = &std::path::absolute(path) else {
         return false;
@@ -93,11 +96,11 @@ pub fn may_be_database(path: &Path) -> bool {
     if read.is_err() || (!header.is_empty() && header != MAGIC) {
         return false;
     }
-    // What cannot be read of a database does not tell whose it is.
+    // If the tables cannot be read, the owner of the database is unknown.
     has_known_table(path).unwrap_or(true)
 }
 
-/// Whether a database has one of the known tables, or no table at all.
+/// Returns whether a database has one of the known tables, or no table at all.
 fn has_known_table(path: &Path) -> Result<bool, StoreError> {
     let connection = open(path)?;
     connection.busy_timeout(PATIENCE)?;
@@ -108,8 +111,9 @@ fn has_known_table(path: &Path) -> Result<bool, StoreError> {
     Ok(names.is_empty() || names.iter().any(is_known))
 }
 
-/// Opens the file for reading. A reader of a write-ahead log would make the log's index beside it; where there is
-/// none nobody else uses the database, and the file can be read as one that does not change.
+/// Opens the file for reading. A reader of a write-ahead log would create the log's index beside
+/// it. If there is no index, no other program uses the database, and the file can be opened as
+/// immutable.
 fn open(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let index = PathBuf::from(format!("{}-shm", path.display()));
@@ -129,13 +133,13 @@ fn uses_write_ahead_log(path: &Path) -> bool {
     read.is_ok() && header[FORMAT_OFFSET..].contains(&WRITE_AHEAD)
 }
 
-/// A path as part of a URI.
+/// Escapes a path for a URI.
 fn escaped(path: &Path) -> String {
     let text = path.display().to_string();
     text.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
 
-/// The names and types of a table's columns; none if there is no such table.
+/// Returns the names and types of a table's columns; empty if there is no such table.
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
     let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(?1) ORDER BY cid")?;
     let columns = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -150,7 +154,7 @@ mod tests {
     use crate::database::Database;
     use crate::database::tests::{empty_database, python_database};
 
-    /// The files beside the database, with all that is in them.
+    /// Returns the files beside the database, with their contents.
     fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files: Vec<_> = fs::read_dir(folder)
             .unwrap()

@@ -1,22 +1,22 @@
 //! The database of users, trusted hostnames and connections.
 //!
-//! It is one SQLite file, that of MSL-Network 1.0, whose tools may read and write it at the same time. There
-//! are two ways to it:
+//! It is one SQLite file, that of MSL-Network 1.0, whose tools may read and write it at the same
+//! time. There are two ways to use it:
 //!
-//! - A [`Database`] is the open file. Its methods block. Programs that do one thing and end use it: a
-//!   command that adds a user, say.
-//! - A [`Store`] is a handle for a program that serves. Its methods send a job to the thread that owns the
-//!   file and await the answer, so that whatever routes requests never waits for the disk. Handles are cheap
-//!   to clone.
+//! - A [`Database`] is the open file. Its methods block. Short-lived programs use it, such as a
+//!   command that adds a user.
+//! - A [`Store`] is a handle for a server. Its methods send a job to the thread that owns the file
+//!   and await the answer, so that tasks which route requests never wait for the disk. Handles are
+//!   cheap to clone.
 //!
-//! The file holds three tables. *Users* log in with a [`HashedPassword`]; checking one is slow on purpose,
-//! and at most half of the processors do so at a time. *Hostnames* are the computers whose peers are
-//! admitted where that is asked. *Connections* are the audit: [`Store::record`] only queues a
-//! [`ConnectionEvent`] and never waits; the thread writes many at once, and removes the oldest as
-//! [`StoreOptions`] say.
+//! The file contains three tables. *Users* log in with a [`HashedPassword`]; checking one is slow
+//! by design, and at most half of the processors do so at a time. *Hostnames* are the trusted
+//! computers, for managers that admit only those. *Connections* are the audit: [`Store::record`]
+//! only queues a [`ConnectionEvent`] and never waits; the thread writes many at once, and removes
+//! the oldest according to [`StoreOptions`].
 //!
-//! What goes wrong is a [`StoreError`]; [`StoreError::peer_text`] is how a peer may be told of it.
-//! [`inspect_database`] looks at a file without changing it.
+//! Errors are of the type [`StoreError`]; [`StoreError::peer_text`] is their text for peers.
+//! [`inspect_database`] examines a file without changing it.
 //!
 //! ```
 //! use labwire_store::{

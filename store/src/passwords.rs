@@ -1,4 +1,4 @@
-//! How passwords become keys, and how a login is checked without telling what was wrong with it.
+//! Derives keys from passwords, and checks logins without revealing what was wrong.
 
 use std::num::NonZeroU32;
 
@@ -6,32 +6,33 @@ use aws_lc_rs::{constant_time, pbkdf2, rand};
 
 use crate::error::StoreError;
 
-/// Rounds of PBKDF2-HMAC-SHA256 for a new password: what OWASP's password storage cheat sheet asks of
-/// this function (as of 2023). About a tenth of a second of one core of a current computer.
+/// The PBKDF2-HMAC-SHA256 rounds for a new password: the value of OWASP's password storage cheat
+/// sheet (as of 2023). About a tenth of a second of one core of a current computer.
 pub const DEFAULT_ROUNDS: u32 = 600_000;
 
-/// The rounds that MSL-Network's own manager uses, always. Rows with a record of their own cannot be
-/// checked by it, rows without one have this many.
+/// The rounds of MSL-Network's own manager, which are fixed. It cannot check rows with another
+/// number of rounds on record; rows without a record have this many.
 pub const COMPATIBLE_ROUNDS: u32 = 100_000;
 
-/// The fewest rounds a password may have: nothing weaker than what an existing installation has.
+/// The fewest rounds for a password: no weaker than existing installations.
 pub const MINIMUM_ROUNDS: u32 = COMPATIBLE_ROUNDS;
 
-/// The most rounds a password may have. Every login, also of an unknown user, does as much work as the
-/// costliest row asks for: this is two seconds of a current computer and many of a small one, and a login
-/// with more would come close to the deadline of its handshake.
+/// The most rounds for a password. Every login, also of an unknown user, does as much work as the
+/// costliest row: this is two seconds of a current computer and many of a small one, and with more
+/// a login would come close to the deadline of its handshake.
 pub const MAXIMUM_ROUNDS: u32 = 10_000_000;
 
-/// Bytes of a salt, as the reference has it.
+/// The length of a salt in bytes, as in the reference.
 const SALT_LENGTH: usize = 16;
 
-/// Bytes of a key, as the reference has it.
+/// The length of a key in bytes, as in the reference.
 pub(crate) const KEY_LENGTH: usize = 32;
 
-/// What the work for nobody in particular is salted with. It protects nothing, so it need not be secret.
+/// The salt of work that is done for unknown users and as padding. It protects nothing, so it need
+/// not be secret.
 const DECOY_SALT: [u8; SALT_LENGTH] = *b"labwire-no-users";
 
-/// What is stored of a password: not the password, which cannot be found out from it.
+/// The stored form of a password, from which the password cannot be recovered.
 pub struct HashedPassword {
     pub(crate) key: Vec<u8>,
     pub(crate) salt: Vec<u8>,
@@ -39,12 +40,13 @@ pub struct HashedPassword {
 }
 
 impl HashedPassword {
-    /// Hashes a new password of a user with a new salt, in so many rounds of PBKDF2-HMAC-SHA256
-    /// ([`DEFAULT_ROUNDS`], unless there is a reason). Slow on purpose: not for a thread that others wait for.
+    /// Hashes a user's new password with a new salt and this many rounds of PBKDF2-HMAC-SHA256,
+    /// normally [`DEFAULT_ROUNDS`]. Slow by design: must not run on a thread that serves others.
     ///
     /// # Errors
-    /// [`StoreError::PasswordMissing`] for an empty password, [`StoreError::RoundsOutOfRange`] for fewer than
-    /// [`MINIMUM_ROUNDS`] or more than [`MAXIMUM_ROUNDS`], and [`StoreError::RandomUnavailable`].
+    /// [`StoreError::PasswordMissing`] for an empty password, [`StoreError::RoundsOutOfRange`] for
+    /// fewer than [`MINIMUM_ROUNDS`] or more than [`MAXIMUM_ROUNDS`], and
+    /// [`StoreError::RandomUnavailable`].
     pub fn new(username: &str, password: &str, rounds: u32) -> Result<Self, StoreError> {
         if password.is_empty() {
             return Err(StoreError::PasswordMissing {
@@ -65,24 +67,24 @@ impl HashedPassword {
     }
 }
 
-/// A row of the users' table, as far as a login needs it.
+/// The parts of a user's row that a login needs.
 pub(crate) struct StoredPassword {
     pub(crate) hashed: HashedPassword,
     pub(crate) is_admin: bool,
 }
 
-/// What a login is checked against.
+/// The data against which a login is checked.
 pub(crate) struct Credentials {
-    /// Nothing for a user who is not registered.
+    /// `None` for a user who is not registered.
     pub(crate) stored: Option<StoredPassword>,
-    /// The rounds that this login takes, whoever logs in: the most that any row asks for.
+    /// The rounds of every login: the maximum of all rows.
     pub(crate) rounds: u32,
 }
 
-/// What a check found, and how much work it was.
+/// The result of a check, and its amount of work.
 pub(crate) struct Check {
     pub(crate) is_match: bool,
-    /// Rounds of PBKDF2 that were done; the same for every login that the same table answers.
+    /// The number of PBKDF2 rounds, the same for every login with the same table.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "tests count work instead of measuring time")
@@ -91,11 +93,11 @@ pub(crate) struct Check {
 }
 
 impl Credentials {
-    /// Whether the password is that of the user.
+    /// Checks the password of the user.
     ///
-    /// The work is the same for an unknown user, a wrong password and the right one, also between users
-    /// whose rows have different rounds: what a row does not ask for is done as padding. Without it the
-    /// time of an answer would tell who is registered, and whose password is the cheaper one to guess.
+    /// The work is the same for an unknown user, a wrong password and the right one, and for users
+    /// with different rounds: the missing rounds are done as padding. Otherwise the response time
+    /// would reveal who is registered, and whose password is cheaper to guess.
     pub(crate) fn check(&self, password: &str) -> Check {
         let mut work = Work::default();
         let (salt, key, rounds) = match &self.stored {
@@ -107,8 +109,8 @@ impl Credentials {
             None => (DECOY_SALT.as_slice(), [0; KEY_LENGTH].as_slice(), self.rounds),
         };
         let derived = work.derive(rounds, salt, password.as_bytes());
-        // The padding hashes the key, not the password again: a long password must not cost more in a row
-        // that is padded than in one that is not.
+        // The padding hashes the key, not the password again: otherwise a long password would cost
+        // more in a padded row.
         work.derive(self.rounds.saturating_sub(rounds), &DECOY_SALT, &derived);
         let is_equal = constant_time::verify_slices_are_equal(&derived, key).is_ok();
         Check {
@@ -118,7 +120,7 @@ impl Credentials {
     }
 }
 
-/// The one place where PBKDF2 is called, which keeps count of it.
+/// Calls PBKDF2 and counts the rounds; the only place that does.
 #[derive(Default)]
 struct Work {
     rounds: u64,
@@ -128,7 +130,7 @@ impl Work {
     fn derive(&mut self, rounds: u32, salt: &[u8], secret: &[u8]) -> [u8; KEY_LENGTH] {
         let mut key = [0; KEY_LENGTH];
         if let Some(iterations) = NonZeroU32::new(rounds) {
-            // A fuzzer would do nothing else.
+            // Otherwise a fuzzer would spend all of its time here.
             let iterations = if cfg!(fuzzing) {
                 NonZeroU32::MIN
             } else {
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_decoy_of_an_unknown_user_never_matches() {
-        // Zero rounds leave the derived key zero, which is what the decoy compares with.
+        // Zero rounds leave the derived key zero, and the decoy's key is zero, too.
         let check = Credentials {
             stored: None,
             rounds: 0,

@@ -1,9 +1,9 @@
-//! Which rows of the audit are too old or too many, and how they are removed.
+//! Removes rows of the audit that are too old or too many.
 //!
-//! The clock alone does not decide. A computer whose battery is empty, or whose administrator mistyped a year, may think
-//! for a while that it is 2031; what it would remove then is lost for good. So ages are measured from a *date of
-//! reference*, which starts at the newest row, follows the clock, and never runs ahead of the manager's running time by
-//! more than a day an hour.
+//! The clock alone does not decide. A computer with an empty battery or a mistyped year may have a
+//! clock at 2031 for a while, and rows removed then would be lost for good. So ages are measured
+//! from a *date of reference*. It starts at the newest row, follows the clock, and advances by at
+//! most one day per hour of the manager's running time.
 
 use std::time::Duration;
 
@@ -15,26 +15,26 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::audit::DATETIME;
 use crate::database::Database;
 
-/// Our own table, beside those of the reference: one row with the date of reference.
+/// A table of Labwire beside those of the reference: one row with the date of reference.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS labwire_pruning (
     id INTEGER PRIMARY KEY CHECK (id = 1), reference TEXT NOT NULL)";
 
-/// How many rows a step of pruning looks at: more than are written at once, so that the limit is kept. The
-/// write lock is held for some ten milliseconds then, and the rollback journal stays small, also when an old
-/// installation's database is pruned for the first time.
+/// The rows per step of pruning: more than are written at once, so that the limit is kept. The
+/// write lock is then held for about ten milliseconds, and the rollback journal stays small, even
+/// when the database of an old installation is pruned for the first time.
 const PRUNING_STEP: i64 = 5_000;
 
-/// How many times faster than the manager's running time the date of reference follows the clock: a day an hour. A
-/// manager that runs for an hour a day keeps up.
+/// How many times faster than the manager's running time the date of reference follows the clock:
+/// one day per hour. A manager that runs for an hour a day keeps up.
 const CATCHING_UP: i32 = 24;
 
-/// A clock before this date is not set: there was no Labwire then.
+/// A clock before this date is not set: Labwire did not exist then.
 const FIRST_DATE: DateTime = date(2026, 1, 1).at(0, 0, 0, 0);
 
-/// Among how many of the newest rows one with a readable date is looked for.
+/// The number of newest rows to search for one with a readable date.
 const ROWS_WITH_A_DATE: u32 = 100;
 
-/// How much of the audit is kept. Zero means without limit.
+/// The limits of the audit. Zero means no limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AuditLimits {
     pub(crate) rows: u64,
@@ -42,8 +42,9 @@ pub(crate) struct AuditLimits {
 }
 
 impl AuditLimits {
-    /// The number of the newest row that is too much when `newest` is the newest of all. The rows are
-    /// numbered without gaps, so that counting them, which takes seconds for a million, is not needed.
+    /// Returns the number of the newest row beyond the limit when `newest` is the newest of all.
+    /// Rows are numbered without gaps, so no count is needed, which would take seconds for a
+    /// million rows.
     fn excess(self, newest: i64) -> i64 {
         match i64::try_from(self.rows) {
             Ok(0) | Err(_) => i64::MIN,
@@ -51,10 +52,10 @@ impl AuditLimits {
         }
     }
 
-    /// The local time before which rows are too old.
+    /// Returns the local time before which rows are too old.
     fn cutoff(self, reference: DateTime) -> Option<String> {
         let days = i64::try_from(self.days).ok().filter(|days| *days > 0)?;
-        // A span that leaves the calendar leaves nothing too old.
+        // If the span exceeds the calendar, no row is too old.
         let span = Span::new().try_days(days).ok()?;
         Some(reference.checked_sub(span).ok()?.strftime(DATETIME).to_string())
     }
@@ -65,12 +66,14 @@ impl AuditLimits {
 pub(crate) struct Reference(DateTime);
 
 impl Reference {
-    /// The date in a database that has none yet: that of its newest row, or of the clock if this is earlier.
+    /// Returns the date for a database without one: that of its newest row, or of the clock if this
+    /// is earlier.
     fn first(newest: Option<DateTime>, now: DateTime) -> Self {
         Self(newest.map_or(now, |newest| newest.min(now)))
     }
 
-    /// The date after the manager has run for some more time. A clock that is not set changes nothing.
+    /// Returns the date after the manager has run for this additional time. A clock that is not set
+    /// changes nothing.
     fn advanced(self, now: DateTime, running: Duration) -> Self {
         if now < FIRST_DATE {
             return self;
@@ -81,32 +84,32 @@ impl Reference {
         Self(self.0.saturating_add(step).min(now))
     }
 
-    /// How far the clock is ahead.
+    /// Returns how far the clock is ahead of the date.
     fn behind(self, now: DateTime) -> SignedDuration {
         now.duration_since(self.0)
     }
 }
 
-/// Where one search for rows that are too old or too many stands.
+/// The progress of a search for rows that are too old or too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Search {
-    /// The number of the row to go on from.
+    /// The number of the row from which to continue.
     from: i64,
     reference: Reference,
     removed: usize,
 }
 
-/// What came of one step of a search.
+/// The result of one step of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// There may be more rows to remove.
     GoOn(Search),
-    /// Everything that was to be removed is, this many rows.
+    /// All of these rows were removed; contains their number.
     Done(usize),
 }
 
 impl Database {
-    /// The local time of the newest row that has a readable one.
+    /// Returns the local time of the newest row with a readable one.
     pub(crate) fn newest_time(&self) -> rusqlite::Result<Option<DateTime>> {
         let mut statement = self.connection.prepare(
             "SELECT datetime FROM connections WHERE typeof(datetime) = 'text' ORDER BY pid DESC LIMIT ?1",
@@ -121,8 +124,9 @@ impl Database {
         Ok(None)
     }
 
-    /// Begins a search for rows that are too old or too many, `running` after the last one began. `newest` is the time
-    /// of the newest row from before the manager's start: those since may bear a wrong date.
+    /// Begins a search for rows that are too old or too many, `running` after the last search
+    /// began. `newest` is the time of the newest row from before the manager's start, since later
+    /// rows may have a wrong date.
     pub(crate) fn begin_pruning(
         &mut self,
         newest: Option<DateTime>,
@@ -146,14 +150,14 @@ impl Database {
         change.commit()?;
         Ok(Search {
             from: i64::MIN,
-            // What the clock says is earlier counts, whatever was stored.
+            // An earlier clock takes precedence over the stored date.
             reference: Reference(reference.0.min(now)),
             removed: 0,
         })
     }
 
-    /// Removes rows that are too old or too many among the next [`PRUNING_STEP`] rows. The oldest rows come first, so
-    /// that a step which finds nothing to remove is the last.
+    /// Removes rows that are too old or too many among the next [`PRUNING_STEP`] rows. The oldest
+    /// rows come first, so a step that finds none is the last.
     pub(crate) fn prune_step(&mut self, search: Search, limits: AuditLimits) -> rusqlite::Result<Step> {
         let change = self.change()?;
         let newest: Option<i64> =
@@ -175,12 +179,12 @@ impl Database {
 }
 
 impl Search {
-    /// The local time before which this search removes rows, as it is written in the table.
+    /// Returns the local time before which this search removes rows, in the table's format.
     pub(crate) fn cutoff(&self, limits: AuditLimits) -> Option<String> {
         limits.cutoff(self.reference.0)
     }
 
-    /// The date of reference, and how many days the clock is ahead of it.
+    /// Returns the date of reference, and how many days the clock is ahead of it.
     pub(crate) fn days_behind(&self, now: Timestamp) -> (String, i64) {
         let now = now.to_zoned(local_time_zone()).datetime();
         let days = self.reference.behind(now).as_hours() / 24;
@@ -188,7 +192,8 @@ impl Search {
     }
 }
 
-/// Removes as many of the oldest rows as are too many when the newest has this number; gives how many these were.
+/// Removes the oldest rows beyond the limit, given the number of the newest row. Returns how many
+/// were removed.
 pub(crate) fn prune_excess(
     change: &Transaction<'_>,
     newest: i64,
@@ -198,8 +203,8 @@ pub(crate) fn prune_excess(
     Ok(removed)
 }
 
-/// Removes, among the first rows numbered `from` or more, those up to `excess` and those before `cutoff`. Gives how many
-/// these were, and the number to go on from if there may be more.
+/// Among the first rows numbered `from` or more, removes those up to `excess` and those before
+/// `cutoff`. Returns how many were removed, and the number to continue from if there may be more.
 fn prune(
     change: &Transaction<'_>,
     from: i64,
@@ -250,7 +255,8 @@ mod tests {
             .timestamp()
     }
 
-    /// One whole search by a clock that says this, some time after the last one; gives the steps that it took.
+    /// Runs a complete search at this time of the clock, `running` after the last one. Returns the
+    /// number of steps.
     fn prune_all(database: &mut Database, limits: AuditLimits, now: &str, running: Duration) -> usize {
         let newest = database.newest_time().unwrap();
         let mut search = database.begin_pruning(newest, timestamp(now), running).unwrap();
@@ -322,18 +328,19 @@ mod tests {
         ];
         insert_at(&path, &times);
         let limits = AuditLimits { rows: 0, days: 400 };
-        // It starts often, and writes rows of its own.
+        // The manager starts often, and writes rows with the wrong date.
         for _ in 0..100 {
             prune_all(&mut database, limits, "2031-03-01T00:00:00", Duration::ZERO);
             insert_at(&path, &["2031-03-01T00:00:00"]);
         }
         assert_eq!(numbers(&database).len(), 103);
-        // After some hours it looks as if so many days had passed: 400 days before 2026-12-08.
+        // After ten hours of running, the date of reference is 2026-12-08; rows older than 400 days
+        // are removed.
         for _ in 0..10 {
             prune_all(&mut database, limits, "2031-03-01T00:00:00", HOUR);
         }
         assert_eq!(numbers(&database)[0], 2);
-        // The clock is set right: ages are measured by it again.
+        // The clock is set correctly: ages are measured by it again.
         prune_all(&mut database, limits, "2026-11-28T13:00:00", HOUR);
         prune_all(&mut database, limits, "2031-03-01T00:00:00", Duration::ZERO);
         assert_eq!(numbers(&database)[0], 2);

@@ -1,4 +1,4 @@
-//! The handle of the database, and how its callers reach the thread that owns it.
+//! The handle of the database, which sends jobs to the thread that owns it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,23 +19,25 @@ use crate::pruning::AuditLimits;
 use crate::users::check_username;
 use crate::worker::{AUDIT_QUEUE, Command, Job, Worker};
 
-/// Jobs that wait for the database. Who comes after them waits to queue.
+/// The capacity of the queue of jobs. Further callers wait for capacity.
 const COMMAND_QUEUE: usize = 64;
 
-/// How a store keeps what it is given.
+/// The options of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// Rows of the audit that are kept, the newest ones. 0 means without limit. Default: 1,000,000, about
-    /// 100 MB of disk.
+    /// The most rows of the audit to keep, the newest ones. 0 means no limit. The default is
+    /// 1,000,000, about 100 MB of disk.
     pub audit_max_rows: u64,
-    /// Days for which rows of the audit are kept. 0 means without limit. Default: 400, so that this month can
-    /// be compared with the same month of the last year.
+    /// The age in days up to which rows of the audit are kept. 0 means no limit. The default is
+    /// 400, so that a month can be compared with the same month of the previous year.
     ///
-    /// A clock that jumps by years removes nothing at once: ages are measured from a date that starts at the newest
-    /// row and follows the clock by a day for each hour that the manager runs.
+    /// A clock that jumps by years removes nothing at once: ages are measured from a date that
+    /// starts at the newest row and follows the clock by one day per hour of the manager's running
+    /// time.
     pub audit_max_age_days: u64,
-    /// Whether a password of fewer than [`DEFAULT_ROUNDS`] rounds is hashed anew at the next good login.
-    /// Default: no, since MSL-Network's own manager cannot check the password any more afterwards.
+    /// Whether a password with fewer than [`DEFAULT_ROUNDS`] rounds is hashed again at the next
+    /// successful login. The default is no, since MSL-Network's own manager could not check the
+    /// password afterwards.
     pub upgrade_passwords: bool,
 }
 
@@ -49,14 +51,14 @@ impl Default for StoreOptions {
     }
 }
 
-/// Who logged in.
+/// The result of a successful login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginOutcome {
     /// Whether the user is an administrator.
     pub is_admin: bool,
 }
 
-/// A list that the database keeps.
+/// A list in the database.
 #[derive(Debug)]
 pub enum StoreList {
     /// As [`Store::usernames`].
@@ -67,32 +69,32 @@ pub enum StoreList {
     Hostnames,
     /// As [`Store::connections`].
     Connections {
-        /// The first time that is listed; `None` for the oldest row.
+        /// The first time to list; `None` for the oldest row.
         start: Option<String>,
-        /// The last time that is listed; `None` for the newest row.
+        /// The last time to list; `None` for the newest row.
         end: Option<String>,
     },
 }
 
-/// What went wrong since the store was opened.
+/// Counters since the store was opened.
 #[derive(Debug, Default)]
 pub(crate) struct StoreCounts {
-    /// Rows of the audit that were lost, also those that did not fit into the queue.
+    /// Rows of the audit that were lost, including those that did not fit into the queue.
     pub(crate) dropped: AtomicU64,
-    /// Attempts to write or prune the audit that failed.
+    /// Failed attempts to write or prune the audit.
     pub(crate) audit_failures: AtomicU64,
-    /// Questions and changes that the database failed at.
+    /// Queries and changes on which the database failed.
     pub(crate) failures: AtomicU64,
 }
 
-/// How many passwords are hashed at the same time.
+/// Limits how many passwords are hashed at the same time.
 struct Hashing {
     capacity: usize,
     permits: Arc<Semaphore>,
 }
 
 impl Hashing {
-    /// Half of the processors at most are busy with passwords; the others route.
+    /// At most half of the processors hash passwords; the others remain for routing.
     fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let capacity = (processors / 2).max(1);
@@ -109,36 +111,38 @@ fn json_text(rows: &impl Serialize) -> Bytes {
         .into()
 }
 
-/// A handle of the database; its clones share one thread, which ends when the last of them is dropped.
+/// A handle of the database. Clones share one thread, which ends when the last of them is dropped.
 ///
-/// Every asynchronous method can be cancelled. What was asked is then done entirely or not at all. When a
-/// method that changes something has returned, the change is on the disk.
+/// All async methods are cancel safe: a cancelled job is done entirely or not at all. When a method
+/// that changes something has returned, the change is on disk.
 ///
-/// While another program holds the database locked, all that is asked fails about 5 seconds later, however much
-/// of it there is.
+/// While another program has the database locked, all pending jobs fail after about 5 seconds,
+/// however many there are.
 #[derive(Clone)]
 pub struct Store {
     commands: mpsc::Sender<Command>,
     events: mpsc::Sender<TimedEvent>,
     counts: Arc<StoreCounts>,
-    /// Made for the first password: to count the processors takes reading some files.
+    /// Created for the first password, since counting the processors requires reading some files.
     hashing: Arc<LazyLock<Hashing>>,
     upgrade_passwords: bool,
     audit_max_rows: u64,
 }
 
 impl Store {
-    /// Opens the database and starts its thread. Creates what is missing: the folder (mode 0700), the file
-    /// (mode 0600), the tables, and this computer's names as trusted hostnames where there are none.
+    /// Opens the database and starts its thread. Creates the missing parts: the folder (mode 0700),
+    /// the file (mode 0600), the tables, and this computer's names as trusted hostnames if there
+    /// are none.
     ///
-    /// Blocks for some milliseconds, or up to 5 seconds while another program holds the database locked.
+    /// Blocks for some milliseconds, or up to 5 seconds while another program has the database
+    /// locked.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
         let database = Database::open(path)?;
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_queue) = mpsc::channel(AUDIT_QUEUE);
         let counts = Arc::new(StoreCounts::default());
         let worker = Worker {
-            // Where it cannot be read, the clock has to do.
+            // If it cannot be read, the clock is used.
             newest: database.newest_time().unwrap_or_default(),
             commands: command_queue,
             events: event_queue,
@@ -167,58 +171,59 @@ impl Store {
         })
     }
 
-    /// Writes what is queued of the audit and closes the database. All handles are closed with it: what is
-    /// asked afterwards is answered with [`StoreError::Closed`].
+    /// Writes the queued rows of the audit and closes the database. This closes all handles: later
+    /// calls fail with [`StoreError::Closed`].
     ///
-    /// Takes up to 2 seconds longer while another program holds the database locked.
+    /// Takes up to 2 seconds longer while another program has the database locked.
     pub async fn close(&self) {
         let (answer, closed) = oneshot::channel();
-        // A thread that is gone has closed the database already.
+        // An error means that the thread has ended and closed the database already.
         if self.commands.send(Command::Close(answer)).await.is_ok() {
             let _ = closed.await;
         }
     }
 
-    /// Queues an event for the audit, with the present time. Never waits: when the database cannot keep up,
-    /// the event is lost, and counted.
+    /// Queues an event for the audit, with the current time. Never waits: if the queue is full, the
+    /// event is dropped and counted.
     pub fn record(&self, event: ConnectionEvent) {
         self.record_at(present(), event);
     }
 
-    /// As [`record`](Self::record), for an event of a moment ago.
+    /// Does the same as [`record`](Self::record), for an event at the given time.
     pub fn record_at(&self, at: Timestamp, event: ConnectionEvent) {
         if self.events.try_send(TimedEvent { at, event }).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Rows of the audit that are kept; 0 means without limit.
+    /// Returns the most rows of the audit that are kept; 0 means no limit.
     pub fn audit_max_rows(&self) -> u64 {
         self.audit_max_rows
     }
 
-    /// Events that were lost since the store was opened.
+    /// Returns the number of rows of the audit that were lost since the store was opened.
     pub fn audit_dropped(&self) -> u64 {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 
-    /// Attempts to write or prune the audit that failed, since the store was opened.
+    /// Returns the number of failed attempts to write or prune the audit since the store was
+    /// opened.
     pub fn audit_failures(&self) -> u64 {
         self.counts.audit_failures.load(Ordering::Relaxed)
     }
 
-    /// Questions and changes that the database itself failed at, since the store was opened: it was locked for
-    /// too long, could not be written, or was damaged.
+    /// Returns the number of queries and changes on which the database failed since the store was
+    /// opened: it was locked for too long, not writable, or damaged.
     pub fn failures(&self) -> u64 {
         self.counts.failures.load(Ordering::Relaxed)
     }
 
-    /// The newest [`CONNECTIONS_LIMIT`](crate::CONNECTIONS_LIMIT) rows of the audit between two times, oldest
-    /// first. What was recorded before the call is among them, unless the database refuses to be written at the
-    /// moment.
+    /// Returns the newest [`CONNECTIONS_LIMIT`](crate::CONNECTIONS_LIMIT) rows of the audit between
+    /// two times, oldest first. Includes everything recorded before the call, unless the database
+    /// cannot be written at the moment.
     ///
-    /// Both times are included. Each is `yyyy-mm-dd` or `yyyy-mm-ddTHH:MM:SS`, local time; a day as the
-    /// `end` means all of that day.
+    /// Both times are included. Each is `yyyy-mm-dd` or `yyyy-mm-ddTHH:MM:SS` in local time. If
+    /// `end` is a day, all of that day is included.
     pub async fn connections(
         &self,
         start: Option<String>,
@@ -228,8 +233,8 @@ impl Store {
         self.send(Command::RunAfterAudit, question).await
     }
 
-    /// A list as JSON text, which the thread of the database puts together: there can be 100,000 rows, and whoever asks
-    /// may have others to serve.
+    /// Returns a list as JSON text. The database thread formats it, since there can be 100,000 rows
+    /// and the caller's thread may serve others.
     pub async fn list(&self, list: StoreList) -> Result<Bytes, StoreError> {
         let command = match list {
             StoreList::Connections { .. } => Command::RunAfterAudit,
@@ -246,63 +251,65 @@ impl Store {
         self.send(command, question).await
     }
 
-    /// The names of the tables, sorted: those of MSL-Network, not our own.
+    /// Returns the names of the tables, sorted: only those of MSL-Network.
     pub async fn tables(&self) -> Result<Vec<String>, StoreError> {
         self.ask(|database| database.tables()).await
     }
 
-    /// The columns of one of [`tables`](Self::tables).
+    /// Returns the columns of one of [`tables`](Self::tables).
     pub async fn table_info(&self, name: &str) -> Result<Vec<ColumnInfo>, StoreError> {
         let name = name.to_owned();
         self.ask(move |database| database.table_info(&name)).await
     }
 
-    /// The trusted hostnames, sorted.
+    /// Returns the trusted hostnames, sorted.
     pub async fn hostnames(&self) -> Result<Vec<String>, StoreError> {
         self.ask(|database| database.hostnames()).await
     }
 
-    /// Trusts a hostname; trusting it twice is no error.
+    /// Trusts a hostname. Trusting it twice is no error.
     pub async fn insert_hostname(&self, hostname: &str) -> Result<(), StoreError> {
         let hostname = hostname.to_owned();
         self.ask(move |database| database.insert_hostname(&hostname))
             .await
     }
 
-    /// Trusts a hostname no longer. One that is not in the table is [`StoreError::HostnameMissing`].
+    /// Stops trusting a hostname. Fails with [`StoreError::HostnameMissing`] if it is not in the
+    /// table.
     pub async fn delete_hostname(&self, hostname: &str) -> Result<(), StoreError> {
         let hostname = hostname.to_owned();
         self.ask(move |database| database.delete_hostname(&hostname))
             .await
     }
 
-    /// The names of the users, in the order in which they were inserted.
+    /// Returns the names of the users, in the order in which they were inserted.
     pub async fn usernames(&self) -> Result<Vec<String>, StoreError> {
         self.ask(|database| database.usernames()).await
     }
 
-    /// The names of the users and whether they are administrators, sorted.
+    /// Returns the names of the users and whether they are administrators, sorted.
     pub async fn users(&self) -> Result<Vec<(String, bool)>, StoreError> {
         self.ask(|database| database.users()).await
     }
 
-    /// Whether there is a user of this name.
+    /// Returns whether there is a user of this name.
     pub async fn is_user_registered(&self, username: &str) -> Result<bool, StoreError> {
         let username = username.to_owned();
         self.ask(move |database| Ok(database.rights(&username)?.is_some()))
             .await
     }
 
-    /// Whether there is a user of this name who is an administrator.
+    /// Returns whether there is an administrator of this name.
     pub async fn is_admin(&self, username: &str) -> Result<bool, StoreError> {
         let username = username.to_owned();
         self.ask(move |database| Ok(database.rights(&username)?.unwrap_or(false)))
             .await
     }
 
-    /// Adds a user. `rounds` are [`DEFAULT_ROUNDS`], or [`COMPATIBLE_ROUNDS`](crate::COMPATIBLE_ROUNDS) for a
-    /// password that MSL-Network's own manager must be able to check;
-    /// [`MINIMUM_ROUNDS`](crate::MINIMUM_ROUNDS) to [`MAXIMUM_ROUNDS`](crate::MAXIMUM_ROUNDS) are accepted.
+    /// Adds a user. `rounds` is normally [`DEFAULT_ROUNDS`], or
+    /// [`COMPATIBLE_ROUNDS`](crate::COMPATIBLE_ROUNDS) for a password that MSL-Network's own
+    /// manager must be able to check. The range is [`MINIMUM_ROUNDS`](crate::MINIMUM_ROUNDS) to
+    /// [`MAXIMUM_ROUNDS`](crate::MAXIMUM_ROUNDS).
     pub async fn insert_user(
         &self,
         username: &str,
@@ -317,7 +324,7 @@ impl Store {
             .await
     }
 
-    /// Replaces a user's password, rights, or both. `rounds` counts only with a password.
+    /// Replaces a user's password, rights, or both. `rounds` is used only with a password.
     pub async fn update_user(
         &self,
         username: &str,
@@ -340,17 +347,18 @@ impl Store {
             .await
     }
 
-    /// Removes a user. Who is not in the table is [`StoreError::UserMissing`].
+    /// Removes a user. Fails with [`StoreError::UserMissing`] if the user is not in the table.
     pub async fn delete_user(&self, username: &str) -> Result<(), StoreError> {
         let username = username.to_owned();
         self.ask(move |database| database.delete_user(&username)).await
     }
 
-    /// Checks a password: nothing for an unknown user and for a wrong password alike, after the same work.
+    /// Checks a password. Returns `None` both for an unknown user and for a wrong password, after
+    /// the same work.
     ///
-    /// Takes as long as the costliest row of the table asks for, about a tenth of a second for
-    /// [`DEFAULT_ROUNDS`], or longer while other logins are checked: half of the processors at most do so.
-    /// A login that is cancelled still takes its share of them until its work is done.
+    /// Takes as long as the costliest row of the table requires, about a tenth of a second for
+    /// [`DEFAULT_ROUNDS`], and longer while other logins are checked: at most half of the
+    /// processors do so. A cancelled login occupies its processor until its work is done.
     pub async fn verify_login(
         &self,
         username: &str,
@@ -366,7 +374,8 @@ impl Store {
             return Ok(None);
         };
         if self.upgrade_passwords && hashed.rounds < DEFAULT_ROUNDS {
-            // The login is good, whether its row can be rewritten now or at the next one.
+            // The login succeeds even if its row cannot be upgraded now; the next login tries
+            // again.
             if let Err(error) = self.upgrade(username, password, hashed).await {
                 tracing::warn!(username, %error, "the password was not upgraded to more rounds");
             }
@@ -374,7 +383,7 @@ impl Store {
         Ok(Some(LoginOutcome { is_admin }))
     }
 
-    /// How many passwords are hashed at the same time.
+    /// Returns how many passwords can be hashed at the same time.
     pub fn hashing_capacity(&self) -> usize {
         self.hashing.capacity
     }
@@ -392,7 +401,8 @@ impl Store {
             .await?
     }
 
-    /// Does slow work on a thread for it. The permit goes along, so that work whose caller is gone counts too.
+    /// Runs slow work on a blocking thread. The permit moves along, so that work of a cancelled
+    /// caller counts too.
     async fn hashing<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -406,11 +416,11 @@ impl Store {
             drop(permit);
             result
         });
-        // Blocking work is only cancelled by a runtime that is shutting down.
+        // Only a runtime that is shutting down cancels blocking work.
         task.await.map_err(|_| StoreError::Closed)
     }
 
-    /// Runs a job on the thread of the database.
+    /// Runs a job on the database thread.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
@@ -426,11 +436,11 @@ impl Store {
         let (sender, answer) = oneshot::channel();
         let asked = Instant::now();
         let job: Job = Box::new(move |database| {
-            // Nobody waits for the answer of a job whose caller was cancelled.
+            // The caller was cancelled and needs no answer.
             if sender.is_closed() {
                 return;
             }
-            // Those that wait behind one another wait for the same lock, and for no longer than the first.
+            // Jobs in the queue may wait for the same lock, together no longer than the first one.
             let waited = database.be_patient(PATIENCE.saturating_sub(asked.elapsed()));
             let _ = sender.send(waited.and_then(|()| question(database)));
         });

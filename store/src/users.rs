@@ -1,7 +1,8 @@
-//! The users, and the record of how many rounds their passwords took.
+//! The users, and a table with the number of rounds of their passwords.
 //!
-//! The reference's table has no column for the rounds, and must not get one. Ours is keyed by the salt: when
-//! a Python tool replaces a password it draws a new salt, and the record of the old one counts no longer.
+//! The reference's table has no column for the rounds, and must not get one. Labwire's own table is
+//! keyed by the salt: a Python tool that replaces a password creates a new salt, which makes the
+//! old record ineffective.
 
 use rusqlite::{Transaction, params};
 
@@ -12,7 +13,7 @@ use crate::passwords::{
     StoredPassword,
 };
 
-/// Our own table, beside those of the reference.
+/// A table of Labwire beside those of the reference.
 pub(crate) const ROUNDS_TABLE: &str = "labwire_password_rounds";
 
 impl Database {
@@ -27,7 +28,7 @@ impl Database {
         Ok(())
     }
 
-    /// The names of all users, in the order of their rows.
+    /// Returns the names of all users, in the order of their rows.
     pub(crate) fn usernames(&self) -> Result<Vec<String>, StoreError> {
         let mut statement = self
             .connection
@@ -36,7 +37,7 @@ impl Database {
         Ok(names.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The names of the users and whether they are administrators, sorted.
+    /// Returns the names of the users and whether they are administrators, sorted.
     pub fn users(&self) -> Result<Vec<(String, bool)>, StoreError> {
         let mut statement = self
             .connection
@@ -47,7 +48,7 @@ impl Database {
         Ok(users)
     }
 
-    /// Whether this user is an administrator; `None` for who is not registered.
+    /// Returns whether this user is an administrator; `None` for a user who is not registered.
     pub fn rights(&self, username: &str) -> Result<Option<bool>, StoreError> {
         let mut statement = self
             .connection
@@ -59,7 +60,7 @@ impl Database {
     /// Adds a user.
     ///
     /// # Errors
-    /// Those of [`check_username`], and [`StoreError::UserExists`] when the name is taken.
+    /// Those of [`check_username`], and [`StoreError::UserExists`] if the name is taken.
     pub fn insert_user(
         &mut self,
         username: &str,
@@ -89,8 +90,8 @@ impl Database {
     /// Replaces a user's password, rights, or both.
     ///
     /// # Errors
-    /// [`StoreError::UserMissing`] for who is not registered, and [`StoreError::NothingToUpdate`] when neither is
-    /// given.
+    /// [`StoreError::UserMissing`] if the user is not registered, and
+    /// [`StoreError::NothingToUpdate`] if neither is given.
     pub fn update_user(
         &mut self,
         username: &str,
@@ -123,7 +124,7 @@ impl Database {
     /// Removes a user.
     ///
     /// # Errors
-    /// [`StoreError::UserMissing`] for who is not registered.
+    /// [`StoreError::UserMissing`] if the user is not registered.
     pub fn delete_user(&mut self, username: &str) -> Result<(), StoreError> {
         let change = self.change()?;
         if change.execute("DELETE FROM auth_users WHERE username = ?1", [username])? == 0 {
@@ -136,9 +137,9 @@ impl Database {
         Ok(change.commit()?)
     }
 
-    /// What a login of this user is checked against, also of one who is not registered.
+    /// Returns the data for checking a login of this user, registered or not.
     pub(crate) fn credentials(&mut self, username: &str) -> Result<Credentials, StoreError> {
-        // One transaction, so that the row and the most rounds are of the same moment.
+        // One transaction, so that the row and the maximum of the rounds are consistent.
         let view = self.connection.transaction()?;
         let most: Option<i64> = view
             .prepare_cached(
@@ -160,14 +161,14 @@ impl Database {
             },
             is_admin: integer(row, 2) != 0,
         });
-        // Without any user there is nothing to tell apart: the work is what a new user's would be.
+        // Without any user there is nothing to conceal; the work is that for a new user.
         Ok(Credentials {
             stored,
             rounds: most.map_or(DEFAULT_ROUNDS, bounded),
         })
     }
 
-    /// Replaces a password by the same one hashed anew, unless it was changed in the meantime.
+    /// Replaces a password by the same one with new rounds, unless it was changed meanwhile.
     pub(crate) fn upgrade_password(
         &mut self,
         username: &str,
@@ -186,11 +187,11 @@ impl Database {
     }
 }
 
-/// Whether a user can have this name: MSL-Network refuses one that reads like `host:port`, and both managers
+/// Checks a new username: MSL-Network refuses one that looks like `host:port`, and both managers
 /// accept the same names.
 ///
-/// [`Database::insert_user`] and [`Store::insert_user`](crate::Store::insert_user) check it as well; this is for
-/// who would ask for a password first.
+/// [`Database::insert_user`] and [`Store::insert_user`](crate::Store::insert_user) check it as
+/// well; this is for callers that ask for a password first.
 ///
 /// # Errors
 /// [`StoreError::UsernameLooksLikeAnAddress`].
@@ -206,13 +207,14 @@ pub fn check_username(username: &str) -> Result<(), StoreError> {
     }
 }
 
-/// A number of rounds out of the database, which another program may have written past the table's check.
-/// Never none: without a round the key would not depend on the password.
+/// Limits a number of rounds from the database, which another program may have written past the
+/// table's check. Never zero: without a round the key would not depend on the password.
 fn bounded(rounds: i64) -> u32 {
     u32::try_from(rounds.clamp(1, i64::from(MAXIMUM_ROUNDS))).unwrap_or(MAXIMUM_ROUNDS)
 }
 
-/// A row without a record has the reference's number of rounds, so that number needs none.
+/// Records the rounds of a password. A row without a record has the reference's number of rounds,
+/// so that number is not recorded.
 fn record_rounds(change: &Transaction<'_>, password: &HashedPassword) -> rusqlite::Result<()> {
     forget_stale_rounds(change)?;
     if password.rounds != COMPATIBLE_ROUNDS {
@@ -224,7 +226,7 @@ fn record_rounds(change: &Transaction<'_>, password: &HashedPassword) -> rusqlit
     Ok(())
 }
 
-/// Removes the records of passwords that we, or the Python tools, have replaced or deleted.
+/// Removes the records of passwords that were replaced or deleted, here or by the Python tools.
 fn forget_stale_rounds(change: &Transaction<'_>) -> rusqlite::Result<()> {
     change.execute(
         "DELETE FROM labwire_password_rounds WHERE salt NOT IN (SELECT salt FROM auth_users)",

@@ -1,4 +1,4 @@
-//! The thread that owns the database: it runs what is asked, writes the audit, and prunes it.
+//! The thread that owns the database: it runs jobs, writes the audit, and prunes it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,57 +14,61 @@ use crate::database::{Database, PATIENCE};
 use crate::pruning::{AuditLimits, Search, Step};
 use crate::store::StoreCounts;
 
-/// Rows of the audit that wait for the database, at some 200 bytes each: a lock of ten seconds with 800 events
-/// in each of them, for less than 2 MB.
+/// The capacity of the queue of audit rows, at about 200 bytes each: enough for a lock of ten
+/// seconds with 800 events per second, in less than 2 MB.
 pub(crate) const AUDIT_QUEUE: usize = 8_192;
 
-/// Rows written in one transaction: one wait for the disk for all of them, and some ten milliseconds of lock.
+/// The most rows per transaction: one wait for the disk for all of them, and about ten milliseconds
+/// of lock.
 const AUDIT_BATCH: usize = 4_000;
 
-/// Between two batches. A program that waits for the lock only looks for it every 100 ms: without a pause that
-/// is longer, a flood of connections would keep the Python tools out for as long as it lasts. It allows for
-/// 20,000 events in a second, and is what the audit loses at most when the manager is killed.
+/// The pause between two batches. A program that waits for the lock checks it only every 100 ms:
+/// without a longer pause, a flood of connections would keep the Python tools out for as long as it
+/// lasts. It allows 20,000 events per second, and is the most that the audit loses when the manager
+/// is killed.
 const AUDIT_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long a write of the audit waits for another program's lock. Short, since a login may be waiting for
-/// this thread; the rows are kept and tried again.
+/// How long a write of the audit waits for another program's lock. Short, since a login may be
+/// waiting for this thread; the rows are kept and retried.
 const AUDIT_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Between two attempts to write the same rows.
+/// The pause between two attempts to write the same rows.
 const AUDIT_RETRY: Duration = Duration::from_secs(1);
 
-/// Attempts after which rows are given up, so that a database which refuses them for good (read-only, say) does
-/// not hold back rows that it would take.
+/// The number of attempts after which rows are dropped, so that a database which always refuses
+/// them (a read-only one, say) does not hold back later rows.
 const AUDIT_ATTEMPTS: u32 = 60;
 
-/// How long closing waits for another program's lock before it gives up the last rows.
+/// How long closing waits for another program's lock before it drops the last rows.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Before the first search for rows that have become too old: whoever starts a manager waits for its first peers.
+/// The delay before the first search for old rows, since a starting manager should first serve its
+/// peers.
 const PRUNING_DELAY: Duration = Duration::from_millis(500);
 
-/// Between two searches for rows that have become too old.
+/// The interval between two searches for old rows.
 const PRUNING_INTERVAL: Duration = Duration::from_hours(1);
 
-/// Between two steps of one search: it leaves the lock to other programs and this thread to logins.
+/// The pause between two steps of one search. It leaves the lock to other programs and this thread
+/// to logins.
 const PRUNING_PAUSE: Duration = Duration::from_millis(250);
 
-/// Before the next step when one could not be done: another program has the lock, or the database is read-only.
+/// The pause after a failed step: another program has the lock, or the database is read-only.
 const PRUNING_RETRY: Duration = Duration::from_mins(1);
 
-/// Something to do with the database. What it returns it sends to who asked by itself.
+/// A job for the database. It sends its result to the caller itself.
 pub(crate) type Job = Box<dyn FnOnce(&mut Database) + Send>;
 
-/// What the thread is told.
+/// A command to the thread.
 pub(crate) enum Command {
     Run(Job),
-    /// Run something that shall find in the database what was recorded before it was asked.
+    /// Runs a job that must see all events recorded before it.
     RunAfterAudit(Job),
-    /// Write what is queued of the audit, close the database, then answer.
+    /// Writes the queued rows of the audit, closes the database, then answers.
     Close(oneshot::Sender<()>),
 }
 
-/// What the thread works with.
+/// The state of the thread.
 pub(crate) struct Worker {
     pub(crate) database: Database,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -75,40 +79,41 @@ pub(crate) struct Worker {
     pub(crate) newest: Option<DateTime>,
 }
 
-/// Rows that are being written, and how that goes.
+/// Rows that are being written, and the progress.
 struct Batch {
     events: Vec<TimedEvent>,
     failures: u32,
-    /// When to write next; until then new rows stay in the queue.
+    /// The time of the next write; until then new rows stay in the queue.
     due_at: Instant,
-    /// What was known to be lost when it was last said in the log.
+    /// The number of lost rows at the last log message.
     reported: u64,
 }
 
-/// Rows that are too old: the search for them, and when it goes on.
+/// The search for old rows, and its schedule.
 struct Pruning {
-    /// The search that is under way.
+    /// The current search.
     search: Option<Search>,
     at: Instant,
-    /// When the last search began.
+    /// The time at which the last search began.
     last: Instant,
-    /// Rows that were removed because there were too many, since that was last said in the log.
+    /// The number of rows removed as too many since the last log message.
     too_many: usize,
-    /// Whether it was said that the clock is far ahead of the rows.
+    /// Whether the warning about a clock far ahead of the rows was logged.
     is_told: bool,
 }
 
-/// By how many days the clock may be ahead of the date from which ages are measured without a word about it: a holiday.
+/// The most days that the clock may be ahead of the date of reference without a warning: a holiday.
 const DAYS_AHEAD: i64 = 60;
 
 impl Worker {
-    /// Runs until it is told to close, or nobody is left to tell it anything.
+    /// Runs until the command to close, or until all handles are dropped.
     pub(crate) async fn run(mut self) {
         let start = Instant::now();
         let mut batch = Batch {
             events: Vec::new(),
             failures: 0,
-            // Those who come first come together: they need not wait until the disk has the first of them.
+            // The first rows are collected before they are written, so that they share one wait for
+            // the disk.
             due_at: start + AUDIT_PAUSE,
             reported: 0,
         };
@@ -132,7 +137,7 @@ impl Worker {
             } else {
                 pruning.at.min(batch.due_at)
             };
-            // In no fixed order: neither a busy administrator nor a busy audit may starve the other.
+            // In random order: neither jobs nor the audit may starve the other.
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Run(job)) => job(&mut self.database),
@@ -143,20 +148,20 @@ impl Worker {
                     Some(Command::Close(answer)) => break Some(answer),
                     None => break None,
                 },
-                // Written at the start of the next round.
+                // They are written in the next iteration.
                 _ = self.events.recv_many(&mut batch.events, AUDIT_BATCH), if is_due && batch.events.is_empty() => {}
                 () = sleep_until(wake_at) => {}
             }
         };
         self.close(batch);
         if let Some(answer) = closing {
-            // Who asked may have gone; the database is closed all the same.
+            // The caller may have been cancelled; the database is closed in any case.
             let _ = answer.send(());
         }
     }
 
-    /// Tries to write a batch. What cannot be written now is kept for another attempt, until there were too many. Gives
-    /// how many old rows went for it.
+    /// Tries to write a batch. Rows that cannot be written are kept for another attempt, until
+    /// there were too many. Returns how many old rows were removed.
     fn write(&mut self, batch: &mut Batch, patience: Duration) -> usize {
         if batch.events.is_empty() {
             return 0;
@@ -185,11 +190,11 @@ impl Worker {
         }
     }
 
-    /// Writes what was recorded until now, unless the database refuses rows at the moment. Gives how many old rows went
-    /// for it.
+    /// Writes what was recorded until now, unless the database currently refuses rows. Returns how
+    /// many old rows were removed.
     fn write_queued(&mut self, batch: &mut Batch) -> usize {
         let mut removed = 0;
-        // Rows that come in the meantime are not waited for.
+        // Rows that arrive meanwhile are not included.
         let mut queued = self.events.len();
         while batch.failures == 0 && queued > 0 {
             let room = AUDIT_BATCH.min(queued);
@@ -209,7 +214,7 @@ impl Worker {
         self.report_losses(batch);
     }
 
-    /// Says in the log, once for each batch at most, that rows were lost.
+    /// Logs lost rows, at most once per batch.
     fn report_losses(&self, batch: &mut Batch) {
         let total = self.counts.dropped.load(Ordering::Relaxed);
         if total > batch.reported {
@@ -261,7 +266,7 @@ impl Worker {
         }
     }
 
-    /// Says once that the clock is far ahead of the newest rows, and what that means for them.
+    /// Logs once that the clock is far ahead of the newest rows, and the consequences.
     fn tell_of_the_clock(&self, search: Search, pruning: &mut Pruning) {
         let (reference, days) = search.days_behind(present());
         if self.limits.days > 0 && days > DAYS_AHEAD && !pruning.is_told {
@@ -275,7 +280,7 @@ impl Worker {
         }
     }
 
-    /// Writes all that is left of the audit; a database that does not take it now never will.
+    /// Writes the rest of the audit. Rows that the database refuses now are dropped.
     fn close(mut self, mut batch: Batch) {
         self.commands.close();
         self.events.close();
@@ -310,7 +315,7 @@ impl Worker {
     }
 }
 
-/// Says how many rows one search has removed, if any.
+/// Logs how many rows one search has removed, if any.
 fn tell_of_removed(rows: usize, cutoff: Option<String>) {
     if rows > 0 {
         let older = cutoff.map_or(String::new(), |cutoff| format!("older than {cutoff}, or "));

@@ -1,4 +1,5 @@
-//! The store as the manager uses it: many callers, one thread, and other programs at the same file.
+//! Tests the store as the manager uses it: many callers, one thread, and other programs with the
+//! same file.
 
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -61,7 +62,7 @@ fn lock(path: &Path) -> Connection {
     other
 }
 
-/// Looks at the file until it holds what the store writes by itself, sooner or later.
+/// Waits until the file contains what the store writes in the background.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let looking = async {
         while !is_so().await {
@@ -374,7 +375,8 @@ async fn dropping_the_last_handle_writes_the_audit_too() {
 #[tokio::test]
 async fn the_audit_of_an_existing_database_is_pruned_after_opening() {
     let (_folder, path) = python_database();
-    // Both rows of the Python tools are older than the default age when another one has the present time.
+    // Both rows of the Python tools are older than the default age when another one has the present
+    // time.
     let now = present()
         .to_zoned(local_time_zone())
         .strftime("%Y-%m-%dT%H:%M:%S");
