@@ -10,7 +10,7 @@ const PROBES: u32 = 2;
 
 /// The time within which a vanished peer is noticed.
 ///
-/// Sets these socket options, by their names on each platform:
+/// Uses these socket options, by their names on each platform:
 ///
 /// | | Linux | macOS | Windows |
 /// |---|---|---|---|
