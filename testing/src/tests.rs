@@ -1,4 +1,4 @@
-//! What a test can rely on.
+//! Tests the managers for tests.
 
 use std::io::ErrorKind;
 use std::sync::Arc;

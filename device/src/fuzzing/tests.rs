@@ -1,4 +1,4 @@
-//! The seeds of the fuzz target. What proptest makes up stands beside them.
+//! Runs the seeds of the fuzz target. The property tests are beside it.
 
 use std::fs;
 use std::path::Path;

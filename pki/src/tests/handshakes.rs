@@ -20,8 +20,8 @@ use crate::{
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// A client that trusts one certificate connects to a server by a name; the result is the
-/// certificate it saw.
+/// Connects a client that trusts one certificate to a server with this name. Returns the
+/// certificate that it received.
 fn connect(
     server: &Arc<ServerConfig>,
     trusted: &CertificateDer<'static>,
@@ -101,7 +101,7 @@ fn a_client_that_returns_resumes_its_session() {
                 .handshake_kind()
         };
         assert_eq!(kind(), Some(HandshakeKind::Full), "{version:?}");
-        // More others return meanwhile than a manager could remember.
+        // More other clients return meanwhile than a session cache would hold.
         for _ in 0..300 {
             shake_hands(&server, &client_config(&trusted, version), "localhost").unwrap();
         }

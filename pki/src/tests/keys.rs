@@ -133,8 +133,8 @@ fn encrypted_keys_say_whether_the_password_is_missing_or_wrong() {
         );
         assert!(error.to_string().contains("--key-file-password"), "{error}");
     }
-    // Among this many wrong passwords some leave padding that looks right, in CBC mode with 16-byte
-    // blocks.
+    // In CBC mode with 16-byte blocks, some of this many wrong passwords leave padding that is
+    // valid.
     for attempt in 0..600 {
         let password = format!("wrong {attempt}");
         let error = PrivateKey::load(&fixture("msl-ecc-encrypted.key"), Some(&password)).unwrap_err();

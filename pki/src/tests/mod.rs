@@ -1,5 +1,5 @@
-//! Tests that need several parts of this module at once: keys of all makes, certificates,
-//! handshakes, and damaged files.
+//! Tests that cover several parts of this crate: keys from all programs, certificates, handshakes,
+//! and damaged files.
 
 mod certificates;
 mod handshakes;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// The password of every encrypted key among the fixtures.
 const PASSWORD: &str = "correct horse";
 
-/// Where a key or certificate is that MSL-Network or OpenSSL made.
+/// Returns the path of a key or certificate that was created by MSL-Network or OpenSSL.
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/keys")).join(name)
 }

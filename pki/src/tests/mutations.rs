@@ -27,8 +27,7 @@ const KEYS: [&str; 11] = [
     "openssl-chain-and-key.pem",
 ];
 
-/// One thing that happens to some bytes; places are parts of the whole, so that they fit any
-/// length.
+/// One mutation of some bytes. Positions are fractions of the length, so that they fit any length.
 #[derive(Clone, Debug)]
 enum Mutation {
     Set(f64, u8),
@@ -84,7 +83,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// Mutates the file as text, or the bytes inside its PEM blocks, which the text only wraps.
+/// Mutates the text of the file, or the bytes inside its PEM blocks.
 fn mutated(name: &str, inside: bool, mutations: &[Mutation]) -> Vec<u8> {
     let mut file = read_fixture(name);
     if !inside {

@@ -1,4 +1,4 @@
-//! What callers do.
+//! The random actions of callers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,13 +64,13 @@ impl World {
             call.is_over = true;
             self.forgotten.push_back(uid);
         }
-        // The driver may be writing frames while a caller says that it does not wait any more.
+        // The driver may write frames before the caller's `Forget` arrives.
         if self.rng.bool() {
             self.forget_calls();
         }
     }
 
-    /// The callers that do not wait any more say so.
+    /// Sends `Forget` for the requests whose callers no longer wait.
     pub(super) fn forget_calls(&mut self) {
         while let Some(uid) = self.forgotten.pop_front() {
             self.command(Command::Forget { uid });
@@ -100,7 +100,7 @@ impl World {
         let all: Vec<u64> = self.holders.keys().copied().collect();
         if let Some(number) = self.rng.choice(all) {
             let holder = self.holders.get_mut(&number).unwrap();
-            // Also while it is asked for.
+            // Also if its request is still in flight.
             if holder.asking.take().is_some() {
                 self.forgotten.push_back(number);
             }
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// Releases or drops a guard, also one that waits for its lock.
+    /// Releases or drops a guard, possibly one that still waits for its lock.
     pub(super) fn release(&mut self) {
         let all: Vec<u64> = self.guards.keys().copied().collect();
         if let Some(guard) = self.rng.choice(all) {
@@ -153,7 +153,7 @@ impl World {
         if seen.asking.is_some() {
             drop(seen.asking);
             self.forgotten.push_back(guard);
-            // The one command may come before the other.
+            // The two commands may arrive in either order.
             if self.rng.bool() {
                 self.forget_calls();
             }

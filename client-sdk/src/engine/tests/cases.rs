@@ -1,4 +1,4 @@
-//! Single cases that random schedules meet seldom.
+//! Single cases that random schedules rarely reach.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::frames::request_frame;
 use crate::status::{About, ConnectionState, LinkState, LinkStatus};
 use crate::uids::Uids;
 
-/// A client that does not reconnect.
+/// Creates the engine of a client that does not reconnect.
 fn engine() -> Engine {
     engine_with(None, Uids::new())
 }
@@ -140,7 +140,7 @@ fn what_the_manager_said_last_is_part_of_the_reason() {
     written(&mut engine);
     let words = json!({"error": true, "message": "TimeoutError: too slow", "uid": ""});
     say(&mut engine, &words);
-    // Without a uid it may be about any request to the manager.
+    // Without a uid the error may be about any request to the manager.
     assert_eq!(reply.try_recv().unwrap().unwrap_err().executed(), Executed::Maybe);
     engine.disconnected("the manager closed the connection");
     assert_eq!(engine.wish(), Wish::End);
@@ -182,7 +182,7 @@ fn a_link_that_was_refused_twice_is_asked_for_once_more_and_not_twice() {
     say(&mut engine, &linked("1"));
     say(&mut engine, &unlinked);
     let again = written(&mut engine)[0]["uid"].clone();
-    // What the second caller asked for is there before the service leaves once more.
+    // The link of the second caller is made before the service disconnects again.
     say(&mut engine, &linked("2"));
     say(&mut engine, &unlinked);
     let once_more = written(&mut engine)[0]["uid"].clone();

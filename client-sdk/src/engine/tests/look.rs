@@ -1,4 +1,4 @@
-//! What must be true of an engine at any time, and in the end.
+//! Invariants of an engine, at any time and at the end.
 
 use std::collections::HashSet;
 use std::task::{Context, Poll, Waker};
@@ -15,7 +15,7 @@ use crate::error::CallError;
 use crate::status::LinkState;
 
 impl World {
-    /// Looks at what has ended.
+    /// Checks the invariants, and evaluates everything that has ended.
     pub(super) fn look(&mut self) {
         assert!(self.engine.requests.kept() <= self.engine.config.buffer);
         let mut ended = Vec::new();
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Says what a caller may conclude from the end of its call.
+    /// Checks that the end of a call is consistent with what was written and answered.
     pub(super) fn judge(&mut self, uid: u64, outcome: Outcome) {
         let was_written = self.written.contains(&uid);
         let expected = if was_written {
@@ -130,7 +130,7 @@ impl World {
         self.leave_links();
     }
 
-    /// Leaves the links whose handles are dropped and that nothing goes through any more.
+    /// Leaves the links whose handles are dropped and that nothing uses any more.
     pub(super) fn leave_links(&mut self) {
         let in_use: HashSet<u64> = (self.calls.values())
             .filter(|call| call.receiver.is_some())
@@ -150,8 +150,8 @@ impl World {
         }
     }
 
-    /// What client and manager believe of links and locks is the same, and readers hear their
-    /// services.
+    /// Checks that client and manager agree about links and locks, and that readers receive
+    /// notifications.
     pub(super) fn compare(&mut self) {
         let waiting = self.calls.iter().find(|(_, call)| call.receiver.is_some());
         assert!(waiting.is_none(), "{waiting:?} has not ended");
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// Nothing is left in the engine, nor on its account.
+    /// Checks that nothing is left in the engine, and that all permits are returned.
     pub(super) fn assert_empty(&self) {
         assert!(self.engine.is_empty(), "{:?}", self.engine);
         assert!(self.holders.is_empty() && self.endings.is_empty());

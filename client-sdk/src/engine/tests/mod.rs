@@ -1,4 +1,4 @@
-//! The engine in virtual time, over random schedules.
+//! Tests the engine in virtual time, with random schedules.
 
 mod callers;
 mod cases;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use super::machine::Wish;
 use world::World;
 
-/// How many schedules each test runs.
+/// The number of schedules per test.
 const SCHEDULES: u64 = 3_000;
 
-/// How many things happen in a schedule.
+/// The number of steps in a schedule.
 const STEPS: usize = 150;
 
-/// Runs a schedule for each seed, and says which one a failure is of.
+/// Runs a schedule for each seed. The panic of a failure names its seed.
 fn over_schedules(run: impl Fn(&mut World) + std::panic::RefUnwindSafe) -> HashMap<&'static str, usize> {
     let mut ends = HashMap::new();
     for seed in 0..SCHEDULES {

@@ -1,4 +1,4 @@
-//! A manager and its services, as a model: it takes frames, and says lines when it is told to.
+//! A model of a manager and its services: it takes frames, and queues lines for the client.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,10 +6,10 @@ use fastrand::Rng;
 use labwire_wire::Executed;
 use serde_json::{Value, json};
 
-/// The services that come and go.
+/// The services, which connect and disconnect.
 pub(super) const SERVICES: [&str; 3] = ["Echo", "Oven", "Stage"];
 
-/// What was said first about a request.
+/// The first reply to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Result,
@@ -20,24 +20,24 @@ pub(super) enum Said {
 #[derive(Debug, Default)]
 pub(super) struct Model {
     present: BTreeSet<&'static str>,
-    /// What the one client of this connection has.
+    /// The links and locks of the only client.
     pub(super) linked: BTreeSet<&'static str>,
     pub(super) locked: BTreeSet<&'static str>,
-    /// The requests that a service has and has not answered.
+    /// The requests in flight at each service.
     held: BTreeMap<u64, &'static str>,
     pub(super) said: BTreeMap<u64, Said>,
-    /// What is on its way to the client.
+    /// The lines on their way to the client.
     pub(super) lines: VecDeque<String>,
-    /// Whether the client has asked for the connection to be closed.
+    /// Whether the client has sent `__disconnect__`.
     pub(super) is_closing: bool,
-    /// Whether errors come that name no request, as an older manager sends them.
+    /// Whether the manager sends errors without a uid, as older managers do.
     pub(super) is_old: bool,
     /// Whether all requests are answered at once, and links are never refused.
     pub(super) is_calm: bool,
 }
 
 impl Model {
-    /// A new connection; what belonged to the old one is gone.
+    /// Starts a new connection; the state of the old one is lost.
     pub(super) fn connect(&mut self) {
         self.linked.clear();
         self.locked.clear();
@@ -50,7 +50,7 @@ impl Model {
         self.present.insert(service);
     }
 
-    /// A service leaves. Who waits for its replies is told.
+    /// Disconnects a service. Requests that wait for its replies are answered with an error.
     pub(super) fn leave(&mut self, service: &'static str) {
         if !self.present.remove(service) {
             return;
@@ -71,7 +71,7 @@ impl Model {
         }
     }
 
-    /// Says a request of the manager.
+    /// Queues a request of the manager.
     pub(super) fn request(&mut self, attribute: &str, argument: &str) {
         self.lines.push_back(
             json!({"args": [argument], "attribute": attribute, "error": false, "kwargs": {},
@@ -87,7 +87,7 @@ impl Model {
         );
     }
 
-    /// Answers one of the requests that services have, or all of them.
+    /// Answers one of the requests in flight at services.
     pub(super) fn answer_held(&mut self, rng: &mut Rng) {
         let Some(uid) = rng.choice(self.held.keys().copied().collect::<Vec<_>>()) else {
             return;
@@ -102,7 +102,7 @@ impl Model {
         }
     }
 
-    /// Says something that no request is waiting for.
+    /// Queues a line that no request waits for.
     pub(super) fn babble(&mut self, rng: &mut Rng) {
         if self.is_old && rng.bool() {
             let service = rng.choice(SERVICES).unwrap();
@@ -113,7 +113,7 @@ impl Model {
         let known: Vec<u64> = self.said.keys().copied().collect();
         let uid = match rng.choice(known) {
             Some(uid) if rng.bool() => uid.to_string(),
-            // A request that was not made yet.
+            // The uid of a request that was not made yet.
             _ => (1_000_000 + rng.u64(0..1000)).to_string(),
         };
         let line = match rng.u8(0..3) {
@@ -124,14 +124,14 @@ impl Model {
         self.lines.push_back(line.to_string());
     }
 
-    /// Takes a frame of the client.
+    /// Handles a frame of the client.
     pub(super) fn take(&mut self, frame: &Value, rng: &mut Rng) {
         let uid: u64 = frame["uid"].as_str().unwrap().parse().unwrap();
         let attribute = frame["attribute"].as_str().unwrap();
         if attribute == "__disconnect__" {
             self.is_closing = true;
         } else if attribute == "an answer" {
-            // Nothing follows from it here.
+            // The model ignores it.
         } else if frame["service"] == "Manager" {
             let service = frame["args"][0].as_str().unwrap_or_default();
             let service = SERVICES.into_iter().find(|name| *name == service);
@@ -183,7 +183,7 @@ impl Model {
         }
     }
 
-    /// Answers a call with what only this call is answered with.
+    /// Answers a call with a reply that is unique to it.
     fn reply(&mut self, uid: u64, rng: &mut Rng) {
         if !self.is_calm && rng.u8(0..4) == 0 {
             self.said.entry(uid).or_insert(Said::ServiceError);

@@ -1,4 +1,4 @@
-//! An engine among callers and a manager, in virtual time.
+//! An engine with callers and a manager, in virtual time.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -20,29 +20,29 @@ use crate::notification_queue::NotificationReceiver;
 use crate::status::{About, LinkStatus};
 use crate::uids::Uids;
 
-/// How many requests may wait to be written.
+/// The most requests that wait to be written.
 pub(super) const ROOM: usize = 8;
 
-/// A call that was made.
+/// A call that was sent.
 #[derive(Debug)]
 pub(super) struct CallSeen {
     pub(super) through: Option<u64>,
     pub(super) deadline: Option<Instant>,
-    /// `None` once it has ended, or nobody waits for it any more.
+    /// `None` once it has ended, or its caller no longer waits.
     pub(super) receiver: Option<oneshot::Receiver<Outcome>>,
-    /// Whether it must not be written any more.
+    /// Whether writing it from now on is an error.
     pub(super) is_over: bool,
 }
 
 pub(super) type LinkReceiver = oneshot::Receiver<Result<watch::Receiver<LinkStatus>, CallError>>;
 
-/// A holder of a link, or who wants to be one.
+/// A holder of a link, or a request to become one.
 #[derive(Debug)]
 pub(super) struct HolderSeen {
     pub(super) service: &'static str,
     pub(super) asking: Option<LinkReceiver>,
     pub(super) status: Option<watch::Receiver<LinkStatus>>,
-    /// Whether the handle is dropped; what goes through it may still hold the link.
+    /// Whether the handle is dropped; calls, guards and readers may still hold the link.
     pub(super) is_dropped: bool,
 }
 
@@ -70,24 +70,24 @@ pub(super) struct World {
     pub(super) holders: BTreeMap<u64, HolderSeen>,
     pub(super) guards: BTreeMap<u64, GuardSeen>,
     pub(super) readers: Vec<ReaderSeen>,
-    /// Whether the last frame of the client was handed out.
+    /// Whether the client's last frame was handed out.
     pub(super) said_goodbye: bool,
-    /// The calls that callers have dropped and the engine was not told of.
+    /// The dropped calls for which no `Forget` was sent yet.
     pub(super) forgotten: VecDeque<u64>,
     /// The outcomes of unlinking and releasing.
     pub(super) endings: Vec<oneshot::Receiver<Outcome>>,
-    /// What was handed out, by uid.
+    /// The uids of the frames that were handed out.
     pub(super) written: HashSet<u64>,
-    /// What is on its way to the manager.
+    /// The frames on their way to the manager.
     pub(super) frames: VecDeque<Bytes>,
     pub(super) notified: u64,
-    /// How many calls have ended in each way, so that a test can tell whether it tests anything.
+    /// The number of calls per kind of end, so that a test can check its coverage.
     pub(super) ends: HashMap<&'static str, usize>,
 }
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        // The waits between attempts to link again are random as well.
+        // The waits between attempts to link again are random, too.
         fastrand::seed(seed);
         let mut rng = Rng::with_seed(seed);
         let backoff = Backoff::new()
@@ -139,7 +139,7 @@ impl World {
         self.rng.choice(held)
     }
 
-    /// Does one thing that can happen.
+    /// Takes one random step.
     pub(super) fn step(&mut self) {
         match self.rng.u8(0..100) {
             0..18 => self.call(),
@@ -167,7 +167,7 @@ impl World {
         self.look();
     }
 
-    /// The driver writes some frames.
+    /// Writes some frames, as the driver does.
     pub(super) fn write(&mut self) {
         for _ in 0..self.rng.u8(1..5) {
             let Some(frame) = self.engine.poll_frame() else {
@@ -185,7 +185,7 @@ impl World {
         self.engine.frames_written(self.now);
     }
 
-    /// The manager takes a frame, or a service answers.
+    /// Lets the manager take a frame, or a service answer.
     pub(super) fn manage(&mut self) {
         if self.engine.wish() != Wish::Serve {
             return;
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// A line arrives, or the end of the connection.
+    /// Delivers a line, or the end of the connection.
     pub(super) fn read(&mut self) {
         if self.engine.wish() != Wish::Serve {
             return;
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// The manager asks a question, or it is answered.
+    /// Lets the manager ask a question, or answers one.
     pub(super) fn ask(&mut self) {
         if self.engine.wish() == Wish::Serve {
             self.model.request("username", "");
@@ -245,7 +245,7 @@ impl World {
         }
     }
 
-    /// Time passes.
+    /// Advances the time.
     pub(super) fn pass(&mut self, span: Duration) {
         self.now += span;
         if self
@@ -262,7 +262,7 @@ impl World {
         );
     }
 
-    /// The connection is lost, with what is on its way.
+    /// Loses the connection, with all frames and lines in transit.
     pub(super) fn cut(&mut self) {
         if self.engine.wish() != Wish::Serve {
             return;
@@ -288,7 +288,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen that is under way, with a manager that answers, until nothing is.
+    /// Completes everything that is in flight, with a manager that answers.
     pub(super) fn settle(&mut self) {
         self.model.is_calm = true;
         self.forget_calls();
@@ -314,7 +314,7 @@ impl World {
             for _ in 0..10 {
                 self.read();
             }
-            // Links that were refused are asked for again.
+            // Refused links are requested again.
             self.pass(Duration::from_millis(1));
             self.look();
         }
@@ -336,7 +336,7 @@ impl World {
         self.look();
     }
 
-    /// The client leaves.
+    /// Starts to leave.
     pub(super) fn disconnect(&mut self) {
         self.command(Command::Disconnect);
     }
