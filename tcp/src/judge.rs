@@ -110,7 +110,8 @@ impl Judge {
         std::mem::replace(&mut self.user_timeout, user_timeout) != user_timeout
     }
 
-    /// Resets the operating system's limit to the initial one. Returns whether it was another one.
+    /// Notes that the operating system's limit is reset to the initial one. Returns whether it was
+    /// another one.
     pub(crate) fn moves_back(&mut self) -> bool {
         self.moves_to(self.limit)
     }

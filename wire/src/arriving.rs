@@ -52,8 +52,7 @@ impl ArrivingEnvelope {
         self.scan.position()
     }
 
-    /// Returns the error of a line whose end has not arrived. After it the line is malformed,
-    /// whatever follows.
+    /// Returns the error of a line whose end has not arrived. Meaningless once the end has arrived.
     pub fn failure(&self) -> Option<EnvelopeError> {
         self.failure
     }

@@ -93,7 +93,7 @@ impl Line {
         }
     }
 
-    /// Returns a view of the line, without a reference to its memory.
+    /// Returns a borrowed view of the line.
     pub fn view(&self) -> LineView<'_> {
         LineView {
             bytes: &self.bytes,

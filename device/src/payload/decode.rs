@@ -21,8 +21,8 @@ pub struct DecodeError(String);
 ///
 /// Where an integer is expected, `3.0` and `3e0` are 3, since Python programs often compute
 /// integers as floats. Fractions and values out of range are refused. A type that first accepts any
-/// value and interprets it afterwards receives a float: a `serde_json::Value`, an untagged enum,
-/// and flattened fields of a struct.
+/// value and interprets it afterwards receives `3.0` as a float: a `serde_json::Value`, an untagged
+/// enum, and flattened fields of a struct.
 ///
 /// A `serde_json::Value` cannot contain the three tokens; they become `null`. Arrays and objects
 /// may be nested 128 levels deep.
