@@ -28,8 +28,8 @@ const COMMANDS: usize = 256;
 /// The most buffered lines to handle before frames are written again.
 const LINES: usize = 256;
 
-/// How long to go on reading after a write has failed, since the manager may say why; and the time
-/// limit for closing.
+/// How long to continue reading after a failed write, since the manager may have sent the reason;
+/// and the time limit for closing.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 
 /// Owns a client's connection and its engine until the client leaves, or the connection is lost and
@@ -45,7 +45,7 @@ pub(crate) struct Driver {
     introduction: Introduction,
 }
 
-/// A write has failed. Reading goes on until this time, since the manager may say why.
+/// A failed write. Reading continues until this time, since the manager may have sent the reason.
 struct Broken {
     reason: String,
     until: Instant,
@@ -111,7 +111,7 @@ impl Driver {
         let mut broken: Option<Broken> = None;
         while self.engine.wish() == Wish::Serve {
             if writer.is_idle() {
-                // What was sent meanwhile is written with the same system call.
+                // Frames of these commands are written with the same system call.
                 self.commands.obey_sent(&mut self.engine);
                 fill(&mut writer, &mut self.engine);
             }
@@ -166,7 +166,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Connects again. Returns `None` if the manager refuses for good or the client leaves.
+    /// Connects again. Returns `None` if the manager refuses permanently or the client disconnects.
     async fn come_back(&mut self, reconnector: &mut Reconnector) -> Option<Connection> {
         let connecting = reconnector.reconnect();
         tokio::pin!(connecting);
@@ -249,7 +249,7 @@ async fn answer(options: ConnectOptions, question: Line) -> Answer {
 struct Commands {
     receiver: UnboundedReceiver<Command>,
     batch: Vec<Command>,
-    /// Whether all handles are dropped and the engine was told so.
+    /// Whether all handles are dropped and the engine was notified.
     is_deserted: bool,
 }
 

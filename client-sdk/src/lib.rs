@@ -145,7 +145,7 @@
 //!
 //! By default a lost connection is final. With [`reconnect`](ConnectOptions::reconnect) the client
 //! reconnects by itself, with the pauses of a [`Backoff`]. It renews its links, and their
-//! notifications continue. Calls in flight have failed. Locks are lost, as
+//! notifications continue. Calls in flight fail. Locks are lost, as
 //! [`LockGuard::is_held`] shows. Calls made while disconnected fail at once, or
 //! are kept up to the capacity of a [buffer](ClientOptions::buffer).
 //!

@@ -55,11 +55,11 @@ pub(crate) struct LinkStatus {
 /// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {
-    /// The manager was asked for the first time and has not answered.
+    /// The link was requested for the first time and is not confirmed yet.
     Asked,
     Linked,
-    /// The service has left, or the connection is lost; the link is made again if the client
-    /// reconnects.
+    /// The service has disconnected, or the connection is lost; the link is made again if the
+    /// client reconnects.
     Away,
     /// There is no link, and there never will be again.
     Ended,

@@ -148,7 +148,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// An answer, and whether a person had to be asked for it.
+/// An answer, and whether a person was asked for it.
 pub(crate) struct Answer {
     pub(crate) text: String,
     pub(crate) asked: bool,

@@ -310,7 +310,7 @@ pub use labwire_device::{
 /// |---|---|
 /// | `pub fn` with `&self` or `&mut self` | a method, executed on a thread that may block |
 /// | `pub async fn` with `&self` or `&mut self` | a method, executed on the runtime |
-/// | `#[property] pub fn`, without other parameters | a value, read when it is asked for |
+/// | `#[property] pub fn`, without other parameters | a value, read when it is requested |
 /// | `pub const` | a value |
 /// | all else: not `pub`, or without `self` | nothing; it cannot be reached |
 ///

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// close the connection.
 pub(super) const FAREWELL: Duration = Duration::from_secs(4);
 
-/// The reason that a client gives after it has left.
+/// The reason for the end of a client that has disconnected.
 pub(super) const LEFT: &str = "the client has disconnected";
 
 /// The phase of the connection.

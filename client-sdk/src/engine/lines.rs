@@ -135,13 +135,14 @@ impl Engine {
         }
     }
 
-    /// Handles that a service has left. A client that reconnects asks for the link again.
+    /// Handles the end of a link because its service has disconnected. A client that reconnects
+    /// requests the link again.
     fn unlinked(&mut self, service: &str) {
         let Some((key, link)) = self.links.with(service) else {
             return;
         };
         if link.state() == LinkState::Away {
-            // The manager was asked for it already.
+            // The link was requested again already.
             return;
         }
         debug!("the service '{service}' has left");

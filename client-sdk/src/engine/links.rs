@@ -22,7 +22,7 @@ pub(super) struct Link {
     pub(super) service: Arc<str>,
     status: watch::Sender<LinkStatus>,
     holders: usize,
-    /// The uids of the guards whose locks were asked for.
+    /// The uids of the guards whose locks were requested.
     acquiring: BTreeSet<u64>,
     readers: Vec<NotificationSender>,
     again: Again,
@@ -222,7 +222,7 @@ impl Links {
         true
     }
 
-    /// Marks a link as away because its service has left. Ends its notifications unless it
+    /// Marks a link as away because its service has disconnected. Ends its notifications unless it
     /// `comes_back`.
     pub(super) fn lose(&mut self, key: LinkKey, comes_back: bool) {
         self.cancel_retry(key);
@@ -258,8 +258,8 @@ impl Links {
         }
     }
 
-    /// Notes that a lost link was asked for. After a retry its waits go on; otherwise they start
-    /// anew.
+    /// Notes that a lost link was requested again. After a retry its waits continue; otherwise they
+    /// start again.
     pub(super) fn asking_again(&mut self, key: LinkKey, backoff: Backoff) {
         if let Some(link) = self.table.get_mut(&key) {
             link.again = match std::mem::replace(&mut link.again, Again::No) {
