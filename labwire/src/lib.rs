@@ -1,7 +1,7 @@
-//! The `labwire` program, and what is made of the manager and the SDKs together.
+//! The `labwire` program, and the API that combines the manager and the SDKs.
 //!
-//! The manager itself is the library `labwire-manager`, which knows no SDK. Here everything meets that runs in
-//! one process.
+//! The manager itself is the library `labwire-manager`, which does not depend on an SDK. This crate
+//! contains the code that runs a manager and services in one process.
 //!
 //! ```
 //! # use labwire_service::service;

@@ -1,4 +1,4 @@
-//! `labwire`, the one binary.
+//! The `labwire` program.
 
 use std::process::ExitCode;
 

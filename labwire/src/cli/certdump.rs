@@ -1,4 +1,4 @@
-//! `labwire certdump`: shows what a certificate says.
+//! `labwire certdump`: shows the details of a certificate.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -45,7 +45,7 @@ pub(crate) struct Args {
 /// Shows the details, or writes them to a file.
 ///
 /// # Errors
-/// When the certificate cannot be read, or the file cannot be written or is not to be replaced.
+/// If the certificate cannot be read, or the file cannot be written or must not be replaced.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let certificate = args.certfile.display();
     let contents =

@@ -1,4 +1,4 @@
-//! `labwire certgen`: makes a self-signed certificate.
+//! `labwire certgen`: creates a self-signed certificate.
 
 use std::path::PathBuf;
 
@@ -75,10 +75,11 @@ pub(crate) struct Args {
     show: bool,
 }
 
-/// Makes the certificate, and a default key for it if there is none, and says where it is.
+/// Creates the certificate, and a default key for it if there is none, and prints its path.
 ///
 /// # Errors
-/// When the key cannot be read, the options do not fit it, or a file cannot be written or is not to be replaced.
+/// If the key cannot be read, the options do not fit it, or a file cannot be written or must not be
+/// replaced.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let password = match args.key_file_password {
         Some(words) => {
@@ -92,7 +93,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         hash: args.algorithm,
         ..CertificateOptions::for_this_computer()
     };
-    // Before a key is made for nothing.
+    // Checked first, so that no key is created in vain.
     if options.years_valid.is_nan() || options.years_valid <= 0.0 {
         return Err(PkiError::ValidityOutOfRange {
             years: options.years_valid,
@@ -132,7 +133,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says, of a file that was left as it is, what would replace it all the same.
+/// Adds to the error about a kept file which option replaces it.
 fn not_replaced(error: PkiError) -> anyhow::Error {
     let hint = match error {
         PkiError::NotOwn { .. } => Some("--force would replace it, and what it holds would be lost"),
@@ -234,7 +235,7 @@ mod tests {
                 .unwrap()
                 .starts_with(b"-----BEGIN CERTIFICATE-----")
         );
-        // A key is not replaced even so.
+        // `--force` does not replace a key either.
         let line = [key.to_str().unwrap(), "-k", key.to_str().unwrap(), "--force"];
         assert!(
             run(typed(&line))

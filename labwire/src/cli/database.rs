@@ -1,4 +1,5 @@
-//! Which database a command works on: the one that a manager uses which is started in the same place.
+//! The choice of the database that a command works on: the one of a manager that is started in the
+//! same environment.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use super::{set_variable, tell};
 /// The environment variable that names the database.
 const VARIABLE: &str = "LABWIRE_DATABASE";
 
-/// The options that say which database a command works on.
+/// The options that choose the database of a command.
 #[derive(Debug, Default, Args)]
 pub(super) struct DatabaseArgs {
     /// The database file [default: the one that the configuration names, else manager.sqlite3 in the home folder]
@@ -31,8 +32,8 @@ pub(super) struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The database that these options, the environment or the configuration name, or the one in the home folder. Says
-    /// on standard error which one it is.
+    /// Returns the database that these options, the environment or the configuration name, or the
+    /// one in the home folder. Prints the choice on standard error.
     pub(super) fn choose(&self) -> anyhow::Result<Chosen> {
         let mut chosen = match &self.database {
             Some(path) => Chosen::named(path, name_of_variable(path).unwrap_or("--database")),
@@ -44,18 +45,18 @@ impl DatabaseArgs {
     }
 }
 
-/// The variable that names the database, if it names this one.
+/// Returns the name of the variable, if the variable contains this path.
 fn name_of_variable(path: &Path) -> Option<&'static str> {
     set_variable(VARIABLE)
         .is_some_and(|set| set == path)
         .then_some(VARIABLE)
 }
 
-/// A database, and what has named it.
+/// A database, and where its path comes from.
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) path: PathBuf,
-    /// What has named it; `None` for the one in the home folder.
+    /// The option, variable or file that names it; `None` for the one in the home folder.
     named_by: Option<String>,
     is_to_be_created: bool,
 }
@@ -69,7 +70,7 @@ impl Chosen {
         }
     }
 
-    /// The database in a home folder.
+    /// Returns the database of a home folder.
     pub(super) fn of_home(home: &Home) -> Self {
         Self {
             path: home.database(),
@@ -78,7 +79,8 @@ impl Chosen {
         }
     }
 
-    /// The database that `LABWIRE_DATABASE` names, or else the configuration, or else the one in the home folder.
+    /// Returns the database that `LABWIRE_DATABASE` names, or else the configuration, or else the
+    /// one in the home folder.
     pub(super) fn by_default(config: Option<&Path>, home: &Home) -> anyhow::Result<Self> {
         if let Some(path) = set_variable(VARIABLE) {
             return Ok(Self::named(Path::new(&path), VARIABLE));
@@ -91,20 +93,21 @@ impl Chosen {
         Ok(Self::of_home(home))
     }
 
-    /// Whether it is the one in the home folder, because nothing named another one.
+    /// Whether it is the one in the home folder, because no option, variable or configuration names
+    /// one.
     pub(super) fn is_in_home(&self) -> bool {
         self.named_by.is_none()
     }
 
-    /// What has named it; `None` for the one in the home folder.
+    /// Returns the option, variable or file that names it; `None` for the one in the home folder.
     pub(super) fn named_by(&self) -> Option<&str> {
         self.named_by.as_deref()
     }
 
-    /// Opens it for a command that only looks, or changes what is there.
+    /// Opens the database for a command that only reads it, or changes existing rows.
     ///
     /// # Errors
-    /// When it does not exist, unless it is to be created.
+    /// If it does not exist, unless `--create` is set.
     pub(super) fn open(&self) -> anyhow::Result<Database> {
         if !self.is_to_be_created && self.is_missing() {
             bail!(
@@ -115,10 +118,11 @@ impl Chosen {
         self.open_or_create()
     }
 
-    /// Opens it for a command that adds something: the one in the home folder is created where there is none.
+    /// Opens the database for a command that adds a row. Creates the one in the home folder if it
+    /// is missing.
     ///
     /// # Errors
-    /// When another one is named that does not exist, unless it is to be created.
+    /// If another one is named and does not exist, unless `--create` is set.
     pub(super) fn open_to_add(&self) -> anyhow::Result<Database> {
         if !self.is_in_home() && !self.is_to_be_created && self.is_missing() {
             bail!(
@@ -130,7 +134,7 @@ impl Chosen {
     }
 
     fn is_missing(&self) -> bool {
-        // Where that cannot be found out, opening it tells why.
+        // If that is unknown, the error on opening states the reason.
         matches!(self.path.try_exists(), Ok(false))
     }
 
@@ -158,7 +162,7 @@ impl fmt::Display for Chosen {
 pub(super) mod tests {
     use super::*;
 
-    /// The database at a path, as if it were the one in the home folder.
+    /// Returns the database at a path, as if it were the one in the home folder.
     pub(in crate::cli) fn in_home(path: &Path) -> Chosen {
         Chosen {
             path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! `labwire delete`: removes the files that Labwire, or MSL-Network, left in the home folder.
+//! `labwire delete`: deletes the files of Labwire or MSL-Network in the home folder.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -36,7 +36,7 @@ Examples:
 /// Delete the database, certificates, keys or log files
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
-// One flag for each thing to delete is what the command line is.
+// The command line has one flag for each thing to delete.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the documented command line"
@@ -79,12 +79,13 @@ pub(crate) struct DeleteArgs {
     yes: bool,
 }
 
-/// Runs the command. What is deleted is written to standard output, answers are read from standard input.
+/// Runs the command. Writes the deleted paths to standard output and reads answers from standard
+/// input.
 ///
 /// # Errors
 ///
-/// Nothing to delete was named, the folder does not exist, a question was not answered, or a file could not
-/// be deleted.
+/// If nothing to delete was named, the folder does not exist, a question was not answered, or a
+/// file could not be deleted.
 pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
     let home = match &args.root {
         Some(root) => Home::at(root),
@@ -109,9 +110,9 @@ pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
 struct Group {
     folder: &'static str,
     extension: &'static str,
-    /// Whether files count too that have a number behind the extension, as log files that were moved aside.
+    /// Whether files with a number after the extension also count, such as rotated log files.
     is_numbered: bool,
-    /// As it is counted: `3 log file(s)`.
+    /// The noun in a count: `3 log file(s)`.
     noun: &'static str,
     plural: &'static str,
 }
@@ -159,7 +160,7 @@ struct Deletion<'a, I, O> {
     input: I,
     output: O,
     failures: usize,
-    /// Why what was named as the database was left as it is.
+    /// Why the named database was not deleted.
     kept: Option<String>,
 }
 
@@ -209,7 +210,7 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         if found.is_empty() {
             return self.say(&format!("No database file found, looked for {chosen}\n"));
         }
-        // In the home folder the name says whose it is, also of one that is damaged.
+        // In the home folder the file's name is enough, so that a damaged database can be deleted.
         if let Some(name) = chosen.named_by()
             && !may_be_database(&chosen.path)
         {
@@ -271,7 +272,7 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         write!(self.output, "Proceed (y/N)? ")?;
         self.output.flush()?;
         let mut answer = String::new();
-        // An empty line means no, and the end of the input is no answer at all.
+        // An empty line means no; the end of the input is no answer.
         if self.input.read_line(&mut answer)? == 0 {
             bail!("there was no answer, so nothing more is deleted; to delete without being asked add --yes");
         }
@@ -287,7 +288,8 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
     }
 }
 
-/// The database and what SQLite keeps beside it: a log or journal must not be left to the next database.
+/// Returns the database and the files that SQLite keeps beside it: a log or journal must not remain
+/// for the next database.
 fn database_files(database: &Path) -> Vec<Found> {
     let files = ["", "-wal", "-shm", "-journal"].map(|suffix| {
         let mut name = database.as_os_str().to_owned();
@@ -301,8 +303,8 @@ fn database_files(database: &Path) -> Vec<Found> {
     files.into_iter().filter_map(is_file).collect()
 }
 
-/// Collects the files with a name that is wanted in a folder and those below it. A link to a folder is not followed,
-/// and a folder that does not exist holds no files.
+/// Collects the files with a wanted name in a folder and its subfolders. Does not follow a link to
+/// a folder. A missing folder contains no files.
 fn search(folder: &Path, is_wanted: &dyn Fn(&OsStr) -> bool, found: &mut Vec<Found>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -320,7 +322,7 @@ fn search(folder: &Path, is_wanted: &dyn Fn(&OsStr) -> bool, found: &mut Vec<Fou
     Ok(())
 }
 
-/// A number of bytes in the unit that a person would choose, rounded as the reference rounds it.
+/// Formats a number of bytes in a readable unit, rounded as MSL-Network rounds it.
 fn human_size(bytes: u64) -> String {
     let rounded = |unit: u64| {
         let (whole, rest) = (bytes / unit, bytes % unit);
@@ -347,7 +349,7 @@ mod tests {
         args: DeleteArgs,
     }
 
-    /// A home with a file of each kind and, in each folder, one that is not to be touched.
+    /// Returns a home folder with a file of each kind and, in each folder, one that must be kept.
     fn furnished() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for name in ["certs/old", "keys", "logs"] {
@@ -373,7 +375,8 @@ mod tests {
         folder
     }
 
-    /// Runs with typed words and answers; returns what was written and the error if there was one.
+    /// Runs the command with typed words and answers. Returns the output, and the error if there
+    /// was one.
     fn types(folder: &Path, words: &[&str], answers: &str) -> (String, Option<String>) {
         let args = Typed::try_parse_from([&["delete"], words].concat()).unwrap().args;
         let mut output = Vec::new();

@@ -1,4 +1,4 @@
-//! `labwire hostname`: the devices that a manager trusts when it was started with `--auth-hostname`.
+//! `labwire hostname`: the trusted devices of a manager that was started with `--auth-hostname`.
 
 use std::io::{self, Write};
 
@@ -69,7 +69,7 @@ enum Action {
 }
 
 impl Action {
-    /// What is typed, and what is said afterwards.
+    /// Returns the typed word, and the word for the result.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Add => ("add", "Added"),
@@ -81,7 +81,7 @@ impl Action {
     }
 }
 
-/// Says how a manager that is running comes to know the new list.
+/// Prints how a running manager reloads the list.
 fn tell_signal() {
     tell(
         "A manager that is running goes by the old list until it gets the signal HUP (kill -HUP and the number of its \
@@ -89,13 +89,14 @@ fn tell_signal() {
     );
 }
 
-/// Runs the command. What was done is written to standard output.
+/// Runs the command. Writes the changes to standard output.
 ///
 /// # Errors
 ///
-/// What could not be done, in the words of MSL-Network. Of several names those that can be removed are.
+/// An error has the text of MSL-Network's error. Of several names, those that can be removed are
+/// removed.
 pub(crate) fn run(args: &HostnameArgs) -> anyhow::Result<()> {
-    // What is typed wrongly is told before anything else.
+    // Usage errors come before all others.
     expect_names(args)?;
     execute(args, &args.database.choose()?, &mut io::stdout().lock())
 }
@@ -184,7 +185,8 @@ mod tests {
         args: HostnameArgs,
     }
 
-    /// Types words after `labwire hostname`; returns what was written, and the error if there was one.
+    /// Runs the command with words after `labwire hostname`. Returns the output, and the error if
+    /// there was one.
     fn types(path: &Path, words: &[&str]) -> (String, Option<String>) {
         let typed = Typed::try_parse_from([&["hostname"], words].concat()).unwrap();
         let mut output = Vec::new();

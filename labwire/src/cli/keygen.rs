@@ -1,4 +1,4 @@
-//! `labwire keygen`: makes a private key.
+//! `labwire keygen`: creates a private key.
 
 use std::path::PathBuf;
 
@@ -79,10 +79,10 @@ enum Algorithm {
     Ed25519,
 }
 
-/// Makes the key and says where it is.
+/// Creates the key and prints its path.
 ///
 /// # Errors
-/// When the kind of key is refused, the file exists already (unless forced) or cannot be written.
+/// If the kind of key is refused, or the file exists already (unless forced) or cannot be written.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let kind = match args.algorithm {
         Algorithm::Rsa => KeyKind::Rsa { bits: args.size },
@@ -94,8 +94,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Some(path) => path,
         None => Home::resolve()?.key_file(),
     };
-    // Before the password is asked for and the key made, which takes a while; what counts is the check of
-    // `write_new`.
+    // An early check, before the password prompt and the slow key generation. The check of
+    // `write_new` is the decisive one.
     if !args.force && path.is_file() {
         return Err(kept(&PkiError::FileExists { path }));
     }
@@ -123,7 +123,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     ))
 }
 
-/// Why a key is not overwritten, and what to do instead.
+/// The error for a key that is not overwritten, with the remedy.
 fn kept(error: &PkiError) -> anyhow::Error {
     anyhow::anyhow!(
         "{error}, because clients may trust the key in it; save the new key elsewhere with --out (--force would \

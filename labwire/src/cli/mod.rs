@@ -1,7 +1,7 @@
-//! The command line: what was typed becomes what is meant.
+//! The command line.
 //!
-//! It belongs to the `labwire` program: other programs have no use for it, and what it does may change with
-//! every version. [`main`] is all that is public.
+//! It belongs to the `labwire` program: other programs have no use for it, and its behaviour may
+//! change with every version. Only [`main`] is public.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
@@ -38,12 +38,12 @@ use labwire_pki::PkiError;
 
 use crate::demo;
 
-/// What was typed makes no sense; the text says what does.
+/// A usage error. The text contains the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct UsageError(String);
 
-/// The exit code for what was typed wrongly, the same that the parser of the command line uses.
+/// The exit code for usage errors, the same as that of the command-line parser.
 const USAGE: u8 = 2;
 
 const AFTER_HELP: &str = "\
@@ -84,7 +84,7 @@ enum Command {
     Delete(delete::DeleteArgs),
 }
 
-/// Does what was typed. Errors are told on standard error.
+/// Runs the command line of this process. Writes errors to standard error.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
@@ -125,8 +125,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Reads the command line and the environment variables that stand for options. A variable that is empty counts as not
-/// set.
+/// Parses the command line and the environment variables of the options. An empty variable counts
+/// as not set.
 fn parse() -> Result<CommandLine, clap::Error> {
     let mut command = without_empty_variables(CommandLine::command());
     let read = |matches: &mut ArgMatches| CommandLine::from_arg_matches_mut(matches);
@@ -146,13 +146,13 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     command.mut_args(forget).mut_subcommands(without_empty_variables)
 }
 
-/// What an environment variable is set to. One that is empty counts as not set.
+/// Returns the value of an environment variable. An empty one counts as not set.
 fn set_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Names the environment variable that a wrong value comes from: the error speaks of an option, which nobody
-/// may have typed.
+/// Adds the name of the environment variable that a wrong value comes from. The parser's error
+/// names only the option, which may not have been typed.
 fn blame_environment(mut error: clap::Error) -> clap::Error {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -171,7 +171,7 @@ fn blame_environment(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Whether what was typed is to be mended, rather than something on this computer.
+/// Whether the error is in the command line, rather than on this computer.
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<UsageError>()
         || matches!(
@@ -185,8 +185,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
         )
 }
 
-/// An error and what led to it. Libraries disagree on whether an error's text tells its cause, too: what was said
-/// once is not said again.
+/// Formats an error with its causes. Some libraries repeat the cause in an error's text; the result
+/// contains each text once.
 fn explain(error: &anyhow::Error) -> String {
     let mut told: Vec<String> = Vec::new();
     for text in error.chain().map(ToString::to_string) {
@@ -201,13 +201,15 @@ fn explain(error: &anyhow::Error) -> String {
     told.join(": ")
 }
 
-/// Writes a line to standard output. That it cannot be written, to a full disk or a pipe that nobody reads, is
-/// an error like any other.
+/// Writes a line to standard output.
+///
+/// # Errors
+/// If it cannot be written, for example to a full disk or a closed pipe.
 fn say(line: impl Display) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("cannot write to standard output")
 }
 
-/// Tells something on standard error. When nobody reads that either, nobody is left to tell.
+/// Writes a line to standard error, and ignores a failure: there is no other place to report it.
 fn tell(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

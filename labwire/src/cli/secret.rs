@@ -1,4 +1,4 @@
-//! Secrets on the command line: typed as words, kept in a file, piped in, or asked for.
+//! Secrets on the command line: as words, in a file, on standard input, or at a prompt.
 
 use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, stdin};
 use std::path::Path;
@@ -8,7 +8,8 @@ use labwire_home::open_to_read;
 
 use super::tell;
 
-/// Bytes of a secret's line that are read at most: who names a disk image by mistake shall be told, not wait.
+/// Maximum length of a secret's line in bytes, so that the path of a huge file leads to an error
+/// and not to a long wait.
 const LINE_LIMIT: u64 = 64 * 1024;
 
 /// The byte order mark with which some editors begin a file of UTF-8 text.
@@ -17,17 +18,20 @@ const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The byte order marks of UTF-16 text.
 const UTF16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 
-/// The secret that the words of an option stand for.
+/// Returns the secret that the words of an option specify.
 ///
-/// - Several words are one secret, with a single space between them.
-/// - If that text is the path of a file, the secret is the file's first line, and standard error says so. If it looks
-///   like a path and there is no such file, it is the secret itself, and standard error warns of that.
-/// - `-` alone, or no words at all, mean the first line of standard input; where that is a terminal, the user is
-///   asked with `prompt` and does not see what is typed.
+/// - Several words are one secret, joined with single spaces.
+/// - If that text is the path of a file, the secret is the file's first line, and standard error
+///   reports it. If the text looks like a path and no such file exists, it is the secret itself,
+///   with a warning on standard error.
+/// - `-` alone, or no words at all, mean the first line of standard input. If that is a terminal,
+///   the user is asked with `prompt`, without echo.
 ///
-/// White space around a line that is read, from a file or from standard input, does not belong to the secret, nor does a
-/// byte order mark before it.
-/// An empty secret is an error.
+/// White space around a line from a file or standard input is not part of the secret, nor is a byte
+/// order mark before it.
+///
+/// # Errors
+/// If the secret is empty, or the file or standard input cannot be read.
 pub(crate) fn resolve(words: &[String], prompt: &str) -> anyhow::Result<String> {
     let secret = match words {
         words if !is_elsewhere(words) => written(&words.join(" "))?,
@@ -37,7 +41,7 @@ pub(crate) fn resolve(words: &[String], prompt: &str) -> anyhow::Result<String> 
     not_empty(secret)
 }
 
-/// Like [`resolve`], for a secret that is new: a person who is asked is asked twice.
+/// Like [`resolve`], for a new secret: the prompt asks for it twice.
 pub(crate) fn resolve_new(words: &[String], prompt: &str) -> anyhow::Result<String> {
     if !is_elsewhere(words) || !stdin().is_terminal() {
         return resolve(words, prompt);
@@ -49,7 +53,7 @@ pub(crate) fn resolve_new(words: &[String], prompt: &str) -> anyhow::Result<Stri
     Ok(secret)
 }
 
-/// Whether the words tell that the secret is not among them.
+/// Whether the secret is not among the words, but on standard input.
 fn is_elsewhere(words: &[String]) -> bool {
     words.is_empty() || words == ["-"]
 }
@@ -58,16 +62,16 @@ fn ask(prompt: &str) -> anyhow::Result<String> {
     rpassword::prompt_password(prompt).context("cannot ask for the password")
 }
 
-/// A text is a secret, or the path of the file that holds it.
+/// Returns the text itself as the secret, or the first line of the file that it names.
 fn written(text: &str) -> anyhow::Result<String> {
     let path = Path::new(text);
     match path.metadata() {
-        // A pipe is as good as a file: a shell writes `<(command)` as the path of one.
+        // A pipe is accepted like a file: a shell passes `<(command)` as the path of a pipe.
         Ok(metadata) if !metadata.is_dir() => {}
         Ok(_) => return Ok(itself(text, "it is a folder")),
         Err(error) if is_no_path(&error) => return Ok(itself(text, "there is no such file")),
-        // Where the path leads cannot be seen: it must not become a password that everyone can guess who knows
-        // how the manager was started.
+        // It is unknown whether the path leads to a file. The path must not become the password,
+        // since everyone who knows the command line could guess it.
         Err(error) => {
             return Err(error).with_context(|| format!("cannot read the password from the file {text}"));
         }
@@ -78,7 +82,8 @@ fn written(text: &str) -> anyhow::Result<String> {
         .with_context(|| format!("cannot read the password from the file {}", path.display()))
 }
 
-/// A text that is the secret itself, though it may look like a path. `reason` says why it is none of a file.
+/// Returns the text as the secret itself, with a warning if it looks like a path. `reason` states
+/// why it is not the path of a secret's file.
 fn itself(text: &str, reason: &str) -> String {
     if text.contains(['/', '\\']) || text.starts_with(['~', '.']) {
         tell(format_args!(
@@ -88,7 +93,7 @@ fn itself(text: &str, reason: &str) -> String {
     text.to_owned()
 }
 
-/// Whether a text cannot be a file's path, or leads nowhere.
+/// Whether the error means that a text cannot be the path of an existing file.
 fn is_no_path(error: &std::io::Error) -> bool {
     use ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
     matches!(
@@ -97,7 +102,7 @@ fn is_no_path(error: &std::io::Error) -> bool {
     )
 }
 
-/// The first line, without a byte order mark before it.
+/// Reads the first line, without a byte order mark before it.
 fn first_line(source: impl BufRead) -> std::io::Result<String> {
     let wrong = |text: String| Err(std::io::Error::new(ErrorKind::InvalidData, text));
     let mut line = Vec::new();

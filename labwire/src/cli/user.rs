@@ -1,4 +1,4 @@
-//! `labwire user`: who may log in to a manager that was started with `--auth-login`.
+//! `labwire user`: the users that may log in to a manager that was started with `--auth-login`.
 
 use std::io::{self, Write};
 
@@ -131,13 +131,13 @@ impl Action {
     }
 }
 
-/// Runs the command. What was done is written to standard output.
+/// Runs the command. Writes the changes to standard output.
 ///
 /// # Errors
 ///
-/// What could not be done, in the words of MSL-Network.
+/// An error has the text of MSL-Network's error.
 pub(crate) fn run(args: &UserArgs) -> anyhow::Result<()> {
-    // What is typed wrongly is told before anything else.
+    // Usage errors come before all others.
     if args.action != Action::List {
         named(args)?;
     }
@@ -157,7 +157,7 @@ fn add(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Res
     let username = named(args)?;
     check_username(username)?;
     let mut database = chosen.open_to_add()?;
-    // Asked for before the password is: nobody likes to type one in vain.
+    // Checked before the password prompt, so that no password is typed in vain.
     if database.rights(username)?.is_some() {
         return Err(StoreError::UserExists {
             username: username.to_owned(),
@@ -174,7 +174,7 @@ fn add(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Res
 fn remove(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let (username, verb) = (named(args)?, args.action.verb());
     match chosen.open()?.delete_user(username) {
-        // In the word that was typed.
+        // With the typed word for the action.
         Err(StoreError::UserMissing { username, .. }) => Err(StoreError::UserMissing {
             action: verb,
             username,
@@ -202,7 +202,7 @@ fn update(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::
     let password = words
         .map(|words| new_password(username, words, args))
         .transpose()?;
-    // Who changes a password does not think of rights.
+    // A change of the password alone leaves the rights unchanged.
     let rights = (args.admin || password.is_none()).then_some(args.admin);
     database.update_user(username, password.as_ref(), rights)?;
     writeln!(output, "Updated {username}")?;
@@ -293,7 +293,7 @@ mod tests {
             self.folder.path().join("home").join("manager.sqlite3")
         }
 
-        /// Types words after `labwire user`.
+        /// Runs the command with words after `labwire user`.
         fn types(&self, words: &[&str]) -> Result<String, String> {
             let typed =
                 Typed::try_parse_from([&["user"], words].concat()).map_err(|error| error.to_string())?;
@@ -310,7 +310,7 @@ mod tests {
             outcome.unwrap().is_some()
         }
 
-        /// The rounds that are recorded for the password; none when they are those of MSL-Network.
+        /// Returns the recorded rounds of the password; `None` if they are those of MSL-Network.
         fn rounds(&self, username: &str) -> Option<u32> {
             let database = rusqlite::Connection::open(self.path()).unwrap();
             let question =

@@ -1,4 +1,4 @@
-//! `labwire demo`: a manager, services and clients in one program, which tells what happens.
+//! `labwire demo`: runs a manager, services and clients in one program, and prints each step.
 
 mod oven;
 mod session;
@@ -17,7 +17,8 @@ use crate::run_services::{ManagerOptions, RunningServices, Services};
 use oven::Oven;
 use story::Story;
 
-/// How long a second of the slow service is: six calls of one to six seconds take 1.5 s at once, and 5.25 s in turn.
+/// Duration of a second in the slow service: six calls of one to six seconds take 1.5 s in
+/// parallel, and 5.25 s in sequence.
 const SECOND: Duration = Duration::from_millis(250);
 
 /// Show what a manager does: links, calls, locks, notifications, and a service that dies.
@@ -48,7 +49,8 @@ async fn show(arguments: &DemoArgs) -> anyhow::Result<()> {
     println!("\nThat is all. What it promises is in README.md, the wire in protocol.md.");
     if arguments.keep {
         demo.tell_what_to_type();
-        // Not for Ctrl-C alone: the temporary folder must go with a program that the system ends, too.
+        // Not only for Ctrl-C: the temporary folder must be removed when the system ends the
+        // program, too.
         let mut signals = StopSignals::listen().context("cannot wait for Ctrl-C")?;
         signals.next().await;
     }
@@ -92,7 +94,7 @@ impl Demo {
         Ok(Self { running, oven, home })
     }
 
-    /// How the clients reach the manager.
+    /// Returns the options with which the clients connect to the manager.
     fn options(&self) -> ClientOptions {
         connect_options(&self.home, self.running.port()).into()
     }

@@ -1,4 +1,4 @@
-//! The service that dies.
+//! The service that disconnects in mid-call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use labwire_service::{ConnectOptions, RunError, Runner, ServiceError, service};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// Heats, for as long as it is told to.
+/// Heats for the requested time.
 struct Heater {
     heating: Arc<Notify>,
 }
@@ -16,7 +16,7 @@ struct Heater {
 /// An oven.
 #[service(name = "Oven")]
 impl Heater {
-    /// Heats to a temperature in degrees Celsius, and stays there for that long.
+    /// Heats to a temperature in degrees Celsius, and holds it for `seconds`.
     pub async fn heat(&self, celsius: f64, #[default(1.0)] seconds: f64) -> Result<f64, ServiceError> {
         let span = Duration::try_from_secs_f64(seconds)?;
         self.heating.notify_one();
@@ -52,12 +52,13 @@ impl Oven {
         Ok(Self { serving, heating })
     }
 
-    /// Waits until it heats.
+    /// Waits until a call to `heat` has started.
     pub(super) async fn heats(&self) {
         self.heating.notified().await;
     }
 
-    /// Cuts it off in the middle of whatever it does: its connection vanishes, as when its computer loses power.
+    /// Aborts the service during its call: its connection closes without a farewell, as when its
+    /// program is killed.
     pub(super) fn cut_off(&self) {
         self.serving.abort();
     }

@@ -1,4 +1,4 @@
-//! What the demo's clients do.
+//! The clients of the demo.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use labwire_client::{CallError, Client, ClientOptions, Link, Lock, args};
 use super::Demo;
 use super::story::Story;
 
-/// How long anything in the demo may take before it counts as failed.
+/// Timeout of each step of the demo.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Plays all of it.
+/// Plays the whole demo.
 pub(super) async fn play(demo: &Demo, story: &Story) -> anyhow::Result<()> {
     let ada = join(demo.options(), "Ada", story).await?;
     let bob = join(demo.options(), "Bob", story).await?;

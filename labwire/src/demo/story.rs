@@ -1,9 +1,9 @@
-//! What the demo prints.
+//! The output of the demo.
 
 use std::fmt::Display;
 use std::time::Instant;
 
-/// Tells what happens, line by line, with the time since the beginning and who does it.
+/// Prints the steps line by line, with the time since the start and the name of the peer.
 pub(super) struct Story {
     start: Instant,
 }
@@ -15,12 +15,12 @@ impl Story {
         }
     }
 
-    /// One thing that happened.
+    /// Prints one step.
     pub(super) fn tell(&self, who: &str, what: impl Display) {
         println!("{:6.2} s  {who:<9}  {what}", self.start.elapsed().as_secs_f64());
     }
 
-    /// The title of what comes next.
+    /// Prints the title of the next part.
     pub(super) fn chapter(title: &str) {
         println!("\n{title}");
     }

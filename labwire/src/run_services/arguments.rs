@@ -1,4 +1,4 @@
-//! A program that is told how to run its services by who starts it.
+//! Services whose options come from the arguments of the program.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,11 +13,13 @@ use super::options::ManagerOptions;
 use super::services::Services;
 use crate::cli::secret;
 
-/// Runs a manager and services as the program's arguments say, until the last service has ended: the `main` of a
-/// program that is started on another computer with `ssh::start_manager`, by Labwire's clients or by MSL-Network.
+/// Runs a manager and services with options from the program's arguments, until the last service
+/// has ended. Call it in the `main` of a program that Labwire's clients (`ssh::start_manager`) or
+/// MSL-Network start on another computer.
 ///
-/// They are given as `--kwargs '{"port": 1876, "disable_tls": true}'`; the names are those of MSL-Network's
-/// `run_services`. What it does not know is left to the program. Errors are told on standard error.
+/// The arguments have the form `--kwargs '{"port": 1876, "disable_tls": true}'`, with the names of
+/// MSL-Network's `run_services`. Unknown names are left to the program. Errors are written to
+/// standard error.
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
@@ -59,7 +61,7 @@ pub fn run_services_from_arguments(services: Services) -> ExitCode {
     }
 }
 
-/// How a manager is to be, in the words of MSL-Network's keyword arguments.
+/// The options of a manager, with the names of MSL-Network's keyword arguments.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ManagerArguments {
@@ -78,7 +80,7 @@ struct ManagerArguments {
     log_file: Option<PathBuf>,
 }
 
-/// A secret: one text, or words.
+/// A secret: one text, or several words.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Words {
@@ -87,7 +89,7 @@ enum Words {
 }
 
 impl Words {
-    /// The secret; the path of a file means its first line.
+    /// Returns the secret; the path of a file means its first line.
     fn resolve(self) -> anyhow::Result<String> {
         let text = match self {
             Self::One(text) => text,
@@ -98,7 +100,7 @@ impl Words {
 }
 
 impl ManagerArguments {
-    /// The one way in which peers are admitted, if one was given.
+    /// Returns the method by which peers are admitted, if one was given.
     fn authentication(&mut self) -> Result<Option<Authentication>, RunServicesError> {
         let password = self.auth_password.take().or(self.password_manager.take());
         let chosen: Vec<_> = [
@@ -122,11 +124,12 @@ impl ManagerArguments {
 }
 
 impl ManagerOptions {
-    /// Reads the arguments of a program, which begin after its name: `--kwargs '{"port": 1876}'`. The names are those
-    /// of MSL-Network's `run_services`: `host`, `port`, `auth_hostname`, `auth_login` with `username` and `password`,
-    /// `auth_password` or `password_manager`, `database`, `disable_tls`, `cert_file`, `key_file`,
-    /// `key_file_password`, `log_level`, `log_file`, and `timeout` and `read_limit` for the services. Others are left
-    /// to the program.
+    /// Reads the options from the arguments of a program, without its name: `--kwargs '{"port":
+    /// 1876}'`. The names are those of MSL-Network's `run_services`: `host`, `port`,
+    /// `auth_hostname`, `auth_login` with `username` and `password`, `auth_password` or
+    /// `password_manager`, `database`, `disable_tls`, `cert_file`, `key_file`, `key_file_password`,
+    /// `log_level`, `log_file`, and `timeout` and `read_limit` for the services. Unknown names are
+    /// left to the program.
     ///
     /// ```
     /// use labwire::ManagerOptions;

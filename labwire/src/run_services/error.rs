@@ -1,4 +1,4 @@
-//! Why a manager and services did not run in one process, or not to their end.
+//! Errors of a manager and services in one process.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use labwire_device::KeywordArgumentsError;
 use labwire_service::RunError;
 use thiserror::Error;
 
-/// A manager and services did not run in one process, or not to their end.
+/// Why a manager and services in one process did not start, or ended early.
 ///
 /// ```
 /// use labwire::{ManagerOptions, RunServicesError, Services};
@@ -19,25 +19,26 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunServicesError {
-    /// There is nothing to run.
+    /// No services were added.
     #[error("no services have been specified; add one with `Services::with`")]
     NoServices,
-    /// The manager cannot be started: the port is in use, a file cannot be read, and the like.
+    /// The manager cannot be started, for example because the port is in use or a file cannot be
+    /// read.
     #[error("{0:#}")]
     Manager(Box<dyn Error + Send + Sync>),
     /// A service cannot connect to the manager.
     #[error("a service cannot connect: {0}")]
     Connect(#[source] RunError),
-    /// A service has ended, but was not asked to.
+    /// A service has ended without a request to shut down.
     #[error("a service has ended: {0}")]
     Service(#[from] RunError),
-    /// The arguments that the program was started with cannot be read.
+    /// The arguments of the program cannot be read.
     #[error(transparent)]
     Arguments(#[from] KeywordArgumentsError),
-    /// More than one way was given in which peers are admitted.
+    /// More than one authentication method was given.
     #[error("Cannot specify multiple authentication methods: {0} were given; keep one of them")]
     Authentication(String),
-    /// A function that blocks was called inside async code.
+    /// A blocking function was called inside async code.
     #[error("a manager with services cannot be started inside async code; call `run_services` there")]
     InsideRuntime,
 }

@@ -13,13 +13,13 @@ pub use options::ManagerOptions;
 pub use running::RunningServices;
 pub use services::Services;
 
-/// Runs a manager and services in this process, until the last of the services has ended: by `shutdown_service`, by
-/// a handle, or because the manager was stopped by an administrator.
+/// Runs a manager and services in this process, until the last of the services has ended: by
+/// `shutdown_service`, by a handle, or because an administrator stopped the manager.
 ///
-/// Programs without async call [`Services::start`]; who needs to know the manager's port while it runs calls
-/// [`Services::connect`].
+/// Programs without async call [`Services::start`]. [`Services::connect`] returns the port of the
+/// running manager.
 ///
-/// When this is dropped, services and manager end without waiting for requests.
+/// Cancel safe: dropping the future ends services and manager without waiting for requests.
 ///
 /// ```
 /// use labwire::{ManagerOptions, Services, run_services};

@@ -1,4 +1,4 @@
-//! How the manager in front of the services is to be.
+//! The options of the manager in front of the services.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use labwire_service::ConnectOptions;
 
 use crate::cli::start::{Options, Plan};
 
-/// How the manager in front of the services is to be.
+/// The options of the manager in front of the services.
 ///
-/// The default is what `labwire start` does: port 1875, TLS with the key and the certificate of the home folder, which
-/// are made if there are none, and this computer only.
+/// The defaults are those of `labwire start`: port 1875, TLS with the key and the certificate of
+/// the home folder, which are created if they are missing, and connections from this computer only.
 ///
 /// ```
 /// # use labwire_service::service;
@@ -76,7 +76,7 @@ impl Default for ManagerOptions {
 }
 
 impl ManagerOptions {
-    /// What `labwire start` does without options.
+    /// Returns the defaults of `labwire start`.
     ///
     /// See the example of [`ManagerOptions`].
     pub fn new() -> Self {
@@ -96,7 +96,7 @@ impl ManagerOptions {
         }
     }
 
-    /// The host name or IP address to listen on; all interfaces unless said otherwise.
+    /// Sets the host name or IP address to listen on. The default is all interfaces.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -127,7 +127,7 @@ impl ManagerOptions {
         self
     }
 
-    /// The port to listen on; 1875 unless said otherwise. The system chooses one when it is 0.
+    /// Sets the port to listen on. The default is 1875; with 0 the system chooses a port.
     ///
     /// See the example of [`ManagerOptions`].
     #[must_use]
@@ -136,7 +136,7 @@ impl ManagerOptions {
         self
     }
 
-    /// Everyone who connects must know this password. The services are told it.
+    /// Requires this password from every peer. The services send it.
     ///
     /// See the example of [`ManagerOptions`].
     #[must_use]
@@ -145,7 +145,7 @@ impl ManagerOptions {
         self
     }
 
-    /// Everyone who connects must log in as a user of the database; the services log in as this one.
+    /// Requires every peer to log in as a user of the database. The services log in as this user.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -178,7 +178,8 @@ impl ManagerOptions {
         self
     }
 
-    /// Admits the computers in the table of trusted host names only. This one must be among them.
+    /// Admits only the computers in the table of trusted host names. This computer must be among
+    /// them.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -208,7 +209,8 @@ impl ManagerOptions {
         self
     }
 
-    /// Admits everyone from everywhere without asking: for a closed laboratory network only.
+    /// Admits every peer from every computer without authentication. Use it in a closed laboratory
+    /// network only.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -239,7 +241,7 @@ impl ManagerOptions {
         self
     }
 
-    /// Does not encrypt connections.
+    /// Disables the encryption of connections.
     ///
     /// See the example of [`ManagerOptions`].
     #[must_use]
@@ -248,7 +250,7 @@ impl ManagerOptions {
         self
     }
 
-    /// The certificate, in PEM form; that of the home folder unless said otherwise.
+    /// Sets the certificate, in PEM form. The default is that of the home folder.
     ///
     /// See the example of [`key_password`](Self::key_password).
     #[must_use]
@@ -257,7 +259,7 @@ impl ManagerOptions {
         self
     }
 
-    /// The private key, in PEM form; that of the home folder unless said otherwise.
+    /// Sets the private key, in PEM form. The default is that of the home folder.
     ///
     /// See the example of [`key_password`](Self::key_password).
     #[must_use]
@@ -266,7 +268,7 @@ impl ManagerOptions {
         self
     }
 
-    /// What the private key is encrypted with.
+    /// Sets the password of the private key.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -305,7 +307,7 @@ impl ManagerOptions {
         self
     }
 
-    /// The database; that of the home folder unless said otherwise.
+    /// Sets the database. The default is that of the home folder.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -334,7 +336,8 @@ impl ManagerOptions {
         self
     }
 
-    /// The folder of keys, certificates, database and logs; unless said otherwise the one that the environment names.
+    /// Sets the folder of keys, certificates, database and logs. The default is the one that the
+    /// environment names.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -365,7 +368,8 @@ impl ManagerOptions {
         self
     }
 
-    /// The file to log to; a new one in the home folder unless said otherwise. Only [`Services::start`] logs.
+    /// Sets the file to log to. The default is a new one in the home folder. Only
+    /// [`Services::start`] logs.
     ///
     /// [`Services::start`]: crate::Services::start
     ///
@@ -376,7 +380,7 @@ impl ManagerOptions {
         self
     }
 
-    /// How much is logged: `TRACE`, `DEBUG`, `INFO`, `WARNING` or `ERROR`; `INFO` unless said otherwise.
+    /// Sets the log level: `TRACE`, `DEBUG`, `INFO`, `WARNING` or `ERROR`. The default is `INFO`.
     ///
     /// See the example of [`Services::start`](crate::Services::start).
     #[must_use]
@@ -385,8 +389,9 @@ impl ManagerOptions {
         self
     }
 
-    /// What else the services connect with: timeout, read limit, user. Where the manager is, its password and whether
-    /// there is TLS is known, whatever these say.
+    /// Sets the other options with which the services connect: timeout, read limit, user. The
+    /// address of the manager, its password and TLS follow from the manager, whatever these options
+    /// contain.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -419,7 +424,7 @@ impl ManagerOptions {
         self
     }
 
-    /// The same, as `labwire start` wants it.
+    /// Returns the same options as a [`Plan`].
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
         let home = match &self.home {
             Some(home) => home.clone(),
@@ -444,17 +449,19 @@ impl ManagerOptions {
         })
     }
 
-    /// How the services reach the manager, which listens on this port and shows this certificate.
+    /// Returns the options with which the services connect to the manager, which listens on this
+    /// port and presents this certificate.
     pub(super) fn reach(&self, port: u16, certificate: Option<&Path>) -> ConnectOptions {
         let options = self.connect.clone().port(port);
         let options = options.host(self.host.as_deref().unwrap_or("localhost"));
-        // A person who is asked for a secret that the program was to know would wonder why.
+        // The program must not prompt for a secret that it should have been given.
         let mut options = options.ask_with(|_| None);
         if let Authentication::Password(password) = &self.authentication {
             options = options.manager_password(password);
         }
         match certificate {
-            // The certificate is known by its file, and may be for names by which other computers know this one.
+            // The certificate is trusted by its file, and may contain only the names that other
+            // computers use for this one.
             Some(file) => options.certificate_file(file).check_hostname(false),
             None => options.without_tls(),
         }

@@ -1,4 +1,4 @@
-//! A manager and services that run.
+//! A running manager with services.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use super::error::RunServicesError;
 
 /// A manager and services that run in this process.
 ///
-/// Dropping it changes nothing: they run on, and end with the runtime at the latest.
+/// Dropping it does not end them: they run until they are asked to end, or until the runtime ends.
 ///
-/// [`Services::connect`](crate::Services::connect) gives one:
+/// [`Services::connect`](crate::Services::connect) returns one:
 ///
 /// ```
 /// # use labwire_service::service;
@@ -75,22 +75,22 @@ impl RunningServices {
         }
     }
 
-    /// The port that the manager listens on.
+    /// Returns the port that the manager listens on.
     ///
     /// See the example of [`RunningServices`].
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// A handle of each service, in their order.
+    /// Returns a handle of each service, in the order in which they were added.
     ///
     /// See the example of [`RunningServices`].
     pub fn services(&self) -> &[ServiceHandle] {
         &self.services
     }
 
-    /// Asks the services to end, and the manager with them, and waits until they have. Requests that are executing are
-    /// answered first.
+    /// Asks the services and the manager to end, and waits until they have. The services first
+    /// finish the requests that are executing.
     ///
     /// See the example of [`RunningServices`].
     pub async fn shut_down(self) -> Result<(), RunServicesError> {
@@ -98,19 +98,19 @@ impl RunningServices {
         self.wait().await
     }
 
-    /// Waits until all services and the manager have ended: `Ok` when they were asked to.
+    /// Waits until all services and the manager have ended. Returns `Ok` if they were asked to end.
     ///
-    /// When this is dropped they run on.
+    /// Dropping the future does not end them.
     ///
     /// See the example of [`Services::connect`](crate::Services::connect).
     pub async fn wait(self) -> Result<(), RunServicesError> {
-        // The services go on when nobody can ask them to end any more.
+        // Without the sender of the stop request the services continue.
         let Self { serving, .. } = self;
         match serving.await {
             Ok(ended) => ended,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is going down with all that is in it.
+                // The runtime is shutting down.
                 Err(_) => Ok(()),
             },
         }
@@ -121,7 +121,7 @@ impl RunningServices {
     }
 }
 
-/// Ends a manager, and so its services, when who waits for it is gone.
+/// Ends a manager, and so its services, when the future that waits for it is dropped.
 pub(super) struct StopOnDrop(Option<ManagerHandle>);
 
 impl StopOnDrop {

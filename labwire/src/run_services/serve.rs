@@ -1,4 +1,4 @@
-//! Serving: the manager as long as there are services, the services as long as there is a manager.
+//! Serving: ends the manager with the last service, and the services with the manager.
 
 use std::pin::pin;
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::error::RunServicesError;
 use super::services::Services;
 
-/// Serves until what the services do has come to its end, or the manager was stopped.
+/// Serves until the services have ended, or the manager was stopped.
 pub(super) async fn serve(
     manager: Manager,
     services: impl Future<Output = Result<(), RunServicesError>>,
@@ -22,13 +22,14 @@ pub(super) async fn serve(
     if let Some(outcome) = outcome {
         return outcome;
     }
-    // The manager was stopped, so that the services have lost it, which is not their fault. They end in order.
+    // The manager was stopped, so the loss of the connection is not an error of the services. They
+    // end normally.
     let _ = services.await;
     Ok(())
 }
 
-/// Connects the services, calls `connected`, and waits until all of them have ended. They are asked to when `stop`
-/// says so.
+/// Connects the services, calls `connected`, and waits until all of them have ended. Asks them to
+/// end when `stop` becomes true.
 pub(super) async fn run_all(
     services: Services,
     options: ConnectOptions,
@@ -41,7 +42,7 @@ pub(super) async fn run_all(
     let mut ended = pin!(wait_all(running));
     tokio::select! {
         ended = &mut ended => return ended,
-        // When nobody can say so any more, they go on.
+        // If the sender of `stop` is dropped, the services continue.
         Ok(_) = stop.wait_for(|stop| *stop) => {}
     }
     for handle in handles {
@@ -50,7 +51,7 @@ pub(super) async fn run_all(
     ended.await
 }
 
-/// Connects the services in their order. When one cannot, the others end.
+/// Connects the services in their order. If one cannot connect, the others end.
 async fn connect_all(
     services: Services,
     options: &ConnectOptions,
@@ -61,7 +62,7 @@ async fn connect_all(
             Ok(service) => running.push(service),
             Err(error) => {
                 for service in running {
-                    // Why this one cannot connect is the error that counts.
+                    // The error to report is that of the service that cannot connect.
                     let _ = service.shut_down().await;
                 }
                 return Err(RunServicesError::Connect(error));
@@ -71,7 +72,7 @@ async fn connect_all(
     Ok(running)
 }
 
-/// Waits for all, also when one has failed; the first failure counts.
+/// Waits for all of them, also after a failure. Returns the first failure.
 async fn wait_all(running: Vec<RunningService>) -> Result<(), RunServicesError> {
     let mut outcome = Ok(());
     for service in running {

@@ -65,7 +65,7 @@ impl fmt::Debug for Services {
 }
 
 impl Services {
-    /// No services.
+    /// Returns an empty list of services.
     ///
     /// See the example of [`Services`].
     pub fn new() -> Self {
@@ -79,7 +79,7 @@ impl Services {
         self.with_runner(Runner::new(service))
     }
 
-    /// Adds a service that has options. How it connects is known; what its runner says of that does not count.
+    /// Adds a service with options. The connection options of its runner are replaced.
     ///
     /// See the example of [`Services`].
     pub fn with_runner<S: Service>(mut self, runner: Runner<S>) -> Self {
@@ -92,11 +92,11 @@ impl Services {
         self.connects
     }
 
-    /// Starts the manager and connects the services to it. They run from then on, until the last service has ended.
-    /// Must be called within a tokio runtime. Nothing is logged but through `tracing`, and signals are left to the
-    /// program.
+    /// Starts the manager and connects the services to it. They run until the last service has
+    /// ended. Must be called within a tokio runtime. Logs only through `tracing`, and handles no
+    /// signals.
     ///
-    /// Cancel safe: dropped before it is done, manager and services end.
+    /// Cancel safe: dropping the future before it is done ends manager and services.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -126,7 +126,7 @@ impl Services {
     pub async fn connect(self, options: ManagerOptions) -> Result<RunningServices, RunServicesError> {
         self.check()?;
         let plan = options.plan()?;
-        // A new key takes a while.
+        // On another thread: creating a key takes a while.
         let prepared = tokio::task::spawn_blocking(move || plan.prepare().map(|ready| (plan, ready)));
         let (plan, ready) = prepared.await.map_err(anyhow::Error::from)??;
         ready.check_admission(&plan).await?;
@@ -139,7 +139,7 @@ impl Services {
         let (tell, connected) = oneshot::channel();
         let reach = options.reach(port, certificate.as_deref());
         let services = run_all(self, reach, stopped, |handles| {
-            // Who does not wait any more has stopped the manager.
+            // If the receiver is gone, the future was dropped, and that has stopped the manager.
             let _ = tell.send(handles);
         });
         let serving = tokio::spawn(serve(manager, services));
@@ -148,7 +148,7 @@ impl Services {
                 stop_on_drop.forget();
                 Ok(RunningServices::new(port, handle, handles, stop, serving))
             }
-            // A service cannot connect, which ends all.
+            // A service cannot connect, so everything ends.
             Err(_) => match serving.await {
                 Ok(Err(error)) => Err(error),
                 Ok(Ok(())) => {
@@ -159,13 +159,13 @@ impl Services {
         }
     }
 
-    /// Starts the manager and the services and serves until the last service has ended, on a runtime of its own: what
-    /// `main` calls. It logs to standard output and to a file, as `labwire start` does. That the manager runs is
-    /// logged when all services are connected.
+    /// Starts the manager and the services and serves until the last service has ended, on a
+    /// runtime of its own. Call it in `main`. Logs to standard output and to a file, as `labwire
+    /// start` does. The line that the manager runs is logged when all services are connected.
     ///
-    /// `SIGINT` (Ctrl-C) and `SIGTERM` end the services in order: they finish the requests that they have; that is
-    /// `Ok`. A second one does not wait for the requests. `SIGHUP` reads certificate, key and trusted host names again
-    /// and opens the log file anew.
+    /// `SIGINT` (Ctrl-C) and `SIGTERM` end the services gracefully: they finish their requests, and
+    /// this returns `Ok`. A second signal does not wait for the requests. `SIGHUP` reloads
+    /// certificate, key and trusted host names and reopens the log file.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/example.rs")); }
@@ -261,7 +261,7 @@ mod tests {
             .map(|service| service.name().to_owned())
             .collect();
         assert_eq!(names, ["Adder", "Second"]);
-        // A client of the same home knows the certificate.
+        // A client of the same home folder trusts the certificate.
         let reach = labwire_client::ConnectOptions::new()
             .port(running.port())
             .home(Home::at(home.path()))

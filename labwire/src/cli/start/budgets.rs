@@ -1,4 +1,5 @@
-//! What all peers together may use up: the defaults, which follow from the memory, as they are told to a person.
+//! The budgets of all peers together: help texts with the defaults for this computer's memory, a
+//! log line, and warnings.
 
 use labwire_manager::{Budgets, Limits, Memory};
 
@@ -26,7 +27,7 @@ pub(super) fn in_flight_help() -> String {
     format!("Requests of all clients that wait for their reply; one for 4KiB of memory [default: {default}]")
 }
 
-/// Says what all peers together may use up, and of how much memory.
+/// Formats the budgets, and the memory that they follow from, for the log.
 pub(super) fn told(limits: &Limits) -> String {
     let Budgets {
         lines,
@@ -44,8 +45,8 @@ pub(super) fn told(limits: &Limits) -> String {
     )
 }
 
-/// What is doubtful about limits that one peer alone cannot use up, since all together may have less. Only limits that
-/// were chosen are looked at.
+/// Returns a warning if a chosen limit per peer exceeds the budget of all peers together, so that
+/// no peer can reach it. Defaults are not checked.
 pub(super) fn doubt(limits: &Limits, line: Option<Size>, queue: Option<Size>) -> Option<String> {
     let Budgets { lines, queues, .. } = limits.budgets;
     if let Some(line) = line.filter(|Size(line)| *line > lines) {

@@ -1,4 +1,4 @@
-//! The certificate that the manager serves with: chosen, and made where there is none.
+//! The certificate of the manager: chosen, and created if it is missing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use rustls::sign::CertifiedKey;
 
 use super::options::Options;
 
-/// A certificate that is ready, and what was made on the way.
+/// A certificate that is ready, and what was created for it.
 pub(super) struct Prepared {
     pub(super) files: TlsFiles,
     pub(super) certified: Arc<CertifiedKey>,
-    /// What to tell the person who started the manager.
+    /// Log messages about the created files.
     pub(super) created: Vec<String>,
 }
 
-/// What a start would find, or make.
+/// The result of [`foresee`].
 pub(super) enum Outlook {
-    /// A certificate that is there, with its file.
+    /// An existing certificate, with its file.
     Ready(PathBuf, Arc<CertifiedKey>),
-    /// The files that would be made.
+    /// The files that would be created.
     ToBeMade(Vec<PathBuf>),
 }
 
-/// What [`prepare`] would do. Makes nothing.
+/// Returns what [`prepare`] would do. Creates nothing.
 pub(super) fn foresee(
     home: &Home,
     options: &Options,
@@ -62,7 +62,7 @@ pub(super) fn foresee(
     }
 }
 
-/// Chooses the certificate and key as MSL-Network does, and makes those of its own that are missing.
+/// Chooses the certificate and key as MSL-Network does, and creates missing default files.
 pub(super) fn prepare(
     home: &Home,
     options: &Options,
@@ -103,7 +103,7 @@ pub(super) fn prepare(
     })
 }
 
-/// The file of the key that belongs to this certificate.
+/// Returns the file of the key that belongs to this certificate.
 pub(super) fn key_file(home: &Home, options: &Options, certificate: &Path) -> PathBuf {
     match (&options.cert_file, &options.key_file) {
         (_, Some(key)) => key.clone(),
@@ -119,7 +119,7 @@ fn default_files(home: &Home, host: Option<&str>) -> (PathBuf, PathBuf) {
     }
 }
 
-/// Whether the certificate is there and made for the key.
+/// Whether the certificate exists and was created for the key.
 fn belongs(certificate: &Path, key: &Path, password: Option<&str>) -> Result<bool, PkiError> {
     if !certificate.is_file() {
         return Ok(false);
@@ -137,7 +137,7 @@ fn create(
     options: &Options,
     created: &mut Vec<String>,
 ) -> Result<(), PkiError> {
-    // What somebody else has made there is not lost for it.
+    // `write_to` replaces no file of another origin.
     generate_certificate(key, &certificate_options(options.host.as_deref()))?.write_to(certificate)?;
     created.push(format!(
         "created the self-signed certificate {}",
@@ -146,7 +146,7 @@ fn create(
     Ok(())
 }
 
-/// A certificate for this computer, and for the name that clients are told to use.
+/// Options of a certificate for this computer and for the name that clients use.
 fn certificate_options(host: Option<&str>) -> CertificateOptions {
     let mut certificate = CertificateOptions::for_this_computer();
     match host.map(str::parse) {

@@ -1,4 +1,4 @@
-//! `labwire start --check`: whether the manager would start, and what would be wrong. Changes nothing.
+//! `labwire start --check`: checks whether the manager would start. Changes nothing.
 
 use std::fmt::Display;
 use std::io;
@@ -20,12 +20,12 @@ use super::plan;
 use super::{hints, overlooked};
 use crate::cli::{explain, say};
 
-/// What was found about one thing.
+/// The result of one check.
 enum Finding {
     Good(String),
-    /// The manager would start, though perhaps not as was meant.
+    /// The manager would start, but perhaps not as intended.
     Doubtful(String),
-    /// The manager would not start, or could not be used. With the remedy.
+    /// The manager would not start, or could not be used. The text contains the remedy.
     Wrong(String),
 }
 
@@ -37,7 +37,7 @@ impl Finding {
     }
 }
 
-/// Says what was found, and remembers whether anything was wrong.
+/// Prints results, and counts those that are wrong.
 #[derive(Default)]
 struct Report {
     wrong: usize,
@@ -51,7 +51,7 @@ impl Report {
             Wrong(text) => ("WRONG", text),
         };
         self.wrong += usize::from(verdict == "WRONG");
-        // What belongs to one finding stays below it.
+        // Indents further lines of one result below its first line.
         let text = text.replace('\n', &format!("\n{:25}", ""));
         say(format_args!("{verdict:9} {about:14} {text}"))
     }
@@ -65,7 +65,7 @@ impl Report {
     }
 }
 
-/// Looks at everything that a start needs, and says what it finds.
+/// Checks everything that a start needs, and prints the results.
 pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     let mut report = Report::default();
     let (options, limits, home) = match settings(arguments) {
@@ -105,7 +105,7 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     report.end()
 }
 
-/// The options, if they make sense, and where they come from.
+/// Returns the options, if they are valid, and a text about their sources.
 fn settings(arguments: StartArgs) -> anyhow::Result<(Options, Limits, Home, String)> {
     let file = arguments.config.clone();
     let options = arguments.complete()?;
@@ -151,7 +151,7 @@ fn to_be_made(file: &Path) -> Finding {
     }
 }
 
-/// What clients will think of a certificate that fits its key.
+/// Returns how clients will judge a certificate that fits its key.
 fn validity(file: &Path, key: &Path, health: &CertificateHealth<'_>, host: Option<&str>) -> Vec<Finding> {
     let fits = format!(
         "{} fits its key and is valid until {}",
@@ -298,7 +298,7 @@ fn port(options: &Options) -> Finding {
     }
 }
 
-/// Whether there is such a file. A path below a file leads nowhere.
+/// Whether the file exists. A path below a file does not exist.
 fn exists(path: &Path) -> io::Result<bool> {
     match path.try_exists() {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
@@ -306,7 +306,8 @@ fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether a file that does not exist could be made, with the folders above it. `option` is what names it.
+/// Checks whether a missing file could be created, with the folders above it. `option` is the
+/// option that names it.
 fn creatable(path: &Path, option: &str) -> anyhow::Result<()> {
     let path = std::path::absolute(path)?;
     let above = path.ancestors().skip(1).map(Path::to_owned);

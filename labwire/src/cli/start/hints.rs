@@ -1,4 +1,4 @@
-//! What a person who starts a manager may want to type next, and where they may be mistaken.
+//! Hints for a person who starts a manager: the next commands to type, and likely mistakes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -10,20 +10,20 @@ use labwire_pki::TlsFiles;
 use super::plan::Plan;
 use crate::cli::set_variable;
 
-/// The variables that decide who may connect.
+/// The variables that decide which peers may connect.
 const AUTHENTICATION_VARIABLES: [&str; 3] = [
     "LABWIRE_AUTH_PASSWORD",
     "LABWIRE_AUTH_LOGIN",
     "LABWIRE_AUTH_HOSTNAME",
 ];
 
-/// What a person may want to type next, as the authentication has it.
+/// Returns the next commands to type, depending on the authentication.
 pub(super) fn next_steps(plan: &Plan, port: u16, tls: Option<&TlsFiles>) -> [String; 2] {
     let host = plan.options.host.as_deref().unwrap_or("localhost");
     let by_hand = match tls {
         None => format!("nc {host} {port}"),
         Some(files) => {
-            // An IPv6 address goes between brackets, so that its colons are not taken for the port's.
+            // Brackets around an IPv6 address separate its colons from the port.
             let host = if host.contains(':') {
                 format!("[{host}]")
             } else {
@@ -57,15 +57,16 @@ pub(super) fn next_steps(plan: &Plan, port: u16, tls: Option<&TlsFiles>) -> [Str
 }
 
 impl Plan {
-    /// Whether a command in another terminal must be told the database: another one would be its own.
+    /// Whether a command in another terminal needs `--database`, as it would use another database
+    /// by default.
     fn names_database(&self) -> bool {
         let is_elsewhere = ["LABWIRE_HOME", "MSL_NETWORK_HOME"].map(set_variable);
         self.options.database.is_some() || is_elsewhere.iter().any(Option::is_some)
     }
 }
 
-/// Why other computers cannot reach a manager that listens on a host of this name, and how they could; `None` if they
-/// can, or if the name says already that they cannot.
+/// Returns why other computers cannot reach a manager that listens on a host of this name, with the
+/// remedy. `None` if they can, or if the name already implies that they cannot.
 pub(super) fn unreachable(host: Option<&str>, listening: &[SocketAddr]) -> Option<String> {
     let host =
         host.filter(|host| host.parse::<IpAddr>().is_err() && !host.eq_ignore_ascii_case("localhost"))?;
@@ -95,7 +96,7 @@ pub(super) fn unreachable(host: Option<&str>, listening: &[SocketAddr]) -> Optio
     ))
 }
 
-/// Whether an address is one that other computers use.
+/// Whether other computers may use the address.
 fn is_shown(address: &IpAddr) -> bool {
     let is_link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -104,7 +105,8 @@ fn is_shown(address: &IpAddr) -> bool {
     !address.is_loopback() && !is_link_local
 }
 
-/// That a variable which decides who may connect is set, to nothing: perhaps its value got lost.
+/// Returns a warning if a variable that decides which peers may connect is set to an empty value:
+/// perhaps its value got lost.
 pub(super) fn empty_variables() -> Option<String> {
     let is_empty = |name: &&str| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let empty: Vec<_> = AUTHENTICATION_VARIABLES.into_iter().filter(is_empty).collect();
@@ -116,7 +118,7 @@ pub(super) fn empty_variables() -> Option<String> {
     })
 }
 
-/// A path as it is typed into a shell: between quotes if it needs them.
+/// Formats a path for a shell: in quotes if it needs them.
 fn for_shell(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |character: char| character.is_alphanumeric() || "/._-+@%,:=".contains(character);

@@ -1,4 +1,4 @@
-//! The limits of a manager: those that were typed, and the usual ones.
+//! The limits of a manager, from the options and the defaults.
 
 use std::fmt::Display;
 
@@ -8,13 +8,14 @@ use super::options::Options;
 use super::values::{Size, Time};
 use crate::cli::UsageError;
 
-/// A log file that is smaller would lose the start before anybody has read it.
+/// Smallest size of a log file. In a smaller one, rotation would remove the lines of the start
+/// before anyone has read them.
 const SMALLEST_LOG: Size = Size(64 * 1024);
 
-/// Each time that a log file is full, all old ones get another name.
+/// Maximum number of old log files: each rotation renames all of them.
 const MOST_OLD_LOGS: u32 = 1_000;
 
-/// The limits that the options mean.
+/// Returns the limits that the options set.
 pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
     let usual = Limits::default();
     let size = |chosen: Option<Size>, usual| chosen.map_or(usual, |Size(bytes)| bytes);
@@ -52,7 +53,7 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
     Ok(limits)
 }
 
-/// Names the option that a limit was chosen with, and shows values as they are typed.
+/// Names the option of the limit, and formats the values as they are typed.
 fn refused(error: LimitError) -> UsageError {
     match error {
         LimitError::Time {
@@ -76,7 +77,7 @@ fn refused(error: LimitError) -> UsageError {
     }
 }
 
-/// The option that sets a limit, without the dashes before it.
+/// Returns the option that sets a limit, without the leading dashes.
 fn option(limit: Limit) -> &'static str {
     match limit {
         Limit::Handshake => "handshake",
@@ -105,7 +106,7 @@ fn option(limit: Limit) -> &'static str {
     }
 }
 
-/// How large the options let the log file become, and how many old ones they keep.
+/// Returns the maximum size of the log file, and the number of old ones to keep, from the options.
 pub(super) fn log_rotation(options: &Options) -> Result<LogRotation, UsageError> {
     let usual = LogRotation::default();
     let max_size = match options.log_max_size {
@@ -139,7 +140,7 @@ mod tests {
     use super::super::options::StartArgs;
     use super::*;
 
-    /// The limits on the help page: each option, and the default that the page gives it.
+    /// Returns the limits on the help page: each option, with its default there.
     fn shown() -> Vec<(String, String)> {
         let command = StartArgs::augment_args(Command::new("start"));
         let limits = command.get_arguments().filter(|argument| {

@@ -1,4 +1,4 @@
-//! `labwire start`: the manager itself.
+//! `labwire start`: runs the manager.
 
 mod budgets;
 mod certificate;
@@ -34,10 +34,10 @@ use plan::{Certificate, Ready};
 pub(crate) use options::{Options, StartArgs};
 pub(crate) use plan::Plan;
 
-/// How long threads that cannot be interrupted are waited for at the end.
+/// Timeout for threads that cannot be interrupted when the program ends.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
-/// Starts the manager and serves until it is asked to stop.
+/// Starts the manager and serves until a signal or an administrator stops it.
 pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     if arguments.check {
         return check::run(arguments);
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     plan.run(serve, ManagerHandle::shut_down)
 }
 
-/// A manager that is bound, with its log begun.
+/// A manager that is bound, with its log started.
 pub(crate) struct Serving {
     pub(crate) manager: Manager,
     /// The file of the certificate, if there is one.
@@ -71,15 +71,15 @@ pub(crate) struct Serving {
     pub(crate) announcement: Announcement,
 }
 
-/// That the manager runs, and what a person may want to type next.
+/// The log lines at the end of a start: hints, and that the manager runs.
 pub(crate) struct Announcement {
     hints: Vec<String>,
     running: String,
 }
 
 impl Announcement {
-    /// Logs that the manager runs: from now on peers are expected. Scripts look for this line, which is the last one of a
-    /// start. The hints come before it, and only if there is a person to read them.
+    /// Logs that the manager runs. Scripts wait for this line, which is the last one of a start.
+    /// The hints come before it, and only on a terminal.
     pub(crate) fn tell(self) {
         if stdout().is_terminal() {
             for hint in self.hints {
@@ -91,8 +91,8 @@ impl Announcement {
 }
 
 impl Plan {
-    /// Starts the log and the manager, and serves as `serve` does, which is given the manager. `on_signal` is what
-    /// the first signal to stop does; a second one stops the manager at once.
+    /// Starts the log and the manager, and runs `serve` with the manager. The first signal to stop
+    /// calls `on_signal`; a second one stops the manager at once.
     pub(crate) fn run<T>(
         self,
         serve: impl AsyncFnOnce(Serving) -> anyhow::Result<T>,
@@ -104,13 +104,13 @@ impl Plan {
             .enable_all()
             .build()
             .context("cannot start the threads of the manager")?;
-        // A limit on the size of files is to be an error where a file is written, not the end of the process.
+        // A limit on the size of files must lead to a write error, not end the process.
         let limited = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
         let _limited = runtime
             .block_on(async { signal(limited) })
             .context("cannot listen for signals")?;
         let overlooked = overlooked(&self.home);
-        // Before anything is made.
+        // Checked before any file is created.
         expect_log(&log_path(&self.home, &self.options))?;
         let ready = self.prepare()?;
         runtime.block_on(ready.check_admission(&self))?;
@@ -145,7 +145,7 @@ impl Plan {
         if let Err(error) = &served {
             error!("{}", explain(error));
         }
-        // A lookup or a password's hash that is still under way on a thread is not waited for.
+        // Does not wait for a lookup or a password hash that still runs on another thread.
         runtime.shutdown_timeout(LAST_THREADS);
         drop(log_guard);
         served
@@ -178,7 +178,7 @@ impl Plan {
     }
 }
 
-/// The one way in which peers are admitted.
+/// Returns the method by which peers are admitted.
 fn authentication(options: &Options) -> anyhow::Result<Authentication> {
     let is_on = |flag: Option<bool>| flag.unwrap_or(false);
     let chosen: Vec<_> = [
@@ -226,7 +226,7 @@ fn level(options: &Options) -> anyhow::Result<Level> {
     Ok(Level::parse(text).ok_or_else(wrong)?)
 }
 
-/// What the private key is encrypted with.
+/// Returns the password of the private key.
 fn key_password(options: &Options) -> anyhow::Result<Option<String>> {
     if options.disable_tls.unwrap_or(false) {
         return Ok(None);
@@ -242,7 +242,7 @@ fn log_path(home: &Home, options: &Options) -> PathBuf {
     options.log_file.clone().unwrap_or_else(|| home.new_log_file())
 }
 
-/// Refuses a file that holds something else than a log: lines would be added to it.
+/// Refuses a file that contains something other than a log: the manager would append lines to it.
 fn expect_log(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     if !may_be_log(path).with_context(|| format!("cannot read {shown} (--log-file, LABWIRE_LOG_FILE)"))? {
@@ -267,7 +267,8 @@ fn log_file(home: &Home, options: &Options) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Tells the certificate's fingerprint, and why clients of a manager with this host would not accept it.
+/// Logs the certificate's fingerprint, and why clients would not accept it from a manager with this
+/// host.
 fn tell_fingerprint(files: &TlsFiles, certified: &CertifiedKey, host: Option<&str>) {
     let Some(certificate) = certified.cert.first() else {
         return;
@@ -286,7 +287,7 @@ fn tell_fingerprint(files: &TlsFiles, certified: &CertifiedKey, host: Option<&st
     }
 }
 
-/// That there is an installation of MSL-Network which a new home does not use.
+/// Returns a warning about an installation of MSL-Network that a new home folder does not use.
 fn overlooked(home: &Home) -> Option<String> {
     let other = home.overlooked_installation()?;
     let (own, other) = (home.root().display(), other.display());
@@ -317,7 +318,7 @@ fn tell_authentication(authentication: &Authentication) {
     }
 }
 
-/// The signals that a manager follows.
+/// The signals that a manager handles.
 struct Signals {
     stop: StopSignals,
     hang_up: Signal,
@@ -331,7 +332,8 @@ impl Signals {
         })
     }
 
-    /// The first request to stop lets requests under way be answered, the second does not wait for them.
+    /// Handles signals. The first request to stop lets the requests in flight finish; the second
+    /// does not wait for them.
     async fn follow(
         mut self,
         manager: ManagerHandle,
@@ -351,7 +353,7 @@ impl Signals {
                     continue;
                 }
             }
-            // An administrator may have asked it to stop before.
+            // An administrator may have stopped it before.
             if stopping || manager.is_shutting_down() {
                 manager.stop_waiting();
                 manager.shut_down();
@@ -363,7 +365,7 @@ impl Signals {
     }
 }
 
-/// Takes up what was changed on disk. What cannot be read stays as it is.
+/// Reloads the files that may have changed. Keeps the current state of a file that cannot be read.
 async fn reload(manager: &ManagerHandle, certificate: Option<&Certificate>, host: Option<&str>) {
     match manager.reload().await {
         Ok(()) => info!("opened the log file anew and looked up the trusted hostnames"),
@@ -384,7 +386,7 @@ async fn reload(manager: &ManagerHandle, certificate: Option<&Certificate>, host
     }
 }
 
-/// Loads certificate and key beside what the manager's threads do: an encrypted key takes a while.
+/// Loads certificate and key on another thread: decrypting a key takes a while.
 async fn load(files: TlsFiles) -> anyhow::Result<Arc<CertifiedKey>> {
     let TlsFiles {
         certificate,

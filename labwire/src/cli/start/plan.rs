@@ -1,4 +1,4 @@
-//! What a manager is started with, and what must be there before it is.
+//! The plan of a start, and the files that it needs.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ use super::certificate::{self, Prepared};
 use super::options::Options;
 use super::tell_fingerprint;
 
-/// Why a manager at which nobody can log in does not start, and what to do about it.
+/// The error for a manager at which no user could log in, with the remedy.
 pub(super) fn no_users(database: &Path) -> String {
     format!(
         "The 'auth_users' table is empty, no one could log in\nTo add a user run: labwire user add NAME --database \
@@ -26,22 +26,22 @@ pub(super) fn no_users(database: &Path) -> String {
     )
 }
 
-/// The files of the certificate, and what connections are shown.
+/// The files of the certificate, and the certificate that connections present.
 pub(super) type Certificate = (TlsFiles, Arc<ReloadableCertificate>);
 
-/// What a manager is started with.
+/// The configuration of a manager to be started.
 pub(crate) struct Plan {
-    /// All but the secrets and the limits, which are given apart.
+    /// All options except the secrets and the limits, which have fields of their own.
     pub(crate) options: Options,
     pub(crate) authentication: Authentication,
-    /// Those that the options mean, checked.
+    /// The checked limits from the options.
     pub(crate) limits: Limits,
-    /// What the private key is encrypted with.
+    /// The password of the private key.
     pub(crate) key_password: Option<String>,
     pub(crate) home: Home,
 }
 
-/// What a manager needs, read or made, and not told yet.
+/// The prepared certificate and database, not logged yet.
 pub(crate) struct Ready {
     prepared: Option<Prepared>,
     store: Store,
@@ -50,7 +50,7 @@ pub(crate) struct Ready {
 }
 
 impl Plan {
-    /// Reads, or makes, certificate and database. It blocks: a new key takes a while.
+    /// Reads or creates certificate and database. Blocks: creating a key takes a while.
     pub(crate) fn prepare(&self) -> anyhow::Result<Ready> {
         let prepared = if self.options.disable_tls.unwrap_or(false) {
             None
@@ -80,7 +80,7 @@ impl Plan {
         })
     }
 
-    /// The file of the database.
+    /// Returns the file of the database.
     pub(super) fn database(&self) -> PathBuf {
         database(&self.home, &self.options)
     }
@@ -94,7 +94,8 @@ impl Plan {
 }
 
 impl Ready {
-    /// Fails when the table of those who are admitted cannot be read, or when no one could log in.
+    /// Fails if the table of admitted users or hostnames cannot be read, or if no user could log
+    /// in.
     pub(crate) async fn check_admission(&self, plan: &Plan) -> anyhow::Result<()> {
         match plan.authentication {
             Authentication::Login => {
@@ -104,7 +105,7 @@ impl Ready {
                 }
             }
             Authentication::Hostname => {
-                // The manager would go on without one, and admit nobody.
+                // Without the table the manager would run, and admit no peer.
                 let names = self.store.hostnames().await;
                 names.with_context(|| plan.unusable())?;
             }
@@ -113,7 +114,7 @@ impl Ready {
         Ok(())
     }
 
-    /// Tells what was read or made.
+    /// Logs which files were read or created.
     pub(super) fn tell(&self, host: Option<&str>) {
         if let Some(prepared) = &self.prepared {
             tell_certificate(prepared, host);
@@ -122,13 +123,13 @@ impl Ready {
         info!("{how} the database {}", self.database.display());
     }
 
-    /// The file of the certificate, if there is one.
+    /// Returns the file of the certificate, if there is one.
     pub(crate) fn certificate_file(&self) -> Option<PathBuf> {
         let prepared = self.prepared.as_ref();
         prepared.map(|prepared| prepared.files.certificate.clone())
     }
 
-    /// What the manager is to be bound with, and its certificate.
+    /// Returns the settings for [`Plan::bind_manager`], and the certificate.
     pub(crate) fn into_settings(self, plan: &Plan, log: LogControl) -> (Settings, Option<Certificate>) {
         let certificate = self.prepared.map(|prepared| {
             let shown = ReloadableCertificate::new(prepared.certified);
@@ -148,7 +149,7 @@ impl Ready {
     }
 }
 
-/// The file of the database.
+/// Returns the file of the database.
 pub(super) fn database(home: &Home, options: &Options) -> PathBuf {
     options.database.clone().unwrap_or_else(|| home.database())
 }
@@ -162,7 +163,7 @@ fn store_options(options: &Options) -> StoreOptions {
     }
 }
 
-/// Why the manager cannot listen, and what to do about it.
+/// The error for a manager that cannot listen, with the remedy.
 pub(super) fn cannot_listen(host: Option<&str>, port: u16, error: &std::io::Error) -> anyhow::Error {
     let remedy = match error.kind() {
         ErrorKind::AddrInUse => {
@@ -170,14 +171,15 @@ pub(super) fn cannot_listen(host: Option<&str>, port: u16, error: &std::io::Erro
              LABWIRE_PORT)"
         }
         ErrorKind::PermissionDenied => "; choose a port above 1023 with --port (or LABWIRE_PORT)",
-        // That a name is not known has no kind of its own.
+        // An unknown host name has no error kind of its own.
         _ if host.is_some() => "; --host (or LABWIRE_HOST) must be a name or an address of this computer",
         _ => "",
     };
     anyhow!("cannot listen on {}:{port}: {error}{remedy}", host.unwrap_or("*"))
 }
 
-/// The first line of the log: existing tools read the certificate's path from its end.
+/// Logs the certificate. Its first line is the first line of the log: existing tools read the
+/// certificate's path from the end of it.
 fn tell_certificate(prepared: &Prepared, host: Option<&str>) {
     info!("loaded certificate {}", prepared.files.certificate.display());
     for created in &prepared.created {

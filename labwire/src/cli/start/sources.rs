@@ -1,4 +1,4 @@
-//! Where options come from: what was typed or is in the environment, completed by the file.
+//! The sources of options: the command line and the environment, completed by the file.
 
 use std::io::Read;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use super::options::{Options, StartArgs};
 use crate::cli::UsageError;
 
 impl StartArgs {
-    /// What was typed or is in the environment, completed by the file.
+    /// Returns the options from the command line and the environment, completed by the file.
     pub(super) fn complete(self) -> anyhow::Result<Options> {
         match &self.config {
             None => Ok(self.options),
@@ -26,7 +26,7 @@ impl Options {
     /// Reads a file with options.
     ///
     /// # Errors
-    /// When it cannot be read or is wrong. The error holds nothing of what may be a password.
+    /// If it cannot be read or is wrong. The error contains no value, which might be a password.
     pub(crate) fn from_file(path: &Path) -> anyhow::Result<Self> {
         let mut text = String::new();
         open_to_read(path)
@@ -37,7 +37,7 @@ impl Options {
                     path.display()
                 )
             })?;
-        // Some editors begin a file with a byte order mark.
+        // Some editors write a byte order mark at the beginning.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let wrong = |span: Option<Range<usize>>, reason: &str| {
             let place = span.map_or_else(String::new, |span| {
@@ -52,11 +52,11 @@ impl Options {
         if let Some((span, key)) = unknown_key(text) {
             return Err(wrong(Some(span), &no_option(&key)).into());
         }
-        // The whole error would show the line, which may hold a password.
+        // The whole error would contain the line, which may contain a password.
         Ok(toml::from_str(text).map_err(|error| wrong(error.span(), error.message()))?)
     }
 
-    /// These options, and where they say nothing, the others.
+    /// Returns these options, completed by the others.
     fn or(self, other: Self) -> Self {
         Self {
             auth_hostname: self.auth_hostname.or(other.auth_hostname),
@@ -105,7 +105,8 @@ impl Options {
     }
 }
 
-/// The first key of a file that is no option's name, and where it is. A file that cannot be read as TOML has none.
+/// Returns the first key of a file that is not the name of an option, and its position; `None` if
+/// the file is not valid TOML.
 fn unknown_key(text: &str) -> Option<(Range<usize>, String)> {
     let table = DeTable::parse(text).ok()?;
     let known = names();
@@ -117,14 +118,14 @@ fn unknown_key(text: &str) -> Option<(Range<usize>, String)> {
     Some((first.span(), first.get_ref().to_string()))
 }
 
-/// The names of the options that a file may hold.
+/// Returns the names of the options that a file may contain.
 fn names() -> Vec<String> {
     let command = Options::augment_args(Command::new("start"));
     let names = command.get_arguments().filter_map(|argument| argument.get_long());
     names.map(str::to_owned).collect()
 }
 
-/// That there is no option of this name, and which one may be meant.
+/// The error for an unknown option, with the most similar name.
 fn no_option(key: &str) -> String {
     let plain = key.to_lowercase().replace('_', "-");
     let known = names();
@@ -132,7 +133,7 @@ fn no_option(key: &str) -> String {
         .iter()
         .map(|name| (distance(&plain, name), name))
         .min_by_key(|(distance, _)| *distance)
-        // What has little in common with the word is no help.
+        // A name that differs too much would not help.
         .filter(|(distance, name)| *distance <= name.len().div_ceil(3).min(3));
     match nearest {
         Some((_, name)) => format!("there is no option `{key}`, did you mean `{name}`?"),
@@ -140,7 +141,8 @@ fn no_option(key: &str) -> String {
     }
 }
 
-/// How many characters must be added, left out, replaced, or swapped with the next one to make one text of the other.
+/// Returns the number of characters that must be added, removed, replaced, or swapped with the next
+/// one to turn one text into the other.
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut before: Vec<usize> = Vec::new();

@@ -1,4 +1,4 @@
-//! The values of options, as people type them.
+//! The types of option values, parsed from the command line and from the file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,7 +31,7 @@ impl From<LogForm> for LogFormat {
 
 const WRONG_PORT: &str = "a port is a number from 0 to 65535";
 
-/// Reads a port as it is typed.
+/// Parses a port.
 pub(super) fn port(text: &str) -> Result<u16, &'static str> {
     text.parse().map_err(|_| WRONG_PORT)
 }
@@ -43,8 +43,8 @@ pub(super) fn port_in_file<'de, D: serde::Deserializer<'de>>(
     Ok(Some(port))
 }
 
-/// Reads what a flag is set to. Whatever is neither yes nor no is an error: a misspelt word must not decide
-/// who may connect.
+/// Parses the value of a flag. Anything but yes and no is an error: a misspelt word must not decide
+/// which peers may connect.
 pub(super) fn flag(text: &str) -> Result<bool, &'static str> {
     match text.to_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -55,7 +55,7 @@ pub(super) fn flag(text: &str) -> Result<bool, &'static str> {
 
 const WRONG_LEVEL: &str = "a level is TRACE, DEBUG, INFO, WARNING, ERROR or a number as in Python";
 
-/// A level in the file is a text or a number.
+/// Reads a level from the file: a text or a number.
 pub(super) fn level_in_file<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
@@ -72,11 +72,11 @@ pub(super) fn level_in_file<'de, D: serde::Deserializer<'de>>(
     Ok(Some(level))
 }
 
-/// A secret in the file is one text; on the command line it is words.
+/// Reads a secret from the file: one text. On the command line it is several words.
 pub(super) fn one_word<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<String>>, D::Error> {
-    // The deserializer's own error would show the value.
+    // The deserializer's own error would contain the value.
     let wrong = |_| serde::de::Error::custom("a password is a text between quotes");
     let text = String::deserialize(deserializer).map_err(wrong)?;
     Ok(Some(vec![text]))
@@ -86,7 +86,7 @@ pub(super) fn one_word<'de, D: serde::Deserializer<'de>>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Size(pub(super) usize);
 
-/// The units of a number of bytes, the largest first. A bare K is what computers mean by it.
+/// The units of a number of bytes, the largest first. A bare K is 1,024.
 const SIZES: [(&[&str], usize); 7] = [
     (&["GiB", "G"], 1 << 30),
     (&["GB"], 1_000_000_000),
@@ -110,7 +110,7 @@ impl FromStr for Size {
 }
 
 impl fmt::Display for Size {
-    /// In the largest unit in which it is a whole number.
+    /// Formats the size in the largest unit in which it is a whole number.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
             .into_iter()
@@ -120,11 +120,11 @@ impl fmt::Display for Size {
     }
 }
 
-/// A length of time.
+/// A duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Time(pub(super) Duration);
 
-/// The units of a length of time, in milliseconds.
+/// The units of a duration, in milliseconds.
 const TIMES: [(&[&str], u32); 4] = [
     (&["h"], 3_600_000),
     (&["min", "m"], 60_000),
@@ -140,7 +140,7 @@ impl FromStr for Time {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (number, unit) = number_and_unit(text);
         let factor = factor(&TIMES, unit).ok_or(WRONG_TIME)?;
-        // A number is digits and a point: what else Rust reads as one (inf, 1e9) nobody types as a time.
+        // Only digits and a point; Rust would also parse `inf` and `1e9`.
         let number: f64 = number.parse().map_err(|_| WRONG_TIME)?;
         let seconds = number * f64::from(factor) / 1_000.0;
         Duration::try_from_secs_f64(seconds)
@@ -150,7 +150,7 @@ impl FromStr for Time {
 }
 
 impl fmt::Display for Time {
-    /// In the largest unit in which it is a whole number.
+    /// Formats the duration in the largest unit in which it is a whole number.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = self.0.as_millis();
         let (unit, factor) = [("h", 3_600_000), ("min", 60_000), ("s", 1_000)]
@@ -161,7 +161,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// The digits that a text begins with, and what follows them.
+/// Splits a text into its leading number and the rest.
 fn number_and_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text
