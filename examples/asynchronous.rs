@@ -12,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     let math = client.link("BasicMath").await?;
     let start = Instant::now();
 
-    // Each is sent at once; its result is waited for below.
+    // Each request is sent at once; its result is awaited below.
     let add = math.call::<f64>("add", args![1, 2]).send().await?;
     let subtract = math.call::<f64>("subtract", args![1, 2]).send().await?;
     let multiply = math.call::<f64>("multiply", args![1, 2]).send().await?;

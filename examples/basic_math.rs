@@ -1,4 +1,4 @@
-//! Mathematics, terribly slow: it shows the difference between calls one after the other and calls at once.
+//! Slow mathematics: shows the difference between sequential and concurrent calls.
 //!
 //! ```console
 //! $ cargo run --example basic_math
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use labwire_service::{ConnectOptions, Runner, ServiceError, service};
 
-/// Basic mathematical operations, each of which takes its time.
+/// Slow basic mathematical operations.
 #[derive(Debug)]
 pub struct BasicMath {
     second: Duration,
@@ -24,7 +24,7 @@ impl Default for BasicMath {
 }
 
 impl BasicMath {
-    /// A service whose seconds have this length.
+    /// Creates a service with this length of a second.
     pub fn with_second(second: Duration) -> Self {
         Self { second }
     }
@@ -88,7 +88,7 @@ impl BasicMath {
 
 /// Starts the service.
 ///
-/// Fails when the manager cannot be reached, or does not take the service in.
+/// Fails if the manager cannot be reached or refuses the service.
 pub fn main() -> anyhow::Result<()> {
     Runner::new(BasicMath::default())
         .options(ConnectOptions::from_environment()?)

@@ -1,4 +1,5 @@
-//! A digital multimeter that speaks SCPI over TCP or a serial port, controlled from any computer on the network.
+//! A digital multimeter with SCPI over TCP or a serial port, controlled from any computer on the
+//! network.
 //!
 //! ```console
 //! $ cargo run --example simulated_multimeter                   # or a real one
@@ -15,10 +16,11 @@ use anyhow::Context;
 use labwire_service::{ConnectOptions, Runner, ServiceError, service};
 use rustix::termios::{OptionalActions, SpecialCodeIndex, speed, tcgetattr, tcsetattr};
 
-/// How long the instrument has to answer. A 34401A at its slowest integration time needs about four seconds.
+/// Timeout for an answer of the instrument. A 34401A at its slowest integration time needs about
+/// four seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The line to an instrument: whatever bytes can be written to and read from.
+/// The connection to an instrument, over any stream of bytes.
 trait Line: Read + Write + Send + Sync {}
 
 impl<T: Read + Write + Send + Sync> Line for T {}
@@ -37,9 +39,9 @@ impl std::fmt::Debug for DigitalMultimeter {
 }
 
 impl DigitalMultimeter {
-    /// Opens the line to an instrument: a path is a serial port, anything else `HOST:PORT`.
+    /// Opens the connection to an instrument: a path is a serial port, anything else `HOST:PORT`.
     ///
-    /// Fails with what the operating system says.
+    /// Fails with the error of the operating system.
     pub fn open(address: &str) -> io::Result<Self> {
         let line: Box<dyn Line> = if address.starts_with('/') {
             Box::new(open_serial_port(address)?)
@@ -55,13 +57,15 @@ impl DigitalMultimeter {
     }
 }
 
-/// Opens a serial port at 9,600 baud, 8 data bits, no parity: the 34401A's own setting, but for the parity.
+/// Opens a serial port at 9,600 baud, 8 data bits, no parity. These are the 34401A's defaults,
+/// except for the parity.
 fn open_serial_port(path: &str) -> io::Result<File> {
     let port = File::options().read(true).write(true).open(path)?;
     let mut modes = tcgetattr(&port)?;
     modes.make_raw();
     modes.set_speed(speed::B9600)?;
-    // A read ends when bytes have come, or with none after PATIENCE: tenths of a second.
+    // A read returns when bytes have arrived, or with none after PATIENCE. The unit is tenths of a
+    // second.
     modes.special_codes[SpecialCodeIndex::VMIN] = 0;
     modes.special_codes[SpecialCodeIndex::VTIME] = u8::try_from(PATIENCE.as_secs() * 10).unwrap_or(u8::MAX);
     tcsetattr(&port, OptionalActions::Now, &modes)?;
@@ -108,7 +112,7 @@ impl DigitalMultimeter {
 
 /// Starts the service.
 ///
-/// Fails when the instrument or the manager cannot be reached.
+/// Fails if the instrument or the manager cannot be reached.
 pub fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1);
     let address = address.context("say where the instrument is: HOST:PORT, or the path of a serial port")?;

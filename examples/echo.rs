@@ -1,4 +1,4 @@
-//! The smallest service: it gives back what it was sent.
+//! The smallest service: returns its arguments.
 //!
 //! ```console
 //! $ cargo run --example echo
@@ -6,7 +6,7 @@
 
 use labwire_service::{ConnectOptions, Keywords, Positional, Runner, service};
 
-/// Gives back what it was sent.
+/// Returns its arguments.
 #[derive(Debug)]
 pub struct Echo;
 
@@ -20,7 +20,7 @@ impl Echo {
 
 /// Starts the service.
 ///
-/// Fails when the manager cannot be reached, or does not take the service in.
+/// Fails if the manager cannot be reached or refuses the service.
 pub fn main() -> anyhow::Result<()> {
     Runner::new(Echo)
         .options(ConnectOptions::from_environment()?)

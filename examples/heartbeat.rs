@@ -1,4 +1,4 @@
-//! A heart that beats: the service tells all linked clients a number, once a second.
+//! A heartbeat: the service sends a number to all linked clients once a second.
 //!
 //! ```console
 //! $ cargo run --example heartbeat
@@ -53,7 +53,7 @@ impl Heartbeat {
     }
 }
 
-/// The service with its heart: a task beside it that beats until the heart is stopped.
+/// Returns the service with a background task that beats until the heart is stopped.
 pub fn runner() -> Runner<Locked<Heartbeat>> {
     let heart = Heartbeat::default().into_service();
     Runner::new(heart.clone()).background(|service| async move {
@@ -66,7 +66,7 @@ pub fn runner() -> Runner<Locked<Heartbeat>> {
             state.counter += 1;
             // The methods of the service wait for the state too.
             drop(state);
-            // Without a connection there is nobody to hear it.
+            // Without a connection the beat is skipped.
             let _ = service.notifier().notify(args![beat]);
             tokio::time::sleep(period).await;
         }
@@ -75,7 +75,7 @@ pub fn runner() -> Runner<Locked<Heartbeat>> {
 
 /// Starts the service.
 ///
-/// Fails when the manager cannot be reached, or does not take the service in.
+/// Fails if the manager cannot be reached or refuses the service.
 pub fn main() -> anyhow::Result<()> {
     runner().options(ConnectOptions::from_environment()?).start()?;
     Ok(())

@@ -1,5 +1,5 @@
-//! Arrays: they are made here, and multiplied. `labview/` and `shell/` hold clients of this service that need no
-//! library at all.
+//! Arrays: creates and multiplies them. `labview/` and `shell/` contain clients of this service
+//! that need no library.
 //!
 //! ```console
 //! $ cargo run --example my_array
@@ -7,7 +7,7 @@
 
 use labwire_service::{ConnectOptions, Runner, ServiceError, service};
 
-/// Makes and manipulates arrays.
+/// Creates and manipulates arrays.
 #[derive(Debug)]
 pub struct MyArray;
 
@@ -31,7 +31,7 @@ impl MyArray {
 
 /// Starts the service.
 ///
-/// Fails when the manager cannot be reached, or does not take the service in.
+/// Fails if the manager cannot be reached or refuses the service.
 pub fn main() -> anyhow::Result<()> {
     Runner::new(MyArray)
         .options(ConnectOptions::from_environment()?)

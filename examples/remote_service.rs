@@ -1,4 +1,4 @@
-//! A program for another computer: a manager and a service, which ends when its client has done with it.
+//! A program for another computer: a manager and a service, which ends when its client asks it to.
 //!
 //! Build it on that computer (or for it); `remote_start` starts it from here.
 

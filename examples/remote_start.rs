@@ -1,11 +1,11 @@
-//! Places a manager and its service on another computer, using it, and ending both.
+//! Starts a manager and its service on another computer, uses the service, and ends both.
 //!
 //! ```console
 //! $ cargo run --example remote_start -- pi@raspberrypi /home/pi/remote_service
 //! ```
 //!
-//! Whatever SSH needs is asked for at the terminal. `--port`, `--key` and `--known-hosts` say where the SSH server
-//! listens, which key file to use, and in which file the keys of known computers are.
+//! SSH asks for passwords at the terminal. `--port`, `--key` and `--known-hosts` set the port of
+//! the SSH server, the key file, and the file with the keys of known computers.
 
 use anyhow::{Context, bail};
 use labwire_client::ssh::{self, SshOptions, StartOptions};
@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
             _ => bail!("there is no option {name}"),
         };
     }
-    // The system over there chooses a free port.
+    // The system of the other computer chooses a free port.
     let start = StartOptions::new().keyword("port", &0);
     let started = ssh::start_manager(&options, &program, start).await?;
     let port = started.port().context("the manager does not say its port")?;

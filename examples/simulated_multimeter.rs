@@ -1,11 +1,12 @@
-//! A multimeter that is not there: it speaks SCPI over TCP, or over a pseudo-terminal that looks like a serial port.
+//! A simulated multimeter: answers SCPI over TCP, or over a pseudo-terminal that looks like a
+//! serial port.
 //!
 //! ```console
 //! $ cargo run --example simulated_multimeter              # says which port it listens on
 //! $ cargo run --example simulated_multimeter -- --serial  # says which device it is
 //! ```
 //!
-//! Then start `digital_multimeter` with what it said.
+//! Then start `digital_multimeter` with the printed address or device.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -15,10 +16,10 @@ use std::path::PathBuf;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-/// What it answers to `*IDN?`.
+/// The answer to `*IDN?`.
 pub const IDENTITY: &str = "LABWIRE,SIMULATED 34401A,0,1.0";
 
-/// The state of the instrument: the readings that it has yet to give, and the error that it will tell.
+/// The state of the instrument: the number of readings taken, and the error to report next.
 #[derive(Debug, Default)]
 pub struct SimulatedMultimeter {
     readings: u32,
@@ -26,9 +27,9 @@ pub struct SimulatedMultimeter {
 }
 
 impl SimulatedMultimeter {
-    /// Does what a command says; gives the answer if it was a query.
+    /// Executes a command. Returns the answer if it was a query.
     ///
-    /// Readings scatter by a few microvolts around 1.25 V, the same ones in the same order each time it is started.
+    /// Readings scatter by a few microvolts around 1.25 V, with the same sequence after each start.
     ///
     /// ```
     /// let mut multimeter = labwire_examples::SimulatedMultimeter::default();
@@ -64,9 +65,9 @@ impl SimulatedMultimeter {
         scientific(1.25 + scatter)
     }
 
-    /// Answers one command per line until the other side is gone.
+    /// Answers one command per line until the input ends.
     ///
-    /// Fails with what the operating system says.
+    /// Fails with the error of the operating system.
     pub fn serve(&mut self, input: impl io::Read, mut output: impl Write) -> io::Result<()> {
         for line in BufReader::new(input).lines() {
             if let Some(answer) = self.command(&line?) {
@@ -76,19 +77,19 @@ impl SimulatedMultimeter {
         Ok(())
     }
 
-    /// Answers whoever connects, one after the other, as an instrument with one socket does. Never returns unless
-    /// listening fails.
+    /// Serves one connection after the other, as an instrument with one socket does. Returns only
+    /// if listening fails.
     pub fn serve_tcp(&mut self, listener: &TcpListener) -> io::Result<()> {
         loop {
             let (stream, _) = listener.accept()?;
             let writing: TcpStream = stream.try_clone()?;
-            // A caller that vanished is no reason to stop.
+            // A lost connection does not end the instrument.
             let _ = self.serve(stream, writing);
         }
     }
 }
 
-/// A number as the instrument writes it: `+1.25000000E+00`.
+/// Formats a number as the instrument does: `+1.25000000E+00`.
 fn scientific(value: f64) -> String {
     let text = format!("{value:+.8e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -96,14 +97,15 @@ fn scientific(value: f64) -> String {
     format!("{digits}E{exponent:+03}")
 }
 
-/// A pseudo-terminal: one end is a file, the other a device that programs open like a serial port.
+/// Opens a pseudo-terminal: one end is a file, the other a device that programs open like a serial
+/// port.
 ///
-/// Fails with what the operating system says.
+/// Fails with the error of the operating system.
 pub fn pseudo_terminal() -> io::Result<(File, PathBuf)> {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&controller)?;
     unlockpt(&controller)?;
-    // Raw: what is written arrives as it is, and nothing is echoed.
+    // Raw mode: bytes are passed unchanged, without echo.
     let mut modes = tcgetattr(&controller)?;
     modes.make_raw();
     tcsetattr(&controller, OptionalActions::Now, &modes)?;
@@ -114,12 +116,12 @@ pub fn pseudo_terminal() -> io::Result<(File, PathBuf)> {
 
 /// Starts the instrument.
 ///
-/// Fails with what the operating system says.
+/// Fails with the error of the operating system.
 pub fn main() -> io::Result<()> {
     let mut multimeter = SimulatedMultimeter::default();
     if std::env::args().any(|argument| argument == "--serial") {
         let (controller, path) = pseudo_terminal()?;
-        // Held open, so that the instrument stays there when a program closes its end.
+        // Held open, so that the device remains when a program closes it.
         let _device = File::options().read(true).write(true).open(&path)?;
         println!("simulated multimeter on {}", path.display());
         return multimeter.serve(controller.try_clone()?, controller);

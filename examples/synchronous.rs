@@ -12,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     let math = client.link("BasicMath").await?;
     let start = Instant::now();
 
-    // Each is sent when the one before it has been answered.
+    // Each request is sent after the reply to the one before.
     let add: f64 = math.call("add", args![1, 2]).await?;
     let subtract: f64 = math.call("subtract", args![1, 2]).await?;
     let multiply: f64 = math.call("multiply", args![1, 2]).await?;

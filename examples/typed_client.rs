@@ -1,4 +1,5 @@
-//! Calling a service like a function: a trait says what the service offers, and the compiler checks the calls.
+//! Calls a service like a function: a trait declares the methods of the service, and the compiler
+//! checks the calls.
 //!
 //! Start `my_array` first.
 

@@ -1,4 +1,4 @@
-//! Listening to notifications: five beats, then the counter is reset, then three more.
+//! Listens to notifications: five beats, then a reset of the counter, then three more.
 //!
 //! Start `heartbeat` first.
 

@@ -1,5 +1,5 @@
-//! What a request and its reply take to be routed: found out where they go, checked, noted, and put into the queues.
-//! Reading and writing are not in it, nor is the system.
+//! Benchmarks the routing of a request and its reply: lookup, checks, bookkeeping, and insertion
+//! into the queues. Excludes reading, writing and the operating system.
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};

@@ -1,4 +1,4 @@
-//! How long the manager looks at a line: the scanner alone, and what it allocates.
+//! Benchmarks the scanner of lines alone: time and allocations.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ fn main() {
     divan::main();
 }
 
-/// A request as Python's peers write it, with that payload.
+/// Returns a request with that payload, in the form of Python's peers.
 fn request(payload: &str) -> Vec<u8> {
     let line = format!(
         "{{\"args\": [{payload}], \"attribute\": \"echo\", \"error\": false, \"kwargs\": {{}}, \

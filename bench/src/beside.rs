@@ -1,8 +1,8 @@
-//! Large work beside the calls that are measured: of a manager, what nobody else may have to wait for.
+//! Expensive work beside the measured calls, during which a manager must still serve other peers.
 //!
-//! Huge identities that everyone asks for while services come and go, refused links with a service that hundreds are linked
-//! with, services that leave while their callers have thousands of requests elsewhere, and clients that have closed their
-//! side and wait.
+//! The work: huge identities that many peers request while services come and go, refused links with
+//! a service that hundreds are linked with, services that disconnect while their callers have
+//! thousands of requests elsewhere, and clients that have closed their sending side and wait.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,36 +13,36 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-/// Services with long attributes.
+/// Number of services with long attributes.
 const HUGE: usize = 900;
 
-/// How long the attributes of each are, in bytes: about as long as they may be by default.
+/// Length of the attributes of each, in bytes: close to the default limit.
 const ATTRIBUTES: usize = 60_000;
 
-/// Clients that are linked with one service, which takes no more.
+/// Number of clients that are linked with one service, which is then at its limit.
 const LINKED: usize = 500;
 
-/// Links that are refused in one go.
+/// Number of refused links in one round.
 const REFUSED: usize = 1_000;
 
-/// Clients whose service leaves, and how many requests each has elsewhere.
+/// Number of clients whose service disconnects, and of the requests that each has elsewhere.
 const CALLERS: usize = 20;
 const ELSEWHERE: usize = 10_000;
 
-/// Clients that close their side while they wait, in one go.
+/// Number of clients that close their sending side while they wait, in one round.
 const HALF_CLOSED: usize = 50;
 
-/// How long the broker may take for any answer.
+/// Timeout for any answer of the broker.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The work, until it is stopped.
+/// The work, which runs until it is stopped.
 pub(crate) struct Beside {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<anyhow::Result<usize>>,
 }
 
 impl Beside {
-    /// Connects everyone who takes part, and begins.
+    /// Connects all participants, and starts the work.
     pub(crate) fn start(address: SocketAddr) -> anyhow::Result<Self> {
         let mut crowd = Crowd::gather(address)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -58,11 +58,11 @@ impl Beside {
         Ok(Self { stop, thread })
     }
 
-    /// Stops after the round that is under way.
+    /// Stops the work after the current round.
     ///
     /// # Errors
     ///
-    /// When the broker did not answer as it must, or nothing was done.
+    /// If the broker gave a wrong answer or none, or no round was completed.
     pub(crate) fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         match self.thread.join() {
@@ -80,7 +80,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// Connects and says who it is; the broker knows it then.
+    /// Connects and sends the identity. Returns when the broker has accepted it.
     fn join(address: SocketAddr, identity: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -123,7 +123,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Expects that the next line holds the text.
+    /// Reads the next line, which must contain the text.
     fn expect(&mut self, text: &str) -> anyhow::Result<()> {
         self.line.clear();
         self.reader.read_line(&mut self.line)?;
@@ -141,11 +141,11 @@ fn request(service: &str, attribute: &str, argument: &str) -> String {
     )
 }
 
-/// Everyone who takes part.
+/// All participants.
 struct Crowd {
     address: SocketAddr,
     huge: Vec<Peer>,
-    /// The service that takes no more, and who is linked with it.
+    /// The service at its limit, and the clients that are linked with it.
     _linked: Vec<Peer>,
     outsider: Peer,
     callers: Vec<Peer>,
@@ -195,7 +195,7 @@ impl Crowd {
         for caller in &self.callers {
             caller.send(&request(&format!("Oven {number}"), "heat", ""))?;
         }
-        // What the service has read of them, the manager has noted.
+        // The manager has noted all requests that the service has read.
         let mut oven = oven;
         for _ in 0..CALLERS {
             oven.expect("\"heat\"")?;
@@ -209,14 +209,14 @@ impl Crowd {
             let client = Peer::client(self.address)?;
             client.send(&request("Well", "wish", ""))?;
             client.reader.get_ref().shutdown(Shutdown::Write)?;
-            // The manager keeps it for some seconds; this side does not.
+            // The manager keeps the connection for some seconds; this side must not wait for it.
             swallow(client);
         }
         Ok(())
     }
 }
 
-/// Reads what comes and forgets it, on a thread of its own.
+/// Reads and discards what arrives, on a thread of its own.
 fn swallow(mut peer: Peer) {
     thread::spawn(move || {
         let end = Instant::now() + PATIENCE;

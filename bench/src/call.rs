@@ -1,4 +1,4 @@
-//! Requests and replies: some services, some clients, each with so many requests in flight.
+//! Requests and replies: some services, and some clients with several requests in flight each.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,72 +13,73 @@ use crate::process::{Meter, Process};
 use crate::report::Figures;
 use crate::session::{Session, Target};
 
-/// How long the broker is under load before anything is measured.
+/// Time under load before the measurement begins.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// How long replies may take that are under way at the end.
+/// Timeout for the replies in flight at the end.
 pub(crate) const DRAIN: Duration = Duration::from_mins(1);
 
-/// The longest time that is told from longer ones, in hundredths of a microsecond.
+/// Largest recorded time, in hundredths of a microsecond; longer times count as this one.
 const LONGEST: u64 = 300 * 100_000_000;
 
-/// What is asked, and how often.
+/// The workload, and its duration.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) services: usize,
     pub(crate) clients: usize,
     pub(crate) in_flight: usize,
     pub(crate) payload: Payload,
-    /// How long it is measured.
+    /// The duration of the measurement.
     pub(crate) time: Duration,
-    /// How many connections beside do nothing.
+    /// Number of additional idle connections.
     pub(crate) idle: usize,
-    /// How long replies may take that are under way at the end.
+    /// Timeout for the replies in flight at the end.
     pub(crate) drain: Duration,
 }
 
-/// One of the requests that a client has in flight.
+/// One of a client's requests in flight.
 #[derive(Clone, Debug)]
 struct Slot {
-    /// The digits of its mark: what its reply must carry.
+    /// The digits of its mark, which its reply must contain.
     mark: [u8; MARK],
     /// When it was sent.
     started: Instant,
 }
 
-/// Asks and answers, and checks each answer.
+/// Sends requests and replies, and checks each reply.
 pub(crate) struct Calls {
     dialect: Dialect,
     roles: Vec<Role>,
     payload: Payload,
-    /// Those of each client.
+    /// The slots of each client.
     slots: Vec<Vec<Slot>>,
-    /// When the messages that are read arrived, and those are sent that answer them.
+    /// When the messages that are being read arrived. Answers to them count as sent at this time.
     now: Instant,
     going: bool,
     waiting: usize,
-    /// How often each slot asks; as soon as it can, without.
+    /// The interval at which each slot sends. Without one, a slot sends again as soon as it has its
+    /// reply.
     every: Option<Duration>,
-    /// Slots that ask again at that time: connection and slot.
+    /// The slots that wait for their next time to send: time, connection and slot.
     due: VecDeque<(Instant, usize, usize)>,
     answered: u64,
-    /// Microseconds, in hundredths.
+    /// In hundredths of a microsecond.
     pub(crate) times: Histogram<u64>,
 }
 
 impl Calls {
-    /// Counts from now on.
+    /// Resets the counts.
     pub(crate) fn forget(&mut self) {
         self.answered = 0;
         self.times.reset();
     }
 
-    /// What is answered from now on is not asked again.
+    /// Stops sending: a reply is no longer followed by a new request.
     pub(crate) fn stop(&mut self) {
         self.going = false;
     }
 
-    /// Asks, as if it had been at that time.
+    /// Sends a request, with `now` as its time of sending.
     fn send(&mut self, role: Role, slot: usize, now: Instant, output: &mut Vec<u8>) {
         let Role::Client { number, service } = role else {
             return;
@@ -127,7 +128,7 @@ impl Workload for Calls {
             bail!("client {number} got a reply that is not its own, or got one twice");
         }
         self.waiting -= 1;
-        // Those count that were asked before the end: who leaves them out leaves out the slowest.
+        // Requests from before the end count: leaving them out would leave out the slowest.
         let started = slot.started;
         self.times.saturating_record(hundredths(self.now - started));
         if self.going {
@@ -135,12 +136,13 @@ impl Workload for Calls {
             let now = self.now;
             match self.every.map(|every| started + every) {
                 None => self.send(role, place, now, output),
-                // It should have asked while it still waited: the next one waits for that long already.
+                // The request is late because the last one was slow: count its time from when it
+                // was due.
                 Some(next) if next <= now => self.send(role, place, next, output),
                 Some(next) => self.due.push_back((next, connection, place)),
             }
         } else {
-            // Nothing may come for it any more.
+            // A second reply to it must be an error.
             Mark::advance(&mut slot.mark);
         }
         Ok(())
@@ -153,25 +155,25 @@ impl Workload for Calls {
             && next <= now
         {
             self.due.pop_front();
-            // That this loop was late is not the broker's doing.
+            // Delays of this loop are not counted as the broker's.
             self.send(self.roles[connection], slot, now, driver.output(connection));
         }
     }
 }
 
-/// Microseconds, in hundredths.
+/// Converts a time to hundredths of a microsecond.
 fn hundredths(time: Duration) -> u64 {
     time.as_secs()
         .saturating_mul(100_000_000)
         .saturating_add(u64::from(time.subsec_nanos() / 10))
 }
 
-/// Calls with the connections that they go over.
+/// Calls with their connections.
 pub(crate) struct Asking {
     driver: Driver,
     pub(crate) calls: Calls,
     in_flight: usize,
-    /// How long a round waits when nothing arrives: how soon an end, or a time to ask, is noticed.
+    /// How long a round waits for input. It bounds how late the end, or a time to send, is noticed.
     patience: Duration,
 }
 
@@ -218,18 +220,18 @@ impl Asking {
         })
     }
 
-    /// Has each client ask that often, and not at once when it is answered.
+    /// Makes each client send at that interval, instead of directly after each reply.
     pub(crate) fn pace(&mut self, every: Duration) {
         self.calls.every = Some(every);
         self.patience = Duration::from_millis(1);
     }
 
-    /// Takes the memory that messages of so many bytes need.
+    /// Allocates the memory for messages of so many bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.driver.reserve(bytes);
     }
 
-    /// Has those clients ask whose number is right, as soon as the next round begins.
+    /// Makes the clients with the selected numbers send, as soon as the next round begins.
     pub(crate) fn begin(&mut self, asks: impl Fn(usize) -> bool) {
         for connection in 0..self.calls.roles.len() {
             let role = self.calls.roles[connection];
@@ -254,14 +256,14 @@ impl Asking {
         self.go_on_while(|| start.elapsed() < time)
     }
 
-    /// Waits for what is under way.
+    /// Waits for the replies in flight.
     pub(crate) fn await_replies(&mut self, patience: Duration) -> anyhow::Result<()> {
         let waited_for = "the replies that were under way";
         self.driver
             .run_until(&mut self.calls, patience, waited_for, |calls| calls.waiting == 0)
     }
 
-    /// Asks no more, and waits for what is under way, and whether more comes than was asked for.
+    /// Stops sending, waits for the replies in flight, and checks that no other messages arrive.
     pub(crate) fn finish(mut self, patience: Duration) -> anyhow::Result<Calls> {
         self.calls.stop();
         self.await_replies(patience)?;
@@ -270,15 +272,15 @@ impl Asking {
     }
 }
 
-/// Asks and answers for a while.
+/// Runs the workload.
 ///
 /// # Errors
 ///
-/// When a reply is lost, doubled, or not what was sent.
+/// If a reply is lost, duplicated or wrong.
 pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyhow::Result<Figures> {
     let is_relay = target.dialect == Dialect::Bare;
     let all = plan.clients + plan.idle;
-    // A relay joins each client with a service of its own.
+    // A relay connects each client with a service of its own.
     let services = if is_relay { all } else { plan.services };
     let mut session = Session::new(target)?;
     session.populate(0..services, 0..all, |number| number % services)?;

@@ -1,4 +1,4 @@
-//! Measures Labwire and its peers side by side, and says which figures are met.
+//! Measures Labwire and its peers side by side, and prints which rules are met.
 
 use std::env;
 use std::path::PathBuf;
@@ -48,19 +48,19 @@ pub(crate) struct CompareOptions {
     peers: Option<Vec<Kind>>,
 }
 
-/// On which core the broker runs, and on which the load generator.
+/// The core of the broker, and that of the load generator.
 #[derive(Clone, Copy, Debug)]
 struct Cores {
     broker: usize,
     generator: usize,
 }
 
-/// Measures everything, and prints the table on standard output; what is under way, on standard error.
+/// Measures everything. Prints the table on standard output and the progress on standard error.
 ///
 /// # Errors
 ///
-/// When Labwire is not there, or has failed. What fails, Labwire or a peer, is told and left out, and all else is
-/// measured nevertheless.
+/// If Labwire is missing or has failed. A failure of Labwire or a peer is printed and left out of
+/// the table, and the other measurements continue.
 pub(crate) fn run(options: &CompareOptions) -> anyhow::Result<()> {
     let (repeats, seconds) = if options.quick {
         (1, 1.0)

@@ -1,4 +1,4 @@
-//! One connection of the load generator: its stream, what it has received and what it has yet to send.
+//! One connection of the load generator: its stream, its input and its output.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -8,52 +8,56 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-/// How much is read at once at first; a connection that fills it gets more, up to [`READ_BYTES`].
+/// Initial size of a read, in bytes; a connection that fills it gets more, up to [`READ_BYTES`].
 const FIRST_BYTES: usize = 1_024;
 
-/// How much is read at once by a busy connection.
+/// Largest size of a read of a busy connection, in bytes.
 const READ_BYTES: usize = 256 * 1_024;
 
-/// How much is written at once. The system goes on with a larger write as long as the broker reads, and the other thread
-/// of the generator, which makes the small calls beside a large one, waited for that.
+/// Largest size of a write, in bytes. The system continues a larger write as long as the broker
+/// reads, and the other thread of the generator, which makes the small calls beside a large one,
+/// had to wait for that.
 const WRITE_BYTES: usize = 256 * 1_024;
 
-/// How much memory for output a connection keeps: four messages of a mebibyte, and what they have beside their payloads.
+/// Memory for output that a connection keeps, in bytes: four messages of a mebibyte with their
+/// envelopes.
 const KEPT_BYTES: usize = 5 * 1_024 * 1_024;
 
-/// A stream to the broker, which does not block.
+/// A non-blocking stream to the broker.
 enum Stream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
-/// Whether more can be expected at once.
+/// Whether another read may return more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     /// There may be more.
     Some,
-    /// All that had arrived was read.
+    /// All bytes that had arrived were read.
     All,
     /// The broker has closed the connection.
     Closed,
 }
 
-/// What was received and not yet used.
+/// Received bytes that were not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     buffer: Vec<u8>,
-    /// Where the first byte stands that was not taken yet, and where the last one ends.
+    /// The positions of the first byte that was not taken yet, and of the end of the received
+    /// bytes.
     start: usize,
     end: usize,
-    /// How far after `start` the end of a message was looked for in vain.
+    /// How far after `start` the input was searched for the end of a message.
     pub(crate) searched: usize,
 }
 
 impl Input {
-    /// A place for more bytes.
+    /// Returns the space for more bytes.
     fn room(&mut self) -> &mut [u8] {
         let used = self.end - self.start;
-        // A buffer that was filled to its end by one read is too small for this connection, however much of it was taken.
+        // A buffer that one read has filled to its end is too small for this connection, however
+        // much of it was taken.
         let was_filled = self.end == self.buffer.len();
         if used == 0 {
             (self.start, self.end) = (0, 0);
@@ -71,19 +75,20 @@ impl Input {
         &mut self.buffer[self.end..]
     }
 
-    /// Takes memory for a message of so many bytes, and touches it.
+    /// Allocates memory for a message of so many bytes, and touches it.
     fn reserve(&mut self, bytes: usize) {
-        // With what is left free for the next read, or it would grow just before the message's end.
+        // Includes the space for the next read, or the buffer would grow just before the message's
+        // end.
         let wanted = bytes + READ_BYTES;
         self.buffer.resize(self.buffer.len().max(wanted), 1);
     }
 
-    /// What was received and not taken.
+    /// Returns the received bytes that were not taken.
     pub(crate) fn received(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// Forgets the first bytes that were received; `searched` counts from what is then the first.
+    /// Removes the first received bytes; `searched` counts from the first remaining one.
     pub(crate) fn take(&mut self, count: usize, searched: usize) {
         self.start += count;
         self.searched = searched;
@@ -95,14 +100,14 @@ pub(crate) struct Connection {
     stream: Stream,
     pub(crate) input: Input,
     output: Vec<u8>,
-    /// How much memory for output is kept when all is sent.
+    /// The memory for output that is kept when all is sent, in bytes.
     kept: usize,
     sent: usize,
     writable: bool,
 }
 
 impl Connection {
-    /// Has a stream that was connected watched under that token.
+    /// Registers a connected stream under that token.
     pub(crate) fn over(
         socket: std::net::TcpStream,
         address: SocketAddr,
@@ -115,7 +120,7 @@ impl Connection {
         Self::watch(TcpStream::from_std(socket), address, tls, registry, token)
     }
 
-    /// Has a stream watched under that token.
+    /// Registers a stream under that token.
     pub(crate) fn watch(
         mut socket: TcpStream,
         address: SocketAddr,
@@ -153,7 +158,7 @@ impl Connection {
             Ok(0) => Ok(Received::Closed),
             Ok(count) => {
                 self.input.end += count;
-                // The socket had less than there was room for: there is no need to ask it again.
+                // A short read means that the socket is empty, so another read is unnecessary.
                 Ok(if is_plain && count < asked {
                     Received::All
                 } else {
@@ -166,8 +171,8 @@ impl Connection {
         }
     }
 
-    /// Takes the memory that a message of so many bytes needs on its way in and out, so that the time which that takes is
-    /// not counted as the broker's.
+    /// Allocates the memory for a message of so many bytes, in and out, so that the time for that
+    /// is not counted as the broker's.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.input.reserve(bytes);
         let length = self.output.len();
@@ -176,17 +181,17 @@ impl Connection {
         self.kept = self.kept.max(bytes);
     }
 
-    /// Where to append what is to be sent with the next [`flush`](Self::flush).
+    /// Returns the buffer for the output of the next [`flush`](Self::flush).
     pub(crate) fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
 
-    /// The socket takes bytes again.
+    /// Notes that the socket is writable again.
     pub(crate) fn set_writable(&mut self) {
         self.writable = true;
     }
 
-    /// Sends as much as the socket takes.
+    /// Sends as much as the socket accepts.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         while self.writable && self.sent < self.output.len() {
             let rest = &self.output[self.sent..];
@@ -196,7 +201,7 @@ impl Connection {
                 Stream::Tls(stream) => stream.write(rest),
             };
             match written {
-                // A TLS session whose buffer is full takes nothing.
+                // A TLS session with a full buffer accepts 0 bytes.
                 Ok(0) => self.writable = false,
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
@@ -207,7 +212,7 @@ impl Connection {
         if self.sent == self.output.len() {
             self.output.clear();
             self.sent = 0;
-            // What a large frame needed is given back, or a thousand of them would fill the memory.
+            // Releases the memory of a large frame: a thousand of them would fill the memory.
             self.output.shrink_to(self.kept);
         }
         if let Stream::Tls(stream) = &mut self.stream {

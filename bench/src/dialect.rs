@@ -1,7 +1,7 @@
-//! What the load generator speaks with a broker: Labwire's lines of JSON, NATS or MQTT.
+//! The protocols of the load generator: Labwire's lines of JSON, NATS and MQTT.
 //!
-//! Each dialect does the same work: a client asks a service, by name, and gets one answer back; a service tells
-//! something to all who listen to it.
+//! Each dialect does the same work: a client calls a service by name and gets one reply; a service
+//! sends notifications to all of its listeners.
 
 use anyhow::{Context as _, bail};
 use memchr::memmem;
@@ -29,7 +29,7 @@ pub(crate) enum Dialect {
     Mqtt,
 }
 
-/// Who a connection is.
+/// The role of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The service of that number.
@@ -38,7 +38,7 @@ pub(crate) enum Role {
     Client { number: usize, service: usize },
 }
 
-/// How a handshake goes on after a message.
+/// The state of a handshake after a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// More messages are to come.
@@ -50,14 +50,14 @@ pub(crate) enum Progress {
 /// A request as its service sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
-    /// Where the reply goes.
+    /// The address of the reply.
     pub(crate) requester: &'a [u8],
     pub(crate) payload: &'a [u8],
 }
 
 impl Dialect {
-    /// The length of the first whole message, or `None` until more bytes arrive. `searched` is how far the end
-    /// was looked for before.
+    /// Returns the length of the first whole message, or `None` until more bytes arrive. `searched`
+    /// is how far the input was already searched for the end.
     pub(crate) fn message_length(self, received: &[u8], searched: &mut usize) -> Option<usize> {
         match self {
             Self::Lines | Self::CutThrough | Self::Bare => lines::message_length(received, searched),
@@ -66,7 +66,7 @@ impl Dialect {
         }
     }
 
-    /// What a peer says first, before it has heard anything.
+    /// Appends the first message of a peer that sends before it receives.
     pub(crate) fn greet(self, role: Role, output: &mut Vec<u8>) {
         match self {
             Self::Lines | Self::CutThrough | Self::Bare => {}
@@ -75,7 +75,7 @@ impl Dialect {
         }
     }
 
-    /// Whether a connection can be used as soon as it is open.
+    /// Whether a connection is ready as soon as it is open.
     pub(crate) fn is_ready_at_once(self) -> bool {
         self == Self::Bare
     }
@@ -114,7 +114,7 @@ impl Dialect {
         }
     }
 
-    /// Reads a request; `None` when the message is not for the workload.
+    /// Reads a request; `None` if the message does not belong to the workload.
     pub(crate) fn asked<'a>(
         self,
         message: &'a [u8],
@@ -139,7 +139,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the payload of a reply; `None` when the message is not for the workload.
+    /// Reads the payload of a reply; `None` if the message does not belong to the workload.
     pub(crate) fn replied<'a>(
         self,
         message: &'a [u8],
@@ -169,7 +169,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the payload of a notification; `None` when the message is not for the workload.
+    /// Reads the payload of a notification; `None` if the message does not belong to the workload.
     pub(crate) fn notified<'a>(
         self,
         message: &'a [u8],
@@ -198,14 +198,14 @@ fn put_number(output: &mut Vec<u8>, mut number: usize) {
     }
 }
 
-/// The bytes behind the first place where `needle` stands.
+/// Returns the bytes after the first occurrence of `needle`.
 fn after<'a>(message: &'a [u8], needle: &[u8]) -> anyhow::Result<&'a [u8]> {
     let at = memmem::find(message, needle);
     let at = at.with_context(|| unexpected(message))?;
     Ok(&message[at + needle.len()..])
 }
 
-/// An error's text about a message that was not expected.
+/// The error about an unexpected message.
 fn unexpected(message: &[u8]) -> String {
     let text = String::from_utf8_lossy(&message[..message.len().min(300)]);
     format!("the broker sent what was not expected: {}", text.trim_end())

@@ -1,4 +1,4 @@
-//! The loop that drives all connections in one thread.
+//! The loop that drives all connections on one thread.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -12,25 +12,27 @@ use rustls::ClientConfig;
 use crate::connection::{Connection, Received};
 use crate::dialect::Dialect;
 
-/// How many messages one connection may handle before the others have their turn.
+/// Messages that one connection may handle before the others have their turn.
 const TURN: usize = 4_096;
 
-/// How often one connection may be read before the others have their turn: what is read of a large message on the one
-/// makes room for what is to be sent of it on the other.
+/// Reads of one connection before the others have their turn: reading a large message on one
+/// connection makes room for sending it on the other.
 const READS: usize = 8;
 
-/// How long is listened after the last message that was expected.
+/// How long to listen after the last expected message.
 const LAST_WORDS: Duration = Duration::from_millis(20);
 
-/// What a workload does with the messages that arrive.
+/// A workload: handles the messages that arrive.
 pub(crate) trait Workload {
-    /// What the next messages say has arrived by now: asked once for all that one read brought.
+    /// Notes the time at which the next messages have arrived. Called once for all messages of one
+    /// read.
     fn arrived(&mut self, _now: Instant) {}
 
-    /// A whole message has arrived on a connection. What is appended to `output` is sent on the same one.
+    /// Handles a whole message of a connection. The bytes appended to `output` are sent on the same
+    /// connection.
     fn message(&mut self, connection: usize, message: &[u8], output: &mut Vec<u8>) -> anyhow::Result<()>;
 
-    /// After each round: to send what no message asked for.
+    /// Called after each round, to send messages that are not answers.
     fn idle(&mut self, _driver: &mut Driver) {}
 }
 
@@ -40,11 +42,11 @@ pub(crate) struct Driver {
     events: Option<Events>,
     dialect: Dialect,
     connections: Vec<Connection>,
-    /// What the next connection goes over, if that is there already.
+    /// An open stream for the next connection, if there is one.
     stream: Option<TcpStream>,
-    /// Connections that have something to send.
+    /// Connections with unsent output.
     dirty: Vec<usize>,
-    /// Connections that may have more to read than their turn allowed.
+    /// Connections that may have more input than their turn allowed.
     unread: Vec<usize>,
 }
 
@@ -61,12 +63,12 @@ impl Driver {
         })
     }
 
-    /// Has the next connection go over a stream that is there already.
+    /// Uses an open stream for the next connection.
     pub(crate) fn use_first(&mut self, stream: TcpStream) {
         self.stream = Some(stream);
     }
 
-    /// Opens one more connection; gives its number.
+    /// Opens a connection and returns its number.
     pub(crate) fn connect(
         &mut self,
         address: SocketAddr,
@@ -80,25 +82,25 @@ impl Driver {
         };
         let connection = Connection::over(stream, address, tls, self.poll.registry(), Token(number))?;
         self.connections.push(connection);
-        // The first word of a TLS session is the client's.
+        // In a TLS session the client sends first.
         self.dirty.push(number);
         Ok(number)
     }
 
-    /// Where to append what is to be sent on a connection.
+    /// Returns the buffer for the output of a connection.
     pub(crate) fn output(&mut self, connection: usize) -> &mut Vec<u8> {
         self.dirty.push(connection);
         self.connections[connection].output()
     }
 
-    /// Has all connections take the memory that messages of so many bytes need.
+    /// Allocates memory for messages of so many bytes in all connections.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         for connection in &mut self.connections {
             connection.reserve(bytes);
         }
     }
 
-    /// Sends what is to be sent, waits up to `patience` for something to arrive, and gives it to the workload.
+    /// Sends the pending output, waits up to `patience` for input, and passes it to the workload.
     pub(crate) fn round(&mut self, workload: &mut impl Workload, patience: Duration) -> anyhow::Result<()> {
         self.flush()?;
         let patience = if self.unread.is_empty() {
@@ -152,7 +154,7 @@ impl Driver {
                 Received::Some => {}
             }
         }
-        // Reading may have made a TLS session want to write, as at its beginning.
+        // A TLS session may need to write after a read, for example in its handshake.
         self.dirty.push(number);
         Ok(())
     }
@@ -188,7 +190,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Goes on until `done`, or fails when that takes longer than `patience`.
+    /// Runs rounds until `done`; fails after `patience`.
     pub(crate) fn run_until<W: Workload>(
         &mut self,
         workload: &mut W,
@@ -206,7 +208,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Listens a little longer, for messages that should not come.
+    /// Listens a little longer, for messages that must not come.
     pub(crate) fn hear_out(&mut self, workload: &mut impl Workload) -> anyhow::Result<()> {
         let start = Instant::now();
         while start.elapsed() < LAST_WORDS {

@@ -1,4 +1,4 @@
-//! Clients that are connected, identified and linked, and do nothing more.
+//! Clients that are connected, identified, linked and idle.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,17 +7,17 @@ use crate::process::Process;
 use crate::report::Admissions;
 use crate::session::{Session, Target};
 
-/// How long the broker has to come to rest before its memory is looked at.
+/// Time for the broker to come to rest before its memory is measured.
 const REST: Duration = Duration::from_millis(300);
 
 /// Connects so many clients.
 ///
 /// # Errors
 ///
-/// When one is not admitted.
+/// If one is not admitted.
 pub(crate) fn run(target: Target, clients: usize, broker: Option<Process>) -> anyhow::Result<Admissions> {
     let mut session = Session::new(target)?;
-    // The first ones pay for what the broker sets up once.
+    // The first connections include the broker's one-time costs.
     session.populate(0..1, 0..1, |_| 0)?;
     thread::sleep(REST);
     let before = broker.map(Process::memory).transpose()?;

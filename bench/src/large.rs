@@ -1,4 +1,4 @@
-//! One large call, and small calls of others beside it.
+//! One large call, and small calls of other clients beside it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,30 +13,30 @@ use crate::process::{Meter, Process};
 use crate::report::Transfer;
 use crate::session::{Session, Target};
 
-/// How long the small calls go on before the large one begins.
+/// Time of the small calls before the large one begins.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// How long a large call may take.
+/// Timeout of a large call.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// How often a small client asks. One that asked again as soon as it was answered would ask most when it waits least,
-/// and its percentiles would hide the waiting.
+/// Interval of a small client's calls. A client that called again after each reply would call most
+/// often when it waits least, and its percentiles would hide the waiting times.
 const EVERY: Duration = Duration::from_millis(2);
 
-/// More than a message has beside its payload, in bytes.
+/// Upper bound of a message without its payload, in bytes.
 const ENVELOPE: usize = 4_096;
 
-/// How many bytes the small calls carry.
+/// Payload of the small calls, in bytes.
 const SMALL: usize = 64;
 
-/// How large the call is, and how many others ask beside it.
+/// The size of the large call, and the number of other clients beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Bytes.
+    /// In bytes.
     pub(crate) size: usize,
     pub(crate) content: Content,
     pub(crate) small_clients: usize,
-    /// Whether it goes on while it arrives, where the manager can do that.
+    /// Whether the manager forwards it while it arrives, if it can.
     pub(crate) cut_through: bool,
 }
 
@@ -44,12 +44,12 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 ///
-/// When a reply, the large one or a small one, is lost, doubled or not what was sent.
+/// If a reply, large or small, is lost, duplicated or wrong.
 pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyhow::Result<Transfer> {
     if plan.small_clients == 0 {
         bail!("there must be one small client at least");
     }
-    // The small ones are clients 1 and up, of service 1; a relay has a service for each of them.
+    // The small clients are numbers 1 and up, of service 1; a relay has a service for each of them.
     let small = 1..=plan.small_clients;
     let is_relay = target.dialect == Dialect::Bare;
     let services = if is_relay { small.clone() } else { 1..=1 };
@@ -68,7 +68,8 @@ pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyho
     let mut large = Asking::new(session, Payload::new(plan.content, plan.size)?, 1)?;
     large.reserve(plan.size + ENVELOPE);
 
-    // They have a thread of their own: what the generator does with the large message is not to make them wait.
+    // The small calls have a thread of their own, so that they do not wait for the generator's work
+    // on the large message.
     let (measured, over) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let others = scope.spawn(|| -> anyhow::Result<Calls> {

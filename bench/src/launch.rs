@@ -1,4 +1,4 @@
-//! Starts a program on one core, so that it ends when the one ends that wanted it started.
+//! Starts a program on one core, and ends it together with its parent process.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -22,11 +22,11 @@ pub(crate) struct LaunchOptions {
     arguments: Vec<String>,
 }
 
-/// Becomes that program.
+/// Replaces this process with that program.
 ///
 /// # Errors
 ///
-/// When it cannot be started.
+/// If it cannot be started.
 pub(crate) fn run(options: &LaunchOptions) -> anyhow::Result<()> {
     run_on_core(options.core)?;
     set_parent_process_death_signal(Some(Signal::KILL))?;

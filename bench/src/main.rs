@@ -1,6 +1,7 @@
-//! `labwire-bench`: measures a network manager, and the floors and peers that it is compared with.
+//! `labwire-bench`: measures a network manager, and the baselines and peers that it is compared
+//! with.
 
-// Counts become figures here, of which nobody reads more than four digits.
+// Counts become figures here, of which only about four digits matter.
 #![allow(clippy::cast_precision_loss)]
 
 mod beside;
@@ -62,7 +63,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A thousand clients are a thousand descriptors: as many as the system lets us have.
+/// Raises the limit of descriptors to the maximum that the system allows: each client needs one.
 fn raise_descriptor_limit() -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

@@ -1,7 +1,7 @@
-//! A minimal router: it finds the top-level members of each line and moves the line to where they say. No
-//! checks, no limits, no locks, no log, no bounds.
+//! A minimal router: finds the top-level members of each line and forwards the line to its
+//! receiver. It has no checks, limits, locks, log or bounds.
 //!
-//! A floor to compare brokers with, not a product.
+//! It is a baseline to compare brokers with, not a product.
 
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
@@ -18,12 +18,12 @@ mod members;
 
 const LISTENER: Token = Token(0);
 
-/// Who a connection is, once it has said so.
+/// The role of a connection, once it has identified itself.
 enum Role {
     Unknown,
     /// A service's name, in quotes, and the clients that listen to it.
     Service(Box<[u8]>, Vec<usize>),
-    /// What is put behind a client's requests: the member that says who asks.
+    /// The member with the client's name, which is appended to its requests.
     Client(Box<[u8]>),
 }
 
@@ -31,14 +31,14 @@ enum Role {
 struct Peer {
     connection: Option<Connection>,
     role: Role,
-    /// Whether there is something to be sent.
+    /// Whether it has unsent output.
     is_dirty: bool,
 }
 
-/// What is put in front of a client's name.
+/// The bytes before a client's name.
 const REQUESTER: &[u8] = b", \"requester\": ";
 
-/// The connections, and where they are found by name.
+/// The connections, with their indices by name.
 struct Mux {
     peers: Vec<Peer>,
     services: HashMap<Box<[u8]>, usize>,
@@ -46,14 +46,14 @@ struct Mux {
     dirty: Vec<usize>,
 }
 
-/// Serves until it is killed. Tells its address on standard output.
+/// Serves until it is killed. Prints its address on standard output.
 pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
     serve(listener)
 }
 
-/// Serves whoever comes there, for ever.
+/// Serves all connections of the listener, without end.
 pub(crate) fn serve(mut listener: TcpListener) -> anyhow::Result<()> {
     let mut poll = Poll::new()?;
     poll.registry()
@@ -121,7 +121,7 @@ impl Mux {
             let (mut taken, mut searched) = (0, input.searched);
             while let Some(offset) = memchr(b'\n', &bytes[taken + searched..]) {
                 let end = taken + searched + offset + 1;
-                // A line that is none goes nowhere.
+                // A line that is not valid is dropped.
                 let _ = self.route(number, &bytes[taken..end]);
                 (taken, searched) = (end, 0);
             }

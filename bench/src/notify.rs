@@ -1,4 +1,4 @@
-//! Notifications: one service tells, many linked clients listen.
+//! Notifications of one service to many linked clients.
 
 use std::time::{Duration, Instant};
 
@@ -11,32 +11,33 @@ use crate::process::{Meter, Process};
 use crate::report::Deliveries;
 use crate::session::{Session, Target};
 
-/// How far the service may be ahead of the slowest client. A broker bounds what waits for a client: who sends
-/// without end measures how soon it cuts one.
+/// How far the service may be ahead of the slowest client, in notifications. A broker bounds the
+/// queue of a client: an unlimited sender would measure how soon the broker disconnects one.
 const AHEAD: u64 = 1_024;
 
-/// How long the broker is under load before anything is measured.
+/// Time under load before the measurement begins.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// How long notifications may take that are under way at the end.
+/// Timeout for the notifications in flight at the end.
 pub(crate) const DRAIN: Duration = Duration::from_mins(1);
 
-/// What is told, and to how many.
+/// The workload: the notifications, and the number of clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) clients: usize,
     pub(crate) payload: Payload,
-    /// How long it is measured.
+    /// The duration of the measurement.
     pub(crate) time: Duration,
-    /// How long notifications may take that are under way at the end.
+    /// Timeout for the notifications in flight at the end.
     pub(crate) drain: Duration,
 }
 
-/// Tells, and checks what arrives.
+/// Sends notifications, and checks those that arrive.
 struct Fan {
     dialect: Dialect,
     payload: Payload,
-    /// How many notifications each connection has had; the first one is the service's.
+    /// The number of notifications that each connection has received; the first connection is the
+    /// service's.
     had: Vec<u64>,
     sent: u64,
     going: bool,
@@ -89,11 +90,11 @@ impl Workload for Fan {
     }
 }
 
-/// Tells for a while.
+/// Runs the workload.
 ///
 /// # Errors
 ///
-/// When a notification is lost, doubled, swapped with another, or not what was sent.
+/// If a notification is lost, duplicated, out of order, or wrong.
 pub(crate) fn run(target: Target, plan: &Plan, broker: Option<Process>) -> anyhow::Result<Deliveries> {
     let dialect = target.dialect;
     if dialect == Dialect::Bare && plan.clients > 1 {

@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command line.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,7 +82,7 @@ impl BrokerOptions {
     }
 }
 
-/// How many seconds something is measured.
+/// Converts a number of seconds to the duration of a measurement.
 fn seconds(seconds: f64) -> anyhow::Result<Duration> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) if !time.is_zero() => Ok(time),

@@ -1,16 +1,16 @@
-//! What is sent: JSON values of a given size, each with its request's mark in it.
+//! Payloads: JSON values of a given size, each with the mark of its request.
 
 use anyhow::bail;
 
-/// How many digits a mark has.
+/// Number of digits of a mark.
 pub(crate) const MARK: usize = 16;
 
-/// Which of them begin to say the slot, and which the sequence number; those before say the client.
+/// The positions of the slot and of the sequence number among the digits; the client comes first.
 const SLOT_AT: usize = 5;
 const SEQUENCE_AT: usize = 10;
 
-/// Says which request of which client a message belongs to. Its digits stand at the beginning of each payload,
-/// so that a payload that came to the wrong place is noticed.
+/// Identifies the request of a client that a message belongs to. The digits are at the beginning of
+/// each payload, so that a payload at a wrong receiver is detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) client: usize,
@@ -19,8 +19,8 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// How many clients, requests in flight and sequence numbers can be told apart. The first digit is never 0,
-    /// so that the digits are a JSON number too.
+    /// The number of distinct clients, requests in flight and sequence numbers. The first digit is
+    /// never 0, so that the digits are also a JSON number.
     const CLIENTS: u64 = 90_000;
     const SLOTS: u64 = 100_000;
     const SEQUENCES: u64 = 1_000_000;
@@ -37,7 +37,7 @@ impl Mark {
         digits
     }
 
-    /// Reads the digits; `None` when they are none.
+    /// Reads the digits; `None` if they are not digits.
     pub(crate) fn read(digits: &[u8]) -> Option<Self> {
         let mut value: u64 = 0;
         for digit in digits.get(..MARK)? {
@@ -52,7 +52,7 @@ impl Mark {
         })
     }
 
-    /// The digits of the mark with the next sequence number, from those of this one.
+    /// Replaces the digits of a mark with those of the next sequence number.
     pub(crate) fn advance(digits: &mut [u8; MARK]) {
         for digit in digits[SEQUENCE_AT..].iter_mut().rev() {
             if *digit != b'9' {
@@ -63,14 +63,14 @@ impl Mark {
         }
     }
 
-    /// The slot that digits say they belong to.
+    /// Returns the slot in the digits.
     pub(crate) fn slot_of(digits: &[u8; MARK]) -> usize {
         let slot = &digits[SLOT_AT..SEQUENCE_AT];
         slot.iter()
             .fold(0, |slot, digit| slot * 10 + usize::from(digit.wrapping_sub(b'0')))
     }
 
-    /// Whether this is the mark of that sequence number.
+    /// Whether the mark has that sequence number.
     pub(crate) fn has_sequence(self, sequence: u64) -> bool {
         self.sequence == sequence % Self::SEQUENCES
     }
@@ -85,17 +85,17 @@ pub(crate) enum Content {
     Numbers,
 }
 
-/// A payload, but for its mark.
+/// A payload without its mark.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload {
     template: Vec<u8>,
 }
 
-/// Where the mark stands: behind the quote or the bracket.
+/// The position of the mark: after the quote or the bracket.
 const MARK_AT: usize = 1;
 
 impl Payload {
-    /// A JSON value of exactly `size` bytes.
+    /// Returns a JSON value of exactly `size` bytes.
     pub(crate) fn new(content: Content, size: usize) -> anyhow::Result<Self> {
         if size < 24 {
             bail!("a payload must have 24 bytes at least, since it carries a mark");
@@ -117,8 +117,8 @@ impl Payload {
                     reading = (reading * 1.618_033_988 + 0.271_828_18) % 9.0 + 1.0;
                     template.extend_from_slice(format!(", {reading:.6}").as_bytes());
                 }
-                // The last one has as many digits as are needed to meet the size, and ends in a 1: some peers
-                // would leave out a zero at the end.
+                // The last one has as many digits as the size needs, and ends in a 1: some peers
+                // would omit a zero at the end.
                 if size - 1 - template.len() > 5 {
                     template.extend_from_slice(b", 1.");
                     template.resize(size - 2, b'2');
@@ -142,17 +142,18 @@ impl Payload {
         output[start..start + MARK].copy_from_slice(&mark);
     }
 
-    /// Reads the mark of a payload; `None` when it is not this one.
+    /// Returns the mark of a received payload; `None` if it is not this payload.
     pub(crate) fn check(&self, received: &[u8]) -> Option<Mark> {
         Mark::read(self.digits(received)?)
     }
 
-    /// The digits of a payload's mark; `None` when it is not this one, or they are no digits.
+    /// Returns the digits of a received payload's mark; `None` if it is not this payload, or they
+    /// are not digits.
     pub(crate) fn digits<'a>(&self, received: &'a [u8]) -> Option<&'a [u8; MARK]> {
         let (before, received) = received.split_at_checked(MARK_AT)?;
         let (digits, rest) = received.split_first_chunk::<MARK>()?;
         let is_same = before == &self.template[..MARK_AT] && rest == &self.template[MARK_AT + MARK..];
-        // Not at the first that is none: all of them are looked at in one step.
+        // Without an early exit, so that all digits are checked in one vectorised step.
         let are_digits = digits
             .iter()
             .fold(true, |are_digits, digit| are_digits & digit.is_ascii_digit());

@@ -1,6 +1,6 @@
-//! The least that can stand between a client and a service: it copies bytes and looks at nothing.
+//! A minimal relay between a client and a service: copies bytes without parsing them.
 //!
-//! A floor to compare brokers with, not a product.
+//! It is a baseline to compare brokers with, not a product.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -10,22 +10,23 @@ use mio::{Events, Interest, Poll, Token};
 
 const CLIENTS: Token = Token(0);
 const SERVICES: Token = Token(1);
-/// Streams have the tokens from here on: a client an even one, its service the next.
+/// First token of the streams: a client has an even one, its service the next.
 const FIRST: usize = 2;
 
-/// How much is copied at once.
+/// Size of a copy, in bytes.
 const COPIED: usize = 256 * 1_024;
 
-/// One direction of a pair, as far as it did not go on at once.
+/// One direction of a pair, with the bytes that are still to be copied.
 #[derive(Default)]
 struct Side {
     stream: Option<TcpStream>,
-    /// What came from here and did not fit into the other side's socket.
+    /// Bytes from this side that did not fit into the other side's socket.
     held: Vec<u8>,
     readable: bool,
 }
 
-/// Serves until it is killed. Tells its addresses, for clients and for services, on standard output.
+/// Serves until it is killed. Prints its addresses, for clients and for services, on standard
+/// output.
 pub(crate) fn run(clients: SocketAddr, services: SocketAddr) -> anyhow::Result<()> {
     let (clients, services) = (TcpListener::bind(clients)?, TcpListener::bind(services)?);
     println!(
@@ -36,7 +37,7 @@ pub(crate) fn run(clients: SocketAddr, services: SocketAddr) -> anyhow::Result<(
     serve(clients, services)
 }
 
-/// Serves whoever comes there, for ever.
+/// Serves all connections of the listeners, without end.
 pub(crate) fn serve(mut clients: TcpListener, mut services: TcpListener) -> anyhow::Result<()> {
     let mut poll = Poll::new()?;
     let registry = poll.registry();
@@ -83,7 +84,8 @@ pub(crate) fn serve(mut clients: TcpListener, mut services: TcpListener) -> anyh
     }
 }
 
-/// Copies what has come from one side to the other, as far as that takes it. Who breaks ends the pair.
+/// Copies bytes from one side to the other, as far as the other accepts them. An error ends the
+/// pair.
 fn copy(sides: &mut [Side], from: usize, scratch: &mut [u8]) {
     if let Err(error) = try_copy(sides, from, scratch)
         && error.kind() != io::ErrorKind::WouldBlock

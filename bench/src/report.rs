@@ -1,17 +1,17 @@
-//! What a workload gave.
+//! The results of the workloads.
 
 use std::fmt;
 
-/// The figures of a run. Nothing was lost, doubled or changed, or there would be none.
+/// The figures of a run without lost, duplicated or changed replies.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) per_second: f64,
-    /// What the broker used per request, user and system time; unknown unless its process is named.
+    /// CPU time of the broker per request, user and system; `None` unless its process is known.
     pub(crate) cpu_microseconds: Option<f64>,
     pub(crate) p50_microseconds: f64,
     pub(crate) p99_microseconds: f64,
     pub(crate) max_microseconds: f64,
-    /// The most memory that the broker ever had.
+    /// Peak memory of the broker.
     pub(crate) peak_mebibytes: Option<f64>,
 }
 
@@ -32,11 +32,11 @@ impl fmt::Display for Figures {
     }
 }
 
-/// What notifications gave. None was missed, doubled or out of turn, or there would be no figures.
+/// The figures of a run without missed, duplicated or reordered notifications.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deliveries {
     pub(crate) per_second: f64,
-    /// What the broker used per delivery.
+    /// CPU time of the broker per delivery.
     pub(crate) cpu_microseconds: Option<f64>,
 }
 
@@ -50,12 +50,12 @@ impl fmt::Display for Deliveries {
     }
 }
 
-/// What a large call gave, and the small ones beside it.
+/// The figures of a large call, and of the small ones beside it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Transfer {
-    /// Each MiB there and back.
+    /// Each MiB counts once for both directions.
     pub(crate) mebibytes_per_second: f64,
-    /// What the broker used per MiB there and back, small calls included.
+    /// CPU time of the broker per MiB in both directions, small calls included.
     pub(crate) cpu_milliseconds: Option<f64>,
     pub(crate) peak_mebibytes: Option<f64>,
     pub(crate) small_p50_milliseconds: f64,
@@ -80,11 +80,11 @@ impl fmt::Display for Transfer {
     }
 }
 
-/// What it takes to have many clients.
+/// The cost of many clients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Admissions {
     pub(crate) per_second: f64,
-    /// What the broker's memory grew by for each client.
+    /// Growth of the broker's memory per client.
     pub(crate) kibibytes_each: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! Opening connections and introducing them to the broker.
+//! Opens connections and introduces them to the broker.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -9,23 +9,24 @@ use rustls::ClientConfig;
 use crate::dialect::{Dialect, Progress, Role};
 use crate::driver::{Driver, Workload};
 
-/// How long a broker has to admit connections; the slowest take a hundredth of that.
+/// Timeout for a broker to admit connections; the slowest need a hundredth of it.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// How many connections are introduced at the same time. Brokers limit how many strangers they let wait.
+/// Number of connections that are introduced at the same time. Brokers limit their unidentified
+/// peers.
 const AT_ONCE: usize = 50;
 
-/// Where the broker is and how it is spoken to.
+/// The address of the broker, and how to connect to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
-    /// Where services connect: a relay has a port for each side.
+    /// The address for services: a relay has a port for each side.
     pub(crate) services: SocketAddr,
     pub(crate) dialect: Dialect,
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
-/// Connections that the broker knows.
+/// Connections that the broker has admitted.
 pub(crate) struct Session {
     pub(crate) driver: Driver,
     pub(crate) target: Target,
@@ -41,13 +42,14 @@ impl Session {
         })
     }
 
-    /// Has the next connection go over a stream that is there already.
+    /// Uses an open stream for the next connection.
     pub(crate) fn use_first(&mut self, stream: TcpStream) {
         self.driver.use_first(stream);
     }
 
-    /// Connects these services and clients, each of which calls and listens to the service of that number. A relay
-    /// joins them in the order in which they come: there are as many of the one as of the other, then.
+    /// Connects these services and clients. Each client calls and listens to the service that
+    /// `service_of` returns. A relay pairs them in the order of their connections, so it needs as
+    /// many services as clients.
     pub(crate) fn populate(
         &mut self,
         services: impl IntoIterator<Item = usize>,
@@ -61,7 +63,7 @@ impl Session {
         }))
     }
 
-    /// Notices when the broker has closed one of the connections, or says what nobody asked for.
+    /// Fails if the broker has closed one of the connections, or sends an unexpected message.
     pub(crate) fn hear_out(&mut self) -> anyhow::Result<()> {
         self.driver.hear_out(&mut Introduction {
             dialect: self.target.dialect,

@@ -1,5 +1,5 @@
-//! Short runs of each workload, and against brokers that do wrong, which the load generator must notice. Figures are
-//! not looked at: a test runs on any machine.
+//! Short runs of each workload, also against faulty brokers, which the load generator must detect.
+//! The figures are not checked, so that the tests run on any machine.
 
 use std::io::{BufRead as _, BufReader, Write as _, copy};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -30,7 +30,7 @@ fn any() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// A mux, which runs until the tests' process ends.
+/// Starts a mux, which runs until the tests' process ends.
 fn start_mux() -> Target {
     let listener = mio::net::TcpListener::bind(any()).unwrap();
     let target = lines_at(listener.local_addr().unwrap().port());
@@ -38,7 +38,7 @@ fn start_mux() -> Target {
     target
 }
 
-/// A relay, which runs until the tests' process ends.
+/// Starts a relay, which runs until the tests' process ends.
 fn start_relay() -> Target {
     let [clients, services] = [(); 2].map(|()| mio::net::TcpListener::bind(any()).unwrap());
     let target = Target {
@@ -61,11 +61,11 @@ fn lines_at(port: u16) -> Target {
     }
 }
 
-/// What comes to a client, line by line: it gets the lines that are given back instead.
+/// Replaces each line to a client with the returned lines.
 type Fault = fn(usize, Vec<u8>) -> Vec<Vec<u8>>;
 
-/// A broker that does wrong: services reach a mux directly, clients through a proxy, which counts the lines with a
-/// result that come to all of them from 0, but for the replies to `link`.
+/// Starts a faulty broker: services connect directly to a mux, clients through a proxy. The proxy
+/// counts the lines with a result to all clients from 0, except the replies to `link`.
 fn start_wrong(fault: Fault) -> Target {
     let right = start_mux();
     let mux = right.address;
@@ -132,13 +132,13 @@ fn large_call() -> large::Plan {
     }
 }
 
-/// What the load generator says about calls through a broker that does wrong.
+/// Returns the error of the load generator about calls through a faulty broker.
 fn complaint_of_calls(fault: Fault) -> String {
     let result = call::run(start_wrong(fault), &calls(), None);
     result.expect_err("the broker did wrong").to_string()
 }
 
-/// What the load generator says about notifications through a broker that does wrong.
+/// Returns the error of the load generator about notifications through a faulty broker.
 fn complaint_of_notifications(fault: Fault) -> String {
     let result = notify::run(start_wrong(fault), &notifications(1), None);
     result.expect_err("the broker did wrong").to_string()
@@ -300,7 +300,7 @@ fn a_manager_does_each_workload() {
     let manager = TestManager::start_blocking();
     let target = lines_at(manager.port());
     assert!(call::run(target, &calls(), None).unwrap().per_second > 0.0);
-    // Each on a manager of its own: that the services of the last one have left takes a moment.
+    // A manager for each run: the services of the last run may still be connected for a moment.
     let manager = TestManager::start_blocking();
     assert!(
         notify::run(lines_at(manager.port()), &notifications(3), None)

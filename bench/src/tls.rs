@@ -1,4 +1,4 @@
-//! Which certificate the load generator believes: exactly those in the file that it was given.
+//! Trust of the load generator: exactly the certificates in the given file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-/// A manager's certificate is self-signed: there is no authority to ask, only the certificate itself.
+/// Verifies by comparison with the given certificates: a manager's certificate is self-signed, so
+/// there is no authority.
 #[derive(Debug)]
 struct Pinned {
     certificates: Vec<CertificateDer<'static>>,
@@ -59,11 +60,11 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// How to speak TLS with a broker whose certificate is in that file, in PEM form.
+/// Returns the TLS configuration for a broker whose certificate is in that file, in PEM form.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or holds no certificate.
+/// If the file cannot be read, or contains no certificate.
 pub(crate) fn trusting(file: &Path) -> anyhow::Result<Arc<ClientConfig>> {
     let unreadable = || {
         format!(
@@ -87,7 +88,7 @@ pub(crate) fn trusting(file: &Path) -> anyhow::Result<Arc<ClientConfig>> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    // Each connection is to cost the broker a whole handshake.
+    // Each connection must cost the broker a full handshake.
     config.resumption = rustls::client::Resumption::disabled();
     Ok(Arc::new(config))
 }

@@ -1,5 +1,5 @@
-//! `compare` as it is typed. What it measures takes minutes and needs Labwire's program; what it says when something
-//! is missing does not.
+//! `compare` on the command line. A measurement takes minutes and needs Labwire's program; the
+//! errors about missing programs do not.
 
 use std::process::{Command, Output};
 
@@ -26,7 +26,7 @@ fn a_labwire_that_is_not_there_is_told_with_the_remedy() {
 
 #[test]
 fn a_broker_that_does_not_start_is_told_with_its_own_words() {
-    // The load generator knows no command `start`, and says so.
+    // The load generator has no command `start`, and reports that.
     let wrong = env!("CARGO_BIN_EXE_labwire-bench");
     let output = compare(&[
         "--labwire",

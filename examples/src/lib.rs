@@ -1,8 +1,9 @@
 //! Small programs that show Labwire, one idea each.
 //!
-//! Every file beside this folder is a program: `cargo run --example echo` starts the first of them. Where the manager
-//! is, they read from the environment (see [`ConnectOptions::from_environment`]); without it they look on this
-//! computer. The services are modules of this library too, so that other programs can start them:
+//! Every file beside this folder is a program: `cargo run --example echo` starts the first of them.
+//! The programs read the address of the manager from the environment (see
+//! [`ConnectOptions::from_environment`]); the default is this computer. The services are also
+//! modules of this library, so that other programs can start them:
 //!
 //! | program | what it shows |
 //! |---|---|
@@ -40,7 +41,7 @@ pub use heartbeat::Heartbeat;
 pub use my_array::MyArray;
 pub use simulated_multimeter::SimulatedMultimeter;
 
-/// What the README shows of Rust is compiled with the examples.
+/// Compiles the Rust code of the README with the examples.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

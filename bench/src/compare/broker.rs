@@ -1,4 +1,4 @@
-//! Brokers, as they are started and stopped to be measured.
+//! Brokers, started and stopped for a measurement.
 
 use std::env;
 use std::fmt::{self, Write as _};
@@ -20,13 +20,13 @@ use crate::process::{Process, spawn_on_core};
 use crate::session::Target;
 use crate::tls;
 
-/// How long a broker may take until it can be connected to.
+/// Timeout from the start of a broker to its first connection.
 const START: Duration = Duration::from_mins(1);
 
-/// How often it is tried meanwhile.
+/// Interval of the attempts to connect meanwhile.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// How long a broker may take to end once it was asked to.
+/// Timeout for a broker to end after a request to end.
 const END: Duration = Duration::from_secs(10);
 
 /// What is measured.
@@ -71,7 +71,7 @@ impl Kind {
     }
 }
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Debug)]
 pub(super) struct Programs {
     labwire: PathBuf,
@@ -82,7 +82,7 @@ pub(super) struct Programs {
     mosquitto: Option<PathBuf>,
 }
 
-/// A program that was left out, and why.
+/// A program that was left out, with the reason.
 type LeftOut = (String, String);
 
 impl Programs {
@@ -126,13 +126,13 @@ impl Programs {
         self.of(kind).is_some()
     }
 
-    /// How large the program is, in bytes.
+    /// Returns the size of the program in bytes.
     pub(super) fn size(&self, kind: Kind) -> anyhow::Result<u64> {
         Ok(fs::metadata(self.of(kind).context("it is not installed")?)?.len())
     }
 }
 
-/// A program by its path, or by its name where the system looks for programs.
+/// Finds a program by its path, or by its name in the search path.
 fn on_path(program: &Path) -> Option<PathBuf> {
     if program.components().count() > 1 {
         return program.is_file().then(|| program.to_owned());
@@ -145,7 +145,7 @@ fn on_path(program: &Path) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// A broker's own folder: its home, and what it says.
+/// A broker's own folder: its home and its output.
 #[derive(Debug)]
 pub(super) struct Home {
     folder: TempDir,
@@ -161,7 +161,7 @@ impl Home {
         self.folder.path().join("output")
     }
 
-    /// The certificate that it made when it started.
+    /// Returns the certificate that the broker created when it started.
     fn certificate(&self, kind: Kind) -> anyhow::Result<PathBuf> {
         let folder = self.folder.path().join(match kind {
             Kind::LabwireTls => ".labwire/certs",
@@ -178,7 +178,7 @@ impl Home {
     }
 }
 
-/// A broker that runs, until this is dropped.
+/// A running broker, which is killed on drop.
 #[derive(Debug)]
 pub(super) struct Broker<'a> {
     child: Child,
@@ -189,16 +189,16 @@ pub(super) struct Broker<'a> {
 
 impl Drop for Broker<'_> {
     fn drop(&mut self) {
-        // It fails when the broker has ended by itself.
+        // Fails if the broker has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A broker that is about to be started.
+/// A broker that is ready to be started.
 pub(super) struct Prepared<'a> {
     command: Command,
-    /// Where it is to run, unless it is launched.
+    /// The core to run on, unless the launcher selects it.
     core: Option<usize>,
     pub(super) target: Target,
     kind: Kind,
@@ -206,8 +206,8 @@ pub(super) struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// One whose start is measured: without the launcher, which sees to it that a broker ends with this program however
-    /// that ends.
+    /// Prepares a broker whose start is measured: without the launcher, which ends a broker
+    /// together with this program.
     pub(super) fn alone(
         kind: Kind,
         programs: &Programs,
@@ -282,7 +282,7 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// Starts it, and waits for nothing.
+    /// Starts it without waiting.
     pub(super) fn start(mut self) -> anyhow::Result<Broker<'a>> {
         let child = match self.core {
             Some(core) => spawn_on_core(&mut self.command, core),
@@ -298,7 +298,7 @@ impl<'a> Prepared<'a> {
 }
 
 impl<'a> Broker<'a> {
-    /// Starts a broker on a core, and waits until it can be connected to.
+    /// Starts a broker on a core, and waits until it accepts connections.
     pub(super) fn start(
         kind: Kind,
         programs: &Programs,
@@ -314,7 +314,7 @@ impl<'a> Broker<'a> {
         Ok(broker)
     }
 
-    /// The first connection that it takes, as soon as it takes one.
+    /// Returns the first connection that it accepts, as soon as it accepts one.
     pub(super) fn first_connection(&mut self) -> anyhow::Result<TcpStream> {
         let deadline = Instant::now() + START;
         loop {
@@ -322,17 +322,17 @@ impl<'a> Broker<'a> {
                 Ok(stream) => return Ok(stream),
                 Err(_) => self.expect_to_start(deadline)?,
             }
-            // A sleep would be as long as a part of what is measured.
+            // A sleep would be as long as a part of the measured time.
             thread::yield_now();
         }
     }
 
-    /// Ends it as a person would, so that it leaves nothing for its next start to mend.
+    /// Ends it gracefully, so that its next start has nothing to recover.
     pub(super) fn end(mut self) -> anyhow::Result<()> {
         self.ask_to_end()
     }
 
-    /// Ends Labwire as a person would, and reads what it counted of the steps of its routing thread.
+    /// Ends Labwire gracefully, and reads the counted steps of its routing thread.
     pub(super) fn end_and_count(mut self) -> anyhow::Result<Steps> {
         self.ask_to_end()?;
         let text = fs::read_to_string(self.home.output())?;
@@ -350,7 +350,7 @@ impl<'a> Broker<'a> {
 
     fn await_start(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START;
-        // A relay would take a connection that only looks whether it is there for a client.
+        // A relay would take a connection of this check for a client.
         let is_there = |broker: &Self| match broker.kind {
             Kind::Relay => broker.words().contains("listening"),
             _ => TcpStream::connect(broker.target.address).is_ok(),
@@ -362,7 +362,7 @@ impl<'a> Broker<'a> {
         Ok(())
     }
 
-    /// Fails when it has ended, or takes too long.
+    /// Fails if it has ended, or the deadline has passed.
     fn expect_to_start(&mut self, deadline: Instant) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("it ended by itself ({status}): {}", self.words());
@@ -381,7 +381,7 @@ impl<'a> Broker<'a> {
         Process::new(self.child.id())
     }
 
-    /// The end of what it has said.
+    /// Returns the end of its output.
     pub(super) fn words(&self) -> String {
         let text = fs::read(self.home.output()).unwrap_or_default();
         let end = &text[text.len().saturating_sub(500)..];
@@ -393,16 +393,16 @@ impl<'a> Broker<'a> {
     }
 }
 
-/// What Labwire counted of the steps of its routing thread.
+/// The steps of Labwire's routing thread, as it counted them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Steps {
-    /// How many took longer than 5 ms.
+    /// The number of steps that took longer than 5 ms.
     pub(super) long: f64,
     pub(super) longest_milliseconds: f64,
 }
 
 impl Steps {
-    /// Reads them from the log, at whose end all counters stand that are not 0.
+    /// Reads them from the log, which ends with all counters that are not 0.
     fn read(log: &str) -> Option<Self> {
         let (_, counted) = log.rsplit_once("counted since the start: ")?;
         let number = |name: &str| -> Option<f64> {
@@ -418,15 +418,16 @@ impl Steps {
     }
 }
 
-/// The ports that are tried: systems take others for connections that go out, any of which could be in the way.
+/// The range of tried ports. The system uses other ports for outgoing connections, any of which
+/// could be in use.
 const PORTS: std::ops::Range<u16> = 12_000..28_000;
 
-/// A port that nobody listens to, another one each time.
+/// Returns a port that no program listens on, a different one each time.
 fn free_port() -> anyhow::Result<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let count = u32::from(PORTS.end - PORTS.start);
     for _ in 0..count {
-        // Two comparisons at the same time begin at different ports.
+        // Two concurrent comparisons begin at different ports.
         let number = std::process::id()
             .wrapping_mul(97)
             .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -438,7 +439,7 @@ fn free_port() -> anyhow::Result<u16> {
     bail!("no port between {} and {} is free", PORTS.start, PORTS.end)
 }
 
-/// How each broker is told where to listen; all else is as it starts by default.
+/// Returns the arguments that set where each broker listens; other options keep their defaults.
 fn arguments(kind: Kind, address: SocketAddr, services: SocketAddr) -> Vec<String> {
     let port = address.port();
     let line = match kind {

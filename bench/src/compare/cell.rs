@@ -1,4 +1,4 @@
-//! What is measured: each cell a workload, and who does it.
+//! The measurements: each cell is a workload with its brokers.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ pub(super) enum Figure {
     ProgramMebibytes,
     /// Of Labwire's routing thread, in milliseconds.
     LongestStep,
-    /// How many of these took longer than 5 ms.
+    /// The number of those that took longer than 5 ms.
     LongSteps,
 }
 
@@ -69,7 +69,7 @@ impl Figure {
     }
 }
 
-/// What a broker is asked to do.
+/// The workload of a broker.
 enum Work {
     Call(call::Plan),
     /// The same with [`Beside`].
@@ -77,18 +77,19 @@ enum Work {
     Notify(notify::Plan),
     Large(large::Plan),
     Idle(usize),
-    /// It is started, with its keys there, until it has served its first client.
+    /// The start, with existing keys, until the first client is served.
     Start,
 }
 
-/// A workload, and who does it.
+/// A workload, and the brokers that run it.
 pub(super) struct Cell {
     pub(super) name: &'static str,
     pub(super) kinds: &'static [Kind],
-    /// Broker and generator share a core: the time of a single call is not blurred by waking another one.
+    /// Whether broker and generator share a core, so that the time of a single call does not
+    /// include waking another core.
     is_on_one_core: bool,
     work: Work,
-    /// What Labwire is started with, where its limits are in the way.
+    /// Further options of Labwire, where its default limits are too low.
     more: &'static [&'static str],
 }
 
@@ -113,7 +114,7 @@ pub(super) const MANY_IN_FLIGHT: &str = "growth: 10,000 in flight, C1";
 pub(super) const BESIDE: &str = "K64 C16 64 B beside large work";
 pub(super) const START: &str = "start-up to the first served client";
 
-/// Everything that is measured, for so long each.
+/// Returns all measurements, with this duration each.
 pub(super) fn all(time: Duration) -> Vec<Cell> {
     use Kind::{Labwire, LabwireTls, Mosquitto, Mux, Nats, Python, PythonTls, Quiet, Relay};
     let payload = |content, size| Payload::new(content, size).expect("it has room for its mark");
@@ -203,25 +204,25 @@ pub(super) fn all(time: Duration) -> Vec<Cell> {
         row(IDLE, &[Labwire, Mux, Nats], Work::Idle(2_000)),
         row(TLS_IDLE, &[LabwireTls, PythonTls], Work::Idle(2_000)),
         row(FEW_IDLE, &[Labwire], idle(4, 10)),
-        // Its limit is 10,000 connections in all.
+        // The default limit is 10,000 connections.
         row(MANY_IDLE, &[Labwire], idle(4, 10_000)).started_with(&["--connections", "12000"]),
         row(FEW_SERVICES, &[Labwire], idle(4, 0)),
         row(MANY_SERVICES, &[Labwire], idle(1_000, 0)),
         row(FEW_IN_FLIGHT, &[Labwire], call(4, 1, 64, small())),
         row(MANY_IN_FLIGHT, &[Labwire], call(4, 1, 10_000, small())),
-        // The last services have less than an even share of the default budget left.
+        // Of the default budget, less than an even share is left for the last services.
         row(BESIDE, &[Labwire], Work::CallBeside(beside)).started_with(&["--budget-identities", "256MiB"]),
         row(START, &[LabwireTls, PythonTls], Work::Start),
     ]
 }
 
 impl Cell {
-    /// Starts Labwire with these options, too.
+    /// Adds options for Labwire.
     fn started_with(self, more: &'static [&'static str]) -> Self {
         Self { more, ..self }
     }
 
-    /// Starts a broker, lets it work, and stops it.
+    /// Starts a broker, runs the workload, and stops the broker.
     pub(super) fn measure(
         &self,
         kind: Kind,
@@ -245,7 +246,7 @@ impl Cell {
             Work::CallBeside(plan) => Beside::start(target.address).and_then(|beside| {
                 let figures = call::run(target, plan, process);
                 beside.stop()?;
-                // What the broker needs is for the work beside, too.
+                // The broker's CPU time includes the work beside.
                 Ok(of_calls(figures?).split_off(1))
             }),
             Work::Notify(plan) => notify::run(target, plan, process).map(|deliveries| {
@@ -297,8 +298,8 @@ fn of_calls(figures: Figures) -> Vec<(Figure, f64)> {
     ]
 }
 
-/// Starts a broker twice: the first time it makes its keys, the second time it is measured. The generator has made all of its
-/// own preparations by then, and what comes first with it too.
+/// Starts a broker twice: the first start creates its keys, the second is measured. All
+/// preparations of the generator come before the second start.
 fn measure_start(
     kind: Kind,
     programs: &Programs,
@@ -326,7 +327,7 @@ fn measure_start(
             broker.process()?.memory()? as f64 / 1_048_576.0,
         ),
     ];
-    // The size of a script says nothing.
+    // The size of a script is not comparable.
     if kind.is_labwire() {
         figures.push((
             Figure::ProgramMebibytes,

@@ -1,20 +1,20 @@
-//! What Labwire is to reach.
+//! The rules that Labwire must meet.
 
 use super::broker::Kind;
 use super::cell::{self, Figure};
 
-/// What a figure of Labwire is compared with.
+/// The figure that a figure of Labwire is compared with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Against {
     /// The same figure of another broker, in the same cell.
     Peer(Kind),
     /// The same figure of Labwire in another cell.
     Cell(&'static str),
-    /// Nothing: the bound is the figure itself.
+    /// None: the bound applies to the figure itself.
     Nothing,
 }
 
-/// How large the ratio may be, or must be.
+/// The bound of the ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Bound {
     AtMost(f64),
@@ -30,7 +30,7 @@ impl Bound {
     }
 }
 
-/// A figure that Labwire is to reach.
+/// A bound for a figure of Labwire.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     pub(super) cell: &'static str,
@@ -39,7 +39,7 @@ pub(super) struct Rule {
     pub(super) bound: Bound,
 }
 
-/// Everything that Labwire is to reach.
+/// Returns all rules.
 pub(super) fn all() -> Vec<Rule> {
     use Against::{Cell, Nothing, Peer};
     use Bound::{AtLeast, AtMost};

@@ -1,4 +1,4 @@
-//! What was measured, and how it is told.
+//! The results, and their table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use super::rule::{self, Against, Bound, Rule};
 /// The values of one figure, by repeat.
 type Values = BTreeMap<usize, f64>;
 
-/// What was measured.
+/// All results.
 #[derive(Debug, Default)]
 pub(super) struct Results {
     values: BTreeMap<(&'static str, Figure, Kind), Values>,
@@ -37,7 +37,7 @@ impl Results {
         self.labwire_failed
     }
 
-    /// A table in Markdown, a line for each figure, and below it what failed.
+    /// Formats a table in Markdown, with a line for each figure, and the failures below it.
     pub(super) fn table(&self, cells: &[&Cell]) -> String {
         let mut text =
             String::from("| row | figure | labwire | peers | ratio: is, is to be |\n|---|---|---|---|---|\n");
@@ -86,7 +86,7 @@ impl Results {
         of(Kind::Labwire).or_else(|| of(Kind::LabwireTls))
     }
 
-    /// Whether a rule is kept; `None` when its figures were not measured.
+    /// Returns whether a rule is met; `None` if its figures were not measured.
     fn verdict(&self, rule: &Rule) -> Option<String> {
         let own = self.of_labwire(rule.cell, rule.figure)?;
         let (ratio, against) = match rule.against {
@@ -117,7 +117,8 @@ impl Results {
     }
 }
 
-/// The median of the ratios of each repeat: what disturbs one broker disturbs its neighbours in the same repeat.
+/// Returns the median of the ratios of each repeat: a disturbance of one broker also disturbs the
+/// others in the same repeat.
 fn ratio(own: &Values, other: &Values) -> Option<f64> {
     let ratios: Vec<f64> = own
         .iter()
@@ -137,7 +138,7 @@ fn median<'a>(values: impl IntoIterator<Item = &'a f64>) -> Option<f64> {
     }
 }
 
-/// The median, and half of how far the values are apart in percent of it.
+/// Formats the median, and half of the range of the values in percent of it.
 fn told(values: &Values) -> String {
     let Some(median) = median(values.values()) else {
         return "–".to_owned();
@@ -154,7 +155,7 @@ fn told(values: &Values) -> String {
     )
 }
 
-/// Three digits that count, and thousands apart.
+/// Formats a number with three significant digits and a unit for thousands.
 fn digits(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_within_a_repeat() {
-        // The machine was twice as slow in the second repeat, for both.
+        // The machine was half as fast in the second repeat, for both.
         assert_eq!(
             ratio(&values(&[1.0, 2.0, 1.1]), &values(&[2.0, 4.0, 2.2])),
             Some(0.5)

@@ -1,4 +1,4 @@
-//! Labwire's lines with their payload last, between peers that ask for long ones while they arrive.
+//! Labwire's lines with their payload last, between peers with the feature cut-through.
 
 use anyhow::bail;
 use memchr::{memchr, memmem};
@@ -6,7 +6,7 @@ use memchr::{memchr, memmem};
 use super::lines::{self, ENVELOPE};
 use super::{Asked, Progress, Role, after, put_number, unexpected};
 
-/// How the identity of a peer says so.
+/// The member of a peer's identity that requests the feature.
 const FEATURES: &str = ", \"features\": [\"cut-through\"]";
 
 pub(super) fn introduce(role: Role, message: &[u8], output: &mut Vec<u8>) -> anyhow::Result<Progress> {
@@ -17,7 +17,7 @@ pub(super) fn introduce(role: Role, message: &[u8], output: &mut Vec<u8>) -> any
     if progress == Progress::Going || memmem::find(message, b"\"uid\":\"lock\"").is_some() {
         return Ok(progress);
     }
-    // A service gets lines while they arrive once nobody else can call it.
+    // A service gets lines while they arrive only if no other client can call it.
     lines::ask_manager("acquire_lock", service, "lock", output);
     Ok(Progress::Going)
 }
@@ -51,7 +51,7 @@ pub(super) fn asked(message: &[u8], length: usize) -> anyhow::Result<Asked<'_>> 
     else {
         bail!(unexpected(message));
     };
-    // It is before the payload when the line went on while it arrived.
+    // It comes before the payload if the line was forwarded while it arrived.
     let requester = after(head, b"\"requester\":").or_else(|_| after(rest, b"\"requester\":"))?;
     let requester = requester
         .trim_ascii_start()
@@ -80,7 +80,7 @@ pub(super) fn replied(message: &[u8], length: usize) -> anyhow::Result<&[u8]> {
     };
     let (head, result) = message.split_at(at + 9);
     match result.trim_ascii_start().split_at_checked(length) {
-        // The uid is the mark that the payload begins with, behind its quote or bracket.
+        // The uid is the mark at the beginning of the payload, after its quote or bracket.
         Some((payload, rest))
             if rest == b"}\r\n" && memmem::find(head, &payload[1..=crate::payload::MARK]).is_some() =>
         {

@@ -1,11 +1,11 @@
-//! Labwire's lines of JSON, written as MSL-Network's own peers write them.
+//! Labwire's lines of JSON, in the form of MSL-Network's own peers.
 
 use anyhow::bail;
 use memchr::{memchr, memmem, memrchr};
 
 use super::{Asked, Progress, Role, after, put_number, unexpected};
 
-/// More than a message holds beside its payload: its place is taken once, and not piece by piece.
+/// Upper bound of a message without its payload, in bytes, so that its memory is allocated at once.
 pub(super) const ENVELOPE: usize = 256;
 
 pub(super) fn message_length(received: &[u8], searched: &mut usize) -> Option<usize> {
@@ -15,7 +15,7 @@ pub(super) fn message_length(received: &[u8], searched: &mut usize) -> Option<us
     length
 }
 
-/// Answers a message of the handshake; `features` is what the identity says of them.
+/// Answers a message of the handshake; `features` is a member of the identity.
 pub(super) fn introduce(
     role: Role,
     features: &str,
@@ -46,7 +46,7 @@ pub(super) fn introduce(
         bail!(unexpected(message));
     };
     if memmem::find(message, b"does not exist").is_some() {
-        // The service has said who it is, but the manager has not read it yet.
+        // The service has sent its identity, but the manager has not read it yet.
         ask_manager("link", service, "link", output);
         return Ok(Progress::Going);
     }
@@ -59,7 +59,7 @@ pub(super) fn introduce(
     Ok(Progress::Ready)
 }
 
-/// Asks the manager something about a service.
+/// Appends a request to the manager about a service.
 pub(super) fn ask_manager(attribute: &str, service: usize, uid: &str, output: &mut Vec<u8>) {
     let request = format!(
         "{{\"args\": [\"echo{service}\"], \"attribute\": \"{attribute}\", \"error\": false, \"kwargs\": {{}}, \
@@ -88,7 +88,7 @@ pub(super) fn request(
 }
 
 pub(super) fn asked(message: &[u8], length: usize, is_relayed: bool) -> anyhow::Result<Asked<'_>> {
-    // They stand first as we write them, and most brokers leave them there.
+    // The generator writes `args` first, and most brokers keep that order.
     let args = match message.strip_prefix(b"{\"args\": ") {
         Some(args) => args,
         None => after(message, b"\"args\":")?.trim_ascii_start(),
@@ -114,7 +114,7 @@ fn requester(message: &[u8]) -> &[u8] {
     last_text(message, KEY).or_else(find).unwrap_or_default()
 }
 
-/// The value of a message's last member, if that is a text and has this key.
+/// Returns the value of a message's last member, if it is a text and has this key.
 fn last_text<'a>(message: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let value = message.trim_ascii_end().strip_suffix(b"\"}")?;
     let quote = memrchr(b'"', value)?;
@@ -122,7 +122,7 @@ fn last_text<'a>(message: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     is_it.then(|| &value[quote + 1..])
 }
 
-/// What a reply begins with, up to the name of its requester.
+/// The beginning of a reply, up to the name of its requester.
 const REPLY: &[u8] = b"{\"error\": false, \"requester\": \"";
 
 pub(super) fn reply(output: &mut Vec<u8>, asked: &Asked<'_>, mark: &[u8]) {
@@ -144,7 +144,7 @@ pub(super) fn replied(message: &[u8], length: usize) -> anyhow::Result<&[u8]> {
     let Some((payload, rest)) = result.split_at_checked(length) else {
         bail!(unexpected(message));
     };
-    // The uid is the mark that the payload begins with, behind its quote or bracket.
+    // The uid is the mark at the beginning of the payload, after its quote or bracket.
     let mark = &payload[1..=crate::payload::MARK];
     if last_text(rest, b"\"uid\":") != Some(mark) && memmem::find(rest, mark).is_none() {
         bail!(unexpected(message));
@@ -152,7 +152,8 @@ pub(super) fn replied(message: &[u8], length: usize) -> anyhow::Result<&[u8]> {
     Ok(payload)
 }
 
-/// What follows the key `result` where it stands in a reply as our services write it, which most brokers let pass as it is.
+/// Returns the bytes after the key `result` in a reply as the generator's services write it; most
+/// brokers forward it unchanged.
 fn result_as_written(message: &[u8]) -> Option<&[u8]> {
     let requester = message.strip_prefix(REPLY)?;
     requester[memchr(b'"', requester)?..].strip_prefix(b"\", \"result\": ")

@@ -1,20 +1,20 @@
-//! MQTT 3.1.1 at quality of service 0. It knows no reply: each request says in its first bytes which topic its
-//! client listens to.
+//! MQTT 3.1.1 at quality of service 0. It has no replies: the first bytes of each request name the
+//! topic that its client listens to.
 
 use anyhow::{Context as _, bail};
 
 use super::{Asked, Progress, Role, unexpected};
 
-/// How many bytes of a request say where its reply goes.
+/// Length of the reply address in a request, in bytes.
 const ADDRESS: usize = 8;
 
-/// The first byte of a packet says what it is.
+/// Packet types, in the first byte of a packet.
 const CONNACK: u8 = 0x20;
 const PUBLISH: u8 = 0x30;
 const SUBSCRIBE: u8 = 0x82;
 const SUBACK: u8 = 0x90;
 
-/// Where the body of a packet starts, and how long the packet is.
+/// Returns the start of a packet's body, and the length of the packet.
 fn split(received: &[u8]) -> Option<(usize, usize)> {
     let mut length = 0;
     for (index, byte) in received.iter().skip(1).take(4).enumerate() {
@@ -62,7 +62,7 @@ fn name(role: Role) -> String {
     }
 }
 
-/// The topic of a client.
+/// Returns the topic of a client.
 fn address(client: usize) -> String {
     format!("in{client:06}")
 }
@@ -109,7 +109,7 @@ pub(super) fn request(
     payload(output);
 }
 
-/// What was published; `None` for other packets.
+/// Returns the payload of a publication; `None` for other packets.
 pub(super) fn payload(message: &[u8]) -> anyhow::Result<Option<&[u8]>> {
     if message[0] & 0xf0 != PUBLISH {
         return Ok(None);

@@ -1,12 +1,12 @@
-//! NATS: a service listens to a subject of its own, each client to an inbox of its own, in which each reply
-//! has its own subject, as NATS' clients do it.
+//! NATS: a service listens to a subject of its own, and each client to an inbox of its own, in
+//! which each reply has its own subject, as in NATS' clients.
 
 use anyhow::{Context as _, bail};
 use memchr::memchr;
 
 use super::{Asked, Progress, Role, put_number, unexpected};
 
-/// The first line and the length of the whole message.
+/// Returns the first line, and the length of the whole message.
 fn split(received: &[u8]) -> Option<(&[u8], usize)> {
     let end = memchr(b'\n', received)? + 1;
     let line = received[..end].trim_ascii_end();
@@ -69,7 +69,8 @@ pub(super) fn request(
     output.extend_from_slice(b"\r\n");
 }
 
-/// The words of a message's line and its payload; `None` for what is not for the workload.
+/// Returns the words of a message's line and its payload; `None` if it does not belong to the
+/// workload.
 fn read<'a>(
     message: &'a [u8],
     output: &mut Vec<u8>,

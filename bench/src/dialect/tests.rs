@@ -1,4 +1,5 @@
-//! What the load generator writes, a broker changes as it does, and the load generator reads again.
+//! Round trips: the load generator writes a message, the test changes it as the broker would, and
+//! the load generator reads it.
 
 use super::*;
 use crate::payload::{Content, Mark, Payload};
@@ -9,7 +10,8 @@ const MARK: Mark = Mark {
     sequence: 42,
 };
 
-/// Gives a request of client 3 to service 12 as the broker would, and its reply back to the client.
+/// Passes a request of client 3 to service 12 as the broker would, and its reply back to the
+/// client.
 fn there_and_back(
     dialect: Dialect,
     to_service: impl Fn(Vec<u8>) -> Vec<u8>,

@@ -1,14 +1,14 @@
-//! Where the members of a line stand that say where it goes.
+//! Finds the members that determine the receiver of a line.
 
 use std::ops::Range;
 
 use memchr::{memchr, memchr2, memchr3};
 
-/// For so many bytes a plain loop is quicker than a search that looks at many bytes at once: names are short, and
-/// most values are.
+/// Within so many bytes a plain loop is faster than a vectorised search: names are short, and so
+/// are most values.
 const SHORT: usize = 24;
 
-/// The values of these members, each as it stands in the line; empty where there is none.
+/// The ranges of these members' values in the line; empty for a missing member.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Members {
     pub(super) service: Range<usize>,
@@ -16,12 +16,12 @@ pub(super) struct Members {
     pub(super) requester: Range<usize>,
     pub(super) result: Range<usize>,
     pub(super) args: Range<usize>,
-    /// Where the bracket stands that closes the line.
+    /// The position of the bracket that closes the line.
     pub(super) end: usize,
 }
 
 impl Members {
-    /// Finds them, without a look at what is inside the values; `None` for what is no object.
+    /// Finds them without parsing the values; `None` if the line is not an object.
     pub(super) fn find(line: &[u8]) -> Option<Self> {
         let mut members = Self::default();
         let mut at = blanks(line, 0);
@@ -64,7 +64,7 @@ fn blanks(line: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Where the next byte stands that is one of these.
+/// Returns the position of the next matching byte.
 fn find(
     line: &[u8],
     at: usize,
@@ -76,7 +76,7 @@ fn find(
     found.map_or_else(|| Some(near + far(&line[near..])?), |offset| Some(at + offset))
 }
 
-/// Where a string ends that begins there, behind its first quote; the last one belongs to it.
+/// Returns the end of a string, including its last quote. `at` is after its first quote.
 fn string_end(line: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at = find(
@@ -92,7 +92,7 @@ fn string_end(line: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Where the value ends that begins there.
+/// Returns the end of the value that begins at `start`.
 fn value_end(line: &[u8], start: usize) -> Option<usize> {
     match *line.get(start)? {
         b'"' => string_end(line, start + 1),
@@ -107,7 +107,8 @@ fn value_end(line: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// Where the array or object ends. Brackets of the other kind come in pairs, so that only its own are counted.
+/// Returns the end of the array or object. Brackets of the other kind come in pairs, so only its
+/// own are counted.
 fn nested_end(line: &[u8], mut at: usize, open: u8, close: u8) -> Option<usize> {
     let mut depth = 1_usize;
     loop {
@@ -132,7 +133,7 @@ fn nested_end(line: &[u8], mut at: usize, open: u8, close: u8) -> Option<usize> 
     }
 }
 
-/// The name that an identity gives, with its quotes.
+/// Returns the name in an identity, with its quotes.
 pub(super) fn name(identity: &[u8]) -> Option<&[u8]> {
     let at = memchr::memmem::find(identity, b"\"name\":")? + 7;
     let name = identity[at..].trim_ascii_start();

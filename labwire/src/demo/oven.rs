@@ -16,7 +16,7 @@ struct Heater {
 /// An oven.
 #[service(name = "Oven")]
 impl Heater {
-    /// Heats to a temperature in degrees Celsius, and holds it for `seconds`.
+    /// Heats to a temperature in degrees Celsius, and stays there for that long.
     pub async fn heat(&self, celsius: f64, #[default(1.0)] seconds: f64) -> Result<f64, ServiceError> {
         let span = Duration::try_from_secs_f64(seconds)?;
         self.heating.notify_one();
