@@ -1,4 +1,4 @@
-//! Managers on computers whose clock is wrong.
+//! Managers on computers with a wrong clock.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,14 +12,14 @@ use super::support::process::Process;
 use super::support::wire::{RawPeer, identity_request};
 use super::support::{DEADLINE, POLL_INTERVAL};
 
-/// Starts a manager at this time.
+/// Starts a manager whose clock shows this time.
 fn start_at(home: Home, time: &str, options: &[&str]) -> Manager {
     let mut command = home.command(&["start", "--port", "0"]);
     begin_at(command.args(options), time);
     Manager::start_command(home, &mut command)
 }
 
-/// Asks a manager over TLS who is there.
+/// Sends an `identity` request over TLS, and expects the answer.
 fn expect_served_over_tls(manager: &Manager) {
     let mut openssl = Command::new("openssl");
     let address = format!("{HOST}:{}", manager.port());
@@ -99,7 +99,8 @@ fn no_year_keeps_a_manager_from_starting_or_serving() {
         expect_served_over_tls(&manager);
         expect_no_panic(&manager);
     }
-    // The last moments of the last year that a calendar has. No certificate can be made then.
+    // The last seconds of the year 9999, the last one that the calendar supports. No certificate
+    // can be created then.
     let manager = start_at(Home::new(), "9999-12-31 23:59:58", &["--disable-tls"]);
     for number in 0..5 {
         RawPeer::client(&manager, &format!("client {number}")).request(&identity_request());
@@ -112,7 +113,7 @@ fn database(home: &Home) -> PathBuf {
     home.path("manager.sqlite3")
 }
 
-/// Adds a row of the audit for each of these numbers of days before today.
+/// Adds an audit row for each of these numbers of days before today.
 fn add_rows(home: &Home, days: &[u32]) {
     let audit = Connection::open(database(home)).unwrap();
     audit.busy_timeout(DEADLINE).unwrap();
@@ -122,7 +123,7 @@ fn add_rows(home: &Home, days: &[u32]) {
     }
 }
 
-/// How many of these rows are there.
+/// Returns the number of those rows.
 fn own_rows(home: &Home) -> i64 {
     let audit = Connection::open(database(home)).unwrap();
     audit.busy_timeout(DEADLINE).unwrap();
@@ -130,7 +131,8 @@ fn own_rows(home: &Home) -> i64 {
     audit.query_row(count, [], |row| row.get(0)).unwrap()
 }
 
-/// The date from which a manager measures the ages of rows, once it has looked for old ones.
+/// Returns the date from which a manager measures the ages of rows, after its first search for old
+/// ones.
 fn reference(home: &Home) -> String {
     let audit = Connection::open(database(home)).unwrap();
     let deadline = Instant::now() + DEADLINE;
@@ -164,7 +166,7 @@ fn starts_in_a_year_to_come_remove_no_records_and_say_what_is_wrong() {
     }
     let manager = Manager::start_in(home.take().unwrap(), &["--disable-tls"]);
     RawPeer::client(&manager, "Ada").request(&identity_request());
-    // Longer than the first search for old rows takes to begin.
+    // Longer than the time until the first search for old rows.
     let searched = Instant::now() + Duration::from_secs(2);
     while Instant::now() < searched {
         assert_eq!(own_rows(manager.home()), 5);

@@ -1,7 +1,7 @@
-//! What a person types: every example of the documentation's chapter on the command line, the short forms, where
-//! options and secrets come from, and what is answered when something is wrong.
+//! The command line: every example of the documentation's chapter, the short forms, the sources of
+//! options and secrets, and the errors.
 //!
-//! How a manager behaves once it runs is in `operation`.
+//! The behaviour of a running manager is tested in `operation`.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ mod pipes;
 mod secrets;
 mod starting;
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 struct Ran {
     code: i32,
@@ -44,13 +44,14 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// Expects that the command succeeded, and returns what it printed.
+    /// Expects success, and returns the output.
     fn succeeded(self) -> String {
         assert_eq!(self.code, 0, "{self:?}");
         self.output
     }
 
-    /// Expects that the command failed with this code and said all this, on standard error only.
+    /// Expects that the command failed with this code, with these texts on standard error and
+    /// nothing on standard output.
     fn failed(self, code: i32, texts: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         assert_eq!(self.output, "", "{self:?}");
@@ -60,7 +61,8 @@ impl Ran {
     }
 }
 
-/// The words of an example line, without `labwire`. What stands for a path of the reader's is in the home.
+/// Returns the words of an example line, without `labwire`. Replaces the example paths with paths
+/// in the home folder.
 fn words(home: &Home, line: &str) -> Vec<String> {
     let line = line.replace("/path/to/my/", "/path/to/");
     let own = line.replace("/path/to", home.path("").to_str().unwrap().trim_end_matches('/'));
@@ -74,7 +76,7 @@ fn command(home: &Home, line: &str) -> Command {
     home.command(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Runs a line whose words are separated by spaces, with nothing on standard input.
+/// Runs a line whose words are separated by spaces, with empty standard input.
 fn run(home: &Home, line: &str) -> Ran {
     answering(home, line, "")
 }
@@ -87,12 +89,12 @@ fn answering(home: &Home, line: &str, input: &str) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that does not read its input may end before it is written.
+    // The write fails if a command ends without reading its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap().into()
 }
 
-/// Runs a line at a pseudo-terminal where each prompt gets its answer; the output is the screen.
+/// Runs a line at a pseudo-terminal and answers each prompt; the output is the screen.
 fn at_terminal(home: &Home, line: &str, dialogue: &[(&str, &str)]) -> Ran {
     let typed = command(home, line);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/pseudo_terminal.py");
@@ -105,7 +107,7 @@ fn at_terminal(home: &Home, line: &str, dialogue: &[(&str, &str)]) -> Ran {
     python.output().unwrap().into()
 }
 
-/// Starts a manager with a line in which no port is named.
+/// Starts a manager with a line that names no port.
 fn start(home: Home, line: &str) -> Manager {
     let mut command = command(&home, line);
     Manager::start_command(home, command.env("LABWIRE_PORT", "0"))
@@ -130,14 +132,14 @@ fn answer(peer: &mut RawPeer, attribute: &str, credential: &str) {
     peer.send_line(&json!({ "result": credential }).to_string());
 }
 
-/// Whether the manager asks for a password, and takes this one.
+/// Whether the manager asks for a password and accepts this one.
 fn takes_password(manager: &Manager, password: &str) -> bool {
     let mut peer = RawPeer::connect(manager);
     answer(&mut peer, "password", password);
     peer.read_json()["attribute"] == "identity"
 }
 
-/// Whether the manager asks for a login, and takes this one.
+/// Whether the manager asks for a login and accepts this one.
 fn takes_login(manager: &Manager, username: &str, password: &str) -> bool {
     let mut peer = RawPeer::connect(manager);
     answer(&mut peer, "username", username);

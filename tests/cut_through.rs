@@ -1,5 +1,5 @@
-//! Long requests and replies that reach a peer which asked for it while they arrive at the manager (`cut-through`): what
-//! such a peer gets, who gets frames whole, and what becomes of a frame whose end does not come.
+//! The feature `cut-through`: long requests and replies that reach a peer while they arrive at the
+//! manager, the peers that get whole frames instead, and frames whose end does not arrive.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use super::support::manager::Manager;
 use super::support::process::Signal;
 use super::support::wire::{RawPeer, identity_request, member, request};
 
-/// What the manager needs to see of a line before it lets it go on, and more.
+/// More bytes of a line than the manager needs before it forwards them.
 const BEGINNING: usize = 1024 * 1024;
 
-/// How long it is waited for something that must not come.
+/// How long to wait for a message that must not come.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// A line goes on only if its beginning comes quickly, which a busy computer may prevent.
+/// A line is forwarded only if its beginning arrives quickly, which a busy computer may prevent.
 const ATTEMPTS: usize = 50;
 
-/// What ends a line that is broken off.
+/// The end of an aborted line.
 const BROKEN_OFF: &[u8] = b"\x18\r\n";
 
 /// A client that has locked a service; both know the feature.
@@ -40,7 +40,8 @@ fn to_manager(attribute: &str, argument: &str) -> Value {
     request
 }
 
-/// The beginning of a request, its argument's quote included, and `length` bytes of the argument.
+/// Returns the beginning of a request, including its argument's quote, with `length` bytes of the
+/// argument.
 fn begun_request(uid: &str, length: usize) -> String {
     let head = format!(r#"{{"service":"Camera","attribute":"store","uid":"{uid}","args":[""#);
     head + &"x".repeat(length)
@@ -82,7 +83,8 @@ impl Pair {
         }
     }
 
-    /// The beginning of a reply, its result's quote included, and `length` bytes of the result.
+    /// Returns the beginning of a reply, including its result's quote, with `length` bytes of the
+    /// result.
     fn begun_reply(&self, uid: &str, length: usize) -> String {
         let head = format!(
             r#"{{"requester":"{}","uid":"{uid}","error":false,"result":""#,
@@ -91,7 +93,8 @@ impl Pair {
         head + &"x".repeat(length)
     }
 
-    /// Has the client begin a request whose beginning reaches the service; gives what has.
+    /// Makes the client begin a request until its beginning reaches the service. Returns the
+    /// received bytes.
     fn begin_request(&mut self, uid: &str) -> Vec<u8> {
         for _ in 0..ATTEMPTS {
             self.client.send_bytes(begun_request(uid, BEGINNING).as_bytes());
@@ -106,7 +109,8 @@ impl Pair {
         panic!("no request reached the service before its end");
     }
 
-    /// Has the service begin a reply whose beginning reaches the client; gives what has.
+    /// Makes the service begin a reply until its beginning reaches the client. Returns the received
+    /// bytes.
     fn begin_reply(&mut self, uid: &str) -> Vec<u8> {
         for _ in 0..ATTEMPTS {
             self.client.send_bytes(begun_request(uid, 1).as_bytes());
@@ -124,7 +128,7 @@ impl Pair {
         panic!("no reply reached the client before its end");
     }
 
-    /// Has the service answer, and the client read it.
+    /// Makes the service reply and the client read the reply.
     fn reply(&mut self, uid: &str) {
         self.service.send_bytes(self.begun_reply(uid, 2).as_bytes());
         self.service.send_bytes(b"\"}\r\n");
@@ -136,7 +140,7 @@ impl Pair {
         );
     }
 
-    /// Expects that a call is answered as ever.
+    /// Expects the usual reply to a call.
     fn expect_service(&mut self) {
         self.client.send_line(&request("Camera", "name").to_string());
         let request = self.service.read_json();
@@ -338,7 +342,7 @@ fn a_mistake_in_the_middle_breaks_a_line_off_at_once_and_the_rest_of_it_is_nobod
 fn a_line_that_stops_while_others_wait_for_its_end_is_broken_off() {
     let mut pair = Pair::new();
     let begun = pair.begin_request("1");
-    // Its answer has to wait for the end of the request.
+    // The answer has to wait for the end of the request.
     pair.service.send_line(&identity_request().to_string());
     expect_broken_off(begun, &mut pair.service);
     assert!(pair.service.read_json()["result"]["hostname"].is_string());
@@ -359,7 +363,8 @@ fn a_line_that_stops_while_others_wait_for_its_end_is_broken_off() {
     pair.expect_service();
 }
 
-/// A reply drips into a client's queue, another service has no room behind it, and serves its own clients all the same.
+/// A reply arrives slowly in a client's queue and blocks the notifications of another service,
+/// which must still serve its own clients.
 #[test]
 fn a_line_that_drips_keeps_nobody_elses_service_waiting() {
     let mut pair = Pair::start(&["--queue", "1M"], &["registered", "cut-through", "origin"]);
@@ -417,7 +422,7 @@ fn a_reader_that_stops_does_not_hold_its_service_back() {
     let answer = pair.client.request(&to_manager("release_lock", "Camera"));
     assert_eq!(answer["error"], false, "{answer}");
     pair.begin_reply("1");
-    // More than sockets take, and nobody reads it.
+    // More than the sockets buffer; the client does not read it.
     pair.service.send_bytes("y".repeat(30_000_000).as_bytes());
     pair.service.send_line("\"}");
     let mut other = RawPeer::client(&pair.manager, "Bob");

@@ -1,4 +1,4 @@
-//! `labwire demo`, the first thing that a newcomer runs.
+//! `labwire demo`, the first command of a newcomer.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use super::support::manager::Home;
 use super::support::process::{Process, Signal};
 use super::support::python;
 
-/// What the demo promises to take at most.
+/// Maximum duration of the demo, as documented.
 const MOST: Duration = Duration::from_secs(15);
 
 #[test]
@@ -43,7 +43,7 @@ fn the_demo_tells_each_step_and_ends_well() {
             .unwrap_or_else(|| panic!("{step:?} is not told in its place:\n{told}"));
         rest = &rest[at..];
     }
-    // It leaves nothing behind, not even in the home folder.
+    // It leaves no files behind, not even in the home folder.
     assert_eq!(std::fs::read_dir(home.path("")).unwrap().count(), 0);
 }
 

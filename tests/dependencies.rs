@@ -1,5 +1,5 @@
-//! The dependencies are what `deny.toml` allows. `cargo deny check licenses bans sources` holds the same rules; to
-//! build that program takes longer than to build Labwire.
+//! The dependencies obey `deny.toml`. `cargo deny check licenses bans sources` checks the same
+//! rules, but building that program takes longer than building Labwire.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-/// `deny.toml`, as far as it is held here. A rule that is added there must be added here too.
+/// The part of `deny.toml` that is checked here. A rule that is added there must be added here too.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rules {
@@ -53,7 +53,7 @@ struct Sources {
     allow_registry: Vec<String>,
 }
 
-/// What cargo says about all packages.
+/// The output of `cargo metadata`.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -79,7 +79,7 @@ struct Dependency {
 }
 
 impl Rules {
-    /// What is wrong with a package.
+    /// Returns the rules that a package violates.
     fn broken_by(&self, package: &Package) -> Vec<String> {
         let mut wrong = Vec::new();
         let is_private = package.publish.as_ref().is_some_and(Vec::is_empty);
@@ -115,7 +115,7 @@ impl Rules {
     }
 }
 
-/// Whether a licence, as a SPDX expression, is satisfied by those that are allowed.
+/// Whether the allowed licences satisfy a licence, given as an SPDX expression.
 fn is_allowed(expression: &str, allowed: &HashSet<String>) -> bool {
     let spaced = expression
         .replace('(', " ( ")
@@ -128,7 +128,7 @@ fn is_allowed(expression: &str, allowed: &HashSet<String>) -> bool {
     is_allowed
 }
 
-/// Terms between `OR`, which binds less than `AND`.
+/// Parses terms between `OR`, which binds less than `AND`.
 fn any_of(words: &mut &[&str], allowed: &HashSet<String>) -> bool {
     let mut is_allowed = all_of(words, allowed);
     while let ["OR", rest @ ..] = words {
@@ -191,7 +191,8 @@ fn every_dependency_is_what_the_rules_allow() {
     assert!(strictness.iter().all(|level| *level == "deny"), "{strictness:?}");
     assert!(rules.licenses.private.ignore && bans.allow_wildcard_paths && bans.multiple_versions == "warn");
 
-    // For all platforms, not for this one alone. What is described holds optional dependencies that nobody turns on.
+    // For all platforms, not only for this one. The metadata also contain optional dependencies
+    // that are never enabled.
     let options = ["--locked", "--all-features"];
     let described = cargo(&[&["metadata", "--format-version", "1"], &options[..]].concat());
     let metadata: Metadata = serde_json::from_str(&described).unwrap();
@@ -226,7 +227,7 @@ fn every_dependency_is_what_the_rules_allow() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What cargo prints about this workspace.
+/// Returns the output of cargo for this workspace.
 fn cargo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
     let output = command.args(arguments).current_dir(root()).output().unwrap();

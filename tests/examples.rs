@@ -1,4 +1,4 @@
-//! Every program of `examples`, in every language, does what it says.
+//! Every program of `examples`, in every language, works as documented.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -20,13 +20,13 @@ fn path(name: &str) -> std::path::PathBuf {
         .join(name)
 }
 
-/// A program that goes on until it is dropped: a service, or an instrument.
+/// Starts a program that runs until it is dropped: a service, or an instrument.
 fn start(name: &str, manager: &Manager, arguments: &[&str]) -> Process {
     let mut command = program(name);
     Process::spawn(name, command.envs(manager.environment()).args(arguments))
 }
 
-/// A service, when it is registered.
+/// Starts a service, and waits until it is registered.
 fn service(program: &str, name: &str, manager: &Manager, arguments: &[&str]) -> Process {
     let process = start(program, manager, arguments);
     manager.wait_for_registered(name);
@@ -81,7 +81,7 @@ fn echo_gives_back_what_it_was_sent() {
     );
 }
 
-/// Six calls that take 1 to 6 s, at once and in turn: what is printed, and how long it took.
+/// Checks the output of six calls that take 1 to 6 s, and returns the printed total time.
 fn basic_math(printed: &str) -> f64 {
     let (results, total) = printed.split_once("Total execution time: ").unwrap();
     assert_eq!(
@@ -91,7 +91,7 @@ fn basic_math(printed: &str) -> f64 {
     total.trim().trim_end_matches(" seconds").parse().unwrap()
 }
 
-/// Runs the program of this name, and gives what it prints.
+/// Runs the program of this name, and returns its output.
 type Run = fn(&str, &Manager) -> String;
 
 #[test]
@@ -109,7 +109,7 @@ fn slow_calls_overlap_or_follow_each_other_as_the_client_wants() {
             let manager = &manager;
             scope.spawn(move || {
                 let seconds = basic_math(&run(name, manager));
-                // The calls in turn take 21 s: whatever is faster has overlapped.
+                // Sequential calls take 21 s; a shorter time means that they overlapped.
                 let most = if least < 21.0 { 21.0 } else { f64::INFINITY };
                 assert!((least..most).contains(&seconds), "{name} took {seconds} s");
             });
@@ -146,8 +146,8 @@ fn check_shell(frames: &[Value]) {
     assert_eq!(result("2"), &json!([0.0, 5.0, 10.0]));
 }
 
-/// Holds a conversation that is written down, one frame a line; `CLIENT`, `HOST` and `PORT` are looked up, `*` is any
-/// value.
+/// Plays a recorded conversation, one frame a line. Replaces `CLIENT`, `HOST` and `PORT`; `*`
+/// matches any value.
 fn play(peer: &mut RawPeer, conversation: &str) {
     let mut requester = String::new();
     for line in conversation.lines() {
@@ -214,13 +214,13 @@ fn a_heartbeat_is_heard_and_reset() {
             before.len() == 5 && before.windows(2).all(|pair| pair[0] + 1 == pair[1]),
             "{before:?}"
         );
-        // A beat may have been on its way when the counter was reset.
+        // A beat may have been in flight when the counter was reset.
         assert!(after.len() == 3 && after.contains(&0), "{after:?}");
     }
     assert_eq!(nurse.request(&request("Heartbeat", "kill"))["error"], false);
 }
 
-/// The multimeter's service on the simulated instrument, with the clients in both languages.
+/// Runs the multimeter's service on the simulated instrument, with the clients in both languages.
 fn multimeter(arguments: &[&str]) {
     const NAME: &str = "Hewlett Packard 34401A";
     let manager = Manager::start(&[]);
@@ -229,7 +229,7 @@ fn multimeter(arguments: &[&str]) {
         line.strip_prefix("simulated multimeter on ").map(str::to_owned)
     });
     let _service = service("digital_multimeter", NAME, &manager, &[&address]);
-    // The instrument's readings go round: five of them are all that there are.
+    // The instrument repeats its five readings.
     let readings = [
         "1.2500000",
         "1.2500017",
@@ -264,7 +264,7 @@ fn a_service_is_started_and_ended_on_another_computer() {
     let server = Server::start();
     let home = Home::new();
     let folder = home.argument("");
-    // Over there the program finds its files in that folder.
+    // The program on the other computer finds its files in that folder.
     let wrapper = server.path("program");
     let remote = program("remote_service");
     let text = format!(

@@ -1,5 +1,5 @@
-//! Certificates that other programs made, or that do not suit this computer: what is said of them, and that nothing
-//! which is printed as a remedy costs a file.
+//! Certificates that other programs created, or that do not suit this computer: the messages about
+//! them, and that no printed remedy destroys a file.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::{Ran, command, run, start};
 use crate::support::manager::Home;
 use crate::support::process::through;
 
-/// Has OpenSSL make a key and a self-signed certificate in the home, with these further arguments.
+/// Creates a key and a self-signed certificate in the home folder with OpenSSL and these arguments.
 fn made_by_openssl(home: &Home, key: &str, certificate: &str, arguments: &[&str]) {
     let mut openssl = Command::new("openssl");
     openssl.args([
@@ -33,12 +33,12 @@ fn made_by_openssl(home: &Home, key: &str, certificate: &str, arguments: &[&str]
 
 const NAMED_ELSEWHERE: &[&str] = &["-days", "3650", "-addext", "subjectAltName=DNS:elsewhere.example"];
 
-/// Runs the command that a message ends with or holds, from `labwire` on, in the home's folder.
+/// Runs the command that a message contains, from `labwire` on, in the home folder.
 fn run_remedy(home: &Home, message: &str) -> Ran {
     let (_, remedy) = message
         .split_once("labwire certgen")
         .expect("the remedy is a command");
-    // It ends where the sentence goes on.
+    // The command ends where the sentence continues.
     let end = [", ", " (", "\n"].iter().filter_map(|end| remedy.find(end)).min();
     let line = format!("certgen{}", &remedy[..end.unwrap_or(remedy.len())]);
     let labwire = command(home, "labwire");
@@ -119,7 +119,7 @@ fn a_certificate_that_does_not_suit_this_computer_is_told_with_a_remedy_that_cos
         ),
     ] {
         let home = Home::new();
-        // OpenSSL's own configuration adds no names of hosts; this one says so on every computer.
+        // OpenSSL's default configuration may add host names; this one adds none on every computer.
         fs::write(
             home.path("none.cnf"),
             "[req]\ndistinguished_name = name\n[name]\n",
@@ -234,10 +234,10 @@ fn certdump_leaves_a_file_that_is_there_unless_it_is_forced() {
     dump("notes.txt --force").succeeded();
     let dumped = fs::read_to_string(home.path("notes.txt")).unwrap();
     assert!(dumped.starts_with("Certificate details for "), "{dumped}");
-    // A key is not replaced even so.
+    // `--force` does not replace a key either.
     dump("keys/localhost.key --force").failed(1, &["keys/localhost.key", "holds a private key"]);
     assert_eq!(fs::read(home.path("keys/localhost.key")).unwrap(), key);
-    // What is no file holds nothing.
+    // A device is not a file that could be lost.
     let shown = dump("/dev/stdout").succeeded();
     assert!(shown.contains("Fingerprint (SHA256):"), "{shown}");
 }

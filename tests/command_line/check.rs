@@ -1,4 +1,4 @@
-//! `labwire start --check`: what it finds is what a start would, and it changes nothing.
+//! `labwire start --check` finds the errors of a start, and changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -12,7 +12,7 @@ use crate::support::manager::{HOST, Home, Manager};
 use crate::support::process::bound_by_modes;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// Everything in a folder: each file's time and contents.
+/// Returns all files of a folder with their times and contents.
 fn everything(folder: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -29,7 +29,7 @@ fn everything(folder: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
     found
 }
 
-/// Checks, and expects that nothing has changed in the home folder.
+/// Runs the check, and expects no change in the home folder.
 fn check(home: &Home, options: &str) -> Ran {
     let before = everything(&home.path(""));
     let ran = run(home, &format!("labwire start --check{options}"));
@@ -37,7 +37,7 @@ fn check(home: &Home, options: &str) -> Ran {
     ran
 }
 
-/// Expects that a check finds this wrong, once.
+/// Expects that a check reports this error, once.
 fn finds_wrong(home: &Home, options: &str, about: &str, texts: &[&str]) {
     expect_wrong(&check(home, options), about, texts);
 }

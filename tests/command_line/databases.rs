@@ -1,4 +1,5 @@
-//! Which database the commands work on: the one that a manager would use which is started in the same place.
+//! The database that the commands work on: that of a manager that is started in the same
+//! environment.
 
 use std::fs;
 
@@ -12,7 +13,7 @@ fn with(home: &Home, variables: &[(&str, &str)], line: &str) -> Ran {
     Ran::from(command.output().unwrap())
 }
 
-/// A home with a configuration that names the database `lab.sqlite3`, which exists.
+/// Returns a home folder with a configuration that names the existing database `lab.sqlite3`.
 fn home_with_configuration() -> Home {
     let home = Home::new();
     let text = format!(
@@ -28,7 +29,7 @@ fn home_with_configuration() -> Home {
     home
 }
 
-/// The names of the users in a database.
+/// Returns the names of the users in a database.
 fn users(home: &Home, database: &str) -> Vec<String> {
     let database = rusqlite::Connection::open(home.path(database)).unwrap();
     let mut statement = database
@@ -114,7 +115,7 @@ fn commands_use_the_database_that_the_manager_uses_and_say_which_one_it_is() {
     with(&home, &[in_configuration], "labwire hostname add balance-7").succeeded();
     let list = with(&home, &[in_configuration], "labwire hostname list").succeeded();
     assert!(list.contains(&lab) && list.contains("\n  balance-7\n"), "{list}");
-    // The manager finds the users there.
+    // The manager finds the users in that database.
     with(&home, &[in_configuration], "labwire start --check --port 0").succeeded();
 }
 
@@ -143,7 +144,8 @@ fn no_database_is_created_at_a_path_that_may_be_mistyped() {
         set.failed(1, &expected);
         assert!(!home.path("new").exists(), "{line}");
     }
-    // Where nothing is named, looking makes nothing either, and adding makes what a start would make.
+    // Without a name, reading commands create no database, and `user add` creates the one that a
+    // start would create.
     run(&home, "labwire user list").failed(1, &["there is no database", "labwire start"]);
     assert!(!home.path("manager.sqlite3").exists());
     run(&home, "labwire user add ada --compatible --password x").succeeded();
@@ -181,7 +183,7 @@ fn delete_deletes_the_database_that_the_manager_uses_and_only_after_a_yes() {
     answering(&home, "labwire delete -d --config labwire.toml", "y\n").succeeded();
     assert!(!lab.exists() && home.path("manager.sqlite3").exists());
 
-    // A folder that is typed counts before what is set.
+    // A folder on the command line has precedence over the environment.
     let elsewhere = Home::new();
     let line = format!("labwire delete -d -y --root {}", home.argument(""));
     with(&elsewhere, &[("LABWIRE_CONFIG", "none.toml")], &line).succeeded();
@@ -236,9 +238,9 @@ fn delete_leaves_a_file_that_is_no_labwire_database() {
             assert_eq!(fs::read(home.path(name)).unwrap(), before);
         }
     }
-    // What else was to be deleted is.
+    // The other files are deleted.
     assert!(!home.path("certs/localhost.crt").exists());
-    // The one in the home folder is Labwire's own, whatever has become of it.
+    // The database in the home folder is Labwire's own, even if it is damaged.
     fs::write(home.path("manager.sqlite3"), "damaged").unwrap();
     run(&home, "labwire delete -d -y").succeeded();
     assert!(!home.path("manager.sqlite3").exists());

@@ -1,9 +1,9 @@
-//! Environment variables that are set to nothing.
+//! Empty environment variables.
 
 use super::{Ran, command, run, start};
 use crate::support::manager::{Home, Manager};
 
-/// The variables that stand for options on a help page.
+/// Returns the environment variables on a help page.
 fn variables(home: &Home, line: &str) -> Vec<String> {
     let page = run(home, &format!("{line} --help")).succeeded();
     let found = page
@@ -22,7 +22,7 @@ fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
         names.len() > 25 && names.contains(&"LABWIRE_AUTH_LOGIN".to_owned()),
         "{names:?}"
     );
-    // Without `--port` it would take the default port.
+    // `--port`, since the default port may be in use.
     let mut started = command(&home, "labwire start --port 0 --disable-tls");
     for name in names.iter().map(String::as_str).chain(["MSL_NETWORK_HOME"]) {
         started.env(name, "");

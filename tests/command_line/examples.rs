@@ -1,4 +1,5 @@
-//! Every example of the documentation's chapter on the command line, taken literally, and the short forms.
+//! Every example of the documentation's chapter on the command line, word for word, and the short
+//! forms.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What a start makes and finds on disk, and what it refuses to start with.
+//! The files that a start creates and reads, and those with which it refuses to start.
 
 use std::fs;
 use std::process::Command;
@@ -64,7 +64,7 @@ fn what_is_made_can_be_read_by_its_owner_only() {
     for entry in fs::read_dir(home.path("logs")).unwrap() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
     }
-    // What SQLite keeps beside the database while it is used holds the same rows.
+    // The files that SQLite keeps beside an open database contain the same rows.
     for entry in fs::read_dir(home.path("")).unwrap() {
         let path = entry.unwrap().path();
         assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());

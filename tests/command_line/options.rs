@@ -1,4 +1,4 @@
-//! Where options come from and which of them count, the help pages, and what is answered to what is wrong.
+//! The sources of options and their precedence, the help pages, and the errors.
 
 use std::fs;
 use std::net::TcpListener;
@@ -82,7 +82,7 @@ fn what_is_typed_wrongly_exits_with_2_and_what_cannot_be_done_with_1() {
         ("labwire certdump /path/to/nothing.crt", 1, "nothing.crt"),
         ("labwire delete", 2, "You must specify what you want to delete"),
     ] {
-        // A manager that starts all the same shall at least find a free port.
+        // If a manager starts by mistake, it must at least find a free port.
         let mut command = command(&home, line);
         let ran = Ran::from(
             command
@@ -138,7 +138,7 @@ fn every_help_page_fits_a_terminal_and_shows_examples() {
 fn every_option_of_start_can_come_from_the_environment_and_from_the_file() {
     let home = Home::new();
     let page = run(&home, "labwire start --help").succeeded();
-    // An option's line begins with its short form or, further in, with its long one.
+    // The line of an option begins with its short form or, further indented, with its long one.
     let options: Vec<_> = page
         .lines()
         .filter(|line| line.trim_start().starts_with('-'))
@@ -149,7 +149,7 @@ fn every_option_of_start_can_come_from_the_environment_and_from_the_file() {
     for option in options {
         let variable = format!("[env: LABWIRE_{}", option.to_uppercase().replace('-', "_"));
         assert!(page.contains(&variable), "{variable} is not in the help");
-        // What cannot be the value of any option leads to an error about the value, not about the option.
+        // A value that no option accepts leads to an error about the value, not about the option.
         if option != "config" {
             fs::write(home.path("c.toml"), format!("{option} = [[]]\n")).unwrap();
             let ran = run(&home, "labwire start --config c.toml");
@@ -186,7 +186,7 @@ fn what_is_typed_counts_before_the_environment_and_that_before_the_file() {
                 .env("LABWIRE_DISABLE_TLS", "true")
                 .env("LABWIRE_AUTH_PASSWORD", "of the environment");
         }
-        // That it is seen to run shows that its level is not the file's.
+        // The log line that it runs shows that its level is not the one in the file.
         let manager = Manager::start_command(home, &mut command);
         assert_eq!(manager.port(), port, "{line}");
         assert!(takes_password(&manager, password), "{line}");

@@ -1,4 +1,5 @@
-//! Named pipes in the place of files: one without its other end is an error, and does not keep a start waiting.
+//! Named pipes instead of files: a pipe without its other end is an error, and does not block a
+//! start.
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +14,7 @@ fn make_pipe(home: &Home, name: &str) {
     assert!(made.success());
 }
 
-/// Runs a line that must come to an end by itself.
+/// Runs a line that must end by itself.
 fn ended(home: &Home, line: &str) -> Ran {
     let mut command = command(home, line);
     let mut process = Process::spawn("labwire", command.env("LABWIRE_PORT", "0"));
@@ -41,7 +42,7 @@ fn a_pipe_without_its_other_end_is_an_error_that_names_it() {
     }
     run(&home, "labwire keygen ecc --out k.pem").succeeded();
     run(&home, "labwire certgen c.pem --key-file k.pem").succeeded();
-    // What is read may come later, so that is waited for: all at once.
+    // A command waits for input that may come later; all lines run at the same time.
     thread::scope(|scope| {
         for (line, code, texts) in [
             (
@@ -104,7 +105,7 @@ fn a_pipe_with_its_other_end_serves_as_a_file() {
     let reading = thread::spawn(move || fs::read_to_string(log).unwrap());
     let password = home.path("password");
     let writing = thread::spawn(move || fs::write(password, "of a pipe\n").unwrap());
-    // Until the reader has opened its end, a start is refused.
+    // A start is refused until the reader has opened its end.
     let hold = Process::spawn(
         "a writer",
         Command::new("bash").args(["-c", "exec 3>\"$0\"; echo open; read", &home.argument("log")]),

@@ -1,4 +1,4 @@
-//! Passwords that do not stand on the command line: piped in, asked for, in a file.
+//! Passwords that are not on the command line: piped in, typed at a prompt, or in a file.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What a start says: what to type next, whom it cannot serve, and which files it does not use.
+//! The messages of a start: hints, peers that it cannot serve, and files that it does not use.
 
 use std::fs;
 
@@ -48,7 +48,7 @@ fn the_hint_fits_the_way_of_authentication() {
     }
 }
 
-/// In a network and with names of its own the computer's name means 127.0.1.1, as Debian sets it up.
+/// In a network namespace where the computer's name resolves to 127.0.1.1, as on Debian.
 #[test]
 fn a_host_that_means_this_computer_alone_is_told_with_how_to_be_reachable() {
     let home = Home::new();

@@ -1,5 +1,5 @@
-//! Peers that together take what one alone may not: lines without an end, requests without a reply, replies that are not
-//! read.
+//! Peers that together exceed a budget: unfinished lines, requests without a reply, and unread
+//! replies.
 
 use std::fmt::Write;
 use std::sync::mpsc;
@@ -17,10 +17,11 @@ use crate::peer::{Peer, Target, address, client, reply, request};
 use crate::runner::scaled;
 use crate::support::DEADLINE;
 
-/// How long a line may not grow in these cases.
+/// The `--line-stall` of these cases.
 const LINE_STALL: Duration = Duration::from_secs(3);
 
-/// What a request in flight may cost the manager with what is queued for its service and its client, in bytes.
+/// Memory of a request in flight in the manager, including the queues of its service and its
+/// client, in bytes.
 const IN_FLIGHT: u64 = 512;
 
 /// Answers each request with the length of its argument.
@@ -36,7 +37,8 @@ async fn count(mut service: Peer) {
     }
 }
 
-/// Sends the beginning of a line and nothing more. The connection stays, and what it is told is not read.
+/// Sends the beginning of a line and nothing more. The connection stays open, and errors are not
+/// read.
 async fn hoard(target: Target, number: usize, bytes: usize) -> Peer {
     let mut peer = Peer::join(&target, address(8, number), client("hoarder"))
         .await
@@ -75,7 +77,7 @@ pub(crate) fn lines_without_an_end_take_no_more_than_their_budget_and_are_thrown
         .collect();
     let hoarders: Vec<_> = hoarding.into_iter().map(Task::join).collect();
     let held = subject.statistic("line_bytes") / MIB;
-    // What somebody else sends goes on though it needs the room.
+    // The requests of another peer still pass, although they need memory from the budget.
     let mut slowest = Duration::ZERO;
     let mut refused = 0;
     for number in 0..calls {
@@ -120,7 +122,8 @@ pub(crate) fn lines_without_an_end_take_no_more_than_their_budget_and_are_thrown
         milliseconds(slowest),
         milliseconds(Duration::from_micros(longest))
     );
-    // The request that is arriving, the one that is written to its service, and the memory that waits for the next.
+    // The request that is arriving, the one that is being written to its service, and the memory
+    // reserved for the next.
     let most = IDLE_MEMORY + (budget + 2 * honest as u64 + hoarded as u64) * MIB;
     subject.finish(&figures, most)
 }
@@ -177,8 +180,8 @@ async fn flood(target: Target, number: usize, requests: usize) -> Peer {
     peer
 }
 
-/// A service that reads what comes and answers nothing, until it is dropped. It has a thread that gives way to nobody: a
-/// service that does not keep up would be cut.
+/// A service that reads its requests and answers none, until it is dropped. It has a thread with
+/// normal priority: a service that does not keep up would be disconnected.
 struct Silent {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -217,7 +220,7 @@ impl Drop for Silent {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // What it failed with was said already.
+            // Its failure was already printed.
             let _ = thread.join();
         }
     }
@@ -232,7 +235,7 @@ pub(crate) fn requests_in_flight_of_many_clients_take_no_more_than_their_budget(
         &budget.to_string(),
         "--budget-queues",
         &format!("{queued}MiB"),
-        // Whoever is kept from reading by the others of the crowd is not to be cut for it.
+        // A peer that others of the crowd keep from reading must not be disconnected for it.
         "--stall",
         "1min",
         "--patience",
@@ -251,7 +254,7 @@ pub(crate) fn requests_in_flight_of_many_clients_take_no_more_than_their_budget(
     let in_flight = subject.statistic("in_flight");
     let refused = subject.statistic("in_flight_over_budget");
     let sent = (clients * each) as u64;
-    // The bystander has a request in flight, or hardly not.
+    // The bystander may have a request in flight.
     assert!(
         (in_flight + refused).abs_diff(sent) <= 2,
         "{in_flight} and {refused} of {sent}"
@@ -285,7 +288,7 @@ async fn answer_at_length(mut service: Peer, bytes: usize) {
     }
 }
 
-/// The slowest of some calls, each of which is answered with so many bytes.
+/// Returns the slowest of some calls, each of which is answered with so many bytes.
 async fn slowest_call(mut caller: Peer, calls: usize, bytes: usize) -> Duration {
     let mut slowest = Duration::ZERO;
     for number in 0..calls {
@@ -303,9 +306,10 @@ async fn slowest_call(mut caller: Peer, calls: usize, bytes: usize) -> Duration 
 }
 
 pub(crate) fn queues_of_peers_that_do_not_read_take_no_more_than_their_budget() -> String {
-    /// How long each reply is.
+    /// Length of each reply, in bytes.
     const REPLY: usize = 1 << 20;
-    /// How long a peer may read nothing while others wait for it. Each of these has at most a queue of 32 MiB.
+    /// How long a peer may read nothing while others wait for it. Each of these peers has a queue
+    /// of 32 MiB at most.
     const STALL: Duration = Duration::from_secs(1);
     let (clients, replies, budget, calls) = scaled((8, 20, 64, 100), (64, 40, 512, 1_000));
     let options = [
@@ -346,7 +350,7 @@ pub(crate) fn queues_of_peers_that_do_not_read_take_no_more_than_their_budget() 
         })
         .collect();
     let hoarders: Vec<_> = hoarding.into_iter().map(Task::join).collect();
-    // There is less room than all of them want, so some are to be disconnected.
+    // The budget is smaller than their total demand, so some must be disconnected.
     subject.wait_for_statistic("queues_over_budget", |waits| waits > 0);
     let queued = subject.statistic("queued_bytes") / MIB;
     let slowest = run(slowest_call(caller, calls, REPLY));

@@ -1,7 +1,8 @@
-//! A pair that has nothing to do with what goes wrong: a client that sends a hundred requests a second to a service.
+//! A pair that has no part in the fault: a client that sends a hundred requests a second to a
+//! service.
 //!
-//! Beside it runs a second pair, at a manager of its own with which nothing is done: it shows what the machine
-//! alone does to such a pair. The two share one thread, so neither is measured better than the other.
+//! A second pair, the control, runs at an idle manager of its own and shows the influence of the
+//! machine alone. Both pairs share one thread, so neither is measured better than the other.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write};
@@ -26,30 +27,30 @@ use crate::support::manager::Manager;
 /// A hundred requests a second.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How many requests a bystander sends at least, also beside what is over at once.
+/// Minimum number of requests of a bystander, also in a very short case.
 const LEAST: u32 = 100;
 
-/// How long the last replies may take.
+/// Timeout of the last replies.
 const LAST_REPLIES: Duration = Duration::from_secs(5);
 
-/// What a bystander may notice of somebody else's trouble: in 99 of 100 requests, and in any.
+/// Maximum latency of a bystander beside a fault: for 99 of 100 requests, and for any.
 const USUAL: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// On a machine on which the control pair itself waits for longer than a fraction of that, the bystander may wait for
-/// so many times as long as the control pair.
+/// If the control pair itself exceeds a fraction of these limits, the bystander may take so many
+/// times as long as the control pair.
 const SLOWER: u32 = 4;
 
-/// What became of a bystander's requests.
+/// The outcomes of a bystander's requests.
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     sent: Vec<Instant>,
-    /// By request: how often it was answered.
+    /// The number of answers to each request.
     outcomes: Vec<u32>,
     latencies: Vec<Duration>,
-    /// When the slowest of them was sent, and its latency.
+    /// The slowest request: when it was sent, and its latency.
     slowest: Option<(Instant, Duration)>,
-    /// Answers that were not the right ones.
+    /// Wrong answers.
     wrong: Vec<String>,
     answered: usize,
     /// Requests that the manager refused since it was stopping.
@@ -87,7 +88,7 @@ impl Seen {
         self.is_closed || self.sent.len() >= least as usize
     }
 
-    /// Adds what another pair saw, as if it were one.
+    /// Adds the results of another pair, as if both were one.
     pub(crate) fn add(&mut self, other: Self) {
         self.sent.extend(other.sent);
         self.outcomes.extend(other.outcomes);
@@ -115,11 +116,11 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Says what a bystander saw, and fails when it noticed more than it may. How slow the machine is raises what it may,
-/// and never lets everything pass.
+/// Formats the results of a bystander, and fails if it was disturbed more than allowed. A slow
+/// machine raises the limits, up to a maximum.
 ///
-/// With `survived` its connection must have held, and every request have been answered; else what was under way
-/// when the connection closed ended with it.
+/// With `survived` its connection must have stayed open, and every request must have been answered.
+/// Otherwise the requests in flight may have ended with the connection.
 pub(crate) fn judge(seen: &Seen, control: &Seen, survived: bool) -> String {
     assert!(seen.wrong.is_empty(), "the bystander got: {:?}", seen.wrong);
     let twice = seen.outcomes.iter().filter(|count| **count > 1).count();
@@ -162,9 +163,9 @@ fn payload(number: usize) -> Value {
     json!([number, "23.5 °C"])
 }
 
-/// Two pairs at work. Dropping it ends them.
+/// Two pairs at work, which end when this is dropped.
 pub(crate) struct Bystander {
-    /// How many requests the pair has sent.
+    /// The number of requests that the pair has sent.
     sent: Arc<AtomicU32>,
     stop: Option<oneshot::Sender<()>>,
     seen: mpsc::Receiver<[Seen; 2]>,
@@ -173,7 +174,7 @@ pub(crate) struct Bystander {
 }
 
 impl Bystander {
-    /// Connects both pairs, which wait for [`Self::begin`].
+    /// Connects both pairs, which wait for [`Ready::begin`].
     pub(crate) fn connect(subject: &Target, control: &Manager) -> Ready {
         let targets = [subject.clone(), Target::new(control, false)];
         let (begin, has_begun) = oneshot::channel();
@@ -192,14 +193,14 @@ impl Bystander {
                     pairs.push(pair.expect("a bystander connects"));
                 }
                 let _ = connected.send(());
-                // Nobody is left to tell when the case has failed meanwhile.
+                // The receiver is gone if the case has failed meanwhile.
                 if has_begun.await.is_err() {
                     return;
                 }
                 pairs.iter().for_each(Pair::begin);
                 let _ = stopped.await;
                 let subject = pairs[0].stop(LEAST).await;
-                // Beside a manager that has ended there is nothing more to compare.
+                // If the manager of the case has ended, there is nothing more to compare.
                 let least = if subject.is_closed { 0 } else { LEAST };
                 let _ = report.send([subject, pairs[1].stop(least).await]);
                 let _ = released.await;
@@ -220,7 +221,7 @@ impl Bystander {
         }
     }
 
-    /// Waits until it has sent as much as is worth judging, for a manager that is about to end.
+    /// Waits until it has sent enough requests to judge, for a manager that is about to end.
     pub(crate) fn wait_until_enough(&self) {
         let deadline = Instant::now() + DEADLINE;
         while self.sent.load(Ordering::Relaxed) < LEAST {
@@ -229,8 +230,8 @@ impl Bystander {
         }
     }
 
-    /// Stops sending and waits for the last replies; gives what both pairs saw, the control last. The pairs stay
-    /// connected.
+    /// Stops sending, waits for the last replies, and returns the results of both pairs, the
+    /// control last. The pairs stay connected.
     pub(crate) fn stop(&mut self) -> [Seen; 2] {
         drop(self.stop.take());
         self.seen.recv().expect("the bystander is at work")
@@ -241,20 +242,20 @@ impl Drop for Bystander {
     fn drop(&mut self) {
         drop((self.stop.take(), self.release.take()));
         if let Some(thread) = self.thread.take() {
-            // What it failed with was said already.
+            // Its failure was already printed.
             let _ = thread.join();
         }
     }
 }
 
-/// Pairs that are connected and do nothing yet.
+/// Connected pairs that send nothing yet.
 pub(crate) struct Ready {
     begin: oneshot::Sender<()>,
     bystander: Bystander,
 }
 
 impl Ready {
-    /// Begins to send.
+    /// Starts to send.
     pub(crate) fn begin(self) -> Bystander {
         self.begin.send(()).expect("the bystander is connected");
         self.bystander
@@ -272,7 +273,7 @@ struct Pair {
 
 impl Pair {
     async fn connect(target: &Target, sent: Arc<AtomicU32>) -> io::Result<Self> {
-        // A name of its own: the last pair may not have left yet.
+        // A unique name: the last pair may still be connected.
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
         let name = format!("Bystander {}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let service = Peer::service(target, &name).await?;
@@ -294,7 +295,7 @@ impl Pair {
         let (service, sent) = (self.service.clone(), Arc::clone(&self.sent));
         spawn_local(async move {
             let mut interval = interval(PAUSE);
-            // What this thread itself was too late for is not made up for at once.
+            // Requests that this thread was too late for are not sent in a burst.
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while !*is_stopped.borrow() {
                 interval.tick().await;
@@ -314,7 +315,7 @@ impl Pair {
                 sent.fetch_add(1, Ordering::Relaxed);
             }
             if !seen.borrow().is_closed {
-                // The connection goes on: the writing half is kept as long as the thread lives.
+                // The connection stays open: the writing half is kept as long as the thread lives.
                 std::future::pending::<()>().await;
             }
         });
@@ -331,7 +332,8 @@ impl Pair {
                         return seen.borrow_mut().wrong.push(error.to_string());
                     }
                     Ok(None) | Err(_) => {
-                        // Then the other side need not wait until this one goes, too.
+                        // Stops the other side too, so that it need not wait for the end of the
+                        // connection.
                         *is_stopped.borrow_mut() = true;
                         return seen.borrow_mut().is_closed = true;
                     }
@@ -353,7 +355,7 @@ impl Pair {
     }
 }
 
-/// The service of a pair: it gives back what it gets.
+/// The service of a pair, which returns its argument.
 async fn answer(mut service: Peer) {
     while let Ok(Some(line)) = service.line_without_deadline().await {
         let Ok(asked) = serde_json::from_str::<Value>(&line) else {

@@ -1,4 +1,4 @@
-//! Clients that die or are stopped while they hold something.
+//! Clients that are killed or stopped while they hold locks or wait for replies.
 
 use std::io;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use crate::runner::scaled;
 use crate::support::DEADLINE;
 use crate::support::process::Signal;
 
-/// When nobody may see a dead client any more.
+/// Time after which no peer may see a dead client any more.
 const NO_GHOST: Duration = Duration::from_secs(1);
 
-/// A reply of so many bytes is never all in the hands of the system: the manager still writes it.
+/// A reply of so many bytes never fits into the socket's buffers: the manager is still writing it.
 const LONG_REPLY: usize = 512 * 1024;
 
-/// One that the system takes, and that is not read.
+/// A reply that fits into the socket's buffers, and is not read.
 const SHORT_REPLY: usize = 32 * 1024;
 
 /// One of so many clients gets a long reply.
 const LONG: usize = 8;
 
-/// How many connect at the same time.
+/// Number of concurrent connection attempts.
 const CONNECTING: usize = 32;
 
-/// Answers every request with a text as long as was asked for.
+/// Answers every request with a text of the requested length.
 async fn answer_at_length(mut service: Peer) {
     let text = |length: usize| Value::from("x".repeat(length));
     let (short, long) = (text(SHORT_REPLY), text(LONG_REPLY));
@@ -49,8 +49,8 @@ async fn answer_at_length(mut service: Peer) {
     }
 }
 
-/// Connects, locks a service if it is given one, asks for a reply, waits for its beginning and for all others,
-/// then resets the connection.
+/// Connects, locks a service if one is given, requests a reply, waits for its beginning and for all
+/// other clients, then resets the connection.
 async fn reset_in_mid_reply(
     target: Target,
     number: usize,
@@ -115,7 +115,7 @@ pub(crate) fn clients_that_reset_in_the_middle_of_a_reply_leave_no_ghost() -> St
     met.expect("all clients come as far as the middle of their reply");
     resetting.into_iter().for_each(Task::join);
     let reset = Instant::now();
-    // The services are still there; no client is, nor what it had.
+    // The services are still connected; no client is, nor are its links and locks.
     let bystanders = 2;
     subject.wait_for_statistic("clients", |clients| clients == bystanders);
     let ghosts = |places: Value| -> usize {
@@ -152,13 +152,14 @@ pub(crate) fn clients_that_reset_in_the_middle_of_a_reply_leave_no_ghost() -> St
         "{clients} clients reset in mid-reply, {locks} of them with locks; all gone and all locks taken anew in {}",
         milliseconds(took)
     );
-    // What waits for clients that do not read is a reply for each, in a buffer that has grown by doubling.
+    // Queued for the clients that do not read: a reply for each, in a buffer that has grown by
+    // doubling.
     let replies = clients.div_ceil(LONG) * LONG_REPLY + clients * SHORT_REPLY;
     let most = IDLE_MEMORY + 2 * replies as u64;
     subject.finish(&figures, most)
 }
 
-/// Tries to link with a locked service; gives how long the refusal took.
+/// Tries to link with a locked service, and returns how long the refusal took.
 async fn be_refused(peer: &mut Peer, service: &str) -> Duration {
     let asked = Instant::now();
     let refused = peer

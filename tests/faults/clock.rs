@@ -1,4 +1,4 @@
-//! The computer's clock is set, an hour forth and back.
+//! Changes of the computer's clock, an hour forward and back.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use crate::programs::{start_lock_holder, start_service};
 use crate::support::clock::library;
 use crate::support::manager::Home;
 
-/// How long a stranger has for its handshake.
+/// The handshake timeout of an unidentified peer.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// What a stranger's time may differ from that, on a busy machine.
+/// Tolerance of that timeout on a busy machine.
 const A_LITTLE: Duration = Duration::from_millis(900);
 
 const HOUR: i64 = 3_600;
@@ -31,7 +31,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// A clock that is right, for a manager that is started by this command.
+    /// Creates a correct clock for a manager that is started by this command.
     fn of(home: &Home, command: &mut Command) -> Self {
         let clock = Self {
             file: home.path("clock"),
@@ -41,13 +41,13 @@ impl Clock {
             .env("LD_PRELOAD", library())
             .env("FAKETIME_TIMESTAMP_FILE", &clock.file)
             .env("FAKETIME_NO_CACHE", "1")
-            // What the kernel counts from its start is not what somebody sets.
+            // The kernel's monotonic clock is not affected by setting the time.
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("DONT_FAKE_MONOTONIC", "1");
         clock
     }
 
-    /// Sets it so many seconds before or after the computer's.
+    /// Sets the clock so many seconds before or after the computer's.
     fn set(&self, offset: i64) {
         let new = self.file.with_extension("new");
         fs::write(&new, format!("{offset:+}\n")).expect("the home can be written");
@@ -55,7 +55,7 @@ impl Clock {
     }
 }
 
-/// The second of the day that the manager wrote last into its table of connections.
+/// Returns the second of the day of the newest row in the manager's table of connections.
 fn managers_time(subject: &mut Subject, connections: usize) -> i64 {
     let target = subject.target.clone();
     let name = format!("visitor {connections}");
@@ -81,7 +81,7 @@ fn second_of_day(row: &Value) -> i64 {
         .fold(0, |sum, part| sum * 60 + part.parse::<i64>().expect("a number"))
 }
 
-/// A stranger who says nothing: gives when it was closed.
+/// Connects and sends nothing. Returns how long the connection stayed open.
 fn silent_stranger(target: &Target, number: usize) -> Task<Duration> {
     let target = target.clone();
     spawn(async move {

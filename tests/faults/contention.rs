@@ -1,4 +1,4 @@
-//! Several peers that want the same thing: room in one queue.
+//! Several peers that need capacity in the same queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,16 +15,16 @@ use crate::runner::scaled;
 use crate::support::DEADLINE;
 use crate::support::process::Signal;
 
-/// How much is read at once.
+/// Size of a read, in bytes.
 const CHUNK: usize = 256 * 1024;
 
-/// A request whose argument has so many bytes.
+/// Returns a request whose argument has so many bytes.
 fn large_request(service: &str, bytes: usize, uid: &str) -> Vec<u8> {
     let request = request(service, "weigh", &json!(["x".repeat(bytes)]), uid);
     format!("{request}\r\n").into_bytes()
 }
 
-/// Sends requests without end; counts those that the manager has taken.
+/// Sends requests without end, and counts those that the manager has accepted.
 async fn flood(mut peer: Peer, bytes: usize, sent: Arc<AtomicUsize>) {
     let line = large_request("Balance", bytes, "flood");
     while peer.writer.write_all(&line).await.is_ok() {
@@ -32,8 +32,8 @@ async fn flood(mut peer: Peer, bytes: usize, sent: Arc<AtomicUsize>) {
     }
 }
 
-/// Reads at a rate of so many bytes a second; returns how many lines of each length came, and when the one of more than
-/// `large` bytes came.
+/// Reads at a rate of so many bytes a second. Returns the number of lines of each length, and when
+/// the one of more than `large` bytes arrived.
 async fn read_at_rate(
     service: &mut Peer,
     rate: usize,
@@ -105,7 +105,7 @@ pub(crate) fn a_large_request_is_served_in_its_turn_among_small_ones() -> String
             sender.writer.write_all(&line).await.expect("the manager reads");
             sender
         });
-        // It comes within the time that the reader takes for a few queues.
+        // It arrives within the time in which the reader reads a few queues.
         let (lines, came) = read_at_rate(&mut service, rate, large, |lines| {
             let all: usize = lines.iter().map(|(length, count)| length * count).sum();
             let large_came = lines.iter().any(|(length, _)| *length > large);
@@ -133,12 +133,12 @@ pub(crate) fn a_large_request_is_served_in_its_turn_among_small_ones() -> String
         "a request of {large} bytes came after {:.2} s and {small} small ones; two floods sent {first} and {second}",
         waited.as_secs_f64()
     );
-    // The queue, each sender's line, and what is read ahead; memory grows by doubling.
+    // The queue, each sender's line, and the bytes read ahead; memory grows by doubling.
     let most = IDLE_MEMORY + 2 * queue_bytes + 4 * large as u64;
     subject.finish(&figures, most)
 }
 
-/// Answers `large` with so many bytes, and everything else with a number.
+/// Answers `large` with so many bytes, and every other request with a number.
 async fn answer_large(mut service: Peer, bytes: usize) {
     let large = Value::from("x".repeat(bytes));
     while let Ok(Some(line)) = service.line_without_deadline().await {
@@ -154,7 +154,7 @@ async fn answer_large(mut service: Peer, bytes: usize) {
     }
 }
 
-/// Calls a service one after the other for so long; returns how many calls there were and the longest.
+/// Calls a service sequentially for so long. Returns the number of calls, and the longest.
 async fn call(mut peer: Peer, service: &str, duration: Duration) -> (usize, Duration) {
     let begun = Instant::now();
     let (mut count, mut longest) = (0, Duration::ZERO);
@@ -164,13 +164,13 @@ async fn call(mut peer: Peer, service: &str, duration: Duration) -> (usize, Dura
         assert_eq!(answer.expect("it is answered")["result"], 5);
         longest = longest.max(asked.elapsed());
         count += 1;
-        // A hundred and eighty a second at most, as an instrument answers.
+        // At most 180 a second, as with an instrument.
         sleep(Duration::from_millis(5)).await;
     }
     (count, longest)
 }
 
-/// Asks for large replies, reads none of them, and comes back when it is disconnected or after a while.
+/// Requests large replies, reads none of them, and reconnects after a disconnect or after a while.
 async fn ask_and_never_read(target: Target, replies: usize, ended: Arc<AtomicBool>) -> usize {
     let mut times = 0;
     while !ended.load(Ordering::Relaxed) {
@@ -184,7 +184,7 @@ async fn ask_and_never_read(target: Target, replies: usize, ended: Arc<AtomicBoo
                 break;
             }
         }
-        // It is disconnected after two seconds, which a sender notices and nobody else does.
+        // It is disconnected after two seconds, which only a peer that sends can notice.
         let returns = Instant::now() + Duration::from_millis(2_500);
         while Instant::now() < returns && !ended.load(Ordering::Relaxed) {
             if peer.send_bytes(b"\r\n").await.is_err() {
@@ -196,7 +196,8 @@ async fn ask_and_never_read(target: Target, replies: usize, ended: Arc<AtomicBoo
     times
 }
 
-/// A client asks for more than it reads, again and again; its service's other client goes on as before.
+/// A client repeatedly requests more than it reads; the other client of the service must not be
+/// disturbed.
 pub(crate) fn a_client_that_never_reads_and_returns_costs_only_its_own_replies() -> String {
     let (replies, bytes, seconds) = scaled((40, 1_000_000, 4), (40, 4 * 1024 * 1024, 20));
     let duration = Duration::from_secs(seconds);
@@ -205,7 +206,7 @@ pub(crate) fn a_client_that_never_reads_and_returns_costs_only_its_own_replies()
     let ended = Arc::new(AtomicBool::new(false));
     let mut answering = Vec::new();
     let mut calling = Vec::new();
-    // The second is what the same client does beside nobody, at the same time.
+    // The second service has only the caller, as a control at the same time.
     for service in ["Library", "Archive"] {
         let target = target.clone();
         let (peer, client) = run(async move {
@@ -239,8 +240,8 @@ pub(crate) fn a_client_that_never_reads_and_returns_costs_only_its_own_replies()
     subject.finish(&figures, most)
 }
 
-/// Reads at a rate of so many bytes a second to the end of the connection; returns how many bytes came, and whether the
-/// last of them ends a line.
+/// Reads at a rate of so many bytes a second to the end of the connection. Returns the number of
+/// bytes, and whether the last of them ends a line.
 async fn read_to_end(mut peer: Peer, rate: usize) -> (usize, bool) {
     let begun = Instant::now();
     let mut chunk = vec![0; CHUNK];
@@ -265,7 +266,7 @@ async fn read_to_end(mut peer: Peer, rate: usize) -> (usize, bool) {
     }
 }
 
-/// A client that reads 10 MB/s has megabytes to read when the manager is asked to stop.
+/// A client that reads 10 MB/s has megabytes queued when the manager is asked to stop.
 pub(crate) fn a_manager_that_stops_delivers_what_is_queued_within_the_drain_time() -> String {
     let (frames, rate) = scaled((24, 8_000_000), (60, 10_000_000));
     let mut subject = Subject::start(&["--disable-tls"]);

@@ -1,4 +1,4 @@
-//! Many peers, and more than there is room for.
+//! Many peers, and more than the limits allow.
 
 use std::io;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::peer::{Peer, Target, address, client};
 use crate::runner::scaled;
 use crate::support::process::through;
 
-/// How many connect at the same time.
+/// Number of concurrent connection attempts.
 const CONNECTING: usize = 64;
 
-/// What an idle client may cost the manager, in bytes: its task, its place in the registry, its links, its socket's
-/// place in the runtime.
+/// Memory of an idle client in the manager, in bytes: its task, its registry entry, its links, and
+/// its socket in the runtime.
 const IDLE_CLIENT: u64 = 16 * 1024;
 
-/// Connects that many clients, some at a time, and has each do something before it is idle.
+/// Connects many clients, some at a time. Each links with the service, if one is given.
 async fn connect(
     target: &Target,
     group: u8,
@@ -49,9 +49,10 @@ async fn connect(
     Ok(peers)
 }
 
-/// Closes connections at the pace at which ten thousand clients leave within two seconds. When they leave at once,
-/// a bystander may once wait for 150 ms, until the manager has looked at each of them: less than it may at most, but
-/// of a case that is this short, more than one request in a hundred.
+/// Closes connections at the rate at which ten thousand clients leave within two seconds. If they
+/// leave at once, a bystander may wait once for 150 ms, until the manager has processed each of
+/// them. That is below the maximum, but in such a short case it is more than one request in a
+/// hundred.
 async fn leave(mut peers: Vec<Peer>) {
     while !peers.is_empty() {
         peers.truncate(peers.len().saturating_sub(100));
@@ -59,7 +60,7 @@ async fn leave(mut peers: Vec<Peer>) {
     }
 }
 
-/// Connects to a manager that is full; gives the reason that it tells.
+/// Connects to a full manager, and returns the reason in its error.
 async fn be_turned_away(target: &Target, number: usize) -> String {
     let mut peer = Peer::connect(target, address(6, number))
         .await
@@ -120,7 +121,8 @@ pub(crate) fn idle_clients_are_served_up_to_the_limit_and_the_next_are_told_why(
 }
 
 pub(crate) fn a_manager_without_descriptors_neither_spins_nor_stays_deaf() -> String {
-    /// What of a processor the manager may use meanwhile, the bystanders' requests included.
+    /// Maximum share of a processor that the manager may use meanwhile, the bystanders' requests
+    /// included.
     const SPIN: f64 = 0.3;
     const DEAF: Duration = Duration::from_secs(1);
     let descriptors = scaled(100, 500);
@@ -132,7 +134,7 @@ pub(crate) fn a_manager_without_descriptors_neither_spins_nor_stays_deaf() -> St
     let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
     let mut command = through("sh", &["-c", &limited], &command);
     let mut subject = Subject::start_command(home, &mut command, &options);
-    // Whoever is not accepted waits in the system's queue, and does not know it.
+    // Connections that are not accepted wait in the system's queue, unnoticed by their peers.
     let crowd: Vec<_> = (0..2 * descriptors)
         .map(|number| {
             let target = subject.target.clone();

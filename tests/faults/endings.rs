@@ -1,4 +1,4 @@
-//! How a manager ends: asked to, or killed.
+//! The end of a manager: by a request to stop, or by a kill.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -19,14 +19,14 @@ use crate::support::process::Signal;
 
 const CLIENTS: usize = 10;
 
-/// More than the system itself takes for a client that does not read.
+/// More than the socket buffers hold for a client that does not read.
 const UNREAD: usize = 32;
 
-/// How long a manager takes beyond the end of the last request: a peer that does not read has two seconds for its
-/// last words.
+/// How long a manager takes beyond the end of the last request: a peer that does not read has two
+/// seconds to read its last frames.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// A client that has megabytes to read and does not, and their service.
+/// Connects a client that does not read its megabytes of notifications, and their service.
 async fn stuck_reader(target: Target) -> (Peer, Peer) {
     let mut heart = Peer::service(&target, "Heart").await.expect("the manager serves");
     let mut stuck = Peer::client(&target, "stuck").await.expect("the manager serves");
@@ -45,7 +45,7 @@ async fn stuck_reader(target: Target) -> (Peer, Peer) {
     (heart, stuck)
 }
 
-/// Reads requests; answers those that are to be answered once it is told so.
+/// Reads requests, waits for `told`, and then answers those for `double`.
 async fn answer_late(mut service: Peer, requests: usize, told: Arc<tokio::sync::Notify>) -> Peer {
     let mut asked = Vec::new();
     for _ in 0..requests {
@@ -60,7 +60,7 @@ async fn answer_late(mut service: Peer, requests: usize, told: Arc<tokio::sync::
     service
 }
 
-/// Stops a manager that has requests under way, of which so many are never answered.
+/// Stops a manager with requests in flight, so many of which are never answered.
 fn stop(drain: &str, unanswered: usize, limit: Duration) -> String {
     let each = scaled(20, 100);
     let mut subject = Subject::start(&["--disable-tls", "--drain", drain]);
@@ -92,7 +92,7 @@ fn stop(drain: &str, unanswered: usize, limit: Duration) -> String {
             })
         })
         .collect();
-    // Two copies of what is unread at most, beside the rest.
+    // At most two copies of the unread bytes, beside the rest.
     let most = IDLE_MEMORY + 2 * UNREAD as u64 * MIB;
     let memory = memory(&subject.process(), most);
     subject.let_bystander_work();
@@ -125,7 +125,7 @@ fn stop(drain: &str, unanswered: usize, limit: Duration) -> String {
 }
 
 pub(crate) fn a_manager_that_is_asked_to_stop_ends_each_request_once_within_the_drain_time() -> String {
-    // The stuck reader has all of that time to read what is queued for it.
+    // The stuck reader has all of that time to read its queue.
     let (drain, seconds) = scaled(("3s", 3), ("10s", 10));
     stop(drain, 0, Duration::from_secs(seconds) + FAREWELL)
 }
@@ -135,14 +135,14 @@ pub(crate) fn a_manager_whose_requests_are_never_answered_still_stops() -> Strin
     stop(drain, scaled(10, 50), Duration::from_secs(seconds) + FAREWELL)
 }
 
-/// What an administrator asked to be saved, and what of it was said to be.
+/// The changes that an administrator requested, and those that were confirmed.
 #[derive(Default)]
 struct Saved {
     asked: Vec<String>,
     confirmed: Vec<String>,
 }
 
-/// The password of every user whom the administrator inserts.
+/// Returns the password of a user that the administrator inserts.
 fn password(username: &str) -> String {
     format!("the password of {username}")
 }
@@ -169,15 +169,15 @@ async fn insert(mut administrator: Peer, life: usize, saved: Arc<Mutex<Saved>>) 
     }
 }
 
-/// All names of a table that the administrator sees, in the form of [`Saved`].
+/// Returns all names of a table that the administrator sees, in the form of [`Saved`].
 fn names(administrator: &mut Peer, list: &str, insert: &str) -> BTreeSet<String> {
     let frame = block_on(administrator.ask_manager(list, json!([]))).expect("the manager answers");
     let names: Vec<String> = serde_json::from_value(frame["result"].clone()).expect("names are texts");
     names.into_iter().map(|name| format!("{insert} {name}")).collect()
 }
 
-/// Expects that all that was confirmed is there, and that all that is there is whole and was asked for; gives how
-/// much is there that was not confirmed.
+/// Expects that all confirmed changes exist, and that all existing ones are complete and were
+/// requested. Returns the number of those that were not confirmed.
 fn expect_saved(
     manager: &Manager,
     administrator: &mut Peer,
@@ -209,7 +209,7 @@ fn expect_saved(
         let Some(username) = key.strip_prefix("users_table.insert ") else {
             continue;
         };
-        // Each is looked at in the life after the one in which it was inserted.
+        // Each user is checked in the run after the one in which it was inserted.
         if checked.insert(key.clone()) {
             let args = json!([username, password(username)]);
             let frame = block_on(administrator.ask_manager("users_table.is_password_valid", args));
@@ -246,7 +246,7 @@ pub(crate) fn what_an_administrator_was_told_is_saved_survives_kills() -> String
         let mut bystander = Bystander::connect(&target, &control).begin();
         let before = saved.lock().unwrap().confirmed.len();
         let inserting: Task<()> = spawn(insert(curie, life, Arc::clone(&saved)));
-        // At another moment each time.
+        // At a different moment each time.
         let wanted = before + 2 + life % 7;
         let deadline = Instant::now() + crate::support::DEADLINE;
         while saved.lock().unwrap().confirmed.len() < wanted {

@@ -1,4 +1,4 @@
-//! Where the crowds of the cases run.
+//! The runtime of the crowds.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use rustix::process::setpriority_process;
 use tokio::runtime::{Builder, Runtime};
 
-/// How much the crowds give way to the manager and to those that measure.
+/// Priority of the crowds, below that of the manager and of the measurements.
 const NICENESS: i32 = 10;
 
 fn runtime() -> &'static Runtime {
@@ -16,7 +16,7 @@ fn runtime() -> &'static Runtime {
         Builder::new_multi_thread()
             .worker_threads(1)
             .on_thread_start(|| {
-                // Without it the figures say more about the machine.
+                // Without the lower priority the figures would depend more on the machine.
                 let _ = setpriority_process(None, NICENESS);
             })
             .enable_all()
@@ -25,7 +25,7 @@ fn runtime() -> &'static Runtime {
     })
 }
 
-/// Runs a task of the crowd beside what the case itself does. It ends with what is returned.
+/// Runs a task of the crowd beside the case. Returns the running task.
 pub(crate) fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> Task<T> {
     Task(runtime().spawn(task))
 }
@@ -35,16 +35,16 @@ pub(crate) fn run<T: Send + 'static>(task: impl Future<Output = T> + Send + 'sta
     spawn(task).join()
 }
 
-/// Does something on the case's own thread, which gives way to nobody.
+/// Runs a future on the case's own thread, which has normal priority.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime().block_on(future)
 }
 
-/// A task of the crowd, which ends when this is dropped.
+/// A task of the crowd, which is aborted when this is dropped.
 pub(crate) struct Task<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Task<T> {
-    /// Waits for its end; fails as it failed.
+    /// Waits for its end. Panics if it panicked.
     pub(crate) fn join(mut self) -> T {
         match runtime().block_on(&mut self.0) {
             Ok(value) => value,
@@ -52,7 +52,7 @@ impl<T> Task<T> {
         }
     }
 
-    /// Waits for its end within another task; fails as it failed.
+    /// Waits for its end within another task. Panics if it panicked.
     pub(crate) async fn ended(mut self) -> T {
         match (&mut self.0).await {
             Ok(value) => value,

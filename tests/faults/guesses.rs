@@ -1,4 +1,4 @@
-//! Those who guess passwords without end, beside somebody who knows one.
+//! Peers that guess passwords without end, beside a user with the right one.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -16,17 +16,17 @@ use crate::outcomes::milliseconds;
 use crate::peer::{Peer, Target, address, client};
 use crate::runner::scaled;
 
-/// A user whose password costs as many rounds as new ones do.
+/// A user whose password has the rounds of a new one.
 const USER: &str = "l.meitner";
 const PASSWORD: &str = "protactinium";
 
-/// How long a good login may take, unless it takes long alone.
+/// Maximum duration of a successful login, unless it takes long even without guesses.
 const LOGIN: Duration = Duration::from_secs(1);
 
-/// How many times longer than alone it may take otherwise.
+/// Otherwise, how many times longer than without guesses it may take.
 const FACTOR: u32 = 10;
 
-/// Logs in and gives how long that took, from the first packet on.
+/// Logs in, and returns how long that took, from the first packet on.
 async fn log_in(target: &Target, from: Ipv4Addr) -> io::Result<Duration> {
     let begun = Instant::now();
     let mut peer = Peer::connect(target, from).await?;
@@ -38,14 +38,14 @@ async fn log_in(target: &Target, from: Ipv4Addr) -> io::Result<Duration> {
     Ok(took)
 }
 
-/// What became of the guesses.
+/// The outcomes of the guesses.
 #[derive(Default)]
 struct Guesses {
     made: AtomicUsize,
     checked: AtomicUsize,
 }
 
-/// Guesses again and again, half of the time in the name of the one who logs in.
+/// Guesses repeatedly, half of the time with the username of the user who logs in.
 async fn guess(target: Target, number: usize, from: Ipv4Addr, guesses: Arc<Guesses>) {
     let username = [USER, ADMINISTRATOR][number % 2];
     loop {
@@ -69,7 +69,7 @@ async fn guess(target: Target, number: usize, from: Ipv4Addr, guesses: Arc<Guess
     }
 }
 
-/// So many guess at a time, from so many addresses.
+/// Measures logins beside so many concurrent guesses from so many addresses.
 fn beside_guesses(crowd: usize, addresses: usize) -> String {
     let time = Duration::from_secs(scaled(3, 20));
     let home = home_with_administrator();
@@ -87,7 +87,7 @@ fn beside_guesses(crowd: usize, addresses: usize) -> String {
             spawn(guess(target.clone(), number, from, Arc::clone(&guesses)))
         })
         .collect();
-    // Once from where somebody has logged in before, and once from where nobody has.
+    // Once from an address with an earlier successful login, and once from an address without one.
     let (mut logins, mut longest) = (0, [Duration::ZERO; 2]);
     let begun = Instant::now();
     while begun.elapsed() < time {
@@ -120,7 +120,7 @@ pub(crate) fn guesses_from_one_address_do_not_delay_a_login() -> String {
 }
 
 pub(crate) fn guesses_from_many_addresses_do_not_delay_a_login() -> String {
-    // In the long form they want more places than there are for connections that have not identified themselves.
+    // In the long form they exceed the limit of unidentified connections.
     let (guessers, addresses) = scaled((100, 100), (1_500, 250));
     beside_guesses(guessers, addresses)
 }

@@ -1,21 +1,23 @@
-//! What goes wrong around a manager, with figures: crowds, floods, deaths and clocks, done to the built `labwire`
-//! while a pair of bystanders goes on as if nothing happened.
+//! Faults around a manager, with figures: crowds, floods, kills and clock changes, injected around
+//! the built `labwire` while a pair of bystanders keeps working.
 //!
 //! ```console
 //! $ cargo test --test faults                      # the short form, a minute at most
 //! $ cargo test --release --test faults -- --long  # the full figures
 //! ```
 //!
-//! Each case prints one line. What holds beside its own figures:
+//! Each case prints one line, and checks in addition to its own figures:
 //!
 //! - each request has exactly one outcome;
-//! - the bystander pair has every request of its hundred per second answered, 99 of 100 within 50 ms and none after
-//!   more than 500 ms; a control pair at an idle manager shows what the machine alone does;
-//! - within five seconds the registry, links, locks and descriptors equal the living peers;
-//! - no step of the manager's routing thread took longer than 5 ms, unless one of the idle manager's did;
-//! - the manager has not panicked, and its memory is bounded by what is stated.
+//! - the bystander pair has every request of its hundred per second answered, 99 of 100 within 50
+//!   ms and none after more than 500 ms; a control pair at an idle manager shows the influence of
+//!   the machine alone;
+//! - within five seconds the registry, links, locks and descriptors match the connected peers;
+//! - no step of the manager's routing thread took longer than 5 ms, unless one of the idle
+//!   manager's did;
+//! - the manager has not panicked, and its memory is below the stated bound.
 //!
-//! The cases run one after another: each wants the machine for itself.
+//! The cases run one after another, since each needs the whole machine.
 
 #![allow(
     clippy::unwrap_used,
@@ -53,7 +55,7 @@ use std::process::ExitCode;
 
 use runner::Case;
 
-/// Cases by the names of the functions that they are.
+/// Returns cases with the names of their functions.
 macro_rules! cases {
     ($($module:ident::$name:ident,)*) => {
         &[$(Case { name: stringify!($name), run: $module::$name }),*]

@@ -14,14 +14,14 @@ use crate::support::DEADLINE;
 
 const READERS: usize = 4;
 
-/// What the manager keeps for one peer at most: its default.
+/// The default capacity of a peer's queue.
 const QUEUE: u64 = 64 * MIB;
 
-/// What stands in a notification around its number.
+/// The bytes before and after the number in a notification.
 const START: &str = r#"{"error": false, "result": [["#;
 const END: &str = "], {\"unit\": \"1/min\"}], \"service\": \"Heart\", \"uid\": \"notification\"}\r\n";
 
-/// How many notifications have come, and what came of the next one.
+/// The number of notifications received, and the beginning of the next one.
 #[derive(Default)]
 struct Beats {
     count: usize,
@@ -29,7 +29,7 @@ struct Beats {
 }
 
 impl Beats {
-    /// Takes what was read: each line must be the one that follows.
+    /// Adds received bytes. Each line must be the next notification.
     fn take(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -138,8 +138,8 @@ pub(crate) fn a_stuck_reader_of_a_flood_is_cut_and_the_others_miss_nothing() -> 
         (number * READERS) as u128 * 1_000 / took.as_millis().max(1),
         prefix.count
     );
-    // The queues of all who are linked may be full at the same time; each may have room for as much again, as it
-    // grows by doubling.
+    // The queues of all linked clients may be full at the same time, and each may reserve as much
+    // again, as it grows by doubling.
     let most = IDLE_MEMORY + (READERS as u64 + 1) * 2 * queue_bytes;
     subject.finish(&figures, most)
 }

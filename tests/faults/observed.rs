@@ -1,5 +1,5 @@
-//! A manager to which something is done, with everything that must hold whatever it is: the bystander, the registry
-//! afterwards, no panic, bounded memory.
+//! A manager under a fault, with the checks of every case: the bystander, the registry afterwards,
+//! no panic, and bounded memory.
 
 use std::fs;
 use std::process::Command;
@@ -16,27 +16,29 @@ use crate::runner::expect_in_time;
 use crate::support::POLL_INTERVAL;
 use crate::support::manager::{Home, Manager};
 
-/// When the registry, links, locks and descriptors must equal the living peers again.
+/// Time after which the registry, links, locks and descriptors must match the connected peers
+/// again.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// In how many ticks the kernel counts a second of processor time, on every computer that these tests run on.
+/// Kernel ticks per second of processor time, on every computer that these tests run on.
 const TICKS: u64 = 100;
 
-/// What a manager takes that serves hardly anybody, in bytes, with some room.
+/// Memory of an almost idle manager, in bytes, with a margin.
 pub(crate) const IDLE_MEMORY: u64 = 64 * MIB;
 
 /// A mebibyte.
 pub(crate) const MIB: u64 = 1024 * 1024;
 
-/// How much the manager reads of a long line at a time, in bytes.
+/// Size of the manager's reads of a long line, in bytes.
 const READ: usize = 256 * 1024;
 
-/// A system that takes longer to give memory for that makes a step too long that does nothing else.
+/// If the system takes longer than this to provide memory for one read, a step may be too long
+/// because of the system alone.
 const SLOW_MEMORY: Duration = Duration::from_millis(2);
 
-/// A manager to which something is done.
+/// A manager under a fault.
 pub(crate) struct Subject {
-    // Declared in the order in which they must end: peers first.
+    // Dropped in the order of declaration: peers first.
     bystander: Bystander,
     administrator: Peer,
     before: Census,
@@ -45,7 +47,7 @@ pub(crate) struct Subject {
     control: Manager,
 }
 
-/// Who is there, as an administrator and the operating system see it.
+/// The connected peers and the descriptors, according to an administrator and the operating system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Census {
     clients: u64,
@@ -63,14 +65,14 @@ impl Subject {
         Self::start_in(home_with_administrator(), options)
     }
 
-    /// As [`Self::start`], on files that are there.
+    /// Like [`Self::start`], with existing files.
     pub(crate) fn start_in(home: Home, options: &[&str]) -> Self {
         let mut command = home.command(&["start", "--port", "0"]);
         command.args(options);
         Self::start_command(home, &mut command, options)
     }
 
-    /// As [`Self::start`], by a command that was made from `home`.
+    /// Like [`Self::start`], with a command that was made from `home`.
     pub(crate) fn start_command(home: Home, command: &mut Command, options: &[&str]) -> Self {
         let control = Manager::start(&["--disable-tls"]);
         let manager = Manager::start_command(home, command);
@@ -88,22 +90,23 @@ impl Subject {
         }
     }
 
-    /// Waits until the bystander has sent as much as is worth judging, for a manager that is about to end.
+    /// Waits until the bystander has sent enough requests to judge, for a manager that is about to
+    /// end.
     pub(crate) fn let_bystander_work(&self) {
         self.bystander.wait_until_enough();
     }
 
-    /// What an administrator gets for a request without arguments.
+    /// Returns the result of an administrator's request without arguments.
     pub(crate) fn ask(&mut self, attribute: &str) -> Value {
         ask(&mut self.administrator, attribute)
     }
 
-    /// One of the manager's statistics.
+    /// Returns one of the manager's statistics.
     pub(crate) fn statistic(&mut self, name: &str) -> u64 {
         self.ask("stats")[name].as_u64().expect("statistics are numbers")
     }
 
-    /// Waits until one of the manager's statistics is as wanted; gives how long that took.
+    /// Waits until one of the manager's statistics is as wanted, and returns how long that took.
     pub(crate) fn wait_for_statistic(&mut self, name: &str, wanted: impl Fn(u64) -> bool) -> Duration {
         let begun = Instant::now();
         loop {
@@ -116,20 +119,20 @@ impl Subject {
         }
     }
 
-    /// The process, as the operating system sees it.
+    /// Returns the process, as the operating system sees it.
     pub(crate) fn process(&self) -> Observed {
         Observed::new(&self.manager)
     }
 
-    /// Waits until nobody is there but those who were there before; gives how long that took.
+    /// Waits until only the initial peers are connected, and returns how long that took.
     pub(crate) fn settle(&mut self, limit: Duration) -> Duration {
         let begun = Instant::now();
         loop {
             let now = census(&self.manager, &mut self.administrator);
             let now = Census {
-                // The bystander always has a request under way, or hardly not.
+                // The bystander has a request in flight at almost any time.
                 in_flight: self.before.in_flight,
-                // The manager may just have read a file when they were counted first.
+                // At the first count the manager may have had a file open.
                 other_descriptors: now.other_descriptors.max(self.before.other_descriptors),
                 ..now
             };
@@ -145,8 +148,8 @@ impl Subject {
         }
     }
 
-    /// Expects everything that must hold after a fault, and puts the figures together. `most_memory` is what the
-    /// manager may ever have taken, in bytes.
+    /// Checks everything that must hold after a fault, and returns the line of figures.
+    /// `most_memory` is the allowed peak memory of the manager, in bytes.
     pub(crate) fn finish(mut self, figures: &str, most_memory: u64) -> String {
         let [seen, control] = self.bystander.stop();
         let bystander = judge(&seen, &control, true);
@@ -159,7 +162,7 @@ impl Subject {
         format!("{figures}; settled after {settled:.1} s; {steps}; {memory}; {bystander}")
     }
 
-    /// Expects that no step of the routing thread took longer than 5 ms; tells how long the longest took.
+    /// Expects that no step of the routing thread took longer than 5 ms. Formats the longest.
     fn expect_short_steps(&mut self) -> String {
         let statistics = self.ask("stats");
         let number = |name: &str| statistics[name].as_u64().expect("statistics are numbers");
@@ -190,7 +193,8 @@ impl Subject {
         )
     }
 
-    /// As [`Self::finish`], for a manager that has ended; `memory` is what [`memory`] gave before that.
+    /// Like [`Self::finish`], for a manager that has ended; `memory` is the earlier result of
+    /// [`memory`].
     pub(crate) fn finish_ended(mut self, figures: &str, memory: &str) -> String {
         let [seen, control] = self.bystander.stop();
         let bystander = judge(&seen, &control, false);
@@ -199,11 +203,11 @@ impl Subject {
     }
 }
 
-/// The longest time in which the system gave memory for one read, of so many times that the processor's caches hold
-/// nothing of it.
+/// Returns the longest time in which the system provided memory for one read. Repeats it so often
+/// that the processor's caches do not help.
 fn slowest_memory() -> Duration {
     const READS: usize = 256;
-    // The system gives each page when it is written to.
+    // The system allocates each page at the first write.
     let mut memory = vec![0_u8; READS * READ];
     let pieces = memory.chunks_mut(READ).map(|piece| {
         let begun = Instant::now();
@@ -216,20 +220,20 @@ fn slowest_memory() -> Duration {
     pieces.max().unwrap_or_default()
 }
 
-/// Says how much memory a manager took at most, and expects that it may.
+/// Formats the manager's peak memory, and checks its bound.
 pub(crate) fn memory(process: &Observed, most: u64) -> String {
     let peak = process.memory("VmHWM");
     assert!(peak <= most, "the manager took {peak} bytes, and may take {most}");
     format!("memory {} of {} MiB", peak / MIB, most / MIB)
 }
 
-/// Expects that nothing in the manager has panicked.
+/// Expects that the manager has not panicked.
 pub(crate) fn expect_no_panic(manager: &Manager) {
     let log = manager.log();
     assert!(!log.contains("panicked"), "{log}");
 }
 
-/// Connects as the administrator, whether everybody must log in or not.
+/// Connects as the administrator, whether or not the manager requires a login.
 pub(crate) async fn administrator(target: &Target) -> Peer {
     let mut peer = Peer::client(target, "administrator")
         .await
@@ -281,8 +285,8 @@ impl Observed {
         }
     }
 
-    /// How many sockets are open, and how many other descriptors. The database opens its journals as it needs
-    /// them; they are left out.
+    /// Returns the number of open sockets, and of other descriptors. The journals of the database
+    /// are left out, since they are opened on demand.
     pub(crate) fn descriptors(&self) -> (usize, usize) {
         let entries = fs::read_dir(format!("{}/fd", self.folder)).expect("the manager runs");
         let files = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
@@ -293,7 +297,7 @@ impl Observed {
         (sockets.len(), others.len())
     }
 
-    /// One of the figures about memory, in bytes.
+    /// Returns one of the figures about memory, in bytes.
     pub(crate) fn memory(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("{}/status", self.folder)).expect("the manager runs");
         let mut lines = status.lines();
@@ -302,10 +306,10 @@ impl Observed {
         kibibytes.parse::<u64>().expect("a number") * 1024
     }
 
-    /// The processor time that it has used so far.
+    /// Returns the processor time that it has used so far.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("{}/stat", self.folder)).expect("the manager runs");
-        // The program's name, in parentheses, may hold anything.
+        // The program's name, in parentheses, may contain any characters.
         let (_, fields) = stat.rsplit_once(')').expect("the name is in parentheses");
         let mut fields = fields.split_whitespace().skip(11);
         let mut next = || -> u64 { fields.next().expect("Linux says so").parse().expect("a number") };

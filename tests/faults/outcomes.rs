@@ -9,15 +9,15 @@ use tokio::time::{Duration, Instant};
 
 use crate::peer::{Peer, request};
 
-/// What became of some requests of one client: how each ended.
+/// The outcomes of some requests of one client.
 #[derive(Default)]
 pub(crate) struct Outcomes {
-    /// By uid, all frames that carry it.
+    /// By uid, all frames with it.
     by_uid: BTreeMap<String, Vec<Value>>,
 }
 
 impl Outcomes {
-    /// Sends requests to a service without waiting for anything, all in one piece; each number is the argument and
+    /// Sends requests to a service in one write, without waiting; each number is the argument and
     /// the uid of one.
     pub(crate) async fn begin(
         peer: &mut Peer,
@@ -47,7 +47,8 @@ impl Outcomes {
         self.by_uid.extend(other.by_uid);
     }
 
-    /// Reads until each request has an outcome, or the connection ends; gives when the last one came.
+    /// Reads until each request has an outcome, or the connection ends. Returns when the last one
+    /// arrived.
     pub(crate) async fn read(&mut self, peer: &mut Peer) -> Instant {
         let mut left = self.missing();
         let mut last = Instant::now();
@@ -61,19 +62,19 @@ impl Outcomes {
         last
     }
 
-    /// Reads what else comes until the connection ends.
+    /// Reads further frames until the connection ends.
     pub(crate) async fn read_to_end(&mut self, peer: &mut Peer) {
         while self.take(peer).await.is_some() {}
     }
 
-    /// Expects that nothing comes for these requests any more.
+    /// Expects no further frames for these requests.
     pub(crate) async fn expect_nothing_more(&mut self, peer: &mut Peer) {
         let asked = peer.ask_manager("identity", json!([])).await;
         let frame = asked.expect("the manager answers");
         assert_eq!(frame["uid"], "manager", "something came a second time: {frame}");
     }
 
-    /// Takes the next frame; gives how often its uid has come by now.
+    /// Takes the next frame, and returns the number of frames with its uid so far.
     async fn take(&mut self, peer: &mut Peer) -> Option<usize> {
         let line = peer
             .line()
@@ -91,8 +92,8 @@ impl Outcomes {
         self.by_uid.values().filter(|frames| frames.is_empty()).count()
     }
 
-    /// Expects exactly one outcome for each request; gives how many are results, and how many are errors that hold
-    /// the text.
+    /// Expects exactly one outcome for each request. Returns the number of results, and the number
+    /// of errors that contain the text.
     pub(crate) fn expect_one_each(&self, error: &str) -> (usize, usize) {
         let (mut results, mut errors) = (0, 0);
         for (uid, frames) in &self.by_uid {
@@ -117,7 +118,7 @@ impl Outcomes {
     }
 }
 
-/// A duration in milliseconds, as the figures show it.
+/// Formats a duration in milliseconds, for the figures.
 pub(crate) fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1_000.0)
 }

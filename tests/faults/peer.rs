@@ -1,4 +1,5 @@
-//! Peers by the thousand: any number of connections on few threads, plain or with TLS, from any loopback address.
+//! Peers by the thousand: any number of connections on few threads, plain or with TLS, from any
+//! loopback address.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,7 +24,7 @@ use crate::hostile::{ADMINISTRATOR, PASSWORD};
 use crate::support::DEADLINE;
 use crate::support::manager::{HOST, Manager};
 
-/// Where a manager is, and what it wants of those who connect.
+/// The address of a manager, and what it requires of its peers.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -32,7 +33,8 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// A manager that listens on all addresses. With `has_login` everyone must log in.
+    /// Returns the target for a manager that listens on all addresses. With `has_login` every peer
+    /// must log in.
     pub(crate) fn new(manager: &Manager, has_login: bool) -> Self {
         let environment = manager.environment().into_iter();
         let mut certificate = environment.filter(|(name, _)| *name == "LABWIRE_CERT_FILE");
@@ -50,12 +52,12 @@ impl Target {
         self.tls.is_some()
     }
 
-    /// Whether everyone must log in.
+    /// Whether every peer must log in.
     pub(crate) fn has_login(&self) -> bool {
         self.has_login
     }
 
-    /// A connection without TLS, whatever the manager expects.
+    /// Opens a connection without TLS, whatever the manager expects.
     pub(crate) async fn dial(&self, from: Ipv4Addr) -> io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((from, 0).into())?;
@@ -64,7 +66,7 @@ impl Target {
         Ok(stream)
     }
 
-    /// A connection as the manager expects it.
+    /// Opens a connection as the manager expects it.
     pub(crate) async fn open(&self, from: Ipv4Addr) -> io::Result<Box<dyn Stream>> {
         self.secure(self.dial(from).await?).await
     }
@@ -80,38 +82,38 @@ impl Target {
     }
 }
 
-/// A connection, whatever is below.
+/// A connection with or without TLS.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A peer that is known to the manager, or on its way there.
+/// A peer during or after its handshake.
 pub(crate) struct Peer {
     pub(crate) reader: BufReader<ReadHalf<Box<dyn Stream>>>,
     pub(crate) writer: WriteHalf<Box<dyn Stream>>,
 }
 
 impl Peer {
-    /// Connects, and says nothing yet.
+    /// Connects, and sends nothing yet.
     pub(crate) async fn connect(target: &Target, from: Ipv4Addr) -> io::Result<Self> {
         Ok(Self::over(target.open(from).await?))
     }
 
     fn over(stream: Box<dyn Stream>) -> Self {
         let (reader, writer) = split(stream);
-        // Ten thousand of them are idle.
+        // Small, since ten thousand of them are idle.
         let reader = BufReader::with_capacity(2 * 1024, reader);
         Self { reader, writer }
     }
 
-    /// Connects, logs in if that is asked, and identifies. The manager knows the peer afterwards.
+    /// Connects, logs in if required, and identifies. The manager knows the peer when this returns.
     pub(crate) async fn join(target: &Target, from: Ipv4Addr, identity: Value) -> io::Result<Self> {
         let mut peer = Self::connect(target, from).await?;
         peer.introduce(target, identity).await?;
         Ok(peer)
     }
 
-    /// As [`Self::join`], with a connection that ends with a reset when it is dropped.
+    /// Like [`Self::join`], with a connection that ends with a reset when it is dropped.
     pub(crate) async fn join_to_reset(target: &Target, from: Ipv4Addr, identity: Value) -> io::Result<Self> {
         let stream = target.dial(from).await?;
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
@@ -120,7 +122,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// As [`Self::join`], by a connection without TLS that is there.
+    /// Like [`Self::join`], over an existing connection without TLS.
     pub(crate) async fn join_over(
         stream: std::net::TcpStream,
         target: &Target,
@@ -142,12 +144,12 @@ impl Peer {
         self.expect_asked("registered").await
     }
 
-    /// A client from this computer's usual address.
+    /// Connects a client from this computer's usual address.
     pub(crate) async fn client(target: &Target, name: &str) -> io::Result<Self> {
         Self::join(target, Ipv4Addr::LOCALHOST, client(name)).await
     }
 
-    /// A service without a limit of clients, from this computer's usual address.
+    /// Connects a service without a client limit, from this computer's usual address.
     pub(crate) async fn service(target: &Target, name: &str) -> io::Result<Self> {
         let identity = json!({ "type": "service", "name": name, "attributes": {} });
         Self::join(target, Ipv4Addr::LOCALHOST, identity).await
@@ -161,7 +163,7 @@ impl Peer {
         self.send(&json!({ "result": password })).await
     }
 
-    /// Expects that the manager asks for something, or tells it.
+    /// Expects a request of the manager with this attribute.
     pub(crate) async fn expect_asked(&mut self, attribute: &str) -> io::Result<()> {
         let frame = self.frame().await?;
         if frame["attribute"] == attribute {
@@ -175,18 +177,18 @@ impl Peer {
         self.send_bytes(format!("{frame}\r\n").as_bytes()).await
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.writer.write_all(bytes).await?;
         self.writer.flush().await
     }
 
-    /// The next line without its end, or `None` when the connection was closed or reset.
+    /// Returns the next line without its end, or `None` if the connection was closed or reset.
     pub(crate) async fn line(&mut self) -> io::Result<Option<String>> {
         timeout(DEADLINE, self.line_without_deadline()).await?
     }
 
-    /// As [`Self::line`], however long it takes.
+    /// Like [`Self::line`], without a timeout.
     pub(crate) async fn line_without_deadline(&mut self) -> io::Result<Option<String>> {
         let mut line = String::new();
         match self.reader.read_line(&mut line).await {
@@ -197,19 +199,19 @@ impl Peer {
         }
     }
 
-    /// The next frame.
+    /// Returns the next frame.
     pub(crate) async fn frame(&mut self) -> io::Result<Value> {
         let line = self.line().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
         serde_json::from_str(&line).map_err(|error| io::Error::other(format!("{error} in {line}")))
     }
 
-    /// Sends a request and gives the next frame.
+    /// Sends a request and returns the next frame.
     pub(crate) async fn ask(&mut self, request: &Value) -> io::Result<Value> {
         self.send(request).await?;
         self.frame().await
     }
 
-    /// Sends a request to the manager and gives the next frame.
+    /// Sends a request to the manager and returns the next frame.
     pub(crate) async fn ask_manager(&mut self, attribute: &str, args: Value) -> io::Result<Value> {
         self.ask(&request("Manager", attribute, &args, "manager")).await
     }
@@ -234,36 +236,36 @@ fn expect_result(frame: &Value) -> io::Result<()> {
     Err(io::Error::other(frame.to_string()))
 }
 
-/// Whether an error is how a connection ends that the other side has closed.
+/// Whether the error means that the other side has closed the connection.
 pub(crate) fn is_close(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
-/// The identity of a client.
+/// Returns the identity of a client.
 pub(crate) fn client(name: &str) -> Value {
     json!({ "type": "client", "name": name })
 }
 
-/// A request.
+/// Returns a request.
 pub(crate) fn request(service: &str, attribute: &str, args: &Value, uid: &str) -> Value {
     json!({
         "args": args, "attribute": attribute, "error": false, "kwargs": {}, "service": service, "uid": uid,
     })
 }
 
-/// The reply to a request.
+/// Returns the reply to a request.
 pub(crate) fn reply(asked: &Value, result: &Value) -> Value {
     json!({ "error": false, "requester": asked["requester"], "result": result, "uid": asked["uid"] })
 }
 
-/// One of many loopback addresses, each of which may have as many connections under way as the others.
+/// Returns one of many loopback addresses. Each has its own limits of unidentified connections.
 pub(crate) fn address(group: u8, number: usize) -> Ipv4Addr {
     let last = u8::try_from(number % 250).expect("a remainder of 250 is small") + 1;
     Ipv4Addr::new(127, 0, group, last)
 }
 
-/// TLS as clients do it, for the manager with this certificate and no other.
+/// Returns a TLS configuration that trusts only the manager with this certificate.
 pub(crate) fn client_config(certificate: &str) -> Arc<ClientConfig> {
     let certificate = CertificateDer::from_pem_file(certificate).expect("the manager's certificate is PEM");
     let provider = Arc::new(aws_lc_rs::default_provider());

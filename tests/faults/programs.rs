@@ -1,4 +1,5 @@
-//! Peers in processes of their own, which a case can kill or stop: this same program, started with a role.
+//! Peers in processes of their own, which a case can kill or stop: this same program, started with
+//! a role.
 
 use std::process::{Command, ExitCode};
 
@@ -8,10 +9,10 @@ use labwire_service::{ConnectOptions, Runner, service};
 use crate::support::manager::Manager;
 use crate::support::process::Process;
 
-/// The argument that makes this program a peer; what it is follows.
+/// The argument that makes this program a peer, followed by its role.
 pub(crate) const ROLE: &str = "--as";
 
-/// More than any case has under way at one service.
+/// More requests than any case has in flight at one service.
 const QUEUE: usize = 20_000;
 
 struct Oven;
@@ -27,14 +28,15 @@ impl Oven {
     }
 }
 
-/// A service of that name in a process of its own: it answers `double` and never answers `heat`.
+/// Starts a service of that name in a process of its own, which answers `double` and never answers
+/// `heat`.
 pub(crate) fn start_service(manager: &Manager, name: &str) -> Process {
     let process = start(manager, &["service", name]);
     manager.wait_for_registered(name);
     process
 }
 
-/// A client in a process of its own that holds the exclusive lock on a service.
+/// Starts a client in a process of its own that holds the exclusive lock on a service.
 pub(crate) fn start_lock_holder(manager: &Manager, service: &str) -> Process {
     let process = start(manager, &["lock-holder", service]);
     process.wait_for("that it holds the lock", |line| (line == "locked").then_some(()));
@@ -48,7 +50,7 @@ fn start(manager: &Manager, arguments: &[&str]) -> Process {
     Process::spawn(arguments[0], &mut command)
 }
 
-/// Is the peer that the arguments say.
+/// Runs the peer that the arguments select.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let options = ConnectOptions::from_environment().expect("the case says where its manager is");
     match arguments {

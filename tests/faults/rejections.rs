@@ -1,4 +1,4 @@
-//! Connections that are turned away by the ten thousand.
+//! Tens of thousands of rejected connections.
 
 use std::fs;
 use std::io;
@@ -13,13 +13,13 @@ use crate::observed::{IDLE_MEMORY, Subject};
 use crate::peer::{Peer, Target, address, client};
 use crate::runner::scaled;
 
-/// What all of them together may add to the log, in bytes.
+/// Bytes that all of them together may add to the log.
 const LOG_BYTES: u64 = 64 * 1024;
 
-/// How many rows they may add to the table of connections.
+/// Rows that they may add to the table of connections.
 const ROWS: usize = 500;
 
-/// Sends what is no identity, and hears why that is refused.
+/// Sends an invalid identity, and reads the reason of the refusal.
 async fn be_rejected(target: &Target, from: Ipv4Addr) -> io::Result<()> {
     let mut peer = Peer::connect(target, from).await?;
     peer.expect_asked("identity").await?;
@@ -64,7 +64,7 @@ pub(crate) fn rejected_connections_fill_neither_the_log_nor_the_table_of_connect
         .collect();
     rejecting.into_iter().for_each(Task::join);
     let took = begun.elapsed().as_secs_f64();
-    // One who is let in, so that the log and the table are written up to here.
+    // An accepted peer, so that the log and the table are written up to here.
     let target = subject.target.clone();
     let let_in = run(async move {
         Peer::join(&target, Ipv4Addr::LOCALHOST, client("Ada"))

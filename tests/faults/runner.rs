@@ -10,27 +10,27 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::requirements::give_up;
 
-/// One case: its name, and what it does and gives figures of.
+/// One case: its name, and a function that runs it and returns the figures.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) run: fn() -> String,
 }
 
-/// What the long form has open at the same time in this process, and in the manager's.
+/// Number of descriptors that the long form needs in this process, and in the manager's.
 const DESCRIPTORS: u64 = 12_000;
 
-/// Whether the case failed since something took too long.
+/// Whether the case failed because of a time limit.
 static MISSED_TIME: AtomicBool = AtomicBool::new(false);
 
 static IS_LONG: OnceLock<bool> = OnceLock::new();
 
-/// Whether the full figures are wanted.
+/// Whether the long form was requested.
 pub(crate) fn is_long() -> bool {
     IS_LONG.get().copied().unwrap_or_default()
 }
 
-/// Fails the case unless something took no longer than it may. What else runs on the computer may have held it up, so the
-/// case is repeated once: what the manager does wrong it does every time.
+/// Fails the case if a time limit was exceeded. Other programs on the computer may be the cause, so
+/// the case is repeated once: an error of the manager would occur again.
 pub(crate) fn expect_in_time(is_in_time: bool, text: impl FnOnce() -> String) {
     if !is_in_time {
         MISSED_TIME.store(true, Ordering::Relaxed);
@@ -38,13 +38,13 @@ pub(crate) fn expect_in_time(is_in_time: bool, text: impl FnOnce() -> String) {
     }
 }
 
-/// A figure of the short form, or the long one's.
+/// Returns the figure of the short form, or that of the long one.
 pub(crate) fn scaled<T>(short: T, long: T) -> T {
     if is_long() { long } else { short }
 }
 
-/// What was asked for on the command line. Options of the usual test runner that mean nothing here are ignored, so
-/// that `cargo test` can pass them to all tests.
+/// The options of the command line. Ignores options of the usual test runner that do not apply
+/// here, so that `cargo test` can pass them to all tests.
 #[derive(Default)]
 struct Wanted {
     is_long: bool,
@@ -86,7 +86,7 @@ impl Wanted {
     }
 }
 
-/// Runs what was asked for; the exit code says whether all of it held.
+/// Runs the selected cases. The exit code tells whether all of them passed.
 pub(crate) fn run(cases: &[Case]) -> ExitCode {
     let wanted = Wanted::read(std::env::args().skip(1));
     let chosen: Vec<_> = cases.iter().filter(|case| wanted.includes(case.name)).collect();
@@ -134,12 +134,12 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
     if failed.is_empty() {
         ExitCode::SUCCESS
     } else {
-        // What the usual test runner ends with.
+        // The exit code of the usual test runner.
         ExitCode::from(101)
     }
 }
 
-/// Takes all descriptors that the system grants; those that the long form needs must be among them.
+/// Raises the limit of descriptors as far as the system allows; it must suffice for the long form.
 fn allow_many_descriptors() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let all = Rlimit {

@@ -1,4 +1,4 @@
-//! Services that die or are stopped with requests under way.
+//! Services that are killed or stopped with requests in flight.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use crate::programs::start_service;
 use crate::runner::scaled;
 use crate::support::process::Signal;
 
-/// How soon the callers of a dead service must know.
+/// Time after which the callers of a dead service must have their errors.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Clients, each with its requests under way.
+/// Connects clients, each with its requests in flight.
 async fn ask(
     target: Target,
     clients: usize,
@@ -30,7 +30,7 @@ async fn ask(
     asked
 }
 
-/// Reads the outcomes of all clients; gives when the last one came.
+/// Starts to read the outcomes of all clients.
 fn read(asked: Vec<(Peer, Outcomes)>) -> Vec<Task<(Outcomes, Peer, Instant)>> {
     let read = |(mut peer, mut outcomes): (Peer, Outcomes)| async move {
         let last = outcomes.read(&mut peer).await;
@@ -39,8 +39,8 @@ fn read(asked: Vec<(Peer, Outcomes)>) -> Vec<Task<(Outcomes, Peer, Instant)>> {
     asked.into_iter().map(|asked| spawn(read(asked))).collect()
 }
 
-/// Waits for all outcomes, of which there must be one each, and expects that none comes twice; gives the results,
-/// the errors that hold the text, and when the last of them came.
+/// Waits for all outcomes, and expects exactly one for each request. Returns the number of results,
+/// the number of errors that contain the text, and when the last outcome arrived.
 fn gather(reading: Vec<Task<(Outcomes, Peer, Instant)>>, error: &'static str) -> (usize, usize, Instant) {
     let (mut results, mut errors, mut last) = (0, 0, None);
     for task in reading {
@@ -85,7 +85,7 @@ pub(crate) fn a_service_that_is_stopped_for_a_while_delays_nobody_else() -> Stri
     let asked = run(ask(subject.target.clone(), clients, "double", requests));
     let all = clients * requests;
     subject.wait_for_statistic("in_flight", |in_flight| in_flight >= all as u64);
-    // That nothing comes and nobody else notices takes as long as it takes.
+    // Any duration suffices: the requests of a stopped service must stay in flight.
     std::thread::sleep(pause);
     let still = subject.statistic("in_flight");
     assert!(still >= all as u64, "somebody has answered for a stopped service");

@@ -1,7 +1,7 @@
-//! Work that is large: nobody else may have to wait until it is done.
+//! Expensive work, during which no other peer may have to wait.
 //!
-//! What each case asserts first of all, it asserts at its end: no step of the manager's routing thread took longer than
-//! 5 ms, by the manager's own count.
+//! The main check of each case is at its end: no step of the manager's routing thread took longer
+//! than 5 ms, by the manager's own count.
 
 use std::io;
 use std::path::Path;
@@ -20,13 +20,14 @@ use crate::outcomes::milliseconds;
 use crate::peer::{Peer, Target, address, client, request};
 use crate::runner::scaled;
 
-/// How many connect at the same time.
+/// Number of concurrent connection attempts.
 const CONNECTING: usize = 32;
 
-/// What a request in flight may cost the manager, in bytes: what is noted of it, in a table that may be half empty.
+/// Memory of a request in flight in the manager, in bytes: its entry, in a table that may be half
+/// empty.
 const REQUEST: u64 = 256;
 
-/// Peers with these identities, some of which connect at a time.
+/// Connects peers with these identities, some at a time.
 async fn join_all(
     target: &Target,
     group: u8,
@@ -50,7 +51,7 @@ async fn join_all(
     Ok(peers)
 }
 
-/// Reads and forgets everything that comes, until the connection ends.
+/// Reads and discards everything until the connection ends.
 async fn swallow(mut peer: Peer) {
     while let Ok(bytes @ [_, ..]) = peer.reader.fill_buf().await {
         let count = bytes.len();
@@ -58,7 +59,7 @@ async fn swallow(mut peer: Peer) {
     }
 }
 
-/// A service that takes requests and never answers.
+/// Starts a service that accepts requests and never answers.
 fn start_well(target: &Target) -> Task<()> {
     let target = target.clone();
     spawn(swallow(run(async move {
@@ -66,7 +67,7 @@ fn start_well(target: &Target) -> Task<()> {
     })))
 }
 
-/// So many rows of connections, as the manager writes them.
+/// Inserts so many rows of connections, in the manager's form.
 fn record_connections(database: &Path, rows: usize) {
     let mut database = Connection::open(database).expect("the database is there");
     let change = database.transaction().expect("nobody else uses it");
@@ -97,7 +98,8 @@ pub(crate) fn a_listing_of_all_connections_stalls_nobody() -> String {
     let begun = Instant::now();
     for _ in 0..times {
         let listed = subject.ask("connections_table.connections");
-        // With those who have connected since, there are more than are listed at most.
+        // Together with the connections since then, there are more rows than the maximum of a
+        // listing.
         let count = listed.as_array().map_or(0, Vec::len);
         assert!(count >= rows, "{count} rows are listed");
     }
@@ -106,11 +108,11 @@ pub(crate) fn a_listing_of_all_connections_stalls_nobody() -> String {
         "{times} listings of {rows} connections, {} each",
         milliseconds(took / times)
     );
-    // The rows and their text, while the next listing is made.
+    // The rows and their text, while the next listing is created.
     subject.finish(&figures, IDLE_MEMORY + 2 * rows as u64 * 1_024)
 }
 
-/// How long the attributes of each service are: as long as they may be by default.
+/// Length of the attributes of each service, in bytes: close to the default limit.
 const ATTRIBUTES: usize = 60_000;
 
 fn huge_service(number: usize) -> Value {
@@ -118,7 +120,7 @@ fn huge_service(number: usize) -> Value {
     json!({ "type": "service", "name": format!("Library {number}"), "attributes": attributes })
 }
 
-/// Asks for the manager's identity; gives its length.
+/// Requests the manager's identity, and returns its length.
 async fn read_identity(peer: &mut Peer, services: usize) -> io::Result<usize> {
     let ask = request("Manager", "identity", &json!([]), "1");
     peer.send(&ask).await?;
@@ -130,7 +132,7 @@ async fn read_identity(peer: &mut Peer, services: usize) -> io::Result<usize> {
 
 pub(crate) fn huge_identities_stall_nobody_whoever_comes_and_goes() -> String {
     let (services, askers, times) = scaled((60, 3, 4), (900, 4, 10));
-    // They have more to say than the budget's default allows.
+    // Their identities exceed the default budget.
     let subject = Subject::start(&["--disable-tls", "--budget-identities", "256MiB"]);
     let target = subject.target.clone();
     let mut peers = run(async move {
@@ -174,13 +176,13 @@ pub(crate) fn huge_identities_stall_nobody_whoever_comes_and_goes() -> String {
         bytes / count / (1 << 20),
         took.as_secs_f64()
     );
-    // The services' texts, and what was told of those that have left and is not read.
+    // The services' texts, and the unread frames about services that have left.
     let most = IDLE_MEMORY + 64 * MIB + 4 * (services * ATTRIBUTES) as u64;
     subject.finish(&figures, most)
 }
 
 pub(crate) fn refused_links_cost_little_however_many_clients_are_linked() -> String {
-    /// What one may be answered with, in bytes; a request has about a hundred.
+    /// Maximum size of one answer, in bytes; a request has about a hundred.
     const ANSWER: usize = 2_048;
     let (linked, refused) = scaled((100, 2_000), (1_000, 50_000));
     let subject = Subject::start(&["--disable-tls"]);
@@ -226,7 +228,7 @@ pub(crate) fn refused_links_cost_little_however_many_clients_are_linked() -> Str
     subject.finish(&figures, IDLE_MEMORY + 128 * MIB)
 }
 
-/// Reads that many lines, each of which must hold the text.
+/// Reads that many lines, each of which must contain the text.
 async fn read_lines(peer: &mut Peer, count: usize, text: &str) -> io::Result<()> {
     for _ in 0..count {
         let line = peer.line().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -240,7 +242,7 @@ async fn read_lines(peer: &mut Peer, count: usize, text: &str) -> io::Result<()>
 pub(crate) fn a_service_leaves_at_once_whatever_its_callers_wait_for() -> String {
     let (clients, requests) = scaled((10, 4_000), (50, 60_000));
     let all = clients * requests;
-    // The crowd's one thread gives way to everybody: it may read nothing for seconds.
+    // The crowd's one thread has low priority: it may read nothing for seconds.
     let mut subject = Subject::start(&["--disable-tls", "--stall", "1m"]);
     let well = start_well(&subject.target);
     let target = subject.target.clone();
@@ -293,9 +295,10 @@ pub(crate) fn a_service_leaves_at_once_whatever_its_callers_wait_for() -> String
 }
 
 pub(crate) fn half_closed_clients_cost_nothing_while_they_wait() -> String {
-    /// What of a processor the manager may use meanwhile, the bystanders' requests included.
+    /// Maximum share of a processor that the manager may use meanwhile, the bystanders' requests
+    /// included.
     const SHARE: f64 = 0.15;
-    /// They are kept for four seconds.
+    /// The manager keeps them for four seconds.
     const WATCHED: Duration = Duration::from_secs(2);
     let clients = scaled(300, 6_000);
     let mut subject = Subject::start(&["--disable-tls"]);

@@ -1,4 +1,4 @@
-//! Strangers who waste the manager's time before it knows them.
+//! Unidentified peers that waste the manager's time.
 
 use std::io::{self, Cursor};
 use std::net::Ipv4Addr;
@@ -21,25 +21,25 @@ use crate::peer::{Peer, Target, address, client, client_config};
 use crate::runner::scaled;
 use crate::support::DEADLINE;
 
-/// A user whose password costs as many rounds as new ones do.
+/// A user whose password has the rounds of a new one.
 const USER: &str = "l.meitner";
 const PASSWORD: &str = "protactinium";
 
-/// How long a good login may take.
+/// Maximum duration of a successful login.
 const LOGIN: Duration = Duration::from_secs(1);
 
-/// How a slow stranger is slow.
+/// The kinds of slow peers.
 #[derive(Clone, Copy)]
 enum Slow {
-    /// It says nothing.
+    /// Sends nothing.
     Silent,
-    /// It sends what is expected, byte by byte.
+    /// Sends the expected bytes one by one.
     Dribbling,
-    /// As that, once it has completed the TLS handshake, if there is one.
+    /// Like that, after the TLS handshake, if there is one.
     DribblingInside,
 }
 
-/// How many strangers are connected, at most so far, and how often one of them came.
+/// Numbers of unidentified peers: connected now, the most so far, and all connections.
 #[derive(Default)]
 struct Crowd {
     now: AtomicUsize,
@@ -59,12 +59,12 @@ impl Crowd {
     }
 }
 
-/// Comes again and again, for as long as it is let.
+/// Connects again and again for as long as the manager accepts it.
 async fn waste_time(target: Target, number: usize, from: Ipv4Addr, hello: Arc<[u8]>, crowd: Arc<Crowd>) {
     let slow = [Slow::Silent, Slow::Dribbling, Slow::DribblingInside][number % 3];
     loop {
         crowd.come();
-        // However it ends: the stranger is refused, or its time is up.
+        // Whatever the result: the peer is refused, or its time is up.
         let _ = be_slow(&target, from, slow, &hello).await;
         crowd.go();
         sleep(Duration::from_millis(1_000 + number as u64 % 1_000)).await;
@@ -102,7 +102,7 @@ async fn be_slow(target: &Target, from: Ipv4Addr, slow: Slow, hello: &[u8]) -> i
     }
 }
 
-/// The first message of a TLS handshake.
+/// Returns the first message of a TLS handshake.
 fn hello(config: &Arc<ClientConfig>) -> Vec<u8> {
     let name = ServerName::try_from("localhost").expect("a host name is one");
     let mut connection = ClientConnection::new(Arc::clone(config), name).expect("the configuration is whole");
@@ -111,7 +111,7 @@ fn hello(config: &Arc<ClientConfig>) -> Vec<u8> {
     hello.into_inner()
 }
 
-/// Logs in and gives how long that took, from the first packet on.
+/// Logs in, and returns how long that took, from the first packet on.
 async fn log_in(target: &Target) -> io::Result<Duration> {
     let begun = Instant::now();
     let mut peer = Peer::connect(target, Ipv4Addr::LOCALHOST).await?;
@@ -124,7 +124,7 @@ async fn log_in(target: &Target) -> io::Result<Duration> {
 }
 
 fn slow_strangers(options: &[&str]) -> String {
-    // They take all places that their addresses may have, and leave some for everybody else.
+    // They use all permits of their addresses, and leave some for other addresses.
     let (strangers, addresses) = scaled((200, 1), (5_000, 9));
     let time = Duration::from_secs(scaled(3, 15));
     let home = home_with_administrator();
@@ -176,9 +176,9 @@ pub(crate) fn slow_strangers_do_not_delay_a_login_over_tls() -> String {
     slow_strangers(&[])
 }
 
-/// Bytes without a sense, the same each time for the same numbers.
+/// Returns pseudo-random bytes, which depend only on the numbers.
 fn noise(number: u64, place: u64) -> [u8; 8] {
-    // The finish of SplitMix64, which scatters what is counted.
+    // The final mixing of SplitMix64.
     let mixed = (number << 32 | place)
         .wrapping_add(1)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -188,7 +188,7 @@ fn noise(number: u64, place: u64) -> [u8; 8] {
         .to_le_bytes()
 }
 
-/// What is sent instead of a TLS handshake, and how the connection ends.
+/// Sends something other than a complete TLS handshake, and ends the connection.
 async fn break_handshake(target: &Target, number: usize, hello: &[u8]) -> io::Result<()> {
     let mut stream = target.dial(address(2, number)).await?;
     let half = &hello[..hello.len() / 2];
@@ -208,14 +208,14 @@ async fn break_handshake(target: &Target, number: usize, hello: &[u8]) -> io::Re
     stream.write_all(bytes).await?;
     if is_reset {
         if bytes.len() == hello.len() {
-            // In the middle of it: the manager has answered.
+            // In the middle of the handshake: the manager has answered.
             timeout(DEADLINE, stream.read(&mut [0; 16])).await??;
         }
         return SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     }
     stream.shutdown().await?;
     let mut rest = Vec::new();
-    // The manager may have closed before it has read all: that is a reset.
+    // A manager that closes before it has read all bytes causes a reset.
     let _ = timeout(DEADLINE, stream.read_to_end(&mut rest)).await?;
     Ok(())
 }

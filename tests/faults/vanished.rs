@@ -1,4 +1,4 @@
-//! Cables that are pulled and connections that die in silence.
+//! Pulled cables and connections that die silently.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use crate::runner::scaled;
 use crate::support::network::Network;
 use crate::support::requirements::left_out;
 
-/// How soon a dead service is replaced.
+/// Time after which a dead service is replaced.
 const REPLACED: Duration = Duration::from_secs(2);
 
-/// What everything may take longer, on a busy machine.
+/// Tolerance on a busy machine.
 const A_LITTLE: Duration = Duration::from_secs(2);
 
-/// A peer on the far computer.
+/// Connects a peer on the far computer.
 fn join(network: &Network, target: &Target, identity: serde_json::Value) -> Peer {
     let stream = network.connect_from_far(target.address.port());
     let target = target.clone();
@@ -31,8 +31,8 @@ fn service(name: &str) -> serde_json::Value {
     json!({ "type": "service", "name": name, "attributes": {} })
 }
 
-/// A service on the far computer dies in silence, with or without a request under way; gives how long another one waits
-/// for its name.
+/// Lets a service on the far computer die silently, with or without a request in flight. Returns
+/// how long another one waits for its name.
 fn replace(network: &Network, target: &Target, name: &str, is_asked: bool) -> Duration {
     let stream = network.connect_from_far(target.address.port());
     let port = stream.local_addr().expect("it is connected").port();
@@ -64,7 +64,7 @@ fn replace(network: &Network, target: &Target, name: &str, is_asked: bool) -> Du
     took
 }
 
-/// When the lock on a service is free, from a moment on.
+/// Returns the time from `since` until the lock on a service is free.
 fn wait_for_lock(target: &Target, service: String, since: Instant) -> crate::generator::Task<Duration> {
     let target = target.clone();
     spawn(async move {
@@ -100,7 +100,7 @@ pub(crate) fn peers_behind_a_cut_cable_are_gone_at_the_stated_time_and_their_ser
         took
     });
 
-    // Half of the holders are idle, and bytes are in flight to the others.
+    // Half of the holders are idle; the others have bytes in flight.
     let names: Vec<String> = (0..2 * each).map(|number| format!("Cabinet {number}")).collect();
     let mut cabinets = Vec::new();
     let mut holders = Vec::new();
@@ -151,7 +151,7 @@ pub(crate) fn peers_behind_a_cut_cable_are_gone_at_the_stated_time_and_their_ser
         last
     });
     let vanished = subject.statistic("vanished");
-    // Those that made way, too.
+    // Includes those that were replaced.
     assert_eq!(vanished, 2 * each as u64 + 2);
     drop((cabinets.drain(..), holders, network));
     let [quiet, asked] = replaced.map(|time| time.as_secs_f64());
