@@ -1,5 +1,6 @@
-//! What a peer asks for in its identity beyond MSL-Network's wire: `registered`, `unlinked` and `origin`; and
-//! that nobody else notices any of it. How the frames look is shown, and tested, by the protocol page.
+//! The features that a peer requests in its identity, `registered`, `unlinked` and `origin`, and
+//! that other peers get the same frames as without them. The form of the frames is documented and
+//! tested by the protocol page.
 
 use std::sync::mpsc::TryRecvError;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use super::support::process::Signal;
 use super::support::python::Service;
 use super::support::wire::{RawPeer, identity_request, request, wait_for_service};
 
-/// How often something is tried that could go wrong by chance.
+/// Number of repetitions of a test that could pass by chance.
 const ROUNDS: usize = 30;
 
 fn start() -> Manager {
@@ -29,7 +30,7 @@ fn client(manager: &Manager, name: &str, features: &[&str]) -> RawPeer {
     peer
 }
 
-/// A service that is known when this returns.
+/// Connects a service, and waits until the manager knows it.
 fn service(manager: &Manager, name: &str) -> RawPeer {
     let mut peer = RawPeer::connect(manager);
     peer.identify(&identity("service", name, &["registered"]));
@@ -37,7 +38,7 @@ fn service(manager: &Manager, name: &str) -> RawPeer {
     peer
 }
 
-/// Expects that the manager tells the peer something; gives what.
+/// Expects a frame of the manager with this attribute, and returns its argument.
 fn expect_told(peer: &mut RawPeer, attribute: &str) -> String {
     let frame = peer.read_json();
     assert_eq!(
@@ -61,13 +62,13 @@ fn link(client: &mut RawPeer, service: &str) {
     assert_eq!(frame["error"], false, "{frame}");
 }
 
-/// Makes sure that the manager has nothing else to say to the peer.
+/// Expects that the manager has sent nothing else to the peer.
 fn expect_silence(peer: &mut RawPeer) {
     let frame = peer.request(&identity_request());
     assert!(frame["result"]["hostname"].is_string(), "{frame}");
 }
 
-/// Expects an error, and gives whose it is and whether the request may have been executed, as the frame says.
+/// Expects an error, and returns its members `origin` and `executed`.
 fn expect_error(peer: &mut RawPeer) -> (Value, Value) {
     let frame = peer.read_json();
     assert_eq!(frame["error"], true, "{frame}");
@@ -78,8 +79,8 @@ fn managers(executed: &str) -> (Value, Value) {
     (json!("manager"), json!(executed))
 }
 
-/// Everything that features add to happens to two clients, of which one asks for nothing and the other for what
-/// nobody knows: they hear what clients of the first version hear, byte for byte.
+/// Everything that features add to happens to two clients: one requests no feature, the other an
+/// unknown one. They get the same bytes as clients of the first version.
 #[test]
 fn who_asks_for_nothing_that_is_known_hears_the_same_bytes_as_ever() {
     let manager = start();
@@ -112,8 +113,8 @@ fn who_asks_for_nothing_that_is_known_hears_the_same_bytes_as_ever() {
     }
 }
 
-/// Expects exactly these errors, each a line without anything that a feature adds, and then silence; gives the
-/// client's name.
+/// Expects exactly these errors, each a line without the members of a feature, and no further
+/// frames. Returns the client's name.
 fn expect_silence_and_heard(client: &mut RawPeer, errors: &[(&str, &str)], manager: &str) -> String {
     let heard: Vec<String> = errors.iter().map(|_| client.read_line()).collect();
     let identity = client.request(&identity_request());
@@ -130,7 +131,7 @@ fn expect_silence_and_heard(client: &mut RawPeer, errors: &[(&str, &str)], manag
     name
 }
 
-/// The host in `NAME[HOST:PORT]`.
+/// Returns the host in `NAME[HOST:PORT]`.
 fn hostname(name: &str) -> &str {
     let (_, address) = name.split_once('[').expect("a name has an address");
     address.split(':').next().expect("an address has a host")
@@ -166,7 +167,7 @@ fn a_client_is_told_that_it_is_in_before_what_it_sent_with_its_identity_is_answe
     assert_eq!(peer.read_json()["error"], true);
 }
 
-/// A client sends requests to a service that is about to come, as fast as it can.
+/// A client sends requests as fast as it can to a service that is about to connect.
 #[test]
 fn a_service_is_told_that_it_is_in_before_the_first_request_reaches_it() {
     let manager = start();
@@ -179,7 +180,7 @@ fn a_service_is_told_that_it_is_in_before_the_first_request_reaches_it() {
         let ask = request(&name, "weigh").to_string();
         caller.send_line(&ask);
         caller.send_line(&identity_request().to_string());
-        // As long as it is not there, each request is refused before the identity is told.
+        // Until the service is registered, each request is refused before the answer to `identity`.
         while caller.read_json()["error"] == true {
             assert!(Instant::now() < deadline, "{name} never came");
             caller.read_json();
@@ -222,7 +223,8 @@ fn a_linked_client_is_told_that_its_service_was_killed() {
     expect_silence(&mut client);
 }
 
-/// However a service leaves, its linked clients hear of their requests first, then that it has left.
+/// However a service disconnects, its linked clients first get the errors of their requests, then
+/// `unlinked`.
 #[test]
 fn a_linked_client_is_told_that_its_service_left_after_the_errors_of_its_requests() {
     const REQUESTS: usize = 20;
@@ -262,9 +264,9 @@ fn a_linked_client_is_told_that_its_service_left_after_the_errors_of_its_request
     }
 }
 
-/// A service goes and comes back at once while a client asks for a link with it again and again: what the client
-/// is told always fits to what it was told before. That others must be told of many requests meanwhile makes it
-/// likely that a mistake is seen.
+/// A service disconnects and reconnects at once while a client repeatedly asks for a link with it.
+/// The frames that the client gets must be consistent in their order. Errors for many other
+/// requests at the same time make a mistake more likely to be seen.
 #[test]
 fn the_end_of_a_link_is_told_before_the_next_link_is_granted() {
     const REQUESTS: usize = 2_000;
@@ -279,7 +281,7 @@ fn the_end_of_a_link_is_told_before_the_next_link_is_granted() {
             while stopped.try_recv() == Err(TryRecvError::Empty) {
                 let mut service = RawPeer::connect(manager);
                 service.identify(&identity("service", "Balance", &["registered"]));
-                // The last one may still be there: then this one is refused.
+                // If the last one is still connected, this one is refused.
                 if service.read_json()["error"] == false {
                     let mut caller = RawPeer::client(manager, "caller");
                     caller.send_line(requests);
@@ -429,7 +431,7 @@ fn an_error_of_a_service_says_nothing_of_the_manager_whatever_the_service_claims
     assert_eq!(expect_error(&mut client), (Value::Null, Value::Null));
 }
 
-/// A service asks for nothing, so nothing of its own can have been executed.
+/// A service may not send requests, so its errors never have the member `executed`.
 #[test]
 fn the_errors_of_a_service_that_knows_of_origins_are_as_ever() {
     let manager = start();

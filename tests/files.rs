@@ -1,5 +1,5 @@
-//! The files of an existing installation: what `msl-network` made serves `labwire`, and what `labwire` makes
-//! for it serves `msl-network`.
+//! The files of an existing installation: `labwire` works with the files of `msl-network`, and
+//! `msl-network` with those that `labwire` creates for it.
 
 use serde_json::json;
 
@@ -109,7 +109,8 @@ fn both_managers_can_use_one_database_in_turn() {
     }
 }
 
-/// Has `msl-network` make a key and a certificate, and a Python client connect to `labwire` with them.
+/// Creates a key and a certificate with `msl-network`, and connects a Python client to `labwire`
+/// with them.
 fn key_and_certificate_serve(keygen: &[&str], password: &[&str]) {
     let home = Home::new();
     let (key, certificate) = (home.argument("lab.key"), home.argument("lab.crt"));

@@ -1,11 +1,12 @@
-//! What the manager answers literally as the Python package's manager does: clients compare it.
+//! Answers that are equal to those of the Python package's manager, since clients compare them.
 
 use serde_json::{Value, json};
 
 use super::support::manager::{Home, Manager};
 use super::support::wire::{RawPeer, identity_request, request};
 
-/// Both managers, without TLS and authentication, with an administrator of the same name and password.
+/// Starts both managers, without TLS and authentication, with an administrator of the same name and
+/// password.
 fn both() -> [Manager; 2] {
     let home = || {
         let home = Home::new();
@@ -19,7 +20,7 @@ fn both() -> [Manager; 2] {
     ]
 }
 
-/// What each of them answers.
+/// Returns the answer of each manager.
 fn answers(ask: impl Fn(&mut RawPeer) -> Value) -> [Value; 2] {
     both().map(|manager| ask(&mut RawPeer::client(&manager, "Ada")))
 }

@@ -1,4 +1,4 @@
-//! The log file becomes no larger than it may, and can be moved away by others.
+//! The log file obeys its maximum size, and other programs can move it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use super::support::process::Signal;
 use super::support::wire::{RawPeer, identity_request};
 use super::support::{DEADLINE, POLL_INTERVAL};
 
-/// Waits until a line of the file is like that: lines are written a moment after what they tell of.
+/// Waits until the file contains the text: lines are written a moment after their event.
 fn wait_for_line(file: &Path, text: &str) {
     let deadline = Instant::now() + DEADLINE;
     while !fs::read_to_string(file).is_ok_and(|log| log.contains(text)) {
@@ -66,7 +66,7 @@ fn a_full_log_file_is_moved_aside_and_the_oldest_goes() {
     let mut connect_until = |is_enough: &dyn Fn() -> bool| {
         while !is_enough() {
             assert!(Instant::now() < deadline, "the log is not moved aside");
-            // Two lines, as long as names can be.
+            // Two lines, with names of maximum length.
             RawPeer::client(&manager, &format!("{clients:0250}")).request(&identity_request());
             clients += 1;
         }
@@ -74,7 +74,7 @@ fn a_full_log_file_is_moved_aside_and_the_oldest_goes() {
     connect_until(&|| old.exists());
     let first = fs::read_to_string(&old).unwrap();
     assert!(first.contains("Network Manager running on "), "{first}");
-    // What the manager said when it started goes with the oldest file.
+    // The lines of the manager's start are removed with the oldest file.
     let holds_start =
         |file: &Path| fs::read_to_string(file).is_ok_and(|log| log.contains("Network Manager running on "));
     connect_until(&|| holds_start(&oldest));
@@ -95,7 +95,7 @@ fn a_full_log_file_is_moved_aside_and_the_oldest_goes() {
         );
         all += &fs::read_to_string(file).unwrap();
     }
-    // Nothing is lost between two files.
+    // No line is lost between two files.
     let newcomers = all
         .lines()
         .filter(|line| line.ends_with("is a new Client connection"));
@@ -154,7 +154,7 @@ fn a_start_leaves_a_file_that_is_no_log() {
             "{said}"
         );
         assert_eq!(fs::read_to_string(home.path("file.txt")).unwrap(), contents);
-        // Nothing else is made before.
+        // No other file was created before the error.
         assert!(!home.path("manager.sqlite3").exists());
     }
 }
@@ -167,7 +167,7 @@ fn a_start_goes_on_with_a_log_of_any_form_also_one_that_was_cut_short() {
         "2026-11-20 13:05:09,123 [INFO ] msl.network - loaded certificate\n",
         "{\"timestamp\":\"2026-11-20T13:05:09.123+00:00\",\"level\":\"INFO\"}\n",
         "2026-1",
-        // What a disk holds where the power failed before it took the first lines.
+        // The contents of a file whose first lines were lost in a power failure.
         "\0\0\0\0\0\0\0\0",
     ] {
         fs::write(home.path("a.log"), contents).unwrap();

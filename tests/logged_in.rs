@@ -1,11 +1,11 @@
-//! Who is logged in: as the log tells it, and as an administrator can list it.
+//! The usernames of logged-in peers, in the log and in the list for administrators.
 
 use serde_json::{Value, json};
 
 use super::support::manager::{Home, Manager};
 use super::support::wire::{RawPeer, request};
 
-/// A folder with an administrator and a user, whose passwords cost few rounds.
+/// Returns a folder with an administrator and a user, whose passwords have few rounds.
 fn home_with_users() -> Home {
     let home = Home::new();
     for user in [&["ada", "--admin"][..], &["b. o'neil"]] {
@@ -15,7 +15,7 @@ fn home_with_users() -> Home {
     home
 }
 
-/// Answers the manager's next request, whatever it is for.
+/// Answers the manager's next request, whichever it is.
 fn answer(peer: &mut RawPeer, credential: &str) {
     let request = peer.read_json();
     assert_eq!(request["error"], false, "{request}");
@@ -29,7 +29,7 @@ fn log_in(manager: &Manager, user: &str, password: &str) -> RawPeer {
     peer
 }
 
-/// Who is connected, as an administrator is told.
+/// Returns the connected peers, as an administrator gets them.
 fn sessions(administrator: &mut RawPeer) -> Value {
     administrator.request(&request("Manager", "sessions"))["result"].clone()
 }
@@ -53,7 +53,7 @@ fn who_logged_in_is_in_the_log_and_in_the_list_of_an_administrator() {
         { "type": "service", "name": "Oven", "user": "b. o'neil", "is_admin": false },
     ]);
     assert_eq!(listed, expected);
-    // Who is not an administrator is not told.
+    // Other users cannot list them.
     let mut client = log_in(&manager, "b. o'neil", "x");
     client.identify(&json!({ "type": "client", "name": "Other" }));
     let asked = client.request(&request("Manager", "sessions"));
@@ -82,7 +82,7 @@ fn an_administrator_who_logs_in_later_is_listed_from_then_on() {
 
 #[test]
 fn a_failed_login_tells_the_name_that_was_tried_and_a_crowd_of_them_does_not_fill_the_log() {
-    // The contract says how many lines there are about peers of one address in a minute.
+    // The documented maximum of lines about peers of one address in a minute.
     const MOST_LINES: usize = 20;
     let manager = Manager::start_in(home_with_users(), &["--disable-tls", "--auth-login"]);
     for name in ["ada", "nobody", "line\nbreak \u{202e}"] {
@@ -102,7 +102,7 @@ fn a_failed_login_tells_the_name_that_was_tried_and_a_crowd_of_them_does_not_fil
     manager.wait_for_log("(as 'ada')");
     manager.wait_for_log("(as 'line\\nbreak \\u202e')");
 
-    // All but a few are not even checked.
+    // Most of them are not even checked.
     for number in 0..5 * MOST_LINES {
         log_in(&manager, &format!("guess {number}"), "guess").read_line();
     }

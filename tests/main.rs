@@ -1,7 +1,7 @@
-//! Black-box tests of the built `labwire` binary: what a peer, an administrator or a person at a terminal
-//! sees from the outside. Nothing here calls into the manager's code.
+//! Black-box tests of the built `labwire` program, from the view of a peer, an administrator or a
+//! person at a terminal. No test calls the manager's code.
 //!
-//! Each module holds one topic; how managers, peers and other programs are started is in `support`.
+//! Each module covers one topic; `support` starts managers, peers and other programs.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,8 +1,9 @@
-//! Every kind of service with every kind of client, over every kind of connection: they see the same.
+//! Every kind of service with every kind of client, over every kind of connection: the results are
+//! the same.
 //!
-//! What a client does is written in `python/matrix_client.py`, in `programs/matrix_client.rs` and, for a person at a
-//! terminal, below; all of them print what they saw. The services are `python/matrix_service.py` and
-//! `programs/matrix_service.rs`.
+//! The steps of the clients are in `python/matrix_client.py`, in `programs/matrix_client.rs` and,
+//! for a person at a terminal, below; all of them print their results. The services are
+//! `python/matrix_service.py` and `programs/matrix_service.rs`.
 
 use std::process::Command;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use super::support::python::{self, Connection};
 use super::support::terminal::Terminal;
 use super::support::{DEADLINE, program};
 
-/// What every client sees of every service.
+/// The output of every client with every service.
 const SEEN: &str = r#"add 3
 power 4 16
 echo [[1,"x"],{"y":[1.5,null]}]
@@ -39,7 +40,7 @@ enum Authentication {
     Login,
 }
 
-/// A manager, and what its peers must know to connect to it.
+/// A manager, and the settings that its peers need to connect.
 struct Place {
     manager: Manager,
     tls: bool,
@@ -67,7 +68,8 @@ impl Place {
         }
     }
 
-    /// The Python package's own manager, to which peers written with the SDKs are older peers.
+    /// Starts the Python package's own manager, for which peers with the SDKs behave like older
+    /// peers.
     fn reference(tls: bool) -> Self {
         let arguments: &[&str] = if tls { &[] } else { &["--disable-tls"] };
         Self {
@@ -119,7 +121,7 @@ impl Place {
 
 /// A service under test, which one of its clients ends.
 struct Service {
-    // Declared first: the process is gone before its folder is.
+    // Declared first: the process ends before its folder is removed.
     process: Process,
     _home: Option<tempfile::TempDir>,
 }
@@ -150,10 +152,10 @@ impl Service {
     }
 }
 
-/// Runs a client of a service, and gives what it has seen.
+/// Runs a client of a service, and returns its output.
 type Run = fn(&Place, &str) -> String;
 
-/// Every service with every client at one manager.
+/// Runs every service with every client at one manager.
 fn all_see_the_same(tls: bool, authentication: Authentication) {
     let place = Place::start(tls, authentication);
     for language in ["Rust", "Python"] {
@@ -194,7 +196,7 @@ fn rust_client(place: &Place, face: &str, service: &str) -> String {
     process.output()
 }
 
-/// The same, typed by a person.
+/// The same steps, typed by a person.
 fn terminal_client(place: &Place, service: &str) -> String {
     let [mut ada, mut bob, mut cid] = ["Ada", "Bob", "Cid"].map(|name| place.terminal(name));
     let on = |rest: &str| format!("\"{service}\" {rest}");

@@ -1,4 +1,4 @@
-//! A manager in service: what it logs and what it never does, how it stops, and what it takes up without a restart.
+//! The operation of a manager: its log, its shutdown, and reloads without a restart.
 
 use std::fs;
 use std::net::TcpStream;
@@ -11,20 +11,20 @@ use super::support::manager::{HOST, Home, Manager};
 use super::support::process::{Process, Signal};
 use super::support::wire::{RawPeer, identity_request, request};
 
-/// How long requests that are under way have when a manager stops: the contract says so.
+/// The documented time for the requests in flight when a manager stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// What a stop may take besides, on a machine that is busy with other tests.
+/// Tolerance of a stop, on a machine that is busy with other tests.
 const A_LITTLE: Duration = Duration::from_secs(8);
 
-/// Answers the manager's next request, whatever it is for.
+/// Answers the manager's next request, whichever it is.
 fn answer(peer: &mut RawPeer, credential: &str) {
     let request = peer.read_json();
     assert_eq!(request["error"], false, "{request}");
     peer.send_line(&json!({ "result": credential }).to_string());
 }
 
-/// All that was written to the log files in the manager's home.
+/// Returns the contents of the log files in the manager's home folder.
 fn log_files(home: &Home) -> String {
     let files = fs::read_dir(home.path("logs")).unwrap();
     files.fold(String::new(), |text, file| {
@@ -51,7 +51,7 @@ fn the_log_says_what_existing_tools_wait_for_on_standard_output_and_in_the_file(
         let start = text.lines().take(output.lines().count());
         assert!(start.last().is_some_and(is_running), "{text}");
     }
-    // The two take the time for themselves, so it may differ by a moment.
+    // Standard output and the file have separate timestamps, which may differ slightly.
     let without_time = |text: &str| -> Vec<_> {
         text.lines()
             .map(|line| line.split_once(" [").unwrap().1.to_owned())
@@ -110,7 +110,7 @@ fn an_administrator_changes_how_much_is_logged_while_the_manager_runs() {
         admin.request(&change)
     };
     let requesting = |name: &str| {
-        // Each connection is asked for a username, which is told at the level DEBUG only.
+        // Each connection gets a request for a username, which is logged at the level DEBUG only.
         let mut peer = RawPeer::connect(&manager);
         answer(&mut peer, name);
         peer.read_line();
@@ -129,7 +129,7 @@ fn an_administrator_changes_how_much_is_logged_while_the_manager_runs() {
     assert_eq!(asked, 1, "{log}");
 }
 
-/// Stands in everything that must not be logged.
+/// A part of everything that must not be logged.
 const SECRET: &str = "geheimnis";
 
 #[test]
@@ -274,7 +274,7 @@ fn no_level_logs_the_managers_password_or_its_key() {
     }
 }
 
-/// A service and a client of it whose request the service has received and not answered.
+/// Returns a service, and a client whose request the service has received and not answered.
 fn with_a_request_under_way(manager: &Manager) -> (RawPeer, RawPeer) {
     let mut service = RawPeer::service(manager, "Slow", &json!({}));
     let mut client = RawPeer::client(manager, "Ada");
@@ -285,7 +285,7 @@ fn with_a_request_under_way(manager: &Manager) -> (RawPeer, RawPeer) {
     (service, client)
 }
 
-/// Expects the error that an unanswered request ends with.
+/// Expects the error of an unanswered request.
 fn expect_abandoned(client: &mut RawPeer) {
     let told = client.read_json();
     assert_eq!(
@@ -312,7 +312,7 @@ fn a_request_under_way_is_answered_before_the_manager_stops_and_new_ones_are_ref
             "{message}"
         );
         assert_eq!(refused["uid"], "request");
-        // The listener may take a moment longer than the line in the log.
+        // The listener may close a moment after the line in the log.
         let deadline = Instant::now() + A_LITTLE;
         while TcpStream::connect((HOST, manager.port())).is_ok() {
             assert!(Instant::now() < deadline, "new connections are still taken");
@@ -363,7 +363,7 @@ fn a_second_signal_does_not_wait_for_requests_under_way() {
     assert!(took < A_LITTLE, "it took {took:?}");
 }
 
-/// Somebody at `openssl s_client`, whose connection stays open.
+/// A person with `openssl s_client`, whose connection stays open.
 struct TlsTerminal {
     process: Process,
     lines_read: usize,
@@ -394,14 +394,14 @@ impl TlsTerminal {
         (self.lines_read, ()) = self.process.wait_for_line_after(self.lines_read, text, found);
     }
 
-    /// Asks the manager who is there, and expects an answer.
+    /// Requests the manager's identity, and expects an answer.
     fn expect_alive(&mut self) {
         self.enter("identity");
         self.wait_for("\"services\"");
     }
 }
 
-/// The certificate in PEM form that a new connection sees.
+/// Returns the certificate that a new connection gets, in PEM form.
 fn seen_certificate(manager: &Manager) -> String {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", &format!("{HOST}:{}", manager.port())]);
@@ -414,7 +414,7 @@ fn seen_certificate(manager: &Manager) -> String {
     text[start..end].to_owned()
 }
 
-/// The certificate in PEM form that a file holds.
+/// Returns the certificate in the file, in PEM form.
 fn stored_certificate(manager: &Manager) -> String {
     let text = fs::read_to_string(manager.certificate()).unwrap();
     text[..text.find("-----END CERTIFICATE-----").unwrap()].to_owned()
@@ -456,7 +456,7 @@ fn a_reload_keeps_the_old_certificate_when_the_new_one_is_broken() {
     let manager = Manager::start(&[]);
     let before = stored_certificate(&manager);
     let kept = "cannot load the certificate, the old one is kept: ";
-    // Half a certificate, then a key that it does not belong to.
+    // Half a certificate, then a key that does not match.
     let certificate = fs::read_to_string(manager.certificate()).unwrap();
     fs::write(manager.certificate(), &certificate[..200]).unwrap();
     manager.signal(Signal::HUP);

@@ -1,12 +1,13 @@
-//! Payload bytes are sacred: what a peer puts into `args`, `kwargs` and `result` arrives byte for byte, in a
-//! request, a reply and a notification. Both ends are bare sockets, so no parser stands between.
+//! Payload bytes arrive unchanged: the manager forwards `args`, `kwargs` and `result` byte for
+//! byte, in a request, a reply and a notification. Both ends are bare sockets, so no parser is in
+//! between.
 
 use serde_json::json;
 
 use super::support::manager::Manager;
 use super::support::wire::{self, RawPeer};
 
-/// Values that a parser in between would rewrite, or refuse.
+/// Values that a parser in between would rewrite or refuse.
 const VALUES: &[&str] = &[
     "NaN",
     "[NaN,Infinity,-Infinity]",
@@ -37,7 +38,7 @@ const VALUES: &[&str] = &[
 ];
 
 struct Pair {
-    // Declared first: the peers leave before the manager is asked to end.
+    // Declared first: the peers disconnect before the manager is asked to end.
     client: RawPeer,
     service: RawPeer,
     _manager: Manager,
@@ -123,7 +124,7 @@ fn the_message_and_traceback_of_an_error_arrive_byte_for_byte() {
     assert_eq!(wire::member(&line, "result"), "null");
 }
 
-/// Memory of a long line is used again for the next one, which may be much shorter.
+/// The manager reuses the memory of a long line for the next one, which may be much shorter.
 #[test]
 fn long_lines_of_all_lengths_arrive_byte_for_byte_one_after_the_other() {
     const LENGTHS: [usize; 8] = [
@@ -143,7 +144,8 @@ fn long_lines_of_all_lengths_arrive_byte_for_byte_one_after_the_other() {
     });
     let results = values.iter().cycle().skip(1);
     for (value, result) in values.iter().zip(results) {
-        // The second one follows in the same write, and so in the memory of the first, or behind it.
+        // The second one follows in the same write, and so in the memory of the first, or behind
+        // it.
         pair.client.send_line(&format!(
             "{{\"service\": \"Probe\", \"attribute\": \"ask\", \"uid\": \"1\", \"args\": [{value}]}}\n\
              {{\"service\": \"Probe\", \"attribute\": \"ask\", \"uid\": \"2\", \"args\": [{result}]}}"

@@ -1,4 +1,4 @@
-//! Every conversation in protocol.md, held with the built manager and compared byte for byte.
+//! Holds every conversation in protocol.md with the built manager, and compares it byte for byte.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -17,7 +17,7 @@ enum Step<'a> {
     Closed(&'a str),
 }
 
-/// The conversations of the page: the options after ```` ```wire ````, and the lines below.
+/// Returns the conversations of the page: the options after ```` ```wire ````, and the lines below.
 fn conversations() -> Vec<(&'static str, Vec<Step<'static>>)> {
     let blocks = PROTOCOL.split("\n```wire").skip(1);
     blocks
@@ -42,11 +42,11 @@ fn step(line: &str) -> Step<'_> {
     }
 }
 
-/// Who takes part in a conversation, and what the page calls them.
+/// The peers of a conversation, with their names on the page.
 struct Stage<'a> {
     manager: &'a Manager,
     peers: HashMap<&'a str, RawPeer>,
-    /// What the page says, and what the manager says instead.
+    /// Texts of the page, and the manager's actual texts instead.
     names: Vec<(String, String)>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The page's text as this manager and these peers would say it.
+    /// Replaces the names of the page in a text with the actual ones.
     fn actual(&self, text: &str) -> String {
         self.names.iter().fold(text.to_owned(), |text, (page, actual)| {
             text.replace(page.as_str(), actual)
@@ -112,8 +112,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A service is there some time after it said its name, and nothing tells it so unless it asked for that:
-    /// another line of its own is answered only then.
+    /// Waits until a service is registered, which takes a moment after its identity. The manager
+    /// notifies it only on request, but answers another frame of it only then.
     fn wait_until_connected(&mut self, peer: &'a str, is_told: bool) {
         let is_refused = matches!(peer, "Copy");
         if !is_refused && !is_told {
@@ -123,7 +123,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// What was received, with TIME instead of the time since when a service is locked.
+/// Replaces the time since when a service is locked with TIME.
 fn without_time(received: &str) -> String {
     let at = received.to_lowercase().find("service is locked by ");
     let since = at.and_then(|at| Some(at + received[at..].find(" since ")? + " since ".len()));
@@ -154,7 +154,7 @@ fn without_time(received: &str) -> String {
     received.replacen(&time, "TIME", 1)
 }
 
-/// What the manager calls its computer.
+/// Returns the manager's name of its computer.
 fn hostname(manager: &Manager) -> String {
     let log = manager.log();
     let (_, address) = log
@@ -167,7 +167,7 @@ fn hostname(manager: &Manager) -> String {
         .to_owned()
 }
 
-/// The operating system as MSL-Network writes it.
+/// Returns the operating system in the form of MSL-Network.
 fn operating_system() -> String {
     let output = Command::new("uname")
         .arg("-srm")
@@ -209,7 +209,7 @@ fn every_conversation_of_the_page_is_what_the_manager_says() {
     }
 }
 
-/// The page names every request that an administrator can make, and nothing else.
+/// The page lists exactly the requests of an administrator.
 #[test]
 fn the_table_of_administration_is_complete() {
     let home = Home::new();
@@ -234,7 +234,7 @@ fn the_table_of_administration_is_complete() {
     for attribute in attributes {
         let answer =
             admin.request(&json!({"service": "Manager", "attribute": attribute, "args": [[]], "uid": "1"}));
-        // Nothing takes an empty list: whoever knows the request says what it takes instead.
+        // No request accepts an empty list: the error of a known request names its arguments.
         let message = answer["message"].as_str().unwrap_or_default();
         assert!(message.starts_with("TypeError"), "{attribute}: {answer}");
     }

@@ -1,5 +1,5 @@
-//! The unmodified Python package: its clients and services do with each other, through `labwire`, all that its
-//! documentation shows. What a script checks is written in the script, in `tests/python`.
+//! The unmodified Python package: its clients and services work with each other through `labwire`
+//! as its documentation shows. The checks are in the scripts of `tests/python`.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn add_user(home: &Home, name: &str, password: &str, further: &[&str]) {
     home.prepare(&arguments);
 }
 
-// The chapters
+// The chapters of the documentation
 
 #[test]
 fn chapter_usage_works_as_printed() {
@@ -128,7 +128,7 @@ fn a_request_and_a_reply_of_110_megabytes_pass_with_tls() {
     run_script("large.py", &manager.connection(), &json!({}));
 }
 
-// Every mode of authentication
+// Every method of authentication
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Authentication {
@@ -145,7 +145,8 @@ enum Tls {
     CertificateGivenAsFile,
 }
 
-/// A tour through everything a Python peer does, at whose end the administrator shuts the manager down.
+/// Runs through everything that a Python peer does; at the end the administrator shuts the manager
+/// down.
 fn tour(authentication: Authentication, tls: Tls) {
     let mut arguments = match authentication {
         Authentication::None => vec![],
@@ -182,7 +183,7 @@ fn tour(authentication: Authentication, tls: Tls) {
     );
     laboratory.wait_for_line("the shutdown handler was called");
     laboratory.wait_for_end();
-    // The manager's end is the end of its services.
+    // Its services end with the manager.
     greeter.wait_for_end();
     assert_no_secrets(&manager.log());
 }
@@ -258,9 +259,9 @@ fn everything_works_with_trusted_hostnames_with_a_certificate_given_as_file() {
     tour(Authentication::Hostname, Tls::CertificateGivenAsFile);
 }
 
-// Who is not let in
+// Refused peers
 
-/// Expects that a Python client with these credentials is told all of these texts.
+/// Expects that a Python client with these credentials gets an error with all of these texts.
 fn refused(connection: &Connection, credentials: &Value, expected: &[&str]) {
     run_script(
         "refused.py",

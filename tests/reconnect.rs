@@ -1,4 +1,5 @@
-//! A manager that dies and is started again under 100 services and 100 clients, which come back by themselves.
+//! A manager that is killed and started again under 100 services and 100 clients, which reconnect
+//! automatically.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,16 +13,16 @@ use tokio::task::JoinSet;
 use super::support::manager::{Home, Manager};
 use super::support::process::Signal;
 
-/// How many services there are, and how many clients.
+/// Number of services, and of clients.
 const PEERS: usize = 100;
 
-/// How long everyone may take to be back, from the moment in which the port is open.
+/// Timeout for all of them to be reconnected, from the moment in which the port is open.
 const BACK: Duration = Duration::from_secs(10);
 
-/// How long anything else may take, with 200 peers on a slow machine.
+/// Timeout of anything else, with 200 peers on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What all services count together: how often each request was executed, by its number.
+/// Counts the executions of each request in all services, by its number.
 #[derive(Default)]
 struct Executions {
     counts: Mutex<HashMap<u64, usize>>,
@@ -35,7 +36,7 @@ struct Worker {
 
 #[service]
 impl Worker {
-    /// Is executed until the service is gone.
+    /// Executes until the service ends.
     pub async fn hold(&self, number: u64) {
         *self.executions.counts.lock().unwrap().entry(number).or_default() += 1;
         self.executions.began.notify_one();
@@ -98,14 +99,14 @@ async fn connect_peers(options: &ConnectOptions) -> Peers {
     }
 }
 
-/// A call that is under way when the manager dies ends with an error that says so.
+/// A call in flight when the manager is killed ends with the error for that.
 async fn held(link: Link, number: u64) {
     let error = link.call::<()>("hold", args![number]).await.unwrap_err();
     assert!(matches!(error, CallError::Disconnected { .. }), "{error}");
     assert_eq!(error.executed(), Executed::Maybe, "{error}");
 }
 
-/// A client is back: linked, answered and notified.
+/// Checks that a client is linked again, gets a reply and a notification.
 async fn back(link: Link, mut notifications: Notifications, number: u64) {
     link.linked().await.unwrap();
     let double: u64 = link.call("double", args![number]).await.unwrap();
@@ -128,7 +129,7 @@ fn everyone_comes_back_to_a_manager_that_was_killed() {
     let peers = runtime.block_on(connect_peers(&options));
     let executions = Arc::clone(&peers.executions);
 
-    // Each client has a call under way, and each service has begun one.
+    // Each client has a call in flight, and each service executes one.
     let mut calls = JoinSet::new();
     for (number, (link, _)) in (0..).zip(&peers.clients) {
         calls.spawn_on(held(link.clone(), number), runtime.handle());
@@ -166,7 +167,7 @@ fn everyone_comes_back_to_a_manager_that_was_killed() {
     );
     assert!(took < BACK, "it took {took:?}");
 
-    // Nothing was sent a second time.
+    // No request was sent a second time.
     let counts = executions.counts.lock().unwrap();
     assert!(counts.values().all(|&count| count == 1), "{counts:?}");
     drop(counts);
@@ -178,7 +179,7 @@ fn everyone_comes_back_to_a_manager_that_was_killed() {
     drop(manager);
 }
 
-/// Kills a manager, which has no time for a last word, and hands its files on.
+/// Kills a manager without a graceful shutdown, and returns its files.
 fn kill(mut manager: Manager) -> Home {
     manager.signal(Signal::KILL);
     assert!(!manager.wait_for_end().success());

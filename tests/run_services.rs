@@ -1,5 +1,5 @@
-//! A manager and services in one process, which `run_services` makes of them: how it is told what to do, that it
-//! ends with its last service, and that it can be started on another computer.
+//! A manager and services in one process with `run_services`: its options, its end with the last
+//! service, and its start on another computer.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::support::{DEADLINE, program, ssh_server};
 /// The program with the two services.
 const PROGRAM: &str = "shutdownable_services";
 
-/// The program, with these keyword arguments and the files in `home`.
+/// Returns the program with these keyword arguments and the files in `home`.
 fn command(home: &Home, keywords: &Value) -> Command {
     let mut command = program(PROGRAM);
     command.args(["--kwargs", &keywords.to_string()]);
@@ -31,7 +31,7 @@ fn start(home: Home, keywords: &Value) -> Manager {
     Manager::start_command(home, &mut command)
 }
 
-/// Runs the program in a case where it must fail; gives what it said.
+/// Runs the program in a case where it must fail, and returns its output.
 fn failure(home: &Home, keywords: &Value) -> String {
     let mut process = Process::spawn(PROGRAM, &mut command(home, keywords));
     let status = process.wait();
@@ -176,7 +176,7 @@ fn the_program_can_be_started_on_another_computer() {
         let link = client.link(service).unwrap();
         let _: Value = link.shutdown_service(()).unwrap();
     }
-    // The process has ended when the log says so, and nobody has to be killed.
+    // The process has ended when the log says so, without a kill.
     let ssh = blocking::Ssh::connect(&ssh).unwrap();
     let wait = format!(
         "while kill -0 {} 2>/dev/null; do sleep 0.1; done",

@@ -1,4 +1,5 @@
-//! The scripts around the tests: what is missing is found before anything is compiled, and a claim needs its test.
+//! The scripts around the tests: missing programs are reported before anything is compiled, and a
+//! claim needs its test.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,11 +12,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A computer that has next to nothing, as a folder of programs.
+/// A computer with very few programs, as a folder.
 struct Computer(TempDir);
 
 impl Computer {
-    /// `user` is who works there, as a number; 0 is the superuser.
+    /// `user` is the number of the user; 0 is the superuser.
     fn new(user: u32) -> Self {
         let computer = Self(tempfile::tempdir().unwrap());
         let folders: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
@@ -27,7 +28,7 @@ impl Computer {
         computer.with("id", &format!("echo {user}"))
     }
 
-    /// With a program that does what these words of a shell say.
+    /// Adds a program that runs this shell script.
     fn with(self, name: &str, words: &str) -> Self {
         let path = self.0.path().join(name);
         fs::write(&path, format!("#!{}/bash\n{words}\n", self.0.path().display())).unwrap();
@@ -35,7 +36,7 @@ impl Computer {
         self
     }
 
-    /// Runs the tests there, without anybody who could be asked.
+    /// Runs the tests there, without a terminal for questions.
     fn runs_the_tests(&self, variables: &[(&str, &str)]) -> Output {
         let mut command = Command::new("bash");
         command
@@ -80,7 +81,7 @@ fn what_the_tests_need_is_installed_for_the_superuser_and_where_nobody_can_be_as
         let output = computer.runs_the_tests(variables);
         let told = told(&output);
         assert!(told.contains(&format!("started: {starts}")), "{told}");
-        // It has changed nothing, and that is found out before anything is compiled.
+        // The installation has changed nothing, and that is detected before anything is compiled.
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.contains("still missing after the installation"), "{told}");
         assert!(!told.contains("cargo"), "{told}");
@@ -98,7 +99,7 @@ fn without_a_package_manager_that_is_known_the_packages_are_named() {
     );
 }
 
-/// Checks the claims of SECURITY.md by what a test runner has printed.
+/// Checks the claims of SECURITY.md against the output of a test runner.
 fn check_claims(printed: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("printed");

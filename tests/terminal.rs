@@ -19,7 +19,7 @@ fn home_with_administrator() -> Home {
     home
 }
 
-/// The chapter, line by line.
+/// Plays the chapter, line by line.
 fn chapter(manager: &Manager, connect: fn(&Manager) -> Terminal) {
     let _basic_math = Service::start("BasicMath", &manager.connection());
     let _string_editor = Service::start("StringEditor", &manager.connection());
@@ -51,7 +51,7 @@ fn chapter(manager: &Manager, connect: fn(&Manager) -> Terminal) {
     assert_eq!(named.expect_request("password"), json!([ADMINISTRATOR]));
     named.enter(PASSWORD);
     assert_eq!(named.result(), false);
-    // Once is enough.
+    // One login is enough.
     assert_eq!(
         named.ask(&format!("Manager users_table.is_user_registered {ADMINISTRATOR}")),
         true
@@ -75,7 +75,7 @@ fn chapter(manager: &Manager, connect: fn(&Manager) -> Terminal) {
     unnamed.expect_closed();
 }
 
-/// Asks for the manager's identity until all of these services are in it.
+/// Requests the manager's identity until it contains all of these services.
 fn wait_for_services(terminal: &mut Terminal, names: &[&str]) -> Value {
     let deadline = std::time::Instant::now() + super::support::DEADLINE;
     loop {
@@ -112,7 +112,7 @@ fn a_login_is_typed_as_bare_text() {
     assert_eq!(terminal.expect_request("password"), json!([ADMINISTRATOR]));
     terminal.enter(PASSWORD);
     let mut terminal = terminal.identified("client");
-    // Who is logged in as an administrator is not asked again.
+    // A person who is logged in as an administrator is not asked again.
     assert_eq!(
         terminal.ask("Manager users_table.usernames"),
         json!([ADMINISTRATOR])

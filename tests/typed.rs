@@ -1,5 +1,6 @@
-//! What people type, and what their programs put around it: the words of the grammar, the first line, input that ends,
-//! encodings, and ports that are for something else. The documentation's chapter is in `terminal`.
+//! Typed input, and the bytes that programs add to it: the words of the grammar, the first line,
+//! the end of the input, encodings, and ports for another protocol. The documentation's chapter is
+//! tested in `terminal`.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -15,7 +16,7 @@ mod half_closed;
 mod words;
 mod wrong_port;
 
-/// Pipes text into the real `nc -N`, which closes its side behind it.
+/// Pipes text into the real `nc -N`, which closes its sending side afterwards.
 fn pipe_into_netcat(manager: &Manager, input: &[u8]) -> Child {
     let mut child = Command::new("timeout")
         .arg(DEADLINE.as_secs().to_string())
@@ -28,7 +29,7 @@ fn pipe_into_netcat(manager: &Manager, input: &[u8]) -> Child {
     child
 }
 
-/// The frames that `nc` printed until the manager closed the connection.
+/// Returns the frames that `nc` printed until the manager closed the connection.
 fn printed(child: Child) -> Vec<Value> {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -38,7 +39,8 @@ fn printed(child: Child) -> Vec<Value> {
         .collect()
 }
 
-/// The request in a frame that a service got, as its service, attribute, arguments and keyword arguments.
+/// Returns a request that a service got, as its service, attribute, arguments and keyword
+/// arguments.
 fn asked(frame: &Value) -> Value {
     json!([
         frame["service"],
@@ -48,7 +50,7 @@ fn asked(frame: &Value) -> Value {
     ])
 }
 
-/// A service's reply to a request.
+/// Returns a service's reply to a request.
 fn reply(request: &Value, result: &Value) -> String {
     json!({
         "error": false, "requester": request["requester"], "result": result, "uid": request["uid"],

@@ -1,4 +1,4 @@
-//! Peers whose computer or cable is gone without a word, and those that only look like it.
+//! Peers whose computer or cable fails silently, and peers that only look like that.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::support::{DEADLINE, POLL_INTERVAL};
 /// Three times the `--keepalive` of these tests.
 const LIMIT: Duration = Duration::from_secs(6);
 
-/// By how much a busy computer may be late.
+/// Tolerance on a busy computer.
 const SLACK: Duration = Duration::from_secs(8);
 
 /// Starts a manager on the near computer that serves the far one.
@@ -23,7 +23,7 @@ fn start(network: &Network, keepalive: &str) -> Manager {
     network.near(|| Manager::start(&["--disable-tls", "--open", "--keepalive", keepalive]))
 }
 
-/// A client on the far computer that holds the exclusive lock on a service.
+/// Connects a client on the far computer that holds the exclusive lock on a service.
 fn far_holder(network: &Network, manager: &Manager, name: &str, service: &str) -> Peer {
     let mut peer = far_peer(network, manager, &json!({ "type": "client", "name": name }));
     peer.link_and_lock(service);
@@ -43,13 +43,13 @@ fn far_peer(network: &Network, manager: &Manager, identity: &Value) -> Peer {
     peer
 }
 
-/// A notification in a service's name.
+/// Returns a notification in a service's name.
 fn notification(service: &str, argument: &Value) -> String {
     json!({ "error": false, "result": [[argument], {}], "service": service, "uid": "notification" })
         .to_string()
 }
 
-/// Asks for a link again and again until the holder of the lock is gone; gives when that was.
+/// Repeatedly asks for a link until the holder of the lock is gone. Returns when that was.
 fn wait_for_lock(peer: &mut Peer, service: &str) -> Instant {
     let deadline = Instant::now() + DEADLINE;
     while peer.ask_manager("link", json!([service]))["error"] == true {
@@ -78,7 +78,8 @@ fn clients_behind_a_pulled_cable_lose_their_locks_at_the_stated_time_idle_or_wit
     let late = std::thread::spawn({
         let mut service = services[2].try_clone();
         move || {
-            // The operating system alone would give the peer all of its time once more.
+            // With the operating system's timeout alone, the peer would have its full time once
+            // more.
             std::thread::sleep((LIMIT * 7 / 8).saturating_sub(pulled.elapsed()));
             service.send_line(notification("Late", &json!(1)));
         }
@@ -86,7 +87,7 @@ fn clients_behind_a_pulled_cable_lose_their_locks_at_the_stated_time_idle_or_wit
     for name in cases {
         let took = wait_for_lock(&mut heir, name).duration_since(pulled);
         println!("{name}: the lock was free after {:.1} s", took.as_secs_f64());
-        // What was heard last from the peer is older than the pull.
+        // The last packet of the peer arrived before the pull.
         assert!(took > LIMIT / 2, "{name}: {took:?}");
         assert!(took < LIMIT + SLACK, "{name}: {took:?}");
     }
@@ -95,7 +96,7 @@ fn clients_behind_a_pulled_cable_lose_their_locks_at_the_stated_time_idle_or_wit
     assert_eq!(log.matches("has vanished").count(), 3, "{log}");
 }
 
-/// Its computer answers every question, and only its program does nothing: as one in a debugger.
+/// The peer's computer answers every probe, but its program does nothing, as in a debugger.
 #[test]
 fn a_client_that_reads_nothing_is_kept_as_long_as_its_computer_answers() {
     let manager = Manager::start(&["--disable-tls", "--keepalive", "2s"]);
@@ -139,7 +140,8 @@ fn a_client_that_reads_nothing_and_then_vanishes_is_gone_at_the_stated_time() {
     assert!(took < LIMIT + SLACK, "{took:?}");
 }
 
-/// How long a service that takes the place of a dead one is to wait, and a busy computer's time on top.
+/// Maximum waiting time of a service that replaces a dead one, and the tolerance on a busy
+/// computer.
 const REPLACED: Duration = Duration::from_secs(2 + 3);
 
 #[test]
@@ -195,10 +197,10 @@ fn a_service_that_is_alive_keeps_its_name_though_it_reads_nothing() {
         );
     };
     claim();
-    // Long enough for it to be asked at once.
+    // Long enough for an immediate probe.
     std::thread::sleep(Duration::from_millis(1_200));
     claim();
-    // It has something to read, and does not.
+    // It has bytes to read, and does not read them.
     client.send_line(request("Oven", "measure").to_string());
     claim();
     let asked = old.frame();
@@ -230,7 +232,7 @@ impl Kettle {
     }
 }
 
-/// The same on the other side: what a program of the SDKs waits for ends when the manager is gone.
+/// The same on the other side: pending calls and services of the SDKs end when the manager is gone.
 #[test]
 fn pending_calls_and_services_end_when_the_manager_has_vanished_idle_or_with_bytes_in_flight() {
     let Some(network) = Network::new() else {
@@ -257,7 +259,7 @@ fn pending_calls_and_services_end_when_the_manager_has_vanished_idle_or_with_byt
                 links.push(client.link("Oven").await.unwrap());
             }
             let idle = links[0].call::<()>("measure", ()).send().await.unwrap();
-            // A reply to what was sent later says that the request has arrived.
+            // A reply to a later request shows that this request has arrived.
             links[0].client().identities().await.unwrap();
             network.pull();
             let pulled = Instant::now();

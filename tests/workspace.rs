@@ -1,11 +1,11 @@
-//! What the README says of building holds for the workspace.
+//! The README's build instructions apply to the workspace.
 
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// `cargo run` takes the only program of the members that are built by default; with two it would ask which one.
+/// `cargo run` runs the only program among the default members; with two it would ask which one.
 #[test]
 fn cargo_run_has_one_program_to_run() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");

@@ -1,4 +1,5 @@
-//! What an administrator can ask for is a list, and asking never turns other requests into credentials.
+//! Administrators can use only the requests on a fixed list, and such a request never turns other
+//! requests into credentials.
 
 use serde_json::json;
 
@@ -8,8 +9,8 @@ use super::support::{
 use crate::support::manager::Manager;
 use crate::support::wire::{identity_request, request};
 
-/// The manager's password, statements in the language of the database, whatever else an object of Python
-/// has: refused for an administrator, by frame and typed, with nothing of it in the answer.
+/// The manager's password, SQL statements, and other attributes of a Python object: refused for an
+/// administrator, by frame and typed, and the answer reveals nothing of them.
 #[test]
 fn an_administrator_reaches_nothing_that_is_not_on_the_list() {
     let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
@@ -67,8 +68,8 @@ fn an_administrator_reaches_nothing_that_is_not_on_the_list() {
     expect_no_panic(&manager);
 }
 
-/// The manager's password is told to nobody, and refused with the reason. Where there is none the answer is null, as on
-/// the Python manager.
+/// The manager's password is never sent; the refusal states the reason. Without a password the
+/// answer is null, as on the Python manager.
 #[test]
 fn an_administrator_is_not_told_the_managers_password() {
     let ask = |arguments: &[&str], password: Option<&str>| {
@@ -95,7 +96,8 @@ fn an_administrator_is_not_told_the_managers_password() {
     assert!(!kept.to_string().contains("sesame"), "{kept}");
 }
 
-/// Arguments of every shape for what is on the list: an error, never a panic, and the tables stay.
+/// Arguments of every type for the requests on the list: an error, never a panic, and the tables
+/// stay intact.
 #[test]
 fn an_administrator_cannot_break_anything_with_arguments() {
     let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
@@ -141,8 +143,8 @@ fn an_administrator_cannot_break_anything_with_arguments() {
     expect_no_panic(&manager);
 }
 
-/// A client's administrator's request needs a login. What it had sent behind that request, in one segment, is
-/// answered as what it is, before and while the login is asked for.
+/// A client's administrator's request needs a login. Requests behind it in the same segment are
+/// answered as ordinary requests, before and during the login.
 #[test]
 fn requests_behind_an_administrators_request_are_never_taken_for_credentials() {
     let manager = start();
@@ -177,7 +179,7 @@ fn requests_behind_an_administrators_request_are_never_taken_for_credentials() {
         }
     };
     answer(&mut service, 10);
-    // The question for the username, the identity, the link, the refusal, and ten replies.
+    // The request for the username, the identity, the link, the refusal, and ten replies.
     let mut frames: Vec<_> = (0..14).map(|_| client.frame()).collect();
     let question = frames.iter().position(|frame| frame["attribute"] == "username");
     frames.remove(question.expect("the manager asks for the username"));
@@ -215,7 +217,7 @@ fn expect_answered(frames: &[serde_json::Value], uid: &str, error: bool) {
     assert_eq!(answers[0]["error"], error, "{answers:?}");
 }
 
-/// Whoever fails to log in is told so for every administrator's request that waited.
+/// A failed login leads to an error for every administrator's request that waited for it.
 #[test]
 fn a_failed_login_ends_every_request_that_waited_for_it() {
     let manager = start();
@@ -233,7 +235,7 @@ fn a_failed_login_ends_every_request_that_waited_for_it() {
     client.expect_closed();
 }
 
-/// An administrator's request is nothing for a service, which has no login.
+/// A service, which has no login, cannot send an administrator's request.
 #[test]
 fn a_service_cannot_make_an_administrators_request() {
     let manager = start();

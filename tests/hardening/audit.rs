@@ -1,4 +1,4 @@
-//! The audit of connections: it is pruned, it is lost rather than waited for, and what is lost is counted.
+//! The audit of connections: it is pruned, it never delays peers, and lost rows are counted.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use super::support::{
 use crate::support::manager::{Home, Manager};
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// What a bystander's answer may take while a dozen other tests run on two cores.
+/// Maximum latency of a bystander while a dozen other tests run on two cores.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 
 fn database(home: &Home) -> PathBuf {
     home.path("manager.sqlite3")
 }
 
-/// The number of rows of the audit that are like that.
+/// Returns the number of rows of the audit that meet the condition.
 fn rows(audit: &Connection, condition: &str) -> i64 {
     let question = format!("SELECT count(*) FROM connections WHERE {condition}");
     audit.query_row(&question, [], |row| row.get(0)).unwrap()
@@ -42,7 +42,8 @@ fn lock(home: &Home) -> Connection {
     other
 }
 
-/// A hundred connections come and go, one after the other: the audit never has more than the newest fifty rows.
+/// A hundred connections come and go, one after the other: the audit never contains more than the
+/// newest fifty rows.
 #[test]
 fn the_audit_keeps_as_many_rows_as_it_may() {
     let manager = Manager::start(&["--disable-tls", "--connections-max-rows", "50"]);
@@ -50,12 +51,13 @@ fn the_audit_keeps_as_many_rows_as_it_may() {
     for number in 0..100 {
         Peer::client(&manager, &format!("client {number}")).settle();
     }
-    // Each of them is in three rows, and their numbers go on when rows are removed.
+    // Each of them has three rows, and their numbers continue when rows are removed.
     wait_for_rows(&audit, "pid = 300", |count| count == 1);
     assert_eq!(rows(&audit, "true"), 50);
 }
 
-/// Rows of years are there when the manager starts: they go, little by little, and the others stay.
+/// Rows of several years exist when the manager starts: it removes them little by little, and keeps
+/// the others.
 #[test]
 fn an_old_audit_is_pruned_while_everyone_is_served() {
     const OLD: i64 = 20_000;
@@ -67,7 +69,7 @@ fn an_old_audit_is_pruned_while_everyone_is_served() {
     );
     audit.execute_batch(&fill).unwrap();
     assert_eq!(rows(&audit, "domain = 'old'"), OLD);
-    // The newest row says that the clock is right.
+    // The newest row shows that the clock is right.
     let newest = "INSERT INTO connections \
         VALUES (NULL, strftime('%Y-%m-%dT%H:%M:%S', 'now', 'localtime'), 'ip', 'new', 1, 'x')";
     audit.execute_batch(newest).unwrap();
@@ -83,11 +85,11 @@ fn an_old_audit_is_pruned_while_everyone_is_served() {
     expect_no_panic(&manager);
 }
 
-/// Thousands connect and go while another program has the database locked: what does not fit into the queue of rows
-/// is lost and counted, and nobody waits.
+/// Thousands connect and disconnect while another program has the database locked: rows that exceed
+/// the queue are lost and counted, and no peer waits.
 #[test]
 fn an_audit_that_cannot_be_written_is_lost_and_counted() {
-    // Each of them is in three rows.
+    // Each of them has three rows.
     const CONNECTIONS: usize = 4_400;
     let manager = start();
     let mut administrator = Administrator::new(&manager);

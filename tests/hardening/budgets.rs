@@ -1,5 +1,5 @@
-//! What all peers together may use up, set to a small value by its option and used up: whoever has most is refused, and
-//! nobody who has little.
+//! The budgets, set to small values by their options and exhausted: the peer that uses most is
+//! refused, and no peer that uses little.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::manager::Manager;
 
 const MIB: usize = 1024 * 1024;
 
-/// A manager without TLS, with these options, and its administrator.
+/// Starts a manager without TLS, with these options, and connects its administrator.
 fn start(options: &[&str]) -> (Manager, Administrator) {
     let manager = Manager::start_in(home_with_administrator(), &[&["--disable-tls"], options].concat());
     let administrator = Administrator::new(&manager);
@@ -23,16 +23,16 @@ fn message(frame: &Value) -> &str {
         .unwrap_or_else(|| panic!("no error: {frame}"))
 }
 
-/// Where the uid stands in a request whose payload is long.
+/// The position of the uid in a request with a long payload.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Uid {
     /// Before the payload.
     First,
-    /// Behind it, as in the requests of Python.
+    /// After it, as in the requests of Python.
     Last,
 }
 
-/// A request whose payload has so many bytes, without its end; and its end.
+/// Returns the beginning of a request whose payload has so many bytes, and its end.
 fn long_request(uid: Uid, name: &str, bytes: usize) -> (Vec<u8>, Vec<u8>) {
     let payload = "x".repeat(bytes);
     let envelope =
@@ -50,9 +50,9 @@ fn long_request(uid: Uid, name: &str, bytes: usize) -> (Vec<u8>, Vec<u8>) {
     (head.into_bytes(), tail.into_bytes())
 }
 
-/// Waits until the manager has counted that so many bytes of unfinished lines have come.
+/// Waits until the manager has counted so many bytes of unfinished lines.
 fn wait_for_bytes(administrator: &mut Administrator, bytes: usize) {
-    // What is counted is rounded down.
+    // The counter is rounded down.
     administrator.wait_for_counter("line_bytes", (bytes - bytes / 50) as u64);
 }
 
@@ -84,12 +84,12 @@ fn the_longest_of_all_unfinished_lines_is_thrown_away_and_nobody_else_notices() 
         wait_for_bytes(&mut administrator, lengths.iter().sum());
         assert_eq!(administrator.counter("lines_over_budget"), 0);
 
-        // The shortest line grows past what is left, and the longest goes.
+        // The shortest line exceeds the rest of the budget, and the longest is discarded.
         clients[0].0.send_bytes(&vec![b'y'; MIB]);
         administrator.wait_for_counter("lines_over_budget", 1);
         let (mut longest, tail) = clients.remove(2);
         if uid == Uid::Last {
-            // Whose it was is known when its end has come.
+            // The caller is known when the end of the line has arrived.
             longest.send_bytes(&vec![b'z'; 3 * MIB]);
             longest.send_bytes(&tail);
         }
@@ -110,7 +110,7 @@ fn the_longest_of_all_unfinished_lines_is_thrown_away_and_nobody_else_notices() 
         if uid == Uid::First {
             longest.send_bytes(&tail);
         }
-        // The connection goes on with the next line.
+        // The connection continues with the next line.
         longest.settle();
 
         for ((client, tail), (number, length)) in
@@ -179,7 +179,7 @@ fn the_caller_of_a_reply_that_is_thrown_away_is_told() {
     ] {
         assert!(message(&told).contains(text), "{told}");
     }
-    // The service hears nothing of it.
+    // The service receives nothing of it.
     assert_eq!(administrator.counter("in_flight"), 0);
     let (head, tail) = long_request(Uid::Last, "8", 10);
     client.send_bytes(&[head, tail].concat());
@@ -210,7 +210,7 @@ fn a_line_that_stops_growing_is_thrown_away_and_its_sender_is_told() {
         client.send_bytes(&tail);
         client.settle();
 
-        // It is told at once, though it is not known yet which request it is, and then again.
+        // The error comes at once, although the uid is not known yet, and then again.
         let (head, tail) = long_request(Uid::Last, "2", length);
         client.send_bytes(&head);
         let told = client.frame();
@@ -228,7 +228,7 @@ fn a_line_that_stops_growing_is_thrown_away_and_its_sender_is_told() {
     expect_no_panic(&manager);
 }
 
-/// A program of Python reads no error without a uid, and a person thinks while typing.
+/// A Python program cannot read an error without a uid, and a person may pause while typing.
 #[test]
 fn a_line_that_stops_growing_breaks_no_python_program_and_interrupts_nobody_who_types() {
     let (manager, mut administrator) = start(&["--line-stall", "200ms"]);
@@ -254,7 +254,7 @@ fn a_line_that_stops_growing_breaks_no_python_program_and_interrupts_nobody_who_
 fn peers_that_do_not_read_share_a_budget_and_are_cut_when_others_need_it() {
     let (manager, mut administrator) = start(&["--budget-queues", "32MiB", "--stall", "1s"]);
     let mut service = Peer::service(&manager, "Echo", 0);
-    // Each asks for replies that it does not read.
+    // Each requests replies that it does not read.
     let mut hoarders: Vec<_> = (0..4)
         .map(|number| Peer::client(&manager, &format!("hoarder {number}")))
         .collect();
@@ -270,7 +270,7 @@ fn peers_that_do_not_read_share_a_budget_and_are_cut_when_others_need_it() {
     let small = [head, tail].concat();
     let mut turn = 0;
     while administrator.counter("queued_bytes") < 16 * MIB as u64 {
-        // The system's own buffers take some of it.
+        // The system's own buffers hold some of it.
         assert!(turn < 200, "hardly anything is queued");
         hoarders[turn % 4].send_bytes(&small);
         reply(&mut service);
@@ -287,7 +287,7 @@ fn peers_that_do_not_read_share_a_budget_and_are_cut_when_others_need_it() {
     }
     assert_eq!(administrator.counter("cut"), 0, "there was room for all of it");
 
-    // Then somebody needs the room.
+    // Then another peer needs capacity.
     let length = 28 * MIB;
     let (head, tail) = long_request(Uid::Last, "long", length);
     honest.send_bytes(&head);
@@ -328,7 +328,7 @@ fn requests_in_flight_are_refused_to_those_who_have_most() {
         in_flight = administrator.counter("in_flight");
     }
     assert!((750..1_050).contains(&in_flight), "{in_flight}");
-    // At least two of them are refused something, whoever came first.
+    // At least two of them are refused something, whatever the order.
     let mut refused = 0;
     for client in &mut hoarders {
         let Ok(Some(told)) = client.line_until(Instant::now() + Duration::from_secs(1)) else {
@@ -348,7 +348,7 @@ fn requests_in_flight_are_refused_to_those_who_have_most() {
     assert!(refused >= 2, "{refused} of them were refused something");
     manager.wait_for_log("--budget-in-flight");
 
-    // Somebody who has little is served all the time.
+    // A peer that uses little is served all the time.
     let mut echo = Peer::service(&manager, "Echo", 0);
     let mut bystander = Peer::client(&manager, "bystander");
     for number in 0..50 {
@@ -357,7 +357,7 @@ fn requests_in_flight_are_refused_to_those_who_have_most() {
         answer(&mut echo);
         assert_eq!(bystander.frame()["result"], number);
     }
-    // What is given back is there for others.
+    // What is released is available to others.
     for _ in 0..in_flight {
         let asked = service.frame();
         let (requester, uid) = (&asked["requester"], &asked["uid"]);
@@ -401,7 +401,7 @@ fn identities_are_refused_to_services_that_have_most_to_say() {
     }
     manager.wait_for_log("--budget-identities");
     assert_eq!(administrator.counter("identities_over_budget"), 1);
-    // The last quarter is kept for those who have less than their share.
+    // The last quarter is reserved for peers below their share.
     let share = join("share", 5_000);
     administrator.wait_for_counter("services", 3);
     let little: Vec<_> = (0..20)
@@ -439,7 +439,8 @@ fn budgets_are_told_at_the_start_and_come_from_the_file_too() {
     }
 }
 
-/// A service that prints its replies without a line end: each of its callers is told, and the service is not.
+/// A service that writes its replies without a line end: each of its callers gets an error, and the
+/// service gets none.
 #[test]
 fn each_caller_of_a_service_that_forgets_line_ends_is_told() {
     let (manager, mut administrator) = start(&["--line-stall", "300ms"]);

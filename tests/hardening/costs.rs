@@ -1,4 +1,4 @@
-//! Small requests with large answers: asking again and again costs who asks, and nobody else.
+//! Small requests with large answers: repeating them delays only the peer that sends them.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::support::{DEADLINE, POLL_INTERVAL};
 
 const CLIENTS: usize = 300;
 
-/// What a bystander's answer may take while a dozen other tests run on two cores.
+/// Maximum latency of a bystander while a dozen other tests run on two cores.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 
-/// Clients with names of that length.
+/// Connects clients with names of that length.
 fn crowd(manager: &Manager, length: usize) -> Vec<Peer> {
     let crowd = (0..CLIENTS)
         .map(|number| {
@@ -36,8 +36,9 @@ fn crowd(manager: &Manager, length: usize) -> Vec<Peer> {
     crowd
 }
 
-/// A frame of 100 bytes is answered with 150 kB: they are made once, not for every question. What it costs to send
-/// them is seen at replies of the same length; to make them anew each time costs twice as much.
+/// A frame of 100 bytes has an answer of 150 kB, which is created once and not for every request.
+/// Replies of the same length show the cost of sending; creating the answers anew each time would
+/// cost twice as much.
 #[test]
 fn asking_for_the_identity_of_a_crowd_costs_no_more_than_sending_it() {
     const ROUNDS: usize = 8;
@@ -52,7 +53,7 @@ fn asking_for_the_identity_of_a_crowd_costs_no_more_than_sending_it() {
     let call = request("Echo", "echo").to_string();
     let payload = "x".repeat(length);
 
-    // In turns, so that what else the computer does slows both down.
+    // Alternating, so that other load on the computer slows down both.
     let (mut identities, mut replies) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..ROUNDS {
         let before = process.processor_time();
@@ -77,13 +78,14 @@ fn asking_for_the_identity_of_a_crowd_costs_no_more_than_sending_it() {
     expect_no_panic(&manager);
 }
 
-/// Who asks again and again and does not read the answers waits for itself, though each of them is another one since
-/// others come and go: they do not fill the memory, and nobody else notices.
+/// A peer that repeats the request and does not read the answers only delays itself, although each
+/// answer differs since others come and go: the answers do not fill the memory, and no other peer
+/// is delayed.
 #[test]
 fn asking_for_the_identity_of_a_crowd_without_reading_it_fills_no_memory() {
     /// The answers have 150 kB each.
     const QUESTIONS: usize = 1_500;
-    /// The queue may hold 64 MiB.
+    /// The capacity of the queue is 64 MiB.
     const BOUND: u64 = 128 * 1024 * 1024;
     let manager = start();
     let process = Inspected::new(&manager);
@@ -95,7 +97,7 @@ fn asking_for_the_identity_of_a_crowd_without_reading_it_fills_no_memory() {
         stuck.send_line(identity_request().to_string());
         let mut passing = Peer::connect(&manager);
         passing.identify(&json!({ "type": "client", "name": "passing" }));
-        // It is known once it is answered.
+        // The manager knows it once it has answered.
         assert_eq!(passing.ask_manager("link", json!(["Nobody"]))["error"], true);
     }
     stuck.wait_for_unread();

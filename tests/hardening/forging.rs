@@ -1,4 +1,5 @@
-//! Nobody speaks for another: replies and notifications count only from the service they belong to.
+//! Nobody speaks for another: replies and notifications count only from the service that they
+//! belong to.
 
 use serde_json::{Value, json};
 
@@ -20,9 +21,9 @@ fn call(uid: &str) -> Value {
     call
 }
 
-/// A service, a client that is linked with it, and two who would like to be somebody else.
+/// A service, a client that is linked with it, and two peers that try to act as others.
 struct Cast {
-    // Declared first: the peers leave before the manager is asked to end.
+    // Declared first: the peers disconnect before the manager is asked to end.
     service: Peer,
     victim: Peer,
     victim_name: String,
@@ -46,8 +47,8 @@ fn cast(manager: Manager) -> Cast {
     }
 }
 
-/// Replies of a client, of another service, of the right service but to a client that asked nothing, and a
-/// second reply: dropped and counted. The real reply arrives, once.
+/// Replies of a client, of another service, of the right service to a client that has no request,
+/// and a second reply: dropped and counted. The real reply arrives, once.
 #[test]
 fn forged_replies_reach_nobody_and_the_real_one_arrives_once() {
     let mut cast = cast(start());
@@ -73,7 +74,7 @@ fn forged_replies_reach_nobody_and_the_real_one_arrives_once() {
     expect_no_panic(&cast.manager);
 }
 
-/// A service that answers in the name of the manager, or itself, moves nobody.
+/// Replies to the manager, to the service itself and to unknown names are dropped.
 #[test]
 fn replies_to_peers_that_are_no_clients_reach_nobody() {
     let mut cast = cast(start());
@@ -99,8 +100,8 @@ fn replies_to_peers_that_are_no_clients_reach_nobody() {
     assert_eq!(counter(&cast.manager, "unsolicited"), 10);
 }
 
-/// Notifications in a service's name, by another service and by a client, are dropped and counted. The real
-/// one arrives.
+/// Notifications in a service's name, by another service and by a client, are dropped and counted.
+/// The real one arrives.
 #[test]
 fn forged_notifications_reach_nobody_and_the_real_one_arrives() {
     let mut cast = cast(start());
@@ -116,7 +117,7 @@ fn forged_notifications_reach_nobody_and_the_real_one_arrives() {
     expect_no_panic(&cast.manager);
 }
 
-/// A request says who sends it; the service is told who really did.
+/// A request contains a forged `requester`; the service gets the real one.
 #[test]
 fn the_requester_is_the_managers_own_word() {
     let mut cast = cast(start());

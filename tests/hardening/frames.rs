@@ -1,4 +1,4 @@
-//! Lines that are no frame: whoever sends one is told, or thrown out, and holds nothing afterwards.
+//! Lines that are not frames: the sender gets an error or is disconnected, and then holds nothing.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use crate::support::manager::Manager;
 use crate::support::python::Service;
 use crate::support::wire::{identity_request, member, request, wait_for_service};
 
-/// How long somebody else's line may keep a bystander waiting while a dozen other tests run: a parser that
-/// goes back takes many times as long.
+/// Maximum latency of a bystander beside a hostile line while a dozen other tests run. A parser
+/// with backtracking takes many times as long.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// One more level of arrays and objects than is allowed.
@@ -26,7 +26,7 @@ fn nested(levels: usize) -> Vec<u8> {
     format!(r#"{{"service":"Balance","attribute":"weigh","args":{opening}{closing},"uid":"1"}}"#).into()
 }
 
-/// Lines that a manager has to survive.
+/// Returns lines that a manager has to survive.
 fn hostile_lines() -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = [
         "null",
@@ -57,9 +57,9 @@ fn hostile_lines() -> Vec<Vec<u8>> {
     lines
 }
 
-/// `null`, numbers, arrays, half of a frame, bytes that are no text, half a character in the attribute, 1,025
-/// levels of nesting, a member that stands there twice: the client that sends one gets an error or is thrown
-/// out, and once it has gone, its link and its lock are free.
+/// `null`, numbers, arrays, half of a frame, bytes that are not text, half a character in the
+/// attribute, 1,025 levels of nesting, a duplicate member: the client that sends one gets an error
+/// or is disconnected, and after its disconnect its link and its lock are free.
 #[test]
 fn a_client_that_sends_what_is_no_frame_leaves_no_link_and_no_lock_behind() {
     let manager = start();
@@ -80,8 +80,8 @@ fn a_client_that_sends_what_is_no_frame_leaves_no_link_and_no_lock_behind() {
     expect_no_panic(&manager);
 }
 
-/// The same lines from a service: it gets an error or is thrown out, its clients stay, and once it has gone,
-/// its name is free.
+/// The same lines from a service: it gets an error or is disconnected, its clients stay connected,
+/// and after its disconnect its name is free.
 #[test]
 fn a_service_that_sends_what_is_no_frame_leaves_no_name_behind() {
     let manager = start();
@@ -113,7 +113,7 @@ fn what_is_no_identity_ends_the_connection_with_a_reason() {
     expect_no_panic(&manager);
 }
 
-/// The same lines instead of the manager's password: they are a wrong one.
+/// The same lines instead of the manager's password count as a wrong one.
 #[test]
 fn what_is_no_password_ends_the_connection_with_a_reason() {
     let manager = Manager::start(&["--disable-tls", "--auth-password", "open sesame"]);
@@ -130,7 +130,7 @@ fn what_is_no_password_ends_the_connection_with_a_reason() {
     expect_no_panic(&manager);
 }
 
-/// On the Python manager each of these lines takes its sender's link and lock for ever.
+/// On the Python manager each of these lines keeps its sender's link and lock for ever.
 #[test]
 fn the_reference_keeps_the_lock_of_a_client_that_sent_what_is_no_frame() {
     let manager = start_reference();
@@ -158,7 +158,7 @@ fn the_reference_keeps_the_lock_of_a_client_that_sent_what_is_no_frame() {
         })
         .collect();
     let mut next = Peer::client(&manager, "next");
-    // On a manager that holds, the links are free within milliseconds.
+    // On Labwire the links are free within milliseconds.
     let deadline = Instant::now() + Duration::from_millis(500);
     while Instant::now() < deadline {
         for ((name, _service), line) in services.iter().zip(lines) {
@@ -178,7 +178,7 @@ fn the_reference_keeps_the_lock_of_a_client_that_sent_what_is_no_frame() {
     }
 }
 
-/// As many levels of nesting as are allowed pass to the service as they are.
+/// The maximum depth of nesting reaches the service unchanged.
 #[test]
 fn nesting_up_to_the_limit_is_delivered() {
     let manager = start();
@@ -189,8 +189,9 @@ fn nesting_up_to_the_limit_is_delivered() {
     assert_eq!(member(&line, "args").len(), 2 * (TOO_DEEP - 2));
 }
 
-/// Without end and before the identity: 64 KiB are taken of who has not authenticated, 4 MiB of who need not. Then comes
-/// the reason, and the manager's memory does not follow.
+/// An endless line before the identity: the manager accepts 64 KiB of a peer that has not
+/// authenticated, and 4 MiB of one that need not. Then it sends the reason, and its memory does not
+/// grow with the line.
 #[test]
 fn an_endless_line_before_the_identity_is_cut_at_a_small_limit() {
     for (arguments, limit) in [
@@ -205,7 +206,7 @@ fn an_endless_line_before_the_identity_is_cut_at_a_small_limit() {
                 let mut peer = Peer::connect(&manager);
                 std::thread::spawn(move || {
                     let chunk = vec![b'x'; 64 * 1024];
-                    // At most a gibibyte: the end of the connection comes long before.
+                    // A gibibyte at most: the connection must end long before.
                     let taken = (0..16 * 1024).take_while(|_| peer.try_send(&chunk)).count();
                     assert!(taken < 16 * 1024, "a gibibyte was taken");
                 })
@@ -215,7 +216,7 @@ fn an_endless_line_before_the_identity_is_cut_at_a_small_limit() {
             flooder.join().expect("the manager cuts the connection");
         }
         let grown = process.peak_memory() - before;
-        // Each of the four may have a line of that length, in memory of twice its size.
+        // Each of the four may have a line of that length, in a buffer of twice its size.
         let most = 8 * 1024 * 1024 + 4 * 2 * limit;
         assert!(grown < most as u64, "the memory grew by {grown} bytes");
 
@@ -231,7 +232,7 @@ fn an_endless_line_before_the_identity_is_cut_at_a_small_limit() {
     }
 }
 
-/// Afterwards a line may be large: laboratories send single requests of 110 MB.
+/// After the identity a line may be large: laboratories send single requests of 110 MB.
 #[test]
 fn a_line_of_a_hundred_mebibytes_passes_after_the_identity() {
     let manager = start();
@@ -251,8 +252,9 @@ fn a_line_of_a_hundred_mebibytes_passes_after_the_identity() {
     client.settle();
 }
 
-/// A terminal line of 40 kB, in several shapes that are slow for a parser that goes back: each is answered at
-/// once, and a bystander notices nothing. One of them stops the Python manager for 16 seconds.
+/// A terminal line of 40 kB, in several forms that are slow for a parser with backtracking: each is
+/// answered at once, and a bystander is not delayed. One of them stops the Python manager for 16
+/// seconds.
 #[test]
 fn a_long_terminal_line_is_answered_at_once() {
     let manager = start();
@@ -287,7 +289,7 @@ fn a_long_terminal_line_is_answered_at_once() {
     expect_no_panic(&manager);
 }
 
-/// The same with 4 MB: the time grows with the length and no faster.
+/// The same with 4 MB: the time grows linearly with the length.
 #[test]
 fn a_terminal_line_of_megabytes_is_answered_at_once() {
     let manager = start();
@@ -302,7 +304,7 @@ fn a_terminal_line_of_megabytes_is_answered_at_once() {
     expect_no_panic(&manager);
 }
 
-/// Before the identity too: 40 kB of `w` are no identity, and are told so at once.
+/// Before the identity too: 40 kB of `w` are not an identity, and the error comes at once.
 #[test]
 fn a_long_terminal_line_is_no_identity() {
     let manager = start();
@@ -316,7 +318,7 @@ fn a_long_terminal_line_is_no_identity() {
     );
 }
 
-/// Exponents, digits and long integers are nobody's business: the Python manager rewrites them.
+/// Exponents, digits and long integers: the Python manager rewrites them.
 #[test]
 fn the_reference_rewrites_numbers() {
     let manager = start_reference();
@@ -367,8 +369,8 @@ fn wait_until_gone(manager: &Manager, service: &str) {
     assert_eq!(frame["error"], true, "{frame}");
 }
 
-/// Members that nobody knows, values of the wrong type, the uid of notifications: each stops the Python service
-/// when it gets it. Here it gets well-formed requests only, and still answers afterwards.
+/// Unknown members, values of the wrong type, the uid of notifications: each stops a Python service
+/// that receives it. Here the service gets only well-formed requests, and still answers afterwards.
 #[test]
 fn a_python_service_survives_requests_that_are_not_well_formed() {
     let manager = start();

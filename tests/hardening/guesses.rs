@@ -7,16 +7,16 @@ use super::support::{ADMINISTRATOR, Inspected, PASSWORD, Peer, expect_no_panic, 
 use crate::support::manager::Manager;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// Guesses that wait to be checked at the same time.
+/// Number of guesses that wait to be checked at the same time.
 const GUESSES: usize = 100;
 
-/// How long a correct login may take, unless it takes long alone.
+/// Maximum duration of a correct login, unless it takes long even without guesses.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// How many times longer than alone it may take otherwise.
+/// Otherwise, how many times longer than without guesses it may take.
 const FACTOR: u32 = 10;
 
-/// A manager at which everyone must log in, with passwords of as many rounds as new ones have.
+/// Starts a manager with `--auth-login`, with passwords of as many rounds as new ones have.
 fn start() -> Manager {
     let home = home_with_administrator();
     home.prepare(&["user", "add", "new", "--password", PASSWORD]);
@@ -28,7 +28,7 @@ fn address(group: u8, number: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, group, number))
 }
 
-/// Logs in as the user with the new password; gives how long that took.
+/// Logs in as the user with the new password, and returns how long that took.
 fn log_in(manager: &Manager, from: IpAddr) -> Duration {
     let begun = Instant::now();
     let mut peer = Peer::connect_from(manager, from);
@@ -37,7 +37,7 @@ fn log_in(manager: &Manager, from: IpAddr) -> Duration {
     begun.elapsed()
 }
 
-/// So many peers whose wrong passwords were all sent and not answered yet.
+/// Connects so many peers, whose wrong passwords were all sent and are not answered yet.
 fn guess(manager: &Manager, count: usize, username: &str, from: impl Fn(usize) -> IpAddr) -> Vec<Peer> {
     let guess = |number: usize| format!("guess {number}");
     let mut peers: Vec<_> = (0..count)
@@ -54,8 +54,8 @@ fn guess(manager: &Manager, count: usize, username: &str, from: impl Fn(usize) -
     peers
 }
 
-/// Expects that a login from one address hardly waits for guesses from others, whether somebody has logged in
-/// from there before or not.
+/// Expects that guesses from other addresses hardly delay a login from one address, with and
+/// without an earlier login from it.
 fn expect_short_logins_beside(username: &str, from: impl Fn(usize) -> IpAddr) {
     let manager = start();
     let known = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -83,14 +83,14 @@ fn a_correct_login_hardly_waits_for_guesses_from_many_addresses() {
     expect_short_logins_beside(ADMINISTRATOR, |number| address(1, number));
 }
 
-/// Nor do guesses at the very user who logs in keep her out, or waiting.
+/// Guesses at the password of the user who logs in neither reject nor delay that login either.
 #[test]
 fn a_correct_login_hardly_waits_for_guesses_in_the_same_users_name() {
     expect_short_logins_beside("new", |number| address(1, number));
 }
 
-/// As when something on a computer still has an old password: it is refused, and others who log in from there are
-/// not. They need a place among the connections of that computer that have not identified themselves.
+/// A program on a computer still uses an old password: it is refused, and logins of others on that
+/// computer succeed. They need a permit among the unidentified connections of that address.
 #[test]
 fn guesses_in_one_name_keep_nobody_else_out_who_is_on_the_same_computer() {
     const GUESSES: usize = 90;
@@ -109,7 +109,7 @@ fn guesses_in_one_name_keep_nobody_else_out_who_is_on_the_same_computer() {
     expect_no_panic(&manager);
 }
 
-/// Whoever leaves while the login waits takes no turn, and leaves no connection behind.
+/// A peer that disconnects while its login waits takes no turn, and leaves no connection behind.
 #[test]
 fn a_guess_whose_peer_is_gone_is_forgotten() {
     let home = home_with_administrator();
@@ -136,7 +136,7 @@ fn a_guess_whose_peer_is_gone_is_forgotten() {
     expect_no_panic(&manager);
 }
 
-/// Netcat closes its side at the end of its input.
+/// Netcat closes its sending side at the end of its input.
 #[test]
 fn a_peer_that_has_sent_all_is_answered_once_its_password_was_checked() {
     let manager = start();

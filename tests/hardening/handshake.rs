@@ -1,4 +1,4 @@
-//! Until a peer has said who it is, it costs little and not for long.
+//! Before its identity a peer costs little, and only for a short time.
 
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,16 @@ use crate::support::manager::Manager;
 use crate::support::wire::identity_request;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// How long a peer has from the accepted connection to the accepted identity.
+/// The timeout from the accepted connection to the accepted identity.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// What a slow machine may add to it.
+/// Tolerance of that timeout on a slow machine.
 const TOLERANCE: Duration = Duration::from_secs(10);
 
 const TIMEOUT_REASON: &str = "TimeoutError: authentication and identity took longer than 10 s";
 
-/// 200 connections that say nothing: those over the limit for one address are told so at once, the others
-/// when their time is up; then their descriptors are given back. Others are served meanwhile.
+/// 200 silent connections: those above the limit for one address get an error at once, the others
+/// after the timeout; then their descriptors are closed. Other peers are served meanwhile.
 #[test]
 fn silent_connections_are_closed_with_a_reason_and_their_descriptors_given_back() {
     let manager = start();
@@ -52,7 +52,7 @@ fn silent_connections_are_closed_with_a_reason_and_their_descriptors_given_back(
     expect_no_panic(&manager);
 }
 
-/// A peer that sends one byte at a time has no more time than one that is silent.
+/// A peer that sends one byte at a time has the same timeout as a silent one.
 #[test]
 fn a_dribbling_peer_is_closed_when_its_time_is_up() {
     let manager = start();
@@ -73,7 +73,8 @@ fn a_dribbling_peer_is_closed_when_its_time_is_up() {
     assert!(connected.elapsed() >= HANDSHAKE, "too early");
 }
 
-/// Blank usernames and passwords are wrong ones: the connection ends. On the Python manager it stays for ever.
+/// Blank usernames and passwords count as wrong ones: the connection ends. On the Python manager it
+/// stays open for ever.
 #[test]
 fn blank_usernames_end_the_connection() {
     let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
@@ -95,7 +96,7 @@ fn blank_usernames_end_the_connection() {
     expect_no_panic(&manager);
 }
 
-/// Blank identities of programs too. Somebody at a terminal may try again.
+/// The same for blank identities of programs. A person at a terminal may try again.
 #[test]
 fn blank_identities_end_the_connection() {
     let manager = start();
@@ -108,8 +109,8 @@ fn blank_identities_end_the_connection() {
     expect_no_panic(&manager);
 }
 
-/// Names that would forge log lines, pass for the manager or break the reply to `identity` are refused with
-/// the reason, and whoever asks for the identity is served.
+/// Names that would forge log lines, imitate the manager or break the reply to `identity` are
+/// refused with the reason, and other peers can still request the identity.
 #[test]
 fn names_that_could_deceive_are_refused() {
     let manager = start();
@@ -126,7 +127,7 @@ fn names_that_could_deceive_are_refused() {
         "\"Manager\"",
         "\"manager\"",
         "\" Manager \"",
-        // A Cyrillic letter, one that nobody sees, full width.
+        // A Cyrillic letter, an invisible character, and a full-width one.
         "\"Man\\u0430ger\"",
         "\"Man\\u200bager\"",
         "\"\\uff2danager\"",
@@ -153,7 +154,8 @@ fn names_that_could_deceive_are_refused() {
     expect_no_panic(&manager);
 }
 
-/// Sends the identity of a service of that name, and gives the first line that comes back, if any does.
+/// Sends the identity of a service of that name, and returns the first line of the answer, if there
+/// is one.
 fn register(manager: &Manager, name: &str) -> (Peer, Option<String>) {
     let mut peer = Peer::connect(manager);
     peer.expect_request("identity");
@@ -163,7 +165,7 @@ fn register(manager: &Manager, name: &str) -> (Peer, Option<String>) {
     (peer, line)
 }
 
-/// The error that refuses a name holds the name that would be accepted, and it is.
+/// The error that refuses a name contains an acceptable name, which is accepted.
 #[test]
 fn names_that_look_like_another_are_refused_with_what_to_use() {
     let manager = start();
@@ -191,7 +193,7 @@ fn names_that_look_like_another_are_refused_with_what_to_use() {
     expect_no_panic(&manager);
 }
 
-/// A service cannot pass for another one by letters of another alphabet, as long as that one is there.
+/// A service cannot imitate another connected one with letters of another alphabet.
 #[test]
 fn a_service_that_looks_like_another_one_is_refused_while_that_is_there() {
     let manager = start();
@@ -212,7 +214,7 @@ fn a_service_that_looks_like_another_one_is_refused_while_that_is_there() {
         assert!(Instant::now() < deadline, "it is refused for ever");
         std::thread::sleep(POLL_INTERVAL);
     }
-    // ASCII names are told apart by those who choose them.
+    // ASCII names that look alike are allowed.
     let _services = ["O2", "02", "Camera 1", "Camera l"].map(|name| {
         let (peer, line) = register(&manager, name);
         assert!(line.is_some_and(|line| line.contains("registered")), "{name}");
@@ -220,7 +222,7 @@ fn a_service_that_looks_like_another_one_is_refused_while_that_is_there() {
     });
 }
 
-/// Names that laboratories have today: blanks inside, punctuation, letters of other alphabets.
+/// Names that laboratories use today: inner blanks, punctuation, letters of other alphabets.
 #[test]
 fn names_of_every_alphabet_are_taken_as_they_are() {
     let manager = start();
@@ -244,7 +246,7 @@ fn names_of_every_alphabet_are_taken_as_they_are() {
     }
 }
 
-/// Whatever is refused, nobody is told where the manager's files or its sources are.
+/// No refusal reveals paths of the manager's files or sources.
 #[test]
 fn no_refusal_tells_where_anything_is() {
     let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
@@ -282,8 +284,8 @@ fn no_refusal_tells_where_anything_is() {
     }
 }
 
-/// Connections that close at once, or reset, as port scanners and certificate fetchers do, leave nothing
-/// behind.
+/// Connections that close or reset at once, as those of port scanners and certificate fetchers,
+/// leave nothing behind.
 #[test]
 fn connections_that_say_nothing_and_go_leave_nothing_behind() {
     let manager = start();

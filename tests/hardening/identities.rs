@@ -1,4 +1,5 @@
-//! Large identities: a service with hundreds of methods can register, a stranger cannot send so much.
+//! Large identities: a service with hundreds of methods can register, but an unauthenticated peer
+//! cannot send as much.
 
 use serde_json::{Value, json};
 
@@ -7,13 +8,13 @@ use crate::support::manager::Manager;
 use crate::support::python::Service;
 use crate::support::wire::wait_for_service;
 
-/// The identity of a service with these attributes, as its peer sends it.
+/// Returns the identity of a service with these attributes, as its peer sends it.
 fn identity(attributes: &Value) -> String {
     let identity = json!({ "type": "service", "name": "Broad", "attributes": attributes });
     json!({ "result": identity }).to_string()
 }
 
-/// 800 methods, and a table of 3,000 numbers: together twice what a stranger may send.
+/// 800 methods, and a table of 3,000 numbers: together twice the limit before authentication.
 fn attributes() -> Value {
     let signature = "(channel: int, samples: int = 100, rate: float = 1.5, unit: str = 'V') -> list";
     let mut attributes: serde_json::Map<String, Value> = (0..800)
@@ -24,7 +25,7 @@ fn attributes() -> Value {
     attributes.into()
 }
 
-/// Registers a service with such attributes, and has a client link with it.
+/// Registers a service with such attributes, and links a client with it.
 fn expect_registered(manager: &Manager, authenticate: impl Fn(&mut Peer)) {
     let attributes = attributes();
     let line = identity(&attributes);
@@ -55,7 +56,7 @@ fn a_service_with_hundreds_of_methods_registers_once_it_has_authenticated() {
         peer.expect_request("password");
         peer.send_line("sesame");
     });
-    // Who has not cannot send as much, and is told which option is in the way.
+    // A peer that has not authenticated cannot send as much, and the error names the option.
     let mut stranger = Peer::connect(&manager);
     stranger.expect_request("password");
     stranger.send_line(identity(&attributes()));
@@ -66,7 +67,7 @@ fn a_service_with_hundreds_of_methods_registers_once_it_has_authenticated() {
     );
 }
 
-/// The largest identity is read on another thread: it comes whole all the same.
+/// The largest identity is read on another thread, and arrives whole.
 #[test]
 fn an_identity_of_three_mebibytes_registers_and_a_longer_one_is_told_the_option() {
     let manager = Manager::start(&["--disable-tls"]);
@@ -93,7 +94,7 @@ fn the_option_raises_and_lowers_the_limit() {
     for (arguments, fits) in [
         (["--identity-line", "8MiB"], true),
         (["--identity-line", "100KiB"], false),
-        // An identity may be as long as what came before it.
+        // An identity may be as long as a line before authentication.
         (["--handshake-line", "8MiB"], true),
     ] {
         let manager = Manager::start(&[&["--disable-tls"][..], &arguments].concat());
@@ -128,7 +129,7 @@ fn a_python_service_with_hundreds_of_methods_works_as_on_its_own_manager() {
     assert!(seen.iter().all(|attributes| *attributes == seen[0]));
 }
 
-/// Who may send long identities shares the budget of unfinished lines with everybody else.
+/// Unfinished long identities count towards the budget of unfinished lines.
 #[test]
 fn unfinished_identities_are_bounded_for_all_together() {
     let manager = Manager::start(&[

@@ -1,5 +1,5 @@
-//! Every limit of `start`, set to a small value by its option and gone over: the peer is told as far as it can
-//! still read it, the log says so, and it is counted.
+//! Every limit of `start`, set to a small value by its option and exceeded: the peer gets an error
+//! as far as it can still read it, the log contains it, and it is counted.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,7 +17,7 @@ use crate::support::process::{Process, Signal};
 use crate::support::wire::request;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// A manager without TLS, with these options, and its administrator.
+/// Starts a manager without TLS, with these options, and connects its administrator.
 fn start(options: &[&str]) -> (Manager, Administrator) {
     let manager = Manager::start_in(home_with_administrator(), &[&["--disable-tls"], options].concat());
     let administrator = Administrator::new(&manager);
@@ -49,7 +49,7 @@ fn a_handshake_that_takes_too_long() {
 fn a_tls_handshake_that_takes_too_long() {
     let manager = Manager::start(&["--handshake", "500ms"]);
     let mut peer = Peer::connect(&manager);
-    // The beginning of a handshake.
+    // The beginning of a TLS handshake.
     peer.send_bytes(&[0x16, 3, 1, 2, 0]);
     peer.expect_closed();
     manager.wait_for_log("took longer than 0.5 s");
@@ -101,7 +101,7 @@ fn a_line_that_is_nested_too_deep() {
             r#"{{"args":{args},"attribute":"echo","error":false,"kwargs":{{}},"service":"Echo","uid":"7"}}"#
         )
     };
-    // The object around it is a level too.
+    // The surrounding object counts as a level.
     client.send_line(call(8));
     let refused = client.frame();
     assert_eq!(
@@ -114,7 +114,7 @@ fn a_line_that_is_nested_too_deep() {
     manager.wait_for_log("nested deeper than 8 levels");
     assert_eq!(administrator.counter("nested_too_deep"), 2);
 
-    // What is typed becomes JSON, too.
+    // Typed lines become JSON, too.
     client.send_line(format!("Echo echo {}", nested(7)));
     assert_eq!(message(&client.frame()), message(&refused));
 
@@ -135,8 +135,8 @@ fn a_line_that_is_nested_too_deep() {
     expect_no_panic(&manager);
 }
 
-/// A client that does not read is cut: once it has read nothing for the stall time, and once others have waited
-/// for it longer than their patience, whichever comes first.
+/// A client that does not read is disconnected: after it has read nothing for the stall time, or
+/// after others have waited for it longer than their patience.
 #[test]
 fn a_queue_that_is_full() {
     for times in [
@@ -148,7 +148,7 @@ fn a_queue_that_is_full() {
         let mut stuck = Peer::client(&manager, "stuck");
         stuck.ask_manager("link", json!(["Balance"]));
         let payload = "x".repeat(60_000);
-        // More than the system's own buffers take.
+        // More than the system's own buffers hold.
         for _ in 0..400 {
             let frame = json!({
                 "error": false, "result": [[payload], {}], "service": "Balance", "uid": "notification",
@@ -163,7 +163,8 @@ fn a_queue_that_is_full() {
     }
 }
 
-/// On one computer all peers have the same address: a client that was cut makes nothing worse for the others.
+/// On one computer all peers have the same address: the disconnect of a client does not affect the
+/// others.
 #[test]
 fn peers_from_the_address_of_a_client_that_was_cut_are_served_like_all_others() {
     let (manager, mut administrator) = start(&["--queue", "64KiB", "--stall", "500ms"]);
@@ -197,7 +198,7 @@ fn peers_from_the_address_of_a_client_that_was_cut_are_served_like_all_others() 
     service.send_line(reply(&asked));
     let told = client.frame();
     assert_eq!(told["uid"], "20", "{told}");
-    // A service that takes its time to read, longer than those who were cut last were given.
+    // A service that pauses before it reads, for longer than the last disconnected clients had.
     std::thread::sleep(Duration::from_millis(300));
     for uid in 0..20 {
         let asked = slow.frame();
@@ -301,7 +302,7 @@ fn more_requests_in_flight_than_a_client_may_have() {
     expect_no_panic(&manager);
 }
 
-/// Fails to log in from an address, and gives the reason.
+/// Fails to log in from an address, and returns the reason.
 fn guess(manager: &Manager, host: u8) -> String {
     let mut peer = Peer::connect_from(manager, IpAddr::V4(Ipv4Addr::new(127, 1, 1, host)));
     peer.log_in(ADMINISTRATOR, "a guess");
@@ -332,7 +333,7 @@ fn more_failed_logins_of_an_address_than_are_free() {
             format!("PermissionError: too many failed logins, try again in {seconds} s")
         );
         manager.wait_for_log(&told);
-        // Nothing is held against another address, though the user's name was abused.
+        // Another address is not penalised, although the failures had that user's name.
         let mut administrator = Administrator::with_login(&manager);
         assert_eq!(administrator.counter("penalised_logins"), 1);
         assert_eq!(administrator.counter("failed_logins"), 3);
@@ -340,7 +341,8 @@ fn more_failed_logins_of_an_address_than_are_free() {
     }
 }
 
-/// Only the answers to wrong passwords are held back: whoever knows a name must not be able to keep its owner waiting.
+/// Only the answers to wrong passwords are delayed: knowing a name must not be enough to delay its
+/// owner.
 #[test]
 fn more_failed_logins_of_a_user_than_are_free() {
     let options = [
@@ -395,8 +397,8 @@ fn requests_that_are_not_answered_while_the_manager_stops() {
     expect_no_panic(&manager);
 }
 
-/// How long it takes until the operating system asks whether the peer at the other end is still there, in
-/// hundredths of a second.
+/// Returns the time until the operating system's next keep-alive probe of the peer, in hundredths
+/// of a second.
 pub(super) fn keepalive_timer(manager: &Manager, peer_port: u16) -> Option<u64> {
     const KEEPALIVE: &str = "02";
     let port = |address: &str| u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok();
@@ -431,8 +433,8 @@ fn a_silent_peer_is_asked_whether_it_is_there() {
     }
 }
 
-/// In a network of its own, which is taken down under a connected client: it is dropped though it never said
-/// goodbye.
+/// In a network of its own, which is taken down under a connected client: the client is
+/// disconnected although it never closed the connection.
 #[test]
 fn a_peer_that_has_vanished_is_dropped() {
     let home = Home::new();

@@ -1,4 +1,5 @@
-//! Links, locks, names and requests go with their peer, however it leaves; a limit is a limit.
+//! A disconnect is atomic: links, locks, names and requests are released together, however the
+//! connection ends. Limits and locks are enforced.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use crate::support::manager::Manager;
 use crate::support::wire::{identity_request, request};
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// A client whose replies are unread, and who resets the connection: its link and its lock are free.
+/// A client with unread replies resets the connection: its link and its lock are free.
 #[test]
 fn a_reset_with_unread_replies_leaves_no_link_and_no_lock_behind() {
     let manager = start();
@@ -31,7 +32,7 @@ fn a_reset_with_unread_replies_leaves_no_link_and_no_lock_behind() {
     expect_no_panic(&manager);
 }
 
-/// The same with requests on their way to the service, and half of a line.
+/// The same with requests in flight to the service, and half of a line.
 #[test]
 fn a_reset_in_the_middle_of_a_line_leaves_no_link_and_no_lock_behind() {
     let manager = start();
@@ -43,7 +44,7 @@ fn a_reset_in_the_middle_of_a_line_leaves_no_link_and_no_lock_behind() {
     client.send_bytes(br#"{"service":"Balance","attri"#);
     client.reset();
     Peer::client(&manager, "next").link_and_lock("Balance");
-    // Its reply finds nobody.
+    // There is no client for its reply.
     service.send_line(
         json!({ "error": false, "requester": asked["requester"], "result": 1, "uid": asked["uid"] })
             .to_string(),
@@ -52,8 +53,8 @@ fn a_reset_in_the_middle_of_a_line_leaves_no_link_and_no_lock_behind() {
     expect_no_panic(&manager);
 }
 
-/// A client that is linked with 200 services at their limit leaves while other services come and go: all 200
-/// are free.
+/// A client that is linked with 200 services at their limit disconnects while other services come
+/// and go: all 200 are free.
 #[test]
 fn a_client_with_two_hundred_links_frees_all_of_them() {
     const SERVICES: usize = 200;
@@ -71,7 +72,7 @@ fn a_client_with_two_hundred_links_frees_all_of_them() {
     let stopped = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (stopped, manager) = (&stopped, &manager);
-        // Also when this fails: else the scope would wait for a thread that never ends.
+        // Also after a failure, or the scope would wait for a thread that never ends.
         let stop = StopOnDrop(stopped);
         let churn = scope.spawn(move || {
             let mut count = 0;
@@ -100,13 +101,13 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// A service that serves one client at a time serves no client beside it that is not linked.
+/// A service with a limit of one client serves no client that is not linked.
 #[test]
 fn an_unlinked_client_is_refused_by_a_service_with_a_limit() {
     let manager = start();
     let mut service = Peer::service(&manager, "Balance", 1);
     let mut stranger = Peer::client(&manager, "stranger");
-    // Also while nobody is linked: a limit is not a queue.
+    // The limit also applies while no client is linked.
     expect_link_required(&mut stranger);
     let mut client = Peer::client(&manager, "client");
     client.link_and_lock("Balance");
@@ -114,7 +115,7 @@ fn an_unlinked_client_is_refused_by_a_service_with_a_limit() {
     expect_next_request_of(&mut client, &mut service);
     let frame = client.ask_manager("release_lock", json!(["Balance"]));
     assert_eq!(frame["error"], false, "{frame}");
-    // All places are taken: a link is possible later only.
+    // The limit is reached, so a link is possible only later.
     let message = expect_link_required(&mut stranger);
     assert!(
         message.ends_with("once one of the linked clients has unlinked"),
@@ -122,7 +123,7 @@ fn an_unlinked_client_is_refused_by_a_service_with_a_limit() {
     );
 }
 
-/// A service without a limit that is locked serves only those who were linked before.
+/// A locked service without a limit serves only the clients that were linked before.
 #[test]
 fn an_unlinked_client_is_refused_by_a_locked_service() {
     let manager = start();
@@ -133,7 +134,7 @@ fn an_unlinked_client_is_refused_by_a_locked_service() {
     expect_wait_for_lock(&mut stranger, &client.settle());
     expect_next_request_of(&mut client, &mut service);
 
-    // Without the lock there is no reason to refuse any more.
+    // Without the lock there is no reason to refuse.
     let frame = client.ask_manager("release_lock", json!(["Balance"]));
     assert_eq!(frame["error"], false, "{frame}");
     stranger.send_line(request("Balance", "weigh").to_string());
@@ -141,7 +142,7 @@ fn an_unlinked_client_is_refused_by_a_locked_service() {
     assert!(name.starts_with("stranger["), "{name}");
 }
 
-/// A link that is given back counts no more, from that moment on.
+/// After `unlink`, a client no longer counts as linked.
 #[test]
 fn a_client_that_has_unlinked_is_refused_by_a_service_with_a_limit() {
     let manager = start();
@@ -177,7 +178,7 @@ fn expect_link_required(stranger: &mut Peer) -> String {
     message.to_owned()
 }
 
-/// Neither a request nor a link is granted, and nobody is told to link.
+/// Expects that a request and a link are refused because of the lock, without advice to link.
 fn expect_wait_for_lock(stranger: &mut Peer, holder: &str) {
     let linking = manager_request("link", json!(["Balance"]));
     for (asked, start) in [
@@ -198,7 +199,8 @@ fn expect_wait_for_lock(stranger: &mut Peer, holder: &str) {
     }
 }
 
-/// What the service gets next is this client's: nothing else went there before.
+/// Expects that the next request at the service is this client's, so that no other request reached
+/// it before.
 fn expect_next_request_of(client: &mut Peer, service: &mut Peer) {
     client.send_line(request("Balance", "weigh").to_string());
     let requester = service.frame()["requester"].as_str().unwrap().to_owned();
@@ -227,8 +229,8 @@ fn callers_in_flight(manager: &Manager, service: &mut Peer) -> Vec<Peer> {
     callers
 }
 
-/// A service dies with a hundred requests in flight, with and without a farewell: a hundred errors at once,
-/// one for each uid.
+/// A service disconnects with a hundred requests in flight, with and without a farewell: a hundred
+/// errors at once, one for each uid.
 #[test]
 fn a_service_that_dies_ends_every_request_that_it_held() {
     let endings: [fn(Peer); 3] = [drop, Peer::reset, |mut service| {
@@ -267,7 +269,7 @@ fn a_service_that_dies_ends_every_request_that_it_held() {
     expect_no_panic(&manager);
 }
 
-/// People at terminals send every request with the empty uid: each of them is answered all the same.
+/// People at terminals send every request with the empty uid: each of the requests gets its error.
 #[test]
 fn requests_with_the_same_uid_all_end_when_their_service_dies() {
     let manager = start();
@@ -290,7 +292,7 @@ fn requests_with_the_same_uid_all_end_when_their_service_dies() {
     client.settle();
 }
 
-/// The name of a service that has died is free, and what its successor says is the successor's.
+/// The name of a dead service is free, and its successor cannot answer the old requests.
 #[test]
 fn a_successor_of_a_dead_service_cannot_answer_its_requests() {
     let manager = start();
@@ -318,7 +320,7 @@ fn the_reference_lets_the_callers_of_a_dead_service_wait() {
     drop(service);
     wait_for_services(&manager, 0);
     for mut peer in callers {
-        // Nothing came before this answer.
+        // No other frame came before this answer.
         peer.settle();
     }
     control_failed_as_expected("the service is gone and nobody was told");

@@ -1,4 +1,4 @@
-//! Guessing usernames and passwords teaches nothing and becomes slow.
+//! Guessing usernames and passwords reveals nothing and becomes slow.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -13,22 +13,23 @@ use crate::support::manager::Manager;
 
 const ATTEMPTS: usize = 5;
 
-/// How often all of them are measured.
+/// Number of measurements.
 const ROUNDS: usize = 3;
 
-/// How much longer one kind of failure may take than another. The work is the same; this is what two busy
-/// cores may add to the shortest of five measurements.
+/// How many times longer one kind of failure may take than another. The work is the same; two busy
+/// cores may add this much to the shortest of five measurements.
 const FACTOR: f64 = 2.0;
 
-/// A manager at which everyone must log in, with a user from an old installation (100,000 rounds) and one
-/// whose password is new (600,000 rounds).
+/// Starts a manager with `--auth-login`, with a user of an old installation (100,000 rounds) and
+/// one whose password is new (600,000 rounds).
 fn manager_with_old_and_new_users() -> Manager {
     let home = home_with_administrator();
     home.prepare(&["user", "add", "new", "--password", PASSWORD]);
     Manager::start_in(home, &["--disable-tls", "--auth-login"])
 }
 
-/// Logs in from an address that nothing is held against, and is refused: the reason, and how long it took.
+/// Fails to log in from an address without earlier failures. Returns the reason, and how long it
+/// took.
 fn failed_login(manager: &Manager, number: usize, username: &str) -> (String, Duration) {
     let number = u8::try_from(number).expect("a few attempts");
     let mut peer = Peer::connect_from(manager, IpAddr::V4(Ipv4Addr::new(127, 1, 1, number + 1)));
@@ -38,12 +39,12 @@ fn failed_login(manager: &Manager, number: usize, username: &str) -> (String, Du
     (message, asked.elapsed())
 }
 
-/// A user who does not exist, a wrong password of an old user and one of a new user: the same text after the
-/// same time.
+/// An unknown user, a wrong password of an old user and one of a new user lead to the same text
+/// after the same time.
 #[test]
 fn unknown_users_and_wrong_passwords_cannot_be_told_apart() {
     const USERNAMES: [&str; 3] = ["nobody", ADMINISTRATOR, "new"];
-    // A difference that comes from the manager is there every time, one that comes from a busy machine is not.
+    // A difference caused by the manager occurs every time; one caused by a busy machine does not.
     let measured: Vec<_> = (0..ROUNDS).map(|_| shortest_times(USERNAMES)).collect();
     let are_alike = |times: &[Duration; 3]| {
         let (shortest, longest) = (times.iter().min().unwrap(), times.iter().max().unwrap());
@@ -52,7 +53,8 @@ fn unknown_users_and_wrong_passwords_cannot_be_told_apart() {
     assert!(measured.iter().any(are_alike), "{USERNAMES:?} took {measured:?}");
 }
 
-/// The shortest time after which a wrong password of each of these users was refused, at a manager of their own.
+/// Returns the shortest time after which a wrong password of each of these users was refused, at a
+/// manager of their own.
 fn shortest_times(usernames: [&str; 3]) -> [Duration; 3] {
     let manager = manager_with_old_and_new_users();
     let mut times = [Duration::MAX; 3];
@@ -69,8 +71,8 @@ fn shortest_times(usernames: [&str; 3]) -> [Duration; 3] {
     times
 }
 
-/// From one address, only a few failures are free: then the answer is how long to wait, also with the right
-/// password, and it comes without work.
+/// Only a few failures per address have no penalty. After them, the answer is the time to wait,
+/// even for the right password, and it comes without hashing.
 #[test]
 fn guessing_from_one_address_is_slowed_down() {
     let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
@@ -89,8 +91,9 @@ fn guessing_from_one_address_is_slowed_down() {
     expect_no_panic(&manager);
 }
 
-/// One user's password cannot be guessed quickly from many addresses either. The user whose name is abused has
-/// to wait for a moment, not to stay out: whoever knows a name could lock its owner out else. Others do not wait.
+/// Guessing one user's password from many addresses is slow too. The user with that name is delayed
+/// for a moment but not locked out, since anyone who knows the name could do that. Other users are
+/// not delayed.
 #[test]
 fn guessing_one_users_password_from_many_addresses_is_slowed_down() {
     let manager = manager_with_old_and_new_users();
@@ -107,7 +110,7 @@ fn guessing_one_users_password_from_many_addresses_is_slowed_down() {
     }
 }
 
-/// Guesses that are made at the same time count as guesses that are made one after another.
+/// Concurrent guesses count like sequential ones.
 #[test]
 fn parallel_guesses_are_slowed_down() {
     let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
@@ -130,7 +133,7 @@ fn parallel_guesses_are_slowed_down() {
     assert!(checked <= 10, "{checked} of 40 guesses were checked");
 }
 
-/// The manager's own password is guarded in the same way.
+/// The manager's own password is protected in the same way.
 #[test]
 fn guessing_the_managers_password_is_slowed_down() {
     let manager = Manager::start(&["--disable-tls", "--auth-password", "open sesame"]);
@@ -149,7 +152,7 @@ fn guessing_the_managers_password_is_slowed_down() {
     assert!(refused, "twenty guesses in a row were checked");
 }
 
-/// Who is connected already and guesses an administrator's login is slowed down, too.
+/// Guessing an administrator's login on an established connection is slowed down, too.
 #[test]
 fn guessing_behind_an_administrators_request_is_slowed_down() {
     let manager = start();
@@ -169,10 +172,10 @@ fn guessing_behind_an_administrators_request_is_slowed_down() {
     assert!(refused, "twenty guesses in a row were checked");
 }
 
-/// Sixty who log in at the same moment are all let in, and somebody else does not notice.
+/// Sixty concurrent logins all succeed, and a bystander is not delayed.
 #[test]
 fn sixty_logins_at_once_keep_nobody_waiting() {
-    // On two cores the last ones wait for longer than usual until it is their turn.
+    // On two cores the last ones wait longer than usual for their turn.
     let options = ["--disable-tls", "--auth-login", "--handshake", "60s"];
     let manager = Manager::start_in(home_with_administrator(), &options);
     let mut bystander = Peer::connect(&manager);
@@ -185,12 +188,12 @@ fn sixty_logins_at_once_keep_nobody_waiting() {
         peer.expect_request("identity");
     }
     let (all, waited) = (began.elapsed(), bystander.stop());
-    // Whoever waits for the work of all of them, waits for most of that time.
+    // A peer that had to wait for all of the work would wait for most of that time.
     assert!(waited < all / 2, "a bystander waited for {waited:?} of {all:?}");
     expect_no_panic(&manager);
 }
 
-/// As many peers as that, whose passwords are sent all at once.
+/// Sends the passwords of so many peers at once.
 fn send_passwords(manager: &Manager, count: usize) -> Vec<Peer> {
     let mut peers: Vec<_> = (0..count).map(|_| Peer::connect(manager)).collect();
     for peer in &mut peers {

@@ -1,5 +1,6 @@
-//! Hostile and broken peers: what stops, starves or forges on the Python package's manager must harm nobody
-//! here. Where it is cheap the same is done to that manager, to show that the check can fail.
+//! Hostile and broken peers: attacks that stop or starve the Python package's manager, or forge
+//! messages there, must harm no other peer here. Where it is cheap, the same attack is run against
+//! that manager, to show that the check can fail.
 
 mod admin;
 mod audit;

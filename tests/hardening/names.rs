@@ -1,8 +1,9 @@
-//! Other computers: who of them is served, and what they are called. A name server that is slow keeps nobody waiting,
-//! one that lies is not believed.
+//! Other computers: which of them are served, and their names. A slow name server delays no peer,
+//! and a false name is not accepted.
 //!
-//! The manager runs in a network of its own with a name server of its own. There it takes connections from addresses
-//! of the range 203.0.113.0/24, which is kept for documentation and is no computer's.
+//! The manager runs in a network of its own with a name server of its own. It accepts connections
+//! there from addresses of the range 203.0.113.0/24, which is reserved for documentation and
+//! belongs to no computer.
 
 use std::fs;
 use std::path::Path;
@@ -16,21 +17,22 @@ use crate::support::process::Process;
 use crate::support::python;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// How long the manager waits for a name, and what two busy cores may add until twenty were told to go on.
+/// The manager's timeout for a name, and what two busy cores may add until twenty peers can
+/// continue.
 const BOUND: Duration = Duration::from_secs(8);
 
-/// What a bystander's answer may take on two busy cores. The name server takes three seconds.
+/// Maximum latency of a bystander on two busy cores. The name server takes three seconds.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 
-/// A manager and the name server that it asks.
+/// A manager and the name server that it uses.
 struct Place {
-    // Declared first: who asks goes before who answers.
+    // Declared first: the manager ends before the name server.
     manager: Manager,
     _name_server: Process,
 }
 
 impl Place {
-    /// Starts `labwire` with these options; nothing where networks cannot be made.
+    /// Starts `labwire` with these options; `None` where network namespaces are not available.
     fn start(home: Home, options: &[&str]) -> Option<Self> {
         let mut command = home.command(&["start", "--port", "0", "--disable-tls"]);
         command.args(options);
@@ -38,12 +40,13 @@ impl Place {
         Some(Self::around(Manager::start_command(home, &mut command)))
     }
 
-    /// Starts the Python package's manager with these options; nothing where networks cannot be made.
+    /// Starts the Python package's manager with these options; `None` where network namespaces are
+    /// not available.
     fn start_reference(options: &[&str]) -> Option<Self> {
         const PORT: u16 = 1_875;
         let home = Home::new();
         let options = [&["--disable-tls"], options].concat();
-        // In a network of its own every port is free.
+        // In a network namespace every port is free.
         let command = python::manager_command(&home.path(""), PORT, &options);
         let mut command = with_own_names(&home, &command)?;
         Some(Self::around(Manager::start_reference_command(home, &mut command)))
@@ -69,8 +72,9 @@ impl Place {
         )
     }
 
-    /// Connects from twenty computers whose names come slowly, while somebody else asks for the identity: the longest
-    /// time that an answer took, and how long it was until all of the twenty were asked who they are.
+    /// Connects from twenty computers whose names come slowly, while a bystander requests the
+    /// identity. Returns the longest latency of the bystander, and the time until all of the twenty
+    /// were asked for their identity.
     fn twenty_with_slow_names(&self) -> (Duration, Duration) {
         let mut bystander = self.connect_from("127.0.0.1");
         bystander.type_line("client bystander");
@@ -94,14 +98,15 @@ impl Place {
     }
 }
 
-/// Asks for the manager's identity and waits for it, among the lines from that number on; gives the next number.
+/// Requests the manager's identity and waits for it, among the lines from that number on. Returns
+/// the next number.
 fn ask_for_identity(peer: &mut Process, seen: usize) -> usize {
     peer.type_line("identity");
     let is_answer = |line: &str| line.contains("services").then_some(());
     peer.wait_for_line_after(seen, "the identity", is_answer).0
 }
 
-/// A command in a network in which names are what the test's own server says.
+/// Returns the command in a network where the test's own server answers names.
 fn with_own_names(home: &Home, command: &Command) -> Option<Command> {
     fs::write(home.path("resolv.conf"), "nameserver 127.0.0.1\n").expect("the folder can be written");
     fs::write(home.path("nsswitch.conf"), "hosts: dns\n").expect("the folder can be written");
@@ -113,8 +118,8 @@ fn with_own_names(home: &Home, command: &Command) -> Option<Command> {
     apart(&preparation, command)
 }
 
-/// Twenty computers connect whose names take three seconds each: they are called by their addresses, and nobody
-/// waits for them.
+/// Twenty computers connect whose names take three seconds each: they are called by their
+/// addresses, and delay no other peer.
 #[test]
 fn a_slow_name_server_keeps_nobody_waiting() {
     let Some(place) = Place::start(Home::new(), &["--open", "--log-level", "debug"]) else {
@@ -154,8 +159,8 @@ fn the_reference_keeps_everyone_waiting_for_a_slow_name_server() {
     control_failed_as_expected(&format!("one slow name kept everybody waiting for {waited:.1} s"));
 }
 
-/// Whoever has an address may give it any name, so a name counts only if it leads back, and that of the manager's own
-/// computer never.
+/// The owner of an address may give it any name, so a name counts only if it resolves back to the
+/// address, and the name of the manager's own computer never counts.
 #[test]
 fn a_name_is_believed_only_if_it_leads_back() {
     let home = Home::new();
@@ -190,7 +195,8 @@ fn the_reference_takes_any_localhost_for_its_own_computer() {
     control_failed_as_expected("localhost.evil.example is trusted as localhost");
 }
 
-/// Without authentication only the manager's own computer is served, and who opens it to others is told loudly.
+/// Without authentication only the manager's own computer is served, and opening the manager to
+/// others logs a clear warning.
 #[test]
 fn without_authentication_other_computers_are_not_served_unless_the_operator_is_told_loudly() {
     let Some(place) = Place::start(Home::new(), &[]) else {

@@ -1,4 +1,4 @@
-//! A network of its own for a manager, in which a test may do what is an administrator's business elsewhere.
+//! A network namespace for a manager, in which a test has the rights of an administrator.
 
 use std::process::Command;
 
@@ -6,11 +6,11 @@ use crate::support::manager::Manager;
 use crate::support::process::through;
 use crate::support::requirements::left_out;
 
-/// A network and files of its own, without rights outside of them.
+/// A network and mounts of its own, without rights outside of them.
 const APART: [&str; 3] = ["-rnm", "sh", "-c"];
 
-/// A command that runs in a network of its own, after the lines of a shell script that prepare it; `None`, and a
-/// word about it, where that is not allowed.
+/// Returns the command in a network of its own, after the lines of a shell script that prepare it.
+/// Returns `None` and reports it where that is not allowed.
 pub(crate) fn apart(preparation: &str, command: &Command) -> Option<Command> {
     let preparation = format!("set -e; ip link set lo up; {preparation}");
     let attempt = Command::new("unshare").args(APART).arg(&preparation).output();
@@ -22,7 +22,7 @@ pub(crate) fn apart(preparation: &str, command: &Command) -> Option<Command> {
     Some(through("unshare", &[&APART[..], &[&script]].concat(), command))
 }
 
-/// A command in the network of a manager that is apart.
+/// Returns a command that runs in the network of such a manager.
 pub(super) fn inside(manager: &Manager, words: &[&str]) -> Command {
     let id = manager.id().to_string();
     let mut command = Command::new("nsenter");

@@ -1,4 +1,4 @@
-//! Ways around the promises that once worked. Each test says in its comment what happened then.
+//! Former violations of the promises. The comment of each test describes the old behaviour.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use crate::support::wire::{request, wait_for_service};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// How long a bystander may wait while a dozen other tests run on two cores. It waited for seconds, and for
-/// longer with longer lines; now it waits for its turn at a processor.
+/// Maximum latency of a bystander while a dozen other tests run on two cores. It used to wait for
+/// seconds, and longer with longer lines; now it only waits for a processor.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 
-/// The attribute of an administrator's request went into the log as it was: a line end in it began a log line
-/// of the peer's own.
+/// The attribute of an administrator's request was logged unchanged: a line end in it began a log
+/// line that the peer had written.
 #[test]
 fn no_request_can_forge_a_line_of_the_log() {
     let manager = start();
@@ -29,7 +29,7 @@ fn no_request_can_forge_a_line_of_the_log() {
     assert!(!log.lines().any(|line| line.starts_with(forged)), "{log}");
 }
 
-/// What a peer sent went into the log at any length.
+/// The text of a peer was logged at any length.
 #[test]
 fn no_request_makes_a_line_of_the_log_long() {
     let manager = start();
@@ -40,7 +40,7 @@ fn no_request_makes_a_line_of_the_log_long() {
     assert!(longest < 10_000, "a line of the log has {longest} bytes");
 }
 
-/// A typed line was read under the registry's lock: everybody waited for it.
+/// A typed line was parsed under the registry's lock: every peer waited for it.
 #[test]
 fn a_typed_line_of_many_words_keeps_nobody_waiting() {
     let manager = start();
@@ -52,8 +52,8 @@ fn a_typed_line_of_many_words_keeps_nobody_waiting() {
     assert!(waited < LONGEST_WAIT, "a bystander waited for {waited:?}");
 }
 
-/// The arguments of requests to the manager became values, under the registry's lock, before any login: sixteen
-/// times their size in memory, and everybody waited.
+/// The arguments of requests to the manager were parsed into values, under the registry's lock and
+/// before any login: they took sixteen times their size in memory, and every peer waited.
 #[test]
 fn large_arguments_of_a_request_to_the_manager_cost_their_size() {
     let manager = start();
@@ -75,7 +75,7 @@ fn large_arguments_of_a_request_to_the_manager_cost_their_size() {
     }
 }
 
-/// The uid of a request in flight was kept, at any length and 65,536 of them.
+/// The uids of requests in flight were kept at any length, up to 65,536 of them.
 #[test]
 fn long_uids_do_not_fill_the_memory() {
     let manager = start();
@@ -86,14 +86,15 @@ fn long_uids_do_not_fill_the_memory() {
         let mut call = request("Balance", "weigh");
         call["uid"] = json!(format!("{number}{}", "x".repeat(1_000_000)));
         client.send_line(call.to_string());
-        // Refused, or delivered.
+        // Refused, or forwarded.
         service.settle_or_read();
     }
     let peak = process.peak_memory() / MEBIBYTE;
     assert!(peak < 100, "the peak is {peak} MiB");
 }
 
-/// A service's attributes held what Python cannot read: every Python client that asked who is there died.
+/// A service's attributes contained values that Python cannot read: every Python client that
+/// requested the identity died.
 #[test]
 fn no_service_can_stop_those_who_ask_who_is_there() {
     let manager = start();
@@ -106,14 +107,14 @@ fn no_service_can_stop_those_who_ask_who_is_there() {
             r#"{{"result":{{"type":"service","name":"Hostile","attributes":{attributes}}}}}"#
         ));
         peer.send_line(manager_request("identity", json!([])).to_string());
-        // Refused, or known.
+        // Refused, or registered.
         let _ = peer.line();
         run_script("control_identities.py", &manager.connection(), &json!({}));
     }
 }
 
-/// A request was nested deeper than Python can read, though not deeper than is allowed: the Python service
-/// died.
+/// A request was nested deeper than Python can read, but less deep than the limit: the Python
+/// service died.
 #[test]
 fn no_allowed_nesting_stops_a_python_service() {
     let manager = start();
@@ -134,7 +135,8 @@ fn no_allowed_nesting_stops_a_python_service() {
     );
 }
 
-/// A Python service answers what it cannot read without saying whom: the caller waited for ever.
+/// A Python service answers a request that it cannot read without naming the caller: the caller
+/// waited for ever.
 #[test]
 fn a_request_that_a_python_service_cannot_read_ends() {
     let manager = start();
@@ -149,8 +151,8 @@ fn a_request_that_a_python_service_cannot_read_ends() {
     assert!(answer.is_ok(), "no answer within 10 s");
 }
 
-/// Replies that named their request, but were not quite replies: the caller waited for ever, or the Python
-/// client died of a traceback that is no text.
+/// Replies that named their request but were not well-formed: the caller waited for ever, or the
+/// Python client died of a traceback that is not text.
 #[test]
 fn a_malformed_reply_ends_its_request_with_an_error() {
     let manager = start();
@@ -198,7 +200,7 @@ fn a_blank_line_behind_an_administrators_request_is_not_a_username() {
     client.settle();
 }
 
-/// A client's notification was told, not dropped, and not counted with the other forgeries.
+/// A client's notification led to an error; it was not dropped and counted like other forgeries.
 #[test]
 fn a_notification_of_a_client_counts_as_unsolicited() {
     let manager = start();
@@ -211,7 +213,7 @@ fn a_notification_of_a_client_counts_as_unsolicited() {
     assert_eq!(counter(&manager, "unsolicited"), 1);
 }
 
-/// The manager allowed 10,000 connections, but left the limit of open files where a shell has it: 1,024.
+/// The manager allowed 10,000 connections, but did not raise the shell's limit of 1,024 open files.
 #[test]
 fn the_limit_of_open_files_is_raised_to_what_is_allowed() {
     let manager = Manager::start_in(Home::new(), &["--disable-tls"]);

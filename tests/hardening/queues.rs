@@ -1,5 +1,5 @@
-//! Peers that do not read, or hardly: they cost the others no more than the stall time, however many they are
-//! and whatever waits for them.
+//! Peers that read little or nothing: they delay others by the stall time at most, however many
+//! they are and whatever is queued for them.
 
 use std::time::{Duration, Instant};
 
@@ -9,24 +9,25 @@ use super::support::{Bystander, Peer, counter, expect_no_panic, start};
 use crate::support::process::Signal;
 use crate::support::wire::request;
 
-/// The stall time is 2 s; this is what two busy cores may add.
+/// The stall time of 2 s, and the tolerance on two busy cores.
 const SOON: Duration = Duration::from_secs(8);
 
-/// A request of that many bytes.
+/// Returns a request of that many bytes.
 fn large_request(service: &str, bytes: usize) -> String {
     let mut request = request(service, "weigh");
     request["args"] = json!(["x".repeat(bytes)]);
     request.to_string()
 }
 
-/// A service stops reading with some megabytes waiting for it. A request comes that is smaller than its queue
-/// but does not fit beside them: its sender waits, nobody else does, and the service is cut.
+/// A service stops reading with some megabytes in its queue. A request arrives that is smaller than
+/// the queue but does not fit beside them: its sender waits, no other peer does, and the service is
+/// disconnected.
 #[test]
 fn a_request_that_does_not_fit_beside_what_waits_keeps_nobody_else_waiting() {
     let manager = start();
     let service = Peer::service(&manager, "Balance", 0);
     let mut sender = Peer::client(&manager, "sender");
-    // More than the system's own buffers take, and less than half of the queue.
+    // More than the system's own buffers hold, and less than half of the queue.
     sender.send_line(large_request("Balance", 16_000_000));
     sender.settle();
     let bystander = Bystander::start(&manager);
@@ -54,8 +55,8 @@ fn a_request_that_does_not_fit_beside_what_waits_keeps_nobody_else_waiting() {
     expect_no_panic(&manager);
 }
 
-/// Ten clients that are linked with a service do not read: they are cut together, not one after the other, and
-/// the one that reads gets every notification in order.
+/// Ten linked clients do not read: they are disconnected together, not one after the other, and the
+/// one that reads gets every notification in order.
 #[test]
 fn several_clients_that_do_not_read_cost_the_others_one_stall() {
     const FRAMES: usize = 1_500;
@@ -95,8 +96,8 @@ fn several_clients_that_do_not_read_cost_the_others_one_stall() {
     expect_no_panic(&manager);
 }
 
-/// A client floods a service that reads slowly but steadily: it is held back, the service is not cut, and every
-/// request arrives.
+/// A client floods a service that reads slowly but steadily: the client has to wait, the service
+/// stays connected, and every request arrives.
 #[test]
 fn a_service_that_reads_slowly_but_steadily_is_not_cut() {
     const REQUESTS: usize = 40;
@@ -119,7 +120,7 @@ fn a_service_that_reads_slowly_but_steadily_is_not_cut() {
     expect_no_panic(&manager);
 }
 
-/// `printf '…' | nc -N`: a client that has said all and closed its side still gets the reply it waits for.
+/// `printf '…' | nc -N`: a client that has closed its sending side still gets its reply.
 #[test]
 fn a_client_that_closed_its_own_side_gets_its_last_reply() {
     let manager = start();
@@ -134,8 +135,7 @@ fn a_client_that_closed_its_own_side_gets_its_last_reply() {
     expect_no_panic(&manager);
 }
 
-/// Peers that send without end do not notice that the manager stops, and it does not wait until they do: their
-/// connections end before it has stopped.
+/// Peers that send without end do not hold up a stopping manager: it ends their connections.
 #[test]
 fn peers_that_send_without_end_do_not_hold_a_manager_that_stops() {
     let mut manager = start();
@@ -146,7 +146,7 @@ fn peers_that_send_without_end_do_not_hold_a_manager_that_stops() {
             std::thread::spawn(move || while peer.try_send(lines.as_bytes()) {})
         })
         .collect();
-    // Somebody else is still served, so the flood has begun to be read.
+    // Another peer is still served, so the manager has begun to read the flood.
     Peer::client(&manager, "bystander").settle();
     manager.signal(Signal::TERM);
     assert!(manager.wait_for_end().success());

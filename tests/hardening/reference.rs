@@ -1,5 +1,6 @@
-//! Controls: what the Python package's manager does where this one holds. Each says in one line how it failed; those
-//! that need the cast of another test stand beside it.
+//! Controls: the behaviour of the Python package's manager under the same attacks. Each prints in
+//! one line how that manager failed. Controls that need the peers of another test are beside that
+//! test.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,16 +18,17 @@ use crate::support::python::Service;
 use crate::support::wire::{identity_request, request, wait_for_service};
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// A manager that holds answers, or closes, within milliseconds.
+/// Labwire answers or closes within milliseconds.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Expects that nothing comes, and that the connection stays open.
+/// Expects that no frame comes, and that the connection stays open.
 fn expect_silence(peer: &mut Peer, about: &str) {
     let line = peer.line_until(Instant::now() + PATIENCE);
     assert!(line.is_err(), "{about}: {line:?}");
 }
 
-/// Rows 2 and 3: each of these requests is passed on as it is, and the caller never hears of it, nor does the next.
+/// Rows 2 and 3: each of these requests is forwarded unchanged. Its caller never gets an answer,
+/// nor does the next one.
 #[test]
 fn the_reference_lets_malformed_requests_stop_a_python_service() {
     let manager = start_reference();
@@ -59,7 +61,7 @@ fn the_reference_lets_malformed_requests_stop_a_python_service() {
     drop(services);
 }
 
-/// Row 4: half a character in a name keeps everyone from asking who is there.
+/// Row 4: half a character in a name breaks every request for the identity.
 #[test]
 fn the_reference_lets_a_name_stop_those_who_ask_who_is_there() {
     let manager = start_reference();
@@ -91,7 +93,7 @@ fn the_reference_lets_a_name_forge_a_line_of_the_log() {
     control_failed_as_expected("a name began a line of the log");
 }
 
-/// Row 5: whoever resets the connection while replies are written to it keeps its lock.
+/// Row 5: a client that resets the connection while replies are written to it keeps its lock.
 #[test]
 fn the_reference_keeps_the_lock_of_a_client_that_was_reset() {
     let manager = start_reference();
@@ -126,7 +128,7 @@ fn becomes_free(manager: &Manager, service: &str) -> bool {
     false
 }
 
-/// Row 6: other services come while a client with many links leaves.
+/// Row 6: other services connect while a client with many links disconnects.
 #[test]
 fn the_reference_loses_places_when_a_client_with_many_links_leaves() {
     const SERVICES: usize = 200;
@@ -139,7 +141,7 @@ fn the_reference_loses_places_when_a_client_with_many_links_leaves() {
     for number in 0..SERVICES {
         client.link_and_lock(&name(number));
     }
-    // Each of them says its name while the manager goes through the links.
+    // Each of them sends its identity while the manager iterates over the links.
     let mut coming: Vec<Peer> = (0..50).map(|_| Peer::connect(&manager)).collect();
     for peer in &mut coming {
         peer.expect_request("identity");
@@ -151,7 +153,7 @@ fn the_reference_loses_places_when_a_client_with_many_links_leaves() {
     }
     wait_for_service(&manager, "new 49");
     let mut next = Peer::client(&manager, "next");
-    // Long enough for a manager that holds.
+    // Long enough for Labwire.
     std::thread::sleep(PATIENCE);
     let lost = (0..SERVICES)
         .filter(|&number| next.ask_manager("link", json!([name(number)]))["error"] == true)
@@ -162,8 +164,8 @@ fn the_reference_loses_places_when_a_client_with_many_links_leaves() {
     ));
 }
 
-/// Row 11: one of two linked clients reads nothing, and the other is left without notifications. Here the first is
-/// cut after two seconds.
+/// Row 11: one of two linked clients reads nothing, and the other gets no more notifications.
+/// Labwire disconnects the first after two seconds.
 #[test]
 fn the_reference_starves_the_neighbours_of_a_client_that_does_not_read() {
     const STARVED: Duration = Duration::from_secs(4);
@@ -191,7 +193,7 @@ fn the_reference_starves_the_neighbours_of_a_client_that_does_not_read() {
     ));
 }
 
-/// Row 12: who waits for a reply when the manager is asked to stop.
+/// Row 12: a client waits for a reply when the manager is asked to stop.
 #[test]
 fn the_reference_stops_without_a_word_to_those_who_wait() {
     let manager = start_reference();
@@ -204,7 +206,7 @@ fn the_reference_stops_without_a_word_to_those_who_wait() {
     control_failed_as_expected("a request under way ended with the connection and no word");
 }
 
-/// Row 13: bytes without an end, before anybody has said who they are.
+/// Row 13: an endless line before the identity.
 #[test]
 fn the_reference_keeps_an_endless_line_of_a_stranger() {
     let manager = start_reference();
@@ -222,7 +224,7 @@ fn the_reference_keeps_an_endless_line_of_a_stranger() {
     control_failed_as_expected("64 MiB of a stranger were taken, and memory followed");
 }
 
-/// Row 14: half of what is answered at once here.
+/// Row 14: half the length that Labwire answers at once.
 #[test]
 fn the_reference_stands_still_for_a_long_terminal_line() {
     let manager = start_reference();
@@ -245,7 +247,8 @@ fn reference_with_login() -> Manager {
     start_reference_in(home_with_administrator(), &["--auth-login"])
 }
 
-/// Row 15: nobody is told, and the descriptor is not given back, even when the peer has left.
+/// Row 15: the peer gets no error, and the descriptor stays open even after the peer has
+/// disconnected.
 #[test]
 fn the_reference_keeps_who_sends_a_blank_username() {
     let manager = reference_with_login();
@@ -257,7 +260,7 @@ fn the_reference_keeps_who_sends_a_blank_username() {
         peer.send_line("");
         expect_silence(&mut peer, "a blank username");
     }
-    // Long enough for a manager that holds.
+    // Long enough for Labwire.
     std::thread::sleep(PATIENCE);
     let kept = process.descriptors() - before;
     assert!(kept > 0, "every descriptor was given back");
@@ -266,7 +269,8 @@ fn the_reference_keeps_who_sends_a_blank_username() {
     ));
 }
 
-/// Row 18: an unknown user and a wrong password are told apart, and no guess is too many.
+/// Row 18: an unknown user and a wrong password have different errors, and the number of guesses is
+/// unlimited.
 #[test]
 fn the_reference_tells_which_users_exist_and_lets_guess_on() {
     let manager = reference_with_login();
@@ -283,7 +287,7 @@ fn the_reference_tells_which_users_exist_and_lets_guess_on() {
     control_failed_as_expected("20 guesses in a row were checked");
 }
 
-/// Row 20: an administrator reaches the password and the database.
+/// Row 20: an administrator can read the password and use the database.
 #[test]
 fn the_reference_gives_an_administrator_the_password_and_the_database() {
     let arguments = ["--auth-password", "sesame"];
@@ -302,7 +306,7 @@ fn the_reference_gives_an_administrator_the_password_and_the_database() {
     control_failed_as_expected("an administrator ran SQL");
 }
 
-/// Row 21: what comes behind an administrator's request is the username.
+/// Row 21: the next frame after an administrator's request is taken for the username.
 #[test]
 fn the_reference_takes_requests_for_credentials() {
     let manager = start_reference_in(home_with_administrator(), &[]);
@@ -317,19 +321,19 @@ fn the_reference_takes_requests_for_credentials() {
     control_failed_as_expected("a request became the username");
 }
 
-/// Row 25: the operating system never asks whether a silent peer is still there.
+/// Row 25: the operating system never probes a silent peer.
 #[test]
 fn the_reference_never_asks_whether_a_silent_peer_is_there() {
     let manager = start_reference();
     let mut peer = Peer::client(&manager, "silent");
-    // What was sent is acknowledged when the next has come: no other timer hides this one.
+    // The answer acknowledges what was sent, so that no other timer hides this one.
     peer.settle();
     std::thread::sleep(PATIENCE);
     assert_eq!(super::limits::keepalive_timer(&manager, peer.port()), None);
     control_failed_as_expected("a peer that vanishes keeps its name for ever");
 }
 
-/// Row 27: paths in what peers are told, and files that everybody can read.
+/// Row 27: errors contain paths, and every user can read the files.
 #[test]
 fn the_reference_shows_its_paths_and_its_files() {
     let manager = start_reference();
@@ -338,7 +342,7 @@ fn the_reference_shows_its_paths_and_its_files() {
     assert!(traceback.contains("File \\\"/"), "{traceback}");
     control_failed_as_expected("an error tells where the manager's files are");
     let database = fs::metadata(manager.home().path("manager.sqlite3")).expect("it keeps its rows there");
-    // Nobody else may read only what the one who starts it does not let them.
+    // Other users' access depends only on the umask of the user that starts the manager.
     let probe = fs::File::create(manager.home().path("probe")).and_then(|file| file.metadata());
     let usual = probe.expect("the folder can be written").permissions().mode();
     assert_eq!(database.permissions().mode(), usual);

@@ -1,4 +1,4 @@
-//! Services that answer with garbage: whoever waits for the reply is told, and the service lives on.
+//! Services that answer with garbage: the caller gets an error, and the service stays connected.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,8 @@ use crate::support::wire::{member, request, wait_for_service};
 const MALFORMED: &str =
     "RuntimeError: the 'Balance' Service sent a malformed reply, the request may have been executed";
 
-/// What an instrument's program may print instead of a reply. `CLIENT` and `UID` stand for what it was asked by.
+/// Possible output of an instrument's program instead of a reply. `CLIENT` and `UID` stand for the
+/// requester and the uid of the request.
 const GARBAGE: [&str; 16] = [
     "nan",
     "INF",
@@ -36,7 +37,7 @@ fn call(uid: impl Into<Value>) -> Value {
     call
 }
 
-/// What the service says to a request; gives the request.
+/// Answers a request with garbage, and returns the request.
 fn answer(service: &mut Peer, garbage: &str) -> Value {
     let request = service.frame();
     let text = |member: &str| request[member].as_str().expect("it is a string").to_owned();
@@ -53,7 +54,8 @@ fn reply(request: &Value, result: &str) -> String {
         .to_string()
 }
 
-/// Each of these is an error for its caller, at once and only once; a proper reply to the next request arrives.
+/// Each of these is an error for its caller, at once and only once; a proper reply to the next
+/// request arrives.
 #[test]
 fn garbage_ends_the_request_and_no_other() {
     let manager = start();
@@ -100,7 +102,7 @@ fn a_python_client_is_told_of_garbage() {
     serving.join().expect("the service was asked as often");
 }
 
-/// On the Python manager the caller waits for ever, as long as the service lives.
+/// On the Python manager the caller waits for as long as the service is connected.
 #[test]
 fn the_reference_leaves_the_caller_of_garbage_waiting() {
     let manager = start_reference();
@@ -111,7 +113,7 @@ fn the_reference_leaves_the_caller_of_garbage_waiting() {
         &mut service,
         r#"{"error": false, "requester": "CLIENT", "result": nan, "uid": "UID"}"#,
     );
-    // What the service says next is through.
+    // The service's next frame is forwarded.
     let notification =
         json!({"error": false, "result": [[], {}], "service": "Balance", "uid": "notification"});
     service.send_line(notification.to_string());
@@ -119,7 +121,8 @@ fn the_reference_leaves_the_caller_of_garbage_waiting() {
     control_failed_as_expected("nobody is told of a reply that is no JSON");
 }
 
-/// Nothing tells whose reply this is: two wait. The log says where it is wrong, and both get their replies.
+/// The caller of this reply is unknown, since two wait. The log contains the position of the error,
+/// and both get their replies.
 #[test]
 fn garbage_that_may_be_anybodys_is_logged_with_its_place() {
     let manager = start();
@@ -145,7 +148,7 @@ fn garbage_that_may_be_anybodys_is_logged_with_its_place() {
         assert!(line.contains("WARN") && line.contains("Balance["), "{line}");
     }
     assert_eq!(counter(&manager, "unattributed_replies"), 2);
-    // The service heard nothing of it.
+    // The service got no error.
     service.settle();
 }
 
@@ -167,7 +170,8 @@ fn a_flood_of_garbage_does_not_fill_the_log() {
     assert!((1..1_000).contains(&lines), "{lines} lines");
 }
 
-/// A service answers each line that it gets with garbage, errors too: it gets one error, and no circle begins.
+/// A service answers each line that it gets with garbage, errors too: it gets one error, and no
+/// loop begins.
 #[test]
 fn a_service_that_answers_errors_with_garbage_goes_in_no_circle() {
     let manager = start();
@@ -191,7 +195,8 @@ fn a_service_that_answers_errors_with_garbage_goes_in_no_circle() {
     service.settle();
 }
 
-/// A reply longer than a line may be ends the service's connection. All of its callers are told why.
+/// A reply that exceeds the longest line ends the service's connection. All of its callers get an
+/// error with the reason.
 #[test]
 fn a_reply_that_is_too_long_ends_its_requests() {
     let manager = Manager::start(&["--disable-tls", "--line", "1MiB"]);
@@ -214,7 +219,7 @@ fn a_reply_that_is_too_long_ends_its_requests() {
     }
 }
 
-/// A request longer than a line may be is refused with its uid, if that came first.
+/// A request that exceeds the longest line is refused with its uid, if that came first.
 #[test]
 fn a_request_that_is_too_long_is_refused_with_its_uid() {
     for length in [70 * 1024, 300 * 1024] {
@@ -234,7 +239,8 @@ fn a_request_that_is_too_long_is_refused_with_its_uid() {
     }
 }
 
-/// A Python service prints garbage in the middle of its work, and another one cannot read `NaN`. Both go on.
+/// A Python service prints garbage in the middle of its work, and another one cannot read `NaN`.
+/// Both stay connected.
 #[test]
 fn python_services_live_on_after_garbage() {
     let manager = start();
@@ -290,7 +296,7 @@ fn a_number_for_a_uid_and_null_for_keyword_arguments_are_as_the_client_sent_them
             assert_eq!(member(&line, "uid"), uid, "{line}");
             assert_eq!(member(&line, "error"), is_error.to_string(), "{line}");
         }
-        // The manager's own answers, and what it refuses.
+        // The manager's own answers and refusals.
         for (service, attribute) in [("Manager", "identity"), ("Manager", "link"), ("Nobody", "a")] {
             client.send_line(format!(
                 r#"{{"attribute":"{attribute}","kwargs":null,"service":"{service}","uid":{uid}}}"#
@@ -299,7 +305,7 @@ fn a_number_for_a_uid_and_null_for_keyword_arguments_are_as_the_client_sent_them
             assert_eq!(member(&line, "uid"), uid, "{line}");
         }
     }
-    // The package's services cannot do anything with it, and say so.
+    // The package's services cannot handle it, and return an error.
     client
         .send_line(r#"{"args":[],"attribute":"echo","error":false,"kwargs":null,"service":"Echo","uid":1}"#);
     let frame = client.frame();
@@ -312,7 +318,7 @@ fn a_number_for_a_uid_and_null_for_keyword_arguments_are_as_the_client_sent_them
     expect_no_panic(&manager);
 }
 
-/// The same at a service on a socket, which sees what the client sent.
+/// The same with a service on a bare socket, which sees the bytes that the client sent.
 #[test]
 fn a_service_gets_a_number_for_a_uid_and_null_for_keyword_arguments() {
     let manager = start();
@@ -331,7 +337,7 @@ fn a_service_gets_a_number_for_a_uid_and_null_for_keyword_arguments() {
     assert!(line.contains("left before it replied"), "{line}");
 }
 
-/// The reference passes both on, as here.
+/// MSL-Network forwards both unchanged, too.
 #[test]
 fn the_reference_takes_a_number_for_a_uid_and_null_for_keyword_arguments() {
     let manager = start_reference();

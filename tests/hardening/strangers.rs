@@ -1,4 +1,4 @@
-//! Peers that are turned away by the thousand leave little behind: in the log, and in the table of connections.
+//! Thousands of rejected peers leave little behind in the log and in the table of connections.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,13 +7,14 @@ use serde_json::json;
 use super::support::{Administrator, Peer, expect_no_panic, home_with_administrator};
 use crate::support::manager::Manager;
 
-/// Strangers that come one after another.
+/// Number of unidentified peers, one after another.
 const STRANGERS: usize = 3_000;
 
-/// What they may all together add to the log, in bytes: lines about some of them, and how many were left out.
+/// Bytes that all of them together may add to the log: lines about some of them, and the number of
+/// lines left out.
 const LOG_BYTES: usize = 16 * 1024;
 
-/// Sends what is no identity, and is refused.
+/// Sends an invalid identity, and is refused.
 fn be_refused(manager: &Manager, from: IpAddr) {
     let mut peer = Peer::connect_from(manager, from);
     peer.expect_request("identity");
@@ -25,7 +26,7 @@ fn address(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 9, last))
 }
 
-/// The rest of the log tells who was refused where others were by the thousand, and how many lines are missing.
+/// The log still contains a refusal from another address, and the number of missing lines.
 #[test]
 fn strangers_by_the_thousand_do_not_fill_the_log() {
     let manager = Manager::start(&["--disable-tls"]);
@@ -59,7 +60,7 @@ fn strangers_by_the_thousand_do_not_fill_the_log() {
     );
 }
 
-/// Whoever connects and goes again without a word is no news, and is at the level DEBUG only.
+/// A connection that closes without sending anything is logged at the level DEBUG only.
 #[test]
 fn a_stranger_who_comes_and_goes_is_not_logged() {
     let manager = Manager::start(&["--disable-tls"]);
@@ -72,7 +73,7 @@ fn a_stranger_who_comes_and_goes_is_not_logged() {
     assert!(!log.contains("new connection request"), "{log}");
 }
 
-/// The rows of those who were let in stay, however many others were not.
+/// The rows of accepted peers stay, however many peers were rejected.
 #[test]
 fn strangers_by_the_thousand_push_nobody_out_of_the_table_of_connections() {
     let options = ["--disable-tls", "--connections-max-rows", "1000"];
@@ -100,8 +101,9 @@ fn strangers_by_the_thousand_push_nobody_out_of_the_table_of_connections() {
     expect_no_panic(&manager);
 }
 
-/// Whoever comes from an address that has fewer of these connections than another gets the place of the oldest of those,
-/// so that strangers who take all places keep out only themselves.
+/// A peer from an address with fewer of these connections than another gets the permit of the
+/// oldest of those, so that unidentified peers that take all permits exclude only their own
+/// address.
 #[test]
 fn strangers_that_take_all_places_give_way_to_those_who_have_none() {
     for options in [&[][..], &["--disable-tls"]] {
@@ -118,7 +120,7 @@ fn strangers_that_take_all_places_give_way_to_those_who_have_none() {
         }
         let mut newcomer = Peer::connect_from(&manager, address(3));
         if has_tls {
-            // It is let in as far as the TLS handshake, in the midst of which the other is dropped.
+            // It is accepted as far as the TLS handshake, during which the other is disconnected.
             strangers.remove(0).expect_closed();
         } else {
             let told = strangers.remove(0).expect_rejection();

@@ -1,4 +1,4 @@
-//! What only hostile peers need: sockets that are reset, floods, and a look at the manager's process.
+//! Support for hostile peers: sockets that are reset, floods, and a view of the manager's process.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -17,7 +17,8 @@ pub(crate) const ADMINISTRATOR: &str = "m.curie";
 /// Her password.
 pub(crate) const PASSWORD: &str = "radium";
 
-/// A folder whose database has one administrator. Her password costs few rounds: that is not what is tested.
+/// Returns a folder whose database has one administrator. Her password has few rounds, since the
+/// hashing is not under test.
 pub(crate) fn home_with_administrator() -> Home {
     let home = Home::new();
     home.prepare(&[
@@ -32,36 +33,36 @@ pub(crate) fn home_with_administrator() -> Home {
     home
 }
 
-/// A manager without TLS and authentication, which has an administrator.
+/// Starts a manager without TLS and authentication, which has an administrator.
 pub(crate) fn start() -> Manager {
     Manager::start_in(home_with_administrator(), &["--disable-tls"])
 }
 
-/// The Python package's manager, without TLS and authentication, as a control.
+/// Starts the Python package's manager, without TLS and authentication, as a control.
 pub(crate) fn start_reference() -> Manager {
     start_reference_in(Home::new(), &[])
 }
 
-/// As [`start_reference`], with these further arguments, on the files in `home`.
+/// Like [`start_reference`], with these further arguments, on the files in `home`.
 pub(crate) fn start_reference_in(home: Home, arguments: &[&str]) -> Manager {
     let arguments = [&["--disable-tls"], arguments].concat();
     Manager::start_reference(home, &arguments)
 }
 
-/// Says that the Python package's manager fails where this one holds: a check that cannot fail is worth
-/// nothing.
+/// Prints that the Python package's manager fails where Labwire does not, which shows that the
+/// check can fail.
 pub(crate) fn control_failed_as_expected(what: &str) {
     println!("control failed as expected: {what}");
 }
 
-/// A peer that may do what no honest one does.
+/// A peer that can violate the protocol.
 pub(crate) struct Peer {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Peer {
-    /// Connects, and says nothing yet.
+    /// Connects, and sends nothing yet.
     pub(crate) fn connect(manager: &Manager) -> Self {
         let stream = TcpStream::connect((HOST, manager.port())).expect("the manager listens");
         Self::over(stream)
@@ -79,7 +80,7 @@ impl Peer {
         Self::over(socket.into())
     }
 
-    /// A peer on a connection that is there, and has said nothing yet.
+    /// Wraps an open connection, on which nothing was sent yet.
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket takes options");
         stream
@@ -91,7 +92,8 @@ impl Peer {
         }
     }
 
-    /// Connects to a manager without authentication and identifies as a client that the manager knows.
+    /// Connects to a manager without authentication and identifies as a client. The manager knows
+    /// it when this returns.
     pub(crate) fn client(manager: &Manager, name: &str) -> Self {
         let mut peer = Self::connect(manager);
         peer.identify(&json!({ "type": "client", "name": name }));
@@ -99,14 +101,15 @@ impl Peer {
         peer
     }
 
-    /// Connects to a manager without authentication and identifies as a service that the manager knows.
+    /// Connects to a manager without authentication and identifies as a service. The manager knows
+    /// it when this returns.
     pub(crate) fn service(manager: &Manager, name: &str, max_clients: i64) -> Self {
         let peer = Self::unannounced_service(manager, name, max_clients);
         wait_for_service(manager, name);
         peer
     }
 
-    /// As [`Self::service`], without waiting until the manager knows it.
+    /// Like [`Self::service`], without waiting until the manager knows it.
     pub(crate) fn unannounced_service(manager: &Manager, name: &str, max_clients: i64) -> Self {
         let mut peer = Self::connect(manager);
         peer.identify(&json!({
@@ -121,7 +124,8 @@ impl Peer {
         self.send_line(json!({ "result": identity }).to_string());
     }
 
-    /// Expects that the manager asks for something; gives the argument of that request.
+    /// Expects a request of the manager with this attribute, and returns the argument of that
+    /// request.
     pub(crate) fn expect_request(&mut self, attribute: &str) -> Value {
         let request = self.frame();
         assert_eq!(request["attribute"], attribute, "{request}");
@@ -141,23 +145,25 @@ impl Peer {
         self.send_bytes(&[line.as_ref(), b"\r\n"].concat());
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the manager reads");
     }
 
-    /// Sends bytes to a manager that may have closed the connection; tells whether they were taken.
+    /// Sends bytes to a manager that may have closed the connection. Returns whether they were
+    /// accepted.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// The next line, or `None` when the connection was closed.
+    /// Returns the next line, or `None` if the connection was closed.
     pub(crate) fn line(&mut self) -> Option<String> {
         self.line_until(Instant::now() + DEADLINE)
             .expect("the manager answers or closes the connection")
     }
 
-    /// The next line, `None` if the connection was closed first, or an error if neither came in time.
+    /// Returns the next line, `None` if the connection was closed first, or an error if neither
+    /// happened in time.
     pub(crate) fn line_until(&mut self, deadline: Instant) -> Result<Option<String>, TooLate> {
         let mut chunk = vec![0; 64 * 1024];
         let mut searched = 0;
@@ -183,7 +189,7 @@ impl Peer {
                 }
                 Ok(count) => self.received.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
-                // As when the process is stopped for a moment.
+                // For example when the process is stopped for a moment.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     return Err(TooLate);
@@ -193,13 +199,14 @@ impl Peer {
         }
     }
 
-    /// The next frame.
+    /// Returns the next frame.
     pub(crate) fn frame(&mut self) -> Value {
         let line = self.line().expect("the connection is open");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in the line {line}"))
     }
 
-    /// The next frame, which must be an error; `None` when the connection was closed instead.
+    /// Returns the message of the next frame, which must be an error; `None` if the connection was
+    /// closed instead.
     pub(crate) fn error_or_close(&mut self) -> Option<String> {
         let line = self.line()?;
         let frame: Value = serde_json::from_str(&line).expect("the manager writes JSON");
@@ -212,7 +219,7 @@ impl Peer {
         )
     }
 
-    /// Expects one error frame and then the end of the connection; gives the error's message.
+    /// Expects one error frame and then the end of the connection. Returns the error's message.
     pub(crate) fn expect_rejection(&mut self) -> String {
         let message = self
             .error_or_close()
@@ -221,31 +228,31 @@ impl Peer {
         message
     }
 
-    /// Expects that the manager says nothing more and closes the connection.
+    /// Expects that the manager sends nothing more and closes the connection.
     pub(crate) fn expect_closed(&mut self) {
         let line = self.line();
         assert_eq!(line, None, "the connection should be closed");
     }
 
-    /// Sends a request and gives the next frame.
+    /// Sends a request and returns the next frame.
     pub(crate) fn ask(&mut self, request: &Value) -> Value {
         self.send_line(request.to_string());
         self.frame()
     }
 
-    /// Sends a line and gives the next frame.
+    /// Sends a line and returns the next frame.
     pub(crate) fn ask_line(&mut self, line: &str) -> Value {
         self.send_line(line);
         self.frame()
     }
 
-    /// Sends a request to the manager and gives the next frame.
+    /// Sends a request to the manager and returns the next frame.
     pub(crate) fn ask_manager(&mut self, attribute: &str, args: Value) -> Value {
         self.ask(&manager_request(attribute, args))
     }
 
-    /// Makes sure that the manager has routed everything that was sent so far, and that it has nothing else to
-    /// say. Gives this peer's name on the network.
+    /// Waits until the manager has routed everything that was sent so far, and expects no other
+    /// frames. Returns this peer's name on the network.
     pub(crate) fn settle(&mut self) -> String {
         let frame = self.ask(&identity_request());
         assert!(
@@ -258,7 +265,8 @@ impl Peer {
             .to_owned()
     }
 
-    /// Reads what came for a service, if the client's request was not refused.
+    /// Sends an `identity` request, and discards the frames before its answer, such as a client's
+    /// request that was not refused.
     pub(crate) fn settle_or_read(&mut self) {
         self.send_line(identity_request().to_string());
         while self.frame()["result"]["hostname"].is_null() {}
@@ -281,12 +289,12 @@ impl Peer {
         assert_eq!(frame["error"], false, "{frame}");
     }
 
-    /// A second one on the same connection, to send with.
+    /// Returns a second handle of the connection, for sending.
     pub(crate) fn try_clone(&self) -> Self {
         Self::over(self.stream.try_clone().expect("a socket can be shared"))
     }
 
-    /// The port of the peer's own end.
+    /// Returns the port of the peer's own end.
     pub(crate) fn port(&self) -> u16 {
         let own = self
             .stream
@@ -304,14 +312,14 @@ impl Peer {
         assert_eq!(count, 1, "the connection was closed");
     }
 
-    /// Says that nothing more will be sent, and goes on reading.
+    /// Closes the sending side; the peer can still read.
     pub(crate) fn end_of_input(&self) {
         self.stream
             .shutdown(std::net::Shutdown::Write)
             .expect("the connection is open");
     }
 
-    /// Ends the connection with a reset instead of a farewell.
+    /// Ends the connection with a reset instead of a close.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream)
             .set_linger(Some(Duration::ZERO))
@@ -319,18 +327,18 @@ impl Peer {
     }
 }
 
-/// Nothing came in time.
+/// The deadline has passed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLate;
 
-/// A request to the manager.
+/// Returns a request to the manager.
 pub(crate) fn manager_request(attribute: &str, args: Value) -> Value {
     let mut request = request("Manager", attribute);
     request["args"] = args;
     request
 }
 
-/// One of the manager's counters, by an administrator's request.
+/// Returns one of the manager's counters, by an administrator's request.
 pub(crate) fn counter(manager: &Manager, name: &str) -> u64 {
     let mut administrator = Peer::client(manager, "administrator");
     administrator.send_line(manager_request("stats", json!([])).to_string());
@@ -341,7 +349,8 @@ pub(crate) fn counter(manager: &Manager, name: &str) -> u64 {
         .unwrap_or_else(|| panic!("no counter {name:?} in {frame}"))
 }
 
-/// An administrator who has logged in and stays: for counters of a manager that takes no more connections.
+/// An administrator who stays logged in: for counters of a manager that accepts no more
+/// connections.
 pub(crate) struct Administrator(Peer);
 
 impl Administrator {
@@ -354,7 +363,7 @@ impl Administrator {
         Self(peer)
     }
 
-    /// Logs in to a manager at which everyone must.
+    /// Logs in to a manager that requires a login from every peer.
     pub(crate) fn with_login(manager: &Manager) -> Self {
         let mut peer = Peer::connect(manager);
         peer.log_in(ADMINISTRATOR, PASSWORD);
@@ -363,7 +372,7 @@ impl Administrator {
         Self(peer)
     }
 
-    /// One of the manager's counters.
+    /// Returns one of the manager's counters.
     pub(crate) fn counter(&mut self, name: &str) -> u64 {
         let frame = self.0.ask_manager("stats", json!([]));
         frame["result"][name]
@@ -371,7 +380,7 @@ impl Administrator {
             .unwrap_or_else(|| panic!("no counter {name:?} in {frame}"))
     }
 
-    /// Waits until a counter is at least so high.
+    /// Waits until a counter has at least this value.
     pub(crate) fn wait_for_counter(&mut self, name: &str, least: u64) {
         let deadline = Instant::now() + DEADLINE;
         while self.counter(name) < least {
@@ -380,13 +389,13 @@ impl Administrator {
         }
     }
 
-    /// Sends a request to the manager and gives the next frame.
+    /// Sends a request to the manager and returns the next frame.
     pub(crate) fn ask(&mut self, attribute: &str, args: Value) -> Value {
         self.0.ask_manager(attribute, args)
     }
 }
 
-/// Expects that nothing in the manager has panicked so far.
+/// Expects that the manager has not panicked so far.
 pub(crate) fn expect_no_panic(manager: &Manager) {
     let log = manager.log();
     assert!(!log.contains("panicked"), "{log}");
@@ -414,23 +423,23 @@ impl Inspected {
         Self { folder }
     }
 
-    /// How many descriptors are open.
+    /// Returns the number of open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         open_files(&self.folder).len()
     }
 
-    /// How long its threads have kept processors busy, to a hundredth of a second.
+    /// Returns the processor time of its threads, to a hundredth of a second.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("{}/stat", self.folder)).expect("the manager runs");
-        // The name before these fields may hold anything.
+        // The name before these fields may contain any characters.
         let fields = stat.rsplit_once(')').expect("Linux says so").1;
-        // By itself and for it in the kernel, in hundredths of a second.
+        // User and system time, in hundredths of a second.
         let spent = fields.split_whitespace().skip(11).take(2);
         let spent = spent.map(|count| count.parse::<u64>().expect("a number"));
         Duration::from_millis(10 * spent.sum::<u64>())
     }
 
-    /// The most memory that the process ever had, in bytes.
+    /// Returns the peak memory of the process, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("{}/status", self.folder)).expect("the manager runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -440,7 +449,7 @@ impl Inspected {
 }
 
 impl Inspected {
-    /// The soft and the hard limit of open files.
+    /// Returns the soft and the hard limit of open files.
     pub(crate) fn open_files_limits(&self) -> (String, String) {
         let limits = fs::read_to_string(format!("{}/limits", self.folder)).expect("the manager runs");
         let line = limits
@@ -452,7 +461,7 @@ impl Inspected {
 }
 
 fn open_files(folder: &str) -> Vec<String> {
-    // Processes of other users, and those that have just ended, do not tell.
+    // Processes of other users, and those that have just ended, are not readable.
     let entries = fs::read_dir(format!("{folder}/fd"))
         .into_iter()
         .flatten()
@@ -462,7 +471,7 @@ fn open_files(folder: &str) -> Vec<String> {
         .collect()
 }
 
-/// The sockets that listen on a port, as they stand among a process's open files.
+/// Returns the sockets that listen on a port, in the form of a process's open files.
 fn listening_sockets(port: u16) -> Vec<String> {
     const LISTENING: &str = "0A";
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
@@ -477,20 +486,20 @@ fn listening_sockets(port: u16) -> Vec<String> {
         .collect()
 }
 
-/// Asks for the manager's identity again and again while something else happens, and measures how long the
-/// answers take.
+/// Repeatedly requests the manager's identity during a test, and measures the latency of the
+/// answers.
 pub(crate) struct Bystander {
     stop: std::sync::mpsc::Sender<()>,
     thread: std::thread::JoinHandle<Duration>,
 }
 
 impl Bystander {
-    /// Starts asking at a manager without authentication.
+    /// Starts to send requests at a manager without authentication.
     pub(crate) fn start(manager: &Manager) -> Self {
         Self::asking(Peer::client(manager, "bystander"))
     }
 
-    /// Starts asking by a client's connection.
+    /// Starts to send requests over a client's connection.
     pub(crate) fn asking(mut peer: Peer) -> Self {
         let (stop, stopped) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -508,7 +517,7 @@ impl Bystander {
         Self { stop, thread }
     }
 
-    /// Stops asking; gives the longest time that an answer took.
+    /// Stops, and returns the longest latency.
     pub(crate) fn stop(self) -> Duration {
         self.stop.send(()).expect("the bystander was served all the time");
         self.thread.join().expect("the bystander was served all the time")

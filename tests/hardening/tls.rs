@@ -1,4 +1,5 @@
-//! Connections with TLS that break: half of a handshake, bytes that are no record, a program that is killed.
+//! Broken TLS connections: half of a handshake, bytes that are not a record, a program that is
+//! killed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use crate::support::process::Process;
 use crate::support::wire::{identity_request, request};
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
-/// The real `openssl s_client`. Dropping it kills it.
+/// The real `openssl s_client`, which is killed on drop.
 struct TlsPeer {
     process: Process,
     lines_read: usize,
@@ -69,17 +70,17 @@ impl TlsPeer {
     }
 }
 
-/// A manager with TLS, and a service that takes one client at a time.
+/// Starts a manager with TLS, and a service with a limit of one client.
 fn manager_with_service() -> (TlsPeer, Manager) {
     let manager = Manager::start_in(Home::new(), &[]);
     let identity = json!({ "type": "service", "name": "Balance", "attributes": {}, "max_clients": 1 });
     let mut service = TlsPeer::identified(manager.port(), &identity);
-    // The answer says that the service is known.
+    // The answer shows that the manager knows the service.
     assert_eq!(service.ask(&identity_request())["error"], false);
     (service, manager)
 }
 
-/// Passes bytes on between one client and a manager, and breaks the stream when it is told to.
+/// Forwards bytes between one client and a manager, and breaks the stream on request.
 struct Relay {
     port: u16,
     break_with: mpsc::Sender<Vec<u8>>,
@@ -99,7 +100,8 @@ impl Relay {
             let (far_reader, near_writer) = (clone(&far), clone(&near));
             thread::spawn(move || pass_on(near_reader, far_writer));
             thread::spawn(move || pass_on(far_reader, near_writer));
-            // The test is over when nothing comes: the streams then end with their last owner.
+            // A closed channel means that the test is over: the streams then end with their last
+            // owner.
             if let Ok(bytes) = broken.recv() {
                 let mut far = &far;
                 let _ = far.write_all(&bytes);
@@ -132,8 +134,8 @@ fn a_killed_program_leaves_no_link_and_no_lock_behind() {
     expect_no_panic(&manager);
 }
 
-/// Bytes that are no record of TLS, and a record that was not made by the peer, in the middle of a session:
-/// the link and the lock are free.
+/// Bytes that are not a TLS record, and a forged record, in the middle of a session: the link and
+/// the lock are free.
 #[test]
 fn a_broken_record_leaves_no_link_and_no_lock_behind() {
     let (mut service, manager) = manager_with_service();
@@ -150,8 +152,8 @@ fn a_broken_record_leaves_no_link_and_no_lock_behind() {
     expect_no_panic(&manager);
 }
 
-/// Half of a handshake, and what is none: the connection ends when its time is up at the latest, and the
-/// descriptors are given back.
+/// Half of a handshake, and bytes that are not a handshake: the connection ends by the timeout at
+/// the latest, and its descriptors are closed.
 #[test]
 fn half_of_a_tls_handshake_ends() {
     let (mut service, manager) = manager_with_service();
@@ -160,7 +162,7 @@ fn half_of_a_tls_handshake_ends() {
     let connections: Vec<TcpStream> = [
         &b""[..],
         &[0x16],
-        // A handshake's record of 512 bytes, of which a few come.
+        // A handshake's record of 512 bytes, of which a few arrive.
         &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3],
         &b"client\r\n"[..],
         &b"GET / HTTP/1.1\r\n\r\n"[..],

@@ -1,6 +1,6 @@
-//! Trouble below: a database that is locked, read-only, full or damaged, a log that cannot be written. Routing goes
-//! on, what cannot be saved is an error to who asked, all of it is counted, and nobody is let in who would not be
-//! otherwise.
+//! Failures of the system: a database that is locked, read-only, full or damaged, and a log that
+//! cannot be written. Routing continues, a change that cannot be saved is an error for its sender,
+//! all failures are counted, and no peer is admitted that would otherwise be refused.
 
 use std::fs::{self, File, Permissions};
 use std::io::{Seek, SeekFrom, Write};
@@ -22,7 +22,7 @@ use crate::support::wire::request;
 /// The database in the home folder.
 const DATABASE: &str = "manager.sqlite3";
 
-/// How long a change waits for another program's lock: 5 seconds, and what busy cores may add.
+/// How long a change waits for another program's lock: 5 seconds, and the tolerance on busy cores.
 const BOUND: Duration = Duration::from_secs(15);
 
 fn lock(path: &Path) -> Connection {
@@ -36,14 +36,15 @@ fn insert(administrator: &mut Administrator, hostname: &str) -> Value {
     administrator.ask("hostnames_table.insert", json!([hostname]))
 }
 
-/// Expects the error that the database is in trouble; gives its text.
+/// Expects the error of a database failure, and returns its text.
 fn trouble(frame: &Value) -> String {
     let message = frame["message"].as_str().unwrap_or_default();
     assert!(message.starts_with("OperationalError: "), "{frame}");
     message.to_owned()
 }
 
-/// Expects that a service and a client that come now find each other and that their requests are routed.
+/// Expects that a new service and a new client can connect, and that requests are routed between
+/// them.
 fn expect_routing(manager: &Manager, service: &str) {
     let mut peer = Peer::service(manager, service, 0);
     let mut client = Peer::client(manager, "Ada");
@@ -53,7 +54,8 @@ fn expect_routing(manager: &Manager, service: &str) {
     assert_eq!(client.frame()["result"], 5);
 }
 
-/// Everyone who asks for a change is told after the same few seconds that it was not made, however many they are.
+/// Each peer that requests a change gets an error after the same few seconds, however many peers
+/// there are.
 #[test]
 fn a_database_that_another_program_locks_stops_changes_and_nothing_else() {
     let manager = start();
@@ -93,7 +95,7 @@ fn a_database_that_another_program_locks_stops_changes_and_nothing_else() {
     expect_no_panic(&manager);
 }
 
-/// Nobody is let in while the database cannot say who they are.
+/// No peer is admitted while the database cannot be read.
 #[test]
 fn nobody_logs_in_while_the_database_is_locked() {
     let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-login"]);
@@ -108,7 +110,7 @@ fn nobody_logs_in_while_the_database_is_locked() {
     expect_no_panic(&manager);
 }
 
-/// The database cannot grow, as on a full disk: what was saved stays, what cannot be is an error.
+/// The database cannot grow, as on a full disk: saved data stay, and further changes fail.
 #[test]
 fn a_database_that_cannot_grow_stops_changes_and_nothing_else() {
     let home = home_with_administrator();
@@ -166,7 +168,7 @@ fn a_database_that_may_not_be_written_stops_changes_and_nothing_else() {
     expect_no_panic(&manager);
 }
 
-/// Overwrites all but the first page, and says in the header that the file has changed.
+/// Overwrites all but the first page, and increases the change counter in the header.
 fn damage(path: &Path) {
     const PAGE: usize = 4_096;
     const CHANGE_COUNTER: u64 = 27;
@@ -204,7 +206,7 @@ fn a_database_that_is_damaged_meanwhile_stops_changes_and_logins_and_nothing_els
     expect_no_panic(&manager);
 }
 
-/// Hostnames that cannot be read again are those that were read before.
+/// If the hostnames cannot be read again, the manager keeps the old ones.
 #[test]
 fn a_reload_from_a_damaged_database_trusts_nobody_else() {
     let manager = Manager::start_in(home_with_administrator(), &["--disable-tls", "--auth-hostname"]);
@@ -229,7 +231,7 @@ fn a_log_that_cannot_be_written_loses_lines_and_nothing_else() {
     expect_no_panic(&manager);
 }
 
-/// Expects that a manager does not start at all, and says why.
+/// Expects that a manager does not start, and prints these texts.
 fn expect_no_start(mut command: Command, texts: &[&str]) {
     let mut process = Process::spawn("labwire", &mut command);
     let status = process.wait();
@@ -296,7 +298,7 @@ fn no_manager_starts_with_weaker_authentication_because_its_password_cannot_be_r
     let unreadable = ["--auth-password", "secrets/password", "Permission denied"];
     expect_no_start(command, &unreadable);
 
-    // Whether there is such a file cannot even be seen: its path must not become the password.
+    // It is unknown whether the file exists, so its path must not become the password.
     fs::set_permissions(&folder, Permissions::from_mode(0o600)).unwrap();
     let command = bound_by_modes(with_password()).expect("it was there a moment ago");
     expect_no_start(command, &unreadable);

@@ -1,4 +1,5 @@
-//! What every kind of client is made to do: the twin of `python/matrix_client.py`, with both faces of the SDK.
+//! The steps of every kind of client: the counterpart of `python/matrix_client.py`, with the async
+//! and the blocking API of the SDK.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use anyhow::Context;
 use labwire_client::{CallError, Client, ConnectOptions, LinkedClient, Lock, args, blocking};
 use serde_json::Value;
 
-/// How long a notification may take, on a slow machine that does much else.
+/// Timeout of a notification, on a slow machine under load.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn main() -> anyhow::Result<()> {
@@ -20,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Whether a call failed with an error that holds this text.
+/// Describes whether a call failed with an error that contains this text.
 fn told<T>(text: &str, outcome: Result<T, CallError>) -> String {
     match outcome {
         Ok(_) => "no error".to_owned(),

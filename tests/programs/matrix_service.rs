@@ -1,4 +1,4 @@
-//! The service that every kind of client is tried with: the twin of `python/matrix_service.py`.
+//! The service for every kind of client: the counterpart of `python/matrix_service.py`.
 
 use labwire_service::{
     ConnectOptions, Keywords, Notifier, NotifyError, Positional, Runner, ServiceError, args, service,

@@ -1,4 +1,4 @@
-//! Clocks that are not the computer's.
+//! Programs with another clock than the computer's.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::requirements::give_up;
 
-/// The library that shows a program another time than the computer's.
+/// Returns the path of the library that changes a program's clock.
 pub(crate) fn library() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let mut candidates = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
@@ -15,14 +15,14 @@ pub(crate) fn library() -> PathBuf {
     })
 }
 
-/// Has a command that is not started yet begin at this time, as in `1970-01-01 00:00:00` in UTC; its clock runs from
+/// Makes a command start at this time, such as `1970-01-01 00:00:00` in UTC; its clock runs from
 /// there.
 pub(crate) fn begin_at(command: &mut Command, time: &str) {
     command
         .env("LD_PRELOAD", library())
         .env("FAKETIME", format!("@{time}"))
         .env("TZ", "UTC")
-        // What the kernel counts from its start is not what somebody sets.
+        // The kernel's monotonic clock is not affected by setting the time.
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .env("DONT_FAKE_MONOTONIC", "1");
 }

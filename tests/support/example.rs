@@ -1,4 +1,4 @@
-// Examples in the documentation that are whole programs.
+// Support for examples in the documentation that are whole programs.
 
 use std::env;
 use std::error::Error;
@@ -10,10 +10,10 @@ use labwire_client::ConnectOptions;
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// What a process finds in its environment that was started to be an example's `main`.
+/// The environment variable of a process that was started to run an example's `main`.
 const PROGRAM: &str = "LABWIRE_EXAMPLE";
 
-/// What a manager tells when peers can connect; its address follows.
+/// The log line of a manager that accepts connections, before its address.
 const RUNNING: &str = "Network Manager running on ";
 
 fn program(arguments: &[&str], home: &Path) -> Option<Command> {
@@ -28,9 +28,10 @@ fn program(arguments: &[&str], home: &Path) -> Option<Command> {
     Some(command)
 }
 
-/// Runs the `main` that calls this in a process of its own, with these arguments and an empty home folder. In that
-/// process it gives `false` at once. Here it gives `true` once `look` was at the manager, by which the program must
-/// have been brought to a good end.
+/// Runs the `main` that calls this in a process of its own, with these arguments and an empty home
+/// folder, and returns `false` at once in that process. In the calling process, runs `look` with
+/// the manager's options, waits until the program has ended successfully, and returns `true`.
+/// `look` must make the program end.
 pub(crate) fn ran_as_a_program(
     arguments: &[&str],
     look: impl FnOnce(ConnectOptions, &Path) -> Result<(), Failure>,
@@ -47,7 +48,7 @@ pub(crate) fn ran_as_a_program(
         rest.split_whitespace().next()?.rsplit_once(':')?.1.parse().ok()
     });
     let port = port.expect("the program tells when its manager runs");
-    // What it writes later is read, so that it is not held up.
+    // Reads its further output, so that it does not block.
     let rest = std::thread::spawn(move || lines.count());
     look(ConnectOptions::new().port(port).without_tls(), home.path()).unwrap();
     assert!(program.0.wait().unwrap().success());
@@ -55,8 +56,8 @@ pub(crate) fn ran_as_a_program(
     true
 }
 
-/// Runs the `main` that calls this in a process of its own, with these arguments, and gives what it wrote. In that
-/// process it gives nothing.
+/// Runs the `main` that calls this in a process of its own, with these arguments, and returns its
+/// output. Returns `None` in that process.
 pub(crate) fn output_of_the_program(arguments: &[&str]) -> Option<String> {
     let home = tempfile::tempdir().unwrap();
     let output = program(arguments, home.path())?.output().unwrap();
@@ -64,7 +65,7 @@ pub(crate) fn output_of_the_program(arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// A process that does not outlive an example which fails.
+/// A process that is killed if the example fails.
 struct Running(Child);
 
 impl Drop for Running {

@@ -1,4 +1,5 @@
-//! Managers: the built `labwire`, and the Python manager whose files and peers it has to get on with.
+//! Managers: the built `labwire`, and the Python manager, whose files and peers it has to work
+//! with.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -16,22 +17,22 @@ const CERTIFICATE: &str = "loaded certificate ";
 /// The host name under which every test reaches its manager.
 pub(crate) const HOST: &str = "localhost";
 
-/// A folder that holds all files of one manager, gone with it.
+/// A folder for all files of one manager, which is removed on drop.
 pub(crate) struct Home(TempDir);
 
 impl Home {
-    /// An empty folder.
+    /// Creates an empty folder.
     pub(crate) fn new() -> Self {
         requirements::check();
         Self(tempfile::tempdir().expect("a temporary folder can be made"))
     }
 
-    /// The path of a file in this folder.
+    /// Returns the path of a file in this folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// As [`Self::path`], as text for a command line.
+    /// Like [`Self::path`], as text for a command line.
     pub(crate) fn argument(&self, name: &str) -> String {
         self.path(name)
             .into_os_string()
@@ -39,7 +40,7 @@ impl Home {
             .expect("temporary folders have printable names")
     }
 
-    /// Runs `labwire` with this folder as its home, whatever comes of it.
+    /// Runs `labwire` with this folder as its home, and returns the result.
     pub(crate) fn labwire(&self, arguments: &[&str]) -> Output {
         self.command(arguments)
             .stdin(Stdio::null())
@@ -47,12 +48,12 @@ impl Home {
             .expect("the binary was built before its tests")
     }
 
-    /// Runs `labwire` with this folder as its home and expects that it succeeds.
+    /// Runs `labwire` with this folder as its home and expects success.
     pub(crate) fn prepare(&self, arguments: &[&str]) {
         succeeded("labwire", arguments, &self.labwire(arguments));
     }
 
-    /// Runs the Python package's `msl-network` with this folder as its home and expects that it succeeds.
+    /// Runs the Python package's `msl-network` with this folder as its home and expects success.
     pub(crate) fn msl_network(&self, arguments: &[&str]) {
         let output = self
             .msl_network_command(arguments)
@@ -62,8 +63,8 @@ impl Home {
         succeeded("msl-network", arguments, &output);
     }
 
-    /// A `labwire` with this folder as its home and its working folder, not started yet. Of the environment of
-    /// whoever runs the tests it sees no options.
+    /// Returns a `labwire` command with this folder as its home and its working folder. Removes
+    /// Labwire's options from its environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_labwire"));
         for (name, _) in std::env::vars_os() {
@@ -75,7 +76,7 @@ impl Home {
             .args(arguments)
             .env("LABWIRE_HOME", self.0.path())
             .env_remove("MSL_NETWORK_HOME")
-            // Help pages are as wide as this says.
+            // The variable sets the width of help pages.
             .env_remove("COLUMNS")
             .current_dir(self.0.path());
         command
@@ -102,9 +103,9 @@ fn succeeded(program: &str, arguments: &[&str], output: &Output) {
     );
 }
 
-/// A manager that is running. Dropping it asks it to end, and for `labwire` that has to succeed.
+/// A running manager. Dropping it asks it to end; for `labwire` that has to succeed.
 pub(crate) struct Manager {
-    // Declared first: the process is gone before its folder is.
+    // Declared first: the process ends before its folder is removed.
     process: Process,
     home: Home,
     kind: Kind,
@@ -132,7 +133,7 @@ impl Manager {
         Self::start_command(home, &mut command)
     }
 
-    /// Starts a command that was made from `home`. The command has to see to a free port.
+    /// Starts a command that was made from `home`. The command has to choose a free port.
     pub(crate) fn start_command(home: Home, command: &mut Command) -> Self {
         let process = Process::spawn("labwire", command);
         Self::wait_until_running(process, home, Kind::Labwire)
@@ -144,7 +145,7 @@ impl Manager {
         Self::wait_until_running(process, home, Kind::Reference)
     }
 
-    /// Starts a command that was made of the Python package's manager and of the files in `home`.
+    /// Starts a command that runs the Python package's manager on the files in `home`.
     pub(crate) fn start_reference_command(home: Home, command: &mut Command) -> Self {
         let process = Process::spawn("msl-network", command);
         Self::wait_until_running(process, home, Kind::Reference)
@@ -164,7 +165,7 @@ impl Manager {
         }
     }
 
-    /// As [`Self::start_command`], with a line on the command's standard input.
+    /// Like [`Self::start_command`], with a line on the command's standard input.
     pub(crate) fn start_command_typing(home: Home, command: &mut Command, line: &str) -> Self {
         let mut process = Process::spawn("labwire", command);
         process.type_line(line);
@@ -186,13 +187,13 @@ impl Manager {
         }
     }
 
-    /// Ends it, which has to succeed, and hands its files on.
+    /// Ends it, which has to succeed, and returns its files.
     pub(crate) fn end(mut self) -> Home {
         self.stop();
         self.take_home()
     }
 
-    /// The files of a manager that has ended.
+    /// Returns the files of a manager that has ended.
     pub(crate) fn take_home(mut self) -> Home {
         std::mem::replace(&mut self.home, Home::new())
     }
@@ -205,12 +206,12 @@ impl Manager {
         }
     }
 
-    /// The port it listens on.
+    /// Returns its port.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// The certificate it shows, as its log says.
+    /// Returns the path of its certificate, from its log.
     pub(crate) fn certificate(&self) -> String {
         self.process.wait_for("which certificate it loaded", |line| {
             line.split_once(CERTIFICATE)
@@ -218,7 +219,7 @@ impl Manager {
         })
     }
 
-    /// The environment in which the examples, and whatever else is written with the SDKs, find it.
+    /// Returns the environment in which the examples, and other programs with the SDKs, find it.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let tls = if self.tls {
             ("LABWIRE_CERT_FILE", self.certificate())
@@ -228,7 +229,8 @@ impl Manager {
         vec![("LABWIRE_MANAGER", format!("{HOST}:{}", self.port)), tls]
     }
 
-    /// What a Python peer needs to know to connect: with TLS, it saves the certificate on first use.
+    /// Returns the settings with which a Python peer connects: with TLS, it saves the certificate
+    /// on first use.
     pub(crate) fn connection(&self) -> Connection {
         Connection::new(json!({
             "host": HOST,
@@ -240,29 +242,29 @@ impl Manager {
         }))
     }
 
-    /// As [`Self::connection`], with the certificate given as a file.
+    /// Like [`Self::connection`], with the certificate given as a file.
     pub(crate) fn connection_with_certificate(&self) -> Connection {
         self.connection()
             .with("cert_file", self.certificate())
             .with("auto_save", false)
     }
 
-    /// The number by which the operating system knows it.
+    /// Returns its process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// The folder that holds its files.
+    /// Returns the folder with its files.
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }
 
-    /// Sends it a signal, as `kill` does.
+    /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }
 
-    /// Waits until a line that holds `text` is in its log.
+    /// Waits until a log line contains `text`, and returns the line.
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         self.process
             .wait_for(text, |line| line.contains(text).then(|| line.to_owned()))
@@ -277,14 +279,14 @@ impl Manager {
             });
     }
 
-    /// Waits for the manager's own end, which somebody has asked for.
+    /// Waits for the end of the manager, which something else has requested.
     pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         let status = self.process.wait();
         self.ended = true;
         status
     }
 
-    /// Everything it has printed so far.
+    /// Returns everything that it has printed so far.
     pub(crate) fn log(&self) -> String {
         self.process.everything_printed()
     }
@@ -292,7 +294,8 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        // A test that fails already must not fail a second time while it unwinds: that would abort the run.
+        // A test that already fails must not panic again while it unwinds: that would abort the
+        // run.
         if self.ended || std::thread::panicking() {
             return;
         }
@@ -300,10 +303,10 @@ impl Drop for Manager {
     }
 }
 
-/// How `labwire start` refused to start.
+/// The result of a `labwire start` that refused to start.
 pub(crate) struct Failure {
     /// Its exit status.
     pub(crate) status: ExitStatus,
-    /// What it printed, on both streams.
+    /// Its output on both streams.
     pub(crate) printed: String,
 }

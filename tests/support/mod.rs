@@ -1,5 +1,5 @@
-//! What the tests share: starting and stopping programs, and speaking to the manager over a bare socket.
-//! No test belongs here.
+//! Shared code of the tests: starting and stopping programs, and connecting to the manager over a
+//! bare socket. It contains no tests.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -19,22 +19,22 @@ pub(crate) mod ssh_server;
 pub(crate) mod terminal;
 pub(crate) mod wire;
 
-/// How long a test waits for something that a healthy system does at once. It is this long because a dozen
-/// Python interpreters may be starting on two slow cores in the meantime; no test ever waits it out.
+/// Timeout for events that a healthy system completes at once. It is long because a dozen Python
+/// interpreters may be starting on two slow cores; no passing test waits for all of it.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
-/// How often a condition is looked at that nothing announces, such as the end of a process.
+/// Interval of polling, for conditions without an event, such as the end of a process.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A port for a program that must be told one.
+/// Returns a port for a program that needs an explicit one.
 ///
-/// Not one that the system would give: those are for outgoing connections too, of which the tests make thousands, and
-/// one of them could have it before the program does.
+/// The system's own choice would not do: it is from the range of outgoing connections, of which the
+/// tests make thousands, and one of them could take the port before the program does.
 pub(crate) fn free_port() -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
-    // Tests that run at the same time in another process start elsewhere.
+    // Tests in another process at the same time start elsewhere.
     let start = u16::try_from(std::process::id() * 97 % u32::from(COUNT)).expect("it is below the count");
     for _ in 0..COUNT {
         let port = FIRST + (start + TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
@@ -45,8 +45,8 @@ pub(crate) fn free_port() -> u16 {
     panic!("no port from {FIRST} on is free");
 }
 
-/// A program of `tests/programs` or `examples`, not started yet. Of the environment of whoever runs the tests it sees
-/// no options.
+/// Returns a command for a program of `tests/programs` or `examples`. Removes Labwire's options
+/// from its environment.
 pub(crate) fn program(name: &str) -> Command {
     let beside = Path::new(env!("CARGO_BIN_EXE_labwire")).with_file_name("examples");
     let path = beside.join(name);

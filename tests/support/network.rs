@@ -1,4 +1,4 @@
-//! Two computers with a cable between them that a test can pull: network namespaces, made by root.
+//! Two computers with a cable that a test can pull: network namespaces, which need root.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpStream};
@@ -13,7 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::requirements::left_out;
 use super::{DEADLINE, POLL_INTERVAL};
 
-/// The network of a computer of its own. Dropping it removes it, with all connections in it.
+/// The network of a separate computer. Dropping it removes it, with all connections in it.
 struct Namespace(String);
 
 impl Namespace {
@@ -30,7 +30,7 @@ impl Namespace {
         ip(&[&["-n", &self.0], &words[..]].concat());
     }
 
-    /// Does something on a thread in it. What the thread starts or connects stays in it.
+    /// Runs `work` on a thread in it. Processes and connections that the thread starts stay in it.
     fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -60,9 +60,9 @@ fn ip(words: &[&str]) {
     assert!(output.status.success(), "`ip {}`: {error}", words.join(" "));
 }
 
-/// A near and a far computer, each behind its cable to a router in the middle.
+/// A near and a far computer, each connected by a cable to a router in the middle.
 pub(crate) struct Network {
-    /// `None` when the near computer is the one that the tests run on.
+    /// `None` if the near computer is the one that the tests run on.
     near: Option<Namespace>,
     middle: Namespace,
     far: Namespace,
@@ -71,14 +71,15 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Two computers of their own; `None`, and a word about it, where that is not allowed.
+    /// Creates two separate computers. Returns `None` and reports it where that is not allowed.
     pub(crate) fn new() -> Option<Self> {
         Self::make(true)
             .inspect_err(|reason| left_out(&format!("what needs a cable that can be pulled: {reason}")))
             .ok()
     }
 
-    /// As [`Self::new`], with this computer as the near one; the reason where that is not allowed.
+    /// Like [`Self::new`], with this computer as the near one. Returns the reason where that is not
+    /// allowed.
     #[allow(dead_code, reason = "only the faults use it")]
     pub(crate) fn from_here() -> Result<Self, String> {
         Self::make(false)
@@ -95,7 +96,7 @@ impl Network {
         }
         let near = apart.then(|| Namespace::new(name("near")));
         let (middle, far) = (Namespace::new(name("middle")), Namespace::new(name("far")));
-        // Nobody else on this computer is to have it, should the near computer be this one.
+        // The address must be unused on this computer, in case it is the near one.
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let address = |last| Ipv4Addr::new(10, high | 128, low, last);
         let [near_address, near_end, far_address, far_end] = [1, 2, 5, 6].map(address);
@@ -103,7 +104,7 @@ impl Network {
             Some(near) => near.ip(words),
             None => ip(&words.split_whitespace().collect::<Vec<_>>()),
         });
-        // The names of links are short.
+        // The names of links are limited in length.
         let link = format!("lw{}", link.trim_start_matches("labwire-").trim_end_matches("-v"));
         here(&format!(
             "link add {link} type veth peer name near netns {}",
@@ -135,7 +136,7 @@ impl Network {
         })
     }
 
-    /// Does something on the near computer. What is started or connected there stays there.
+    /// Runs `work` on the near computer. Processes and connections that it starts stay there.
     pub(crate) fn near<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match &self.near {
             Some(near) => near.within(work),
@@ -143,24 +144,24 @@ impl Network {
         }
     }
 
-    /// Does something on the far computer. What is started or connected there stays there.
+    /// Runs `work` on the far computer. Processes and connections that it starts stay there.
     pub(crate) fn far<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.far.within(work)
     }
 
-    /// The address of the near computer, as the far one knows it.
+    /// Returns the address of the near computer for the far one.
     pub(crate) fn near_address(&self) -> Ipv4Addr {
         self.near_address
     }
 
-    /// A connection from the far computer to a port of the near one.
+    /// Connects from the far computer to a port of the near one.
     pub(crate) fn connect_from_far(&self, port: u16) -> TcpStream {
         self.far(|| TcpStream::connect((self.near_address, port)))
             .expect("the near computer listens")
     }
 
-    /// Waits until the far computer has acknowledged everything on a connection: the near one's next timer for it is that
-    /// of keep-alive.
+    /// Waits until the far computer has acknowledged everything on a connection: the near one's
+    /// next timer for it is then that of keep-alive.
     pub(crate) fn wait_until_acknowledged(&self, far_port: u16) {
         const KEEP_ALIVE: &str = "02";
         let end = format!(":{far_port:04X}");
@@ -181,15 +182,15 @@ impl Network {
         }
     }
 
-    /// Pulls the cable: nothing arrives any more at either end, and neither is told.
+    /// Pulls the cable: no packet arrives at either end, and neither is notified.
     pub(crate) fn pull(&self) {
         for address in [self.near_address, self.far_address] {
             self.middle.ip(&format!("route add blackhole {address}/32"));
         }
     }
 
-    /// Has the router forget one connection, by its port at the far computer: nothing of it arrives any more at either
-    /// end, and neither is told. All else goes on.
+    /// Makes the router drop one connection, given by its port at the far computer: none of its
+    /// packets arrive at either end, and neither is notified. Other traffic continues.
     pub(crate) fn forget(&self, far_port: u16) {
         for end in ["sport", "dport"] {
             self.middle
@@ -198,7 +199,7 @@ impl Network {
     }
 }
 
-/// Why there can be no such networks here.
+/// Returns why such networks are not possible here.
 fn missing(name: &str) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root can make networks".to_owned());

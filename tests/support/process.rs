@@ -1,4 +1,5 @@
-//! A program that a test started: what it has printed so far, and its certain end.
+//! A program that a test has started, with its output so far, and its end at the latest with the
+//! test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -10,7 +11,7 @@ pub(crate) use rustix::process::Signal;
 
 use super::{DEADLINE, POLL_INTERVAL};
 
-/// A running program. Dropping it kills it, and shows what it printed if the test has failed.
+/// A running program, which is killed on drop. If the test has failed, its output is printed.
 pub(crate) struct Process {
     name: String,
     child: Child,
@@ -38,7 +39,8 @@ struct Content {
 }
 
 impl Process {
-    /// Starts `command` with its standard streams connected to the test. `name` is what failures call it.
+    /// Starts `command` with its standard streams connected to the test. `name` is its name in
+    /// failures.
     pub(crate) fn spawn(name: &str, command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
@@ -61,13 +63,13 @@ impl Process {
         }
     }
 
-    /// Waits until `wanted` finds what it looks for in a line, printed already or yet to come.
+    /// Waits until `wanted` returns `Some` for a line, printed already or later.
     pub(crate) fn wait_for<T>(&self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
         self.wait_for_line_after(0, what, wanted).1
     }
 
-    /// As [`Self::wait_for`], looking only at lines from number `start` on. Also returns the number of the
-    /// line that follows the one found, to go on from there.
+    /// Like [`Self::wait_for`], from line number `start` on. Also returns the number of the line
+    /// after the one found.
     pub(crate) fn wait_for_line_after<T>(
         &self,
         start: usize,
@@ -104,12 +106,12 @@ impl Process {
         }
     }
 
-    /// What was printed on standard output so far.
+    /// Returns the standard output so far.
     pub(crate) fn output(&self) -> String {
         self.transcript.text(|stream| stream == Stream::Output)
     }
 
-    /// What was printed on both streams so far.
+    /// Returns the output on both streams so far.
     pub(crate) fn everything_printed(&self) -> String {
         self.transcript.text(|_| true)
     }
@@ -136,11 +138,11 @@ impl Process {
     /// Sends the program a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let process = rustix::process::Pid::from_child(&self.child);
-        // It may have ended by itself a moment ago: the signal then finds nobody, which is as well.
+        // If it has just ended, there is no process to signal, which is fine.
         let _ = rustix::process::kill_process(process, signal);
     }
 
-    /// The number by which the operating system knows it.
+    /// Returns its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -150,7 +152,7 @@ impl Process {
         self.wait_within(DEADLINE)
     }
 
-    /// As [`Self::wait`], with a deadline of its own.
+    /// Like [`Self::wait`], with another deadline.
     pub(crate) fn wait_within(&mut self, limit: Duration) -> ExitStatus {
         let Some(status) = self.ended_within(limit) else {
             panic!("{} did not end within {} seconds", self.name, limit.as_secs());
@@ -177,7 +179,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if the process has ended and was waited for: just what is wanted.
+        // Both fail only if the process has already ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -228,7 +230,7 @@ fn follow(
     })
 }
 
-/// A command that is run by another program, whose own arguments come first.
+/// Returns a command that another program runs, whose own arguments come first.
 pub(crate) fn through(program: &str, arguments: &[&str], command: &Command) -> Command {
     let mut outer = Command::new(program);
     outer
@@ -247,8 +249,8 @@ pub(crate) fn through(program: &str, arguments: &[&str], command: &Command) -> C
     outer
 }
 
-/// A command that the modes of files bind, also if root runs the tests; `None`, and a word about it, where root
-/// cannot be bound.
+/// Returns the command such that file modes apply to it, even if root runs the tests. Returns
+/// `None` and reports it where that is not possible.
 pub(crate) fn bound_by_modes(command: Command) -> Option<Command> {
     const WITHOUT_RIGHTS: [&str; 2] = ["--bounding-set=-dac_override,-dac_read_search", "--"];
     if !rustix::process::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! The real Python package: the virtual environment it lives in, and the scripts and services that use it.
+//! The real Python package: its virtual environment, and the scripts and services that use it.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,23 @@ use tempfile::TempDir;
 use super::process::Process;
 use super::{DEADLINE, requirements};
 
-/// How long one script may take: the longest one asks for 21 seconds of work, and others move hundreds of
-/// megabytes, next to each other on two slow cores.
+/// Timeout of one script: the longest one needs 21 seconds of work, and others move hundreds of
+/// megabytes, at the same time on two slow cores.
 const SCRIPT_DEADLINE: std::time::Duration = std::time::Duration::from_mins(5);
 
-/// What the package's manager says once peers can connect.
+/// The log line of the package's manager when it accepts connections.
 const RUNNING: &str = "Network Manager running on";
 
-/// How often a port is chosen for the package's manager: each time somebody else may be quicker.
+/// Number of attempts to choose a port for the package's manager: another program may take the
+/// chosen port first.
 const PORTS_TRIED: usize = 10;
 
-/// The path of a program in the virtual environment, which is made first if need be.
+/// Returns the path of a program in the virtual environment, which is created first if necessary.
 pub(crate) fn program(name: &str) -> PathBuf {
     requirements::python_environment().join("bin").join(name)
 }
 
-/// The package's manager with these arguments on the files in a folder, not started yet.
+/// Returns a command for the package's manager with these arguments on the files in a folder.
 pub(crate) fn manager_command(home: &Path, port: u16, arguments: &[&str]) -> Command {
     let mut command = Command::new(program("msl-network"));
     command
@@ -36,10 +37,11 @@ pub(crate) fn manager_command(home: &Path, port: u16, arguments: &[&str]) -> Com
     command
 }
 
-/// Starts the package's manager with these arguments on the files in a folder; gives its port once it runs.
+/// Starts the package's manager with these arguments on the files in a folder. Returns its port
+/// once it runs.
 pub(crate) fn start_manager(home: &Path, arguments: &[&str]) -> (u16, Process) {
     for _ in 0..PORTS_TRIED {
-        // It cannot be told to let the system choose, so the system chooses a moment before.
+        // The manager has no option for a free port, so the system chooses one a moment before.
         let chosen = TcpListener::bind(("localhost", 0)).and_then(|listener| listener.local_addr());
         let port = chosen.expect("the system has a free port").port();
         let process = Process::spawn("msl-network", &mut manager_command(home, port, arguments));
@@ -66,14 +68,14 @@ impl Connection {
         Self(arguments)
     }
 
-    /// The same connection with one keyword argument added or replaced.
+    /// Returns the same connection with one keyword argument added or replaced.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.insert(name.to_owned(), value.into());
         self
     }
 }
 
-/// Runs a script of `tests/python`, with a home of its own, and returns what it printed on standard output.
+/// Runs a script of `tests/python`, with a home folder of its own, and returns its standard output.
 ///
 /// A script that fails, or does not end, fails the test.
 pub(crate) fn run_script(name: &str, connection: &Connection, further: &Value) -> String {
@@ -83,41 +85,41 @@ pub(crate) fn run_script(name: &str, connection: &Connection, further: &Value) -
     process.output()
 }
 
-/// A Python service in a process of its own, which ends with this value.
+/// A Python service in a process of its own, which is killed on drop.
 pub(crate) struct Service {
-    // Declared first: the process is gone before its folder is.
+    // Declared first: the process ends before its folder is removed.
     process: Process,
     _home: TempDir,
 }
 
 impl Service {
-    /// Starts a service that `serve.py` knows. It is not connected yet when this returns: scripts wait until
-    /// it is.
+    /// Starts a service from `serve.py`. It may not be connected yet when this returns: the scripts
+    /// wait until it is.
     pub(crate) fn start(class: &str, connection: &Connection) -> Self {
         Self::start_with(class, connection, &json!({}))
     }
 
-    /// As [`Self::start`], with keyword arguments for the constructor of the service.
+    /// Like [`Self::start`], with keyword arguments for the constructor of the service.
     pub(crate) fn start_with(class: &str, connection: &Connection, construction: &Value) -> Self {
         let further = json!({ "class": class, "construction": construction });
         let (home, process) = start(&format!("service {class}"), "serve.py", connection, &further);
         Self { process, _home: home }
     }
 
-    /// Waits until the service prints a line that holds `text`.
+    /// Waits until the service prints a line that contains `text`.
     pub(crate) fn wait_for_line(&self, text: &str) {
         self.process
             .wait_for(text, |line| line.contains(text).then_some(()));
     }
 
-    /// Waits for the service's own end, which somebody has asked for, and expects that all was well.
+    /// Waits for the end of the service, which something else has requested, and expects success.
     pub(crate) fn wait_for_end(&mut self) {
         let status = self.process.wait();
         assert!(status.success(), "the service ended with {status}");
     }
 }
 
-/// Starts a script of `tests/python`, in a home of its own that goes with the folder.
+/// Starts a script of `tests/python`, with a home folder that is removed with the returned folder.
 pub(crate) fn start(
     name: &str,
     script: &str,

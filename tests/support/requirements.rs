@@ -1,5 +1,5 @@
-//! What the tests need besides Rust. It is checked once, before the first manager starts, and what is missing
-//! ends the whole run: a test that was skipped in silence would look like one that passed.
+//! The requirements of the tests besides Rust, checked once before the first manager starts. A
+//! missing one ends the whole run: a silently skipped test would look like a passed one.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// A file of this repository; the crates that have tests are folders at its root.
+/// Returns a file of this repository; the crates with tests are folders at its root.
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// Makes sure that every program the tests start is there; ends the test process with code 1 if not.
+/// Checks that every program that the tests start is installed; otherwise ends the test process
+/// with code 1.
 pub(crate) fn check() {
     static CHECKED: OnceLock<()> = OnceLock::new();
     CHECKED.get_or_init(|| {
@@ -29,7 +30,8 @@ pub(crate) fn check() {
     });
 }
 
-/// The virtual environment with the real Python package, which is made first if need be.
+/// Returns the virtual environment with the real Python package, which is created first if
+/// necessary.
 pub(crate) fn python_environment() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -47,7 +49,7 @@ pub(crate) fn python_environment() -> &'static Path {
     })
 }
 
-/// What a program prints, or why it failed.
+/// Returns the output of a program, or why it failed.
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()
@@ -69,13 +71,13 @@ pub(crate) fn left_out(reason: &str) {
     written.expect("the folder that cargo gives to tests can be written");
 }
 
-/// Says why no test can run, then ends the test process with code 1.
+/// Prints why no test can run, then ends the test process with code 1.
 ///
-/// The message goes to standard error itself: what `eprintln!` prints in a test is held back until the test
-/// ends, and this one never does.
+/// The message goes to standard error directly: the output of `eprintln!` in a test is held back
+/// until the test ends, and this one never does.
 pub(crate) fn give_up(reason: &str) -> ! {
     let mut stderr = std::io::stderr();
-    // Nobody is left to tell if standard error is gone, too.
+    // If standard error is closed, too, the message is lost.
     let _ = writeln!(stderr, "\n{reason}");
     let _ = stderr.flush();
     std::process::exit(1);

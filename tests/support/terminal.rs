@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::manager::{HOST, Manager};
 use super::process::Process;
 
-/// Somebody at a terminal program that is connected to a manager.
+/// A terminal program that is connected to a manager.
 pub(crate) struct Terminal {
     process: Process,
     lines_read: usize,
@@ -22,7 +22,7 @@ impl Terminal {
     pub(crate) fn openssl(manager: &Manager) -> Self {
         let address = format!("{HOST}:{}", manager.port());
         let mut command = Command::new("openssl");
-        // With the certificate at hand the program also checks that it is the right one.
+        // With the certificate the program also verifies the manager.
         command.args([
             "s_client",
             "-quiet",
@@ -43,7 +43,7 @@ impl Terminal {
         }
     }
 
-    /// Connects, and answers the request for an identity with `line`.
+    /// Answers the request for an identity with `line`.
     pub(crate) fn identified(mut self, line: &str) -> Self {
         self.expect_request("identity");
         self.enter(line);
@@ -54,7 +54,7 @@ impl Terminal {
         self.process.type_line(line);
     }
 
-    /// The next frame on the screen.
+    /// Returns the next frame on the screen.
     pub(crate) fn frame(&mut self) -> Value {
         let (lines_read, frame) = self
             .process
@@ -65,7 +65,7 @@ impl Terminal {
         frame
     }
 
-    /// Expects that the manager asks for something, and returns the arguments of that request.
+    /// Expects a request of the manager with this attribute, and returns its arguments.
     pub(crate) fn expect_request(&mut self, attribute: &str) -> Value {
         let frame = self.frame();
         assert_eq!(frame["attribute"], attribute, "{frame}");
@@ -79,7 +79,7 @@ impl Terminal {
         frame["args"].clone()
     }
 
-    /// Enters a line and returns the result of what it asks for.
+    /// Enters a line and returns the result of its request.
     pub(crate) fn ask(&mut self, line: &str) -> Value {
         self.enter(line);
         self.result()
@@ -92,7 +92,7 @@ impl Terminal {
         frame["result"].clone()
     }
 
-    /// Enters a line and returns the message of the error that it leads to.
+    /// Enters a line and returns the message of the resulting error.
     pub(crate) fn ask_in_vain(&mut self, line: &str) -> String {
         self.enter(line);
         self.error()
@@ -106,8 +106,8 @@ impl Terminal {
         frame["message"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until the program ends because the manager has closed the connection: the person's side stays
-    /// open, so there is no other reason for it to end.
+    /// Waits until the program ends because the manager has closed the connection: the person's
+    /// side stays open until then, so there is no other reason for it to end.
     pub(crate) fn expect_closed(mut self) {
         self.process.close_input();
         self.process.wait();

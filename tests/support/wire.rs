@@ -1,6 +1,6 @@
-//! A peer on a bare socket: it sends whatever bytes a test wants, and sees the bytes the manager sends.
+//! A peer on a bare socket: sends any bytes, and returns the bytes that the manager sends.
 //!
-//! It shares no code with the manager, so a mistake in the manager's reading of the wire cannot hide here.
+//! It shares no code with the manager, so that it cannot hide a mistake in the manager's parsing.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ pub(crate) struct RawPeer {
 }
 
 impl RawPeer {
-    /// Connects, and says nothing yet.
+    /// Connects, and sends nothing yet.
     pub(crate) fn connect(manager: &Manager) -> Self {
         let writer = TcpStream::connect((HOST, manager.port())).expect("the manager listens");
         writer.set_nodelay(true).expect("a socket takes options");
@@ -36,8 +36,8 @@ impl RawPeer {
         peer
     }
 
-    /// Connects to a manager without authentication, identifies as a service, and waits until the manager
-    /// knows it.
+    /// Connects to a manager without authentication, identifies as a service, and waits until the
+    /// manager knows it.
     pub(crate) fn service(manager: &Manager, name: &str, attributes: &Value) -> Self {
         let mut peer = Self::connect(manager);
         peer.identify(&serde_json::json!({ "type": "service", "name": name, "attributes": attributes }));
@@ -55,7 +55,7 @@ impl RawPeer {
         self.send_line(&serde_json::json!({ "result": identity }).to_string());
     }
 
-    /// The port of the peer's own end.
+    /// Returns the port of the peer's own end.
     pub(crate) fn port(&self) -> u16 {
         self.writer
             .local_addr()
@@ -63,23 +63,23 @@ impl RawPeer {
             .port()
     }
 
-    /// Sends a line with the end that Python peers give it.
+    /// Sends a line with the line end of Python peers.
     pub(crate) fn send_line(&mut self, line: &str) {
         self.send_bytes(format!("{line}\r\n").as_bytes());
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.writer.write_all(bytes).expect("the manager reads");
     }
 
-    /// The next line, without its end.
+    /// Returns the next line, without its end.
     pub(crate) fn read_line(&mut self) -> String {
         let line = String::from_utf8(self.read_raw_line()).expect("the manager writes UTF-8");
         line.trim_end_matches(['\r', '\n']).to_owned()
     }
 
-    /// The next line as it came, with its end.
+    /// Returns the next line unchanged, with its end.
     pub(crate) fn read_raw_line(&mut self) -> Vec<u8> {
         let mut line = Vec::new();
         let deadline = Instant::now() + DEADLINE;
@@ -91,7 +91,7 @@ impl RawPeer {
                     String::from_utf8_lossy(&line)
                 ),
                 Ok(available) => available,
-                // As when the process is stopped for a moment.
+                // For example when the process is stopped for a moment.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => panic!("no line from the manager: {error}"),
             };
@@ -105,7 +105,7 @@ impl RawPeer {
         line
     }
 
-    /// Whatever comes within some time.
+    /// Returns the bytes that arrive within some time.
     pub(crate) fn read_for(&mut self, time: Duration) -> Vec<u8> {
         let mut bytes = Vec::new();
         let deadline = Instant::now() + time;
@@ -129,7 +129,7 @@ impl RawPeer {
         bytes
     }
 
-    /// The next line as a JSON value.
+    /// Returns the next line as a JSON value.
     pub(crate) fn read_json(&mut self) -> Value {
         let line = self.read_line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in the line {line}"))
@@ -141,7 +141,7 @@ impl RawPeer {
         self.read_json()
     }
 
-    /// Waits until the manager closes the connection, and expects that it says nothing more.
+    /// Waits until the manager closes the connection, and expects that it sends nothing more.
     pub(crate) fn expect_closed(&mut self) {
         let mut rest = Vec::new();
         self.set_read_deadline(Instant::now() + DEADLINE);
@@ -166,19 +166,19 @@ impl RawPeer {
     }
 }
 
-/// The request that asks the manager who is there.
+/// Returns a request for the manager's identity.
 pub(crate) fn identity_request() -> Value {
     request("Manager", "identity")
 }
 
-/// A request without arguments.
+/// Returns a request without arguments.
 pub(crate) fn request(service: &str, attribute: &str) -> Value {
     serde_json::json!({
         "args": [], "attribute": attribute, "error": false, "kwargs": {}, "service": service, "uid": "request",
     })
 }
 
-/// Waits until a service is registered, however it connects; the manager has to be without TLS and
+/// Waits until a service is registered, however it connects. The manager must run without TLS and
 /// authentication.
 pub(crate) fn wait_for_service(manager: &Manager, name: &str) {
     let deadline = Instant::now() + DEADLINE;
@@ -194,7 +194,8 @@ pub(crate) fn wait_for_service(manager: &Manager, name: &str) {
     observer.expect_closed();
 }
 
-/// The text of a top-level member of a frame, as it stands there. It need not be JSON: `NaN` is left alone.
+/// Returns the unchanged text of a top-level member of a frame. It need not be JSON: `NaN` is
+/// allowed.
 pub(crate) fn member<'line>(line: &'line str, name: &str) -> &'line str {
     members(line)
         .into_iter()
@@ -202,7 +203,7 @@ pub(crate) fn member<'line>(line: &'line str, name: &str) -> &'line str {
         .unwrap_or_else(|| panic!("no member {name:?} in {line}"))
 }
 
-/// The top-level members of a frame, each value as the text that stands there.
+/// Returns the top-level members of a frame, each with the unchanged text of its value.
 fn members(line: &str) -> Vec<(&str, &str)> {
     let inner = line
         .trim()

@@ -10,7 +10,8 @@ use crate::support::wire::{RawPeer, request};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What `PuTTY` sends as soon as it is connected, when its connection type is Telnet.
+/// The bytes that `PuTTY` sends directly after it has connected, when its connection type is
+/// Telnet.
 const PUTTY: &[u8] = b"\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18\xff\xfb\x27\xff\xfd\x01\xff\xfb\x03\xff\xfd\x03";
 
 fn utf16(text: &str) -> Vec<u8> {
@@ -38,7 +39,7 @@ fn nor_does_it_before_a_password() {
         let frames = printed(pipe_into_netcat(&manager, &script));
         assert!(frames.last().unwrap()["result"].is_string(), "{frames:?}");
     }
-    // What is UTF-16 is named, and not counted as a wrong password.
+    // UTF-16 leads to an error that names it, and does not count as a wrong password.
     let frames = printed(pipe_into_netcat(&manager, &utf16("\u{feff}abc 123\n")));
     assert_eq!(
         frames.last().unwrap()["message"],
@@ -64,7 +65,8 @@ fn utf16_is_named() {
     );
 }
 
-/// Ctrl-C in telnet, and a mark before each line, as a program writes them that opens its writer anew.
+/// Ctrl-C in telnet, and a mark before each line, as a program writes them that opens its writer
+/// anew.
 #[test]
 fn later_lines_may_have_them_too() {
     let manager = Manager::start(&["--disable-tls"]);

@@ -1,4 +1,4 @@
-//! What somebody types before they have said who they are.
+//! Lines that a person types before the identity.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::support::manager::Manager;
 use crate::support::terminal::Terminal;
 use crate::support::wire::RawPeer;
 
-/// How many lines somebody may type until one of them is an identity.
+/// Number of lines until one of them must be an identity.
 const TRIES: usize = 8;
 
 #[test]
@@ -34,7 +34,7 @@ fn somebody_who_does_not_know_what_to_type_gets_help_and_another_try() {
 fn somebody_can_leave_without_saying_who_they_are() {
     let manager = Manager::start(&["--disable-tls"]);
     for word in ["exit", "quit", "disconnect"] {
-        // What comes behind it is read by nobody.
+        // Later lines are not read.
         let frames = printed(pipe_into_netcat(
             &manager,
             format!("{word}\nclient\nwhoami\n").as_bytes(),
@@ -65,7 +65,7 @@ fn the_tries_are_counted_whatever_is_typed() {
     }
 }
 
-/// What is typed in front of a manager's questions does not count as a try: the password is the first line.
+/// Lines before the manager's request do not count as a try: the first line is the password.
 #[test]
 fn words_are_no_way_around_a_password() {
     let manager = Manager::start(&["--disable-tls", "--auth-password", "abc 123"]);
@@ -77,7 +77,8 @@ fn words_are_no_way_around_a_password() {
     }
 }
 
-/// A web page can have a browser send such a request to this computer. None of its lines is taken for another try.
+/// A web page can make a browser send such a request to this computer. None of its lines counts as
+/// another try.
 #[test]
 fn the_lines_of_a_web_request_are_not_executed() {
     let manager = Manager::start(&["--disable-tls"]);

@@ -1,4 +1,4 @@
-//! `printf '…' | nc -N`: a script that has said all and closed its side.
+//! `printf '…' | nc -N`: a script that has sent everything and closed its sending side.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn a_script_with_a_link_and_a_lock_gets_all_replies() {
     assert_eq!(frames[4]["result"][3], json!({ "x": 3, "y": 4 }));
 }
 
-/// A client that died looks the same, so that nobody waits for its place or its lock.
+/// A client that was killed looks the same, so its link and its lock must be free for others.
 #[test]
 fn the_place_and_the_lock_are_free_while_the_replies_are_awaited() {
     let manager = Manager::start(&["--disable-tls"]);
@@ -45,7 +45,7 @@ fn the_place_and_the_lock_are_free_while_the_replies_are_awaited() {
     let netcat = pipe_into_netcat(&manager, b"client Ada\nlink DMM\nlock DMM\nDMM read\n");
     let asked_first = service.read_json();
     let mut next = RawPeer::client(&manager, "next");
-    // The script's end is on its way.
+    // The close may still be in flight.
     let deadline = std::time::Instant::now() + crate::support::DEADLINE;
     while next.request(&manager_request("link", "DMM"))["error"] == true {
         assert!(std::time::Instant::now() < deadline, "the place is never free");

@@ -84,7 +84,7 @@ fn a_service_whose_name_is_a_word_is_called_in_quotes_or_with_arguments() {
         service.send_line(&reply(&request, &json!(line)));
         assert_eq!(terminal.result(), line);
     }
-    // The word alone is the word.
+    // The word alone is the command.
     assert!(terminal.ask("help").is_object());
 }
 

@@ -1,4 +1,4 @@
-//! Plain text where TLS is spoken, and TLS where none is.
+//! Plain text at a manager with TLS, and TLS at a manager without it.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use crate::support::manager::{HOST, Manager};
 use crate::support::terminal::Terminal;
 use crate::support::wire::RawPeer;
 
-/// What a person is told who connects with `nc` where TLS is spoken.
+/// Expects the remedy for a person who connects with `nc` to a manager with TLS.
 fn expect_remedy(message: &str, manager: &Manager) {
     for text in ["uses TLS", "openssl s_client -quiet -connect ", "--disable-tls"] {
         assert!(message.contains(text), "{text:?}: {message}");
@@ -37,7 +37,7 @@ fn plain_text_where_tls_is_spoken_is_answered_in_plain_text_with_the_remedy() {
         assert_eq!(frame["uid"], "");
         peer.expect_closed();
     }
-    // Others are served.
+    // Other peers are served.
     Terminal::openssl(&manager).identified("client").ask("identity");
 }
 
@@ -73,7 +73,7 @@ fn tls_where_none_is_spoken_is_named_in_the_log_and_closed() {
     }
     let line = manager.wait_for_log("a TLS handshake came");
     assert!(line.contains("--disable-tls"), "{line}");
-    // It was no wrong password.
+    // It did not count as a wrong password.
     for _ in 0..10 {
         let mut peer = RawPeer::connect(&manager);
         peer.read_json();
