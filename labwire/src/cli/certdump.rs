@@ -10,14 +10,15 @@ use labwire_pki::{PkiError, describe, holds_private_key};
 
 use super::say;
 
-/// Show what a certificate says.
+/// Show the details of a certificate.
 ///
-/// You see who the certificate is for, how long it is valid, the names and addresses it covers, its key, and the
-/// fingerprints to compare with what a client shows before it trusts the manager.
+/// The details are the subject, the validity, the names and addresses that the certificate covers,
+/// its key, and the fingerprints to compare with those that a client shows before it trusts the
+/// manager.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # show the details here
+  # show the details on standard output
   labwire certdump /path/to/cert.pem
 
   # write them to a file
@@ -25,19 +26,20 @@ Examples:
 
 See also: labwire certgen")]
 pub(crate) struct Args {
-    /// The certificate, in PEM form; a chain of several is shown one after the other.
+    /// The certificate, in PEM form; several certificates in the file are shown one after the
+    /// other.
     #[arg(value_name = "FILE")]
     certfile: PathBuf,
 
     /// Write the details to this file instead of showing them
     ///
-    /// A file that exists is left as it is (see --force).
+    /// An existing file is not overwritten (see --force).
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Replace a file that exists
+    /// Overwrite an existing file
     ///
-    /// What it holds is lost. A private key is never replaced.
+    /// Its contents are lost. A private key is never overwritten.
     #[arg(long, requires = "out")]
     force: bool,
 }

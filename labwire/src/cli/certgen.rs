@@ -11,62 +11,66 @@ use labwire_pki::{
 
 use super::{say, secret, tell};
 
-/// Make a self-signed certificate.
+/// Create a self-signed certificate.
 ///
-/// The certificate tells clients who the manager is: it holds the public half of a private key together with
-/// this computer's host name, `localhost` and all addresses that the computer has right now. Give every client a
-/// copy, or let it fetch one and compare the fingerprint.
+/// The certificate identifies the manager to its clients. It contains the public half of a private
+/// key, this computer's host name, `localhost` and all current addresses of the computer. Give
+/// every client a copy, or let the client fetch one and compare the fingerprint.
 ///
-/// `labwire start` makes a certificate by itself if there is none yet. Make a new one with this command when the
-/// computer got another name or address.
+/// `labwire start` creates a certificate if there is none. Create a new one with this command when
+/// the name or an address of the computer has changed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  # a certificate with the default key (made if there is none), in the default place
+  # a certificate with the default key (created if missing), in the default file
   labwire certgen
 
   # a certificate with a key of your own, in a file of your own
   labwire certgen --key-file /path/to/key.pem /path/to/cert.pem
 
-  # valid for three months only, and shown at once
+  # valid for three months only, and shown afterwards
   labwire certgen --years-valid 0.25 --show
 
 See also: labwire keygen, labwire certdump")]
 pub(crate) struct Args {
-    /// Where to save the certificate [default: certs/localhost.crt in the home folder]
+    /// The file to save the certificate to [default: certs/localhost.crt in the home folder]
     ///
-    /// A certificate that labwire has made is replaced; anything else is left as it is (see --force). A manager that is
-    /// running shows the new one after the signal HUP, and clients that saved the old one must fetch it anew.
+    /// A certificate that labwire has created is overwritten, any other file is not (see --force).
+    /// A running manager uses the new certificate after the signal HUP, and clients that saved the
+    /// old one must fetch it again.
     #[arg(value_name = "FILE")]
     out: Option<PathBuf>,
 
     /// The hash of the signature: SHA256, SHA384 or SHA512 [default: the one that fits the key]
     ///
-    /// An RSA key goes with each of them, SHA256 being the default. The curves go with one each: secp256r1 with
-    /// SHA256, secp384r1 with SHA384 and secp521r1 with SHA512. An Ed25519 key takes none.
+    /// An RSA key works with each of them; its default is SHA256. Each curve works with one:
+    /// secp256r1 with SHA256, secp384r1 with SHA384 and secp521r1 with SHA512. An Ed25519 key takes
+    /// none.
     #[arg(short, long, value_name = "HASH")]
     algorithm: Option<Hash>,
 
-    /// The private key to sign with [default: keys/localhost.key in the home folder, made if there is none].
+    /// The private key to sign with [default: keys/localhost.key in the home folder, created if
+    /// missing].
     #[arg(short, long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
     /// The password of the private key
     ///
-    /// Several words are one password, joined with single spaces. The path of an existing file means the first
-    /// line of that file (a path that does not exist is the password itself, with a warning), and a lone '-' the first
-    /// line of standard input. Without a word you are asked for the password.
+    /// Several words are one password, joined with single spaces. If the text is the path of a
+    /// file, the password is the first line of the file; if no such file exists, the text itself is
+    /// the password, with a warning. A lone '-' reads the first line of standard input. Without a
+    /// word, a prompt asks for the password.
     #[arg(short = 'p', long, value_name = "WORD", num_args = 0..)]
     key_file_password: Option<Vec<String>>,
 
-    /// How many years the certificate is valid; 0.25 means three months.
+    /// Validity of the certificate in years; 0.25 means three months.
     #[arg(short, long, value_name = "YEARS", default_value_t = DEFAULT_YEARS_VALID, allow_negative_numbers = true)]
     years_valid: f64,
 
-    /// Replace a certificate that labwire did not make
+    /// Overwrite a certificate that labwire did not create
     ///
-    /// One that an authority has issued, for instance, or that you have made with another program: it cannot be made
-    /// again here. A private key is never replaced.
+    /// For example one that an authority has issued, or that another program has created: labwire
+    /// cannot create it again. A private key is never overwritten.
     #[arg(long)]
     force: bool,
 

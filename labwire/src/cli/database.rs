@@ -18,15 +18,16 @@ const VARIABLE: &str = "LABWIRE_DATABASE";
 /// The options that choose the database of a command.
 #[derive(Debug, Default, Args)]
 pub(super) struct DatabaseArgs {
-    /// The database file [default: the one that the configuration names, else manager.sqlite3 in the home folder]
+    /// The database file [default: the one in the configuration, else manager.sqlite3 in the home
+    /// folder]
     #[arg(short, long, env = "LABWIRE_DATABASE", value_name = "FILE")]
     database: Option<PathBuf>,
 
-    /// The configuration of the manager: its database is used, if it names one
+    /// The configuration of the manager, which may name the database
     #[arg(long, env = "LABWIRE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Create the database that was named, if it does not exist
+    /// Create the named database if it does not exist
     #[arg(long)]
     create: bool,
 }

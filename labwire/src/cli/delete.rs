@@ -16,11 +16,11 @@ use super::database::Chosen;
 const LONG_ABOUT: &str = "\
 Delete the database, certificates, keys or log files.
 
-Nothing else in the folder is touched: of the folders certs, keys and logs only files that end in \
-.crt, .key and .log, and old log files (.log.1, .log.2 and so on). The database is the one that \
-LABWIRE_DATABASE or the configuration names, or else \
-the one in the folder; a file that is named so and is no database of Labwire or MSL-Network is left as it is. \
-Before anything is deleted you are told what it is, and asked; an empty answer means no.";
+In the folders certs, keys and logs, only files that end in .crt, .key and .log are deleted, and \
+old log files (.log.1, .log.2 and so on); nothing else in the folder is. The database is the one \
+that LABWIRE_DATABASE or the configuration names, or else the one in the folder. A named file that \
+is not a database of Labwire or MSL-Network is kept. The command lists the files and asks before it \
+deletes them; an empty answer means no.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +50,7 @@ pub(crate) struct DeleteArgs {
     #[arg(short, long)]
     certs: bool,
 
-    /// Delete the database: users, trusted hostnames and the audit of connections
+    /// Delete the database of users, trusted hostnames and connections
     #[arg(short, long)]
     database: bool,
 
@@ -58,23 +58,23 @@ pub(crate) struct DeleteArgs {
     #[arg(short, long)]
     keys: bool,
 
-    /// Delete all log files, also old ones that were moved aside
+    /// Delete all log files, including rotated ones
     #[arg(short, long)]
     logs: bool,
 
-    /// The folder that holds the files, its database included, instead of the home folder
+    /// The folder of the files and of the database, instead of the home folder
     #[arg(short, long, value_name = "FOLDER")]
     root: Option<PathBuf>,
 
-    /// The configuration of the manager: its database is deleted, if it names one and there is no --root
+    /// The configuration of the manager, which may name the database; ignored with --root
     #[arg(long, env = "LABWIRE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Write no messages; the question is asked all the same
+    /// Print only the questions, no other messages
     #[arg(short, long)]
     quiet: bool,
 
-    /// Do not ask before deleting
+    /// Delete without asking
     #[arg(short, long)]
     yes: bool,
 }

@@ -12,15 +12,15 @@ use super::{UsageError, tell};
 const LONG_ABOUT: &str = "\
 Add, remove and list the hostnames of trusted devices.
 
-A manager that is started with --auth-hostname lets in who connects from a device whose hostname is \
-in this list, and asks nobody for a password:
+A manager that is started with --auth-hostname admits peers from devices whose hostname is in \
+this list, without a password:
 
   labwire start --auth-hostname
 
-A new list holds the names and addresses of this computer.
+A new list contains the names and addresses of this computer.
 
-A manager that is running reads the list again when it gets the signal HUP (kill -HUP and the number of its \
-process). Until then it goes by the old one. Who is connected stays connected.";
+A running manager reloads the list on the signal HUP (kill -HUP and the number of its process). \
+Until then it uses the old list. Connected peers stay connected.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,10 +30,10 @@ Examples:
   # trust two devices
   labwire hostname add TheHostname OtherHostname
 
-  # trust 'OtherHostname' no longer
+  # stop trusting 'OtherHostname'
   labwire hostname remove OtherHostname
 
-  # trust 'TheHostname' in a database of your own, which has to exist (--create makes it)
+  # trust 'TheHostname' in a database of your own, which must exist (--create creates it)
   labwire hostname add TheHostname --database /path/to/database.db
 
   # list all trusted devices
@@ -43,11 +43,11 @@ Examples:
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
 pub(crate) struct HostnameArgs {
-    /// What to do
+    /// The action
     #[arg(value_enum)]
     action: Action,
 
-    /// The hostnames of the devices; every action but "list" needs one or more
+    /// The hostnames of the devices; every action except "list" needs one or more
     names: Vec<String>,
 
     #[command(flatten)]
@@ -60,7 +60,7 @@ enum Action {
     Add,
     /// The same as add
     Insert,
-    /// Trust devices no longer
+    /// Stop trusting devices
     Remove,
     /// The same as remove
     Delete,

@@ -9,31 +9,31 @@ use labwire_pki::{Curve, KeyKind, PkiError, generate_key};
 
 use super::{say, secret};
 
-/// Make a private key.
+/// Create a private key.
 ///
-/// The manager proves with its private key that it is the one whose certificate a client trusts. Whoever has the
-/// key can pass for the manager, so the file is readable by you alone, and a password protects it further.
+/// The manager proves its identity to clients with its private key. Any program that has the key
+/// can impersonate the manager, so only you can read the file. A password protects the key further.
 ///
-/// `labwire start` makes a key by itself if there is none yet: you need this command only for a key of another
-/// kind, a key with a password, or a key in another place.
+/// `labwire start` creates a key if there is none. You need this command only for a key of another
+/// kind, with a password, or in another file.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  # an RSA key with 2048 bits and no password, in the default place
+  # an RSA key with 2048 bits and no password, in the default file
   labwire keygen
 
-  # an elliptic-curve key, smaller and quicker than RSA and just as safe
+  # an elliptic-curve key, smaller and faster than RSA and just as secure
   labwire keygen ecc
 
   # an RSA key with 3072 bits and a password of several words
   labwire keygen rsa --size 3072 --password WhatEVER you wAnt!
 
-  # the password is on the first line of a file, so that your shell's history never sees it
+  # the password is the first line of a file, so that it is not in your shell's history
   labwire keygen --password /path/to/password.txt
 
 See also: labwire certgen")]
 pub(crate) struct Args {
-    /// What kind of key to make.
+    /// The kind of key.
     #[arg(value_enum, ignore_case = true, default_value_t = Algorithm::Rsa)]
     algorithm: Algorithm,
 
@@ -43,13 +43,14 @@ pub(crate) struct Args {
 
     /// Encrypt the key with a password
     ///
-    /// Several words are one password, joined with single spaces. The path of an existing file means the first
-    /// line of that file (a path that does not exist is the password itself, with a warning), and a lone '-' the first
-    /// line of standard input. Without a word you are asked for the password.
+    /// Several words are one password, joined with single spaces. If the text is the path of a
+    /// file, the password is the first line of the file; if no such file exists, the text itself is
+    /// the password, with a warning. A lone '-' reads the first line of standard input. Without a
+    /// word, a prompt asks for the password.
     #[arg(short, long, value_name = "WORD", num_args = 0..)]
     password: Option<Vec<String>>,
 
-    /// Where to save the key [default: keys/localhost.key in the home folder].
+    /// The file to save the key to [default: keys/localhost.key in the home folder].
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -57,25 +58,25 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "BITS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
     size: u32,
 
-    /// Overwrite a key that exists
+    /// Overwrite an existing key
     ///
-    /// Clients that trust the certificate of the old key will refuse the manager until they get a certificate
-    /// of the new one.
+    /// Clients that trust the certificate of the old key refuse the manager until they get a
+    /// certificate of the new one.
     #[arg(long)]
     force: bool,
 }
 
-/// The kinds of keys, as they are typed.
+/// The kinds of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Algorithm {
-    /// Known to every TLS library there is.
+    /// Supported by every TLS library.
     Rsa,
-    /// Known to MSL-Network and refused here: no current TLS library accepts its certificates.
+    /// Supported by MSL-Network and refused here: no current TLS library accepts its certificates.
     #[value(hide = true)]
     Dsa,
-    /// Elliptic curves: smaller and quicker than RSA.
+    /// Elliptic curves: smaller and faster than RSA.
     Ecc,
-    /// The newest: small and quick, for peers with a TLS library of this decade.
+    /// The newest: small and fast, for peers with a current TLS library.
     Ed25519,
 }
 

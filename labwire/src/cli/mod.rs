@@ -58,10 +58,11 @@ Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else ~
 
 Exit codes: 0 done, 1 could not be done (the reason is on standard error), 2 wrong usage.";
 
-/// The network manager that laboratories run their instruments through.
+/// A network manager for laboratory instruments.
 ///
-/// Services (instruments) register with one manager, clients link with them by name and call them, and
-/// everything on the wire is one line of JSON. Peers of MSL-Network work with it unchanged.
+/// Services (instruments) register with one manager. Clients link with services by name and call
+/// them. Every message on the wire is one line of JSON. Peers of MSL-Network work with it
+/// unchanged.
 #[derive(Parser)]
 #[command(name = "labwire", version, disable_version_flag = true, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct CommandLine {

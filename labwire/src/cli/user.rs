@@ -13,19 +13,19 @@ use super::database::{Chosen, DatabaseArgs};
 use super::{UsageError, secret, tell};
 
 const LONG_ABOUT: &str = "\
-Add, change, remove and list the users who may log in.
+Add, change, remove and list the users that may log in.
 
 A manager that is started with --auth-login asks every client and service for a username and a \
-password, and lets in who is in this list:
+password, and admits the users in this list:
 
   labwire start --auth-login
 
-Some requests to a manager need an administrator, whatever way of authentication it was started \
-with: shutting it down, or managing users and hostnames over the network.";
+Some requests to a manager need an administrator, with every method of authentication: shutting \
+it down, or managing users and hostnames over the network.";
 
 const EXAMPLES: &str = "\
 Examples:
-  # add 'j.doe' to the default database; you are asked for the password
+  # add 'j.doe' to the default database, with a prompt for the password
   labwire user add j.doe
 
   # add 'j.doe' with a password that is typed on the command line
@@ -46,49 +46,50 @@ Examples:
   # remove 'j.doe'
   labwire user remove j.doe
 
-  # add 'j.doe' to a database of your own, which has to exist (--create makes it)
+  # add 'j.doe' to a database of your own, which must exist (--create creates it)
   labwire user add j.doe --password The Password To Use --database /path/to/database.db
 
-  # add 'j.doe' so that MSL-Network's own manager lets them in too
+  # add 'j.doe' so that MSL-Network's own manager admits the user too
   labwire user add j.doe --compatible
 
   # list all users
   labwire user list";
 
-/// Add, change, remove and list the users who may log in
+/// Add, change, remove and list the users that may log in
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
 pub(crate) struct UserArgs {
-    /// What to do
+    /// The action
     #[arg(value_enum)]
     action: Action,
 
-    /// The name of the user; every action but "list" needs it
+    /// The name of the user; every action except "list" needs it
     username: Option<String>,
 
-    /// The user is an administrator
+    /// Make the user an administrator
     ///
-    /// "update" with neither this flag nor --password takes the rights of an administrator away; with --password
-    /// alone they stay as they are.
+    /// "update" without this flag and without --password removes the rights of an administrator;
+    /// with --password alone the rights stay unchanged.
     #[arg(short, long)]
     admin: bool,
 
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// The password; several words are one password with spaces
+    /// The password; several words are one password, joined with single spaces
     ///
-    /// All words behind it, up to the next option, are the password: put the name of the user first.
+    /// All words up to the next option are part of the password, so put the name of the user first.
     ///
-    /// So that it does not stay in your shell's history, give the path of a file whose first line is the
-    /// password, or "-" to read it from standard input, or no word at all to be asked for it. The path of a
-    /// file that does not exist is taken for the password itself, with a warning.
+    /// To keep the password out of your shell's history, give the path of a file whose first line
+    /// is the password, or "-" to read it from standard input, or no word to get a prompt. If no
+    /// such file exists, the text itself is the password, with a warning.
     #[arg(short, long, value_name = "WORD", num_args = 0..)]
     password: Option<Vec<String>>,
 
-    /// How much work it is to check the password, and so to guess it
+    /// Number of hash rounds of the password; more rounds make guessing slower
     ///
-    /// Rounds of PBKDF2-HMAC-SHA256, 100000 or more. Every login takes as long as the costliest user's.
+    /// Rounds of PBKDF2-HMAC-SHA256, 100000 or more. Every login takes as long as that of the user
+    /// with the most rounds.
     #[arg(
         long, value_name = "N", default_value_t = DEFAULT_ROUNDS, conflicts_with = "compatible",
         value_parser = clap::value_parser!(u32).range(i64::from(MINIMUM_ROUNDS)..=i64::from(MAXIMUM_ROUNDS)),
@@ -97,7 +98,8 @@ pub(crate) struct UserArgs {
 
     /// Let MSL-Network's own manager check the password too (100000 rounds)
     ///
-    /// Use it while both managers share a database. Without it only Labwire lets the user in.
+    /// Use it while both managers share a database. Without it, the user can log in to Labwire
+    /// only.
     #[arg(long)]
     compatible: bool,
 }

@@ -21,16 +21,17 @@ use story::Story;
 /// parallel, and 5.25 s in sequence.
 const SECOND: Duration = Duration::from_millis(250);
 
-/// Show what a manager does: links, calls, locks, notifications, and a service that dies.
+/// Show what a manager does: links, calls, locks, notifications, and a service that disconnects.
 ///
-/// A manager, a few services and two clients run in this program, over TLS on a free port, with their files in a
-/// temporary folder. It takes less than fifteen seconds.
+/// Runs a manager, a few services and two clients in this program, over TLS on a free port, with
+/// the files in a temporary folder. It takes less than fifteen seconds.
 #[derive(clap::Args)]
 pub(crate) struct DemoArgs {
-    /// Leave the manager and its services running afterwards, and say what to type next. Ctrl-C ends them.
+    /// Keep the manager and its services running afterwards, and print the next commands to type;
+    /// Ctrl-C ends them
     #[arg(long)]
     keep: bool,
-    /// The port to listen on; the system chooses one when it is 0.
+    /// The port to listen on; with 0 the system chooses one
     #[arg(short, long, default_value_t = 0)]
     port: u16,
 }

@@ -7,24 +7,22 @@ use super::values::Size;
 
 pub(super) fn lines_help() -> String {
     let default = Size(Budgets::default().lines);
-    format!(
-        "Bytes of lines whose end has not come, of all peers; a quarter of the memory [default: {default}]"
-    )
+    format!("Bytes of unfinished lines of all peers together; a quarter of the memory [default: {default}]")
 }
 
 pub(super) fn queues_help() -> String {
     let default = Size(Budgets::default().queues);
-    format!("Bytes that wait to be written, of all peers; a quarter of the memory [default: {default}]")
+    format!("Bytes in the queues of all peers together; a quarter of the memory [default: {default}]")
 }
 
 pub(super) fn identities_help() -> String {
     let default = Size(Budgets::default().identities);
-    format!("Bytes of the identities of all services; up to 1/64 of the memory [default: {default}]")
+    format!("Bytes of the identities of all services together; up to 1/64 of the memory [default: {default}]")
 }
 
 pub(super) fn in_flight_help() -> String {
     let default = Budgets::default().in_flight;
-    format!("Requests of all clients that wait for their reply; one for 4KiB of memory [default: {default}]")
+    format!("Requests in flight of all clients together; one for 4KiB of memory [default: {default}]")
 }
 
 /// Formats the budgets, and the memory that they follow from, for the log.

@@ -9,14 +9,14 @@ use labwire_manager::LogFormat;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// The forms of log lines, as they are typed.
+/// The formats of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LogForm {
-    /// One line for a person to read.
+    /// One line of text, to be read by people.
     #[default]
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
