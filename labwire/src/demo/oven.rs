@@ -25,7 +25,7 @@ impl Heater {
     }
 }
 
-/// The oven's service, whose power can be cut.
+/// The oven's service, which can be aborted.
 pub(super) struct Oven {
     serving: JoinHandle<Result<(), RunError>>,
     heating: Arc<Notify>,

@@ -124,9 +124,9 @@ impl ManagerArguments {
 }
 
 impl ManagerOptions {
-    /// Reads the options from the arguments of a program, without its name: `--kwargs '{"port":
-    /// 1876}'`. The names are those of MSL-Network's `run_services`: `host`, `port`,
-    /// `auth_hostname`, `auth_login` with `username` and `password`, `auth_password` or
+    /// Reads the options from the arguments of a program, without its name:
+    /// `--kwargs '{"port": 1876}'`. The names are those of MSL-Network's `run_services`: `host`,
+    /// `port`, `auth_hostname`, `auth_login` with `username` and `password`, `auth_password` or
     /// `password_manager`, `database`, `disable_tls`, `cert_file`, `key_file`, `key_file_password`,
     /// `log_level`, `log_file`, and `timeout` and `read_limit` for the services. Unknown names are
     /// left to the program.

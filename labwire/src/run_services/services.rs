@@ -160,8 +160,9 @@ impl Services {
     }
 
     /// Starts the manager and the services and serves until the last service has ended, on a
-    /// runtime of its own. Call it in `main`. Logs to standard output and to a file, as `labwire
-    /// start` does. The line that the manager runs is logged when all services are connected.
+    /// runtime of its own. Call it in `main`. Logs to standard output and to a file, as
+    /// `labwire start` does. The line that the manager runs is logged when all services are
+    /// connected.
     ///
     /// `SIGINT` (Ctrl-C) and `SIGTERM` end the services gracefully: they finish their requests, and
     /// this returns `Ok`. A second signal does not wait for the requests. `SIGHUP` reloads
