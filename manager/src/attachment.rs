@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use labwire_tcp::WatchedSocket;
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{LineTooLong, LineView, MANAGER_NAME, Role, frames};
+use labwire_wire::{FrameView, LineTooLong, MANAGER_NAME, Role, frames};
 
 use crate::hub::Routing;
 use crate::log_limit::LogLimit;
@@ -112,19 +112,19 @@ impl Attachment {
         }
     }
 
-    /// Returns what routes this peer's lines: it takes a line and its kind, and returns what comes next and how much work
+    /// Returns what routes this peer's lines: it takes a message and its kind, and returns what comes next and how much work
     /// that was. The registry stays locked until it is dropped. `permits` are those of the first line.
-    pub(crate) fn router(&self, permits: Permits) -> impl FnMut(LineView<'_>, &Kind) -> (Step, usize) {
+    pub(crate) fn router(&self, permits: Permits) -> impl FnMut(FrameView<'_>, &Kind) -> (Step, usize) {
         let from = self.sender();
         let mut router = self.routing.router();
         router.permits = permits;
         let is_service = self.is_service;
-        move |line, kind| {
+        move |frame, kind| {
             router.work = 1;
             let step = if is_service {
-                router.route_from_service(&from, line, kind)
+                router.route_from_service(&from, frame, kind)
             } else {
-                router.route_from_client(&from, line, kind)
+                router.route_from_client(&from, frame, kind)
             };
             router.permits.give_back();
             (step, router.work)

@@ -11,6 +11,7 @@ mod arriving;
 mod envelope;
 mod executed;
 mod features;
+mod frame;
 pub mod frames;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -32,6 +33,7 @@ pub use envelope::{
 };
 pub use executed::Executed;
 pub use features::Features;
+pub use frame::{Frame, FrameView};
 pub use identity::{Identity, IdentityError, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, Role};
 pub use json::{
     FEW_DIGITS, JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, is_arguments_pair,

@@ -113,13 +113,13 @@ impl Login {
             Kind::Frame(envelope) | Kind::Notification(envelope, _) => envelope.has_result(),
             Kind::Typed(Typed::Meant(meaning), _) if self.early > 0 => !names_something(meaning),
             Kind::Typed(..) | Kind::Blank => true,
-            Kind::Broken(..) => !incoming.line.content().trim_ascii_start().starts_with(b"{"),
+            Kind::Broken(..) => !incoming.frame.content().trim_ascii_start().starts_with(b"{"),
         }
     }
 
     /// Notes that the next line was taken, whatever it was for.
     pub(crate) fn note_taken(&mut self, incoming: &Incoming) {
-        let line = incoming.line.view();
+        let line = incoming.frame.view().head();
         self.early = self
             .early
             .saturating_sub(line.content().len() + line.terminator().len());
@@ -132,7 +132,7 @@ impl Login {
         if is_early && matches!(incoming.kind, Kind::Blank) {
             return Next::Wait;
         }
-        let text = credential(&incoming.line).unwrap_or_default();
+        let text = credential(incoming.frame.head()).unwrap_or_default();
         match std::mem::take(&mut self.question) {
             Question::Username(pending) => {
                 self.question = Question::Password(pending, text.clone());

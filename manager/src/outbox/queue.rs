@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
-use labwire_wire::LineView;
+use labwire_wire::{FrameView, LineView};
 
 use crate::buffers;
 
@@ -223,6 +223,14 @@ impl FrameWriter<'_> {
                 self.part(line, 0..line.content().len());
                 self.copied(line.terminator());
             }
+        }
+    }
+
+    /// Adds the payload of a message, if it has one.
+    #[inline]
+    pub(crate) fn payload(&mut self, frame: FrameView<'_>) {
+        if let Some(payload) = frame.payload() {
+            self.shared(payload);
         }
     }
 

@@ -103,11 +103,10 @@ impl Session<'_> {
 
     /// Ends the line of which a part has gone on.
     pub(super) fn end_cut_through(&self, cut_through: PacedCutThrough, incoming: Incoming) {
-        let Incoming { line, kind } = incoming;
         self.attachment.with_router(|router, from| {
-            router.end_cut_through(from, cut_through.frame, line.view(), &kind);
+            router.end_cut_through(from, cut_through.frame, incoming.frame.view(), &incoming.kind);
         });
-        buffers::give_back(line.into_bytes());
+        incoming.give_back();
     }
 
     /// Ends it without its end: the peer has left.

@@ -10,7 +10,6 @@ use tokio::time::Duration;
 use super::inbox::Inbox;
 use super::session::Session;
 use super::unfinished::Ended;
-use crate::buffers;
 use crate::refusal::LineEnd;
 use crate::router::{Incoming, Kind, Known};
 
@@ -94,9 +93,8 @@ impl Session<'_> {
             return self.tell_ended_whole(incoming, end);
         }
         // It is a malformed reply.
-        let Incoming { line, kind } = incoming;
         self.attachment.with_router(|router, from| {
-            router.route_from_service(from, line.view(), &kind);
+            router.route_from_service(from, incoming.frame.view(), &incoming.kind);
         });
     }
 
@@ -107,7 +105,7 @@ impl Session<'_> {
         };
         let has_uid = match &incoming.kind {
             Kind::Frame(envelope) | Kind::Notification(envelope, _) => {
-                !envelope.uid_or_empty(incoming.line.content()).is_empty()
+                !envelope.uid_or_empty(incoming.frame.content()).is_empty()
             }
             Kind::Broken(unframed) => unframed.salvage.uids().any(|uid| !uid.is_empty()),
             Kind::Typed(..) | Kind::Blank => false,
@@ -133,10 +131,9 @@ impl Session<'_> {
     }
 
     fn tell_ended_whole(&self, incoming: Incoming, end: LineEnd) {
-        let Incoming { line, kind } = incoming;
-        match kind {
+        match &incoming.kind {
             Kind::Frame(envelope) | Kind::Notification(envelope, _) => {
-                self.tell_ended(line.content(), &envelope, end, Known::All);
+                self.tell_ended(incoming.frame.content(), envelope, end, Known::All);
             }
             Kind::Broken(unframed) => {
                 let uid = unframed.salvage.uids().next().unwrap_or(&Uid::EMPTY);
@@ -144,7 +141,7 @@ impl Session<'_> {
             }
             Kind::Typed(..) | Kind::Blank => self.sender().refuse(&Uid::EMPTY, &end.into()),
         }
-        buffers::free(line.into_bytes());
+        incoming.free();
     }
 
     /// Tells whoever waits for the outcome of a line that it is thrown away; tells whether it is known who that is.

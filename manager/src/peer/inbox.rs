@@ -8,7 +8,7 @@ use std::task::ready;
 
 use bytes::{Bytes, BytesMut};
 use labwire_wire::terminal::without_mark;
-use labwire_wire::{ArrivingEnvelope, Line, LineSplitter, LineTooLong, LineView, Salvage, Uid};
+use labwire_wire::{ArrivingEnvelope, FrameView, Line, LineSplitter, LineTooLong, LineView, Salvage, Uid};
 use memchr::memchr;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::spawn_blocking;
@@ -127,7 +127,7 @@ impl<R> Inbox<R> {
         self.loan = None;
         buffers::give_back_mut(std::mem::take(self.splitter.buffer_mut()));
         if let Some(incoming) = self.front.take() {
-            buffers::give_back(incoming.line.into_bytes());
+            incoming.give_back();
         }
     }
 }
@@ -198,11 +198,17 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             Some(Err(error)) if is_cut => {
                 let salvage = Salvage::default();
                 let kind = Kind::Broken(Box::new(Unframed { error, salvage }));
-                Incoming { line, kind }
+                Incoming {
+                    frame: line.into(),
+                    kind,
+                }
             }
             Some(Ok(envelope)) if !is_large || !is_notification(line.content(), &envelope) => {
                 let kind = Kind::of_frame(line.content(), envelope);
-                Incoming { line, kind }
+                Incoming {
+                    frame: line.into(),
+                    kind,
+                }
             }
             _ if !is_large => Incoming::of(line, is_whole),
             _ => match self.on_another_thread(move || Incoming::of(line, is_whole)).await {
@@ -301,7 +307,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     #[inline]
     pub(super) fn held(&self) -> usize {
         let front = self.front.as_ref();
-        self.splitter.pending() + front.map_or(0, |incoming| incoming.line.content().len())
+        self.splitter.pending() + front.map_or(0, |incoming| incoming.frame.content().len())
     }
 
     /// Whether a line has begun to come that no person types.
@@ -479,7 +485,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// beginning of a line whose end has not arrived.
     pub(super) async fn read_and_route<F>(&mut self, mut router: impl FnMut() -> F) -> (Step, bool)
     where
-        F: FnMut(LineView<'_>, &Kind) -> (Step, usize),
+        F: FnMut(FrameView<'_>, &Kind) -> (Step, usize),
     {
         if self.arriving.is_some() || self.fate != Fate::Kept || has_own_memory(&self.splitter) {
             let may_have_more = self.read().await == LARGE_READ_BYTES;
@@ -536,7 +542,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     fn route<'b>(
         &mut self,
         mut bytes: &'b [u8],
-        mut router: impl FnMut(LineView<'_>, &Kind) -> (Step, usize),
+        mut router: impl FnMut(FrameView<'_>, &Kind) -> (Step, usize),
     ) -> (Step, &'b [u8]) {
         let mut kind = Kind::default();
         // What is left over is copied, so that a turn does not end in the middle of what comes at once, as a rule.
@@ -572,7 +578,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             }
             let view = LineView::new(without_mark(line));
             kind.look(view.content());
-            let (step, work) = router(view, &kind);
+            let (step, work) = router(FrameView::from(view), &kind);
             self.work += work;
             self.expects_large = false;
             match step {
@@ -589,13 +595,13 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Routes the line whose end has just come.
     fn route_completed(
         &mut self,
-        router: &mut impl FnMut(LineView<'_>, &Kind) -> (Step, usize),
+        router: &mut impl FnMut(FrameView<'_>, &Kind) -> (Step, usize),
     ) -> (Step, usize) {
         let Some((line, is_whole)) = self.next_line() else {
             return (Step::Next, 0);
         };
         let incoming = Incoming::of(line, is_whole);
-        let (step, work) = router(incoming.line.view(), &incoming.kind);
+        let (step, work) = router(incoming.frame.view(), &incoming.kind);
         if matches!(step, Step::Wait(..)) {
             self.front = Some(Box::new(incoming));
         }

@@ -20,7 +20,6 @@ use super::unfinished::{Ended, PacedCutThrough, read_growing};
 use super::writing::write_frames;
 use crate::attachment::Attachment;
 use crate::budget::LineShare;
-use crate::buffers;
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase, Routing};
 use crate::names::PeerAddress;
@@ -309,13 +308,13 @@ impl<'a> Session<'a> {
         let Some(incoming) = inbox.front() else {
             return Ok(Step::Next);
         };
-        let (step, work) = self.attachment.router(permits)(incoming.line.view(), &incoming.kind);
+        let (step, work) = self.attachment.router(permits)(incoming.frame.view(), &incoming.kind);
         inbox.note_work(work);
         if !matches!(step, Step::Wait(..))
             && let Some(incoming) = inbox.take_front()
         {
             self.attachment.login.note_taken(&incoming);
-            buffers::give_back(incoming.line.into_bytes());
+            incoming.give_back();
         }
         Ok(step)
     }

@@ -51,12 +51,11 @@ impl Asking<'_> {
     /// Notes that the service holds the request.
     pub(crate) fn begin(self, uid: &[u8]) {
         let (client, service) = self.ids;
-        match self.service.callers.get_mut(&client) {
-            Some(requests) => requests.add(uid),
-            None => {
-                self.client.asked.insert(service);
-                self.service.callers.entry(client).or_default().add(uid);
-            }
+        if let Some(requests) = self.service.callers.get_mut(&client) {
+            requests.add(uid);
+        } else {
+            self.client.asked.insert(service);
+            self.service.callers.entry(client).or_default().add(uid);
         }
         self.client.in_flight.add_one(self.in_flight);
     }

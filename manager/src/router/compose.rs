@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::{
-    Envelope, Line, LineView, Member, RawString, Reply, ReplyForm, Uid, as_string, frames, is_string_array,
+    Envelope, FrameView, Line, Member, RawString, Reply, ReplyForm, Uid, as_string, frames, is_string_array,
 };
 
 use super::ENVELOPE_BYTES;
@@ -33,27 +33,28 @@ const REQUEST: [Member; 6] = [
     Member::Uid,
 ];
 
-/// Passes a request on: the known members as the client wrote them, with the manager's own word on who asks, which is
-/// `end`.
-/// Members that nobody knows are left out, since they stop a Python service.
+/// Passes a request on: the known members as the client wrote them, then `end`, which is the member `requester` and the
+/// line end, and the payload. Other members are left out, since they stop a Python service.
 pub(super) fn write_request(
-    frame: &mut FrameWriter<'_>,
-    line: LineView<'_>,
+    writer: &mut FrameWriter<'_>,
+    frame: FrameView<'_>,
     envelope: &Envelope,
     end: &[u8],
 ) {
+    let head = frame.head();
     if envelope.has_exactly(&REQUEST)
-        && let [object @ .., b'}'] = line.content().trim_ascii_end()
+        && let [object @ .., b'}'] = head.content().trim_ascii_end()
     {
         // Nothing is to be left out or added but the requester: one copy instead of six.
-        frame.part(line, 0..object.len());
-        return frame.copied(end);
+        writer.part(head, 0..object.len());
+        writer.copied(end);
+        return writer.payload(frame);
     }
     let mut member = |key: &[u8], member, default: &[u8]| {
-        frame.copied(key);
+        writer.copied(key);
         match envelope.span(member) {
-            Some(span) => frame.part(line, span),
-            None => frame.copied(default),
+            Some(span) => writer.part(head, span),
+            None => writer.copied(default),
         }
     };
     member(b"{\"args\":", Member::Args, b"[]");
@@ -61,12 +62,18 @@ pub(super) fn write_request(
     member(b",\"error\":false,\"kwargs\":", Member::Kwargs, b"{}");
     member(b",\"service\":", Member::Service, b"\"\"");
     member(b",\"uid\":", Member::Uid, b"\"\"");
-    frame.copied(end);
+    writer.copied(end);
+    writer.payload(frame);
 }
 
 /// A notification for several queues.
-pub(super) enum ForAll<'a> {
-    /// Each queue gets a copy.
+pub(super) struct ForAll<'a> {
+    head: Head<'a>,
+    payload: Option<&'a Bytes>,
+}
+
+enum Head<'a> {
+    /// Each queue gets a copy of the content and the line end.
     Small(&'a [u8], &'a [u8]),
     /// All queues share one, which keeps no memory but its own.
     Shared(Bytes),
@@ -74,29 +81,39 @@ pub(super) enum ForAll<'a> {
 
 impl<'a> ForAll<'a> {
     /// Lines of up to this many bytes are copied: as for [`FrameWriter::shared`].
-    pub(super) fn of(line: LineView<'a>) -> Self {
+    pub(super) fn of(frame: FrameView<'a>) -> Self {
+        let line = frame.head();
         let (content, terminator) = (line.content(), line.terminator());
-        match (line.memory(), line.terminated()) {
-            _ if content.len() <= COPIED_BYTES => Self::Small(content, terminator),
-            (Some(memory), Some(_)) => Self::Shared(memory.clone()),
-            _ => Self::Shared([content, terminator].concat().into()),
+        let head = match (line.memory(), line.terminated()) {
+            _ if content.len() <= COPIED_BYTES => Head::Small(content, terminator),
+            (Some(memory), Some(_)) => Head::Shared(memory.clone()),
+            _ => Head::Shared([content, terminator].concat().into()),
+        };
+        Self {
+            head,
+            payload: frame.payload(),
         }
     }
 
+    /// Returns the number of bytes that each queue gets.
     pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Small(content, terminator) => content.len() + terminator.len(),
-            Self::Shared(line) => line.len(),
-        }
+        let head = match &self.head {
+            Head::Small(content, terminator) => content.len() + terminator.len(),
+            Head::Shared(line) => line.len(),
+        };
+        head + self.payload.map_or(0, Bytes::len)
     }
 
-    pub(super) fn write(&self, frame: &mut FrameWriter<'_>) {
-        match self {
-            Self::Small(content, terminator) => {
-                frame.copied(content);
-                frame.copied(terminator);
+    pub(super) fn write(&self, writer: &mut FrameWriter<'_>) {
+        match &self.head {
+            Head::Small(content, terminator) => {
+                writer.copied(content);
+                writer.copied(terminator);
             }
-            Self::Shared(line) => frame.shared(line),
+            Head::Shared(line) => writer.shared(line),
+        }
+        if let Some(payload) = self.payload {
+            writer.shared(payload);
         }
     }
 }
@@ -106,30 +123,33 @@ impl<'a> ForAll<'a> {
 /// With `origin`, which is for clients that asked for the feature, an error goes on without members that nobody
 /// knows: what they say of an error's origin is the manager's word alone.
 pub(super) fn write_reply(
-    frame: &mut FrameWriter<'_>,
-    line: LineView<'_>,
+    writer: &mut FrameWriter<'_>,
+    frame: FrameView<'_>,
     envelope: &Envelope,
     reply: &Reply<'_>,
     origin: bool,
 ) {
-    let raw = |member| envelope.raw(line.content(), member);
+    let head = frame.head();
+    let raw = |member| envelope.raw(head.content(), member);
     match reply.form {
         ReplyForm::Complete if origin && raw(Member::Error) == Some(b"true") => {
-            write_error(frame, line, envelope, reply);
+            write_error(writer, frame, envelope, reply);
         }
         ReplyForm::Complete if !reply.uid.is_number() => {
-            frame.line(line);
+            writer.line(head);
+            writer.payload(frame);
         }
         ReplyForm::Complete => {
-            write_with_uid(frame, line, envelope, &reply.uid);
+            write_with_uid(writer, frame, envelope, &reply.uid);
         }
         ReplyForm::ResultOnly => {
-            let (head, tail) = frames::result_around(reply.requester.as_str(), &reply.uid);
-            frame.copied(&head);
+            let (before, behind) = frames::result_around(reply.requester.as_str(), &reply.uid);
+            writer.copied(&before);
             if let Some(span) = envelope.span(Member::Result) {
-                frame.part(line, span);
+                writer.part(head, span);
             }
-            frame.copied(&tail);
+            writer.copied(&behind);
+            writer.payload(frame);
         }
         ReplyForm::PartialError => {
             let message = raw(Member::Message)
@@ -141,7 +161,7 @@ pub(super) fn write_reply(
             let traceback = raw(Member::Traceback)
                 .filter(|value| is_string_array(value))
                 .unwrap_or(b"[]");
-            frame.shared(&frames::error(
+            writer.shared(&frames::error(
                 message,
                 reply.requester.as_str(),
                 &reply.uid,
@@ -153,37 +173,42 @@ pub(super) fn write_reply(
 
 /// Passes a complete reply on with the number as its uid that its client wrote: the service may write it in another way.
 #[cold]
-fn write_with_uid(frame: &mut FrameWriter<'_>, line: LineView<'_>, envelope: &Envelope, uid: &Uid<'_>) {
-    let content = line.content();
+fn write_with_uid(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: &Envelope, uid: &Uid<'_>) {
+    let head = frame.head();
+    let content = head.content();
     let Some(span) = envelope.span(Member::Uid) else {
-        return frame.line(line);
+        writer.line(head);
+        return writer.payload(frame);
     };
     let end = span.end;
-    frame.part(line, 0..span.start);
-    frame.copied(uid.to_json().as_bytes());
-    frame.part(line, end..content.len());
-    frame.copied(line.terminator());
+    writer.part(head, 0..span.start);
+    writer.copied(uid.to_json().as_bytes());
+    writer.part(head, end..content.len());
+    writer.copied(head.terminator());
+    writer.payload(frame);
 }
 
 /// Passes a complete error on: the known members as the service wrote them.
-fn write_error(frame: &mut FrameWriter<'_>, line: LineView<'_>, envelope: &Envelope, reply: &Reply<'_>) {
+fn write_error(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: &Envelope, reply: &Reply<'_>) {
     let members = [
         (&b"{\"error\":true,\"message\":"[..], Member::Message),
         (b",\"requester\":", Member::Requester),
         (b",\"result\":", Member::Result),
         (b",\"traceback\":", Member::Traceback),
     ];
+    let head = frame.head();
     for (key, member) in members {
-        frame.copied(key);
+        writer.copied(key);
         match envelope.span(member) {
-            Some(span) => frame.part(line, span),
-            None => frame.copied(b"null"),
+            Some(span) => writer.part(head, span),
+            None => writer.copied(b"null"),
         }
     }
-    frame.copied(b",\"uid\":");
+    writer.copied(b",\"uid\":");
     match envelope.span(Member::Uid) {
-        Some(span) if !reply.uid.is_number() => frame.part(line, span),
-        _ => frame.copied(reply.uid.to_json().as_bytes()),
+        Some(span) if !reply.uid.is_number() => writer.part(head, span),
+        _ => writer.copied(reply.uid.to_json().as_bytes()),
     }
-    frame.copied(b"}\r\n");
+    writer.copied(b"}\r\n");
+    writer.payload(frame);
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use labwire_wire::{
-    ArrivingEnvelope, Envelope, EnvelopeError, LineView, MANAGER_NAME, Member, NOTIFICATION_UID, Text, Uid,
+    ArrivingEnvelope, Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Text, Uid,
     frames, quoted,
 };
 use tracing::{debug, warn};
@@ -151,25 +151,26 @@ impl CutThrough {
     }
 
     /// Passes the rest of the line on, which is whole and found to be right.
-    fn finish(mut self, line: LineView<'_>, envelope: &Envelope) {
+    fn finish(mut self, frame: FrameView<'_>, envelope: &Envelope) {
         let to = Arc::clone(&self.to);
-        to.end_arriving(|frame| {
-            self.write_whole(frame, line.content(), envelope);
+        to.end_arriving(|writer| {
+            self.write_whole(writer, frame.content(), envelope);
             match &self.form {
                 Form::Request { begun, .. } => {
                     for (&(_, key, default), begun) in PAYLOADS.iter().zip(begun) {
                         if !begun {
-                            frame.copied(key);
-                            frame.copied(default);
+                            writer.copied(key);
+                            writer.copied(default);
                         }
                     }
-                    frame.copied(b"}\r\n");
+                    writer.copied(b"}\r\n");
                 }
                 Form::Reply => {
-                    frame.copied(&line.content()[self.next..]);
-                    frame.copied(line.terminator());
+                    writer.copied(&frame.content()[self.next..]);
+                    writer.copied(frame.head().terminator());
                 }
             }
+            writer.payload(frame);
         });
     }
 }
@@ -295,20 +296,22 @@ impl Router<'_> {
         &mut self,
         from: &Sender<'_>,
         cut_through: CutThrough,
-        line: LineView<'_>,
+        frame: FrameView<'_>,
         kind: &Kind,
     ) {
         let envelope = match kind {
             Kind::Frame(envelope) => envelope,
             // The service has left, which its callers are told.
-            Kind::Broken(..) if line.terminated().is_none() && matches!(cut_through.form, Form::Reply) => {
+            Kind::Broken(..)
+                if frame.head().terminated().is_none() && matches!(cut_through.form, Form::Reply) =>
+            {
                 return self.break_off(from, cut_through, None);
             }
             Kind::Broken(unframed) => return self.break_off_broken(from, cut_through, unframed.error),
             _ => return self.break_off(from, cut_through, None),
         };
         let refusal = match &cut_through.form {
-            Form::Request { .. } => self.late_request_refusal(&cut_through, line.content(), envelope),
+            Form::Request { .. } => self.late_request_refusal(&cut_through, frame.content(), envelope),
             Form::Reply => self.late_reply_refusal(&cut_through, envelope),
         };
         if refusal.is_some() && matches!(cut_through.form, Form::Request { .. }) {
@@ -325,7 +328,7 @@ impl Router<'_> {
             awaited.end();
             Counters::count(&self.counters.replies);
         }
-        cut_through.finish(line, envelope);
+        cut_through.finish(frame, envelope);
     }
 
     /// What is wrong with a request that went on before its end was there.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use labwire_wire::terminal::{self, TerminalLine};
-use labwire_wire::{Envelope, Line, LineView, MANAGER_NAME, Member, Request, Uid, frames, quoted};
+use labwire_wire::{Envelope, FrameView, Line, MANAGER_NAME, Member, Request, Uid, frames, quoted};
 use tracing::debug;
 
 use super::arguments::{Arguments, Call, LinkArguments};
@@ -24,7 +24,7 @@ enum Answer {
 impl Router<'_> {
     /// Routes a line that a client sent.
     #[inline]
-    pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, line: LineView<'_>, kind: &Kind) -> Step {
+    pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, frame: FrameView<'_>, kind: &Kind) -> Step {
         // What the manager itself answers waits in the sender's own queue, like everything else.
         if let Err(wait) = self.own_room(from) {
             return wait;
@@ -33,15 +33,15 @@ impl Router<'_> {
             Kind::Blank => Step::Next,
             Kind::Broken(unframed) => self.refuse_broken(from, unframed),
             Kind::Typed(typed, _) => self.route_typed(from, typed),
-            Kind::Notification(envelope, is_pair) => match envelope.notification(line.content(), *is_pair) {
+            Kind::Notification(envelope, is_pair) => match envelope.notification(frame.content(), *is_pair) {
                 Ok(_) => self.drop_unsolicited(from),
                 Err(_) => self.refuse_malformed(
                     from,
-                    &envelope.uid_or_empty(line.content()),
+                    &envelope.uid_or_empty(frame.content()),
                     &Refusal::ClientReplies,
                 ),
             },
-            Kind::Frame(envelope) => self.route_frame(from, line, envelope),
+            Kind::Frame(envelope) => self.route_frame(from, frame, envelope),
         }
     }
 
@@ -93,13 +93,13 @@ impl Router<'_> {
             } => request_line(service, attribute, args, kwargs),
         };
         match Envelope::scan(request.content()) {
-            Ok(envelope) => self.route_frame(from, request.view(), &envelope),
+            Ok(envelope) => self.route_frame(from, request.view().into(), &envelope),
             Err(error) => self.refuse_malformed(from, &Uid::EMPTY, &self.broken(error)),
         }
     }
 
-    fn route_frame(&mut self, from: &Sender<'_>, line: LineView<'_>, envelope: &Envelope) -> Step {
-        let content = line.content();
+    fn route_frame(&mut self, from: &Sender<'_>, frame: FrameView<'_>, envelope: &Envelope) -> Step {
+        let content = frame.content();
         if let Some(refusal) = self.too_deep(envelope) {
             return self.refuse_malformed(from, &envelope.uid_or_empty(content), &refusal);
         }
@@ -121,7 +121,7 @@ impl Router<'_> {
             }
         };
         if request.service == *MANAGER_NAME {
-            return self.route_to_manager(from, line, envelope, &request);
+            return self.route_to_manager(from, frame, envelope, &request);
         }
         if self.draining {
             from.refuse(&request.uid, &Refusal::NotTaken);
@@ -133,9 +133,9 @@ impl Router<'_> {
             Err(refusal) => return self.refuse_request(from, &request, &refusal),
         };
         let end = asking.client.request_end.as_bytes();
-        let length = content.len() + asking.client.requester_length() + ENVELOPE_BYTES;
+        let length = frame.size() + asking.client.requester_length() + ENVELOPE_BYTES;
         let (service, outbox) = (asking.service_id(), &asking.service.outbox);
-        let write = |frame: &mut FrameWriter<'_>| write_request(frame, line, envelope, end);
+        let write = |writer: &mut FrameWriter<'_>| write_request(writer, frame, envelope, end);
         if let Err(waiting) = self.permits.push_request(service, outbox, length, write) {
             return Step::Wait(waiting);
         }
@@ -164,31 +164,31 @@ impl Router<'_> {
     fn route_to_manager(
         &mut self,
         from: &Sender<'_>,
-        line: LineView<'_>,
+        frame: FrameView<'_>,
         envelope: &Envelope,
         request: &Request<'_>,
     ) -> Step {
         let (uid, attribute) = (&request.uid, request.attribute.as_str());
-        if line.content().len() > MANAGERS_LINE {
+        if frame.content().len() > MANAGERS_LINE {
             return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
         }
-        self.work += line.content().len() / BYTES_PER_WORK;
+        self.work += frame.content().len() / BYTES_PER_WORK;
         let answer = match attribute {
             "identity" => return self.answer_listing(from, uid, Listing::Identity),
             "link" | "unlink" | "acquire_lock" | "release_lock" => {
-                self.change_link(from, attribute, line, envelope)
+                self.change_link(from, attribute, frame, envelope)
             }
             _ => {
                 return Step::Ask(Call {
                     attribute: attribute.to_owned(),
                     uid: uid.clone().into_owned(),
-                    arguments: Arguments::read(line.content(), envelope),
+                    arguments: Arguments::read(frame.content(), envelope),
                 });
             }
         };
         match answer {
             Ok(Answer::Text(result)) => {
-                from.answer(uid, |frame| frame.shared(&result));
+                from.answer(uid, |writer| writer.shared(&result));
             }
             Ok(Answer::Listing(listing)) => return self.answer_listing(from, uid, listing),
             Err(refusal) => {
@@ -204,7 +204,7 @@ impl Router<'_> {
     /// Gives a peer a list.
     pub(super) fn answer_listing(&mut self, from: &Sender<'_>, uid: &Uid<'_>, listing: Listing) -> Step {
         let registry = &*self.registry;
-        let written = from.answer(uid, |frame| registry.write_listing(listing, frame));
+        let written = from.answer(uid, |writer| registry.write_listing(listing, writer));
         self.work += REFUSAL_WORK + written / BYTES_PER_WORK;
         Step::Next
     }
@@ -213,10 +213,10 @@ impl Router<'_> {
         &mut self,
         from: &Sender<'_>,
         attribute: &str,
-        line: LineView<'_>,
+        frame: FrameView<'_>,
         envelope: &Envelope,
     ) -> Result<Answer, Refusal> {
-        let arguments = LinkArguments::read(attribute, line.content(), envelope)?;
+        let arguments = LinkArguments::read(attribute, frame.content(), envelope)?;
         let service = arguments.service.as_str();
         let (answer, event) = match attribute {
             "link" => {

@@ -3,7 +3,7 @@
 
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{
-    Envelope, EnvelopeError, LineView, MANAGER_NAME, Member, NOTIFICATION_UID, Reply, Salvage, Shape, Uid,
+    Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Reply, Salvage, Shape, Uid,
 };
 
 use super::compose::{ForAll, write_reply};
@@ -18,31 +18,36 @@ use crate::registry::{Listing, Reader};
 impl Router<'_> {
     /// Routes a line that a service sent.
     #[inline]
-    pub(crate) fn route_from_service(&mut self, from: &Sender<'_>, line: LineView<'_>, kind: &Kind) -> Step {
+    pub(crate) fn route_from_service(
+        &mut self,
+        from: &Sender<'_>,
+        frame: FrameView<'_>,
+        kind: &Kind,
+    ) -> Step {
         match kind {
             // Replies and notifications go on though the service's own queue is full: it may be busy reading
             // one large request, and its clients do not wait for that.
-            Kind::Notification(envelope, is_pair) => self.route_notification(from, line, envelope, *is_pair),
-            Kind::Frame(envelope) if envelope.is_reply(line.content()) => {
-                match envelope.reply(line.content()) {
-                    Ok(reply) => self.route_reply(from, line, envelope, &reply),
+            Kind::Notification(envelope, is_pair) => self.route_notification(from, frame, envelope, *is_pair),
+            Kind::Frame(envelope) if envelope.is_reply(frame.content()) => {
+                match envelope.reply(frame.content()) {
+                    Ok(reply) => self.route_reply(from, frame, envelope, &reply),
                     Err(error) => {
-                        let malformed = MalformedReply::in_frame(line.content(), envelope, error);
-                        self.route_malformed_reply(from, &malformed, line.content().len())
+                        let malformed = MalformedReply::in_frame(frame.content(), envelope, error);
+                        self.route_malformed_reply(from, &malformed, frame.content().len())
                     }
                 }
             }
             Kind::Blank => Step::Next,
-            Kind::Frame(envelope) => self.route_service_request(from, line, envelope),
+            Kind::Frame(envelope) => self.route_service_request(from, frame, envelope),
             Kind::Typed(Typed::Meant(TerminalLine::Disconnect), _) => Step::Leave,
             Kind::Broken(unframed) if is_no_reply(&unframed.salvage) => {
                 self.answer_service(from, |router| router.refuse_broken(from, unframed))
             }
             // The service has left in the middle of its last line, which its callers are told.
-            Kind::Typed(..) | Kind::Broken(_) if line.terminated().is_none() => Step::Next,
+            Kind::Typed(..) | Kind::Broken(_) if frame.head().terminated().is_none() => Step::Next,
             Kind::Typed(_, unframed) | Kind::Broken(unframed) => {
                 let malformed = MalformedReply::unframed(unframed, matches!(kind, Kind::Typed(..)));
-                self.route_malformed_reply(from, &malformed, line.content().len())
+                self.route_malformed_reply(from, &malformed, frame.content().len())
             }
         }
     }
@@ -56,20 +61,32 @@ impl Router<'_> {
     }
 
     #[cold]
-    fn route_service_request(&mut self, from: &Sender<'_>, line: LineView<'_>, envelope: &Envelope) -> Step {
+    fn route_service_request(
+        &mut self,
+        from: &Sender<'_>,
+        frame: FrameView<'_>,
+        envelope: &Envelope,
+    ) -> Step {
         // Some services write their result into the request; one that has failed to is a reply all the same.
-        if let Ok((requester, uid)) = envelope.answered(line.content())
+        if let Ok((requester, uid)) = envelope.answered(frame.content())
             && self.registry.awaited(from.id, &requester, &uid).is_some()
         {
             let error = EnvelopeError::Missing(Member::Result);
-            let malformed = MalformedReply::in_frame(line.content(), envelope, error);
-            return self.route_malformed_reply(from, &malformed, line.content().len());
+            let malformed = MalformedReply::in_frame(frame.content(), envelope, error);
+            return self.route_malformed_reply(from, &malformed, frame.content().len());
         }
-        self.answer_service(from, |router| router.answer_service_request(from, line, envelope))
+        self.answer_service(from, |router| {
+            router.answer_service_request(from, frame, envelope)
+        })
     }
 
-    fn answer_service_request(&mut self, from: &Sender<'_>, line: LineView<'_>, envelope: &Envelope) -> Step {
-        let content = line.content();
+    fn answer_service_request(
+        &mut self,
+        from: &Sender<'_>,
+        frame: FrameView<'_>,
+        envelope: &Envelope,
+    ) -> Step {
+        let content = frame.content();
         let attribute = envelope.string(content, Member::Attribute);
         if matches!(&attribute, Ok(Some(attribute)) if attribute == DISCONNECT) {
             return Step::Leave;
@@ -90,21 +107,21 @@ impl Router<'_> {
     fn route_reply(
         &mut self,
         from: &Sender<'_>,
-        line: LineView<'_>,
+        frame: FrameView<'_>,
         envelope: &Envelope,
         reply: &Reply<'_>,
     ) -> Step {
         let Some(awaited) = self.registry.awaited(from.id, &reply.requester, &reply.uid) else {
-            return self.route_unmatched_reply(from, line, envelope, reply);
+            return self.route_unmatched_reply(from, frame, envelope, reply);
         };
         let service: &str = awaited.service_name;
-        let length = line.content().len() + ENVELOPE_BYTES;
+        let length = frame.size() + ENVELOPE_BYTES;
         let origin = awaited.features.origin;
         let refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);
-        let write = |frame: &mut FrameWriter<'_>| match &refusal {
-            None => write_reply(frame, line, envelope, reply, origin),
+        let write = |writer: &mut FrameWriter<'_>| match &refusal {
+            None => write_reply(writer, frame, envelope, reply, origin),
             Some(refusal) => {
-                frame.shared(&refusal.frame(reply.requester.as_str(), &reply.uid, origin));
+                writer.shared(&refusal.frame(reply.requester.as_str(), &reply.uid, origin));
             }
         };
         let (client, outbox) = (awaited.client_id(), awaited.outbox);
@@ -124,18 +141,18 @@ impl Router<'_> {
     fn route_unmatched_reply(
         &mut self,
         from: &Sender<'_>,
-        line: LineView<'_>,
+        frame: FrameView<'_>,
         envelope: &Envelope,
         reply: &Reply<'_>,
     ) -> Step {
         let registry = &self.registry;
         if let Some(uid) = registry.held_in_other_spelling(from.id, &reply.requester, &reply.uid) {
             let reply = Reply { uid, ..reply.clone() };
-            return self.route_reply(from, line, envelope, &reply);
+            return self.route_reply(from, frame, envelope, &reply);
         }
         if let Some(uid) = registry.held_as_other_type(from.id, &reply.requester, &reply.uid) {
             let malformed = MalformedReply::with_wrong_uid(reply, uid);
-            return self.route_malformed_reply(from, &malformed, line.content().len());
+            return self.route_malformed_reply(from, &malformed, frame.content().len());
         }
         self.drop_unsolicited(from)
     }
@@ -143,11 +160,11 @@ impl Router<'_> {
     fn route_notification(
         &mut self,
         from: &Sender<'_>,
-        line: LineView<'_>,
+        frame: FrameView<'_>,
         envelope: &Envelope,
         is_pair: bool,
     ) -> Step {
-        let malformed = match envelope.notification(line.content(), is_pair) {
+        let malformed = match envelope.notification(frame.content(), is_pair) {
             Err(error) => Some(error.into()),
             Ok(service)
                 if self
@@ -166,9 +183,9 @@ impl Router<'_> {
                 router.refuse_malformed(from, &Uid::EMPTY, &refusal)
             });
         }
-        let line = ForAll::of(line);
+        let notification = ForAll::of(frame);
         if !self.permits.is_empty() {
-            return self.deliver_rest(from, &line);
+            return self.deliver_rest(from, &notification);
         }
         // Who has room gets it now. A place in line is taken at each full queue, so that several readers that do not
         // read are cut together and not one after the other.
@@ -176,11 +193,11 @@ impl Router<'_> {
         let mut queues = 0;
         for (client, outbox) in self.registry.linked_outboxes(from.id) {
             queues += 1;
-            match outbox.push(line.len(), |frame| line.write(frame)) {
+            match outbox.push(notification.len(), |writer| notification.write(writer)) {
                 Ok(()) => {
                     Counters::count(&self.counters.deliveries);
                 }
-                Err(Full) => waiting.add(client, outbox.wait_for_room(line.len())),
+                Err(Full) => waiting.add(client, outbox.wait_for_room(notification.len())),
             }
         }
         self.work += queues / QUEUES_PER_WORK;
@@ -190,14 +207,14 @@ impl Router<'_> {
 
     /// Delivers a notification to those clients that had no room for it and have room now.
     #[cold]
-    fn deliver_rest(&mut self, from: &Sender<'_>, line: &ForAll<'_>) -> Step {
+    fn deliver_rest(&mut self, from: &Sender<'_>, notification: &ForAll<'_>) -> Step {
         let mut waiting = Permits::default();
         for (client, permit) in std::mem::take(&mut self.permits).into_all() {
             if !self.registry.is_linked(from.id, client) {
                 continue;
             }
             if permit.is_granted() {
-                permit.push(|frame| line.write(frame));
+                permit.push(|writer| notification.write(writer));
                 Counters::count(&self.counters.deliveries);
             } else {
                 waiting.add(client, permit);

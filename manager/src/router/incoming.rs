@@ -2,15 +2,16 @@
 
 use labwire_wire::terminal::{self, NotText, TerminalError, TerminalLine};
 use labwire_wire::{
-    Envelope, EnvelopeError, JsonError, Line, Member, NOTIFICATION_UID, Salvage, is_arguments_pair,
+    Envelope, EnvelopeError, Frame, JsonError, Line, Member, NOTIFICATION_UID, Salvage, is_arguments_pair,
 };
 
+use crate::buffers;
 use crate::config::MANAGERS_LINE;
 
-/// A line that waits, and what it is.
+/// A message that waits, and what it is.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    pub(crate) line: Line,
+    pub(crate) frame: Frame,
     pub(crate) kind: Kind,
 }
 
@@ -66,7 +67,26 @@ impl Incoming {
             Kind::Typed(_, unframed) if !is_whole => Kind::Typed(Typed::Unterminated, unframed),
             kind => kind,
         };
-        Self { line, kind }
+        Self {
+            frame: line.into(),
+            kind,
+        }
+    }
+}
+
+impl Incoming {
+    /// Gives its memory back, for the next lines.
+    pub(crate) fn give_back(self) {
+        let (head, payload) = self.frame.into_parts();
+        buffers::give_back(head);
+        payload.into_iter().for_each(buffers::give_back);
+    }
+
+    /// Gives its memory back to the system.
+    pub(crate) fn free(self) {
+        let (head, payload) = self.frame.into_parts();
+        buffers::free(head);
+        payload.into_iter().for_each(buffers::free);
     }
 }
 

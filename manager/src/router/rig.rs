@@ -132,7 +132,7 @@ fn route_all<'l>(from: &Attachment, kind: &mut Kind, lines: impl IntoIterator<It
     for line in lines {
         let view = LineView::new(line);
         kind.look(view.content());
-        let (step, _) = route(view, kind);
+        let (step, _) = route(view.into(), kind);
         if !matches!(step, Step::Next) {
             return step;
         }

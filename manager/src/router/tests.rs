@@ -1,7 +1,9 @@
-use bytes::BytesMut;
-use labwire_wire::{ArrivingEnvelope, Features, Identity, LineSplitter, Salvage};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use labwire_wire::{ArrivingEnvelope, Features, FrameView, Identity, LineSplitter, LineView, Salvage};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::rig::Rig;
 use super::{CutThrough, Kind, Step, Unframed};
@@ -17,7 +19,8 @@ impl Rig {
 
 /// All that waits in a queue.
 async fn all(queue: &Outbox) -> String {
-    let batch = queue.next_batch().await.expect("something is queued");
+    let batch = timeout(Duration::from_secs(10), queue.next_batch());
+    let batch = batch.await.expect("something is queued").expect("it is open");
     let bytes: Vec<u8> = batch.segments().flat_map(|segment| segment.to_vec()).collect();
     queue.written(bytes.len(), 0, Instant::now);
     String::from_utf8(bytes).unwrap()
@@ -81,12 +84,64 @@ async fn a_reply_that_cannot_be_passed_on_may_have_been_executed() {
     }
 }
 
+#[tokio::test]
+async fn a_payload_goes_on_unchanged_behind_its_head() {
+    for size in [0, 10, 100_000] {
+        let payload: Bytes = (b'a'..=b'z').cycle().take(size).collect();
+        let behind = std::str::from_utf8(&payload).unwrap();
+        let frame = |head| FrameView::new(LineView::new(head), Some(&payload));
+        for features in [&[][..], &["origin"]] {
+            let mut rig = Rig::new(&client(features, ""));
+            let link = br#"{"service":"Manager","attribute":"link","args":["S"],"uid":"0"}"#;
+            assert!(matches!(rig.client_says(link), Step::Next));
+            all(rig.clients_queue()).await;
+            for (request, passed) in [
+                (
+                    &br#"{"service":"S","attribute":"a","uid":"1"}"#[..],
+                    r#"{"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"1","requester":"c[h:2]"}"#,
+                ),
+                (
+                    br#"{"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"2"}"#,
+                    r#"{"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"2","requester":"c[h:2]"}"#,
+                ),
+            ] {
+                let step = rig.as_client(|router, from| {
+                    router.route_from_client(from, frame(request), &Kind::of(request))
+                });
+                assert!(matches!(step, Step::Next));
+                let heard = all(rig.services_queue()).await;
+                assert_eq!(heard, format!("{passed}\r\n{behind}"));
+            }
+            for (line, passed) in [
+                (
+                    &br#"{"error":false,"requester":"c[h:2]","result":1,"uid":"1"}"#[..],
+                    r#"{"error":false,"requester":"c[h:2]","result":1,"uid":"1"}"#,
+                ),
+                (
+                    br#"{"result":1,"requester":"c[h:2]","uid":"2"}"#,
+                    r#"{"error":false,"requester":"c[h:2]","result":1,"uid":"2"}"#,
+                ),
+                (
+                    br#"{"error":false,"result":[[],{}],"service":"S","uid":"notification"}"#,
+                    r#"{"error":false,"result":[[],{}],"service":"S","uid":"notification"}"#,
+                ),
+            ] {
+                let step = rig
+                    .as_service(|router, from| router.route_from_service(from, frame(line), &Kind::of(line)));
+                assert!(matches!(step, Step::Next));
+                let heard = all(rig.clients_queue()).await;
+                assert_eq!(heard, format!("{passed}\r\n{behind}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn what_takes_long_counts_as_much_work() {
     let work = |rig: &mut Rig, line: &str| {
         rig.as_client(|router, from| {
-            let view = labwire_wire::LineView::new(line.as_bytes());
-            router.route_from_client(from, view, &Kind::of(line.as_bytes()));
+            let view = LineView::new(line.as_bytes());
+            router.route_from_client(from, view.into(), &Kind::of(line.as_bytes()));
             router.work
         })
     };
@@ -151,7 +206,9 @@ fn arrive(
                     salvage: Salvage::default(),
                 })),
             };
-            rig.as_client(|router, from| router.end_cut_through(from, cut_through, rest.view(), &kind));
+            rig.as_client(|router, from| {
+                router.end_cut_through(from, cut_through, rest.view().into(), &kind);
+            });
             return true;
         }
         if cut_through.is_none() {

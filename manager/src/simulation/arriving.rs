@@ -95,7 +95,7 @@ impl World {
         let envelope = arriving.envelope.finish(line.content());
         let kind = Kind::Frame(envelope.map_err(|error| format!("nothing is wrong with the line: {error}"))?);
         self.with_router(key, |router, from| {
-            router.end_cut_through(from, arriving.cut_through, line.view(), &kind);
+            router.end_cut_through(from, arriving.cut_through, line.view().into(), &kind);
         });
         self.model.end_cut_through(key);
         Ok(())

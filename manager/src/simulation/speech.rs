@@ -229,7 +229,7 @@ impl Spoken {
 
     /// The line without its end.
     pub(crate) fn content(&self) -> &[u8] {
-        self.incoming.line.content()
+        self.incoming.frame.content()
     }
 
     /// Where the payload begins that can go on while it arrives.
@@ -248,7 +248,7 @@ impl Spoken {
 
     /// The line with its end.
     pub(crate) fn whole(&self) -> Vec<u8> {
-        [self.content(), self.incoming.line.view().terminator()].concat()
+        [self.content(), self.incoming.frame.view().head().terminator()].concat()
     }
 
     /// The same for a reply in which that uid stands.
@@ -257,7 +257,11 @@ impl Spoken {
         if let Say::Reply { uid: own, .. } = &mut say {
             uid.clone_into(own);
         }
-        [say.text().as_bytes(), self.incoming.line.view().terminator()].concat()
+        [
+            say.text().as_bytes(),
+            self.incoming.frame.view().head().terminator(),
+        ]
+        .concat()
     }
 }
 

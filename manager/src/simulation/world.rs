@@ -203,7 +203,7 @@ impl World {
         let is_held = permits.is_some();
         let incoming = &spoken.incoming;
         let (step, _) =
-            peer.attachment.router(permits.unwrap_or_default())(incoming.line.view(), &incoming.kind);
+            peer.attachment.router(permits.unwrap_or_default())(incoming.frame.view(), &incoming.kind);
         let predicted = self.model.route(key, &spoken, is_held);
         match (step, predicted) {
             (Step::Next, Predicted::Next) => {

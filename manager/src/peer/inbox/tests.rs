@@ -5,7 +5,7 @@ use super::*;
 /// Routes what has arrived, each line of which is as much work; gives how many lines were.
 async fn route(inbox: &mut Inbox<&[u8]>, work: usize) -> usize {
     let mut lines = 0;
-    let router = |_: LineView<'_>, _: &Kind| {
+    let router = |_: FrameView<'_>, _: &Kind| {
         lines += 1;
         (Step::Next, work)
     };
