@@ -288,6 +288,7 @@ mod rest;
 mod runner;
 mod running;
 mod service;
+mod service_ext;
 mod session;
 mod signals;
 mod turn;
@@ -387,7 +388,8 @@ pub use request::Request;
 pub use rest::{Keywords, Positional};
 pub use runner::Runner;
 pub use running::{RunningService, ServiceHandle, ServiceState};
-pub use service::{IntoService, Service, ServiceExt};
+pub use service::{IntoService, Service};
+pub use service_ext::ServiceExt;
 
 /// For the code that the macro generates only.
 #[doc(hidden)]

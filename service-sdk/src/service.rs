@@ -1,13 +1,12 @@
-//! The traits of a service.
+//! The service trait, and the conversion into a service.
 
 use std::any::type_name;
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
-use crate::error::{RunError, ServiceError};
+use crate::error::ServiceError;
 use crate::reply::Reply;
 use crate::request::Request;
-use crate::runner::Runner;
 
 /// A service: its attributes, and how it answers requests.
 ///
@@ -56,8 +55,8 @@ use crate::runner::Runner;
 /// # }
 /// ```
 pub trait Service: Send + Sync + Sized + 'static {
-    /// Returns the name of the service on the network, unless the [`Runner`] sets another one. The
-    /// default is the name of the type.
+    /// Returns the name of the service on the network, unless the [`Runner`](crate::Runner) sets
+    /// another one. The default is the name of the type.
     ///
     /// See the example of [`Service`].
     fn name(&self) -> String {
@@ -66,8 +65,8 @@ pub trait Service: Send + Sync + Sized + 'static {
         path.rsplit("::").next().unwrap_or(path).to_owned()
     }
 
-    /// Returns the maximum number of linked clients, unless the [`Runner`] sets another one. 0, the
-    /// default, means no limit.
+    /// Returns the maximum number of linked clients, unless the [`Runner`](crate::Runner) sets
+    /// another one. 0, the default, means no limit.
     ///
     /// See the example of [`Service`].
     fn max_clients(&self) -> u32 {
@@ -183,64 +182,3 @@ impl<S: Service> IntoService for S {
         self
     }
 }
-
-/// Methods to start a service. The attribute macro [`service`](macro@crate::service) imports this
-/// trait.
-///
-/// ```
-/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-/// # use labwire_service::service;
-/// # struct Thermometer;
-/// # #[service]
-/// # impl Thermometer {
-/// #     pub fn read(&self) -> f64 { 20.0 }
-/// # }
-/// use labwire_service::{RunError, ServiceExt};
-///
-/// fn main() -> Result<(), RunError> {
-/// #     let look = async |client: labwire_client::LinkedClient| {
-/// #         assert_eq!(client.call::<f64>("read", ()).await?, 20.0);
-/// #         Ok(())
-/// #     };
-/// #     if support::ran_as_a_program("Hall 7", look) { return Ok(()) }
-///     // The same as `Thermometer.start()`, but with a name of its own:
-///     Thermometer.runner().name("Hall 7").start()
-/// }
-/// ```
-pub trait ServiceExt: IntoService + Sized {
-    /// Connects to the manager of the environment
-    /// ([`ConnectOptions::from_environment`](crate::ConnectOptions::from_environment)), by default
-    /// the one on this computer, and serves until the service ends; see [`Runner::start`].
-    ///
-    /// ```
-    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # use labwire_service::service;
-    /// # struct Thermometer;
-    /// # #[service]
-    /// # impl Thermometer {
-    /// #     pub fn read(&self) -> f64 { 20.0 }
-    /// # }
-    /// use labwire_service::{RunError, ServiceExt};
-    ///
-    /// fn main() -> Result<(), RunError> {
-    /// #     let look = async |client: labwire_client::LinkedClient| {
-    /// #         assert_eq!(client.call::<f64>("read", ()).await?, 20.0);
-    /// #         Ok(())
-    /// #     };
-    /// #     if support::ran_as_a_program("Thermometer", look) { return Ok(()) }
-    ///     Thermometer.start()
-    /// }
-    /// ```
-    fn start(self) -> Result<(), RunError> {
-        self.runner().start()
-    }
-
-    /// Returns a runner, to set options.
-    ///
-    /// See the example of [`ServiceExt`].
-    fn runner(self) -> Runner<Self::Service> {
-        Runner::new(self)
-    }
-}
-
-impl<S: IntoService> ServiceExt for S {}
