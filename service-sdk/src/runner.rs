@@ -563,7 +563,7 @@ impl<S: Service> Runner<S> {
             .enable_all()
             .build()
             .map_err(RunError::Start)?;
-        let ended = runtime.block_on(until_signal(self));
+        let ended = runtime.block_on(until_signal(self.connect()));
         // Methods that block cannot be interrupted, and their replies cannot be delivered any more.
         runtime.shutdown_background();
         ended

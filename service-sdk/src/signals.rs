@@ -4,14 +4,16 @@ use labwire_device::StopSignals;
 use tracing::info;
 
 use crate::error::RunError;
-use crate::runner::Runner;
-use crate::service::Service;
+use crate::running::RunningService;
 
-/// Runs a service until it ends, or until a signal shuts it down.
-pub(crate) async fn until_signal<S: Service>(runner: Runner<S>) -> Result<(), RunError> {
+/// Waits until `connect` has connected a service, and then until the service ends or a signal shuts
+/// it down.
+pub(crate) async fn until_signal(
+    connect: impl Future<Output = Result<RunningService, RunError>>,
+) -> Result<(), RunError> {
     let mut signals = StopSignals::listen().map_err(RunError::Start)?;
     let running = tokio::select! {
-        running = runner.connect() => running?,
+        running = connect => running?,
         _ = signals.next() => return Ok(()),
     };
     let handle = running.handle().clone();
@@ -43,7 +45,7 @@ mod tests {
     use labwire_testing::TestManager;
 
     use super::*;
-    use crate::{Attributes, ConnectOptions, Reply, Request, ServiceError};
+    use crate::{Attributes, ConnectOptions, Reply, Request, Runner, Service, ServiceError};
 
     struct Quiet;
 
