@@ -1,7 +1,6 @@
 //! Runs a service with options.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::notifier::Notifier;
 use crate::offer::read_offer;
 use crate::running::{RunningService, ServiceHandle};
 use crate::service::{IntoService, Service};
-use crate::session::{Limits, Session};
+use crate::session::{Background, Handler, Limits, Session};
 use crate::signals::until_signal;
 
 /// The default number of blocking requests that execute at once. It is what MSL-Network's services
@@ -28,10 +27,6 @@ const QUEUE: usize = 1024;
 
 /// The default time to wait for executing requests during a shutdown.
 const GRACE: Duration = Duration::from_secs(30);
-
-pub(crate) type Handler = Box<dyn FnOnce() + Send>;
-pub(crate) type Background =
-    Box<dyn FnOnce(ServiceHandle) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// Configures a service and runs it with [`start`](Self::start), [`run`](Self::run) or
 /// [`connect`](Self::connect).

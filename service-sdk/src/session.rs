@@ -1,5 +1,6 @@
 //! The session of a service, across its connections.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,15 @@ use tracing::{info, warn};
 use crate::conversation::{Conversation, End};
 use crate::error::RunError;
 use crate::outbox::{Outbox, OutboxReceiver};
-use crate::runner::{Background, Handler};
 use crate::running::{ServiceHandle, ServiceState};
 use crate::service::Service;
+
+/// A function that is called after the service has ended.
+pub(crate) type Handler = Box<dyn FnOnce() + Send>;
+
+/// A function that creates a task to run beside the service.
+pub(crate) type Background =
+    Box<dyn FnOnce(ServiceHandle) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// The limits of a service.
 #[derive(Clone, Copy, Debug)]
