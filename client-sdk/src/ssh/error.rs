@@ -6,7 +6,7 @@ use std::time::Duration;
 use labwire_device::payload::EncodeError;
 use thiserror::Error;
 
-use super::run::Status;
+use super::exit_status::Status;
 
 /// The reason why an SSH connection could not be made.
 ///

@@ -29,6 +29,7 @@ pub mod blocking;
 mod budget;
 mod connect;
 mod error;
+mod exit_status;
 mod keys;
 mod known_hosts;
 mod options;
@@ -40,8 +41,9 @@ mod terminal;
 
 pub use connect::Ssh;
 pub use error::{RunError, SshError, StartError};
+pub use exit_status::Status;
 pub use known_hosts::UnknownHost;
 pub use options::{HostKeys, SshOptions};
 pub use questions::SshQuestion;
-pub use run::{Output, Status, quote};
+pub use run::{Output, quote};
 pub use start::{StartOptions, Started, start_manager};

@@ -1,6 +1,5 @@
 //! Runs commands on another computer.
 
-use std::fmt;
 use std::time::Duration;
 
 use russh::client::Msg;
@@ -8,34 +7,11 @@ use russh::{Channel, ChannelMsg, Sig};
 
 use super::connect::Ssh;
 use super::error::RunError;
+use super::exit_status::Status;
 
 /// The most output of a command to keep, in bytes: more than a person reads, less than fills the
 /// memory.
 const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
-
-/// The exit status of a command.
-///
-/// See the example of [`Output`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// The command exited with this code; 0 means success.
-    Exited(u32),
-    /// A signal such as `KILL` ended the command.
-    Killed(String),
-    /// The server did not report a status.
-    Unknown,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exited(code) => write!(formatter, "ended with code {code}"),
-            Self::Killed(signal) => write!(formatter, "was ended by the signal {signal}"),
-            Self::Unknown => formatter.write_str("ended, the server does not tell how"),
-        }
-    }
-}
 
 /// The exit status and output of a command.
 ///

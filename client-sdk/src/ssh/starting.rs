@@ -9,7 +9,7 @@ use russh::{Channel, ChannelMsg};
 
 use super::connect::Ssh;
 use super::error::{RunError, StartError};
-use super::run::Status;
+use super::exit_status::Status;
 use super::start::{Started, quote_path};
 
 /// The log text of a manager that is ready for connections; an address follows.
