@@ -10,8 +10,8 @@ use russh::keys::{HashAlg, PrivateKeyWithHashAlg};
 use russh::{AgentAuthError, MethodKind, MethodSet};
 
 use super::budget::{Budget, Spent};
-use super::connect::Checker;
 use super::error::SshError;
+use super::host_key::Checker;
 use super::keys::{Way, read_key, ways};
 use super::options::SshOptions;
 use super::questions::{SshQuestion, ask};

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::client::{self, Handle, Handler};
-use russh::keys::{PublicKey, PublicKeyOrCertificate};
+use russh::client::{self, Handle};
+use russh::keys::PublicKey;
 use tokio::net::TcpStream;
 
 use super::authenticate::authenticate;
 use super::budget::Budget;
 use super::error::SshError;
-use super::known_hosts::{KnownHost, UnknownHost, Verdict};
+use super::host_key::{CheckError, Checker};
+use super::known_hosts::{KnownHost, UnknownHost};
 use super::options::{HostKeys, SshOptions};
 use super::questions::{SshQuestion, ask};
 use super::terminal;
@@ -206,37 +207,5 @@ enum Stopped {
 impl From<SshError> for Stopped {
     fn from(error: SshError) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// Verifies the server's key.
-#[derive(Debug)]
-pub(super) struct Checker {
-    known: KnownHost,
-}
-
-#[derive(Debug)]
-pub(super) enum CheckError {
-    Unknown(UnknownHost, Box<PublicKey>),
-    Refused(SshError),
-    Library(russh::Error),
-}
-
-impl From<russh::Error> for CheckError {
-    fn from(error: russh::Error) -> Self {
-        Self::Library(error)
-    }
-}
-
-impl Handler for Checker {
-    type Error = CheckError;
-
-    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, CheckError> {
-        let key = presented.public_key();
-        match self.known.judge(&key) {
-            Verdict::Known => Ok(true),
-            Verdict::Unknown(unknown) => Err(CheckError::Unknown(unknown, Box::new(key))),
-            Verdict::Refused(error) => Err(CheckError::Refused(error)),
-        }
     }
 }

@@ -30,6 +30,7 @@ mod budget;
 mod connect;
 mod error;
 mod exit_status;
+mod host_key;
 mod keys;
 mod known_hosts;
 mod options;
