@@ -9,12 +9,13 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg};
 use russh::{AgentAuthError, MethodKind, MethodSet};
 
+use super::ask::ask;
 use super::budget::{Budget, Spent};
 use super::error::SshError;
 use super::host_key::Checker;
 use super::keys::{Way, read_key, ways};
 use super::options::SshOptions;
-use super::questions::{SshQuestion, ask};
+use super::questions::SshQuestion;
 
 /// How often a person may type a password, as with `ssh`.
 const PASSWORD_ATTEMPTS: usize = 3;

@@ -8,13 +8,14 @@ use russh::client::{self, Handle};
 use russh::keys::PublicKey;
 use tokio::net::TcpStream;
 
+use super::ask::ask;
 use super::authenticate::authenticate;
 use super::budget::Budget;
 use super::error::SshError;
 use super::host_key::{CheckError, Checker};
 use super::known_hosts::{KnownHost, UnknownHost};
 use super::options::{HostKeys, SshOptions};
-use super::questions::{SshQuestion, ask};
+use super::questions::SshQuestion;
 use super::terminal;
 
 /// Idle time before a keep-alive probe; after three probes without an answer the server counts as

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use russh::keys::{PrivateKey, decode_secret_key};
 
+use super::ask::ask;
 use super::error::SshError;
 use super::options::SshOptions;
-use super::questions::{SshQuestion, ask};
+use super::questions::SshQuestion;
 
 /// The key files that are tried when no method was given.
 const USUAL_KEY_FILES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];

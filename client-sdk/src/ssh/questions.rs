@@ -3,9 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::options::SshOptions;
-use super::terminal;
-
 /// A question during login.
 ///
 /// ```
@@ -57,16 +54,5 @@ pub enum SshQuestion {
     },
 }
 
+/// A function that answers questions.
 pub(super) type Source = Arc<dyn Fn(&SshQuestion) -> Option<String> + Send + Sync>;
-
-/// Asks a person at the terminal, or the function of [`SshOptions::ask_with`]. An empty answer
-/// counts as `None`.
-pub(super) async fn ask(options: &SshOptions, question: SshQuestion) -> Option<String> {
-    let source = options.source.clone();
-    // A person may take a while, and the function may block.
-    let answer = tokio::task::spawn_blocking(move || match source {
-        Some(source) => source(&question),
-        None => terminal::ask(&question),
-    });
-    answer.await.ok().flatten().filter(|answer| !answer.is_empty())
-}
