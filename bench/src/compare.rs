@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use self::broker::{Kind, Programs};
-use self::cell::Cell;
+use self::cell::{Cell, Cores};
 use self::table::Results;
 use crate::process::{cores, run_on_core};
 
@@ -46,13 +46,6 @@ pub(crate) struct CompareOptions {
     /// Only these peers beside Labwire; a peer that is not there is left out in any case
     #[arg(long, value_delimiter = ',', value_name = "PEER")]
     peers: Option<Vec<Kind>>,
-}
-
-/// The core of the broker, and that of the load generator.
-#[derive(Clone, Copy, Debug)]
-struct Cores {
-    broker: usize,
-    generator: usize,
 }
 
 /// Measures everything. Prints the table on standard output and the progress on standard error.

@@ -3,7 +3,6 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Cores;
 use super::broker::{Broker, Home, Kind, Prepared, Programs};
 use crate::beside::Beside;
 use crate::call;
@@ -67,6 +66,13 @@ impl Figure {
             Self::LongSteps => "steps above 5 ms",
         }
     }
+}
+
+/// The core of the broker, and that of the load generator.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cores {
+    pub(super) broker: usize,
+    pub(super) generator: usize,
 }
 
 /// The workload of a broker.
