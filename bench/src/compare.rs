@@ -7,13 +7,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use self::broker::{Kind, Programs};
+use self::broker::Programs;
 use self::cell::{Cell, Cores};
+use self::kind::Kind;
 use self::table::Results;
 use crate::process::{cores, run_on_core};
 
 mod broker;
 mod cell;
+mod kind;
 mod rule;
 mod table;
 

@@ -1,7 +1,7 @@
 //! Brokers, started and stopped for a measurement.
 
 use std::env;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::CompareOptions;
+use super::kind::Kind;
 use crate::dialect::Dialect;
 use crate::process::{Process, spawn_on_core};
 use crate::session::Target;
@@ -28,48 +29,6 @@ const LOOK: Duration = Duration::from_micros(200);
 
 /// Timeout for a broker to end after a request to end.
 const END: Duration = Duration::from_secs(10);
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub(super) enum Kind {
-    Labwire,
-    LabwireTls,
-    Relay,
-    Mux,
-    Nats,
-    Mosquitto,
-    /// MSL-Network as it starts by default.
-    Python,
-    /// MSL-Network without its log of each request.
-    Quiet,
-    PythonTls,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Labwire => "labwire",
-            Self::LabwireTls => "labwire TLS",
-            Self::Relay => "relay",
-            Self::Mux => "mux",
-            Self::Nats => "nats",
-            Self::Mosquitto => "mosquitto",
-            Self::Python => "python",
-            Self::Quiet => "quiet",
-            Self::PythonTls => "python TLS",
-        })
-    }
-}
-
-impl Kind {
-    pub(super) fn is_labwire(self) -> bool {
-        matches!(self, Self::Labwire | Self::LabwireTls)
-    }
-
-    fn has_tls(self) -> bool {
-        matches!(self, Self::LabwireTls | Self::PythonTls)
-    }
-}
 
 /// The paths of the programs.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::broker::{Broker, Home, Kind, Prepared, Programs};
+use super::broker::{Broker, Home, Prepared, Programs};
+use super::kind::Kind;
 use crate::beside::Beside;
 use crate::call;
 use crate::idle;

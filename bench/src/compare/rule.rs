@@ -1,7 +1,7 @@
 //! The rules that Labwire must meet.
 
-use super::broker::Kind;
 use super::cell::{self, Figure};
+use super::kind::Kind;
 
 /// The figure that a figure of Labwire is compared with.
 #[derive(Clone, Copy, Debug, PartialEq)]

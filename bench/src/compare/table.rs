@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::broker::Kind;
 use super::cell::{Cell, Figure};
+use super::kind::Kind;
 use super::rule::{self, Against, Bound, Rule};
 
 /// The values of one figure, by repeat.
