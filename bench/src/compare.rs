@@ -1,54 +1,23 @@
 //! Measures Labwire and its peers side by side, and prints which rules are met.
 
 use std::env;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
 
 use self::broker::Programs;
 use self::cell::{Cell, Cores};
 use self::kind::Kind;
+use self::options::CompareOptions;
 use self::table::Results;
 use crate::process::{cores, run_on_core};
 
 mod broker;
 mod cell;
 mod kind;
+pub(crate) mod options;
 mod rule;
 mod table;
-
-#[derive(Debug, Args)]
-pub(crate) struct CompareOptions {
-    /// Labwire's program [default: the one beside this program]
-    #[arg(long, value_name = "FILE")]
-    labwire: Option<PathBuf>,
-    /// MSL-Network's program
-    #[arg(long, value_name = "FILE", default_value = "msl-network")]
-    msl_network: PathBuf,
-    /// NATS' server
-    #[arg(long, value_name = "FILE", default_value = "nats-server")]
-    nats_server: PathBuf,
-    /// Mosquitto
-    #[arg(long, value_name = "FILE", default_value = "mosquitto")]
-    mosquitto: PathBuf,
-    /// How often each figure is measured; the table holds medians
-    #[arg(long, default_value_t = 5)]
-    repeats: usize,
-    /// How many seconds each is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    seconds: f64,
-    /// Measure once, a second each
-    #[arg(long, conflicts_with_all = ["repeats", "seconds"])]
-    quick: bool,
-    /// Only rows whose name holds this text, e.g. TLS
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    only: String,
-    /// Only these peers beside Labwire; a peer that is not there is left out in any case
-    #[arg(long, value_delimiter = ',', value_name = "PEER")]
-    peers: Option<Vec<Kind>>,
-}
 
 /// Measures everything. Prints the table on standard output and the progress on standard error.
 ///

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 
-use crate::compare::CompareOptions;
+use crate::compare::options::CompareOptions;
 use crate::dialect::Dialect;
 use crate::launch::LaunchOptions;
 use crate::payload::{Content, Payload};

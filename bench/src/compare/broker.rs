@@ -14,8 +14,8 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::CompareOptions;
 use super::kind::Kind;
+use super::options::CompareOptions;
 use crate::dialect::Dialect;
 use crate::process::{Process, spawn_on_core};
 use crate::session::Target;
