@@ -5,6 +5,7 @@ use std::fmt;
 use labwire_manager::{Authentication, Limits};
 
 use crate::manager::{StoppedManager, TestManager};
+use crate::options::{Options, User};
 
 /// Configures a manager for a test, and starts it.
 ///
@@ -20,29 +21,19 @@ use crate::manager::{StoppedManager, TestManager};
 #[derive(Clone)]
 #[must_use = "a manager that is described does not run before `start`"]
 pub struct TestManagerBuilder {
-    pub(crate) port: u16,
-    pub(crate) authentication: Authentication,
-    pub(crate) users: Vec<User>,
-    pub(crate) tls: bool,
-    pub(crate) limits: Limits,
-}
-
-/// A user of the manager's database.
-#[derive(Clone)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) password: String,
-    pub(crate) is_admin: bool,
+    pub(crate) options: Options,
 }
 
 impl Default for TestManagerBuilder {
     fn default() -> Self {
         Self {
-            port: 0,
-            authentication: Authentication::None { open: false },
-            users: Vec::new(),
-            tls: false,
-            limits: Limits::default(),
+            options: Options {
+                port: 0,
+                authentication: Authentication::None { open: false },
+                users: Vec::new(),
+                tls: false,
+                limits: Limits::default(),
+            },
         }
     }
 }
@@ -60,7 +51,7 @@ impl TestManagerBuilder {
     /// assert_eq!(manager.port(), port);
     /// ```
     pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
+        self.options.port = port;
         self
     }
 
@@ -79,7 +70,7 @@ impl TestManagerBuilder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.authentication = Authentication::Password(password.into());
+        self.options.authentication = Authentication::Password(password.into());
         self
     }
 
@@ -99,7 +90,7 @@ impl TestManagerBuilder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn login(mut self, users: &[(&str, &str, bool)]) -> Self {
-        self.authentication = Authentication::Login;
+        self.options.authentication = Authentication::Login;
         self.users(users)
     }
 
@@ -120,7 +111,8 @@ impl TestManagerBuilder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn users(mut self, users: &[(&str, &str, bool)]) -> Self {
-        self.users
+        self.options
+            .users
             .extend(users.iter().map(|&(name, password, is_admin)| User {
                 name: name.to_owned(),
                 password: password.to_owned(),
@@ -139,7 +131,7 @@ impl TestManagerBuilder {
     /// assert!(secure.certificate_file().exists() && !plain.certificate_file().exists());
     /// ```
     pub fn tls(mut self) -> Self {
-        self.tls = true;
+        self.options.tls = true;
         self
     }
 
@@ -162,7 +154,7 @@ impl TestManagerBuilder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.options.limits = limits;
         self
     }
 
@@ -202,14 +194,14 @@ impl TestManagerBuilder {
 
 impl fmt::Debug for TestManagerBuilder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let users: Vec<_> = self.users.iter().map(|user| &user.name).collect();
+        let users: Vec<_> = self.options.users.iter().map(|user| &user.name).collect();
         formatter
             .debug_struct("TestManagerBuilder")
-            .field("port", &self.port)
-            .field("authentication", &self.authentication)
+            .field("port", &self.options.port)
+            .field("authentication", &self.options.authentication)
             .field("users", &users)
-            .field("tls", &self.tls)
-            .field("limits", &self.limits)
+            .field("tls", &self.options.tls)
+            .field("limits", &self.options.limits)
             .finish()
     }
 }

@@ -10,7 +10,7 @@ use labwire_pki::{
 use labwire_store::{COMPATIBLE_ROUNDS, Database, HashedPassword, StoreError};
 use rustls::ServerConfig;
 
-use crate::builder::User;
+use crate::options::User;
 
 /// Adds the users that are missing in the database.
 pub(crate) fn insert_users(home: &Home, users: &[User]) -> Result<(), StoreError> {

@@ -25,6 +25,7 @@
 mod builder;
 mod files;
 mod manager;
+mod options;
 mod running;
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,7 @@ pub struct StoppedManager {
 
 /// The parts that outlive a running manager.
 struct Files {
-    options: TestManagerBuilder,
+    builder: TestManagerBuilder,
     folder: TempDir,
 }
 
@@ -275,10 +275,10 @@ impl TestManager {
 }
 
 impl StoppedManager {
-    pub(crate) fn new(options: TestManagerBuilder) -> Self {
+    pub(crate) fn new(builder: TestManagerBuilder) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         Self {
-            files: Files { options, folder },
+            files: Files { builder, folder },
         }
     }
 
@@ -302,8 +302,8 @@ impl StoppedManager {
     /// If the manager cannot be started, for example because another program uses the port.
     pub async fn start(self) -> TestManager {
         let Self { mut files } = self;
-        let running = Running::start(files.options.clone(), files.home()).await;
-        files.options.port = running.port();
+        let running = Running::start(files.builder.options.clone(), files.home()).await;
+        files.builder.options.port = running.port();
         TestManager { running, files }
     }
 
@@ -329,7 +329,7 @@ impl fmt::Debug for TestManager {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("TestManager")
-            .field("options", &self.files.options)
+            .field("options", &self.files.builder)
             .finish_non_exhaustive()
     }
 }
@@ -338,7 +338,7 @@ impl fmt::Debug for StoppedManager {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("StoppedManager")
-            .field("options", &self.files.options)
+            .field("options", &self.files.builder)
             .finish_non_exhaustive()
     }
 }

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-use crate::builder::TestManagerBuilder;
 use crate::files;
+use crate::options::Options;
 
 /// How long to wait at the end for work that cannot be interrupted, such as a name lookup.
 const LAST_THREADS: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a thread with a manager whose files are in `home`, and waits until the manager
     /// listens.
-    pub(crate) async fn start(options: TestManagerBuilder, home: Home) -> Self {
+    pub(crate) async fn start(options: Options, home: Home) -> Self {
         let (tell, started) = oneshot::channel();
         let (kill, killed) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();
@@ -110,12 +110,7 @@ impl Drop for Running {
 }
 
 /// The body of the thread. Returns when the manager has stopped, or when `killed` is dropped.
-fn serve(
-    options: &TestManagerBuilder,
-    home: &Home,
-    tell: oneshot::Sender<Started>,
-    killed: oneshot::Receiver<()>,
-) {
+fn serve(options: &Options, home: &Home, tell: oneshot::Sender<Started>, killed: oneshot::Receiver<()>) {
     let runtime = new_runtime();
     let store = runtime.block_on(async {
         match prepare(options, home).await {
@@ -142,10 +137,7 @@ fn serve(
     }
 }
 
-async fn prepare(
-    options: &TestManagerBuilder,
-    home: &Home,
-) -> Result<(Manager, Store), Box<dyn Error + Send + Sync>> {
+async fn prepare(options: &Options, home: &Home) -> Result<(Manager, Store), Box<dyn Error + Send + Sync>> {
     files::insert_users(home, &options.users)?;
     let tls = options.tls.then(|| files::encryption(home)).transpose()?;
     let store = Store::open(&home.database(), &StoreOptions::default())?;
