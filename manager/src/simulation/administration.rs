@@ -1,7 +1,8 @@
 //! Requests of administrators and the logins that they need: what the manager makes of them, and what it must.
 
-use super::model::{Key, MANAGER, Model};
+use super::model::Model;
 use super::speech::{Administered, Form, Nonsense, Say, Spoken};
+use super::state::{Key, MANAGER};
 use super::world::{Failure, World};
 use crate::admin::{Outcome, Request};
 use crate::attachment::{Decision, Next};
@@ -18,25 +19,6 @@ const USERS: [(&str, &str, bool); 2] = [("m.curie", "radium", true), ("n.bohr", 
 fn check(username: &str, password: &str) -> Result<bool, Refusal> {
     let user = USERS.iter().find(|user| (user.0, user.1) == (username, password));
     user.map(|user| user.2).ok_or(Refusal::WrongLogin)
-}
-
-/// How far a client has come with a login, as the model sees it.
-#[derive(Debug, Default)]
-pub(super) struct Login {
-    is_admin: bool,
-    /// The requests that wait for it. A question is open as long as there are any.
-    pending: Vec<(Administered, String)>,
-    /// Once the client was asked for the password of that user.
-    username: Option<String>,
-    /// How many of the next lines were sent before the question.
-    early: usize,
-}
-
-impl Login {
-    /// Whether a question is open.
-    pub(super) fn is_asked(&self) -> bool {
-        !self.pending.is_empty()
-    }
 }
 
 /// What becomes of a line that may be the answer to a question.

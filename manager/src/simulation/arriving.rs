@@ -2,8 +2,9 @@
 
 use labwire_wire::{ArrivingEnvelope, Line, frames};
 
-use super::model::{Ended, Key, Model};
+use super::model::Model;
 use super::speech::Spoken;
+use super::state::{Ended, Key};
 use super::waiting::Arriving;
 use super::world::{Failure, Peer, World};
 use crate::router::{Kind, Router, Sender};

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::garble::{number, other_type, refusal_frame};
-use super::model::{InFlight, Key, MANAGER, Model, ModelPhase, Predicted};
+use super::model::Model;
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
+use super::state::{InFlight, Key, MANAGER, ModelPhase, Predicted};
 use crate::refusal::Refusal;
 
 /// Among how many requests of a client one is looked for whose uid is the same number in another spelling.

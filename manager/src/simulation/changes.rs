@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::model::{Key, Model, Predicted};
+use super::model::Model;
 use super::speech::Asked;
+use super::state::{Key, Predicted};
 use crate::refusal::{Held, LinkedClients, Refusal};
 
 impl Model {

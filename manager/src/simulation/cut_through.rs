@@ -2,27 +2,13 @@
 
 use serde_json::json;
 
-use super::model::{Behind, Ended, InFlight, Key, Model, ModelPhase};
+use super::model::Model;
 use super::speech::{Payload, Say, Spoken, escaped};
+use super::state::{Behind, CutThrough, Ended, InFlight, Key, ModelPhase};
 use crate::refusal::Refusal;
 
 /// Up to how many unread bytes a peer is told a line before its end has come.
 const KEEPS_UP_BYTES: usize = 1024 * 1024;
-
-/// A line that goes on while it arrives.
-#[derive(Debug)]
-pub(super) struct CutThrough {
-    /// Who is told the line.
-    pub(super) to: Key,
-    client: Key,
-    service: Key,
-    uid: String,
-    is_reply: bool,
-    /// Whether it will turn out to be nested deeper than Python can read.
-    is_deep: bool,
-    /// What its receiver is told if nothing goes wrong.
-    pub(super) frame: Vec<u8>,
-}
 
 impl Model {
     /// A peer sends the beginning of a line; tells whether it goes on before its end has come. `is_deep` says whether that

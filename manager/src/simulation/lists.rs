@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::model::{Key, Model};
+use super::model::Model;
+use super::state::Key;
 
 impl Model {
     /// The peers of one kind by their names, in the order of the names.

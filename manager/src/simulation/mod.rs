@@ -17,10 +17,12 @@ mod choices;
 mod cut_through;
 mod garble;
 mod lists;
+mod malformed;
 mod model;
 mod queue;
 mod schedule;
 mod speech;
+mod state;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -1,6 +1,6 @@
 //! What waits for one peer, in the plainest words: a number of bytes, and a list of those that wait for room.
 
-use super::model::Key;
+use super::state::Key;
 
 /// How many times its limit a queue takes when the rest is replies.
 const OWED: usize = 4;

@@ -6,8 +6,8 @@ use labwire_wire::{Features, Identity, Role};
 
 use super::choices::Choices;
 use super::garble::{Garble, number, other_type};
-use super::model::{InFlight, Key, ModelPhase, Sums};
 use super::speech::{Administered, Asked, Form, Nonsense, Payload, Say, Spoken};
+use super::state::{InFlight, Key, ModelPhase, Sums};
 use super::world::{Failure, World};
 
 /// The uids that clients use over and over, as JSON text; the first is a terminal's.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::model::{Key, Model};
+use super::model::Model;
+use super::state::Key;
 use super::waiting::Finished;
 use super::world::{Failure, World};
 

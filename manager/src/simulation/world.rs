@@ -11,8 +11,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 use labwire_wire::{Identity, frames};
 
-use super::model::{Key, MANAGER, Model, ModelPhase, Predicted, Sums, Told};
+use super::model::Model;
 use super::speech::Spoken;
+use super::state::{Key, MANAGER, ModelPhase, Predicted, Sums, Told};
 use super::waiting::{Arriving, Finished};
 use crate::attachment::Attachment;
 use crate::budget::Budgets;

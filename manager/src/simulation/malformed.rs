@@ -1,0 +1,137 @@
+//! What the model makes of malformed replies.
+
+use serde_json::json;
+
+use super::garble::{Garble, Garbled, other_type, refusal_frame};
+use super::model::Model;
+use super::state::{InFlight, Key, Predicted};
+use crate::refusal::Refusal;
+
+/// Among how many callers a reply without a requester is looked for.
+const SEARCHED_CALLERS: usize = 64;
+
+/// How deep a line may be nested.
+const NESTING: usize = 1_024;
+
+impl Garbled {
+    /// What the caller is told by that service.
+    fn frame(&self, model: &Model, held: &InFlight) -> Vec<u8> {
+        let client = &model.peers[&held.client];
+        let (requester, uid) = (client.full_name(), &held.uid);
+        if self.garble == Garble::Report {
+            let requester = json!(requester);
+            return format!(
+                "{{\"error\":true,\"message\":\"E: \\u00e9\",\"requester\":{requester},\"result\":null,\"traceback\":[\"x\"],\"uid\":{uid}}}\r\n"
+            )
+            .into();
+        }
+        let service = model.peers[&held.service].identity.name.clone();
+        let refusal = match self.garble {
+            Garble::TooDeep => Refusal::ReplyTooDeep {
+                service,
+                limit: NESTING,
+            },
+            _ => Refusal::MalformedReply { service },
+        };
+        refusal_frame(&refusal, &requester, uid, client.identity.features.origin)
+    }
+
+    /// What the service is told if nobody waits for it.
+    fn refusal(&self) -> Option<Refusal> {
+        match self.garble {
+            Garble::Report => None,
+            Garble::Text => Some(Refusal::ServiceTypes),
+            _ => self.error.map(Refusal::from),
+        }
+    }
+}
+
+impl Model {
+    /// The place of the request that a malformed reply is for.
+    fn identify(&self, service: Key, requester: Option<&str>, uid: Option<&str>) -> Option<usize> {
+        let caller = match requester {
+            Some(name) => Some(self.client_named(name)?),
+            None => None,
+        };
+        let uid = uid.filter(|uid| requester.is_some() || *uid != "\"\"");
+        let held: Vec<usize> = (0..self.in_flight.len())
+            .filter(|place| {
+                let held = &self.in_flight[*place];
+                held.service == service && caller.is_none_or(|caller| held.client == caller)
+            })
+            .collect();
+        let Some(uid) = uid else {
+            return (held.len() == 1).then(|| held[0]);
+        };
+        let mut clients: Vec<Key> = held.iter().map(|place| self.in_flight[*place].client).collect();
+        clients.dedup();
+        clients.sort_unstable();
+        clients.dedup();
+        if requester.is_none() && clients.len() > SEARCHED_CALLERS {
+            return None;
+        }
+        let first = |client: Key, uid: &str| {
+            let is_it = |place: &&usize| {
+                let held = &self.in_flight[**place];
+                held.client == client && held.uid == uid
+            };
+            held.iter().find(is_it).copied()
+        };
+        let found: Vec<usize> = clients
+            .into_iter()
+            .filter_map(|client| {
+                first(client, uid)
+                    .or_else(|| other_type(uid).and_then(|other| first(client, &other)))
+                    .or_else(|| self.other_spelling(client, service, uid))
+            })
+            .collect();
+        (found.len() == 1).then(|| found[0])
+    }
+
+    /// A service sends what is no proper reply.
+    pub(super) fn malformed_reply(&mut self, from: Key, garbled: &Garbled) -> Predicted {
+        let (requester, uid) = (garbled.requester.as_deref(), garbled.uid.as_deref());
+        if let Some(place) = self.identify(from, requester, uid) {
+            return self.end_malformed(from, place, |model, held| garbled.frame(model, held));
+        }
+        if requester.is_some() && uid.is_some() {
+            self.sums.unsolicited += 1;
+            return Predicted::Next;
+        }
+        let holds = self.in_flight.iter().any(|held| held.service == from);
+        let refusal = garbled
+            .refusal()
+            .filter(|_| !holds && !self.was_told.contains(&from));
+        if refusal.is_some()
+            && let Some(wait) = self.own_room(from)
+        {
+            return wait;
+        }
+        self.sums.malformed += 1;
+        self.sums.unattributed_replies += 1;
+        if let Some(refusal) = refusal {
+            self.was_told.insert(from);
+            self.refuse(from, "\"\"", &refusal);
+        }
+        Predicted::Next
+    }
+
+    /// A request ends with an error, since its reply was malformed.
+    pub(super) fn end_malformed(
+        &mut self,
+        from: Key,
+        place: usize,
+        frame: impl FnOnce(&Self, &InFlight) -> Vec<u8>,
+    ) -> Predicted {
+        let held = self.in_flight[place].clone();
+        let frame = frame(self, &held);
+        if !self.takes(from, held.client, frame.len(), true) {
+            return Predicted::Wait(vec![held.client]);
+        }
+        self.tell(held.client, frame);
+        self.in_flight.remove(place);
+        self.sums.malformed += 1;
+        self.sums.malformed_replies += 1;
+        Predicted::Next
+    }
+}
