@@ -1,4 +1,4 @@
-//! The requests of administrators, and the login that they need.
+//! Administrators' requests, and the login that they need.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::refusal::excerpt;
 use crate::router::Call;
 
 impl Session<'_> {
-    /// Answers an administrator's request, or asks for the login that it needs.
+    /// Executes an administrator's request, or asks for the login that it needs.
     ///
-    /// `unrouted` is how many bytes have come behind the request.
+    /// `unrouted` is the number of bytes received after the request.
     pub(super) async fn call(&mut self, call: Call, unrouted: usize) -> Result<(), Departure> {
         let from = self.sender();
         if from.log_limit.allows(from.name) {
@@ -30,7 +30,8 @@ impl Session<'_> {
         self.go_on_with(next).await
     }
 
-    /// Takes the first line as the answer to the manager's question, unless it is a request of its own.
+    /// Takes the first line as the answer to a login question, unless it is a request. Returns
+    /// whether it was taken.
     pub(super) async fn take_credential<R: AsyncRead + Unpin>(
         &mut self,
         inbox: &mut Inbox<R>,
@@ -121,7 +122,7 @@ impl Session<'_> {
         if !ends_connection {
             return Ok(());
         }
-        // As at the first login, a wrong answer ends the connection.
+        // As in the handshake, a wrong answer ends the connection.
         hub.admission.record(self.peer, &format!("rejected: {refusal}"));
         Err(Departure::WrongLogin)
     }

@@ -1,4 +1,4 @@
-//! Letting a long line of this peer go on while it arrives.
+//! Cuts long lines of this peer through.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::reading::LARGE_READ_BYTES;
 use crate::refusal::LineEnd;
 use crate::router::Incoming;
 
-/// How often it is looked whether something waits, within the time for which it may.
+/// How often it is checked whether frames wait, within the time for which they may.
 const LOOKS: u32 = 4;
 
 impl Session<'_> {
-    /// Lets what has arrived of a long line go on; tells whether it could and the rest can.
+    /// Forwards what has arrived of a long line. Returns whether the line is being cut through.
     pub(super) fn forwards_arrived<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> bool {
         let Some((line, arriving)) = inbox.arriving() else {
             return false;
@@ -65,7 +65,8 @@ impl Session<'_> {
         })
     }
 
-    /// Reads what has arrived of a line of which a part has gone on, and breaks it off if others wait for its end in vain.
+    /// Reads more of the line that is being cut through. Breaks it off if others wait too long for
+    /// its end.
     pub(super) async fn read_at_pace<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) {
         let Some(cut_through) = &mut self.cut_through else {
             return;
@@ -76,7 +77,8 @@ impl Session<'_> {
         let to = Arc::clone(cut_through.frame.outbox());
         let is_held_back = to.holds_back(LARGE_READ_BYTES);
         let count = if is_held_back {
-            // The queues of all peers are too long. There may be room once this one has been written, or others were.
+            // The budget of all queues is used up. There may be room once this queue or another one
+            // has been written.
             let _pressing = to.press_others();
             let _ = timeout(look, to.next_write()).await;
             0
@@ -96,12 +98,12 @@ impl Session<'_> {
             }
             inbox.throw_line_away();
         } else if count > 0 {
-            // It would else be read as fast as it comes, and everybody else would wait.
+            // Otherwise a fast line would be read without a pause while other tasks wait.
             yield_now().await;
         }
     }
 
-    /// Ends the line of which a part has gone on.
+    /// Ends the line that was cut through.
     pub(super) fn end_cut_through(&self, cut_through: PacedCutThrough, incoming: Incoming) {
         self.attachment.with_router(|router, from| {
             router.end_cut_through(from, cut_through.frame, incoming.frame.view(), &incoming.kind);
@@ -109,7 +111,7 @@ impl Session<'_> {
         incoming.give_back();
     }
 
-    /// Ends it without its end: the peer has left.
+    /// Breaks it off, since the peer has left.
     pub(super) fn leave_cut_through(&mut self) {
         if let Some(cut_through) = self.cut_through.take() {
             self.attachment

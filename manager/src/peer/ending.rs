@@ -1,7 +1,8 @@
-//! Throwing a line away that has stopped growing, or that holds most of what all unfinished lines may hold together.
+//! Discards a line that has stopped growing, or that holds most of the budget of unfinished lines.
 //!
-//! The bytes go at once. The line is still looked at, without keeping it, until it is known whose request or reply it was:
-//! a Python client writes its uid last. Then the connection goes on with the next line.
+//! Its bytes are freed at once. The rest is scanned and not kept until the line's request or reply
+//! is identified: a Python client writes the uid last. Then the connection continues with the next
+//! line.
 
 use labwire_wire::{Envelope, Uid};
 use tokio::io::AsyncRead;
@@ -14,17 +15,17 @@ use crate::refusal::LineEnd;
 use crate::router::{Incoming, Kind, Known};
 
 impl Session<'_> {
-    /// How long nothing may come of what is being read; no limit for a person who types.
+    /// Returns how long nothing may arrive of the current line. A person who types has no limit.
     pub(super) fn stall_limit<R: AsyncRead + Unpin>(&self, inbox: &Inbox<R>) -> Option<Duration> {
         let is_limited = match self.ended {
-            // Nobody types the replies of a service.
+            // The replies of a service are not typed.
             None => inbox.is_amid_line() || (self.attachment.is_service() && inbox.held() > 0),
             Some(ended) => !ended.was_told,
         };
         is_limited.then_some(self.hub.routing.limits.line_stall)
     }
 
-    /// Throws the line away whose end has not come when it is the one to go; tells whether it did.
+    /// Discards the unfinished line if the budget calls on this peer. Returns whether it did.
     pub(super) fn ends_line<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> bool {
         let is_called_on = self.share.is_called_on();
         if self.ended.is_some() {
@@ -37,10 +38,10 @@ impl Session<'_> {
         is_called_on
     }
 
-    /// Throws away what has come of the line that is arriving, or the line that waits for room.
+    /// Discards the received part of the arriving line, or the line that waits for room.
     pub(super) fn end_line<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, end: LineEnd) {
         if let Some(mut ended) = self.ended.take() {
-            // It is thrown away already, and now its rest does not come.
+            // It is being discarded already, and now its rest does not arrive.
             if let Some((line, arriving)) = inbox.arriving() {
                 let is_known = self.tell_ended(line, arriving.envelope.envelope(), ended.end, Known::Silence);
                 ended.was_told = true;
@@ -84,8 +85,9 @@ impl Session<'_> {
         self.share.hold(inbox.held());
     }
 
-    /// Ends a line of a service, of which all but the line end has come. What follows is the next line: a service that
-    /// forgets the ends of its lines forgets all of them, and each of its callers is to be told.
+    /// Ends a service's line of which only the line end is missing. What follows is the next line:
+    /// a service that forgets line ends forgets all of them, and each of its callers must receive
+    /// an error.
     fn end_unterminated(&mut self, incoming: Incoming, end: LineEnd) {
         self.attachment
             .with_router(|router, from| router.note_ended(from, end));
@@ -98,7 +100,7 @@ impl Session<'_> {
         });
     }
 
-    /// Goes on with a line that is thrown away and has come to its end.
+    /// Finishes a line that is being discarded and has reached its end.
     pub(super) fn finish_ended<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, ended: Ended) {
         let Some(incoming) = inbox.take_front() else {
             return;
@@ -115,7 +117,7 @@ impl Session<'_> {
         }
     }
 
-    /// Gives up looking for whose line it is that is thrown away, if that is hopeless or takes too much.
+    /// Stops identifying the line that is being discarded, if that is hopeless or takes too much.
     fn give_up_ended<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, takes_too_much: bool) {
         if !takes_too_much && !inbox.is_hopeless() {
             return;
@@ -144,7 +146,8 @@ impl Session<'_> {
         incoming.free();
     }
 
-    /// Tells whoever waits for the outcome of a line that it is thrown away; tells whether it is known who that is.
+    /// Sends an error to the peer that waits for the outcome of a discarded line. Returns whether
+    /// the request or reply is identified.
     fn tell_ended(&self, line: &[u8], envelope: &Envelope, end: LineEnd, known: Known) -> bool {
         self.attachment.with_router(|router, from| {
             if self.attachment.is_service() {

@@ -1,4 +1,4 @@
-//! Judging a reader by the bytes that it takes while others wait for it.
+//! Judges a reader by the bytes that it takes while others wait for it.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use crate::outbox::Awaited;
 use crate::slow_readers::shortened;
 
-/// How many bytes a reader must take within the patience while others wait for it, unless its queue is shorter. With the
-/// default patience of 5 s that is 210 kB/s: a slow radio link.
+/// The bytes that a reader must take within the patience while others wait for it, unless its queue
+/// is shorter. With the default patience of 5 s that is 210 kB/s: a slow radio link.
 const PACE_BYTES: usize = 1024 * 1024;
 
-/// How many bytes a client must take at most: with the default patience that is 6.7 MB/s.
+/// The most that a client must take within the patience. With the default that is 6.7 MB/s.
 const FAST_BYTES: usize = 32 * PACE_BYTES;
 
 /// How long others wait for a reader.
@@ -21,17 +21,19 @@ pub(super) struct Waits {
     pub(super) stall: Duration,
     /// While it takes less than [`PACE_BYTES`].
     pub(super) patience: Duration,
-    /// How many clients from the same network were disconnected lately because they did not read. Producers wait
-    /// [less](shortened) for the next one then. Whoever waits for memory alone waits as ever: a client that returns the sooner
-    /// the sooner it is disconnected keeps its services busier.
+    /// How many clients from the same network were recently disconnected because they did not read.
+    /// Producers wait [less](shortened) for the next one. Peers that wait for memory only wait the
+    /// full time: a client that is disconnected sooner returns sooner, and keeps its services
+    /// busier.
     pub(super) disconnects: u32,
-    /// Whether it must take twice as much each time that producers have waited for all of the patience. Those who wait
-    /// for a client are services, and their other clients wait with them; those who wait for a service ask it.
+    /// Whether the required bytes double each time that producers have waited for the whole
+    /// patience. The producers for a client are services, whose other clients wait too. The
+    /// producers for a service are its own callers.
     pub(super) rises: bool,
 }
 
 impl Waits {
-    /// The shortest of them.
+    /// Returns the shorter of the two times.
     pub(super) fn shorter(self) -> Duration {
         shortened(self.stall.min(self.patience), self.disconnects)
     }
@@ -41,9 +43,9 @@ impl Waits {
 #[derive(Debug)]
 pub(super) struct Judge {
     waits: Waits,
-    /// The bytes that its queue takes.
+    /// The queue's limit in bytes.
     limit: usize,
-    /// Since others wait.
+    /// Set while others wait.
     watch: Option<Watch>,
 }
 
@@ -51,15 +53,15 @@ pub(super) struct Judge {
 struct Watch {
     /// When the reader last took something.
     progressed: Instant,
-    /// When counting began.
+    /// The start of the current period.
     since: Instant,
-    /// How many bytes it has taken since, and how many it must take within the patience.
+    /// The bytes taken in this period, and the bytes required within the patience.
     taken: usize,
     pace: usize,
 }
 
 impl Judge {
-    /// A judge of the reader of a queue that takes `limit` bytes.
+    /// Creates a judge for the reader of a queue of `limit` bytes.
     pub(super) fn new(waits: Waits, limit: usize) -> Self {
         Self {
             waits,
@@ -72,8 +74,8 @@ impl Judge {
         self.waits
     }
 
-    /// Notes that the reader has taken `count` bytes since the last call, and who waited for it meanwhile. Returns whether
-    /// it is too slow for them.
+    /// Notes that the reader took `count` bytes since the last call, and who waited for it. Returns
+    /// whether it is too slow.
     pub(super) fn note_taken(&mut self, count: usize, awaited: Awaited) -> bool {
         if awaited == Awaited::Nobody {
             self.watch = None;
@@ -124,8 +126,8 @@ mod tests {
         disconnects: 0,
     };
 
-    /// After how long a reader is found too slow that takes `count` bytes every `step`; `None` if it is not within a
-    /// minute.
+    /// Returns the time after which a reader that takes `count` bytes every `step` is found too
+    /// slow, or `None` if that takes more than a minute.
     async fn found_after(count: usize, step: Duration) -> Option<Duration> {
         let mut judge = Judge::new(WAITS, 64 << 20);
         assert!(!judge.note_taken(0, Awaited::Producers));

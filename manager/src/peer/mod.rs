@@ -37,7 +37,7 @@ use crate::registry::Listing;
 use departure::{DISCARDED, DISCARDED_IDENTITY, FAREWELL, discard_up_to};
 use session::Session;
 
-/// A peer that has said who it is, and what it has sent since.
+/// An identified peer, and the input received since its identity.
 pub(crate) struct Introduction {
     introduced: Introduced,
     splitter: LineSplitter,
@@ -45,7 +45,7 @@ pub(crate) struct Introduction {
 
 #[cfg(any(test, feature = "fuzzing"))]
 impl Introduction {
-    /// The same peer, as if it had logged in as an administrator.
+    /// Makes the peer an administrator, as if it had logged in.
     pub(crate) fn of_administrator(mut self) -> Self {
         let proof = Proof::Login {
             user: "administrator".into(),
@@ -57,7 +57,8 @@ impl Introduction {
     }
 }
 
-/// Has a peer say who it is, until the deadline; nothing when it is not to be served.
+/// Runs the handshake until the deadline. Returns `None` if the peer is not admitted; then it was
+/// rejected.
 pub(crate) async fn introduce<S>(
     hub: &Arc<Hub>,
     peer: &Arc<PeerAddress>,
@@ -93,15 +94,15 @@ where
     None
 }
 
-/// Waits until all clients of a service of that name that has left know.
+/// Waits until all clients are notified that the service `name` has left.
 async fn told_of_departure(routing: &Routing, name: &str) {
     while routing.registry().is_leaving(name) {
         yield_now().await;
     }
 }
 
-/// Serves a peer until its connection ends, whichever way that is. `socket` is that of the connection, if it has one.
-/// `joined` is called once the peer is registered.
+/// Serves a peer until its connection ends. `socket` is the connection's, if it has one. `joined`
+/// is called once the peer is registered.
 pub(crate) async fn serve<S>(
     hub: &Arc<Hub>,
     peer: &Arc<PeerAddress>,
@@ -118,7 +119,7 @@ pub(crate) async fn serve<S>(
     told_of_departure(&hub.routing, name).await;
     let mut session = join();
     if let Err(Refusal::NameTaken(name)) = &session
-        // Boxed, so that a peer whose name is free has no room for it.
+        // Boxed, to keep the task small for peers whose name is free.
         && Box::pin(replacement::make_way(&hub.routing, peer, name)).await
     {
         told_of_departure(&hub.routing, name).await;
@@ -137,7 +138,7 @@ pub(crate) async fn serve<S>(
     }
 }
 
-/// Tells a peer why it is not admitted, as far as it still listens.
+/// Sends a peer the reason why it is not admitted, as far as it still reads.
 async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     admission: &Admission,
     peer: &PeerAddress,
@@ -173,7 +174,7 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Tells a peer why its connection ends.
+/// Sends a peer the reason why its connection ends, and discards some of its input.
 pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
     admission: &Admission,
     stream: &mut S,

@@ -1,4 +1,4 @@
-//! A service whose connection is dead makes way for one that asks for its name from the same address.
+//! Replaces a service whose connection is dead by one that asks for its name from the same address.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use tracing::info;
 use crate::hub::Routing;
 use crate::names::PeerAddress;
 
-/// How long the service that has the name may take to show that it is there. With it, a dead one is replaced within
-/// two seconds.
+/// How long the service that holds the name has to answer a probe. With it, a dead one is replaced
+/// within two seconds.
 const PROBE: Duration = Duration::from_millis(1_750);
 
-/// How long the connection of a dead one may take to end.
+/// How long a dead connection may take to end.
 const DEPARTURE: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether it has ended.
+/// How often it is checked whether it has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Asks whether the service of that name is there, if its connection comes from the address of `peer`; tells whether the
-/// name has become free. Cancel safe.
+/// Probes the service that holds `name`, if its connection comes from the address of `peer`.
+/// Returns whether the name has become free. Cancel safe.
 ///
-/// A computer that lost its power or its network is back sooner than its old connection is known to be dead, and its
-/// service wants its name.
+/// A computer that lost power or its network is often back before its old connection is known to be
+/// dead, and its service needs its name.
 pub(super) async fn make_way(routing: &Routing, peer: &PeerAddress, name: &str) -> bool {
     let holder = routing.registry().holder_of(name);
     let Some((id, ip, socket)) = holder else {
@@ -31,7 +31,7 @@ pub(super) async fn make_way(routing: &Routing, peer: &PeerAddress, name: &str) 
         return true;
     };
     let Some(socket) = socket.filter(|_| ip == peer.ip && !peer.local) else {
-        // The system of this computer itself tells when one of its own connections has ended.
+        // The operating system reports the end of connections within this computer.
         return false;
     };
     if socket.probe(PROBE).await == Presence::Present {

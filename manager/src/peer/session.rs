@@ -1,4 +1,4 @@
-//! A peer that is known and served.
+//! Serves an identified peer.
 
 use std::future::{Future, pending};
 use std::io;
@@ -28,17 +28,18 @@ use crate::principal::Introduced;
 use crate::refusal::{LineLimit, Refusal};
 use crate::router::{Permits, Sender, Step, TURN_WORK};
 
-/// How long a client that only waits for replies is kept after it has closed its own side, as netcat does at
-/// the end of its input. A client that died looks the same.
+/// How long a client that has closed its sending side is kept while it waits for replies; netcat
+/// closes it at the end of its input. A dead client looks the same.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 
-/// The name that a peer has given itself: `NAME` of `NAME[HOST:PORT]`.
+/// Returns the name that the peer gave itself: the `NAME` in `NAME[HOST:PORT]`.
 fn own_name(name: &str) -> &str {
     name.rsplit_once('[').map_or(name, |(own, _)| own)
 }
 
-/// Writes what is still queued for a peer that has left, as long as it goes on reading; a manager that stops gives it
-/// [`FAREWELL`] in all. Returns whether everything was written.
+/// Writes what is still queued for a peer that has left, as long as it takes something within each
+/// [`FAREWELL`]. A stopping manager allows one [`FAREWELL`] in all. Returns whether everything was
+/// written.
 async fn finish_writing(
     routing: &Routing,
     outbox: &Outbox,
@@ -63,23 +64,23 @@ async fn finish_writing(
     }
 }
 
-/// A peer that is known and served.
+/// An identified peer: its attachment, and the state of its connection.
 pub(super) struct Session<'a> {
     pub(super) hub: &'a Arc<Hub>,
     pub(super) peer: &'a Arc<PeerAddress>,
     pub(super) attachment: Attachment,
-    /// The line of this peer of which a part has gone on.
+    /// The unfinished line that is being cut through.
     pub(super) cut_through: Option<Box<PacedCutThrough>>,
-    /// The line of this peer that is thrown away.
+    /// The unfinished line that is being discarded.
     pub(super) ended: Option<Ended>,
-    /// What this peer holds of the budget of unfinished lines.
+    /// This peer's share of the budget of unfinished lines.
     pub(super) share: LineShare,
-    /// What the first of the lines that wait was granted.
+    /// The permits of the first waiting line.
     permits: Permits,
 }
 
 impl<'a> Session<'a> {
-    /// Takes the peer into the registry.
+    /// Registers the peer.
     pub(super) fn join(
         hub: &'a Arc<Hub>,
         peer: &'a Arc<PeerAddress>,
@@ -103,8 +104,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Returns the span of the connection, for what is logged while it is served. It is enabled at the level DEBUG: an idle
-    /// connection has no memory for it otherwise.
+    /// Returns the tracing span of the connection. Its level is DEBUG, so that an idle connection
+    /// uses no memory for it at other levels.
     pub(super) fn span(&self) -> Span {
         debug_span!(
             "connection",
@@ -134,25 +135,25 @@ impl<'a> Session<'a> {
         };
         let departure = tokio::select! {
             biased;
-            // Writing comes first: a peer that floods is still told what it asked for.
+            // Writing comes first: a flooding peer still receives what it asked for.
             written = &mut writing => written.err().unwrap_or(Departure::Closed),
-            // Reading comes last: a peer that floods uses up the task's turn, and what is asked after that is
-            // not ready however often it is asked.
+            // Reading comes last: a flooding peer uses up the task's cooperative budget, and a
+            // future that is polled after that does not become ready.
             () = routing.reached(Phase::Stopping) => Departure::Stopping,
-            // It may be reading nothing, since it waits for room in another peer's queue.
+            // Reading may be suspended while it waits for room in another peer's queue.
             () = vanished => Departure::Failed(io::ErrorKind::TimedOut.into()),
             departure = self.read_lines(&mut inbox) => departure,
         };
-        // It fails only for a semaphore that is closed, which nobody does.
+        // Fails only for a closed semaphore, and this one is never closed.
         let turn = routing.departures.acquire().await;
-        // Others who are ready come first.
+        // Lets other tasks run first.
         yield_now().await;
         self.log(&departure);
         if let Departure::TooLong(error) = &departure {
             self.attachment.note_too_long(*error);
         }
         self.leave_cut_through();
-        // From here on it does not count as a part of the budget.
+        // From here on its input no longer counts towards the budget.
         inbox.give_back();
         drop(self);
         drop(turn);
@@ -160,7 +161,7 @@ impl<'a> Session<'a> {
             && finish_writing(routing, &outbox, writing).await
             && !matches!(departure, Departure::Closed)
         {
-            // As when a peer is rejected: what it was told last must not be lost to a reset.
+            // As for a rejected peer: a reset must not lose the last frames.
             let _ = timeout(FAREWELL, discard(&mut inbox.reader)).await;
         }
         routing.counters.count_undelivered(outbox.queued());
@@ -190,7 +191,7 @@ impl<'a> Session<'a> {
         self.attachment.sender()
     }
 
-    /// Reads and routes until no more lines come.
+    /// Reads and routes lines until the connection ends. Returns the reason.
     async fn read_lines<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Departure {
         if !self.attachment.is_service() {
             let name = own_name(self.attachment.name());
@@ -217,7 +218,7 @@ impl<'a> Session<'a> {
             } else if self.ends_line(inbox) {
                 Step::Next
             } else if self.forwards_arrived(inbox) {
-                // Boxed, so that a peer that sends no such lines has no room for it.
+                // Boxed, to keep the task small for peers without such lines.
                 Box::pin(self.read_at_pace(inbox)).await;
                 Step::Next
             } else {
@@ -236,7 +237,7 @@ impl<'a> Session<'a> {
                 match read_growing(&self.share, stall, read).await {
                     Ok((step, may_have_more)) => {
                         if may_have_more {
-                            // A peer that floods takes its turn with all others.
+                            // A flooding peer lets other tasks run.
                             yield_now().await;
                         }
                         step
@@ -259,7 +260,7 @@ impl<'a> Session<'a> {
                     which: LineLimit::Line,
                 };
                 self.hub.routing.counters.count_limit(&refusal);
-                // The uid that stands in a service's line is its caller's, who is told for itself.
+                // The uid in a service's line is its caller's, which receives an error of its own.
                 let uid = inbox.take_uid_of_long_line();
                 let uid = if self.attachment.is_service() {
                     Uid::EMPTY
@@ -274,8 +275,9 @@ impl<'a> Session<'a> {
         departure
     }
 
-    /// Keeps a client that has said all until the replies to its requests have come, or [`LAST_REPLIES`] are over:
-    /// `printf '…' | nc -N` is answered. Its links and locks end at once, since a client that died looks the same.
+    /// Waits for the last replies to a client that has closed its sending side, for
+    /// [`LAST_REPLIES`] at most. So `printf '…' | nc -N` is answered. Its links and locks end at
+    /// once, since a dead client looks the same.
     async fn wait_for_last_replies(&self) {
         let until = Instant::now() + LAST_REPLIES;
         if let Some(told) = self.hub.routing.finish(self.attachment.id(), until) {
@@ -283,7 +285,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Routes the first of the lines that wait.
+    /// Routes the first waiting line.
     async fn route_front<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> Result<Step, Departure> {
         let permits = std::mem::take(&mut self.permits);
         inbox.note_work(1);
@@ -297,10 +299,10 @@ impl<'a> Session<'a> {
             self.finish_ended(inbox, ended);
             return Ok(Step::Next);
         }
-        // A line that was held back was no answer when it came.
+        // A line that has permits was found to be no credential before it waited.
         if permits.is_empty()
             && !self.attachment.login.is_idle()
-            // Boxed, so that a peer that does not log in has no room for it.
+            // Boxed, to keep the task small for peers that do not log in.
             && Box::pin(self.take_credential(inbox)).await?
         {
             return Ok(Step::Next);
@@ -337,7 +339,8 @@ impl<'a> Session<'a> {
                         Ok(())
                     }
                     end = self.share.over_budget() => {
-                        // What was routed where it was read to waits in front only once it is looked at.
+                        // A line routed from the read buffer is at the front only after the next
+                        // `look`.
                         if inbox.front().is_some() {
                             self.end_line(inbox, end);
                         }
@@ -346,22 +349,22 @@ impl<'a> Session<'a> {
                 }
             }
             Step::Ask(call) => {
-                // Boxed, so that a peer that is no administrator has no room for it.
+                // Boxed, to keep the task small for peers that are not administrators.
                 let asked = Box::pin(self.call(call, inbox.unrouted())).await;
-                // A list of all links is as much work.
+                // A list of all links takes that much work.
                 inbox.note_work(TURN_WORK);
                 asked
             }
         }
     }
 
-    /// How long others wait for this peer.
+    /// Returns how long others wait for this peer.
     fn waits(&self) -> Waits {
         let Routing {
             limits, slow_readers, ..
         } = &*self.hub.routing;
         let is_service = self.attachment.is_service();
-        // Whoever waits for a service asks it; there is nobody else whom it keeps waiting.
+        // Only its own callers wait for a service, so other disconnects do not shorten their wait.
         let disconnects = if is_service {
             0
         } else {

@@ -1,4 +1,4 @@
-//! Lines whose end has not come: one of which a part has gone on, and one that is thrown away.
+//! Unfinished lines: one that is being cut through, and one that is being discarded.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -11,28 +11,31 @@ use crate::budget::LineShare;
 use crate::refusal::LineEnd;
 use crate::router::CutThrough;
 
-/// A line of which a part has gone on.
+/// A line that is being cut through, with its progress.
 #[derive(Debug)]
 pub(super) struct PacedCutThrough {
     pub(super) frame: CutThrough,
-    /// Since when it is counted how many bytes come, as something waits for its end; and how many have.
+    /// While frames wait for its end: the start of the current period, and the bytes received in
+    /// it.
     pub(super) paced: Option<(Instant, u64)>,
-    /// When something has come last.
+    /// When it last grew or was held back.
     pub(super) grown: Instant,
-    /// Since when producers wait for room behind it.
+    /// Since when producers have waited for room behind it.
     pub(super) blocks_since: Option<Instant>,
 }
 
 impl PacedCutThrough {
-    /// The frame that goes on.
+    /// Returns the frame.
     pub(super) fn into_inner(self) -> CutThrough {
         self.frame
     }
 
-    /// Whether the line is to be broken off for the sake of those who wait for its end; `count` bytes of it have just come.
+    /// Notes that `count` bytes have arrived. Returns whether to break the line off because others
+    /// wait for its end: producers for `stall`, or frames while it arrives at less than
+    /// `per_second` bytes.
     pub(super) fn note_arrived(&mut self, count: usize, stall: Duration, per_second: u64) -> bool {
         let waiting = self.frame.keeps_waiting();
-        // However fast it comes, others have done nothing wrong but to tell its receiver something.
+        // Producers do not wait longer, however fast the line arrives.
         if !waiting.producers {
             self.blocks_since = None;
         } else if self.blocks_since.get_or_insert_with(Instant::now).elapsed() >= stall {
@@ -53,15 +56,16 @@ impl PacedCutThrough {
     }
 }
 
-/// A line that is thrown away and whose end has not come.
+/// An unfinished line that is being discarded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
     pub(super) end: LineEnd,
-    /// Whether its sender was told without knowing which line it was.
+    /// Whether an error was sent although the request or reply was not identified.
     pub(super) was_told: bool,
 }
 
-/// Reads, as long as the line goes on; tells why it is to be thrown away otherwise. `stall` is how long nothing may come.
+/// Reads while the line may go on. Returns an error if it must be discarded: because nothing has
+/// arrived for `stall`, or because the budget of unfinished lines is used up.
 pub(super) async fn read_growing<T>(
     share: &LineShare,
     stall: Option<Duration>,
@@ -71,7 +75,7 @@ pub(super) async fn read_growing<T>(
         return Ok(read.await);
     }
     let mut read = pin!(read);
-    // Most reads are done at once and need no clock.
+    // Most reads complete at once and need no timer.
     if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await {
         return Ok(read);
     }
@@ -103,12 +107,12 @@ mod tests {
 
     const STALL: Duration = Duration::from_secs(2);
 
-    /// Bytes in a second.
+    /// Bytes per second.
     const PACE: u64 = 8 * 1024 * 1024;
 
     const STEP: Duration = Duration::from_millis(100);
 
-    /// A request that goes on while it arrives.
+    /// Begins to cut a request through.
     fn cut_through(rig: &mut Rig) -> PacedCutThrough {
         let line = br#"{"service":"S","attribute":"a","uid":"1","args":["#;
         let mut arriving = ArrivingEnvelope::default();
@@ -122,8 +126,8 @@ mod tests {
         }
     }
 
-    /// After how long a line is broken off of which so many bytes come in each step; nothing when it is not within ten
-    /// times of what others wait.
+    /// Returns the time after which a line is broken off that receives `count` bytes in each step,
+    /// or `None` if that takes more than ten times `STALL`.
     async fn overdue_after(cut_through: &mut PacedCutThrough, count: usize) -> Option<Duration> {
         let start = Instant::now();
         while start.elapsed() < 10 * STALL {

@@ -1,4 +1,4 @@
-//! Writing what is queued for a peer.
+//! Writes what is queued for a peer.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -13,19 +13,19 @@ use super::departure::Departure;
 use super::judge::{Judge, Waits};
 use crate::outbox::{Batch, Outbox};
 
-/// How many pieces go into one vectored write: what Linux takes at once is 1,024, and more than some dozens
+/// The number of pieces in one vectored write. Linux takes 1,024 at once; more than some dozens
 /// gain nothing.
 const PIECES: usize = 64;
 
-/// How many bytes are written before everybody else has a turn. A reader that keeps up would else take its whole
-/// queue at once, and some dozens of megabytes take as many milliseconds.
+/// The number of bytes written before other tasks run. A reader that keeps up would otherwise take
+/// its whole queue at once, and some dozens of megabytes take as many milliseconds.
 const TURN_BYTES: usize = 256 * 1024;
 
-/// How often a write that does not end looks whether others wait for it, within the shorter of the times after
-/// which it is given up.
+/// How often a blocked write checks whether others wait for the reader, within the shorter of the
+/// times after which it is given up.
 const LOOKS: u32 = 4;
 
-/// Writes what is queued until the queue is closed and empty, then ends the stream.
+/// Writes what is queued until the queue is closed and empty, then shuts the stream down.
 pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     outbox: &Outbox,
     mut writer: W,
@@ -53,7 +53,7 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     writer.shutdown().await.map_err(Departure::Failed)
 }
 
-/// Writes once; gives the number of bytes.
+/// Writes once. Returns the number of bytes.
 async fn write_pieces<W: AsyncWrite + Unpin>(
     batch: &Batch,
     outbox: &Outbox,
@@ -61,7 +61,7 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
     judge: &mut Judge,
 ) -> Result<usize, Departure> {
     let write = poll_fn(|context| {
-        // Put together anew each time, so that a peer that does not read keeps no list of what waits for it.
+        // Rebuilt at each poll, so that a peer that does not read holds no list of pieces.
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let (mut count, mut room) = (0, TURN_BYTES);
         for (piece, segment) in pieces.iter_mut().zip(batch.segments()) {
@@ -75,7 +75,7 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
         }
         let writer = Pin::new(&mut *writer);
         match &pieces[..count] {
-            // One piece, which is the usual thing, costs less without a list.
+            // A single piece, the usual case, is cheaper without a list.
             [piece] => writer.poll_write(context, piece),
             pieces => writer.poll_write_vectored(context, pieces),
         }
@@ -87,15 +87,15 @@ async fn write_pieces<W: AsyncWrite + Unpin>(
     }
 }
 
-/// Waits for a write, but not for a peer that others wait for in vain. As long as nobody waits, a peer that
-/// does not read harms nobody but itself.
+/// Waits for a write, unless the reader is too slow for those who wait for it. While nobody waits,
+/// a peer that does not read harms only itself.
 async fn unless_stalled<T>(
     outbox: &Outbox,
     judge: &mut Judge,
     write: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Departure> {
     tokio::pin!(write);
-    // Most writes are done at once and need no clock.
+    // Most writes complete at once and need no timer.
     let at_once = poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await;
     if let Poll::Ready(written) = at_once {
         return written.map_err(Departure::Failed);
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes what is written and never passes it on, as a TLS session does whose peer does not read.
+    /// Accepts all writes and never flushes, as a TLS session whose peer does not read.
     struct Swallowing;
 
     impl AsyncWrite for Swallowing {

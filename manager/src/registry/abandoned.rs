@@ -10,7 +10,7 @@ use crate::buffers::RUN_BYTES;
 use crate::outbox::{Deferred, FrameWriter, Outbox};
 use crate::refusal::Refusal;
 
-/// Up to how many errors are put together at once, in less than 20 microseconds.
+/// The most errors that are composed at once, in less than 20 microseconds.
 const AT_ONCE: usize = 64;
 
 /// The requests of one client whose service will not answer them.
@@ -18,16 +18,17 @@ const AT_ONCE: usize = 64;
 pub(crate) struct Abandoned {
     pub(super) client: Arc<Outbox>,
     pub(super) requester: Arc<str>,
-    /// Whether the client wants to know whose errors it gets.
+    /// Whether the client has the feature `origin`.
     pub(super) origin: bool,
     pub(super) requests: Requests,
 }
 
 impl Abandoned {
-    /// Queues an error for each request, which tells the client why there will be no reply.
+    /// Queues an error for each request.
     ///
-    /// The registry is locked meanwhile and there can be tens of thousands: then each is put together when the client's
-    /// writer comes to it. Returns how many errors were put together here.
+    /// The registry is locked meanwhile, and there can be tens of thousands. More than [`AT_ONCE`]
+    /// are composed later, when the client's writer reaches them. Returns the number of errors
+    /// composed here.
     pub(crate) fn tell(self, refusal: &Refusal) -> usize {
         let count = self.count();
         let (head, tail) = refusal.around_uid(&self.requester, self.origin);
@@ -48,25 +49,25 @@ impl Abandoned {
         }
     }
 
-    /// How many requests these are.
+    /// Returns the number of requests.
     pub(crate) fn count(&self) -> usize {
         self.requests.count()
     }
 }
 
-/// One error for each of some requests.
+/// Composes an error for each of some requests.
 #[derive(Debug)]
 struct Errors {
-    /// What stands before and after the uid.
+    /// The text before and after the uid.
     head: Bytes,
     tail: &'static [u8],
     requests: IntoIter,
-    /// Those whose turn it is.
+    /// The current uid, and how many requests with it are left.
     current: Option<Same>,
 }
 
 impl Errors {
-    /// Writes one error; returns `false` when there is none.
+    /// Writes one error. Returns `false` if none is left.
     fn write_one(&mut self, frame: &mut FrameWriter<'_>) -> bool {
         let Some(mut same) = self.current.take().or_else(|| self.requests.next()) else {
             return false;

@@ -1,4 +1,4 @@
-//! Which service a request is for, and which request a reply answers.
+//! Finds the service for a request, and the request for a reply.
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::refusal::{Refusal, excerpt};
 /// A client whose request may go to that service.
 #[derive(Debug)]
 pub(crate) struct Asking<'a> {
-    /// Those of the client and of the service.
+    /// The ids of the client and of the service.
     pub(super) ids: (PeerId, PeerId),
     pub(crate) client: &'a mut Client,
     pub(crate) service: &'a mut Service,
@@ -25,12 +25,13 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// The service's.
+    /// Returns the service's id.
     pub(crate) fn service_id(&self) -> PeerId {
         self.ids.1
     }
 
-    /// Whether the service has nobody to listen to but this client, nor will have: it is locked for it, or takes no other.
+    /// Returns whether this client is the service's only one and stays so: it holds a lock, or the
+    /// service takes one client.
     pub(crate) fn is_alone(&self) -> bool {
         let is_client = |id: &PeerId| *id == self.ids.0;
         let Service {
@@ -48,7 +49,7 @@ impl Asking<'_> {
                 .all(|(id, requests)| requests.count() == 0 || is_client(id))
     }
 
-    /// Notes that the service holds the request.
+    /// Records that the service holds the request.
     pub(crate) fn begin(self, uid: &[u8]) {
         let (client, service) = self.ids;
         if let Some(requests) = self.service.callers.get_mut(&client) {
@@ -61,10 +62,10 @@ impl Asking<'_> {
     }
 }
 
-/// A client that waits for a reply of that service.
+/// A request in flight at that service, and its client.
 #[derive(Debug)]
 pub(crate) struct Awaited<'a> {
-    /// Those of the client and of the service.
+    /// The ids of the client and of the service.
     ids: (PeerId, PeerId),
     /// The client's name on the network.
     pub(crate) requester: &'a Arc<str>,
@@ -80,7 +81,8 @@ pub(crate) struct Awaited<'a> {
 }
 
 impl<'a> Awaited<'a> {
-    /// The request with that uid, if the service holds it. `ids` are those of the client and of the service.
+    /// Finds the request with that uid, if the service holds it. `ids` are those of the client and
+    /// of the service.
     #[inline]
     fn find(
         ids: (PeerId, PeerId),
@@ -106,23 +108,23 @@ impl<'a> Awaited<'a> {
         })
     }
 
-    /// The client's.
+    /// Returns the client's id.
     pub(crate) fn client_id(&self) -> PeerId {
         self.ids.0
     }
 
-    /// The request's uid, as its client wrote it.
+    /// Returns the request's uid, as its client wrote it.
     pub(crate) fn uid(&self) -> Uid<'_> {
         self.held.uid()
     }
 
-    /// Notes that the service sent a proper reply to the request.
+    /// Ends the request after a proper reply.
     pub(crate) fn answer(self) {
         *self.service_was_told = false;
         self.end();
     }
 
-    /// Notes that the request has ended.
+    /// Ends the request.
     pub(crate) fn end(self) {
         let (client, service) = self.ids;
         self.held.end((service, client), self.empty_places);
@@ -131,7 +133,7 @@ impl<'a> Awaited<'a> {
 }
 
 impl Service {
-    /// Whether that client may send it a request of that shape now.
+    /// Checks whether that client may send it a request of that shape now.
     fn admits(&self, (id, client): (PeerId, &Client), shape: Shape) -> Result<(), Refusal> {
         if !self.reader.can_read(shape) {
             return Err(Refusal::UnreadableRequest {
@@ -144,7 +146,7 @@ impl Service {
         Ok(())
     }
 
-    /// Why it takes no requests of an unlinked client. Nobody is told to link when that would be refused too.
+    /// Returns why an unlinked client is refused. Recommends linking only if that would succeed.
     #[cold]
     fn not_linked(&self, client: String) -> Refusal {
         let service = self.name.to_string();
@@ -174,8 +176,8 @@ fn no_such_service(name: &Text<'_>, manager: &ManagerIdentity) -> Refusal {
 }
 
 impl Registry {
-    /// Finds the service that a client's request is for, if the client may send it there now. Nothing if the client
-    /// itself is not here.
+    /// Finds the service for a client's request, if the client may send it there now. Returns
+    /// `None` if the client has left.
     pub(crate) fn ask(
         &mut self,
         client: PeerId,
@@ -189,7 +191,7 @@ impl Registry {
             return Ok(None);
         };
         let id = match self.services.get(caller.asked_last) {
-            // A hash of the name would take longer.
+            // Hashing the name would take longer.
             Some(last) if *name == *last.name => caller.asked_last,
             _ => *self
                 .service_names
@@ -222,7 +224,7 @@ impl Registry {
         }))
     }
 
-    /// Finds where a reply of `service` goes: to the named client, if it still waits for this very reply.
+    /// Finds the request that a reply of `service` answers, if the named client still waits for it.
     pub(crate) fn awaited(
         &mut self,
         service: PeerId,
@@ -239,7 +241,7 @@ impl Registry {
         Awaited::find((id, service), client, answering, places, uid)
     }
 
-    /// The same for a client whose place is known.
+    /// As [`awaited`](Self::awaited), for a client whose id is known.
     pub(super) fn awaited_by(
         &mut self,
         client: PeerId,
@@ -252,7 +254,7 @@ impl Registry {
         Awaited::find((client, service), client_state, answering, places, uid)
     }
 
-    /// Whether a client waits for replies of this service alone, and listens to no other.
+    /// Returns whether all requests in flight and all links of a client are at this service.
     pub(crate) fn listens_only(&self, client: PeerId, service: PeerId) -> bool {
         let Some(client_state) = self.clients.get(client) else {
             return false;
@@ -265,7 +267,7 @@ impl Registry {
         held == client_state.in_flight.count() && client_state.links.iter().all(|link| *link == service)
     }
 
-    /// How many requests wait for a reply.
+    /// Returns the number of requests in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.used()
     }
@@ -276,7 +278,7 @@ impl Registry {
     #[cold]
     pub(super) fn remove_empty_places(&mut self) {
         for (service, client) in self.empty_places.take() {
-            // Who has left took the place along.
+            // A service that has left took its places along.
             let Some(service_state) = self.services.get_mut(service) else {
                 continue;
             };

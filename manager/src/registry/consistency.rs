@@ -1,11 +1,11 @@
-//! Whether what the registry notes in two places is the same in both: for tests.
+//! Checks that the registry's tables agree with each other: for tests.
 
 use super::peers::PeerId;
 use super::requests::Requests;
 use super::state::Registry;
 
 impl Registry {
-    /// What does not fit together, or is kept for a peer that is gone.
+    /// Returns an inconsistency, or state that is kept for a peer that has left.
     pub(crate) fn contradiction(&self) -> Option<String> {
         let names = self.client_names.len() + self.service_names.len();
         if names != self.clients.len() + self.services.len() {

@@ -1,4 +1,4 @@
-//! When what ends by itself is to end.
+//! The deadlines of what expires.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -12,7 +12,7 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Notes the deadline of a client, which has none. Returns whether it is the earliest of all.
+    /// Adds the deadline of a client that has none. Returns whether it is the earliest of all.
     pub(super) fn insert(&mut self, deadline: Instant, client: PeerId) -> bool {
         let is_first = self.first().is_none_or(|(first, _)| deadline < first);
         self.by_time.insert((deadline, client));
@@ -24,7 +24,7 @@ impl Deadlines {
         self.by_time.first().copied()
     }
 
-    /// Forgets the deadline of a client, if it has one.
+    /// Removes the deadline of a client, if it has one.
     pub(super) fn remove(&mut self, deadline: Option<Instant>, client: PeerId) {
         if let Some(deadline) = deadline {
             self.by_time.remove(&(deadline, client));

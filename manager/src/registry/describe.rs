@@ -1,4 +1,4 @@
-//! What the manager tells of itself and of everyone who is connected: JSON text.
+//! JSON text about the manager and all connected peers.
 
 use labwire_wire::Identity;
 use labwire_wire::frames::json_string;
@@ -11,7 +11,8 @@ use crate::outbox::FrameWriter;
 use crate::principal::Principal;
 
 impl Registry {
-    /// Writes a list, whose long parts are shared with all who get it: however many peers there are, that is short work.
+    /// Writes a list. Its long parts are shared by all recipients, so that this is short work
+    /// however many peers there are.
     pub(crate) fn write_listing(&self, listing: Listing, frame: &mut FrameWriter<'_>) {
         match listing {
             Listing::Identity => self.write_identity(frame),
@@ -108,7 +109,7 @@ impl Registry {
         }
     }
 
-    /// A list as text: for tests.
+    /// Returns a list as text: for tests.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn text(&self, listing: Listing) -> String {
         crate::outbox::text_of(|frame| self.write_listing(listing, frame))
@@ -121,11 +122,12 @@ fn write_within(frame: &mut FrameWriter<'_>, [begin, end]: [u8; 2], roster: &Ros
     frame.copied(&[end]);
 }
 
-/// What anyone may ask of the manager, as the reference lists it. Both answer `unlink`, `acquire_lock` and `release_lock`
-/// too, but clients compare this list literally.
+/// The requests that anyone may send to the manager, as MSL-Network's manager lists them. Both
+/// managers answer `unlink`, `acquire_lock` and `release_lock` too, but clients compare this list
+/// literally.
 const MANAGER_ATTRIBUTES: &str = r#"{"identity":"() -> dict","link":"(service: str) -> bool"}"#;
 
-/// A client as it stands in the manager's identity.
+/// Returns a client's entry in the manager's identity.
 pub(super) fn describe_client(identity: &Identity, address: &str) -> String {
     format!(
         r#"{{"name":{},"address":{},"language":{},"os":{}}}"#,
@@ -136,7 +138,7 @@ pub(super) fn describe_client(identity: &Identity, address: &str) -> String {
     )
 }
 
-/// A service as it stands in the manager's identity, and as who links with it gets it.
+/// Returns a service's entry in the manager's identity, which a client also receives when it links.
 pub(super) fn describe_service(
     identity: &Identity,
     attributes: &str,

@@ -1,4 +1,4 @@
-//! What a change of the registry has done.
+//! Changes of the registry.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
 
-/// A change of the registry, of which [`Events::publish`](crate::events::Events::publish) tells
-/// everybody whom it concerns.
+/// A change of the registry. [`Events::publish`](crate::events::Events::publish) notifies everyone
+/// whom it concerns.
 #[derive(Debug)]
 #[must_use = "nobody is told of an event that is not published"]
 pub(crate) enum Event<'a> {
@@ -24,7 +24,7 @@ pub(crate) enum Event<'a> {
         principal: Arc<Principal>,
         /// When it connected.
         came: Timestamp,
-        /// The peer's queue, if it asked to be told its name.
+        /// The peer's queue, if it has the feature `registered`.
         told: Option<Arc<Outbox>>,
     },
     /// A client has logged in for an administrator's request.
@@ -37,32 +37,33 @@ pub(crate) enum Event<'a> {
         change: LinkChange,
         service: &'a str,
         client: Arc<str>,
-        /// How many clients are linked with the service now.
+        /// The number of clients linked with the service now.
         links: usize,
-        /// How many of them hold a lock on it.
+        /// The number of them that hold a lock on it.
         locks: usize,
     },
-    /// A peer has left; its links, locks and name went with it.
+    /// A peer has left, with its links, locks and name.
     Left {
         /// `NAME[HOST:PORT]`.
         name: Box<str>,
         principal: Arc<Principal>,
-        /// How many requests it held as a service.
+        /// The number of requests that it held as a service.
         requests: usize,
     },
-    /// A client that sends no more is not kept any longer for the replies to its requests.
+    /// A client that sends no more has waited too long for its last replies.
     WaitedInVain { name: Arc<str>, requests: usize },
     /// Requests of a client will not be answered.
     Abandoned {
         requests: Abandoned,
         reason: &'a Refusal,
     },
-    /// A client's link has ended, since its service has left.
+    /// A client's link has ended because its service has left.
     LinkEnded {
         service: &'a str,
-        /// The frame that says so: made for the first client that asked to be told, shared with the others.
+        /// The frame of the notification: composed for the first client with the feature
+        /// `unlinked`, and shared with the others.
         frame: &'a OnceCell<Bytes>,
-        /// The client's queue, if it asked to be told.
+        /// The client's queue, if it has that feature.
         told: Option<Arc<Outbox>>,
     },
 }

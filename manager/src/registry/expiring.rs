@@ -1,4 +1,4 @@
-//! What ends by itself at a certain time.
+//! Ends what expires at a deadline.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,9 +10,9 @@ use super::peers::PeerId;
 use super::state::Registry;
 
 impl Registry {
-    /// Ends all links and locks of a client that sends no more. Its requests go on until they are answered, or until
-    /// `until`: returns the notification of that time, or `None` if no request of it is in flight. Also returns whether
-    /// `until` is the earliest deadline now.
+    /// Ends all links and locks of a client that sends no more. Its requests stay in flight until
+    /// they are answered, or until `until`. Returns a notification of that time, and whether
+    /// `until` is the earliest deadline now; `None` if no request is in flight.
     pub(crate) fn finish(&mut self, id: PeerId, until: Instant) -> Option<(Arc<Notify>, bool)> {
         self.end_links(id);
         let client = self.clients.get_mut(id)?;
@@ -23,12 +23,12 @@ impl Registry {
         Some((told, is_first))
     }
 
-    /// Returns the time of the next [`expire`](Self::expire) that has something to do.
+    /// Returns the time when [`expire`](Self::expire) is due next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| deadline)
     }
 
-    /// Ends what ends first of all that ends at `now` or earlier; `None` if there is nothing.
+    /// Ends what was due first, at `now` or earlier. Returns `None` if nothing is due.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Event<'static>> {
         loop {
             let (deadline, id) = self.deadlines.first()?;
@@ -40,7 +40,7 @@ impl Registry {
                 continue;
             };
             client.deadline = None;
-            // The last reply may have come before.
+            // The last reply may have come already.
             if client.in_flight.give_up() {
                 return Some(Event::WaitedInVain {
                     name: Arc::clone(&client.name),

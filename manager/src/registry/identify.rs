@@ -1,4 +1,4 @@
-//! Which request a malformed reply answers.
+//! Finds the request that a malformed reply answers.
 
 use labwire_wire::{Names, Text, Uid};
 
@@ -7,16 +7,17 @@ use super::peers::PeerId;
 use super::requests::Requests;
 use super::state::{Registry, Service};
 
-/// Among how many clients that wait for a service the one with a uid is looked for, when a reply does not say whom it is
-/// for. Looking at this many takes as long as routing a few lines, however often a service sends such replies.
+/// How many waiting clients are searched for a uid when a reply does not name its requester.
+/// Searching this many takes as long as routing a few lines, however often a service sends such
+/// replies.
 const SEARCHED_CALLERS: usize = 64;
 
-/// Among how many requests one is looked for whose uid is the same number in another spelling.
+/// How many requests are searched for a uid that is the same number in another spelling.
 const SEARCHED_REQUESTS: usize = 256;
 
 impl Registry {
-    /// Finds the request that a malformed reply of `service` answers: the only one of those that the service holds that
-    /// has these names, as far as they could be read.
+    /// Finds the request that a malformed reply of `service` answers: the only one held by the
+    /// service that has these names, as far as they could be read.
     pub(crate) fn identify(&mut self, service: PeerId, names: &Names) -> Option<Awaited<'_>> {
         let (client, uid) = self.identity_of_request(service, names)?;
         self.awaited_by(client, service, &uid)
@@ -24,7 +25,7 @@ impl Registry {
 
     fn identity_of_request(&self, service: PeerId, names: &Names) -> Option<(PeerId, Uid<'static>)> {
         let service = self.services.get(service)?;
-        // A service that does not know which request it answers writes the empty uid.
+        // A service that does not know the uid writes the empty one.
         let uid = names
             .uid
             .as_ref()
@@ -53,8 +54,8 @@ impl Registry {
         }
     }
 
-    /// The uid of a request that a service holds, as its client wrote it, when the service answers with another type of
-    /// the same text: a string for a number, or a number for a string.
+    /// Returns the uid of a request that a service holds, as its client wrote it, if the service
+    /// answers with another type of the same text: a string for a number, or a number for a string.
     pub(crate) fn held_as_other_type(
         &self,
         service: PeerId,
@@ -65,8 +66,8 @@ impl Registry {
         uid.other_type().filter(|other| requests.contains(other))
     }
 
-    /// The uid of a request that a service holds, as its client wrote it, when the service answers with the same number
-    /// in another spelling.
+    /// Returns the uid of a request that a service holds, as its client wrote it, if the service
+    /// answers with the same number in another spelling.
     pub(crate) fn held_in_other_spelling(
         &self,
         service: PeerId,
@@ -76,7 +77,7 @@ impl Registry {
         self.requests(service, requester)?.in_other_spelling(uid)
     }
 
-    /// The requests of a client that a service holds.
+    /// Returns the requests of a client that a service holds.
     fn requests(&self, service: PeerId, requester: &Text<'_>) -> Option<&Requests> {
         let client = self.client_names.get(requester.as_str())?;
         self.services.get(service)?.callers.get(client)
@@ -84,20 +85,21 @@ impl Registry {
 }
 
 impl Service {
-    /// The clients that wait for its replies, and their requests.
+    /// Returns the clients that wait for its replies, and their requests.
     fn waiting(&self) -> impl Iterator<Item = (PeerId, &Requests)> {
         let callers = self.callers.iter().map(|(client, requests)| (*client, requests));
         callers.filter(|(_, requests)| requests.count() > 0)
     }
 
-    /// Whether somebody waits for its reply.
+    /// Returns whether it holds any requests.
     pub(crate) fn holds_requests(&self) -> bool {
         self.waiting().next().is_some()
     }
 }
 
 impl Requests {
-    /// The uid of one of these requests: that one, or else one of the other type or in another spelling.
+    /// Returns the uid of one of these requests: `uid` itself, or else one of the other type or in
+    /// another spelling.
     fn held_as(&self, uid: &Uid<'_>) -> Option<Uid<'static>> {
         if self.contains(uid) {
             return Some(uid.clone().into_owned());
@@ -106,7 +108,7 @@ impl Requests {
         other_type.or_else(|| self.in_other_spelling(uid))
     }
 
-    /// The uid of one of these requests that is the same number in another spelling, if there is only one.
+    /// Returns the uid of the only request with the same number in another spelling.
     fn in_other_spelling(&self, uid: &Uid<'_>) -> Option<Uid<'static>> {
         if !uid.is_number() || self.count() > SEARCHED_REQUESTS {
             return None;
@@ -114,14 +116,14 @@ impl Requests {
         only(self.uids().filter(|held| held.is_same_number(uid))).map(Uid::into_owned)
     }
 
-    /// The uid of the request, if it is the only one.
+    /// Returns the uid of the request, if it is the only one.
     fn only_uid(&self) -> Option<Uid<'static>> {
         let uid = self.uids().next().filter(|_| self.count() == 1);
         uid.map(Uid::into_owned)
     }
 }
 
-/// What an iterator gives, if that is one thing.
+/// Returns the item of an iterator, if it yields exactly one.
 fn only<T>(mut of: impl Iterator<Item = T>) -> Option<T> {
     let first = of.next()?;
     of.next().is_none().then_some(first)

@@ -1,4 +1,4 @@
-//! How many requests of a client wait for their reply.
+//! The number of a client's requests in flight.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use tokio::sync::Notify;
 
 use crate::budget::Pool;
 
-/// How many requests of a client wait for their reply.
+/// The number of a client's requests in flight.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     count: usize,
-    /// Is told once there are none.
+    /// Notified once there are none.
     waiting: Option<Arc<Notify>>,
 }
 
@@ -20,12 +20,12 @@ impl InFlight {
         self.count
     }
 
-    /// Returns what is told once there are none; `None` if there are none now.
+    /// Returns a notification of the time when there are none; `None` if there are none now.
     pub(super) fn await_last(&mut self) -> Option<Arc<Notify>> {
         (self.count > 0).then(|| Arc::clone(self.waiting.get_or_insert_default()))
     }
 
-    /// Tells whoever waits that there will be no more replies. Returns whether anybody did.
+    /// Notifies the waiter that no more replies come. Returns whether there was one.
     pub(super) fn give_up(&mut self) -> bool {
         let waiting = self.waiting.take();
         if let Some(waiting) = &waiting {

@@ -1,4 +1,4 @@
-//! Services that have left, and the clients that do not know yet.
+//! Services that have left, and the clients that are not yet notified.
 
 use std::cell::OnceCell;
 use std::collections::hash_map::IntoIter;
@@ -15,12 +15,12 @@ use crate::buffers;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 
-/// Up to how many clients' places in a service that has left are dropped at once.
+/// The most linked clients whose tables are freed on the routing thread.
 const DROPPED_HERE: usize = 1_000;
 
-/// A service that has left. Nobody can ask it or link with it any more; its name is free once every client that this
-/// concerns has been taken from here: else one could link with the next service of that name first, and take what it is
-/// told then for the end of its new link.
+/// A service that has left. Nobody can call it or link with it. Its name is free once every client
+/// concerned is notified. Otherwise a client could link with the next service of that name first,
+/// and take the late notification for the end of its new link.
 #[derive(Debug)]
 pub(crate) struct Leaving {
     id: PeerId,
@@ -28,25 +28,25 @@ pub(crate) struct Leaving {
     requests: usize,
     callers: IntoIter<PeerId, Requests>,
     links: IntoIter<PeerId, Arc<Outbox>>,
-    /// The frame that tells a client that its link has ended, once one was told.
+    /// The frame that notifies a client of the end of its link, once composed.
     unlinked: OnceCell<Bytes>,
 }
 
 impl Leaving {
-    /// The service's name.
+    /// Returns the service's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// How many requests it held.
+    /// Returns the number of requests that it held.
     pub(crate) fn requests(&self) -> usize {
         self.requests
     }
 }
 
 impl Registry {
-    /// Takes a peer out, with everything that is its own; `None` if it is not here. A service is returned with the
-    /// clients that this concerns.
+    /// Removes a peer and everything that belongs to it. Returns `None` if it has left already. A
+    /// service is returned with the clients concerned.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<(Event<'static>, Option<Leaving>)> {
         if let Some(client) = self.clients.remove(id) {
             self.forget_client(id, &client);
@@ -84,8 +84,9 @@ impl Registry {
         Some((event, Some(leaving)))
     }
 
-    /// Returns what the next of the clients is to be told that a service has left: first those whose requests it held, for
-    /// the given reason, then those that were linked. After the last one, the name is free.
+    /// Returns the event for the next client that the departure of a service concerns: first those
+    /// with requests in flight, refused for `reason`, then those that were linked. After the last
+    /// one, the name is free.
     pub(crate) fn next_concerned<'a>(
         &mut self,
         leaving: &'a mut Leaving,
@@ -97,7 +98,7 @@ impl Registry {
             }
         }
         for (client, outbox) in leaving.links.by_ref() {
-            // It may have left meanwhile.
+            // The client may have left meanwhile.
             if let Some(client) = self.clients.get_mut(client) {
                 client.links.remove(&leaving.id);
                 let told = client.features.unlinked.then_some(outbox);
@@ -112,14 +113,14 @@ impl Registry {
         None
     }
 
-    /// Whether a service of that name has left and some do not know yet.
+    /// Returns whether a service of that name has left and some clients are not yet notified.
     pub(crate) fn is_leaving(&self, name: &str) -> bool {
         self.leaving.contains(name)
     }
 }
 
 impl Registry {
-    /// Takes all requests back from their callers, with the names of the services that held them.
+    /// Removes all requests in flight. Returns them with the names of the services that held them.
     pub(crate) fn abandon_all(&mut self) -> Vec<(Arc<str>, Abandoned)> {
         let mut all = Vec::new();
         for id in self.service_names.values().copied().collect::<Vec<_>>() {
@@ -135,7 +136,8 @@ impl Registry {
         all
     }
 
-    /// Takes the requests that a service holds back from one of its callers, if there are any and the caller is here.
+    /// Removes the requests of a caller that a service holds. Returns `None` if there are none, or
+    /// if the caller has left.
     pub(super) fn abandon(
         &mut self,
         service: PeerId,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use labwire_wire::appearance;
 
-/// The names of the services that are connected, by what they look like.
+/// The names of the connected services, by appearance.
 #[derive(Debug, Default)]
 pub(super) struct Likenesses(HashMap<String, Vec<Arc<str>>>);
 
 impl Likenesses {
-    /// Returns the name of a service that is connected and looks like this one, such as `ECHO` in Latin and in Cyrillic
-    /// letters. Names of ASCII characters alone are told apart by those who choose them, as `O2` and `02`.
+    /// Returns a connected service whose name looks like this one, such as `ECHO` in Latin and in
+    /// Cyrillic letters. Two ASCII names such as `O2` and `02` count as different.
     pub(super) fn of(&self, name: &str) -> Option<&Arc<str>> {
         let is_clash = |other: &&Arc<str>| !(name.is_ascii() && other.is_ascii());
         self.0.get(&appearance(name))?.iter().find(is_clash)
@@ -31,7 +31,7 @@ impl Likenesses {
         }
     }
 
-    /// How many names these are.
+    /// Returns the number of names.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn len(&self) -> usize {
         self.0.values().map(Vec::len).sum()
@@ -51,7 +51,7 @@ mod tests {
         for (name, like) in [
             ("\u{415}\u{421}\u{41d}\u{41e}", Some("ECHO")),
             ("\u{3bc}-meter", Some("\u{b5}-meter")),
-            // Told apart as they are.
+            // These count as different.
             ("Camera l", None),
             ("echo", None),
             ("\u{c9}CHO", None),

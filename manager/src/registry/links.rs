@@ -12,8 +12,8 @@ use super::state::Registry;
 use crate::refusal::{Refusal, excerpt};
 
 impl Registry {
-    /// Returns the event for a change of a client's link with a service, or of its lock on it. `id` is the service's,
-    /// unless it has left.
+    /// Returns the event for a change of a client's link with a service, or of its lock on it. `id`
+    /// is the service's; `None` if it has left.
     fn link_changed<'a>(
         &self,
         change: LinkChange,
@@ -32,7 +32,7 @@ impl Registry {
         }
     }
 
-    /// Links a client with a service; returns the service's identity.
+    /// Links a client with a service. Returns the service's identity.
     pub(crate) fn link<'a>(&mut self, client: PeerId, name: &'a str) -> Result<(Bytes, Event<'a>), Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             return Err(Refusal::CannotLink {
@@ -77,7 +77,8 @@ impl Registry {
         })
     }
 
-    /// Locks a service at the time `now`, for the clients that are linked with it; returns the list of their names.
+    /// Gives a client a lock on a service, acquired at `now`. Returns the list of the linked
+    /// clients.
     pub(crate) fn acquire_lock<'a>(
         &mut self,
         client: PeerId,
@@ -114,7 +115,8 @@ impl Registry {
         Ok((Listing::LinkedWith(id), event))
     }
 
-    /// Releases a client's lock, if it has one; returns the list of the names of those that still hold one.
+    /// Releases a client's lock, if it has one. Returns the list of the clients that still hold
+    /// one.
     pub(crate) fn release_lock<'a>(
         &mut self,
         client: PeerId,
@@ -134,7 +136,7 @@ impl Registry {
         Ok((Listing::Locking(id), event))
     }
 
-    /// Ends a link and the lock that came with it. A service that is gone counts as unlinked.
+    /// Ends a client's link and its lock. A service that has left counts as unlinked.
     pub(crate) fn unlink<'a>(&mut self, client: PeerId, name: &'a str) -> Result<Event<'a>, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             return Ok(self.link_changed(LinkChange::Unlinked, client, name, None));

@@ -1,4 +1,4 @@
-//! Who holds a lock on a service, and since when.
+//! The clients that hold a lock on a service, and since when.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
@@ -16,7 +16,7 @@ use crate::refusal::Held;
 #[derive(Debug, Default)]
 pub(super) struct Locks {
     by_client: HashMap<PeerId, Lock>,
-    /// Those who have held theirs longest come first.
+    /// The lock that has been held longest comes first.
     by_time: BTreeSet<(Timestamp, PeerId)>,
     names: Roster,
 }
@@ -42,8 +42,8 @@ impl Locks {
         self.by_client.contains_key(&client)
     }
 
-    /// Notes that the client of that name holds a lock since `now`, unless it has held one for longer. `entry` is its
-    /// name as it stands in lists.
+    /// Records that the client of that name holds a lock since `now`, unless it holds one already.
+    /// `entry` is its name as an entry of a list.
     pub(super) fn insert(&mut self, id: PeerId, name: &Arc<str>, entry: Bytes, now: Timestamp) {
         if let Entry::Vacant(place) = self.by_client.entry(id) {
             place.insert(Lock {
@@ -62,12 +62,13 @@ impl Locks {
         }
     }
 
-    /// The names of the clients.
+    /// Returns the names of the clients.
     pub(super) fn names(&self) -> &Roster {
         &self.names
     }
 
-    /// Who holds a lock, if anybody does: the client that has held one for the longest time is named.
+    /// Returns the client that has held a lock longest, and the number of others; `None` if there
+    /// is no lock.
     pub(super) fn held(&self) -> Option<Held> {
         let (since, oldest) = self.by_time.first()?;
         Some(Held {
@@ -77,7 +78,7 @@ impl Locks {
         })
     }
 
-    /// The clients.
+    /// Returns the clients.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn clients(&self) -> impl Iterator<Item = &PeerId> {
         self.by_client.keys()

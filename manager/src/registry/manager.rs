@@ -1,10 +1,10 @@
-//! The manager itself as it stands in lists, and the lists.
+//! The manager's own identity, and the lists that it sends.
 
 use labwire_wire::MANAGER_NAME;
 
 use super::peers::PeerId;
 
-/// What the registry holds of the manager itself.
+/// The manager's own identity.
 #[derive(Clone, Debug)]
 pub(crate) struct ManagerIdentity {
     /// The computer's name, without white space.
@@ -15,7 +15,7 @@ pub(crate) struct ManagerIdentity {
 }
 
 impl ManagerIdentity {
-    /// That of the managers in tests: its name is `Manager[h:1875]`.
+    /// Returns the identity of the managers in tests, whose name is `Manager[h:1875]`.
     #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
     pub(crate) fn sample() -> Self {
         Self {
@@ -26,16 +26,16 @@ impl ManagerIdentity {
         }
     }
 
-    /// `Manager[HOST:PORT]`, the form by which Python peers recognise a manager.
+    /// Returns `Manager[HOST:PORT]`, the form by which Python peers recognise a manager.
     pub(crate) fn name(&self) -> String {
         format!("{MANAGER_NAME}[{}:{}]", self.hostname, self.port)
     }
 }
 
-/// A list that the manager keeps ready as JSON text.
+/// A list that the manager writes as JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listing {
-    /// The manager's identity, with everyone who is connected: an object.
+    /// The manager's identity with all connected peers: an object.
     Identity,
     /// The clients, by name: an object.
     Clients,
@@ -43,9 +43,10 @@ pub(crate) enum Listing {
     Services,
     /// The linked clients of each service: an object of arrays of names.
     Links,
-    /// The clients that hold a lock, of each service: an object of arrays of names.
+    /// The clients that hold a lock on each service: an object of arrays of names.
     Locks,
-    /// Everyone who is connected, by kind and name, with the user that the peer logged in as: an array of objects.
+    /// All connected peers by kind and name, with the user that each logged in as: an array of
+    /// objects.
     Sessions,
     /// The clients that are linked with that service: an array of names.
     LinkedWith(PeerId),

@@ -1,4 +1,4 @@
-//! How peers come and go.
+//! Adds and removes peers.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
 
-/// What is known of any peer that joins, beside what it says of itself.
+/// What is stored of any peer that joins, beside its identity.
 struct Place {
     principal: Arc<Principal>,
     outbox: Arc<Outbox>,
@@ -31,7 +31,8 @@ impl Registry {
         self.last_number
     }
 
-    /// Takes a peer in, with the result of its authentication. `address` is its `HOST:PORT`. `came` is when it connected.
+    /// Adds a peer with the result of its authentication. `address` is its `HOST:PORT`, `came` the
+    /// time when it connected.
     pub(crate) fn join(
         &mut self,
         identity: &Identity,
@@ -130,7 +131,7 @@ impl Registry {
             outbox,
             reader: Reader::of(identity),
             features: identity.features,
-            // Of the same memory, which can be large.
+            // Shares the entry's memory, which can be large.
             description: entry.slice(entry.len() - description.len()..),
             max_clients,
             links: HashMap::default(),
@@ -154,7 +155,7 @@ impl Registry {
         self.client_names.remove(&client.name);
         self.client_roster.remove(&client.name);
         self.forget_links(id, &client.name, &client.links);
-        // Some may be at a service that has left, which this client has not been told yet.
+        // Some may be at a service that has left, of which this client is not yet notified.
         self.in_flight
             .subtract(client.in_flight.count(), client.in_flight.count());
         for &service in &client.asked {
@@ -166,7 +167,7 @@ impl Registry {
         }
     }
 
-    /// Ends all links of a client and the locks that came with them. Its requests go on.
+    /// Ends all links of a client and its locks. Its requests stay in flight.
     pub(super) fn end_links(&mut self, id: PeerId) {
         if let Some(client) = self.clients.get_mut(id) {
             let (name, links) = (Arc::clone(&client.name), std::mem::take(&mut client.links));

@@ -1,8 +1,9 @@
-//! Who is here, who is linked, who holds a lock, and what is in flight.
+//! The registry: clients, services, links, locks and requests in flight.
 //!
-//! Every method is synchronous and does all of its change or none of it; callers hold the one lock around
-//! the registry meanwhile. A peer leaves in one step ([`Registry::leave`]): its name, links, locks and
-//! requests are gone together, and whom that concerns is returned.
+//! Every method is synchronous and makes all of its change or none of it. Callers hold the one lock
+//! around the registry meanwhile. A peer leaves in one step ([`Registry::leave`]): its links, locks
+//! and requests are removed together. A service's name stays reserved until the clients concerned
+//! are notified.
 
 mod abandoned;
 mod asking;

@@ -2,14 +2,14 @@
 
 use std::ops::Index;
 
-/// Names one connection for as long as the manager runs; never used twice.
+/// Identifies one connection for as long as the manager runs; never reused.
 ///
-/// Its lowest bits say where the peer is kept, the others are counted up with each peer.
+/// Its lowest bits are the peer's index; the others count up with each peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PeerId(u64);
 
-/// For the place: a manager has a million connections at most. The rest are enough for a thousand connections a second,
-/// for thirty years.
+/// The bits of the index: a manager has a million connections at most. The other bits are enough
+/// for a thousand connections a second, for thirty years.
 const PLACE_BITS: u32 = 24;
 
 impl PeerId {
@@ -18,16 +18,17 @@ impl PeerId {
     }
 
     fn place(self) -> usize {
-        // On computers of 32 bits too: it has few bits.
+        // Fits on 32-bit computers too: it has few bits.
         (self.0 & ((1 << PLACE_BITS) - 1)) as usize
     }
 }
 
-/// Peers of one kind. Each request and each reply looks some of them up: a place is found without a hash.
+/// Peers of one kind. Each request and each reply looks some of them up, so they are found by
+/// index, without a hash.
 #[derive(Debug)]
 pub(super) struct Peers<T> {
     places: Vec<Option<(PeerId, T)>>,
-    /// Those that are free.
+    /// The free indices.
     free: Vec<usize>,
 }
 
@@ -41,7 +42,7 @@ impl<T> Default for Peers<T> {
 }
 
 impl<T> Peers<T> {
-    /// Takes a peer in, whose number nobody else has had.
+    /// Adds a peer. `number` must be new.
     pub(super) fn insert(&mut self, number: u64, peer: T) -> PeerId {
         let place = self.free.pop().unwrap_or(self.places.len());
         let id = PeerId::new(number, place);
@@ -79,7 +80,7 @@ impl<T> Peers<T> {
         self.places.len() - self.free.len()
     }
 
-    /// All peers.
+    /// Returns all peers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (PeerId, &T)> {
         self.places.iter().flatten().map(|(id, peer)| (*id, peer))
     }

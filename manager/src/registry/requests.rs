@@ -6,32 +6,33 @@ use super::peers::PeerId;
 use super::uids::{IntoIter, Same, Uids};
 use crate::buffers;
 
-/// How many places for requests may be empty before they are removed. Below that, a client that has one request in flight
-/// at a time finds its place again.
+/// The number of empty places at which they are removed. Below it, a client that has one request in
+/// flight at a time reuses its place.
 const EMPTY_PLACES: usize = 1_024;
 
-/// How many requests a place once held for which its memory counts as much as another empty place.
+/// The peak number of requests for which a place counts as one more empty place, for its memory.
 const REQUESTS_PER_PLACE: usize = 64;
 
-/// Up to how many requests are forgotten at once: that takes some 50 microseconds.
+/// The most requests that are freed on this thread: that takes some 50 microseconds.
 const KEPT_HERE: usize = 8 * 1_024;
 
 /// The requests of one client that one service holds.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    /// How many there are with each uid. Nearly always one; people at terminals send every request with the empty uid.
+    /// The number of requests with each uid: nearly always one. People at terminals send every
+    /// request with the empty uid.
     by_uid: Uids,
     count: usize,
-    /// How many bytes the uids of all of them have, without their quotes.
+    /// The length of all uids in bytes, without quotes.
     bytes: usize,
-    /// The largest count since the place was last looked at.
+    /// The largest count since the place was last examined.
     peak: usize,
-    /// What it counts for in the list of [`EmptyPlaces`]; 0 if it is not in there.
+    /// Its weight in the list of [`EmptyPlaces`]; 0 if it is not in the list.
     listed: usize,
 }
 
 impl Requests {
-    /// How many there are.
+    /// Returns the number of requests.
     #[inline]
     pub(super) fn count(&self) -> usize {
         self.count
@@ -46,34 +47,34 @@ impl Requests {
         self.peak = self.peak.max(self.count);
     }
 
-    /// How many bytes their uids have, without their quotes.
+    /// Returns the length of all uids in bytes, without quotes.
     pub(super) fn uid_bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether there is one with that uid.
+    /// Returns whether there is a request with that uid.
     pub(super) fn contains(&self, uid: &labwire_wire::Uid<'_>) -> bool {
         self.by_uid.contains(uid.as_bytes())
     }
 
-    /// The uids.
+    /// Returns the uids.
     pub(super) fn uids(&self) -> impl Iterator<Item = labwire_wire::Uid<'_>> {
         self.by_uid.iter().map(|same| same.uid.get())
     }
 
-    /// The uids, and how many requests carry each.
+    /// Returns the uids, each with its number of requests.
     pub(super) fn into_uids(self) -> IntoIter {
         self.by_uid.into_iter()
     }
 
-    /// Forgets them; many of them on another thread.
+    /// Frees them; many of them on another thread.
     pub(super) fn discard(self) {
         if self.by_uid.capacity() > KEPT_HERE {
             buffers::discard(self);
         }
     }
 
-    /// Notes that the place is no longer listed as an empty one. Returns whether it holds requests.
+    /// Marks a place that holds requests as no longer listed. Returns whether it holds requests.
     pub(super) fn unlist(&mut self) -> bool {
         if self.count > 0 {
             self.peak = self.count;
@@ -98,7 +99,7 @@ impl Requests {
 /// A request that a service holds.
 #[derive(Debug)]
 pub(super) struct Held<'a> {
-    /// It, and those that carry the same uid.
+    /// The entry of its uid.
     same: OccupiedEntry<'a, Same>,
     count: &'a mut usize,
     bytes: &'a mut usize,
@@ -107,12 +108,12 @@ pub(super) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// The request's uid.
+    /// Returns the request's uid.
     pub(super) fn uid(&self) -> labwire_wire::Uid<'_> {
         self.same.get().uid.get()
     }
 
-    /// Removes the request from its place, which is that of the service and the client.
+    /// Removes the request. `place` is its service and its client.
     #[inline]
     pub(super) fn end(mut self, place: (PeerId, PeerId), empty: &mut EmptyPlaces) {
         let same = self.same.get_mut();
@@ -129,14 +130,14 @@ impl Held<'_> {
     }
 }
 
-/// Places that held no request when they were added: of a service and a client.
+/// Places that held no request when they were added, by service and client.
 ///
-/// A client that sends its next request when the last one was answered finds its place as it left it. All empty places
-/// are removed once there are many.
+/// A client that sends its next request after the last reply reuses its place. All empty places are
+/// removed once there are many.
 #[derive(Debug, Default)]
 pub(super) struct EmptyPlaces {
     places: Vec<(PeerId, PeerId)>,
-    /// The places, weighted by the memory that each may have.
+    /// The number of places, weighted by the memory that each may have.
     weight: usize,
 }
 
@@ -159,7 +160,7 @@ impl EmptyPlaces {
         std::mem::take(&mut self.places)
     }
 
-    /// Whether it is time to [remove](super::Registry::remove_empty_places) them.
+    /// Returns whether to [remove](super::Registry::remove_empty_places) them.
     #[inline]
     pub(super) fn are_many(&self) -> bool {
         self.weight >= EMPTY_PLACES
@@ -168,7 +169,7 @@ impl EmptyPlaces {
 
 #[cfg(any(test, feature = "fuzzing"))]
 impl Requests {
-    /// What does not fit together.
+    /// Returns an inconsistency, if there is one.
     pub(super) fn contradiction(&self) -> Option<String> {
         let counted: usize = self.by_uid.iter().map(|same| same.count).sum();
         (counted != self.count || self.by_uid.iter().any(|same| same.count == 0))
@@ -178,7 +179,7 @@ impl Requests {
 
 #[cfg(test)]
 impl EmptyPlaces {
-    /// How many places are listed.
+    /// Returns the number of listed places.
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }

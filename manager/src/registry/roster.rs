@@ -1,6 +1,7 @@
-//! Lists of peers in the order of their names, as JSON text that is kept ready.
+//! Lists of peers in the order of their names, as prepared JSON text.
 //!
-//! The text is kept in pieces, which answers share. To add or remove a peer copies one piece, however long the list is.
+//! The text is kept in pieces, which answers share. Adding or removing a peer copies one piece,
+//! however long the list is.
 
 use std::sync::Arc;
 
@@ -8,29 +9,29 @@ use bytes::{Bytes, BytesMut};
 
 use crate::outbox::FrameWriter;
 
-/// How long the text of several entries may be, in bytes. To copy it takes a microsecond; pieces that are much shorter are
-/// copied into an answer, longer ones are shared.
+/// The longest text of several entries in one piece, in bytes. Copying it takes a microsecond.
+/// Pieces that are much shorter are copied into an answer; longer ones are shared.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// From how many bytes on an entry has a piece of its own, so that it is never copied.
+/// The size in bytes from which an entry has a piece of its own, so that it is never copied.
 const OWN_PIECE_BYTES: usize = PIECE_BYTES / 2;
 
-/// A piece that is shorter is put together with one beside it, if both fit into one.
+/// A shorter piece is merged with a neighbour, if both fit into one.
 const SHORT_BYTES: usize = PIECE_BYTES / 4;
 
 /// Peers in the order of their names, each with its JSON text.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    /// None of them is empty.
+    /// No piece is empty.
     pieces: Vec<Piece>,
 }
 
-/// Entries that follow each other.
+/// Consecutive entries.
 #[derive(Debug, Default)]
 struct Piece {
-    /// The name of each, and the length of its text.
+    /// The name of each entry, and the length of its text.
     entries: Vec<(Arc<str>, u32)>,
-    /// The texts of the entries, each behind a comma.
+    /// The texts of the entries, each after a comma.
     text: Bytes,
 }
 
@@ -42,7 +43,7 @@ impl Piece {
         }
     }
 
-    /// Whether it consists of one entry that no other is put together with.
+    /// Returns whether it is one entry that is never merged with others.
     fn is_own(&self) -> bool {
         self.entries.len() == 1 && self.text.len() >= OWN_PIECE_BYTES
     }
@@ -51,7 +52,7 @@ impl Piece {
         self.entries.binary_search_by(|(entry, _)| (**entry).cmp(name))
     }
 
-    /// Where the text of an entry begins.
+    /// Returns where the text of an entry begins.
     fn start(&self, position: usize) -> usize {
         let lengths = self.entries[..position].iter().map(|(_, length)| length);
         lengths.map(|length| *length as usize).sum()
@@ -71,7 +72,7 @@ impl Piece {
             .into();
     }
 
-    /// Takes the entries from that position on away.
+    /// Splits off the entries from `position` on.
     fn split_off(&mut self, position: usize) -> Self {
         let start = self.start(position);
         // Copied, so that neither half keeps the memory of both.
@@ -83,7 +84,7 @@ impl Piece {
         }
     }
 
-    /// The position of the entry at which the second half of the text begins.
+    /// Returns the position of the entry at which the second half of the text begins.
     fn middle(&self) -> usize {
         let mut left = self.text.len() / 2;
         let is_before = |(_, length): &&(Arc<str>, u32)| {
@@ -104,15 +105,15 @@ impl Piece {
     }
 }
 
-/// Texts come from lines, which are not longer than 4 GiB.
+/// Texts come from lines, which are far below 4 GiB unless `--identity-line` allows more.
 fn length(text: &[u8]) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
 impl Roster {
-    /// Adds a peer with its text, which begins with a comma. Nobody of that name may be there.
+    /// Adds a peer with its text, which begins with a comma. The name must be new.
     pub(super) fn insert(&mut self, name: Arc<str>, text: Bytes) {
-        // The pieces before this index begin before the name.
+        // The pieces before this index begin with a smaller name.
         let next = self.pieces.partition_point(|piece| piece.entries[0].0 < name);
         let before = next.checked_sub(1);
         if text.len() >= OWN_PIECE_BYTES {
@@ -142,7 +143,7 @@ impl Roster {
         }
     }
 
-    /// Removes a peer; does nothing if it is not there.
+    /// Removes a peer. Does nothing if it is not in the list.
     pub(super) fn remove(&mut self, name: &str) {
         let next = self.pieces.partition_point(|piece| *piece.entries[0].0 <= *name);
         let Some(index) = next.checked_sub(1) else {
@@ -162,12 +163,12 @@ impl Roster {
         }
     }
 
-    /// Puts a short piece together with the one before or behind it, if there is room.
+    /// Merges a short piece with the one before or after it, if there is room.
     fn join_with_neighbour(&mut self, index: usize) {
         let short = self.pieces[index].text.len();
         let fits = |neighbour: Option<usize>| {
             let piece = self.pieces.get(neighbour?)?;
-            // Some room is left, so that the next peer does not split it again.
+            // Leaves some room, so that the next peer does not split it again.
             (!piece.is_own() && piece.text.len() + short <= PIECE_BYTES - SHORT_BYTES).then_some(())
         };
         let first = if fits(index.checked_sub(1)).is_some() {
@@ -181,14 +182,14 @@ impl Roster {
         self.pieces[first].append(behind);
     }
 
-    /// The names, in their order.
+    /// Returns the names in order.
     pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.pieces
             .iter()
             .flat_map(|piece| piece.entries.iter().map(|(name, _)| name))
     }
 
-    /// Writes the texts, with a comma between them. Long pieces are shared.
+    /// Writes the texts with commas between them. Long pieces are shared.
     pub(super) fn write(&self, frame: &mut FrameWriter<'_>) {
         for (index, piece) in self.pieces.iter().enumerate() {
             if index == 0 {
@@ -211,7 +212,7 @@ mod tests {
         text_of(|frame| roster.write(frame))
     }
 
-    /// Expects the roster to hold these, and no piece to be empty or too long.
+    /// Asserts that the roster holds `entries`, and that no piece is empty or too long.
     fn expect(roster: &Roster, entries: &BTreeMap<String, String>) {
         let expected: Vec<_> = entries.values().map(|text| &text[1..]).collect();
         assert_eq!(text(roster), expected.join(","));
@@ -228,7 +229,7 @@ mod tests {
     fn a_roster_is_in_the_order_of_the_names_whoever_comes_and_goes() {
         let mut roster = Roster::default();
         let mut entries = BTreeMap::new();
-        // Numbers that look random, and come again.
+        // Pseudo-random names, which recur.
         let mut number = 1_u64;
         for round in 0..6_000 {
             number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

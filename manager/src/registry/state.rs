@@ -24,12 +24,12 @@ use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::{LinkedClients, Refusal, excerpt};
 
-/// What a peer can read of what is well-formed.
+/// The JSON parser of a peer, as far as its limits matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// Python's own JSON reader, as MSL-Network's peers use it. It fails on what is nested deeper than about
-    /// 980 levels, and on integers of more than 4,300 digits; either ends a peer's event loop, or leaves its
-    /// caller without an answer.
+    /// Python's own JSON parser, which MSL-Network's peers use. It fails at more than about 980
+    /// levels of nesting, and at integers of more than 4,300 digits. Either ends a peer's event
+    /// loop, or leaves its caller without an answer.
     Python,
     /// Anything else.
     Other,
@@ -44,18 +44,19 @@ impl Reader {
         }
     }
 
-    /// Whether it can read a frame of that shape. Some levels are left for callers deeper in the stack.
+    /// Returns whether it can read a frame of that shape. Some levels are left for callers deeper
+    /// in the stack.
     pub(crate) fn can_read(self, shape: Shape) -> bool {
         self == Self::Other || (shape.depth <= 900 && shape.integer_digits <= 4_300)
     }
 }
 
-/// A client that is connected.
+/// A connected client.
 #[derive(Debug)]
 pub(crate) struct Client {
     /// `NAME[HOST:PORT]`.
     pub(crate) name: Arc<str>,
-    /// What every request ends with: the member `requester`, and the frame's end.
+    /// The end of every request: the member `requester`, and the frame's end.
     pub(crate) request_end: Box<str>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) reader: Reader,
@@ -65,23 +66,23 @@ pub(crate) struct Client {
     /// The services that have a place for requests of this client.
     pub(super) asked: HashSet<PeerId>,
     pub(super) in_flight: InFlight,
-    /// Until when it is kept that sends no more.
+    /// Until when the client is kept after it has closed its sending side.
     pub(super) deadline: Option<Instant>,
-    /// The service that it asked last, and asks again most likely.
+    /// The service that it asked last, and most likely asks next.
     pub(super) asked_last: PeerId,
 }
 
-/// What stands before the name of who asks, and behind it, in the end of a request.
+/// The text before and after the requester's name at the end of a request.
 pub(super) const AROUND_REQUESTER: [&str; 2] = [",\"requester\":", "}\r\n"];
 
 impl Client {
-    /// The member `requester` of its requests, behind another one.
+    /// Returns the member `requester` of its requests, after a comma.
     pub(crate) fn requester_member(&self) -> &[u8] {
         let [_, behind] = AROUND_REQUESTER;
         &self.request_end.as_bytes()[..self.request_end.len() - behind.len()]
     }
 
-    /// Its name as it stands in a list.
+    /// Returns its name as an entry of a list, after a comma.
     pub(super) fn name_entry(&self) -> Bytes {
         let [before, behind] = AROUND_REQUESTER;
         let end = self.request_end.as_bytes();
@@ -90,14 +91,14 @@ impl Client {
             .into()
     }
 
-    /// How many bytes of its requests' end are its name.
+    /// Returns the length of its name in the end of its requests, in bytes.
     pub(crate) fn requester_length(&self) -> usize {
         let [before, behind] = AROUND_REQUESTER;
         self.request_end.len() - before.len() - behind.len()
     }
 }
 
-/// A service that is connected.
+/// A connected service.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
@@ -106,34 +107,34 @@ pub(crate) struct Service {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) reader: Reader,
     pub(crate) features: Features,
-    /// The JSON text that a client gets when it links.
+    /// The JSON text that a client receives when it links.
     pub(super) description: Bytes,
     pub(super) max_clients: Option<u64>,
-    /// The clients that are linked with it, and their queues.
+    /// The linked clients and their queues.
     pub(super) links: HashMap<PeerId, Arc<Outbox>>,
     pub(super) locks: Locks,
-    /// The names of those that are linked.
+    /// The names of the linked clients.
     pub(super) linked: Roster,
-    /// The requests of each client that it holds. When it leaves, nothing else is searched for them.
+    /// The requests that it holds, by client. When it leaves, only these are searched.
     pub(super) callers: HashMap<PeerId, Requests>,
     /// The client that it answered last.
     pub(super) answered_last: PeerId,
     pub(super) principal: Arc<Principal>,
-    /// That of its connection, if it has one.
+    /// The socket of its connection, if it has one.
     pub(super) socket: Option<WatchedSocket>,
-    /// Whether it was told of a malformed line since it sent a proper reply.
+    /// Whether it received an error about a malformed line since its last proper reply.
     pub(crate) was_told: bool,
 }
 
 impl Service {
-    /// Forgets the link of a client, and its lock.
+    /// Removes the link of a client, and its lock.
     pub(super) fn unlink(&mut self, client: PeerId, name: &str) {
         self.links.remove(&client);
         self.linked.remove(name);
         self.locks.remove(client);
     }
 
-    /// The clients that are linked with it, for a refusal.
+    /// Returns the linked clients, for a refusal.
     pub(super) fn linked_clients(&self) -> LinkedClients {
         LinkedClients::new(self.linked.names(), self.links.len())
     }
@@ -141,8 +142,9 @@ impl Service {
 
 /// The state that all connections share.
 ///
-/// Each request is looked up here several times, so its tables hash faster than the standard library's; the
-/// hashes are seeded anew in each process, so that nobody can prepare names or uids that collide.
+/// Each request is looked up here several times, so its tables use a faster hash than the standard
+/// library's. The hashes are seeded in each process, so that nobody can prepare names or uids that
+/// collide.
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(super) manager: ManagerIdentity,
@@ -152,28 +154,29 @@ pub(crate) struct Registry {
     pub(super) client_names: HashMap<Arc<str>, PeerId>,
     pub(super) service_names: HashMap<Arc<str>, PeerId>,
     pub(super) likenesses: Likenesses,
-    /// The names of services that have left, which some clients do not know yet.
+    /// The names of services that have left, while some clients are not yet notified.
     pub(super) leaving: HashSet<Arc<str>>,
-    /// The clients and services as they stand in the manager's identity.
+    /// The clients and services as listed in the manager's identity.
     pub(super) client_roster: Roster,
     pub(super) service_roster: Roster,
     pub(super) in_flight: Pool,
     pub(super) in_flight_limit: usize,
     pub(super) empty_places: EmptyPlaces,
     pub(super) deadlines: Deadlines,
-    /// The bytes of the services' descriptions.
+    /// The size of the services' descriptions, in bytes.
     pub(super) identities: Pool,
 }
 
-/// How many requests in flight each client may have, however many others have: more than a person or a program has that
-/// waits for each reply.
+/// The requests in flight that each client may have regardless of others: more than a person needs,
+/// or a program that waits for each reply.
 const FREE_IN_FLIGHT: usize = 16;
 
-/// How long a service's description may be, in bytes, however long those of others are: more than most have.
+/// The size of a service's description that is allowed regardless of others, in bytes: more than
+/// most have.
 const FREE_DESCRIPTION: usize = 4 * 1024;
 
 impl Registry {
-    /// An empty registry, whose peers may have what these limits say.
+    /// Creates an empty registry with these limits.
     pub(crate) fn new(manager: ManagerIdentity, limits: &Limits) -> Self {
         Self {
             manager,
@@ -194,7 +197,8 @@ impl Registry {
         }
     }
 
-    /// Replaces the principal of a client, which has logged in; `None` if it is not here.
+    /// Replaces the principal of a client that has logged in. Returns `None` if the client has
+    /// left.
     pub(crate) fn set_principal(
         &mut self,
         client: PeerId,
@@ -208,17 +212,17 @@ impl Registry {
         })
     }
 
-    /// A client that is connected.
+    /// Returns a connected client.
     pub(crate) fn client(&self, id: PeerId) -> Option<&Client> {
         self.clients.get(id)
     }
 
-    /// A service that is connected.
+    /// Returns a connected service.
     pub(crate) fn service(&self, id: PeerId) -> Option<&Service> {
         self.services.get(id)
     }
 
-    /// The same, to be changed.
+    /// Returns a connected service.
     pub(crate) fn service_mut(&mut self, id: PeerId) -> Option<&mut Service> {
         self.services.get_mut(id)
     }
@@ -230,7 +234,7 @@ impl Registry {
             .unwrap_or_default()
     }
 
-    /// The clients that are linked with a service, and their queues.
+    /// Returns the clients that are linked with a service, and their queues.
     pub(crate) fn linked_outboxes(&self, service: PeerId) -> impl Iterator<Item = (PeerId, &Arc<Outbox>)> {
         self.services
             .get(service)
@@ -238,19 +242,19 @@ impl Registry {
             .flat_map(|service| service.links.iter().map(|(&client, outbox)| (client, outbox)))
     }
 
-    /// Whether a client is linked with a service.
+    /// Returns whether a client is linked with a service.
     pub(crate) fn is_linked(&self, service: PeerId, client: PeerId) -> bool {
         self.services
             .get(service)
             .is_some_and(|service| service.links.contains_key(&client))
     }
 
-    /// Whether everything that was queued for any peer is written.
+    /// Returns whether everything that was queued for any peer is written.
     pub(crate) fn is_written(&self) -> bool {
         self.outboxes().all(|outbox| outbox.is_written())
     }
 
-    /// How many bytes are queued for all peers.
+    /// Returns the number of bytes queued for all peers.
     pub(crate) fn queued(&self) -> usize {
         self.outboxes().map(|outbox| outbox.queued()).sum()
     }
@@ -261,7 +265,8 @@ impl Registry {
         clients.chain(services)
     }
 
-    /// Why what was typed is not understood as a keyword, for a service of that name that is not here.
+    /// Returns the refusal of a typed line that begins with `name`, which is neither a keyword nor
+    /// a connected service.
     pub(crate) fn no_such_keyword(&self, name: &str) -> Refusal {
         Refusal::NoSuchKeyword {
             service: excerpt(name).to_owned(),
@@ -269,31 +274,32 @@ impl Registry {
         }
     }
 
-    /// Notes the socket of a service's connection.
+    /// Records the socket of a service's connection.
     pub(crate) fn set_socket(&mut self, service: PeerId, socket: WatchedSocket) {
         if let Some(service) = self.services.get_mut(service) {
             service.socket = Some(socket);
         }
     }
 
-    /// Returns the service of that name, the address that it connected from, and the socket of its connection if it has one.
+    /// Returns the service of that name, the address that it connected from, and its socket if it
+    /// has one.
     pub(crate) fn holder_of(&self, name: &str) -> Option<(PeerId, IpAddr, Option<WatchedSocket>)> {
         let id = *self.service_names.get(name)?;
         let service = &self.services[id];
         Some((id, service.principal.from.ip, service.socket.clone()))
     }
 
-    /// Whether a service of that name is here.
+    /// Returns whether a service of that name is connected.
     pub(crate) fn has_service(&self, name: &str) -> bool {
         self.service_names.contains_key(name)
     }
 
-    /// How many bytes the descriptions of all services have.
+    /// Returns the size of all services' descriptions, in bytes.
     pub(crate) fn identity_bytes(&self) -> usize {
         self.identities.used()
     }
 
-    /// How many clients and services are connected.
+    /// Returns the numbers of clients and of services.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.clients.len(), self.services.len())
     }

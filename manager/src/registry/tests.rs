@@ -16,8 +16,7 @@ use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::{Held, LinkedClients, Refusal};
 
-/// By ids and names alone, as the tests know them.
-/// The changes without their events.
+/// The registry's changes by ids and names, without their events.
 impl Registry {
     fn take_in(
         &mut self,
@@ -120,18 +119,19 @@ fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
     registry.take_in(&identity, "h:2", &Outbox::alone(1_000)).unwrap()
 }
 
-/// So many seconds after the beginning of time.
+/// Returns the time so many seconds after the Unix epoch.
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// A service that leaves.
+/// Removes a service.
 fn gone(registry: &mut Registry, service: PeerId) -> Leaving {
     let (_, leaving) = registry.leave(service).expect("it is here");
     leaving.expect("it is a service")
 }
 
-/// What a service gives back when it leaves, and the queues of those that are told of the end of their link.
+/// Removes a service. Returns the requests that it held, and the queues of the clients that are
+/// notified of the end of their link.
 fn left(registry: &mut Registry, service: PeerId) -> (Vec<Abandoned>, Vec<Arc<Outbox>>) {
     let mut leaving = gone(registry, service);
     let (mut abandoned, mut linked) = (Vec::new(), Vec::new());
@@ -145,7 +145,7 @@ fn left(registry: &mut Registry, service: PeerId) -> (Vec<Abandoned>, Vec<Arc<Ou
     (abandoned, linked)
 }
 
-/// The requesters and uids of the requests that a service gives back when it leaves.
+/// Removes a service. Returns the requesters and uids of the requests that it held.
 fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> {
     let mut requests: Vec<_> = left(registry, service)
         .0
@@ -304,8 +304,8 @@ fn a_service_that_leaves_gives_back_every_request_that_it_held() {
     assert!(abandoned(&mut registry, t).is_empty(), "nobody waits any more");
 }
 
-/// How long the departure of a service takes, at the shortest of some attempts, that holds one request of each of 50
-/// clients, which have so many at another service.
+/// Returns the shortest time, of some attempts, in which a service leaves that holds one request of
+/// each of 50 clients. The clients have `requests_elsewhere` requests at another service.
 fn departure(requests_elsewhere: usize) -> Duration {
     let departures = (0..5).map(|_| {
         let mut registry = registry_with(usize::MAX);
@@ -365,7 +365,7 @@ fn a_service_is_gone_at_once_and_its_name_is_free_when_all_know() {
     assert!(registry.is_leaving("S"));
     let refused = registry.take_in(&again, "h:3", &Outbox::alone(1));
     assert_eq!(refused, Err(Refusal::NameTaken("S".into())));
-    // Whoever leaves meanwhile need not be told.
+    // Clients that leave meanwhile need no notification.
     registry.leave(clients[0]);
     registry.leave(clients[1]);
     while registry
@@ -474,7 +474,8 @@ fn a_manager_that_stops_gives_back_every_request() {
     assert!(abandoned(&mut registry, s).is_empty());
 }
 
-/// The request that a malformed reply of a service is for: its client's name, and its uid as JSON text.
+/// Returns the request that a malformed reply of a service is for: its client's name, and its uid
+/// as JSON text.
 fn identified(
     registry: &mut Registry,
     service: PeerId,
@@ -634,7 +635,7 @@ fn a_python_service_gets_nothing_that_ends_it() {
     }
 }
 
-/// A client that asked for all features, and its queue.
+/// Adds a client with all features. Returns its id and its queue.
 fn curious_client(registry: &mut Registry, name: &str) -> (PeerId, Arc<Outbox>) {
     let identity = Identity {
         features: Features::ALL,
@@ -752,7 +753,7 @@ fn the_client_that_has_held_its_lock_longest_is_named() {
     };
     let named = |holder: &str, second, others| (holder.to_owned(), at(second), others);
     assert_eq!(held(&[(c, 10), (b, 20), (a, 30)], &[]), named("c[h:1]", 10, 2));
-    // Who locks again has held the lock all the time.
+    // Acquiring a lock again keeps its time.
     assert_eq!(held(&[(c, 40)], &[a]), named("c[h:1]", 10, 1));
     assert_eq!(held(&[], &[c]), named("b[h:1]", 20, 0));
     assert_eq!(held(&[(c, 50)], &[b]), named("c[h:1]", 50, 0));

@@ -1,15 +1,15 @@
-//! The marks of requests under way.
+//! The uids of requests in flight.
 
 use std::fmt;
 
-/// How long a uid may be that needs no memory of its own: those of Python's peers have 36 bytes. With it, what is noted
-/// of a request fills a line of the processor's cache.
+/// The longest uid that needs no allocation: those of Python peers have 36 bytes. With it, the
+/// record of a request fills one cache line.
 const SHORT: usize = 38;
 
 /// The bytes of a [`labwire_wire::Uid`].
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Uid {
-    /// The bytes behind its length are zero.
+    /// The length and the bytes; those after the length are zero.
     Short(u8, [u8; SHORT]),
     Long(Box<[u8]>),
 }
@@ -23,7 +23,7 @@ impl Uid {
         }
     }
 
-    /// What pairs a reply with its request, as its client chose it.
+    /// Returns the uid as its client chose it.
     pub(super) fn get(&self) -> labwire_wire::Uid<'_> {
         labwire_wire::Uid::from_bytes(self.as_bytes())
     }
