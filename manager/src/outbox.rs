@@ -1,18 +1,18 @@
-//! The frames that wait to be written to one peer: a queue that is bounded in bytes.
+//! The queue of the frames for one peer, bounded in bytes.
 //!
-//! A producer that finds the queue full keeps its frame and takes a place in line ([`Outbox::wait_for_room`]). Room is
-//! granted first come, first served, whatever the size of the frame: a large frame is not overtaken by small ones.
-//! With the granted [`Permit`] the producer routes its frame anew, so what held meanwhile (a link, a service) is
-//! checked again.
+//! A producer that finds the queue full keeps its frame and takes a place in line
+//! ([`Outbox::wait_for_room`]). Room is granted first come, first served, whatever the size of the
+//! frame: small frames do not overtake a large one. With the granted [`Permit`] the producer routes
+//! its frame anew, so that what may have changed meanwhile (a link, a service) is checked again.
 //!
-//! A reply is owed to its client and its service has other clients, so it may go beyond the limit, up to
-//! [`OWED`] times as much: see [`Outbox::push_owed`].
+//! A reply is owed to its client and its service has other clients, so it may exceed the limit, up
+//! to [`OWED`] times: see [`Outbox::push_owed`].
 //!
-//! Beside the limit of each queue stands a budget of all queues: see [`QueueBudget`]. A frame that finds no room there
-//! waits as for room in the queue.
+//! Beside the limit of each queue there is a budget of all queues: see [`QueueBudget`]. A frame
+//! that finds no room there waits as for room in the queue.
 //!
-//! Whether a reader is too slow is judged by its writer, from the bytes that it takes while others wait: see
-//! [`Outbox::written`].
+//! The writer judges whether a reader is too slow, from the bytes that it takes while others wait:
+//! see [`Outbox::written`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -35,7 +35,7 @@ use crate::budget::QueueBudget;
 use producers::Producers;
 use queue::Queue;
 
-/// What `write` puts together, for who has no queue yet.
+/// Composes frames for a peer that has no queue yet. Returns `None` if `write` writes nothing.
 pub(crate) fn batch_of(write: impl FnOnce(&mut FrameWriter<'_>)) -> Option<Batch> {
     let mut queue = Queue::default();
     queue.write(write);
@@ -51,15 +51,15 @@ pub(crate) fn text_of(write: impl FnOnce(&mut FrameWriter<'_>)) -> String {
     String::from_utf8(bytes).expect("JSON text is text")
 }
 
-/// Up to how many queued bytes a reader keeps up with what comes, so that it gains something by having a frame's
-/// beginning before its end.
+/// The most queued bytes with which a reader keeps up, so that it gains something by receiving the
+/// beginning of a frame before its end.
 const KEEPS_UP_BYTES: usize = 1024 * 1024;
 
-/// How many times the limit may be queued when the rest is replies. A client that asks for more than it reads delays
-/// its own replies before it delays those of the service's other clients.
+/// How many times the limit may be queued if the excess is replies. A client that asks for more
+/// than it reads delays its own replies before those of the service's other clients.
 const OWED: usize = 4;
 
-/// The queue is full; the frame was not taken.
+/// The queue is full, and the frame was not taken.
 #[derive(Debug)]
 pub(crate) struct Full;
 
@@ -67,19 +67,20 @@ pub(crate) struct Full;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaited {
     Nobody,
-    /// Those whose memory it uses beyond its limit or its share, or, once the queue is closed, the end of its connection.
+    /// Peers whose memory it uses beyond its limit or its share; once the queue is closed, the end
+    /// of its connection.
     Memory,
-    /// Producers, who have something for it.
+    /// Producers that have frames for it.
     Producers,
 }
 
-/// The frames that wait to be written to one peer.
+/// The queue of the frames for one peer.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
-    /// Tells the writer that there is something to write, or that the queue was closed.
+    /// Notifies the writer of something to write, or of the closed queue.
     filled: Notify,
-    /// Tells whoever waits in [`Outbox::next_write`] that something was written.
+    /// Notifies waiters in [`Outbox::next_write`] of a write.
     wrote: Notify,
     limit: usize,
     /// The budget of all queues.
@@ -90,19 +91,20 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct State {
     queue: Queue,
-    /// While a frame goes on that is still arriving: what comes behind it.
+    /// The frames after the one that is still arriving, while there is one.
     behind: Option<Behind>,
-    /// Bytes that were queued and not yet written, those behind and in the writer's hands included.
+    /// Bytes that are queued and not yet written, including those of `behind` and of the writer's
+    /// batch.
     queued: usize,
-    /// Whether replies went beyond the limit while others were queued.
+    /// Whether replies exceeded the limit while others were queued.
     is_over: bool,
-    /// Those that wait for room.
+    /// The producers that wait for room.
     producers: Producers,
-    /// What was written of a piece that takes memory until all of it is.
+    /// The bytes written of a piece whose memory is freed only when all of it is written.
     written_in_part: usize,
-    /// How many bytes are counted for the budget of all queues.
+    /// The bytes counted towards the budget of all queues.
     counted: usize,
-    /// While the first of those that wait finds no room in that budget.
+    /// Set while the first waiting producer finds no room in that budget.
     ticket: Option<u64>,
     closed: bool,
 }
@@ -114,7 +116,7 @@ struct Behind {
     bytes: usize,
 }
 
-/// What a frame that is still arriving keeps waiting.
+/// What a frame that is still arriving holds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeptWaiting {
     /// Whether there are frames behind it.
@@ -124,7 +126,7 @@ pub(crate) struct KeptWaiting {
 }
 
 impl State {
-    /// Whether there is something that the reader could read.
+    /// Returns whether there is something that the reader could read.
     fn reader_owes(&self) -> bool {
         let behind = self.behind.as_ref().map_or(0, |behind| behind.bytes);
         self.queued > behind
@@ -132,7 +134,8 @@ impl State {
 }
 
 impl Outbox {
-    /// A queue that takes up to `limit` bytes, and one larger frame when it is empty, within the budget of all queues.
+    /// Creates a queue of `limit` bytes within the budget of all queues. It takes one larger frame
+    /// when it is empty.
     pub(crate) fn new(limit: usize, budget: &Arc<QueueBudget>) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             state: Mutex::default(),
@@ -144,21 +147,22 @@ impl Outbox {
         })
     }
 
-    /// The same with a budget of its own that is never used up.
+    /// As [`new`](Self::new), with a budget of its own that is never used up.
     #[cfg(test)]
     pub(crate) fn alone(limit: usize) -> Arc<Self> {
         Self::new(limit, &QueueBudget::new(usize::MAX, std::time::Duration::MAX))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code that can panic runs under this lock, so a poisoned queue is still a whole one.
+        // No code that can panic runs under this lock, so the state of a poisoned queue is
+        // consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues the frame that `write` puts together, of `length` bytes at most. Refuses it when there is no room, or
-    /// when others wait for room.
+    /// Queues the frame that `write` composes, of at most `length` bytes. Fails if there is no
+    /// room, or if others wait for room.
     ///
-    /// A queue that is closed takes the frame and forgets it: its peer is gone.
+    /// A closed queue discards the frame, since its peer is gone.
     pub(crate) fn push(&self, length: usize, write: impl FnOnce(&mut FrameWriter<'_>)) -> Result<(), Full> {
         let mut state = self.state();
         if state.producers.wait() || !self.fits(&state, length, self.limit) {
@@ -168,10 +172,10 @@ impl Outbox {
         Ok(())
     }
 
-    /// As [`push`](Self::push), for a reply to a request in flight: it is taken though the queue is full, up to
-    /// [`OWED`] times the limit. So a client that does not read its replies does not hold up the service that sends
-    /// them, and with it the service's other clients. The client's own requests wait from the limit on, so it cannot
-    /// ask for more meanwhile.
+    /// As [`push`](Self::push), for a reply to a request in flight. It is taken up to [`OWED`]
+    /// times the limit, so that a client that does not read its replies does not hold up the
+    /// service and its other clients. The client's own requests wait from the limit on, so it
+    /// cannot ask for more meanwhile.
     pub(crate) fn push_owed(
         &self,
         length: usize,
@@ -211,14 +215,14 @@ impl Outbox {
         Permit::new(Arc::clone(self), number)
     }
 
-    /// Queues a frame even when the queue is full: for the manager's own words to a peer, whose number is
-    /// bounded by what the peer itself asked for.
+    /// Queues a frame even if the queue is full. For the manager's own frames to a peer, whose
+    /// number is bounded by what the peer itself asked for.
     pub(crate) fn push_always(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
         self.append(&mut self.state(), write);
     }
 
-    /// As [`push_always`](Self::push_always), for frames that are put together when the writer comes to them. `bytes` is
-    /// how many they have: they count as queued from now on.
+    /// As [`push_always`](Self::push_always), for frames that are composed when the writer reaches
+    /// them. `bytes` is their length, which counts as queued from now on.
     pub(crate) fn push_deferred(&self, bytes: usize, frames: Box<dyn Deferred>) {
         let mut state = self.state();
         if state.closed {
@@ -257,8 +261,9 @@ impl Outbox {
         self.count(state);
     }
 
-    /// Begins a frame that is still arriving, unless there is one already, or so much is queued that it would gain
-    /// nothing. What others queue from here on comes behind it, until [`end_arriving`](Self::end_arriving).
+    /// Begins a frame that is still arriving. Frames of others queue behind it until
+    /// [`end_arriving`](Self::end_arriving). Returns `false` if there is one already, or if so much
+    /// is queued that it would gain nothing.
     pub(crate) fn begin_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) -> bool {
         let mut state = self.state();
         if state.closed || state.behind.is_some() || state.queued > KEEPS_UP_BYTES || state.producers.wait() {
@@ -269,9 +274,9 @@ impl Outbox {
         true
     }
 
-    /// Goes on with the frame that is arriving, unless it was broken off when the queue was closed. It takes as much room
-    /// as it needs, as one that is taken whole when the queue is empty does: who sends it has others to serve, and does
-    /// not wait for this reader.
+    /// Continues the frame that is arriving, unless it was broken off when the queue was closed. It
+    /// may exceed the limit, as one frame in an empty queue may: its sender has others to serve and
+    /// does not wait for this reader.
     pub(crate) fn go_on_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
         let mut state = self.state();
         if state.behind.is_some() {
@@ -291,7 +296,7 @@ impl Outbox {
         }
     }
 
-    /// What the frame that is arriving keeps waiting.
+    /// Returns what the frame that is arriving holds up.
     pub(crate) fn kept_waiting(&self) -> KeptWaiting {
         let state = self.state();
         let behind = state.behind.as_ref();
@@ -301,26 +306,27 @@ impl Outbox {
         }
     }
 
-    /// Whether there is no room. The manager answers no further lines of a peer whose own queue is full.
+    /// Returns whether there is no room. The manager answers no further lines of a peer whose own
+    /// queue is full.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         let state = self.state();
         !state.closed && (state.queued >= self.limit.max(1) || !self.is_admitted(&state, 1))
     }
 
-    /// Whether everything that was queued is written.
+    /// Returns whether everything that was queued is written.
     pub(crate) fn is_written(&self) -> bool {
         let state = self.state();
         state.queued == 0 && state.queue.is_empty()
     }
 
-    /// How many bytes are queued and not yet written.
+    /// Returns the number of bytes that are queued and not yet written.
     pub(crate) fn queued(&self) -> usize {
         self.state().queued
     }
 
-    /// Waits until there is something to write and takes all of it; `None` once the queue is closed and
-    /// empty. Cancel safe.
+    /// Waits until there is something to write and takes all of it. Returns `None` once the queue
+    /// is closed and empty. Cancel safe.
     pub(crate) async fn next_batch(&self) -> Option<Batch> {
         loop {
             {
@@ -338,8 +344,8 @@ impl Outbox {
         }
     }
 
-    /// Tells the queue that the writer has handed `count` bytes on, which makes room for those that wait, and that
-    /// `in_part` bytes were written of a piece that is not written to its end. Returns who waited for the reader until
+    /// Notes that the writer has written `count` bytes, which makes room for waiting producers, and
+    /// `in_part` bytes of a piece that is not complete. Returns who waited for the reader until
     /// now.
     pub(crate) fn written(&self, count: usize, in_part: usize, clock: impl FnOnce() -> Instant) -> Awaited {
         let mut state = self.state();
@@ -356,22 +362,23 @@ impl Outbox {
         awaited
     }
 
-    /// Who waits for the reader.
+    /// Returns who waits for the reader.
     pub(crate) fn awaited(&self, clock: impl FnOnce() -> Instant) -> Awaited {
         self.keeps_waiting(&self.state(), clock)
     }
 
-    /// Resolves with the next [`written`](Self::written), once it was polled or enabled. Cancel safe.
+    /// Resolves at the next [`written`](Self::written) after it was polled or enabled. Cancel safe.
     pub(crate) fn next_write(&self) -> Notified<'_> {
         self.wrote.notified()
     }
 
-    /// The limit in bytes.
+    /// Returns the limit in bytes.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Takes no more frames. What is queued can still be written; a frame that is still arriving is broken off.
+    /// Closes the queue for new frames. What is queued can still be written; a frame that is still
+    /// arriving is broken off.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));

@@ -1,4 +1,4 @@
-//! The budget of lines whose end has not come, or that wait to be routed.
+//! The budget of lines that are unfinished or wait to be routed.
 
 use std::collections::hash_map::Entry;
 use std::future::poll_fn;
@@ -9,11 +9,12 @@ use foldhash::HashMap;
 
 use crate::refusal::LineEnd;
 
-/// In which steps bytes are counted. Peers with less are left out, so that most lines cost nothing here.
+/// The unit in which bytes are counted. Peers with less are left out, so that most lines cost
+/// nothing here.
 const STEP: usize = 8 * 1024;
 
-/// How many bytes the unfinished lines of all peers may have together. When they have more, whoever holds most is called
-/// on to let go of its line.
+/// The budget of bytes for the unfinished lines of all peers together. If it is exceeded, the peer
+/// that holds most is called on to let go of its line.
 #[derive(Debug)]
 pub(crate) struct LineBudget {
     budget: usize,
@@ -26,7 +27,7 @@ struct State {
     holders: HashMap<u64, Holder>,
     /// The bytes of all holders.
     held: usize,
-    /// The bytes of those that are called on.
+    /// The bytes of the holders that are called on.
     called_on: usize,
 }
 
@@ -40,7 +41,7 @@ struct Holder {
 }
 
 impl State {
-    /// Notes how many bytes a peer holds now.
+    /// Records how many bytes a peer holds now.
     fn set(&mut self, id: u64, bytes: usize) {
         let mut entry = match self.holders.entry(id) {
             Entry::Occupied(entry) => entry,
@@ -62,7 +63,7 @@ impl State {
         }
     }
 
-    /// Calls on those that hold most until what the others hold is within the budget.
+    /// Calls on the largest holders until the others are within the budget.
     fn call_on_largest(&mut self, budget: usize) {
         while self.held - self.called_on > budget {
             let others = self.holders.iter_mut().filter(|(_, holder)| !holder.is_called_on);
@@ -91,7 +92,7 @@ impl LineBudget {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A peer's share, which holds nothing yet.
+    /// Creates a peer's share, which holds nothing yet.
     pub(crate) fn share(self: &Arc<Self>) -> LineShare {
         let mut state = self.state();
         state.last_id += 1;
@@ -102,13 +103,13 @@ impl LineBudget {
         }
     }
 
-    /// How many bytes all peers hold, without those that hold very little.
+    /// Returns the number of bytes that all peers hold, without those that hold very little.
     pub(crate) fn held(&self) -> usize {
         self.state().held
     }
 }
 
-/// What one peer holds of the budget. It is given back when this is dropped.
+/// A peer's share of the budget. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct LineShare {
     budget: Arc<LineBudget>,
@@ -117,7 +118,7 @@ pub(crate) struct LineShare {
 }
 
 impl LineShare {
-    /// Notes that the peer holds so many bytes now.
+    /// Records how many bytes the peer holds now.
     #[inline]
     pub(crate) fn hold(&mut self, bytes: usize) {
         let bytes = bytes / STEP * STEP;
@@ -136,26 +137,26 @@ impl LineShare {
         }
     }
 
-    /// Whether the peer holds enough to be counted.
+    /// Returns whether the peer holds enough to be counted.
     pub(crate) fn is_counted(&self) -> bool {
         self.held > 0
     }
 
-    /// Waits until the peer is to let go of what it holds; gives the reason. Cancel safe.
+    /// Waits until the peer is called on to let go of its line. Returns the reason. Cancel safe.
     pub(crate) async fn over_budget(&self) -> LineEnd {
         poll_fn(|context| self.poll_called_on(context)).await;
         self.excess()
     }
 
-    /// Why the line of a peer is thrown away that is called on.
+    /// Returns why the line of a peer that is called on is discarded.
     pub(crate) fn excess(&self) -> LineEnd {
         LineEnd::OverBudget {
             budget: self.budget.budget,
         }
     }
 
-    /// Whether the peer is to let go of what it holds, since it holds most and the budget is exceeded. It is called on
-    /// until it holds less.
+    /// Returns whether the peer is called on to let go of its line, because it holds most and the
+    /// budget is exceeded. It is called on until it holds less.
     pub(crate) fn is_called_on(&self) -> bool {
         let is_called_on = |holder: &Holder| holder.is_called_on;
         self.is_counted()
@@ -167,7 +168,7 @@ impl LineShare {
                 .is_some_and(is_called_on)
     }
 
-    /// Waits until the peer is called on. Only the task that asked last is woken.
+    /// Waits until the peer is called on. Only the task that polled last is woken.
     pub(crate) fn poll_called_on(&self, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_counted() {
             return Poll::Pending;

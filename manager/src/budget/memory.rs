@@ -1,35 +1,36 @@
-//! How much memory the manager may count on: what the computer has, or less where a control group allows less.
+//! The memory that the manager may use: that of the computer, or less where a control group allows
+//! less.
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// What is assumed where the system does not tell: a small computer for a laboratory.
+/// Assumed where the system does not report it: a small computer in a laboratory.
 const UNKNOWN: u64 = 1 << 30;
 
-/// The memory that the manager may count on, from which the default budgets follow.
+/// The memory that the manager may use, from which the default budgets follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// The number of bytes.
     pub bytes: u64,
-    /// Where the number comes from.
+    /// The source of the number.
     pub source: MemorySource,
 }
 
-/// Where the size of the memory comes from.
+/// The source of the size of the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemorySource {
     /// All memory of the computer.
     Computer,
-    /// The limit of the control group in which the process runs, as of a container or a systemd unit.
+    /// The limit of the control group of the process, for example of a container or a systemd unit.
     ControlGroup,
-    /// The system does not tell; a small size is assumed.
+    /// The system does not report it; a small size is assumed.
     Unknown,
 }
 
 impl Memory {
-    /// Returns the memory of this process. The system is asked once.
+    /// Returns the memory that this process may use. Reads it once.
     pub fn of_this_process() -> Self {
         static MEMORY: OnceLock<Memory> = OnceLock::new();
         *MEMORY.get_or_init(|| Self::read(Path::new("/")))
@@ -75,7 +76,7 @@ impl fmt::Display for Memory {
     }
 }
 
-/// The memory of the computer.
+/// Returns the memory of the computer in bytes.
 fn computer(root: &Path) -> Option<u64> {
     let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -83,7 +84,7 @@ fn computer(root: &Path) -> Option<u64> {
     kibibytes.checked_mul(1024).filter(|bytes| *bytes > 0)
 }
 
-/// The smallest limit of the control groups that the process belongs to, if there is one.
+/// Returns the smallest limit of the control groups of the process, if there is one.
 fn control_group(root: &Path) -> Option<u64> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     groups
@@ -104,7 +105,8 @@ fn control_group(root: &Path) -> Option<u64> {
         .min()
 }
 
-/// The smallest limit of a group and those above it. Inside a container its group may be what is mounted at the top.
+/// Returns the smallest limit of a group and those above it. Inside a container, its group may be
+/// mounted at the top.
 fn smallest_limit(mount: &Path, group: &str, files: &[&str]) -> Option<u64> {
     Path::new(group.trim_start_matches('/'))
         .ancestors()
@@ -121,7 +123,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// What is read where these files are.
+    /// Reads the memory from these files.
     fn read(files: &[(&str, &str)]) -> (u64, MemorySource) {
         let root = tempfile::tempdir().unwrap();
         for (name, text) in files {

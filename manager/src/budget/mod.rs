@@ -1,13 +1,14 @@
-//! What all peers together may use up, and who is refused first when it is used up.
+//! Budgets of what all peers together may use, and the rules for whom they refuse first.
 //!
-//! Beside each limit per peer stands a budget for all of them. Its default follows from the memory that the manager may
-//! count on. A budget never costs a peer that uses little of it:
+//! Beside each limit per peer there is a budget for all of them. Its default follows from the
+//! memory that the manager may use. A budget never costs a peer that uses little of it:
 //!
-//! - What cannot be taken back (a request in flight, an identity) is a [`Pool`]: its last quarter is for peers that have
-//!   less than their fair share, and a little is free for everyone.
-//! - What can be taken back (bytes of unfinished lines) is in [`LineBudget`]: the peer that holds most loses its line.
-//! - What can wait (bytes that are queued) is in [`QueueBudget`]: it waits until those who have more than their share have
-//!   read, or are disconnected since they do not.
+//! - What cannot be taken back (a request in flight, an identity) is a [`Pool`]: its last quarter
+//!   is for peers that have less than their fair share, and a little is free for everyone.
+//! - What can be taken back (bytes of unfinished lines) is in [`LineBudget`]: the peer that holds
+//!   most loses its line.
+//! - What can wait (bytes that are queued) is in [`QueueBudget`]: it waits until those who have
+//!   more than their share have read, or are disconnected because they do not.
 
 mod lines;
 mod memory;
@@ -21,10 +22,11 @@ pub(crate) use queues::{Pressing, QueueBudget, STEP as QUEUED_STEP, Waiting};
 
 const MIB: u64 = 1 << 20;
 
-/// Whether one of some users of a budget may have `wanted`, when all of them have `used` then.
+/// Returns whether one user of a budget may have `wanted`, if all users together then have `used`.
 ///
-/// The last quarter is for those who have less than their fair share, which is the same part for each user. The less of
-/// that quarter is left, the less of its share is a user's: so it never goes to those who have much already.
+/// The last quarter is for users that have less than their fair share, which is the same for each.
+/// The less of that quarter is left, the smaller the part of its share that a user may reach. So it
+/// never goes to users that have much already.
 fn is_fair(budget: usize, users: usize, used: usize, wanted: usize) -> bool {
     let reserve = budget / 4;
     let Some(left) = budget.checked_sub(used) else {
@@ -34,21 +36,21 @@ fn is_fair(budget: usize, users: usize, used: usize, wanted: usize) -> bool {
     left >= reserve || (wanted as u128) * (reserve as u128) <= (share as u128) * (left as u128)
 }
 
-/// What all peers together may use up. Beside each limit per peer stands one of these.
+/// What all peers together may use, beside each limit per peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
-    /// Bytes of lines whose end has not come, or that wait to be routed.
+    /// Bytes of lines that are unfinished or wait to be routed.
     pub lines: usize,
-    /// Bytes that wait to be written.
+    /// Bytes queued for peers.
     pub queues: usize,
-    /// Bytes of what services say of themselves in their identities.
+    /// Bytes of the descriptions of services in their identities.
     pub identities: usize,
-    /// Requests that wait for their reply.
+    /// Requests in flight.
     pub in_flight: usize,
 }
 
 impl Budgets {
-    /// Returns the budgets for a process that may count on so many bytes of memory.
+    /// Returns the budgets for a process that may use `bytes` bytes of memory.
     ///
     /// With 1 GiB, two lines of 110 MB can arrive at the same time; with 4 GiB, one of 1 GiB.
     ///
@@ -64,22 +66,23 @@ impl Budgets {
     pub fn for_memory(bytes: u64) -> Self {
         let part = |part: u64, least: u64, most: u64| {
             let bytes = (bytes / part / MIB * MIB).clamp(least * MIB, most * MIB);
-            // A process of 32 bits can use less than the computer has.
+            // A 32-bit process can use less than the computer has.
             usize::try_from(bytes).unwrap_or(usize::MAX / 4)
         };
         Self {
             lines: part(4, 16, u64::MAX / MIB),
             queues: part(4, 16, u64::MAX / MIB),
-            // Everyone who asks who is there gets all of them.
+            // Every peer that requests the manager's identity receives all of them.
             identities: part(64, 1, 64),
-            // A request in flight takes about 200 bytes, and twice as many with the longest uid: an eighth of the memory.
+            // A request in flight takes about 200 bytes, and twice as many with the longest uid: an
+            // eighth of the memory.
             in_flight: usize::try_from((bytes / 4_096).max(16_384)).unwrap_or(usize::MAX / 4_096),
         }
     }
 }
 
 impl Default for Budgets {
-    /// The budgets for the memory of this process.
+    /// Returns the budgets for the memory of this process.
     fn default() -> Self {
         Self::for_memory(Memory::of_this_process().bytes)
     }

@@ -1,10 +1,10 @@
-//! A budget of what is kept for a peer until it has had its answer or leaves.
+//! A budget of what a peer keeps until it is answered or leaves.
 
 use super::is_fair;
 
-/// What all peers together have of something that cannot be taken back from them, and how much more one may have.
+/// The use that all peers together make of something that cannot be taken back from them.
 ///
-/// Whoever has most is refused first: see [`is_fair`]. What each peer has up to `free` is always taken.
+/// The peer that has most is refused first: see [`is_fair`]. Each peer may always have `free`.
 #[derive(Debug)]
 pub(crate) struct Pool {
     budget: usize,
@@ -23,7 +23,7 @@ impl Pool {
         }
     }
 
-    /// Whether a peer that has so much may have that much more.
+    /// Returns whether a peer that has `has` may have `more`.
     #[inline]
     pub(crate) fn admits(&self, has: usize, more: usize) -> bool {
         has.saturating_add(more) <= self.free || self.has_room(has, more)
@@ -35,26 +35,26 @@ impl Pool {
         is_fair(self.budget, users, used, wanted)
     }
 
-    /// Notes that a peer that had so much has that much more.
+    /// Records that a peer that had `had` has `more`.
     #[inline]
     pub(crate) fn add(&mut self, had: usize, more: usize) {
         self.used += more;
         self.users += usize::from(had == 0 && more > 0);
     }
 
-    /// Notes that a peer that had so much has that much less.
+    /// Records that a peer that had `had` has `less` fewer.
     #[inline]
     pub(crate) fn subtract(&mut self, had: usize, less: usize) {
         self.used -= less;
         self.users -= usize::from(had == less && less > 0);
     }
 
-    /// What all peers have.
+    /// Returns what all peers have.
     pub(crate) fn used(&self) -> usize {
         self.used
     }
 
-    /// How many peers have something.
+    /// Returns the number of peers that have something.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn users(&self) -> usize {
         self.users
@@ -69,7 +69,7 @@ impl Pool {
 mod tests {
     use super::*;
 
-    /// Has a peer take one after the other until it is refused; gives what it has then.
+    /// Takes one after the other for a peer until it is refused. Returns what it has then.
     fn fill(pool: &mut Pool, mut has: usize) -> usize {
         while pool.admits(has, 1) {
             pool.add(has, 1);

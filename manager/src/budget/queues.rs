@@ -1,4 +1,4 @@
-//! The budget of what is queued for all peers.
+//! The budget of the queues of all peers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,16 +10,16 @@ use tokio::time::Instant;
 
 use super::is_fair;
 
-/// In which steps bytes are counted, and how many each queue may have whatever is in the others: what a run of small
-/// frames takes. Queues that are shorter cost nothing here.
+/// The unit in which bytes are counted, and what each queue may have regardless of the others: a
+/// run of small frames. Shorter queues cost nothing here.
 pub(crate) const STEP: usize = 32 * 1024;
 
-/// To how many of those that wait room is offered at a time: nobody else is served meanwhile.
+/// How many waiting queues are offered room at a time: no other task runs meanwhile.
 const SERVED: usize = 64;
 
-/// A queue in which someone waits for room.
+/// A queue in which a producer waits for room.
 pub(crate) trait Waiting: fmt::Debug + Send + Sync {
-    /// Takes what waits, as far as there is room now. No queue is locked meanwhile.
+    /// Grants room to waiting producers, as far as there is room. Called while no queue is locked.
     fn take_waiting(&self);
 }
 
@@ -29,56 +29,58 @@ struct Waiter {
     is_new: bool,
 }
 
-/// How many bytes the queues of all peers may have together.
+/// The budget of bytes for the queues of all peers together.
 ///
-/// When they have more, or someone waits since they have nearly as much, whoever has more than its fair share is
-/// pressed: it must read, or it is disconnected as any reader for whom others wait. As long as that helps nobody, less and
-/// less is enough to be pressed: half of it after each stall time. The last quarter is for queues that are empty or have
-/// less than their fair share: see [`is_fair`].
+/// If it is exceeded, or if a producer waits because it is nearly used up, each reader whose queue
+/// has more than its fair share is pressed: it must read, or it is disconnected like any reader for
+/// whom others wait. While that helps nobody, less and less is enough to be pressed: half of it
+/// after each stall time. The last quarter is for queues that are empty or have less than their
+/// fair share: see [`is_fair`].
 #[derive(Debug)]
 pub(crate) struct QueueBudget {
     budget: usize,
-    /// Three quarters of it: as long as all queues together stay below, each may have more.
+    /// Three quarters of it: while all queues together stay below, each may have more.
     plenty: usize,
     stall: Duration,
     state: Mutex<State>,
-    /// The bytes that the state has as used: most questions need no more.
+    /// A copy of the used bytes in the state, which is enough for most checks.
     used: AtomicUsize,
-    /// Whether those that have more than their share are pressed.
+    /// Whether readers that have more than their share are pressed.
     is_pressed: AtomicBool,
-    /// Whether those that wait may find room.
+    /// Whether waiting producers may find room.
     has_shrunk: AtomicBool,
-    /// How often someone began to wait.
+    /// How often a producer began to wait.
     waits: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     used: usize,
-    /// How many queues are counted.
+    /// The number of queues that are counted.
     users: usize,
-    /// In the order in which they came.
+    /// The waiting queues in order of their arrival.
     waiting: BTreeMap<u64, Waiter>,
     last_ticket: u64,
-    /// The last of those that were told that there may be room, or 0.
+    /// The ticket of the last queue that was offered room, or 0.
     last_served: u64,
-    /// How many wait that look by themselves whether there is room.
+    /// The number of waiters that check for room themselves.
     looking: usize,
-    /// How many of all who wait have nothing that is counted.
+    /// The number of all waiters whose queue has nothing that is counted.
     newcomers: usize,
-    /// While someone waits and nobody is helped.
+    /// Set while someone waits and nobody is helped.
     pressed: Option<Pressed>,
 }
 
-/// Someone waits for room in the budget, and nobody has been helped since.
+/// Someone waits for room in the budget, and nobody was helped since.
 #[derive(Debug, Default)]
 struct Pressed {
-    /// Since when, as far as those know who were asked to read: set when the first of them looks.
+    /// Since when, as far as the pressed readers know: set when the first of them checks.
     since: Option<Instant>,
 }
 
 impl QueueBudget {
-    /// A budget of so many bytes. `stall` is how long a reader may read nothing while others wait for it.
+    /// Creates a budget of `budget` bytes. `stall` is how long a reader may read nothing while
+    /// others wait for it.
     pub(crate) fn new(budget: usize, stall: Duration) -> Arc<Self> {
         Arc::new(Self {
             budget,
@@ -97,11 +99,12 @@ impl QueueBudget {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a queue may have so many bytes more. It has `taken`, of which `counted` are noted here.
+    /// Returns whether a queue may have `more` bytes. It has `taken`, of which `counted` are
+    /// counted here.
     #[inline]
     pub(crate) fn admits(&self, counted: usize, taken: usize, more: usize) -> bool {
         let wanted = taken.saturating_add(more);
-        // What this queue has is counted twice here, which only leads to the second look.
+        // This counts the queue's own bytes twice, which only leads to the exact check.
         self.used().saturating_add(wanted) <= self.plenty || self.has_room(counted, taken, wanted)
     }
 
@@ -124,7 +127,7 @@ impl QueueBudget {
         is_fair(self.budget, users, used, wanted)
     }
 
-    /// Notes that a queue had so many bytes and has so many now.
+    /// Records that a queue had `before` counted bytes and has `after` now.
     pub(crate) fn change(&self, before: usize, after: usize) {
         let mut state = self.state();
         state.used = state.used - before + after;
@@ -145,8 +148,8 @@ impl QueueBudget {
         self.is_pressed.store(state.pressed.is_some(), Ordering::Relaxed);
     }
 
-    /// Whether a queue with so many bytes has more than its share while others need it. `clock` is asked for the time only
-    /// then.
+    /// Returns whether a queue with `counted` bytes has more than its share while others need it.
+    /// `clock` is called only in the second case.
     #[inline]
     pub(crate) fn presses(&self, counted: usize, clock: impl FnOnce() -> Instant) -> bool {
         self.is_pressed.load(Ordering::Relaxed) && counted > self.pressed_share(clock())
@@ -166,8 +169,8 @@ impl QueueBudget {
         less.unwrap_or_default()
     }
 
-    /// Notes that someone waits for room in that queue, of which `counted` bytes are noted here; gives the ticket with
-    /// which that ends.
+    /// Adds a queue in which a producer waits for room, with `counted` bytes counted here. Returns
+    /// the ticket for [`leave`](Self::leave).
     pub(crate) fn enter(&self, queue: Weak<dyn Waiting>, counted: usize) -> u64 {
         self.waits.fetch_add(1, Ordering::Relaxed);
         let is_new = counted == 0;
@@ -180,7 +183,7 @@ impl QueueBudget {
         ticket
     }
 
-    /// Notes that nobody waits in that queue any more.
+    /// Removes a queue in which nobody waits any longer.
     pub(crate) fn leave(&self, ticket: u64) {
         let mut state = self.state();
         if let Some(Waiter { is_new, .. }) = state.waiting.remove(&ticket) {
@@ -190,8 +193,8 @@ impl QueueBudget {
         self.note_pressed(&mut state);
     }
 
-    /// Notes that someone waits for room in a queue, of which `counted` bytes are noted here, as long as what is returned
-    /// lives, and looks by itself whether there is some.
+    /// Records that someone waits for room in a queue with `counted` bytes, and checks for it
+    /// itself, as long as the returned guard lives.
     pub(crate) fn press(self: &Arc<Self>, counted: usize) -> Pressing {
         let is_new = counted == 0;
         let mut state = self.state();
@@ -205,7 +208,7 @@ impl QueueBudget {
         }
     }
 
-    /// Has those that wait take what there is room for, if there may be some. No queue may be locked.
+    /// Offers room to waiting producers, if there may be some. No queue may be locked.
     #[inline]
     pub(crate) fn serve_waiting(&self) {
         if self.has_shrunk.load(Ordering::Relaxed) && self.has_shrunk.swap(false, Ordering::Relaxed) {
@@ -222,7 +225,7 @@ impl QueueBudget {
         }
     }
 
-    /// The next of those that wait, in turn.
+    /// Returns the next waiting queues, in turn.
     fn next_waiting(&self) -> Vec<Arc<dyn Waiting>> {
         let mut state = self.state();
         let first = state.last_served + 1;
@@ -232,7 +235,7 @@ impl QueueBudget {
             .unzip();
         state.last_served = match tickets.last() {
             Some(last) if tickets.len() == SERVED => *last,
-            // The next time begins with the first.
+            // The next time begins with the first queue.
             _ => 0,
         };
         if state.last_served > 0 || first > 1 {
@@ -241,13 +244,13 @@ impl QueueBudget {
         queues
     }
 
-    /// How many bytes all queues have, without those that are short.
+    /// Returns the number of bytes in all queues, without the short ones.
     #[inline]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// How often someone had to wait for room in the budget.
+    /// Returns how often a producer had to wait for room in the budget.
     pub(crate) fn waits(&self) -> u64 {
         self.waits.load(Ordering::Relaxed)
     }
@@ -277,7 +280,7 @@ mod tests {
     const BUDGET: usize = 100 * STEP;
     const STALL: Duration = Duration::from_secs(2);
 
-    /// Whether a queue that has so many steps may have that many more.
+    /// Returns whether a queue that has `has` steps may have `more` steps.
     fn admits(budget: &QueueBudget, has: usize, more: usize) -> bool {
         budget.admits(has * STEP, has * STEP, more * STEP)
     }

@@ -6,13 +6,13 @@ use std::task::{Context, Poll, Waker};
 
 use super::{FrameWriter, Outbox};
 
-/// The producers that wait for room in one queue, and those to whom it was granted.
+/// The producers that wait for room in one queue, and those with granted room.
 #[derive(Debug, Default)]
 pub(super) struct Producers {
     last_number: u64,
-    /// In the order of their numbers.
+    /// In order of their numbers.
     waiting: VecDeque<Waiting>,
-    /// Number and length. A producer uses its grant in its next turn, so these are few.
+    /// Numbers and lengths. A producer uses its grant in its next turn, so these are few.
     granted: Vec<(u64, usize)>,
     /// The sum of the granted lengths.
     reserved: usize,
@@ -22,31 +22,31 @@ pub(super) struct Producers {
 struct Waiting {
     number: u64,
     length: usize,
-    /// Up to how many queued bytes the frame may fill the queue.
+    /// The number of queued bytes to which the frame may fill the queue.
     limit: usize,
     waker: Option<Waker>,
 }
 
 impl Producers {
-    /// Whether anyone waits.
+    /// Returns whether any producer waits.
     #[inline]
     pub(super) fn wait(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Whether anyone waits with that limit.
+    /// Returns whether any producer waits with that limit.
     #[inline]
     pub(super) fn waits_with(&self, limit: usize) -> bool {
         self.waiting.iter().any(|waiting| waiting.limit == limit)
     }
 
-    /// The bytes that are granted and not queued yet.
+    /// Returns the bytes that are granted and not yet queued.
     #[inline]
     pub(super) fn reserved(&self) -> usize {
         self.reserved
     }
 
-    /// Adds a producer to the end of the line; returns its number.
+    /// Adds a producer to the end of the line. Returns its number.
     pub(super) fn enter(&mut self, length: usize, limit: usize) -> u64 {
         self.last_number += 1;
         self.waiting.push_back(Waiting {
@@ -58,14 +58,14 @@ impl Producers {
         self.last_number
     }
 
-    /// Length and limit of the first in line.
+    /// Returns length and limit of the first in line.
     #[inline]
     pub(super) fn first(&self) -> Option<(usize, usize)> {
         let first = self.waiting.front()?;
         Some((first.length, first.limit))
     }
 
-    /// Grants the first in line what it waits for.
+    /// Grants the first in line its room.
     pub(super) fn grant_first(&mut self) {
         let Some(first) = self.waiting.pop_front() else {
             return;
@@ -77,7 +77,7 @@ impl Producers {
         }
     }
 
-    /// Wakes everyone in line: the queue was closed.
+    /// Wakes all waiting producers, because the queue is closed.
     pub(super) fn wake_all(&mut self) {
         for waiting in &mut self.waiting {
             if let Some(waker) = waiting.waker.take() {
@@ -90,7 +90,7 @@ impl Producers {
         self.granted.iter().any(|(granted, _)| *granted == number)
     }
 
-    /// Has that producer's task woken when it is its turn.
+    /// Registers the waker of a waiting producer.
     fn note_waker(&mut self, number: u64, waker: &Waker) {
         if let Ok(place) = self
             .waiting
@@ -104,7 +104,7 @@ impl Producers {
         }
     }
 
-    /// Forgets a producer, and what was granted to it.
+    /// Removes a producer, and its grant.
     fn give_up(&mut self, number: u64) {
         if let Some(place) = self.granted.iter().position(|(granted, _)| *granted == number) {
             let (_, length) = self.granted.swap_remove(place);
@@ -118,7 +118,7 @@ impl Producers {
     }
 }
 
-/// A producer's place in line, then the room that it was granted. Dropping it gives either up.
+/// A producer's place in line, then its granted room. Dropping it gives up either.
 #[derive(Debug)]
 pub(crate) struct Permit {
     outbox: Arc<Outbox>,
@@ -130,18 +130,18 @@ impl Permit {
         Self { outbox, number }
     }
 
-    /// The queue that it is for.
+    /// Returns the queue that it is for.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
     }
 
-    /// Whether there is room for the frame now, or the queue is closed.
+    /// Returns whether the room is granted, or the queue is closed.
     pub(crate) fn is_granted(&self) -> bool {
         let state = self.outbox.state();
         state.closed || state.producers.is_granted(self.number)
     }
 
-    /// As [`is_granted`](Self::is_granted); has the task woken once that changes.
+    /// As [`is_granted`](Self::is_granted). Wakes the task once that changes.
     pub(crate) fn poll_granted(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.outbox.state();
         if state.closed || state.producers.is_granted(self.number) {
@@ -156,7 +156,7 @@ impl Permit {
         let mut state = self.outbox.state();
         state.producers.give_up(self.number);
         self.outbox.append(&mut state, write);
-        // The frame may be shorter than was asked for.
+        // The frame may be shorter than its granted room.
         self.outbox.grant(&mut state);
     }
 }

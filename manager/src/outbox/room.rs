@@ -1,4 +1,4 @@
-//! Whether there is room in a queue: within its own limit, and within the budget of all queues.
+//! Room in a queue: within its own limit, and within the budget of all queues.
 
 use std::sync::{Arc, Weak};
 
@@ -8,13 +8,14 @@ use super::{Awaited, Outbox, State};
 use crate::budget::{Pressing, QUEUED_STEP, Waiting};
 
 impl State {
-    /// The bytes that are queued and those that are granted.
+    /// Returns the bytes that are queued or granted.
     #[inline]
     fn taken(&self) -> usize {
         self.queued + self.producers.reserved()
     }
 
-    /// Whether a frame of `length` bytes is within the limit of the queue. An empty queue takes one frame of any size.
+    /// Returns whether a frame of `length` bytes is within the limit of the queue. An empty queue
+    /// takes one frame of any size.
     #[inline]
     fn is_within(&self, length: usize, limit: usize) -> bool {
         let taken = self.taken();
@@ -23,19 +24,19 @@ impl State {
 }
 
 impl Outbox {
-    /// Whether a frame of `length` bytes fits beside what is queued and what is granted.
+    /// Returns whether a frame of `length` bytes fits beside what is queued and granted.
     #[inline]
     pub(super) fn fits(&self, state: &State, length: usize, limit: usize) -> bool {
         state.closed || (state.is_within(length, limit) && self.is_admitted(state, length))
     }
 
-    /// Whether it is within the budget of all queues.
+    /// Returns whether it is within the budget of all queues.
     #[inline]
     pub(super) fn is_admitted(&self, state: &State, length: usize) -> bool {
         self.budget.admits(state.counted, state.taken(), length)
     }
 
-    /// Grants room to those that wait, in their order, as far as there is room.
+    /// Grants room to waiting producers in their order, as far as there is room.
     pub(super) fn grant(&self, state: &mut State) {
         let mut waits = false;
         while let Some((length, limit)) = state.producers.first() {
@@ -59,7 +60,7 @@ impl Outbox {
         self.count(state);
     }
 
-    /// Counts what the queue has, once it has changed by enough.
+    /// Updates the count in the budget, once it has changed by a [`QUEUED_STEP`].
     #[inline]
     pub(super) fn count(&self, state: &mut State) {
         let bytes = (state.taken() + state.written_in_part) / QUEUED_STEP * QUEUED_STEP;
@@ -69,9 +70,9 @@ impl Outbox {
         }
     }
 
-    /// Who waits for the reader, if there is something that it could read.
+    /// Returns who waits for the reader, if there is something that it could read.
     pub(super) fn keeps_waiting(&self, state: &State, clock: impl FnOnce() -> Instant) -> Awaited {
-        // Who waits since the queues of others are long does not wait for this reader.
+        // A producer that waits for room in the budget does not wait for this reader.
         if !state.reader_owes() {
             Awaited::Nobody
         } else if state.producers.wait() && state.ticket.is_none() {
@@ -83,13 +84,13 @@ impl Outbox {
         }
     }
 
-    /// Whether there is no room for the next part of a frame that is arriving.
+    /// Returns whether there is no room for the next part of a frame that is arriving.
     pub(crate) fn holds_back(&self, length: usize) -> bool {
         let state = self.state();
         !state.closed && !self.is_admitted(&state, length)
     }
 
-    /// Has those read who have more than their share, as long as what is returned lives.
+    /// Presses readers that have more than their share, as long as the returned guard lives.
     pub(crate) fn press_others(&self) -> Pressing {
         self.budget.press(self.state().counted)
     }

@@ -8,7 +8,7 @@ use crate::budget::QueueBudget;
 use crate::buffers;
 
 impl Outbox {
-    /// Closes the outbox and returns as text all that was queued.
+    /// Closes the outbox. Returns everything that was queued as text.
     pub(crate) async fn close_and_read(&self) -> String {
         self.close();
         let mut bytes = Vec::new();
@@ -122,7 +122,7 @@ async fn whoever_gives_up_its_place_lets_the_next_one_in() {
     assert!(push(&outbox, b"y").is_ok());
 }
 
-/// A client that does not read its replies does not hold up the service, whose other clients wait for theirs.
+/// A client that does not read its replies does not hold up the service for its other clients.
 #[tokio::test]
 async fn replies_go_beyond_the_limit_up_to_a_bound() {
     let outbox = Outbox::alone(10);
@@ -247,7 +247,7 @@ fn a_batch_forgets_what_was_written_across_pieces() {
     assert!(batch.is_empty());
 }
 
-/// So many frames, one at a time.
+/// Frames of one byte each, written one at a time.
 #[derive(Debug)]
 struct Counting(std::ops::Range<u8>);
 
@@ -267,7 +267,7 @@ async fn deferred_frames_come_at_their_place_and_count_at_once() {
     outbox.push_deferred(3, Box::new(Counting(b'0'..b'3')));
     push(&outbox, b"b").unwrap();
     push(&outbox, b"c").unwrap();
-    // Those who say how many bytes there are may be wrong.
+    // The announced number of bytes may be wrong.
     for (bytes, range) in [(9, b'3'..b'5'), (0, b'5'..b'6')] {
         outbox.push_deferred(bytes, Box::new(Counting(range)));
     }
@@ -303,7 +303,7 @@ async fn deferred_frames_wait_for_the_end_of_a_frame_that_is_arriving() {
     assert_eq!(outbox.state().queued, 0);
 }
 
-/// Two queues of a budget that each could use up, and that budget.
+/// Returns two queues that each could use up a budget, and that budget.
 fn sharing(budget: usize) -> ([Arc<Outbox>; 2], Arc<QueueBudget>) {
     let budget = QueueBudget::new(budget, Duration::from_secs(2));
     ([(); 2].map(|()| Outbox::new(1 << 30, &budget)), budget)

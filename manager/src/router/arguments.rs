@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the arguments of a request; `None` when they cannot be read, as `NaN` cannot.
+    /// Parses the arguments of a request. Returns `None` if that fails, for example for `NaN`.
     pub(crate) fn read(content: &[u8], envelope: &Envelope) -> Option<Self> {
         Some(Self {
             positional: read(content, envelope, Member::Args)?,
@@ -22,7 +22,7 @@ impl Arguments {
         })
     }
 
-    /// Puts each argument behind the parameter that it is for; `None` when one does not fit.
+    /// Assigns the arguments to `parameters`, in their order. Returns `None` if one does not fit.
     pub(crate) fn bind(mut self, parameters: &[&str]) -> Option<Vec<Option<Value>>> {
         if self.positional.len() > parameters.len() {
             return None;
@@ -42,23 +42,23 @@ fn read<T: Default + DeserializeOwned>(content: &[u8], envelope: &Envelope, memb
     }
 }
 
-/// A request that only an administrator may make.
+/// An administrator's request.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) attribute: String,
     pub(crate) uid: Uid<'static>,
-    /// `None` when the arguments cannot be read.
+    /// `None` if the arguments cannot be parsed.
     pub(crate) arguments: Option<Arguments>,
 }
 
-/// The arguments of the requests about links and locks: the service, and whether a lock is shared.
+/// The arguments of requests about links and locks.
 pub(super) struct LinkArguments {
     pub(super) service: String,
     pub(super) shared: bool,
 }
 
 impl LinkArguments {
-    /// Reads the arguments of the request with that attribute.
+    /// Parses the arguments of the request with that attribute.
     pub(super) fn read(attribute: &str, content: &[u8], envelope: &Envelope) -> Result<Self, Refusal> {
         let (parameters, expected): (&[&str], _) = if attribute == "acquire_lock" {
             (

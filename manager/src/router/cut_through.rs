@@ -1,8 +1,9 @@
-//! Long frames that go on while they arrive.
+//! Cut-through: forwards long frames while they arrive.
 //!
-//! A frame goes on before its end has come when its receiver asked for that, what routing needs stands before the
-//! payload, and the receiver has nobody else to listen to. What may be wrong with its end is found too late then: so
-//! the receiver forgets a line that is broken off ([`frames::BROKEN_OFF`]), and the caller is told.
+//! A frame is forwarded before its end if its receiver asked for that, if what routing needs comes
+//! before the payload, and if the receiver listens to nobody else. An error at its end is found too
+//! late. Then the receiver discards the line, which is broken off ([`frames::BROKEN_OFF`]), and the
+//! caller receives an error.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -23,16 +24,17 @@ use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
 use crate::refusal::{LineEnd, Refusal, excerpt};
 use crate::registry::{Awaited, PeerId, Registry};
 
-/// How much may stand before the payload, in bytes: it is kept until the frame's end has come, and copied often.
+/// The most bytes before the payload. They are kept until the frame's end has arrived, and copied
+/// often.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// The members of a request that carry its payload, what stands before each of them, and what it is when it is missing.
+/// The members of a request that carry its payload, the text before each of them, and its default.
 const PAYLOADS: [(Member, &[u8], &[u8]); 2] = [
     (Member::Args, b",\"args\":", b"[]"),
     (Member::Kwargs, b",\"kwargs\":", b"{}"),
 ];
 
-/// A frame of which a part has gone on. It is broken off when it is dropped before its end.
+/// A frame that is being cut through. It is broken off if it is dropped before its end.
 #[derive(Debug)]
 pub(crate) struct CutThrough {
     to: Arc<Outbox>,
@@ -42,31 +44,31 @@ pub(crate) struct CutThrough {
     requester: Arc<str>,
     uid: Uid<'static>,
     form: Form,
-    /// From which byte of the line on it has not gone on.
+    /// The first byte of the line that is not forwarded yet.
     next: usize,
-    /// How many bytes go on at once.
+    /// The fewest bytes that are forwarded without a copy.
     piece: usize,
 }
 
-/// How a frame goes on.
+/// How a frame is forwarded.
 #[derive(Debug)]
 enum Form {
     /// The payloads as they were written, in an envelope of the manager's.
     Request {
-        /// Which of the [`PAYLOADS`] have begun to go on.
+        /// Which of the [`PAYLOADS`] have been begun.
         begun: [bool; PAYLOADS.len()],
-        /// The one that has not gone on to its end.
+        /// The payload that is begun and not complete.
         open: Option<Member>,
     },
     /// Byte for byte.
     Reply,
 }
 
-/// Bytes of a line that are kept no longer.
+/// Bytes of a line that are no longer kept.
 #[derive(Debug)]
 pub(crate) struct Passing {
     pub(crate) range: Range<usize>,
-    /// Whether they go on: what a service does not know does not.
+    /// Whether they are forwarded: members that a service does not know are not.
     is_wanted: bool,
 }
 
@@ -77,18 +79,18 @@ impl Drop for CutThrough {
 }
 
 impl CutThrough {
-    /// What waits for the end of the frame.
+    /// Returns what waits for the end of the frame.
     pub(crate) fn keeps_waiting(&self) -> KeptWaiting {
         self.to.kept_waiting()
     }
 
-    /// The queue of its receiver.
+    /// Returns the queue of its receiver.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.to
     }
 
-    /// Passes on the beginning of what has arrived of the line; gives the bytes that are then to be taken out of it and
-    /// [passed](Self::pass).
+    /// Forwards the beginning of what has arrived of the line. Returns the bytes that the caller
+    /// must then take out of the line and [pass](Self::pass).
     pub(crate) fn go_on(&mut self, line: &[u8], arriving: &ArrivingEnvelope) -> Option<Passing> {
         let to = Arc::clone(&self.to);
         to.go_on_arriving(|frame| self.write_whole(frame, line, arriving.envelope()));
@@ -106,7 +108,7 @@ impl CutThrough {
                     .zip(begun)
                     .find(|((payload, ..), _)| Some(*payload) == member);
                 if payload.is_none() && member.is_some() {
-                    // What a member of the envelope says is looked at when the frame is whole.
+                    // Members of the envelope are read when the frame is complete.
                     return None;
                 }
                 if let Some(((_, key, _), begun)) = payload.filter(|(_, begun)| !**begun) {
@@ -125,14 +127,14 @@ impl CutThrough {
         (range.len() >= self.piece).then_some(Passing { range, is_wanted })
     }
 
-    /// Passes bytes on that were taken out of the line.
+    /// Forwards bytes that were taken out of the line.
     pub(crate) fn pass(&self, passing: &Passing, bytes: &Bytes) {
         if passing.is_wanted {
             self.to.go_on_arriving(|frame| frame.shared(bytes));
         }
     }
 
-    /// Passes the payloads of a request on that have arrived whole.
+    /// Forwards the payloads of a request that have arrived completely.
     fn write_whole(&mut self, frame: &mut FrameWriter<'_>, line: &[u8], envelope: &Envelope) {
         let Form::Request { begun, open } = &mut self.form else {
             return;
@@ -150,7 +152,7 @@ impl CutThrough {
         }
     }
 
-    /// Passes the rest of the line on, which is whole and found to be right.
+    /// Forwards the rest of the line, which is complete and valid.
     fn finish(mut self, frame: FrameView<'_>, envelope: &Envelope) {
         let to = Arc::clone(&self.to);
         to.end_arriving(|writer| {
@@ -176,7 +178,8 @@ impl CutThrough {
 }
 
 impl Router<'_> {
-    /// Lets a client's request go on of which the payload is arriving. Nothing when it must be whole before.
+    /// Begins to cut through a client's request whose payload is arriving. Returns `None` if it
+    /// must be complete first.
     pub(crate) fn cut_request_through(
         &mut self,
         from: &Sender<'_>,
@@ -189,7 +192,7 @@ impl Router<'_> {
             (member?, line[start]),
             (Member::Args, b'[') | (Member::Kwargs, b'{')
         );
-        // Something may be wrong with its end, of which the client is told.
+        // An error at its end would be queued for the client.
         if from.outbox.is_full() {
             return None;
         }
@@ -249,7 +252,8 @@ impl Router<'_> {
         Some(cut_through)
     }
 
-    /// Lets a service's reply go on of which the result is arriving. Nothing when it must be whole before.
+    /// Begins to cut through a service's reply whose result is arriving. Returns `None` if it must
+    /// be complete first.
     pub(crate) fn cut_reply_through(
         &mut self,
         from: &Sender<'_>,
@@ -258,7 +262,7 @@ impl Router<'_> {
     ) -> Option<CutThrough> {
         let (start, member) = arriving.value(line)?;
         let envelope = arriving.envelope();
-        // As above: a service is told of its malformed replies too.
+        // As above: a service receives errors about its malformed replies too.
         if from.outbox.is_full() {
             return None;
         }
@@ -291,7 +295,8 @@ impl Router<'_> {
         })
     }
 
-    /// Ends a frame whose line has arrived to its end. Of the line is left what has not gone on.
+    /// Ends a frame whose line has arrived completely. `line` is the part that is not forwarded
+    /// yet.
     pub(crate) fn end_cut_through(
         &mut self,
         from: &Sender<'_>,
@@ -301,7 +306,7 @@ impl Router<'_> {
     ) {
         let envelope = match kind {
             Kind::Frame(envelope) => envelope,
-            // The service has left, which its callers are told.
+            // The service has left, and its callers receive an error about that.
             Kind::Broken(..)
                 if frame.head().terminated().is_none() && matches!(cut_through.form, Form::Reply) =>
             {
@@ -331,7 +336,7 @@ impl Router<'_> {
         cut_through.finish(frame, envelope);
     }
 
-    /// What is wrong with a request that went on before its end was there.
+    /// Returns the error at the end of a request that was cut through.
     fn late_request_refusal(
         &self,
         cut_through: &CutThrough,
@@ -352,14 +357,14 @@ impl Router<'_> {
         })
     }
 
-    /// What is wrong with a reply that went on before its end was there.
+    /// Returns the error at the end of a reply that was cut through.
     fn late_reply_refusal(&self, cut_through: &CutThrough, envelope: &Envelope) -> Option<Refusal> {
         let client = self.registry.client(cut_through.client)?;
         let service = self.registry.service(cut_through.service)?;
         unreadable_reply(&service.name, client.reader, envelope.shape(), self.nesting)
     }
 
-    /// Breaks a frame off of which something is wrong.
+    /// Breaks off a malformed frame.
     pub(crate) fn break_off_broken(
         &mut self,
         from: &Sender<'_>,
@@ -389,13 +394,13 @@ impl Router<'_> {
         }
     }
 
-    /// Breaks a frame off whose sender has left.
+    /// Breaks off a frame whose sender has left.
     pub(crate) fn break_off_left(&self, cut_through: CutThrough) {
         Counters::count(&self.counters.broken_off);
         drop(cut_through);
     }
 
-    /// Breaks a frame off that has stopped arriving.
+    /// Breaks off a frame that arrives too slowly while others wait for its end.
     pub(crate) fn break_off_stalled(&mut self, from: &Sender<'_>, cut_through: CutThrough) {
         let service = self.service_name(cut_through.service);
         let refusal = match cut_through.form {
@@ -405,7 +410,7 @@ impl Router<'_> {
         self.break_off(from, cut_through, Some(&refusal));
     }
 
-    /// Breaks a frame off whose line is thrown away.
+    /// Breaks off a frame whose line is discarded.
     pub(crate) fn break_off_ended(&mut self, from: &Sender<'_>, cut_through: CutThrough, end: LineEnd) {
         let refusal = match cut_through.form {
             Form::Request { .. } => Refusal::LineEnded(end),
@@ -420,7 +425,7 @@ impl Router<'_> {
         self.break_off(from, cut_through, Some(&refusal));
     }
 
-    /// Breaks a frame off, and tells the caller why if it still waits for the outcome.
+    /// Breaks off a frame. The caller receives `refusal`, if it still waits for the outcome.
     fn break_off(&mut self, from: &Sender<'_>, cut_through: CutThrough, refusal: Option<&Refusal>) {
         Counters::count(&self.counters.broken_off);
         if let (Some(awaited), Some(refusal)) = (waiting(&mut self.registry, &cut_through), refusal) {
@@ -439,7 +444,7 @@ impl Router<'_> {
     }
 }
 
-/// The request, if its client still waits for the outcome.
+/// Returns the request, if its client still waits for the outcome.
 fn waiting<'a>(registry: &'a mut Registry, cut_through: &CutThrough) -> Option<Awaited<'a>> {
     let requester = Text::from(Cow::from(&*cut_through.requester));
     registry

@@ -1,4 +1,4 @@
-//! Telling whom it concerns that a line was thrown away before its end had come, or before there was room for it.
+//! Errors about lines that were discarded before their end, or before there was room for them.
 
 use labwire_wire::{Envelope, Member};
 
@@ -7,28 +7,31 @@ use crate::counters::Counters;
 use crate::refusal::{LineEnd, Refusal};
 use crate::registry::Reader;
 
-/// How much of a line is known that is thrown away.
+/// How much of a discarded line is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// Its end may come, and say what is not known yet.
+    /// More of it may arrive, and may identify it.
     Beginning,
-    /// Nothing has come of it for long. Whoever waits for its outcome is told, as far as it is known who that is.
+    /// Nothing has arrived for long. The peer that waits for its outcome receives an error, as far
+    /// as it is known.
     Silence,
     /// Nothing more will be known.
     All,
 }
 
 impl Router<'_> {
-    /// Counts and logs that a line is thrown away.
+    /// Counts and logs that a line is discarded.
     pub(crate) fn note_ended(&self, from: &Sender<'_>, end: LineEnd) {
         let refusal = Refusal::LineEnded(end);
         self.counters.count_limit(&refusal);
         from.log(&refusal);
     }
 
-    /// Tells a client that its line is thrown away. Tells whether the client knows now which request that was.
+    /// Sends a client an error about its discarded line. Returns whether the error names the
+    /// request.
     ///
-    /// A program of Python cannot read an error without a uid: it is told when nothing more will be known.
+    /// A Python program cannot read an error without a uid, and receives one only when nothing more
+    /// will be known.
     pub(crate) fn refuse_ended_request(
         &mut self,
         from: &Sender<'_>,
@@ -55,8 +58,9 @@ impl Router<'_> {
         has_uid
     }
 
-    /// Tells the caller whose reply it was that a service's line is thrown away. Tells whether it is known whose; the
-    /// service is told if it is not.
+    /// Sends an error about a service's discarded line to the caller of the reply. Returns whether
+    /// the caller is known. Otherwise the service receives the error, unless more of the line may
+    /// arrive.
     pub(crate) fn refuse_ended_reply(
         &mut self,
         from: &Sender<'_>,
@@ -70,7 +74,7 @@ impl Router<'_> {
         let found = [names.requester.is_some(), names.uid.is_some()];
         let is_enough = match known {
             Known::Beginning => found == [true; 2],
-            // Without either it may be no reply, but a notification.
+            // With neither, it may be a notification.
             Known::Silence => found != [false; 2],
             Known::All => true,
         };

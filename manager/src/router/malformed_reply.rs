@@ -1,8 +1,9 @@
-//! Replies that are malformed.
+//! Malformed replies.
 //!
-//! Whoever waits for a reply is told when it is malformed, as soon as it is clear whose it was: from the names that can
-//! be read, or because the service holds only one request. The service itself is told nothing then: one that takes the
-//! error for a request would answer it, and its answers would from there on be those to the request before.
+//! The caller receives an error as soon as it is identified: from the names that can be read, or
+//! because the service holds only one request. The service receives no error then. A service that
+//! took the error for a request would answer it, and each of its later answers would be taken for
+//! the one to the request before.
 
 use std::borrow::Cow;
 
@@ -20,24 +21,25 @@ use crate::outbox::FrameWriter;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::Awaited;
 
-/// A malformed reply: what is wrong with it, and what can be read of it.
+/// A malformed reply: its error, and what can be read of it.
 pub(super) struct MalformedReply<'a> {
     error: EnvelopeError,
-    /// Whether it is no JSON.
+    /// Whether it is not JSON.
     is_text: bool,
-    /// Whom it names: several if it is several replies.
+    /// The names in it: several if it is several replies.
     frames: Cow<'a, [Names]>,
     report: Option<Report<'a>>,
 }
 
-/// An error that a service reports without saying to whom: the JSON text of its message and of its traceback.
+/// An error that a service reports without its requester: the JSON text of its message and of its
+/// traceback.
 struct Report<'a> {
     message: &'a [u8],
     traceback: &'a [u8],
 }
 
 impl<'a> MalformedReply<'a> {
-    /// A frame of which a name is missing, or has a wrong type.
+    /// A frame in which a name is missing or has a wrong type.
     pub(super) fn in_frame(content: &'a [u8], envelope: &Envelope, error: EnvelopeError) -> Self {
         let is_error = envelope.raw(content, Member::Error) == Some(b"true");
         let message = envelope
@@ -57,7 +59,7 @@ impl<'a> MalformedReply<'a> {
         }
     }
 
-    /// A reply to a request whose uid has another type.
+    /// A reply whose uid has another type than that of the request.
     pub(super) fn with_wrong_uid(reply: &Reply<'_>, uid: Uid<'static>) -> Self {
         let expected = if uid.is_number() {
             "a number, as in the request"
@@ -80,7 +82,7 @@ impl<'a> MalformedReply<'a> {
         }
     }
 
-    /// A line that is no frame.
+    /// A line that is not a frame.
     pub(super) fn unframed(unframed: &'a Unframed, is_text: bool) -> Self {
         let frames = match unframed.salvage.frames() {
             [] => vec![Names::default()].into(),
@@ -94,7 +96,7 @@ impl<'a> MalformedReply<'a> {
         }
     }
 
-    /// Whether all that it names is known, so that it can be for nobody else.
+    /// Returns whether all names are known, so that it can be for no other client.
     fn names_all(&self) -> bool {
         self.frames
             .iter()
@@ -106,7 +108,7 @@ impl<'a> MalformedReply<'a> {
         self.frames.iter().any(uid)
     }
 
-    /// What is wrong with it, and where, for the log.
+    /// Returns what is wrong with it, and where, for the log.
     fn reason(&self, length: usize) -> String {
         if let Some(Report { message, .. }) = &self.report
             && let Some(message) = as_string(message).and_then(labwire_wire::RawString::decode)
@@ -124,7 +126,8 @@ impl<'a> MalformedReply<'a> {
 }
 
 impl Router<'_> {
-    /// Tells the callers that a malformed reply of that length is for; if they cannot be found out, the log.
+    /// Sends an error to the callers that a malformed reply of `length` bytes is for. If they
+    /// cannot be determined, logs it.
     #[cold]
     pub(super) fn route_malformed_reply(
         &mut self,
@@ -166,7 +169,8 @@ impl Router<'_> {
         self.note_unattributed_reply(from, malformed, length)
     }
 
-    /// Notes a malformed reply that may be anybody's. If nobody waits for one, the service is told, once.
+    /// Logs a malformed reply whose caller is unknown. If the service holds no requests, it
+    /// receives an error, once.
     fn note_unattributed_reply(
         &mut self,
         from: &Sender<'_>,
@@ -206,7 +210,7 @@ impl Router<'_> {
     }
 }
 
-/// What a caller is told instead of the reply.
+/// Returns the error that a caller receives instead of the reply.
 fn error_for(awaited: &Awaited<'_>, malformed: &MalformedReply<'_>, nesting: usize) -> Bytes {
     let (requester, uid) = (&**awaited.requester, awaited.uid());
     if let Some(Report { message, traceback }) = malformed.report {

@@ -1,4 +1,4 @@
-//! The places in line of a line that is held back.
+//! The permits of a line that waits for room.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,26 +7,26 @@ use std::task::Poll;
 use crate::outbox::{FrameWriter, Outbox, Permit};
 use crate::registry::PeerId;
 
-/// What a line that is held back waits for: room in one queue, or, for a notification, in each of several.
+/// The permits of a line that is held back: for one queue or, for a notification, for several.
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
     all: Vec<(PeerId, Permit)>,
 }
 
 impl Permits {
-    /// Room in the queue of `peer`.
+    /// Creates a set with one permit, for the queue of `peer`.
     pub(super) fn one(peer: PeerId, permit: Permit) -> Self {
         Self {
             all: vec![(peer, permit)],
         }
     }
 
-    /// Adds room in the queue of one more peer.
+    /// Adds a permit for the queue of one more peer.
     pub(super) fn add(&mut self, peer: PeerId, permit: Permit) {
         self.all.push((peer, permit));
     }
 
-    /// Gives back what was granted and not used.
+    /// Gives all permits back.
     #[inline]
     pub(crate) fn give_back(&mut self) {
         if !self.all.is_empty() {
@@ -38,12 +38,12 @@ impl Permits {
         self.all.is_empty()
     }
 
-    /// Each of them, with the peer whose queue it is for.
+    /// Returns the permits, each with the peer whose queue it is for.
     pub(super) fn into_all(self) -> impl Iterator<Item = (PeerId, Permit)> {
         self.all.into_iter()
     }
 
-    /// Those peers.
+    /// Returns those peers.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn peers(&self) -> impl Iterator<Item = PeerId> {
         self.all.iter().map(|&(peer, _)| peer)
@@ -52,7 +52,7 @@ impl Permits {
     /// Waits until one of them is granted. Cancel safe.
     pub(crate) async fn granted(&self) {
         poll_fn(|context| {
-            // Each is polled, so that each can wake the task.
+            // Every permit is polled, so that each can wake the task.
             let mut granted = self.all.is_empty();
             for (_, permit) in &self.all {
                 granted |= permit.poll_granted(context).is_ready();
@@ -71,8 +71,8 @@ impl Permits {
         Some(self.all.swap_remove(place).1)
     }
 
-    /// Queues a request of `length` bytes at most for `peer`: with the permit that it waited for, or because there is
-    /// room. Else returns what the request is to wait for.
+    /// Queues a request of at most `length` bytes for `peer`, if there is room or its permit is
+    /// granted. Otherwise returns the permit to wait for.
     #[inline]
     pub(super) fn push_request(
         &mut self,

@@ -1,4 +1,4 @@
-//! A service and a client whose lines are routed without any connection.
+//! A service and a client whose lines are routed without a connection.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ use crate::principal::Introduced;
 use crate::principal::Principal;
 use crate::registry::ManagerIdentity;
 
-/// How many requests the client may have under way.
+/// The limit of the client's requests in flight.
 const IN_FLIGHT: usize = 1_000;
 
-/// How many bytes may wait for each of them.
+/// The limit of each queue, in bytes.
 const QUEUED: usize = 1 << 20;
 
-/// A service `S` and a client `c`, and what they are told.
+/// A service `S` and a client `c`, with their queues.
 pub(crate) struct Rig {
     service: Attachment,
     client: Attachment,
-    /// What the last line was.
+    /// The kind of the last line.
     kind: Kind,
 }
 
@@ -36,7 +36,7 @@ impl Rig {
         Self::with_service(client, br#"{"type":"service","name":"S","attributes":{}}"#)
     }
 
-    /// The same with a service of this identity.
+    /// As [`new`](Self::new), with a service of this identity.
     pub(crate) fn with_service(client: &Identity, service: &[u8]) -> Self {
         let limits = Limits {
             in_flight_per_client: IN_FLIGHT,
@@ -66,7 +66,8 @@ impl Rig {
         }
     }
 
-    /// A client and a service that takes no other, which ask for long lines while they arrive.
+    /// Creates a linked client and service that both have the feature `cut-through`; the service
+    /// takes one client.
     #[cfg(test)]
     pub(crate) fn cut_through() -> Self {
         let client = Identity {
@@ -81,52 +82,53 @@ impl Rig {
         rig
     }
 
-    /// Routes what the client says, as its session would.
+    /// Routes a line of the client, as its session would.
     #[cfg(test)]
     pub(crate) fn client_says(&mut self, line: &[u8]) -> Step {
         self.client_says_all([line])
     }
 
-    /// Routes lines of the client that came together, as long as none of them has to wait.
+    /// Routes lines of the client that came together, until one of them has to wait.
     pub(crate) fn client_says_all<'l>(&mut self, lines: impl IntoIterator<Item = &'l [u8]>) -> Step {
         route_all(&self.client, &mut self.kind, lines)
     }
 
-    /// Routes what the service says.
+    /// Routes a line of the service.
     #[cfg(test)]
     pub(crate) fn service_says(&mut self, line: &[u8]) -> Step {
         self.service_says_all([line])
     }
 
-    /// Routes lines of the service that came together, as long as none of them has to wait.
+    /// Routes lines of the service that came together, until one of them has to wait.
     pub(crate) fn service_says_all<'l>(&mut self, lines: impl IntoIterator<Item = &'l [u8]>) -> Step {
         route_all(&self.service, &mut self.kind, lines)
     }
 
-    /// Routes something in the client's name.
+    /// Runs `act` with the client as the sender.
     #[cfg(test)]
     pub(crate) fn as_client<T>(&mut self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
         self.client.with_router(act)
     }
 
-    /// Routes something in the service's name.
+    /// Runs `act` with the service as the sender.
     #[cfg(test)]
     pub(crate) fn as_service<T>(&mut self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
         self.service.with_router(act)
     }
 
-    /// What waits to be written to the client.
+    /// Returns the queue of the client.
     pub(crate) fn clients_queue(&self) -> &Arc<Outbox> {
         self.client.outbox()
     }
 
-    /// What waits to be written to the service.
+    /// Returns the queue of the service.
     pub(crate) fn services_queue(&self) -> &Arc<Outbox> {
         self.service.outbox()
     }
 }
 
-/// Routes lines one after the other, up to the first after which the sender does not simply go on with the next one.
+/// Routes lines one after the other, up to the first one that returns another step than
+/// [`Step::Next`].
 fn route_all<'l>(from: &Attachment, kind: &mut Kind, lines: impl IntoIterator<Item = &'l [u8]>) -> Step {
     let mut route = from.router(Permits::default());
     for line in lines {

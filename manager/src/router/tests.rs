@@ -10,14 +10,14 @@ use super::{CutThrough, Kind, Step, Unframed};
 use crate::outbox::Outbox;
 
 impl Rig {
-    /// The last line that the client was told.
+    /// Returns the last line that the client received.
     async fn client_hears(&self) -> String {
         let text = all(self.clients_queue()).await;
         text.trim_end().lines().last().unwrap_or_default().to_owned()
     }
 }
 
-/// All that waits in a queue.
+/// Returns everything in a queue.
 async fn all(queue: &Outbox) -> String {
     let batch = timeout(Duration::from_secs(10), queue.next_batch());
     let batch = batch.await.expect("something is queued").expect("it is open");
@@ -26,7 +26,7 @@ async fn all(queue: &Outbox) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// A client with these features, and the language of its peer.
+/// Returns the identity of a client with these features and this language.
 pub(super) fn client(features: &[&str], language: &str) -> Identity {
     Identity {
         features: Features::from_names(features.iter().copied()),
@@ -37,7 +37,7 @@ pub(super) fn client(features: &[&str], language: &str) -> Identity {
 
 const REQUEST: &str = r#"{"service":"S","attribute":"a","uid":"1"}"#;
 
-/// What the client hears when the service answers its request so.
+/// Returns what the client receives if the service answers its request with `reply`.
 async fn answered(client: &Identity, reply: &str) -> String {
     let mut rig = Rig::new(client);
     assert!(matches!(rig.client_says(REQUEST.as_bytes()), Step::Next));
@@ -181,8 +181,8 @@ async fn a_refused_line_was_not_executed() {
     }
 }
 
-/// Has a line arrive in pieces of that size; tells whether a part of it went on before its end had come. `begin` is asked
-/// with each piece until it lets the line go on.
+/// Routes a line that arrives in pieces of `size` bytes. Returns whether it was cut through.
+/// `begin` is called with each piece until it begins that.
 fn arrive(
     rig: &mut Rig,
     line: &str,
@@ -233,7 +233,7 @@ fn begin_reply(rig: &mut Rig, line: &[u8], arriving: &ArrivingEnvelope) -> Optio
     rig.as_service(|router, from| router.cut_reply_through(from, line, arriving))
 }
 
-/// Whatever the pieces are in which a request comes, its service gets the same as if it had come whole.
+/// Whatever pieces a request arrives in, its service receives the same as if it had arrived whole.
 #[tokio::test]
 async fn a_request_that_goes_on_while_it_arrives_is_the_same_as_a_whole_one() {
     let start = r#"{"service":"S","attribute":"a","uid":"1""#;
@@ -341,7 +341,7 @@ async fn what_could_be_refused_or_is_for_somebody_else_is_whole_before_it_goes_o
     }
 }
 
-/// What is told of a line with a wrong end waits in its sender's own queue, which is bounded as all are.
+/// An error about a line's end waits in its sender's own queue, which is bounded like all queues.
 #[tokio::test]
 async fn a_sender_whose_own_queue_is_full_must_send_whole_lines() {
     let begun = br#"{"service":"S","attribute":"a","uid":"2","args":["#;

@@ -9,7 +9,7 @@ use super::super::rig::Rig;
 use super::super::tests::client;
 use crate::outbox::Outbox;
 
-/// All that waits in a queue, which may be nothing.
+/// Returns everything in a queue, which may be nothing.
 fn told(queue: &Outbox) -> String {
     let mut bytes = Vec::new();
     if let Poll::Ready(Some(batch)) = pin!(queue.next_batch()).poll(&mut Context::from_waker(Waker::noop())) {
@@ -19,7 +19,7 @@ fn told(queue: &Outbox) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// A client that has sent these requests, each with its uid, which is JSON text.
+/// Creates a client that has sent requests with these uids, which are JSON text.
 fn rig(client: &Identity, uids: &[&str]) -> Rig {
     let mut rig = Rig::new(client);
     for uid in uids {
@@ -121,7 +121,7 @@ fn what_may_be_anybodys_ends_nobodys_request() {
         r#"{"error":false,"result":nan,"uid":"4"}"#,
         r#"{"requester":"c[h:2]","result":nan,"uid":"4"}"#,
         r#"{"error":true,"message":"E: m","requester":null,"result":null,"traceback":[],"uid":""}"#,
-        // Of a request, and of a notification.
+        // A request and a notification.
         r#"{"attribute":"identity","service":"Manager","args":[nan],"uid":"1"}"#,
         r#"{"error":false,"result":[[nan],{}],"service":"S","uid":"notification"}"#,
     ] {
@@ -201,7 +201,7 @@ fn a_service_for_which_nobody_waits_is_told_of_its_first_malformed_line() {
         told(rig.services_queue()),
         expected("ValueError: a service must send JSON objects")
     );
-    // A service that answers every line would go in circles.
+    // A service that answers every line would otherwise go in circles.
     for line in ["nan", "{}", "{"] {
         service_says(&mut rig, line);
         assert_eq!(told(rig.services_queue()), "", "{line}");
