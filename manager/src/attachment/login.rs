@@ -1,5 +1,5 @@
-//! The login that an administrator's requests need, without connection and database: what a line means for it, and what
-//! is to be done.
+//! The login for administrators' requests, without connection and database: what a line means for
+//! it, and what to do next.
 
 use labwire_wire::terminal::TerminalLine;
 
@@ -7,21 +7,21 @@ use crate::handshake::credential;
 use crate::refusal::Refusal;
 use crate::router::{Call, Incoming, Kind, Typed};
 
-/// How many administrator's requests may wait for one login.
+/// How many administrators' requests may wait for one login.
 const PENDING_CALLS: usize = 16;
 
-/// How far a client has come with the login that its administrator's requests need.
+/// The state of a client's login for administrators' requests.
 #[derive(Debug)]
 pub(crate) struct Login {
     question: Question,
     is_admin: bool,
-    /// How many bytes are left of what had come from the client before it was asked.
+    /// The bytes left of what the client had sent before it was asked.
     early: usize,
 }
 
 #[derive(Debug, Default)]
 enum Question {
-    /// Nothing was asked.
+    /// No question is open.
     #[default]
     Idle,
     /// The client was asked for its username.
@@ -32,7 +32,7 @@ enum Question {
     Checking(Vec<Call>),
 }
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Wait for the next line.
@@ -45,16 +45,17 @@ pub(crate) enum Next {
     AskUsername,
     /// Ask the client for the password of this user.
     AskPassword(String),
-    /// Check this login and tell the result to [`Login::decide`].
+    /// Check this login and pass the result to [`Login::decide`].
     Check { username: String, password: String },
 }
 
-/// What becomes of the requests that have waited for a login.
+/// What happens to the requests that have waited for a login.
 #[derive(Debug)]
 pub(crate) enum Decision {
     /// Execute them.
     Execute(Vec<Call>),
-    /// Refuse them. With `ends_connection` the client is disconnected: a guess costs a new connection each time.
+    /// Refuse them. With `ends_connection` the client is disconnected, so that each guess costs a
+    /// new connection.
     Refuse {
         calls: Vec<Call>,
         refusal: Refusal,
@@ -63,7 +64,7 @@ pub(crate) enum Decision {
 }
 
 impl Login {
-    /// For a client that has logged in as an administrator, or has not.
+    /// Creates the state for a client that has, or has not, logged in as an administrator.
     pub(crate) fn new(is_admin: bool) -> Self {
         Self {
             question: Question::Idle,
@@ -72,12 +73,12 @@ impl Login {
         }
     }
 
-    /// Whether no question is open.
+    /// Returns whether no question is open.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.question, Question::Idle)
     }
 
-    /// Takes an administrator's request. `unrouted` is how many bytes have come behind it.
+    /// Handles an administrator's request. `unrouted` is the number of bytes received after it.
     pub(crate) fn call(&mut self, call: Call, unrouted: usize) -> Next {
         if self.is_admin {
             return Next::Execute(call);
@@ -98,9 +99,10 @@ impl Login {
         }
     }
 
-    /// Whether the next line is the answer to the open question: a result, or anything that is no JSON object. What was
-    /// sent before the question must never be taken for a password; what was typed before is an answer too, as in a
-    /// script that pipes all of its lines at once, unless it names something that can be asked now.
+    /// Returns whether the next line answers the open question: a result, or anything that is not a
+    /// JSON object. A request that was sent before the question must never be taken for a password.
+    /// A typed line from before the question is an answer too, as in a script that pipes all of its
+    /// lines at once, unless it names something that can be requested now.
     pub(crate) fn is_answer(
         &self,
         incoming: &Incoming,
@@ -117,7 +119,7 @@ impl Login {
         }
     }
 
-    /// Notes that the next line was taken, whatever it was for.
+    /// Notes that the next line was taken, for whatever purpose.
     pub(crate) fn note_taken(&mut self, incoming: &Incoming) {
         let line = incoming.frame.view().head();
         self.early = self
@@ -125,7 +127,8 @@ impl Login {
             .saturating_sub(line.content().len() + line.terminator().len());
     }
 
-    /// Takes a line that [is an answer](Self::is_answer). `unrouted` is how many bytes have come behind it.
+    /// Handles a line that [is an answer](Self::is_answer). `unrouted` is the number of bytes
+    /// received after it.
     pub(crate) fn answer(&mut self, incoming: &Incoming, unrouted: usize) -> Next {
         let is_early = self.early > 0;
         self.note_taken(incoming);
@@ -153,7 +156,8 @@ impl Login {
         }
     }
 
-    /// Takes the result of a check: whether the user is an administrator, or why the login is refused.
+    /// Handles the result of a check: whether the user is an administrator, or why the login is
+    /// refused.
     pub(crate) fn decide(&mut self, checked: Result<bool, Refusal>) -> Decision {
         let calls = match std::mem::take(&mut self.question) {
             Question::Idle => Vec::new(),

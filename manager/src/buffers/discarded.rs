@@ -1,14 +1,15 @@
-//! Dropping what takes long to drop, on a thread of its own.
+//! Drops values that take long to drop, on a thread of its own.
 
 use std::any::Any;
 use std::sync::LazyLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-/// What is to be dropped.
+/// A value to be dropped.
 type Discarded = Box<dyn Any + Send>;
 
-/// The way to the thread that drops; `None` if the system gave none. It lives as long as the process.
+/// The channel to the thread that drops; `None` if it could not be started. It lives as long as the
+/// process.
 static THREAD: LazyLock<Option<Sender<Discarded>>> = LazyLock::new(|| {
     let (sender, discarded) = channel::<Discarded>();
     let thread = thread::Builder::new().name("memory".to_owned());
@@ -16,11 +17,13 @@ static THREAD: LazyLock<Option<Sender<Discarded>>> = LazyLock::new(|| {
     started.is_ok().then_some(sender)
 });
 
-/// Drops a value on another thread: to give dozens of megabytes back takes the system several milliseconds, and dropping
-/// tens of thousands of pieces takes as long. Without a thread it is dropped here.
+/// Drops a value on another thread: returning dozens of megabytes takes the system several
+/// milliseconds, and dropping tens of thousands of pieces takes as long. Without that thread, drops
+/// it here.
 pub(crate) fn discard(value: impl Send + 'static) {
     if let Some(thread) = &*THREAD {
-        // It fails if the thread has ended, which it does not; the value comes back with the error and is dropped.
+        // It fails if the thread has ended, which it does not; the value then comes back in the
+        // error and is dropped.
         let _ = thread.send(Box::new(value));
     }
 }

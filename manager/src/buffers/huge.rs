@@ -1,7 +1,7 @@
-//! The memory of huge lines, of which one piece waits to be used again.
+//! The memory of huge lines, of which one piece is kept for reuse.
 //!
-//! To clear fresh memory takes the system longer than everything else that is done with a line of hundreds of megabytes,
-//! and a reply is often as long as its request.
+//! Clearing fresh memory takes the system longer than everything else that is done with a line of
+//! hundreds of megabytes, and a reply is often as long as its request.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,28 +11,29 @@ use bytes::BytesMut;
 
 use super::released::release_slowly;
 
-/// How long memory waits for the next huge line: for a service to answer, or a detector to send its next frame.
+/// How long memory is kept for the next huge line: for a service to answer, or a detector to send
+/// its next frame.
 const KEPT: Duration = Duration::from_secs(1);
 
-/// What was used last.
+/// The memory that was used last.
 pub(super) static SPARE: Spare = Spare::new();
 
-/// A place for one piece of memory.
+/// Keeps one piece of memory.
 pub(crate) struct Spare(Mutex<State>);
 
 struct State {
-    /// Memory that waits, and since when.
+    /// The memory that is kept, and since when.
     memory: Option<(BytesMut, Instant)>,
-    /// Whether a line is arriving in what was lent.
+    /// Whether a line is arriving in lent memory.
     is_lent: bool,
-    /// Whether a thread is there that will give back to the system what waits.
+    /// Whether a thread runs that will release the memory.
     is_watched: bool,
 }
 
-/// Says that a line is arriving in memory that may be much larger than what has come of it.
+/// A loan of memory that may be much larger than what has arrived of its line.
 ///
-/// No other line gets such memory as long as this one lives: a peer that sends the beginning of a long line and stops,
-/// as often as it likes, has hold of one piece.
+/// No other line gets such memory as long as this one lives. So a peer that sends the beginning of
+/// a long line and stops, as often as it likes, occupies one piece.
 #[must_use]
 pub(crate) struct Loan(&'static Spare);
 
@@ -56,7 +57,7 @@ impl Spare {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lends what waits, if it has room for so many bytes and nothing is lent.
+    /// Lends the memory, if its capacity is at least `bytes` and nothing is lent.
     pub(super) fn lend(&'static self, bytes: usize) -> Option<(BytesMut, Loan)> {
         let mut state = self.state();
         if state.is_lent {
@@ -68,8 +69,8 @@ impl Spare {
         Some((memory, Loan(self)))
     }
 
-    /// Has memory wait, which is empty, instead of what waited before: the next line is as long as the last, most
-    /// likely. While some is lent, it goes back to the system.
+    /// Keeps `memory`, which is empty, in place of what was kept: most likely the next line is as
+    /// long as the last. While memory is lent, releases it instead.
     pub(super) fn keep(&'static self, memory: BytesMut) {
         let mut state = self.state();
         let (unused, was_watched) = if state.is_lent {
@@ -83,8 +84,9 @@ impl Spare {
         if unused.is_none() && was_watched {
             return;
         }
-        // Taking a quarter of a gigabyte back takes the system dozens of milliseconds, and hundreds in some virtual
-        // machines: everybody would wait for that. Without a thread they do.
+        // Releasing a quarter of a gigabyte takes the system dozens of milliseconds, and hundreds
+        // in some virtual machines. Everybody would wait for that, as they do if no thread can be
+        // started.
         let thread = thread::Builder::new().name("memory".to_owned());
         let spawned = thread.spawn(move || {
             if let Some(unused) = unused {
@@ -103,7 +105,7 @@ impl Spare {
         }
     }
 
-    /// Gives what waits back to the system when nobody has used it for long enough.
+    /// Releases the memory when it has not been used for long enough.
     fn watch(&self) {
         loop {
             let mut state = self.state();
@@ -145,7 +147,7 @@ mod tests {
         SPARE.keep(BytesMut::with_capacity(1_000));
         let deadline = Instant::now() + Duration::from_mins(1);
         while SPARE.state().is_watched {
-            // The thread that gives it back tells nobody: it is asked for, until it has.
+            // The thread that releases it notifies nobody, so this polls.
             assert!(Instant::now() < deadline, "it is never given back");
             thread::sleep(Duration::from_millis(5));
         }

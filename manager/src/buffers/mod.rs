@@ -1,8 +1,8 @@
-//! Memory that is used again.
+//! Memory that is reused.
 //!
-//! The system gives fresh memory page by page, and clears each page: that takes as long as filling it. Its allocator tidies
-//! up each time that it gets back more than some dozens of kilobytes. What was used last is in the processor's caches
-//! still.
+//! The system provides fresh memory page by page and clears each page, which takes as long as
+//! filling it. Its allocator tidies up each time that it gets back more than some dozens of
+//! kilobytes. Memory that was used last is still in the processor's caches.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,38 +17,40 @@ pub(crate) use discarded::discard;
 pub(crate) use huge::Loan;
 use released::{Pieces, release};
 
-/// How long a run of small pieces becomes that wait to be written. One that grew with its queue would be moved each time
-/// it doubles: tens of megabytes, while the registry is locked and everybody waits.
+/// The size of a run of small pieces that wait to be written. A run that grew with its queue would
+/// be moved each time it doubles: tens of megabytes, while the registry is locked and everybody
+/// waits.
 pub(crate) const RUN_BYTES: usize = 32 * 1024;
 
-/// How much memory a line gets that turns out to be longer than what is usually read at once: a mebibyte, and what a
-/// frame has beside such a payload.
+/// The memory of a line that turns out to be longer than what is usually read at once: a mebibyte
+/// of payload, and the rest of the frame.
 pub(crate) const LARGE_BYTES: usize = 1024 * 1024 + 64 * 1024;
 
-/// How much has to have come behind a large line to get that at once: moving less later costs less than a microsecond.
+/// The number of bytes behind a large line from which they get as much at once. Moving fewer bytes
+/// later costs less than a microsecond.
 const WORTH_LARGE_BYTES: usize = 16 * 1024;
 
-/// How much memory a line gets of which what arrives goes on at once: what is read in one go, and what is kept of it.
+/// The memory of a line that is being cut through: one read, and what is kept of the line.
 const PIECE_BYTES: usize = 256 * 1024 + 32 * 1024;
 
-/// From how much on one piece at most waits to be used again, and is given back by another thread: that takes the system
-/// about a millisecond.
+/// The size from which one piece at most is kept for reuse, and is freed by another thread: that
+/// takes the system about a millisecond.
 const HUGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// How many pieces for runs wait to be used again: a mebibyte.
+/// How many pieces for runs are kept for reuse: a mebibyte.
 const KEPT_RUNS: usize = 32;
 
-/// How many pieces for large lines wait to be used again.
+/// How many pieces for large lines are kept for reuse.
 const KEPT_LARGE: usize = 16;
 
-/// How many pieces of lines that go on at once wait to be used again.
+/// How many pieces for lines that are cut through are kept for reuse.
 const KEPT_PIECES: usize = 8;
 
-/// Up to how many pieces, and how many bytes of them, are given back by the thread that had them.
+/// The most pieces, and the most bytes of them, that are freed by the thread that had them.
 const GIVEN_BACK_HERE: usize = 1_024;
 const BYTES_GIVEN_BACK_HERE: usize = LARGE_BYTES;
 
-/// Pieces of one size that wait to be used again.
+/// Pieces of one size that are kept for reuse.
 #[derive(Debug)]
 struct Spare {
     size: usize,
@@ -86,24 +88,25 @@ thread_local! {
     static PIECES: RefCell<Spare> = const { RefCell::new(Spare::new(PIECE_BYTES, KEPT_PIECES)) };
 }
 
-/// Memory for a run, which begins with these bytes.
+/// Returns memory for a run, filled with its beginning.
 pub(crate) fn run(beginning: &[u8]) -> BytesMut {
     let mut memory = RUNS.with_borrow_mut(Spare::take);
     memory.extend_from_slice(beginning);
     memory
 }
 
-/// Memory for a large line, which begins with these bytes.
+/// Returns memory for a large line, filled with its beginning.
 pub(crate) fn large(beginning: &[u8]) -> BytesMut {
     let mut memory = LARGE.with_borrow_mut(Spare::take);
     memory.extend_from_slice(beginning);
     memory
 }
 
-/// Gives a large line more memory, twice as much at least. What it has is moved, which is not much when it is for the first
-/// time, and else left to the system, which moves pages and not bytes.
+/// Gives a large line more memory, at least twice as much. The first time its bytes are moved,
+/// which are not many. Later that is left to the system, which moves pages and not bytes.
 ///
-/// Where the memory was lent, the loan is put to `loan`, which has to live as long as the line is arriving.
+/// If the memory is lent, `loan` receives the loan, which must live as long as the line is
+/// arriving.
 pub(crate) fn grow(line: &mut BytesMut, loan: &mut Option<Loan>) {
     let is_first = line.capacity() <= LARGE_BYTES;
     if is_first && let Some((mut memory, lent)) = huge::SPARE.lend(2 * line.capacity()) {
@@ -111,12 +114,12 @@ pub(crate) fn grow(line: &mut BytesMut, loan: &mut Option<Loan>) {
         memory.extend_from_slice(line);
         give_back_mut(std::mem::replace(line, memory));
     } else {
-        // Doubling keeps the number of times that they move small.
+        // Doubling keeps the number of moves small.
         line.reserve(line.len());
     }
 }
 
-/// Memory for what has come behind a large line: most likely it begins another one.
+/// Returns memory for what follows a large line, most likely another one.
 pub(crate) fn behind_large(beginning: &[u8]) -> BytesMut {
     if beginning.len() < WORTH_LARGE_BYTES {
         BytesMut::from(beginning)
@@ -125,19 +128,20 @@ pub(crate) fn behind_large(beginning: &[u8]) -> BytesMut {
     }
 }
 
-/// Memory for a line of which what arrives goes on at once.
+/// Returns memory for a line that is being cut through.
 pub(crate) fn piece() -> BytesMut {
     PIECES.with_borrow_mut(Spare::take)
 }
 
-/// Keeps memory that is not needed any more, if it is of a size that is used and nobody else has a part in it.
+/// Keeps memory for reuse, if it is of a size that is used and has no other owner.
 pub(crate) fn give_back(bytes: Bytes) {
     if let Ok(memory) = bytes.try_into_mut() {
         give_back_mut(memory);
     }
 }
 
-/// The same for many pieces. Giving dozens of megabytes back to the system takes milliseconds: another thread does that.
+/// As [`give_back`], for many pieces. Returning dozens of megabytes to the system takes
+/// milliseconds, so another thread does that.
 pub(crate) fn give_all_back(pieces: VecDeque<Bytes>) {
     let bytes: usize = pieces.iter().map(Bytes::len).sum();
     if pieces.len() > GIVEN_BACK_HERE || bytes > BYTES_GIVEN_BACK_HERE {
@@ -147,7 +151,7 @@ pub(crate) fn give_all_back(pieces: VecDeque<Bytes>) {
     }
 }
 
-/// Gives memory back to the system that no other line is to get.
+/// As [`give_back`], but returns huge memory to the system.
 pub(crate) fn free(bytes: Bytes) {
     if bytes.len() >= HUGE_BYTES {
         discard(Pieces(VecDeque::from([bytes])));
@@ -156,10 +160,10 @@ pub(crate) fn free(bytes: Bytes) {
     }
 }
 
-/// [`give_back`] for memory that nobody else has a part in.
+/// As [`give_back`], for memory that has no other owner.
 pub(crate) fn give_back_mut(mut memory: BytesMut) {
     memory.clear();
-    // What was cut off at its front becomes a part of it again. Where nothing was, there is not more room, and none is
+    // Reclaims what was cut off at its front. If nothing was, there is no more room, and none is
     // allocated.
     let _ = memory.try_reclaim(memory.capacity() + 1);
     match memory.capacity() {

@@ -1,4 +1,4 @@
-//! Giving large memory back to the system without keeping other threads waiting.
+//! Returns large memory to the system without blocking other threads.
 
 use std::collections::VecDeque;
 use std::thread::sleep;
@@ -6,28 +6,30 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-/// Up to how much an allocation is of the allocator's own regions, in bytes: more is mapped by the system for it alone.
-/// The GNU C library begins with this limit, and raises it to whatever is given back whole that is larger
-/// (`M_MMAP_THRESHOLD` in mallopt(3)).
+/// The size in bytes up to which the allocator uses its own regions; the system maps larger
+/// allocations separately. The GNU C library begins with this limit, and raises it to the size of
+/// any larger allocation that is freed whole (`M_MMAP_THRESHOLD` in mallopt(3)).
 const MAPPED: usize = 128 * 1024;
 
-/// How much is given back at a time, in bytes: a quarter of a millisecond's work, or half of one.
+/// How much is returned at a time, in bytes: the work of a quarter of a millisecond, or of half of
+/// one.
 const STEP: usize = 1024 * 1024;
 
-/// The pause after that. Without it the thread that gives back has the system's lock again before those that wait for it
-/// have woken up, for 4 ms and more (`RWSEM_WAIT_TIMEOUT` in Linux).
+/// The pause after each step. Without it the releasing thread has the system's lock again before
+/// those that wait for it have woken up, for 4 ms and more (`RWSEM_WAIT_TIMEOUT` in Linux).
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// Gives memory back to the system that nobody else has a part in, a piece at a time. `each` is called after each
-/// [`STEP`].
+/// Returns memory that has no other owner to the system, a piece at a time. `each` is called after
+/// each [`STEP`].
 ///
-/// While the system takes pages back it lets no other thread of the process map or unmap any: with a quarter of a gigabyte
-/// the thread that routes would wait for 25 ms when it next needs memory. And what is given back whole has the GNU C
-/// library keep pieces of that size in its own regions from then on, under locks: giving back dozens of megabytes of them
-/// then takes 15 ms under the lock that the routing thread needs.
+/// While the system takes pages back, no other thread of the process can map or unmap any: with a
+/// quarter of a gigabyte the routing thread would wait for 25 ms when it next needs memory. If
+/// memory is freed whole, the GNU C library also keeps pieces of that size in its own regions from
+/// then on, under locks: freeing dozens of megabytes of them then takes 15 ms under the lock that
+/// the routing thread needs.
 fn release_in_steps(mut memory: BytesMut, mut each: impl FnMut()) {
     memory.clear();
-    // Elsewhere making an allocation smaller may copy it.
+    // Elsewhere shrinking an allocation may copy it.
     if cfg!(target_os = "linux") && memory.capacity() > MAPPED {
         let mut rest = Vec::from(memory);
         while rest.capacity() > MAPPED {
@@ -38,22 +40,23 @@ fn release_in_steps(mut memory: BytesMut, mut each: impl FnMut()) {
     }
 }
 
-/// Gives memory of a few megabytes back to the system.
+/// Returns memory of a few megabytes to the system.
 pub(super) fn release(memory: BytesMut) {
     release_in_steps(memory, || ());
 }
 
-/// Gives any memory back to the system, on a thread for which nobody waits.
+/// Returns memory of any size to the system, on a thread for which nobody waits.
 pub(super) fn release_slowly(memory: BytesMut) {
     release_in_steps(memory, || sleep(PAUSE));
 }
 
-/// Pieces that are [released](release_slowly) when they are dropped, each when nobody else has a part in it.
+/// Pieces that are [released](release_slowly) when they are dropped, each unless it has another
+/// owner.
 pub(super) struct Pieces(pub(super) VecDeque<Bytes>);
 
 impl Drop for Pieces {
     fn drop(&mut self) {
-        // The allocator gives back the end of its regions alone: so they become smaller little by little.
+        // The allocator returns only the end of its regions, so they shrink little by little.
         while let Some(piece) = self.0.pop_back() {
             if let Ok(memory) = piece.try_into_mut() {
                 release_slowly(memory);

@@ -1,4 +1,4 @@
-//! The log file: bounded by moving it aside, opened anew on demand, and how it fares.
+//! The log file: rotation, reopening, and counts of its failures.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 
 use labwire_home::open_to_write;
 
-/// Between two reports that lines were lost, and between two attempts to move a file aside: what fails at every other
-/// line must not be reported at every other line.
+/// The time between two reports of lost lines, and between two attempts to move a file aside: a
+/// failure at every other line must not be reported at every other line.
 const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How large a log file becomes, and how many old ones are kept.
+/// The size of a log file, and the number of old ones that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRotation {
-    /// Bytes after which the file is moved aside and a new one is begun. 0 means without limit, for who leaves it to
-    /// another program. Default: 16 MiB.
+    /// Bytes after which the file is moved aside and a new one is begun. 0 is no limit, for a file
+    /// that another program rotates. Default: 16 MiB.
     pub max_size: u64,
-    /// Old files that are kept: of `manager.log` these are `manager.log.1`, which is the newest, `manager.log.2` and
-    /// so on. With 0 the file is emptied. Default: 4.
+    /// Old files that are kept: for `manager.log` these are `manager.log.1`, which is the newest,
+    /// `manager.log.2` and so on. With 0 the file is emptied instead. Default: 4.
     pub old_files: u32,
 }
 
@@ -35,17 +35,18 @@ impl Default for LogRotation {
     }
 }
 
-/// What the first line of a log begins with: a digit stands for any digit.
+/// The beginnings of a log's first line; the digit 0 stands for any digit.
 const BEGINNINGS: [&[u8]; 2] = [b"0000-00-00 00:00:00", b"{\"timestamp\":\"0000-00-00T00:00:00"];
 
-/// How much of a file is looked at to tell whether it is a log.
+/// The number of bytes that are examined to recognise a log.
 const LOOK: u64 = 4096;
 
-/// Returns whether a file may be written on as a log: it is one already (of Labwire or MSL-Network), it is empty, or it is
-/// not there. What is no file, as a pipe, and what cannot be read may be one.
+/// Returns whether a file may be appended to as a log: it is one already (of Labwire or
+/// MSL-Network), it is empty, or it does not exist. Returns `true` also for anything but a regular
+/// file, such as a pipe, and for a file that cannot be opened.
 ///
 /// # Errors
-/// When the file can be opened and not read.
+/// If the file can be opened but not read.
 pub fn may_be_log(path: &Path) -> io::Result<bool> {
     if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
         return Ok(true);
@@ -67,8 +68,8 @@ pub fn may_be_log(path: &Path) -> io::Result<bool> {
         .any(|form| text[zeros..].iter().zip(*form).all(is_like)))
 }
 
-/// A log file that can be opened anew while it is written to, and that loses lines rather than time when it
-/// cannot be written.
+/// A log file that can be reopened while it is in use, and that loses lines instead of blocking
+/// when it cannot be written.
 #[derive(Clone, Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
@@ -80,12 +81,12 @@ pub(super) struct LogFile {
 #[derive(Debug)]
 struct State {
     file: File,
-    /// What is in the file, as far as this program knows.
+    /// The size of the file in bytes, as far as this program knows.
     size: u64,
-    /// Whether nothing can be written.
+    /// Whether the last line could not be written.
     failing: bool,
     reported: Option<Instant>,
-    /// When the file could not be moved aside.
+    /// When moving the file aside last failed.
     stuck: Option<Instant>,
 }
 
@@ -95,11 +96,11 @@ struct Counts {
     failures: AtomicU64,
 }
 
-/// What went wrong with a line, if it is to be reported.
+/// A failure to be reported.
 #[derive(Debug)]
 enum Trouble {
     Lost(io::Error),
-    /// The line was written, to a file that is larger than it may be.
+    /// The line was written, to a file that exceeds its size.
     TooLarge(io::Error),
 }
 
@@ -130,12 +131,12 @@ impl LogFile {
         Ok(())
     }
 
-    /// Lines that were not written.
+    /// Returns the number of lines that were not written.
     pub(super) fn lost(&self) -> u64 {
         self.counts.lost.load(Ordering::Relaxed)
     }
 
-    /// How often it became a file that cannot be written, or could not be moved aside.
+    /// Returns how often the file could no longer be written, or not be moved aside.
     pub(super) fn failures(&self) -> u64 {
         self.counts.failures.load(Ordering::Relaxed)
     }
@@ -144,7 +145,7 @@ impl LogFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a line, or counts it as lost. Returns what is to be reported.
+    /// Writes a line, or counts it as lost. Returns a failure to be reported.
     fn write_line(&self, line: &[u8]) -> Option<Trouble> {
         let mut state = self.state();
         let too_large = self.make_room(&mut state, line.len() as u64).err();
@@ -172,8 +173,8 @@ impl LogFile {
         }
     }
 
-    /// Begins a new file when another line of this length does not fit. An error is one to report; the old file is
-    /// written on then.
+    /// Begins a new file if a line of this length does not fit. After an error, which is to be
+    /// reported, the old file is used further.
     fn make_room(&self, state: &mut State, length: u64) -> io::Result<()> {
         let limit = self.rotation.max_size;
         let is_full = |size: u64| limit > 0 && size > 0 && size.saturating_add(length) > limit;
@@ -200,9 +201,9 @@ impl LogFile {
         }
     }
 
-    /// Moves the file and the old ones aside; the oldest of them goes.
+    /// Moves the file and the old ones aside, in place of the oldest.
     fn begin_new_file(&self) -> io::Result<File> {
-        // The file stays where a link leads to.
+        // Follows a symbolic link, so that the file stays where the link leads.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let old = |number: u32| {
             let mut name = OsString::from(&path);
@@ -224,10 +225,10 @@ impl LogFile {
 }
 
 impl Write for LogFile {
-    /// Takes a whole line at a time.
+    /// Writes one whole line per call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // The file may not take what is said here, but standard output does. Nothing is locked here, and the line
-        // that this one leads to is lost without a word.
+        // The file may not take this report, but standard output does. No lock is held here, and
+        // the line that the report itself leads to is lost without a report.
         match self.write_line(line) {
             None => {}
             Some(Trouble::Lost(error)) => tracing::error!(
@@ -251,7 +252,8 @@ fn open(path: &Path) -> io::Result<File> {
     open_to_write(OpenOptions::new().create(true).append(true).mode(0o600), path)
 }
 
-/// What a file holds, in bytes. What is no file, as a terminal, holds nothing, and so never becomes too large.
+/// Returns the size of a file in bytes. Anything but a regular file, such as a terminal, has the
+/// size 0, and so never becomes too large.
 fn size(file: &File) -> u64 {
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => metadata.len(),
@@ -289,7 +291,7 @@ mod tests {
         }
     }
 
-    /// The numbers of the lines in a file, and whether only its owner can read it.
+    /// Returns the numbers of the lines in a file, and whether only its owner can read it.
     fn numbers(path: &Path) -> Vec<u32> {
         let mode = path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{}", path.display());
@@ -339,7 +341,7 @@ mod tests {
         assert_eq!(numbers(&folder.path().join("a.log.1")), [6, 7, 8]);
         assert_eq!(numbers(&folder.path().join("a.log.2")), [3, 4, 5]);
         assert_eq!((file.lost(), file.failures()), (0, 0));
-        // A line that is longer than the file may be has one of its own.
+        // A line that is longer than the limit has a file of its own.
         assert!(file.write_line(&[b'x'; 100]).is_none());
         write(&file, [11]);
         assert_eq!(numbers(&path), [11]);
@@ -372,12 +374,12 @@ mod tests {
         let file = LogFile::open(&path, rotation).unwrap();
         write(&file, 2..4);
         assert_eq!(numbers(&path), [3]);
-        // As `copytruncate` of logrotate does it.
+        // As logrotate's `copytruncate` does.
         write(&file, 4..6);
         OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
         write(&file, 6..8);
         assert_eq!(numbers(&path), [6, 7]);
-        // Another program has moved it away and has not said so yet.
+        // Another program has moved it away, and has not asked for a new one yet.
         write(&file, [8]);
         fs::rename(&path, folder.path().join("moved")).unwrap();
         write(&file, [9]);

@@ -1,7 +1,7 @@
-//! Logging: human lines, or JSON for machines, on standard output and in a file.
+//! Logging: lines for people, or JSON for machines, on standard output and in a file.
 //!
-//! Writing happens on threads of its own and a full queue loses lines, never time: a terminal that is
-//! stopped with Ctrl-S must not stop the manager.
+//! Threads of their own write the lines, and a full queue loses lines instead of blocking: a
+//! terminal that is stopped with Ctrl-S must not stop the manager.
 
 mod file;
 
@@ -25,17 +25,18 @@ use tracing_subscriber::{Layer, Registry, reload};
 use file::LogFile;
 pub use file::{LogRotation, may_be_log};
 
-/// The target of events that are for the person at the terminal: what to type next. They are not written to the log
-/// file.
+/// The target of events for the person at the terminal, such as what to type next. They are not
+/// written to the log file.
 pub const TERMINAL_TARGET: &str = "labwire::terminal";
 
-/// How much is logged, in Python's words.
+/// The logging level, with the names of Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(LevelFilter);
 
 impl Level {
-    /// Reads a level: `TRACE`, `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL` in any case, or the number
-    /// that Python's logging gives it (10 for `DEBUG` to 50 for `CRITICAL`).
+    /// Parses a level: `TRACE`, `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL` in any case, or
+    /// Python's number for it (10 for `DEBUG` to 50 for `CRITICAL`). Returns `None` for anything
+    /// else.
     pub fn parse(text: &str) -> Option<Self> {
         let filter = match text.to_uppercase().as_str() {
             "TRACE" => LevelFilter::TRACE,
@@ -71,24 +72,24 @@ impl fmt::Display for Level {
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One line for a person to read.
+    /// One line for people.
     #[default]
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Changes what is logged while the manager runs.
+/// Changes the log while the manager runs.
 #[derive(Clone, Debug)]
 pub struct LogControl {
     level: Option<reload::Handle<LevelFilter, Registry>>,
     file: Option<LogFile>,
-    /// Lines that found the queue of the file full.
+    /// Counts the lines that found the queue of the file full.
     queue: Option<ErrorCounter>,
 }
 
 impl LogControl {
-    /// A control for a program that does its own logging: nothing can be changed through it.
+    /// Returns a control that can change nothing, for a program that does its own logging.
     pub fn none() -> Self {
         Self {
             level: None,
@@ -97,37 +98,41 @@ impl LogControl {
         }
     }
 
-    /// Changes how much is logged; tells whether that worked.
+    /// Changes the level. Returns whether that worked.
     pub(crate) fn set_level(&self, level: Level) -> bool {
         self.level
             .as_ref()
             .is_some_and(|handle| handle.reload(level.0).is_ok())
     }
 
-    /// Lines that are not in the log file: it could not be written, or not quickly enough.
+    /// Returns the number of lines missing from the log file: it could not be written, or not
+    /// quickly enough.
     pub(crate) fn lines_lost(&self) -> u64 {
         let queue = self.queue.as_ref().map_or(0, ErrorCounter::dropped_lines) as u64;
         queue + self.file.as_ref().map_or(0, LogFile::lost)
     }
 
-    /// How often the log file became one that cannot be written.
+    /// Returns how often the log file could no longer be written, or not be moved aside.
     pub(crate) fn failures(&self) -> u64 {
         self.file.as_ref().map_or(0, LogFile::failures)
     }
 
-    /// Opens the log file again, for a program that has moved it away.
+    /// Reopens the log file, for a program that has moved it away.
     pub(crate) fn reopen(&self) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), LogFile::reopen)
     }
 }
 
-/// Ends logging when it is dropped: what is queued is written first.
+/// Ends logging when it is dropped, after writing what is queued.
 #[derive(Debug)]
 pub struct LogGuard {
     _workers: Vec<WorkerGuard>,
 }
 
-/// Starts logging for the whole process, to standard output and to the file.
+/// Starts logging for the whole process, to standard output and to the file at `path`.
+///
+/// # Errors
+/// If the file cannot be opened, or if the process has a logger already.
 pub fn start(
     path: &Path,
     level: Level,
@@ -158,8 +163,8 @@ pub fn start(
     ))
 }
 
-/// How many lines may wait to be written; more are dropped and counted. The place for them is taken at once, 32
-/// bytes each: this is a second or two of a manager that is attacked.
+/// The most lines that wait to be written; more are dropped and counted. Their places are allocated
+/// at once, 32 bytes each. They last a second or two of a manager under attack.
 const WAITING_LINES: usize = 4_096;
 
 fn waiting_lines() -> NonBlockingBuilder {
@@ -184,7 +189,7 @@ where
     }
 }
 
-/// The local time, in the given form.
+/// The local time in the given format.
 struct LocalTime(&'static str);
 
 impl FormatTime for LocalTime {
@@ -226,7 +231,7 @@ where
     }
 }
 
-/// Writes a text so that it stays on its line, whatever a peer has put into it.
+/// Writes a text on one line, whatever a peer has put into it.
 fn write_one_line(writer: &mut impl fmt::Write, text: &str) -> fmt::Result {
     for part in text.split_inclusive(char::is_control) {
         match part.chars().next_back().filter(|last| last.is_control()) {

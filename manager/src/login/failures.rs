@@ -1,4 +1,4 @@
-//! How long failed logins keep others waiting. Takes the time as an argument.
+//! Decides how long failed logins delay further ones. Takes the time as an argument.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,35 +7,36 @@ use std::time::{Duration, Instant};
 /// How long failures are remembered after the last one.
 pub(super) const MEMORY: Duration = Duration::from_mins(10);
 
-/// How many addresses and users are remembered at most. The oldest failures are forgotten first, so a
-/// flood of invented names costs this much memory and no more.
+/// The most addresses and users remembered. The oldest failures are forgotten first, so that a
+/// flood of invented names costs no more than this much memory.
 const REMEMBERED: usize = 10_000;
 
-/// What failures cost.
+/// The cost of failures.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Penalties {
     /// The failure from which on each costs a wait.
     pub(super) from: u32,
     /// The first wait; each further failure doubles it.
     pub(super) first: Duration,
-    /// No address waits longer.
+    /// The longest wait of an address.
     pub(super) longest: Duration,
-    /// No wrong answer in a user's name is held back longer.
+    /// The longest time for which a wrong answer for a user is held back.
     pub(super) longest_of_user: Duration,
 }
 
-/// A username's hash: names that a peer invents may be long, and are remembered for a while.
+/// The hash of a username. Names that a peer invents may be long, and are remembered for a while.
 pub(super) type UserHash = u64;
 
-/// What failures are counted for.
+/// What failures are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Suspect {
-    /// Every name that is tried from this address. It is refused after too many different names, or too many
+    /// All names tried from this address. It is refused after too many different names, or too many
     /// wrong passwords of the manager.
     Address(IpAddr),
-    /// This name, tried from this address. It is refused after too many failures, and other names are not.
+    /// This name tried from this address. It is refused after too many failures; other names are
+    /// not.
     Pair(IpAddr, UserHash),
-    /// This name, tried from anywhere. It is never refused: answers to failures in it are held back.
+    /// This name tried from anywhere. It is never refused, but answers to failures are held back.
     User(UserHash),
 }
 
@@ -60,12 +61,12 @@ impl Failures {
         }
     }
 
-    /// Returns how long an address is refused from now on; `None` when it may try.
+    /// Returns how long an address is refused from now on, or `None` if it may try.
     pub(super) fn refused_for(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         self.wait(Suspect::Address(address), now)
     }
 
-    /// As [`Self::refused_for`], for an attempt in a user's name.
+    /// As [`Self::refused_for`], for an attempt with a username.
     pub(super) fn refused_in_name_for(
         &self,
         address: IpAddr,
@@ -76,8 +77,8 @@ impl Failures {
         pair.max(self.refused_for(address, now))
     }
 
-    /// Returns how long the answer to a wrong password in this user's name is to be held back, by what has failed
-    /// so far. A right password is answered at once.
+    /// Returns how long to hold back the answer to a wrong password for this user, given the
+    /// failures so far. A right password is answered at once.
     pub(super) fn held_back(&self, user: UserHash, now: Instant) -> Duration {
         match self.remembered(Suspect::User(user), now) {
             Some(record) => self.penalty(record).min(self.penalties.longest_of_user),
@@ -90,8 +91,8 @@ impl Failures {
         self.add(Suspect::Address(address), now);
     }
 
-    /// Counts a failed login. Further failures in the same name count for the address no more: whoever has an
-    /// old password, and tries it again and again, keeps nobody else out.
+    /// Counts a failed login. Only the first failure for a user counts for the address, so that a
+    /// program that tries an old password again and again keeps nobody else out.
     pub(super) fn note_in_name(&mut self, address: IpAddr, user: UserHash, now: Instant) {
         let pair = Suspect::Pair(address, user);
         if self.remembered(pair, now).is_none() {
@@ -101,7 +102,7 @@ impl Failures {
         self.add(Suspect::User(user), now);
     }
 
-    /// Forgets what failed in a user's name, who has logged in.
+    /// Forgets the failures for a user from anywhere, after a good login.
     pub(super) fn forgive(&mut self, user: UserHash) {
         self.records.remove(&Suspect::User(user));
     }

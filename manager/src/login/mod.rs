@@ -1,4 +1,4 @@
-//! Checking who may log in: whose password is hashed next, and how those who guess are slowed down.
+//! Checks logins: whose password is hashed next, and how guessing is slowed down.
 
 mod failures;
 mod queue;
@@ -23,17 +23,18 @@ use crate::routing_thread::{Measured, Task};
 use failures::{Failures, Penalties};
 use queue::{Credentials, Queue};
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Good(LoginOutcome),
-    /// It is wrong, and the answer is to be held back for so long.
+    /// It is wrong, and the answer must be held back for this time.
     Wrong(Duration),
-    /// It was not tried, or is not told: too much has failed. The next try is allowed after so long.
+    /// It was not checked, or the outcome is withheld, after too many failures. The next attempt is
+    /// allowed after this time.
     Refused(Duration),
-    /// It was not tried: too many others wait.
+    /// It was not checked, because too many others wait.
     TurnedAway,
-    /// The store could not check it; the text is for the peer.
+    /// The store could not check it. The text is for the peer.
     Unchecked(String),
 }
 
@@ -42,7 +43,7 @@ type Waiter = oneshot::Sender<Verdict>;
 /// Checks logins and passwords.
 pub(crate) struct Logins {
     shared: Arc<Shared>,
-    /// Keyed anew in each process, so that nobody can aim at another user's hash.
+    /// Keyed randomly in each process, so that nobody can aim at another user's hash.
     hasher: RandomState,
 }
 
@@ -77,7 +78,7 @@ impl Logins {
         }
     }
 
-    /// Tries a login once it is the address's turn.
+    /// Checks a login once it is the address's turn.
     pub(crate) async fn attempt(&self, store: &Store, ip: IpAddr, username: &str, password: &str) -> Verdict {
         let address = network_of(ip);
         let credentials = self.credentials(username, password);
@@ -101,7 +102,7 @@ impl Logins {
                 tokio::spawn(Measured::new(Task::Logins, worker.run(store.clone())));
             }
         }
-        // The worker ends without a word only when the manager does.
+        // The worker ends without a verdict only when the manager does.
         verdict
             .await
             .unwrap_or_else(|_| Verdict::Unchecked(Refusal::Stopping.to_string()))
@@ -135,7 +136,7 @@ impl Logins {
         if let Some(wait) = state.failures.refused_for(address, now) {
             return Err(refused(counters, wait));
         }
-        // Digests have one length, so the comparison does not tell how long the password is.
+        // Digests have equal lengths, so the comparison does not reveal the length of the password.
         let (expected, given) = (
             digest(&SHA256, expected.as_bytes()),
             digest(&SHA256, given.as_bytes()),
@@ -162,11 +163,11 @@ impl Shared {
     }
 }
 
-/// Hashes one attempt after another. It is a task of its own, so that a turn lasts as long as its hash, also when
-/// nobody waits for that any more.
+/// Hashes one attempt after another. It is a task of its own, so that a turn lasts as long as its
+/// hash even if nobody waits for that any longer.
 struct Worker {
     shared: Arc<Shared>,
-    /// Whose turn it is.
+    /// The address whose turn it is.
     address: Option<IpAddr>,
     has_ended: bool,
 }
@@ -196,13 +197,13 @@ impl Worker {
         }
     }
 
-    /// The next attempt that is worth a hash; `None` ends the worker.
+    /// Returns the next attempt to hash. `None` ends the worker.
     fn next(&mut self) -> Option<(IpAddr, Credentials)> {
         let mut state = self.shared.lock();
         let now = Instant::now();
         while let Some((address, credentials)) = state.queue.next(now) {
-            // Those that failed meanwhile, on connections beside this one, count too: else a hundred parallel
-            // guesses would be checked for the price of one.
+            // Failures on other connections since the attempt was queued count too. Otherwise a
+            // hundred parallel guesses would be checked for the price of one.
             let refused = state.failures.refused_in_name_for(address, credentials.user, now);
             if let Some(wait) = refused {
                 for waiter in state.queue.finish(address, None, now) {
@@ -215,7 +216,7 @@ impl Worker {
                 return Some((address, credentials));
             }
         }
-        // Under the same lock, so that what comes next finds that a worker is missing.
+        // Under the same lock, so that the next attempt finds that a worker is missing.
         state.workers -= 1;
         self.has_ended = true;
         None
@@ -223,7 +224,7 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Clears up after a worker that was cancelled, as when its runtime ends.
+    /// Cleans up after a worker that was cancelled, for example when its runtime ends.
     fn drop(&mut self) {
         if self.has_ended {
             return;
@@ -237,7 +238,7 @@ impl Drop for Worker {
 }
 
 impl State {
-    /// Tells all who made an attempt what came of it.
+    /// Sends the outcome of an attempt to all who wait for it.
     fn tell(&mut self, address: IpAddr, user: u64, outcome: Option<LoginOutcome>, now: Instant) {
         if outcome.is_some() {
             self.failures.forgive(user);
@@ -252,7 +253,7 @@ impl State {
                     Verdict::Wrong(held_back)
                 }
             };
-            // Who asked may have gone; it counts all the same.
+            // The caller may have gone; the attempt still counts.
             let _ = waiter.send(verdict);
         }
     }

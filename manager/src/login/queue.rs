@@ -1,9 +1,12 @@
-//! Whose password is hashed next. Hashing is slow on purpose, so whoever guesses could make everyone else wait.
+//! Decides whose password is hashed next. Hashing is slow on purpose, so a peer that guesses could
+//! make all others wait.
 //!
-//! Addresses take turns, with one hash at a time for each. Addresses from which somebody has logged in before come
-//! first, those without a failed login before those with one, and those that have tried less often before others. Among
-//! equal newcomers the latest comes first: in a flood from ever new addresses nobody would be served in time otherwise. One turn in [`SPARED`] is a newcomer's, so that
-//! a program that logs in without end from a known address shuts nobody out. Takes the time as an argument.
+//! Addresses take turns, with one hash at a time for each. Addresses from which somebody has logged
+//! in before come first, those without a failed login before those with one, and those with fewer
+//! attempts before others. Among equal newcomers the latest comes first: in a flood from ever new
+//! addresses nobody would be served in time otherwise. One turn in [`SPARED`] is a newcomer's, so
+//! that a program that logs in without end from a known address shuts nobody out. Takes the time as
+//! an argument.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,30 +16,30 @@ use std::time::Instant;
 use super::failures::UserHash;
 use super::standings::{Rank, Standings};
 
-/// Attempts of one address that wait. At ten hashes a second, those after them would wait for longer than a
-/// handshake may take.
+/// The most attempts of one address that wait. At ten hashes a second, further ones would wait for
+/// longer than a handshake may take.
 const PER_ADDRESS: usize = 64;
 
-/// Attempts that wait, of all addresses together.
+/// The most attempts that wait, for all addresses together.
 const TOTAL: usize = 256;
 
-/// One of so many turns is spared for newcomers.
+/// One turn in this many is reserved for newcomers.
 const SPARED: u64 = 4;
 
-/// What is tried: a username and a password.
+/// The username and password of an attempt.
 #[derive(Clone)]
 pub(super) struct Credentials {
     pub(super) username: String,
     pub(super) password: String,
     pub(super) user: UserHash,
-    /// A digest of both, by which the same attempt is recognised without comparing passwords.
+    /// A digest of both, to recognise equal attempts without comparing passwords.
     pub(super) digest: [u8; 32],
 }
 
-/// Something that was tried from one address, by one connection or several.
+/// An attempt from one address, by one connection or several.
 pub(super) struct Attempt<W> {
     pub(super) credentials: Credentials,
-    /// Those that are to be told what came of it.
+    /// Those who wait for the outcome.
     pub(super) waiters: Vec<W>,
     arrival: u64,
 }
@@ -47,7 +50,7 @@ type Order = (bool, Rank, Reverse<u64>);
 /// Attempts that wait, and those that are being hashed.
 pub(super) struct Queue<W> {
     waiting: Vec<(IpAddr, Attempt<W>)>,
-    /// How many of them each address has.
+    /// The number of waiting attempts of each address.
     counts: HashMap<IpAddr, usize>,
     hashing: HashMap<IpAddr, Attempt<W>>,
     standings: Standings,
@@ -67,8 +70,8 @@ impl<W> Queue<W> {
         }
     }
 
-    /// Adds an attempt. Returns those that lose their place by it, perhaps the one that came. The same attempt of the
-    /// same address is made once for all who wait for it.
+    /// Adds an attempt. Returns the waiters that lose their place, perhaps the new one. Equal
+    /// attempts of one address are checked once for all their waiters.
     pub(super) fn push(
         &mut self,
         address: IpAddr,
@@ -114,8 +117,8 @@ impl<W> Queue<W> {
         self.displace(now).waiters
     }
 
-    /// Takes the attempt that is to be hashed next, unless all that wait are of addresses whose turn it is already.
-    /// [`finish`](Self::finish) ends the turn.
+    /// Takes the attempt to hash next, unless all that wait are of addresses that have a turn
+    /// already. [`finish`](Self::finish) ends the turn.
     pub(super) fn next(&mut self, now: Instant) -> Option<(IpAddr, Credentials)> {
         let is_spared = (self.turns + 1).is_multiple_of(SPARED);
         let ready = self
@@ -132,8 +135,8 @@ impl<W> Queue<W> {
         Some((address, credentials))
     }
 
-    /// Ends an address's turn. Returns those that wait for what came of it. `is_good` says whether the password was
-    /// right, unless it was not checked.
+    /// Ends an address's turn. Returns the waiters for the outcome. `is_good` is whether the
+    /// password was right, or `None` if it was not checked.
     pub(super) fn finish(&mut self, address: IpAddr, is_good: Option<bool>, now: Instant) -> Vec<W> {
         let Some(attempt) = self.hashing.remove(&address) else {
             return Vec::new();
@@ -145,19 +148,19 @@ impl<W> Queue<W> {
         attempt.waiters
     }
 
-    /// Those that wait for what comes of the attempt that is hashed for this address.
+    /// Returns the waiters for the attempt that is being hashed for this address.
     pub(super) fn waiters(&self, address: IpAddr) -> &[W] {
         self.hashing.get(&address).map_or(&[], |attempt| &attempt.waiters)
     }
 
-    /// How many attempts wait, and how many were made.
+    /// Returns the numbers of attempts that wait and that were made.
     #[cfg(test)]
     pub(super) fn counts(&self) -> (usize, u64) {
         (self.waiting.len(), self.turns)
     }
 
-    /// Where the attempt is that makes room for another of its address: the oldest in the name in which most wait,
-    /// unless the other is in that name.
+    /// Returns the index of the attempt that makes room for a new one of its address: the oldest
+    /// for the user with the most waiting attempts, unless the new one's user has as many.
     fn displaceable(&self, address: IpAddr, user: UserHash) -> Option<usize> {
         let mut names = HashMap::new();
         for (_, attempt) in self.waiting.iter().filter(|(from, _)| *from == address) {
@@ -177,7 +180,7 @@ impl<W> Queue<W> {
         oldest.map(|(place, _)| place)
     }
 
-    /// Takes out the attempt that has the least claim to its place: the last one of the address with the most.
+    /// Removes the attempt with the lowest priority: the last one of the address with the most.
     fn displace(&mut self, now: Instant) -> Attempt<W> {
         let most = self.counts.values().copied().max().unwrap_or_default();
         let places = self
@@ -242,7 +245,7 @@ mod tests {
             }
         }
 
-        /// Another attempt; gives those that lose their place.
+        /// Adds an attempt. Returns the waiters that lose their place.
         fn push(&mut self, from: usize, number: usize) -> Vec<usize> {
             self.queue
                 .push(address(from), credentials(number), number, self.now)
@@ -254,7 +257,7 @@ mod tests {
             next.map(|(address, credentials)| (address, credentials.password))
         }
 
-        /// Makes the next attempt; gives its number.
+        /// Makes the next attempt. Returns its number.
         fn serve(&mut self, is_good: bool) -> usize {
             let (address, number) = self.begin().unwrap();
             self.queue.finish(address, Some(is_good), self.now);
@@ -368,7 +371,7 @@ mod tests {
             assert!(displaced.is_empty());
         }
         let (from, _) = numbers.begin().unwrap();
-        // Also while it is being made.
+        // Also while it is being hashed.
         numbers.queue.push(address(1), credentials(1), 60, numbers.now);
         numbers.queue.push(address(2), credentials(1), 61, numbers.now);
         assert_eq!(numbers.queue.waiters(from).len(), 61);
@@ -414,7 +417,7 @@ mod tests {
             );
             assert_eq!(numbers.queue.waiting.len(), TOTAL);
         }
-        // Whoever came last is served first.
+        // The last one to arrive is served first.
         assert_eq!(numbers.serve(true), 20_000 + TOTAL - 1);
         let counted: usize = numbers.queue.counts.values().sum();
         assert_eq!(counted, numbers.queue.waiting.len());

@@ -1,5 +1,5 @@
-//! What is remembered of the addresses that logins come from, to decide whose login is checked next. Takes the time
-//! as an argument.
+//! Remembers the addresses of logins, to decide whose login is checked next. Takes the time as an
+//! argument.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,37 +7,38 @@ use std::time::Instant;
 
 use super::failures::MEMORY;
 
-/// How many addresses are remembered at most. Those without a good login are forgotten first, the oldest of them
-/// before the others.
+/// The most addresses remembered. Those without a good login are forgotten first, the oldest of
+/// them before the others.
 const REMEMBERED: usize = 10_000;
 
-/// The failures in a row after which an address with a good login counts as any other.
+/// Consecutive failures after which an address with a good login counts as a newcomer.
 const TRUST: u32 = 5;
 
-/// What is remembered of an address.
+/// The record of an address.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
-    /// Whether somebody has logged in from there.
+    /// Whether a login from there has succeeded.
     has_succeeded: bool,
     /// Failures since then.
     failures: u32,
-    /// Attempts since then, also those that were not checked.
+    /// Attempts since then, including those that were not checked.
     attempts: u32,
     /// The number of its last turn.
     turn: u64,
     last: Instant,
 }
 
-/// Whose login comes first: the smaller one.
+/// The priority of an address: the smaller comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    /// Somebody has logged in from that address before, and not too much has failed since.
+    /// No login from the address has succeeded before, or too many have failed since.
     pub(super) is_newcomer: bool,
-    /// Failed logins, of newcomers.
+    /// Failed logins; 0 unless it is a newcomer.
     failures: u32,
-    /// All attempts, of newcomers: whoever guesses comes back before it was checked.
+    /// All attempts; 0 unless it is a newcomer. A peer that guesses returns before its attempt was
+    /// checked.
     attempts: u32,
-    /// The number of the address's last turn, so that addresses take turns. 0 for none.
+    /// The number of the address's last turn, so that addresses take turns; 0 for none.
     turn: u64,
 }
 
@@ -71,13 +72,13 @@ impl Standings {
         }
     }
 
-    /// Notes that a login was tried from this address.
+    /// Records that a login was attempted from this address.
     pub(super) fn note_attempt(&mut self, address: IpAddr, now: Instant) {
         let standing = self.standing(address, now);
         standing.attempts = standing.attempts.saturating_add(1);
     }
 
-    /// Notes that a login from this address was checked, and how that went.
+    /// Records the outcome of a login that was checked.
     pub(super) fn note(&mut self, address: IpAddr, is_good: bool, now: Instant) {
         self.turns += 1;
         let turn = self.turns;

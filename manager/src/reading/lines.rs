@@ -1,4 +1,4 @@
-//! Reading lines from a connection.
+//! Reads lines from a connection.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,18 +13,21 @@ use crate::budget::LineShare;
 use crate::buffers::{self, LARGE_BYTES, Loan};
 use crate::refusal::LineEnd;
 
-/// From how many bytes on a line is long: it has memory of its own, to which the rest of it is read.
+/// The size in bytes from which a line is long: it has memory of its own, into which the rest is
+/// read.
 pub(crate) const LONG_LINE_BYTES: usize = 64 * 1024;
 
-/// How much of a large frame is read at once: what a processor core keeps in a cache of its own until it was looked at
-/// too, and what others wait for meanwhile, some 50 microseconds.
+/// The most bytes of a large frame that are read at once. A processor core keeps them in its own
+/// cache until they are scanned too, and other peers wait for them for some 50 microseconds.
 pub(crate) const LARGE_READ_BYTES: usize = 256 * 1024;
 
-/// How much is read at once where nothing waits: the more comes together, the more goes on together.
+/// The most bytes that are read at once while nothing waits. What is read together is forwarded
+/// together.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
 thread_local! {
-    /// Where bytes are read to. One per thread serves all connections, so that an idle one has no buffer.
+    /// The scratch buffer. One per thread serves all connections, so that an idle one has no
+    /// buffer.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
 }
 
@@ -46,13 +49,14 @@ pub(crate) enum ReadError {
     Ended(#[from] LineEnd),
 }
 
-/// Whether what arrives is read to where it stays: the line is long, or follows one that was.
+/// Returns whether bytes are read into the memory where they stay: the line is long, or follows a
+/// long one.
 pub(crate) fn has_own_memory(splitter: &LineSplitter) -> bool {
     splitter.pending() >= LONG_LINE_BYTES || splitter.buffer().capacity() >= LARGE_BYTES / 2
 }
 
-/// Reads what has arrived; tells how many bytes that was, 0 at the stream's end. The loan is that of the line's memory.
-/// Cancel safe.
+/// Reads what has arrived. Returns the number of bytes, 0 at the end of the stream. `loan` is that
+/// of the line's memory. Cancel safe.
 pub(crate) async fn read_some<R>(
     stream: &mut R,
     splitter: &mut LineSplitter,
@@ -67,7 +71,7 @@ where
     read_short(stream, splitter).await
 }
 
-/// The same in memory of this thread, from which it is copied.
+/// As [`read_some`], through the thread's scratch buffer.
 pub(crate) async fn read_short<R>(stream: &mut R, splitter: &mut LineSplitter) -> io::Result<usize>
 where
     R: AsyncRead + Unpin,
@@ -83,7 +87,7 @@ where
     .await
 }
 
-/// The same in the middle of a long line: its bytes are read to where they stay.
+/// As [`read_some`], in the middle of a long line: reads into the memory where the bytes stay.
 pub(crate) async fn read_long<R>(
     stream: &mut R,
     splitter: &mut LineSplitter,
@@ -104,8 +108,9 @@ where
     stream.read_buf(&mut buffer.limit(LARGE_READ_BYTES)).await
 }
 
-/// Reads one line; `None` at the stream's end. A last line may lack its terminator. What has come of the line counts in
-/// `share`. Fails when `is_foreign` says so of the bytes that the line begins with: they may have no line end. Cancel safe.
+/// Reads one line. Returns `None` at the end of the stream. The last line may lack its terminator.
+/// What has arrived of the line counts in `share`. Fails if `is_foreign` returns `true` for the
+/// beginning of the line, since another protocol may have no line ends. Cancel safe.
 pub(crate) async fn read_line_unless<R>(
     stream: &mut R,
     splitter: &mut LineSplitter,

@@ -1,4 +1,4 @@
-//! Reading what peers send. Which way applies when:
+//! Reads what peers send. Which function applies when:
 //!
 //! | what is read | how | function |
 //! |---|---|---|

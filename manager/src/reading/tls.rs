@@ -1,4 +1,4 @@
-//! Reading encrypted bytes in pieces that are worth a system call.
+//! Reads encrypted bytes in pieces that are worth a system call.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -8,17 +8,18 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How much is read at once: four full records.
+/// The most bytes that are read at once: four full records.
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Where encrypted bytes are read to. One per thread serves all connections, so that an idle one has no buffer. It is
-    /// always empty, and so takes no more memory than the longest read has touched of it.
+    /// The scratch buffer for encrypted bytes. One per thread serves all connections, so that an
+    /// idle one has no buffer. It is always empty, and so takes no more memory than the longest
+    /// read has touched.
     static ENCRYPTED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(READ_BYTES));
 }
 
-/// A stream below a TLS session, which asks for 4 KiB at a time: a quarter of a full record, and a fiftieth of what
-/// arrives at once from a busy peer. What was read beyond that waits here.
+/// A stream below a TLS session. The session asks for 4 KiB at a time: a quarter of a full record,
+/// and a fiftieth of what arrives at once from a busy peer. What was read beyond that waits here.
 #[derive(Debug)]
 pub(crate) struct ReadAhead<S> {
     stream: S,
@@ -55,7 +56,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         into.put_slice(&this.waiting[..count]);
         this.waiting.advance(count);
         if this.waiting.is_empty() {
-            // Else it would keep the memory.
+            // Frees the memory.
             this.waiting = Bytes::new();
         }
         Poll::Ready(Ok(()))

@@ -1,17 +1,17 @@
-//! Whether what was refused may have been executed all the same.
+//! Whether a refused request may have been executed.
 
 use labwire_wire::Executed;
 
 use super::Refusal;
 
 impl Refusal {
-    /// Whether the request that is refused may have been executed.
+    /// Returns whether the refused request may have been executed.
     ///
-    /// Programs send a request again without asking when this says [`Executed::No`]. Every refusal stands
-    /// here by its name, so that a new one is thought about.
+    /// Programs send a request again without asking after [`Executed::No`]. Every refusal is listed
+    /// by name, so that a new one must be considered.
     pub(crate) fn executed(&self) -> Executed {
         match self {
-            // The service had got the request, whatever became of it there, or of its reply.
+            // The service had received the request, whatever happened to it there, or to its reply.
             Self::ServiceLeft { .. }
             | Self::ShuttingDown { .. }
             | Self::MalformedReply { .. }
@@ -27,7 +27,7 @@ impl Refusal {
             | Self::CallLocked { .. }
             | Self::NoSuchKeyword { .. }
             | Self::UnreadableRequest { .. }
-            // A service that gets a request while it arrives forgets one that is broken off.
+            // A service that receives a request while it arrives discards one that is broken off.
             | Self::RequestStalled { .. }
             | Self::UnreadableNotification
             | Self::TooDeep { .. }

@@ -1,17 +1,17 @@
-//! Whom to ask when a service is locked.
+//! The holder of a service's lock, for refusals.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use labwire_home::local_time_zone;
 
-/// Who holds the lock of a service, and since when.
+/// The holder of a service's lock, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// The client that has held its lock for the longest time.
+    /// The client that has held its lock longest.
     pub(crate) holder: String,
     pub(crate) since: Timestamp,
-    /// How many more clients hold one.
+    /// The number of other clients that hold one.
     pub(crate) others: usize,
 }
 

@@ -1,17 +1,17 @@
-//! The options of limits that a line goes beyond.
+//! The options for the limits that a line exceeds.
 
 use std::fmt;
 
 use labwire_wire::MAX_DEPTH;
 
-/// Which limit a line is too long for. Its text is the option that sets it.
+/// The limit that a line exceeds. Its text is the option that sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineLimit {
-    /// That of a peer that has not authenticated.
+    /// The limit of a peer that has not authenticated.
     Handshake,
-    /// That of an identity.
+    /// The limit of an identity.
     Identity,
-    /// That of all lines after the identity.
+    /// The limit of all lines after the identity.
     Line,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for LineLimit {
     }
 }
 
-/// The option that allows deeper nesting, where one does.
+/// Returns a hint at the option that allows deeper nesting, if it does.
 pub(super) fn nesting_option(limit: usize) -> &'static str {
     if limit < MAX_DEPTH {
         " (see --nesting of labwire start)"

@@ -1,11 +1,12 @@
-//! Who is linked with a service, as a refusal tells it.
+//! The clients linked with a service, for refusals.
 
 use std::fmt;
 
-/// How many clients a refusal names. A request of a hundred bytes must not be answered with a hundred kilobytes.
+/// The most clients that a refusal names. A request of a hundred bytes must not be answered with a
+/// hundred kilobytes.
 const NAMED: usize = 32;
 
-/// The clients that are linked with a service: the names of some of them, and how many there are.
+/// The clients linked with a service: the names of some of them, and their number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LinkedClients {
     names: Vec<String>,
@@ -13,7 +14,7 @@ pub(crate) struct LinkedClients {
 }
 
 impl LinkedClients {
-    /// The first of these names, of which there are `count`.
+    /// Takes the first of these names, of which there are `count`.
     pub(crate) fn new<N: AsRef<str>>(names: impl IntoIterator<Item = N>, count: usize) -> Self {
         let names = names.into_iter().take(NAMED);
         Self {
@@ -22,7 +23,7 @@ impl LinkedClients {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of clients.
     pub(crate) fn count(&self) -> usize {
         self.count
     }

@@ -1,7 +1,7 @@
-//! Why the manager refuses what a peer asked for: every text that a peer can be told, in one place.
+//! Refusals: every error text that a peer can receive, in one place.
 //!
-//! Each begins with the name of the Python exception that says it best. Scripts search these texts, so a
-//! change of one is a change of the wire.
+//! Each begins with the name of the Python exception that fits best. Scripts search these texts, so
+//! a change of one is a change of the wire.
 
 mod executed;
 mod held;
@@ -21,13 +21,13 @@ pub(crate) use limits::LineLimit;
 
 pub(crate) use linked::LinkedClients;
 
-/// Why the manager refuses what a peer asked for.
+/// Why the manager refuses a request or a connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// The requested service is not connected.
     #[error("KeyError: the {} Service is not connected to {manager}", quoted(service))]
     NoSuchService { service: String, manager: String },
-    /// The service went away while it held the request.
+    /// The service left while it held the request.
     #[error(
         "ConnectionError: the {} Service left before it replied, the request may have been executed",
         quoted(service)
@@ -42,14 +42,14 @@ pub(crate) enum Refusal {
     /// The manager stops and takes no new requests.
     #[error("ConnectionError: the manager is shutting down, the request was not executed")]
     NotTaken,
-    /// The service answered with something that is no reply.
+    /// The service's answer is not a reply.
     #[error(
         "RuntimeError: the {} Service sent a malformed reply, the request may have been executed",
         quoted(service)
     )]
     MalformedReply { service: String },
-    /// What was typed is no keyword, because there is more behind the name of the service, and the service whose name
-    /// is the keyword is not connected.
+    /// A typed line such as `link My Service` is not a keyword, because more follows the service's
+    /// name; and no service has the keyword's name.
     #[error(
         "KeyError: the {} Service is not connected to {manager}, to {keyword} a service whose name holds spaces type for \
          example: {keyword} \"My Service\"",
@@ -57,7 +57,7 @@ pub(crate) enum Refusal {
         keyword = service.to_lowercase()
     )]
     NoSuchKeyword { service: String, manager: String },
-    /// An unlinked client asked a service that limits its clients.
+    /// An unlinked client sent a request to a service that limits its clients.
     #[error(
         "PermissionError: the {} Service limits its clients, {client} must link with it before sending requests{}",
         quoted(service),
@@ -66,10 +66,10 @@ pub(crate) enum Refusal {
     LinkBecauseLimited {
         service: String,
         client: String,
-        /// Whether as many clients are linked as may be.
+        /// Whether as many clients are linked as allowed.
         is_full: bool,
     },
-    /// An unlinked client asked a service that is locked.
+    /// An unlinked client sent a request to a service that is locked.
     #[error(
         "PermissionError: the {} Service is locked {held}, {client} can link with it once the lock is released",
         quoted(service)
@@ -79,21 +79,21 @@ pub(crate) enum Refusal {
         client: String,
         held: Held,
     },
-    /// A request holds what its service cannot read.
+    /// A request contains what its service cannot read.
     #[error(
         "ValueError: the {} Service is a Python program and cannot read the request, it may be nested 900 levels \
          deep and hold integers of up to 4300 digits",
         quoted(service)
     )]
     UnreadableRequest { service: String },
-    /// A reply holds what its client cannot read.
+    /// A reply contains what its client cannot read.
     #[error(
         "ValueError: the {} Service replied with what a Python client cannot read, it may be nested 900 levels \
          deep and hold integers of up to 4300 digits",
         quoted(service)
     )]
     UnreadableReply { service: String },
-    /// A notification holds what Python clients cannot read.
+    /// A notification contains what Python clients cannot read.
     #[error(
         "ValueError: Python clients cannot read the notification, it may be nested 900 levels deep and hold \
          integers of up to 4300 digits"
@@ -116,14 +116,14 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     ReplyTooLong { service: String, limit: usize },
-    /// A request that went on while it arrived has stopped arriving.
+    /// A request stopped arriving while it was cut through.
     #[error(
         "TimeoutError: the request for the {} Service stopped arriving while others waited for its end, it was not \
          executed, send it again",
         quoted(service)
     )]
     RequestStalled { service: String },
-    /// A reply that went on while it arrived has stopped arriving.
+    /// A reply stopped arriving while it was cut through.
     #[error(
         "TimeoutError: the reply of the {} Service stopped arriving while others waited for its end, the request may \
          have been executed",
@@ -142,13 +142,13 @@ pub(crate) enum Refusal {
     /// A request for the manager is too long.
     #[error("ValueError: a request for the Manager may not be longer than {MANAGERS_LINE} bytes")]
     AskedTooMuch,
-    /// A service sent what is no JSON.
+    /// A service sent a line that is not JSON.
     #[error("ValueError: a service must send JSON objects")]
     ServiceTypes,
-    /// A client has more requests under way than it may have.
+    /// A client has as many requests in flight as it may have.
     #[error("RuntimeError: {client} has {limit} requests in flight, wait for replies before sending more")]
     TooManyInFlight { client: String, limit: usize },
-    /// All clients together have more requests under way than they may have, and this one has its share.
+    /// The budget of requests in flight is nearly used up, and this client has its share.
     #[error(
         "RuntimeError: {client} has {count} requests in flight, which is its share of the {budget} that all clients \
          may have together, wait for replies before sending more (see --budget-in-flight of labwire start)"
@@ -158,7 +158,7 @@ pub(crate) enum Refusal {
         count: usize,
         budget: usize,
     },
-    /// Link with a service that is not there.
+    /// Link with a service that is not connected.
     #[error(
         "KeyError: the {} service does not exist, cannot link with {client}",
         quoted(service)
@@ -179,7 +179,7 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     NotLinked { service: String, client: String },
-    /// Lock a service that is not there.
+    /// Lock a service that is not connected.
     #[error(
         "KeyError: {} service does not exist, {client} cannot acquire a lock",
         quoted(service)
@@ -191,7 +191,7 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     LockWithoutLink { service: String, client: String },
-    /// Lock for oneself what others are linked with.
+    /// Lock a service exclusively while others are linked with it.
     #[error(
         "PermissionError: {client} cannot acquire an exclusive lock, there are {} links with the {} service\n{linked}",
         linked.count(), quoted(service)
@@ -201,7 +201,7 @@ pub(crate) enum Refusal {
         client: String,
         linked: LinkedClients,
     },
-    /// Release the lock of a service that is not there.
+    /// Release the lock of a service that is not connected.
     #[error(
         "KeyError: {} service does not exist, {client} cannot release the lock",
         quoted(service)
@@ -222,10 +222,10 @@ pub(crate) enum Refusal {
     /// A peer at a terminal identified itself a second time.
     #[error("ValueError: already connected, the identity cannot be changed")]
     AlreadyConnected,
-    /// The line is no frame.
+    /// The line is not a frame.
     #[error("{}: {}", .0.exception(), .0)]
     Envelope(#[from] EnvelopeError),
-    /// What was typed has no meaning.
+    /// A typed line has no meaning.
     #[error("SyntaxError: {0}")]
     Terminal(#[from] TerminalError),
     /// The line is neither text nor JSON.
@@ -236,10 +236,10 @@ pub(crate) enum Refusal {
         "ValueError: a line may not be longer than {limit} bytes (see {which} of labwire start), closing connection"
     )]
     LineTooLong { limit: usize, which: LineLimit },
-    /// A line was thrown away before its end had come.
+    /// A line was discarded before its end.
     #[error("{}: the line was thrown away, since {}; {}", .0.exception(), .0, .0.remedy())]
     LineEnded(#[from] LineEnd),
-    /// The same, of a service's reply.
+    /// The same, for a service's reply.
     #[error(
         "{}: the reply of the {} Service was thrown away, since {end}; the request may have been executed",
         end.exception(), quoted(service)
@@ -248,57 +248,57 @@ pub(crate) enum Refusal {
     /// The identity is not accepted.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// What came instead of an identity.
+    /// A line that came instead of an identity.
     #[error("ValueError: {} is no identity, type: client, or: client My Name, or: help", quoted(.0))]
     NoIdentity(String),
-    /// A person typed one line after the other, and no identity.
+    /// A person typed several lines, none of which was an identity.
     #[error("ValueError: none of {lines} lines was an identity, closing connection")]
     NoIdentityTyped { lines: usize },
     /// The peer speaks HTTP.
     #[error("ValueError: this is a network manager of a laboratory, it does not speak HTTP")]
     Http,
-    /// The peer speaks TLS where none is spoken.
+    /// The peer speaks TLS to a manager without TLS.
     #[error(
         "ConnectionError: this manager does not use TLS and a TLS handshake came, connect without TLS, or start the \
          manager without --disable-tls"
     )]
     TlsInPlainText,
-    /// The peer speaks plain text where TLS is spoken.
+    /// The peer sends plain text to a manager with TLS.
     #[error(
         "ConnectionError: this manager uses TLS and plain text came, connect with TLS, for example: openssl s_client \
          -quiet -connect {address} (or start the manager with --disable-tls)"
     )]
     PlainTextInTls { address: String },
-    /// The peer waits to be spoken to where TLS is spoken.
+    /// The peer sends nothing to a manager with TLS.
     #[error(
         "TimeoutError: nothing came within {} s, this manager uses TLS, connect with TLS, for example: openssl s_client \
          -quiet -connect {address} (or start the manager with --disable-tls)",
         limit.as_secs_f64()
     )]
     SilenceInTls { limit: Duration, address: String },
-    /// A service of that name is there already.
+    /// A service of that name is already connected.
     #[error("NameError: A {} service is already running on the Manager", quoted(.0))]
     NameTaken(String),
-    /// A service is there whose name looks the same, though it is another one.
+    /// Another service is connected whose name looks the same.
     #[error(
         "NameError: {} looks like the name of the {} service, which is already running on the Manager; choose another one",
         quoted(name),
         quoted(other)
     )]
     NameLooksTaken { name: String, other: String },
-    /// The identities of all services together are longer than they may be, and this one is longer than its share.
+    /// The budget of identities is nearly used up, and this one is longer than its share.
     #[error(
         "MemoryError: the identity has {bytes} bytes, which is more than its share of the {budget} that those of all \
          services may have together, give it fewer or shorter attributes (see --budget-identities of labwire start)"
     )]
     IdentitiesOverBudget { bytes: usize, budget: usize },
-    /// A client with the same name, host and port is there already.
+    /// A client with the same name, host and port is already connected.
     #[error("NameError: a client {0} is already connected to the Manager")]
     ClientNameTaken(String),
     /// The manager's password was wrong.
     #[error("ValueError: Wrong Manager password")]
     WrongManagerPassword,
-    /// The login was wrong. One text for both cases: it must not tell which names exist.
+    /// The login was wrong. One text for both cases, so that it does not reveal which names exist.
     #[error("ValueError: Unregistered user or Wrong login password")]
     WrongLogin,
     /// Too many wrong passwords.
@@ -307,13 +307,13 @@ pub(crate) enum Refusal {
     /// Too many logins wait for their turn.
     #[error("ConnectionError: too many logins are waiting to be checked, try again in a few seconds")]
     TooManyLoginsWaiting,
-    /// The host is not in the table.
+    /// The host is not in the table of trusted hostnames.
     #[error("ValueError: {} is not a trusted hostname", quoted(.0))]
     UntrustedHostname(String),
     /// The manager stops.
     #[error("ConnectionError: the manager is shutting down")]
     Stopping,
-    /// A peer from elsewhere, and nothing says that it may come in.
+    /// The peer is on another computer, and the manager without authentication is not open.
     #[error(
         "PermissionError: this manager uses no authentication and serves its own computer only, start it with \
          --auth-password, --auth-login or --auth-hostname (or with --open to admit everyone) to serve {0}"
@@ -322,12 +322,12 @@ pub(crate) enum Refusal {
     /// The handshake took too long.
     #[error("TimeoutError: authentication and identity took longer than {} s", limit.as_secs_f64())]
     HandshakeTimeout { limit: Duration },
-    /// As many connections as there may be.
+    /// There are as many connections as allowed.
     #[error(
         "ConnectionError: the manager has {limit} connections, which is as many as it may have, try again later"
     )]
     TooManyConnections { limit: usize },
-    /// Too many connections at once.
+    /// Too many connections have not identified themselves.
     #[error(
         "ConnectionError: the manager has too many connections that have not identified themselves, try again later"
     )]
@@ -338,7 +338,7 @@ pub(crate) enum Refusal {
          themselves, try again later"
     )]
     TooManyUnidentifiedPerAddress,
-    /// The request is an administrator's.
+    /// The request is for administrators only.
     #[error("ValueError: You must be an administrator to send this request to the Manager")]
     NotAdministrator,
     /// An administrator asked for the manager's password.
@@ -347,7 +347,7 @@ pub(crate) enum Refusal {
     /// The manager does not know the request.
     #[error("AttributeError: the Manager has no attribute {}, see the documentation for what an administrator can request", quoted(.0))]
     NoSuchAttribute(String),
-    /// Too many administrator's requests wait for one login.
+    /// Too many administrators' requests wait for one login.
     #[error("RuntimeError: answer the manager's question for the username and password first")]
     LoginPending,
     /// The store refused or failed; the text is the store's and holds no path.
@@ -355,19 +355,19 @@ pub(crate) enum Refusal {
     Store { text: String, executed: Executed },
 }
 
-/// Why a line was thrown away before its end had come, or before there was room for it.
+/// Why a line was discarded before its end, or before there was room for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LineEnd {
     /// It stopped growing.
     #[error("nothing more of it has arrived for {} s (see --line-stall of labwire start)", limit.as_secs_f64())]
     Stalled { limit: Duration },
-    /// It stopped growing, and all of it had come but its end.
+    /// It stopped growing, and only its line end was missing.
     #[error(
         "its line end (\\n) has not come within {} s (see --line-stall of labwire start)",
         limit.as_secs_f64()
     )]
     Unterminated { limit: Duration },
-    /// All unfinished lines together were too long, and it was the longest.
+    /// All unfinished lines together exceeded the budget, and it was the longest.
     #[error(
         "the unfinished lines of all peers may have {budget} bytes together and it was the longest (see \
          --budget-lines of labwire start)"
@@ -393,27 +393,28 @@ impl LineEnd {
 }
 
 impl Refusal {
-    /// The first line of the text: the log has no room for the names of everyone who is linked.
+    /// Returns the first line of the text: the log has no room for the names of all linked clients.
     pub(crate) fn summary(&self) -> String {
         self.to_string().lines().next().unwrap_or_default().to_owned()
     }
 
-    /// What stands before and after the uid in the error that tells a peer so. With `origin`, which is for
-    /// clients that asked for the feature, the error says whose it is and whether the request may have been
-    /// executed.
+    /// Returns the text before and after the uid in the error that a peer receives. With `origin`,
+    /// for clients that have the feature, the error includes its origin and whether the request may
+    /// have been executed.
     pub(crate) fn around_uid(&self, requester: &str, origin: bool) -> (Bytes, &'static [u8]) {
         let executed = origin.then(|| self.executed());
         frames::manager_error_around(&self.to_string(), executed, requester)
     }
 
-    /// The error that tells a peer so; `origin` as in [`around_uid`](Self::around_uid).
+    /// Returns the error that a peer receives; `origin` as in [`around_uid`](Self::around_uid).
     pub(crate) fn frame<'u>(&self, requester: &str, uid: impl Into<Uid<'u>>, origin: bool) -> Bytes {
         let executed = origin.then(|| self.executed());
         frames::manager_error(&self.to_string(), executed, requester, uid)
     }
 }
 
-/// The beginning of a text that a peer chose, for a message that repeats it.
+/// Returns the beginning of a text that a peer chose, of [`MAX_NAME_BYTES`] at most, for a message
+/// that repeats it.
 pub(crate) fn excerpt(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_NAME_BYTES)]
 }

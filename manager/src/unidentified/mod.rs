@@ -1,5 +1,5 @@
-//! What peers that have not identified themselves may leave behind: lines of the log, and rows of the table of
-//! connections.
+//! Limits the log lines and the rows of the table of connections about peers that have not
+//! identified themselves.
 
 mod places;
 mod ration;
@@ -19,8 +19,8 @@ pub(crate) use places::{UnidentifiedPlace, UnidentifiedPlaces};
 
 use ration::{Answer, LeftOut, Ration, Rationing};
 
-/// Lines of the log in a minute: 60 MB in a day of an attack that never ends. Who looks for the reason why a peer
-/// is refused finds it.
+/// Log lines in a minute: 60 MB in a day of an attack that never ends. They are enough to find the
+/// reason why a peer is refused.
 const LINES: Ration = Ration {
     per_address: 20,
     total: 200,
@@ -30,17 +30,17 @@ const LINES: Ration = Ration {
 /// The window in which rows are counted.
 const ROWS_WINDOW: Duration = Duration::from_hours(1);
 
-/// In how many hours unidentified peers may fill the table of connections, with two rows for each of them. An attack must go
-/// on for a hundred days before it pushes out the last row about anybody else.
+/// The hours in which unidentified peers may fill the table of connections, with two rows for each
+/// of them. An attack must last a hundred days to push out the last row about anybody else.
 const HOURS_TO_FILL: u64 = 2_500;
 
-/// How many rows are reckoned with where there is no limit.
+/// The size of the table that is assumed if there is no limit, in rows.
 const USUAL_ROWS: u64 = 1_000_000;
 
-/// Rations that are recorded in an hour at least, however small the table is.
+/// The fewest unidentified peers that are recorded in an hour, however small the table is.
 const FEWEST: u32 = 20;
 
-/// More unidentified peers are not recorded in an hour, however large the table is.
+/// The most unidentified peers that are recorded in an hour, however large the table is.
 const MOST: u32 = 1_000;
 
 /// Decides what is logged and recorded about unidentified peers.
@@ -48,12 +48,12 @@ const MOST: u32 = 1_000;
 pub(crate) struct Rations {
     lines: Mutex<Rationing>,
     rows: Mutex<Rationing>,
-    /// Told when the first line of a window is left out.
+    /// Notified when the first line of a window is left out.
     overflow: Notify,
 }
 
 impl Rations {
-    /// `max_rows` is how many rows the table of connections may have, 0 for any number.
+    /// `max_rows` is the most rows that the table of connections may have, 0 for no limit.
     pub(crate) fn new(max_rows: u64) -> Self {
         let now = Instant::now();
         Self {
@@ -63,8 +63,8 @@ impl Rations {
         }
     }
 
-    /// Whether a line about the unidentified peer at this address may be logged. What is left out is counted, and
-    /// told in one line.
+    /// Returns whether a line about the unidentified peer at this address may be logged. Lines that
+    /// are left out are counted, and reported in one line.
     pub(crate) fn may_log(&self, counters: &Counters, ip: IpAddr) -> bool {
         let (left_out, answer) = {
             let (mut lines, now) = (lock(&self.lines), Instant::now());
@@ -89,8 +89,8 @@ impl Rations {
         false
     }
 
-    /// Whether the unidentified peer at this address may be recorded in the table of connections. Those that are left
-    /// out are counted.
+    /// Returns whether the unidentified peer at this address may be recorded in the table of
+    /// connections. Those that are left out are counted.
     pub(crate) fn may_record(&self, counters: &Counters, ip: IpAddr) -> bool {
         let answer = lock(&self.rows).ask(network_of(ip), Instant::now());
         if answer != Answer::Granted {
@@ -99,7 +99,8 @@ impl Rations {
         answer == Answer::Granted
     }
 
-    /// Logs at the end of each minute how many lines were left out, if any were. Runs until it is dropped.
+    /// Logs at the end of each minute how many lines were left out, if any. Runs until it is
+    /// dropped.
     pub(crate) async fn report(&self) {
         loop {
             self.overflow.notified().await;
@@ -109,7 +110,7 @@ impl Rations {
         }
     }
 
-    /// Logs how many lines were left out and not told yet, if any were.
+    /// Logs how many lines were left out and not reported yet, if any.
     pub(crate) fn report_now(&self) {
         let left_out = lock(&self.lines).take_left_out(Instant::now());
         tell(left_out);

@@ -1,4 +1,5 @@
-//! Connections that have not identified themselves: how many there may be, and which of them gives way to another.
+//! Places for connections that have not identified themselves: how many there are, and which one is
+//! displaced by another.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,8 +11,9 @@ use tokio::sync::oneshot;
 use crate::config::Limits;
 use crate::refusal::Refusal;
 
-/// The connections that have not identified themselves. Addresses share the places: when all are taken, whoever comes
-/// from an address that has fewer than another gets the oldest place of one that has most.
+/// The connections that have not identified themselves. Addresses share the places: if all are
+/// taken, a connection from an address that has fewer than another takes the oldest place of one
+/// that has most.
 #[derive(Debug)]
 pub(crate) struct UnidentifiedPlaces {
     limit: usize,
@@ -31,7 +33,7 @@ struct Places {
 #[derive(Debug)]
 struct Holder {
     number: u64,
-    /// Dropped when the connection must give way.
+    /// Dropped when the connection is displaced.
     _place: oneshot::Sender<()>,
 }
 
@@ -53,8 +55,8 @@ impl UnidentifiedPlaces {
         })
     }
 
-    /// Takes a place for a connection from this address, perhaps that of another connection, which
-    /// [is told](UnidentifiedPlace::lost).
+    /// Takes a place for a connection from this address. This may displace another connection,
+    /// which [is notified](UnidentifiedPlace::lost).
     ///
     /// # Errors
     /// [`Refusal::TooManyUnidentifiedPerAddress`] and [`Refusal::TooManyUnidentified`].
@@ -90,7 +92,8 @@ impl UnidentifiedPlaces {
 }
 
 impl Places {
-    /// Takes the oldest place of an address that has most, if that is more than so many.
+    /// Removes the oldest place of an address that has most, if that is more than `fewer`. Returns
+    /// whether it did.
     fn displace(&mut self, fewer: usize) -> bool {
         let oldest = |holders: &Vec<Holder>| holders.first().map(|holder| holder.number);
         let most = self
@@ -119,9 +122,9 @@ impl Places {
 }
 
 impl UnidentifiedPlace {
-    /// Waits until another connection has got this place. Cancel safe.
+    /// Waits until another connection has taken this place. Cancel safe.
     pub(crate) async fn lost(&mut self) {
-        // The sender says nothing, and is dropped with the place.
+        // The sender sends nothing, and is dropped with the place.
         let _ = (&mut self.lost).await;
     }
 }
@@ -174,7 +177,7 @@ mod tests {
         let lost: Vec<_> = greedy.iter_mut().map(is_lost).collect();
         assert_eq!(lost, [true, true, false, false]);
         assert!(!is_lost(&mut modest));
-        // Who has as many as any other has no claim to more.
+        // An address with as many as any other has no claim to more.
         assert_eq!(all.enter(address(1)).unwrap_err(), Refusal::TooManyUnidentified);
         // A place that was lost is not given back a second time.
         drop(greedy);

@@ -1,31 +1,31 @@
-//! How much of something there is in a window of time, for each address and for all together. Takes the time as an
+//! A quota in a window of time, for each address and for all together. Takes the time as an
 //! argument.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Of how many addresses it is known in a window what they were refused. Those after them are refused, and counted
-/// together.
+/// The most addresses that are counted separately in a window. Further ones are refused, and
+/// counted together.
 const REMEMBERED: usize = 1_024;
 
-/// What there is in one window.
+/// The quota of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ration {
     pub(super) per_address: u32,
-    /// For all addresses together. Half of it is for the first one of each.
+    /// For all addresses together. Half of it is for the first unit of each address.
     pub(super) total: u32,
     pub(super) window: Duration,
 }
 
-/// What an address has had in this window, and what it was refused.
+/// What was granted to an address in this window, and how often it was refused.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
     granted: u32,
     left_out: u64,
 }
 
-/// Hands out a ration.
+/// Grants units of a quota.
 #[derive(Debug)]
 pub(super) struct Rationing {
     ration: Ration,
@@ -35,20 +35,20 @@ pub(super) struct Rationing {
     left_out: u64,
 }
 
-/// What came of asking for one more.
+/// The answer to a request for one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Granted,
-    /// The first one that is left out in this window.
+    /// The first refusal in this window.
     FirstLeftOut,
     LeftOut,
 }
 
-/// What was left out in a window.
+/// The refusals of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeftOut {
     pub(super) count: u64,
-    /// The address with the most of it, and how much that is.
+    /// The address with the most refusals, and their number.
     pub(super) most: Option<(IpAddr, u64)>,
 }
 
@@ -63,13 +63,13 @@ impl Rationing {
         }
     }
 
-    /// When the window ends.
+    /// Returns when the window ends.
     pub(super) fn end(&self) -> Instant {
         self.begun + self.ration.window
     }
 
-    /// Asks for one more. What was left out in a window that has ended must have been taken before, else it is
-    /// forgotten.
+    /// Requests one unit. The refusals of a window that has ended are forgotten unless they were
+    /// [taken](Self::take_left_out) before.
     pub(super) fn ask(&mut self, address: IpAddr, now: Instant) -> Answer {
         if now >= self.end() {
             self.begin(now);
@@ -95,7 +95,8 @@ impl Rationing {
         }
     }
 
-    /// Takes what was left out in this window, and begins the next one; `None` when nothing was.
+    /// Takes the refusals of this window, and begins the next one. Returns `None` if there were
+    /// none.
     pub(super) fn take_left_out(&mut self, now: Instant) -> Option<LeftOut> {
         if self.left_out == 0 {
             return None;
@@ -111,7 +112,7 @@ impl Rationing {
     }
 
     fn begin(&mut self, now: Instant) {
-        // The memory for a flood is given back.
+        // This frees the memory of a flood.
         *self = Self::new(self.ration, now);
     }
 }
