@@ -1,4 +1,4 @@
-//! What an administrator can ask of the manager: an explicit table, nothing is looked up by reflection.
+//! The requests of administrators: an explicit table, without reflection.
 
 use bytes::Bytes;
 use labwire_store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError, StoreList};
@@ -12,14 +12,14 @@ use crate::refusal::{Refusal, excerpt};
 use crate::registry::Listing;
 use crate::router::Call;
 
-/// What became of an administrator's request.
+/// The outcome of an administrator's request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The result, as JSON text.
     Result(Bytes),
     /// The result is a list.
     Listing(Listing),
-    /// The manager stops; the closed connection is the answer that Python clients wait for.
+    /// The manager stops. The closed connection is the answer that Python clients wait for.
     Shutdown,
 }
 
@@ -29,7 +29,7 @@ impl Outcome {
     }
 }
 
-/// A request that an administrator can make, with arguments that fit its parameters.
+/// An administrator's request, with arguments that fit its parameters.
 pub(crate) struct Request(Values);
 
 impl Request {
@@ -56,7 +56,7 @@ impl Request {
         Ok(Self(Values { request, values }))
     }
 
-    /// Answers a request that needs nothing but the registry and the port; `None` for any other.
+    /// Answers a request that needs only the registry and the port. Returns `None` for any other.
     pub(crate) fn answer_at_once(&self, operation: &Operation) -> Option<Outcome> {
         let listing = match self.0.request {
             Known::Clients => Listing::Clients,
@@ -70,7 +70,7 @@ impl Request {
         Some(Outcome::Listing(listing))
     }
 
-    /// Does what was asked for.
+    /// Executes the request.
     async fn execute(self, hub: &Hub) -> Result<Outcome, Refusal> {
         if let Some(outcome) = self.answer_at_once(&hub.operation) {
             return Ok(outcome);
@@ -81,7 +81,7 @@ impl Request {
                 hub.routing.request_shutdown();
                 Outcome::Shutdown
             }
-            // In the other modes there is none, as the reference says too.
+            // In the other modes there is no password, and MSL-Network returns null too.
             Known::Password => match hub.admission.authentication {
                 Authentication::Password(_) => return Err(Refusal::PasswordKept),
                 _ => Outcome::text(Value::Null.to_string()),
@@ -94,15 +94,15 @@ impl Request {
     }
 }
 
-/// Does what an administrator asked for.
+/// Executes an administrator's request.
 pub(crate) async fn execute(call: Call, hub: &Hub) -> Result<Outcome, Refusal> {
     Request::of(call)?.execute(hub).await
 }
 
-/// Declares the table: each request's name, its parameters and what they are, in words.
+/// Declares the table: each request's name, its parameters, and their description.
 macro_rules! requests {
     ($($variant:ident $name:literal [$($parameter:literal),*] $words:literal;)*) => {
-        /// Every request that an administrator can make.
+        /// Every request that an administrator can send.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         enum Known { $($variant),* }
 
@@ -210,12 +210,12 @@ impl Values {
         Ok(level.is_some_and(|level| operation.set_logging_level(level)))
     }
 
-    /// Has the database answer. What may be long is put together by its own thread.
+    /// Asks the database. Long lists are composed by its own thread.
     async fn ask_store(&self, admission: &Admission) -> Result<Bytes, Refusal> {
         let store = &admission.store;
         let refuse = |error: StoreError| Refusal::Store {
             text: error.peer_text(),
-            // A database in trouble may be so after it wrote.
+            // A database can fail after it has written.
             executed: if error.is_callers_mistake() {
                 Executed::No
             } else {

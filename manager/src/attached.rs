@@ -6,21 +6,21 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
-/// How many bytes are on their way in each direction at most, as in the buffers of a socket.
+/// The most bytes in flight in each direction, as in the buffers of a socket.
 const BUFFERED: usize = 256 * 1024;
 
 /// A program's end of a connection in memory to a manager in the same process.
 ///
-/// It carries the wire, as a TCP connection without TLS does: the program is asked to authenticate and to identify itself,
-/// the manager's limits hold for it, and dropping it ends the connection. It belongs to no runtime: the program may read
-/// and write it on any.
+/// It carries the wire protocol, as a TCP connection without TLS does. The program is asked to
+/// authenticate and to identify itself, the manager's limits apply to it, and dropping it ends the
+/// connection. It belongs to no runtime: the program may read and write it on any.
 ///
 /// Reading and writing are cancel safe.
 #[derive(Debug)]
 pub struct AttachedStream(DuplexStream);
 
 impl AttachedStream {
-    /// Returns the program's end, and that of the manager.
+    /// Returns the program's end and the manager's end.
     pub(crate) fn pair() -> (Self, DuplexStream) {
         let (program, manager) = duplex(BUFFERED);
         (Self(program), manager)

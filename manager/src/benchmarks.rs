@@ -1,5 +1,5 @@
-//! The routing step alone, for benchmarks: what a request and its reply take between the moment when they are read and
-//! the one when they are written.
+//! The routing step alone, for benchmarks: what a request and its reply take between reading and
+//! writing.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::outbox::Outbox;
 use crate::router::{Rig, Step};
 
-/// A client and a service, without connections, whose requests and replies are routed.
+/// A client and a service without connections, whose requests and replies are routed.
 pub struct RoutingStep {
     rig: Rig,
     requests: Vec<Vec<u8>>,
@@ -18,11 +18,12 @@ pub struct RoutingStep {
 }
 
 impl RoutingStep {
-    /// A client that has `burst` requests under way, up to 1,000, each with a payload that is JSON text, as has each
-    /// reply: written as MSL-Network's peers write them.
+    /// Creates a client with `burst` requests, up to 1,000, and the replies to them, as
+    /// MSL-Network's peers write them. `payload` is JSON text: the argument of each request, and
+    /// each result.
     ///
     /// # Panics
-    /// Never: the client's name is one.
+    /// Never: the client's name is valid.
     pub fn new(burst: usize, payload: &str) -> Self {
         let rig = Rig::new(&Identity::client("c").expect("it is a name"));
         let request = |uid| {
@@ -43,11 +44,11 @@ impl RoutingStep {
         }
     }
 
-    /// Routes all requests, then all replies, and takes them from the queues in which they wait to be written. Gives the
-    /// number of bytes that were.
+    /// Routes all requests, then all replies, and takes them from the queues. Returns their number
+    /// of bytes.
     ///
     /// # Panics
-    /// When one of them is not routed.
+    /// If one of them is not routed.
     pub fn route(&mut self) -> usize {
         let requests = self.requests.iter().map(Vec::as_slice);
         assert!(matches!(self.rig.client_says_all(requests), Step::Next));
@@ -58,7 +59,7 @@ impl RoutingStep {
     }
 }
 
-/// Takes all that waits, as a writer does that writes it at once.
+/// Takes everything that is queued, like a writer that writes it at once.
 fn take(queue: &Outbox) -> usize {
     let mut context = Context::from_waker(Waker::noop());
     let Poll::Ready(Some(mut batch)) = pin!(queue.next_batch()).poll(&mut context) else {

@@ -6,19 +6,20 @@ use std::net::SocketAddr;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-/// How many connections may wait to be accepted: a laboratory that comes back from a power cut.
+/// How many connections may wait to be accepted: enough for a laboratory after a power cut.
 const BACKLOG: i32 = 4_096;
 
 /// Binds the sockets that a manager listens on.
 ///
-/// Without a host these are all interfaces, by one socket for IPv6 and IPv4 where the computer has IPv6.
-/// With a host these are all of its addresses. Port 0 lets the system choose a port, the same for all.
+/// Without a host these are all interfaces, with one socket for IPv6 and IPv4 if the computer has
+/// IPv6. With a host these are all of its addresses. For port 0 the system chooses a port, the same
+/// for all.
 pub(crate) async fn bind(host: Option<&str>, port: u16) -> io::Result<Vec<TcpListener>> {
     let Some(host) = host else {
         let everywhere = bind_address((std::net::Ipv6Addr::UNSPECIFIED, port).into(), false);
         let listener = everywhere.or_else(|error| match error.kind() {
             io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-            // A computer without IPv6 says so in several ways.
+            // A computer without IPv6 reports that in several ways.
             _ => bind_address((std::net::Ipv4Addr::UNSPECIFIED, port).into(), true),
         })?;
         return Ok(vec![listener]);
@@ -51,7 +52,7 @@ fn bind_address(address: SocketAddr, one_version: bool) -> io::Result<TcpListene
     if address.is_ipv6() {
         socket.set_only_v6(one_version)?;
     }
-    // A manager that is started again must not wait until the last one's connections are forgotten.
+    // A manager that is started again must not wait until the old one's connections time out.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -1,4 +1,4 @@
-//! The time of day, as the registry is told it.
+//! The time of day for the registry.
 
 use jiff::Timestamp;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -7,10 +7,10 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-/// Tells the time of day.
+/// The source of the time of day.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Clock {
-    /// That of the operating system.
+    /// The clock of the operating system.
     #[default]
     System,
     /// A clock that is set by hand, in seconds since 1970.

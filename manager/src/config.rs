@@ -1,4 +1,4 @@
-//! What is meant: the settings of a manager, checked before anything is bound.
+//! A manager's settings: authentication and limits.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,14 +7,15 @@ use labwire_wire::MAX_DEPTH;
 
 use crate::budget::Budgets;
 
-/// How long a line may be that is typed, or that asks the manager itself for something. Nobody types more, and
-/// what the manager reads it takes apart, which costs many times a line's length.
+/// The longest typed line, and the longest request to the manager itself, in bytes. The manager
+/// parses these fully, which costs many times a line's length.
 pub(crate) const MANAGERS_LINE: usize = 64 * 1024;
 
-/// How a manager decides who may connect. There is one way at most.
+/// How a manager decides which peers may connect. At most one method is active.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Authentication {
-    /// Nothing is asked. Only the manager's own computer is served, unless it is `open` to everyone.
+    /// No authentication. Only the manager's own computer is admitted, unless the manager is
+    /// `open`.
     None {
         /// Whether peers on other computers are admitted too.
         open: bool,
@@ -28,7 +29,7 @@ pub enum Authentication {
 }
 
 impl fmt::Debug for Authentication {
-    /// Leaves the password out: settings are logged.
+    /// Leaves out the password, since settings are logged.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None { open } => formatter.debug_struct("None").field("open", open).finish(),
@@ -39,65 +40,69 @@ impl fmt::Debug for Authentication {
     }
 }
 
-/// What one peer, or all of them together, may use up. [`check`](Self::check) tells the range of each limit.
+/// Limits on what one peer, or all peers together, may use. [`check`](Self::check) defines the
+/// range of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the accepted connection to the accepted identity, TLS and authentication included.
+    /// Time from the accepted connection to the accepted identity, TLS and authentication included.
     pub handshake: Duration,
-    /// The longest line until the peer has authenticated, in bytes.
+    /// The longest line before authentication, in bytes.
     pub handshake_line: usize,
-    /// The longest line of a peer that has authenticated, or needs not, until its identity is accepted, in bytes. It is
-    /// `handshake_line` if that is more.
+    /// The longest line between authentication (if any) and the accepted identity, in bytes.
+    /// `handshake_line` applies instead if it is larger.
     pub identity_line: usize,
-    /// The longest line afterwards, in bytes.
+    /// The longest line of an identified peer, in bytes.
     pub line: usize,
-    /// How long a line may not grow before its end has come. What has come of it is thrown away then.
+    /// How long an unfinished line may receive no bytes. Then the part received is discarded.
     pub line_stall: Duration,
-    /// How deep arrays and objects of a line may be nested, the outermost object included. More than 1,024 are
-    /// not read, whatever stands here.
+    /// How deep arrays and objects in a line may be nested, counting the outermost object. At most
+    /// 1,024.
     pub nesting: usize,
-    /// How much may wait to be written to one peer, in bytes. Replies that a client asked for may take four times as
-    /// much, so that a client that does not read does not hold up its services. One larger frame is taken when nothing
-    /// waits.
+    /// Capacity of one peer's queue of outgoing frames, in bytes. Replies that a client asked for
+    /// may use four times as much, so that a client that does not read does not hold up its
+    /// services. An empty queue takes one larger frame.
     pub queue: usize,
-    /// How long a peer may read nothing while others wait for room in its queue, before it is disconnected. A peer
-    /// from a network where that happened within the last minutes has half as long, a quarter, and so on.
+    /// How long a peer may read nothing while others wait for room in its queue, before it is
+    /// disconnected. The time is halved, quartered and so on for peers from a network where this
+    /// happened within the last minutes.
     pub stall: Duration,
-    /// In what time a peer must read 1 MiB (or its whole queue, if that is shorter) while others wait for room in its
-    /// queue, before it is disconnected.
+    /// The time in which a peer must read 1 MiB (or its whole queue, if shorter) while others wait
+    /// for room in its queue. A slower peer is disconnected.
     pub patience: Duration,
-    /// Connections in all. Who comes after them is told so, or waits in the operating system's queue.
+    /// The number of connections. Further ones receive an error, or wait in the operating system's
+    /// queue.
     pub connections: usize,
-    /// Connections that have not identified themselves.
+    /// The number of connections that have not identified themselves.
     pub unidentified: usize,
-    /// The same, of one address.
+    /// The same, for one address.
     pub unidentified_per_address: usize,
-    /// Requests of one client that wait for their reply.
+    /// The number of requests of one client that are in flight.
     pub in_flight_per_client: usize,
-    /// What all peers together may use up.
+    /// Limits for all peers together.
     pub budgets: Budgets,
-    /// The failed login of one address, in one name or in different names, from which on each costs a wait. The same
-    /// number of failures in one user's name, wherever from, holds back the answers to further ones. People mistype.
+    /// The failed login from which on each failure of one address costs a wait, whether for one
+    /// username or for several. The same number of failures for one user, from any address, delays
+    /// the answers to further wrong passwords. A few failures are free since people mistype.
     pub login_failures: u32,
-    /// The first of these waits; each further failure doubles it.
+    /// The first of these waits. Each further failure doubles it.
     pub login_penalty: Duration,
-    /// No address is refused for longer after a failed login.
+    /// The longest time for which an address is refused after a failed login.
     pub login_penalty_address: Duration,
-    /// No answer to a wrong password is held back for longer by what failed in that user's name. A right one is not held
-    /// back.
+    /// The longest delay of an answer to a wrong password because of earlier failures for that
+    /// user. The answer to a correct password is not delayed.
     pub login_penalty_user: Duration,
-    /// How long a manager that stops waits until requests are answered and queues are written.
+    /// How long a stopping manager waits for requests to be answered and queues to be written.
     pub drain: Duration,
-    /// Idle time before TCP probes whether a peer is there. Without an answer for three times as long, whether the
-    /// connection was idle or bytes were in flight, it ends.
+    /// Idle time before a TCP keep-alive probe. A connection without an acknowledgement for three
+    /// times as long ends, whether it was idle or had bytes in flight.
     pub keepalive: Duration,
 }
 
 impl Default for Limits {
-    /// Where a figure is a trusted system's, it is named.
+    /// Names a well-known system where its figure was the model.
     fn default() -> Self {
         Self {
-            // RabbitMQ gives its handshake as long.
+            // RabbitMQ's handshake timeout.
             handshake: Duration::from_secs(10),
             handshake_line: 64 * 1024,
             // A service with 800 methods needs 64 KiB, one with a table of 100,000 numbers 2 MiB.
@@ -109,20 +114,20 @@ impl Default for Limits {
             // NATS keeps as much for a slow consumer.
             queue: 64 * 1024 * 1024,
             stall: Duration::from_secs(2),
-            // Half of what NATS gives a slow consumer for one write.
+            // Half of NATS's write deadline for a slow consumer.
             patience: Duration::from_secs(5),
-            // Redis serves as many clients.
+            // Redis's default for clients.
             connections: 10_000,
             unidentified: 1_000,
-            // A computer that starts fifty services at once is served.
+            // Enough for a computer that starts fifty services at once.
             unidentified_per_address: 100,
             in_flight_per_client: 65_536,
             budgets: Budgets::default(),
             login_failures: 5,
             login_penalty: Duration::from_secs(1),
-            // A laboratory must get back in while its operator still stands there.
+            // A laboratory must get back in while its operator is still waiting.
             login_penalty_address: Duration::from_mins(1),
-            // Within the time of the handshake.
+            // Well within the handshake time.
             login_penalty_user: Duration::from_secs(2),
             drain: Duration::from_secs(10),
             keepalive: Duration::from_secs(30),

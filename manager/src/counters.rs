@@ -1,20 +1,20 @@
-//! What was counted since the manager started.
+//! Counters since the manager started.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::refusal::{LineEnd, Refusal};
 
-/// Declares the counters, each by the name under which an administrator sees it.
+/// Declares the counters by the names that administrators see.
 macro_rules! counters {
     ($($(#[$about:meta])* $name:ident,)*) => {
-        /// What was counted since the manager started. Only sums are read, so no order between them is needed.
+        /// Counts since the manager started. Only sums are read, so relaxed ordering is enough.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[$about])* pub(crate) $name: AtomicU64,)*
         }
 
         impl Counters {
-            /// Every counter by its name.
+            /// Returns all counters with their names.
             pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), &self.$name)),*]
                     .into_iter()
@@ -25,104 +25,104 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Connections that were accepted.
+    /// Accepted connections.
     connections,
     /// Connections that ended before they were identified.
     rejected,
-    /// Requests that went to a service.
+    /// Requests forwarded to a service.
     requests,
-    /// Replies that went to a client.
+    /// Replies forwarded to a client.
     replies,
-    /// Requests that were refused when they were routed.
+    /// Requests refused while they were routed.
     refused,
-    /// Requests whose service left before it replied.
+    /// Requests whose service left, or whose manager stopped, before the reply.
     abandoned,
-    /// Notifications that services emitted.
+    /// Notifications emitted by services.
     notifications,
-    /// Notifications that were queued for a client.
+    /// Notifications queued for a client.
     deliveries,
-    /// Replies that nobody waited for, and notifications in another's name.
+    /// Replies that no client awaited, and notifications in another service's name.
     unsolicited,
-    /// Lines that were no frame.
+    /// Lines that were not frames.
     malformed,
-    /// Malformed replies whose callers were told.
+    /// Malformed replies whose callers received an error.
     malformed_replies,
-    /// Malformed replies of which it is not known whom they were for.
+    /// Malformed replies whose callers could not be determined.
     unattributed_replies,
-    /// Long requests and replies that went on while they arrived.
+    /// Long requests and replies that were cut through.
     cut_through,
-    /// Those of them that were broken off.
+    /// Cut-through lines that were broken off.
     broken_off,
-    /// Peers that were cut because they did not read.
+    /// Peers disconnected because they did not read.
     cut,
-    /// Bytes that were queued for peers when their connections ended.
+    /// Bytes still queued for peers when their connections ended.
     undelivered_bytes,
-    /// Times that a sender was held back because a queue was full.
+    /// Times that a sender had to wait because a queue was full.
     held_back,
-    /// Logins that failed or were not tried after too many failures.
+    /// Logins that failed, or that were refused after too many failures.
     failed_logins,
-    /// Logins that were not tried after too many failures of their address, in their user's name or in several.
+    /// Logins refused unchecked after too many failures of their address, for one user or several.
     penalised_logins,
-    /// Wrong logins whose answer was held back after too many failures in their user's name.
+    /// Wrong logins whose answer was delayed after too many failures for the user.
     delayed_logins,
-    /// Logins that were not tried, since too many waited for their turn.
+    /// Logins refused unchecked because too many were waiting.
     too_many_logins,
-    /// Handshakes that took too long.
+    /// Handshakes that timed out.
     handshake_timeouts,
     /// Lines that were too long.
     lines_too_long,
-    /// Lines that were thrown away since they had stopped growing.
+    /// Lines discarded because they had stopped growing.
     lines_stalled,
-    /// Lines that were thrown away since all unfinished lines together were too long.
+    /// Lines discarded because all unfinished lines together exceeded the budget.
     lines_over_budget,
     /// Lines that were nested too deep.
     nested_too_deep,
     /// Requests of clients that had too many in flight.
     too_many_in_flight,
-    /// Requests of clients that had their share of what all clients may have in flight.
+    /// Requests of clients that had used their share of the budget of requests in flight.
     in_flight_over_budget,
-    /// Services whose identity was longer than its share of what those of all services may have.
+    /// Services whose identity exceeded its share of the budget of identities.
     identities_over_budget,
-    /// Connections that came when there were as many as there may be.
+    /// Connections over the limit of connections.
     too_many_connections,
-    /// Connections that came when too many had not identified themselves.
+    /// Connections over the limit of unidentified connections.
     too_many_unidentified,
-    /// The same, from one address.
+    /// Connections over the limit of unidentified connections per address.
     too_many_unidentified_per_address,
-    /// Peers that did not answer when the operating system asked whether they are still there.
+    /// Peers that did not answer keep-alive probes.
     vanished,
     /// TLS handshakes that failed.
     tls_failures,
     /// Lines about unidentified peers that were not logged.
     log_left_out,
-    /// Unidentified peers that are not in the table of connections.
+    /// Unidentified peers that were not recorded in the table of connections.
     audit_left_out,
-    /// Times that connections could not be accepted, for want of descriptors as a rule.
+    /// Failed attempts to accept connections, usually for lack of file descriptors.
     accept_failures,
 }
 
 impl Counters {
-    /// Adds one; gives the new sum.
+    /// Adds one and returns the new sum.
     pub(crate) fn count(counter: &AtomicU64) -> u64 {
         counter.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Adds so many.
+    /// Adds `number`.
     pub(crate) fn add(counter: &AtomicU64, number: usize) {
         counter.fetch_add(number as u64, Ordering::Relaxed);
     }
 
-    /// Counts what was queued for a peer when its connection ended.
+    /// Adds bytes that were queued for a peer when its connection ended.
     pub(crate) fn count_undelivered(&self, bytes: usize) {
         Self::add(&self.undelivered_bytes, bytes);
     }
 
-    /// What was counted so.
+    /// Returns the bytes counted by [`count_undelivered`](Self::count_undelivered).
     pub(crate) fn undelivered(&self) -> u64 {
         self.undelivered_bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts a refusal that tells of a limit; tells whether it does.
+    /// Counts a refusal under the limit that it reports. Returns `false` if it reports none.
     pub(crate) fn count_limit(&self, refusal: &Refusal) -> bool {
         let counter = match refusal {
             Refusal::HandshakeTimeout { .. } | Refusal::SilenceInTls { .. } => &self.handshake_timeouts,

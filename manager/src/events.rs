@@ -1,7 +1,7 @@
-//! Turns what the registry has changed into frames, log lines and counts.
+//! Turns changes of the registry into frames, log lines, counts and records.
 //!
-//! Every event of the registry comes through here: what else is to be told of changes (records, topics) belongs
-//! here too.
+//! Every event of the registry passes through here. Further consequences of changes (records,
+//! topics) belong here too.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::log_limit::LogLimit;
 use crate::refusal::excerpt;
 use crate::registry::{Event, LinkChange};
 
-/// What a refusal for all requests of one client takes at least, in errors.
+/// The least work of a refusal for all requests of one client, in frames.
 const REFUSAL_WORK: usize = 4;
 
-/// Tells peers and the log of changes.
+/// Notifies peers and the log of changes.
 pub(crate) struct Events {
     /// The manager's name.
     manager: String,
     counters: Arc<Counters>,
-    /// Where connections are recorded.
+    /// The store that records connections, if any.
     records: Option<Store>,
-    /// When the manager stops, all connections end: there is no use in telling which one ended first.
+    /// While the manager stops, all connections end, and clients are not notified of ended links.
     is_stopping: AtomicBool,
 }
 
@@ -46,10 +46,11 @@ impl Events {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Tells everybody whom the event concerns. Returns how much work that was, in frames that were put together. It is
-    /// to be called before the registry is unlocked, so that everybody hears of changes in their order.
+    /// Notifies everyone whom the event concerns. Returns the work done, in frames that were
+    /// composed. Call it before the registry is unlocked, so that everyone receives changes in
+    /// order.
     ///
-    /// `limit` is that of the log lines about the peer that caused the event.
+    /// `limit` restricts the log lines about the peer that caused the event.
     pub(crate) fn publish(&self, event: Event<'_>, limit: Option<&LogLimit>) -> usize {
         match event {
             Event::Joined {
@@ -129,7 +130,7 @@ impl Events {
 }
 
 impl fmt::Display for LinkChange {
-    /// The name of the request that changes it so.
+    /// Writes the name of the request that causes the change.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Linked => "link",
@@ -148,7 +149,7 @@ mod tests {
     use crate::outbox::Outbox;
     use crate::principal::Principal;
 
-    /// What a peer is told that joins.
+    /// Returns the frames that a joining peer receives.
     async fn told_at_join(asks: bool) -> String {
         let outbox = Outbox::alone(1_000);
         let events = Events::new("Manager[h:1875]".to_owned(), Arc::default(), None);

@@ -1,4 +1,4 @@
-//! From an accepted connection to a peer that is known: authentication and identity.
+//! The handshake of a connection: authentication and identity.
 
 mod answer;
 
@@ -28,30 +28,31 @@ use answer::{Answer, check_encoding, read_answer};
 
 pub(crate) use answer::credential;
 
-/// How long a login waits whose peer has closed its side, as netcat does at the end of its input. A peer that is gone
-/// looks the same.
+/// How long a login is still checked after its peer has closed its sending side, as netcat does at
+/// the end of its input. A dead peer looks the same.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
-/// How many lines somebody at a terminal may type until the identity is among them.
+/// How many lines a person may type, the identity included.
 const TYPED_LINES: usize = 8;
 
-/// From how many bytes on an identity is read on another thread. It takes about a millisecond.
+/// The size in bytes from which an identity is parsed on another thread. That takes about a
+/// millisecond.
 const LARGE_IDENTITY: usize = 512 * 1024;
 
-/// What the first record of a TLS connection begins with: a handshake, of some version 3.x.
+/// The beginning of a TLS connection's first record: a handshake, of some version 3.x.
 const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
 
 /// Why a handshake did not end with an identity.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// The peer went away. Python clients do, after they have fetched the certificate.
+    /// The peer disconnected. Python clients do so after they have fetched the certificate.
     Closed(&'static str),
     /// The peer is not admitted.
     Refused(Refusal),
     /// The peer is not admitted as this user.
     LoginRefused {
         refusal: Refusal,
-        /// The name that it gave.
+        /// The username that it gave.
         username: String,
     },
 }
@@ -72,7 +73,7 @@ pub(crate) struct Handshake<'a, S> {
     peer: &'a Arc<PeerAddress>,
     stream: &'a mut S,
     splitter: &'a mut LineSplitter,
-    /// What the peer holds of the budget of unfinished lines.
+    /// The peer's share of the budget of unfinished lines.
     share: LineShare,
     /// When the peer connected.
     came: Timestamp,
@@ -98,7 +99,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         }
     }
 
-    /// Finds out who the peer is.
+    /// Performs the handshake. Returns the peer's identity and principal.
     pub(crate) async fn run(&mut self) -> Result<Introduced, Ended> {
         let proof = self.authenticate().await?;
         self.splitter.set_limit(self.identity_limit());
@@ -114,7 +115,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         })
     }
 
-    /// The longest line of a peer that has authenticated, or needs not, in bytes.
+    /// Returns the longest line of a peer that has authenticated or need not, in bytes.
     fn identity_limit(&self) -> usize {
         let limits = &self.admission.limits;
         limits.identity_line.max(limits.handshake_line)
@@ -143,7 +144,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
             }
             Authentication::Login => {
                 let username = self.ask("username", admission.name()).await?;
-                // The password is asked of unknown users too: nobody learns which names exist.
+                // The password is requested for unknown users too, so that nobody learns which
+                // names exist.
                 let password = self.ask("password", &username).await?;
                 let login = admission.check_user(peer.ip, &username, &password);
                 let checked = tokio::select! {
@@ -162,7 +164,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         }
     }
 
-    /// Asks for one text. People at a terminal type it as it is, programs send it as a result.
+    /// Requests one text. People at a terminal type it as it is, programs send it as a result.
     async fn ask(&mut self, attribute: &'static str, argument: &str) -> Result<String, Ended> {
         debug!("requesting the {attribute} from {}", self.peer.address);
         self.write(frames::manager_request(
@@ -180,7 +182,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         Ok(credential(&line).unwrap_or_default())
     }
 
-    /// Waits until the peer is gone, and keeps what it sends meanwhile.
+    /// Waits until the peer has gone, and keeps what it sends meanwhile.
     async fn gone(&mut self) {
         let mut loan = None;
         while self.splitter.pending() < self.admission.limits.handshake_line {
@@ -190,7 +192,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                 Err(_) => return,
             }
         }
-        // It may not send more before it is known.
+        // It may not send more before it is authenticated.
         std::future::pending::<()>().await;
     }
 
@@ -235,7 +237,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         self.stream.flush().await
     }
 
-    /// Reads a line. `which` is the limit of its length.
+    /// Reads a line. `closed` is the reason if the connection ends first; `which` names the limit
+    /// of the line's length.
     async fn read_line(&mut self, closed: &'static str, which: LineLimit) -> Result<Line, Ended> {
         let is_tls = |bytes: &[u8]| bytes.starts_with(TLS_HANDSHAKE);
         match read_line_unless(self.stream, self.splitter, &mut self.share, is_tls).await {
@@ -255,7 +258,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
     }
 }
 
-/// Finds out what a peer answered. A large identity must not keep others waiting.
+/// Parses a peer's answer. A large identity is parsed on another thread, so that others do not
+/// wait.
 async fn read_any_answer(line: Line, nesting: usize) -> Result<Answer, Ended> {
     let answer = if line.content().len() < LARGE_IDENTITY {
         read_answer(&line, nesting)
@@ -277,7 +281,7 @@ mod tests {
     use crate::config::Limits;
     use crate::registry::ManagerIdentity;
 
-    /// Holds the handshake with a peer on another computer, and gives what it is told.
+    /// Performs the handshake with a peer on another computer. Returns its outcome.
     async fn handshake_from_elsewhere(
         authentication: Authentication,
         typed: &str,
@@ -289,7 +293,7 @@ mod tests {
         let limits = Limits::default();
         let admission = Admission::new(&manager, authentication, limits, store, counters, lines);
         admission.trust_changed().await;
-        // An address of the range kept for documentation: no computer has it.
+        // An address of the range reserved for documentation, which no computer has.
         let address = ("203.0.113.7:5".parse().unwrap(), "127.0.0.1:1".parse().unwrap());
         let peer = admission.resolver.describe(address.0, address.1).await;
         let (mut near, mut far) = tokio::io::duplex(10_000);

@@ -1,4 +1,4 @@
-//! What connections share, in three parts: what routing needs, what admission needs, and what operation needs.
+//! State that connections share, in three parts: routing, admission and operation.
 
 mod admission;
 mod operation;
@@ -20,7 +20,7 @@ pub(crate) use admission::Admission;
 pub(crate) use operation::Operation;
 pub(crate) use routing::{Phase, Routing};
 
-/// What connections with a socket share.
+/// The state shared by connections.
 pub(crate) struct Hub {
     pub(crate) routing: Arc<Routing>,
     pub(crate) admission: Admission,
@@ -28,7 +28,7 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// `pace` is [the default](Pace::default), except in tests.
+    /// Tests may pass a `pace` other than [the default](Pace::default).
     pub(crate) fn new(
         manager: &ManagerIdentity,
         authentication: Authentication,
@@ -48,7 +48,7 @@ impl Hub {
         })
     }
 
-    /// The [`statistics`](Self::statistics) without those that are 0.
+    /// Returns the [`statistics`](Self::statistics) without zeros.
     pub(crate) fn statistics_above_zero(&self) -> Value {
         let mut statistics = self.statistics();
         if let Some(statistics) = statistics.as_object_mut() {
@@ -57,7 +57,7 @@ impl Hub {
         statistics
     }
 
-    /// What was counted since the start, and how things are now.
+    /// Returns the counters since the start and the current gauges.
     pub(crate) fn statistics(&self) -> Value {
         let Self {
             routing,

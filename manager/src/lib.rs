@@ -1,9 +1,9 @@
 //! The network manager that laboratories run their instruments through.
 //!
-//! Services (instruments, wrapped in any language) register a name with a [`Manager`], clients link with
-//! them and call them, and everything on the wire is one line of JSON. The manager routes, limits, locks,
-//! authenticates, and tells everyone the truth about who is there. The `labwire` program, in a
-//! package of its own, is this library with a command line around it.
+//! Services (instruments, wrapped in any language) register a name with a [`Manager`]. Clients link
+//! with them and call them. Every message on the wire is one line of JSON. The manager routes,
+//! limits, locks and authenticates, and reports which peers are connected. The `labwire` program,
+//! in a package of its own, is a command line around this library.
 //!
 //! Inside, data flows one way:
 //!
@@ -15,12 +15,12 @@
 //!                       store                    events -> frames, log, records
 //! ```
 //!
-//! All of it from the attachment on is done by one thread, which the manager starts for itself. TLS
-//! handshakes, passwords, lookups of names and the database have other threads, and nothing that is routed
-//! waits for them. The package's README has the glossary, and follows one request through the files.
+//! Everything from the attachment on runs on one thread, which the manager starts itself. TLS
+//! handshakes, passwords, name lookups and the database use other threads, and routing never waits
+//! for them. The package's README has the glossary and follows one request through the files.
 //!
-//! The database is the crate `labwire-store`. TLS is spoken as the [`Settings`] say, whose configuration
-//! the crate `labwire-pki` can make.
+//! The database is the crate `labwire-store`. The [`Settings`] carry the TLS configuration; the
+//! crate `labwire-pki` can make one.
 
 mod admin;
 mod attached;

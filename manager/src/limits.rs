@@ -1,4 +1,4 @@
-//! Which limits a manager can keep.
+//! The valid range of each limit.
 
 use std::fmt;
 use std::io;
@@ -10,24 +10,26 @@ use thiserror::Error;
 use crate::budget::Budgets;
 use crate::config::Limits;
 
-/// The shortest and the longest time of most limits: a peer needs a moment, and nobody waits for longer.
+/// The shortest and the longest time for most limits.
 const TIMES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_hours(1));
 
-/// The shortest and the longest idle time before a keep-alive probe. What Linux takes is a little more.
+/// The shortest and the longest idle time before a keep-alive probe. Linux's maximum is a little
+/// more.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(9));
 
-/// The shortest and the longest line or queue, in bytes. The shortest has room for an identity, or a request
-/// with some arguments. A line is one run of bytes in memory, so that one peer can make the manager take the
-/// longest.
+/// The shortest and the longest line or queue, in bytes. The shortest has room for an identity, or
+/// for a request with some arguments. A line is contiguous in memory, so one peer can make the
+/// manager allocate the longest.
 const LINES: (usize, usize) = (1024, 16 << 30);
 
-/// The smallest and the largest budget, in bytes: the least that is of use, and more than any computer has.
+/// The smallest and the largest budget, in bytes. The largest exceeds any computer's memory.
 const BUDGETS: (usize, usize) = (64 * 1024, usize::MAX >> 8);
 
-/// The fewest and the most connections: more than any computer has descriptors for.
+/// The fewest and the most connections. The most exceeds any computer's file descriptors.
 const CONNECTIONS: (usize, usize) = (1, 1_000_000);
 
-/// A member of [`Limits`] or of its [`Budgets`]. Its text is the member's name, as in `budgets.lines`.
+/// A member of [`Limits`] or of its [`Budgets`]. Displayed as the member's name, for example
+/// `budgets.lines`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// [`Limits::handshake`].
@@ -108,7 +110,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Why a manager cannot have some [`Limits`]: one of them is out of its range, of which both ends are in it.
+/// A limit that is out of its range. Both ends belong to the range.
 ///
 /// ```
 /// use std::time::Duration;
@@ -124,47 +126,47 @@ pub enum LimitError {
     /// A time is too short or too long.
     #[error("the limit `{limit}` can be {least:?} to {most:?}, it cannot be {value:?}")]
     Time {
-        /// Which limit it is.
+        /// The limit.
         limit: Limit,
-        /// What it was to be.
+        /// The rejected value.
         value: Duration,
-        /// The shortest time that it can be.
+        /// The shortest valid time.
         least: Duration,
-        /// The longest time that it can be.
+        /// The longest valid time.
         most: Duration,
     },
     /// A number of bytes is too small or too large.
     #[error("the limit `{limit}` can be {least} to {most} bytes, it cannot be {value}")]
     Bytes {
-        /// Which limit it is.
+        /// The limit.
         limit: Limit,
-        /// What it was to be, in bytes.
+        /// The rejected value, in bytes.
         value: usize,
-        /// The fewest bytes that it can be.
+        /// The fewest valid bytes.
         least: usize,
-        /// The most bytes that it can be.
+        /// The most valid bytes.
         most: usize,
     },
     /// Another number is too small or too large.
     #[error("the limit `{limit}` can be {least} to {most}, it cannot be {value}")]
     Count {
-        /// Which limit it is.
+        /// The limit.
         limit: Limit,
-        /// What it was to be.
+        /// The rejected value.
         value: usize,
-        /// The smallest number that it can be.
+        /// The smallest valid number.
         least: usize,
-        /// The largest number that it can be.
+        /// The largest valid number.
         most: usize,
     },
 }
 
 impl Limits {
-    /// Checks that each limit is in the range that a manager can keep. [`Manager::bind`](crate::Manager::bind)
-    /// and [`Manager::from_listeners`](crate::Manager::from_listeners) do so as well.
+    /// Checks that each limit is in its valid range. [`Manager::bind`](crate::Manager::bind) and
+    /// [`Manager::from_listeners`](crate::Manager::from_listeners) do so too.
     ///
     /// # Errors
-    /// The first limit that is out of its range, in the order of the members.
+    /// Returns the first limit that is out of range, in the order of the members.
     pub fn check(&self) -> Result<(), LimitError> {
         let Self {
             handshake,
@@ -260,13 +262,15 @@ fn count(limit: Limit, value: usize, (least, most): (usize, usize)) -> Result<()
     })
 }
 
-/// Why a manager could not be made.
+/// The error of [`Manager::bind`](crate::Manager::bind) and
+/// [`Manager::from_listeners`](crate::Manager::from_listeners).
 #[derive(Debug, Error)]
 pub enum BindError {
-    /// A limit is out of its range. No socket was bound.
+    /// A limit is out of range. No socket was bound.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// The operating system refused a socket, or the thread that serves it: the port is in use, say.
+    /// The operating system refused a socket or the routing thread, for example because the port is
+    /// in use.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

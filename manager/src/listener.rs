@@ -28,21 +28,23 @@ use crate::refusal::Refusal;
 use crate::routing_thread::{Measured, Task};
 use crate::unidentified::{UnidentifiedPlace, UnidentifiedPlaces};
 
-/// How long to wait when the computer has run out of descriptors or memory: accepting again at once would
-/// only spin.
+/// How long to wait after an accept that failed for lack of descriptors or memory: accepting again
+/// at once would only spin.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// How many connections are accepted before others have their turn. Each takes the system some 20 microseconds.
+/// How many connections are accepted before other tasks run. Each takes the system some 20
+/// microseconds.
 const ACCEPTED_AT_ONCE: usize = 16;
 
-/// How many connections over a limit are told so at the same time; more wait in the system's queue. Each
-/// costs a descriptor.
+/// How many connections over a limit receive the reason at the same time; more wait in the system's
+/// queue. Each costs a descriptor.
 const REFUSALS: usize = 256;
 
-/// How long one of them has to hear it, its TLS handshake included: a few round trips to anywhere.
+/// How long one of them has to receive it, its TLS handshake included: a few round trips to
+/// anywhere.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
-/// What all listeners of a manager share.
+/// State that all listeners of a manager share.
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) hub: Arc<Hub>,
@@ -50,21 +52,21 @@ pub(crate) struct Gate {
     connections: Arc<Semaphore>,
     unidentified: Arc<UnidentifiedPlaces>,
     refusals: Arc<Semaphore>,
-    /// Where TLS handshakes are made: one can take as long as a thousand requests.
+    /// The runtime for TLS handshakes: one can take as long as a thousand requests.
     handshakes: Handle,
-    /// Notices peers that have vanished. It works where TLS handshakes are made, too.
+    /// Detects peers that have vanished. It runs on the same runtime.
     watch: Watch,
 }
 
-/// What becomes of a connection that was accepted.
+/// What happens to a connection that was accepted.
 enum Admission {
     Served(OwnedSemaphorePermit),
-    /// It is told that there are too many.
+    /// It receives the reason: too many connections.
     Refused(OwnedSemaphorePermit),
 }
 
 impl Gate {
-    /// A gate that makes its TLS handshakes on the runtime that it is made on.
+    /// Creates a gate whose TLS handshakes run on the current runtime.
     pub(crate) fn new(hub: Arc<Hub>, tls: Option<TlsAcceptor>) -> Self {
         let connections = Arc::new(Semaphore::new(hub.admission.limits.connections));
         let watch = Watch::new(KeepAlive::every(hub.admission.limits.keepalive));
@@ -85,7 +87,7 @@ impl Gate {
         let _ = self.connections.acquire_many(all).await;
     }
 
-    /// Accepts until the manager is about to stop. Is to run where peers are served.
+    /// Accepts connections until the manager begins to stop. Must run on the routing thread.
     pub(crate) async fn accept_all(self, listener: std::net::TcpListener) {
         let hub = Arc::clone(&self.hub);
         let listener = match TcpListener::from_std(listener) {
@@ -110,7 +112,7 @@ impl Gate {
                         yield_now().await;
                     }
                     Counters::count(&self.hub.routing.counters.connections);
-                    // Meanwhile, whoever comes next waits in the system's queue.
+                    // Meanwhile, further connections wait in the system's queue.
                     match self.admission().await {
                         Some(Admission::Served(place)) => {
                             let serving = self.clone().serve(stream, remote, place);
@@ -138,7 +140,8 @@ impl Gate {
         }
     }
 
-    /// Waits until a connection can be served, or at least told that it cannot; nothing once the manager ends.
+    /// Waits until a connection can be served or refused with a reason. The semaphores are never
+    /// closed, so the result is never `None`.
     async fn admission(&self) -> Option<Admission> {
         tokio::select! {
             biased;
@@ -147,7 +150,8 @@ impl Gate {
         }
     }
 
-    /// Tells a connection why it is not served, in TLS too: peers do not read what comes before it.
+    /// Sends a connection the reason why it is not served. With TLS that goes over TLS, since peers
+    /// do not read plain text before it.
     async fn refuse(
         self,
         mut stream: TcpStream,
@@ -170,7 +174,7 @@ impl Gate {
                 }
             }
         };
-        // Whoever does not listen is not told.
+        // A peer that does not read goes without the reason.
         let _ = hub
             .routing
             .before(Phase::Draining, Instant::now() + REFUSAL_TIME, telling)
@@ -196,7 +200,7 @@ impl Gate {
             Ok(unidentified) => unidentified,
             Err(refusal) => {
                 drop(place);
-                // When too many are being told so already, this one is not.
+                // If too many are receiving a reason already, this one goes without.
                 match Arc::clone(&self.refusals).try_acquire_owned() {
                     Ok(place) => self.refuse(stream, remote, refusal, place).await,
                     Err(_) => self.note_refusal(remote, &refusal),
@@ -232,7 +236,7 @@ impl Gate {
             self.handshakes
                 .spawn(async move { begin_tls(&hub, &acceptor, stream, deadline).await })
         };
-        // It fails when it panicked, or when the program ends.
+        // It fails if the task panicked, or if the program ends.
         let shaken = tokio::select! {
             shaken = &mut shaking => shaken,
             () = unidentified.lost() => {
@@ -286,8 +290,8 @@ impl Gate {
         }
     }
 
-    /// Serves a program in this process until its connection ends, as if it had connected from `remote`. It is to run where
-    /// peers are served.
+    /// Serves a program in this process until its connection ends, as if it had connected from
+    /// `remote`. Must run on the routing thread.
     pub(crate) async fn serve_attached(self, mut stream: DuplexStream, remote: SocketAddr) {
         let hub = &self.hub;
         Counters::count(&hub.routing.counters.connections);
@@ -320,7 +324,7 @@ impl Gate {
         let _ = self.hub.routing.before(Phase::Draining, until, telling).await;
     }
 
-    /// Finds out what the peer's computer is called; `None` when the connection is to end.
+    /// Determines the name of the peer's computer. Returns `None` if the connection is to end.
     async fn describe(
         &self,
         remote: SocketAddr,
@@ -339,7 +343,7 @@ impl Gate {
         }
     }
 
-    /// Has a peer say who it is, then has it served.
+    /// Performs the handshake with a peer, then serves it.
     async fn admit<S>(
         &self,
         mut stream: S,
@@ -359,7 +363,7 @@ impl Gate {
             () = unidentified.lost() => {
                 let refusal = Refusal::TooManyUnidentified;
                 self.note_refusal(remote, &refusal);
-                // The reason is told if that takes no time: others want the place.
+                // The reason is sent only if that takes no time, since others wait for the place.
                 let frame = frames::error(&refusal.to_string(), hub.routing.name(), "", b"[]");
                 let telling = async {
                     stream.write_all(&frame).await?;
@@ -370,7 +374,7 @@ impl Gate {
             }
         };
         let Some(introduction) = introduction else { return };
-        // In a task of its own, whose memory holds nothing of what was needed up to here.
+        // In a new task, whose memory has no room for the state of the handshake.
         let task = Task::Serve(remote);
         let serving = async move {
             let _place = place;
@@ -387,12 +391,13 @@ impl Gate {
 enum Begun {
     /// With a TLS handshake.
     Tls(Box<TlsStream<ReadAhead<WatchedStream>>>),
-    /// With plain text, or with silence: the peer is told why it is refused, in plain text.
+    /// With plain text, or with silence. The peer receives the reason for the refusal in plain
+    /// text.
     WithoutTls(WatchedStream, Refusal),
 }
 
-/// Makes the TLS handshake, if the peer begins one. `None` when the manager stops, or the deadline comes in the middle of
-/// the handshake.
+/// Performs the TLS handshake, if the peer begins one. Returns `None` if the manager stops, or if
+/// the deadline comes during the handshake.
 async fn begin_tls(
     hub: &Hub,
     acceptor: &TlsAcceptor,
@@ -425,23 +430,24 @@ async fn begin_tls(
     Some(Ok(Begun::WithoutTls(stream, refusal)))
 }
 
-/// Whether a connection that begins with this byte begins with what is typed, or with a line of JSON. A byte order mark
-/// and telnet commands come before it sometimes. Records of TLS begin with other bytes.
+/// Returns whether a connection that begins with this byte begins with typed text or a line of
+/// JSON. A byte order mark and telnet commands may come before it. TLS records begin with other
+/// bytes.
 fn is_plain_text(byte: u8) -> bool {
     byte.is_ascii_graphic() || byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xff)
 }
 
-/// Whether accepting failed for one connection alone, which was gone before it was accepted. All else lasts:
-/// above all, that the computer has run out of descriptors or memory.
+/// Returns whether accepting failed for one connection only, which was gone before it was accepted.
+/// All other errors last: above all, the computer has run out of descriptors or memory.
 fn is_transient(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Sets the options of a peer's connection.
+/// Sets the socket options of a peer's connection.
 fn prepare(stream: &WatchedStream) -> io::Result<()> {
     stream.set_options()?;
-    // Without this a socket takes megabytes and reports nothing for seconds while a slow peer reads them: it
-    // would look as if that peer did not read at all. A quarter of a second at 1 MB/s.
+    // Without this a socket takes megabytes and reports nothing for seconds while a slow peer reads
+    // them, as if that peer did not read at all. The value is a quarter of a second at 1 MB/s.
     SockRef::from(stream.tcp()).set_tcp_notsent_lowat(256 * 1024)
 }

@@ -1,18 +1,19 @@
-//! How much one peer may have written about it into the log.
+//! Limits the log lines about one peer.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::info;
 
-/// Lines about one peer in one window: more than a person's or a laboratory's program causes.
+/// The most lines about one peer in one window: more than a person or a laboratory's program
+/// causes.
 const LINES: u32 = 200;
 
 /// The length of a window.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// Counts the lines that are logged for one peer's sake: a peer that is refused a hundred thousand times a
-/// second must not fill the disk.
+/// Counts the log lines about one peer. A peer that is refused a hundred thousand times a second
+/// must not fill the disk.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     window: Mutex<(Instant, u32)>,
@@ -25,7 +26,7 @@ impl LogLimit {
         }
     }
 
-    /// Whether one more line about the peer of that name may be logged.
+    /// Returns whether one more line about the peer of that name may be logged.
     pub(crate) fn allows(&self, name: &str) -> bool {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

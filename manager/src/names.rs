@@ -1,4 +1,4 @@
-//! What a peer's computer is called.
+//! The names of peers' computers.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,14 +11,14 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// How long a peer waits for the name of its computer before its IP address has to do.
+/// How long a peer waits for the name of its computer before its IP address is used instead.
 const LOOKUP_TIME: Duration = Duration::from_secs(2);
 
-/// How many lookups may be under way: a resolver that hangs must not use up all threads.
+/// The most lookups at the same time: a resolver that hangs must not use up all threads.
 const LOOKUPS: usize = 8;
 
-/// Returns the address that failures, limits and turns are counted for: of IPv6 the network, since one computer has
-/// all of its addresses.
+/// Returns the address by which failures, limits and turns are counted: for IPv6 the /64 network,
+/// since one computer has all of its addresses.
 pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
@@ -26,25 +26,25 @@ pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Which computer a peer is on.
+/// The address and names of a peer's computer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PeerAddress {
     pub(crate) ip: IpAddr,
     pub(crate) port: u16,
-    /// The name that the resolver gives for the IP address, or the address itself.
+    /// The resolver's name for the IP address, or the address itself.
     pub(crate) domain: String,
-    /// `HOST:PORT`, the form in which others see it.
+    /// `HOST:PORT`, as other peers see it.
     pub(crate) address: String,
-    /// Whether it is on the manager's own computer.
+    /// Whether the peer is on the manager's own computer.
     pub(crate) local: bool,
-    /// The name that stands for the computer in messages about trust.
+    /// The computer's name in messages about trust.
     pub(crate) host: String,
-    /// The names by which the computer may be trusted: those that lead back to its address.
+    /// The names by which the computer may be trusted: those that resolve to its address.
     aliases: Vec<String>,
 }
 
 impl PeerAddress {
-    /// That of a peer on this computer.
+    /// Returns the address of a peer on this computer.
     #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
     pub(crate) fn sample() -> Self {
         Self {
@@ -58,7 +58,7 @@ impl PeerAddress {
         }
     }
 
-    /// The row of the table of connections that says this of the peer.
+    /// Returns a row about the peer for the table of connections.
     pub(crate) fn event(&self, message: &str) -> ConnectionEvent {
         ConnectionEvent {
             ip: self.ip.to_string(),
@@ -68,13 +68,13 @@ impl PeerAddress {
         }
     }
 
-    /// Whether one of the computer's names is among the trusted ones.
+    /// Returns whether one of the computer's names is trusted.
     pub(crate) fn is_trusted(&self, trusted: &HashSet<String>) -> bool {
         self.aliases.iter().any(|alias| trusted.contains(alias))
     }
 }
 
-/// Finds out what peers' computers are called, without keeping anyone else waiting.
+/// Resolves the names of peers' computers without blocking other tasks.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     lookups: Arc<Semaphore>,
@@ -82,7 +82,7 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver on the computer of that name.
+    /// Creates a resolver on the computer of that name.
     pub(crate) fn new(hostname: &str) -> Self {
         Self {
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
@@ -96,7 +96,7 @@ impl Resolver {
     }
 
     async fn find_out(&self, peer: SocketAddr, own: SocketAddr) -> PeerAddress {
-        // A dual-stack socket gives IPv4 addresses in their IPv6 form.
+        // A dual-stack socket reports IPv4 addresses in their IPv6 form.
         let (ip, port) = (peer.ip().to_canonical(), peer.port());
         if is_local(ip, own.ip().to_canonical()) {
             return self.describe_local(ip, port);
@@ -119,8 +119,8 @@ impl Resolver {
     }
 
     fn describe_local(&self, ip: IpAddr, port: u16) -> PeerAddress {
-        // By a loopback address the computer is called localhost and nothing else, so that taking that name
-        // out of the table shuts its own peers out, as in MSL-Network.
+        // Under a loopback address the computer has no name but localhost, so that removing that
+        // name from the table shuts its own peers out, as in MSL-Network.
         let (host, aliases) = if ip.is_loopback() {
             ("localhost".to_owned(), vec!["localhost".to_owned()])
         } else {
@@ -138,14 +138,14 @@ impl Resolver {
         }
     }
 
-    /// The names of an address, as far as the resolver tells them in time.
+    /// Returns the names of an address, if the resolver finds them in time.
     async fn look_up(&self, ip: IpAddr) -> Option<Names> {
         let lookups = Arc::clone(&self.lookups);
         let hostname = self.hostname.clone();
         let lookup = async move {
             let permit = lookups.acquire_owned().await.ok()?;
             spawn_blocking(move || {
-                // The permit goes with the thread: giving up waiting does not end the lookup.
+                // The permit moves to the thread: a timeout does not end the lookup.
                 let _permit = permit;
                 let domain = dns_lookup::lookup_addr(&ip).ok()?;
                 let leads_back = |name: &str| {
@@ -161,7 +161,7 @@ impl Resolver {
     }
 }
 
-/// What an address of another computer is called.
+/// The names of an address of another computer.
 #[derive(Debug, PartialEq, Eq)]
 struct Names {
     domain: String,
@@ -172,7 +172,7 @@ struct Names {
 }
 
 impl Names {
-    /// The names of an address that has none but itself.
+    /// Returns the names of an address without a domain.
     fn of_address(ip: IpAddr) -> Self {
         let text = ip.to_string();
         Self {
@@ -182,9 +182,10 @@ impl Names {
         }
     }
 
-    /// The names of an address whose owner calls it `domain`. Whoever owns an address can give it any name,
-    /// so a name is trusted only if it leads back; the first part of a domain is a name of its own, which
-    /// anyone can put in front of theirs; and the names of this computer are nobody else's.
+    /// Returns the names of an address whose owner calls it `domain`. The owner of an address can
+    /// give it any name, so a name is trusted only if it resolves to the address. The first part of
+    /// a domain is a name of its own, which anyone can put in front of theirs, and is checked as
+    /// such. The names of this computer are never trusted for another.
     fn new(ip: IpAddr, domain: &str, hostname: &str, leads_back: impl Fn(&str) -> bool) -> Self {
         let domain = printable(domain);
         let host = domain.split('.').next().unwrap_or_default().to_owned();
@@ -206,13 +207,15 @@ impl Names {
     }
 }
 
-/// Names come from whoever runs the peer's network; they stand in log lines and between brackets.
+/// Keeps the characters that are safe in log lines and between brackets, since the owner of the
+/// peer's network chooses the name.
 fn printable(domain: &str) -> String {
     let allowed = |character: &char| character.is_ascii_graphic() && !matches!(character, '[' | ']' | ':');
     domain.chars().filter(allowed).take(253).collect()
 }
 
-/// Whether an address is one of the manager's own computer. `own` is the manager's end of the connection.
+/// Returns whether an address is one of the manager's own computer. `own` is the manager's end of
+/// the connection.
 fn is_local(ip: IpAddr, own: IpAddr) -> bool {
     ip.is_loopback() || ip == own || local_addresses().contains(&ip)
 }
@@ -252,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_computer_is_called_by_its_address_when_it_has_no_name() {
-        // An address of the range kept for documentation: nothing there has a name that leads back.
+        // An address of the range reserved for documentation, where no name resolves to it.
         let resolver = Resolver::new("bench");
         let peer = resolver
             .describe("203.0.113.7:5".parse().unwrap(), "127.0.0.1:1".parse().unwrap())
@@ -279,7 +282,7 @@ mod tests {
             [own, "pc1.lab.example"]
         );
         assert_eq!(aliases("pc1.lab.example", &[]), [own]);
-        // Its owner lets it lead back, and still it is not this computer.
+        // Its owner makes it resolve to the address, and still it is not this computer.
         let evil = "localhost.evil.example";
         assert_eq!(aliases(evil, &[evil, "localhost"]), [own, evil]);
         assert_eq!(aliases("bench.evil.example", &["bench"]), [own]);

@@ -1,23 +1,24 @@
-//! From which sizes on a line goes on before its end has come, and how fast it must come.
+//! The sizes from which lines are cut through, and how fast they must arrive.
 
 use std::time::Duration;
 
-/// From which sizes on a line goes on before its end has come, and how fast it must come.
+/// The sizes from which lines are cut through, and how fast they must arrive.
 ///
-/// It is the same for every manager; tests and fuzz targets have it in bytes, so that short lines do what long ones do.
+/// They are the same for every manager. Tests and fuzz targets use some bytes, so that short lines
+/// are treated as long ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// From how many bytes on a line is looked at while it arrives.
+    /// The size in bytes from which a line is scanned while it arrives.
     pub(crate) long: usize,
-    /// From how many bytes on a line may go on before its end has come.
+    /// The size in bytes from which a line may be cut through.
     pub(crate) begin: usize,
-    /// How long that many may take to arrive. A line that comes more slowly is collected, so that nobody has to wait
-    /// for its end.
+    /// How long that many bytes may take to arrive. A slower line is collected, so that nobody has
+    /// to wait for its end.
     pub(crate) begin_time: Duration,
-    /// How many bytes have to come in a second while something waits for the end of the line.
+    /// The bytes that must arrive in a second while something waits for the end of the line.
     pub(crate) per_second: u64,
-    /// How many bytes go on at once, without being copied. They keep the memory that they were read to, which is hardly
-    /// more than twice as much.
+    /// The fewest bytes that are forwarded without a copy. They keep the memory that they were read
+    /// into, which is hardly more than twice as much.
     pub(crate) piece: usize,
 }
 
@@ -29,7 +30,7 @@ impl Default for Pace {
             begin: 512 * 1024,
             // 32 MiB/s.
             begin_time: Duration::from_millis(16),
-            // A quarter of what it began with: not every line goes on as it began.
+            // A quarter of the pace at which it began: not every line continues as it began.
             per_second: 8 * 1024 * 1024,
             piece: 128 * 1024,
         }
@@ -37,7 +38,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// For lines of some dozens of bytes.
+    /// Returns sizes for lines of some dozens of bytes.
     #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
     pub(crate) fn in_bytes() -> Self {
         Self {

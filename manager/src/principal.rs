@@ -1,4 +1,4 @@
-//! The result of a handshake: who a peer is, and what it says of itself.
+//! The result of a handshake: a peer's principal and its identity.
 
 use std::sync::Arc;
 
@@ -7,21 +7,23 @@ use labwire_wire::Identity;
 
 use crate::names::PeerAddress;
 
-/// Who a peer is, how it has proved that, and from where. It stays with the peer for as long as it is connected, and is
-/// replaced when a client logs in for an administrator's request.
+/// The result of authentication: who a peer is, how it has proved that, and from where. It stays
+/// with the peer while it is connected, and is replaced when a client logs in for an
+/// administrator's request.
 ///
-/// Rules are to be checked against it where limits and locks are: when a request is routed.
+/// Permissions are to be checked against it where limits and locks are: when a request is routed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Principal {
     pub(crate) proof: Proof,
-    /// Where the peer's connection comes from.
+    /// The origin of the peer's connection.
     pub(crate) from: Arc<PeerAddress>,
 }
 
 /// How a peer has authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// Nothing was asked: the peer is on the manager's own computer, or the manager is open to everyone.
+    /// No authentication: the peer is on the manager's own computer, or the manager is open to
+    /// everyone.
     None,
     /// The peer's computer is a trusted host.
     Hostname,
@@ -36,7 +38,7 @@ pub(crate) enum Proof {
 }
 
 impl Principal {
-    /// The user that the peer has logged in as; `None` when it has not.
+    /// Returns the user that the peer has logged in as, or `None` if it has not.
     pub(crate) fn user(&self) -> Option<&Arc<str>> {
         match &self.proof {
             Proof::Login { user, .. } => Some(user),
@@ -44,12 +46,12 @@ impl Principal {
         }
     }
 
-    /// Whether the peer may do what administrators may.
+    /// Returns whether the peer may send administrators' requests.
     pub(crate) fn is_admin(&self) -> bool {
         matches!(self.proof, Proof::Login { is_admin: true, .. })
     }
 
-    /// A peer of this computer of which nothing was asked.
+    /// Returns a peer of this computer without authentication.
     #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
     pub(crate) fn sample() -> Arc<Self> {
         Arc::new(Self {
@@ -59,11 +61,11 @@ impl Principal {
     }
 }
 
-/// A peer that has said who it is, and may be who it says.
+/// A peer that has authenticated and identified itself.
 #[derive(Debug)]
 pub(crate) struct Introduced {
     pub(crate) identity: Identity,
     pub(crate) principal: Arc<Principal>,
-    /// When it came.
+    /// When it connected.
     pub(crate) came: Timestamp,
 }

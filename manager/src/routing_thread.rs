@@ -1,10 +1,10 @@
-//! The thread that routes.
+//! The routing thread.
 //!
-//! All that is read from peers and written to them is read, routed and written by one thread. That is more than
-//! fast enough, since nothing of what it does waits or takes long, and it is what makes it cheap: no request wakes
-//! another processor, and a queue is written only after all that has arrived was routed to it. What takes long is
-//! done elsewhere: TLS handshakes on the threads of whoever runs the manager, passwords and lookups of names on
-//! threads of their own, the database on one.
+//! One thread reads from all peers, routes, and writes to them. It is more than fast enough, since
+//! none of its work waits or takes long. It is cheap, since no request wakes another processor, and
+//! a queue is written only after everything that has arrived was routed to it. Slow work runs
+//! elsewhere: TLS handshakes on the threads of whoever runs the manager, passwords and name lookups
+//! on threads of their own, the database on one.
 
 mod steps;
 
@@ -17,22 +17,22 @@ use tokio::sync::oneshot;
 
 pub(crate) use steps::{Measured, Steps, Task};
 
-/// The thread that routes, with its runtime.
+/// The routing thread, with its runtime.
 #[derive(Debug)]
 pub(crate) struct RoutingThread {
     handle: Handle,
     /// Dropping it ends the thread.
     stop: Option<oneshot::Sender<()>>,
-    /// Resolves once the thread has let go of all that was its own.
+    /// Resolves once the thread has dropped everything that it owned.
     ended: oneshot::Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl RoutingThread {
-    /// Starts the thread, which notes how long its steps take.
+    /// Starts the thread. `steps` records how long its steps take.
     ///
     /// # Errors
-    /// What the operating system says when it gives no thread, or no descriptors for the thread's events.
+    /// If the operating system provides no thread, or no descriptors for the thread's events.
     pub(crate) fn start(steps: Arc<Steps>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -45,9 +45,10 @@ impl RoutingThread {
             .name("labwire-router".into())
             .spawn(move || {
                 steps::watch(steps);
-                // An error means that the sender was dropped, which is what is waited for.
+                // An error means that the sender was dropped, which is the signal.
                 let _ = runtime.block_on(stopped);
-                // Who has not left by then is thrown out. A lookup that is still under way is not waited for.
+                // Remaining peers are disconnected. A name lookup that is still running is not
+                // waited for.
                 runtime.shutdown_background();
                 drop(ending);
             })?;
@@ -59,7 +60,7 @@ impl RoutingThread {
         })
     }
 
-    /// For tasks that are to run on the thread, each [measured](Measured).
+    /// Returns the handle for tasks that are to run on the thread, each [measured](Measured).
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -72,11 +73,12 @@ impl RoutingThread {
 }
 
 impl Drop for RoutingThread {
-    /// Ends the thread, also when nobody asked for it: once a manager is dropped, its sockets are closed.
+    /// Ends the thread, even if nobody asked for it: once a manager is dropped, its sockets are
+    /// closed.
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It fails when the thread panicked, of which there is nothing to clear up.
+            // It fails if the thread panicked; then there is nothing to clean up.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! A manager, from bound sockets to the last connection's end.
+//! The manager: binds sockets, serves peers, shuts down.
 
 use std::future::Future;
 use std::io;
@@ -25,40 +25,41 @@ use crate::pace::Pace;
 use crate::registry::ManagerIdentity;
 use crate::routing_thread::{Measured, RoutingThread, Task};
 
-/// How often a manager that stops looks whether the last request was answered and the last frame written.
+/// How often a stopping manager checks whether all requests are answered and all frames written.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
-/// For how long nothing is said when only frames are still to be written: most are within a moment.
+/// How long the drain logs nothing while only frames remain to be written: usually they take a
+/// moment.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// How long connections have to end after the last request was answered: twice what one of them is given
-/// for its last words.
+/// How long connections have to end after the drain: twice the time that one connection has to
+/// write its last frames.
 const FAREWELL: Duration = Duration::from_secs(4);
 
-/// Binds the sockets that [`Manager::bind`] would, and lets them go. Returns their addresses.
+/// Binds the sockets that [`Manager::bind`] would bind, and closes them. Returns their addresses.
 ///
 /// # Errors
-/// What the operating system says, for example when the port is in use.
+/// Returns the operating system's error, for example when the port is in use.
 pub async fn try_listening(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
     let listeners = bind(host, port).await?;
     listeners.iter().map(TcpListener::local_addr).collect()
 }
 
-/// What a manager is started with.
+/// The settings that a manager starts with.
 pub struct Settings {
     /// How peers are admitted.
     pub authentication: Authentication,
-    /// What peers may use up.
+    /// Resource limits per peer and for all peers together.
     pub limits: Limits,
     /// The database.
     pub store: Store,
     /// How connections are encrypted; `None` for plain TCP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// What an administrator can change of the log.
+    /// Controls for the log that an administrator can change.
     pub log: LogControl,
 }
 
-/// A manager whose sockets are bound and which does not serve yet.
+/// A manager with bound sockets that does not serve yet.
 pub struct Manager {
     hub: Arc<Hub>,
     listeners: Vec<TcpListener>,
@@ -66,33 +67,33 @@ pub struct Manager {
     routing: RoutingThread,
 }
 
-/// A handle on a manager that serves: attaches programs of the same process, asks the manager to stop, or to take up what
-/// was changed.
+/// A handle on a running manager. It attaches programs of the same process, and can stop or reload
+/// the manager.
 #[derive(Clone)]
 pub struct ManagerHandle {
     hub: Arc<Hub>,
     gate: Gate,
-    /// Where peers are served.
+    /// The runtime of the routing thread.
     routing: Handle,
 }
 
 impl Manager {
-    /// Binds the sockets: all interfaces without a `host`, else all addresses of the host. The system
-    /// chooses the port when it is 0.
+    /// Binds the sockets: on all interfaces without a `host`, otherwise on all addresses of the
+    /// host. The operating system chooses the port if it is 0.
     ///
     /// # Errors
-    /// [`BindError::Limit`] when a limit is out of its range, and [`BindError::Io`] with what the operating
-    /// system says, for example when the port is in use.
+    /// [`BindError::Limit`] if a limit is out of range; [`BindError::Io`] if the operating system
+    /// refuses, for example when the port is in use.
     pub async fn bind(host: Option<&str>, port: u16, settings: Settings) -> Result<Self, BindError> {
         settings.limits.check()?;
         let listeners = bind(host, port).await?;
         Self::from_listeners(listeners, settings).await
     }
 
-    /// A manager for sockets that are bound already. All of them must have one port.
+    /// Creates a manager for sockets that are already bound. All of them must have the same port.
     ///
     /// # Errors
-    /// Those of [`bind`](Self::bind), and [`BindError::Io`] when there is no socket.
+    /// As for [`bind`](Self::bind), and [`BindError::Io`] when `listeners` is empty.
     pub async fn from_listeners(listeners: Vec<TcpListener>, settings: Settings) -> Result<Self, BindError> {
         settings.limits.check()?;
         let first = listeners
@@ -126,18 +127,18 @@ impl Manager {
         })
     }
 
-    /// The port that it listens on.
+    /// Returns the port that it listens on.
     pub fn port(&self) -> u16 {
         self.hub.operation.port()
     }
 
-    /// The addresses that it listens on.
+    /// Returns the addresses that it listens on.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let addresses = self.listeners.iter().map(TcpListener::local_addr);
         addresses.filter_map(Result::ok).collect()
     }
 
-    /// A handle that outlives the call of [`run`](Self::run).
+    /// Returns a handle that stays valid while [`run`](Self::run) consumes the manager.
     pub fn handle(&self) -> ManagerHandle {
         ManagerHandle {
             hub: Arc::clone(&self.hub),
@@ -151,9 +152,9 @@ impl Manager {
         self.handle().attach(address)
     }
 
-    /// Serves until `shutdown` completes, an administrator asks for the end, or a handle does; then takes no
-    /// new connections and requests, gives requests under way the drain time to be answered, tells the
-    /// callers of those that were not, and ends all connections.
+    /// Serves until `shutdown` completes, or until an administrator or a handle stops the manager.
+    /// Then it accepts no new connections and requests, gives requests in flight the drain time to
+    /// be answered, sends an error to the callers of the rest, and ends all connections.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
             hub,
@@ -163,7 +164,8 @@ impl Manager {
         } = self;
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            // The thread that accepts a connection is told when something arrives on it.
+            // `into_std` unregisters the listener here; the routing thread's reactor registers it
+            // again.
             match listener.into_std() {
                 Ok(listener) => {
                     let task = Measured::new(Task::Accept, gate.clone().accept_all(listener));
@@ -187,7 +189,7 @@ impl Manager {
         if unanswered > 0 {
             warn!("{unanswered} request(s) were not answered, {had}");
         }
-        // Before any connection ends, so that every caller is still there to be told.
+        // Before any connection ends, while every caller can still receive its error.
         hub.routing.abandon_requests();
         hub.routing.advance(Phase::Stopping);
         let undelivered = hub.routing.counters.undelivered();
@@ -211,12 +213,13 @@ impl Manager {
 impl ManagerHandle {
     /// Connects a program in this process to the manager, without a socket.
     ///
-    /// For the manager the program is at `address`: peers see it in the program's name (`NAME[HOST:PORT]`), the
-    /// authentication and all limits for each address hold for it, and it may be an address of another computer, as that
-    /// of somebody for whom the program speaks. Two clients of one name need two addresses.
+    /// `address` is the program's address for the manager. It appears in the program's name
+    /// (`NAME[HOST:PORT]`), and authentication and all limits per address apply to it. It may be
+    /// another computer's address, for example that of a peer for which the program is a gateway.
+    /// Two clients with the same name need different addresses.
     ///
-    /// The program then speaks the wire, from its first line on. TLS is not used. Whatever is wrong it is told on the
-    /// connection, as over TCP; a manager that is about to stop ends it.
+    /// The program speaks the wire protocol from its first line on, without TLS. Errors arrive on
+    /// the stream, as over TCP. A manager that is about to stop closes the stream.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -256,25 +259,29 @@ impl ManagerHandle {
         self.hub.routing.request_shutdown();
     }
 
-    /// Returns whether the manager was asked to stop, by whomever.
+    /// Returns whether the manager was asked to stop, by any means.
     pub fn is_shutting_down(&self) -> bool {
         self.hub.routing.is_draining()
     }
 
-    /// Ends the drain at once: requests under way are answered with an error.
+    /// Ends the drain now: requests in flight are answered with an error.
     pub fn stop_waiting(&self) {
         self.hub.routing.advance(Phase::Hurried);
     }
 
-    /// Reads the trusted hostnames again, and opens the log file anew.
+    /// Reads the trusted hostnames again and reopens the log file.
+    ///
+    /// # Errors
+    /// Returns the error of reopening the log file. If the hostnames cannot be read, the old ones
+    /// stay in use.
     pub async fn reload(&self) -> io::Result<()> {
         self.hub.admission.trust_changed().await;
         self.hub.operation.log.reopen()
     }
 }
 
-/// Waits until every request is answered and everything that is queued is written, for the drain time at most. Returns
-/// after how long the wait was cut short, if it was.
+/// Waits until every request is answered and everything queued is written, at most for the drain
+/// time. Returns the time waited if [`Phase::Hurried`] cut the wait short, else `None`.
 async fn drain(routing: &Routing) -> Option<Duration> {
     let began = Instant::now();
     let done = async {
@@ -304,7 +311,7 @@ async fn drain(routing: &Routing) -> Option<Duration> {
     }
 }
 
-/// Python peers recognise a manager by a name whose host holds no white space.
+/// Returns the host name without white space, which Python peers do not accept in a manager's name.
 fn hostname_without_space() -> String {
     hostname().split_whitespace().collect::<Vec<_>>().join("-")
 }

@@ -1,9 +1,10 @@
-//! Where the readers came from that were disconnected because they did not read.
+//! Remembers where clients came from that were disconnected because they did not read.
 //!
-//! A client that is disconnected may come back at once and do the same again. Each time it fills a queue, and others wait
-//! for it. So they wait less for a client from the same network for a while: see [`shortened`]. Nothing else is different
-//! for it, since it may be another one: on one computer, or behind one router, all have the same address. If it has the same
-//! name too, it [has to pause](SlowReaders::pause) before it is read from.
+//! Such a client may come back at once and do the same again. Each time it fills a queue, and
+//! others wait for it. So for a while they wait less for a client from the same network: see
+//! [`shortened`]. Nothing else is different for it, since it may be another client: on one
+//! computer, or behind one router, all have the same address. If it has the same name too, it
+//! [must pause](SlowReaders::pause) before it is read from.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,22 +16,23 @@ use tokio::time::Instant;
 
 use crate::names::network_of;
 
-/// How many networks, and how many names, are remembered; the one that was quiet for longest is forgotten first.
+/// The most networks, and the most names, that are remembered. The one that was quiet for longest
+/// is forgotten first.
 const NETWORKS: usize = 1_024;
 
-/// How long it takes until half of the disconnects of a network are forgotten.
+/// The time in which half of the disconnects of a network are forgotten.
 const HALF_LIFE: Duration = Duration::from_mins(1);
 
-/// How many disconnects are counted.
+/// The most disconnects that are counted.
 const MOST: u32 = 16;
 
 /// The shortest time for which others wait for such a client.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// For how long a client of that name from that network is not read from, for each disconnect of it.
+/// How long a client of that name from that network is not read from, for each of its disconnects.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// And at most.
+/// The longest such time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Disconnects of slow readers by network, and by network and name.
@@ -82,7 +84,7 @@ struct Disconnects {
 }
 
 impl Disconnects {
-    /// What is left of them.
+    /// Returns the disconnects that are not forgotten.
     fn recent(self) -> u32 {
         let halvings = self.last.elapsed().as_secs() / HALF_LIFE.as_secs();
         self.count >> halvings.min(u64::from(u32::BITS - 1))
@@ -97,14 +99,15 @@ impl SlowReaders {
         locked(&self.by_name).note((network, name.into()));
     }
 
-    /// How many clients of that network were disconnected lately because they did not read; half of them are forgotten
-    /// each minute.
+    /// Returns how many clients of that network were recently disconnected because they did not
+    /// read. Half of them are forgotten each minute.
     pub(crate) fn recent(&self, ip: IpAddr) -> u32 {
         locked(&self.by_network).recent(&network_of(ip))
     }
 
-    /// For how long a client that has connected is not read from: a second for each of these disconnects that had its
-    /// name. What it asks for and does not read keeps a service busy each time that it returns.
+    /// Returns how long a client that has connected is not read from: a second for each recent
+    /// disconnect of its name. Each time that it returns, its requests keep a service busy although
+    /// it does not read the replies.
     pub(crate) fn pause(&self, ip: IpAddr, name: &str) -> Duration {
         let disconnects = locked(&self.by_name).recent(&(network_of(ip), name.into()));
         (PAUSE * disconnects).min(LONGEST_PAUSE)
@@ -115,7 +118,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long others wait for a client from a network with so many disconnects lately: half as long for each.
+/// Returns how long others wait for a client from a network with `recent` disconnects: half as long
+/// for each.
 pub(crate) fn shortened(wait: Duration, recent: u32) -> Duration {
     (wait / 2u32.saturating_pow(recent)).max(SHORTEST.min(wait))
 }

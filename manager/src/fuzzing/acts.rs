@@ -1,30 +1,30 @@
-//! What a fuzzer's bytes have peers do.
+//! Decodes a fuzzer's bytes as acts of peers.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// What one peer does.
+/// An act of one peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Act<'a> {
     /// Sends these bytes.
     Say(Cow<'a, [u8]>),
-    /// Reads so many bytes of what it was told.
+    /// Reads up to so many bytes.
     Read(usize),
-    /// Does nothing for so long.
+    /// Does nothing for this time.
     Pause(Duration),
-    /// Sends no more, and goes on reading.
+    /// Closes its sending side, and goes on reading.
     Shut,
     /// Closes the connection.
     Leave,
 }
 
-/// In what a run of the same byte is counted: two bytes count up to a mebibyte of them.
+/// The unit for the length of a run: two bytes count up to a mebibyte.
 const RUN_UNIT: usize = 16;
 
-/// In what reading is counted.
+/// The unit for the length of a read.
 const READ_UNIT: usize = 256;
 
-/// The kinds of acts that are not a few bytes to be sent; smaller numbers are how many.
+/// The kinds of acts other than sending a few bytes, whose number is smaller.
 mod kind {
     pub(super) const RUN: u8 = 58;
     pub(super) const READ: u8 = 59;
@@ -33,8 +33,8 @@ mod kind {
     pub(super) const SHUT: u8 = 62;
 }
 
-/// Takes the next act off the bytes, and the number of the peer that it is of. Both stand in one byte, the peer in its
-/// lowest two bits.
+/// Takes the next act off the bytes, and the number of its peer. Both are in one byte, the peer in
+/// its lowest two bits.
 pub(super) fn next_act<'a>(bytes: &mut &'a [u8]) -> Option<(usize, Act<'a>)> {
     let head = take(bytes, 1).first().copied()?;
     let act = match head >> 2 {
@@ -56,7 +56,7 @@ pub(super) fn next_act<'a>(bytes: &mut &'a [u8]) -> Option<(usize, Act<'a>)> {
     Some((usize::from(head & 3), act))
 }
 
-/// The number in the next bytes, of which there may be fewer.
+/// Takes a number from the next bytes, of which there may be fewer.
 fn number(bytes: &mut &[u8], length: usize) -> usize {
     let digits = take(bytes, length).iter();
     digits.fold(0, |number, digit| number << 8 | usize::from(*digit))
@@ -72,28 +72,28 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> &'a [u8] {
 pub(super) mod tests {
     use super::*;
 
-    /// The bytes that have a peer send some.
+    /// Encodes sending these bytes.
     pub(in crate::fuzzing) fn say(peer: u8, bytes: &[u8]) -> Vec<u8> {
         let length = u16::try_from(bytes.len()).expect("it is short");
         [&[kind::LONG << 2 | peer], &length.to_be_bytes()[..], bytes].concat()
     }
 
-    /// The bytes that have a peer send a byte again and again.
+    /// Encodes sending a byte again and again.
     pub(in crate::fuzzing) fn run(peer: u8, byte: u8, units: u16) -> Vec<u8> {
         [&[kind::RUN << 2 | peer, byte][..], &units.to_be_bytes()].concat()
     }
 
-    /// The bytes that have a peer do nothing for this power of two, in milliseconds.
+    /// Encodes a pause of this power of two, in milliseconds.
     pub(in crate::fuzzing) fn pause(peer: u8, exponent: u8) -> Vec<u8> {
         vec![kind::PAUSE << 2 | peer, exponent]
     }
 
-    /// The bytes that have a peer read so many units.
+    /// Encodes reading so many units.
     pub(in crate::fuzzing) fn read(peer: u8, units: u8) -> Vec<u8> {
         vec![kind::READ << 2 | peer, units]
     }
 
-    /// The byte that has a peer go.
+    /// Encodes closing the connection.
     pub(in crate::fuzzing) fn leave(peer: u8) -> Vec<u8> {
         vec![(u8::MAX - 3) | peer]
     }

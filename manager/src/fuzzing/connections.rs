@@ -1,4 +1,5 @@
-//! Connections: whatever bytes come over them, what goes back is JSON, and nothing stays behind.
+//! Connections: whatever bytes arrive on them, the manager sends JSON, and keeps nothing in the
+//! end.
 
 use std::collections::HashMap;
 use std::fs;
@@ -31,11 +32,11 @@ use crate::registry::ManagerIdentity;
 /// Longer than anything here may take.
 const TIME: Duration = Duration::from_mins(1);
 
-/// How much is on its way at once, in bytes.
+/// The capacity of a connection, in bytes.
 const ON_ITS_WAY: usize = 1 << 20;
 
-/// A database that is closed: what is asked of it fails at once, and no password is checked. Waiting for its thread
-/// would be nothing to do, as it seems to a clock that stands still otherwise.
+/// A closed database: every request fails at once, and no password is checked. While a task waits
+/// for a database's thread, a paused clock takes the runtime for idle.
 static CLOSED: LazyLock<Store> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("fuzzing.sqlite3");
@@ -44,8 +45,8 @@ static CLOSED: LazyLock<Store> = LazyLock::new(|| {
     store
 });
 
-/// A runtime whose clock stands still while there is something to do, and then goes to where somebody waits for: what
-/// takes seconds takes no time.
+/// Creates a runtime whose clock stands still while there is something to do, and then jumps to the
+/// next deadline: seconds take no time.
 fn runtime() -> Runtime {
     let mut builder = Builder::new_current_thread();
     let builder = builder.enable_time().start_paused(true);
@@ -70,12 +71,13 @@ async fn local_peer(hub: &Hub, port: u16) -> Arc<PeerAddress> {
         .await
 }
 
-/// Holds a handshake with a peer that says these bytes. The first byte says how peers are authenticated; no
-/// password is checked against the database, which would take as long as a thousand handshakes.
+/// Performs a handshake with a peer that sends these bytes. The first byte selects the
+/// authentication. No password is checked against the database, which would take as long as a
+/// thousand handshakes.
 ///
 /// # Panics
 ///
-/// When the manager says what is no JSON, or admits a name that nobody may have.
+/// If the manager sends what is not JSON, or admits a forbidden name.
 pub fn check_handshake(data: &[u8]) {
     let Some((&kind, mut said)) = data.split_first() else {
         return;
@@ -133,7 +135,7 @@ pub fn check_handshake(data: &[u8]) {
     });
 }
 
-/// What peers say first, so that a fuzzer's bytes get past the handshake.
+/// The first lines of the peers, so that a fuzzer's bytes get past the handshake.
 const INTRODUCTIONS: [&str; 4] = [
     "client a\n",
     "{\"type\":\"client\",\"name\":\"b\",\"features\":[\"origin\",\"unlinked\",\"registered\",\"cut-through\"],\"language\":\"Python\"}\n",
@@ -141,7 +143,7 @@ const INTRODUCTIONS: [&str; 4] = [
     "{\"type\":\"service\",\"name\":\"T\",\"attributes\":{},\"max_clients\":1,\"features\":[\"cut-through\"]}\n",
 ];
 
-/// How much peers say at most, in bytes: a few long lines.
+/// The most bytes that peers send: a few long lines.
 const SAID: usize = 6 << 20;
 
 /// How long a peer tries to send what the manager does not read.
@@ -153,7 +155,7 @@ struct Peer {
     writer: WriteHalf<DuplexStream>,
     serving: JoinHandle<()>,
     heard: Vec<u8>,
-    /// Whether it may be told a line that is broken off.
+    /// Whether it may receive a line that is broken off.
     cut_through: bool,
 }
 
@@ -189,17 +191,18 @@ impl Peer {
         }
     }
 
-    /// Does something; tells whether it is still there.
+    /// Performs an act. Returns whether the peer is still connected.
     async fn act(&mut self, act: Act<'_>) -> bool {
         match act {
             Act::Say(bytes) => {
-                // Who was thrown out says no more, and what is not read at once is never sent.
+                // A peer that was disconnected sends nothing, and what is not read at once is never
+                // sent.
                 let _ = timeout(HELD_BACK, self.writer.write_all(&bytes)).await;
             }
             Act::Read(count) => self.hear(count),
             Act::Pause(time) => sleep(time).await,
             Act::Shut => {
-                // Who was thrown out already is not there to be told.
+                // Fails if the manager has disconnected the peer.
                 let _ = self.writer.shutdown().await;
             }
             Act::Leave => return false,
@@ -208,18 +211,19 @@ impl Peer {
         true
     }
 
-    /// Reads what is there now, up to so many bytes.
+    /// Reads what has arrived, up to `count` bytes.
     fn hear(&mut self, count: usize) {
         let mut piece = vec![0; count];
         let mut piece = ReadBuf::new(&mut piece);
-        // There is as much as there is at the first look.
+        // One poll is enough: it returns what there is.
         let _ = Pin::new(&mut self.reader).poll_read(&mut Context::from_waker(Waker::noop()), &mut piece);
         self.heard.extend_from_slice(piece.filled());
     }
 
-    /// Sends no more and reads all that there is; gives what was heard, and whether that may be a line broken off.
+    /// Closes the sending side and reads to the end. Returns what was received, and whether a line
+    /// of it may be broken off.
     async fn end(mut self) -> (Vec<u8>, bool) {
-        // Who was thrown out already is not there to be told.
+        // Fails if the manager has disconnected the peer.
         let _ = self.writer.shutdown().await;
         let rest = self.reader.read_to_end(&mut self.heard);
         let rest = timeout(TIME, rest)
@@ -231,20 +235,21 @@ impl Peer {
     }
 }
 
-/// Serves two clients and two services, which do what these bytes say. All of them are gone in the end, and so is
-/// everything that was theirs.
+/// Serves two clients and two services that act as these bytes encode. In the end all of them are
+/// gone, with everything that belonged to them.
 ///
-/// The clock goes on only when nobody has anything to do: minutes take no time.
+/// The clock advances only when nobody has anything to do, so that minutes take no time.
 ///
 /// # Panics
 ///
-/// When a connection panics or does not end, when the manager says what is no JSON, or when it keeps something.
+/// If a connection panics or does not end, if the manager sends what is not JSON, or if it keeps
+/// something.
 pub fn check_connections(data: &[u8]) {
     converse(data, Pace::default());
 }
 
-/// As [`check_connections`], at a manager whose lines go on before their end from some dozens of bytes on, not from half a
-/// mebibyte on.
+/// As [`check_connections`], with a manager that cuts lines through from some dozens of bytes on,
+/// not from half a mebibyte on.
 ///
 /// # Panics
 ///
@@ -253,7 +258,7 @@ pub fn check_cut_through(data: &[u8]) {
     converse(data, Pace::in_bytes());
 }
 
-/// What came of a conversation.
+/// The outcome of a conversation.
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "tests look at what happened in a seed")
@@ -261,18 +266,19 @@ pub fn check_cut_through(data: &[u8]) {
 pub(super) struct Held {
     /// The manager's counters.
     pub(super) counters: HashMap<&'static str, u64>,
-    /// What each peer was told that stayed to the end.
+    /// What each peer received that stayed to the end.
     pub(super) heard: [String; INTRODUCTIONS.len()],
 }
 
-/// As [`check_connections`]; gives what came of it.
+/// As [`check_connections`]. Returns the outcome.
 pub(super) fn converse(data: &[u8], pace: Pace) -> Held {
     let hub = hub(Authentication::None { open: false }, CLOSED.clone(), pace);
     runtime().block_on(serve(&hub, data, false))
 }
 
-/// As [`check_connections`], where the first client is an administrator, and the second one can log in as one, or as
-/// somebody else. Their database is their own, and the clock that of the computer: a database takes its time.
+/// As [`check_connections`]. The first client is an administrator, and the second one can log in as
+/// one, or as somebody else. They have a database of their own, and the clock of the computer,
+/// since a database takes its time.
 ///
 /// # Panics
 ///
@@ -281,7 +287,7 @@ pub fn check_administrator(data: &[u8]) {
     administer(data);
 }
 
-/// As [`check_administrator`]; gives what came of it.
+/// As [`check_administrator`]. Returns the outcome.
 pub(super) fn administer(data: &[u8]) -> Held {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("fuzzing.sqlite3");
@@ -300,8 +306,8 @@ pub(super) fn administer(data: &[u8]) -> Held {
     })
 }
 
-/// A database with the users `m.curie`, who is an administrator, and `n.bohr`, who is none; their passwords are `radium`
-/// and `atom`.
+/// A database with the users `m.curie`, an administrator, and `n.bohr`, who is none. Their
+/// passwords are `radium` and `atom`.
 static USERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("users.sqlite3");
@@ -316,7 +322,7 @@ static USERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     fs::read(path).expect("the database can be read")
 });
 
-/// Has peers do what these bytes say, until all of them are gone.
+/// Performs the acts that these bytes encode, until all peers are gone.
 async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
     let routing = Arc::clone(&hub.routing);
     let expiring = tokio::spawn(async move { routing.expire_in_time().await });
@@ -334,7 +340,7 @@ async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
     {
         match &act {
             Act::Say(bytes) => said += bytes.len(),
-            // There it would take the time that it says.
+            // A pause would take real time there.
             Act::Pause(_) if administered => continue,
             _ => {}
         }
@@ -346,7 +352,7 @@ async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
             }
         }
     }
-    // All at once: a client waits for its services as long as they are there.
+    // All at once, since a client waits for its services as long as they are connected.
     let ending: Vec<_> = peers
         .into_iter()
         .map(|peer| peer.map(|peer| tokio::spawn(peer.end())))
@@ -377,8 +383,8 @@ async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
     Held { counters, heard }
 }
 
-/// Everything that a manager says is whole lines of JSON, unless a service said what is passed on. A line that is broken
-/// off says so, to those who asked for that; the last line of who was cut ends anywhere.
+/// Asserts that the manager sends whole frames. For a peer with the feature, a line may be marked
+/// as broken off; the last line of a peer that was cut may end anywhere.
 fn check_heard(heard: &[u8], cut_through: bool, cut: bool) {
     let mut lines = heard.split_inclusive(|byte| *byte == b'\n').peekable();
     while let Some(line) = lines.next() {

@@ -1,4 +1,4 @@
-//! The checks on random bytes, for a short time: what a fuzzer does for a long one.
+//! Runs the checks on random bytes for a short time, as a fuzzer does for a long one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +13,7 @@ use super::connections::{Held, administer, converse};
 use super::{check_handshake, check_schedule};
 use crate::pace::Pace;
 
-/// Pieces of lines that mean something to a manager.
+/// Pieces of lines that have a meaning for a manager.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let known = select(vec![
         "\n",
@@ -54,7 +54,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What peers do, now and then with a line that is long, or a pause that is.
+/// Acts of peers, now and then a long line or a long pause.
 fn conversation() -> impl Strategy<Value = Vec<u8>> {
     let act = prop_oneof![
         50 => (0..4_u8, piece()).prop_map(|(peer, piece)| say(peer, &piece)),
@@ -67,7 +67,7 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
     vec(act, 0..60).prop_map(|acts| acts.concat())
 }
 
-/// Pieces of requests and replies that go on while they arrive, and what comes between them.
+/// Pieces of requests and replies that are cut through, and what comes between them.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let known = select(vec![
         (
@@ -109,7 +109,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     vec(act, 0..40).prop_map(|acts| acts.concat())
 }
 
-/// What an administrator asks for, and others who would be one.
+/// The requests of an administrator, and of others who try to be one.
 fn administration() -> impl Strategy<Value = Vec<u8>> {
     let known = select(vec![
         "Manager users_table.users\n",
@@ -190,8 +190,8 @@ fn the_seeds_of_the_fuzz_targets_pass() {
     }
 }
 
-/// What happens in the seeds of conversations, by the manager's counters. A seed in which it does not happen (a name is
-/// not the right one any more, say) is of no use.
+/// What happens in the seeds of conversations, by the manager's counters. A seed in which it does
+/// not happen (because a name has changed, say) is useless.
 const HAPPENS: [(&str, &[(&str, u64)]); 13] = [
     (
         "call_and_reply",
@@ -276,7 +276,7 @@ fn in_the_seeds_of_administrators_happens_what_they_are_called_after() {
     assert!(client.contains("shutting down"), "{client}");
 }
 
-/// The same for lines that go on from some dozens of bytes on.
+/// The same for lines that are cut through from some dozens of bytes on.
 const HAPPENS_IN_PIECES: [(&str, &[(&str, u64)]); 6] = [
     ("reply", &[("replies", 1), ("cut_through", 1), ("broken_off", 0)]),
     (

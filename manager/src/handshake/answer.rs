@@ -1,4 +1,4 @@
-//! What peers answer when they are asked who they are: programs in JSON, people in words.
+//! Parses the answers of peers during the handshake: programs answer in JSON, people in words.
 
 use labwire_wire::terminal::{self, NotText, TerminalLine};
 use labwire_wire::{Envelope, EnvelopeError, Identity, JsonError, Line, Member, RawString, as_string};
@@ -6,16 +6,16 @@ use labwire_wire::{Envelope, EnvelopeError, Identity, JsonError, Line, Member, R
 use crate::config::MANAGERS_LINE;
 use crate::refusal::Refusal;
 
-/// How many characters of what came instead of an identity an error repeats.
+/// How many characters of a line that is not an identity an error repeats.
 const EXCERPT_CHARACTERS: usize = 64;
 
-/// What a peer answers when it is asked for its identity.
+/// A peer's answer to the request for its identity.
 #[derive(Debug)]
 pub(super) enum Answer {
     Identity(Identity),
-    /// A person asks for the manager's identity first.
+    /// A person requests the manager's identity first.
     WhoIsHere,
-    /// A person asks what to type.
+    /// A person requests help.
     Help,
     /// A person leaves.
     Leave,
@@ -23,18 +23,18 @@ pub(super) enum Answer {
     Mistyped(Refusal),
 }
 
-/// Reads the answer to the question for the identity.
+/// Parses the answer to the request for the identity.
 ///
 /// # Errors
 ///
-/// Returns why a program's answer is not accepted: it gets no second try.
+/// Returns why a program's answer is refused. It gets no second try.
 pub(super) fn read_answer(line: &Line, nesting: usize) -> Result<Answer, Refusal> {
     check_encoding(line)?;
     let content = terminal::without_preamble(line.content());
     match Envelope::scan(content) {
         Ok(envelope) if envelope.shape().depth > nesting => Err(Refusal::TooDeep { limit: nesting }),
         Ok(envelope) => {
-            // The identity itself is understood too, as somebody might type it.
+            // A bare identity is accepted too, since somebody might type it.
             let identity = envelope.raw(content, Member::Result).unwrap_or(content);
             let identity = match as_string(identity).and_then(RawString::decode) {
                 Some(text) => match typed(&text) {
@@ -61,7 +61,7 @@ pub(super) fn read_answer(line: &Line, nesting: usize) -> Result<Answer, Refusal
     }
 }
 
-/// What a person means who was asked for the identity.
+/// Interprets the line of a person who was asked for the identity.
 fn typed(text: &str) -> Answer {
     match terminal::parse(text) {
         Ok(TerminalLine::Client { name }) => match Identity::client(&name) {
@@ -79,8 +79,8 @@ fn no_identity(text: &str) -> Refusal {
     Refusal::NoIdentity(text.trim().chars().take(EXCERPT_CHARACTERS).collect())
 }
 
-/// Whether a line begins a request of HTTP. A web page can have a browser send one here, with lines of its own choice
-/// behind it: none of them may be taken for another try.
+/// Returns whether a line begins an HTTP request. A web page can make a browser send one, followed
+/// by lines of its own choice. None of them may count as another try.
 fn is_http(line: &str) -> bool {
     line.trim_end()
         .rsplit(' ')
@@ -88,7 +88,7 @@ fn is_http(line: &str) -> bool {
         .is_some_and(|word| word.starts_with("HTTP/"))
 }
 
-/// Refuses a line whose text would not be what its sender means.
+/// Refuses a line in UTF-16, since its text would not be what its sender means.
 pub(super) fn check_encoding(line: &Line) -> Result<(), Refusal> {
     match terminal::typed_text(line.content().get(..MANAGERS_LINE).unwrap_or(line.content())) {
         Err(error @ NotText::Utf16) => Err(error.into()),
@@ -96,7 +96,8 @@ pub(super) fn check_encoding(line: &Line) -> Result<(), Refusal> {
     }
 }
 
-/// The username or password that a line carries; `None` when it is no text, or more than anyone types.
+/// Returns the username or password in a line, or `None` if it is not text or longer than
+/// [`MANAGERS_LINE`].
 pub(crate) fn credential(line: &Line) -> Option<String> {
     let content = line.content();
     if content.len() > MANAGERS_LINE {

@@ -1,4 +1,4 @@
-//! What admission shares: how peers are authenticated, what is kept about them, and what unidentified peers may use up.
+//! Admission's shared state: authentication, records, and the limits on unidentified peers.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -20,7 +20,8 @@ use crate::refusal::Refusal;
 use crate::registry::ManagerIdentity;
 use crate::unidentified::Rations;
 
-/// What is shared by all peers that are not admitted yet. It needs no registry and no router.
+/// State shared by all connections that are not admitted yet. It works without a registry and a
+/// router.
 pub(crate) struct Admission {
     name: String,
     pub(crate) store: Store,
@@ -35,7 +36,7 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// `counters` and `lines` are shared with routing.
+    /// `counters` and `lines` are shared with [`Routing`](super::Routing).
     pub(crate) fn new(
         manager: &ManagerIdentity,
         authentication: Authentication,
@@ -58,24 +59,24 @@ impl Admission {
         }
     }
 
-    /// The manager's name, `Manager[HOST:PORT]`.
+    /// Returns the manager's name, `Manager[HOST:PORT]`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it is, `HOST:PORT`.
+    /// Returns the manager's address, `HOST:PORT`.
     pub(crate) fn address(&self) -> &str {
         let address = self.name.strip_prefix(MANAGER_NAME).unwrap_or(&self.name);
         address.trim_matches(['[', ']'])
     }
 
-    /// Writes a row about a peer into the table of connections.
+    /// Writes a row about a peer to the table of connections.
     pub(crate) fn record(&self, peer: &PeerAddress, message: &str) {
         self.record_at(present(), peer, message);
     }
 
-    /// Writes the row of a peer's request to connect, once it is known what came of it: of unidentified peers only some are
-    /// recorded.
+    /// Writes the row of a connection request, with the time `came`. Called once the outcome is
+    /// known, since only some unidentified peers are recorded.
     pub(crate) fn record_request(&self, came: Timestamp, peer: &PeerAddress) {
         self.record_at(came, peer, "new connection request");
     }
@@ -84,24 +85,25 @@ impl Admission {
         self.store.record_at(at, peer.event(message));
     }
 
-    /// Whether a line about an unidentified peer may be logged.
+    /// Returns whether a line about an unidentified peer may be logged.
     pub(crate) fn may_log_unidentified(&self, ip: IpAddr) -> bool {
         self.rations.may_log(&self.counters, ip)
     }
 
-    /// Whether an unidentified peer may be recorded in the table of connections.
+    /// Returns whether an unidentified peer may be recorded in the table of connections.
     pub(crate) fn may_record_unidentified(&self, ip: IpAddr) -> bool {
         self.rations.may_record(&self.counters, ip)
     }
 
-    /// The hostnames that may connect.
+    /// Returns the trusted hostnames.
     pub(crate) fn trusted(&self) -> Arc<HashSet<String>> {
         Arc::clone(&self.trusted.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the trusted hostnames again, if they decide who is admitted. When they cannot be read the old ones stay.
+    /// Reads the trusted hostnames again, if they are used for authentication. On failure the old
+    /// ones stay.
     pub(crate) async fn trust_changed(&self) {
-        // Nobody is admitted by them otherwise.
+        // Other methods do not use them.
         if !matches!(self.authentication, Authentication::Hostname) {
             return;
         }
@@ -114,10 +116,10 @@ impl Admission {
         }
     }
 
-    /// Checks a username and password, once it is the address's turn. A name that does not exist takes the same time
-    /// and gives the same error as a wrong password.
+    /// Checks a username and password, once it is the address's turn. An unknown username takes the
+    /// same time and returns the same error as a wrong password.
     ///
-    /// An attempt whose caller is cancelled counts all the same.
+    /// If the future is dropped, the attempt still counts.
     pub(crate) async fn check_user(
         &self,
         ip: IpAddr,
@@ -126,7 +128,7 @@ impl Admission {
     ) -> Result<LoginOutcome, Refusal> {
         let counters = &self.counters;
         let attempt = self.logins.attempt(&self.store, ip, username, password);
-        // Who is known already has no other deadline.
+        // This also serves identified peers, which have no handshake deadline.
         let verdict = timeout(self.limits.handshake, attempt).await;
         match verdict.unwrap_or(Verdict::TurnedAway) {
             Verdict::Good(outcome) => Ok(outcome),

@@ -1,4 +1,4 @@
-//! What operation shares: the log, the times of steps, the port and the start.
+//! Operation's shared state: the log, the step times, the port and the start time.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tracing::info;
 use crate::logging::{Level, LogControl};
 use crate::routing_thread::Steps;
 
-/// What whoever operates the manager looks at and changes.
+/// State that operators look at and change.
 pub(crate) struct Operation {
     port: u16,
     pub(crate) steps: Arc<Steps>,
@@ -26,17 +26,17 @@ impl Operation {
         }
     }
 
-    /// The port that the manager listens on.
+    /// Returns the port that the manager listens on.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// For how long the manager has run, in seconds.
+    /// Returns the manager's uptime in seconds.
     pub(crate) fn uptime_seconds(&self) -> u64 {
         self.started.elapsed().as_secs()
     }
 
-    /// Changes what is logged; tells whether that worked.
+    /// Changes the logging level. Returns whether that worked.
     pub(crate) fn set_logging_level(&self, level: Level) -> bool {
         let changed = self.log.set_level(level);
         if changed {

@@ -1,4 +1,4 @@
-//! What routing shares: the registry, the budgets, the counters, and how far the manager is on its way out.
+//! Routing's shared state: the registry, the budgets, the counters and the phase.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,32 +22,34 @@ use crate::router::{Permits, Router};
 use crate::routing_thread::{Measured, Task};
 use crate::slow_readers::SlowReaders;
 
-/// How many peers are taken out at once; others that have left wait for their turn.
+/// How many departing peers are removed concurrently; the rest wait for a permit.
 ///
-/// When ten thousand leave together, as when a switch loses power, all of that would else stand before everybody
-/// else's next request. With this many, others wait for about a millisecond between them.
+/// If ten thousand leave together, as when a switch loses power, their removal would otherwise
+/// precede everybody else's next request. With this limit, others wait about a millisecond.
 const DEPARTURES: usize = 64;
 
-/// How much is told at once when a service has left: so many errors or ends of links. It takes less than a millisecond.
+/// How many errors or ends of links are sent in one step after a service has left. They take less
+/// than a millisecond.
 pub(super) const DEPARTURE_WORK: usize = 1_024;
 
-/// How many deadlines are looked after before others have their turn.
+/// How many deadlines are handled in one turn.
 const EXPIRED_AT_ONCE: usize = 1_024;
 
-/// How far the manager is on its way out.
+/// The stages of a manager's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// It serves.
+    /// Serves peers.
     Running,
-    /// It takes no new requests and waits for those under way.
+    /// Takes no new requests and waits for those in flight.
     Draining,
-    /// It waits no longer.
+    /// Waits no longer.
     Hurried,
-    /// Connections end.
+    /// Ends all connections.
     Stopping,
 }
 
-/// What every connected peer shares, whether it has a socket or not. It needs no store, no log and no network.
+/// State shared by all attachments, with or without a socket. It works without a store, a log and a
+/// network.
 pub(crate) struct Routing {
     name: String,
     registry: Mutex<Registry>,
@@ -59,16 +61,16 @@ pub(crate) struct Routing {
     pub(crate) events: Events,
     pub(crate) slow_readers: SlowReaders,
     phase: watch::Sender<Phase>,
-    /// Told when there is an earlier deadline than before.
+    /// Notified when the earliest deadline has moved forward.
     earlier: Notify,
-    /// Permits for peers that are being taken out: see [`DEPARTURES`].
+    /// Permits for peers that are being removed: see [`DEPARTURES`].
     pub(crate) departures: Semaphore,
-    /// Tells when a lock is acquired.
+    /// The clock for the times at which locks are acquired.
     pub(crate) clock: Clock,
 }
 
 impl Routing {
-    /// `records` is where connections are recorded, if they are.
+    /// `records` is the store that records connections, if any.
     pub(crate) fn new(manager: ManagerIdentity, limits: Limits, pace: Pace, records: Option<Store>) -> Self {
         let (manager_name, counters) = (manager.name(), Arc::<Counters>::default());
         Self {
@@ -88,21 +90,23 @@ impl Routing {
         }
     }
 
-    /// The manager's name, `Manager[HOST:PORT]`.
+    /// Returns the manager's name, `Manager[HOST:PORT]`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The registry, locked. The guard must not live across an await.
+    /// Locks the registry. The guard must not live across an `.await`.
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
-        // A panic under this lock is a bug that ends one connection; the others go on with what is there.
+        // A panic under this lock is a bug and ends one connection; the others go on with the state
+        // it left.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a router, which keeps the registry locked until it is dropped.
+    /// Returns a router, which holds the registry's lock until it is dropped.
     pub(crate) fn router(&self) -> Router<'_> {
         let registry = self.registry();
-        // Under the registry's lock, so that no request is taken after those in flight were counted for the last time.
+        // Read under the registry's lock, so that no request is accepted after the last count of
+        // those in flight.
         let draining = self.is_draining();
         Router {
             registry,
@@ -117,12 +121,12 @@ impl Routing {
         }
     }
 
-    /// Whether the manager is about to stop and takes no new requests.
+    /// Returns whether the manager is stopping and takes no new requests.
     pub(crate) fn is_draining(&self) -> bool {
         *self.phase.borrow() > Phase::Running
     }
 
-    /// Asks the manager to stop; it has stopped when its serving future ends.
+    /// Asks the manager to stop. It has stopped when [`Manager::run`](crate::Manager::run) returns.
     pub(crate) fn request_shutdown(&self) {
         self.advance(Phase::Draining);
     }
@@ -140,14 +144,15 @@ impl Routing {
         }
     }
 
-    /// Waits until the manager has come as far as `phase`. Cancel safe.
+    /// Waits until the manager has reached `phase` or a later one. Cancel safe.
     pub(crate) async fn reached(&self, phase: Phase) {
         let mut receiver = self.phase.subscribe();
-        // The sender lives as long as this, so the wait cannot end early.
+        // `self` owns the sender, so the wait cannot fail.
         let _ = receiver.wait_for(|current| *current >= phase).await;
     }
 
-    /// What `work` gives, unless the deadline or that phase comes first. Cancel safe if `work` is.
+    /// Awaits `work`. Returns `None` if the deadline or `phase` comes first. Cancel safe if `work`
+    /// is.
     pub(crate) async fn before<T>(
         &self,
         phase: Phase,
@@ -160,7 +165,7 @@ impl Routing {
         }
     }
 
-    /// Tells the callers of all requests under way that they will not be answered.
+    /// Sends the callers of all requests in flight an error.
     pub(crate) fn abandon_requests(&self) {
         for (service, requests) in self.registry().abandon_all() {
             let service = service.to_string();
@@ -169,7 +174,7 @@ impl Routing {
         }
     }
 
-    /// Ends the links and locks of a client that sends no more: see [`Registry::finish`].
+    /// Ends the links and locks of a client that sends nothing more: see [`Registry::finish`].
     pub(crate) fn finish(&self, client: PeerId, until: Instant) -> Option<Arc<Notify>> {
         let until = until.into_std();
         let (told, is_first) = self.registry().finish(client, until)?;
@@ -179,7 +184,7 @@ impl Routing {
         Some(told)
     }
 
-    /// Ends what ends by itself at its time. Runs until it is dropped.
+    /// Ends expiring state at its deadlines. Runs until it is dropped.
     pub(crate) async fn expire_in_time(&self) {
         loop {
             let next = self.registry().next_deadline();
@@ -193,12 +198,12 @@ impl Routing {
                 () = due => self.expire(Instant::now().into_std()),
                 () = self.earlier.notified() => {}
             }
-            // Others who are ready come first.
+            // Lets other tasks run first.
             yield_now().await;
         }
     }
 
-    /// Ends some of what ends at that time or earlier.
+    /// Handles deadlines that are due at `now`, at most [`EXPIRED_AT_ONCE`] of them.
     pub(crate) fn expire(&self, now: std::time::Instant) {
         let mut registry = self.registry();
         for _ in 0..EXPIRED_AT_ONCE {
@@ -209,10 +214,12 @@ impl Routing {
         }
     }
 
-    /// Takes a peer out of the registry in one step, and tells everyone whom that concerns. Returns the number of requests
-    /// that it held as a service. `too_long` is for one that is thrown out for a line without an end.
+    /// Removes a peer from the registry in one step and notifies everyone concerned. Returns the
+    /// number of requests that it held as a service. `too_long` is set if the peer is disconnected
+    /// for an endless line.
     ///
-    /// Where thousands are to be told, others are served in between, and the service's name is free only afterwards.
+    /// If thousands are to be notified, a task does so in several steps, and the service's name
+    /// stays taken until it is done.
     pub(crate) fn leave(self: &Arc<Self>, id: PeerId, too_long: Option<LineTooLong>) -> usize {
         let mut registry = self.registry();
         let Some((event, leaving)) = registry.leave(id) else {
@@ -237,7 +244,7 @@ impl Routing {
                 let routing = Arc::clone(self);
                 runtime.spawn(Measured::new(Task::TellDeparture, async move {
                     loop {
-                        // Others who are ready come first.
+                        // Lets other tasks run first.
                         yield_now().await;
                         if !routing.tell_some(&mut routing.registry(), &mut leaving, &refusal) {
                             return;
@@ -245,14 +252,14 @@ impl Routing {
                     }
                 }));
             }
-            // Nobody else is to be served.
+            // Without a runtime there are no other tasks to let run.
             Err(_) => while self.tell_some(&mut registry, &mut leaving, &refusal) {},
         }
         requests
     }
 
-    /// Tells some of the clients that do not know yet that a service has left: `refusal`, for each of their requests.
-    /// Returns whether there are more.
+    /// Notifies some of the remaining clients that a service has left, with `refusal` for each of
+    /// their requests. Returns whether more remain.
     fn tell_some(&self, registry: &mut Registry, leaving: &mut Leaving, refusal: &Refusal) -> bool {
         let mut work = 0;
         while work < DEPARTURE_WORK {

@@ -1,10 +1,11 @@
-//! How long the steps of the routing thread take.
+//! Measures the steps of the routing thread.
 //!
-//! A step is what a task does from one await that has to wait to the next. Nobody else is served meanwhile, so none may
-//! take long. The clock is read once for each step, at its end, and when the thread wakes up.
+//! A step is what a task does between two awaits that have to wait. No other task runs meanwhile,
+//! so no step may take long. The clock is read once for each step, at its end, and when the thread
+//! wakes up.
 //!
-//! The time that the thread waits for a processor, because other programs are busy, is left out where the system says how
-//! long that is, as Linux does.
+//! The time that the thread waits for a processor, because other programs are busy, is left out
+//! where the system reports it, as Linux does.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,16 +21,17 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 use tracing::warn;
 
-/// A step that takes longer is counted and logged.
+/// A longer step is counted and logged.
 const LONG: Duration = Duration::from_millis(5);
 
-/// How often it is read how long the thread ran and waited for a processor, at most. It takes about a microsecond.
+/// The shortest time between two reads of how long the thread ran and waited for a processor. A
+/// read takes about a microsecond.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// The time between two log lines about long steps, at least.
+/// The shortest time between two log lines about long steps.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// What is known of the steps of one routing thread.
+/// Measurements of the steps of one routing thread.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     long: AtomicU64,
@@ -37,32 +39,32 @@ pub(crate) struct Steps {
     logged: Mutex<Logged>,
 }
 
-/// What the log says of long steps.
+/// The last log line about a long step.
 #[derive(Debug, Default)]
 struct Logged {
     at: Option<Instant>,
-    /// How many long steps there were at that time.
+    /// The number of long steps at that time.
     long: u64,
     /// The longest one that was logged.
     longest: Duration,
 }
 
 impl Steps {
-    /// How many steps took longer than 5 ms.
+    /// Returns the number of steps that took longer than 5 ms.
     pub(crate) fn long(&self) -> u64 {
         self.long.load(Ordering::Relaxed)
     }
 
-    /// How long the longest step took, in microseconds.
+    /// Returns the duration of the longest step, in microseconds.
     pub(crate) fn longest_microseconds(&self) -> u64 {
         self.longest_microseconds.load(Ordering::Relaxed)
     }
 
-    /// Counts a step that was too long, of which the thread ran for some time.
+    /// Counts a long step. `ran` is how long the thread ran in it.
     fn note_long(&self, step: Duration, ran: Duration, task: Task, now: Instant) {
         let long = self.long.fetch_add(1, Ordering::Relaxed) + 1;
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that is much longer than any before is always worth a line.
+        // A step that is much longer than any before is always logged.
         let is_soon = logged.at.is_some_and(|at| now.duration_since(at) < LOG_PAUSE);
         if is_soon && step < 2 * logged.longest {
             return;
@@ -82,18 +84,18 @@ impl Steps {
     }
 }
 
-/// What a task of the routing thread does: for the log.
+/// The work of a task of the routing thread, for the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Task {
-    /// It accepts connections.
+    /// Accepts connections.
     Accept,
-    /// It has logins checked.
+    /// Has logins checked.
     Logins,
-    /// It serves the peer at that address.
+    /// Serves the peer at that address.
     Serve(SocketAddr),
-    /// It tells clients that a service has left.
+    /// Notifies clients that a service has left.
     TellDeparture,
-    /// It ends what ends by itself at a certain time.
+    /// Ends what expires at a deadline.
     Expire,
 }
 
@@ -110,7 +112,8 @@ impl fmt::Display for Task {
 }
 
 pin_project! {
-    /// A task of the routing thread whose steps are measured. On another thread it is like any other task.
+    /// A task of the routing thread whose steps are measured. On another thread it is an ordinary
+    /// task.
     pub(crate) struct Measured<F> {
         #[pin]
         future: F,
@@ -140,11 +143,11 @@ impl<F: Future> Future for Measured<F> {
 }
 
 thread_local! {
-    /// Only the routing thread has one.
+    /// Set on the routing thread only.
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
 }
 
-/// Has the steps of this thread measured from now on.
+/// Measures the steps of this thread from now on.
 pub(super) fn watch(steps: Arc<Steps>) {
     let mut watch = Watch {
         steps,
@@ -158,7 +161,7 @@ pub(super) fn watch(steps: Arc<Steps>) {
     WATCH.set(Some(watch));
 }
 
-/// Notes that the thread has something to do again.
+/// Notes that the thread has woken up.
 pub(super) fn wake() {
     WATCH.with_borrow_mut(|watch| {
         if let Some(watch) = watch {
@@ -173,10 +176,10 @@ struct Watch {
     /// When the last step ended, or the thread woke up: whichever came later.
     since: Instant,
     longest: Duration,
-    /// When the usage was read.
+    /// When the usage was last read.
     looked: Instant,
     usage: Usage,
-    /// Where Linux says what the thread has used of processors.
+    /// The file in which Linux reports the thread's use of processors.
     source: Option<File>,
 }
 
@@ -190,7 +193,7 @@ impl Watch {
         }
     }
 
-    /// Reads what the thread has used, and notes the step if it was long.
+    /// Reads the usage, and records the step if it was long.
     #[cold]
     fn look(&mut self, task: Task, took: Duration, now: Instant) {
         let used = self.read_usage();
@@ -208,7 +211,7 @@ impl Watch {
         }
     }
 
-    /// Reads what the thread has used; returns what it has used since the last time.
+    /// Reads the usage. Returns the difference to the last read.
     fn read_usage(&mut self) -> Usage {
         let now = self.source.as_ref().and_then(Usage::read).unwrap_or_default();
         let before = std::mem::replace(&mut self.usage, now);
@@ -219,12 +222,12 @@ impl Watch {
     }
 }
 
-/// What a thread has used of processors.
+/// A thread's use of processors.
 #[derive(Clone, Copy, Debug, Default)]
 struct Usage {
     /// How long it ran.
     running: Duration,
-    /// How long it could have run, but other threads did.
+    /// How long it was ready to run while other threads ran.
     waiting: Duration,
 }
 
@@ -243,10 +246,12 @@ impl Usage {
         })
     }
 
-    /// How long a step took that ended now, without the time that its thread waited for a processor. This is what was used
-    /// since up to [`LOOK`] before the step's beginning, not counting the time that the thread had nothing to do.
+    /// Returns the duration of a step that ended now, without the time that its thread waited for a
+    /// processor. `self` is the usage since at most [`LOOK`] before the step began, without idle
+    /// time.
     fn of_step(self, took: Duration) -> Duration {
-        // It may have waited before the step, when it woke up; and it cannot have taken less than it ran.
+        // It may have waited before the step, when it woke up. A step takes at least as long as it
+        // ran.
         let ran = self.running.min(took).saturating_sub(LOOK);
         took.saturating_sub(self.waiting).max(ran)
     }
@@ -282,11 +287,11 @@ mod tests {
         for (took, running, waiting, expected) in [
             (20, 20, 0, 20),
             (20, 3, 17, 3),
-            // Blocked, as by a lock.
+            // Blocked, for example by a lock.
             (20, 0, 0, 20),
-            // It waited when it woke up, before the step.
+            // It waited before the step, when it woke up.
             (6, 6, 4, 5),
-            // Nothing is known.
+            // No usage is known.
             (20, 0, 0, 20),
         ] {
             assert_eq!(of_step(took, running, waiting), Duration::from_millis(expected));
