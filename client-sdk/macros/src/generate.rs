@@ -1,4 +1,4 @@
-//! From the trait to the clients.
+//! Generates the clients from the trait.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -9,7 +9,7 @@ use syn::{Attribute, Error, Item, ItemTrait, LitStr, Result, TraitItem, Visibili
 use crate::method::Method;
 use crate::options::Options;
 
-/// The structs that a trait becomes.
+/// Generates the structs for a trait.
 pub(crate) fn client(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let options = Options::parse(options)?;
     let item = match syn::parse2(item)? {
@@ -48,7 +48,7 @@ impl Template {
             };
             match (method, &mut errors) {
                 (Ok(method), _) => methods.push(method),
-                // All mistakes are told at once.
+                // All mistakes are reported at once.
                 (Err(error), Some(errors)) => errors.combine(error),
                 (Err(error), None) => errors = Some(error),
             }
@@ -136,7 +136,7 @@ impl Template {
         self.structure("BlockingClient", &kind, &link, &quote!(#(#methods)*))
     }
 
-    /// A struct around a link, with what both faces have.
+    /// Generates a struct around a link, with what both kinds of clients have.
     fn structure(
         &self,
         suffix: &str,
@@ -171,17 +171,17 @@ impl Template {
 
                 #link
 
-                /// A client that uses this link.
+                /// Creates a client that uses this link.
                 #visibility fn new(link: #kind) -> Self {
                     Self { link }
                 }
 
-                /// The link that the client uses.
+                /// Returns the link that the client uses.
                 #visibility fn as_link(&self) -> &#kind {
                     &self.link
                 }
 
-                /// The link that the client has used.
+                /// Converts the client into its link.
                 #visibility fn into_link(self) -> #kind {
                     self.link
                 }
@@ -202,7 +202,7 @@ fn is_documentation(attribute: &Attribute) -> bool {
     attribute.path().is_ident("doc")
 }
 
-/// The attributes of a method, with a sentence where nobody wrote one.
+/// Returns the attributes of a method, with a doc comment if it has none.
 fn documented(method: &Method) -> Vec<TokenStream> {
     let attributes = &method.attributes;
     let mut all: Vec<_> = attributes.iter().map(|attribute| quote!(#attribute)).collect();

@@ -1,4 +1,4 @@
-//! The macro of `labwire-client`. Its documentation stands there, with examples that are run.
+//! The macro of `labwire-client`. It is documented in that crate, with examples that are run.
 
 mod generate;
 mod method;

@@ -9,16 +9,16 @@ use syn::{
     Result, ReturnType, Signature, TraitItemFn, Type,
 };
 
-/// What the clients have methods of themselves.
+/// The methods that the clients have themselves.
 const TAKEN: [&str; 4] = ["link", "new", "as_link", "into_link"];
 
-/// A method of the trait: what is called, with what.
+/// A method of the trait.
 pub(crate) struct Method {
     pub(crate) name: Ident,
     pub(crate) wire_name: LitStr,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) result: Type,
-    /// Doc comments, `cfg`s and the like, which stay.
+    /// Attributes that stay, such as doc comments and `cfg`s.
     pub(crate) attributes: Vec<Attribute>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Method {
 pub(crate) struct Parameter {
     name: Ident,
     kind: Type,
-    /// The name that it is sent by; without one it is sent by its place.
+    /// The name by which it is sent; without one it is sent by position.
     keyword: Option<LitStr>,
 }
 
@@ -69,7 +69,7 @@ impl Method {
         })
     }
 
-    /// The parameters as they are declared.
+    /// Returns the declarations of the parameters.
     pub(crate) fn declarations(&self) -> TokenStream {
         let declared = self
             .parameters
@@ -78,9 +78,9 @@ impl Method {
         quote!(#(#declared),*)
     }
 
-    /// An expression that makes the arguments of the call.
+    /// Returns an expression for the arguments of the call.
     pub(crate) fn arguments(&self) -> TokenStream {
-        // A parameter may have the same name, and is another one.
+        // A parameter may have the same name and is another variable.
         let arguments = Ident::new("arguments", Span::mixed_site());
         let steps = self
             .parameters
@@ -126,13 +126,13 @@ impl Parameter {
         })
     }
 
-    /// A statement that appends the argument to `arguments`.
+    /// Returns a statement that appends the argument to `arguments`.
     fn append(&self, arguments: &Ident) -> TokenStream {
         let Self { name, kind, keyword } = self;
         let value = Ident::new("value", Span::mixed_site());
         match keyword {
             None => quote!(let #arguments = #arguments.positional(&#name);),
-            // The service has a value of its own for what is left out.
+            // The service has its own default for an argument that is left out.
             Some(keyword) if is_option(kind) => quote! {
                 let #arguments = match &#name {
                     ::core::option::Option::Some(#value) => #arguments.keyword(#keyword, #value),
@@ -214,7 +214,7 @@ fn read_result(output: ReturnType) -> Result<Type> {
     }
 }
 
-/// The text in an attribute like `#[name = "text"]`.
+/// Returns the text in an attribute like `#[name = "text"]`.
 fn required_text(attribute: &Attribute, form: &str) -> Result<LitStr> {
     if let Meta::NameValue(pair) = &attribute.meta
         && let Expr::Lit(ExprLit {

@@ -1,13 +1,13 @@
-//! What is written in the macro's parentheses.
+//! The options in the macro's parentheses.
 
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
 use syn::{LitStr, Result};
 
-/// What is written in the macro's parentheses.
+/// The options in the macro's parentheses.
 #[derive(Default)]
 pub(crate) struct Options {
-    /// The service's name, where it is not the trait's.
+    /// The service's name, if it is not the trait's.
     pub(crate) service: Option<LitStr>,
 }
 

@@ -1,4 +1,4 @@
-//! What is written for the execution of one method.
+//! Generates the code that executes one method.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -9,12 +9,13 @@ use crate::method::{Method, Way};
 use crate::parameter::{Argument, Form, Parameter};
 use crate::words::last_name;
 
-/// The function that executes the method, and the closure to be given to it, with the state in `__state` and the
-/// request in `__request`.
+/// Returns the function that executes the method, and the closure to pass to it, with the state in
+/// `__state` and the request in `__request`.
 pub(crate) fn execution(method: &Method) -> (TokenStream, TokenStream) {
     let (bind, call) = (bind(method), call(method));
     let mutable = method.is_exclusive.then(|| quote!(mut));
-    // The methods' own spans tell whose future, argument or result it is that does not fit.
+    // With the method's own spans, an error points at the future, argument or result that does not
+    // fit.
     let span = method.ident.span();
     let (way, body) = if method.way == Way::Async {
         let way = quote_spanned!(span=> ::labwire_service::__private::asynchronous);
@@ -27,7 +28,7 @@ pub(crate) fn execution(method: &Method) -> (TokenStream, TokenStream) {
     (way, closure)
 }
 
-/// The call of the method with what was bound, up to the reply.
+/// Generates the call of the method with the bound arguments, up to the reply.
 fn call(method: &Method) -> TokenStream {
     let ident = &method.ident;
     let state = if method.is_exclusive {
@@ -64,8 +65,8 @@ fn variable(index: usize) -> Ident {
     format_ident!("__argument_{index}")
 }
 
-/// Binds the arguments of the request to variables. A property takes whatever it is given: to Python clients it looks
-/// like a method.
+/// Generates the code that binds the arguments of the request to variables. A property accepts any
+/// arguments: to Python clients it looks like a method.
 fn bind(method: &Method) -> TokenStream {
     if method.way == Way::Property {
         return TokenStream::new();
@@ -90,7 +91,7 @@ fn bind(method: &Method) -> TokenStream {
     }
 }
 
-/// What the binding is told of a parameter.
+/// Generates the description of a parameter for the binding.
 fn table_entry(parameter: &Parameter) -> TokenStream {
     let name = parameter.name();
     let argument = match &parameter.form {
@@ -106,7 +107,7 @@ fn table_entry(parameter: &Parameter) -> TokenStream {
     }
 }
 
-/// The value of a parameter, taken from what was bound.
+/// Generates the value of a parameter from the bound arguments.
 fn value(parameter: &Parameter) -> TokenStream {
     let Argument { kind, default, .. } = match &parameter.form {
         Form::Rest => return quote!(__bound.rest()),
@@ -120,7 +121,8 @@ fn value(parameter: &Parameter) -> TokenStream {
     quote_spanned!(kind.span()=> __bound.optional::<#kind>(|| #default)?)
 }
 
-/// The default as an expression of the argument's type. A text can stand for a `String`.
+/// Returns the default as an expression of the argument's type. A string literal can stand for a
+/// `String`.
 fn default_value(kind: &Type, default: &Expr) -> TokenStream {
     let is_text = matches!(default, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }));
     if is_text && last_name(kind).is_some_and(|name| name == "String") {

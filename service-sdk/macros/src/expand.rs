@@ -1,4 +1,4 @@
-//! What the macro writes.
+//! Generates the implementation of the service.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::parameter::Parameter;
 use crate::words::return_word;
 
-/// A constant that clients can ask for.
+/// A constant that clients can request.
 struct Constant {
     ident: Ident,
     description: String,
@@ -76,12 +76,14 @@ pub(crate) fn service(options: TokenStream, block: TokenStream) -> syn::Result<T
     let implementation = expansion.implementation();
     Ok(quote! {
         #[allow(
-            // `pub` says what clients can reach, also in a program whose types nobody else can.
+            // `pub` marks what clients can reach, even in a program whose types nobody else can
+            // use.
             unreachable_pub,
-            // What makes a method a method is `self`, and its arguments come from the network.
+            // `self` marks a method of the service, and its arguments come from the network.
             clippy::unused_self,
             clippy::needless_pass_by_value,
-            // An `async` method need not wait to be better off on the runtime than on a thread.
+            // Even an `async` method without an await is better off on the runtime than on a
+            // thread.
             clippy::unused_async,
         )]
         #block
@@ -220,7 +222,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// An expression of what the service offers.
+    /// Returns an expression for the attributes of the service.
     fn attributes(&self) -> TokenStream {
         let about = description(&self.block.attrs);
         let constants = self.constants.iter().map(|constant| {
@@ -238,7 +240,8 @@ impl<'a> Expansion<'a> {
                 } else {
                     quote!(::std::result::Result::Ok(Self::#ident(__state)))
                 };
-                // A value may borrow from the state: it is written before the state is used again.
+                // A value may borrow from the state, so it is written before the state is used
+                // again.
                 quote! {
                     ::labwire_service::Attribute::property(
                         #name,
@@ -267,7 +270,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// The arms of the `match` over the attribute that is requested.
+    /// Returns the arms of the `match` over the requested attribute.
     fn arms(&self) -> Vec<TokenStream> {
         let constants = self.constants.iter().map(|constant| {
             let (ident, conditions) = (&constant.ident, &constant.conditions);
@@ -299,7 +302,7 @@ impl<'a> Expansion<'a> {
     }
 }
 
-/// Adds an attribute to those that are there.
+/// Generates a statement that adds an attribute.
 fn add(
     attribute: &TokenStream,
     description: &str,
@@ -322,7 +325,7 @@ fn add(
     }
 }
 
-/// The signature that clients see.
+/// Returns the signature that clients see.
 fn signature(method: &Method) -> String {
     let parameters: Vec<String> = method
         .parameters

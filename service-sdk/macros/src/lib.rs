@@ -1,5 +1,6 @@
-//! The attribute macro of `labwire-service`. Its documentation stands there, with examples that are run: a crate of
-//! macros that needed the service for its own tests would have it built twice, for the compiler and for the tests.
+//! The attribute macro of `labwire-service`. It is documented in that crate, with examples that are
+//! run. If this crate needed the service for its own tests, the service would be built twice, for
+//! the compiler and for the tests.
 
 mod call;
 mod expand;

@@ -1,4 +1,4 @@
-//! What is read from a method of the block.
+//! Reads a method of the block.
 
 use syn::ext::IdentExt;
 use syn::{
@@ -13,7 +13,7 @@ use crate::words::last_name;
 pub(crate) struct Method {
     pub(crate) ident: Ident,
     pub(crate) description: String,
-    /// The `#[cfg]`s that it stands under.
+    /// Its `#[cfg]` attributes.
     pub(crate) conditions: Vec<Attribute>,
     pub(crate) is_hidden: bool,
     pub(crate) way: Way,
@@ -30,13 +30,13 @@ pub(crate) enum Way {
     Blocking,
     /// On the runtime.
     Async,
-    /// As `Blocking`, and when the service registers too.
+    /// As `Blocking`; it is also read when the service registers.
     Property,
 }
 
 impl Method {
-    /// Reads a method, and takes the marks out of it that mean something to the macro alone. `None` when clients
-    /// cannot reach it.
+    /// Reads a method. Removes the attributes that only the macro understands. Returns `None` if
+    /// clients cannot reach it.
     pub(crate) fn read(function: &mut ImplItemFn) -> syn::Result<Option<Self>> {
         let is_hidden = take_mark(&mut function.attrs, "hidden")?;
         let is_property = take_mark(&mut function.attrs, "property")?;
@@ -76,12 +76,12 @@ impl Method {
         }))
     }
 
-    /// The name on the network.
+    /// Returns the name on the network.
     pub(crate) fn name(&self) -> String {
         self.ident.unraw().to_string()
     }
 
-    /// Whether what it returns is a `Result`.
+    /// Returns whether it returns a `Result`.
     pub(crate) fn can_fail(&self) -> bool {
         match &self.output {
             ReturnType::Type(_, kind) => last_name(kind).is_some_and(|name| name == "Result"),
@@ -90,7 +90,7 @@ impl Method {
     }
 }
 
-/// Whether the receiver is `&mut self`.
+/// Returns whether the receiver is `&mut self`.
 fn check_receiver(receiver: &Receiver) -> syn::Result<bool> {
     match &receiver.kind {
         ReceiverKind::Reference(_, _, mutability) => return Ok(mutability.is_some()),
@@ -131,7 +131,7 @@ fn check_signature(signature: &Signature, is_property: bool) -> syn::Result<()> 
     Ok(())
 }
 
-/// Takes a mark like `#[hidden]` out of the attributes; whether it was there.
+/// Removes a mark like `#[hidden]` from the attributes. Returns whether it was there.
 pub(crate) fn take_mark(attributes: &mut Vec<Attribute>, name: &str) -> syn::Result<bool> {
     let Some(index) = attributes.iter().position(|known| known.path().is_ident(name)) else {
         return Ok(false);
@@ -143,7 +143,7 @@ pub(crate) fn take_mark(attributes: &mut Vec<Attribute>, name: &str) -> syn::Res
     }
 }
 
-/// The text of the doc comments.
+/// Returns the text of the doc comments.
 pub(crate) fn description(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
@@ -160,7 +160,7 @@ pub(crate) fn description(attributes: &[Attribute]) -> String {
     lines.join("\n").trim().to_owned()
 }
 
-/// The `#[cfg]`s among the attributes.
+/// Returns the `#[cfg]`s among the attributes.
 pub(crate) fn conditions(attributes: &[Attribute]) -> Vec<Attribute> {
     let conditions = attributes.iter().filter(|known| known.path().is_ident("cfg"));
     conditions.cloned().collect()

@@ -1,4 +1,4 @@
-//! What stands in the parentheses of `#[service(…)]`.
+//! The options in the parentheses of `#[service(…)]`.
 
 use proc_macro2::TokenStream;
 use syn::parse::Parser;

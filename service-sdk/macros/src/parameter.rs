@@ -1,4 +1,4 @@
-//! What is read from a parameter of a method.
+//! Reads a parameter of a method.
 
 use syn::ext::IdentExt;
 use syn::{Attribute, Error, Expr, Ident, Meta, Pat, PatType, Type};
@@ -8,17 +8,17 @@ use crate::words::{last_name, type_word, value_word};
 /// A parameter besides `self`.
 pub(crate) struct Parameter {
     pub(crate) ident: Ident,
-    /// Whether the method takes a reference to what is made of the argument.
+    /// Whether the method takes a reference to the argument.
     pub(crate) by_reference: bool,
     pub(crate) form: Form,
 }
 
 pub(crate) enum Form {
-    /// An argument that the client gives.
+    /// An argument from the client.
     Argument(Box<Argument>),
-    /// What `*args` is in Python.
+    /// Python's `*args`.
     Rest,
-    /// What `**kwargs` is in Python.
+    /// Python's `**kwargs`.
     Keywords,
     /// The request itself.
     Request,
@@ -32,8 +32,8 @@ pub(crate) struct Argument {
 }
 
 impl Parameter {
-    /// Reads a parameter, given those before it, and takes the marks out of it that mean something to the macro
-    /// alone.
+    /// Reads a parameter, given those before it. Removes the attributes that only the macro
+    /// understands.
     pub(crate) fn read(argument: &mut PatType, before: &[Self]) -> syn::Result<Self> {
         let default = take_default(&mut argument.attrs)?;
         let Pat::Ident(pattern) = &*argument.pat else {
@@ -63,12 +63,12 @@ impl Parameter {
         })
     }
 
-    /// The name by which clients know it.
+    /// Returns the name by which clients know it.
     pub(crate) fn name(&self) -> String {
         self.ident.unraw().to_string()
     }
 
-    /// Its name, type and default as clients see them; `None` for the request.
+    /// Returns its name, type and default as clients see them; `None` for the request.
     pub(crate) fn words(&self) -> Option<(String, String, Option<String>)> {
         let name = self.name();
         Some(match &self.form {
@@ -82,7 +82,7 @@ impl Parameter {
         })
     }
 
-    /// How it stands in the signature that clients see; `None` for the request.
+    /// Returns its text in the signature that clients see; `None` for the request.
     pub(crate) fn in_signature(&self) -> Option<String> {
         let (name, kind, default) = self.words()?;
         Some(match (&self.form, default) {
@@ -93,7 +93,7 @@ impl Parameter {
     }
 }
 
-/// Python's rules for the order of parameters.
+/// Checks Python's rules for the order of parameters.
 fn check_order(argument: &PatType, form: &Form, before: &[Parameter]) -> syn::Result<()> {
     let keywords = before.iter().any(|before| matches!(before.form, Form::Keywords));
     let rest = before.iter().any(|before| matches!(before.form, Form::Rest));
@@ -125,7 +125,7 @@ fn check_order(argument: &PatType, form: &Form, before: &[Parameter]) -> syn::Re
     }
 }
 
-/// The type of which a value is made, and whether the method takes a reference to it.
+/// Returns the type to deserialise, and whether the method takes a reference to it.
 fn owned(kind: &Type) -> syn::Result<(Type, bool)> {
     match kind {
         Type::Reference(reference) => {
@@ -157,7 +157,7 @@ fn owned(kind: &Type) -> syn::Result<(Type, bool)> {
     }
 }
 
-/// What a parameter is whose type the macro knows by its name.
+/// Returns the form of a parameter whose type the macro knows by name.
 fn special(kind: &Type) -> Option<Form> {
     match last_name(kind)?.to_string().as_str() {
         "Request" => Some(Form::Request),

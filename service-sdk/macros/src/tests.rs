@@ -1,8 +1,8 @@
-//! What the macro says to mistakes, and where.
+//! The macro's errors about mistakes, and where they point.
 
 use crate::expand::service;
 
-/// The message for a mistake, and the part of the source that it points at.
+/// Returns the message for a mistake, and the part of the source that it points at.
 fn mistake(options: &str, block: &str) -> (String, String) {
     let error = service(options.parse().unwrap(), block.parse().unwrap()).expect_err(block);
     let place = error.span().source_text().unwrap_or_default();

@@ -1,10 +1,10 @@
-//! Rust's types and values in the words that Python users read.
+//! Writes Rust's types and values in the notation of Python.
 
 use syn::{
     Expr, ExprLit, ExprUnary, GenericArgument, Ident, Lit, PathArguments, PathSegment, ReturnType, Type, UnOp,
 };
 
-/// The word for a type, as it stands in a signature.
+/// Returns the word for a type in a signature.
 pub(crate) fn type_word(kind: &Type) -> String {
     match kind {
         Type::Path(path) => match path.path.segments.last() {
@@ -26,7 +26,7 @@ pub(crate) fn type_word(kind: &Type) -> String {
     }
 }
 
-/// The last name of a type's path.
+/// Returns the last name of a type's path.
 pub(crate) fn last_name(kind: &Type) -> Option<&Ident> {
     match kind {
         Type::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
@@ -72,7 +72,7 @@ fn type_arguments(segment: &PathSegment) -> Vec<&Type> {
     types.collect()
 }
 
-/// The word for what a method returns.
+/// Returns the word for a method's return type.
 pub(crate) fn return_word(output: &ReturnType) -> String {
     match output {
         ReturnType::Default => "None".to_owned(),
@@ -80,7 +80,7 @@ pub(crate) fn return_word(output: &ReturnType) -> String {
     }
 }
 
-/// A default as Python writes it; `...` when it is no plain value.
+/// Returns a default as Python writes it; `...` if it is not a plain value.
 pub(crate) fn value_word(value: &Expr) -> String {
     match value {
         Expr::Lit(ExprLit { lit, .. }) => literal_word(lit),
@@ -108,7 +108,7 @@ pub(crate) fn value_word(value: &Expr) -> String {
     }
 }
 
-/// Whether a function gives the value that it is given, in another type.
+/// Returns whether a function only converts its argument to another type.
 fn wraps(path: &syn::Path) -> bool {
     path.segments
         .last()
@@ -130,7 +130,7 @@ fn literal_word(literal: &Lit) -> String {
     }
 }
 
-/// A text in quotes, as Python's `repr` writes it.
+/// Returns a text in quotes, as Python's `repr` writes it.
 fn quoted(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') {
         '"'
