@@ -16,10 +16,10 @@ mod tests;
 /// A broker's way to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Dialect {
-    /// One line of JSON each: Labwire, MSL-Network, and the bench's own mux.
+    /// One line of JSON per message: Labwire, MSL-Network, and the bench's own mux.
     Lines,
-    /// The same with the payload last, of peers that ask for long lines while they arrive at the manager. Each client
-    /// locks its service.
+    /// The same with the payload last, from peers with the feature cut-through. Each client locks
+    /// its service.
     CutThrough,
     /// The same lines without a handshake, for the bench's own relay.
     Bare,

@@ -12,12 +12,12 @@ use crate::process::run_on_core;
 
 #[derive(Debug, Args)]
 pub(crate) struct LaunchOptions {
-    /// The core
+    /// Number of the core
     #[arg(long)]
     core: usize,
-    /// The program
+    /// Program to run
     program: PathBuf,
-    /// Its arguments
+    /// Arguments of the program
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }

@@ -17,8 +17,8 @@ use crate::{call, large, notify, tls};
 
 /// Measures a network manager on this computer.
 ///
-/// Every reply and every notification is checked: a run in which one is lost, doubled, changed or out of turn fails
-/// and gives no figures.
+/// Every reply and every notification is checked: a run in which one is lost, duplicated, changed
+/// or out of order fails and prints no figures.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Cli {
@@ -28,41 +28,41 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Requests and replies
+    /// Measures requests and replies
     Call(CallOptions),
-    /// Notifications of one service to many clients
+    /// Measures notifications of one service to many clients
     Notify(NotifyOptions),
-    /// One large call, and small calls of others beside it
+    /// Measures one large call, and small calls of other clients beside it
     Large(LargeOptions),
-    /// Clients that are connected, identified and linked, and do nothing more
+    /// Measures idle clients, which are connected, identified and linked
     Idle(IdleOptions),
-    /// Starts Labwire and the peers that are installed, measures all of them, and says which figures are met
+    /// Starts Labwire and the installed peers, measures all of them, and prints which rules are met
     Compare(CompareOptions),
-    /// Runs a relay, which copies bytes and looks at nothing
+    /// Runs a relay, which copies bytes without reading them
     Relay(RelayOptions),
-    /// Runs a mux, which finds the members that say where a line goes, and checks nothing
+    /// Runs a mux, which reads only the members needed for routing, and checks nothing
     Mux(MuxOptions),
-    /// Runs a program on one core, until this one's parent ends
+    /// Runs a program on one core until the parent process ends
     #[command(hide = true)]
     Launch(LaunchOptions),
 }
 
-/// Which broker is measured.
+/// The broker to measure.
 #[derive(Debug, Args)]
 pub(crate) struct BrokerOptions {
-    /// Where the broker listens
+    /// Address of the broker
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1875")]
     to: SocketAddr,
-    /// Where it listens for services, if that is another port
+    /// Address of the broker for services, if it is another one
     #[arg(long, value_name = "ADDRESS:PORT")]
     services_to: Option<SocketAddr>,
-    /// What it speaks
+    /// Wire protocol of the broker
     #[arg(long, default_value = "lines")]
     dialect: Dialect,
-    /// Connect with TLS, and trust the certificates in this file (PEM) and no others
+    /// Connect with TLS, and trust only the certificates in this file (PEM)
     #[arg(long, value_name = "FILE")]
     tls: Option<PathBuf>,
-    /// Its process, whose use of the processor and of memory is measured
+    /// Process of the broker, whose CPU time and memory are measured
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
 }
@@ -101,25 +101,25 @@ fn at_least_one(count: usize, what: &str) -> anyhow::Result<usize> {
 pub(crate) struct CallOptions {
     #[command(flatten)]
     pub(crate) broker: BrokerOptions,
-    /// How many services answer
+    /// Number of services
     #[arg(long, default_value_t = 4)]
     services: usize,
-    /// How many clients ask
+    /// Number of clients that send requests
     #[arg(long, default_value_t = 16)]
     clients: usize,
-    /// How many requests each client has under way
+    /// Number of requests in flight per client
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
-    /// How many bytes of JSON each request and reply carries
+    /// Size of the JSON payload of each request and reply, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     size: usize,
-    /// What these bytes are
+    /// Content of the payload
     #[arg(long, default_value = "text")]
     content: Content,
-    /// How many seconds it is measured
+    /// Duration of the measurement, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     seconds: f64,
-    /// How many clients beside are connected and do nothing
+    /// Number of additional clients that are connected and idle
     #[arg(long, default_value_t = 0)]
     idle: usize,
 }
@@ -142,16 +142,16 @@ impl CallOptions {
 pub(crate) struct NotifyOptions {
     #[command(flatten)]
     pub(crate) broker: BrokerOptions,
-    /// How many clients listen
+    /// Number of clients that receive the notifications
     #[arg(long, default_value_t = 64)]
     clients: usize,
-    /// How many bytes of JSON each notification carries
+    /// Size of the JSON payload of each notification, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256)]
     size: usize,
-    /// What these bytes are
+    /// Content of the payload
     #[arg(long, default_value = "text")]
     content: Content,
-    /// How many seconds it is measured
+    /// Duration of the measurement, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     seconds: f64,
 }
@@ -171,16 +171,16 @@ impl NotifyOptions {
 pub(crate) struct LargeOptions {
     #[command(flatten)]
     pub(crate) broker: BrokerOptions,
-    /// How many MiB the large call carries, there and back
+    /// Size of the payload of the large call in each direction, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     mebibytes: usize,
-    /// What these bytes are
+    /// Content of the payload
     #[arg(long, default_value = "text")]
     content: Content,
-    /// How many clients make small calls beside it, one at a time each
+    /// Number of clients that make small calls beside it, one at a time each
     #[arg(long, default_value_t = 4)]
     small_clients: usize,
-    /// Has it go on while it arrives, as a manager with the feature cut-through can
+    /// Forward the large call while it arrives, by a manager with the feature cut-through
     #[arg(long)]
     cut_through: bool,
 }
@@ -200,24 +200,24 @@ impl LargeOptions {
 pub(crate) struct IdleOptions {
     #[command(flatten)]
     pub(crate) broker: BrokerOptions,
-    /// How many clients there are
+    /// Number of clients
     #[arg(long, default_value_t = 2_000)]
     pub(crate) clients: usize,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct MuxOptions {
-    /// Where to listen; with port 0 the system chooses one, which is told
+    /// Address to listen on; for port 0 the system chooses a port, which is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RelayOptions {
-    /// Where to listen for clients; with port 0 the system chooses one, which is told
+    /// Address to listen on for clients; for port 0 the system chooses a port, which is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
-    /// Where to listen for services
+    /// Address to listen on for services
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub(crate) listen_services: SocketAddr,
 }

@@ -81,7 +81,7 @@ impl Mark {
 pub(crate) enum Content {
     /// A string of ASCII letters.
     Text,
-    /// An array of decimal fractions, as a detector's readings.
+    /// An array of decimal fractions, like the readings of a detector.
     Numbers,
 }
 

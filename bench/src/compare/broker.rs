@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_micros(200);
 /// Timeout for a broker to end after a request to end.
 const END: Duration = Duration::from_secs(10);
 
+/// What is measured.
+    /// MSL-Network with its default settings.
+    /// MSL-Network without its log of each request.
 /// The paths of the programs.
 #[derive(Debug)]
 pub(super) struct Programs {
