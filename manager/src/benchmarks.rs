@@ -1,4 +1,4 @@
-//! The routing step alone, for benchmarks: what a request and its reply take between reading and
+//! The routing step alone, for benchmarks: the time of a request and its reply between reading and
 //! writing.
 
 use std::pin::pin;

@@ -127,7 +127,7 @@ impl Default for Limits {
             login_penalty: Duration::from_secs(1),
             // A laboratory must get back in while its operator is still waiting.
             login_penalty_address: Duration::from_mins(1),
-            // Well within the handshake time.
+            // Within the handshake time.
             login_penalty_user: Duration::from_secs(2),
             drain: Duration::from_secs(10),
             keepalive: Duration::from_secs(30),

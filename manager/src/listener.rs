@@ -58,7 +58,7 @@ pub(crate) struct Gate {
     watch: Watch,
 }
 
-/// What happens to a connection that was accepted.
+/// The decision on a connection that was accepted.
 enum Admission {
     Served(OwnedSemaphorePermit),
     /// It receives the reason: too many connections.

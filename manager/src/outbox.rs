@@ -3,7 +3,7 @@
 //! A producer that finds the queue full keeps its frame and takes a place in line
 //! ([`Outbox::wait_for_room`]). Room is granted first come, first served, whatever the size of the
 //! frame: small frames do not overtake a large one. With the granted [`Permit`] the producer routes
-//! its frame anew, so that what may have changed meanwhile (a link, a service) is checked again.
+//! its frame anew, since a link or a service may be gone by then.
 //!
 //! A reply is owed to its client and its service has other clients, so it may exceed the limit, up
 //! to [`OWED`] times: see [`Outbox::push_owed`].
@@ -109,14 +109,14 @@ struct State {
     closed: bool,
 }
 
-/// What waits for the end of a frame that is still arriving.
+/// Frames that wait for the end of one that is still arriving.
 #[derive(Debug, Default)]
 struct Behind {
     queue: Queue,
     bytes: usize,
 }
 
-/// What a frame that is still arriving holds up.
+/// The frames and producers that a frame that is still arriving holds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeptWaiting {
     /// Whether there are frames behind it.
@@ -296,7 +296,7 @@ impl Outbox {
         }
     }
 
-    /// Returns what the frame that is arriving holds up.
+    /// Returns whether the frame that is arriving holds up others.
     pub(crate) fn kept_waiting(&self) -> KeptWaiting {
         let state = self.state();
         let behind = state.behind.as_ref();

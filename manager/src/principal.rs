@@ -7,9 +7,9 @@ use labwire_wire::Identity;
 
 use crate::names::PeerAddress;
 
-/// The result of authentication: who a peer is, how it has proved that, and from where. It stays
-/// with the peer while it is connected, and is replaced when a client logs in for an
-/// administrator's request.
+/// The result of authentication: how a peer has authenticated, and from where. It stays with the
+/// peer while it is connected, and is replaced when a client logs in for an administrator's
+/// request.
 ///
 /// Permissions are to be checked against it where limits and locks are: when a request is routed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! One thread reads from all peers, routes, and writes to them. It is more than fast enough, since
 //! none of its work waits or takes long. It is cheap, since no request wakes another processor, and
 //! a queue is written only after everything that has arrived was routed to it. Slow work runs
-//! elsewhere: TLS handshakes on the threads of whoever runs the manager, passwords and name lookups
-//! on threads of their own, the database on one.
+//! elsewhere: TLS handshakes on the threads of the runtime that runs the manager, passwords and
+//! name lookups on threads of their own, the database on one.
 
 mod steps;
 

@@ -136,7 +136,7 @@ impl Template {
         self.structure("BlockingClient", &kind, &link, &quote!(#(#methods)*))
     }
 
-    /// Generates a struct around a link, with what both kinds of clients have.
+    /// Generates a struct around a link, with the items that both kinds of clients have.
     fn structure(
         &self,
         suffix: &str,

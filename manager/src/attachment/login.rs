@@ -1,5 +1,5 @@
-//! The login for administrators' requests, without connection and database: what a line means for
-//! it, and what to do next.
+//! The login for administrators' requests, without connection and database: interprets lines and
+//! decides the next step.
 
 use labwire_wire::terminal::TerminalLine;
 
@@ -32,7 +32,7 @@ enum Question {
     Checking(Vec<Call>),
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Wait for the next line.
@@ -49,7 +49,7 @@ pub(crate) enum Next {
     Check { username: String, password: String },
 }
 
-/// What happens to the requests that have waited for a login.
+/// The decision on the requests that have waited for a login.
 #[derive(Debug)]
 pub(crate) enum Decision {
     /// Execute them.

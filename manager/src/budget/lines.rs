@@ -14,7 +14,7 @@ use crate::refusal::LineEnd;
 const STEP: usize = 8 * 1024;
 
 /// The budget of bytes for the unfinished lines of all peers together. If it is exceeded, the peer
-/// that holds most is called on to let go of its line.
+/// that holds most is called on to discard its line.
 #[derive(Debug)]
 pub(crate) struct LineBudget {
     budget: usize,
@@ -142,7 +142,7 @@ impl LineShare {
         self.held > 0
     }
 
-    /// Waits until the peer is called on to let go of its line. Returns the reason. Cancel safe.
+    /// Waits until the peer is called on to discard its line. Returns the reason. Cancel safe.
     pub(crate) async fn over_budget(&self) -> LineEnd {
         poll_fn(|context| self.poll_called_on(context)).await;
         self.excess()
@@ -155,7 +155,7 @@ impl LineShare {
         }
     }
 
-    /// Returns whether the peer is called on to let go of its line, because it holds most and the
+    /// Returns whether the peer is called on to discard its line, because it holds most and the
     /// budget is exceeded. It is called on until it holds less.
     pub(crate) fn is_called_on(&self) -> bool {
         let is_called_on = |holder: &Holder| holder.is_called_on;

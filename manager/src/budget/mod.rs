@@ -1,7 +1,7 @@
-//! Budgets of what all peers together may use, and the rules for whom they refuse first.
+//! Budgets for all peers together, and the rules for whom they refuse first.
 //!
 //! Beside each limit per peer there is a budget for all of them. Its default follows from the
-//! memory that the manager may use. A budget never costs a peer that uses little of it:
+//! memory that the manager may use. A peer that uses little of a budget loses nothing by it:
 //!
 //! - What cannot be taken back (a request in flight, an identity) is a [`Pool`]: its last quarter
 //!   is for peers that have less than their fair share, and a little is free for everyone.
@@ -36,7 +36,7 @@ fn is_fair(budget: usize, users: usize, used: usize, wanted: usize) -> bool {
     left >= reserve || (wanted as u128) * (reserve as u128) <= (share as u128) * (left as u128)
 }
 
-/// What all peers together may use, beside each limit per peer.
+/// Limits for all peers together, beside each limit per peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
     /// Bytes of lines that are unfinished or wait to be routed.

@@ -1,8 +1,8 @@
-//! A budget of what a peer keeps until it is answered or leaves.
+//! A budget of resources that a peer holds until it is answered or leaves.
 
 use super::is_fair;
 
-/// The use that all peers together make of something that cannot be taken back from them.
+/// The use of a resource that cannot be taken back from peers.
 ///
 /// The peer that has most is refused first: see [`is_fair`]. Each peer may always have `free`.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Pool {
         is_fair(self.budget, users, used, wanted)
     }
 
-    /// Records that a peer that had `had` has `more`.
+    /// Records that a peer that had `had` has `more` in addition.
     #[inline]
     pub(crate) fn add(&mut self, had: usize, more: usize) {
         self.used += more;
@@ -49,7 +49,7 @@ impl Pool {
         self.users -= usize::from(had == less && less > 0);
     }
 
-    /// Returns what all peers have.
+    /// Returns the sum of all peers' use.
     pub(crate) fn used(&self) -> usize {
         self.used
     }
@@ -69,7 +69,7 @@ impl Pool {
 mod tests {
     use super::*;
 
-    /// Takes one after the other for a peer until it is refused. Returns what it has then.
+    /// Takes units for a peer until it is refused. Returns how many it has then.
     fn fill(pool: &mut Pool, mut has: usize) -> usize {
         while pool.admits(has, 1) {
             pool.add(has, 1);

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::is_fair;
 
-/// The unit in which bytes are counted, and what each queue may have regardless of the others: a
-/// run of small frames. Shorter queues cost nothing here.
+/// The unit in which bytes are counted, and the size that each queue may have regardless of the
+/// others: a run of small frames. Shorter queues cost nothing here.
 pub(crate) const STEP: usize = 32 * 1024;
 
 /// How many waiting queues are offered room at a time: no other task runs meanwhile.
@@ -33,9 +33,8 @@ struct Waiter {
 ///
 /// If it is exceeded, or if a producer waits because it is nearly used up, each reader whose queue
 /// has more than its fair share is pressed: it must read, or it is disconnected like any reader for
-/// whom others wait. While that helps nobody, less and less is enough to be pressed: half of it
-/// after each stall time. The last quarter is for queues that are empty or have less than their
-/// fair share: see [`is_fair`].
+/// whom others wait. While that helps nobody, this share is halved after each stall time. The last
+/// quarter is for queues that are empty or have less than their fair share: see [`is_fair`].
 #[derive(Debug)]
 pub(crate) struct QueueBudget {
     budget: usize,
@@ -149,7 +148,7 @@ impl QueueBudget {
     }
 
     /// Returns whether a queue with `counted` bytes has more than its share while others need it.
-    /// `clock` is called only in the second case.
+    /// `clock` is called only while others need it.
     #[inline]
     pub(crate) fn presses(&self, counted: usize, clock: impl FnOnce() -> Instant) -> bool {
         self.is_pressed.load(Ordering::Relaxed) && counted > self.pressed_share(clock())

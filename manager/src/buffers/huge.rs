@@ -30,7 +30,7 @@ struct State {
     is_watched: bool,
 }
 
-/// A loan of memory that may be much larger than what has arrived of its line.
+/// A loan of memory that may be much larger than the received part of its line.
 ///
 /// No other line gets such memory as long as this one lives. So a peer that sends the beginning of
 /// a long line and stops, as often as it likes, occupies one piece.
@@ -69,8 +69,8 @@ impl Spare {
         Some((memory, Loan(self)))
     }
 
-    /// Keeps `memory`, which is empty, in place of what was kept: most likely the next line is as
-    /// long as the last. While memory is lent, releases it instead.
+    /// Keeps `memory`, which is empty, in place of the memory kept before: most likely the next
+    /// line is as long as the last. While memory is lent, releases it instead.
     pub(super) fn keep(&'static self, memory: BytesMut) {
         let mut state = self.state();
         let (unused, was_watched) = if state.is_lent {

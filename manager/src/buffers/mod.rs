@@ -22,15 +22,15 @@ use released::{Pieces, release};
 /// waits.
 pub(crate) const RUN_BYTES: usize = 32 * 1024;
 
-/// The memory of a line that turns out to be longer than what is usually read at once: a mebibyte
-/// of payload, and the rest of the frame.
+/// The memory of a line that turns out to be longer than the usual read: a mebibyte of payload, and
+/// the rest of the frame.
 pub(crate) const LARGE_BYTES: usize = 1024 * 1024 + 64 * 1024;
 
 /// The number of bytes behind a large line from which they get as much at once. Moving fewer bytes
 /// later costs less than a microsecond.
 const WORTH_LARGE_BYTES: usize = 16 * 1024;
 
-/// The memory of a line that is being cut through: one read, and what is kept of the line.
+/// The memory of a line that is being cut through: one read, and the part of the line that is kept.
 const PIECE_BYTES: usize = 256 * 1024 + 32 * 1024;
 
 /// The size from which one piece at most is kept for reuse, and is freed by another thread: that
@@ -119,7 +119,7 @@ pub(crate) fn grow(line: &mut BytesMut, loan: &mut Option<Loan>) {
     }
 }
 
-/// Returns memory for what follows a large line, most likely another one.
+/// Returns memory for the bytes after a large line, most likely another one.
 pub(crate) fn behind_large(beginning: &[u8]) -> BytesMut {
     if beginning.len() < WORTH_LARGE_BYTES {
         BytesMut::from(beginning)
@@ -163,8 +163,8 @@ pub(crate) fn free(bytes: Bytes) {
 /// As [`give_back`], for memory that has no other owner.
 pub(crate) fn give_back_mut(mut memory: BytesMut) {
     memory.clear();
-    // Reclaims what was cut off at its front. If nothing was, there is no more room, and none is
-    // allocated.
+    // Reclaims the bytes that were cut off at its front. If none were, there is no more room, and
+    // none is allocated.
     let _ = memory.try_reclaim(memory.capacity() + 1);
     match memory.capacity() {
         RUN_BYTES => RUNS.with_borrow_mut(|runs| runs.keep(memory)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(super) enum Act<'a> {
     /// Sends these bytes.
     Say(Cow<'a, [u8]>),
-    /// Reads up to so many bytes.
+    /// Reads up to this number of bytes.
     Read(usize),
     /// Does nothing for this time.
     Pause(Duration),
@@ -88,7 +88,7 @@ pub(super) mod tests {
         vec![kind::PAUSE << 2 | peer, exponent]
     }
 
-    /// Encodes reading so many units.
+    /// Encodes reading this number of units.
     pub(in crate::fuzzing) fn read(peer: u8, units: u8) -> Vec<u8> {
         vec![kind::READ << 2 | peer, units]
     }

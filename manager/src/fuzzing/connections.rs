@@ -77,7 +77,7 @@ async fn local_peer(hub: &Hub, port: u16) -> Arc<PeerAddress> {
 ///
 /// # Panics
 ///
-/// If the manager sends what is not JSON, or admits a forbidden name.
+/// If the manager sends anything but JSON, or admits a forbidden name.
 pub fn check_handshake(data: &[u8]) {
     let Some((&kind, mut said)) = data.split_first() else {
         return;
@@ -195,8 +195,8 @@ impl Peer {
     async fn act(&mut self, act: Act<'_>) -> bool {
         match act {
             Act::Say(bytes) => {
-                // A peer that was disconnected sends nothing, and what is not read at once is never
-                // sent.
+                // A peer that was disconnected sends nothing, and bytes that are not read in time
+                // are never sent.
                 let _ = timeout(HELD_BACK, self.writer.write_all(&bytes)).await;
             }
             Act::Read(count) => self.hear(count),
@@ -211,17 +211,17 @@ impl Peer {
         true
     }
 
-    /// Reads what has arrived, up to `count` bytes.
+    /// Reads the bytes that have arrived, `count` at most.
     fn hear(&mut self, count: usize) {
         let mut piece = vec![0; count];
         let mut piece = ReadBuf::new(&mut piece);
-        // One poll is enough: it returns what there is.
+        // One poll returns all that is available.
         let _ = Pin::new(&mut self.reader).poll_read(&mut Context::from_waker(Waker::noop()), &mut piece);
         self.heard.extend_from_slice(piece.filled());
     }
 
-    /// Closes the sending side and reads to the end. Returns what was received, and whether a line
-    /// of it may be broken off.
+    /// Closes the sending side and reads to the end. Returns the bytes received, and whether a line
+    /// of them may be broken off.
     async fn end(mut self) -> (Vec<u8>, bool) {
         // Fails if the manager has disconnected the peer.
         let _ = self.writer.shutdown().await;
@@ -242,7 +242,7 @@ impl Peer {
 ///
 /// # Panics
 ///
-/// If a connection panics or does not end, if the manager sends what is not JSON, or if it keeps
+/// If a connection panics or does not end, if the manager sends anything but JSON, or if it keeps
 /// something.
 pub fn check_connections(data: &[u8]) {
     converse(data, Pace::default());
@@ -266,7 +266,7 @@ pub fn check_cut_through(data: &[u8]) {
 pub(super) struct Held {
     /// The manager's counters.
     pub(super) counters: HashMap<&'static str, u64>,
-    /// What each peer received that stayed to the end.
+    /// The lines received by each peer that stayed to the end.
     pub(super) heard: [String; INTRODUCTIONS.len()],
 }
 

@@ -190,8 +190,8 @@ fn the_seeds_of_the_fuzz_targets_pass() {
     }
 }
 
-/// What happens in the seeds of conversations, by the manager's counters. A seed in which it does
-/// not happen (because a name has changed, say) is useless.
+/// The manager's counters after each seed of a conversation. A seed that no longer has these
+/// effects (because a name has changed, say) is useless.
 const HAPPENS: [(&str, &[(&str, u64)]); 13] = [
     (
         "call_and_reply",

@@ -88,7 +88,7 @@ fn is_http(line: &str) -> bool {
         .is_some_and(|word| word.starts_with("HTTP/"))
 }
 
-/// Refuses a line in UTF-16, since its text would not be what its sender means.
+/// Refuses a line in UTF-16, which would be misread.
 pub(super) fn check_encoding(line: &Line) -> Result<(), Refusal> {
     match terminal::typed_text(line.content().get(..MANAGERS_LINE).unwrap_or(line.content())) {
         Err(error @ NotText::Utf16) => Err(error.into()),

@@ -35,7 +35,7 @@ pub(super) const DEPARTURE_WORK: usize = 1_024;
 /// How many deadlines are handled in one turn.
 const EXPIRED_AT_ONCE: usize = 1_024;
 
-/// The stages of a manager's life.
+/// How far the manager has come in stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// Serves peers.
@@ -184,7 +184,7 @@ impl Routing {
         Some(told)
     }
 
-    /// Ends expiring state at its deadlines. Runs until it is dropped.
+    /// Handles deadlines when they are due. Runs until it is dropped.
     pub(crate) async fn expire_in_time(&self) {
         loop {
             let next = self.registry().next_deadline();

@@ -123,7 +123,7 @@ impl LogControl {
     }
 }
 
-/// Ends logging when it is dropped, after writing what is queued.
+/// Ends logging when it is dropped, after writing all queued lines.
 #[derive(Debug)]
 pub struct LogGuard {
     _workers: Vec<WorkerGuard>,

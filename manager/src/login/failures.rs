@@ -27,7 +27,7 @@ pub(super) struct Penalties {
 /// The hash of a username. Names that a peer invents may be long, and are remembered for a while.
 pub(super) type UserHash = u64;
 
-/// What failures are counted by.
+/// The key by which failures are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Suspect {
     /// All names tried from this address. It is refused after too many different names, or too many

@@ -238,7 +238,7 @@ impl Drop for Worker {
 }
 
 impl State {
-    /// Sends the outcome of an attempt to all who wait for it.
+    /// Sends the outcome of an attempt to all of its callers.
     fn tell(&mut self, address: IpAddr, user: u64, outcome: Option<LoginOutcome>, now: Instant) {
         if outcome.is_some() {
             self.failures.forgive(user);

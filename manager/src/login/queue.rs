@@ -39,7 +39,7 @@ pub(super) struct Credentials {
 /// An attempt from one address, by one connection or several.
 pub(super) struct Attempt<W> {
     pub(super) credentials: Credentials,
-    /// Those who wait for the outcome.
+    /// The callers that wait for the outcome.
     pub(super) waiters: Vec<W>,
     arrival: u64,
 }

@@ -19,7 +19,8 @@ use crate::router::Incoming;
 const LOOKS: u32 = 4;
 
 impl Session<'_> {
-    /// Forwards what has arrived of a long line. Returns whether the line is being cut through.
+    /// Forwards the bytes that have arrived of a long line. Returns whether the line is being cut
+    /// through.
     pub(super) fn forwards_arrived<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> bool {
         let Some((line, arriving)) = inbox.arriving() else {
             return false;

@@ -35,8 +35,8 @@ pub(super) enum Departure {
     Stopping,
 }
 
-/// Reads and discards some of what a peer still sends. Closing a connection with unread bytes
-/// resets it, and a reset can overtake the last frames. An endless sender is not read to its end.
+/// Reads and discards some of a peer's further input. Closing a connection with unread bytes resets
+/// it, and a reset can overtake the last frames. An endless sender is not read to its end.
 pub(super) async fn discard<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<()> {
     discard_up_to(stream, DISCARDED).await
 }

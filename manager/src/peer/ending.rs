@@ -1,8 +1,8 @@
 //! Discards a line that has stopped growing, or that holds most of the budget of unfinished lines.
 //!
-//! Its bytes are freed at once. The rest is scanned and not kept until the line's request or reply
-//! is identified: a Python client writes the uid last. Then the connection continues with the next
-//! line.
+//! Its bytes are freed at once. What arrives later is scanned and not kept, until the line's
+//! request or reply is identified: a Python client writes the uid last. Then the connection
+//! continues with the next line.
 
 use labwire_wire::{Envelope, Uid};
 use tokio::io::AsyncRead;
@@ -15,7 +15,7 @@ use crate::refusal::LineEnd;
 use crate::router::{Incoming, Kind, Known};
 
 impl Session<'_> {
-    /// Returns how long nothing may arrive of the current line. A person who types has no limit.
+    /// Returns how long the current line may stop arriving, or `None` for a person who types.
     pub(super) fn stall_limit<R: AsyncRead + Unpin>(&self, inbox: &Inbox<R>) -> Option<Duration> {
         let is_limited = match self.ended {
             // The replies of a service are not typed.

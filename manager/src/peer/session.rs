@@ -37,9 +37,9 @@ fn own_name(name: &str) -> &str {
     name.rsplit_once('[').map_or(name, |(own, _)| own)
 }
 
-/// Writes what is still queued for a peer that has left, as long as it takes something within each
-/// [`FAREWELL`]. A stopping manager allows one [`FAREWELL`] in all. Returns whether everything was
-/// written.
+/// Writes the frames that are still queued for a peer that has left, as long as it takes something
+/// within each [`FAREWELL`]. A stopping manager allows one [`FAREWELL`] in all. Returns whether
+/// everything was written.
 async fn finish_writing(
     routing: &Routing,
     outbox: &Outbox,

@@ -1,4 +1,4 @@
-//! Writes what is queued for a peer.
+//! Writes queued frames to a peer.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -25,7 +25,7 @@ const TURN_BYTES: usize = 256 * 1024;
 /// times after which it is given up.
 const LOOKS: u32 = 4;
 
-/// Writes what is queued until the queue is closed and empty, then shuts the stream down.
+/// Writes queued frames until the queue is closed and empty, then shuts the stream down.
 pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     outbox: &Outbox,
     mut writer: W,

@@ -21,8 +21,8 @@ pub(crate) const LONG_LINE_BYTES: usize = 64 * 1024;
 /// cache until they are scanned too, and other peers wait for them for some 50 microseconds.
 pub(crate) const LARGE_READ_BYTES: usize = 256 * 1024;
 
-/// The most bytes that are read at once while nothing waits. What is read together is forwarded
-/// together.
+/// The most bytes that are read at once while nothing waits. Lines that are read together are
+/// forwarded together.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
 thread_local! {
@@ -55,8 +55,8 @@ pub(crate) fn has_own_memory(splitter: &LineSplitter) -> bool {
     splitter.pending() >= LONG_LINE_BYTES || splitter.buffer().capacity() >= LARGE_BYTES / 2
 }
 
-/// Reads what has arrived. Returns the number of bytes, 0 at the end of the stream. `loan` is that
-/// of the line's memory. Cancel safe.
+/// Reads the bytes that have arrived. Returns their number, 0 at the end of the stream. `loan` is
+/// that of the line's memory. Cancel safe.
 pub(crate) async fn read_some<R>(
     stream: &mut R,
     splitter: &mut LineSplitter,
@@ -109,8 +109,8 @@ where
 }
 
 /// Reads one line. Returns `None` at the end of the stream. The last line may lack its terminator.
-/// What has arrived of the line counts in `share`. Fails if `is_foreign` returns `true` for the
-/// beginning of the line, since another protocol may have no line ends. Cancel safe.
+/// The unfinished line counts in `share`. Fails if `is_foreign` returns `true` for the beginning of
+/// the line, since another protocol may have no line ends. Cancel safe.
 pub(crate) async fn read_line_unless<R>(
     stream: &mut R,
     splitter: &mut LineSplitter,

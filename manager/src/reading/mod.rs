@@ -1,11 +1,14 @@
-//! Reads what peers send. Which function applies when:
+//! Reads what peers send. Each function has its case:
 //!
-//! | what is read | how | function |
-//! |---|---|---|
-//! | short lines, while nothing waits | to the thread's scratch buffer, where they are routed; only what is left over is copied | [`with_scratch`] |
-//! | the rest of a short line, and lines during the handshake | to the scratch buffer, then to the peer's [`LineSplitter`](labwire_wire::LineSplitter) | [`read_short`], [`read_some`], [`read_line_unless`] |
-//! | a line of more than [`LONG_LINE_BYTES`], or one that follows such a line | to memory of its own, where it stays until it is written | [`read_long`] |
-//! | any of these under TLS | encrypted records are read in larger pieces than the TLS session asks for, and wait in [`ReadAhead`] | all of them, through the session |
+//! - Short lines, while nothing waits: read into the thread's scratch buffer and routed there. Only
+//!   the rest is copied ([`with_scratch`]).
+//! - The rest of a short line, and lines during the handshake: read into the scratch buffer, then
+//!   copied into the peer's [`LineSplitter`](labwire_wire::LineSplitter) ([`read_short`],
+//!   [`read_some`], [`read_line_unless`]).
+//! - A line of more than [`LONG_LINE_BYTES`], or one that follows such a line: read into memory of
+//!   its own, where it stays until it is written ([`read_long`]).
+//! - Any of these under TLS: encrypted records are read in larger pieces than the TLS session asks
+//!   for, and wait in [`ReadAhead`].
 //!
 //! [`Inbox`](crate::peer) chooses between them for a peer that is served.
 

@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// A stream below a TLS session. The session asks for 4 KiB at a time: a quarter of a full record,
-/// and a fiftieth of what arrives at once from a busy peer. What was read beyond that waits here.
+/// and a fiftieth of what arrives at once from a busy peer. Bytes beyond that wait here.
 #[derive(Debug)]
 pub(crate) struct ReadAhead<S> {
     stream: S,

@@ -30,7 +30,7 @@ impl LinkedClients {
 }
 
 impl fmt::Display for LinkedClients {
-    /// One name a line, as MSL-Network tells it.
+    /// Writes one name per line, as MSL-Network does.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("The linked Clients are:")?;
         for name in &self.names {

@@ -79,21 +79,21 @@ pub(crate) enum Refusal {
         client: String,
         held: Held,
     },
-    /// A request contains what its service cannot read.
+    /// A request is nested too deep for its service, or has too long integers.
     #[error(
         "ValueError: the {} Service is a Python program and cannot read the request, it may be nested 900 levels \
          deep and hold integers of up to 4300 digits",
         quoted(service)
     )]
     UnreadableRequest { service: String },
-    /// A reply contains what its client cannot read.
+    /// A reply is nested too deep for its client, or has too long integers.
     #[error(
         "ValueError: the {} Service replied with what a Python client cannot read, it may be nested 900 levels \
          deep and hold integers of up to 4300 digits",
         quoted(service)
     )]
     UnreadableReply { service: String },
-    /// A notification contains what Python clients cannot read.
+    /// A notification is nested too deep for Python clients, or has too long integers.
     #[error(
         "ValueError: Python clients cannot read the notification, it may be nested 900 levels deep and hold \
          integers of up to 4300 digits"
@@ -413,8 +413,8 @@ impl Refusal {
     }
 }
 
-/// Returns the beginning of a text that a peer chose, of [`MAX_NAME_BYTES`] at most, for a message
-/// that repeats it.
+/// Returns the beginning of a text that a peer chose, at most [`MAX_NAME_BYTES`] long, for a
+/// message that repeats it.
 pub(crate) fn excerpt(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_NAME_BYTES)]
 }

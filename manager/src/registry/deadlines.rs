@@ -1,4 +1,4 @@
-//! The deadlines of what expires.
+//! The deadlines of clients.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Ends what expires at a deadline.
+//! The deadlines of clients that send no more.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,7 +28,7 @@ impl Registry {
         self.deadlines.first().map(|(deadline, _)| deadline)
     }
 
-    /// Ends what was due first, at `now` or earlier. Returns `None` if nothing is due.
+    /// Handles the earliest deadline, if it is `now` or earlier. Returns `None` if none is due.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Event<'static>> {
         loop {
             let (deadline, id) = self.deadlines.first()?;

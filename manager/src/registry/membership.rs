@@ -19,7 +19,7 @@ use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
 
-/// What is stored of any peer that joins, beside its identity.
+/// The state of any peer that joins, beside its identity.
 struct Place {
     principal: Arc<Principal>,
     outbox: Arc<Outbox>,

@@ -119,7 +119,7 @@ fn service(registry: &mut Registry, name: &str, max_clients: i32) -> PeerId {
     registry.take_in(&identity, "h:2", &Outbox::alone(1_000)).unwrap()
 }
 
-/// Returns the time so many seconds after the Unix epoch.
+/// Returns the time `second` seconds after the Unix epoch.
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }

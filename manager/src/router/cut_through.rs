@@ -1,9 +1,9 @@
 //! Cut-through: forwards long frames while they arrive.
 //!
-//! A frame is forwarded before its end if its receiver asked for that, if what routing needs comes
-//! before the payload, and if the receiver listens to nobody else. An error at its end is found too
-//! late. Then the receiver discards the line, which is broken off ([`frames::BROKEN_OFF`]), and the
-//! caller receives an error.
+//! A frame is forwarded before its end if its receiver asked for that, if the members needed for
+//! routing come before the payload, and if the receiver listens to nobody else. An error at its end
+//! is found too late. Then the receiver discards the line, which is broken off
+//! ([`frames::BROKEN_OFF`]), and the caller receives an error.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -79,7 +79,7 @@ impl Drop for CutThrough {
 }
 
 impl CutThrough {
-    /// Returns what waits for the end of the frame.
+    /// Returns whether frames or producers wait for the end of the frame.
     pub(crate) fn keeps_waiting(&self) -> KeptWaiting {
         self.to.kept_waiting()
     }
@@ -89,8 +89,8 @@ impl CutThrough {
         &self.to
     }
 
-    /// Forwards the beginning of what has arrived of the line. Returns the bytes that the caller
-    /// must then take out of the line and [pass](Self::pass).
+    /// Forwards the beginning of the bytes that have arrived of the line. Returns the bytes that
+    /// the caller must then take out of the line and [pass](Self::pass).
     pub(crate) fn go_on(&mut self, line: &[u8], arriving: &ArrivingEnvelope) -> Option<Passing> {
         let to = Arc::clone(&self.to);
         to.go_on_arriving(|frame| self.write_whole(frame, line, arriving.envelope()));

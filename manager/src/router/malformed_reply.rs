@@ -21,7 +21,7 @@ use crate::outbox::FrameWriter;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::Awaited;
 
-/// A malformed reply: its error, and what can be read of it.
+/// A malformed reply: its error, and its readable parts.
 pub(super) struct MalformedReply<'a> {
     error: EnvelopeError,
     /// Whether it is not JSON.
@@ -108,7 +108,7 @@ impl<'a> MalformedReply<'a> {
         self.frames.iter().any(uid)
     }
 
-    /// Returns what is wrong with it, and where, for the log.
+    /// Returns the error and its position, for the log.
     fn reason(&self, length: usize) -> String {
         if let Some(Report { message, .. }) = &self.report
             && let Some(message) = as_string(message).and_then(labwire_wire::RawString::decode)

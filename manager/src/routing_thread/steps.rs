@@ -95,7 +95,7 @@ pub(crate) enum Task {
     Serve(SocketAddr),
     /// Notifies clients that a service has left.
     TellDeparture,
-    /// Ends what expires at a deadline.
+    /// Handles deadlines.
     Expire,
 }
 

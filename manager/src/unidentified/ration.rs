@@ -18,7 +18,7 @@ pub(super) struct Ration {
     pub(super) window: Duration,
 }
 
-/// What was granted to an address in this window, and how often it was refused.
+/// The numbers of units that an address was granted and refused in this window.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
     granted: u32,

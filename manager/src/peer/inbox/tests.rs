@@ -2,7 +2,7 @@ use labwire_wire::LineSplitter;
 
 use super::*;
 
-/// Routes what has arrived, with `work` units for each line. Returns the number of lines.
+/// Routes the lines that have arrived, each with `work` units. Returns their number.
 async fn route(inbox: &mut Inbox<&[u8]>, work: usize) -> usize {
     let mut lines = 0;
     let router = |_: FrameView<'_>, _: &Kind| {
