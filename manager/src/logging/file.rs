@@ -174,7 +174,7 @@ impl LogFile {
     }
 
     /// Begins a new file if a line of this length does not fit. After an error, which is to be
-    /// reported, the old file is used further.
+    /// reported, the old file stays in use.
     fn make_room(&self, state: &mut State, length: u64) -> io::Result<()> {
         let limit = self.rotation.max_size;
         let is_full = |size: u64| limit > 0 && size > 0 && size.saturating_add(length) > limit;

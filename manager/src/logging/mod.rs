@@ -164,7 +164,7 @@ pub fn start(
 }
 
 /// The most lines that wait to be written; more are dropped and counted. Their places are allocated
-/// at once, 32 bytes each. They last a second or two of a manager under attack.
+/// at once, 32 bytes each. They suffice for a second or two of a manager under attack.
 const WAITING_LINES: usize = 4_096;
 
 fn waiting_lines() -> NonBlockingBuilder {

@@ -1,6 +1,6 @@
 //! Measures the steps of the routing thread.
 //!
-//! A step is what a task does between two awaits that have to wait. No other task runs meanwhile,
+//! A step is the work of a task between two awaits that suspend it. No other task runs meanwhile,
 //! so no step may take long. The clock is read once for each step, at its end, and when the thread
 //! wakes up.
 //!
@@ -211,7 +211,7 @@ impl Watch {
         }
     }
 
-    /// Reads the usage. Returns the difference to the last read.
+    /// Reads the usage. Returns the difference from the last read.
     fn read_usage(&mut self) -> Usage {
         let now = self.source.as_ref().and_then(Usage::read).unwrap_or_default();
         let before = std::mem::replace(&mut self.usage, now);
