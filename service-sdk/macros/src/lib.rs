@@ -13,8 +13,8 @@ mod words;
 
 use proc_macro::TokenStream;
 
-/// Turns the public methods of an `impl` block into the attributes of a service; it is documented as
-/// `labwire_service::service`.
+/// Turns the public methods of an `impl` block into the attributes of a service; it is documented
+/// as `labwire_service::service`.
 #[proc_macro_attribute]
 pub fn service(options: TokenStream, block: TokenStream) -> TokenStream {
     expand::service(options.into(), block.into())
