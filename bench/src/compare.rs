@@ -19,15 +19,15 @@ pub(crate) mod options;
 mod rule;
 mod table;
 
-    /// Program of Labwire [default: the one beside this program]
-    /// Program of MSL-Network
-    /// Program of the NATS server
-    /// Program of Mosquitto
-    /// Number of measurements of each figure; the table shows medians
-    /// Duration of each measurement, in seconds
-    /// Measure each figure once, for one second
-    /// Measure only rows whose name contains this text, e.g. TLS
-    /// Measure only these peers beside Labwire; a peer that is not installed is always left out
+/// Program of Labwire [default: the one beside this program]
+/// Program of MSL-Network
+/// Program of the NATS server
+/// Program of Mosquitto
+/// Number of measurements of each figure; the table shows medians
+/// Duration of each measurement, in seconds
+/// Measure each figure once, for one second
+/// Measure only rows whose name contains this text, e.g. TLS
+/// Measure only these peers beside Labwire; a peer that is not installed is always left out
 /// The core of the broker, and that of the load generator.
 /// Measures everything. Prints the table on standard output and the progress on standard error.
 ///

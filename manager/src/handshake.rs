@@ -44,7 +44,7 @@ const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
 
 /// Why a handshake did not end with an identity.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum Rejection {
     /// The peer disconnected. Python clients do so after they have fetched the certificate.
     Closed(&'static str),
     /// The peer is not admitted.
@@ -57,7 +57,7 @@ pub(crate) enum Ended {
     },
 }
 
-impl From<io::Error> for Ended {
+impl From<io::Error> for Rejection {
     fn from(_: io::Error) -> Self {
         Self::Closed("connection closed prematurely")
     }
@@ -100,7 +100,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
     }
 
     /// Performs the handshake. Returns the peer's identity and principal.
-    pub(crate) async fn run(&mut self) -> Result<Introduced, Ended> {
+    pub(crate) async fn run(&mut self) -> Result<Introduced, Rejection> {
         let proof = self.authenticate().await?;
         self.splitter.set_limit(self.identity_limit());
         let identity = self.identify().await?;
@@ -121,24 +121,26 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         limits.identity_line.max(limits.handshake_line)
     }
 
-    async fn authenticate(&mut self) -> Result<Proof, Ended> {
+    async fn authenticate(&mut self) -> Result<Proof, Rejection> {
         let (admission, peer) = (self.admission, self.peer);
         match &admission.authentication {
             Authentication::None { open: true } => Ok(Proof::None),
             Authentication::None { open: false } if peer.local => Ok(Proof::None),
-            Authentication::None { open: false } => Err(Ended::Refused(Refusal::NotLocal(peer.host.clone()))),
+            Authentication::None { open: false } => {
+                Err(Rejection::Refused(Refusal::NotLocal(peer.host.clone())))
+            }
             Authentication::Hostname => {
                 if peer.is_trusted(&admission.trusted()) {
                     return Ok(Proof::Hostname);
                 }
-                Err(Ended::Refused(Refusal::UntrustedHostname(peer.host.clone())))
+                Err(Rejection::Refused(Refusal::UntrustedHostname(peer.host.clone())))
             }
             Authentication::Password(expected) => {
                 let password = self.ask("password", admission.name()).await?;
                 admission
                     .logins
                     .check_manager_password(&admission.counters, peer.ip, expected, &password)
-                    .map_err(Ended::Refused)?;
+                    .map_err(Rejection::Refused)?;
                 debug!("{} sent the correct password", peer.address);
                 Ok(Proof::Password)
             }
@@ -151,21 +153,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                 let checked = tokio::select! {
                     biased;
                     checked = login => checked,
-                    () = self.gone() => return Err(Ended::Closed("connection closed before the login was checked")),
+                    () = self.gone() => return Err(Rejection::Closed("connection closed before the login was checked")),
                 };
                 match checked {
                     Ok(LoginOutcome { is_admin }) => Ok(Proof::Login {
                         user: username.into(),
                         is_admin,
                     }),
-                    Err(refusal) => Err(Ended::LoginRefused { refusal, username }),
+                    Err(refusal) => Err(Rejection::LoginRefused { refusal, username }),
                 }
             }
         }
     }
 
     /// Requests one text. People at a terminal type it as it is, programs send it as a result.
-    async fn ask(&mut self, attribute: &'static str, argument: &str) -> Result<String, Ended> {
+    async fn ask(&mut self, attribute: &'static str, argument: &str) -> Result<String, Rejection> {
         debug!("requesting the {attribute} from {}", self.peer.address);
         self.write(frames::manager_request(
             attribute,
@@ -178,7 +180,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
             _ => "connection closed before receiving the password",
         };
         let line = self.read_line(closed, LineLimit::Handshake).await?;
-        check_encoding(&line).map_err(Ended::Refused)?;
+        check_encoding(&line).map_err(Rejection::Refused)?;
         Ok(credential(&line).unwrap_or_default())
     }
 
@@ -196,7 +198,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         std::future::pending::<()>().await;
     }
 
-    async fn identify(&mut self) -> Result<Identity, Ended> {
+    async fn identify(&mut self) -> Result<Identity, Rejection> {
         debug!("requesting the identity from {}", self.peer.address);
         self.write(frames::manager_request("identity", &[], self.admission.name()))
             .await?;
@@ -207,7 +209,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
             let admission = self.admission;
             match read_any_answer(line, admission.limits.nesting).await? {
                 Answer::Identity(identity) => return Ok(identity),
-                Answer::Leave => return Err(Ended::Closed("left before it was identified")),
+                Answer::Leave => return Err(Rejection::Closed("left before it was identified")),
                 Answer::Help => {
                     self.write(frames::result(admission.name(), "", terminal::help().as_bytes()))
                         .await?;
@@ -229,7 +231,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                 }
             }
         }
-        Err(Ended::Refused(Refusal::NoIdentityTyped { lines: TYPED_LINES }))
+        Err(Rejection::Refused(Refusal::NoIdentityTyped {
+            lines: TYPED_LINES,
+        }))
     }
 
     async fn write(&mut self, frame: Bytes) -> io::Result<()> {
@@ -239,37 +243,37 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
 
     /// Reads a line. `closed` is the reason if the connection ends first; `which` names the limit
     /// of the line's length.
-    async fn read_line(&mut self, closed: &'static str, which: LineLimit) -> Result<Line, Ended> {
+    async fn read_line(&mut self, closed: &'static str, which: LineLimit) -> Result<Line, Rejection> {
         let is_tls = |bytes: &[u8]| bytes.starts_with(TLS_HANDSHAKE);
         match read_line_unless(self.stream, self.splitter, &mut self.share, is_tls).await {
             Ok(Some(line)) => Ok(line),
-            Ok(None) => Err(Ended::Closed(closed)),
+            Ok(None) => Err(Rejection::Closed(closed)),
             Err(ReadError::Io(error)) => {
                 debug!("{}: {error}", self.peer.address);
-                Err(Ended::Closed("connection closed prematurely"))
+                Err(Rejection::Closed("connection closed prematurely"))
             }
-            Err(ReadError::TooLong(error)) => Err(Ended::Refused(Refusal::LineTooLong {
+            Err(ReadError::TooLong(error)) => Err(Rejection::Refused(Refusal::LineTooLong {
                 limit: error.limit,
                 which,
             })),
-            Err(ReadError::Ended(end)) => Err(Ended::Refused(end.into())),
-            Err(ReadError::Foreign) => Err(Ended::Refused(Refusal::TlsInPlainText)),
+            Err(ReadError::Ended(end)) => Err(Rejection::Refused(end.into())),
+            Err(ReadError::Foreign) => Err(Rejection::Refused(Refusal::TlsInPlainText)),
         }
     }
 }
 
 /// Parses a peer's answer. A large identity is parsed on another thread, so that others do not
 /// wait.
-async fn read_any_answer(line: Line, nesting: usize) -> Result<Answer, Ended> {
+async fn read_any_answer(line: Line, nesting: usize) -> Result<Answer, Rejection> {
     let answer = if line.content().len() < LARGE_IDENTITY {
         read_answer(&line, nesting)
     } else {
         let reading = spawn_blocking(move || read_answer(&line, nesting));
         reading
             .await
-            .map_err(|error| Ended::from(io::Error::other(error)))?
+            .map_err(|error| Rejection::from(io::Error::other(error)))?
     };
-    answer.map_err(Ended::Refused)
+    answer.map_err(Rejection::Refused)
 }
 
 #[cfg(test)]
@@ -309,8 +313,8 @@ mod tests {
         );
         match handshake.run().await {
             Ok(introduced) => Ok(introduced),
-            Err(Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. }) => Err(refusal),
-            Err(Ended::Closed(reason)) => panic!("closed: {reason}"),
+            Err(Rejection::Refused(refusal) | Rejection::LoginRefused { refusal, .. }) => Err(refusal),
+            Err(Rejection::Closed(reason)) => panic!("closed: {reason}"),
         }
     }
 

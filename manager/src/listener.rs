@@ -59,7 +59,7 @@ pub(crate) struct Gate {
 }
 
 /// The decision on a connection that was accepted.
-enum Admission {
+enum Accepted {
     Served(OwnedSemaphorePermit),
     /// It receives the reason: too many connections.
     Refused(OwnedSemaphorePermit),
@@ -114,11 +114,11 @@ impl Gate {
                     Counters::count(&self.hub.routing.counters.connections);
                     // Meanwhile, further connections wait in the system's queue.
                     match self.admission().await {
-                        Some(Admission::Served(place)) => {
+                        Some(Accepted::Served(place)) => {
                             let serving = self.clone().serve(stream, remote, place);
                             tokio::spawn(Measured::new(Task::Serve(remote), serving));
                         }
-                        Some(Admission::Refused(place)) => {
+                        Some(Accepted::Refused(place)) => {
                             let limit = self.hub.admission.limits.connections;
                             let refusal = Refusal::TooManyConnections { limit };
                             self.handshakes
@@ -142,11 +142,11 @@ impl Gate {
 
     /// Waits until a connection can be served or refused with a reason. The semaphores are never
     /// closed, so the result is never `None`.
-    async fn admission(&self) -> Option<Admission> {
+    async fn admission(&self) -> Option<Accepted> {
         tokio::select! {
             biased;
-            place = Arc::clone(&self.connections).acquire_owned() => place.ok().map(Admission::Served),
-            place = Arc::clone(&self.refusals).acquire_owned() => place.ok().map(Admission::Refused),
+            place = Arc::clone(&self.connections).acquire_owned() => place.ok().map(Accepted::Served),
+            place = Arc::clone(&self.refusals).acquire_owned() => place.ok().map(Accepted::Refused),
         }
     }
 
@@ -297,8 +297,8 @@ impl Gate {
         Counters::count(&hub.routing.counters.connections);
         let deadline = Instant::now() + hub.admission.limits.handshake;
         let place = match self.admission().await {
-            Some(Admission::Served(place)) => place,
-            Some(Admission::Refused(_place)) => {
+            Some(Accepted::Served(place)) => place,
+            Some(Accepted::Refused(_place)) => {
                 let limit = hub.admission.limits.connections;
                 return self
                     .refuse_attached(&mut stream, remote, &Refusal::TooManyConnections { limit })

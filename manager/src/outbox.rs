@@ -65,7 +65,7 @@ pub(crate) struct Full;
 
 /// Who waits for the reader of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Awaited {
+pub(crate) enum Waiters {
     Nobody,
     /// Peers whose memory it uses beyond its limit or its share; once the queue is closed, the end
     /// of its connection.
@@ -347,7 +347,7 @@ impl Outbox {
     /// Notes that the writer has written `count` bytes, which makes room for waiting producers, and
     /// `in_part` bytes of a piece that is not complete. Returns who waited for the reader until
     /// now.
-    pub(crate) fn written(&self, count: usize, in_part: usize, clock: impl FnOnce() -> Instant) -> Awaited {
+    pub(crate) fn written(&self, count: usize, in_part: usize, clock: impl FnOnce() -> Instant) -> Waiters {
         let mut state = self.state();
         let awaited = self.keeps_waiting(&state, clock);
         state.queued = state.queued.saturating_sub(count);
@@ -363,7 +363,7 @@ impl Outbox {
     }
 
     /// Returns who waits for the reader.
-    pub(crate) fn awaited(&self, clock: impl FnOnce() -> Instant) -> Awaited {
+    pub(crate) fn awaited(&self, clock: impl FnOnce() -> Instant) -> Waiters {
         self.keeps_waiting(&self.state(), clock)
     }
 

@@ -34,7 +34,7 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// How long connections have to end after the drain: twice the time that one connection has to
 /// write its last frames.
-const FAREWELL: Duration = Duration::from_secs(4);
+const CLOSE_TIME: Duration = Duration::from_secs(4);
 
 /// Binds the sockets that [`Manager::bind`] would bind, and closes them. Returns their addresses.
 ///
@@ -193,7 +193,7 @@ impl Manager {
         hub.routing.abandon_requests();
         hub.routing.advance(Phase::Stopping);
         let undelivered = hub.routing.counters.undelivered();
-        let _ = timeout(FAREWELL, gate.all_gone()).await;
+        let _ = timeout(CLOSE_TIME, gate.all_gone()).await;
         let undelivered =
             hub.routing.counters.undelivered() - undelivered + hub.routing.registry().queued() as u64;
         if undelivered > 0 {

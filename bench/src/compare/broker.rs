@@ -31,8 +31,8 @@ const LOOK: Duration = Duration::from_micros(200);
 const END: Duration = Duration::from_secs(10);
 
 /// What is measured.
-    /// MSL-Network with its default settings.
-    /// MSL-Network without its log of each request.
+/// MSL-Network with its default settings.
+/// MSL-Network without its log of each request.
 /// The paths of the programs.
 #[derive(Debug)]
 pub(super) struct Programs {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::acts::{Act, next_act};
 use crate::config::{Authentication, Limits};
-use crate::handshake::{Ended, Handshake};
+use crate::handshake::{Handshake, Rejection};
 use crate::hub::Hub;
 use crate::logging::LogControl;
 use crate::names::PeerAddress;
@@ -127,10 +127,10 @@ pub fn check_handshake(data: &[u8]) {
                 assert!(!forbidden, "{name:?} was admitted");
                 assert_eq!(introduced.principal.user(), None, "nobody logged in");
             }
-            Err(Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. }) => {
+            Err(Rejection::Refused(refusal) | Rejection::LoginRefused { refusal, .. }) => {
                 assert!(!refusal.to_string().is_empty());
             }
-            Err(Ended::Closed(reason)) => assert!(!reason.is_empty()),
+            Err(Rejection::Closed(reason)) => assert!(!reason.is_empty()),
         }
     });
 }
@@ -263,7 +263,7 @@ pub fn check_cut_through(data: &[u8]) {
     not(test),
     expect(dead_code, reason = "tests look at what happened in a seed")
 )]
-pub(super) struct Held {
+pub(super) struct Conversation {
     /// The manager's counters.
     pub(super) counters: HashMap<&'static str, u64>,
     /// The lines received by each peer that stayed to the end.
@@ -271,7 +271,7 @@ pub(super) struct Held {
 }
 
 /// As [`check_connections`]. Returns the outcome.
-pub(super) fn converse(data: &[u8], pace: Pace) -> Held {
+pub(super) fn converse(data: &[u8], pace: Pace) -> Conversation {
     let hub = hub(Authentication::None { open: false }, CLOSED.clone(), pace);
     runtime().block_on(serve(&hub, data, false))
 }
@@ -288,7 +288,7 @@ pub fn check_administrator(data: &[u8]) {
 }
 
 /// As [`check_administrator`]. Returns the outcome.
-pub(super) fn administer(data: &[u8]) -> Held {
+pub(super) fn administer(data: &[u8]) -> Conversation {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("fuzzing.sqlite3");
     fs::write(&path, &*USERS).expect("a temporary folder can be written");
@@ -323,7 +323,7 @@ static USERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// Performs the acts that these bytes encode, until all peers are gone.
-async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
+async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Conversation {
     let routing = Arc::clone(&hub.routing);
     let expiring = tokio::spawn(async move { routing.expire_in_time().await });
     let mut peers = Vec::new();
@@ -380,7 +380,7 @@ async fn serve(hub: &Arc<Hub>, data: &[u8], administered: bool) -> Held {
     assert_eq!(registry.counts(), (0, 0), "somebody stayed");
     assert_eq!(registry.in_flight(), 0, "a request stayed");
     assert_eq!(registry.contradiction(), None);
-    Held { counters, heard }
+    Conversation { counters, heard }
 }
 
 /// Asserts that the manager sends whole frames. For a peer with the feature, a line may be marked

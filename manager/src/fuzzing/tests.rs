@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::acts::tests::{leave, pause, read, run, say};
-use super::connections::{Held, administer, converse};
+use super::connections::{Conversation, administer, converse};
 use super::{check_handshake, check_schedule};
 use crate::pace::Pace;
 
@@ -303,7 +303,7 @@ fn in_the_seeds_of_conversations_happens_what_they_are_called_after() {
     });
 }
 
-fn happens(target: &str, all: &[(&str, &[(&str, u64)])], converse: impl Fn(&[u8]) -> Held) {
+fn happens(target: &str, all: &[(&str, &[(&str, u64)])], converse: impl Fn(&[u8]) -> Conversation) {
     let mut left: HashMap<_, _> = all.iter().copied().collect();
     for (name, seed) in seeds(target) {
         let counters = converse(&seed).counters;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
-use super::{Awaited, Outbox, State};
+use super::{Outbox, State, Waiters};
 use crate::budget::{Pressing, QUEUED_STEP, Waiting};
 
 impl State {
@@ -71,16 +71,16 @@ impl Outbox {
     }
 
     /// Returns who waits for the reader, if there is something that it could read.
-    pub(super) fn keeps_waiting(&self, state: &State, clock: impl FnOnce() -> Instant) -> Awaited {
+    pub(super) fn keeps_waiting(&self, state: &State, clock: impl FnOnce() -> Instant) -> Waiters {
         // A producer that waits for room in the budget does not wait for this reader.
         if !state.reader_owes() {
-            Awaited::Nobody
+            Waiters::Nobody
         } else if state.producers.wait() && state.ticket.is_none() {
-            Awaited::Producers
+            Waiters::Producers
         } else if state.closed || state.is_over || self.budget.presses(state.counted, clock) {
-            Awaited::Memory
+            Waiters::Memory
         } else {
-            Awaited::Nobody
+            Waiters::Nobody
         }
     }
 

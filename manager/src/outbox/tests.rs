@@ -209,10 +209,10 @@ fn a_reader_is_awaited_while_others_wait_for_room_or_for_its_end() {
     assert!(!outbox.is_awaited());
     let waiting = outbox.wait_for_room(2);
     assert!(outbox.is_awaited());
-    assert_eq!(outbox.written(1, 0, Instant::now), Awaited::Producers);
+    assert_eq!(outbox.written(1, 0, Instant::now), Waiters::Producers);
     assert!(outbox.is_awaited(), "one byte is not enough");
     drop(waiting);
-    assert_eq!(outbox.written(1, 0, Instant::now), Awaited::Nobody);
+    assert_eq!(outbox.written(1, 0, Instant::now), Waiters::Nobody);
     outbox.close();
     assert!(outbox.is_awaited());
     outbox.written(2, 0, Instant::now);
@@ -311,7 +311,7 @@ fn sharing(budget: usize) -> ([Arc<Outbox>; 2], Arc<QueueBudget>) {
 
 impl Outbox {
     fn is_awaited(&self) -> bool {
-        self.awaited(Instant::now) != Awaited::Nobody
+        self.awaited(Instant::now) != Waiters::Nobody
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Duration;
 
 use super::inbox::Inbox;
 use super::session::Session;
-use super::unfinished::Ended;
+use super::unfinished::EndedLine;
 use crate::refusal::LineEnd;
 use crate::router::{Incoming, Kind, Known};
 
@@ -79,7 +79,7 @@ impl Session<'_> {
                 inbox.throw_line_away();
             } else {
                 let was_told = known == Known::Silence;
-                self.ended = Some(Ended { end, was_told });
+                self.ended = Some(EndedLine { end, was_told });
             }
         }
         self.share.hold(inbox.held());
@@ -101,7 +101,7 @@ impl Session<'_> {
     }
 
     /// Finishes a line that is being discarded and has reached its end.
-    pub(super) fn finish_ended<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, ended: Ended) {
+    pub(super) fn finish_ended<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, ended: EndedLine) {
         let Some(incoming) = inbox.take_front() else {
             return;
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::outbox::Awaited;
+use crate::outbox::Waiters;
 use crate::slow_readers::shortened;
 
 /// The bytes that a reader must take within the patience while others wait for it, unless its queue
@@ -76,13 +76,13 @@ impl Judge {
 
     /// Notes that the reader took `count` bytes since the last call, and who waited for it. Returns
     /// whether it is too slow.
-    pub(super) fn note_taken(&mut self, count: usize, awaited: Awaited) -> bool {
-        if awaited == Awaited::Nobody {
+    pub(super) fn note_taken(&mut self, count: usize, awaited: Waiters) -> bool {
+        if awaited == Waiters::Nobody {
             self.watch = None;
             return false;
         }
         let disconnects = match awaited {
-            Awaited::Producers => self.waits.disconnects,
+            Waiters::Producers => self.waits.disconnects,
             _ => 0,
         };
         let [stall, patience] =
@@ -106,7 +106,7 @@ impl Judge {
                 return true;
             }
             (watch.since, watch.taken) = (now, 0);
-            if self.waits.rises && awaited == Awaited::Producers {
+            if self.waits.rises && awaited == Waiters::Producers {
                 watch.pace = (2 * watch.pace).min(FAST_BYTES).min(self.limit);
             }
         }
@@ -130,11 +130,11 @@ mod tests {
     /// slow, or `None` if that takes more than a minute.
     async fn found_after(count: usize, step: Duration) -> Option<Duration> {
         let mut judge = Judge::new(WAITS, 64 << 20);
-        assert!(!judge.note_taken(0, Awaited::Producers));
+        assert!(!judge.note_taken(0, Waiters::Producers));
         let start = Instant::now();
         while start.elapsed() < Duration::from_mins(1) {
             tokio::time::advance(step).await;
-            if judge.note_taken(count, Awaited::Producers) {
+            if judge.note_taken(count, Waiters::Producers) {
                 return Some(start.elapsed());
             }
         }
@@ -153,12 +153,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_reader_does_while_nobody_waits_does_not_count() {
         let mut judge = Judge::new(WAITS, 64 << 20);
-        assert!(!judge.note_taken(0, Awaited::Producers));
+        assert!(!judge.note_taken(0, Waiters::Producers));
         tokio::time::advance(STALL).await;
-        assert!(!judge.note_taken(0, Awaited::Nobody));
-        assert!(!judge.note_taken(0, Awaited::Producers), "they wait from now on");
+        assert!(!judge.note_taken(0, Waiters::Nobody));
+        assert!(!judge.note_taken(0, Waiters::Producers), "they wait from now on");
         tokio::time::advance(STALL).await;
-        assert!(judge.note_taken(0, Awaited::Producers));
+        assert!(judge.note_taken(0, Waiters::Producers));
     }
 
     #[tokio::test(start_paused = true)]
@@ -174,15 +174,15 @@ mod tests {
             }
             None
         };
-        assert_eq!(seconds(300_000, Awaited::Producers).await, Some(10));
-        assert_eq!(seconds(1_000_000, Awaited::Producers).await, Some(20));
-        assert_eq!(seconds(8_000_000, Awaited::Producers).await, None);
-        assert_eq!(seconds(300_000, Awaited::Memory).await, None, "nobody else waits");
+        assert_eq!(seconds(300_000, Waiters::Producers).await, Some(10));
+        assert_eq!(seconds(1_000_000, Waiters::Producers).await, Some(20));
+        assert_eq!(seconds(8_000_000, Waiters::Producers).await, None);
+        assert_eq!(seconds(300_000, Waiters::Memory).await, None, "nobody else waits");
     }
 
     #[tokio::test(start_paused = true)]
     async fn producers_wait_less_where_others_did_not_read_and_nobody_else_does() {
-        for (awaited, expected) in [(Awaited::Producers, STALL / 4), (Awaited::Memory, STALL)] {
+        for (awaited, expected) in [(Waiters::Producers, STALL / 4), (Waiters::Memory, STALL)] {
             let waits = Waits {
                 disconnects: 2,
                 ..WAITS
@@ -200,11 +200,11 @@ mod tests {
     async fn a_short_queue_is_a_pace_of_its_own() {
         for (limit, note_taken) in [(1_000, false), (64 << 20, true)] {
             let mut judge = Judge::new(WAITS, limit);
-            assert!(!judge.note_taken(0, Awaited::Producers));
+            assert!(!judge.note_taken(0, Waiters::Producers));
             let mut found = false;
             for _ in 0..5 {
                 tokio::time::advance(Duration::from_secs(1)).await;
-                found |= judge.note_taken(200, Awaited::Producers);
+                found |= judge.note_taken(200, Waiters::Producers);
             }
             assert_eq!(found, note_taken, "a queue of {limit} bytes");
         }

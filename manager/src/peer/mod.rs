@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, info};
 
 use crate::counters::Counters;
-use crate::handshake::{Ended, Handshake};
+use crate::handshake::{Handshake, Rejection};
 use crate::hub::{Admission, Hub, Phase, Routing};
 use crate::names::PeerAddress;
 use crate::outbox::FrameWriter;
@@ -78,7 +78,7 @@ where
     let mut handshake = Handshake::new(admission, &list, peer, came, &mut *stream, &mut splitter);
     let introduction = tokio::select! {
         introduction = timeout_at(deadline, handshake.run()) => introduction,
-        () = routing.reached(Phase::Draining) => Ok(Err(Ended::Refused(Refusal::Stopping))),
+        () = routing.reached(Phase::Draining) => Ok(Err(Rejection::Refused(Refusal::Stopping))),
     };
     let ended = match introduction {
         Ok(Ok(introduced)) => {
@@ -86,7 +86,7 @@ where
             return Some(Introduction { introduced, splitter });
         }
         Ok(Err(ended)) => ended,
-        Err(_) => Ended::Refused(Refusal::HandshakeTimeout {
+        Err(_) => Rejection::Refused(Refusal::HandshakeTimeout {
             limit: admission.limits.handshake,
         }),
     };
@@ -132,7 +132,7 @@ pub(crate) async fn serve<S>(
             session.run(stream, socket, splitter).instrument(span).await;
         }
         Err(refusal) => {
-            let ended = Ended::Refused(refusal);
+            let ended = Rejection::Refused(refusal);
             reject(&hub.admission, peer, introduced.came, &mut stream, &ended).await;
         }
     }
@@ -144,7 +144,7 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     peer: &PeerAddress,
     came: Timestamp,
     stream: &mut S,
-    ended: &Ended,
+    ended: &Rejection,
 ) {
     let Admission { counters, .. } = admission;
     Counters::count(&counters.rejected);
@@ -155,15 +155,17 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     match ended {
-        Ended::Closed(reason) => {
+        Rejection::Closed(reason) => {
             debug!("{}: {reason}", peer.address);
             record(reason);
         }
-        Ended::Refused(refusal) | Ended::LoginRefused { refusal, .. } => {
+        Rejection::Refused(refusal) | Rejection::LoginRefused { refusal, .. } => {
             counters.count_limit(refusal);
             if admission.may_log_unidentified(peer.ip) {
                 let tried = match ended {
-                    Ended::LoginRefused { username, .. } => format!(" (as {})", quoted(excerpt(username))),
+                    Rejection::LoginRefused { username, .. } => {
+                        format!(" (as {})", quoted(excerpt(username)))
+                    }
                     _ => String::new(),
                 };
                 info!("{} rejected, closing connection: {refusal}{tried}", peer.address);

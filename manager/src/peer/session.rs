@@ -16,7 +16,7 @@ use tracing::{Span, debug, debug_span, info, warn};
 use super::departure::{Departure, FAREWELL, discard};
 use super::inbox::Inbox;
 use super::judge::Waits;
-use super::unfinished::{Ended, PacedCutThrough, read_growing};
+use super::unfinished::{EndedLine, PacedCutThrough, read_growing};
 use super::writing::write_frames;
 use crate::attachment::Attachment;
 use crate::budget::LineShare;
@@ -72,7 +72,7 @@ pub(super) struct Session<'a> {
     /// The unfinished line that is being cut through.
     pub(super) cut_through: Option<Box<PacedCutThrough>>,
     /// The unfinished line that is being discarded.
-    pub(super) ended: Option<Ended>,
+    pub(super) ended: Option<EndedLine>,
     /// This peer's share of the budget of unfinished lines.
     pub(super) share: LineShare,
     /// The permits of the first waiting line.

@@ -58,7 +58,7 @@ impl PacedCutThrough {
 
 /// An unfinished line that is being discarded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedLine {
     pub(super) end: LineEnd,
     /// Whether an error was sent although the request or reply was not identified.
     pub(super) was_told: bool,

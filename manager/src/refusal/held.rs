@@ -7,7 +7,7 @@ use labwire_home::local_time_zone;
 
 /// The holder of a service's lock, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct HeldLock {
     /// The client that has held its lock longest.
     pub(crate) holder: String,
     pub(crate) since: Timestamp,
@@ -15,7 +15,7 @@ pub(crate) struct Held {
     pub(crate) others: usize,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for HeldLock {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = self.since.to_zoned(local_time_zone());
         write!(

@@ -16,7 +16,7 @@ use labwire_wire::{EnvelopeError, Executed, IdentityError, MAX_NAME_BYTES, Uid, 
 
 use crate::config::MANAGERS_LINE;
 
-pub(crate) use held::Held;
+pub(crate) use held::HeldLock;
 pub(crate) use limits::LineLimit;
 
 pub(crate) use linked::LinkedClients;
@@ -77,7 +77,7 @@ pub(crate) enum Refusal {
     CallLocked {
         service: String,
         client: String,
-        held: Held,
+        held: HeldLock,
     },
     /// A request is nested too deep for its service, or has too long integers.
     #[error(
@@ -166,7 +166,7 @@ pub(crate) enum Refusal {
     CannotLink { service: String, client: String },
     /// Link with a locked service.
     #[error("PermissionError: {} service is locked {held}", quoted(service))]
-    Locked { service: String, held: Held },
+    Locked { service: String, held: HeldLock },
     /// Link with a service at its client limit.
     #[error(
         "PermissionError: The maximum number of Clients are already linked with {}\n{linked}",

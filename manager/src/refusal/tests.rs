@@ -90,7 +90,7 @@ fn texts_that_existing_scripts_search_stay_as_they_are() {
 
 #[test]
 fn a_refusal_because_of_a_lock_names_its_holder_and_advises_what_can_work() {
-    let held = |others| Held {
+    let held = |others| HeldLock {
         holder: "C[h:1]".into(),
         since: Timestamp::UNIX_EPOCH,
         others,

@@ -8,7 +8,7 @@ use labwire_wire::{Features, Shape, Text, Uid};
 use super::in_flight::InFlight;
 use super::manager::ManagerIdentity;
 use super::peers::PeerId;
-use super::requests::{EmptyPlaces, Held, Requests};
+use super::requests::{EmptyPlaces, HeldRequest, Requests};
 use super::state::{Client, Reader, Registry, Service};
 use crate::budget::Pool;
 use crate::outbox::Outbox;
@@ -74,7 +74,7 @@ pub(crate) struct Awaited<'a> {
     pub(crate) features: Features,
     pub(crate) service_name: &'a Arc<str>,
     service_was_told: &'a mut bool,
-    held: Held<'a>,
+    held: HeldRequest<'a>,
     clients_in_flight: &'a mut InFlight,
     empty_places: &'a mut EmptyPlaces,
     in_flight: &'a mut Pool,

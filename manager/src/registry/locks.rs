@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::peers::PeerId;
 use super::roster::Roster;
-use crate::refusal::Held;
+use crate::refusal::HeldLock;
 
 /// The clients that hold a lock on one service.
 #[derive(Debug, Default)]
@@ -69,9 +69,9 @@ impl Locks {
 
     /// Returns the client that has held a lock longest, and the number of others; `None` if there
     /// is no lock.
-    pub(super) fn held(&self) -> Option<Held> {
+    pub(super) fn held(&self) -> Option<HeldLock> {
         let (since, oldest) = self.by_time.first()?;
-        Some(Held {
+        Some(HeldLock {
             holder: self.by_client.get(oldest)?.holder.to_string(),
             since: *since,
             others: self.len() - 1,

@@ -85,8 +85,8 @@ impl Requests {
 
     /// Finds a request by its uid.
     #[inline]
-    pub(super) fn find(&mut self, uid: &[u8]) -> Option<Held<'_>> {
-        Some(Held {
+    pub(super) fn find(&mut self, uid: &[u8]) -> Option<HeldRequest<'_>> {
+        Some(HeldRequest {
             same: self.by_uid.find(uid)?,
             count: &mut self.count,
             bytes: &mut self.bytes,
@@ -98,7 +98,7 @@ impl Requests {
 
 /// A request that a service holds.
 #[derive(Debug)]
-pub(super) struct Held<'a> {
+pub(super) struct HeldRequest<'a> {
     /// The entry of its uid.
     same: OccupiedEntry<'a, Same>,
     count: &'a mut usize,
@@ -107,7 +107,7 @@ pub(super) struct Held<'a> {
     listed: &'a mut usize,
 }
 
-impl Held<'_> {
+impl HeldRequest<'_> {
     /// Returns the request's uid.
     pub(super) fn uid(&self) -> labwire_wire::Uid<'_> {
         self.same.get().uid.get()

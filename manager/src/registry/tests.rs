@@ -14,7 +14,7 @@ use crate::budget::Budgets;
 use crate::config::Limits;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
-use crate::refusal::{Held, LinkedClients, Refusal};
+use crate::refusal::{HeldLock, LinkedClients, Refusal};
 
 /// The registry's changes by ids and names, without their events.
 impl Registry {
@@ -199,7 +199,7 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
     assert_eq!(registry.service_for(b, "open", FLAT), Ok(open));
     registry.linked(a, "open").unwrap();
     registry.locked(a, "open", false, at(5)).unwrap();
-    let held = || Held {
+    let held = || HeldLock {
         holder: "a[h:1]".into(),
         since: at(5),
         others: 0,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::model::Model;
 use super::speech::Asked;
 use super::state::{Key, Predicted};
-use crate::refusal::{Held, LinkedClients, Refusal};
+use crate::refusal::{HeldLock, LinkedClients, Refusal};
 
 impl Model {
     pub(super) fn ask(&mut self, from: Key, asked: Asked, service: &str, uid: &str) -> Predicted {
@@ -74,12 +74,12 @@ impl Model {
 
     /// Who holds a lock on a service: the client that has held its lock longest is named, the one that came first if
     /// there are several.
-    pub(super) fn held(&self, service: Key) -> Option<Held> {
+    pub(super) fn held(&self, service: Key) -> Option<HeldLock> {
         let holders = Self::with(&self.locks, service);
         let longest = holders
             .iter()
             .min_by_key(|client| (self.locked_at[&(service, **client)], **client))?;
-        Some(Held {
+        Some(HeldLock {
             holder: self.peers[longest].full_name(),
             since: self.locked_at[&(service, *longest)],
             others: holders.len() - 1,

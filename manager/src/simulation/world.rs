@@ -35,7 +35,7 @@ pub(super) type Failure = String;
 pub(super) struct Peer {
     pub(super) attachment: Attachment,
     /// What it said and must wait with.
-    held: Option<Held>,
+    held: Option<HeldBack>,
     /// What it sent together with what it said last.
     pub(super) sent: VecDeque<Spoken>,
     /// The line of it that goes on while it arrives.
@@ -48,7 +48,7 @@ pub(super) struct Peer {
 
 /// A line that waits.
 #[derive(Debug)]
-struct Held {
+struct HeldBack {
     spoken: Spoken,
     permits: Permits,
     /// In whose queues it waits for room.
@@ -218,7 +218,7 @@ impl World {
             (Step::Leave, Predicted::Leave) => self.leave(key),
             (Step::Wait(permits), Predicted::Wait(waits_for)) if self.are_for(&permits, &waits_for) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
-                    peer.held = Some(Held {
+                    peer.held = Some(HeldBack {
                         spoken,
                         permits,
                         waits_for,
