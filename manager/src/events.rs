@@ -99,6 +99,7 @@ impl Events {
                 name,
                 principal,
                 requests,
+                unlinked,
             } => {
                 if let Some(store) = &self.records {
                     store.record_at(present(), principal.from.event("disconnected"));
@@ -106,7 +107,12 @@ impl Events {
                 if requests > 0 {
                     warn!("{name} left with {requests} request(s) in flight");
                 }
+                log_unlinked(&name, &unlinked);
                 info!("{name} connection closed");
+                1
+            }
+            Event::LinksEnded { client, services } => {
+                log_unlinked(&client, &services);
                 1
             }
             Event::WaitedInVain { name, requests } => {
@@ -126,6 +132,12 @@ impl Events {
                 1
             }
         }
+    }
+}
+
+fn log_unlinked(client: &str, services: &[Arc<str>]) {
+    for service in services {
+        debug!("{client} is no longer linked with {}", quoted(excerpt(service)));
     }
 }
 

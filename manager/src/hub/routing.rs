@@ -61,8 +61,6 @@ pub(crate) struct Routing {
     pub(crate) events: Events,
     pub(crate) slow_readers: SlowReaders,
     phase: watch::Sender<Phase>,
-    /// Notified when the earliest deadline has moved forward.
-    earlier: Notify,
     /// Permits for peers that are being removed: see [`DEPARTURES`].
     pub(crate) departures: Semaphore,
     /// The clock for the times at which locks are acquired.
@@ -84,7 +82,6 @@ impl Routing {
             counters,
             slow_readers: SlowReaders::default(),
             phase: watch::Sender::new(Phase::Running),
-            earlier: Notify::new(),
             departures: Semaphore::new(DEPARTURES),
             clock: Clock::default(),
         }
@@ -177,15 +174,17 @@ impl Routing {
     /// Ends the links and locks of a client that sends nothing more: see [`Registry::finish`].
     pub(crate) fn finish(&self, client: PeerId, until: Instant) -> Option<Arc<Notify>> {
         let until = until.into_std();
-        let (told, is_first) = self.registry().finish(client, until)?;
-        if is_first {
-            self.earlier.notify_one();
+        let mut registry = self.registry();
+        let (event, last_reply) = registry.finish(client, until);
+        if let Some(event) = event {
+            self.events.publish(event, None);
         }
-        Some(told)
+        last_reply
     }
 
     /// Handles deadlines when they are due. Runs until it is dropped.
     pub(crate) async fn expire_in_time(&self) {
+        let earlier = self.registry().earlier_deadline();
         loop {
             let next = self.registry().next_deadline();
             let due = async {
@@ -196,7 +195,7 @@ impl Routing {
             };
             tokio::select! {
                 () = due => self.expire(Instant::now().into_std()),
-                () = self.earlier.notified() => {}
+                () = earlier.notified() => {}
             }
             // Lets other tasks run first.
             yield_now().await;

@@ -1,5 +1,6 @@
 //! Checks that the registry's tables agree with each other: for tests.
 
+use super::deadlines::Expiring;
 use super::peers::PeerId;
 use super::requests::Requests;
 use super::state::Registry;
@@ -22,12 +23,11 @@ impl Registry {
         if rosters != names {
             return Some(format!("{rosters} peers are listed, and {names} have names"));
         }
-        if let Some(id) = self
-            .deadlines
-            .clients()
-            .find(|id| self.clients.get(*id).is_none())
-        {
-            return Some(format!("{id:?} is gone and has a deadline"));
+        for expiring in self.deadlines.all() {
+            let Expiring::LastReplies(id) = expiring;
+            if self.clients.get(id).is_none() {
+                return Some(format!("{id:?} is gone and has a deadline"));
+            }
         }
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {

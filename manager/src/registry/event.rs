@@ -49,6 +49,14 @@ pub(crate) enum Event<'a> {
         principal: Arc<Principal>,
         /// The number of requests that it held as a service.
         requests: usize,
+        /// The services with which it was linked as a client. The clients of a service that has
+        /// left follow as [`LinkEnded`](Self::LinkEnded).
+        unlinked: Vec<Arc<str>>,
+    },
+    /// The links and locks of a client that sends no more have ended.
+    LinksEnded {
+        client: Arc<str>,
+        services: Vec<Arc<str>>,
     },
     /// A client that sends no more has waited too long for its last replies.
     WaitedInVain { name: Arc<str>, requests: usize },

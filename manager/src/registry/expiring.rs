@@ -1,52 +1,78 @@
-//! The deadlines of clients that send no more.
+//! Handling what ends by itself.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::deadlines::Expiring;
 use super::event::Event;
 use super::peers::PeerId;
 use super::state::Registry;
 
 impl Registry {
     /// Ends all links and locks of a client that sends no more. Its requests stay in flight until
-    /// they are answered, or until `until`. Returns a notification of that time, and whether
-    /// `until` is the earliest deadline now; `None` if no request is in flight.
-    pub(crate) fn finish(&mut self, id: PeerId, until: Instant) -> Option<(Arc<Notify>, bool)> {
-        self.end_links(id);
-        let client = self.clients.get_mut(id)?;
-        let told = client.in_flight.await_last()?;
-        self.deadlines.remove(client.deadline, id);
-        client.deadline = Some(until);
-        let is_first = self.deadlines.insert(until, id);
-        Some((told, is_first))
+    /// they are answered, or until `until`.
+    ///
+    /// Returns the notification that no request is in flight any more, or that `until` has come;
+    /// `None` if no request is in flight.
+    pub(crate) fn finish(
+        &mut self,
+        id: PeerId,
+        until: Instant,
+    ) -> (Option<Event<'static>>, Option<Arc<Notify>>) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return (None, None);
+        };
+        let (name, links) = (Arc::clone(&client.name), std::mem::take(&mut client.links));
+        let last_reply = client.in_flight.await_last();
+        if last_reply.is_some() {
+            self.deadlines
+                .remove(client.deadline.replace(until), Expiring::LastReplies(id));
+            self.deadlines.insert(until, Expiring::LastReplies(id));
+        }
+        let services = self.end_links(id, &name, &links);
+        let event = (!services.is_empty()).then_some(Event::LinksEnded {
+            client: name,
+            services,
+        });
+        (event, last_reply)
     }
 
-    /// Returns the time when [`expire`](Self::expire) is due next.
+    /// Returns the time of the next [`expire`](Self::expire) with something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| deadline)
+    }
+
+    /// Returns the notification of a deadline that is earlier than all others.
+    pub(crate) fn earlier_deadline(&self) -> Arc<Notify> {
+        self.deadlines.earlier()
     }
 
     /// Handles the earliest deadline, if it is `now` or earlier. Returns `None` if none is due.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Event<'static>> {
         loop {
-            let (deadline, id) = self.deadlines.first()?;
+            let (deadline, expiring) = self.deadlines.first()?;
             if deadline > now {
                 return None;
             }
-            self.deadlines.remove(Some(deadline), id);
-            let Some(client) = self.clients.get_mut(id) else {
-                continue;
+            self.deadlines.remove(Some(deadline), expiring);
+            let event = match expiring {
+                Expiring::LastReplies(id) => self.give_up_last_replies(id),
             };
-            client.deadline = None;
-            // The last reply may have come already.
-            if client.in_flight.give_up() {
-                return Some(Event::WaitedInVain {
-                    name: Arc::clone(&client.name),
-                    requests: client.in_flight.count(),
-                });
+            if event.is_some() {
+                return event;
             }
         }
+    }
+
+    fn give_up_last_replies(&mut self, id: PeerId) -> Option<Event<'static>> {
+        let client = self.clients.get_mut(id)?;
+        client.deadline = None;
+        // The last reply may have come before.
+        client.in_flight.give_up().then(|| Event::WaitedInVain {
+            name: Arc::clone(&client.name),
+            requests: client.in_flight.count(),
+        })
     }
 }

@@ -49,11 +49,12 @@ impl Registry {
     /// service is returned with the clients concerned.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<(Event<'static>, Option<Leaving>)> {
         if let Some(client) = self.clients.remove(id) {
-            self.forget_client(id, &client);
+            let unlinked = self.forget_client(id, &client);
             let event = Event::Left {
                 name: (*client.name).into(),
                 principal: client.principal,
                 requests: 0,
+                unlinked,
             };
             return Some((event, None));
         }
@@ -72,6 +73,7 @@ impl Registry {
             name: service.full_name,
             principal: service.principal,
             requests,
+            unlinked: Vec::new(),
         };
         let leaving = Leaving {
             id,

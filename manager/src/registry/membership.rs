@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, Role};
 
+use super::deadlines::Expiring;
 use super::describe::{describe_client, describe_service};
 use super::event::Event;
 use super::in_flight::InFlight;
@@ -150,11 +151,11 @@ impl Registry {
         Ok(id)
     }
 
-    pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) {
-        self.deadlines.remove(client.deadline, id);
+    pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) -> Vec<Arc<str>> {
+        self.deadlines.remove(client.deadline, Expiring::LastReplies(id));
         self.client_names.remove(&client.name);
         self.client_roster.remove(&client.name);
-        self.forget_links(id, &client.name, &client.links);
+        let unlinked = self.end_links(id, &client.name, &client.links);
         // Some may be at a service that has left, of which this client is not yet notified.
         self.in_flight
             .subtract(client.in_flight.count(), client.in_flight.count());
@@ -165,21 +166,19 @@ impl Registry {
                 requests.discard();
             }
         }
+        unlinked
     }
 
-    /// Ends all links of a client and its locks. Its requests stay in flight.
-    pub(super) fn end_links(&mut self, id: PeerId) {
-        if let Some(client) = self.clients.get_mut(id) {
-            let (name, links) = (Arc::clone(&client.name), std::mem::take(&mut client.links));
-            self.forget_links(id, &name, &links);
-        }
-    }
-
-    fn forget_links(&mut self, id: PeerId, name: &str, links: &HashSet<PeerId>) {
+    /// Ends these links of a client and its locks. Its requests stay in flight. Returns the names
+    /// of the services.
+    pub(super) fn end_links(&mut self, id: PeerId, name: &str, links: &HashSet<PeerId>) -> Vec<Arc<str>> {
+        let mut unlinked = Vec::new();
         for &service in links {
             if let Some(service) = self.services.get_mut(service) {
                 service.unlink(id, name);
+                unlinked.push(Arc::clone(&service.name));
             }
         }
+        unlinked
     }
 }

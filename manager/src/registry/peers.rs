@@ -13,6 +13,12 @@ pub(crate) struct PeerId(u64);
 const PLACE_BITS: u32 = 24;
 
 impl PeerId {
+    /// Returns an id for a test of something else.
+    #[cfg(test)]
+    pub(super) fn sample(number: u64) -> Self {
+        Self(number)
+    }
+
     fn new(number: u64, place: usize) -> Self {
         Self(number << PLACE_BITS | place as u64)
     }

@@ -413,11 +413,11 @@ async fn a_client_that_has_said_all_is_told_when_its_last_reply_has_come() {
     let (s, t) = (service(&mut registry, "S", 0), service(&mut registry, "T", 0));
     let a = client(&mut registry, "a");
     let until = Instant::now();
-    assert!(registry.finish(a, until).is_none(), "it waits for nothing");
+    assert!(registry.finish(a, until).1.is_none(), "it waits for nothing");
     for (service, uid) in [(s, "1"), (s, "2"), (t, "1")] {
         registry.begin_request(a, service, uid);
     }
-    let (last_reply, _) = registry.finish(a, until).expect("it waits");
+    let last_reply = registry.finish(a, until).1.expect("it waits");
     let has_come = || timeout(Duration::ZERO, last_reply.notified());
     registry.end_request(s, a, "1");
     assert!(has_come().await.is_err());
@@ -769,8 +769,12 @@ async fn a_client_that_has_said_all_gives_its_links_and_locks_back_and_keeps_its
     registry.begin_request(a, limited, "1");
     let just_before = Instant::now() + Duration::from_secs(4);
     let until = just_before + Duration::from_millis(1);
-    let (told, is_first) = registry.finish(a, until).expect("it waits");
-    assert!(is_first);
+    let (event, told) = registry.finish(a, until);
+    let told = told.expect("it waits");
+    assert!(
+        matches!(&event, Some(Event::LinksEnded { services, .. }) if **services == ["limited".into()]),
+        "{event:?}"
+    );
     assert!(registry.linked(b, "limited").is_ok());
     assert!(registry.destination(limited, "a[h:1]", "1").is_some());
     assert_eq!(registry.next_deadline(), Some(until));
