@@ -179,7 +179,8 @@ impl Client {
         Ok(Link::new(holder, service, status))
     }
 
-    /// Requests the identities of the manager and of all connected clients and services.
+    /// Requests the identities of the manager and of all connected clients and services. Cancel
+    /// safe: if the future is dropped early, the reply is ignored.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -230,6 +231,7 @@ impl Client {
     }
 
     /// Opens another connection to the same manager, with the same options, under another name.
+    /// Cancel safe, like [`connect`](Self::connect).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -240,6 +240,9 @@ impl Link {
     /// Asks the service to shut down, and returns the result of its method `shutdown_service`. The
     /// link ends. If the service has no such method, the call fails and the link stays.
     ///
+    /// Not cancel safe: if the future is dropped early, the service may shut down while the link
+    /// stays.
+    ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
     /// use labwire_service::{Runner, service};
@@ -290,7 +293,8 @@ impl Link {
     /// each attribute.
     ///
     /// Services written with `labwire-service` provide it. Others fail with
-    /// [`CallError::NotDescribed`].
+    /// [`CallError::NotDescribed`]. Cancel safe: if the future is dropped early, the reply is
+    /// ignored.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -78,6 +78,7 @@ impl LinkedClient {
     }
 
     /// Connects under this name and links with a service, as [`connect`](Self::connect) does.
+    /// Cancel safe: if the future is dropped early, the connection is closed.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -169,6 +169,9 @@ impl Link {
     /// is released when the guard is dropped. A client has at most one lock on a service: a second
     /// guard shares it, and the first guard that is released ends it.
     ///
+    /// Never waits for another client's lock or link: if it is in the way, fails at once with
+    /// [`CallError::Manager`].
+    ///
     /// Cancel safe: if the future is dropped early, the lock is released.
     ///
     /// ```

@@ -313,7 +313,10 @@ impl ConnectionWriter {
         }
     }
 
-    /// Closes the writing side, which tells the manager that no more frames follow.
+    /// Closes the writing side, which tells the manager that no more frames follow. Pushed frames
+    /// that are not written yet are lost: call [`write_pushed`](Self::write_pushed) first.
+    ///
+    /// Cancel safe: if the future is dropped early, another call completes it.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};

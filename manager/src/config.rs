@@ -40,66 +40,71 @@ impl fmt::Debug for Authentication {
     }
 }
 
-/// Limits on what one peer, or all peers together, may use. [`check`](Self::check) defines the
-/// range of each.
+/// Limits on what one peer, or all peers together, may use. [`check`](Self::check) lists the range
+/// of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Time from the accepted connection to the accepted identity, TLS and authentication included.
+    /// Default: 10 s.
     pub handshake: Duration,
-    /// The longest line before authentication, in bytes.
+    /// The longest line before authentication, in bytes. Default: 64 KiB.
     pub handshake_line: usize,
     /// The longest line between authentication (if any) and the accepted identity, in bytes.
-    /// `handshake_line` applies instead if it is larger.
+    /// `handshake_line` applies instead if it is larger. Default: 4 MiB.
     pub identity_line: usize,
-    /// The longest line of an identified peer, in bytes.
+    /// The longest line of an identified peer, in bytes. Default: 1 GiB.
     pub line: usize,
     /// How long an unfinished line may receive no bytes. Then the part received is discarded.
+    /// Default: 10 s.
     pub line_stall: Duration,
-    /// How deep arrays and objects in a line may be nested, counting the outermost object. At most
-    /// 1,024.
+    /// How deep arrays and objects in a line may be nested, counting the outermost object. Default:
+    /// 1,024, the maximum.
     pub nesting: usize,
     /// Capacity of one peer's queue of outgoing frames, in bytes. Replies that a client asked for
     /// may use four times as much, so that a client that does not read does not hold up its
-    /// services. An empty queue takes one larger frame.
+    /// services. An empty queue takes one larger frame. Default: 64 MiB.
     pub queue: usize,
     /// How long a peer may read nothing while others wait for room in its queue, before it is
     /// disconnected. The time is halved, quartered and so on for peers from a network where this
-    /// happened within the last minutes.
+    /// happened within the last minutes. Default: 2 s.
     pub stall: Duration,
     /// The time in which a peer must read 1 MiB (or its whole queue, if shorter) while others wait
-    /// for room in its queue. A slower peer is disconnected.
+    /// for room in its queue. A slower peer is disconnected. Default: 5 s.
     pub patience: Duration,
     /// The number of connections. Further ones receive an error, or wait in the operating system's
-    /// queue.
+    /// queue. Default: 10,000.
     pub connections: usize,
-    /// The number of connections that have not identified themselves.
+    /// The number of connections that have not identified themselves. Default: 1,000.
     pub unidentified: usize,
-    /// The same, for one address.
+    /// The same, for one address. Default: 100.
     pub unidentified_per_address: usize,
-    /// The number of requests of one client that are in flight.
+    /// The number of requests of one client that are in flight. Default: 65,536.
     pub in_flight_per_client: usize,
-    /// Limits for all peers together.
+    /// Limits for all peers together. Default: those for the memory of this process, see
+    /// [`Budgets::for_memory`].
     pub budgets: Budgets,
-    /// The failed login from which on each failure of one address costs a wait, whether for one
-    /// username or for several. The same number of failures for one user, from any address, delays
-    /// the answers to further wrong passwords. A few failures are free since people mistype.
+    /// The number of failed logins of one address, for one username or for several, after which the
+    /// address must wait before it tries again. The same number of failures for one user, from any
+    /// address, delays the answers to further wrong passwords. Fewer failures are free since people
+    /// mistype. Default: 5.
     pub login_failures: u32,
-    /// The first of these waits. Each further failure doubles it.
+    /// The first of these waits. Each further failure doubles it. Default: 1 s.
     pub login_penalty: Duration,
-    /// The longest time for which an address is refused after a failed login.
+    /// The longest time for which an address is refused after a failed login. Default: 1 minute.
     pub login_penalty_address: Duration,
     /// The longest delay of an answer to a wrong password because of earlier failures for that
-    /// user. The answer to a correct password is not delayed.
+    /// user. The answer to a correct password is not delayed. Default: 2 s.
     pub login_penalty_user: Duration,
     /// How long a stopping manager waits for requests to be answered and queues to be written.
+    /// Default: 10 s.
     pub drain: Duration,
     /// Idle time before a TCP keep-alive probe. A connection without an acknowledgement for three
-    /// times as long ends, whether it was idle or had bytes in flight.
+    /// times as long ends, whether it was idle or had bytes in flight. Default: 30 s.
     pub keepalive: Duration,
 }
 
 impl Default for Limits {
-    /// Names a well-known system where its figure was the model.
+    /// Returns the default of each limit.
     fn default() -> Self {
         Self {
             // RabbitMQ's handshake timeout.

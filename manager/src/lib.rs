@@ -5,7 +5,21 @@
 //! limits, locks and authenticates, and reports which peers are connected. The `labwire` program,
 //! in a package of its own, is a command line around this library.
 //!
-//! Inside, data flows one way:
+//! # How to begin
+//!
+//! [`Manager::bind`] takes the [`Settings`] (with the database opened by [`Store::open`]) and
+//! returns a manager with bound sockets. [`Manager::run`] serves until its `shutdown` future
+//! completes. A [`ManagerHandle`], from [`Manager::handle`], stops or reloads a running manager,
+//! and connects programs of the same process without a socket ([`ManagerHandle::attach`], with an
+//! example). [`start_logging`] is optional: a program that does its own logging passes
+//! [`LogControl::none`].
+//!
+//! `bind` and `run` need a tokio runtime with I/O and time enabled. TLS handshakes run on the
+//! runtime that calls `bind`; one with several threads runs several at a time.
+//!
+//! # Inside
+//!
+//! A frame passes through these modules:
 //!
 //! ```text
 //! listener -> (TLS) -> handshake -> attachment -> router -> outbox -> writer

@@ -163,7 +163,23 @@ pub enum LimitError {
 
 impl Limits {
     /// Checks that each limit is in its valid range. [`Manager::bind`](crate::Manager::bind) and
-    /// [`Manager::from_listeners`](crate::Manager::from_listeners) do so too.
+    /// [`Manager::from_listeners`](crate::Manager::from_listeners) do so too. Both ends of a range
+    /// are valid:
+    ///
+    /// | limits | range |
+    /// |---|---|
+    /// | `handshake`, `line_stall`, `stall`, `patience` | 100 ms to 1 hour |
+    /// | `login_penalty`, `login_penalty_address` | 100 ms to 1 hour |
+    /// | `login_penalty_user` | 0 to 1 minute |
+    /// | `drain` | 0 to 1 hour |
+    /// | `keepalive` | 1 s to 9 hours |
+    /// | `handshake_line`, `identity_line`, `line`, `queue` | 1 KiB to 16 GiB |
+    /// | `nesting` | 4 to 1,024 |
+    /// | `connections`, `unidentified`, `unidentified_per_address` | 1 to 1,000,000 |
+    /// | `in_flight_per_client` | 1 to 10,000,000 |
+    /// | `login_failures` | 1 to 1,000 |
+    /// | `budgets.lines`, `budgets.queues`, `budgets.identities` | 64 KiB to `usize::MAX >> 8` |
+    /// | `budgets.in_flight` | 1,000 to 1,000,000,000 |
     ///
     /// # Errors
     /// Returns the first limit that is out of range, in the order of the members.

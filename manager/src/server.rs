@@ -59,7 +59,10 @@ pub struct Settings {
     pub log: LogControl,
 }
 
-/// A manager with bound sockets that does not serve yet.
+/// A manager with bound sockets. [Attached](Self::attach) programs are served at once; connections
+/// are accepted from [`run`](Self::run) on.
+///
+/// Dropping it ends all connections, and blocks until the routing thread has ended.
 pub struct Manager {
     hub: Arc<Hub>,
     listeners: Vec<TcpListener>,
@@ -155,6 +158,9 @@ impl Manager {
     /// Serves until `shutdown` completes, or until an administrator or a handle stops the manager.
     /// Then it accepts no new connections and requests, gives requests in flight the drain time to
     /// be answered, sends an error to the callers of the rest, and ends all connections.
+    ///
+    /// Not cancel safe: dropping the future ends all connections without a drain or errors, and
+    /// blocks until the routing thread has ended.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
             hub,
@@ -269,7 +275,8 @@ impl ManagerHandle {
         self.hub.routing.advance(Phase::Hurried);
     }
 
-    /// Reads the trusted hostnames again and reopens the log file.
+    /// Reads the trusted hostnames again and reopens the log file. The TLS configuration is not
+    /// read again.
     ///
     /// # Errors
     /// Returns the error of reopening the log file. If the hostnames cannot be read, the old ones

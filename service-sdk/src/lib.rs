@@ -268,7 +268,9 @@
 //!   again. Requests that are executing are finished, but their replies are dropped: the manager
 //!   has already answered the clients. Requests that had not begun are not executed.
 //!
-//! At the end the handlers of [`Runner::on_shutdown`] are called in each of these cases.
+//! At the end the handlers of [`Runner::on_shutdown`] are called in each of these cases. They are
+//! not called if the service was never connected: its first connection failed, or a signal came
+//! before it.
 //!
 //! # Without the macro
 //!

@@ -251,7 +251,8 @@ impl Request {
     /// Runs blocking work on a thread for blocking work, at most
     /// [`Runner::concurrency`](crate::Runner::concurrency) at once.
     ///
-    /// The call itself takes a place in the queue. Work that has begun is not interrupted.
+    /// The place in the queue is taken by this call, even if the future is polled later. Work that
+    /// has begun is not interrupted.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -358,9 +358,11 @@ impl<S: Service> Runner<S> {
     }
 
     /// Adds a handler that is called after the service has ended, by a shutdown or with an error:
-    /// to bring an instrument into a safe state. It is not called if the runtime ends first, or if
-    /// the future of [`run`](Self::run) is dropped. It may block. Several handlers are called in
-    /// the order in which they were added.
+    /// to bring an instrument into a safe state. It is not called if the service was never
+    /// connected (its first connection failed, or a signal came before it), if the runtime ends
+    /// first, if the future of [`run`](Self::run) is dropped, or after a third signal during
+    /// [`start`](Self::start). It may block. Several handlers are called in the order in which they
+    /// were added.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -547,7 +549,8 @@ impl<S: Service> Runner<S> {
     /// `SIGINT` (Ctrl-C) and `SIGTERM` shut the service down: it finishes the requests in flight
     /// and disconnects, and the result is `Ok`. A second signal ends it without waiting for
     /// requests, but still waits for the handlers of [`on_shutdown`](Self::on_shutdown); a third
-    /// one waits for nothing. A signal before the service is connected ends it, too.
+    /// one waits for nothing. A signal before the service is connected ends it; no handler is
+    /// called.
     ///
     /// See the example of [`Runner`].
     pub fn start(self) -> Result<(), RunError> {

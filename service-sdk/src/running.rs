@@ -333,7 +333,8 @@ impl RunningService {
         self.handle.network_name()
     }
 
-    /// Shuts the service down and waits until it has ended.
+    /// Shuts the service down and waits until it has ended. Cancel safe: once polled, the service
+    /// shuts down even if the future is dropped.
     ///
     /// ```
     /// # use labwire_service::service;

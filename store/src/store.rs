@@ -136,6 +136,9 @@ impl Store {
     ///
     /// Blocks for some milliseconds, or up to 5 seconds while another program has the database
     /// locked.
+    ///
+    /// # Errors
+    /// Those of [`Database::open`], and [`StoreError::Thread`] if the thread cannot be started.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
         let database = Database::open(path)?;
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
@@ -310,6 +313,9 @@ impl Store {
     /// [`COMPATIBLE_ROUNDS`](crate::COMPATIBLE_ROUNDS) for a password that MSL-Network's own
     /// manager must be able to check. The range is [`MINIMUM_ROUNDS`](crate::MINIMUM_ROUNDS) to
     /// [`MAXIMUM_ROUNDS`](crate::MAXIMUM_ROUNDS).
+    ///
+    /// # Errors
+    /// Those of [`Database::insert_user`] and [`HashedPassword::new`].
     pub async fn insert_user(
         &self,
         username: &str,
@@ -324,7 +330,11 @@ impl Store {
             .await
     }
 
-    /// Replaces a user's password, rights, or both. `rounds` is used only with a password.
+    /// Replaces a user's password, rights, or both. `rounds` is as for
+    /// [`insert_user`](Self::insert_user); without a password it is ignored, and may be 0.
+    ///
+    /// # Errors
+    /// Those of [`Database::update_user`] and, with a password, of [`HashedPassword::new`].
     pub async fn update_user(
         &self,
         username: &str,

@@ -266,7 +266,12 @@ impl Envelope {
         !asks || (self.has(Member::Requester) && self.raw(line, Member::Error) == Some(b"true"))
     }
 
-    /// Reads the frame as a request.
+    /// Reads the frame as a request. `line` is the line that was scanned.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Missing`] or [`EnvelopeError::WrongType`] for a member,
+    /// [`EnvelopeError::RequestWithError`], [`EnvelopeError::LongUid`] or
+    /// [`EnvelopeError::ReservedUid`].
     pub fn request<'a>(&self, line: &'a [u8]) -> Result<Request<'a>, EnvelopeError> {
         match self.raw(line, Member::Error) {
             None | Some(b"false") => {}
@@ -296,7 +301,10 @@ impl Envelope {
         })
     }
 
-    /// Reads the frame as a reply to a request.
+    /// Reads the frame as a reply to a request. `line` is the line that was scanned.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Missing`] or [`EnvelopeError::WrongType`] for a member.
     pub fn reply<'a>(&self, line: &'a [u8]) -> Result<Reply<'a>, EnvelopeError> {
         let (requester, uid) = self.answered(line)?;
         let form = self.reply_form(line)?;
@@ -338,7 +346,12 @@ impl Envelope {
 
     /// Reads the frame as a notification. Returns the name of the service in it.
     ///
-    /// `is_pair` is whether the result passed [`is_arguments_pair`](crate::is_arguments_pair).
+    /// `line` is the line that was scanned. `is_pair` is whether the result passed
+    /// [`is_arguments_pair`](crate::is_arguments_pair).
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Missing`] or [`EnvelopeError::WrongType`] for a member; the latter also if
+    /// `is_pair` is `false`.
     pub fn notification<'a>(&self, line: &'a [u8], is_pair: bool) -> Result<Text<'a>, EnvelopeError> {
         let service = self.required_text(line, Member::Service)?;
         if !is_pair {

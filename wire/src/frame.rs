@@ -7,8 +7,9 @@ use crate::lines::{Line, LineView};
 /// A message in borrowed memory: a head, which is a line, and a payload of raw bytes that follows
 /// it.
 ///
-/// Nearly every message is a line alone. A payload goes with its head unchanged: it is not parsed,
-/// and takes its place behind the head in the receiver's queue.
+/// No peer sends payloads so far: every message on the wire is a line alone. The head of a message
+/// that has a payload will announce its length. A payload goes with its head unchanged: it is not
+/// parsed, and takes its place behind the head in the receiver's queue.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameView<'a> {
     head: LineView<'a>,

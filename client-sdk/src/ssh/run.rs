@@ -90,7 +90,7 @@ impl Ssh {
     ///
     /// The user's shell on the other computer interprets the command: spaces, `$`, `*`, `;` and
     /// quotes have their shell meaning. [`quote`] literal arguments. The standard input is empty.
-    /// At most 16 MiB of output are kept.
+    /// If the output exceeds 16 MiB, the result is [`RunError::TooMuch`] and the output is lost.
     ///
     /// After `timeout` the server is asked to end the command, which OpenSSH does except for the
     /// superuser. If the future is dropped, the command is not ended. In both cases nothing reads

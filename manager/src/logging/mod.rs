@@ -129,10 +129,11 @@ pub struct LogGuard {
     _workers: Vec<WorkerGuard>,
 }
 
-/// Starts logging for the whole process, to standard output and to the file at `path`.
+/// Starts logging for the whole process, to standard output and to the file at `path`. Keep the
+/// guard until the end of the program: logging ends when it is dropped.
 ///
 /// # Errors
-/// If the file cannot be opened, or if the process has a logger already.
+/// If the file cannot be opened, or if the process already has a global `tracing` subscriber.
 pub fn start(
     path: &Path,
     level: Level,
