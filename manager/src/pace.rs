@@ -12,13 +12,13 @@ pub(crate) struct Pace {
     pub(crate) long: usize,
     /// The size in bytes from which a line may be cut through.
     pub(crate) begin: usize,
-    /// How long that many bytes may take to arrive. A slower line is collected, so that nobody has
-    /// to wait for its end.
+    /// How long that many bytes may take to arrive. A slower line is buffered until its end, so
+    /// that its receiver is not blocked by it.
     pub(crate) begin_time: Duration,
     /// The bytes that must arrive in a second while something waits for the end of the line.
     pub(crate) per_second: u64,
-    /// The fewest bytes that are forwarded without a copy. They keep the memory that they were read
-    /// into, which is hardly more than twice as much.
+    /// The fewest bytes that are forwarded without a copy. They keep the buffer that they were read
+    /// into, which is at most about twice as large.
     pub(crate) piece: usize,
 }
 

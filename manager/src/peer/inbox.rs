@@ -1,4 +1,4 @@
-//! What a peer sent and what is not routed yet.
+//! Input of a peer that is not routed yet.
 
 use std::future::Future;
 use std::io;
@@ -24,38 +24,40 @@ use crate::router::{
     is_notification,
 };
 
-/// How much is read while a line waits for room elsewhere. Reading on is how the end of the connection is
-/// noticed meanwhile; reading all of it would be to queue without a limit.
+/// The bytes that are read ahead while a line waits for room in a queue. Reading on notices the end
+/// of the connection; reading without this limit would queue without a limit.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// How much is read at once at least, in bytes: some dozens of short lines.
+/// The smallest read, in bytes: some dozens of short lines.
 const SHORTEST_READ: usize = 4 * 1024;
 
-/// From how many bytes on a line is looked at on another thread. Handing it over takes some 50 microseconds, as
-/// looking at this many bytes does.
+/// The size in bytes from which a line is scanned on another thread. The handover takes some 50
+/// microseconds, about as long as scanning this many bytes.
 const LARGE_LINE: usize = 512 * 1024;
 
-/// How much of a line that is thrown away is kept to find out whose it is. More is no envelope.
+/// The bytes of a discarded line that are kept to find out which request or reply it is. A longer
+/// envelope is not searched.
 const SKIMMED_BYTES: usize = 64 * 1024;
 
-/// Up to how many bytes without a line end are looked at whether they are a whole frame: that takes a millisecond.
+/// The most bytes without a line end that are checked for being a whole frame. The check takes a
+/// millisecond.
 const UNTERMINATED_BYTES: usize = 4 * 1024 * 1024;
 
-/// How much has to have come of a value to be left out.
+/// The fewest bytes of an arriving value that are removed from a skimmed line.
 const LEFT_OUT_BYTES: usize = 4 * 1024;
 
-/// What becomes of the line whose end has not come.
+/// The treatment of the unfinished line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It is routed.
+    /// Routed.
     Kept,
-    /// It is thrown away, but for what tells whose it is.
+    /// Discarded, except for its envelope.
     Skimmed,
-    /// It is thrown away.
+    /// Discarded.
     Skipped,
 }
 
-/// In how much of a line that is too long its uid is looked for, in bytes.
+/// The first bytes of a line over the limit that are searched for its uid.
 const SEARCHED_OF_LONG: usize = 64 * 1024;
 
 fn uid_near_start(line: &[u8]) -> Option<Uid<'static>> {
@@ -63,15 +65,15 @@ fn uid_near_start(line: &[u8]) -> Option<Uid<'static>> {
     salvage.uids().next().cloned()
 }
 
-/// A long line whose end has not come.
+/// A long unfinished line.
 pub(super) struct Arriving {
-    /// What was seen of it.
+    /// The scan of the bytes so far.
     pub(super) envelope: ArrivingEnvelope,
-    /// Since when it is known to be long.
+    /// When the line was found to be long.
     pub(super) since: Instant,
-    /// Whether it was asked for its beginning to go on.
+    /// Whether it was checked whether to cut the line through.
     pub(super) was_considered: bool,
-    /// Whether parts of it have gone on: what is left of it is no line by itself.
+    /// Whether parts of it were taken out, so that the rest is not a valid line by itself.
     is_cut: bool,
 }
 
@@ -88,30 +90,30 @@ impl Arriving {
     }
 }
 
-/// What a peer sent and what is not routed yet.
+/// Input of a peer that is not routed yet.
 pub(super) struct Inbox<R> {
     pub(super) reader: R,
     splitter: LineSplitter,
-    /// From how many bytes on a line is looked at while it arrives.
+    /// The size in bytes from which a line is scanned while it arrives.
     long: usize,
-    /// For the memory of the line that is arriving.
+    /// The loan of the buffer that the unfinished line is read into.
     loan: Option<Loan>,
-    /// A long line whose end has not come.
+    /// The unfinished line, if it is long.
     arriving: Option<Box<Arriving>>,
-    /// What becomes of the line whose end has not come.
+    /// The treatment of the unfinished line.
     fate: Fate,
-    /// Whether the last line was large: the next one will be, most likely.
+    /// Whether the last line was large. Then the next one most likely is, too.
     expects_large: bool,
-    /// The first line that waits. What it is was found out once: a large line is not to be looked at again
-    /// each time that there might be room for it.
+    /// The first waiting line. It is stored with its scan, so that a large line is not scanned
+    /// again at each attempt to route it.
     front: Option<Box<Incoming>>,
-    /// The uid of a line that is too long, if it stands near its start.
+    /// The uid of a line over the limit, if it is near the start.
     uid_of_long_line: Option<Uid<'static>>,
-    /// How much is read at once of short lines, in bytes: about as much as is routed in one turn.
+    /// The size of a read of short lines, in bytes: about as much as one turn routes.
     short_read: usize,
-    /// How much was done since others had their turn.
+    /// The work done in this turn.
     work: usize,
-    /// How the stream ended, and when that was seen.
+    /// The reason of the end of input, and when it was noticed.
     end: Option<(Departure, Instant)>,
 }
 
@@ -122,7 +124,7 @@ impl<R> Drop for Inbox<R> {
 }
 
 impl<R> Inbox<R> {
-    /// Gives back the memory of what has come and is not routed: the system may take long to have it back.
+    /// Returns the memory of unrouted input to the pool. Freeing it may take the system long.
     pub(super) fn give_back(&mut self) {
         self.loan = None;
         buffers::give_back_mut(std::mem::take(self.splitter.buffer_mut()));
@@ -133,7 +135,8 @@ impl<R> Inbox<R> {
 }
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
-    /// The splitter may hold what came together with the identity.
+    /// Creates an inbox. `splitter` may hold input received together with the identity; `long` is
+    /// the size in bytes from which a line is scanned while it arrives.
     pub(super) fn new(reader: R, splitter: LineSplitter, long: usize) -> Self {
         Self {
             reader,
@@ -151,12 +154,14 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// Looks whether a whole line waits, and what it is. Cancel safe, unless a large line is broken, or a notification, or
-    /// came to the memory of a longer one: then it is lost.
+    /// Scans the next line, unless that is done. Returns whether a whole line waits.
     ///
-    /// A long line is looked at while it arrives, when its bytes have just been touched anyway. What of a large one must
-    /// be looked at as a whole is looked at on another thread: a gigabyte takes a tenth of a second, which everybody
-    /// else would wait.
+    /// A long line is scanned while it arrives, when its bytes are in the cache. A large line that
+    /// must be scanned as a whole is scanned on another thread: a gigabyte takes a tenth of a
+    /// second.
+    ///
+    /// Cancel safe, except while it waits for that thread: then the line is lost. This concerns
+    /// large lines that are malformed, notifications, or share memory with a longer line.
     pub(super) async fn look(&mut self) -> bool {
         if self.front.is_some() {
             return true;
@@ -186,8 +191,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         let is_large = line.content().len() >= LARGE_LINE;
         self.expects_large = is_large || is_cut;
         if is_large && !line.owns_memory() {
-            // It came to memory of a longer one. A queue would copy it while everybody waits, and no other part of that
-            // memory is to be kept for as long as this line may have to wait.
+            // It shares the buffer of a longer line. A queue would copy it on this thread, and
+            // while it waits it would keep the whole buffer.
             match self.on_another_thread(|| line.into_own_memory()).await {
                 Some(moved) => line = moved,
                 None => return false,
@@ -220,7 +225,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         true
     }
 
-    /// Does what takes long, while others have their turn. What broke off there ends the connection.
+    /// Runs slow work on another thread, so that other peers do not wait. Returns `None` if it
+    /// panicked; then the input has ended.
     async fn on_another_thread<T: Send + 'static>(
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -234,14 +240,14 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// The long line whose end has not come, and what there is of it.
+    /// Returns the unfinished long line: its bytes so far, and their scan.
     pub(super) fn arriving(&mut self) -> Option<(&[u8], &mut Arriving)> {
         let arriving = self.arriving.as_deref_mut()?;
         Some((self.splitter.buffer(), arriving))
     }
 
-    /// Takes bytes out of the long line whose end has not come. They are behind the first byte of the value that is
-    /// arriving, and were looked at.
+    /// Removes bytes from the unfinished long line and returns them. They must be scanned, and come
+    /// after the first byte of the arriving value.
     pub(super) fn take_out(&mut self, range: Range<usize>) -> Bytes {
         if let Some(arriving) = &mut self.arriving {
             arriving.is_cut = true;
@@ -251,20 +257,21 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         if self.loan.take().is_none() {
             return bytes;
         }
-        // A queue would keep all of what was lent.
+        // A queue would keep the whole lent buffer.
         let own = Bytes::copy_from_slice(&bytes);
         buffers::give_back(bytes);
         own
     }
 
-    /// Throws the line away whose end has not come, and what comes of it.
+    /// Discards the unfinished line, including the rest of it that is still to arrive.
     pub(super) fn throw_line_away(&mut self) {
         self.fate = Fate::Skipped;
         self.arriving = None;
     }
 
-    /// Throws the line away whose end has not come, and what comes of it, but for what tells whose it is; gives what has
-    /// come of that. The line without the rest is then the next one that waits.
+    /// Discards the unfinished line, including the rest of it, except for its envelope. Returns the
+    /// bytes kept so far, and their scan. Once the line has ended, its kept part is the next
+    /// waiting line.
     pub(super) fn skim(&mut self) -> (&[u8], &mut Arriving) {
         self.fate = Fate::Skimmed;
         if self.arriving.is_none() {
@@ -277,7 +284,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         (self.splitter.buffer(), arriving)
     }
 
-    /// Leaves out what has come of the value that is arriving.
+    /// Removes the received part of the arriving value, if it is long enough.
     fn leave_out_value(&mut self) {
         let Some(arriving) = &mut self.arriving else {
             return;
@@ -295,7 +302,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         buffers::free(self.splitter.take_out(range, BytesMut::new()));
     }
 
-    /// Whether it is no use to look at more of the line that is thrown away: it is broken, or its envelope has no end.
+    /// Returns whether the envelope of the skimmed line will not be found: the line is malformed,
+    /// or the kept part is too long.
     pub(super) fn is_hopeless(&self) -> bool {
         let pending = self.splitter.pending();
         self.arriving.as_ref().is_some_and(|arriving| {
@@ -303,14 +311,15 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         })
     }
 
-    /// How many bytes have come that are not routed.
+    /// Returns the number of received bytes that are not routed.
     #[inline]
     pub(super) fn held(&self) -> usize {
         let front = self.front.as_ref();
         self.splitter.pending() + front.map_or(0, |incoming| incoming.frame.content().len())
     }
 
-    /// Whether a line has begun to come that no person types.
+    /// Returns whether there is an unfinished line that is not typed by a person: a long one, or
+    /// one that begins with `{`.
     pub(super) fn is_amid_line(&self) -> bool {
         let pending = self.splitter.buffer();
         self.fate == Fate::Kept
@@ -318,8 +327,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             && (pending.len() >= LONG_LINE_BYTES || pending.trim_ascii_start().first() == Some(&b'{'))
     }
 
-    /// Takes what has come of the line whose end has not come, if that can be all of it: a whole frame, or what is no
-    /// frame and cannot become one.
+    /// Takes the unfinished line, if only its line end may be missing: it is a whole frame, or it
+    /// is not JSON and cannot become a frame.
     pub(super) fn take_unterminated(&mut self) -> Option<Incoming> {
         let pending = self.splitter.pending();
         if self.fate != Fate::Kept || self.front.is_some() || !(1..=UNTERMINATED_BYTES).contains(&pending) {
@@ -341,7 +350,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         Some(Incoming::of(Line::new(line.freeze()), true))
     }
 
-    /// Throws away what has come of such a line; tells whether its end was there.
+    /// Discards the received part of a skipped line. Returns whether its end was in it.
     fn skip_line(&mut self) -> bool {
         if let Some((line, _)) = self.next_line() {
             self.fate = Fate::Kept;
@@ -354,17 +363,18 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         self.fate == Fate::Kept
     }
 
-    /// The first of the lines that wait, if it was looked at.
+    /// Returns the first waiting line, if it is scanned.
     pub(super) fn front(&self) -> Option<&Incoming> {
         self.front.as_deref()
     }
 
-    /// Takes the first of the lines that wait, if it was looked at.
+    /// Takes the first waiting line, if it is scanned.
     pub(super) fn take_front(&mut self) -> Option<Incoming> {
         self.front.take().map(|incoming| *incoming)
     }
 
-    /// The next of the lines that wait, and whether its end has come.
+    /// Takes the next waiting line from the splitter. Also returns whether it has its line end: at
+    /// the end of input, the last line may lack it.
     fn next_line(&mut self) -> Option<(Line, bool)> {
         if matches!(self.end, Some((Departure::TooLong(_), _))) {
             return None;
@@ -391,25 +401,30 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         self.end = Some((departure, Instant::now()));
     }
 
-    /// Whether nothing more is to be read.
+    /// Returns whether the input has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.end.is_some()
     }
 
-    /// The uid of the line that was too long, if it is known.
+    /// Takes the uid of the line over the limit; the empty one if it is not known.
     pub(super) fn take_uid_of_long_line(&mut self) -> Uid<'static> {
         self.uid_of_long_line.take().unwrap_or_default()
     }
 
-    /// Why no more lines come.
+    /// Takes the reason of the end of input.
     pub(super) fn take_departure(&mut self) -> Departure {
         self.end
             .take()
             .map_or(Departure::Closed, |(departure, _)| departure)
     }
 
-    /// Waits until `event`, as for room in another peer's queue, and reads a little ahead meanwhile. Ends early when
-    /// this peer is gone and has been waited for long enough. Cancel safe if `event` is.
+    /// Waits for `event`, for example for room in another peer's queue, and reads up to
+    /// [`READ_AHEAD`] bytes meanwhile.
+    ///
+    /// # Errors
+    /// If the input has ended, and [`FAREWELL`] has passed since.
+    ///
+    /// Cancel safe if `event` is.
     pub(super) async fn wait(&mut self, event: impl Future<Output = ()>) -> Result<(), Departure> {
         tokio::pin!(event);
         loop {
@@ -429,12 +444,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// Notes what was done for the peer.
+    /// Adds work to this turn.
     pub(super) fn note_work(&mut self, work: usize) {
         self.work += work;
     }
 
-    /// Whether so much was done that others have their turn now, after which it is counted anew.
+    /// Returns whether the turn has used up its work. If so, a new turn begins.
     pub(super) fn turn_is_over(&mut self) -> bool {
         let is_over = self.work >= TURN_WORK;
         if is_over {
@@ -443,16 +458,17 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         is_over
     }
 
-    /// How many bytes have come behind the first line that waits.
+    /// Returns the number of received bytes after the first waiting line.
     pub(super) fn unrouted(&self) -> usize {
         self.splitter.pending()
     }
 
-    /// Reads what has arrived, for [`look`](Self::look); tells how many bytes that was. Cancel safe.
+    /// Reads once, for [`look`](Self::look). Returns the number of bytes; 0 if the input has ended.
+    /// Cancel safe.
     pub(super) async fn read(&mut self) -> usize {
         let is_long = self.arriving.is_some() || has_own_memory(&self.splitter);
         let (read, bytes_per_work) = if self.fate == Fate::Skimmed || !is_long {
-            // What is kept of a line that is skimmed is little: it needs no memory for a long line.
+            // Little is kept of a skimmed line, so it needs no buffer for a long line.
             let read = read_short(&mut self.reader, &mut self.splitter).await;
             (read, BYTES_PER_WORK)
         } else {
@@ -477,12 +493,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         0
     }
 
-    /// Reads what has arrived and routes it with what `router` gives, which is asked for that once there is
-    /// something, up to a line that must wait, or until others have their turn. Tells whether there may be more. For when no whole line waits;
-    /// cancel safe.
+    /// Reads once and routes the lines, up to a line that must wait or the end of the turn.
+    /// `router` is called once something was read. Returns the next step, and whether there may be
+    /// more input. Call it only while no whole line waits. Cancel safe.
     ///
-    /// The lines are routed where they were read to: nothing is copied but what goes on to a peer, and the
-    /// beginning of a line whose end has not arrived.
+    /// The lines are routed from the scratch buffer. Only the frames for peers and the beginning of
+    /// an unfinished line are copied.
     pub(super) async fn read_and_route<F>(&mut self, mut router: impl FnMut() -> F) -> (Step, bool)
     where
         F: FnMut(FrameView<'_>, &Kind) -> (Step, usize),
@@ -493,7 +509,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
         std::future::poll_fn(|context| {
             with_scratch(|scratch| {
-                // What is read here of a large line is moved later.
+                // The part of a large line that is read here must be copied later.
                 let size = if self.expects_large {
                     LONG_LINE_BYTES
                 } else {
@@ -516,7 +532,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                     self.adapt_short_read(size, bytes.len() - rest.len(), self.work - before);
                 }
                 if rest.len() == size && self.splitter.pending() == 0 {
-                    // The beginning of a large line, most likely.
+                    // Most likely the beginning of a large line.
                     *self.splitter.buffer_mut() = buffers::large(rest);
                 } else {
                     self.splitter.extend(rest);
@@ -528,8 +544,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         .await
     }
 
-    /// Adapts how much is read at once, of which `routed` bytes were routed with so much work. Lines that are read and are
-    /// not routed in the same turn are copied, and take twice as long.
+    /// Adapts the size of the next read. In this one, of `read` bytes, `routed` bytes were routed
+    /// with that much work. Lines that are not routed in the turn in which they were read are
+    /// copied, and take twice as long.
     fn adapt_short_read(&mut self, read: usize, routed: usize, work: usize) {
         if work >= TURN_WORK {
             self.short_read = (routed - routed / 16).max(SHORTEST_READ);
@@ -538,14 +555,14 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// Routes whole lines; gives what is left.
+    /// Routes the whole lines in `bytes`. Returns the next step and the unrouted rest.
     fn route<'b>(
         &mut self,
         mut bytes: &'b [u8],
         mut router: impl FnMut(FrameView<'_>, &Kind) -> (Step, usize),
     ) -> (Step, &'b [u8]) {
         let mut kind = Kind::default();
-        // What is left over is copied, so that a turn does not end in the middle of what comes at once, as a rule.
+        // The work left in this turn. It begins anew here, since an unrouted rest must be copied.
         let mut left = TURN_WORK;
         if self.splitter.pending() > 0 {
             let Some(offset) = memchr(b'\n', bytes) else {
@@ -583,7 +600,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             self.expects_large = false;
             match step {
                 Step::Next => bytes = rest,
-                // It stays where it stands.
+                // The line stays in front of the rest.
                 Step::Wait(..) => return (step, bytes),
                 _ => return (step, rest),
             }
@@ -592,7 +609,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         (Step::Next, bytes)
     }
 
-    /// Routes the line whose end has just come.
+    /// Routes the line whose end has just arrived.
     fn route_completed(
         &mut self,
         router: &mut impl FnMut(FrameView<'_>, &Kind) -> (Step, usize),

@@ -139,18 +139,19 @@ impl Tables {
     }
 }
 
-/// What takes uids out one after the other.
+/// Iterates over the uids of all tables.
 pub(super) type IntoIter = std::iter::Flatten<std::vec::IntoIter<HashTable<Same>>>;
 
 #[inline]
 fn hash_of(hasher: &RandomState, uid: &[u8]) -> u64 {
     let mut hasher = hasher.build_hasher();
-    // There is nothing behind it that it could be taken for a part of.
+    // The uid is hashed alone, so it needs no length or terminator.
     hasher.write(uid);
     hasher.finish()
 }
 
-/// The table of a uid with that hash. A table uses the lowest and the highest bits of it, this those between.
+/// Returns the index of the table for that hash. A table uses the lowest and the highest bits of
+/// the hash; this uses those between.
 #[inline]
 fn place(hash: u64) -> usize {
     usize::try_from((hash >> 40) % TABLES as u64).unwrap_or_default()
