@@ -1,7 +1,7 @@
 //! A peer that is served, with or without a socket.
 //!
-//! A session is an attachment and a connection. What routes lines without any connection (the simulation, the router's
-//! tests, the benchmarks) has the attachment alone.
+//! A session is an attachment and a connection. The simulation, the router's tests and the
+//! benchmarks use attachments without a connection.
 
 mod login;
 
@@ -22,27 +22,28 @@ use crate::router::{Incoming, Kind, Permits, Router, Sender, Step};
 
 pub(crate) use login::{Decision, Login, Next};
 
-/// A peer in the registry, with its queue and what is known of it while it is served. Dropping it takes the peer out,
-/// however its connection ends.
+/// A peer in the registry, with its queue and its login. Dropping it removes the peer from the
+/// registry, so that every end of a connection does.
 pub(crate) struct Attachment {
     routing: Arc<Routing>,
     id: PeerId,
     /// `NAME[HOST:PORT]`.
     name: String,
     is_service: bool,
-    /// Whether it is a client that asked for the origin of errors.
+    /// Whether it is a client with the feature `origin`.
     origin: bool,
     outbox: Arc<Outbox>,
     log_limit: LogLimit,
-    /// The login that requests of administrators need.
+    /// The login for administrators' requests.
     pub(crate) login: Login,
-    /// Why the requests that it holds as a service are not answered, unless the reason is that it left.
+    /// Set if it is disconnected for a line over the limit. Then the callers of its requests
+    /// receive that as the reason instead of its departure.
     sent_too_much: Option<LineTooLong>,
 }
 
 impl Attachment {
-    /// Registers a peer. `address` is its `HOST:PORT`, `socket` that of its connection, if it has
-    /// one.
+    /// Registers a peer. `address` is its `HOST:PORT`; `socket` is that of its connection, if it
+    /// has one.
     ///
     /// # Errors
     /// Those of [`Registry::join`](crate::registry::Registry::join).
@@ -65,7 +66,7 @@ impl Attachment {
             if let Some(socket) = socket {
                 registry.set_socket(id, socket);
             }
-            // Before anybody else can tell the peer anything.
+            // Under the registry's lock, so that the peer receives this frame first.
             routing.events.publish(event, None);
             id
         };
@@ -86,22 +87,22 @@ impl Attachment {
         self.id
     }
 
-    /// `NAME[HOST:PORT]`.
+    /// Returns the peer's name, `NAME[HOST:PORT]`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the peer is a service; else it is a client.
+    /// Returns whether the peer is a service. Otherwise it is a client.
     pub(crate) fn is_service(&self) -> bool {
         self.is_service
     }
 
-    /// The queue of what the peer is told.
+    /// Returns the queue of the frames for the peer.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
     }
 
-    /// The sender of this peer's lines.
+    /// Returns this peer as the sender of its lines.
     pub(crate) fn sender(&self) -> Sender<'_> {
         Sender {
             id: self.id,
@@ -112,8 +113,9 @@ impl Attachment {
         }
     }
 
-    /// Returns what routes this peer's lines: it takes a message and its kind, and returns what comes next and how much work
-    /// that was. The registry stays locked until it is dropped. `permits` are those of the first line.
+    /// Returns a function that routes this peer's lines. It takes a message and its kind, and
+    /// returns the next step and the work done. It holds the registry's lock until it is dropped.
+    /// `permits` are those of the first line.
     pub(crate) fn router(&self, permits: Permits) -> impl FnMut(FrameView<'_>, &Kind) -> (Step, usize) {
         let from = self.sender();
         let mut router = self.routing.router();
@@ -131,18 +133,19 @@ impl Attachment {
         }
     }
 
-    /// Calls `act` with a router and this peer as the sender, for what is no whole line.
+    /// Calls `act` with a router and this peer as the sender, for parts of a line that is cut
+    /// through or discarded.
     pub(crate) fn with_router<T>(&self, act: impl FnOnce(&mut Router<'_>, &Sender<'_>) -> T) -> T {
         act(&mut self.routing.router(), &self.sender())
     }
 
-    /// Asks the peer for what a login needs.
+    /// Asks the peer for a part of its login, with a request for `attribute`.
     pub(crate) fn ask(&self, attribute: &str, argument: &str) {
         let frame = frames::manager_request(attribute, &[argument], self.routing.name());
         self.outbox.push_always(|writer| writer.shared(&frame));
     }
 
-    /// Whether the line is the answer to the open question of a login.
+    /// Returns whether the line answers the open question of a login.
     pub(crate) fn is_answer(&self, incoming: &Incoming) -> bool {
         let names_something = |meaning: &TerminalLine| match meaning {
             TerminalLine::Client { .. } => false,
@@ -163,13 +166,14 @@ impl Attachment {
         }
     }
 
-    /// Notes that the peer is disconnected because of a line that was too long: the callers of its requests are told that.
+    /// Notes that the peer is disconnected for a line over the limit, as the reason for the callers
+    /// of its requests.
     pub(crate) fn note_too_long(&mut self, error: LineTooLong) {
         self.sent_too_much = Some(error);
     }
 
-    /// Takes the peer out of the registry and closes its queue, unless that was done before. Returns the number of
-    /// requests that it held as a service.
+    /// Removes the peer from the registry, unless that was done before, and closes its queue.
+    /// Returns the number of requests that it held as a service.
     pub(crate) fn leave(&mut self) -> usize {
         let abandoned = self.routing.leave(self.id, self.sent_too_much);
         self.outbox.close();

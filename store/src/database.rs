@@ -53,8 +53,8 @@ pub type ColumnInfo = (i64, String, String, i64, Option<String>, i64);
 /// another program has the file locked. A server uses a [`Store`](crate::Store).
 ///
 /// Managers and other programs may have the same file open. When a method that changes something
-/// has returned, the change is on disk. A running manager uses it from the next login on, and
-/// hostnames when it is asked to reload.
+/// has returned, the change is on disk. A running manager uses changed users from the next login
+/// on, and changed hostnames once it is asked to reload.
 ///
 /// ```
 /// use labwire_store::{DEFAULT_ROUNDS, Database, HashedPassword};

@@ -1,4 +1,5 @@
-//! What is to be written to one peer, in its order: frames as they are put together, and what a writer takes of them.
+//! The bytes to be written to one peer, in order: composed frames, and the batches that the writer
+//! takes.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,50 +10,53 @@ use labwire_wire::{FrameView, LineView};
 
 use crate::buffers;
 
-/// Pieces of up to this many bytes are copied into one run of bytes; larger ones are shared, if they have memory
-/// of their own.
+/// The largest piece, in bytes, that is copied into a run of bytes. Larger ones are shared, if they
+/// own their memory.
 ///
-/// Copying a few kilobytes costs about as much as counting a reference on another core and one more entry in
-/// every vectored write; above that, the copy is what costs.
+/// Copying a few kilobytes costs about as much as counting a reference on another core and one more
+/// entry in every vectored write. Above that, copying costs more.
 pub(crate) const COPIED_BYTES: usize = 4_096;
 
-/// From how many bytes on a run has its full length at once instead of growing there by doubling.
+/// The size in bytes up to which a run grows by doubling. A longer one is allocated at its full
+/// length.
 const SHORT_RUN_BYTES: usize = 2 * 1024;
 
-/// How large an empty queue's buffer may stay. A peer that is idle after a burst gives the rest back.
+/// The largest buffer of an empty queue, in bytes. A larger one is released when the peer is idle.
 const KEPT_BYTES: usize = 4_096;
 
-/// Frames that are put together when the writer comes to them: so many that others would wait for it.
+/// Frames that are composed when the writer reaches them, since composing all of them at once would
+/// keep other peers waiting.
 pub(crate) trait Deferred: fmt::Debug + Send {
-    /// Writes some of the frames, which takes less than a millisecond. Returns whether there are more.
+    /// Writes some of the frames, in less than a millisecond. Returns whether there are more.
     fn write(&mut self, frame: &mut FrameWriter<'_>) -> bool;
 }
 
-/// What is to be written, in its order.
+/// The bytes to be written, in order.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) segments: VecDeque<Bytes>,
-    /// Small pieces that came after the last segment.
+    /// The small pieces after the last segment.
     pub(super) tail: BytesMut,
-    /// Hardly any queue has some.
+    /// Boxed, since few queues have any.
     deferred: Option<Box<DeferredFrames>>,
 }
 
-/// Frames that are not put together yet.
+/// Frames that are not composed yet.
 type DeferredFrames = VecDeque<Later>;
 
-/// Some of these frames.
+/// One group of deferred frames.
 #[derive(Debug)]
 struct Later {
-    /// How many segments are before them, and behind those before.
+    /// The number of segments before it and after the group before it.
     segments: usize,
-    /// How many bytes are counted for those that are not put together.
+    /// The bytes that are counted for its frames that are not composed yet.
     bytes: usize,
     frames: Box<dyn Deferred>,
 }
 
 impl Drop for Queue {
-    /// Gives the memory back: of what was queued for a peer that is gone, there can be dozens of megabytes.
+    /// Returns the memory to the pool. The queue of a peer that has left may hold dozens of
+    /// megabytes.
     fn drop(&mut self) {
         buffers::give_all_back(std::mem::take(&mut self.segments));
         if let Some(deferred) = self.deferred.take() {
@@ -70,7 +74,8 @@ impl Queue {
         if self.tail.is_empty() {
             return;
         }
-        // What is left of a whole run would keep others from using its memory again.
+        // A run of full size is passed on whole: a rest that shared its memory would prevent the
+        // reuse of the run.
         let sealed = if self.tail.capacity() < buffers::RUN_BYTES {
             self.tail.split()
         } else {
@@ -79,7 +84,8 @@ impl Queue {
         self.segments.push_back(sealed.freeze());
     }
 
-    /// Adds frames of so many bytes that are put together when their turn comes.
+    /// Adds frames that are composed when the writer reaches them. `bytes` is the number of bytes
+    /// to count for them.
     pub(super) fn defer(&mut self, bytes: usize, frames: Box<dyn Deferred>) {
         self.seal_tail();
         let deferred = self.deferred.get_or_insert_default();
@@ -91,9 +97,10 @@ impl Queue {
         });
     }
 
-    /// Gives all of it to a writer, or what comes before the next deferred frames, or some of those. Returns too how many
-    /// bytes the latter have that were not counted before, if they are more or less than was said. When there is
-    /// nothing, it gives back memory that an idle peer does not need.
+    /// Takes the next batch: the segments before the next deferred frames, or some of those frames,
+    /// or everything if none are deferred. Also returns by how many bytes composed frames exceed
+    /// the bytes counted for them; negative if they are shorter. Returns `None` if the queue is
+    /// empty, and then releases memory that an idle peer does not need.
     pub(super) fn take(&mut self) -> Option<(Batch, isize)> {
         if self.deferred.is_some() {
             return self.take_before_deferred();
@@ -109,7 +116,7 @@ impl Queue {
         None
     }
 
-    /// The same for a queue with deferred frames.
+    /// As [`take`](Self::take), for a queue with deferred frames.
     #[cold]
     fn take_before_deferred(&mut self) -> Option<(Batch, isize)> {
         let deferred = self.deferred.as_mut()?;
@@ -138,7 +145,7 @@ impl Queue {
         Some((batch, count.cast_signed() - counted.cast_signed()))
     }
 
-    /// Puts another queue behind this one.
+    /// Appends another queue.
     pub(super) fn append(&mut self, mut other: Self) {
         self.seal_tail();
         for later in other.deferred.take().into_iter().flat_map(|deferred| *deferred) {
@@ -151,7 +158,7 @@ impl Queue {
 }
 
 impl Queue {
-    /// Adds what `write` puts together; tells how many bytes that is.
+    /// Appends the frame that `write` composes. Returns the number of bytes.
     pub(super) fn write(&mut self, write: impl FnOnce(&mut FrameWriter<'_>)) -> usize {
         let mut writer = FrameWriter {
             queue: self,
@@ -162,14 +169,14 @@ impl Queue {
     }
 }
 
-/// Puts one frame together at the end of a queue.
+/// Composes a frame at the end of a queue.
 pub(crate) struct FrameWriter<'a> {
     queue: &'a mut Queue,
     written: usize,
 }
 
 impl FrameWriter<'_> {
-    /// How many bytes were added.
+    /// Returns the number of bytes added.
     pub(crate) fn written(&self) -> usize {
         self.written
     }
@@ -185,7 +192,7 @@ impl FrameWriter<'_> {
         self.written += bytes.len();
     }
 
-    /// Makes room for so many bytes, for which there is none.
+    /// Makes room for `count` more bytes.
     #[cold]
     fn make_room(&mut self, count: usize) {
         let length = self.queue.tail.len() + count;
@@ -234,8 +241,8 @@ impl FrameWriter<'_> {
         }
     }
 
-    /// Adds a part of a line. It is shared where that is cheaper than copying, and keeps hardly more memory
-    /// than it has bytes: the queue's limit counts only those.
+    /// Adds a part of a line. It is shared if that is cheaper than copying and if it is at least
+    /// half of the shared memory, since the queue's limit counts only the bytes of the part.
     pub(crate) fn part(&mut self, line: LineView<'_>, range: Range<usize>) {
         match line.memory() {
             Some(memory) if range.len() > COPIED_BYTES && range.len() >= memory.len() / 2 => {
@@ -246,16 +253,16 @@ impl FrameWriter<'_> {
     }
 }
 
-/// All that was queued at one moment.
+/// Queued bytes that the writer has taken.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(super) segments: VecDeque<Bytes>,
-    /// How many bytes of the first piece are written.
+    /// The bytes written of the first piece.
     written: usize,
 }
 
 impl Drop for Batch {
-    /// As for a queue: its peer may be gone.
+    /// Returns the memory to the pool, as for a [`Queue`].
     fn drop(&mut self) {
         buffers::give_all_back(std::mem::take(&mut self.segments));
     }
@@ -266,7 +273,8 @@ impl Batch {
         Self { segments, written: 0 }
     }
 
-    /// How many bytes are written of a piece that takes memory until all of it is.
+    /// Returns the bytes written of the first piece, whose memory is freed only when all of it is
+    /// written.
     pub(crate) fn written_in_part(&self) -> usize {
         self.written
     }
@@ -275,12 +283,12 @@ impl Batch {
         self.segments.is_empty()
     }
 
-    /// The pieces in their order.
+    /// Returns the pieces in order.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &Bytes> {
         self.segments.iter()
     }
 
-    /// Forgets the first `count` bytes: they are written.
+    /// Removes the first `count` bytes, which are written.
     pub(crate) fn advance(&mut self, mut count: usize) {
         while let Some(first) = self.segments.front_mut() {
             if count < first.len() {

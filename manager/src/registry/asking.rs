@@ -278,7 +278,7 @@ impl Registry {
     #[cold]
     pub(super) fn remove_empty_places(&mut self) {
         for (service, client) in self.empty_places.take() {
-            // A service that has left took its places along.
+            // The places of a service that has left were removed with it.
             let Some(service_state) = self.services.get_mut(service) else {
                 continue;
             };

@@ -8,23 +8,24 @@ use hashbrown::hash_table::{Entry, OccupiedEntry};
 
 use super::uid::Uid;
 
-/// How many uids one table holds. To double it takes a quarter of a millisecond then, in which nobody else is served; a
-/// table of fifty thousand takes six.
+/// The number of uids in one table before it is divided. Doubling a table of this size takes a
+/// quarter of a millisecond, during which no other peer is served. Doubling one of fifty thousand
+/// takes six milliseconds.
 const PER_TABLE: usize = 4 * 1_024;
 
-/// How many tables there are beyond that.
+/// The number of tables after the division.
 const TABLES: usize = 32;
 
-/// Some requests that carry the same uid.
+/// The requests with the same uid.
 #[derive(Debug)]
 pub(super) struct Same {
     pub(super) uid: Uid,
     pub(super) count: usize,
 }
 
-/// Uids with a number for each.
+/// Uids with the number of requests for each.
 ///
-/// They are looked up as they stand in a line: a [`Uid`] is made, in its place, for one that is new.
+/// They are looked up by their bytes in the line. A [`Uid`] is created only for a new one.
 #[derive(Debug, Default)]
 pub(super) struct Uids {
     hasher: RandomState,
@@ -34,7 +35,7 @@ pub(super) struct Uids {
 #[derive(Debug)]
 enum Tables {
     Few(HashTable<Same>),
-    /// Each uid is in the table that its hash tells.
+    /// The hash of a uid selects its table.
     Many(Box<[HashTable<Same>]>),
 }
 
@@ -68,7 +69,7 @@ impl Uids {
         }
     }
 
-    /// The requests with that uid.
+    /// Returns the requests with that uid.
     #[inline]
     pub(super) fn find(&mut self, uid: &[u8]) -> Option<OccupiedEntry<'_, Same>> {
         let hash = hash_of(&self.hasher, uid);
@@ -76,7 +77,7 @@ impl Uids {
         self.tables.at_mut(hash).find_entry(hash, is_same).ok()
     }
 
-    /// Whether there is a request with that uid.
+    /// Returns whether there is a request with that uid.
     pub(super) fn contains(&self, uid: &[u8]) -> bool {
         let hash = hash_of(&self.hasher, uid);
         let table = match &self.tables {
@@ -86,17 +87,17 @@ impl Uids {
         table.find(hash, |same| same.uid.as_bytes() == uid).is_some()
     }
 
-    /// All uids with their numbers.
+    /// Returns all uids with their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Same> {
         self.tables.all().iter().flatten()
     }
 
-    /// How many uids there is memory for.
+    /// Returns the number of uids that fit without an allocation.
     pub(super) fn capacity(&self) -> usize {
         self.tables.all().iter().map(HashTable::capacity).sum()
     }
 
-    /// All uids with their numbers.
+    /// Returns all uids with their numbers.
     pub(super) fn into_iter(self) -> IntoIter {
         let tables = match self.tables {
             Tables::Few(table) => vec![table],

@@ -1,4 +1,4 @@
-//! How frames that go on are put together.
+//! Composes forwarded frames.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::{
@@ -8,7 +8,7 @@ use labwire_wire::{
 use super::ENVELOPE_BYTES;
 use crate::outbox::{COPIED_BYTES, FrameWriter};
 
-/// The request that a line typed at a terminal stands for.
+/// Composes the request that a typed line stands for. `args` and `kwargs` are JSON texts.
 pub(super) fn request_line(service: &str, attribute: &str, args: &str, kwargs: &str) -> Line {
     let mut text = BytesMut::with_capacity(ENVELOPE_BYTES + service.len() + args.len() + kwargs.len());
     text.put_slice(b"{\"args\":");
@@ -23,7 +23,7 @@ pub(super) fn request_line(service: &str, attribute: &str, args: &str, kwargs: &
     Line::new(text.freeze())
 }
 
-/// The members that every client of MSL-Network gives a request.
+/// The members of a request of an MSL-Network client.
 const REQUEST: [Member; 6] = [
     Member::Args,
     Member::Attribute,
@@ -33,8 +33,9 @@ const REQUEST: [Member; 6] = [
     Member::Uid,
 ];
 
-/// Passes a request on: the known members as the client wrote them, then `end`, which is the member `requester` and the
-/// line end, and the payload. Other members are left out, since they stop a Python service.
+/// Forwards a request: the known members as the client wrote them, then `end` (the member
+/// `requester` and the line end) and the payload. Other members are left out, since a Python
+/// service fails on them.
 pub(super) fn write_request(
     writer: &mut FrameWriter<'_>,
     frame: FrameView<'_>,
@@ -45,7 +46,7 @@ pub(super) fn write_request(
     if envelope.has_exactly(&REQUEST)
         && let [object @ .., b'}'] = head.content().trim_ascii_end()
     {
-        // Nothing is to be left out or added but the requester: one copy instead of six.
+        // Only the requester is added and nothing left out: one copy instead of six.
         writer.part(head, 0..object.len());
         writer.copied(end);
         return writer.payload(frame);
@@ -73,14 +74,15 @@ pub(super) struct ForAll<'a> {
 }
 
 enum Head<'a> {
-    /// Each queue gets a copy of the content and the line end.
+    /// Each queue receives a copy of the content and the line end.
     Small(&'a [u8], &'a [u8]),
-    /// All queues share one, which keeps no memory but its own.
+    /// All queues share one line, whose memory holds nothing else.
     Shared(Bytes),
 }
 
 impl<'a> ForAll<'a> {
-    /// Lines of up to this many bytes are copied: as for [`FrameWriter::shared`].
+    /// Prepares a notification. Lines of up to [`COPIED_BYTES`] are copied, as by
+    /// [`FrameWriter::shared`].
     pub(super) fn of(frame: FrameView<'a>) -> Self {
         let line = frame.head();
         let (content, terminator) = (line.content(), line.terminator());
@@ -95,7 +97,7 @@ impl<'a> ForAll<'a> {
         }
     }
 
-    /// Returns the number of bytes that each queue gets.
+    /// Returns the number of bytes that each queue receives.
     pub(super) fn len(&self) -> usize {
         let head = match &self.head {
             Head::Small(content, terminator) => content.len() + terminator.len(),
@@ -118,10 +120,10 @@ impl<'a> ForAll<'a> {
     }
 }
 
-/// Passes a reply on: as it came if a client can read it, else with what it lacks.
+/// Forwards a reply: unchanged if it is complete, otherwise with the missing members.
 ///
-/// With `origin`, which is for clients that asked for the feature, an error goes on without members that nobody
-/// knows: what they say of an error's origin is the manager's word alone.
+/// With `origin`, for clients with that feature, an error is forwarded without unknown members:
+/// only the manager may state an error's origin.
 pub(super) fn write_reply(
     writer: &mut FrameWriter<'_>,
     frame: FrameView<'_>,
@@ -171,7 +173,8 @@ pub(super) fn write_reply(
     }
 }
 
-/// Passes a complete reply on with the number as its uid that its client wrote: the service may write it in another way.
+/// Forwards a complete reply whose uid is a number, written as the client wrote it: the service may
+/// write the same number differently.
 #[cold]
 fn write_with_uid(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: &Envelope, uid: &Uid<'_>) {
     let head = frame.head();
@@ -188,7 +191,7 @@ fn write_with_uid(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: 
     writer.payload(frame);
 }
 
-/// Passes a complete error on: the known members as the service wrote them.
+/// Forwards a complete error: the known members as the service wrote them.
 fn write_error(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: &Envelope, reply: &Reply<'_>) {
     let members = [
         (&b"{\"error\":true,\"message\":"[..], Member::Message),

@@ -192,7 +192,7 @@ impl Router<'_> {
             (member?, line[start]),
             (Member::Args, b'[') | (Member::Kwargs, b'{')
         );
-        // An error at its end would be queued for the client.
+        // An error at the end of the line would be queued for the client, so there must be room.
         if from.outbox.is_full() {
             return None;
         }
@@ -262,7 +262,7 @@ impl Router<'_> {
     ) -> Option<CutThrough> {
         let (start, member) = arriving.value(line)?;
         let envelope = arriving.envelope();
-        // As above: a service receives errors about its malformed replies too.
+        // As above: a service too receives errors for its malformed replies.
         if from.outbox.is_full() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Where the lines of clients go: requests for services, and for the manager itself.
+//! Routes the lines of clients: requests for services and for the manager itself.
 
 use bytes::Bytes;
 use labwire_wire::terminal::{self, TerminalLine};
@@ -15,17 +15,17 @@ use crate::outbox::FrameWriter;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::Listing;
 
-/// What the manager answers.
+/// An answer of the manager.
 enum Answer {
     Text(Bytes),
     Listing(Listing),
 }
 
 impl Router<'_> {
-    /// Routes a line that a client sent.
+    /// Routes a client's line.
     #[inline]
     pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, frame: FrameView<'_>, kind: &Kind) -> Step {
-        // What the manager itself answers waits in the sender's own queue, like everything else.
+        // Answers of the manager go to the sender's own queue, which must have room like any other.
         if let Err(wait) = self.own_room(from) {
             return wait;
         }
@@ -192,7 +192,7 @@ impl Router<'_> {
             }
             Ok(Answer::Listing(listing)) => return self.answer_listing(from, uid, listing),
             Err(refusal) => {
-                // It may name clients.
+                // The text may contain the names of many clients.
                 self.work += 4 * REFUSAL_WORK;
                 from.log(&refusal);
                 from.refuse(uid, &refusal);
@@ -201,7 +201,7 @@ impl Router<'_> {
         Step::Next
     }
 
-    /// Gives a peer a list.
+    /// Queues a list for a peer.
     pub(super) fn answer_listing(&mut self, from: &Sender<'_>, uid: &Uid<'_>, listing: Listing) -> Step {
         let registry = &*self.registry;
         let written = from.answer(uid, |writer| registry.write_listing(listing, writer));
@@ -244,7 +244,7 @@ impl Router<'_> {
     }
 }
 
-/// A request for the manager about the client's link with a service.
+/// Composes a request to the manager about the client's link with a service.
 fn link_request(attribute: &str, service: &str, kwargs: &str) -> Line {
     let args = format!("[{}]", frames::json_string(service));
     request_line(MANAGER_NAME, attribute, &args, kwargs)

@@ -1,4 +1,4 @@
-//! Where the lines of services go: replies and notifications. What becomes of malformed replies is in
+//! Routes the lines of services: replies and notifications. Malformed replies are handled in
 //! [`malformed_reply`](super::malformed_reply).
 
 use labwire_wire::terminal::TerminalLine;
@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::registry::{Listing, Reader};
 
 impl Router<'_> {
-    /// Routes a line that a service sent.
+    /// Routes a service's line.
     #[inline]
     pub(crate) fn route_from_service(
         &mut self,
@@ -25,8 +25,8 @@ impl Router<'_> {
         kind: &Kind,
     ) -> Step {
         match kind {
-            // Replies and notifications go on though the service's own queue is full: it may be busy reading
-            // one large request, and its clients do not wait for that.
+            // Replies and notifications are routed even if the service's own queue is full: it may
+            // be busy reading one large request, and its clients must not wait for that.
             Kind::Notification(envelope, is_pair) => self.route_notification(from, frame, envelope, *is_pair),
             Kind::Frame(envelope) if envelope.is_reply(frame.content()) => {
                 match envelope.reply(frame.content()) {
@@ -43,7 +43,8 @@ impl Router<'_> {
             Kind::Broken(unframed) if is_no_reply(&unframed.salvage) => {
                 self.answer_service(from, |router| router.refuse_broken(from, unframed))
             }
-            // The service has left in the middle of its last line, which its callers are told.
+            // The service has left in the middle of its last line. Its callers receive an error for
+            // that.
             Kind::Typed(..) | Kind::Broken(_) if frame.head().terminated().is_none() => Step::Next,
             Kind::Typed(_, unframed) | Kind::Broken(unframed) => {
                 let malformed = MalformedReply::unframed(unframed, matches!(kind, Kind::Typed(..)));
@@ -52,7 +53,7 @@ impl Router<'_> {
         }
     }
 
-    /// Does what is answered to the service itself, once there is room for that in its queue.
+    /// Calls `answer`, which queues a frame for the service itself, once its queue has room.
     fn answer_service(&mut self, from: &Sender<'_>, answer: impl FnOnce(&mut Self) -> Step) -> Step {
         if let Err(wait) = self.own_room(from) {
             return wait;
@@ -67,7 +68,8 @@ impl Router<'_> {
         frame: FrameView<'_>,
         envelope: &Envelope,
     ) -> Step {
-        // Some services write their result into the request; one that has failed to is a reply all the same.
+        // Some services reply with the request and a result in it. If the result is missing, it is
+        // a malformed reply, not a request.
         if let Ok((requester, uid)) = envelope.answered(frame.content())
             && self.registry.awaited(from.id, &requester, &uid).is_some()
         {
@@ -136,7 +138,8 @@ impl Router<'_> {
         Step::Next
     }
 
-    /// Routes a reply with a uid that the service does not hold: perhaps it wrote a number in another way.
+    /// Routes a reply with a uid that the service does not hold. It may have written a number
+    /// differently.
     #[cold]
     fn route_unmatched_reply(
         &mut self,
@@ -187,8 +190,8 @@ impl Router<'_> {
         if !self.permits.is_empty() {
             return self.deliver_rest(from, &notification);
         }
-        // Who has room gets it now. A place in line is taken at each full queue, so that several readers that do not
-        // read are cut together and not one after the other.
+        // Queues with room receive it now. A place in line is taken at each full queue, so that
+        // several peers that do not read are disconnected together and not one after the other.
         let mut waiting = Permits::default();
         let mut queues = 0;
         for (client, outbox) in self.registry.linked_outboxes(from.id) {
@@ -205,7 +208,7 @@ impl Router<'_> {
         wait_unless_empty(waiting)
     }
 
-    /// Delivers a notification to those clients that had no room for it and have room now.
+    /// Delivers a notification to the clients whose queues were full and have room now.
     #[cold]
     fn deliver_rest(&mut self, from: &Sender<'_>, notification: &ForAll<'_>) -> Step {
         let mut waiting = Permits::default();
@@ -232,7 +235,7 @@ fn wait_unless_empty(waiting: Permits) -> Step {
     }
 }
 
-/// Whether a malformed line of a service is a request, or a notification.
+/// Returns whether a malformed line of a service is a request or a notification.
 fn is_no_reply(salvage: &Salvage) -> bool {
     let is_notification = |uid: &Uid<'_>| *uid == *NOTIFICATION_UID;
     salvage
@@ -241,7 +244,8 @@ fn is_no_reply(salvage: &Salvage) -> bool {
         .any(|names| names.asks || names.uid.as_ref().is_some_and(is_notification))
 }
 
-/// Why a reply of this shape does not go on to its client; `nesting` is how deep it may be nested.
+/// Returns the error that replaces a reply of this shape that its client cannot read. `nesting` is
+/// the limit on nesting. Returns `None` if it can.
 #[inline]
 pub(super) fn unreadable_reply(
     service: &str,

@@ -1,4 +1,4 @@
-//! What a line is that a peer sent.
+//! Received lines and their kinds.
 
 use labwire_wire::terminal::{self, NotText, TerminalError, TerminalLine};
 use labwire_wire::{
@@ -8,38 +8,39 @@ use labwire_wire::{
 use crate::buffers;
 use crate::config::MANAGERS_LINE;
 
-/// A message that waits, and what it is.
+/// A waiting message and its kind.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) frame: Frame,
     pub(crate) kind: Kind,
 }
 
-/// What a line is: all that can be found out about it without the registry.
+/// The kind of a line, as far as it follows from the line alone.
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// A request or a reply.
     Frame(Envelope),
-    /// A service's word to all its clients; and whether its result can be read by them.
+    /// A service's notification for all its clients, and whether its result is a pair
+    /// `[args, kwargs]`, as they require.
     Notification(Envelope, bool),
-    /// Not JSON: what a person typed.
+    /// Not JSON: typed by a person.
     Typed(Typed, Box<Unframed>),
-    /// A frame that is malformed, or JSON that is none.
+    /// A malformed frame, or JSON that is not a frame.
     Broken(Box<Unframed>),
-    /// Nothing but white space.
+    /// Only white space.
     Blank,
 }
 
-/// What is known of a line that is no frame.
+/// A line that is not a frame.
 #[derive(Debug)]
 pub(crate) struct Unframed {
-    /// Why it is none.
+    /// Why it is not.
     pub(crate) error: EnvelopeError,
-    /// Whom it names all the same.
+    /// The names and uids that were found in it.
     pub(crate) salvage: Salvage,
 }
 
-/// What was typed.
+/// A typed line.
 #[derive(Debug)]
 pub(crate) enum Typed {
     Meant(TerminalLine),
@@ -50,17 +51,17 @@ pub(crate) enum Typed {
 }
 
 impl Default for Kind {
-    /// A frame without any member.
+    /// Returns a frame without any member.
     fn default() -> Self {
         Self::Frame(Envelope::default())
     }
 }
 
 impl Incoming {
-    /// Checks the whole line.
+    /// Scans the whole line.
     ///
-    /// `is_whole` is false for a last line whose end never came. JSON shows whether it is all there; what was typed
-    /// does not, and half a command must not reach an instrument.
+    /// `is_whole` is `false` for a last line without its line end. JSON shows whether it is
+    /// complete; a typed line does not, and half a command must not reach an instrument.
     pub(crate) fn of(line: Line, is_whole: bool) -> Self {
         let line = line.without_mark();
         let kind = match Kind::of(line.content()) {
@@ -75,14 +76,14 @@ impl Incoming {
 }
 
 impl Incoming {
-    /// Gives its memory back, for the next lines.
+    /// Returns its memory to the pool, for the next lines.
     pub(crate) fn give_back(self) {
         let (head, payload) = self.frame.into_parts();
         buffers::give_back(head);
         payload.into_iter().for_each(buffers::give_back);
     }
 
-    /// Gives its memory back to the system.
+    /// Frees its memory.
     pub(crate) fn free(self) {
         let (head, payload) = self.frame.into_parts();
         buffers::free(head);
@@ -91,15 +92,15 @@ impl Incoming {
 }
 
 impl Kind {
-    /// Checks the whole line, which is given without its terminator.
+    /// Scans a whole line. `content` is the line without its terminator.
     pub(crate) fn of(content: &[u8]) -> Self {
         let mut kind = Self::default();
         kind.look(content);
         kind
     }
 
-    /// The same in a place where another line's kind was: an envelope is large, and to move it takes a tenth of the time
-    /// that looking at it takes.
+    /// As [`of`](Self::of), but overwrites the kind of another line: an envelope is large, and
+    /// moving it takes a tenth of the time of the scan.
     pub(crate) fn look(&mut self, content: &[u8]) {
         let envelope = match self {
             Self::Frame(envelope) => envelope,
@@ -115,7 +116,7 @@ impl Kind {
         }
     }
 
-    /// What a line is that is no frame.
+    /// Returns the kind of a line that is not a frame.
     #[cold]
     fn of_other(content: &[u8], error: EnvelopeError) -> Self {
         let Some(first) = content.trim_ascii_start().first() else {
@@ -130,7 +131,7 @@ impl Kind {
         }
     }
 
-    /// What a line is whose envelope is known.
+    /// Returns the kind of a line with this envelope.
     pub(crate) fn of_frame(content: &[u8], envelope: Envelope) -> Self {
         if !is_notification(content, &envelope) {
             return Self::Frame(envelope);
@@ -142,7 +143,7 @@ impl Kind {
     }
 }
 
-/// Whether a frame is a service's word to all its clients: what its result is must be looked at then.
+/// Returns whether a frame is a notification. Then its result must be checked as well.
 pub(crate) fn is_notification(content: &[u8], envelope: &Envelope) -> bool {
     envelope.has_result() && envelope.is_string(content, Member::Uid, NOTIFICATION_UID)
 }

@@ -1,4 +1,4 @@
-//! Where a frame goes. Only its envelope is looked at, and nothing here waits.
+//! Routes frames by their envelopes. Nothing here waits.
 
 mod arguments;
 mod compose;
@@ -40,40 +40,41 @@ pub(crate) use permits::Permits;
 /// The attribute of a request by which a peer asks to be disconnected.
 const DISCONNECT: &str = "__disconnect__";
 
-/// What a frame adds to its payload at most, apart from the names in it: punctuation and keys.
+/// The most bytes that the manager adds to a frame, apart from names: punctuation and keys.
 const ENVELOPE_BYTES: usize = 128;
 
-/// How much is done for one peer before others have their turn: what is read at once of short lines. One unit is what it
-/// takes to route one of them: a fraction of a microsecond. With fifty peers that flood, everybody else waits for fifty turns.
+/// The work of one turn, in units: after it, other peers have theirs. A unit is the time to route a
+/// short line, a fraction of a microsecond. With fifty flooding peers, another peer waits for fifty
+/// turns.
 pub(crate) const TURN_WORK: usize = 512;
 
-/// How many bytes are copied in the time of one unit.
+/// The number of bytes that are copied in one unit.
 pub(crate) const BYTES_PER_WORK: usize = 1_024;
 
-/// How many bytes of a large line are read in that time, to memory that was used before: a line of a mebibyte comes in one
-/// turn, while it is in the processor's caches.
+/// The number of bytes of a large line that are read in one unit, into reused memory. A line of 1
+/// MiB fits into one turn, while it is in the processor's caches.
 pub(crate) const LARGE_BYTES_PER_WORK: usize = 2 * BYTES_PER_WORK;
 
-/// How many bytes of a huge line are read in that time, to memory that was not used before: the system gives it page by
-/// page, which takes some virtual machines dozens of times as long.
+/// The number of bytes of a huge line that are read in one unit, into fresh memory. The system
+/// provides it page by page, which takes some virtual machines dozens of times as long.
 pub(crate) const FRESH_BYTES_PER_WORK: usize = BYTES_PER_WORK / 2;
 
-/// How many queues get a notification in that time.
+/// The number of queues that receive a notification in one unit.
 const QUEUES_PER_WORK: usize = 16;
 
-/// What a refusal takes: its text is put together.
+/// The work of a refusal, whose text must be composed.
 const REFUSAL_WORK: usize = 8;
 
-/// What the reader of a line does next.
+/// The next step of the session after a line was routed.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// It goes on with the next line.
+    /// Continue with the next line.
     Next,
-    /// It waits for room in a queue, then routes the same line again with what it was granted.
+    /// Wait for room in a queue, then route the same line again with the granted permits.
     Wait(Permits),
-    /// It has the manager answer an administrator's request.
+    /// Execute an administrator's request.
     Ask(Call),
-    /// It ends the connection.
+    /// End the connection.
     Leave,
 }
 
@@ -82,40 +83,44 @@ pub(crate) struct Router<'a> {
     pub(crate) registry: MutexGuard<'a, Registry>,
     pub(crate) counters: &'a Counters,
     pub(crate) events: &'a Events,
-    /// Whether the manager is about to stop and takes no new requests.
+    /// Whether the manager is stopping and takes no new requests.
     pub(crate) draining: bool,
-    /// How deep a line may be nested.
+    /// The limit on the nesting of a line.
     pub(crate) nesting: usize,
-    /// What the line that is routed was granted, if it was held back.
+    /// The permits of the current line, if it waited.
     pub(crate) permits: Permits,
-    /// How lines go on before their end has come.
+    /// The sizes and speeds for cut-through.
     pub(crate) pace: Pace,
-    /// Tells the time at which a lock is acquired.
+    /// The clock for the times at which locks are acquired.
     pub(crate) clock: &'a Clock,
-    /// How much more work the lines were than usual, in [units](TURN_WORK).
+    /// The work of the current line, in [units](TURN_WORK). [`Attachment::router`] sets it to 1
+    /// before each line, and routing adds to it.
+    ///
+    /// [`Attachment::router`]: crate::attachment::Attachment::router
     pub(crate) work: usize,
 }
 
-/// Who sent the frame: its place in the registry, its name, and the queue for what it is told.
+/// The sender of a frame: its id in the registry, its name, and the queue of the frames for it.
 #[derive(Debug)]
 pub(crate) struct Sender<'a> {
     pub(crate) id: PeerId,
     /// `NAME[HOST:PORT]`.
     pub(crate) name: &'a str,
     pub(crate) outbox: &'a Arc<Outbox>,
-    /// Whether it is a client that wants to know whose errors it gets.
+    /// Whether it is a client with the feature `origin`.
     pub(crate) origin: bool,
     pub(crate) log_limit: &'a LogLimit,
 }
 
 impl Sender<'_> {
-    /// Tells the peer why it does not get what it asked for.
+    /// Queues the refusal for the peer, as an error with this uid.
     pub(crate) fn refuse(&self, uid: &Uid<'_>, refusal: &Refusal) {
         let frame = refusal.frame(self.name, uid, self.origin);
         self.outbox.push_always(|writer| writer.shared(&frame));
     }
 
-    /// Gives the peer a result: the JSON text that `write` puts together. Returns its number of bytes.
+    /// Queues a result for the peer: the JSON text that `write` composes. Returns the number of
+    /// bytes.
     pub(crate) fn answer(&self, uid: &Uid<'_>, write: impl FnOnce(&mut FrameWriter<'_>)) -> usize {
         let (head, tail) = frames::result_around(self.name, uid);
         let mut written = 0;
@@ -128,7 +133,7 @@ impl Sender<'_> {
         written
     }
 
-    /// Logs a refusal, as long as the peer does not cause too many lines.
+    /// Logs a refusal, unless the peer has caused too many log lines.
     pub(crate) fn log(&self, refusal: &Refusal) {
         if self.log_limit.allows(self.name) {
             info!("{}: {}", self.name, refusal.summary());
@@ -144,7 +149,7 @@ impl Router<'_> {
         Step::Next
     }
 
-    /// Refuses a line that is no frame; the errors carry the uids that can be found in it.
+    /// Refuses a line that is not a frame, with an error for each uid that was found in it.
     fn refuse_broken(&mut self, from: &Sender<'_>, unframed: &Unframed) -> Step {
         let refusal = self.broken(unframed.error);
         self.note_malformed(from, &refusal);
@@ -169,7 +174,7 @@ impl Router<'_> {
         }
     }
 
-    /// Why a line is refused that is no frame.
+    /// Returns the refusal of a line that is not a frame.
     fn broken(&self, error: EnvelopeError) -> Refusal {
         match error {
             EnvelopeError::Json(JsonError::TooDeep) => Refusal::TooDeep { limit: self.nesting },
@@ -177,12 +182,13 @@ impl Router<'_> {
         }
     }
 
-    /// Why a frame is not routed that is nested deeper than it may be.
+    /// Returns the refusal of a frame that is nested too deep; `None` if it is not.
     fn too_deep(&self, envelope: &Envelope) -> Option<Refusal> {
         (envelope.shape().depth > self.nesting).then_some(Refusal::TooDeep { limit: self.nesting })
     }
 
-    /// Whether the sender's own queue has room for what the manager answers; else what its line is to wait for.
+    /// Checks whether the sender's own queue has room for an answer of the manager. If not, returns
+    /// the step with the permit to wait for.
     #[inline]
     fn own_room(&mut self, from: &Sender<'_>) -> Result<(), Step> {
         if from.outbox.is_full() {
@@ -193,7 +199,7 @@ impl Router<'_> {
 
     #[cold]
     fn wait_for_own_room(&mut self, from: &Sender<'_>) -> Result<(), Step> {
-        // What was granted is given back: what the manager itself says is queued in any case.
+        // The permit is returned to the queue, since the manager's own frames are always queued.
         if self.permits.take(from.outbox).is_some() {
             return Ok(());
         }
@@ -201,7 +207,7 @@ impl Router<'_> {
         Err(Step::Wait(Permits::one(from.id, permit)))
     }
 
-    /// Drops a reply that nobody waits for, or a notification in another's name.
+    /// Drops a reply to no request in flight, or a notification in another service's name.
     fn drop_unsolicited(&self, from: &Sender<'_>) -> Step {
         Counters::count(&self.counters.unsolicited);
         if from.log_limit.allows(from.name) {

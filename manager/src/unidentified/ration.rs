@@ -13,7 +13,8 @@ const REMEMBERED: usize = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ration {
     pub(super) per_address: u32,
-    /// For all addresses together. Half of it is for the first unit of each address.
+    /// For all addresses together. Half of it is reserved for addresses that were granted nothing
+    /// yet in this window.
     pub(super) total: u32,
     pub(super) window: Duration,
 }
