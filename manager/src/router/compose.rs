@@ -34,8 +34,8 @@ const REQUEST: [Member; 6] = [
 ];
 
 /// Forwards a request: the known members as the client wrote them, then `end` (the member
-/// `requester` and the line end) and the payload. Other members are left out, since a Python
-/// service fails on them.
+/// `requester` and the line end) and the payload. Other members are left out, since they stop a
+/// Python service.
 pub(super) fn write_request(
     writer: &mut FrameWriter<'_>,
     frame: FrameView<'_>,

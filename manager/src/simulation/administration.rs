@@ -1,4 +1,4 @@
-//! Requests of administrators and the logins that they need: what the manager makes of them, and what it must.
+//! Administrators' requests and the logins that they need, in the manager and in the model.
 
 use super::model::Model;
 use super::speech::{Administered, Form, Nonsense, Say, Spoken};
@@ -9,31 +9,32 @@ use crate::attachment::{Decision, Next};
 use crate::refusal::Refusal;
 use crate::router::{Call, Sender};
 
-/// How many requests may wait for one login.
+/// The most requests that wait for one login.
 const PENDING: usize = 16;
 
-/// Who can log in, with which password, and whether as an administrator.
+/// The users: name, password, and whether the user is an administrator.
 const USERS: [(&str, &str, bool); 2] = [("m.curie", "radium", true), ("n.bohr", "atom", false)];
 
-/// What comes of a login.
+/// Checks a login. Returns whether the user is an administrator.
 fn check(username: &str, password: &str) -> Result<bool, Refusal> {
     let user = USERS.iter().find(|user| (user.0, user.1) == (username, password));
     user.map(|user| user.2).ok_or(Refusal::WrongLogin)
 }
 
-/// What becomes of a line that may be the answer to a question.
+/// The outcome of a line that may be the answer to a login question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answered {
-    /// It is none.
+    /// It is not an answer.
     No,
-    /// The client goes on.
+    /// It is an answer, and the client stays connected.
     Yes,
-    /// The client is disconnected.
+    /// It is an answer, and the client is disconnected.
     Leave,
 }
 
 impl Model {
-    /// Takes a line as the answer to the open question, if it is one. `waiting` is how many lines were sent behind it.
+    /// Takes a line as the answer to the open question, if it is one. `waiting` is the number of
+    /// lines that were sent after it.
     fn answered(&mut self, from: Key, say: &Say, waiting: usize) -> Answered {
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.login.is_asked()) else {
             return Answered::No;
@@ -45,7 +46,7 @@ impl Model {
             Say::TypedLink { .. } if is_early => return Answered::No,
             Say::TypedLink { service } => format!("link {service}"),
             Say::Nonsense(Nonsense::Array) => "[]".to_owned(),
-            // What has a result that is no text is a wrong answer.
+            // A result that is not a text is a wrong answer.
             Say::Reply { form, .. } if !matches!(form, Form::PartialError | Form::WithoutResult) => {
                 String::new()
             }
@@ -88,14 +89,15 @@ impl Model {
         }
     }
 
-    /// A line was taken that is no answer.
+    /// Notes that a line was taken that is not an answer.
     fn note_taken(&mut self, from: Key) {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.login.early = peer.login.early.saturating_sub(1);
         }
     }
 
-    /// A client asks for what only administrators get. `waiting` is how many lines were sent behind it.
+    /// Predicts the outcome of an administrator's request. `waiting` is the number of lines that
+    /// were sent after it.
     fn administer(&mut self, from: Key, what: Administered, uid: &str, waiting: usize) {
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
@@ -129,19 +131,19 @@ impl Model {
 }
 
 impl World {
-    /// A peer sends something that it says only after what it says next.
+    /// Queues a line that the peer sends together with its next one, to be routed after that.
     pub(super) fn send(&mut self, key: Key, spoken: Spoken) {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.sent.push_back(spoken);
         }
     }
 
-    /// What a peer has sent already.
+    /// Takes the first line that a peer has sent and that is not routed yet.
     pub(super) fn next_sent(&mut self, key: Key) -> Option<Spoken> {
         self.peers.get_mut(&key)?.sent.pop_front()
     }
 
-    /// How many bytes, and how many lines, a peer has sent that nobody has looked at.
+    /// Returns the numbers of bytes and of lines that a peer has sent and that are not routed yet.
     fn unrouted(&self, key: Key) -> (usize, usize) {
         let sent = self.peers.get(&key).map(|peer| &peer.sent);
         sent.map_or((0, 0), |sent| {
@@ -149,7 +151,7 @@ impl World {
         })
     }
 
-    /// Takes a line as the answer to the open question, if it is one; gives it back if it is none.
+    /// Takes a line as the answer to the open question. Returns it if it is not an answer.
     pub(super) fn take_credential(&mut self, key: Key, spoken: Spoken) -> Result<Option<Spoken>, Failure> {
         let (unrouted, waiting) = self.unrouted(key);
         let Some(peer) = self.peers.get_mut(&key) else {
@@ -169,14 +171,14 @@ impl World {
             return Err(format!("{:?} ends the connection: {leaves}", spoken.say));
         }
         if leaves {
-            // What it was told last is compared before it is gone.
+            // Compares its last frames before it is removed.
             self.check()?;
             self.leave(key)?;
         }
         Ok(None)
     }
 
-    /// A line was taken that is no answer.
+    /// Notes that a line was taken that is not an answer.
     pub(super) fn note_taken(&mut self, key: Key, spoken: &Spoken) {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.attachment.login.note_taken(&spoken.incoming);
@@ -184,7 +186,7 @@ impl World {
         self.model.note_taken(key);
     }
 
-    /// A client asks for what only administrators get.
+    /// Handles an administrator's request.
     pub(super) fn administer(&mut self, key: Key, call: Call, spoken: &Spoken) -> Result<(), Failure> {
         let (unrouted, waiting) = self.unrouted(key);
         if let Say::Administer { what, uid } = &spoken.say {
@@ -200,7 +202,7 @@ impl World {
         Ok(())
     }
 
-    /// Does what a session does; tells whether the connection ends.
+    /// Takes the next step of a login, as a session does. Returns whether the connection ends.
     fn go_on_with(&mut self, key: Key, next: Next) -> Result<bool, Failure> {
         match next {
             Next::Wait => {}
@@ -234,7 +236,7 @@ impl World {
         Ok(false)
     }
 
-    /// Executes a request that needs no database, and so is done at once.
+    /// Executes a request that needs no database.
     fn execute(&mut self, key: Key, call: Call) -> Result<(), Failure> {
         let uid = call.uid.clone();
         let outcome = Request::of(call).map(|request| request.answer_at_once(&self.operation));

@@ -1,4 +1,4 @@
-//! Lines that arrive in pieces, and go on before their end has come if they may.
+//! Lines that arrive in pieces, and are cut through where that is allowed.
 
 use labwire_wire::{ArrivingEnvelope, Line, frames};
 
@@ -9,23 +9,25 @@ use super::waiting::Arriving;
 use super::world::{Failure, Peer, World};
 use crate::router::{Kind, Router, Sender};
 
-/// So many levels in a payload, and that of the line around it, are more than Python can read.
+/// A payload with this many levels is nested deeper than Python can read, together with the line
+/// around it.
 const PYTHON_DEPTH: usize = 900;
 
 impl World {
-    /// Whether the peer is in the middle of a line.
+    /// Returns whether a line of the peer is being cut through.
     pub(super) fn is_arriving(&self, key: Key) -> bool {
         self.peers.get(&key).is_some_and(|peer| peer.arriving.is_some())
     }
 
-    /// A peer sends the first bytes of a line. If they do not go on, the rest of it follows at once.
+    /// Sends the first `come` bytes of a peer's line. If the line is not cut through, sends the
+    /// rest at once.
     pub(super) fn begin(&mut self, key: Key, spoken: Spoken, come: usize) -> Result<(), Failure> {
         if self
             .peers
             .get(&key)
             .is_none_or(|peer| !peer.attachment.login.is_idle())
         {
-            // It may be the answer to a question.
+            // The line may answer a login question.
             return self.say(key, spoken);
         }
         let content = spoken.content();
@@ -41,7 +43,7 @@ impl World {
                 router.cut_request_through(from, &left, &envelope)
             }
         });
-        // The value itself has begun, and nothing has come behind it.
+        // The payload has begun, and nothing after it has arrived.
         let payload = spoken.long_payload().filter(|start| {
             let end = content.len() - " }".len();
             (start + 1..end).contains(&come)
@@ -71,7 +73,7 @@ impl World {
         Ok(())
     }
 
-    /// More of the line comes.
+    /// Sends up to `count` more bytes of the line that is being cut through.
     pub(super) fn go_on(&mut self, key: Key, count: usize) -> Result<(), Failure> {
         let peer = self.peers.get_mut(&key);
         let Some(arriving) = peer.and_then(|peer| peer.arriving.as_mut()) else {
@@ -84,7 +86,7 @@ impl World {
         }
     }
 
-    /// All of the line comes.
+    /// Sends the rest of that line.
     pub(super) fn end(&mut self, key: Key) -> Result<(), Failure> {
         let Some(mut arriving) = self.take_arriving(key) else {
             return Ok(());
@@ -102,7 +104,7 @@ impl World {
         Ok(())
     }
 
-    /// What comes of the line is no JSON.
+    /// Sends a rest of that line that is not JSON.
     pub(super) fn go_wrong(&mut self, key: Key) -> Result<(), Failure> {
         let Some(mut arriving) = self.take_arriving(key) else {
             return Ok(());
@@ -119,7 +121,7 @@ impl World {
         Ok(())
     }
 
-    /// Nothing comes of the line any more, and others wait for its end.
+    /// Breaks that line off, as if others had waited too long for its end.
     pub(super) fn stall(&mut self, key: Key) {
         if let Some(arriving) = self.take_arriving(key) {
             self.with_router(key, |router, from| {
@@ -129,7 +131,7 @@ impl World {
         }
     }
 
-    /// The peer is about to be gone.
+    /// Breaks that line off, if there is one, since its sender leaves.
     pub(super) fn leave_arriving(&mut self, key: Key) {
         if let Some(arriving) = self.take_arriving(key) {
             self.with_router(key, |router, _| router.break_off_left(arriving.cut_through));
@@ -151,8 +153,8 @@ impl World {
 }
 
 impl Peer {
-    /// Takes what the peer was told of a line that is arriving or has just ended, and holds it against the model; gives the
-    /// other frames.
+    /// Takes the bytes that the peer received of a line that is being cut through or has just
+    /// ended, and compares them with the model. Returns the other frames.
     pub(super) fn take_arriving(
         &mut self,
         model: &mut Model,

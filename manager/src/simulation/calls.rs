@@ -1,4 +1,4 @@
-//! Predicts where a line goes: requests, replies and notifications, and what is refused.
+//! Predicts the routing of requests, replies and notifications, and their refusals.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,11 @@ use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
 use super::state::{InFlight, Key, MANAGER, ModelPhase, Predicted};
 use crate::refusal::Refusal;
 
-/// Among how many requests of a client one is looked for whose uid is the same number in another spelling.
+/// The most requests of a client that are searched for a uid that is the same number in another
+/// spelling.
 const SEARCHED_REQUESTS: usize = 256;
 
-/// How much is added to a frame's length when room is looked for: what the router adds to a payload at most.
+/// The bytes that are added to a frame's length when it needs room: the most that the router adds.
 const ENVELOPE_BYTES: usize = 128;
 
 impl Model {
@@ -54,7 +55,7 @@ impl Model {
                 self.answer(from, uid, &self.identity());
                 Predicted::Next
             }
-            // To a client it is a line that is no frame, or none of its own: see the speech of clients.
+            // A client never sends one: see `Schedule::word_of_client`.
             Say::Garbled(_) => unreachable!("only services say so"),
             say if is_service => {
                 self.refuse_request_of_service(from, say);
@@ -95,7 +96,8 @@ impl Model {
         self.refuse_malformed(from, uid, &refusal);
     }
 
-    /// An answer is dropped, an error without a result is no request.
+    /// Predicts the outcome of a client's reply or notification. It is dropped, except that an
+    /// error without a result is refused as a request.
     pub(super) fn client_speaks_for_a_service(&mut self, from: Key, say: &Say) {
         match say {
             Say::Reply {
@@ -118,7 +120,7 @@ impl Model {
         }
     }
 
-    /// A username or a password comes once no question is open any more.
+    /// Predicts the refusal of a username or password while no question is open.
     pub(super) fn answer_to_nobody(&mut self, from: Key, text: &str, is_typed: bool) {
         let refusal = if is_typed {
             no_request(text)
@@ -269,7 +271,8 @@ impl Model {
         Predicted::Next
     }
 
-    /// The place of the only request of a client at a service whose uid is the same number, written in another way.
+    /// Returns the index of a client's request at a service whose uid is the same number in another
+    /// spelling, if that uid is the only one.
     pub(super) fn other_spelling(&self, client: Key, service: Key, uid: &str) -> Option<usize> {
         let value = number(uid)?;
         let of_both = |held: &&InFlight| (held.client, held.service) == (client, service);
@@ -302,7 +305,8 @@ impl Model {
         wait_unless_empty(waiting)
     }
 
-    /// Clients that had no room for a notification get it, as far as they have room now and are still linked.
+    /// Delivers a notification to the clients that had no room for it, if they have room now and
+    /// are still linked.
     pub(super) fn notify_rest(&mut self, from: Key, spoken: &Spoken) -> Predicted {
         let mut waiting = Vec::new();
         for client in Self::with(&self.links, from) {
@@ -326,7 +330,7 @@ impl Model {
     }
 }
 
-/// Why a text that somebody typed is refused, unless it is empty.
+/// Returns the refusal of a typed text, unless it is empty.
 fn no_request(text: &str) -> Option<Refusal> {
     if text.is_empty() {
         return None;
@@ -343,7 +347,7 @@ fn wait_unless_empty(waiting: Vec<Key>) -> Predicted {
     }
 }
 
-/// A reply as its client gets it.
+/// Returns the frame that the client receives for a reply.
 fn passed_on(requester: &str, uid: &str, form: Form, origin: bool, spoken: &Spoken) -> Vec<u8> {
     let (name, mark) = (json!(requester), uid);
     let payload = match &spoken.say {

@@ -1,4 +1,4 @@
-//! Predicts how links and locks change, and when that is refused.
+//! Predicts changes of links and locks, and their refusals.
 
 use serde_json::json;
 
@@ -72,8 +72,8 @@ impl Model {
         }
     }
 
-    /// Who holds a lock on a service: the client that has held its lock longest is named, the one that came first if
-    /// there are several.
+    /// Returns the lock on a service, named after the client that has held it longest; of several,
+    /// the one that joined first.
     pub(super) fn held(&self, service: Key) -> Option<HeldLock> {
         let holders = Self::with(&self.locks, service);
         let longest = holders

@@ -1,16 +1,16 @@
-//! Where a schedule's choices come from.
+//! The source of a schedule's choices.
 
-/// Where a schedule's choices come from.
+/// The source of a schedule's choices.
 #[derive(Debug)]
 pub(crate) enum Choices<'a> {
-    /// A generator, which goes on without end.
+    /// A random generator, without end.
     Seed(u64),
-    /// A fuzzer's bytes; the schedule ends with them.
+    /// A fuzzer's bytes. The schedule ends with them.
     Bytes(&'a [u8]),
 }
 
 impl Choices<'_> {
-    /// A number below `bound`, each of them as likely as the others, near enough.
+    /// Returns a number below `bound`, nearly uniformly distributed.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         debug_assert!(bound > 0, "a choice of nothing");
         match self {
@@ -30,23 +30,23 @@ impl Choices<'_> {
         }
     }
 
-    /// Whether something happens that happens `percent` times in a hundred.
+    /// Returns `true` in `percent` percent of cases.
     pub(crate) fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// One of these.
+    /// Returns one of these values.
     pub(crate) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
-    /// Whether there is nothing left to choose by.
+    /// Returns whether the choices are used up.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self, Self::Bytes([]))
     }
 }
 
-/// The next number of the generator `SplitMix64`, which takes any seed.
+/// Returns the next number of the generator `SplitMix64`, which takes any seed.
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut number = *state;

@@ -1,4 +1,4 @@
-//! What the model knows of lines that go on while they arrive.
+//! Predicts lines that are cut through.
 
 use serde_json::json;
 
@@ -7,12 +7,12 @@ use super::speech::{Payload, Say, Spoken, escaped};
 use super::state::{Behind, CutThrough, Ended, InFlight, Key, ModelPhase};
 use crate::refusal::Refusal;
 
-/// Up to how many unread bytes a peer is told a line before its end has come.
+/// The most unread bytes of a peer to which a line is cut through.
 const KEEPS_UP_BYTES: usize = 1024 * 1024;
 
 impl Model {
-    /// A peer sends the beginning of a line; tells whether it goes on before its end has come. `is_deep` says whether that
-    /// beginning is nested deeper than Python can read.
+    /// Predicts whether a line is cut through whose beginning has arrived. `is_deep` is whether
+    /// that beginning is nested deeper than Python can read.
     pub(super) fn begin(&mut self, from: Key, spoken: &Spoken, is_deep: bool) -> bool {
         let line = match &spoken.say {
             Say::LongCall {
@@ -54,7 +54,8 @@ impl Model {
         true
     }
 
-    /// A request goes on when its service asked for that, has nobody else to listen to, and would take it.
+    /// Returns the cut-through of a request, if its service asked for that, has no other client,
+    /// and admits the request.
     fn forwarded_request(
         &self,
         from: Key,
@@ -96,7 +97,8 @@ impl Model {
         })
     }
 
-    /// A reply goes on when it is awaited, and its client asked for that and listens to nobody else.
+    /// Returns the cut-through of a reply, if its request is in flight, and if its client asked for
+    /// that and has no requests or links at other services.
     fn forwarded_reply(
         &self,
         from: Key,
@@ -139,7 +141,7 @@ impl Model {
         })
     }
 
-    /// The end of a line has come of which a part has gone on.
+    /// Ends a line that was cut through.
     pub(super) fn end_cut_through(&mut self, from: Key) {
         let Some(line) = self.cut_through_lines.remove(&from) else {
             return;
@@ -177,7 +179,7 @@ impl Model {
         }
     }
 
-    /// Something is wrong with a line of which a part has gone on.
+    /// Breaks off such a line because it is malformed.
     pub(super) fn break_cut_through(&mut self, from: Key, refusal: &Refusal) {
         let Some(line) = self.cut_through_lines.remove(&from) else {
             return;
@@ -193,7 +195,7 @@ impl Model {
         }
     }
 
-    /// The rest of such a line does not come.
+    /// Breaks off such a line because its rest does not arrive.
     pub(super) fn stall_cut_through(&mut self, from: Key) {
         let Some(line) = self.cut_through_lines.remove(&from) else {
             return;
@@ -207,7 +209,7 @@ impl Model {
         self.break_off(&line, Some(&refusal));
     }
 
-    /// Who sends such a line is about to be gone.
+    /// Breaks off such a line because its sender leaves.
     pub(super) fn leave_cut_through(&mut self, from: Key) {
         if let Some(line) = self.cut_through_lines.remove(&from) {
             self.break_off(&line, None);
@@ -219,7 +221,7 @@ impl Model {
         service.map_or_else(String::new, |service| service.identity.name.clone())
     }
 
-    /// The request, if its client still waits for the outcome.
+    /// Returns the index of the line's request, if it is still in flight.
     fn awaited(&self, line: &CutThrough) -> Option<usize> {
         let mut in_flight = self.in_flight.iter();
         in_flight
@@ -237,7 +239,7 @@ impl Model {
         self.end_told(line, Ended::BrokenOff(line.frame.clone()));
     }
 
-    /// The receiver is told the end, and then what has waited for it.
+    /// Expects the end of the line at its receiver, and then the frames behind it.
     fn end_told(&mut self, line: &CutThrough, ended: Ended) {
         let Some(receiver) = self.peers.get_mut(&line.to) else {
             return;

@@ -1,11 +1,11 @@
-//! Malformed replies: what a service prints, what of it can be read, and what must come of that.
+//! Malformed replies: the lines, their readable members, and the expected errors.
 
 use labwire_wire::{EnvelopeError, JsonError, Member};
 use serde_json::{Number, json};
 
 use crate::refusal::Refusal;
 
-/// What goes wrong with a reply.
+/// The defect of a malformed reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Garble {
     Text,
@@ -46,7 +46,7 @@ impl Garble {
         Self::Report,
     ];
 
-    /// A malformed reply to that client's request with that uid, which is JSON text.
+    /// Returns a malformed reply to the request of this client with this uid, which is JSON text.
     pub(crate) fn reply(self, requester: &str, uid: &str) -> Garbled {
         use EnvelopeError::{Duplicate, Json, Missing, WrongType};
         let name = json!(requester);
@@ -148,20 +148,21 @@ impl Garble {
 pub(crate) struct Garbled {
     pub(super) garble: Garble,
     pub(crate) line: Vec<u8>,
-    /// What can be read: the client's name, and the uid as JSON text.
+    /// The readable members: the client's name, and the uid as JSON text.
     pub(super) requester: Option<String>,
     pub(super) uid: Option<String>,
-    /// What is wrong, where the service may be told.
+    /// The error, where it may be sent to the service.
     pub(super) error: Option<EnvelopeError>,
 }
 
-/// The error frame with a uid that is JSON text.
+/// Returns the error frame of a refusal. `uid` is JSON text.
 pub(super) fn refusal_frame(refusal: &Refusal, requester: &str, uid: &str, origin: bool) -> Vec<u8> {
     let uid = labwire_wire::Uid::from_json(uid.as_bytes()).expect("it is a string or a number");
     refusal.frame(requester, &uid, origin).to_vec()
 }
 
-/// The other type with the text of a uid: a string for a number, a number for a string.
+/// Returns the uid as the other type with the same text: a string for a number, a number for a
+/// string.
 pub(super) fn other_type(uid: &str) -> Option<String> {
     match serde_json::from_str::<String>(uid) {
         Ok(text) => {
@@ -172,7 +173,7 @@ pub(super) fn other_type(uid: &str) -> Option<String> {
     }
 }
 
-/// The value of a uid that is a number.
+/// Returns the value of a uid that is a number.
 pub(super) fn number(uid: &str) -> Option<f64> {
     serde_json::from_str(uid).ok()
 }

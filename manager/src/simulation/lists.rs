@@ -8,7 +8,7 @@ use super::model::Model;
 use super::state::Key;
 
 impl Model {
-    /// The peers of one kind by their names, in the order of the names.
+    /// Returns the services, or else the clients, by name.
     pub(super) fn named(&self, services: bool) -> BTreeMap<String, Key> {
         let peers = self
             .peers
@@ -44,14 +44,14 @@ impl Model {
         )
     }
 
-    /// Every service with the clients that are linked with it, and with those that hold a lock: JSON text.
+    /// Returns the lists of links and of locks of all services, as JSON texts.
     pub(super) fn links_and_locks(&self) -> (String, String) {
         let services = self.named(true);
         let names = |pairs| Self::object(&services, |key| json!(self.names_with(pairs, key)).to_string());
         (names(&self.links), names(&self.locks))
     }
 
-    /// How many clients and services are here.
+    /// Returns the numbers of clients and services.
     pub(super) fn counts(&self) -> (usize, usize) {
         let services = self.peers.values().filter(|peer| peer.is_service()).count();
         (self.peers.len() - services, services)

@@ -1,4 +1,4 @@
-//! What the model makes of malformed replies.
+//! Predicts the outcome of malformed replies.
 
 use serde_json::json;
 
@@ -7,14 +7,14 @@ use super::model::Model;
 use super::state::{InFlight, Key, Predicted};
 use crate::refusal::Refusal;
 
-/// Among how many callers a reply without a requester is looked for.
+/// The most callers that are searched for the request of a reply without a requester.
 const SEARCHED_CALLERS: usize = 64;
 
-/// How deep a line may be nested.
+/// The limit on the nesting of a line.
 const NESTING: usize = 1_024;
 
 impl Garbled {
-    /// What the caller is told by that service.
+    /// Returns the error that the caller receives.
     fn frame(&self, model: &Model, held: &InFlight) -> Vec<u8> {
         let client = &model.peers[&held.client];
         let (requester, uid) = (client.full_name(), &held.uid);
@@ -36,7 +36,7 @@ impl Garbled {
         refusal_frame(&refusal, &requester, uid, client.identity.features.origin)
     }
 
-    /// What the service is told if nobody waits for it.
+    /// Returns the error that the service receives if the reply matches no request.
     fn refusal(&self) -> Option<Refusal> {
         match self.garble {
             Garble::Report => None,
@@ -47,7 +47,7 @@ impl Garbled {
 }
 
 impl Model {
-    /// The place of the request that a malformed reply is for.
+    /// Returns the index of the request that a malformed reply is for.
     fn identify(&self, service: Key, requester: Option<&str>, uid: Option<&str>) -> Option<usize> {
         let caller = match requester {
             Some(name) => Some(self.client_named(name)?),
@@ -88,7 +88,7 @@ impl Model {
         (found.len() == 1).then(|| found[0])
     }
 
-    /// A service sends what is no proper reply.
+    /// Predicts the outcome of a service's malformed reply.
     pub(super) fn malformed_reply(&mut self, from: Key, garbled: &Garbled) -> Predicted {
         let (requester, uid) = (garbled.requester.as_deref(), garbled.uid.as_deref());
         if let Some(place) = self.identify(from, requester, uid) {
@@ -116,7 +116,7 @@ impl Model {
         Predicted::Next
     }
 
-    /// A request ends with an error, since its reply was malformed.
+    /// Ends a request with an error, since its reply was malformed.
     pub(super) fn end_malformed(
         &mut self,
         from: Key,

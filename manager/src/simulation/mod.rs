@@ -1,13 +1,15 @@
-//! The registry and the router under random schedules, with a simple model beside them that predicts, for each
-//! step, every byte that every peer must be told.
+//! Runs the registry and the router under random schedules. A simple model predicts, for each step,
+//! every byte that each peer must receive.
 //!
-//! There is no network and no task, and time passes only when a schedule says so, hours of it if it likes: a schedule is a list of choices, which come from a seed or from a
-//! fuzzer's bytes, so that the same choices are the same schedule. Peers join, link, lock, call, answer (once,
-//! twice, for another, with garbage), notify, read as much as they like, vanish and return; some of their lines go on
-//! while they arrive, come to their end or do not; some clients log in as administrators, or fail to; the manager
-//! drains and stops.
-//! The model keeps plain sets and lists and asks them anew for everything; what it shares with the manager are
-//! the texts of refusals alone.
+//! There is no network and there are no tasks. Time is virtual: each schedule decides how much of
+//! it passes, up to days. A schedule is a list of choices, which come from a seed or from a
+//! fuzzer's bytes; the same choices give the same schedule. Peers join, link, lock, call, reply
+//! (once, twice, for another peer, malformed), notify, read any number of bytes, vanish and return.
+//! Some of their lines are cut through, and some of these are never finished. Some clients log in
+//! as administrators, or fail to. The manager drains and stops.
+//!
+//! The model keeps plain sets and lists, and derives everything from them at each step. It shares
+//! only the texts of refusals with the manager.
 
 mod administration;
 mod arriving;

@@ -1,5 +1,5 @@
-//! What the manager must do, in the plainest words: sets of links and locks, a list of requests in flight, and
-//! what each peer must be told.
+//! The model of the manager: sets of links and locks, a list of requests in flight, and the frames
+//! that each peer must receive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::speech::Spoken;
 use super::state::{CutThrough, InFlight, Key, Login, MANAGER, ModelPhase, Peer, Predicted, Sums, Told};
 use crate::refusal::Refusal;
 
-/// Everything that the manager must know, and what it must say of it.
+/// The expected state of the manager, and the frames that it must send.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) peers: BTreeMap<Key, Peer>,
@@ -30,10 +30,10 @@ pub(super) struct Model {
     pub(super) in_flight_limit: usize,
     pub(super) phase: ModelPhase,
     pub(super) sums: Sums,
-    /// The lines that go on while they arrive, by who sends them.
+    /// The lines that are being cut through, by their senders.
     pub(super) cut_through_lines: BTreeMap<Key, CutThrough>,
     pub(super) told: BTreeMap<Key, Told>,
-    /// The services that were told of a malformed line since they sent a proper reply.
+    /// The services that received an error for a malformed line since their last proper reply.
     pub(super) was_told: BTreeSet<Key>,
 }
 
@@ -55,7 +55,7 @@ impl Model {
         }
     }
 
-    /// What each peer must have been told since the last call.
+    /// Takes the frames that each peer must have received since the last call.
     pub(super) fn take_told(&mut self) -> BTreeMap<Key, Told> {
         std::mem::take(&mut self.told)
     }
@@ -71,7 +71,7 @@ impl Model {
         }
     }
 
-    /// `uid` is JSON text, as everywhere.
+    /// Expects a refusal. `uid` is JSON text, as everywhere.
     pub(super) fn refuse(&mut self, key: Key, uid: &str, refusal: &Refusal) {
         let peer = &self.peers[&key];
         let origin = peer.identity.features.origin && !peer.is_service();
@@ -133,7 +133,7 @@ impl Model {
         names
     }
 
-    /// A peer wants to come in.
+    /// Adds a peer, or returns the refusal.
     pub(super) fn join(
         &mut self,
         key: Key,
@@ -163,7 +163,7 @@ impl Model {
         Ok(())
     }
 
-    /// A peer is gone; gives the number of requests that will not be answered.
+    /// Removes a peer. Returns the number of requests that will not be answered.
     pub(super) fn leave(&mut self, key: Key) -> usize {
         let Some(peer) = self.peers.remove(&key) else {
             return 0;
@@ -220,7 +220,7 @@ impl Model {
         lost.len()
     }
 
-    /// The manager waits no longer for replies.
+    /// Ends all requests in flight with an error.
     pub(super) fn abandon_all(&mut self) {
         let services: BTreeSet<Key> = self.in_flight.iter().map(|request| request.service).collect();
         for service in services {
@@ -229,7 +229,7 @@ impl Model {
         }
     }
 
-    /// A peer has read so many bytes.
+    /// Notes that a peer has read `count` bytes.
     pub(super) fn read(&mut self, key: Key, count: usize) {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.queue.unread -= count;
@@ -237,21 +237,21 @@ impl Model {
         }
     }
 
-    /// A peer says something; or, with `is_held`, says again what had to wait.
+    /// Predicts the routing of a line. `is_held` is whether it waited before.
     pub(super) fn route(&mut self, from: Key, spoken: &Spoken, is_held: bool) -> Predicted {
         let predicted = self.route_with_permits(from, spoken, is_held);
         self.give_up_places(from);
         predicted
     }
 
-    /// A peer gives up what it waited for before.
+    /// Removes the places in line that a peer had before its current line.
     pub(super) fn give_up_places(&mut self, from: Key) {
         for peer in self.peers.values_mut() {
             peer.queue.give_up_old(from);
         }
     }
 
-    /// Whether a frame of `from` is queued for `to` now; else it waits for that.
+    /// Returns whether a frame of `from` is queued for `to` now. If not, it takes a place in line.
     pub(super) fn takes(&mut self, from: Key, to: Key, length: usize, is_owed: bool) -> bool {
         let Some(peer) = self.peers.get_mut(&to) else {
             return true;
@@ -263,7 +263,8 @@ impl Model {
         takes
     }
 
-    /// Whether a peer that waits may try again: it was granted room, or the peer that it waits for has left.
+    /// Returns whether a waiting line may be routed again: it was granted room, or a peer that it
+    /// waits for has left.
     pub(super) fn may_try_again(&self, from: Key, waits_for: &[Key]) -> bool {
         waits_for.iter().any(|to| {
             let place = self.peers.get(to).map(|peer| peer.queue.place_of(from));
@@ -271,7 +272,8 @@ impl Model {
         })
     }
 
-    /// What a peer waits for if there is no room in its own queue for what the manager answers.
+    /// Returns the wait for room in the peer's own queue, if that has no room for an answer of the
+    /// manager.
     pub(super) fn own_room(&mut self, from: Key) -> Option<Predicted> {
         let queue = &mut self.peers.get_mut(&from).expect("who speaks is here").queue;
         if !queue.is_full() {

@@ -1,8 +1,8 @@
-//! What waits for one peer, in the plainest words: a number of bytes, and a list of those that wait for room.
+//! The model of a queue: a number of bytes, and a list of the producers that wait for room.
 
 use super::state::Key;
 
-/// How many times its limit a queue takes when the rest is replies.
+/// How many times its limit a queue takes if the excess is replies.
 const OWED: usize = 4;
 
 /// A place in line for room in a queue.
@@ -12,18 +12,18 @@ struct Place {
     length: usize,
     is_owed: bool,
     is_granted: bool,
-    /// Whether it was taken, or kept, for the line that is being routed.
+    /// Whether it was taken or kept while the current line is routed.
     is_fresh: bool,
 }
 
 /// A queue of one peer.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// How many bytes it takes.
+    /// The limit in bytes.
     limit: usize,
-    /// How many bytes its peer was told and has not read.
+    /// The bytes that were queued and that its peer has not read.
     pub(super) unread: usize,
-    /// First come, first served.
+    /// The places in line, first come, first served.
     line: Vec<Place>,
 }
 
@@ -36,7 +36,7 @@ impl Queue {
         }
     }
 
-    /// Whether its peer is told nothing more until it reads.
+    /// Returns whether the queue is full.
     pub(super) fn is_full(&self) -> bool {
         self.unread >= self.limit.max(1)
     }
@@ -48,8 +48,9 @@ impl Queue {
         taken == 0 || taken + length <= limit
     }
 
-    /// Whether a frame is taken now: with what its producer was granted, or as there is room and nobody waits who was
-    /// there before. Requests wait for everyone, replies for other replies only.
+    /// Returns whether a frame is taken now: because there is room and no earlier producer waits,
+    /// or because its producer was granted room. A request waits behind all producers, a reply only
+    /// behind other replies.
     pub(super) fn takes(&mut self, producer: Key, length: usize, is_owed: bool) -> bool {
         let waits = |place: &Place| !place.is_granted && (!is_owed || place.is_owed);
         if !self.line.iter().any(waits) && self.fits(length, is_owed) {
@@ -58,7 +59,7 @@ impl Queue {
         self.use_grant(producer)
     }
 
-    /// Takes the place of a producer out of the line, if it was granted its room.
+    /// Removes the place of a producer, if it was granted room. Returns whether it was.
     pub(super) fn use_grant(&mut self, producer: Key) -> bool {
         let granted = |place: &Place| place.producer == producer && place.is_granted;
         match self.line.iter().position(granted) {
@@ -70,7 +71,7 @@ impl Queue {
         }
     }
 
-    /// A producer waits from here on.
+    /// Adds a place at the end of the line for a producer.
     pub(super) fn enter(&mut self, producer: Key, length: usize, is_owed: bool) {
         self.line.push(Place {
             producer,
@@ -82,12 +83,12 @@ impl Queue {
         self.grant();
     }
 
-    /// Whether somebody waits for room.
+    /// Returns whether a producer waits for room.
     pub(super) fn has_line(&self) -> bool {
         self.line.iter().any(|place| !place.is_granted)
     }
 
-    /// Grants room to those in line, one after the other, up to the first for whom there is none.
+    /// Grants room in the order of the line, up to the first producer that does not fit.
     pub(super) fn grant(&mut self) {
         while let Some(next) = self.line.iter().position(|place| !place.is_granted) {
             let Place { length, is_owed, .. } = self.line[next];
@@ -98,7 +99,7 @@ impl Queue {
         }
     }
 
-    /// Whether a producer has a place in line, and whether it was granted its room.
+    /// Returns whether a producer was granted room; `None` if it has no place in line.
     pub(super) fn place_of(&self, producer: Key) -> Option<bool> {
         let mut places = self.line.iter().filter(|place| place.producer == producer);
         places.next().map(|place| place.is_granted)
@@ -111,7 +112,7 @@ impl Queue {
         }
     }
 
-    /// A producer's line was routed: the places that it had for it before are given up.
+    /// Removes the places of a producer from before its current line was routed.
     pub(super) fn give_up_old(&mut self, producer: Key) {
         self.line
             .retain(|place| place.producer != producer || place.is_fresh);

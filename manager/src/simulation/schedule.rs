@@ -1,4 +1,4 @@
-//! Who does what next.
+//! Chooses the next peer and its action.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::speech::{Administered, Asked, Form, Nonsense, Payload, Say, Spoken};
 use super::state::{InFlight, Key, ModelPhase, Sums};
 use super::world::{Failure, World};
 
-/// The uids that clients use over and over, as JSON text; the first is a terminal's.
+/// The uids that clients reuse, as JSON text. The first is that of typed lines.
 const UIDS: [&str; 8] = [
     "\"\"",
     "\"1\"",
@@ -22,18 +22,18 @@ const UIDS: [&str; 8] = [
     "\"-25\"",
 ];
 
-/// How often the whole registry is held against the model, in steps.
+/// The number of steps between comparisons of the whole registry with the model.
 const REGISTRY_CHECK: usize = 32;
 
-/// How large a schedule is.
+/// The size of a schedule.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     clients: usize,
     services: usize,
     steps: usize,
-    /// Requests of one client that may be under way.
+    /// The limit on one client's requests in flight.
     in_flight: usize,
-    /// Bytes that may wait for one peer.
+    /// The limit of one peer's queue, in bytes.
     outbox: usize,
 }
 
@@ -49,7 +49,7 @@ impl Size {
                 outbox: 64 << 20,
             };
         }
-        // Lines go on before their end where few are: nobody else may be linked.
+        // The small size makes cut-through likely, since no other client may be linked.
         let (clients, services) = choices.one_of(&[(10, 4), (10, 4), (2, 2)]);
         Self {
             clients: 1 + choices.below(clients),
@@ -61,7 +61,7 @@ impl Size {
     }
 }
 
-/// A place for a peer, which may come, go and come again.
+/// A peer that may join, leave and join again.
 #[derive(Debug)]
 struct Slot {
     identity: Identity,
@@ -71,7 +71,7 @@ struct Slot {
 
 impl Slot {
     fn client(number: usize, choices: &mut Choices<'_>) -> Self {
-        // Some are called as the one before them is.
+        // Some have the name of the one before them.
         let number = number - usize::from(number % 9 == 8);
         let name = match number % 5 {
             4 => format!("my \"é\" {number}"),
@@ -119,28 +119,28 @@ impl Slot {
     }
 }
 
-/// The services' names; one that comes after them is nobody's.
+/// Returns the name of a service.
 fn service_name(number: usize) -> String {
     match number {
         2 => "1 \"é\"".to_owned(),
-        // There is another of that name.
+        // The name of the first service again.
         3 => "S0".to_owned(),
         _ => format!("S{number}"),
     }
 }
 
-/// A schedule under way.
+/// A running schedule.
 struct Schedule<'a, 'b> {
     choices: &'a mut Choices<'b>,
     world: World,
     clients: Vec<Slot>,
     services: Vec<Slot>,
-    /// A reply that was sent, for one that comes twice.
+    /// The last reply, to be sent a second time.
     last_reply: Option<Say>,
     last_uid: usize,
 }
 
-/// What came of a schedule.
+/// The result of a schedule.
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "a test looks at what happened in all of them")
@@ -151,11 +151,11 @@ pub(crate) struct Ran {
     pub(crate) sums: Sums,
 }
 
-/// Runs the schedule that these choices make.
+/// Runs the schedule of these choices.
 ///
 /// # Panics
 ///
-/// When the manager does anything else than the model says.
+/// If the manager differs from the model.
 pub(crate) fn run(choices: &mut Choices<'_>) -> Ran {
     let size = Size::choose(choices);
     let slots = |count, make: fn(usize, &mut Choices<'_>) -> Slot, choices: &mut Choices<'_>| {
@@ -221,7 +221,7 @@ impl Schedule<'_, '_> {
         self.world.check_registry()
     }
 
-    /// Clients first, then services.
+    /// Returns a slot by its number: clients first, then services.
     fn slot(&mut self, slot: usize) -> &mut Slot {
         match slot.checked_sub(self.clients.len()) {
             None => &mut self.clients[slot],
@@ -238,7 +238,7 @@ impl Schedule<'_, '_> {
         Ok(())
     }
 
-    /// Someone does something. Services are few, so each of them has as many turns as several clients.
+    /// Lets one peer act. Services are few, so each of them has as many turns as several clients.
     fn act(&mut self) -> Result<(), Failure> {
         let number = if self.choices.percent(35) {
             self.clients.len() + self.choices.below(self.services.len())
@@ -246,14 +246,14 @@ impl Schedule<'_, '_> {
             self.choices.below(self.clients.len())
         };
         let key = self.slot(number).present;
-        // Who said that it goes is gone.
+        // The peer may have been disconnected since it joined.
         let Some(key) = key.filter(|key| self.world.peers.contains_key(key)) else {
             return self.arrive(number);
         };
         let unread = self.world.model.peers[&key].readable();
         match self.choices.below(100) {
             0..2 => self.world.leave(key),
-            // Seconds as a rule, sometimes days.
+            // Usually seconds, sometimes days.
             99 => {
                 let time = self.choices.one_of(&[500, 1_500, 4_000, 60_000, 200_000_000]);
                 self.world.pass(Duration::from_millis(time));
@@ -293,7 +293,7 @@ impl Schedule<'_, '_> {
                     self.world.send(key, Spoken::new(say, true));
                 }
             } else if self.choices.below(500) == 0 {
-                // More than may wait for a login.
+                // More than the limit on requests that wait for a login.
                 for _ in 0..20 {
                     let what = self.choices.one_of(&Administered::ALL);
                     let uid = self.uid();
@@ -320,7 +320,7 @@ impl Schedule<'_, '_> {
         self.world.say(key, spoken)
     }
 
-    /// The rest of a line of which a part has gone on, or what becomes of it.
+    /// Continues, ends or breaks off a line that is being cut through.
     fn go_on(&mut self, key: Key) -> Result<(), Failure> {
         match self.choices.below(100) {
             0..5 => {
@@ -389,7 +389,7 @@ impl Schedule<'_, '_> {
                     service: if is_plain { service } else { "S0".to_owned() },
                 }
             }
-            // Everybody stands in it: to write it for a thousand is not to do anything else.
+            // The identity lists all peers, so it takes long to write for a thousand.
             39..41 if self.clients.len() < 100 || self.choices.below(20) == 0 => {
                 Say::Identity { uid: self.uid() }
             }
@@ -450,7 +450,8 @@ impl Schedule<'_, '_> {
         }
     }
 
-    /// Whom a reply is for: a request that the service holds, if it holds one; anyone's request without a service.
+    /// Returns requester and uid for a reply: usually of a request that the service holds, or of
+    /// any request without a service.
     fn names(&mut self, service: Option<Key>) -> (String, String) {
         let in_flight = &self.world.model.in_flight;
         let held: Vec<&InFlight> = in_flight
@@ -469,7 +470,7 @@ impl Schedule<'_, '_> {
         match self.choices.below(30) {
             0 => ("nobody[h:1]".to_owned(), uid),
             1 => (requester, self.uid()),
-            // The same in another type, or the same number written in another way.
+            // The same uid as another type, or the same number in another spelling.
             2 => {
                 let other = other_type(&uid).unwrap_or(uid);
                 (requester, other)
@@ -482,13 +483,13 @@ impl Schedule<'_, '_> {
         }
     }
 
-    /// A malformed reply.
+    /// Returns a malformed reply.
     fn garbled(&mut self, service: Option<Key>) -> Say {
         let (requester, uid) = self.names(service);
         Say::Garbled(self.choices.one_of(&Garble::ALL).reply(&requester, &uid))
     }
 
-    /// A reply.
+    /// Returns a reply.
     fn reply(&mut self, service: Option<Key>) -> Say {
         let (requester, uid) = self.names(service);
         let form = match self.choices.below(20) {
@@ -520,7 +521,8 @@ impl Schedule<'_, '_> {
         }
     }
 
-    /// The same for a service: what could be a malformed reply is one.
+    /// As [`anything`](Self::anything), for a service: a line that the manager would take for a
+    /// malformed reply is replaced by one.
     fn anything_of_service(&mut self) -> Say {
         match self.anything() {
             Say::Nonsense(Nonsense::Array | Nonsense::EmptyObject | Nonsense::ResultForNobody) => {

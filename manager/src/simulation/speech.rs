@@ -1,4 +1,4 @@
-//! What peers say: what it means to the model, and the line that it is on the wire.
+//! The lines of peers: their meaning for the model, and their bytes on the wire.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use super::garble::Garbled;
 use crate::refusal::Refusal;
 use crate::router::Incoming;
 
-/// Arrays of JSON that go from one peer to another as arguments or as a result.
+/// JSON arrays that peers send each other as arguments or as a result.
 static PAYLOADS: LazyLock<[String; 5]> = LazyLock::new(|| {
     [
         "[]".to_owned(),
@@ -21,13 +21,13 @@ static PAYLOADS: LazyLock<[String; 5]> = LazyLock::new(|| {
     ]
 });
 
-/// An array that goes from one peer to another.
+/// An array that one peer sends another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Payload {
     Empty,
     Numbers,
     Tokens,
-    /// More than is copied from queue to queue.
+    /// Too large to be copied into a queue.
     Large,
     /// Nested deeper than Python can read.
     Deep,
@@ -39,25 +39,25 @@ impl Payload {
     }
 }
 
-/// How a service answers.
+/// The form of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Result,
-    /// With the result last, so that it can go on while it arrives.
+    /// With the result last, so that it can be cut through.
     ResultLast,
     /// Without `error`.
     ResultOnly,
-    /// With all that belongs to an error, and with what only the manager may say.
+    /// An error with all members, and with members that only the manager may send.
     Error,
-    /// Without message and traceback.
+    /// An error without message and traceback.
     PartialError,
     /// With an `error` that is a number.
     Malformed,
-    /// With nothing but the names.
+    /// Without a result or an error.
     WithoutResult,
 }
 
-/// What a client asks of the manager.
+/// A client's request to the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     Link,
@@ -66,13 +66,13 @@ pub(crate) enum Asked {
     Release,
 }
 
-/// What an administrator asks of the manager.
+/// An administrator's request to the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Administered {
     Port,
     Links,
     Locks,
-    /// What there is not.
+    /// An unknown attribute.
     Nothing,
 }
 
@@ -89,7 +89,7 @@ impl Administered {
     }
 }
 
-/// What a peer says. Each uid is JSON text.
+/// A line of a peer. Each uid is JSON text.
 #[derive(Clone, Debug)]
 pub(crate) enum Say {
     Ask {
@@ -97,7 +97,7 @@ pub(crate) enum Say {
         service: String,
         uid: String,
     },
-    /// The same for a link, as a person types it.
+    /// A typed request for a link.
     TypedLink {
         service: String,
     },
@@ -119,7 +119,7 @@ pub(crate) enum Say {
         uid: String,
         payload: Payload,
     },
-    /// A request with its arguments last, so that they can go on while they arrive.
+    /// A request with its arguments last, so that it can be cut through.
     LongCall {
         service: String,
         uid: String,
@@ -136,14 +136,14 @@ pub(crate) enum Say {
         service: String,
         payload: Payload,
     },
-    /// What a service prints instead of a reply.
+    /// A malformed reply of a service.
     Garbled(Garbled),
     Nonsense(Nonsense),
     Blank,
     Disconnect,
 }
 
-/// What is no frame, or none that a peer may send.
+/// A line that is not a frame, or not one that a peer may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nonsense {
     Array,
@@ -183,8 +183,7 @@ impl Nonsense {
         }
     }
 
-    /// What the peer is told, and the uid that stands with it. What a service says may be taken for a reply: see
-    /// [`Spoken::new`].
+    /// Returns the refusal that the peer receives, and the uid in it.
     pub(crate) fn refusal(self, is_service: bool) -> (Refusal, &'static str) {
         let wrong_type = |member, expected| EnvelopeError::WrongType { member, expected };
         let (error, uid) = match self {
@@ -208,7 +207,7 @@ impl Nonsense {
     }
 }
 
-/// What a peer said, as the manager reads it.
+/// A line of a peer, and its scan by the manager.
 #[derive(Debug)]
 pub(crate) struct Spoken {
     pub(crate) say: Say,
@@ -216,7 +215,7 @@ pub(crate) struct Spoken {
 }
 
 impl Spoken {
-    /// `bare_end` says whether the line ends without a carriage return.
+    /// Composes and scans a line. `bare_end` is whether it ends without a carriage return.
     pub(crate) fn new(say: Say, bare_end: bool) -> Self {
         let end = if bare_end { "\n" } else { "\r\n" };
         let line = match &say {
@@ -227,12 +226,12 @@ impl Spoken {
         Self { say, incoming }
     }
 
-    /// The line without its end.
+    /// Returns the line without its end.
     pub(crate) fn content(&self) -> &[u8] {
         self.incoming.frame.content()
     }
 
-    /// Where the payload begins that can go on while it arrives.
+    /// Returns the offset of the payload, if the line can be cut through.
     pub(crate) fn long_payload(&self) -> Option<usize> {
         let key: &[u8] = match &self.say {
             Say::LongCall { .. } => br#""args" : "#,
@@ -246,12 +245,12 @@ impl Spoken {
         Some(windows.position(|window| window == key)? + key.len())
     }
 
-    /// The line with its end.
+    /// Returns the line with its end.
     pub(crate) fn whole(&self) -> Vec<u8> {
         [self.content(), self.incoming.frame.view().head().terminator()].concat()
     }
 
-    /// The same for a reply in which that uid stands.
+    /// As [`whole`](Self::whole), with this uid in a reply.
     pub(crate) fn with_uid(&self, uid: &str) -> Vec<u8> {
         let mut say = self.say.clone();
         if let Say::Reply { uid: own, .. } = &mut say {
@@ -266,7 +265,7 @@ impl Spoken {
 }
 
 impl Say {
-    /// Whether the manager itself answers a service of that name that says so.
+    /// Returns whether the manager itself answers this line if a service of that name sends it.
     pub(crate) fn is_answered(&self, name: &str) -> bool {
         match self {
             Self::Blank | Self::Reply { .. } | Self::Garbled(_) => false,
@@ -370,7 +369,7 @@ impl Say {
         }
     }
 
-    /// Whether what is passed on is nested deeper than Python can read.
+    /// Returns whether the forwarded frame is nested deeper than Python can read.
     pub(crate) fn is_deep(&self) -> bool {
         match self {
             Self::Call { payload, .. } | Self::LongCall { payload, .. } | Self::Notify { payload, .. } => {
@@ -385,8 +384,8 @@ impl Say {
     }
 }
 
-/// A uid with the first character of a string written as an escape where that is short: names are compared by what they
-/// mean and passed on as they were written.
+/// Returns a uid; if it is a string that begins with `1`, with that character as an escape. Uids
+/// are compared by their decoded text and forwarded as they were written.
 pub(crate) fn escaped(uid: &str) -> String {
     match uid.strip_prefix("\"1") {
         Some(rest) => format!("\"\\u0031{rest}"),

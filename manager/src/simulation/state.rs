@@ -1,4 +1,4 @@
-//! What the model keeps of peers, of requests in flight, and of what must be told.
+//! The model's state: peers, requests in flight, and expected frames.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use serde_json::json;
 use super::queue::Queue;
 use super::speech::Administered;
 
-/// What the manager is called in every simulation.
+/// The manager's name in every simulation.
 pub(super) const MANAGER: &str = "Manager[h:1875]";
 
-/// A peer's place in a schedule; never used twice.
+/// The identifier of a peer in a schedule, never reused.
 pub(super) type Key = usize;
 
-/// A peer that is connected.
+/// A connected peer.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) identity: Identity,
     pub(super) address: String,
     pub(super) queue: Queue,
-    /// While it is told a line that still arrives.
+    /// Set while a line is being cut through to it.
     pub(super) behind: Option<Behind>,
     pub(super) login: Login,
-    /// Until when it is kept, if it is a client that sends no more.
+    /// The end of its wait for the last replies, if it is a client that sends no more.
     pub(super) until: Option<Duration>,
 }
 
-/// What waits for the end of a line that still arrives.
+/// The frames behind a line that is being cut through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Behind {
-    /// Who sends the line.
+    /// The sender of the line.
     pub(super) sender: Key,
     pub(super) frames: Vec<Vec<u8>>,
     /// Whether the order of the frames is not predicted.
@@ -42,7 +42,7 @@ impl Peer {
         matches!(self.identity.role, Role::Service { .. })
     }
 
-    /// `NAME[HOST:PORT]`.
+    /// Returns the name `NAME[HOST:PORT]`.
     pub(super) fn full_name(&self) -> String {
         format!("{}[{}]", self.identity.name, self.address)
     }
@@ -51,7 +51,8 @@ impl Peer {
         self.identity.language.starts_with("Python")
     }
 
-    /// How many bytes it can read: what waits for the end of a line cannot be read yet.
+    /// Returns the number of bytes that it can read. Frames behind an unfinished line cannot be
+    /// read yet.
     pub(super) fn readable(&self) -> usize {
         let behind = self.behind.as_ref();
         let waiting = behind.map_or(0, |behind| behind.frames.iter().map(Vec::len).sum());
@@ -65,7 +66,7 @@ impl Peer {
         }
     }
 
-    /// The peer as it stands in the manager's identity.
+    /// Returns the description of the peer in the manager's identity.
     pub(super) fn description(&self) -> String {
         let Identity {
             name,
@@ -92,7 +93,7 @@ impl Peer {
     }
 }
 
-/// A request that waits for its reply.
+/// A request in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InFlight {
     pub(super) client: Key,
@@ -101,7 +102,7 @@ pub(super) struct InFlight {
     pub(super) uid: String,
 }
 
-/// How far the manager is on its way out.
+/// How far the manager has come in stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ModelPhase {
     Serving,
@@ -109,35 +110,36 @@ pub(super) enum ModelPhase {
     Stopping,
 }
 
-/// What the reader of a line must do next.
+/// The expected next step after a line was routed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Predicted {
     Next,
-    /// It waits for room in the queues of these.
+    /// Wait for room in the queues of these peers.
     Wait(Vec<Key>),
     Ask,
     Leave,
 }
 
-/// What one peer must be told in one step: the first frames in any order, the others in theirs.
+/// The frames that one peer must receive in one step: the first ones in any order, the others in
+/// this order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
-    /// How the line ended that was arriving. It comes before all others.
+    /// The end of the line that was cut through, which comes before all other frames.
     pub(super) ended: Option<Ended>,
     pub(super) in_any_order: usize,
     pub(super) frames: Vec<Vec<u8>>,
 }
 
-/// How a line ended that went on while it arrived.
+/// The end of a line that was cut through, with its whole frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// All of it was told.
+    /// All of it was forwarded.
     Whole(Vec<u8>),
-    /// A part of it was told.
+    /// Only a part was forwarded.
     BrokenOff(Vec<u8>),
 }
 
-/// The sums that the manager keeps, by their names in its statistics.
+/// The manager's counters, by their names in its statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
     pub(crate) requests: u64,
@@ -154,36 +156,36 @@ pub(crate) struct Sums {
     pub(crate) unattributed_replies: u64,
 }
 
-/// How far a client has come with a login, as the model sees it.
+/// The model's state of a client's login.
 #[derive(Debug, Default)]
 pub(super) struct Login {
     pub(super) is_admin: bool,
-    /// The requests that wait for it. A question is open as long as there are any.
+    /// The requests that wait for the login. A question is open while there are any.
     pub(super) pending: Vec<(Administered, String)>,
-    /// Once the client was asked for the password of that user.
+    /// The user for whom the client was asked for the password.
     pub(super) username: Option<String>,
-    /// How many of the next lines were sent before the question.
+    /// The number of next lines that were sent before the question.
     pub(super) early: usize,
 }
 
 impl Login {
-    /// Whether a question is open.
+    /// Returns whether a question is open.
     pub(super) fn is_asked(&self) -> bool {
         !self.pending.is_empty()
     }
 }
 
-/// A line that goes on while it arrives.
+/// A line that is being cut through.
 #[derive(Debug)]
 pub(super) struct CutThrough {
-    /// Who is told the line.
+    /// The receiver of the line.
     pub(super) to: Key,
     pub(super) client: Key,
     pub(super) service: Key,
     pub(super) uid: String,
     pub(super) is_reply: bool,
-    /// Whether it will turn out to be nested deeper than Python can read.
+    /// Whether the whole line is nested deeper than Python can read.
     pub(super) is_deep: bool,
-    /// What its receiver is told if nothing goes wrong.
+    /// The frame that its receiver gets unless the line is broken off.
     pub(super) frame: Vec<u8>,
 }

@@ -1,4 +1,4 @@
-//! Many schedules. A schedule that fails is printed with the line that replays it.
+//! Runs many schedules. A failure prints the command that replays its schedule.
 
 use std::hash::{BuildHasher, RandomState};
 use std::panic::catch_unwind;
@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use super::{Choices, run};
 
-/// Replays the schedule of this seed alone.
+/// The variable with the seed of a single schedule to replay.
 const SEED: &str = "LABWIRE_SIMULATION_SEED";
 
-/// How many schedules are run, for a longer search.
+/// The variable with the number of schedules, for a longer search.
 const SCHEDULES: &str = "LABWIRE_SIMULATION_SCHEDULES";
 
-/// So many take a few seconds.
+/// The default number of schedules, which takes a few seconds.
 const DEFAULT_SCHEDULES: u64 = 4_000;
 
 fn number_from(variable: &str) -> Option<u64> {
@@ -21,7 +21,7 @@ fn number_from(variable: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{variable} must be a number and is {text:?}")))
 }
 
-/// Each run takes schedules that no run before took: what is printed of one that fails is all there is to it.
+/// Each run uses new random seeds. The printed seed suffices to replay a schedule that fails.
 #[test]
 fn whatever_peers_do_each_is_told_what_the_model_says() {
     let started = Instant::now();
@@ -47,7 +47,7 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         started.elapsed().as_secs_f64()
     );
     if schedules >= DEFAULT_SCHEDULES {
-        // There are some in each schedule, and more of them come to their end than do not.
+        // Broken-off lines are frequent, and most lines that are cut through are finished.
         assert!(
             broken_off > schedules / 4 && cut_through_lines > 2 * broken_off,
             "too little of that happens"

@@ -1,4 +1,4 @@
-//! Time passes: clients that send no more are not kept for ever.
+//! Virtual time, and the timeout of clients that have closed their sending side.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,17 +10,18 @@ use super::state::Key;
 use super::waiting::Finished;
 use super::world::{Failure, World};
 
-/// How long a client is kept that sends no more.
+/// How long a client that sends no more is kept for its last replies.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 
 impl Model {
-    /// The time of day.
+    /// Returns the time of day.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::from_second(i64::try_from(self.time.as_secs()).unwrap_or(i64::MAX))
             .unwrap_or(Timestamp::MAX)
     }
 
-    /// A client sends no more; tells whether it is kept for its last replies.
+    /// Ends the links and locks of a client that sends no more. Returns whether it is kept for its
+    /// last replies.
     fn finish(&mut self, key: Key) -> bool {
         self.links.retain(|pair| pair.1 != key);
         self.locks.retain(|pair| pair.1 != key);
@@ -33,7 +34,7 @@ impl Model {
         waits
     }
 
-    /// Those who wait for their last reply no longer.
+    /// Returns the clients whose wait for their last replies has ended.
     fn finished(&self) -> Vec<Key> {
         let peers = self.peers.iter();
         let waiting = peers.filter_map(|(key, peer)| Some((*key, peer.until?)));
@@ -47,17 +48,17 @@ impl Model {
 }
 
 impl World {
-    /// The time of the manager's timers.
+    /// Returns the time for the manager's timers.
     pub(super) fn now(&self) -> Instant {
         self.began + self.model.time
     }
 
-    /// Whether the client sends no more.
+    /// Returns whether the client has closed its sending side.
     pub(super) fn has_finished(&self, key: Key) -> bool {
         self.peers.get(&key).is_some_and(|peer| peer.finished.is_some())
     }
 
-    /// Whether nothing of what a peer sent waits, and it may say that it sends no more.
+    /// Returns whether all that the peer sent is routed, so that it may close its sending side.
     pub(super) fn has_said_all(&self, key: Key) -> bool {
         let peer = self.peers.get(&key);
         peer.is_some_and(|peer| peer.sent.is_empty() && peer.finished.is_none())
@@ -65,7 +66,7 @@ impl World {
             && !self.is_arriving(key)
     }
 
-    /// A client that has said all that it was about to say sends no more.
+    /// Closes the sending side of a client.
     pub(super) fn finish(&mut self, key: Key) -> Result<(), Failure> {
         let until = self.now() + LAST_REPLIES;
         let Some(peer) = self.peers.get_mut(&key) else {
@@ -85,7 +86,7 @@ impl World {
         }
     }
 
-    /// Some time passes.
+    /// Lets time pass, and handles the deadlines that are due.
     pub(super) fn pass(&mut self, time: Duration) {
         self.model.time += time;
         let seconds = i64::try_from(self.model.time.as_secs()).unwrap_or(i64::MAX);
@@ -101,7 +102,7 @@ impl World {
         }
     }
 
-    /// Those who wait for their last reply no longer leave.
+    /// Removes the clients whose wait for their last replies has ended.
     pub(super) fn let_finished_leave(&mut self) -> Result<(), Failure> {
         let peers = self.peers.iter();
         let finished = peers.filter(|(_, peer)| peer.finished.as_ref().is_some_and(Finished::is_told));

@@ -1,4 +1,4 @@
-//! What a peer of the simulation is in the middle of.
+//! The unfinished actions of a simulated peer.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,20 +11,20 @@ use tokio::sync::Notify;
 use super::speech::Spoken;
 use crate::router::CutThrough;
 
-/// A line of which a part has gone on.
+/// A line that is being cut through.
 #[derive(Debug)]
 pub(super) struct Arriving {
     pub(super) spoken: Spoken,
-    /// How many bytes of it have come.
+    /// The number of its bytes that have arrived.
     pub(super) come: usize,
-    /// What of them has not gone on.
+    /// The arrived bytes that are not forwarded.
     pub(super) left: Vec<u8>,
     pub(super) envelope: ArrivingEnvelope,
     pub(super) cut_through: CutThrough,
 }
 
 impl Arriving {
-    /// Takes the next bytes of the line, and lets them go on.
+    /// Receives the next bytes of the line, and forwards them.
     pub(super) fn go_on(&mut self, count: usize) {
         let content = self.spoken.content();
         let count = count.min(content.len() - self.come);
@@ -43,7 +43,7 @@ impl Arriving {
 /// A client that sends no more and waits for its last reply.
 #[derive(Debug)]
 pub(super) struct Finished {
-    /// Told when that has come, or is not waited for any longer.
+    /// Notified when the reply has come, or when the wait ends.
     pub(super) told: Arc<Notify>,
 }
 

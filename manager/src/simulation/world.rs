@@ -28,19 +28,19 @@ use crate::principal::Principal;
 use crate::registry::{Listing, ManagerIdentity, PeerId};
 use crate::router::{Permits, Step};
 
-/// What was not as the model said.
+/// A description of how the manager differs from the model.
 pub(super) type Failure = String;
 
-/// A peer as the manager sees it.
+/// A peer of the real manager.
 pub(super) struct Peer {
     pub(super) attachment: Attachment,
-    /// What it said and must wait with.
+    /// Its line that waits for room.
     held: Option<HeldBack>,
-    /// What it sent together with what it said last.
+    /// The lines that it sent together with the last one, not routed yet.
     pub(super) sent: VecDeque<Spoken>,
-    /// The line of it that goes on while it arrives.
+    /// Its line that is being cut through.
     pub(super) arriving: Option<Arriving>,
-    /// What it was told of such a line of another.
+    /// The bytes that it has received of such a line of another peer.
     pub(super) partial: Vec<u8>,
     /// Set when it is a client that sends no more.
     pub(super) finished: Option<Finished>,
@@ -51,11 +51,11 @@ pub(super) struct Peer {
 struct HeldBack {
     spoken: Spoken,
     permits: Permits,
-    /// In whose queues it waits for room.
+    /// The peers in whose queues it waits for room.
     waits_for: Vec<Key>,
 }
 
-/// The manager and the model, which are told the same.
+/// The manager and the model, which receive the same input.
 pub(super) struct World {
     pub(super) routing: Arc<Routing>,
     pub(super) operation: Operation,
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    /// A peer wants to come in; gives its key if it may.
+    /// Lets a peer join. Returns its key, or `None` if it is refused.
     pub(super) fn join(&mut self, identity: &Identity, address: &str) -> Result<Option<Key>, Failure> {
         self.last_key += 1;
         let key = self.last_key;
@@ -130,7 +130,7 @@ impl World {
         Ok(Some(key))
     }
 
-    /// A peer is gone.
+    /// Removes a peer.
     pub(super) fn leave(&mut self, key: Key) -> Result<(), Failure> {
         self.leave_arriving(key);
         let Some(mut peer) = self.peers.remove(&key) else {
@@ -156,12 +156,12 @@ impl World {
         Err(format!("who left was told {:?}", String::from_utf8_lossy(&left)))
     }
 
-    /// Whether a peer waits with what it said.
+    /// Returns whether a line of the peer waits for room.
     pub(super) fn is_held(&self, key: Key) -> bool {
         self.peers.get(&key).is_some_and(|peer| peer.held.is_some())
     }
 
-    /// A peer says again what had to wait, if it was granted room.
+    /// Routes a peer's waiting line again, if it was granted room.
     pub(super) fn say_again(&mut self, key: Key) -> Result<(), Failure> {
         let Some(peer) = self.peers.get_mut(&key) else {
             return Ok(());
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// A peer says something.
+    /// Takes a peer's line: as the answer to a login question, or else to be routed.
     pub(super) fn say(&mut self, key: Key, spoken: Spoken) -> Result<(), Failure> {
         match self.take_credential(key, spoken)? {
             Some(spoken) => self.route(key, spoken, None),
@@ -230,7 +230,7 @@ impl World {
         }
     }
 
-    /// Whether the permits are for the queues of these peers.
+    /// Returns whether the permits are for the queues of these peers.
     fn are_for(&self, permits: &Permits, peers: &[Key]) -> bool {
         let mut found: Vec<PeerId> = permits.peers().collect();
         let mut expected: Vec<PeerId> = peers.iter().map(|key| self.peers[key].attachment.id()).collect();
@@ -239,7 +239,7 @@ impl World {
         found == expected
     }
 
-    /// A peer reads so many bytes of what it was told.
+    /// Lets a peer read `count` bytes.
     pub(super) fn read(&mut self, key: Key, count: usize) {
         let now = self.now();
         if let Some(peer) = self.peers.get(&key) {
@@ -248,13 +248,13 @@ impl World {
         }
     }
 
-    /// The manager takes no new requests.
+    /// Begins the drain: the manager takes no new requests.
     pub(super) fn drain(&mut self) {
         self.routing.advance(Phase::Draining);
         self.model.phase = ModelPhase::Draining;
     }
 
-    /// The manager stops.
+    /// Stops the manager.
     pub(super) fn stop(&mut self) {
         self.routing.abandon_requests();
         self.routing.advance(Phase::Stopping);
@@ -262,7 +262,7 @@ impl World {
         self.model.phase = ModelPhase::Stopping;
     }
 
-    /// Holds what every peer was told, and every sum, against the model.
+    /// Compares the frames for every peer, and every counter, with the model.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
         let mut told = self.model.take_told();
         for (key, peer) in &mut self.peers {
@@ -301,7 +301,7 @@ impl World {
         Ok(())
     }
 
-    /// Holds the whole registry against the model.
+    /// Compares the whole registry with the model.
     pub(super) fn check_registry(&self) -> Result<(), Failure> {
         let registry = self.routing.registry();
         let lists = [Listing::Links, Listing::Locks].map(|listing| registry.text(listing));
@@ -314,7 +314,8 @@ impl World {
     }
 }
 
-/// The bytes that were queued for a peer since the last call. They count as unread until they are read.
+/// Takes the bytes that were queued for a peer since the last call. They count as unread until they
+/// are read.
 fn queued(outbox: &Outbox) -> Vec<u8> {
     let mut bytes = Vec::new();
     // Errors for many requests come in several batches.
