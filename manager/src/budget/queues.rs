@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::is_fair;
 
-/// The unit in which bytes are counted, and the size that each queue may have regardless of the
-/// others: a run of small frames. Shorter queues cost nothing here.
+/// The unit of the count, in bytes: queues count in multiples of it, rounded down. It is also the
+/// size that each queue may have regardless of the budget: a run of small frames.
 pub(crate) const STEP: usize = 32 * 1024;
 
-/// How many waiting queues are offered room at a time: no other task runs meanwhile.
+/// The most waiting queues that are offered room in one step, during which no other task runs.
 const SERVED: usize = 64;
 
 /// A queue in which a producer waits for room.
@@ -31,22 +31,23 @@ struct Waiter {
 
 /// The budget of bytes for the queues of all peers together.
 ///
-/// If it is exceeded, or if a producer waits because it is nearly used up, each reader whose queue
-/// has more than its fair share is pressed: it must read, or it is disconnected like any reader for
-/// whom others wait. While that helps nobody, this share is halved after each stall time. The last
-/// quarter is for queues that are empty or have less than their fair share: see [`is_fair`].
+/// While the budget is exceeded, or a producer waits for room in it, each reader whose queue has
+/// more than its fair share is pressed: it must read, or it is disconnected like any reader for
+/// whom others wait. As long as no waiting queue finds room, this share is halved after each stall
+/// time. The last quarter is for queues that are empty or have less than their fair share: see
+/// [`is_fair`].
 #[derive(Debug)]
 pub(crate) struct QueueBudget {
     budget: usize,
-    /// Three quarters of it: while all queues together stay below, each may have more.
+    /// Three quarters of the budget. Up to this total, every queue may grow.
     plenty: usize,
     stall: Duration,
     state: Mutex<State>,
-    /// A copy of the used bytes in the state, which is enough for most checks.
+    /// A copy of the used bytes in the state, for checks without the lock.
     used: AtomicUsize,
-    /// Whether readers that have more than their share are pressed.
+    /// A copy of whether `pressed` in the state is set.
     is_pressed: AtomicBool,
-    /// Whether waiting producers may find room.
+    /// Whether a queue has shrunk while others wait, so that they may find room.
     has_shrunk: AtomicBool,
     /// How often a producer began to wait.
     waits: AtomicU64,
@@ -62,24 +63,24 @@ struct State {
     last_ticket: u64,
     /// The ticket of the last queue that was offered room, or 0.
     last_served: u64,
-    /// The number of waiters that check for room themselves.
+    /// The number of waiters that check for room themselves: see [`QueueBudget::press`].
     looking: usize,
-    /// The number of all waiters whose queue has nothing that is counted.
+    /// The number of waiters, of both kinds, whose queue has no counted bytes.
     newcomers: usize,
-    /// Set while someone waits and nobody is helped.
+    /// Set while readers are pressed.
     pressed: Option<Pressed>,
 }
 
-/// Someone waits for room in the budget, and nobody was helped since.
+/// A period in which readers are pressed. It begins anew when a queue stops waiting.
 #[derive(Debug, Default)]
 struct Pressed {
-    /// Since when, as far as the pressed readers know: set when the first of them checks.
+    /// The start of the period: set when the first reader checks.
     since: Option<Instant>,
 }
 
 impl QueueBudget {
-    /// Creates a budget of `budget` bytes. `stall` is how long a reader may read nothing while
-    /// others wait for it.
+    /// Creates a budget of `budget` bytes. `stall` is the time in which a reader may read nothing
+    /// while others wait for it.
     pub(crate) fn new(budget: usize, stall: Duration) -> Arc<Self> {
         Arc::new(Self {
             budget,
@@ -98,12 +99,12 @@ impl QueueBudget {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether a queue may have `more` bytes. It has `taken`, of which `counted` are
+    /// Returns whether a queue may have `more` bytes in addition to `taken`, of which `counted` are
     /// counted here.
     #[inline]
     pub(crate) fn admits(&self, counted: usize, taken: usize, more: usize) -> bool {
         let wanted = taken.saturating_add(more);
-        // This counts the queue's own bytes twice, which only leads to the exact check.
+        // The queue's own bytes count twice here. At worst that leads to the exact check.
         self.used().saturating_add(wanted) <= self.plenty || self.has_room(counted, taken, wanted)
     }
 
@@ -147,8 +148,8 @@ impl QueueBudget {
         self.is_pressed.store(state.pressed.is_some(), Ordering::Relaxed);
     }
 
-    /// Returns whether a queue with `counted` bytes has more than its share while others need it.
-    /// `clock` is called only while others need it.
+    /// Returns whether the reader of a queue with `counted` bytes is pressed. `clock` is called
+    /// only while any reader is.
     #[inline]
     pub(crate) fn presses(&self, counted: usize, clock: impl FnOnce() -> Instant) -> bool {
         self.is_pressed.load(Ordering::Relaxed) && counted > self.pressed_share(clock())
@@ -192,8 +193,8 @@ impl QueueBudget {
         self.note_pressed(&mut state);
     }
 
-    /// Records that someone waits for room in a queue with `counted` bytes, and checks for it
-    /// itself, as long as the returned guard lives.
+    /// Presses readers as long as the returned guard lives, for a waiter that checks for room
+    /// itself. `counted` is the number of counted bytes of the queue that it waits for.
     pub(crate) fn press(self: &Arc<Self>, counted: usize) -> Pressing {
         let is_new = counted == 0;
         let mut state = self.state();
@@ -207,7 +208,7 @@ impl QueueBudget {
         }
     }
 
-    /// Offers room to waiting producers, if there may be some. No queue may be locked.
+    /// Offers room to waiting producers, if a queue has shrunk. No queue may be locked.
     #[inline]
     pub(crate) fn serve_waiting(&self) {
         if self.has_shrunk.load(Ordering::Relaxed) && self.has_shrunk.swap(false, Ordering::Relaxed) {
@@ -243,7 +244,7 @@ impl QueueBudget {
         queues
     }
 
-    /// Returns the number of bytes in all queues, without the short ones.
+    /// Returns the counted bytes of all queues.
     #[inline]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
@@ -255,7 +256,7 @@ impl QueueBudget {
     }
 }
 
-/// Someone waits for room in the budget.
+/// A waiter that checks for room itself. Readers are pressed until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Pressing {

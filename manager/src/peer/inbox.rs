@@ -421,10 +421,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Waits for `event`, for example for room in another peer's queue, and reads up to
     /// [`READ_AHEAD`] bytes meanwhile.
     ///
+    /// Cancel safe if `event` is.
+    ///
     /// # Errors
     /// If the input has ended, and [`FAREWELL`] has passed since.
-    ///
-    /// Cancel safe if `event` is.
     pub(super) async fn wait(&mut self, event: impl Future<Output = ()>) -> Result<(), Departure> {
         tokio::pin!(event);
         loop {

@@ -1,4 +1,4 @@
-//! Judges a reader by the bytes that it takes while others wait for it.
+//! Decides whether a reader is too slow, from the bytes that it takes while others wait for it.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::slow_readers::shortened;
 /// is shorter. With the default patience of 5 s that is 210 kB/s: a slow radio link.
 const PACE_BYTES: usize = 1024 * 1024;
 
-/// The most that a client must take within the patience. With the default that is 6.7 MB/s.
+/// The most bytes that a client must take within the patience. With the default that is 6.7 MB/s.
 const FAST_BYTES: usize = 32 * PACE_BYTES;
 
-/// How long others wait for a reader.
+/// The times after which a reader is too slow, while others wait for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
-    /// While it takes nothing.
+    /// The time in which it takes nothing.
     pub(super) stall: Duration,
-    /// While it takes less than [`PACE_BYTES`].
+    /// The time in which it takes less than the required bytes: [`PACE_BYTES`] at first.
     pub(super) patience: Duration,
-    /// How many clients from the same network were recently disconnected because they did not read.
-    /// Producers wait [less](shortened) for the next one. Peers that wait for memory only wait the
-    /// full time: a client that is disconnected sooner returns sooner, and keeps its services
-    /// busier.
+    /// The number of clients from the same network that were recently disconnected because they did
+    /// not read. It [shortens](shortened) both times if producers wait. If only memory is awaited,
+    /// the full times apply: a client that is disconnected sooner returns sooner, and keeps its
+    /// services busier.
     pub(super) disconnects: u32,
-    /// Whether the required bytes double each time that producers have waited for the whole
-    /// patience. The producers for a client are services, whose other clients wait too. The
-    /// producers for a service are its own callers.
+    /// Whether the required bytes double after each patience during which producers waited. Set for
+    /// clients: their producers are services, whose other clients wait too. The producers for a
+    /// service are its own callers.
     pub(super) rises: bool,
 }
 

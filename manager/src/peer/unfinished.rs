@@ -15,12 +15,12 @@ use crate::router::CutThrough;
 #[derive(Debug)]
 pub(super) struct PacedCutThrough {
     pub(super) frame: CutThrough,
-    /// While frames wait for its end: the start of the current period, and the bytes received in
-    /// it.
+    /// The start of the current period of `stall`, and the bytes received in it. Set while frames
+    /// wait for the end of the line.
     pub(super) paced: Option<(Instant, u64)>,
-    /// When it last grew or was held back.
+    /// When it last grew, or last could not be read for lack of room.
     pub(super) grown: Instant,
-    /// Since when producers have waited for room behind it.
+    /// When producers began to wait for room behind it.
     pub(super) blocks_since: Option<Instant>,
 }
 
@@ -30,9 +30,9 @@ impl PacedCutThrough {
         self.frame
     }
 
-    /// Notes that `count` bytes have arrived. Returns whether to break the line off because others
-    /// wait for its end: producers for `stall`, or frames while it arrives at less than
-    /// `per_second` bytes.
+    /// Notes that `count` bytes have arrived. Returns whether to break the line off: because
+    /// producers have waited for its end for `stall`, or because frames wait and fewer than
+    /// `per_second` bytes arrive in a second, averaged over `stall`.
     pub(super) fn note_arrived(&mut self, count: usize, stall: Duration, per_second: u64) -> bool {
         let waiting = self.frame.keeps_waiting();
         // Producers do not wait longer, however fast the line arrives.
@@ -64,7 +64,7 @@ pub(super) struct EndedLine {
     pub(super) was_told: bool,
 }
 
-/// Reads while the line may go on. Returns an error if it must be discarded: because nothing has
+/// Reads more of a line. Returns an error if the line must be discarded: because nothing has
 /// arrived for `stall`, or because the budget of unfinished lines is used up.
 pub(super) async fn read_growing<T>(
     share: &LineShare,

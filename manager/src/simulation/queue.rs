@@ -105,7 +105,7 @@ impl Queue {
         places.next().map(|place| place.is_granted)
     }
 
-    /// A producer goes on waiting.
+    /// Keeps the places of a producer that waits on.
     pub(super) fn keep(&mut self, producer: Key) {
         for place in &mut self.line {
             place.is_fresh |= place.producer == producer;
