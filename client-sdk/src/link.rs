@@ -240,8 +240,8 @@ impl Link {
     /// Asks the service to shut down, and returns the result of its method `shutdown_service`. The
     /// link ends. If the service has no such method, the call fails and the link stays.
     ///
-    /// Not cancel safe: if the future is dropped early, the service may shut down while the link
-    /// stays.
+    /// Not cancel safe: if the future is dropped early, the service may shut down all the same, but
+    /// this method does not end the link.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -37,7 +37,7 @@ pub struct KeepAlive {
 impl KeepAlive {
     /// Creates options with this idle time before a keep-alive probe and between probes. Operating
     /// systems count in whole seconds. Pass at least one second: a shorter time is not rejected
-    /// here, but by the operating system when the options are set.
+    /// here, but setting the options fails on Linux.
     ///
     /// See the example of [`KeepAlive`].
     pub const fn every(idle: Duration) -> Self {

@@ -36,16 +36,19 @@ fn is_fair(budget: usize, users: usize, used: usize, wanted: usize) -> bool {
     left >= reserve || (wanted as u128) * (reserve as u128) <= (share as u128) * (left as u128)
 }
 
-/// Limits for all peers together, beside each limit per peer.
+/// Limits for all peers together, beside each limit per peer. The default is
+/// [`for_memory`](Self::for_memory) with the memory of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
-    /// Bytes of lines that are unfinished or wait to be routed.
+    /// Bytes of lines that are unfinished or wait to be routed. Default: a quarter of the memory,
+    /// at least 16 MiB.
     pub lines: usize,
-    /// Bytes queued for peers.
+    /// Bytes queued for peers. Default: a quarter of the memory, at least 16 MiB.
     pub queues: usize,
-    /// Bytes of the descriptions of services in their identities.
+    /// Bytes of the descriptions of services in their identities. Default: 1/64 of the memory, 1
+    /// MiB to 64 MiB.
     pub identities: usize,
-    /// Requests in flight.
+    /// Requests in flight. Default: one per 4 KiB of memory, at least 16,384.
     pub in_flight: usize,
 }
 
