@@ -10,6 +10,7 @@
 
 mod clocks;
 mod command_line;
+mod console;
 mod cut_through;
 mod demo;
 mod dependencies;

@@ -56,14 +56,10 @@ impl ConnectOptions {
         let read = |name| variable(name).filter(|value| !value.is_empty());
         let mut options = Self::new();
         if let Some(address) = read("LABWIRE_MANAGER") {
-            let (host, port) = split_address(&address).ok_or(EnvironmentError {
+            options = options.manager(&address).ok_or(EnvironmentError {
                 variable: "LABWIRE_MANAGER",
                 expected: "HOST, HOST:PORT or [IPv6]:PORT",
             })?;
-            options = options.host(host);
-            if let Some(port) = port {
-                options = options.port(port);
-            }
         }
         match read("LABWIRE_DISABLE_TLS").as_deref() {
             Some("true") => options = options.without_tls(),
@@ -99,24 +95,6 @@ impl ConnectOptions {
             options = options.manager_password(password);
         }
         Ok(options)
-    }
-}
-
-/// Splits an address into the host, and the port if there is one.
-fn split_address(address: &str) -> Option<(&str, Option<u16>)> {
-    if let Some(rest) = address.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        return match rest {
-            "" => Some((host, None)),
-            rest => Some((host, Some(rest.strip_prefix(':')?.parse().ok()?))),
-        };
-    }
-    match address.split_once(':') {
-        None => Some((address, None)),
-        // More than one colon is an IPv6 address without brackets, and without a port.
-        Some((_, rest)) if rest.contains(':') => Some((address, None)),
-        Some((host, port)) if !host.is_empty() => Some((host, Some(port.parse().ok()?))),
-        Some(_) => None,
     }
 }
 

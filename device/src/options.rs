@@ -153,6 +153,25 @@ impl ConnectOptions {
         self
     }
 
+    /// Sets the manager's address: `HOST`, `HOST:PORT` or `[IPv6]:PORT`. Without a port, the port
+    /// stays as it is. Returns `None` if the address has another form.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// let options = ConnectOptions::new().manager("lab-pc:8326").expect("it has this form");
+    /// assert_eq!(options.address(), "lab-pc:8326");
+    /// assert!(ConnectOptions::new().manager("lab-pc:many").is_none());
+    /// ```
+    #[must_use]
+    pub fn manager(self, address: &str) -> Option<Self> {
+        let (host, port) = split_address(address)?;
+        let options = self.host(host);
+        Some(match port {
+            Some(port) => options.port(port),
+            None => options,
+        })
+    }
+
     /// Sets the manager's port. The default is 1875.
     ///
     /// ```
@@ -520,6 +539,24 @@ impl ConnectOptions {
     /// ```
     pub fn connect_timeout(&self) -> Duration {
         self.timeout
+    }
+}
+
+/// Splits an address into the host, and the port if there is one.
+fn split_address(address: &str) -> Option<(&str, Option<u16>)> {
+    if let Some(rest) = address.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        return match rest {
+            "" => Some((host, None)),
+            rest => Some((host, Some(rest.strip_prefix(':')?.parse().ok()?))),
+        };
+    }
+    match address.split_once(':') {
+        None => Some((address, None)),
+        // More than one colon is an IPv6 address without brackets, and without a port.
+        Some((_, rest)) if rest.contains(':') => Some((address, None)),
+        Some((host, port)) if !host.is_empty() => Some((host, Some(port.parse().ok()?))),
+        Some(_) => None,
     }
 }
 

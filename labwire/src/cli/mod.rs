@@ -49,14 +49,17 @@ const USAGE: u8 = 2;
 const AFTER_HELP: &str = "\
 See it work: labwire demo
 
-A first look, in three terminals:
+A first look, in four terminals:
   labwire start --disable-tls                   the manager
   nc localhost 1875                             a person: type `client`, then `identity`
   python -c \"from msl.examples.network import Echo; Echo().start(disable_tls=True)\"
+  labwire call --disable-tls Echo echo hello    a script
 
 Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else ~/.labwire.
 
-Exit codes: 0 done, 1 could not be done (the reason is on standard error), 2 wrong usage.";
+Exit codes: 0 done, 1 could not be done (the reason is on standard error), 2 wrong usage.
+Commands that connect to a manager also have: 3 no manager (not reachable, or the connection was
+lost), 4 refused by the manager, 5 the service's own error, 124 timeout, 130 interrupted.";
 
 /// A network manager for laboratory instruments.
 ///
@@ -83,6 +86,8 @@ enum Command {
     Certgen(certgen::Args),
     Certdump(certdump::Args),
     Delete(delete::DeleteArgs),
+    #[command(flatten)]
+    Console(labwire_console::Command),
 }
 
 /// Runs the command line of this process. Writes errors to standard error.
@@ -112,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Certgen(arguments) => certgen::run(arguments),
         Command::Certdump(arguments) => certdump::run(arguments),
         Command::Delete(arguments) => delete::run(&arguments),
+        Command::Console(command) => return labwire_console::run(&command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,165 @@
+//! `labwire describe`: one service, for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use clap::Args;
+use labwire_client::{AttributeDescription, Client, ServiceDescription, ServiceIdentity, Value};
+use serde::Serialize;
+
+use crate::connection::ConnectionArgs;
+use crate::failure::Failure;
+use crate::near::nearest;
+use crate::output::{FAINT, OutputArgs, STRONG, printable, say, say_json};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire describe DMM
+  labwire describe DMM --json";
+
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  labwire describe DMM
+  labwire describe DMM --json
+
+The documentation comes from the service itself, if it offers any and answers
+within two seconds. A service that limits its clients is not asked, since that
+would take a client's place: its signatures are shown alone.
+
+With --json, the service is one object: name, address, language, os,
+max_clients (a number, or null for no limit), description, and attributes: a
+list of objects with name, signature, value and description, each null if it is
+not known.
+
+Exit codes: see `labwire --help`.";
+
+#[derive(Args, Debug)]
+pub struct DescribeArgs {
+    /// The name of the service
+    service: String,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// A service, as an object of JSON.
+#[derive(Serialize)]
+struct Described<'a> {
+    name: &'a str,
+    address: &'a str,
+    language: &'a str,
+    os: &'a str,
+    max_clients: Option<u64>,
+    description: Option<&'a str>,
+    attributes: Vec<Attribute>,
+}
+
+#[derive(Serialize)]
+struct Attribute {
+    name: String,
+    /// For a method.
+    signature: Option<String>,
+    /// For a value, as text.
+    value: Option<String>,
+    description: Option<String>,
+}
+
+/// Returns the failure for a service that is not connected, with the most similar name.
+pub(crate) fn unknown_service<V>(name: &str, services: &BTreeMap<String, V>) -> Failure {
+    let nearest = nearest(name, services.keys().map(String::as_str));
+    let hint = match nearest {
+        Some(nearest) => format!("did you mean '{}'?", printable(nearest)),
+        None => "list the services with: labwire services".to_owned(),
+    };
+    Failure::Refused(format!("no service '{}' is connected", printable(name))).with_hint(Some(hint))
+}
+
+/// The longest time to wait for a service's documentation: one that is busy is described without.
+const DOCUMENTATION_TIME: Duration = Duration::from_secs(2);
+
+/// Asks the service for its documentation, unless that would take a client's place.
+async fn documentation(client: &Client, name: &str, service: &ServiceIdentity) -> Option<ServiceDescription> {
+    if service.limit().is_some() {
+        return None;
+    }
+    // A service that is locked cannot be asked, and many have no documentation.
+    let link = client.link(name).await.ok()?;
+    link.with_timeout(DOCUMENTATION_TIME).describe().await.ok()
+}
+
+fn attribute(name: &str, value: &Value, documented: Option<&AttributeDescription>) -> Attribute {
+    let signature = documented
+        .and_then(|documented| documented.signature.as_deref())
+        .or_else(|| value.as_signature());
+    let description = documented.map(|documented| documented.description.clone());
+    Attribute {
+        name: name.to_owned(),
+        value: signature.is_none().then(|| value.to_string()),
+        signature: signature.map(str::to_owned),
+        description: description.filter(|text| !text.is_empty()),
+    }
+}
+
+impl Described<'_> {
+    fn text(&self) -> String {
+        let mut text = format!("{STRONG}{}{STRONG:#}\n", printable(self.name));
+        let limit = match self.max_clients {
+            None => String::new(),
+            Some(1) => ", for one client".to_owned(),
+            Some(limit) => format!(", for {limit} clients"),
+        };
+        let origin = format!("{}, {} at {}{limit}", self.language, self.os, self.address);
+        let _ = writeln!(text, "{FAINT}{}{FAINT:#}", printable(&origin));
+        if let Some(description) = self.description {
+            let _ = writeln!(text, "\n{}", printable(description.trim()));
+        }
+        for attribute in &self.attributes {
+            let name = printable(&attribute.name);
+            let rest = match (&attribute.signature, &attribute.value) {
+                (Some(signature), _) => printable(signature),
+                (None, Some(value)) => format!(" = {}", printable(value)),
+                (None, None) => String::new(),
+            };
+            let _ = writeln!(text, "\n  {STRONG}{name}{STRONG:#}{rest}");
+            let description = attribute.description.as_deref().unwrap_or_default();
+            for line in printable(description.trim()).lines() {
+                let _ = writeln!(text, "{}", format!("      {line}").trim_end());
+            }
+        }
+        text.trim_end().to_owned()
+    }
+}
+
+pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
+    let name = &arguments.service;
+    let client = arguments.connection.connect().await?;
+    let identities = client.identities().await?;
+    let Some(service) = identities.services.get(name) else {
+        return Err(unknown_service(name, &identities.services));
+    };
+    let documentation = documentation(&client, name, service).await;
+    client.disconnect().await;
+    let documented = |name: &str| documentation.as_ref()?.attributes.get(name);
+    let attributes = service.attributes.iter();
+    let described = Described {
+        name,
+        address: &service.address,
+        language: &service.language,
+        os: &service.os,
+        max_clients: service.limit(),
+        description: documentation
+            .as_ref()
+            .map(|documentation| documentation.description.as_str())
+            .filter(|text| !text.is_empty()),
+        attributes: attributes
+            .map(|(name, value)| attribute(name, value, documented(name)))
+            .collect(),
+    };
+    if arguments.output.json {
+        say_json(&described)
+    } else {
+        say(described.text())
+    }
+}

@@ -1,0 +1,109 @@
+//! Failures of commands, and the exit codes for them. `labwire --help` lists the codes.
+
+use std::process::ExitCode;
+
+use labwire_client::{CallError, ConnectError, EnvironmentError, Error};
+
+/// The failure of a command. The text is for people and contains the remedy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The command could not be done for another reason than the following.
+    #[error("{0}")]
+    Failed(String),
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no manager at the address, or the connection with it was lost.
+    #[error("{0}")]
+    NoManager(String),
+    /// The manager refused the connection or the request.
+    #[error("{0}")]
+    Refused(String),
+    /// The service answered with an error.
+    #[error("{0}")]
+    Service(String),
+    /// There was no answer in time.
+    #[error("{0}")]
+    TimedOut(String),
+    /// The command was interrupted with Ctrl-C.
+    #[error("interrupted; a request that was sent may still be executed")]
+    Interrupted,
+}
+
+impl Failure {
+    /// Returns the exit code of the process.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NoManager(_) => 3,
+            Self::Refused(_) => 4,
+            Self::Service(_) => 5,
+            Self::TimedOut(_) => 124,
+            Self::Interrupted => 130,
+        })
+    }
+
+    /// Adds a hint to the text.
+    #[must_use]
+    pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
+        let Some(hint) = hint else { return self };
+        let add = |text: String| format!("{text}\n{hint}");
+        match self {
+            Self::Failed(text) => Self::Failed(add(text)),
+            Self::Usage(text) => Self::Usage(add(text)),
+            Self::NoManager(text) => Self::NoManager(add(text)),
+            Self::Refused(text) => Self::Refused(add(text)),
+            Self::Service(text) => Self::Service(add(text)),
+            Self::TimedOut(text) => Self::TimedOut(add(text)),
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let text = error.to_string();
+        match error {
+            ConnectError::Refused { .. } | ConnectError::NoAnswer(_) | ConnectError::Trust(_) => {
+                Self::Refused(text)
+            }
+            ConnectError::TimedOut { .. }
+            | ConnectError::Unreachable { .. }
+            | ConnectError::Closed { .. }
+            | ConnectError::NoTls { .. }
+            | ConnectError::NotAManager { .. } => Self::NoManager(text),
+            ConnectError::Identity(_) => Self::Failed(text),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let text = error.to_string();
+        match error {
+            CallError::Manager { .. } | CallError::NoAnswer(_) => Self::Refused(text),
+            CallError::Service { .. } => Self::Service(text),
+            CallError::TimedOut { .. } => Self::TimedOut(text),
+            CallError::Disconnected { .. } => Self::NoManager(text),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<EnvironmentError> for Failure {
+    fn from(error: EnvironmentError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Call(error) => error.into(),
+            Error::Connect(error) => error.into(),
+            Error::Environment(error) => error.into(),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}

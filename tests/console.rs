@@ -1,0 +1,245 @@
+//! The commands for people who use a manager, in both forms of their output, with the exit code for
+//! each kind of failure.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::support::manager::{Home, Manager};
+use super::support::process::{Process, Signal};
+use super::support::python::Service;
+use super::support::wire::{RawPeer, wait_for_service};
+
+/// A finished command.
+#[derive(Debug)]
+struct Done {
+    code: Option<i32>,
+    output: String,
+    errors: String,
+}
+
+/// Returns a command that connects to the manager.
+fn command(manager: &Manager, arguments: &[&str]) -> Command {
+    let mut command = manager.home().command(arguments);
+    command.envs(manager.environment());
+    command
+}
+
+fn run(command: &mut Command) -> Done {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program was built");
+    Done {
+        code: output.status.code(),
+        output: String::from_utf8(output.stdout).unwrap(),
+        errors: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn labwire(manager: &Manager, arguments: &[&str]) -> Done {
+    run(&mut command(manager, arguments))
+}
+
+/// Runs a command that must succeed, and returns its output.
+fn output(manager: &Manager, arguments: &[&str]) -> String {
+    let done = labwire(manager, arguments);
+    assert_eq!(
+        (done.code, &*done.errors),
+        (Some(0), ""),
+        "{arguments:?}: {done:?}"
+    );
+    done.output
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn start() -> Manager {
+    Manager::start(&["--disable-tls"])
+}
+
+/// Starts a service of the Python package and waits until it has registered.
+fn service(manager: &Manager, class: &str) -> Service {
+    let service = Service::start(class, &manager.connection());
+    manager.wait_for_registered(class);
+    service
+}
+
+#[test]
+fn services_are_listed_and_described_in_both_forms() {
+    let manager = start();
+    let done = labwire(&manager, &["services"]);
+    assert_eq!((done.code, &*done.output), (Some(0), ""));
+    assert!(done.errors.contains("no services are connected"), "{done:?}");
+    let _math = service(&manager, "BasicMath");
+    let _echo = service(&manager, "Echo");
+    let listed = output(&manager, &["services"]);
+    let lines: Vec<_> = listed.lines().collect();
+    assert!(
+        lines[0].starts_with("NAME ") && lines[1].starts_with("BasicMath "),
+        "{listed}"
+    );
+    assert!(lines[2].starts_with("Echo ") && lines.len() == 3, "{listed}");
+    assert!(lines.iter().all(|line| line.len() <= 80), "{listed}");
+    let listed = json_lines(&output(&manager, &["services", "b*", "--json"]));
+    assert_eq!(listed.len(), 1);
+    let limit = &listed[0]["max_clients"];
+    assert_eq!((&listed[0]["name"], limit), (&json!("BasicMath"), &Value::Null));
+    assert!(
+        listed[0]["attributes"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("add"))
+    );
+    let described = output(&manager, &["describe", "BasicMath"]);
+    assert!(described.starts_with("BasicMath\nPython "), "{described}");
+    assert!(described.contains("\n  add(x: Union[int, float]"), "{described}");
+    assert!(described.contains("\n  pi = 3.14159"), "{described}");
+    let described = json_lines(&output(&manager, &["describe", "BasicMath", "--json"]));
+    let attributes = described[0]["attributes"].as_array().unwrap();
+    let pi = attributes
+        .iter()
+        .find(|attribute| attribute["name"] == "pi")
+        .unwrap();
+    assert_eq!(
+        (&pi["signature"], &pi["value"]),
+        (&Value::Null, &json!("3.141592653589793"))
+    );
+}
+
+#[test]
+fn a_service_cannot_send_commands_to_the_terminal() {
+    let manager = start();
+    let attributes = json!({ "on": "(\u{1b}[31mcolour: str)" });
+    let _lamp = RawPeer::service(&manager, "Lamp", &attributes);
+    wait_for_service(&manager, "Lamp");
+    let described = output(&manager, &["describe", "Lamp"]);
+    assert!(described.contains("(\u{fffd}[31mcolour: str)"), "{described:?}");
+}
+
+#[test]
+fn calls_take_values_of_the_terminal_grammar_files_and_standard_input() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    let echoed = |arguments: &[&str]| {
+        let arguments = [&["call", "Echo", "echo"], arguments].concat();
+        serde_json::from_str::<Value>(&output(&manager, &arguments)).unwrap()
+    };
+    assert_eq!(
+        echoed(&["-1.5", "two words", "[1, null]", "\"5\"", "n=true", "unit=V"]),
+        json!([[-1.5, "two words", [1, null], "5"], { "n": true, "unit": "V" }])
+    );
+    fs::write(manager.home().path("values.json"), "{\"a\":\n [1, 2]}").unwrap();
+    assert_eq!(echoed(&["@values.json"]), json!([[{ "a": [1, 2] }], {}]));
+    let mut typed = command(&manager, &["call", "Echo", "echo", "-"]);
+    let typed = typed.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = typed.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"[3]\n").unwrap();
+    let printed = child.wait_with_output().unwrap();
+    assert_eq!(printed.stdout, b"[[[3]], {}]\n");
+    let repeated = ["--output", "result", "--json", "--repeat", "2"];
+    output(
+        &manager,
+        &[&["call", "Echo", "echo", "x"][..], &repeated].concat(),
+    );
+    let written = json_lines(&fs::read_to_string(manager.home().path("result")).unwrap());
+    assert_eq!(written.len(), 2);
+    assert_eq!(written[1]["result"], json!([["x"], {}]));
+    let nan = json_lines(&output(&manager, &["call", "Echo", "echo", "NaN", "--json"]));
+    let text = json!("[[NaN], {}]");
+    assert_eq!((&nan[0]["result"], &nan[0]["text"]), (&Value::Null, &text));
+}
+
+#[test]
+fn calls_are_repeated_at_the_given_pace() {
+    let manager = start();
+    let _math = service(&manager, "BasicMath");
+    let begun = Instant::now();
+    let call = ["call", "BasicMath", "add", "1", "2"];
+    let pace = ["--repeat", "3", "--every", "0.2s"];
+    assert_eq!(output(&manager, &[&call[..], &pace].concat()), "3\n3\n3\n");
+    assert!(begun.elapsed() >= Duration::from_millis(400));
+}
+
+#[test]
+fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
+    let manager = start();
+    let _math = service(&manager, "BasicMath");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    for (arguments, code, text) in [
+        (
+            &["call", "BasicMath", "add", "@missing"][..],
+            1,
+            "cannot read missing",
+        ),
+        (
+            &["call", "BasicMath", "add", "x=1", "2"],
+            2,
+            "values without a key come first",
+        ),
+        (
+            &["call", "BasicMath", "add", "--timeout", "soon"],
+            2,
+            "a number of seconds",
+        ),
+        (&["services", "--host", "a:b"], 2, "HOST:PORT"),
+        (&["describe", "BasicMat"], 4, "did you mean 'BasicMath'?"),
+        (&["call", "basicmath", "add"], 4, "did you mean 'BasicMath'?"),
+        (&["call", "Spectrograph", "read"], 4, "labwire services"),
+        (&["call", "BasicMath", "ad", "1"], 5, "did you mean 'add'?"),
+        (&["call", "BasicMath", "divide", "1", "0"], 5, "ZeroDivisionError"),
+        (
+            &["services", "--port", &port, "--connect-timeout", "0.2"],
+            3,
+            &port,
+        ),
+    ] {
+        let done = labwire(&manager, arguments);
+        assert_eq!(
+            (done.code, &*done.output),
+            (Some(code), ""),
+            "{arguments:?}: {done:?}"
+        );
+        assert!(done.errors.contains(text), "{arguments:?}: {done:?}");
+    }
+    drop(silent);
+    let done = labwire(&manager, &["services", "--port", &port]);
+    assert_eq!(done.code, Some(3), "{done:?}");
+    let secured = Manager::start(&["--disable-tls", "--auth-password", "radium"]);
+    let done = run(command(&secured, &["services"]).env("LABWIRE_MANAGER_PASSWORD", "polonium"));
+    assert_eq!(done.code, Some(4), "{done:?}");
+}
+
+#[test]
+fn a_call_without_a_reply_ends_at_its_timeout_or_with_ctrl_c() {
+    let manager = start();
+    let mut silent = RawPeer::service(&manager, "Silent", &json!({}));
+    wait_for_service(&manager, "Silent");
+    let done = labwire(&manager, &["call", "Silent", "read", "--timeout", "0.2"]);
+    assert_eq!(done.code, Some(124), "{done:?}");
+    assert_eq!(silent.read_json()["attribute"], "read");
+    let mut call = command(&manager, &["call", "Silent", "wait"]);
+    let mut waiting = Process::spawn("labwire", &mut call);
+    assert_eq!(silent.read_json()["attribute"], "wait");
+    waiting.signal(Signal::INT);
+    assert_eq!(waiting.wait().code(), Some(130));
+    assert!(waiting.everything_printed().contains("may still be executed"));
+}
+
+#[test]
+fn the_commands_work_with_the_reference_manager_over_tls() {
+    let manager = Manager::start_reference(Home::new(), &[]);
+    let _math = service(&manager, "BasicMath");
+    assert_eq!(output(&manager, &["call", "BasicMath", "add", "1", "2"]), "3\n");
+    assert!(output(&manager, &["services"]).contains("BasicMath"));
+    assert_eq!(labwire(&manager, &["describe", "BasicMat"]).code, Some(4));
+}
