@@ -243,3 +243,97 @@ fn the_commands_work_with_the_reference_manager_over_tls() {
     assert!(output(&manager, &["services"]).contains("BasicMath"));
     assert_eq!(labwire(&manager, &["describe", "BasicMat"]).code, Some(4));
 }
+
+#[test]
+fn a_profile_names_a_manager_and_options_go_before_it() {
+    let manager = start();
+    let _math = service(&manager, "BasicMath");
+    let home = manager.home();
+    let address = format!("localhost:{}", manager.port());
+    let without_environment = |arguments: &[&str]| run(&mut home.command(arguments));
+    let done = |arguments: &[&str]| {
+        let done = without_environment(arguments);
+        assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+        done.output
+    };
+    fs::write(home.path("config.toml"), "# Ada's\n").unwrap();
+    done(&["profile", "add", "lab", "--host", &address, "--disable-tls"]);
+    done(&["profile", "add", "away", "--host", "192.0.2.1"]);
+    assert_eq!(
+        done(&["services", "--profile", "lab", "--json"]).lines().count(),
+        1
+    );
+    done(&["profile", "default", "lab"]);
+    assert_eq!(done(&["call", "BasicMath", "add", "1", "2"]), "3\n");
+    let listed = json_lines(&done(&["profile", "list", "--json"]));
+    let lab = json!({ "name": "lab", "default": true, "host": address, "disable-tls": true });
+    assert_eq!(listed[1], lab);
+    let listed = done(&["profile", "list"]);
+    assert!(
+        listed.contains(&format!("--host {address} --disable-tls")),
+        "{listed}"
+    );
+    let text = fs::read_to_string(home.path("config.toml")).unwrap();
+    assert!(text.contains("# Ada's"), "{text}");
+    let misspelt = without_environment(&["services", "--profile", "lba"]);
+    assert_eq!(misspelt.code, Some(2));
+    assert!(misspelt.errors.contains("did you mean 'lab'?"), "{misspelt:?}");
+    let refused = without_environment(&["services", "--host", "localhost:1", "--disable-tls"]);
+    assert_eq!(refused.code, Some(3), "an option goes before the default profile");
+    done(&["profile", "remove", "lab"]);
+    assert!(!done(&["profile", "list"]).contains("lab"));
+    fs::write(home.path("config.toml"), "[profiles.x]\nhots = 'a'\n").unwrap();
+    let wrong = without_environment(&["services"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(
+        wrong.errors.contains("hots") && wrong.errors.contains("`host`"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn an_administrator_asks_the_manager() {
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--admin", "--password", "engine"]);
+    home.prepare(&["user", "add", "bob", "--password", "wheel"]);
+    let manager = Manager::start_in(home, &["--disable-tls"]);
+    let ask = |user: &str, password: &str, arguments: &[&str]| {
+        let mut command = command(&manager, &[&["admin"], arguments].concat());
+        command.args(["--username", user]);
+        run(command.env("LABWIRE_PASSWORD", password))
+    };
+    let users = ask("ada", "engine", &["users_table.users"]);
+    assert_eq!(
+        (users.code, &*users.output),
+        (Some(0), "[[\"ada\",true],[\"bob\",false]]\n"),
+        "{users:?}"
+    );
+    let port = ask("ada", "engine", &["port", "--json"]);
+    assert_eq!(
+        json_lines(&port.output),
+        [json!({ "attribute": "port", "result": manager.port() })]
+    );
+    let is_user = ["users_table.is_user_registered", "username=bob"];
+    assert_eq!(ask("ada", "engine", &is_user).output, "true\n");
+    assert_eq!(ask("bob", "wheel", &["stats"]).code, Some(4));
+    assert_eq!(ask("ada", "engine", &["no_such_request"]).code, Some(4));
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    let home = Home::new();
+    for (shell, text) in [
+        ("bash", "_labwire()"),
+        ("zsh", "#compdef labwire"),
+        ("fish", "complete -c labwire"),
+        ("powershell", "Register-ArgumentCompleter"),
+        ("elvish", "labwire"),
+    ] {
+        let done = run(&mut home.command(&["completions", shell]));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(
+            done.output.contains(text) && done.output.contains("services"),
+            "{shell}"
+        );
+    }
+}

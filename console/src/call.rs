@@ -11,11 +11,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::connection::{ConnectionArgs, seconds};
+use crate::connection::{ConnectionArgs, Seconds};
 use crate::describe::unknown_service;
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::{OutputArgs, printable, say, say_json};
+use crate::output::{OutputArgs, printable, readable, say, say_json};
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -55,8 +55,8 @@ pub struct CallArgs {
     #[arg(value_name = "VALUE", allow_negative_numbers = true)]
     values: Vec<String>,
     /// The longest time to wait for the reply, in seconds [default: no limit]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    timeout: Option<Duration>,
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<Seconds>,
     /// Write the results to this file instead of standard output
     #[arg(long = "output", short, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -64,8 +64,8 @@ pub struct CallArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u64,
     /// Begin the next call so many seconds after the last one began [default: at once]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "repeat")]
-    every: Option<Duration>,
+    #[arg(long, value_name = "SECONDS", requires = "repeat")]
+    every: Option<Seconds>,
     #[command(flatten)]
     form: OutputArgs,
     #[command(flatten)]
@@ -113,20 +113,12 @@ fn failure(error: CallError, link: &Link, attribute: &str) -> Failure {
     Failure::from(error).with_hint(hint)
 }
 
-/// Returns a result for people: a text without its quotes, or JSON.
-fn readable(result: &str) -> String {
-    match serde_json::from_str::<String>(result) {
-        Ok(text) => printable(&text),
-        Err(_) => printable(result),
-    }
-}
-
 impl CallArgs {
     async fn call(&self, link: &Link, arguments: &Arguments) -> Result<(String, Duration), Failure> {
         let begun = Instant::now();
         let mut call = link.call::<()>(&self.attribute, arguments.clone()).raw();
         if let Some(limit) = self.timeout {
-            call = call.timeout(limit);
+            call = call.timeout(limit.duration());
         }
         let result = call
             .await
@@ -171,7 +163,7 @@ pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
     };
     let client = arguments.connection.connect().await?;
     let link = link(&client, &arguments.service).await?;
-    let mut pace = arguments.every.map(interval);
+    let mut pace = arguments.every.map(|every| interval(every.duration()));
     if let Some(pace) = &mut pace {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }

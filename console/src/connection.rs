@@ -1,68 +1,93 @@
 //! The connection with the manager: options that all commands share.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use labwire_client::{Client, ConnectOptions, FirstUse};
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::profiles::Profiles;
 
 /// The name by which the commands connect.
 const NAME: &str = "labwire";
 
-/// How to connect. Missing options have the values of the SDKs' environment variables.
+/// How to connect.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
+    /// Use the settings of this profile: see labwire profile
+    #[arg(long, value_name = "NAME", env = "LABWIRE_PROFILE")]
+    profile: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Settings of a connection: options of the command line, or a profile. Missing ones have the
+/// values of the SDKs' environment variables.
+#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[command(next_help_heading = "Connection")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Settings {
     #[arg(
         long,
         value_name = "HOST",
-        help = "The manager: HOST, HOST:PORT or [IPv6]:PORT [env: LABWIRE_MANAGER] [default: localhost:1875]",
-        global = true
+        help = "The manager: HOST, HOST:PORT or [IPv6]:PORT [env: LABWIRE_MANAGER] [default: localhost:1875]"
     )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<String>,
     /// The manager's port, if --host does not contain it
-    #[arg(long, value_name = "PORT", global = true)]
+    #[arg(long, value_name = "PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
     #[arg(
         long,
-        help = "Connect without TLS, to a manager that was started with this option [env: LABWIRE_DISABLE_TLS]",
-        global = true
+        help = "Connect without TLS, to a manager that was started with this option [env: LABWIRE_DISABLE_TLS]"
     )]
+    #[serde(default, skip_serializing_if = "is_false")]
     disable_tls: bool,
     #[arg(
         long,
         hide_short_help = true,
         value_name = "FILE",
-        help = "Trust the certificate in this file (PEM) and no other [env: LABWIRE_CERT_FILE]",
-        global = true
+        help = "Trust the certificate in this file (PEM) and no other [env: LABWIRE_CERT_FILE]"
     )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     cert_file: Option<PathBuf>,
     #[arg(
         long,
         hide_short_help = true,
         value_enum,
         value_name = "ACTION",
-        help = "What to do with an unknown certificate [env: LABWIRE_FIRST_USE] [default: ask]",
-        global = true
+        help = "What to do with an unknown certificate [env: LABWIRE_FIRST_USE] [default: ask]"
     )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     first_use: Option<OnFirstUse>,
     #[arg(
         long,
         hide_short_help = true,
         value_name = "NAME",
-        help = "Log in as this user; the password is asked for, or taken from LABWIRE_PASSWORD [env: LABWIRE_USERNAME]",
-        global = true
+        help = "Log in as this user; the password is asked for, or taken from LABWIRE_PASSWORD [env: LABWIRE_USERNAME]"
     )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
     /// The longest time for connecting, in seconds [default: 10]
-    #[arg(long, hide_short_help = true, value_name = "SECONDS", value_parser = seconds, global = true)]
-    connect_timeout: Option<Duration>,
+    #[arg(long, hide_short_help = true, value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_timeout: Option<Seconds>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What to do with an unknown certificate.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 enum OnFirstUse {
     /// Show it and ask
     Ask,
@@ -82,17 +107,65 @@ impl From<OnFirstUse> for FirstUse {
     }
 }
 
-/// Parses a number of seconds above 0, such as `2.5`.
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let expected = || "a number of seconds above 0 was expected, such as 2.5".to_owned();
-    let number: f64 = text.trim_end_matches('s').parse().map_err(|_| expected())?;
-    let time = Duration::try_from_secs_f64(number).map_err(|_| expected())?;
-    if time.is_zero() { Err(expected()) } else { Ok(time) }
+/// A time above 0, written as a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub(crate) struct Seconds(Duration);
+
+impl Seconds {
+    /// Returns the time.
+    pub(crate) fn duration(self) -> Duration {
+        self.0
+    }
 }
 
-impl ConnectionArgs {
-    fn options(&self) -> Result<ConnectOptions, Failure> {
-        let mut options = ConnectOptions::from_environment()?;
+impl TryFrom<f64> for Seconds {
+    type Error = &'static str;
+
+    fn try_from(number: f64) -> Result<Self, Self::Error> {
+        match Duration::try_from_secs_f64(number) {
+            Ok(time) if !time.is_zero() => Ok(Self(time)),
+            _ => Err("a number of seconds above 0 was expected, such as 2.5"),
+        }
+    }
+}
+
+impl From<Seconds> for f64 {
+    fn from(seconds: Seconds) -> Self {
+        seconds.0.as_secs_f64()
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = &'static str;
+
+    /// Accepts an `s` behind the number, as in `2.5s`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.strip_suffix('s').unwrap_or(text);
+        number.parse().unwrap_or(f64::NAN).try_into()
+    }
+}
+
+impl fmt::Display for Settings {
+    /// Writes the settings as options.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options = Vec::new();
+        options.extend(self.host.as_ref().map(|host| format!("--host {host}")));
+        options.extend(self.port.map(|port| format!("--port {port}")));
+        options.extend(self.disable_tls.then(|| "--disable-tls".to_owned()));
+        let file = self.cert_file.as_ref();
+        options.extend(file.map(|file| format!("--cert-file {}", file.display())));
+        let action = self.first_use.and_then(|action| action.to_possible_value());
+        options.extend(action.map(|action| format!("--first-use {}", action.get_name())));
+        options.extend(self.username.as_ref().map(|name| format!("--username {name}")));
+        let timeout = self.connect_timeout.map(f64::from);
+        options.extend(timeout.map(|seconds| format!("--connect-timeout {seconds}")));
+        formatter.write_str(&options.join(" "))
+    }
+}
+
+impl Settings {
+    fn apply(&self, mut options: ConnectOptions) -> Result<ConnectOptions, Failure> {
         if let Some(address) = &self.host {
             options = options.manager(address).ok_or_else(|| {
                 Failure::Usage(format!(
@@ -116,9 +189,32 @@ impl ConnectionArgs {
             options = options.username(username);
         }
         if let Some(timeout) = self.connect_timeout {
-            options = options.timeout(timeout);
+            options = options.timeout(timeout.duration());
         }
         Ok(options)
+    }
+}
+
+impl ConnectionArgs {
+    fn options(&self) -> Result<ConnectOptions, Failure> {
+        let options = self.profile_options(ConnectOptions::from_environment()?)?;
+        self.settings.apply(options)
+    }
+
+    /// Applies the named profile, or the default one, unless the environment names a manager.
+    fn profile_options(&self, options: ConnectOptions) -> Result<ConnectOptions, Failure> {
+        if let Some(name) = &self.profile {
+            return Profiles::read()?.get(name)?.apply(options);
+        }
+        let is_named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        if self.settings.host.is_some() || is_named("LABWIRE_MANAGER") {
+            return Ok(options);
+        }
+        let profiles = Profiles::read()?;
+        match profiles.default_name() {
+            Some(name) => profiles.get(name)?.apply(options),
+            None => Ok(options),
+        }
     }
 
     /// Connects to the manager.
@@ -133,10 +229,11 @@ mod tests {
 
     #[test]
     fn times_are_seconds_above_0() {
-        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2_500)));
-        assert_eq!(seconds("1s"), Ok(Duration::from_secs(1)));
-        for text in ["0", "-1", "nan", "1e30", "", "soon"] {
-            assert!(seconds(text).is_err(), "{text}");
+        let time = |text: &str| text.parse::<Seconds>().map(Seconds::duration);
+        assert_eq!(time("2.5"), Ok(Duration::from_millis(2_500)));
+        assert_eq!(time("1s"), Ok(Duration::from_secs(1)));
+        for text in ["0", "-1", "nan", "1e30", "", "s", "soon"] {
+            assert!(time(text).is_err(), "{text}");
         }
     }
 }

@@ -7,12 +7,15 @@
 //! Every command has a readable form and, with `--json`, one JSON object per line. Errors go to
 //! standard error. The exit code tells the kind of the failure; `labwire --help` lists the codes.
 
+mod admin;
 mod call;
 mod connection;
 mod describe;
 mod failure;
 mod near;
 mod output;
+mod profile;
+mod profiles;
 mod services;
 mod words;
 
@@ -35,6 +38,12 @@ pub enum Command {
     /// Call a method of a service, or read a value
     #[command(after_help = call::EXAMPLES, after_long_help = call::AFTER_HELP)]
     Call(call::CallArgs),
+    /// Send the manager an administrator's request
+    #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
+    Admin(admin::AdminArgs),
+    /// Keep the settings of connections under names
+    #[command(after_help = profile::AFTER_HELP)]
+    Profile(profile::ProfileArgs),
 }
 
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
@@ -63,6 +72,8 @@ fn run_in_runtime(command: &Command) -> Result<(), Failure> {
                 Command::Services(arguments) => services::run(arguments).await,
                 Command::Describe(arguments) => describe::run(arguments).await,
                 Command::Call(arguments) => call::run(arguments).await,
+                Command::Admin(arguments) => admin::run(arguments).await,
+                Command::Profile(arguments) => profile::run(arguments),
             }
         };
         tokio::select! {

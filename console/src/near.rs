@@ -1,19 +1,16 @@
 //! Suggestions for misspelt names.
 
-/// The least similarity of a suggestion, from 0 (nothing in common) to 1 (the same).
-const SIMILAR: f64 = 0.75;
-
-/// Returns the known name that is most similar to a name, if one is similar enough. The case of
-/// letters does not count.
+/// Returns the known name that differs least from a name, if it differs in few characters: one, and
+/// one more for every four. The case of letters does not count.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = name.to_lowercase();
-    let similarity = |other: &str| strsim::jaro_winkler(&folded, &other.to_lowercase());
+    let allowed = 1 + folded.chars().count() / 4;
     known
         .into_iter()
         .filter(|other| *other != name)
-        .map(|other| (similarity(other), other))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|(first, _), (second, _)| first.total_cmp(second))
+        .map(|other| (strsim::osa_distance(&folded, &other.to_lowercase()), other))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
         .map(|(_, other)| other)
 }
 
@@ -22,13 +19,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_similar_name_is_suggested_and_none_that_is_not_similar() {
+    fn the_name_that_differs_least_is_suggested_if_it_differs_little() {
         let known = ["Multimeter", "Thermometer", "Echo"];
         for (typed, expected) in [
             ("multimeter", Some("Multimeter")),
             ("Mutlimeter", Some("Multimeter")),
             ("Themometer", Some("Thermometer")),
             ("Eco", Some("Echo")),
+            ("Ehco", Some("Echo")),
             ("Spectrograph", None),
             ("Echo", None),
         ] {

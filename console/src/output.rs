@@ -23,7 +23,7 @@ pub(crate) const FAINT: Style = Style::new().dimmed();
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct OutputArgs {
     /// Print one JSON object per line instead of text for people
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(crate) json: bool,
 }
 
@@ -92,6 +92,14 @@ pub(crate) fn printable(text: &str) -> String {
         character => character,
     };
     text.chars().map(replace).collect()
+}
+
+/// Returns a result for people: a text without its quotes, or JSON.
+pub(crate) fn readable(result: &str) -> String {
+    match serde_json::from_str::<String>(result) {
+        Ok(text) => printable(&text),
+        Err(_) => printable(result),
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@
 
 mod certdump;
 mod certgen;
+mod completions;
 mod database;
 mod delete;
 mod hostname;
@@ -86,6 +87,7 @@ enum Command {
     Certgen(certgen::Args),
     Certdump(certdump::Args),
     Delete(delete::DeleteArgs),
+    Completions(completions::CompletionsArgs),
     #[command(flatten)]
     Console(labwire_console::Command),
 }
@@ -117,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Certgen(arguments) => certgen::run(arguments),
         Command::Certdump(arguments) => certdump::run(arguments),
         Command::Delete(arguments) => delete::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Console(command) => return labwire_console::run(&command),
     };
     match done {

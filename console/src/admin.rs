@@ -1,0 +1,75 @@
+//! `labwire admin`: requests of administrators.
+
+use clap::Args;
+use labwire_client::Arguments;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::connection::{ConnectionArgs, Seconds};
+use crate::failure::Failure;
+use crate::output::{OutputArgs, readable, say, say_json};
+use crate::words;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire admin stats
+  labwire admin users_table.users --username ada
+  labwire admin connections_table.connections start=2026-11-01";
+
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  labwire admin stats
+  labwire admin users_table.users --username ada
+  labwire admin connections_table.connections start=2026-11-01
+
+The requests are listed under Administration in protocol.md: sessions, stats,
+service_links, service_locks, users_table.…, hostnames_table.…,
+connections_table.connections, set_logging_level, shutdown_manager.
+
+The manager asks for the login of an administrator, on the terminal or as
+LABWIRE_USERNAME and LABWIRE_PASSWORD. With --json, the answer is one object:
+attribute and result.
+
+Exit codes: see `labwire --help`.";
+
+#[derive(Args, Debug)]
+pub struct AdminArgs {
+    /// The request
+    attribute: String,
+    /// Its arguments: values, then KEY=VALUE, as for labwire call
+    #[arg(value_name = "VALUE", allow_negative_numbers = true)]
+    values: Vec<String>,
+    /// The longest time to wait for the answer, in seconds [default: no limit]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<Seconds>,
+    #[command(flatten)]
+    form: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// An answer, as an object of JSON.
+#[derive(Serialize)]
+struct Answered<'a> {
+    attribute: &'a str,
+    result: Option<&'a RawValue>,
+}
+
+pub(crate) async fn run(arguments: &AdminArgs) -> Result<(), Failure> {
+    let values: Arguments = words::arguments(&arguments.values)?;
+    let client = arguments.connection.connect().await?;
+    let mut request = client.admin_request::<()>(&arguments.attribute, values).raw();
+    if let Some(limit) = arguments.timeout {
+        request = request.timeout(limit.duration());
+    }
+    let result = request.await?;
+    client.disconnect().await;
+    if arguments.form.json {
+        say_json(&Answered {
+            attribute: &arguments.attribute,
+            result: serde_json::from_str(&result).ok(),
+        })
+    } else {
+        say(readable(&result))
+    }
+}

@@ -1,0 +1,101 @@
+//! `labwire profile`: names for the settings of connections.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::connection::Settings;
+use crate::failure::Failure;
+use crate::output::{OutputArgs, printable, say_json, say_table, tell};
+use crate::profiles::Profiles;
+
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  labwire profile add clean-room --host lab-pc --username ada
+  labwire services --profile clean-room
+  labwire profile default clean-room
+
+A profile holds the options under Connection. It is used with --profile or
+LABWIRE_PROFILE. The default profile is used when neither is given, nor --host
+or LABWIRE_MANAGER. An option on the command line goes before the profile, the
+profile before the SDKs' environment variables. Profiles are kept in config.toml
+in the home folder, without passwords.";
+
+#[derive(Args, Debug)]
+pub struct ProfileArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Add a profile, or replace the one of that name
+    Add {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// List the profiles
+    List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Use a profile where no other is named
+    Default {
+        /// Its name
+        name: String,
+    },
+    /// Remove a profile
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// A profile, as an object of JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Listed<'a> {
+    name: &'a str,
+    default: bool,
+    #[serde(flatten)]
+    settings: &'a Settings,
+}
+
+pub(crate) fn run(arguments: &ProfileArgs) -> Result<(), Failure> {
+    let mut profiles = Profiles::read()?;
+    match &arguments.action {
+        Action::Add { name, settings } => profiles.add(name, settings),
+        Action::Default { name } => profiles.set_default(name),
+        Action::Remove { name } => profiles.remove(name),
+        Action::List { output } => list(&profiles, *output),
+    }
+}
+
+fn list(profiles: &Profiles, output: OutputArgs) -> Result<(), Failure> {
+    let listed: Vec<_> = profiles
+        .all()
+        .iter()
+        .map(|(name, settings)| Listed {
+            name,
+            default: profiles.default_name() == Some(name),
+            settings,
+        })
+        .collect();
+    if output.json {
+        return listed.iter().try_for_each(say_json);
+    }
+    if listed.is_empty() {
+        tell("there are no profiles; add one with: labwire profile add NAME --host HOST");
+        return Ok(());
+    }
+    let rows = listed.iter().map(|listed| {
+        let is_default = if listed.default { "yes" } else { "" };
+        vec![
+            printable(listed.name),
+            printable(&listed.settings.to_string()),
+            is_default.to_owned(),
+        ]
+    });
+    say_table(&["NAME", "SETTINGS", "DEFAULT"], rows.collect())
+}
