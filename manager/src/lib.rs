@@ -52,6 +52,8 @@ mod events;
 pub mod fuzzing;
 mod handshake;
 mod hub;
+#[cfg(feature = "lab")]
+mod lab;
 mod limits;
 mod listener;
 mod log_limit;
@@ -76,6 +78,8 @@ mod unidentified;
 pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits};
+#[cfg(feature = "lab")]
+pub use lab::{Lab, LabPeer};
 pub use labwire_store::Store;
 pub use limits::{BindError, Limit, LimitError};
 pub use logging::{

@@ -45,7 +45,7 @@ pub(crate) struct PeerAddress {
 
 impl PeerAddress {
     /// Returns the address of a peer on this computer.
-    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
+    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing", feature = "lab"))]
     pub(crate) fn sample() -> Self {
         Self {
             ip: std::net::Ipv4Addr::LOCALHOST.into(),

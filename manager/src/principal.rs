@@ -52,7 +52,7 @@ impl Principal {
     }
 
     /// Returns a peer of this computer without authentication.
-    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
+    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing", feature = "lab"))]
     pub(crate) fn sample() -> Arc<Self> {
         Arc::new(Self {
             proof: Proof::None,

@@ -16,7 +16,7 @@ pub(crate) struct ManagerIdentity {
 
 impl ManagerIdentity {
     /// Returns the identity of the managers in tests, whose name is `Manager[h:1875]`.
-    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing"))]
+    #[cfg(any(test, feature = "benchmarks", feature = "fuzzing", feature = "lab"))]
     pub(crate) fn sample() -> Self {
         Self {
             hostname: "h".into(),

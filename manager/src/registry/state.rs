@@ -249,6 +249,13 @@ impl Registry {
             .is_some_and(|service| service.links.contains_key(&client))
     }
 
+    /// Returns whether a client holds a lock on a service.
+    #[cfg(feature = "lab")]
+    pub(crate) fn has_lock(&self, service: PeerId, client: PeerId) -> bool {
+        let service = self.services.get(service);
+        service.is_some_and(|service| service.locks.contains(client))
+    }
+
     /// Returns whether everything that was queued for any peer is written.
     pub(crate) fn is_written(&self) -> bool {
         self.outboxes().all(|outbox| outbox.is_written())

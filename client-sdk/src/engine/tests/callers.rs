@@ -6,13 +6,13 @@ use std::time::Duration;
 use labwire_wire::MANAGER_NAME;
 use tokio::sync::oneshot;
 
-use super::model::SERVICES;
+use super::manager::{Manager, SERVICES};
 use super::world::{CallSeen, GuardSeen, HolderSeen, ReaderSeen, World};
 use crate::command::{CallCommand, Command, Limit, Room, Target};
 use crate::frames::request_frame;
 use crate::notification_queue::notification_queue;
 
-impl World {
+impl<M: Manager> World<M> {
     pub(super) fn call(&mut self) {
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
             return;

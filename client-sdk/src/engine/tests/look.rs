@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::super::machine::Wish;
-use super::model::{SERVICES, Said};
+use super::manager::{Manager, SERVICES, Said};
 use super::world::{ROOM, World};
 use crate::command::{Command, Outcome};
 use crate::error::CallError;
 use crate::status::LinkState;
 
-impl World {
+impl<M: Manager> World<M> {
     /// Checks the invariants, and evaluates everything that has ended.
     pub(super) fn look(&mut self) {
         assert!(self.engine.requests.kept() <= self.engine.config.buffer);
@@ -60,7 +60,7 @@ impl World {
         } else {
             Executed::No
         };
-        let said = self.model.said.get(&uid).copied();
+        let said = self.model.said(uid);
         let end = match outcome {
             Ok(result) => {
                 assert_eq!(result, format!("\"r{uid}\""));
@@ -166,15 +166,11 @@ impl World {
                 .is_some_and(|status| status.state == LinkState::Linked);
             assert_eq!(
                 is_linked,
-                self.model.linked.contains(service),
+                self.model.is_linked(service),
                 "the link with {service}"
             );
             let has_lock = status.is_some_and(|status| !status.locks.is_empty());
-            assert_eq!(
-                has_lock,
-                self.model.locked.contains(service),
-                "the lock of {service}"
-            );
+            assert_eq!(has_lock, self.model.has_lock(service), "the lock of {service}");
             if is_linked {
                 self.notified += 1;
                 self.model.notify(service, self.notified);

@@ -1,15 +1,21 @@
-//! Tests the engine in virtual time, with random schedules.
+//! Tests the engine in virtual time, with random schedules: against a model of a manager that does
+//! what it likes, and against the routing of the real one.
 
 mod callers;
 mod cases;
 mod look;
+mod manager;
 mod model;
+mod real;
 mod world;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::machine::Wish;
+use manager::Manager;
+use model::Model;
+use real::Real;
 use world::World;
 
 /// The number of schedules per test.
@@ -19,7 +25,9 @@ const SCHEDULES: u64 = 3_000;
 const STEPS: usize = 150;
 
 /// Runs a schedule for each seed. The panic of a failure names its seed.
-fn over_schedules(run: impl Fn(&mut World) + std::panic::RefUnwindSafe) -> HashMap<&'static str, usize> {
+fn over_schedules<M: Manager>(
+    run: impl Fn(&mut World<M>) + std::panic::RefUnwindSafe,
+) -> HashMap<&'static str, usize> {
     let mut ends = HashMap::new();
     for seed in 0..SCHEDULES {
         let ran = std::panic::catch_unwind(|| {
@@ -37,7 +45,12 @@ fn over_schedules(run: impl Fn(&mut World) + std::panic::RefUnwindSafe) -> HashM
 
 #[test]
 fn every_call_ends_once_and_nothing_is_left_behind() {
-    let ends = over_schedules(|world| {
+    every_call_ends::<Model>();
+    every_call_ends::<Real>();
+}
+
+fn every_call_ends<M: Manager>() {
+    let ends = over_schedules(|world: &mut World<M>| {
         for _ in 0..STEPS {
             world.step();
         }
@@ -65,8 +78,14 @@ fn every_call_ends_once_and_nothing_is_left_behind() {
 
 #[test]
 fn a_client_that_leaves_at_any_time_answers_everybody() {
-    over_schedules(|world| {
-        world.model.is_old = world.rng.bool();
+    a_client_leaves::<Model>();
+    a_client_leaves::<Real>();
+}
+
+fn a_client_leaves<M: Manager>() {
+    over_schedules(|world: &mut World<M>| {
+        let is_old = world.rng.bool();
+        world.model.set_old(is_old);
         for _ in 0..world.rng.usize(0..STEPS) {
             world.step();
         }
@@ -86,8 +105,14 @@ fn a_client_that_leaves_at_any_time_answers_everybody() {
 
 #[test]
 fn an_engine_that_is_dropped_answers_everybody() {
-    over_schedules(|world| {
-        world.model.is_old = world.rng.bool();
+    an_engine_is_dropped::<Model>();
+    an_engine_is_dropped::<Real>();
+}
+
+fn an_engine_is_dropped<M: Manager>() {
+    over_schedules(|world: &mut World<M>| {
+        let is_old = world.rng.bool();
+        world.model.set_old(is_old);
         for _ in 0..world.rng.usize(0..STEPS) {
             world.step();
         }

@@ -2,43 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use fastrand::Rng;
 use labwire_wire::Executed;
 use serde_json::{Value, json};
 
-/// The services, which connect and disconnect.
-pub(super) const SERVICES: [&str; 3] = ["Echo", "Oven", "Stage"];
-
-/// The first reply to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    Result,
-    ServiceError,
-    ManagerError(Executed),
-}
+use super::manager::{Manager, SERVICES, Said};
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
     present: BTreeSet<&'static str>,
     /// The links and locks of the only client.
-    pub(super) linked: BTreeSet<&'static str>,
-    pub(super) locked: BTreeSet<&'static str>,
+    linked: BTreeSet<&'static str>,
+    locked: BTreeSet<&'static str>,
     /// The requests in flight at each service.
     held: BTreeMap<u64, &'static str>,
-    pub(super) said: BTreeMap<u64, Said>,
+    said: BTreeMap<u64, Said>,
     /// The lines on their way to the client.
-    pub(super) lines: VecDeque<String>,
+    lines: VecDeque<String>,
     /// Whether the client has sent `__disconnect__`.
-    pub(super) is_closing: bool,
+    is_closing: bool,
     /// Whether the manager sends errors without a uid, as older managers do.
-    pub(super) is_old: bool,
+    is_old: bool,
     /// Whether all requests are answered at once, and links are never refused.
-    pub(super) is_calm: bool,
+    is_calm: bool,
 }
 
-impl Model {
-    /// Starts a new connection; the state of the old one is lost.
-    pub(super) fn connect(&mut self) {
+impl Manager for Model {
+    fn connect(&mut self) {
         self.linked.clear();
         self.locked.clear();
         self.held.clear();
@@ -46,12 +37,11 @@ impl Model {
         self.is_closing = false;
     }
 
-    pub(super) fn come(&mut self, service: &'static str) {
+    fn come(&mut self, service: &'static str) {
         self.present.insert(service);
     }
 
-    /// Disconnects a service. Requests that wait for its replies are answered with an error.
-    pub(super) fn leave(&mut self, service: &'static str) {
+    fn leave(&mut self, service: &'static str) {
         if !self.present.remove(service) {
             return;
         }
@@ -71,24 +61,14 @@ impl Model {
         }
     }
 
-    /// Queues a request of the manager.
-    pub(super) fn request(&mut self, attribute: &str, argument: &str) {
-        self.lines.push_back(
-            json!({"args": [argument], "attribute": attribute, "error": false, "kwargs": {},
-                "requester": "Manager[h:1]", "service": "", "uid": ""})
-            .to_string(),
-        );
-    }
-
-    pub(super) fn notify(&mut self, service: &str, count: u64) {
+    fn notify(&mut self, service: &'static str, count: u64) {
         self.lines.push_back(
             json!({"error": false, "result": [[count], {}], "service": service, "uid": "notification"})
                 .to_string(),
         );
     }
 
-    /// Answers one of the requests in flight at services.
-    pub(super) fn answer_held(&mut self, rng: &mut Rng) {
+    fn answer_held(&mut self, rng: &mut Rng) {
         let Some(uid) = rng.choice(self.held.keys().copied().collect::<Vec<_>>()) else {
             return;
         };
@@ -96,14 +76,13 @@ impl Model {
         self.reply(uid, rng);
     }
 
-    pub(super) fn answer_all(&mut self, rng: &mut Rng) {
+    fn answer_all(&mut self, rng: &mut Rng) {
         while !self.held.is_empty() {
             self.answer_held(rng);
         }
     }
 
-    /// Queues a line that no request waits for.
-    pub(super) fn babble(&mut self, rng: &mut Rng) {
+    fn babble(&mut self, rng: &mut Rng) {
         if self.is_old && rng.bool() {
             let service = rng.choice(SERVICES).unwrap();
             let message = format!("KeyError: the '{service}' Service is not connected to the Manager");
@@ -124,8 +103,8 @@ impl Model {
         self.lines.push_back(line.to_string());
     }
 
-    /// Handles a frame of the client.
-    pub(super) fn take(&mut self, frame: &Value, rng: &mut Rng) {
+    fn take(&mut self, frame: &Bytes, rng: &mut Rng) {
+        let frame: Value = serde_json::from_slice(frame).unwrap();
         let uid: u64 = frame["uid"].as_str().unwrap().parse().unwrap();
         let attribute = frame["attribute"].as_str().unwrap();
         if attribute == "__disconnect__" {
@@ -149,6 +128,49 @@ impl Model {
                 self.held.insert(uid, service);
             }
         }
+    }
+
+    fn ask(&mut self) {
+        self.request("username", "");
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        self.lines.pop_front()
+    }
+
+    fn said(&self, uid: u64) -> Option<Said> {
+        self.said.get(&uid).copied()
+    }
+
+    fn is_linked(&self, service: &'static str) -> bool {
+        self.linked.contains(service)
+    }
+
+    fn has_lock(&self, service: &'static str) -> bool {
+        self.locked.contains(service)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
+    fn set_old(&mut self, is_old: bool) {
+        self.is_old = is_old;
+    }
+
+    fn calm_down(&mut self) {
+        self.is_calm = true;
+    }
+}
+
+impl Model {
+    /// Queues a request of the manager.
+    fn request(&mut self, attribute: &str, argument: &str) {
+        self.lines.push_back(
+            json!({"args": [argument], "attribute": attribute, "error": false, "kwargs": {},
+                "requester": "Manager[h:1]", "service": "", "uid": ""})
+            .to_string(),
+        );
     }
 
     fn administer(&mut self, uid: u64, attribute: &str, service: Option<&'static str>, rng: &mut Rng) {

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::super::machine::{Config, Engine, Wish};
 use super::super::questions::Answer;
-use super::model::{Model, SERVICES};
+use super::manager::{Manager, SERVICES};
 use crate::command::{Command, Outcome};
 use crate::error::CallError;
 use crate::notification_queue::NotificationReceiver;
@@ -59,9 +59,9 @@ pub(super) struct ReaderSeen {
     pub(super) last: u64,
 }
 
-pub(super) struct World {
+pub(super) struct World<M> {
     pub(super) engine: Engine,
-    pub(super) model: Model,
+    pub(super) model: M,
     pub(super) now: Instant,
     pub(super) rng: Rng,
     pub(super) uids: Uids,
@@ -85,7 +85,7 @@ pub(super) struct World {
     pub(super) ends: HashMap<&'static str, usize>,
 }
 
-impl World {
+impl<M: Manager> World<M> {
     pub(super) fn new(seed: u64) -> Self {
         // The waits between attempts to link again are random, too.
         fastrand::seed(seed);
@@ -100,7 +100,7 @@ impl World {
         };
         let uids = Uids::new();
         let (engine, _) = Engine::new(config, uids.clone(), about());
-        let mut model = Model::default();
+        let mut model = M::default();
         for service in SERVICES {
             model.come(service);
         }
@@ -192,7 +192,6 @@ impl World {
         }
         match self.frames.pop_front() {
             Some(frame) => {
-                let frame = serde_json::from_slice(&frame).unwrap();
                 self.model.take(&frame, &mut self.rng);
             }
             None => self.model.answer_held(&mut self.rng),
@@ -204,9 +203,9 @@ impl World {
         if self.engine.wish() != Wish::Serve {
             return;
         }
-        if let Some(line) = self.model.lines.pop_front() {
+        if let Some(line) = self.model.next_line() {
             self.engine.handle_line(Line::new(line.into()), self.now);
-        } else if self.model.is_closing {
+        } else if self.model.is_closing() {
             self.cut();
         }
     }
@@ -222,7 +221,7 @@ impl World {
 
     pub(super) fn notify(&mut self) {
         let service = *self.rng.choice(&SERVICES).unwrap();
-        if self.model.linked.contains(service) {
+        if self.model.is_linked(service) {
             self.notified += 1;
             self.model.notify(service, self.notified);
         }
@@ -231,7 +230,7 @@ impl World {
     /// Lets the manager ask a question, or answers one.
     pub(super) fn ask(&mut self) {
         if self.engine.wish() == Wish::Serve {
-            self.model.request("username", "");
+            self.model.ask();
         }
         if self.engine.poll_question().is_some() {
             let answer = if self.rng.bool() {
@@ -290,7 +289,7 @@ impl World {
 
     /// Completes everything that is in flight, with a manager that answers.
     pub(super) fn settle(&mut self) {
-        self.model.is_calm = true;
+        self.model.calm_down();
         self.forget_calls();
         for service in SERVICES {
             self.model.come(service);
@@ -301,7 +300,7 @@ impl World {
             }
             if self.engine.wish() == Wish::End {
                 self.frames.clear();
-                self.model.lines.clear();
+                while self.model.next_line().is_some() {}
             }
             self.write();
             while !self.frames.is_empty() {
@@ -318,7 +317,7 @@ impl World {
             self.pass(Duration::from_millis(1));
             self.look();
         }
-        assert!(self.model.lines.is_empty() && self.frames.is_empty());
+        assert!(self.model.next_line().is_none() && self.frames.is_empty());
     }
 
     /// Drops every handle.

@@ -1,0 +1,112 @@
+//! A manager without connections, tasks or a clock: for schedules of other crates in virtual time.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use jiff::Timestamp;
+use labwire_wire::{Identity, LineView};
+use tokio::time::Instant;
+
+use crate::attachment::Attachment;
+use crate::config::Limits;
+use crate::hub::Routing;
+use crate::pace::Pace;
+use crate::principal::{Introduced, Principal};
+use crate::registry::ManagerIdentity;
+use crate::router::{Kind, Permits, Step};
+
+/// A manager whose peers are attached without connections. Its registry, router and queues are
+/// those of a manager that runs; every call is done when it returns.
+pub struct Lab {
+    routing: Arc<Routing>,
+    /// The number of peers that have joined.
+    joined: u16,
+}
+
+/// A peer of a [`Lab`]. Dropping it disconnects the peer.
+pub struct LabPeer {
+    attachment: Attachment,
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        let routing = Routing::new(
+            ManagerIdentity::sample(),
+            Limits::default(),
+            Pace::default(),
+            None,
+        );
+        Self {
+            routing: Arc::new(routing),
+            joined: 0,
+        }
+    }
+}
+
+impl Lab {
+    /// Registers a peer with its identity, a frame of JSON. Returns `None` if it is not valid, or
+    /// its name is taken.
+    pub fn join(&mut self, identity: &[u8]) -> Option<LabPeer> {
+        self.joined += 1;
+        let introduced = Introduced {
+            identity: Identity::from_json(identity).ok()?,
+            principal: Principal::sample(),
+            came: Timestamp::UNIX_EPOCH,
+        };
+        let address = format!("h:{}", self.joined);
+        let attachment = Attachment::join(&self.routing, &introduced, &address, None).ok()?;
+        Some(LabPeer { attachment })
+    }
+
+    /// Returns whether a client is linked with a service, and whether it holds a lock on it.
+    pub fn link_and_lock(&self, client: &LabPeer, service: &LabPeer) -> (bool, bool) {
+        let registry = self.routing.registry();
+        let (client, service) = (client.attachment.id(), service.attachment.id());
+        (
+            registry.is_linked(service, client),
+            registry.has_lock(service, client),
+        )
+    }
+}
+
+impl LabPeer {
+    /// Returns the peer's name on the network, `NAME[HOST:PORT]`.
+    pub fn name(&self) -> &str {
+        self.attachment.name()
+    }
+
+    /// Routes a line that the peer sends, with its line end. Returns `false` if the manager
+    /// disconnects the peer because of it.
+    ///
+    /// # Panics
+    /// If the line would have to wait for room in a queue: read with [`take`](Self::take), and send
+    /// small lines. If it is a request that only an administrator may send.
+    pub fn send(&self, line: &[u8]) -> bool {
+        let view = LineView::new(line);
+        let kind = Kind::of(view.content());
+        let (step, _) = self.attachment.router(Permits::default())(view.into(), &kind);
+        match step {
+            Step::Next => true,
+            Step::Leave => false,
+            Step::Wait(..) | Step::Ask(..) => panic!("the line is not routed at once"),
+        }
+    }
+
+    /// Takes everything that is queued for the peer.
+    pub fn take(&self) -> Vec<u8> {
+        let outbox = self.attachment.outbox();
+        let mut taken = Vec::new();
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(mut batch)) = pin!(outbox.next_batch()).poll(&mut context) {
+            let count = batch.segments().map(bytes::Bytes::len).sum();
+            batch
+                .segments()
+                .for_each(|segment| taken.extend_from_slice(segment));
+            batch.advance(count);
+            outbox.written(count, 0, Instant::now);
+        }
+        taken
+    }
+}
