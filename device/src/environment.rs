@@ -1,5 +1,7 @@
 //! Options from environment variables.
 
+use std::ffi::OsString;
+
 use thiserror::Error;
 
 use crate::options::{ConnectOptions, FirstUse};
@@ -49,19 +51,25 @@ impl ConnectOptions {
     /// # Ok::<_, labwire_device::EnvironmentError>(())
     /// ```
     pub fn from_environment() -> Result<Self, EnvironmentError> {
-        Self::from_variables(|name| std::env::var(name).ok())
+        Self::from_variables(std::env::var_os)
     }
 
-    fn from_variables(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
-        let read = |name| variable(name).filter(|value| !value.is_empty());
+    fn from_variables(variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, EnvironmentError> {
+        let read = |name| match variable(name).filter(|value| !value.is_empty()) {
+            None => Ok(None),
+            Some(value) => value.into_string().map(Some).map_err(|_| EnvironmentError {
+                variable: name,
+                expected: "text in UTF-8",
+            }),
+        };
         let mut options = Self::new();
-        if let Some(address) = read("LABWIRE_MANAGER") {
+        if let Some(address) = read("LABWIRE_MANAGER")? {
             options = options.manager(&address).ok_or(EnvironmentError {
                 variable: "LABWIRE_MANAGER",
                 expected: "HOST, HOST:PORT or [IPv6]:PORT",
             })?;
         }
-        match read("LABWIRE_DISABLE_TLS").as_deref() {
+        match read("LABWIRE_DISABLE_TLS")?.as_deref() {
             Some("true") => options = options.without_tls(),
             None | Some("false") => {}
             Some(_) => {
@@ -71,10 +79,10 @@ impl ConnectOptions {
                 });
             }
         }
-        if let Some(file) = read("LABWIRE_CERT_FILE") {
+        if let Some(file) = read("LABWIRE_CERT_FILE")? {
             options = options.certificate_file(file);
         }
-        options = options.first_use(match read("LABWIRE_FIRST_USE").as_deref() {
+        options = options.first_use(match read("LABWIRE_FIRST_USE")?.as_deref() {
             None | Some("ask") => FirstUse::Ask,
             Some("save") => FirstUse::Save,
             Some("refuse") => FirstUse::Refuse,
@@ -85,13 +93,13 @@ impl ConnectOptions {
                 });
             }
         });
-        if let Some(username) = read("LABWIRE_USERNAME") {
+        if let Some(username) = read("LABWIRE_USERNAME")? {
             options = options.username(username);
         }
-        if let Some(password) = read("LABWIRE_PASSWORD") {
+        if let Some(password) = read("LABWIRE_PASSWORD")? {
             options = options.password(password);
         }
-        if let Some(password) = read("LABWIRE_MANAGER_PASSWORD") {
+        if let Some(password) = read("LABWIRE_MANAGER_PASSWORD")? {
             options = options.manager_password(password);
         }
         Ok(options)
@@ -105,7 +113,7 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<ConnectOptions, EnvironmentError> {
         ConnectOptions::from_variables(|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
+            found.map(|(_, value)| (*value).into())
         })
     }
 
@@ -138,5 +146,12 @@ mod tests {
             "the environment variable LABWIRE_DISABLE_TLS must be true or false"
         );
         assert!(read(&[("LABWIRE_FIRST_USE", "yes")]).is_err());
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStringExt;
+            let not_text = |name| (name == "LABWIRE_CERT_FILE").then(|| OsString::from_vec(vec![b'/', 0xff]));
+            let error = ConnectOptions::from_variables(not_text).unwrap_err();
+            assert_eq!(error.variable, "LABWIRE_CERT_FILE");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use labwire_wire::visible;
 use thiserror::Error;
 
 /// A question of the manager; [`ask_with`](crate::ConnectOptions::ask_with) has an example.
@@ -208,19 +209,28 @@ impl Credentials {
     }
 }
 
+/// The most characters of a name in a prompt.
+const SHOWN: usize = 100;
+
+/// Returns a name of the manager's for a prompt. A manager that is not the right one must not be able
+/// to forge the prompt of another program.
+fn shown(name: &str) -> String {
+    visible(name).chars().take(SHOWN).collect()
+}
+
 fn ask_at_terminal(question: &Question) -> Option<String> {
     if !io::stdin().is_terminal() {
         return None;
     }
     match question {
         Question::Username { manager } => {
-            let _ = write!(io::stderr(), "Enter a username for {manager} > ");
+            let _ = write!(io::stderr(), "Enter a username for {} > ", shown(manager));
             let mut line = String::new();
             io::stdin().read_line(&mut line).ok()?;
             Some(line.trim().to_owned())
         }
         Question::Password { username: name } | Question::ManagerPassword { manager: name } => {
-            rpassword::prompt_password(format!("Enter the password for {name} > ")).ok()
+            rpassword::prompt_password(format!("Enter the password for {} > ", shown(name))).ok()
         }
     }
 }
@@ -228,6 +238,13 @@ fn ask_at_terminal(question: &Question) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_in_a_prompt_cannot_forge_another_prompt() {
+        let name = format!("bob\u{1b}]0;x\u{7}\n[sudo] password: {}", "x".repeat(200));
+        let shown = shown(&name);
+        assert!(shown.starts_with("bob\u{fffd}]0;x\u{fffd}\u{fffd}[sudo]") && shown.chars().count() == SHOWN);
+    }
 
     #[test]
     fn who_is_asked_for_follows_from_the_name_in_the_question() {

@@ -42,7 +42,7 @@ pub use json::{
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
 pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance};
 pub use port::DEFAULT_PORT;
-pub use python::quoted;
+pub use python::{quoted, visible};
 pub use salvage::{Names, Salvage};
 pub use text::Text;
 pub use uid::Uid;

@@ -37,6 +37,23 @@ pub fn quoted(name: &str) -> String {
     text
 }
 
+/// Replaces characters that are invisible, misleading or commands for a terminal by U+FFFD, line
+/// ends included.
+///
+/// ```
+/// assert_eq!(labwire_wire::visible("a\u{1b}[31m\nb \u{202e}"), "a\u{fffd}[31m\u{fffd}b \u{fffd}");
+/// ```
+pub fn visible(text: &str) -> String {
+    let replaced = |character| {
+        if is_printable(character) {
+            character
+        } else {
+            char::REPLACEMENT_CHARACTER
+        }
+    };
+    text.chars().map(replaced).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::quoted;
