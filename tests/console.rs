@@ -88,7 +88,7 @@ fn services_are_listed_and_described_in_both_forms() {
         "{listed}"
     );
     assert!(lines[2].starts_with("Echo ") && lines.len() == 3, "{listed}");
-    assert!(lines.iter().all(|line| line.len() <= 80), "{listed}");
+
     let listed = json_lines(&output(&manager, &["services", "b*", "--json"]));
     assert_eq!(listed.len(), 1);
     let limit = &listed[0]["max_clients"];
@@ -134,8 +134,16 @@ fn calls_take_values_of_the_terminal_grammar_files_and_standard_input() {
         serde_json::from_str::<Value>(&output(&manager, &arguments)).unwrap()
     };
     assert_eq!(
-        echoed(&["-1.5", "two words", "[1, null]", "\"5\"", "n=true", "unit=V"]),
-        json!([[-1.5, "two words", [1, null], "5"], { "n": true, "unit": "V" }])
+        echoed(&[
+            "-1.5e-6",
+            "-.5",
+            "two words",
+            "[1, null]",
+            "\"5\"",
+            "n=true",
+            "unit=V"
+        ]),
+        json!([[-1.5e-6, -0.5, "two words", [1, null], "5"], { "n": true, "unit": "V" }])
     );
     fs::write(manager.home().path("values.json"), "{\"a\":\n [1, 2]}").unwrap();
     assert_eq!(echoed(&["@values.json"]), json!([[{ "a": [1, 2] }], {}]));
@@ -154,8 +162,146 @@ fn calls_take_values_of_the_terminal_grammar_files_and_standard_input() {
     assert_eq!(written.len(), 2);
     assert_eq!(written[1]["result"], json!([["x"], {}]));
     let nan = json_lines(&output(&manager, &["call", "Echo", "echo", "NaN", "--json"]));
+    assert!(nan[0]["time"].as_str().unwrap().ends_with('Z'), "{nan:?}");
     let text = json!("[[NaN], {}]");
     assert_eq!((&nan[0]["result"], &nan[0]["text"]), (&Value::Null, &text));
+}
+
+#[test]
+fn a_text_goes_into_a_pipe_as_the_service_sent_it() {
+    let manager = start();
+    let mut service = RawPeer::service(&manager, "Scope", &json!({}));
+    wait_for_service(&manager, "Scope");
+    let mut call = command(&manager, &["call", "Scope", "read"]);
+    let child = call.stdout(Stdio::piped()).spawn().unwrap();
+    let request = service.read_json();
+    let reply = json!({
+        "error": false, "requester": request["requester"], "result": "a\tb\r\n\u{1b}[m", "uid": request["uid"],
+    });
+    service.send_line(&reply.to_string());
+    let printed = child.wait_with_output().unwrap();
+    assert_eq!(printed.stdout, b"a\tb\r\n\x1b[m\n");
+}
+
+#[test]
+fn a_method_named_describe_is_called_only_if_it_documents_the_service() {
+    let manager = start();
+    let mut arm = RawPeer::service(&manager, "Arm", &json!({ "describe": "()" }));
+    wait_for_service(&manager, "Arm");
+    assert!(output(&manager, &["describe", "Arm"]).contains("describe()"));
+    assert!(arm.read_for(Duration::from_millis(200)).is_empty());
+    let attributes = json!({ "describe": "() -> dict", "read": "() -> float" });
+    let mut probe = RawPeer::service(&manager, "Probe", &attributes);
+    wait_for_service(&manager, "Probe");
+    let mut describing = command(&manager, &["describe", "Probe"]);
+    let child = describing.stdout(Stdio::piped()).spawn().unwrap();
+    let request = probe.read_json();
+    let documentation =
+        json!({ "description": "A probe.", "attributes": { "read": { "description": "Reads." } } });
+    let reply = json!({
+        "error": false, "requester": request["requester"], "result": documentation, "uid": request["uid"],
+    });
+    probe.send_line(&reply.to_string());
+    let printed = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert!(printed.contains("\nA probe.\n"), "{printed}");
+    assert!(printed.contains("read() -> float\n      Reads."), "{printed}");
+}
+
+#[test]
+fn a_file_of_results_keeps_its_content_until_there_is_a_result() {
+    let manager = start();
+    let path = manager.home().path("readings");
+    fs::write(&path, "precious, and longer than the next one\n").unwrap();
+    let done = labwire(&manager, &["call", "Nobody", "read", "--output", "readings"]);
+    assert_eq!(done.code, Some(4));
+    assert!(fs::read_to_string(&path).unwrap().starts_with("precious"));
+    let _math = service(&manager, "BasicMath");
+    output(
+        &manager,
+        &["call", "BasicMath", "add", "1", "2", "--output", "readings"],
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "3\n");
+    let full = labwire(
+        &manager,
+        &["call", "BasicMath", "add", "1", "2", "--output", "/dev/full"],
+    );
+    assert_eq!(full.code, Some(1), "{full:?}");
+}
+
+#[test]
+fn a_service_is_not_called_any_more_when_nobody_reads_the_results() {
+    let manager = start();
+    let mut log = RawPeer::service(&manager, "Log", &json!({}));
+    wait_for_service(&manager, "Log");
+    let mut call = command(&manager, &["call", "Log", "tick", "--repeat", "2000"]);
+    let mut child = call.stdout(Stdio::piped()).spawn().unwrap();
+    let answer = |log: &mut RawPeer, request: &Value| {
+        let (requester, uid) = (&request["requester"], &request["uid"]);
+        let reply = json!({ "error": false, "requester": requester, "result": 1, "uid": uid });
+        log.send_line(&reply.to_string());
+    };
+    let request = log.read_json();
+    answer(&mut log, &request);
+    drop(child.stdout.take());
+    let mut further = 0;
+    while child.try_wait().unwrap().is_none() {
+        let received = log.read_for(Duration::from_millis(50));
+        if !received.is_empty() {
+            further += 1;
+            answer(&mut log, &serde_json::from_slice(&received).unwrap());
+        }
+    }
+    // One more result may be written before the closed pipe is noticed.
+    assert!(further <= 1, "{further} further calls");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_ends_a_command_that_waits_for_standard_input() {
+    let manager = start();
+    for _ in 0..3 {
+        let mut call = command(&manager, &["call", "Echo", "echo", "-"]);
+        let mut child = call.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        // It is asked for again, since it may come before the command waits for it.
+        let status = loop {
+            rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::INT).unwrap();
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert!(matches!(status.code(), Some(130) | None), "{status}");
+    }
+}
+
+#[test]
+fn a_manager_that_answers_nothing_is_not_waited_for() {
+    let home = Home::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mute = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let question = json!({
+            "args": [], "attribute": "identity", "error": false, "kwargs": {},
+            "requester": "Manager[h:1]", "uid": "",
+        });
+        stream.write_all(format!("{question}\r\n").as_bytes()).unwrap();
+        // It reads until the command is gone.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let arguments = [
+        "services",
+        "--disable-tls",
+        "--port",
+        &port,
+        "--connect-timeout",
+        "0.3",
+    ];
+    let done = run(&mut home.command(&arguments));
+    assert!(matches!(done.code, Some(3 | 124)), "{done:?}");
+    mute.join().unwrap();
 }
 
 #[test]
@@ -191,6 +337,13 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
             2,
             "a number of seconds",
         ),
+        (&["call", "BasicMath", "add", "[1, 2"], 2, "not a list"),
+        (&["call", "BasicMath", "add", "--repeat", "0"], 2, "--repeat"),
+        (
+            &["services", "--host", "localhost:1", "--port", "2"],
+            2,
+            "two ports",
+        ),
         (&["services", "--host", "a:b"], 2, "HOST:PORT"),
         (&["describe", "BasicMat"], 4, "did you mean 'BasicMath'?"),
         (&["call", "basicmath", "add"], 4, "did you mean 'BasicMath'?"),
@@ -217,6 +370,9 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
     let secured = Manager::start(&["--disable-tls", "--auth-password", "radium"]);
     let done = run(command(&secured, &["services"]).env("LABWIRE_MANAGER_PASSWORD", "polonium"));
     assert_eq!(done.code, Some(4), "{done:?}");
+    let done = labwire(&secured, &["services"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.errors.contains("LABWIRE_MANAGER_PASSWORD"), "{done:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
-use crate::output::{OutputArgs, readable, say, say_json};
+use crate::output::{OutputArgs, say_json, say_result};
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -58,18 +58,20 @@ struct Answered<'a> {
 pub(crate) async fn run(arguments: &AdminArgs) -> Result<(), Failure> {
     let values: Arguments = words::arguments(&arguments.values)?;
     let client = arguments.connection.connect().await?;
-    let mut request = client.admin_request::<()>(&arguments.attribute, values).raw();
+    let request = client.client().admin_request::<()>(&arguments.attribute, values);
+    let mut request = request.raw();
     if let Some(limit) = arguments.timeout {
         request = request.timeout(limit.duration());
     }
     let result = request.await?;
-    client.disconnect().await;
     if arguments.form.json {
         say_json(&Answered {
             attribute: &arguments.attribute,
             result: serde_json::from_str(&result).ok(),
-        })
+        })?;
     } else {
-        say(readable(&result))
+        say_result(&result)?;
     }
+    client.disconnect().await;
+    Ok(())
 }

@@ -2,20 +2,22 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use labwire_client::{Arguments, CallError, Client, Link};
+use jiff::Timestamp;
+use labwire_client::{Arguments, CallError, Link};
+use labwire_home::present;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::connection::{ConnectionArgs, Seconds};
+use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::describe::unknown_service;
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::{OutputArgs, printable, readable, say, say_json};
+use crate::output::{OutputArgs, json_line, one_line, readable, say_json, say_result, shell_word};
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -26,9 +28,14 @@ Examples:
   labwire call Thermometer read --repeat 10 --every 1s --json";
 
 pub(crate) const AFTER_HELP: &str = "\
-Values are written as at the manager's terminal: 3, -1.5, true, null, [1, 2],
-{\"a\": 1}; anything else is a text. '\"5\"' is the text 5. @FILE is the JSON
-value in a file, - the one on standard input.
+Values:
+  3, -1.5e-6, 0x1F            numbers (1.5 has a point: 1,5 is the list [1, 5])
+  true, false, null, none
+  [1, 2], {\"a\": 1}, (1, 2)   lists and objects of JSON or Python
+  volt, 'two words'           texts: anything else
+  '\"5\"', '\"true\"'          texts that look like something else
+  channel=2, unit='V m'       keyword arguments, behind the others
+  @wave.json, -               the JSON value in a file, or on standard input
 
 Examples:
   labwire call BasicMath add 1 2
@@ -37,8 +44,10 @@ Examples:
   labwire call Thermometer read --repeat 10 --every 1s --json
 
 A text is printed as it is, any other result as JSON. With --json, each call is
-one object: service, attribute, seconds (its duration) and result. A result with
-NaN or Infinity is not JSON: then result is null, and text is what was received.
+one object: service, attribute, time (of the request), seconds (its duration)
+and result. A result with NaN or Infinity is not JSON: then result is null, and
+text is what was received. A failed call prints nothing there; its error is on
+standard error. A call takes a client's place at a service that limits them.
 
 After a timeout the service may still execute the call: a service does one thing
 after another, and the manager cannot take a request back.
@@ -60,11 +69,12 @@ pub struct CallArgs {
     /// Write the results to this file instead of standard output
     #[arg(long = "output", short, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Call so many times
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    repeat: u64,
-    /// Begin the next call so many seconds after the last one began [default: at once]
-    #[arg(long, value_name = "SECONDS", requires = "repeat")]
+    /// Call so many times [default: 1, or with --every until Ctrl-C]; the first error ends it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: Option<u64>,
+    /// Begin the next call so long after the last one began, or when it has ended: 2, 0.5, 200ms
+    /// [default: at once]
+    #[arg(long, value_name = "SECONDS")]
     every: Option<Seconds>,
     #[command(flatten)]
     form: OutputArgs,
@@ -77,6 +87,7 @@ pub struct CallArgs {
 struct Answered<'a> {
     service: &'a str,
     attribute: &'a str,
+    time: Timestamp,
     seconds: f64,
     result: Option<&'a RawValue>,
     /// The result as it was received, if it is not JSON.
@@ -84,17 +95,25 @@ struct Answered<'a> {
     text: Option<&'a str>,
 }
 
+/// A reply.
+struct Reply {
+    /// The result, as JSON text.
+    result: String,
+    /// The time when the request was sent.
+    time: Timestamp,
+    took: Duration,
+}
+
 /// Links with a service. An unknown name gets a suggestion.
-async fn link(client: &Client, service: &str) -> Result<Link, Failure> {
-    match client.link(service).await {
-        Ok(link) => Ok(link),
-        Err(error @ CallError::Manager { .. }) => match client.identities().await {
+async fn link(connection: &Connection, service: &str) -> Result<Link, Failure> {
+    match connection.link(service).await {
+        Err(refused @ Failure::Refused(_)) => match connection.identities().await {
             Ok(identities) if !identities.services.contains_key(service) => {
                 Err(unknown_service(service, &identities.services))
             }
-            _ => Err(error.into()),
+            _ => Err(refused),
         },
-        Err(error) => Err(error.into()),
+        linked => linked,
     }
 }
 
@@ -106,16 +125,53 @@ fn failure(error: CallError, link: &Link, attribute: &str) -> Failure {
     let hint = is_unknown.then(|| {
         let known = identity.attributes.keys().map(String::as_str);
         match nearest(attribute, known) {
-            Some(nearest) => format!("did you mean '{}'?", printable(nearest)),
-            None => format!("list its attributes with: labwire describe {}", link.service()),
+            Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
+            None => format!(
+                "list its attributes with: labwire describe {}",
+                shell_word(link.service())
+            ),
         }
     });
     Failure::from(error).with_hint(hint)
 }
 
+/// The file for the results. Its former content stays until there is one.
+struct ResultFile {
+    file: File,
+    is_emptied: bool,
+}
+
+impl ResultFile {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path);
+        let file =
+            file.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
+        Ok(Self {
+            file,
+            is_emptied: false,
+        })
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let is_first = !std::mem::replace(&mut self.is_emptied, true);
+        // A device or a pipe has no length.
+        let emptied = if is_first && self.file.metadata().is_ok_and(|data| data.is_file()) {
+            self.file.set_len(0)
+        } else {
+            Ok(())
+        };
+        let written = emptied.and_then(|()| writeln!(self.file, "{text}"));
+        written.map_err(|error| Failure::Failed(format!("cannot write the result: {error}")))
+    }
+}
+
 impl CallArgs {
-    async fn call(&self, link: &Link, arguments: &Arguments) -> Result<(String, Duration), Failure> {
-        let begun = Instant::now();
+    async fn call(&self, link: &Link, arguments: &Arguments) -> Result<Reply, Failure> {
+        let (time, begun) = (present(), Instant::now());
         let mut call = link.call::<()>(&self.attribute, arguments.clone()).raw();
         if let Some(limit) = self.timeout {
             call = call.timeout(limit.duration());
@@ -123,14 +179,20 @@ impl CallArgs {
         let result = call
             .await
             .map_err(|error| failure(error, link, &self.attribute))?;
-        Ok((result, begun.elapsed()))
+        Ok(Reply {
+            result,
+            time,
+            took: begun.elapsed(),
+        })
     }
 
-    fn show(&self, file: Option<&mut File>, result: &str, took: Duration) -> Result<(), Failure> {
+    fn show(&self, file: Option<&mut ResultFile>, reply: &Reply) -> Result<(), Failure> {
+        let Reply { result, time, took } = reply;
         let json = serde_json::from_str(result).ok();
         let answered = Answered {
             service: &self.service,
             attribute: &self.attribute,
+            time: *time,
             seconds: took.as_secs_f64(),
             result: json,
             text: json.is_none().then_some(result),
@@ -139,40 +201,36 @@ impl CallArgs {
             return if self.form.json {
                 say_json(&answered)
             } else {
-                say(readable(result))
+                say_result(result)
             };
         };
         let text = if self.form.json {
-            serde_json::to_string(&answered).map_err(|error| Failure::Failed(error.to_string()))?
+            json_line(&answered)?
         } else {
-            readable(result)
+            readable(result, false)
         };
-        writeln!(file, "{text}").map_err(|error| Failure::Failed(format!("cannot write the result: {error}")))
+        file.write(&text)
     }
 }
 
 pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
     let values = words::arguments(&arguments.values)?;
-    let mut file = match &arguments.file {
-        None => None,
-        Some(path) => {
-            let file = File::create(path)
-                .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
-            Some(file)
-        }
-    };
+    let mut file = arguments.file.as_deref().map(ResultFile::open).transpose()?;
     let client = arguments.connection.connect().await?;
     let link = link(&client, &arguments.service).await?;
     let mut pace = arguments.every.map(|every| interval(every.duration()));
     if let Some(pace) = &mut pace {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
-    for _ in 0..arguments.repeat {
+    let count = arguments
+        .repeat
+        .unwrap_or(if pace.is_some() { u64::MAX } else { 1 });
+    for _ in 0..count {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }
-        let (result, took) = arguments.call(&link, &values).await?;
-        arguments.show(file.as_mut(), &result, took)?;
+        let reply = arguments.call(&link, &values).await?;
+        arguments.show(file.as_mut(), &reply)?;
     }
     client.disconnect().await;
     Ok(())

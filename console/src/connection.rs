@@ -6,14 +6,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use labwire_client::{Client, ConnectOptions, FirstUse};
+use labwire_client::{CallError, Client, ConnectOptions, FirstUse, Identities, Link};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::profiles::Profiles;
 
 /// The name by which the commands connect.
 const NAME: &str = "labwire";
+
+/// The longest time to wait until the manager has closed the connection.
+const DISCONNECT_TIME: Duration = Duration::from_secs(1);
 
 /// How to connect.
 #[derive(Args, Debug)]
@@ -39,7 +43,7 @@ pub(crate) struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<String>,
-    /// The manager's port, if --host does not contain it
+    /// The manager's port
     #[arg(long, value_name = "PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
@@ -139,10 +143,14 @@ impl From<Seconds> for f64 {
 impl FromStr for Seconds {
     type Err = &'static str;
 
-    /// Accepts an `s` behind the number, as in `2.5s`.
+    /// Accepts a unit behind the number, as in `2.5s` and `200ms`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = text.strip_suffix('s').unwrap_or(text);
-        number.parse().unwrap_or(f64::NAN).try_into()
+        let (number, unit) = match text.strip_suffix("ms") {
+            Some(number) => (number, 1e-3),
+            None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+        };
+        let number: f64 = number.parse().unwrap_or(f64::NAN);
+        (number * unit).try_into()
     }
 }
 
@@ -165,6 +173,17 @@ impl fmt::Display for Settings {
 }
 
 impl Settings {
+    /// Returns whether an address contains a port.
+    fn names_port(address: &str) -> bool {
+        let with = |port| {
+            ConnectOptions::new()
+                .port(port)
+                .manager(address)
+                .map(|options| options.address())
+        };
+        !address.is_empty() && with(1) == with(2)
+    }
+
     fn apply(&self, mut options: ConnectOptions) -> Result<ConnectOptions, Failure> {
         if let Some(address) = &self.host {
             options = options.manager(address).ok_or_else(|| {
@@ -174,6 +193,12 @@ impl Settings {
             })?;
         }
         if let Some(port) = self.port {
+            let address = self.host.as_deref().unwrap_or_default();
+            if options.clone().port(port).address() != options.address() && Self::names_port(address) {
+                return Err(Failure::Usage(format!(
+                    "--host {address} and --port {port} name two ports"
+                )));
+            }
             options = options.port(port);
         }
         if self.disable_tls {
@@ -218,8 +243,52 @@ impl ConnectionArgs {
     }
 
     /// Connects to the manager.
-    pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(NAME, self.options()?).await?)
+    pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
+        let options = self.options()?;
+        let limit = options.connect_timeout();
+        Ok(Connection {
+            client: Client::connect(NAME, options).await?,
+            limit,
+        })
+    }
+}
+
+/// A connection with a manager.
+pub(crate) struct Connection {
+    client: Client,
+    /// The longest time for what the manager itself answers.
+    limit: Duration,
+}
+
+impl Connection {
+    /// Returns the client, for requests without this limit.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Returns the list of clients and services.
+    pub(crate) async fn identities(&self) -> Result<Identities, Failure> {
+        self.in_time(self.client.identities()).await
+    }
+
+    /// Links with a service.
+    pub(crate) async fn link(&self, service: &str) -> Result<Link, Failure> {
+        self.in_time(self.client.link(service)).await
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, CallError>>) -> Result<T, Failure> {
+        match timeout(self.limit, answer).await {
+            Ok(answered) => Ok(answered?),
+            Err(_) => Err(Failure::TimedOut(format!(
+                "the manager has not answered within {} s (--connect-timeout)",
+                self.limit.as_secs_f64()
+            ))),
+        }
+    }
+
+    /// Disconnects. The manager closes the connection at once; another one is not awaited.
+    pub(crate) async fn disconnect(&self) {
+        let _ = timeout(DISCONNECT_TIME, self.client.disconnect()).await;
     }
 }
 
@@ -232,6 +301,7 @@ mod tests {
         let time = |text: &str| text.parse::<Seconds>().map(Seconds::duration);
         assert_eq!(time("2.5"), Ok(Duration::from_millis(2_500)));
         assert_eq!(time("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
         for text in ["0", "-1", "nan", "1e30", "", "s", "soon"] {
             assert!(time(text).is_err(), "{text}");
         }

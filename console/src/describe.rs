@@ -5,13 +5,13 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
-use labwire_client::{AttributeDescription, Client, ServiceDescription, ServiceIdentity, Value};
+use labwire_client::{AttributeDescription, ServiceDescription, ServiceIdentity, Value};
 use serde::Serialize;
 
-use crate::connection::ConnectionArgs;
+use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::{FAINT, OutputArgs, STRONG, printable, say, say_json};
+use crate::output::{FAINT, OutputArgs, STRONG, one_line, printable, say, say_json};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -23,8 +23,11 @@ Examples:
   labwire describe DMM
   labwire describe DMM --json
 
-The documentation comes from the service itself, if it offers any and answers
-within two seconds. A service that limits its clients is not asked, since that
+The documentation comes from the service itself, if it answers within two
+seconds. Services of the Rust SDK have it; another one needs a method
+  def describe(self) -> dict:
+      return {\"description\": \"…\", \"attributes\": {\"read\": {\"description\": \"…\"}}}
+with exactly this signature; no other method is called. A service that limits its clients is not asked, since that
 would take a client's place: its signatures are shown alone.
 
 With --json, the service is one object: name, address, language, os,
@@ -70,18 +73,28 @@ struct Attribute {
 pub(crate) fn unknown_service<V>(name: &str, services: &BTreeMap<String, V>) -> Failure {
     let nearest = nearest(name, services.keys().map(String::as_str));
     let hint = match nearest {
-        Some(nearest) => format!("did you mean '{}'?", printable(nearest)),
+        Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
         None => "list the services with: labwire services".to_owned(),
     };
-    Failure::Refused(format!("no service '{}' is connected", printable(name))).with_hint(Some(hint))
+    Failure::Refused(format!("no service '{}' is connected", one_line(name))).with_hint(Some(hint))
 }
 
 /// The longest time to wait for a service's documentation: one that is busy is described without.
 const DOCUMENTATION_TIME: Duration = Duration::from_secs(2);
 
-/// Asks the service for its documentation, unless that would take a client's place.
-async fn documentation(client: &Client, name: &str, service: &ServiceIdentity) -> Option<ServiceDescription> {
-    if service.limit().is_some() {
+/// The signature of a method that documents its service. Another method of this name may act.
+const DESCRIBE_SIGNATURE: &str = "() -> dict";
+
+/// Asks the service for its documentation, if it offers any, unless that would take a client's
+/// place.
+async fn documentation(
+    client: &Connection,
+    name: &str,
+    service: &ServiceIdentity,
+) -> Option<ServiceDescription> {
+    let describe = service.attributes.get("describe");
+    let offers_any = describe.and_then(Value::as_signature) == Some(DESCRIBE_SIGNATURE);
+    if service.limit().is_some() || !offers_any {
         return None;
     }
     // A service that is locked cannot be asked, and many have no documentation.
@@ -104,22 +117,22 @@ fn attribute(name: &str, value: &Value, documented: Option<&AttributeDescription
 
 impl Described<'_> {
     fn text(&self) -> String {
-        let mut text = format!("{STRONG}{}{STRONG:#}\n", printable(self.name));
+        let mut text = format!("{STRONG}{}{STRONG:#}\n", one_line(self.name));
         let limit = match self.max_clients {
             None => String::new(),
             Some(1) => ", for one client".to_owned(),
             Some(limit) => format!(", for {limit} clients"),
         };
         let origin = format!("{}, {} at {}{limit}", self.language, self.os, self.address);
-        let _ = writeln!(text, "{FAINT}{}{FAINT:#}", printable(&origin));
+        let _ = writeln!(text, "{FAINT}{}{FAINT:#}", one_line(&origin));
         if let Some(description) = self.description {
             let _ = writeln!(text, "\n{}", printable(description.trim()));
         }
         for attribute in &self.attributes {
-            let name = printable(&attribute.name);
+            let name = one_line(&attribute.name);
             let rest = match (&attribute.signature, &attribute.value) {
-                (Some(signature), _) => printable(signature),
-                (None, Some(value)) => format!(" = {}", printable(value)),
+                (Some(signature), _) => one_line(signature),
+                (None, Some(value)) => format!(" = {}", one_line(value)),
                 (None, None) => String::new(),
             };
             let _ = writeln!(text, "\n  {STRONG}{name}{STRONG:#}{rest}");
@@ -140,7 +153,6 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
         return Err(unknown_service(name, &identities.services));
     };
     let documentation = documentation(&client, name, service).await;
-    client.disconnect().await;
     let documented = |name: &str| documentation.as_ref()?.attributes.get(name);
     let attributes = service.attributes.iter();
     let described = Described {
@@ -158,8 +170,10 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
             .collect(),
     };
     if arguments.output.json {
-        say_json(&described)
+        say_json(&described)?;
     } else {
-        say(described.text())
+        say(described.text())?;
     }
+    client.disconnect().await;
+    Ok(())
 }

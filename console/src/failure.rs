@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use labwire_client::{CallError, ConnectError, EnvironmentError, Error};
+use labwire_client::{
+    CallError, ConnectError, EnvironmentError, Error, Executed, NoAnswer, Question, TrustError,
+};
 
 /// The failure of a command. The text is for people and contains the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub(crate) enum Failure {
     /// The command was interrupted with Ctrl-C.
     #[error("interrupted; a request that was sent may still be executed")]
     Interrupted,
+    /// Standard output was closed, as `head` does: nobody wants the rest.
+    #[error("standard output is closed")]
+    Closed,
 }
 
 impl Failure {
@@ -41,6 +46,7 @@ impl Failure {
             Self::Service(_) => 5,
             Self::TimedOut(_) => 124,
             Self::Interrupted => 130,
+            Self::Closed => 0,
         })
     }
 
@@ -56,24 +62,36 @@ impl Failure {
             Self::Refused(text) => Self::Refused(add(text)),
             Self::Service(text) => Self::Service(add(text)),
             Self::TimedOut(text) => Self::TimedOut(add(text)),
-            Self::Interrupted => Self::Interrupted,
+            Self::Interrupted | Self::Closed => self,
         }
     }
+}
+
+/// Returns how to give these commands what the manager asks for.
+fn remedy(NoAnswer(question): &NoAnswer) -> String {
+    match question {
+        Question::ManagerPassword { .. } => "set the environment variable LABWIRE_MANAGER_PASSWORD",
+        _ => "use --username NAME, and set the environment variable LABWIRE_PASSWORD",
+    }
+    .to_owned()
 }
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let text = error.to_string();
         match error {
-            ConnectError::Refused { .. } | ConnectError::NoAnswer(_) | ConnectError::Trust(_) => {
-                Self::Refused(text)
-            }
+            ConnectError::NoAnswer(missing) => Self::Refused(text).with_hint(Some(remedy(&missing))),
+            ConnectError::Trust(TrustError::Unknown { .. }) => Self::Refused(text).with_hint(Some(
+                "to trust and save it: --first-use save; to trust a file: --cert-file FILE".to_owned(),
+            )),
+            ConnectError::Trust(TrustError::File { .. } | TrustError::Home(_))
+            | ConnectError::Identity(_) => Self::Failed(text),
+            ConnectError::Refused { .. } | ConnectError::Trust(_) => Self::Refused(text),
             ConnectError::TimedOut { .. }
             | ConnectError::Unreachable { .. }
             | ConnectError::Closed { .. }
             | ConnectError::NoTls { .. }
             | ConnectError::NotAManager { .. } => Self::NoManager(text),
-            ConnectError::Identity(_) => Self::Failed(text),
         }
     }
 }
@@ -82,7 +100,12 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let text = error.to_string();
         match error {
-            CallError::Manager { .. } | CallError::NoAnswer(_) => Self::Refused(text),
+            // A request that may have been executed was not refused: its service has left.
+            CallError::Manager {
+                executed: Executed::No,
+                ..
+            } => Self::Refused(text),
+            CallError::NoAnswer(missing) => Self::Refused(text).with_hint(Some(remedy(&missing))),
             CallError::Service { .. } => Self::Service(text),
             CallError::TimedOut { .. } => Self::TimedOut(text),
             CallError::Disconnected { .. } => Self::NoManager(text),

@@ -25,6 +25,7 @@ use clap::Subcommand;
 use tokio::runtime::Builder;
 
 use failure::Failure;
+pub use words::protect_numbers;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -47,41 +48,42 @@ pub enum Command {
 }
 
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
-/// output, an error to standard error.
-pub fn run(command: &Command) -> ExitCode {
+/// output, an error to standard error. Ctrl-C ends it at once, whatever it waits for.
+pub fn run(command: Command) -> ExitCode {
     match run_in_runtime(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::tell(format_args!(
-                "labwire: {}",
-                output::printable(&failure.to_string())
-            ));
+            output::tell(format_args!("labwire: {}", output::message(&failure.to_string())));
             failure.exit_code()
         }
     }
 }
 
-fn run_in_runtime(command: &Command) -> Result<(), Failure> {
-    let runtime = Builder::new_current_thread()
+fn run_in_runtime(command: Command) -> Result<(), Failure> {
+    let cannot_start = |error| Failure::Failed(format!("cannot start: {error}"));
+    // The command runs on a thread of its own: reading a file or writing to a pipe may block it.
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+        .map_err(cannot_start)?;
     let done = runtime.block_on(async {
-        let running = async {
-            match command {
+        let running = tokio::spawn(async move {
+            match &command {
                 Command::Services(arguments) => services::run(arguments).await,
                 Command::Describe(arguments) => describe::run(arguments).await,
                 Command::Call(arguments) => call::run(arguments).await,
                 Command::Admin(arguments) => admin::run(arguments).await,
                 Command::Profile(arguments) => profile::run(arguments),
             }
-        };
+        });
         tokio::select! {
-            done = running => done,
+            biased;
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            done = running => done.unwrap_or_else(|error| Err(Failure::Failed(error.to_string()))),
         }
     });
-    // A lookup of a name may still be under way on a thread of the runtime; it is not awaited.
+    // The thread may be blocked.
     runtime.shutdown_background();
     done
 }

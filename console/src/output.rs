@@ -1,17 +1,15 @@
 //! Output: readable text on terminals of any width, and JSON for programs.
 
-use std::fmt::Display;
-use std::io::{self, Write};
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal, Write};
 
 use anstyle::Style;
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
+use labwire_wire::visible;
 use serde::Serialize;
 
 use crate::failure::Failure;
-
-/// The width of lines where standard output is not a terminal, in columns.
-const WIDTH: u16 = 80;
 
 /// Names.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -27,9 +25,10 @@ pub(crate) struct OutputArgs {
     pub(crate) json: bool,
 }
 
-/// Returns the width of the terminal in columns.
+/// Returns the width of the terminal in columns. Elsewhere lines may be as long as they like, so
+/// that programs find a row in one line.
 fn width() -> u16 {
-    terminal_size::terminal_size().map_or(WIDTH, |(width, _)| width.0)
+    terminal_size::terminal_size_of(io::stdout()).map_or(u16::MAX, |(width, _)| width.0)
 }
 
 /// Writes to standard output. Styles are left out where it is no terminal, or where `NO_COLOR` is
@@ -38,19 +37,33 @@ pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
     written(writeln!(anstream::stdout(), "{text}"))
 }
 
+/// Returns an object as one line of JSON. Characters that a terminal would act upon are escaped;
+/// they can only stand in texts. A result is JSON as a service wrote it, and may have line ends.
+pub(crate) fn json_line(object: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(object).map_err(|error| Failure::Failed(error.to_string()))?;
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' | '\t' => line.push(' '),
+            '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                let _ = fmt::Write::write_fmt(&mut line, format_args!("\\u{:04x}", u32::from(character)));
+            }
+            character => line.push(character),
+        }
+    }
+    Ok(line)
+}
+
 /// Writes an object as one line of JSON.
 pub(crate) fn say_json(object: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(object).map_err(|error| Failure::Failed(error.to_string()))?;
-    written(writeln!(io::stdout(), "{text}"))
+    written(writeln!(io::stdout(), "{}", json_line(object)?))
 }
 
 fn written(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Failed(format!(
-            "cannot write to standard output: {error}"
-        ))),
-        _ => Ok(()),
-    }
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Closed,
+        _ => Failure::Failed(format!("cannot write to standard output: {error}")),
+    })
 }
 
 /// Writes a line to standard error, and ignores a failure: there is no other place to report it.
@@ -82,24 +95,60 @@ pub(crate) fn say_table(header: &[&str], rows: Vec<Vec<String>>) -> Result<(), F
     Ok(())
 }
 
-/// Replaces control characters, which a terminal would act upon, by the replacement character.
-/// Line ends stay.
-pub(crate) fn printable(text: &str) -> String {
-    let replace = |character: char| match character {
-        '\n' => '\n',
-        '\t' => ' ',
-        character if character.is_control() => char::REPLACEMENT_CHARACTER,
-        character => character,
-    };
-    text.chars().map(replace).collect()
+/// The most characters of a name or a signature in the output for people.
+const LONGEST: usize = 300;
+
+/// The most characters of an error.
+const LONGEST_ERROR: usize = 4_000;
+
+/// Returns a name, an address or a signature of a peer for people: in one line, without characters
+/// that a terminal would act upon, and not longer than some lines.
+pub(crate) fn one_line(text: &str) -> String {
+    shortened(&visible(text), LONGEST)
 }
 
-/// Returns a result for people: a text without its quotes, or JSON.
-pub(crate) fn readable(result: &str) -> String {
-    match serde_json::from_str::<String>(result) {
-        Ok(text) => printable(&text),
-        Err(_) => printable(result),
+/// Returns a text of a peer that may have several lines.
+pub(crate) fn printable(text: &str) -> String {
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| visible(&line.replace('\t', " ")))
+        .collect();
+    lines.join("\n")
+}
+
+/// Returns an error for people. Further lines are indented, so that none looks like another error.
+pub(crate) fn message(text: &str) -> String {
+    shortened(&printable(text), LONGEST_ERROR).replace('\n', "\n  ")
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
+}
+
+/// Quotes a name for a command that a person may paste into a shell.
+pub(crate) fn shell_word(name: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "_-./:".contains(character);
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    format!("-- '{}'", one_line(name).replace('\'', "'\\''"))
+}
+
+/// Returns a result as text: a text without its quotes, or JSON. For a terminal, control characters
+/// are replaced.
+pub(crate) fn readable(result: &str, is_for_terminal: bool) -> String {
+    let text = serde_json::from_str::<String>(result).unwrap_or_else(|_| result.to_owned());
+    if is_for_terminal { printable(&text) } else { text }
+}
+
+/// Writes a result as text.
+pub(crate) fn say_result(result: &str) -> Result<(), Failure> {
+    let stdout = io::stdout();
+    let text = readable(result, stdout.is_terminal());
+    written(writeln!(stdout.lock(), "{text}"))
 }
 
 #[cfg(test)]
@@ -110,7 +159,19 @@ mod tests {
     fn a_service_cannot_send_commands_to_a_terminal() {
         assert_eq!(
             printable("a\u{1b}[31mb\r\n\tc\u{9b}"),
-            "a\u{fffd}[31mb\u{fffd}\n c\u{fffd}"
+            "a\u{fffd}[31mb\n c\u{fffd}"
         );
+        assert_eq!(one_line("a\nb\u{202e}"), "a\u{fffd}b\u{fffd}");
+        assert_eq!(one_line(&"x".repeat(1_000)).chars().count(), LONGEST + 1);
+        assert_eq!(message("a\nlabwire: b"), "a\n  labwire: b");
+        let result = serde_json::value::RawValue::from_string("[1,\r\n\"\u{9b}\"]".to_owned()).unwrap();
+        assert_eq!(json_line(&result).unwrap(), "[1,  \"\\u009b\"]");
+    }
+
+    #[test]
+    fn a_name_is_quoted_for_a_shell_where_it_must_be() {
+        assert_eq!(shell_word("DMM_1"), "DMM_1");
+        assert_eq!(shell_word("-x"), "-- '-x'");
+        assert_eq!(shell_word("it's; rm"), "-- 'it'\\''s; rm'");
     }
 }

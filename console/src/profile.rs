@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::connection::Settings;
 use crate::failure::Failure;
-use crate::output::{OutputArgs, printable, say_json, say_table, tell};
+use crate::output::{OutputArgs, one_line, say_json, say_table, tell};
 use crate::profiles::Profiles;
 
 pub(crate) const AFTER_HELP: &str = "\
@@ -92,8 +92,8 @@ fn list(profiles: &Profiles, output: OutputArgs) -> Result<(), Failure> {
     let rows = listed.iter().map(|listed| {
         let is_default = if listed.default { "yes" } else { "" };
         vec![
-            printable(listed.name),
-            printable(&listed.settings.to_string()),
+            one_line(listed.name),
+            one_line(&listed.settings.to_string()),
             is_default.to_owned(),
         ]
     });

@@ -21,7 +21,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 use crate::connection::Settings;
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::printable;
+use crate::output::one_line;
 
 const DEFAULT: &str = "default-profile";
 const PROFILES: &str = "profiles";
@@ -91,10 +91,10 @@ impl Profiles {
         self.config.profiles.get(name).ok_or_else(|| {
             let known = self.config.profiles.keys().map(String::as_str);
             let hint = match nearest(name, known) {
-                Some(nearest) => format!("did you mean '{}'?", printable(nearest)),
+                Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
                 None => "list the profiles with: labwire profile list".to_owned(),
             };
-            Failure::Usage(format!("no profile is named '{}'", printable(name))).with_hint(Some(hint))
+            Failure::Usage(format!("no profile is named '{}'", one_line(name))).with_hint(Some(hint))
         })
     }
 

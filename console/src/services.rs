@@ -1,13 +1,13 @@
 //! `labwire services`: the services of the network.
 
 use clap::Args;
-use labwire_client::ServiceIdentity;
+use labwire_client::{Identities, ServiceIdentity};
 use serde::Serialize;
 use wildmatch::WildMatch;
 
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
-use crate::output::{OutputArgs, printable, say_json, say_table, tell};
+use crate::output::{OutputArgs, one_line, say_json, say_table, tell};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -59,9 +59,9 @@ impl<'a> Listed<'a> {
 
     fn row(&self) -> Vec<String> {
         vec![
-            printable(self.name),
-            printable(self.address),
-            printable(self.language),
+            one_line(self.name),
+            one_line(self.address),
+            one_line(self.language),
             self.max_clients
                 .map_or_else(|| "any".to_owned(), |limit| limit.to_string()),
             self.attributes.len().to_string(),
@@ -70,9 +70,14 @@ impl<'a> Listed<'a> {
 }
 
 pub(crate) async fn run(arguments: &ServicesArgs) -> Result<(), Failure> {
-    let client = arguments.connection.connect().await?;
-    let identities = client.identities().await?;
-    client.disconnect().await;
+    let connection = arguments.connection.connect().await?;
+    let identities = connection.identities().await?;
+    show(arguments, &identities)?;
+    connection.disconnect().await;
+    Ok(())
+}
+
+fn show(arguments: &ServicesArgs, identities: &Identities) -> Result<(), Failure> {
     let pattern = arguments.pattern.as_deref().map(WildMatch::new_case_insensitive);
     let is_listed = |name: &str| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
     let services = identities.services.iter().filter(|(name, _)| is_listed(name));
@@ -85,7 +90,7 @@ pub(crate) async fn run(arguments: &ServicesArgs) -> Result<(), Failure> {
     if services.is_empty() {
         tell(match &arguments.pattern {
             None => "no services are connected".to_owned(),
-            Some(pattern) => format!("no service matches '{}'", printable(pattern)),
+            Some(pattern) => format!("no service matches '{}'", one_line(pattern)),
         });
         return Ok(());
     }

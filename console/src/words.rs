@@ -3,6 +3,7 @@
 //! Each word is a value of the terminal grammar ([`labwire_wire::terminal`]), or a text where it is
 //! none. The shell has split the words already, so a text may contain blanks without quotes.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 
@@ -38,7 +39,7 @@ fn value(word: &str) -> Result<String, Failure> {
                     .map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
                 json_document(&text, path)
             }
-            None => Ok(typed(word)),
+            None => typed(word),
         },
     }
 }
@@ -53,15 +54,55 @@ fn json_document(text: &str, origin: &str) -> Result<String, Failure> {
     }
 }
 
-/// Returns what a word means in the terminal grammar, or the word as a text.
-fn typed(word: &str) -> String {
+/// Returns the meaning of a word in the terminal grammar, or the word as a text.
+fn typed(word: &str) -> Result<String, Failure> {
+    if word.trim() != word {
+        return Ok(json_string(word));
+    }
     let is_one = |args: &str| array_elements(args.as_bytes()).is_ok_and(|elements| elements.len() == 1);
     match terminal::parse(&format!("\"service\" \"attribute\" {word}")) {
         Ok(TerminalLine::Request { args, kwargs, .. }) if kwargs == "{}" && is_one(&args) => {
-            args[1..args.len() - 1].to_owned()
+            let value = &args[1..args.len() - 1];
+            if value.starts_with('"') {
+                return text_of(word, value.to_owned());
+            }
+            Ok(value.to_owned())
         }
-        _ => json_string(word),
+        _ => text_of(word, json_string(word)),
     }
+}
+
+/// Puts negative numbers of calls in parentheses, which do not change a value, where the parser of
+/// the command line would take them for options, as it does `-1e-6`.
+pub fn protect_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    let takes_values = arguments
+        .get(1)
+        .is_some_and(|word| word == "call" || word == "admin");
+    let is_number = |word: &str| {
+        let digits = word.strip_prefix('-').unwrap_or_default();
+        word == "-Infinity"
+            || (digits.starts_with(|first: char| first == '.' || first.is_ascii_digit())
+                && word.parse::<f64>().is_ok())
+    };
+    let values = arguments.iter_mut().skip(2).filter(|_| takes_values);
+    for argument in values.take_while(|word| *word != "--") {
+        if let Some(word) = argument.to_str().filter(|word| is_number(word)) {
+            *argument = format!("({word})").into();
+        }
+    }
+    arguments
+}
+
+/// Returns a word as a text, unless it was meant to be a list or an object.
+fn text_of(word: &str, text: String) -> Result<String, Failure> {
+    if word.starts_with(['[', '{']) {
+        return Err(Failure::Usage(format!(
+            "'{word}' is not a list or an object; for a text, quote it twice: '{}'",
+            json_string(word)
+        )));
+    }
+    Ok(text)
 }
 
 /// Converts words into arguments: positional ones first, then `KEY=VALUE`.
@@ -113,9 +154,38 @@ mod tests {
             ("volt", "\"volt\""),
             ("two words", "\"two words\""),
             ("it's", "\"it's\""),
-            ("[1, 2", "\"[1, 2\""),
+            (" a ", "\" a \""),
+            ("1,5", "[1,5]"),
             ("", "\"\""),
             ("http://a?b=c", "\"http://a?b=c\""),
+        ] {
+            assert_eq!(converted(&[word]).unwrap().0, format!("[{json}]"), "{word}");
+        }
+    }
+
+    #[test]
+    fn negative_numbers_are_no_options() {
+        let words = [
+            "labwire",
+            "call",
+            "S",
+            "a",
+            "-1e-6",
+            "-Infinity",
+            "-o",
+            "-.5",
+            "--",
+            "-2e-6",
+        ];
+        let words = protect_numbers(words.map(OsString::from));
+        assert_eq!(
+            words[4..],
+            ["(-1e-6)", "(-Infinity)", "-o", "(-.5)", "--", "-2e-6"].map(OsString::from)
+        );
+        for (word, json) in [
+            ("(-1e-6)", "-1e-6"),
+            ("(-Infinity)", "-Infinity"),
+            ("(-.5)", "-0.5"),
         ] {
             assert_eq!(converted(&[word]).unwrap().0, format!("[{json}]"), "{word}");
         }
@@ -125,7 +195,7 @@ mod tests {
     fn keyword_arguments_come_last_and_once() {
         let expected = ("[1]".to_owned(), r#"{"unit":"V m","n":2}"#.to_owned());
         assert_eq!(converted(&["1", "unit=V m", "n=2"]).unwrap(), expected);
-        for words in [&["n=1", "n=2"][..], &["n=1", "2"]] {
+        for words in [&["n=1", "n=2"][..], &["n=1", "2"], &["[1, 2"], &["n=[1"]] {
             assert!(matches!(converted(words), Err(Failure::Usage(_))), "{words:?}");
         }
     }

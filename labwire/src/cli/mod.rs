@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
         Command::Certdump(arguments) => certdump::run(arguments),
         Command::Delete(arguments) => delete::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
-        Command::Console(command) => return labwire_console::run(&command),
+        Command::Console(command) => return labwire_console::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -140,7 +140,7 @@ pub fn main() -> ExitCode {
 fn parse() -> Result<CommandLine, clap::Error> {
     let mut command = without_empty_variables(CommandLine::command());
     let read = |matches: &mut ArgMatches| CommandLine::from_arg_matches_mut(matches);
-    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = command.try_get_matches_from_mut(labwire_console::protect_numbers(std::env::args_os()));
     parsed
         .and_then(|mut matches| read(&mut matches))
         .map_err(|error| error.format(&mut command))
