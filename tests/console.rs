@@ -221,6 +221,8 @@ fn a_file_of_results_keeps_its_content_until_there_is_a_result() {
         &["call", "BasicMath", "add", "1", "2", "--output", "readings"],
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), "3\n");
+    labwire(&manager, &["call", "Nobody", "read", "--output", "new"]);
+    assert!(!manager.home().path("new").exists());
     let full = labwire(
         &manager,
         &["call", "BasicMath", "add", "1", "2", "--output", "/dev/full"],
@@ -414,7 +416,15 @@ fn a_profile_names_a_manager_and_options_go_before_it() {
     };
     fs::write(home.path("config.toml"), "# Ada's\n").unwrap();
     done(&["profile", "add", "lab", "--host", &address, "--disable-tls"]);
-    done(&["profile", "add", "away", "--host", "192.0.2.1"]);
+    done(&[
+        "profile",
+        "add",
+        "away",
+        "--host",
+        "192.0.2.1",
+        "--cert-file",
+        "away.pem",
+    ]);
     assert_eq!(
         done(&["services", "--profile", "lab", "--json"]).lines().count(),
         1
@@ -424,6 +434,7 @@ fn a_profile_names_a_manager_and_options_go_before_it() {
     let listed = json_lines(&done(&["profile", "list", "--json"]));
     let lab = json!({ "name": "lab", "default": true, "host": address, "disable-tls": true });
     assert_eq!(listed[1], lab);
+    assert_eq!(listed[0]["cert-file"], json!(home.path("away.pem")));
     let listed = done(&["profile", "list"]);
     assert!(
         listed.contains(&format!("--host {address} --disable-tls")),
@@ -434,6 +445,8 @@ fn a_profile_names_a_manager_and_options_go_before_it() {
     let misspelt = without_environment(&["services", "--profile", "lba"]);
     assert_eq!(misspelt.code, Some(2));
     assert!(misspelt.errors.contains("did you mean 'lab'?"), "{misspelt:?}");
+    let two_ports = ["profile", "add", "odd", "--host", "a:1", "--port", "2"];
+    assert_eq!(without_environment(&two_ports).code, Some(2));
     let refused = without_environment(&["services", "--host", "localhost:1", "--disable-tls"]);
     assert_eq!(refused.code, Some(3), "an option goes before the default profile");
     done(&["profile", "remove", "lab"]);

@@ -136,7 +136,8 @@
 //! # Notifications, locks and identities
 //!
 //! [`Link::notifications`] is a stream of the messages that a service sends without a request.
-//! [`Link::lock`] keeps other clients out until its guard is dropped. [`Client::identities`] lists
+//! [`Link::lock`] keeps clients out that are not linked, until its guard is dropped: all others with
+//! an exclusive lock, which one client alone can acquire. [`Client::identities`] lists
 //! the connected peers, and has a readable text form. [`Link::describe`] returns the documentation
 //! of a service's methods. [`Client::admin_request`] sends the manager a request that is reserved
 //! for administrators. A [`LinkedClient`] waits until its service is available.

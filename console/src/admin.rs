@@ -53,25 +53,32 @@ pub struct AdminArgs {
 struct Answered<'a> {
     attribute: &'a str,
     result: Option<&'a RawValue>,
+    /// The result as it was received, if it is not JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
 }
 
 pub(crate) async fn run(arguments: &AdminArgs) -> Result<(), Failure> {
     let values: Arguments = words::arguments(&arguments.values)?;
-    let client = arguments.connection.connect().await?;
-    let request = client.client().admin_request::<()>(&arguments.attribute, values);
+    let connection = arguments.connection.connect().await?;
+    let request = connection
+        .client()
+        .admin_request::<()>(&arguments.attribute, values);
     let mut request = request.raw();
     if let Some(limit) = arguments.timeout {
         request = request.timeout(limit.duration());
     }
     let result = request.await?;
     if arguments.form.json {
+        let json = serde_json::from_str(&result).ok();
         say_json(&Answered {
             attribute: &arguments.attribute,
-            result: serde_json::from_str(&result).ok(),
+            result: json,
+            text: json.is_none().then_some(result.as_str()),
         })?;
     } else {
         say_result(&result)?;
     }
-    client.disconnect().await;
+    connection.disconnect().await;
     Ok(())
 }

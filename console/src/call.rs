@@ -1,6 +1,6 @@
 //! `labwire call`: one call, or the same call several times.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::describe::unknown_service;
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::{OutputArgs, json_line, one_line, readable, say_json, say_result, shell_word};
+use crate::output::{OutputArgs, json_line, one_line, readable, say_json, say_result, shell_argument};
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -128,21 +128,34 @@ fn failure(error: CallError, link: &Link, attribute: &str) -> Failure {
             Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
             None => format!(
                 "list its attributes with: labwire describe {}",
-                shell_word(link.service())
+                shell_argument(link.service())
             ),
         }
     });
     Failure::from(error).with_hint(hint)
 }
 
-/// The file for the results. Its former content stays until there is one.
+/// The file for the results. Its former content stays until there is one; a new file without a result
+/// is removed.
 struct ResultFile {
+    path: PathBuf,
     file: File,
+    is_new: bool,
     is_emptied: bool,
+}
+
+impl Drop for ResultFile {
+    fn drop(&mut self) {
+        if self.is_new && !self.is_emptied {
+            // It is empty, and nothing else of the command failed because of it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl ResultFile {
     fn open(path: &Path) -> Result<Self, Failure> {
+        let is_new = !path.exists();
         let file = File::options()
             .write(true)
             .create(true)
@@ -151,7 +164,9 @@ impl ResultFile {
         let file =
             file.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
         Ok(Self {
+            path: path.to_owned(),
             file,
+            is_new,
             is_emptied: false,
         })
     }
@@ -216,8 +231,8 @@ impl CallArgs {
 pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
     let values = words::arguments(&arguments.values)?;
     let mut file = arguments.file.as_deref().map(ResultFile::open).transpose()?;
-    let client = arguments.connection.connect().await?;
-    let link = link(&client, &arguments.service).await?;
+    let connection = arguments.connection.connect().await?;
+    let link = link(&connection, &arguments.service).await?;
     let mut pace = arguments.every.map(|every| interval(every.duration()));
     if let Some(pace) = &mut pace {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -232,6 +247,6 @@ pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
         let reply = arguments.call(&link, &values).await?;
         arguments.show(file.as_mut(), &reply)?;
     }
-    client.disconnect().await;
+    connection.disconnect().await;
     Ok(())
 }

@@ -49,10 +49,15 @@ pub(crate) struct Settings {
     port: Option<u16>,
     #[arg(
         long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
         help = "Connect without TLS, to a manager that was started with this option [env: LABWIRE_DISABLE_TLS]"
     )]
-    #[serde(default, skip_serializing_if = "is_false")]
-    disable_tls: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disable_tls: Option<bool>,
     #[arg(
         long,
         hide_short_help = true,
@@ -82,11 +87,6 @@ pub(crate) struct Settings {
     #[arg(long, hide_short_help = true, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_timeout: Option<Seconds>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// What to do with an unknown certificate.
@@ -160,7 +160,11 @@ impl fmt::Display for Settings {
         let mut options = Vec::new();
         options.extend(self.host.as_ref().map(|host| format!("--host {host}")));
         options.extend(self.port.map(|port| format!("--port {port}")));
-        options.extend(self.disable_tls.then(|| "--disable-tls".to_owned()));
+        options.extend(match self.disable_tls {
+            None => None,
+            Some(true) => Some("--disable-tls".to_owned()),
+            Some(false) => Some("--disable-tls=false".to_owned()),
+        });
         let file = self.cert_file.as_ref();
         options.extend(file.map(|file| format!("--cert-file {}", file.display())));
         let action = self.first_use.and_then(|action| action.to_possible_value());
@@ -173,6 +177,17 @@ impl fmt::Display for Settings {
 }
 
 impl Settings {
+    /// Returns the settings for a profile: they can be used, and from any folder.
+    pub(crate) fn checked(&self) -> Result<Self, Failure> {
+        self.apply(ConnectOptions::new())?;
+        let mut settings = self.clone();
+        if let Some(file) = &self.cert_file {
+            let file = std::path::absolute(file);
+            settings.cert_file = Some(file.map_err(|error| Failure::Usage(format!("--cert-file: {error}")))?);
+        }
+        Ok(settings)
+    }
+
     /// Returns whether an address contains a port.
     fn names_port(address: &str) -> bool {
         let with = |port| {
@@ -201,8 +216,12 @@ impl Settings {
             }
             options = options.port(port);
         }
-        if self.disable_tls {
-            options = options.without_tls();
+        if let Some(is_disabled) = self.disable_tls {
+            options = if is_disabled {
+                options.without_tls()
+            } else {
+                options.with_tls()
+            };
         }
         if let Some(file) = &self.cert_file {
             options = options.certificate_file(file);
@@ -235,7 +254,9 @@ impl ConnectionArgs {
         if self.settings.host.is_some() || is_named("LABWIRE_MANAGER") {
             return Ok(options);
         }
-        let profiles = Profiles::read()?;
+        let Some(profiles) = Profiles::read_if_any()? else {
+            return Ok(options);
+        };
         match profiles.default_name() {
             Some(name) => profiles.get(name)?.apply(options),
             None => Ok(options),
@@ -286,7 +307,7 @@ impl Connection {
         }
     }
 
-    /// Disconnects. The manager closes the connection at once; another one is not awaited.
+    /// Disconnects, and waits until the manager has closed the connection, a second at most.
     pub(crate) async fn disconnect(&self) {
         let _ = timeout(DISCONNECT_TIME, self.client.disconnect()).await;
     }

@@ -26,7 +26,8 @@ Examples:
 The documentation comes from the service itself, if it answers within two
 seconds. Services of the Rust SDK have it; another one needs a method
   def describe(self) -> dict:
-      return {\"description\": \"…\", \"attributes\": {\"read\": {\"description\": \"…\"}}}
+      return {\"description\": \"…\",
+              \"attributes\": {\"read\": {\"description\": \"…\"}}}
 with exactly this signature; no other method is called. A service that limits its clients is not asked, since that
 would take a client's place: its signatures are shown alone.
 
@@ -88,7 +89,7 @@ const DESCRIBE_SIGNATURE: &str = "() -> dict";
 /// Asks the service for its documentation, if it offers any, unless that would take a client's
 /// place.
 async fn documentation(
-    client: &Connection,
+    connection: &Connection,
     name: &str,
     service: &ServiceIdentity,
 ) -> Option<ServiceDescription> {
@@ -98,7 +99,7 @@ async fn documentation(
         return None;
     }
     // A service that is locked cannot be asked, and many have no documentation.
-    let link = client.link(name).await.ok()?;
+    let link = connection.link(name).await.ok()?;
     link.with_timeout(DOCUMENTATION_TIME).describe().await.ok()
 }
 
@@ -147,12 +148,12 @@ impl Described<'_> {
 
 pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
     let name = &arguments.service;
-    let client = arguments.connection.connect().await?;
-    let identities = client.identities().await?;
+    let connection = arguments.connection.connect().await?;
+    let identities = connection.identities().await?;
     let Some(service) = identities.services.get(name) else {
         return Err(unknown_service(name, &identities.services));
     };
-    let documentation = documentation(&client, name, service).await;
+    let documentation = documentation(&connection, name, service).await;
     let documented = |name: &str| documentation.as_ref()?.attributes.get(name);
     let attributes = service.attributes.iter();
     let described = Described {
@@ -174,6 +175,6 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
     } else {
         say(described.text())?;
     }
-    client.disconnect().await;
+    connection.disconnect().await;
     Ok(())
 }

@@ -9,7 +9,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .into_iter()
         .filter(|other| *other != name)
         .map(|other| (strsim::osa_distance(&folded, &other.to_lowercase()), other))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter(|(distance, _)| *distance <= allowed && *distance < folded.chars().count())
         .min()
         .map(|(_, other)| other)
 }
@@ -28,6 +28,7 @@ mod tests {
             ("Eco", Some("Echo")),
             ("Ehco", Some("Echo")),
             ("Spectrograph", None),
+            ("E", None),
             ("Echo", None),
         ] {
             assert_eq!(nearest(typed, known), expected, "{typed}");

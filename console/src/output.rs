@@ -45,7 +45,10 @@ pub(crate) fn json_line(object: &impl Serialize) -> Result<String, Failure> {
     for character in text.chars() {
         match character {
             '\n' | '\r' | '\t' => line.push(' '),
-            '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\u{7f}'..='\u{9f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
                 let _ = fmt::Write::write_fmt(&mut line, format_args!("\\u{:04x}", u32::from(character)));
             }
             character => line.push(character),
@@ -128,13 +131,19 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// Quotes a name for a command that a person may paste into a shell.
-pub(crate) fn shell_word(name: &str) -> String {
+/// Returns a name as the argument of a command that a person may paste into a shell, with `--` before
+/// it if it looks like an option.
+pub(crate) fn shell_argument(name: &str) -> String {
     let is_plain = |character: char| character.is_alphanumeric() || "_-./:".contains(character);
     if !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain) {
         return name.to_owned();
     }
-    format!("-- '{}'", one_line(name).replace('\'', "'\\''"))
+    let quoted = format!("'{}'", visible(name).replace('\'', "'\\''"));
+    if name.starts_with('-') {
+        format!("-- {quoted}")
+    } else {
+        quoted
+    }
 }
 
 /// Returns a result as text: a text without its quotes, or JSON. For a terminal, control characters
@@ -170,8 +179,8 @@ mod tests {
 
     #[test]
     fn a_name_is_quoted_for_a_shell_where_it_must_be() {
-        assert_eq!(shell_word("DMM_1"), "DMM_1");
-        assert_eq!(shell_word("-x"), "-- '-x'");
-        assert_eq!(shell_word("it's; rm"), "-- 'it'\\''s; rm'");
+        assert_eq!(shell_argument("DMM_1"), "DMM_1");
+        assert_eq!(shell_argument("-x"), "-- '-x'");
+        assert_eq!(shell_argument("it's; rm"), "'it'\\''s; rm'");
     }
 }

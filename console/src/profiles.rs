@@ -35,7 +35,8 @@ struct Config {
     profiles: BTreeMap<String, Settings>,
 }
 
-/// The file with the profiles. Changes keep its comments.
+/// The file with the profiles. Changes keep its comments, but for those in a profile that is
+/// replaced.
 pub(crate) struct Profiles {
     path: PathBuf,
     document: DocumentMut,
@@ -73,6 +74,14 @@ impl Profiles {
         })
     }
 
+    /// As [`read`](Self::read); `None` if this user has no home folder.
+    pub(crate) fn read_if_any() -> Result<Option<Self>, Failure> {
+        match Home::resolve() {
+            Ok(_) => Self::read().map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Returns the names of the profiles, with their settings.
     pub(crate) fn all(&self) -> &BTreeMap<String, Settings> {
         &self.config.profiles
@@ -100,7 +109,8 @@ impl Profiles {
 
     /// Adds a profile, or replaces the one of that name.
     pub(crate) fn add(&mut self, name: &str, settings: &Settings) -> Result<(), Failure> {
-        let written = toml_edit::ser::to_document(settings);
+        let settings = settings.checked()?;
+        let written = toml_edit::ser::to_document(&settings);
         let written = written.map_err(|error| Failure::Failed(error.to_string()))?;
         let profiles = self.document.entry(PROFILES).or_insert_with(|| {
             let mut profiles = Table::new();

@@ -81,14 +81,20 @@ pub fn protect_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsS
         .is_some_and(|word| word == "call" || word == "admin");
     let is_number = |word: &str| {
         let digits = word.strip_prefix('-').unwrap_or_default();
-        word == "-Infinity"
-            || (digits.starts_with(|first: char| first == '.' || first.is_ascii_digit())
-                && word.parse::<f64>().is_ok())
+        let mut characters = digits.chars();
+        let is_digit = |character: Option<char>| character.is_some_and(|digit| digit.is_ascii_digit());
+        let first = characters.next();
+        word == "-Infinity" || is_digit(first) || (first == Some('.') && is_digit(characters.next()))
     };
+    let mut is_value_of_option = false;
     let values = arguments.iter_mut().skip(2).filter(|_| takes_values);
     for argument in values.take_while(|word| *word != "--") {
-        if let Some(word) = argument.to_str().filter(|word| is_number(word)) {
-            *argument = format!("({word})").into();
+        if let Some(word) = argument.to_str() {
+            let is_option = word.starts_with("--") && !word.contains('=');
+            if is_number(word) && !is_value_of_option {
+                *argument = format!("({word})").into();
+            }
+            is_value_of_option = is_option;
         }
     }
     arguments
@@ -111,6 +117,16 @@ fn text_of(word: &str, text: String) -> Result<String, Failure> {
 /// If a file cannot be read or is not JSON, if a key occurs twice, or if a positional argument
 /// follows a keyword argument.
 pub(crate) fn arguments(words: &[String]) -> Result<Arguments, Failure> {
+    if words
+        .iter()
+        .filter(|word| *word == "-" || word.ends_with("=-"))
+        .count()
+        > 1
+    {
+        return Err(Failure::Usage(
+            "standard input can be read once: only one value may be -".to_owned(),
+        ));
+    }
     let mut arguments = Arguments::new();
     let mut keys: Vec<&str> = Vec::new();
     for word in words {
@@ -172,20 +188,34 @@ mod tests {
             "a",
             "-1e-6",
             "-Infinity",
+            "--every",
+            "-2",
             "-o",
             "-.5",
             "--",
-            "-2e-6",
+            "-3",
         ];
         let words = protect_numbers(words.map(OsString::from));
         assert_eq!(
             words[4..],
-            ["(-1e-6)", "(-Infinity)", "-o", "(-.5)", "--", "-2e-6"].map(OsString::from)
+            [
+                "(-1e-6)",
+                "(-Infinity)",
+                "--every",
+                "-2",
+                "-o",
+                "(-.5)",
+                "--",
+                "-3"
+            ]
+            .map(OsString::from)
         );
         for (word, json) in [
             ("(-1e-6)", "-1e-6"),
             ("(-Infinity)", "-Infinity"),
             ("(-.5)", "-0.5"),
+            ("(-1.50)", "-1.50"),
+            ("(-0x1F)", "-31"),
         ] {
             assert_eq!(converted(&[word]).unwrap().0, format!("[{json}]"), "{word}");
         }
@@ -195,7 +225,13 @@ mod tests {
     fn keyword_arguments_come_last_and_once() {
         let expected = ("[1]".to_owned(), r#"{"unit":"V m","n":2}"#.to_owned());
         assert_eq!(converted(&["1", "unit=V m", "n=2"]).unwrap(), expected);
-        for words in [&["n=1", "n=2"][..], &["n=1", "2"], &["[1, 2"], &["n=[1"]] {
+        for words in [
+            &["n=1", "n=2"][..],
+            &["n=1", "2"],
+            &["[1, 2"],
+            &["n=[1"],
+            &["-", "n=-"],
+        ] {
             assert!(matches!(converted(words), Err(Failure::Usage(_))), "{words:?}");
         }
     }

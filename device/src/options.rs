@@ -333,6 +333,13 @@ impl ConnectOptions {
         self
     }
 
+    /// Connects with TLS, the default, after [`without_tls`](Self::without_tls).
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
     /// Trusts the certificates in this PEM file, and those that they issued, instead of the saved
     /// one.
     ///

@@ -215,7 +215,11 @@ const SHOWN: usize = 100;
 /// Returns a name of the manager's for a prompt. A manager that is not the right one must not be able
 /// to forge the prompt of another program.
 fn shown(name: &str) -> String {
-    visible(name).chars().take(SHOWN).collect()
+    let name = visible(name);
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
+    }
 }
 
 fn ask_at_terminal(question: &Question) -> Option<String> {
@@ -243,7 +247,9 @@ mod tests {
     fn a_name_in_a_prompt_cannot_forge_another_prompt() {
         let name = format!("bob\u{1b}]0;x\u{7}\n[sudo] password: {}", "x".repeat(200));
         let shown = shown(&name);
-        assert!(shown.starts_with("bob\u{fffd}]0;x\u{fffd}\u{fffd}[sudo]") && shown.chars().count() == SHOWN);
+        assert!(
+            shown.starts_with("bob\u{fffd}]0;x\u{fffd}\u{fffd}[sudo]") && shown.chars().count() == SHOWN + 1
+        );
     }
 
     #[test]

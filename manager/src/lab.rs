@@ -1,4 +1,5 @@
-//! A manager without connections, tasks or a clock: for schedules of other crates in virtual time.
+//! A manager without connections, tasks or timers: for schedules of other crates in virtual time.
+//! Its deadlines do not expire.
 
 use std::future::Future;
 use std::pin::pin;
@@ -78,7 +79,7 @@ impl LabPeer {
     }
 
     /// Routes a line that the peer sends, with its line end. Returns `false` if the manager
-    /// disconnects the peer because of it.
+    /// disconnects the peer because of it: drop the peer then.
     ///
     /// # Panics
     /// If the line would have to wait for room in a queue: read with [`take`](Self::take), and send

@@ -270,9 +270,12 @@ impl ManagerHandle {
         self.hub.routing.is_draining()
     }
 
-    /// Ends the drain now: requests in flight are answered with an error.
+    /// Ends the drain now: requests in flight are answered with an error. Does nothing unless the
+    /// manager was asked to stop.
     pub fn stop_waiting(&self) {
-        self.hub.routing.advance(Phase::Hurried);
+        if self.is_shutting_down() {
+            self.hub.routing.advance(Phase::Hurried);
+        }
     }
 
     /// Reads the trusted hostnames again and reopens the log file. The TLS configuration is not

@@ -40,7 +40,7 @@ impl<'a> FrameView<'a> {
         self.payload
     }
 
-    /// Returns the number of bytes of the content and the payload.
+    /// Returns the number of bytes of the content and the payload, without the line end.
     #[inline]
     pub fn size(self) -> usize {
         self.content().len() + self.payload.map_or(0, Bytes::len)

@@ -315,7 +315,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     #[inline]
     pub(super) fn held(&self) -> usize {
         let front = self.front.as_ref();
-        self.splitter.pending() + front.map_or(0, |incoming| incoming.frame.content().len())
+        self.splitter.pending() + front.map_or(0, |incoming| incoming.frame.view().size())
     }
 
     /// Returns whether there is an unfinished line that is not typed by a person: a long one, or

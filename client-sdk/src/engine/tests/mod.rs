@@ -46,6 +46,10 @@ fn over_schedules<M: Manager>(
 #[test]
 fn every_call_ends_once_and_nothing_is_left_behind() {
     every_call_ends::<Model>();
+}
+
+#[test]
+fn every_call_ends_once_and_nothing_is_left_behind_with_the_real_manager() {
     every_call_ends::<Real>();
 }
 
@@ -79,6 +83,10 @@ fn every_call_ends<M: Manager>() {
 #[test]
 fn a_client_that_leaves_at_any_time_answers_everybody() {
     a_client_leaves::<Model>();
+}
+
+#[test]
+fn a_client_that_leaves_at_any_time_answers_everybody_with_the_real_manager() {
     a_client_leaves::<Real>();
 }
 
@@ -106,6 +114,10 @@ fn a_client_leaves<M: Manager>() {
 #[test]
 fn an_engine_that_is_dropped_answers_everybody() {
     an_engine_is_dropped::<Model>();
+}
+
+#[test]
+fn an_engine_that_is_dropped_answers_everybody_with_the_real_manager() {
     an_engine_is_dropped::<Real>();
 }
 

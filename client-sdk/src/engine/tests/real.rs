@@ -31,6 +31,8 @@ pub(super) struct Real {
     /// The uids of the requests for the manager itself that have a result of its own.
     own: BTreeSet<u64>,
     said: BTreeMap<u64, Said>,
+    /// The uids of the requests that a service has received.
+    received: BTreeSet<String>,
     lines: VecDeque<String>,
     is_closing: bool,
     is_calm: bool,
@@ -46,6 +48,7 @@ impl Default for Real {
             held: Vec::new(),
             own: BTreeSet::new(),
             said: BTreeMap::new(),
+            received: BTreeSet::new(),
             lines: VecDeque::new(),
             is_closing: false,
             is_calm: false,
@@ -62,13 +65,16 @@ impl Real {
     /// Moves what the manager has queued for the client onto its way.
     fn collect(&mut self) {
         for mut frame in frames(&self.client.take()) {
-            if let Ok(uid) = frame["uid"].as_str().unwrap().parse() {
+            if let Ok(uid) = frame["uid"].as_str().unwrap().parse::<u64>() {
                 let said = match (&frame["error"], frame["executed"].as_str()) {
                     (Value::Bool(false), _) => Said::Result,
                     (_, Some("no")) => Said::ManagerError(Executed::No),
                     (_, Some(_)) => Said::ManagerError(Executed::Maybe),
                     (_, None) => Said::ServiceError,
                 };
+                if said == Said::ManagerError(Executed::No) {
+                    assert!(!self.received.contains(&uid.to_string()), "{uid} was received");
+                }
                 if said == Said::Result && self.own.contains(&uid) {
                     frame["result"] = json!(format!("r{uid}"));
                 }
@@ -83,6 +89,7 @@ impl Real {
         for (&service, peer) in &self.services {
             for request in frames(&peer.take()) {
                 let text = |member: &str| request[member].as_str().unwrap().to_owned();
+                self.received.insert(text("uid"));
                 self.held.push(Held {
                     service,
                     requester: text("requester"),
