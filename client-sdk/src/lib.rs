@@ -140,15 +140,16 @@
 //! an exclusive lock, which one client alone can acquire. [`Client::identities`] lists
 //! the connected peers, and has a readable text form. [`Link::describe`] returns the documentation
 //! of a service's methods. [`Client::admin_request`] sends the manager a request that is reserved
-//! for administrators. A [`LinkedClient`] waits until its service is available.
+//! for administrators. A [`LinkedClient`] is a client and a link in one; connecting it waits until
+//! its service is available.
 //!
 //! # Reconnecting
 //!
 //! By default a lost connection is final. With [`reconnect`](ConnectOptions::reconnect) the client
 //! reconnects by itself, with the pauses of a [`Backoff`]. It renews its links, and their
 //! notifications continue. Calls in flight fail. Locks are lost, as
-//! [`LockGuard::is_held`] shows. Calls made while disconnected fail at once, or
-//! are kept up to the capacity of a [buffer](ClientOptions::buffer).
+//! [`LockGuard::is_held`] shows. Calls made while disconnected fail at once, the default, or are
+//! kept up to the capacity of a [buffer](ClientOptions::buffer).
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -41,6 +41,10 @@ impl ConnectOptions {
     ///
     /// A variable that is empty counts as not set.
     ///
+    /// # Errors
+    ///
+    /// If a variable has another form, or is not UTF-8.
+    ///
     /// ```
     /// # use labwire_device::ConnectOptions;
     /// let options = ConnectOptions::from_environment()?;

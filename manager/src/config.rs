@@ -65,20 +65,22 @@ pub struct Limits {
     /// services. An empty queue takes one larger frame. Default: 64 MiB.
     pub queue: usize,
     /// How long a peer may read nothing while others wait for room in its queue, before it is
-    /// disconnected. The time is halved, quartered and so on for peers from a network where this
-    /// happened within the last minutes. Default: 2 s.
+    /// disconnected. For clients, this time and `patience` are halved, quartered and so on by each
+    /// client of the same IPv4 address, or the same /64 network of IPv6, to which this happened
+    /// within the last minutes. Default: 2 s.
     pub stall: Duration,
     /// The time in which a peer must read 1 MiB (or its whole queue, if shorter) while others wait
-    /// for room in its queue. A slower peer is disconnected. Default: 5 s.
+    /// for room in its queue. A slower peer is disconnected. For a client that keeps services
+    /// waiting the bytes double after each such time, up to 32 MiB. Default: 5 s.
     pub patience: Duration,
-    /// The number of connections. Further ones receive an error, or wait in the operating system's
-    /// queue. Default: 10,000.
+    /// The most connections. 256 further ones at a time receive an error; others wait in the
+    /// operating system's queue. Default: 10,000.
     pub connections: usize,
-    /// The number of connections that have not identified themselves. Default: 1,000.
+    /// The most connections that have not identified themselves. Default: 1,000.
     pub unidentified: usize,
     /// The same, for one address. Default: 100.
     pub unidentified_per_address: usize,
-    /// The number of requests of one client that are in flight. Default: 65,536.
+    /// The most requests of one client that are in flight. Default: 65,536.
     pub in_flight_per_client: usize,
     /// Limits for all peers together. Default: those for the memory of this process, see
     /// [`Budgets::for_memory`].

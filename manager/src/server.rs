@@ -93,7 +93,8 @@ impl Manager {
         Self::from_listeners(listeners, settings).await
     }
 
-    /// Creates a manager for sockets that are already bound. All of them must have the same port.
+    /// Creates a manager for sockets that are already bound. The first one's port is the port that
+    /// the manager names; all of them should have the same.
     ///
     /// # Errors
     /// As for [`bind`](Self::bind), and [`BindError::Io`] when `listeners` is empty.
@@ -225,7 +226,10 @@ impl ManagerHandle {
     /// Two clients with the same name need different addresses.
     ///
     /// The program speaks the wire protocol from its first line on, without TLS. Errors arrive on
-    /// the stream, as over TCP. A manager that is about to stop closes the stream.
+    /// the stream, as over TCP. A manager that is about to stop closes the stream. Dropping the
+    /// stream disconnects the program. The connection counts towards
+    /// [`Limits::connections`](crate::Limits::connections). There is no socket to watch: a gateway
+    /// must notice remote peers that have vanished, and drop their streams.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {

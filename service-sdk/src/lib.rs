@@ -83,7 +83,7 @@
 //! # }
 //! ```
 //!
-//! An argument is of any type that serde can deserialise, a result of any type that it can
+//! An argument is of any type that serde can deserialize, a result of any type that it can
 //! serialise. `NaN` and infinities are read and written as in Python.
 //!
 //! # Errors
@@ -259,9 +259,9 @@
 //!
 //! # How a service ends
 //!
-//! - A client calls the method `shutdown_service`, if the service has one. After the reply the
-//!   service takes no more requests, finishes and answers those in flight and disconnects. If the
-//!   method fails, the service continues.
+//! - A client, any that may call the service, calls the method `shutdown_service`, if the service
+//!   has one. After the reply the service takes no more requests, finishes and answers those in
+//!   flight and disconnects. If the method fails, the service continues.
 //! - [`ServiceHandle::shut_down`], or a signal during [`Runner::start`], has the same effect.
 //! - The connection is lost, or the manager closes it. This is an error, unless the service
 //!   reconnects: with [`ConnectOptions::reconnect`] it tries until it succeeds, and registers
@@ -317,12 +317,13 @@ pub use labwire_device::{
 /// | `pub const` | a value |
 /// | all else: not `pub`, or without `self` | nothing; it cannot be reached |
 ///
-/// `#[hidden]` on a method or constant hides it from clients; they can still request it.
+/// `#[hidden]` on a method or constant leaves it out of the identity. It is no protection: clients
+/// that know its name can request it.
 ///
 /// # Parameters
 ///
 /// An argument can be positional or a keyword argument, as in Python. Its type is any that serde
-/// can deserialise, or `&str` or `&[T]`. `#[default(value)]` makes it optional. A parameter of type
+/// can deserialize, or `&str` or `&[T]`. `#[default(value)]` makes it optional. A parameter of type
 /// [`Positional`] takes the remaining positional arguments; parameters after it are keyword-only.
 /// One of type [`Keywords`] takes the remaining keyword arguments. A parameter of type [`Request`]
 /// or `&Request` is the request itself, and not visible to clients.

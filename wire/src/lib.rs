@@ -2,7 +2,8 @@
 //!
 //! Each message on the wire is one line of JSON. This crate splits a stream into lines
 //! ([`LineSplitter`]), locates the few members of a line that a manager reads ([`Envelope`], or
-//! [`ArrivingEnvelope`] for a line that is still arriving) without parsing the payload, extracts
+//! [`ArrivingEnvelope`] for a line that is still arriving) without parsing the arguments or the
+//! result, carries lines with raw bytes that follow them ([`Frame`], [`FrameView`]), extracts
 //! names from malformed lines ([`Salvage`]), builds frames ([`frames`]), parses identities
 //! ([`Identity`]), and parses commands typed at a terminal ([`terminal`]). It uses neither sockets
 //! nor clocks, so all of it can be tested with bytes alone.
