@@ -261,7 +261,7 @@ fn a_service_is_not_called_any_more_when_nobody_reads_the_results() {
 #[test]
 fn ctrl_c_ends_a_command_that_waits_for_standard_input() {
     let manager = start();
-    for _ in 0..3 {
+    for _ in 0..10 {
         let mut call = command(&manager, &["call", "Echo", "echo", "-"]);
         let mut child = call.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);

@@ -20,9 +20,11 @@ mod services;
 mod words;
 
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Subcommand;
 use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 
 use failure::Failure;
 pub use words::protect_numbers;
@@ -60,30 +62,32 @@ pub fn run(command: Command) -> ExitCode {
 }
 
 fn run_in_runtime(command: Command) -> Result<(), Failure> {
-    let cannot_start = |error| Failure::Failed(format!("cannot start: {error}"));
-    // The command runs on a thread of its own: reading a file or writing to a pipe may block it.
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(cannot_start)?;
-    let done = runtime.block_on(async {
-        let running = tokio::spawn(async move {
-            match &command {
-                Command::Services(arguments) => services::run(arguments).await,
-                Command::Describe(arguments) => describe::run(arguments).await,
-                Command::Call(arguments) => call::run(arguments).await,
-                Command::Admin(arguments) => admin::run(arguments).await,
-                Command::Profile(arguments) => profile::run(arguments),
-            }
-        });
+    let runtime = || {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))
+    };
+    let (commands, waiting) = (runtime()?, runtime()?);
+    let (ended, end) = oneshot::channel();
+    // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
+    // block them, and Ctrl-C must be noticed meanwhile.
+    thread::spawn(move || {
+        let _ = ended.send(commands.block_on(execute(&command)));
+    });
+    waiting.block_on(async {
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            done = running => done.unwrap_or_else(|error| Err(Failure::Failed(error.to_string()))),
+            done = end => done.unwrap_or_else(|_| Err(Failure::Failed("the command ended early".to_owned()))),
         }
-    });
-    // The thread may be blocked.
-    runtime.shutdown_background();
-    done
+    })
+}
+
+async fn execute(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Services(arguments) => services::run(arguments).await,
+        Command::Describe(arguments) => describe::run(arguments).await,
+        Command::Call(arguments) => call::run(arguments).await,
+        Command::Admin(arguments) => admin::run(arguments).await,
+        Command::Profile(arguments) => profile::run(arguments),
+    }
 }
