@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
-use crate::output::{OutputArgs, say_json, say_result};
+use crate::output::{OutputArgs, json_or_text, say_json, say_result};
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -70,11 +70,11 @@ pub(crate) async fn run(arguments: &AdminArgs) -> Result<(), Failure> {
     }
     let result = request.await?;
     if arguments.form.json {
-        let json = serde_json::from_str(&result).ok();
+        let (json, text) = json_or_text(&result);
         say_json(&Answered {
             attribute: &arguments.attribute,
             result: json,
-            text: json.is_none().then_some(result.as_str()),
+            text,
         })?;
     } else {
         say_result(&result)?;

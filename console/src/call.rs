@@ -17,7 +17,9 @@ use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::describe::unknown_service;
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::{OutputArgs, json_line, one_line, readable, say_json, say_result, shell_argument};
+use crate::output::{
+    OutputArgs, json_line, json_or_text, one_line, readable, say_json, say_result, shell_argument,
+};
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -203,14 +205,14 @@ impl CallArgs {
 
     fn show(&self, file: Option<&mut ResultFile>, reply: &Reply) -> Result<(), Failure> {
         let Reply { result, time, took } = reply;
-        let json = serde_json::from_str(result).ok();
+        let (json, text) = json_or_text(result);
         let answered = Answered {
             service: &self.service,
             attribute: &self.attribute,
             time: *time,
             seconds: took.as_secs_f64(),
             result: json,
-            text: json.is_none().then_some(result),
+            text,
         };
         let Some(file) = file else {
             return if self.form.json {

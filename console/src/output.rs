@@ -8,6 +8,7 @@ use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use labwire_wire::visible;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 
@@ -55,6 +56,14 @@ pub(crate) fn json_line(object: &impl Serialize) -> Result<String, Failure> {
         }
     }
     Ok(line)
+}
+
+/// Returns a result as JSON, or, if it is not JSON, as the text that was received.
+pub(crate) fn json_or_text(result: &str) -> (Option<&RawValue>, Option<&str>) {
+    match serde_json::from_str(result) {
+        Ok(json) => (Some(json), None),
+        Err(_) => (None, Some(result)),
+    }
 }
 
 /// Writes an object as one line of JSON.
