@@ -205,6 +205,7 @@ impl<'a> Session<'a> {
         loop {
             if inbox.turn_is_over() {
                 yield_now().await;
+                inbox.begin_turn();
             }
             let has_line = inbox.look().await;
             self.share.hold(inbox.held());
@@ -239,6 +240,7 @@ impl<'a> Session<'a> {
                         if may_have_more {
                             // A flooding peer lets other tasks run.
                             yield_now().await;
+                            inbox.begin_turn();
                         }
                         step
                     }
