@@ -1,4 +1,4 @@
-//! The time of day for the registry.
+//! The time of day and the time since the start, for the registry.
 
 use jiff::Timestamp;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -6,6 +6,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
 };
+use tokio::time::Instant;
 
 /// The source of the time of day.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,18 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
+    /// Returns the time since `start`, in microseconds. Unlike the time of day, it never goes back.
+    pub(crate) fn micros_since(&self, start: Instant) -> u64 {
+        match self {
+            Self::System => u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Set(seconds) => {
+                let seconds = u64::try_from(seconds.load(Ordering::Relaxed)).unwrap_or_default();
+                seconds.saturating_mul(1_000_000)
+            }
+        }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),

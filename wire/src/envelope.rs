@@ -210,6 +210,13 @@ impl Envelope {
         self.has(Member::Result)
     }
 
+    /// Returns whether the frame reports an error: its member `error` is true.
+    #[inline]
+    pub fn reports_error(&self, line: &[u8]) -> bool {
+        let value = self.span(Member::Error).and_then(|span| line.get(span));
+        value == Some(b"true")
+    }
+
     /// Returns the frame's `uid`, if it has one that is a string or a number.
     #[inline]
     pub fn uid<'a>(&self, line: &'a [u8]) -> Result<Option<Uid<'a>>, EnvelopeError> {

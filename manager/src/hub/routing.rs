@@ -65,6 +65,8 @@ pub(crate) struct Routing {
     pub(crate) departures: Semaphore,
     /// The clock for the times at which locks are acquired.
     pub(crate) clock: Clock,
+    /// When the manager started.
+    started: Instant,
 }
 
 impl Routing {
@@ -84,6 +86,7 @@ impl Routing {
             phase: watch::Sender::new(Phase::Running),
             departures: Semaphore::new(DEPARTURES),
             clock: Clock::default(),
+            started: Instant::now(),
         }
     }
 
@@ -114,6 +117,7 @@ impl Routing {
             permits: Permits::default(),
             pace: self.pace,
             clock: &self.clock,
+            now: self.clock.micros_since(self.started),
             work: 0,
         }
     }

@@ -54,7 +54,7 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
             depth: 1,
             integer_digits: 1,
         };
-        registry.ask(id, &name, shape).unwrap().unwrap().begin(b"1");
+        registry.ask(id, &name, shape).unwrap().unwrap().begin(b"1", 0, 0);
         clients.push(outbox);
     }
     assert_eq!(routing.leave(service, None), CLIENTS);

@@ -10,6 +10,7 @@ use super::manager::ManagerIdentity;
 use super::peers::PeerId;
 use super::requests::{EmptyPlaces, HeldRequest, Requests};
 use super::state::{Client, Reader, Registry, Service};
+use super::traffic::{Answered, Traffic};
 use crate::budget::Pool;
 use crate::outbox::Outbox;
 use crate::refusal::{Refusal, excerpt};
@@ -49,15 +50,18 @@ impl Asking<'_> {
                 .all(|(id, requests)| requests.count() == 0 || is_client(id))
     }
 
-    /// Records that the service holds the request.
-    pub(crate) fn begin(self, uid: &[u8]) {
+    /// Records that the service holds the request, of `bytes` bytes, since `now`, in microseconds
+    /// since the manager started.
+    pub(crate) fn begin(self, uid: &[u8], bytes: usize, now: u64) {
         let (client, service) = self.ids;
         if let Some(requests) = self.service.callers.get_mut(&client) {
-            requests.add(uid);
+            requests.add(uid, now);
         } else {
             self.client.asked.insert(service);
-            self.service.callers.entry(client).or_default().add(uid);
+            self.service.callers.entry(client).or_default().add(uid, now);
         }
+        self.service.traffic.request(bytes);
+        self.client.traffic.request(bytes);
         self.client.in_flight.add_one(self.in_flight);
     }
 }
@@ -75,6 +79,7 @@ pub(crate) struct Awaited<'a> {
     pub(crate) service_name: &'a Arc<str>,
     service_was_told: &'a mut bool,
     held: HeldRequest<'a>,
+    traffic: [&'a mut Traffic; 2],
     clients_in_flight: &'a mut InFlight,
     empty_places: &'a mut EmptyPlaces,
     in_flight: &'a mut Pool,
@@ -102,6 +107,7 @@ impl<'a> Awaited<'a> {
             service_name: &service.name,
             service_was_told: &mut service.was_told,
             held,
+            traffic: [&mut client.traffic, &mut service.traffic],
             clients_in_flight: &mut client.in_flight,
             empty_places,
             in_flight,
@@ -118,15 +124,26 @@ impl<'a> Awaited<'a> {
         self.held.uid()
     }
 
+    /// Adds to the size of the request, in bytes.
+    pub(crate) fn add_request_bytes(&mut self, bytes: usize) {
+        for traffic in &mut self.traffic {
+            traffic.request_bytes += bytes as u64;
+        }
+    }
+
     /// Ends the request after a proper reply.
-    pub(crate) fn answer(self) {
+    pub(crate) fn answer(self, answered: Answered) {
         *self.service_was_told = false;
-        self.end();
+        self.end(answered);
     }
 
     /// Ends the request.
-    pub(crate) fn end(self) {
+    pub(crate) fn end(self, answered: Answered) {
         let (client, service) = self.ids;
+        let begun = self.held.begun();
+        for traffic in self.traffic {
+            traffic.answer(begun, answered);
+        }
         self.held.end((service, client), self.empty_places);
         self.clients_in_flight.remove(1, self.in_flight);
     }

@@ -67,6 +67,14 @@ impl Locks {
         &self.names
     }
 
+    /// Returns the holders, each with the time of its lock, the oldest first.
+    pub(super) fn by_age(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.by_time.iter().filter_map(|(since, id)| {
+            let lock = self.by_client.get(id)?;
+            Some((&*lock.holder, *since))
+        })
+    }
+
     /// Returns the client that has held a lock longest, and the number of others; `None` if there
     /// is no lock.
     pub(super) fn held(&self) -> Option<HeldLock> {

@@ -16,6 +16,7 @@ use super::locks::Locks;
 use super::peers::PeerId;
 use super::roster::Roster;
 use super::state::{AROUND_REQUESTER, Client, Reader, Registry, Service};
+use super::traffic::Traffic;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
@@ -86,6 +87,7 @@ impl Registry {
             links: HashSet::default(),
             asked: HashSet::default(),
             in_flight: InFlight::default(),
+            traffic: Traffic::default(),
             deadline: None,
             asked_last: PeerId::default(),
         };
@@ -140,6 +142,7 @@ impl Registry {
             linked: Roster::default(),
             callers: HashMap::default(),
             answered_last: PeerId::default(),
+            traffic: Traffic::default(),
             principal,
             socket: None,
             was_told: false,

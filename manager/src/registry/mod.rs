@@ -25,8 +25,10 @@ mod peers;
 mod requests;
 mod roster;
 mod state;
+mod status;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod uid;
 mod uids;
 
@@ -36,3 +38,5 @@ pub(crate) use leaving::Leaving;
 pub(crate) use manager::{Listing, ManagerIdentity};
 pub(crate) use peers::PeerId;
 pub(crate) use state::{Reader, Registry};
+pub(crate) use status::{Kind as PageKind, Page};
+pub(crate) use traffic::Answered;

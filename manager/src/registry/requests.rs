@@ -38,10 +38,10 @@ impl Requests {
         self.count
     }
 
-    /// Adds a request.
+    /// Adds a request, forwarded at `begun`, in microseconds since the manager started.
     #[inline]
-    pub(super) fn add(&mut self, uid: &[u8]) {
-        self.by_uid.add(uid);
+    pub(super) fn add(&mut self, uid: &[u8], begun: u64) {
+        self.by_uid.add(uid, begun);
         self.count += 1;
         self.bytes += uid.len();
         self.peak = self.peak.max(self.count);
@@ -60,6 +60,12 @@ impl Requests {
     /// Returns the uids.
     pub(super) fn uids(&self) -> impl Iterator<Item = labwire_wire::Uid<'_>> {
         self.by_uid.iter().map(|same| same.uid.get())
+    }
+
+    /// Returns when the oldest of the first `most` requests was forwarded, in microseconds since the
+    /// manager started. `None` if there are none.
+    pub(super) fn oldest(&self, most: usize) -> Option<u64> {
+        self.by_uid.iter().take(most).map(|same| same.begun).min()
     }
 
     /// Returns the uids, each with its number of requests.
@@ -111,6 +117,12 @@ impl HeldRequest<'_> {
     /// Returns the request's uid.
     pub(super) fn uid(&self) -> labwire_wire::Uid<'_> {
         self.same.get().uid.get()
+    }
+
+    /// Returns when the request was forwarded, in microseconds since the manager started.
+    #[inline]
+    pub(super) fn begun(&self) -> u64 {
+        self.same.get().begun
     }
 
     /// Removes the request. `place` is its service and its client.
@@ -171,7 +183,7 @@ impl EmptyPlaces {
 impl Requests {
     /// Returns an inconsistency, if there is one.
     pub(super) fn contradiction(&self) -> Option<String> {
-        let counted: usize = self.by_uid.iter().map(|same| same.count).sum();
+        let counted: usize = self.by_uid.iter().map(|same| same.count as usize).sum();
         (counted != self.count || self.by_uid.iter().any(|same| same.count == 0))
             .then(|| format!("{counted} requests by uid, and {} counted", self.count))
     }

@@ -189,6 +189,16 @@ impl Roster {
             .flat_map(|piece| piece.entries.iter().map(|(name, _)| name))
     }
 
+    /// Returns the names after this one, in order.
+    pub(super) fn names_after(&self, name: &str) -> impl Iterator<Item = &Arc<str>> {
+        let next = self.pieces.partition_point(|piece| *piece.entries[0].0 <= *name);
+        let pieces = &self.pieces[next.saturating_sub(1)..];
+        let names = pieces
+            .iter()
+            .flat_map(|piece| piece.entries.iter().map(|(name, _)| name));
+        names.skip_while(move |entry| ***entry <= *name)
+    }
+
     /// Writes the texts with commas between them. Long pieces are shared.
     pub(super) fn write(&self, frame: &mut FrameWriter<'_>) {
         for (index, piece) in self.pieces.iter().enumerate() {
@@ -217,6 +227,10 @@ mod tests {
         let expected: Vec<_> = entries.values().map(|text| &text[1..]).collect();
         assert_eq!(text(roster), expected.join(","));
         assert!(roster.names().map(|name| &**name).eq(entries.keys()));
+        for name in entries.keys().map(String::as_str).chain(["", "~"]) {
+            let after = entries.keys().filter(|entry| entry.as_str() > name);
+            assert!(roster.names_after(name).map(|name| &**name).eq(after));
+        }
         for piece in &roster.pieces {
             assert!(!piece.entries.is_empty());
             assert!(piece.text.len() <= PIECE_BYTES || piece.is_own());

@@ -18,6 +18,7 @@ use super::manager::ManagerIdentity;
 use super::peers::{PeerId, Peers};
 use super::requests::{EmptyPlaces, Requests};
 use super::roster::Roster;
+use super::traffic::Traffic;
 use crate::budget::Pool;
 use crate::config::Limits;
 use crate::outbox::Outbox;
@@ -66,6 +67,7 @@ pub(crate) struct Client {
     /// The services that have a place for requests of this client.
     pub(super) asked: HashSet<PeerId>,
     pub(super) in_flight: InFlight,
+    pub(super) traffic: Traffic,
     /// Until when the client is kept after it has closed its sending side.
     pub(super) deadline: Option<Instant>,
     /// The service that it asked last, and most likely asks next.
@@ -119,6 +121,7 @@ pub(crate) struct Service {
     pub(super) callers: HashMap<PeerId, Requests>,
     /// The client that it answered last.
     pub(super) answered_last: PeerId,
+    pub(super) traffic: Traffic,
     pub(super) principal: Arc<Principal>,
     /// The socket of its connection, if it has one.
     pub(super) socket: Option<WatchedSocket>,
@@ -225,6 +228,13 @@ impl Registry {
     /// Returns a connected service.
     pub(crate) fn service_mut(&mut self, id: PeerId) -> Option<&mut Service> {
         self.services.get_mut(id)
+    }
+
+    /// Counts a notification that a service emitted.
+    pub(crate) fn note_notification(&mut self, service: PeerId) {
+        if let Some(service) = self.services.get_mut(service) {
+            service.traffic.notifications += 1;
+        }
     }
 
     pub(super) fn client_name(&self, id: PeerId) -> String {

@@ -1,6 +1,7 @@
 mod departures;
 mod links;
 mod requests;
+mod status;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -72,7 +73,7 @@ impl Registry {
             service: self.services.get_mut(service).expect("the service is here"),
             in_flight: &mut self.in_flight,
         };
-        asking.begin(uid);
+        asking.begin(uid, 0, 0);
     }
 
     fn destination(&mut self, service: PeerId, requester: &str, uid: &str) -> Option<Awaited<'_>> {
@@ -84,7 +85,11 @@ impl Registry {
         let name = self.client_name(client);
         self.destination(service, &name, uid)
             .expect("it is awaited")
-            .end();
+            .end(Answered {
+                now: 0,
+                bytes: 0,
+                is_error: false,
+            });
     }
 }
 
@@ -160,7 +165,7 @@ fn abandoned(registry: &mut Registry, service: PeerId) -> Vec<(String, String)> 
             requests.flat_map(move |same| {
                 std::iter::repeat_n(
                     (requester.clone(), same.uid.get().as_str().to_owned()),
-                    same.count,
+                    same.count as usize,
                 )
             })
         })

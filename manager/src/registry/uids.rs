@@ -20,7 +20,9 @@ const TABLES: usize = 32;
 #[derive(Debug)]
 pub(super) struct Same {
     pub(super) uid: Uid,
-    pub(super) count: usize,
+    pub(super) count: u32,
+    /// When the last of them was forwarded, in microseconds since the manager started.
+    pub(super) begun: u64,
 }
 
 /// Uids with the number of requests for each.
@@ -46,9 +48,10 @@ impl Default for Tables {
 }
 
 impl Uids {
-    /// Counts one more request with that uid.
+    /// Counts one more request with that uid, forwarded at `begun`, in microseconds since the manager
+    /// started.
     #[inline]
-    pub(super) fn add(&mut self, uid: &[u8]) {
+    pub(super) fn add(&mut self, uid: &[u8], begun: u64) {
         if let Tables::Few(table) = &mut self.tables
             && table.len() >= PER_TABLE
         {
@@ -59,11 +62,16 @@ impl Uids {
         let is_same = |same: &Same| same.uid.as_bytes() == uid;
         let rehash = |same: &Same| hash_of(hasher, same.uid.as_bytes());
         match tables.at_mut(hash).entry(hash, is_same, rehash) {
-            Entry::Occupied(mut same) => same.get_mut().count += 1,
+            Entry::Occupied(mut same) => {
+                let same = same.get_mut();
+                same.count += 1;
+                same.begun = begun;
+            }
             Entry::Vacant(place) => {
                 place.insert(Same {
                     uid: uid.into(),
                     count: 1,
+                    begun,
                 });
             }
         }
@@ -172,7 +180,7 @@ mod tests {
         for count in 0..2 {
             for number in 0..3 * PER_TABLE {
                 assert_eq!(uids.contains(&uid(number)), count > 0, "{number}");
-                uids.add(&uid(number));
+                uids.add(&uid(number), 0);
             }
         }
         assert!(uids.capacity() >= 3 * PER_TABLE && uids.capacity() < 16 * PER_TABLE);

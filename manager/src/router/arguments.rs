@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
+use crate::registry::{Page, PageKind};
 
 /// Positional and keyword arguments.
 #[derive(Debug)]
@@ -49,6 +50,31 @@ pub(crate) struct Call {
     pub(crate) uid: Uid<'static>,
     /// `None` if the arguments cannot be parsed.
     pub(crate) arguments: Option<Arguments>,
+}
+
+/// Parses the arguments `kind` and `after` of a request for the status.
+///
+/// # Errors
+/// [`Refusal::Arguments`].
+pub(super) fn read_page(content: &[u8], envelope: &Envelope) -> Result<Page, Refusal> {
+    let values = Arguments::read(content, envelope).and_then(|arguments| arguments.bind(&["kind", "after"]));
+    let page = values.and_then(|values| {
+        let text = |index: usize, default| match values.get(index) {
+            None | Some(None | Some(Value::Null)) => Some(default),
+            Some(Some(value)) => value.as_str(),
+        };
+        let kind = match text(0, "services")? {
+            "services" => PageKind::Services,
+            "clients" => PageKind::Clients,
+            _ => return None,
+        };
+        let after = text(1, "")?.to_owned();
+        Some(Page { kind, after })
+    });
+    page.ok_or_else(|| Refusal::Arguments {
+        attribute: "status".to_owned(),
+        expected: "kind=\"services\" or \"clients\" and, if wanted, after=\"NAME\"",
+    })
 }
 
 /// The arguments of requests about links and locks.

@@ -22,7 +22,7 @@ use super::{DISCONNECT, Router, Sender};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
 use crate::refusal::{LineEnd, Refusal, excerpt};
-use crate::registry::{Awaited, PeerId, Registry};
+use crate::registry::{Answered, Awaited, PeerId, Registry};
 
 /// The most bytes before the payload. They are kept until the frame's end has arrived, and copied
 /// often.
@@ -48,6 +48,8 @@ pub(crate) struct CutThrough {
     next: usize,
     /// The fewest bytes that are forwarded without a copy.
     piece: usize,
+    /// The number of bytes that were taken out of the line.
+    taken_out: usize,
 }
 
 /// How a frame is forwarded.
@@ -124,7 +126,11 @@ impl CutThrough {
         };
         self.next = start + 1;
         let range = start + 1..arriving.checked();
-        (range.len() >= self.piece).then_some(Passing { range, is_wanted })
+        if range.len() < self.piece {
+            return None;
+        }
+        self.taken_out += range.len();
+        Some(Passing { range, is_wanted })
     }
 
     /// Forwards bytes that were taken out of the line.
@@ -239,8 +245,9 @@ impl Router<'_> {
             },
             next: 0,
             piece: self.pace.piece,
+            taken_out: 0,
         };
-        asking.begin(request.uid.as_bytes());
+        asking.begin(request.uid.as_bytes(), 0, self.now);
         Counters::count(&self.counters.requests);
         Counters::count(&self.counters.cut_through);
         debug!(
@@ -292,6 +299,7 @@ impl Router<'_> {
             form: Form::Reply,
             next: 0,
             piece: self.pace.piece,
+            taken_out: 0,
         })
     }
 
@@ -304,6 +312,7 @@ impl Router<'_> {
         frame: FrameView<'_>,
         kind: &Kind,
     ) {
+        let now = self.now;
         let envelope = match kind {
             Kind::Frame(envelope) => envelope,
             // The service has left, and its callers receive an error about that.
@@ -326,12 +335,20 @@ impl Router<'_> {
             None => waiting(&mut self.registry, &cut_through),
             Some(_) => None,
         };
-        let Some(awaited) = awaited else {
+        let Some(mut awaited) = awaited else {
             return self.break_off(from, cut_through, refusal.as_ref());
         };
-        if let Form::Reply = cut_through.form {
-            awaited.end();
-            Counters::count(&self.counters.replies);
+        let bytes = cut_through.taken_out + frame.size();
+        match cut_through.form {
+            Form::Request { .. } => awaited.add_request_bytes(bytes),
+            Form::Reply => {
+                awaited.end(Answered {
+                    now,
+                    bytes,
+                    is_error: envelope.reports_error(frame.content()),
+                });
+                Counters::count(&self.counters.replies);
+            }
         }
         cut_through.finish(frame, envelope);
     }
@@ -428,12 +445,13 @@ impl Router<'_> {
     /// Breaks off a frame. The caller receives `refusal`, if it still waits for the outcome.
     fn break_off(&mut self, from: &Sender<'_>, cut_through: CutThrough, refusal: Option<&Refusal>) {
         Counters::count(&self.counters.broken_off);
+        let now = self.now;
         if let (Some(awaited), Some(refusal)) = (waiting(&mut self.registry, &cut_through), refusal) {
             self.counters.count_limit(refusal);
             from.log(refusal);
             let frame = refusal.frame(&cut_through.requester, &cut_through.uid, awaited.features.origin);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
-            awaited.end();
+            awaited.end(Answered::with_refusal(now));
         }
         drop(cut_through);
     }

@@ -5,7 +5,7 @@ use labwire_wire::{Envelope, Member};
 use super::{Router, Sender};
 use crate::counters::Counters;
 use crate::refusal::{LineEnd, Refusal};
-use crate::registry::Reader;
+use crate::registry::{Answered, Reader};
 
 /// How much of a discarded line is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,7 @@ impl Router<'_> {
         end: LineEnd,
         known: Known,
     ) -> bool {
+        let now = self.now;
         let service = self.service_name(from.id);
         let names = envelope.names(line);
         let found = [names.requester.is_some(), names.uid.is_some()];
@@ -86,7 +87,7 @@ impl Router<'_> {
             let refusal = Refusal::ReplyEnded { service, end };
             let frame = refusal.frame(awaited.requester, awaited.uid(), awaited.features.origin);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
-            awaited.end();
+            awaited.end(Answered::with_refusal(now));
         }
         if !is_known && known != Known::Beginning {
             from.refuse(&envelope.uid_or_empty(line), &Refusal::LineEnded(end));

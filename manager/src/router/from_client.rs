@@ -5,7 +5,7 @@ use labwire_wire::terminal::{self, TerminalLine};
 use labwire_wire::{Envelope, FrameView, Line, MANAGER_NAME, Member, Request, Uid, frames, quoted};
 use tracing::debug;
 
-use super::arguments::{Arguments, Call, LinkArguments};
+use super::arguments::{Arguments, Call, LinkArguments, read_page};
 use super::compose::{request_line, write_request};
 use super::incoming::{Kind, Typed};
 use super::{BYTES_PER_WORK, DISCONNECT, ENVELOPE_BYTES, REFUSAL_WORK, Router, Sender, Step};
@@ -139,7 +139,7 @@ impl Router<'_> {
         if let Err(waiting) = self.permits.push_request(service, outbox, length, write) {
             return Step::Wait(waiting);
         }
-        asking.begin(request.uid.as_bytes());
+        asking.begin(request.uid.as_bytes(), frame.size(), self.now);
         Counters::count(&self.counters.requests);
         debug!(
             "{} requested {} from '{}'",
@@ -175,6 +175,7 @@ impl Router<'_> {
         self.work += frame.content().len() / BYTES_PER_WORK;
         let answer = match attribute {
             "identity" => return self.answer_listing(from, uid, Listing::Identity),
+            "status" => return self.answer_status(from, uid, frame, envelope),
             "link" | "unlink" | "acquire_lock" | "release_lock" => {
                 self.change_link(from, attribute, frame, envelope)
             }
@@ -206,6 +207,31 @@ impl Router<'_> {
         let registry = &*self.registry;
         let written = from.answer(uid, |writer| registry.write_listing(listing, writer));
         self.work += REFUSAL_WORK + written / BYTES_PER_WORK;
+        Step::Next
+    }
+
+    /// Queues a page of what peers do.
+    #[cold]
+    fn answer_status(
+        &mut self,
+        from: &Sender<'_>,
+        uid: &Uid<'_>,
+        frame: FrameView<'_>,
+        envelope: &Envelope,
+    ) -> Step {
+        match read_page(frame.content(), envelope) {
+            Ok(page) => {
+                // Composed before it is queued: the status contains the size of this very queue.
+                let status = self.registry.status(&page, self.now);
+                let written = from.answer(uid, |writer| writer.copied(status.as_bytes()));
+                // Composing takes longer than copying.
+                self.work += REFUSAL_WORK + 4 * written / BYTES_PER_WORK;
+            }
+            Err(refusal) => {
+                self.work += REFUSAL_WORK;
+                from.refuse(uid, &refusal);
+            }
+        }
         Step::Next
     }
 

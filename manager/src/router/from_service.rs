@@ -13,7 +13,7 @@ use super::{DISCONNECT, ENVELOPE_BYTES, Permits, QUEUES_PER_WORK, Router, Sender
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, Full};
 use crate::refusal::Refusal;
-use crate::registry::{Listing, Reader};
+use crate::registry::{Answered, Listing, Reader};
 
 impl Router<'_> {
     /// Routes a service's line.
@@ -130,7 +130,11 @@ impl Router<'_> {
         if let Err(waiting) = self.permits.push_reply(client, outbox, length, write) {
             return Step::Wait(waiting);
         }
-        awaited.answer();
+        awaited.answer(Answered {
+            now: self.now,
+            bytes: frame.size(),
+            is_error: refusal.is_some() || envelope.reports_error(frame.content()),
+        });
         if let Some(refusal) = refusal.filter(|refusal| self.counters.count_limit(refusal)) {
             from.log(&refusal);
         }
@@ -205,6 +209,7 @@ impl Router<'_> {
         }
         self.work += queues / QUEUES_PER_WORK;
         Counters::count(&self.counters.notifications);
+        self.registry.note_notification(from.id);
         wait_unless_empty(waiting)
     }
 

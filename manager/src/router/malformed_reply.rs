@@ -19,7 +19,7 @@ use super::{Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
 use crate::refusal::{Refusal, excerpt};
-use crate::registry::Awaited;
+use crate::registry::{Answered, Awaited};
 
 /// A malformed reply: its error, and its readable parts.
 pub(super) struct MalformedReply<'a> {
@@ -154,7 +154,11 @@ impl Router<'_> {
                         from.name, awaited.requester
                     );
                 }
-                awaited.end();
+                awaited.end(Answered {
+                    now: self.now,
+                    bytes: length,
+                    is_error: true,
+                });
                 is_known = true;
             }
         }

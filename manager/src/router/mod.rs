@@ -93,6 +93,9 @@ pub(crate) struct Router<'a> {
     pub(crate) pace: Pace,
     /// The clock for the times at which locks are acquired.
     pub(crate) clock: &'a Clock,
+    /// The present, in microseconds since the manager started. It is read once for all lines that
+    /// are routed together.
+    pub(crate) now: u64,
     /// The work of the current line, in [units](TURN_WORK). [`Attachment::router`] sets it to 1
     /// before each line, and routing adds to it.
     ///

@@ -153,6 +153,8 @@ fn what_takes_long_counts_as_much_work() {
     assert!(work(&mut rig, refused) > 10);
     let identity = r#"{"service":"Manager","attribute":"identity","uid":"1"}"#;
     assert!(work(&mut rig, identity) > 900);
+    let status = r#"{"service":"Manager","attribute":"status","args":["clients"],"uid":"1"}"#;
+    assert!(work(&mut rig, status) >= 8);
     let long = format!(
         r#"{{"service":"Manager","attribute":"port","args":["{}"]}}"#,
         "x".repeat(60_000)

@@ -212,7 +212,10 @@ fn a_number_and_a_string_are_two_uids() {
         Some(uid("1e2"))
     );
     assert_eq!(registry.held_as_other_type(s, &name, &uid("\"100\"")), None);
-    registry.awaited(s, &name, &uid("5")).unwrap().end();
+    registry
+        .awaited(s, &name, &uid("5"))
+        .unwrap()
+        .end(Answered::with_refusal(0));
     assert_eq!(held(&mut registry, "5"), None);
     assert_eq!(held(&mut registry, "\"5\""), Some(uid("\"5\"")));
 }

@@ -1,0 +1,160 @@
+//! What clients and services do, page by page, as JSON text.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use labwire_wire::frames::json_string;
+
+use super::state::{Client, Registry, Service};
+use super::traffic::Traffic;
+
+/// The most peers in one page. With the following limits, a page takes less than a millisecond.
+const PEERS: usize = 64;
+
+/// The most locks of a service, or links of a client, in a page. Their number is always told.
+const NAMES: usize = 32;
+
+/// The most requests of one service that are searched for the oldest one.
+const SEARCHED: usize = 512;
+
+/// A part of the list of clients or of services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) kind: Kind,
+    /// The name of the last peer of the page before: `NAME[HOST:PORT]` of a client, the name of a
+    /// service. Empty for the first page.
+    pub(crate) after: String,
+}
+
+/// The kind of the peers in a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Clients,
+    Services,
+}
+
+impl Registry {
+    /// Returns a page as JSON text. `now` is the present in microseconds since the manager started.
+    pub(crate) fn status(&self, page: &Page, now: u64) -> String {
+        let (clients, services) = self.counts();
+        let mut text = format!(
+            r#"{{"uptime_seconds":{},"clients":{clients},"services":{services},"in_flight":{},"page":["#,
+            seconds(now),
+            self.in_flight(),
+        );
+        let roster = match page.kind {
+            Kind::Clients => &self.client_roster,
+            Kind::Services => &self.service_roster,
+        };
+        let mut names = roster.names_after(&page.after);
+        let mut last = None;
+        for name in names.by_ref().take(PEERS) {
+            let entry = match page.kind {
+                Kind::Clients => self.client_status(name),
+                Kind::Services => self.service_status(name, now),
+            };
+            if last.is_some() {
+                text.push(',');
+            }
+            // The rosters and the peers change together, so there is an entry.
+            text.push_str(entry.as_deref().unwrap_or("null"));
+            last = Some(name);
+        }
+        let next = last.filter(|_| names.next().is_some());
+        let next = next.map_or_else(|| "null".to_owned(), |name| json_string(name));
+        // Writing to a string cannot fail.
+        let _ = write!(text, r#"],"next":{next}}}"#);
+        text
+    }
+
+    fn client_status(&self, name: &Arc<str>) -> Option<String> {
+        let client = self.clients.get(*self.client_names.get(name)?)?;
+        let Client { links, in_flight, .. } = client;
+        let mut names: Vec<_> = links
+            .iter()
+            .take(NAMES)
+            .filter_map(|id| self.services.get(*id))
+            .map(|service| json_string(&service.name))
+            .collect();
+        names.sort_unstable();
+        Some(format!(
+            r#"{{"name":{},"link_count":{},"links":[{}],"in_flight":{},"queued_bytes":{}{}}}"#,
+            json_string(name),
+            links.len(),
+            names.join(","),
+            in_flight.count(),
+            client.outbox.queued(),
+            client.traffic.members(),
+        ))
+    }
+
+    fn service_status(&self, name: &Arc<str>, now: u64) -> Option<String> {
+        let service = self.services.get(*self.service_names.get(name)?)?;
+        let links: Vec<_> = service
+            .linked
+            .names()
+            .take(NAMES)
+            .map(|name| json_string(name))
+            .collect();
+        let locks: Vec<_> = service
+            .locks
+            .by_age()
+            .take(NAMES)
+            .map(|(holder, since)| format!(r#"{{"client":{},"since":"{since}"}}"#, json_string(holder)))
+            .collect();
+        let (in_flight, oldest) = service.held();
+        let oldest = oldest.map_or_else(|| "null".to_owned(), |begun| seconds(now.saturating_sub(begun)));
+        Some(format!(
+            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{}{}}}"#,
+            json_string(name),
+            service.links.len(),
+            links.join(","),
+            service.locks.len(),
+            locks.join(","),
+            service.outbox.queued(),
+            service.traffic.members(),
+        ))
+    }
+}
+
+impl Service {
+    /// Returns the number of requests that it holds, and when the oldest of the first [`SEARCHED`]
+    /// was forwarded.
+    fn held(&self) -> (usize, Option<u64>) {
+        let mut count = 0;
+        let mut oldest = None;
+        for requests in self.callers.values().filter(|requests| requests.count() > 0) {
+            let left = SEARCHED.saturating_sub(count);
+            count += requests.count();
+            oldest = [oldest, requests.oldest(left)].into_iter().flatten().min();
+        }
+        (count, oldest)
+    }
+}
+
+impl Traffic {
+    /// Returns the members of an object, after a comma.
+    fn members(&self) -> String {
+        let mut text = format!(
+            r#","requests":{},"replies":{},"errors":{},"request_bytes":{},"reply_bytes":{},"notifications":{},"latencies":["#,
+            self.requests,
+            self.replies,
+            self.errors,
+            self.request_bytes,
+            self.reply_bytes,
+            self.notifications,
+        );
+        for (index, (micros, count)) in self.latencies.buckets().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{comma}[{micros},{count}]");
+        }
+        text.push(']');
+        text
+    }
+}
+
+/// Returns microseconds as a number of seconds.
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
