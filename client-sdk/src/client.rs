@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use labwire_device::payload::{Arguments, IntoArguments};
 use labwire_device::{ConnectError, Introduction};
 use labwire_wire::MANAGER_NAME;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::call::{Call, Request};
 use crate::command::{Command, Target};
@@ -223,6 +224,30 @@ impl Client {
         arguments: impl IntoArguments,
     ) -> Call<T> {
         self.manager_call(attribute, arguments.into_arguments())
+    }
+
+    /// Measures the time from a request to the manager to its answer. The request has no effect: it is
+    /// to end a link that does not exist, which this manager and MSL-Network's refuse alike.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use std::time::Duration;
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// assert!(client.ping().await? < Duration::from_secs(10));
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn ping(&self) -> Result<Duration, CallError> {
+        let begun = Instant::now();
+        let nothing = Arguments::new().positional("");
+        match self.manager_call::<IgnoredAny>("unlink", nothing).await {
+            Ok(_) | Err(CallError::Manager { .. }) => Ok(begun.elapsed()),
+            Err(error) => Err(error),
+        }
     }
 
     fn manager_call<T: DeserializeOwned>(&self, attribute: &str, arguments: Arguments) -> Call<T> {

@@ -237,6 +237,37 @@ impl Link {
         })
     }
 
+    /// Waits until the client is not linked: the connection is lost, the service has disconnected, or
+    /// the link has ended. [`linked`](Self::linked) waits for the opposite.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let echo = client.link("Echo").await?;
+    /// let (_, unlinked) = tokio::join!(echo.unlinked(), echo.unlink());
+    /// unlinked?;
+    /// assert!(!echo.is_linked());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn unlinked(&self) {
+        let mut statuses = self.status.clone();
+        // The sender is gone with the engine, and the link with both.
+        let _ = statuses
+            .wait_for(|status| matches!(status.state, LinkState::Away | LinkState::Ended))
+            .await;
+    }
+
+    /// Waits until a guard does not hold its lock.
+    pub(crate) async fn lock_lost(&self, guard: u64) {
+        let mut statuses = self.status.clone();
+        let _ = statuses.wait_for(|status| !status.locks.contains(&guard)).await;
+    }
+
     /// Asks the service to shut down, and returns the result of its method `shutdown_service`. The
     /// link ends. If the service has no such method, the call fails and the link stays.
     ///

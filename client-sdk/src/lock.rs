@@ -132,6 +132,31 @@ impl LockGuard {
         self.holding.is_held()
     }
 
+    /// Waits until the lock is lost: the service has disconnected, the connection was lost, or the
+    /// link or another guard has ended it.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// # use labwire_client::Lock;
+    /// let echo = client.link("Echo").await?;
+    /// let guard = echo.lock(Lock::Exclusive).await?;
+    /// let (_, unlinked) = tokio::join!(guard.lost(), echo.unlink());
+    /// unlinked?;
+    /// assert!(!guard.is_held());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn lost(&self) {
+        if !self.holding.is_released {
+            self.holding.link.lock_lost(self.holding.guard).await;
+        }
+    }
+
     /// Releases the lock, and returns the network names of the clients that still hold one. If
     /// there are none, other clients can link again.
     ///
