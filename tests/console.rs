@@ -1,6 +1,12 @@
 //! The commands for people who use a manager, in both forms of their output, with the exit code for
 //! each kind of failure.
 
+mod batch;
+mod holding;
+mod measuring;
+mod status;
+mod top;
+
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;

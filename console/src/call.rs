@@ -1,25 +1,23 @@
 //! `labwire call`: one call, or the same call several times.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
-use labwire_client::{Arguments, CallError, Link};
+use labwire_client::{Arguments, Link};
 use labwire_home::present;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::connection::{Connection, ConnectionArgs, Seconds};
-use crate::describe::unknown_service;
+use crate::batch::Batch;
+use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
-use crate::near::nearest;
-use crate::output::{
-    OutputArgs, json_line, json_or_text, one_line, readable, say_json, say_result, shell_argument,
-};
+use crate::linking::{call_failure, link};
+use crate::output::{OutputArgs, json_line, json_or_text, readable, say_line, say_result};
+use crate::result_file::ResultFile;
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -27,7 +25,8 @@ Examples:
   labwire call BasicMath add 1 2
   labwire call DMM read channel=2 --timeout 5
   labwire call AWG load @waveform.json
-  labwire call Thermometer read --repeat 10 --every 1s --json";
+  labwire call Thermometer read --repeat 10 --every 1s --json
+  labwire call --batch calls.txt --jobs 4 --json -o results.jsonl";
 
 pub(crate) const AFTER_HELP: &str = "\
 Values:
@@ -44,12 +43,22 @@ Examples:
   labwire call DMM read channel=2 --timeout 5
   labwire call AWG load @waveform.json
   labwire call Thermometer read --repeat 10 --every 1s --json
+  labwire call --batch calls.txt --jobs 4 --json -o results.jsonl
+  seq 1 8 | labwire call DMM read --batch -
 
 A text is printed as it is, any other result as JSON. With --json, each call is
 one object: service, attribute, time (of the request), seconds (its duration)
 and result. A result with NaN or Infinity is not JSON: then result is null, and
 text is what was received. A failed call prints nothing there; its error is on
 standard error. A call takes a client's place at a service that limits them.
+
+Each line of a batch is a call, as SERVICE ATTRIBUTE VALUE … KEY=VALUE …, or only
+its values if SERVICE and ATTRIBUTE are given; names and texts with blanks are
+quoted. Empty lines and lines that begin with # are skipped. Results come in the
+order of the lines; all lines are called, also after an error, and the first
+error decides the exit code. With --json, the objects also have line and error
+(a text, or null), and failed calls have objects too. With --jobs 1 each call
+begins when the last one was answered.
 
 After a timeout the service may still execute the call: a service does one thing
 after another, and the manager cannot take a request back.
@@ -59,9 +68,11 @@ Exit codes: see `labwire --help`.";
 #[derive(Args, Debug)]
 pub struct CallArgs {
     /// The name of the service
-    service: String,
+    #[arg(required_unless_present = "batch")]
+    service: Option<String>,
     /// The method to call, or the value to read
-    attribute: String,
+    #[arg(required_unless_present = "batch")]
+    attribute: Option<String>,
     /// The arguments: values, then KEY=VALUE
     #[arg(value_name = "VALUE", allow_negative_numbers = true)]
     values: Vec<String>,
@@ -69,8 +80,14 @@ pub struct CallArgs {
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<Seconds>,
     /// Write the results to this file instead of standard output
-    #[arg(long = "output", short, value_name = "FILE")]
+    #[arg(long = "output", short = 'o', value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Make the calls that the lines of this file say, - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["values", "repeat", "every"])]
+    batch: Option<PathBuf>,
+    /// With --batch, have so many calls in flight [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    jobs: Option<u16>,
     /// Call so many times [default: 1, or with --every until Ctrl-C]; the first error ends it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     repeat: Option<u64>,
@@ -106,96 +123,26 @@ struct Reply {
     took: Duration,
 }
 
-/// Links with a service. An unknown name gets a suggestion.
-async fn link(connection: &Connection, service: &str) -> Result<Link, Failure> {
-    match connection.link(service).await {
-        Err(refused @ Failure::Refused(_)) => match connection.identities().await {
-            Ok(identities) if !identities.services.contains_key(service) => {
-                Err(unknown_service(service, &identities.services))
-            }
-            _ => Err(refused),
-        },
-        linked => linked,
-    }
-}
-
-/// Returns the failure of a call. An unknown attribute gets a suggestion.
-fn failure(error: CallError, link: &Link, attribute: &str) -> Failure {
-    let identity = link.identity();
-    let is_unknown =
-        matches!(error, CallError::Service { .. }) && !identity.attributes.contains_key(attribute);
-    let hint = is_unknown.then(|| {
-        let known = identity.attributes.keys().map(String::as_str);
-        match nearest(attribute, known) {
-            Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
-            None => format!(
-                "list its attributes with: labwire describe {}",
-                shell_argument(link.service())
-            ),
-        }
-    });
-    Failure::from(error).with_hint(hint)
-}
-
-/// The file for the results. Its former content stays until there is one; a new file without a result
-/// is removed.
-struct ResultFile {
-    path: PathBuf,
-    file: File,
-    is_new: bool,
-    is_emptied: bool,
-}
-
-impl Drop for ResultFile {
-    fn drop(&mut self) {
-        if self.is_new && !self.is_emptied {
-            // It is empty, and nothing else of the command failed because of it.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-impl ResultFile {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let is_new = !path.exists();
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
-        let file =
-            file.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            is_new,
-            is_emptied: false,
-        })
-    }
-
-    fn write(&mut self, text: &str) -> Result<(), Failure> {
-        let is_first = !std::mem::replace(&mut self.is_emptied, true);
-        // A device or a pipe has no length.
-        let emptied = if is_first && self.file.metadata().is_ok_and(|data| data.is_file()) {
-            self.file.set_len(0)
-        } else {
-            Ok(())
-        };
-        let written = emptied.and_then(|()| writeln!(self.file, "{text}"));
-        written.map_err(|error| Failure::Failed(format!("cannot write the result: {error}")))
-    }
+/// What is called.
+struct Target<'a> {
+    service: &'a str,
+    attribute: &'a str,
 }
 
 impl CallArgs {
-    async fn call(&self, link: &Link, arguments: &Arguments) -> Result<Reply, Failure> {
+    /// Returns what is called, unless the lines of a batch say it.
+    fn target(&self) -> Option<Target<'_>> {
+        let (service, attribute) = (self.service.as_deref()?, self.attribute.as_deref()?);
+        Some(Target { service, attribute })
+    }
+
+    async fn call(&self, link: &Link, attribute: &str, arguments: &Arguments) -> Result<Reply, Failure> {
         let (time, begun) = (present(), Instant::now());
-        let mut call = link.call::<()>(&self.attribute, arguments.clone()).raw();
+        let mut call = link.call::<()>(attribute, arguments.clone()).raw();
         if let Some(limit) = self.timeout {
             call = call.timeout(limit.duration());
         }
-        let result = call
-            .await
-            .map_err(|error| failure(error, link, &self.attribute))?;
+        let result = call.await.map_err(|error| call_failure(error, link, attribute))?;
         Ok(Reply {
             result,
             time,
@@ -203,38 +150,65 @@ impl CallArgs {
         })
     }
 
-    fn show(&self, file: Option<&mut ResultFile>, reply: &Reply) -> Result<(), Failure> {
-        let Reply { result, time, took } = reply;
-        let (json, text) = json_or_text(result);
-        let answered = Answered {
-            service: &self.service,
-            attribute: &self.attribute,
-            time: *time,
-            seconds: took.as_secs_f64(),
-            result: json,
-            text,
+    /// Shows a result: to the file, if there is one. `json` returns its line of JSON.
+    fn show(
+        &self,
+        file: Option<&mut ResultFile>,
+        result: &str,
+        json: impl FnOnce() -> Result<String, Failure>,
+    ) -> Result<(), Failure> {
+        match (file, self.form.json) {
+            (Some(file), true) => file.write(&json()?),
+            (Some(file), false) => file.write(&readable(result, false)),
+            (None, true) => say_line(&json()?),
+            (None, false) => say_result(result),
+        }
+    }
+
+    async fn run_batch(&self, path: &Path, mut file: Option<ResultFile>) -> Result<(), Failure> {
+        let target = self.target();
+        if target.is_none() && self.service.is_some() {
+            return Err(Failure::Usage(
+                "with --batch, give SERVICE and ATTRIBUTE or neither".to_owned(),
+            ));
+        }
+        let batch = Batch {
+            path,
+            target: target.map(|target| (target.service, target.attribute)),
+            jobs: self.jobs.unwrap_or(1),
+            timeout: self.timeout.map(Seconds::duration),
         };
-        let Some(file) = file else {
-            return if self.form.json {
-                say_json(&answered)
-            } else {
-                say_result(result)
-            };
-        };
-        let text = if self.form.json {
-            json_line(&answered)?
-        } else {
-            readable(result, false)
-        };
-        file.write(&text)
+        let connection = self.connection.connect().await?;
+        let are_results_shown = file.is_none() && io::stdout().is_terminal();
+        let done = batch.run(&connection, are_results_shown, |outcome| {
+            match (&outcome.result, self.form.json) {
+                (Ok(result), _) => self.show(file.as_mut(), result, || outcome.json()),
+                (Err(_), true) => self.show(file.as_mut(), "", || outcome.json()),
+                // The error is told on standard error.
+                (Err(_), false) => Ok(()),
+            }
+        });
+        done.await?;
+        connection.disconnect().await;
+        Ok(())
     }
 }
 
 pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
     let values = words::arguments(&arguments.values)?;
     let mut file = arguments.file.as_deref().map(ResultFile::open).transpose()?;
+    if let Some(path) = &arguments.batch {
+        return arguments.run_batch(path, file).await;
+    }
+    if arguments.jobs.is_some() {
+        return Err(Failure::Usage("--jobs needs --batch FILE".to_owned()));
+    }
+    // The parser of the command line demands both.
+    let Some(Target { service, attribute }) = arguments.target() else {
+        return Err(Failure::Usage("give SERVICE and ATTRIBUTE".to_owned()));
+    };
     let connection = arguments.connection.connect().await?;
-    let link = link(&connection, &arguments.service).await?;
+    let link = link(&connection, service).await?;
     let mut pace = arguments.every.map(|every| interval(every.duration()));
     if let Some(pace) = &mut pace {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -246,8 +220,18 @@ pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }
-        let reply = arguments.call(&link, &values).await?;
-        arguments.show(file.as_mut(), &reply)?;
+        let Reply { result, time, took } = arguments.call(&link, attribute, &values).await?;
+        arguments.show(file.as_mut(), &result, || {
+            let (json, text) = json_or_text(&result);
+            json_line(&Answered {
+                service,
+                attribute,
+                time,
+                seconds: took.as_secs_f64(),
+                result: json,
+                text,
+            })
+        })?;
     }
     connection.disconnect().await;
     Ok(())

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use labwire_client::{CallError, Client, ConnectOptions, FirstUse, Identities, Link};
+use labwire_client::{Backoff, CallError, Client, ConnectOptions, FirstUse, Identities, Link};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -263,14 +263,24 @@ impl ConnectionArgs {
         }
     }
 
+    /// Returns the address of the manager, `HOST:PORT`.
+    pub(crate) fn address(&self) -> Result<String, Failure> {
+        Ok(self.options()?.address())
+    }
+
     /// Connects to the manager.
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        let options = self.options()?;
-        let limit = options.connect_timeout();
-        Ok(Connection {
-            client: Client::connect(NAME, options).await?,
-            limit,
-        })
+        Connection::open(NAME, self.options()?).await
+    }
+
+    /// Connects to the manager under another name.
+    pub(crate) async fn connect_as(&self, name: &str) -> Result<Connection, Failure> {
+        Connection::open(name, self.options()?).await
+    }
+
+    /// Connects to the manager, and connects again whenever the connection is lost.
+    pub(crate) async fn connect_lasting(&self) -> Result<Connection, Failure> {
+        Connection::open(NAME, self.options()?.reconnect(Backoff::new())).await
     }
 }
 
@@ -282,6 +292,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Connects to a manager as a client of this name.
+    pub(crate) async fn open(name: &str, options: ConnectOptions) -> Result<Self, Failure> {
+        let limit = options.connect_timeout();
+        Ok(Self {
+            client: Client::connect(name, options).await?,
+            limit,
+        })
+    }
+
     /// Returns the client, for requests without this limit.
     pub(crate) fn client(&self) -> &Client {
         &self.client

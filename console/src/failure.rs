@@ -53,15 +53,22 @@ impl Failure {
     /// Adds a hint to the text.
     #[must_use]
     pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
-        let Some(hint) = hint else { return self };
-        let add = |text: String| format!("{text}\n{hint}");
+        match hint {
+            None => self,
+            Some(hint) => self.map_text(|text| format!("{text}\n{hint}")),
+        }
+    }
+
+    /// Changes the text, and keeps the exit code.
+    #[must_use]
+    pub(crate) fn map_text(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
-            Self::Failed(text) => Self::Failed(add(text)),
-            Self::Usage(text) => Self::Usage(add(text)),
-            Self::NoManager(text) => Self::NoManager(add(text)),
-            Self::Refused(text) => Self::Refused(add(text)),
-            Self::Service(text) => Self::Service(add(text)),
-            Self::TimedOut(text) => Self::TimedOut(add(text)),
+            Self::Failed(text) => Self::Failed(change(text)),
+            Self::Usage(text) => Self::Usage(change(text)),
+            Self::NoManager(text) => Self::NoManager(change(text)),
+            Self::Refused(text) => Self::Refused(change(text)),
+            Self::Service(text) => Self::Service(change(text)),
+            Self::TimedOut(text) => Self::TimedOut(change(text)),
             Self::Interrupted | Self::Closed => self,
         }
     }

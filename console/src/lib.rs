@@ -8,17 +8,30 @@
 //! standard error. The exit code tells the kind of the failure; `labwire --help` lists the codes.
 
 mod admin;
+mod batch;
+mod bench;
 mod call;
 mod connection;
 mod describe;
 mod failure;
+mod held;
+mod hold;
+mod linking;
 mod near;
 mod output;
+mod ping;
 mod profile;
 mod profiles;
+mod report;
+mod result_file;
+mod screen;
 mod services;
+mod status;
+mod times;
+mod top;
 mod words;
 
+use std::future::pending;
 use std::process::ExitCode;
 use std::thread;
 
@@ -32,6 +45,12 @@ pub use words::protect_numbers;
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show who is connected, what they do, and who holds which lock
+    #[command(after_help = status::EXAMPLES, after_long_help = status::AFTER_HELP)]
+    Status(status::StatusArgs),
+    /// Watch calls, latencies and slow peers on the whole screen
+    #[command(after_help = top::EXAMPLES, after_long_help = top::AFTER_HELP)]
+    Top(top::TopArgs),
     /// List the services of the network
     #[command(after_help = services::EXAMPLES, after_long_help = services::AFTER_HELP)]
     Services(services::ServicesArgs),
@@ -41,6 +60,21 @@ pub enum Command {
     /// Call a method of a service, or read a value
     #[command(after_help = call::EXAMPLES, after_long_help = call::AFTER_HELP)]
     Call(call::CallArgs),
+    /// Link with a service, to see that it works or to keep a place
+    #[command(after_help = hold::LINK_EXAMPLES, after_long_help = hold::LINK_AFTER_HELP)]
+    Link(hold::LinkArgs),
+    /// Lock a service for yourself, until Ctrl-C or labwire unlock
+    #[command(after_help = hold::LOCK_EXAMPLES, after_long_help = hold::LOCK_AFTER_HELP)]
+    Lock(hold::LockArgs),
+    /// Release a lock that labwire lock holds on this computer
+    #[command(after_help = hold::UNLOCK_EXAMPLES, after_long_help = hold::UNLOCK_AFTER_HELP)]
+    Unlock(hold::UnlockArgs),
+    /// Measure how fast the manager or a service answers
+    #[command(after_help = ping::EXAMPLES, after_long_help = ping::AFTER_HELP)]
+    Ping(ping::PingArgs),
+    /// Measure how many calls a service answers
+    #[command(after_help = bench::EXAMPLES, after_long_help = bench::AFTER_HELP)]
+    Bench(bench::BenchArgs),
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
     Admin(admin::AdminArgs),
@@ -49,8 +83,20 @@ pub enum Command {
     Profile(profile::ProfileArgs),
 }
 
+impl Command {
+    /// Returns whether the command itself notices Ctrl-C, and ends in order.
+    fn ends_in_order(&self) -> bool {
+        match self {
+            Self::Status(arguments) => arguments.is_watching(),
+            Self::Link(_) | Self::Lock(_) | Self::Ping(_) | Self::Bench(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
-/// output, an error to standard error. Ctrl-C ends it at once, whatever it waits for.
+/// output, an error to standard error. Ctrl-C ends it at once, whatever it waits for; a command that
+/// holds or measures something ends in order first, and at once with the second Ctrl-C.
 pub fn run(command: Command) -> ExitCode {
     match run_in_runtime(command) {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
@@ -68,6 +114,7 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     };
     let (commands, waiting) = (runtime()?, runtime()?);
     let (ended, end) = oneshot::channel();
+    let interrupts = if command.ends_in_order() { 2 } else { 1 };
     // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
     // block them, and Ctrl-C must be noticed meanwhile.
     thread::spawn(move || {
@@ -76,17 +123,35 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     waiting.block_on(async {
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            () = interrupted(interrupts) => Err(Failure::Interrupted),
             done = end => done.unwrap_or_else(|_| Err(Failure::Failed("the command ended early".to_owned()))),
         }
     })
 }
 
+/// Waits for so many Ctrl-C.
+async fn interrupted(times: usize) {
+    let mut count = 0;
+    while count < times {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => count += 1,
+            Err(_) => pending().await,
+        }
+    }
+}
+
 async fn execute(command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Top(arguments) => top::run(arguments).await,
         Command::Services(arguments) => services::run(arguments).await,
         Command::Describe(arguments) => describe::run(arguments).await,
         Command::Call(arguments) => call::run(arguments).await,
+        Command::Link(arguments) => hold::link_service(arguments).await,
+        Command::Lock(arguments) => hold::lock_service(arguments).await,
+        Command::Unlock(arguments) => hold::unlock_service(arguments).await,
+        Command::Ping(arguments) => ping::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),
     }

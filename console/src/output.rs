@@ -1,7 +1,7 @@
 //! Output: readable text on terminals of any width, and JSON for programs.
 
-use std::fmt::{self, Display};
-use std::io::{self, IsTerminal, Write};
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 
 use anstyle::Style;
 use clap::Args;
@@ -68,7 +68,12 @@ pub(crate) fn json_or_text(result: &str) -> (Option<&RawValue>, Option<&str>) {
 
 /// Writes an object as one line of JSON.
 pub(crate) fn say_json(object: &impl Serialize) -> Result<(), Failure> {
-    written(writeln!(io::stdout(), "{}", json_line(object)?))
+    say_line(&json_line(object)?)
+}
+
+/// Writes a line as it is.
+pub(crate) fn say_line(line: &str) -> Result<(), Failure> {
+    written(writeln!(io::stdout(), "{line}"))
 }
 
 fn written(result: io::Result<()>) -> Result<(), Failure> {
@@ -85,6 +90,11 @@ pub(crate) fn tell(line: impl Display) {
 
 /// Writes a table without lines, as wide as the terminal at most.
 pub(crate) fn say_table(header: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    say(table(header, rows).trim_end())
+}
+
+/// Returns a table without lines, as wide as the terminal at most.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -95,16 +105,16 @@ pub(crate) fn say_table(header: &[&str], rows: Vec<Vec<String>>) -> Result<(), F
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    let text = table.to_string();
-    for (number, line) in text.lines().enumerate() {
+    let mut text = String::new();
+    for (number, line) in table.to_string().lines().enumerate() {
         let line = line.trim_end();
-        if number == 0 {
-            say(format_args!("{STRONG}{line}{STRONG:#}"))?;
+        let _ = if number == 0 {
+            writeln!(text, "{STRONG}{line}{STRONG:#}")
         } else {
-            say(line)?;
-        }
+            writeln!(text, "{line}")
+        };
     }
-    Ok(())
+    text
 }
 
 /// The most characters of a name or a signature in the output for people.

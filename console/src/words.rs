@@ -8,9 +8,9 @@ use std::fs;
 use std::io::{self, Read};
 
 use labwire_client::Arguments;
-use labwire_wire::array_elements;
 use labwire_wire::frames::json_string;
 use labwire_wire::terminal::{self, TerminalLine};
+use labwire_wire::{array_elements, scan_object};
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
@@ -78,7 +78,7 @@ pub fn protect_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsS
     let mut arguments: Vec<_> = arguments.into_iter().collect();
     let takes_values = arguments
         .get(1)
-        .is_some_and(|word| word == "call" || word == "admin");
+        .is_some_and(|word| word == "call" || word == "admin" || word == "bench");
     let is_number = |word: &str| {
         let digits = word.strip_prefix('-').unwrap_or_default();
         let mut characters = digits.chars();
@@ -146,6 +146,61 @@ pub(crate) fn arguments(words: &[String]) -> Result<Arguments, Failure> {
         }
     }
     Ok(arguments)
+}
+
+/// A call, as a line of the terminal grammar.
+#[derive(Debug)]
+pub(crate) struct TypedCall {
+    pub(crate) service: String,
+    pub(crate) attribute: String,
+    pub(crate) arguments: Arguments,
+}
+
+/// Parses a line of the terminal grammar: `SERVICE ATTRIBUTE VALUE … KEY=VALUE …`. With a `target`,
+/// a service and an attribute, the line is only the values.
+///
+/// # Errors
+/// If the line is something else, as a text that says what was expected.
+pub(crate) fn typed_call(line: &str, target: Option<(&str, &str)>) -> Result<TypedCall, String> {
+    let whole = target
+        .map(|(service, attribute)| format!("{} {} {line}", json_string(service), json_string(attribute)));
+    let expected = match target {
+        Some(_) => "VALUE … KEY=VALUE … was expected",
+        None => "SERVICE ATTRIBUTE VALUE … KEY=VALUE … was expected",
+    };
+    let parsed = terminal::parse(whole.as_deref().unwrap_or(line));
+    match parsed.map_err(|error| error.to_string())? {
+        TerminalLine::Request {
+            service,
+            attribute,
+            args,
+            kwargs,
+            ..
+        } => Ok(TypedCall {
+            service,
+            attribute,
+            arguments: joined(&args, &kwargs).ok_or(expected)?,
+        }),
+        _ => Err(expected.to_owned()),
+    }
+}
+
+/// Returns arguments given as JSON text, of an array and of an object.
+fn joined(args: &str, kwargs: &str) -> Option<Arguments> {
+    let mut arguments = Arguments::new();
+    for element in array_elements(args.as_bytes()).ok()? {
+        arguments = arguments.positional_json(std::str::from_utf8(element).ok()?);
+    }
+    let mut keywords = Vec::new();
+    let scanned = scan_object(kwargs.as_bytes(), |key, span| {
+        keywords.push((key.decode().map(std::borrow::Cow::into_owned), span));
+        Ok::<_, labwire_wire::JsonError>(())
+    });
+    scanned.ok()?;
+    for (key, span) in keywords {
+        arguments = arguments.keyword_json(&key?, &kwargs[span]);
+    }
+    Some(arguments)
 }
 
 #[cfg(test)]
@@ -233,6 +288,28 @@ mod tests {
             &["-", "n=-"],
         ] {
             assert!(matches!(converted(words), Err(Failure::Usage(_))), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_a_call_or_its_values() {
+        let typed = |line, target| {
+            let call = typed_call(line, target)?;
+            let (args, kwargs) = call.arguments.finish().expect("it is JSON");
+            Ok::<_, String>(format!("{}.{}{args}{kwargs}", call.service, call.attribute))
+        };
+        assert_eq!(
+            typed("DMM read 3 unit='V m'", None).unwrap(),
+            r#"DMM.read[3]{"unit":"V m"}"#
+        );
+        let target = Some(("My DMM", "read"));
+        assert_eq!(
+            typed("[1, NaN] n=2", target).unwrap(),
+            r#"My DMM.read[[1,NaN]]{"n":2}"#
+        );
+        assert_eq!(typed("", target).unwrap(), "My DMM.read[]{}");
+        for line in ["link DMM", "identity", "DMM"] {
+            assert!(typed(line, None).is_err(), "{line}");
         }
     }
 

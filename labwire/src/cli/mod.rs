@@ -21,8 +21,10 @@ mod certgen;
 mod completions;
 mod database;
 mod delete;
+mod groups;
 mod hostname;
 mod keygen;
+mod manual;
 pub(crate) mod secret;
 pub(crate) mod start;
 mod user;
@@ -88,6 +90,7 @@ enum Command {
     Certdump(certdump::Args),
     Delete(delete::DeleteArgs),
     Completions(completions::CompletionsArgs),
+    Manual(manual::ManualArgs),
     #[command(flatten)]
     Console(labwire_console::Command),
 }
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Certdump(arguments) => certdump::run(arguments),
         Command::Delete(arguments) => delete::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Manual(arguments) => manual::run(&arguments),
         Command::Console(command) => return labwire_console::run(command),
     };
     match done {
@@ -138,7 +142,7 @@ pub fn main() -> ExitCode {
 /// Parses the command line and the environment variables of the options. An empty variable counts
 /// as not set.
 fn parse() -> Result<CommandLine, clap::Error> {
-    let mut command = without_empty_variables(CommandLine::command());
+    let mut command = groups::grouped(without_empty_variables(CommandLine::command()));
     let read = |matches: &mut ArgMatches| CommandLine::from_arg_matches_mut(matches);
     let parsed = command.try_get_matches_from_mut(labwire_console::protect_numbers(std::env::args_os()));
     parsed

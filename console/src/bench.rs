@@ -1,0 +1,231 @@
+//! `labwire bench`: how many calls a service answers, and how long they take.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use labwire_client::{Arguments, CallError, Link};
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+
+use crate::connection::{ConnectionArgs, Seconds};
+use crate::failure::Failure;
+use crate::linking::{call_failure, link};
+use crate::output::{OutputArgs, one_line, say, say_json};
+use crate::times::{Percentiles, Times};
+use crate::words;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire bench Echo echo hello
+  labwire bench DMM read 1 --calls 200 --in-flight 4";
+
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  labwire bench Echo echo hello
+  labwire bench DMM read 1 --calls 200 --in-flight 4
+
+The attribute is really called: choose one that may be called that often. The
+bench ends after --calls or --seconds, whichever is first, after the first error,
+or with Ctrl-C; then it waits for the calls in flight, five seconds at most.
+Times are from the sending of a request to its reply; with more than one in
+flight, they contain the time in which the service was busy with the others.
+
+With --json, the result is one object: service, attribute, calls (that were
+answered), errors, unanswered, seconds, per_second, and min, mean, p50, p90, p99
+and max in seconds (missing without answers).
+
+Exit codes: see `labwire --help`; that of the first error, if there was one.";
+
+/// The longest time to wait for the last calls.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// The name of the service
+    service: String,
+    /// The method to call, or the value to read
+    attribute: String,
+    /// The arguments: values, then KEY=VALUE, as for labwire call
+    #[arg(value_name = "VALUE", allow_negative_numbers = true)]
+    values: Vec<String>,
+    /// Make at most so many calls
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    calls: u64,
+    /// Begin calls for at most so long
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    seconds: Seconds,
+    /// Have so many calls in flight
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    in_flight: u16,
+    #[command(flatten)]
+    form: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The result, as an object of JSON.
+#[derive(Serialize)]
+struct Measured<'a> {
+    service: &'a str,
+    attribute: &'a str,
+    calls: usize,
+    errors: u64,
+    unanswered: usize,
+    seconds: f64,
+    per_second: f64,
+    #[serde(flatten)]
+    percentiles: Option<Percentiles>,
+}
+
+type Answer = Result<Duration, CallError>;
+
+/// The calls of one run.
+struct Calls<'a> {
+    arguments: &'a BenchArgs,
+    values: Arguments,
+    link: &'a Link,
+    begun: u64,
+    in_flight: JoinSet<Answer>,
+    times: Times,
+    errors: u64,
+    first_error: Option<CallError>,
+    /// When the last answer came.
+    last: Instant,
+}
+
+impl Calls<'_> {
+    fn begin(&mut self) {
+        let call = self
+            .link
+            .call::<()>(&self.arguments.attribute, self.values.clone())
+            .raw();
+        self.begun += 1;
+        self.in_flight.spawn(async move {
+            let begun = Instant::now();
+            call.await.map(|_| begun.elapsed())
+        });
+    }
+
+    /// Waits for an answer. Returns `false` if no call is in flight.
+    async fn take(&mut self) -> bool {
+        match self.in_flight.join_next().await {
+            None => return false,
+            Some(Ok(Ok(time))) => self.times.add(time),
+            Some(Ok(Err(error))) => {
+                self.errors += 1;
+                self.first_error.get_or_insert(error);
+            }
+            // Nothing aborts a task while its answer is awaited.
+            Some(Err(_)) => self.errors += 1,
+        }
+        self.last = Instant::now();
+        true
+    }
+
+    /// Calls until the limits, the first error, or Ctrl-C.
+    async fn run(&mut self) {
+        let end = tokio::time::Instant::now() + self.arguments.seconds.duration();
+        let mut ended = pin!(async {
+            tokio::select! {
+                () = sleep_until(end) => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        });
+        for _ in 0..u64::from(self.arguments.in_flight).min(self.arguments.calls) {
+            self.begin();
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut ended => break,
+                is_answered = self.take() => if !is_answered {
+                    return;
+                }
+            }
+            if self.first_error.is_some() {
+                break;
+            }
+            if self.begun < self.arguments.calls {
+                self.begin();
+            }
+        }
+        let rest = async { while self.take().await {} };
+        // What is unanswered then is counted as such.
+        let _ = timeout(LAST_CALLS, rest).await;
+    }
+}
+
+impl Measured<'_> {
+    fn show(&self, form: OutputArgs) -> Result<(), Failure> {
+        if form.json {
+            return say_json(self);
+        }
+        let target = format!("{} {}", one_line(self.service), one_line(self.attribute));
+        say(format_args!(
+            "{target}: {} calls in {:.2} s, {:.1} per second",
+            self.calls, self.seconds, self.per_second
+        ))?;
+        if let Some(percentiles) = self.percentiles {
+            say(percentiles)?;
+        }
+        if self.errors > 0 || self.unanswered > 0 {
+            say(format_args!(
+                "{} errors, {} unanswered",
+                self.errors, self.unanswered
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn run(arguments: &BenchArgs) -> Result<(), Failure> {
+    let values = words::arguments(&arguments.values)?;
+    let connection = arguments.connection.connect().await?;
+    let link = link(&connection, &arguments.service).await?;
+    let begun = Instant::now();
+    let mut calls = Calls {
+        arguments,
+        values,
+        link: &link,
+        begun: 0,
+        in_flight: JoinSet::new(),
+        times: Times::default(),
+        errors: 0,
+        first_error: None,
+        last: begun,
+    };
+    calls.run().await;
+    let seconds = (calls.last - begun).as_secs_f64();
+    let answered = calls.times.count();
+    #[expect(clippy::cast_precision_loss, reason = "ten million calls at most")]
+    let per_second = if seconds > 0.0 {
+        answered as f64 / seconds
+    } else {
+        0.0
+    };
+    let measured = Measured {
+        service: &arguments.service,
+        attribute: &arguments.attribute,
+        calls: answered,
+        errors: calls.errors,
+        unanswered: calls.in_flight.len(),
+        seconds,
+        per_second,
+        percentiles: calls.times.percentiles(),
+    };
+    measured.show(arguments.form)?;
+    let unanswered = measured.unanswered;
+    let first_error = calls.first_error.take();
+    drop(calls);
+    connection.disconnect().await;
+    match first_error {
+        Some(error) => Err(call_failure(error, &link, &arguments.attribute)),
+        None if unanswered > 0 => Err(Failure::TimedOut(format!(
+            "{unanswered} calls were not answered within {} s after the end",
+            LAST_CALLS.as_secs()
+        ))),
+        None => Ok(()),
+    }
+}

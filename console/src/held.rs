@@ -1,0 +1,200 @@
+//! The locks that `labwire lock` holds on this computer, as `labwire unlock` finds them.
+//!
+//! A lock belongs to the connection that acquired it, so a process has to stay for as long as it is
+//! held. Three files in the folder `held` of the home describe each, named after the process:
+//! `.json` says what is held, `.lock` is locked by the process for as long as it runs, and whoever
+//! creates `.release` asks it to release. The home is private, so only the same person can do that.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Duration;
+
+use labwire_home::{Existing, Home, Readers, create_private_file, write_whole_file};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use crate::failure::Failure;
+
+/// How often files are looked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The longest time to wait until the other process has released.
+const RELEASE_TIME: Duration = Duration::from_secs(15);
+
+/// What a process holds.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Held {
+    /// The name of the service.
+    pub(crate) service: String,
+    /// The address of the manager, as it was given: `HOST:PORT`.
+    pub(crate) manager: String,
+}
+
+/// The files of one process.
+#[derive(Debug)]
+struct Files {
+    /// The path without its extension.
+    stem: PathBuf,
+}
+
+impl Files {
+    fn path(&self, extension: &str) -> PathBuf {
+        self.stem.with_extension(extension)
+    }
+
+    fn remove(&self) {
+        for extension in ["json", "release", "lock"] {
+            // What is left behind by a failure is removed by the next `labwire unlock`.
+            let _ = fs::remove_file(self.path(extension));
+        }
+    }
+}
+
+/// The folder of the files.
+fn folder() -> Result<PathBuf, Failure> {
+    let home = Home::resolve().map_err(|error| Failure::Failed(error.to_string()))?;
+    Ok(home.root().join("held"))
+}
+
+/// The announcement of what this process holds. It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    files: Files,
+    /// Is locked until it is closed.
+    _lock: File,
+}
+
+impl Announcement {
+    /// Announces what this process holds.
+    pub(crate) fn new(held: &Held) -> Result<Self, Failure> {
+        Self::within(&folder()?, held)
+    }
+
+    fn within(folder: &Path, held: &Held) -> Result<Self, Failure> {
+        let files = Files {
+            stem: folder.join(process::id().to_string()),
+        };
+        let failed = |error| {
+            Failure::Failed(format!(
+                "cannot announce the lock in {}: {error}",
+                folder.display()
+            ))
+        };
+        let text = serde_json::to_vec(held).map_err(|error| Failure::Failed(error.to_string()))?;
+        // A process that had the same number and was killed has left these.
+        files.remove();
+        labwire_home::create_private_folder(folder).map_err(failed)?;
+        let lock = create_private_file(&files.path("lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        write_whole_file(&files.path("json"), &text, Readers::Owner, Existing::Replace).map_err(failed)?;
+        Ok(Self { files, _lock: lock })
+    }
+
+    /// Waits until `labwire unlock` asks for the release. Cancel safe.
+    pub(crate) async fn release_requested(&self) {
+        while !self.files.path("release").exists() {
+            sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.files.remove();
+    }
+}
+
+/// Asks the processes of this person that hold a lock to release it, and waits until they have.
+/// Returns their number.
+pub(crate) async fn release(held: &Held) -> Result<usize, Failure> {
+    release_within(&folder()?, held).await
+}
+
+async fn release_within(folder: &Path, held: &Held) -> Result<usize, Failure> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        // Nothing was ever held.
+        return Ok(0);
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut count = 0;
+    for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+        let files = Files {
+            stem: path.with_extension(""),
+        };
+        let text = fs::read(&path).unwrap_or_default();
+        if serde_json::from_slice::<Held>(&text).is_ok_and(|other| other == *held)
+            && release_one(&files).await?
+        {
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Asks one process to release, and waits until it has. Returns `false` if it does not run any more.
+async fn release_one(files: &Files) -> Result<bool, Failure> {
+    let is_running = || match File::open(files.path("lock")) {
+        Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+        Err(_) => false,
+    };
+    if !is_running() {
+        files.remove();
+        return Ok(false);
+    }
+    let asked = create_private_file(&files.path("release"));
+    asked.map_err(|error| Failure::Failed(format!("cannot ask for the release: {error}")))?;
+    let end = Instant::now() + RELEASE_TIME;
+    while is_running() {
+        if Instant::now() >= end {
+            return Err(Failure::TimedOut(format!(
+                "the process {} has not released the lock within {} s",
+                files.stem.file_name().unwrap_or_default().display(),
+                RELEASE_TIME.as_secs()
+            )));
+        }
+        sleep(LOOK).await;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(service: &str) -> Held {
+        Held {
+            service: service.to_owned(),
+            manager: "localhost:1875".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_is_asked_to_release_and_its_files_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let announcement = Announcement::within(folder.path(), &held("A")).unwrap();
+        assert_eq!(release_within(folder.path(), &held("B")).await.unwrap(), 0);
+        let holder = async move {
+            announcement.release_requested().await;
+            drop(announcement);
+        };
+        let (held_a, path) = (held("A"), folder.path());
+        let (released, ()) = tokio::join!(release_within(path, &held_a), holder);
+        assert_eq!(released.unwrap(), 1);
+        assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_files_of_a_process_that_was_killed_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let stem = folder.path().join("1");
+        fs::write(
+            stem.with_extension("json"),
+            serde_json::to_vec(&held("A")).unwrap(),
+        )
+        .unwrap();
+        fs::write(stem.with_extension("lock"), "").unwrap();
+        assert_eq!(release_within(folder.path(), &held("A")).await.unwrap(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

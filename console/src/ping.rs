@@ -1,0 +1,206 @@
+//! `labwire ping`: how long the manager or a service takes to answer.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use jiff::Timestamp;
+use labwire_client::{CallError, Link};
+use labwire_home::present;
+use serde::Serialize;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::connection::{Connection, ConnectionArgs, Seconds};
+use crate::failure::Failure;
+use crate::linking::link;
+use crate::output::{OutputArgs, one_line, say, say_json, tell};
+use crate::times::{Percentiles, Times, readable_time};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire ping
+  labwire ping DMM --count 100 --every 50ms";
+
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  labwire ping
+  labwire ping DMM --count 100 --every 50ms
+
+Without a service, the manager answers. With one, the request goes on to the
+service, which is linked with for that time: it asks for an attribute that no
+service has, so nothing is executed, and the service's error is the answer. A
+service does one thing after another: a busy one answers when it has finished.
+
+Ctrl-C ends it with the summary. With --json, each answer is one object: kind
+(\"answer\"), target, time (of the request) and seconds, or kind \"lost\", target
+and time. The last object has kind \"summary\", target, sent, answered, and min,
+mean, p50, p90, p99 and max in seconds (missing without answers).
+
+Exit codes: 0 if anything was answered, 124 if nothing was; see
+`labwire --help`.";
+
+/// An attribute that no service has: names have no blanks.
+const NO_ATTRIBUTE: &str = "labwire ping";
+
+#[derive(Args, Debug)]
+pub struct PingArgs {
+    /// The name of a service [default: the manager itself]
+    service: Option<String>,
+    /// Send so many requests
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// Begin the next request so long after the last one began, or when it is answered
+    #[arg(long, value_name = "SECONDS", default_value = "200ms")]
+    every: Seconds,
+    /// The longest time to wait for an answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5")]
+    timeout: Seconds,
+    #[command(flatten)]
+    form: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// One object of JSON.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Told<'a> {
+    Answer {
+        target: &'a str,
+        time: Timestamp,
+        seconds: f64,
+    },
+    Lost {
+        target: &'a str,
+        time: Timestamp,
+    },
+    Summary {
+        target: &'a str,
+        sent: u32,
+        answered: usize,
+        #[serde(flatten)]
+        percentiles: Option<Percentiles>,
+    },
+}
+
+/// What is pinged.
+enum Target {
+    Manager,
+    Service(Link),
+}
+
+impl Target {
+    /// Returns how long the answer took.
+    async fn ping(&self, connection: &Connection) -> Result<Duration, CallError> {
+        let link = match self {
+            Self::Manager => return connection.client().ping().await,
+            Self::Service(link) => link,
+        };
+        let begun = Instant::now();
+        match link.get::<()>(NO_ATTRIBUTE).raw().await {
+            Ok(_) | Err(CallError::Service { .. }) => Ok(begun.elapsed()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+struct Pings<'a> {
+    form: OutputArgs,
+    name: &'a str,
+    sent: u32,
+    times: Times,
+}
+
+impl Pings<'_> {
+    fn show(&mut self, time: Timestamp, took: Option<Duration>) -> Result<(), Failure> {
+        self.sent += 1;
+        let (target, sent) = (self.name, self.sent);
+        let told = match took {
+            Some(took) => {
+                self.times.add(took);
+                let seconds = took.as_secs_f64();
+                Told::Answer {
+                    target,
+                    time,
+                    seconds,
+                }
+            }
+            None => Told::Lost { target, time },
+        };
+        if self.form.json {
+            return say_json(&told);
+        }
+        let name = one_line(target);
+        match took {
+            Some(took) => say(format_args!(
+                "{name} {sent}: {}",
+                readable_time(took.as_secs_f64())
+            )),
+            None => say(format_args!("{name} {sent}: no answer")),
+        }
+    }
+
+    fn summarize(&self) -> Result<(), Failure> {
+        let (sent, answered) = (self.sent, self.times.count());
+        let percentiles = self.times.percentiles();
+        if self.form.json {
+            let target = self.name;
+            say_json(&Told::Summary {
+                target,
+                sent,
+                answered,
+                percentiles,
+            })?;
+        } else {
+            say(format_args!("{answered} of {sent} answered"))?;
+            if let Some(percentiles) = percentiles {
+                say(percentiles)?;
+            }
+        }
+        if answered == 0 && sent > 0 {
+            return Err(Failure::TimedOut("there was no answer (--timeout)".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn run(arguments: &PingArgs) -> Result<(), Failure> {
+    let connection = arguments.connection.connect().await?;
+    let (target, name) = match &arguments.service {
+        Some(service) => (
+            Target::Service(link(&connection, service).await?),
+            service.clone(),
+        ),
+        None => (Target::Manager, connection.client().manager()),
+    };
+    let mut pings = Pings {
+        form: arguments.form,
+        name: &name,
+        sent: 0,
+        times: Times::default(),
+    };
+    let mut pace = interval(arguments.every.duration());
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
+    for _ in 0..arguments.count {
+        let one = async {
+            pace.tick().await;
+            let time = present();
+            (
+                time,
+                timeout(arguments.timeout.duration(), target.ping(&connection)).await,
+            )
+        };
+        let (time, answer) = tokio::select! {
+            biased;
+            _ = &mut interrupted => {
+                tell("");
+                break;
+            }
+            answer = one => answer,
+        };
+        pings.show(time, answer.ok().transpose()?)?;
+    }
+    connection.disconnect().await;
+    pings.summarize()
+}

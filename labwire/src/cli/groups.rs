@@ -1,0 +1,89 @@
+//! The groups of the subcommands in `labwire --help`.
+
+use std::fmt::Write;
+
+use clap::builder::StyledStr;
+use clap::{Command, builder::Styles};
+
+/// The groups, each with its heading.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("See", &["status", "top", "services", "describe"]),
+    (
+        "Use",
+        &["call", "watch", "record", "shell", "link", "lock", "unlock"],
+    ),
+    ("Find faults", &["doctor", "ping", "bench"]),
+    ("Run a manager", &["start", "demo", "admin"]),
+    (
+        "Set up",
+        &[
+            "user", "hostname", "trust", "certgen", "certdump", "keygen", "delete", "profile",
+        ],
+    ),
+    ("The program itself", &["completions", "manual", "help"]),
+];
+
+/// Shows the subcommands in groups.
+pub(super) fn grouped(mut command: Command) -> Command {
+    command.build();
+    let styles = command.get_styles().clone();
+    let list = list(&command, &styles);
+    let template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}{}\n{{options}}{{after-help}}",
+        list.ansi(),
+        heading(&styles, "Options"),
+    );
+    command.help_template(StyledStr::from(template))
+}
+
+fn heading(styles: &Styles, text: &str) -> String {
+    let style = styles.get_header();
+    format!("{style}{text}:{style:#}")
+}
+
+fn list(command: &Command, styles: &Styles) -> StyledStr {
+    let literal = styles.get_literal();
+    let width = command.get_subcommands().map(|command| command.get_name().len());
+    let width = width.max().unwrap_or_default();
+    let mut text = String::new();
+    for (name, members) in GROUPS {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", heading(styles, name));
+        for member in *members {
+            let Some(command) = command.find_subcommand(member) else {
+                continue;
+            };
+            let about = command.get_about().cloned().unwrap_or_default();
+            let _ = writeln!(text, "  {literal}{member:width$}{literal:#}  {about}");
+        }
+        text.push('\n');
+    }
+    StyledStr::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::CommandLine;
+
+    #[test]
+    fn every_subcommand_is_in_one_group() {
+        let mut command = CommandLine::command();
+        command.build();
+        let mut names: Vec<_> = command
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        names.sort_unstable();
+        let mut grouped: Vec<_> = GROUPS
+            .iter()
+            .flat_map(|(_, members)| members.iter().copied())
+            .filter(|name| command.find_subcommand(name).is_some())
+            .collect();
+        grouped.sort_unstable();
+        assert_eq!(grouped, names);
+    }
+}

@@ -1,0 +1,105 @@
+//! Links and locks that a command holds.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::*;
+
+/// Starts a command that stays, and waits until it has printed the text.
+fn held(manager: &Manager, arguments: &[&str], text: &str) -> Process {
+    let process = Process::spawn("labwire", &mut command(manager, arguments));
+    process.wait_for(text, |line| line.contains(text).then_some(()));
+    process
+}
+
+#[test]
+fn a_link_is_shown_and_held_across_a_restart_of_its_service() {
+    let manager = start();
+    let first = RawPeer::service(&manager, "Balance", &json!({"weigh": "()", "tare": "()"}));
+    wait_for_service(&manager, "Balance");
+    let shown = output(&manager, &["link", "Balance"]);
+    assert_eq!(
+        shown,
+        "Balance is linked: it has 2 attributes\nBalance is not linked any more\n"
+    );
+    let objects = json_lines(&output(&manager, &["link", "Balance", "--json"]));
+    let events: Vec<_> = objects.iter().map(|object| &object["event"]).collect();
+    assert_eq!(events, ["linked", "unlinked"]);
+
+    let mut held = held(&manager, &["link", "Balance", "--hold"], "is linked");
+    drop(first);
+    held.wait_for("away", |line| line.contains("is away").then_some(()));
+    let _second = RawPeer::service(&manager, "Balance", &json!({}));
+    held.wait_for("again", |line| line.contains("is linked again").then_some(()));
+    held.signal(Signal::INT);
+    assert_eq!(held.wait().code(), Some(0), "{}", held.everything_printed());
+    let done = labwire(&manager, &["link", "Balence"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.errors.contains("did you mean 'Balance'?"), "{done:?}");
+}
+
+#[test]
+fn a_lock_keeps_others_out_who_are_told_its_holder_until_it_is_unlocked() {
+    let manager = start();
+    let _balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    let lock = ["lock", "Balance", "--name", "Ada"];
+    let mut holder = held(&manager, &lock, "is locked");
+    let done = labwire(&manager, &["link", "Balance"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.errors.contains("Ada["), "{done:?}");
+    // Another manager's service of the same name is another service.
+    let elsewhere = ["unlock", "Balance", "--host", "localhost:1"];
+    assert_eq!(run(&mut manager.home().command(&elsewhere)).code, Some(3));
+    assert_eq!(output(&manager, &["unlock", "Balance"]), "Balance is released\n");
+    assert_eq!(holder.wait().code(), Some(0), "{}", holder.everything_printed());
+    assert!(holder.everything_printed().contains("Balance is released"));
+    output(&manager, &["link", "Balance"]);
+
+    let done = labwire(&manager, &["unlock", "Balance"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.errors.contains("is not locked"), "{done:?}");
+    let mut other = RawPeer::client(&manager, "Bob");
+    other.request(&json!({"service": "Manager", "attribute": "link", "args": ["Balance"], "uid": "1"}));
+    other.request(
+        &json!({"service": "Manager", "attribute": "acquire_lock", "args": ["Balance"], "uid": "2"}),
+    );
+    let done = labwire(&manager, &["unlock", "Balance"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.errors.contains("Bob["), "{done:?}");
+}
+
+#[test]
+fn a_lock_waits_for_its_service_and_is_released_by_ctrl_c() {
+    let manager = start();
+    let _balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    let mut first = held(&manager, &["lock", "Balance"], "is locked");
+    let begun = Instant::now();
+    let done = labwire(&manager, &["lock", "Balance", "--wait", "0.6"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(600));
+    let waiting = ["lock", "Balance", "--wait", "50", "--json"];
+    let mut second = held(&manager, &waiting, "trying again");
+    first.signal(Signal::INT);
+    assert_eq!(first.wait().code(), Some(0));
+    second.wait_for("locked", |line| line.contains("\"locked\"").then_some(()));
+    second.signal(Signal::INT);
+    assert_eq!(second.wait().code(), Some(0));
+}
+
+#[test]
+fn a_lock_that_is_lost_is_an_error() {
+    let manager = start();
+    let balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    let mut holder = held(&manager, &["lock", "Balance", "--json"], "locked");
+    drop(balance);
+    assert_eq!(holder.wait().code(), Some(3));
+    let printed = holder.everything_printed();
+    assert!(
+        printed.contains("\"lost\"") && printed.contains("the lock on 'Balance' is lost"),
+        "{printed}"
+    );
+}

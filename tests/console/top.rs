@@ -1,0 +1,48 @@
+//! `labwire top`, where standard output is no terminal.
+
+use super::*;
+
+#[test]
+fn the_rates_of_each_interval_are_printed_in_both_forms() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    let mut calls = Process::spawn(
+        "labwire",
+        &mut command(&manager, &["call", "Echo", "echo", "--every", "1ms"]),
+    );
+    calls.wait_for("a result", |line| line.starts_with("[[").then_some(()));
+    let objects = json_lines(&output(
+        &manager,
+        &["top", "--count", "2", "--every", "0.3", "--json"],
+    ));
+    let echo = objects.iter().rfind(|object| object["name"] == "Echo").unwrap();
+    assert_eq!(echo["kind"], "service");
+    assert!(echo["calls_per_second"].as_f64() > Some(1.0), "{echo}");
+    assert_eq!(echo["errors_per_second"], 0.0);
+    let (p50, p99) = (
+        echo["p50_seconds"].as_f64().unwrap(),
+        echo["p99_seconds"].as_f64().unwrap(),
+    );
+    assert!(0.0 < p50 && p50 <= p99 && p99 < 10.0, "{echo}");
+    assert!(echo["request_bytes_per_second"].as_f64() > Some(100.0), "{echo}");
+    assert!(
+        objects
+            .iter()
+            .any(|object| object["kind"] == "client" && object["calls_per_second"].as_f64() > Some(1.0))
+    );
+    let text = output(&manager, &["top", "--count", "1", "--every", "0.1"]);
+    assert!(
+        text.starts_with("SERVICE  CALLS/S") && text.contains("\nEcho "),
+        "{text}"
+    );
+    calls.signal(Signal::INT);
+    calls.wait();
+}
+
+#[test]
+fn the_reference_manager_counts_nothing() {
+    let manager = Manager::start_reference(Home::new(), &[]);
+    let done = labwire(&manager, &["top", "--count", "1"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.errors.contains("not one of Labwire"), "{done:?}");
+}
