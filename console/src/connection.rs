@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use labwire_client::{CallError, Client, ConnectOptions, FirstUse, Identities, Link};
+use labwire_client::{
+    CallError, Client, ClientOptions, ConnectError, ConnectOptions, FirstUse, Identities, Link,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -18,6 +20,9 @@ const NAME: &str = "labwire";
 
 /// The longest time to wait until the manager has closed the connection.
 const DISCONNECT_TIME: Duration = Duration::from_secs(1);
+
+/// The most notifications that wait to be written, for example while a disk or a pager is slow.
+const NOTIFICATIONS: usize = 4_096;
 
 /// How to connect.
 #[derive(Args, Debug)]
@@ -143,12 +148,13 @@ impl From<Seconds> for f64 {
 impl FromStr for Seconds {
     type Err = &'static str;
 
-    /// Accepts a unit behind the number, as in `2.5s` and `200ms`.
+    /// Accepts a unit behind the number, as in `2.5s`, `200ms`, `10min` and `2h`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, unit) = match text.strip_suffix("ms") {
-            Some(number) => (number, 1e-3),
-            None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-        };
+        const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3_600.0)];
+        let with_unit = UNITS
+            .iter()
+            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+        let (number, unit) = with_unit.unwrap_or((text, 1.0));
         let number: f64 = number.parse().unwrap_or(f64::NAN);
         (number * unit).try_into()
     }
@@ -240,7 +246,8 @@ impl Settings {
 }
 
 impl ConnectionArgs {
-    fn options(&self) -> Result<ConnectOptions, Failure> {
+    /// Returns the options of the SDK for these settings, those of the profile and the environment.
+    pub(crate) fn options(&self) -> Result<ConnectOptions, Failure> {
         let options = self.profile_options(ConnectOptions::from_environment()?)?;
         self.settings.apply(options)
     }
@@ -265,16 +272,12 @@ impl ConnectionArgs {
 
     /// Connects to the manager.
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        let options = self.options()?;
-        let limit = options.connect_timeout();
-        Ok(Connection {
-            client: Client::connect(NAME, options).await?,
-            limit,
-        })
+        Ok(Connection::open(self.options()?).await?)
     }
 }
 
-/// A connection with a manager.
+/// A connection with a manager. Clones share it.
+#[derive(Clone)]
 pub(crate) struct Connection {
     client: Client,
     /// The longest time for what the manager itself answers.
@@ -282,6 +285,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Connects to the manager of these options.
+    pub(crate) async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
+        let limit = options.connect_timeout();
+        let options = ClientOptions::from(options).notification_queue(NOTIFICATIONS);
+        Ok(Self {
+            client: Client::connect(NAME, options).await?,
+            limit,
+        })
+    }
+
     /// Returns the client, for requests without this limit.
     pub(crate) fn client(&self) -> &Client {
         &self.client
@@ -323,6 +336,8 @@ mod tests {
         assert_eq!(time("2.5"), Ok(Duration::from_millis(2_500)));
         assert_eq!(time("1s"), Ok(Duration::from_secs(1)));
         assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(time("1.5min"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("2h"), Ok(Duration::from_hours(2)));
         for text in ["0", "-1", "nan", "1e30", "", "s", "soon"] {
             assert!(time(text).is_err(), "{text}");
         }

@@ -10,13 +10,19 @@
 mod admin;
 mod call;
 mod connection;
+mod csv;
 mod describe;
 mod failure;
+mod feed;
+mod key;
 mod near;
 mod output;
 mod profile;
 mod profiles;
 mod services;
+mod session;
+mod stop;
+mod watch;
 mod words;
 
 use std::process::ExitCode;
@@ -27,6 +33,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use failure::Failure;
+use stop::Stop;
 pub use words::protect_numbers;
 
 /// The commands.
@@ -41,6 +48,9 @@ pub enum Command {
     /// Call a method of a service, or read a value
     #[command(after_help = call::EXAMPLES, after_long_help = call::AFTER_HELP)]
     Call(call::CallArgs),
+    /// Print the notifications of a service as they come, or plot them
+    #[command(after_help = watch::EXAMPLES, after_long_help = watch::AFTER_HELP)]
+    Watch(watch::WatchArgs),
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
     Admin(admin::AdminArgs),
@@ -50,9 +60,13 @@ pub enum Command {
 }
 
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
-/// output, an error to standard error. Ctrl-C ends it at once, whatever it waits for.
+/// output, an error to standard error. Ctrl-C ends it at once, whatever it waits for; a command that
+/// runs until it is stopped has time to write what it has.
 pub fn run(command: Command) -> ExitCode {
-    match run_in_runtime(command) {
+    let done = run_in_runtime(command);
+    // A command that did not end in time may still have the terminal.
+    watch::restore();
+    match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             output::tell(format_args!("labwire: {}", output::message(&failure.to_string())));
@@ -67,26 +81,38 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))
     };
     let (commands, waiting) = (runtime()?, runtime()?);
-    let (ended, end) = oneshot::channel();
+    let (ended, mut end) = oneshot::channel();
+    let (stopping, stop) = Stop::new();
+    let is_endless = matches!(command, Command::Watch(_));
     // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
     // block them, and Ctrl-C must be noticed meanwhile.
     thread::spawn(move || {
-        let _ = ended.send(commands.block_on(execute(&command)));
+        let _ = ended.send(commands.block_on(execute(&command, stop)));
     });
+    let early = |_| Err(Failure::Failed("the command ended early".to_owned()));
     waiting.block_on(async {
+        if is_endless {
+            tokio::select! {
+                biased;
+                () = stop::signalled() => stopping.send_replace(true),
+                done = &mut end => return done.unwrap_or_else(early),
+            };
+        }
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            done = end => done.unwrap_or_else(|_| Err(Failure::Failed("the command ended early".to_owned()))),
+            () = tokio::time::sleep(stop::GRACE), if is_endless => Err(Failure::Interrupted),
+            done = end => done.unwrap_or_else(early),
         }
     })
 }
 
-async fn execute(command: &Command) -> Result<(), Failure> {
+async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
     match command {
         Command::Services(arguments) => services::run(arguments).await,
         Command::Describe(arguments) => describe::run(arguments).await,
         Command::Call(arguments) => call::run(arguments).await,
+        Command::Watch(arguments) => watch::run(arguments, stop).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),
     }

@@ -1,0 +1,157 @@
+//! The whole screen of a terminal: draws lines where they have changed, and gives the terminal back
+//! as it was, however the command ends.
+
+use std::io::{self, Write};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+use crossterm::cursor::{Hide, MoveTo, Show};
+use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+};
+use crossterm::{execute, queue};
+use tokio::sync::mpsc;
+
+/// Whether the terminal is in use.
+static IS_ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// How often the thread that reads keys looks whether they are still wanted.
+const KEY_TIME: Duration = Duration::from_millis(200);
+
+/// Gives the terminal back, if it is in use.
+pub(crate) fn restore() {
+    if IS_ENTERED.swap(false, Ordering::SeqCst) {
+        // The terminal may be gone; there is nothing else to try then.
+        let _ = execute!(
+            io::stdout(),
+            EndSynchronizedUpdate,
+            EnableLineWrap,
+            Show,
+            LeaveAlternateScreen
+        );
+        let _ = disable_raw_mode();
+    }
+}
+
+/// The screen. Dropping it gives the terminal back.
+pub(super) struct Screen {
+    shown: Vec<String>,
+    size: (u16, u16),
+    is_colored: bool,
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub(super) fn enter() -> io::Result<Self> {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |information| {
+            restore();
+            before(information);
+        }));
+        let size = size()?;
+        enable_raw_mode()?;
+        IS_ENTERED.store(true, Ordering::SeqCst);
+        let screen = Self {
+            shown: Vec::new(),
+            size,
+            is_colored: AutoStream::choice(&io::stdout()) != ColorChoice::Never,
+        };
+        execute!(io::stdout(), EnterAlternateScreen, Hide, DisableLineWrap)?;
+        Ok(screen)
+    }
+
+    /// Returns the width and the height in characters.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.size.0.into(), self.size.1.into())
+    }
+
+    /// Returns whether colours are wanted.
+    pub(super) fn is_colored(&self) -> bool {
+        self.is_colored
+    }
+
+    /// Takes another size. The next lines are all drawn.
+    pub(super) fn resize(&mut self, size: (u16, u16)) {
+        self.size = size;
+        self.shown.clear();
+    }
+
+    /// Shows these lines. Those that are shown already stay as they are, so nothing flickers.
+    pub(super) fn draw(&mut self, lines: Vec<String>) -> io::Result<()> {
+        if self.shown == lines {
+            return Ok(());
+        }
+        let mut output = io::stdout().lock();
+        queue!(output, BeginSynchronizedUpdate)?;
+        if self.shown.is_empty() {
+            queue!(output, Clear(ClearType::All))?;
+        }
+        for (row, line) in (0_u16..self.size.1).zip(&lines) {
+            if self.shown.get(usize::from(row)) != Some(line) {
+                queue!(output, MoveTo(0, row))?;
+                output.write_all(line.as_bytes())?;
+                queue!(output, Clear(ClearType::UntilNewLine))?;
+            }
+        }
+        queue!(output, EndSynchronizedUpdate)?;
+        self.shown = lines;
+        output.flush()
+    }
+}
+
+/// What a person does at the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    Quit,
+    Key(char),
+    Resize(u16, u16),
+}
+
+/// Reads keys on a thread of its own, until nobody wants them any more.
+pub(super) fn inputs() -> mpsc::UnboundedReceiver<Input> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    thread::spawn(move || {
+        while !sender.is_closed() {
+            let read = match event::poll(KEY_TIME) {
+                Ok(true) => event::read(),
+                Ok(false) => continue,
+                Err(error) => Err(error),
+            };
+            let Ok(read) = read else {
+                // There is no terminal to read from any more.
+                let _ = sender.send(Input::Quit);
+                return;
+            };
+            if let Some(input) = understood(&read)
+                && sender.send(input).is_err()
+            {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn understood(event: &Event) -> Option<Input> {
+    match event {
+        Event::Resize(width, height) => Some(Input::Resize(*width, *height)),
+        Event::Key(key) if key.kind != KeyEventKind::Release => match key.code {
+            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Input::Quit),
+            KeyCode::Char('q') | KeyCode::Esc => Some(Input::Quit),
+            KeyCode::Char(character) => Some(Input::Key(character)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
