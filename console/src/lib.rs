@@ -19,6 +19,7 @@ mod near;
 mod output;
 mod profile;
 mod profiles;
+mod record;
 mod services;
 mod session;
 mod stop;
@@ -51,6 +52,9 @@ pub enum Command {
     /// Print the notifications of a service as they come, or plot them
     #[command(after_help = watch::EXAMPLES, after_long_help = watch::AFTER_HELP)]
     Watch(watch::WatchArgs),
+    /// Record notifications and repeated calls of services in a file
+    #[command(after_help = record::EXAMPLES, after_long_help = record::AFTER_HELP)]
+    Record(record::RecordArgs),
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
     Admin(admin::AdminArgs),
@@ -83,7 +87,7 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let (commands, waiting) = (runtime()?, runtime()?);
     let (ended, mut end) = oneshot::channel();
     let (stopping, stop) = Stop::new();
-    let is_endless = matches!(command, Command::Watch(_));
+    let is_endless = matches!(command, Command::Watch(_) | Command::Record(_));
     // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
     // block them, and Ctrl-C must be noticed meanwhile.
     thread::spawn(move || {
@@ -113,6 +117,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Describe(arguments) => describe::run(arguments).await,
         Command::Call(arguments) => call::run(arguments).await,
         Command::Watch(arguments) => watch::run(arguments, stop).await,
+        Command::Record(arguments) => record::run(arguments, stop).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),
     }
