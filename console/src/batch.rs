@@ -173,7 +173,7 @@ impl Running<'_> {
         Ok(link)
     }
 
-    async fn begin(&mut self, line: u64, text: &str) {
+    async fn begin(&mut self, line_number: u64, text: &str) {
         let number = self.begun;
         self.begun += 1;
         let text = text.trim_start_matches('\u{feff}').trim();
@@ -184,7 +184,7 @@ impl Running<'_> {
         } = match typed_call(text, self.batch.target) {
             Ok(call) => call,
             Err(error) => {
-                let outcome = Outcome::uncalled(line, None, Failure::Usage(error));
+                let outcome = Outcome::uncalled(line_number, None, Failure::Usage(error));
                 self.waiting.insert(number, outcome);
                 return;
             }
@@ -194,7 +194,7 @@ impl Running<'_> {
             Ok(link) => link,
             Err(failure) => {
                 self.waiting
-                    .insert(number, Outcome::uncalled(line, target, failure));
+                    .insert(number, Outcome::uncalled(line_number, target, failure));
                 return;
             }
         };
@@ -206,7 +206,7 @@ impl Running<'_> {
             let (time, begun) = (present(), Instant::now());
             let result = call.await;
             let outcome = Outcome {
-                line,
+                line: line_number,
                 target,
                 time,
                 took: begun.elapsed(),

@@ -13,6 +13,7 @@ use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
 use crate::linking::{call_failure, link};
 use crate::output::{OutputArgs, one_line, say, say_json};
+use crate::stop::Stop;
 use crate::times::{Percentiles, Times};
 use crate::words;
 
@@ -125,12 +126,12 @@ impl Calls<'_> {
     }
 
     /// Calls until the limits, the first error, or Ctrl-C.
-    async fn run(&mut self) {
+    async fn run(&mut self, mut stop: Stop) {
         let end = tokio::time::Instant::now() + self.arguments.seconds.duration();
         let mut ended = pin!(async {
             tokio::select! {
                 () = sleep_until(end) => {}
-                _ = tokio::signal::ctrl_c() => {}
+                () = stop.requested() => {}
             }
         });
         for _ in 0..u64::from(self.arguments.in_flight).min(self.arguments.calls) {
@@ -180,7 +181,7 @@ impl Measured<'_> {
     }
 }
 
-pub(crate) async fn run(arguments: &BenchArgs) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure> {
     let values = words::arguments(&arguments.values)?;
     let connection = arguments.connection.connect().await?;
     let link = link(&connection, &arguments.service).await?;
@@ -196,7 +197,7 @@ pub(crate) async fn run(arguments: &BenchArgs) -> Result<(), Failure> {
         first_error: None,
         last: begun,
     };
-    calls.run().await;
+    calls.run(stop).await;
     let seconds = (calls.last - begun).as_secs_f64();
     let answered = calls.times.count();
     #[expect(clippy::cast_precision_loss, reason = "ten million calls at most")]

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use labwire_client::{Backoff, CallError, Client, ConnectOptions, FirstUse, Identities, Link};
+use labwire_client::{
+    Backoff, CallError, Client, ClientOptions, ConnectError, ConnectOptions, FirstUse, Identities, Link,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -14,10 +16,13 @@ use crate::failure::Failure;
 use crate::profiles::Profiles;
 
 /// The name by which the commands connect.
-const NAME: &str = "labwire";
+pub(crate) const NAME: &str = "labwire";
 
 /// The longest time to wait until the manager has closed the connection.
 const DISCONNECT_TIME: Duration = Duration::from_secs(1);
+
+/// The most notifications that wait to be written, for example while a disk or a pager is slow.
+const NOTIFICATIONS: usize = 4_096;
 
 /// How to connect.
 #[derive(Args, Debug)]
@@ -143,12 +148,13 @@ impl From<Seconds> for f64 {
 impl FromStr for Seconds {
     type Err = &'static str;
 
-    /// Accepts a unit behind the number, as in `2.5s` and `200ms`.
+    /// Accepts a unit behind the number, as in `2.5s`, `200ms`, `10min` and `2h`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, unit) = match text.strip_suffix("ms") {
-            Some(number) => (number, 1e-3),
-            None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-        };
+        const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3_600.0)];
+        let with_unit = UNITS
+            .iter()
+            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+        let (number, unit) = with_unit.unwrap_or((text, 1.0));
         let number: f64 = number.parse().unwrap_or(f64::NAN);
         (number * unit).try_into()
     }
@@ -240,7 +246,8 @@ impl Settings {
 }
 
 impl ConnectionArgs {
-    fn options(&self) -> Result<ConnectOptions, Failure> {
+    /// Returns the options of the SDK for these settings, those of the profile and the environment.
+    pub(crate) fn options(&self) -> Result<ConnectOptions, Failure> {
         let options = self.profile_options(ConnectOptions::from_environment()?)?;
         self.settings.apply(options)
     }
@@ -270,21 +277,22 @@ impl ConnectionArgs {
 
     /// Connects to the manager.
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        Connection::open(NAME, self.options()?).await
+        Ok(Connection::open(NAME, self.options()?).await?)
     }
 
     /// Connects to the manager under another name.
     pub(crate) async fn connect_as(&self, name: &str) -> Result<Connection, Failure> {
-        Connection::open(name, self.options()?).await
+        Ok(Connection::open(name, self.options()?).await?)
     }
 
     /// Connects to the manager, and connects again whenever the connection is lost.
     pub(crate) async fn connect_lasting(&self) -> Result<Connection, Failure> {
-        Connection::open(NAME, self.options()?.reconnect(Backoff::new())).await
+        Ok(Connection::open(NAME, self.options()?.reconnect(Backoff::new())).await?)
     }
 }
 
-/// A connection with a manager.
+/// A connection with a manager. Clones share it.
+#[derive(Clone)]
 pub(crate) struct Connection {
     client: Client,
     /// The longest time for what the manager itself answers.
@@ -292,9 +300,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to a manager as a client of this name.
-    pub(crate) async fn open(name: &str, options: ConnectOptions) -> Result<Self, Failure> {
+    /// Connects to the manager of these options as a client of this name.
+    pub(crate) async fn open(name: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
         let limit = options.connect_timeout();
+        let options = ClientOptions::from(options).notification_queue(NOTIFICATIONS);
         Ok(Self {
             client: Client::connect(name, options).await?,
             limit,
@@ -342,6 +351,8 @@ mod tests {
         assert_eq!(time("2.5"), Ok(Duration::from_millis(2_500)));
         assert_eq!(time("1s"), Ok(Duration::from_secs(1)));
         assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(time("1.5min"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("2h"), Ok(Duration::from_hours(2)));
         for text in ["0", "-1", "nan", "1e30", "", "s", "soon"] {
             assert!(time(text).is_err(), "{text}");
         }

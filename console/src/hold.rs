@@ -1,7 +1,5 @@
 //! `labwire link`, `labwire lock` and `labwire unlock`.
 
-use std::future::pending;
-use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,6 +14,7 @@ use crate::failure::Failure;
 use crate::held::{self, Announcement, Held};
 use crate::linking::link;
 use crate::output::{OutputArgs, message, one_line, say, say_json, shell_argument, tell};
+use crate::stop::Stop;
 
 pub(crate) const LINK_EXAMPLES: &str = "\
 Examples:
@@ -147,15 +146,7 @@ fn show(
     })
 }
 
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        pending::<()>().await;
-    }
-    // The terminal has written ^C.
-    tell("");
-}
-
-pub(crate) async fn link_service(arguments: &LinkArgs) -> Result<(), Failure> {
+pub(crate) async fn link_service(arguments: &LinkArgs, mut stop: Stop) -> Result<(), Failure> {
     let LinkArgs { service, form, .. } = arguments;
     let connection = if arguments.hold {
         arguments.connection.connect_lasting().await?
@@ -172,17 +163,16 @@ pub(crate) async fn link_service(arguments: &LinkArgs) -> Result<(), Failure> {
         &format!("is linked: it has {count} attributes"),
     )?;
     if arguments.hold {
-        let mut end = pin!(interrupted());
         loop {
             tokio::select! {
                 biased;
-                () = &mut end => break,
+                () = stop.requested() => break,
                 () = link.unlinked() => {}
             }
             show(*form, "away", service, None, "is away; waiting for it")?;
             tokio::select! {
                 biased;
-                () = &mut end => break,
+                () = stop.requested() => break,
                 linked = link.linked() => linked?,
             }
             show(*form, "linked", service, None, "is linked again")?;
@@ -237,14 +227,13 @@ impl LockArgs {
     }
 }
 
-pub(crate) async fn lock_service(arguments: &LockArgs) -> Result<(), Failure> {
+pub(crate) async fn lock_service(arguments: &LockArgs, mut stop: Stop) -> Result<(), Failure> {
     let LockArgs { service, form, .. } = arguments;
     let name = arguments.client_name();
     let connection = arguments.connection.connect_as(&name).await?;
-    let mut end = pin!(interrupted());
     let (link, guard) = tokio::select! {
         biased;
-        () = &mut end => return Err(Failure::Interrupted),
+        () = stop.requested() => return Err(Failure::Interrupted),
         locked = arguments.lock(&connection) => locked?,
     };
     let announcement = Announcement::new(&Held {
@@ -258,7 +247,7 @@ pub(crate) async fn lock_service(arguments: &LockArgs) -> Result<(), Failure> {
     show(*form, "locked", service, Some(guard.clients()), &text)?;
     let is_lost = tokio::select! {
         biased;
-        () = &mut end => false,
+        () = stop.requested() => false,
         () = announcement.release_requested() => false,
         () = guard.lost() => true,
     };

@@ -12,27 +12,36 @@ mod batch;
 mod bench;
 mod call;
 mod connection;
+mod csv;
 mod describe;
 mod failure;
+mod feed;
 mod held;
 mod hold;
+mod key;
 mod linking;
 mod near;
 mod output;
 mod ping;
 mod profile;
 mod profiles;
+mod record;
 mod report;
 mod result_file;
 mod screen;
 mod services;
+mod session;
 mod status;
+mod stop;
 mod times;
 mod top;
+mod watch;
 mod words;
 
-use std::future::pending;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::thread;
 
 use clap::Subcommand;
@@ -40,6 +49,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use failure::Failure;
+use stop::Stop;
 pub use words::protect_numbers;
 
 /// The commands.
@@ -75,6 +85,12 @@ pub enum Command {
     /// Measure how many calls a service answers
     #[command(after_help = bench::EXAMPLES, after_long_help = bench::AFTER_HELP)]
     Bench(bench::BenchArgs),
+    /// Print the notifications of a service as they come, or plot them
+    #[command(after_help = watch::EXAMPLES, after_long_help = watch::AFTER_HELP)]
+    Watch(watch::WatchArgs),
+    /// Record notifications and repeated calls of services in a file
+    #[command(after_help = record::EXAMPLES, after_long_help = record::AFTER_HELP)]
+    Record(record::RecordArgs),
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
     Admin(admin::AdminArgs),
@@ -88,7 +104,13 @@ impl Command {
     fn ends_in_order(&self) -> bool {
         match self {
             Self::Status(arguments) => arguments.is_watching(),
-            Self::Link(_) | Self::Lock(_) | Self::Ping(_) | Self::Bench(_) => true,
+            Self::Watch(_)
+            | Self::Record(_)
+            | Self::Top(_)
+            | Self::Link(_)
+            | Self::Lock(_)
+            | Self::Ping(_)
+            | Self::Bench(_) => true,
             _ => false,
         }
     }
@@ -96,9 +118,12 @@ impl Command {
 
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
 /// output, an error to standard error. Ctrl-C ends it at once, whatever it waits for; a command that
-/// holds or measures something ends in order first, and at once with the second Ctrl-C.
+/// runs until it is stopped ends in order, and at once with the second Ctrl-C.
 pub fn run(command: Command) -> ExitCode {
-    match run_in_runtime(command) {
+    let done = run_in_runtime(command);
+    // A command that did not end in time may still have the terminal.
+    screen::restore();
+    match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             output::tell(format_args!("labwire: {}", output::message(&failure.to_string())));
@@ -113,45 +138,58 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))
     };
     let (commands, waiting) = (runtime()?, runtime()?);
-    let (ended, end) = oneshot::channel();
-    let interrupts = if command.ends_in_order() { 2 } else { 1 };
-    // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
-    // block them, and Ctrl-C must be noticed meanwhile.
-    thread::spawn(move || {
-        let _ = ended.send(commands.block_on(execute(&command)));
-    });
+    let (ended, mut end) = oneshot::channel();
+    let (stopping, stop) = Stop::new();
+    let is_endless = command.ends_in_order();
+    let early = |_| Err(Failure::Failed("the command ended early".to_owned()));
     waiting.block_on(async {
+        let mut signalled = pin!(stop::signalled());
+        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        // Polled once, which registers them: a signal may come as soon as the command begins.
+        poll_fn(|context| {
+            if is_endless {
+                let _ = signalled.as_mut().poll(context);
+            } else {
+                let _ = interrupted.as_mut().poll(context);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
+        // block them, and Ctrl-C must be noticed meanwhile.
+        thread::spawn(move || {
+            let _ = ended.send(commands.block_on(execute(&command, stop)));
+        });
+        if is_endless {
+            tokio::select! {
+                biased;
+                () = signalled => stopping.send_replace(true),
+                done = &mut end => return done.unwrap_or_else(early),
+            };
+        }
         tokio::select! {
             biased;
-            () = interrupted(interrupts) => Err(Failure::Interrupted),
-            done = end => done.unwrap_or_else(|_| Err(Failure::Failed("the command ended early".to_owned()))),
+            _ = interrupted => Err(Failure::Interrupted),
+            () = tokio::time::sleep(stop::GRACE), if is_endless => Err(Failure::Interrupted),
+            done = end => done.unwrap_or_else(early),
         }
     })
 }
 
-/// Waits for so many Ctrl-C.
-async fn interrupted(times: usize) {
-    let mut count = 0;
-    while count < times {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => count += 1,
-            Err(_) => pending().await,
-        }
-    }
-}
-
-async fn execute(command: &Command) -> Result<(), Failure> {
+async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
     match command {
-        Command::Status(arguments) => status::run(arguments).await,
-        Command::Top(arguments) => top::run(arguments).await,
+        Command::Status(arguments) => status::run(arguments, stop).await,
+        Command::Top(arguments) => top::run(arguments, stop).await,
         Command::Services(arguments) => services::run(arguments).await,
         Command::Describe(arguments) => describe::run(arguments).await,
         Command::Call(arguments) => call::run(arguments).await,
-        Command::Link(arguments) => hold::link_service(arguments).await,
-        Command::Lock(arguments) => hold::lock_service(arguments).await,
+        Command::Watch(arguments) => watch::run(arguments, stop).await,
+        Command::Record(arguments) => record::run(arguments, stop).await,
+        Command::Link(arguments) => hold::link_service(arguments, stop).await,
+        Command::Lock(arguments) => hold::lock_service(arguments, stop).await,
         Command::Unlock(arguments) => hold::unlock_service(arguments).await,
-        Command::Ping(arguments) => ping::run(arguments).await,
-        Command::Bench(arguments) => bench::run(arguments).await,
+        Command::Ping(arguments) => ping::run(arguments, stop).await,
+        Command::Bench(arguments) => bench::run(arguments, stop).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),
     }

@@ -38,6 +38,11 @@ pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
     written(writeln!(anstream::stdout(), "{text}"))
 }
 
+/// Writes a line to standard output as it is.
+pub(crate) fn say_plain(line: impl Display) -> Result<(), Failure> {
+    written(writeln!(io::stdout(), "{line}"))
+}
+
 /// Returns an object as one line of JSON. Characters that a terminal would act upon are escaped;
 /// they can only stand in texts. A result is JSON as a service wrote it, and may have line ends.
 pub(crate) fn json_line(object: &impl Serialize) -> Result<String, Failure> {

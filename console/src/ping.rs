@@ -1,6 +1,5 @@
 //! `labwire ping`: how long the manager or a service takes to answer.
 
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -13,7 +12,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::failure::Failure;
 use crate::linking::link;
-use crate::output::{OutputArgs, one_line, say, say_json, tell};
+use crate::output::{OutputArgs, one_line, say, say_json};
+use crate::stop::Stop;
 use crate::times::{Percentiles, Times, readable_time};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -164,7 +164,7 @@ impl Pings<'_> {
     }
 }
 
-pub(crate) async fn run(arguments: &PingArgs) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &PingArgs, mut stop: Stop) -> Result<(), Failure> {
     let connection = arguments.connection.connect().await?;
     let (target, name) = match &arguments.service {
         Some(service) => (
@@ -181,7 +181,6 @@ pub(crate) async fn run(arguments: &PingArgs) -> Result<(), Failure> {
     };
     let mut pace = interval(arguments.every.duration());
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut interrupted = pin!(tokio::signal::ctrl_c());
     for _ in 0..arguments.count {
         let one = async {
             pace.tick().await;
@@ -193,10 +192,7 @@ pub(crate) async fn run(arguments: &PingArgs) -> Result<(), Failure> {
         };
         let (time, answer) = tokio::select! {
             biased;
-            _ = &mut interrupted => {
-                tell("");
-                break;
-            }
+            () = stop.requested() => break,
             answer = one => answer,
         };
         pings.show(time, answer.ok().transpose()?)?;

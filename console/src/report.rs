@@ -60,7 +60,8 @@ pub(crate) struct Lock {
 struct Page {
     #[serde(flatten)]
     summary: Summary,
-    page: Vec<Peer>,
+    #[serde(rename = "page")]
+    peers: Vec<Peer>,
     next: Option<String>,
 }
 
@@ -88,7 +89,11 @@ async fn pages(client: &Client, kind: &str) -> Result<(Summary, Vec<Peer>), Fail
     let (mut peers, mut after) = (Vec::new(), String::new());
     loop {
         let arguments = Arguments::new().positional(kind).positional(&after);
-        let Page { summary, page, next } = client.admin_request("status", arguments).await?;
+        let Page {
+            summary,
+            peers: page,
+            next,
+        } = client.admin_request("status", arguments).await?;
         peers.extend(page);
         // Names come in order, so this ends.
         match next.filter(|next| *next > after) {
@@ -108,7 +113,7 @@ mod tests {
             "page":[{"name":"a[h:1]","latencies":[[3,4]],"new":2}],"next":null}"#;
         let page: Page = serde_json::from_str(text).unwrap();
         assert_eq!((page.summary.clients, page.next), (1, None));
-        assert_eq!(page.page[0].latencies, [(3, 4)]);
-        assert_eq!(page.page[0].oldest_seconds, None);
+        assert_eq!(page.peers[0].latencies, [(3, 4)]);
+        assert_eq!(page.peers[0].oldest_seconds, None);
     }
 }

@@ -1,94 +1,157 @@
-//! A screen that is drawn again and again, in the terminal's second buffer.
+//! The whole screen of a terminal: draws lines where they have changed, and gives the terminal back
+//! as it was, however the command ends.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
-use terminal_size::{Height, Width, terminal_size_of};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use crossterm::cursor::{Hide, MoveTo, Show};
+use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+};
+use crossterm::{execute, queue};
+use tokio::sync::mpsc;
 
-use crate::failure::Failure;
+/// Whether the terminal is in use.
+static IS_ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Enters the second buffer and hides the cursor.
-const OPEN: &str = "\x1b[?1049h\x1b[?25l";
+/// How often the thread that reads keys looks whether they are still wanted.
+const KEY_TIME: Duration = Duration::from_millis(200);
 
-/// Shows the cursor and leaves the second buffer.
-const CLOSE: &str = "\x1b[?25h\x1b[?1049l";
-
-/// The screen. What the terminal showed before comes back when it is dropped.
-pub(crate) struct Screen;
-
-impl Screen {
-    pub(crate) fn open() -> Self {
-        let _ = write!(io::stdout(), "{OPEN}");
-        Self
+/// Gives the terminal back, if it is in use.
+pub(crate) fn restore() {
+    if IS_ENTERED.swap(false, Ordering::SeqCst) {
+        // The terminal may be gone; there is nothing else to try then.
+        let _ = execute!(
+            io::stdout(),
+            EndSynchronizedUpdate,
+            EnableLineWrap,
+            Show,
+            LeaveAlternateScreen
+        );
+        let _ = disable_raw_mode();
     }
+}
 
-    /// Draws a text: each line over the former one, so that nothing flickers. What does not fit is
-    /// left out.
-    pub(crate) fn draw(&mut self, text: &str) -> Result<(), Failure> {
-        let (width, height) = match terminal_size_of(io::stdout()) {
-            Some((Width(width), Height(height))) => (width, height),
-            None => (80, 24),
-        };
-        let mut stdout = io::stdout();
-        // With NO_COLOR the styles are left out, but not what moves the cursor.
-        let is_plain = AutoStream::choice(&stdout) == ColorChoice::Never;
-        let mut drawn = "\x1b[H".to_owned();
-        for line in text.lines().take(usize::from(height)) {
-            let line = fitting(line, usize::from(width));
-            let _ = if is_plain {
-                write!(drawn, "\x1b[K{}\r\n", strip_str(&line))
-            } else {
-                write!(drawn, "\x1b[K{line}\r\n")
-            };
-        }
-        // The last line end would scroll a full screen.
-        let drawn = drawn.trim_end_matches("\r\n");
-        let written = write!(stdout, "{drawn}\x1b[J").and_then(|()| stdout.flush());
-        written.map_err(|error| Failure::Failed(format!("cannot write to the terminal: {error}")))
-    }
+/// The screen. Dropping it gives the terminal back.
+pub(crate) struct Screen {
+    shown: Vec<String>,
+    size: (u16, u16),
+    is_colored: bool,
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        let mut stdout = io::stdout();
-        let _ = write!(stdout, "{CLOSE}").and_then(|()| stdout.flush());
+        restore();
     }
 }
 
-/// Returns as much of a line as fits into so many columns. Escape sequences take none.
-fn fitting(line: &str, width: usize) -> String {
-    if line.width() <= width {
-        return line.to_owned();
+impl Screen {
+    /// Takes the terminal.
+    pub(crate) fn enter() -> io::Result<Self> {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |information| {
+            restore();
+            before(information);
+        }));
+        let size = size()?;
+        enable_raw_mode()?;
+        IS_ENTERED.store(true, Ordering::SeqCst);
+        let screen = Self {
+            shown: Vec::new(),
+            size,
+            is_colored: AutoStream::choice(&io::stdout()) != ColorChoice::Never,
+        };
+        execute!(io::stdout(), EnterAlternateScreen, Hide, DisableLineWrap)?;
+        Ok(screen)
     }
-    let (mut fitting, mut column, mut is_escape) = (String::new(), 0, false);
-    for character in line.chars() {
-        if character == '\x1b' {
-            is_escape = true;
-        }
-        if is_escape {
-            fitting.push(character);
-            is_escape = !character.is_ascii_alphabetic();
-            continue;
-        }
-        column += character.width().unwrap_or_default();
-        if column <= width {
-            fitting.push(character);
-        }
+
+    /// Returns the width and the height in characters.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.size.0.into(), self.size.1.into())
     }
-    fitting
+
+    /// Returns whether colours are wanted.
+    pub(crate) fn is_colored(&self) -> bool {
+        self.is_colored
+    }
+
+    /// Takes another size. The next lines are all drawn.
+    pub(crate) fn resize(&mut self, size: (u16, u16)) {
+        self.size = size;
+        self.shown.clear();
+    }
+
+    /// Shows these lines. Those that are shown already stay as they are, so nothing flickers.
+    pub(crate) fn draw(&mut self, lines: Vec<String>) -> io::Result<()> {
+        if self.shown == lines {
+            return Ok(());
+        }
+        let mut output = io::stdout().lock();
+        queue!(output, BeginSynchronizedUpdate)?;
+        if self.shown.is_empty() {
+            queue!(output, Clear(ClearType::All))?;
+        }
+        for (row, line) in (0_u16..self.size.1).zip(&lines) {
+            if self.shown.get(usize::from(row)) != Some(line) {
+                queue!(output, MoveTo(0, row))?;
+                output.write_all(line.as_bytes())?;
+                queue!(output, Clear(ClearType::UntilNewLine))?;
+            }
+        }
+        queue!(output, EndSynchronizedUpdate)?;
+        self.shown = lines;
+        output.flush()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a person does at the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    Quit,
+    Key(char),
+    Resize(u16, u16),
+}
 
-    #[test]
-    fn a_line_is_cut_at_the_width_and_keeps_its_styles() {
-        assert_eq!(fitting("\x1b[1mabcdef\x1b[0m", 3), "\x1b[1mabc\x1b[0m");
-        assert_eq!(fitting("日本語", 4), "日本");
-        assert_eq!(fitting("abc", 3), "abc");
+/// Reads keys on a thread of its own, until nobody wants them any more.
+pub(crate) fn inputs() -> mpsc::UnboundedReceiver<Input> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    thread::spawn(move || {
+        while !sender.is_closed() {
+            let read = match event::poll(KEY_TIME) {
+                Ok(true) => event::read(),
+                Ok(false) => continue,
+                Err(error) => Err(error),
+            };
+            let Ok(read) = read else {
+                // There is no terminal to read from any more.
+                let _ = sender.send(Input::Quit);
+                return;
+            };
+            if let Some(input) = understood(&read)
+                && sender.send(input).is_err()
+            {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn understood(event: &Event) -> Option<Input> {
+    match event {
+        Event::Resize(width, height) => Some(Input::Resize(*width, *height)),
+        Event::Key(key) if key.kind != KeyEventKind::Release => match key.code {
+            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Input::Quit),
+            KeyCode::Char('q') | KeyCode::Esc => Some(Input::Quit),
+            KeyCode::Char(character) => Some(Input::Key(character)),
+            _ => None,
+        },
+        _ => None,
     }
 }

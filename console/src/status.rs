@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
-use std::pin::pin;
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
 use clap::Args;
 use jiff::Timestamp;
 use labwire_client::Identities;
@@ -17,7 +17,8 @@ use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::failure::Failure;
 use crate::output::{OutputArgs, STRONG, one_line, say, say_json, table, tell};
 use crate::report::{Peer, Report, is_reported};
-use crate::screen::Screen;
+use crate::screen::{Input, Screen, inputs};
+use crate::stop::Stop;
 use crate::times::readable_time;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -85,20 +86,26 @@ enum Told<'a> {
     Service {
         #[serde(flatten)]
         peer: &'a Peer,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        user: Option<Option<&'a str>>,
+        #[serde(flatten)]
+        user: Option<User<'a>>,
     },
     Client {
         #[serde(flatten)]
         peer: &'a Peer,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        user: Option<Option<&'a str>>,
+        #[serde(flatten)]
+        user: Option<User<'a>>,
     },
     /// A peer of a manager that does not report its status.
     #[serde(rename = "service")]
     ServiceName { name: &'a str },
     #[serde(rename = "client")]
     ClientName { name: &'a str },
+}
+
+/// The user of a peer; `None` if it has not logged in.
+#[derive(Serialize)]
+struct User<'a> {
+    user: Option<&'a str>,
 }
 
 /// A session, as the manager lists it for administrators.
@@ -148,9 +155,11 @@ impl Shown {
         })
     }
 
-    fn user(&self, name: &str) -> Option<Option<&str>> {
+    /// Returns the user of a peer, if users were requested.
+    fn user(&self, name: &str) -> Option<User<'_>> {
         let users = self.users.as_ref()?;
-        Some(users.get(name).map(String::as_str))
+        let user = users.get(name).map(String::as_str);
+        Some(User { user })
     }
 
     fn print_json(&self) -> Result<(), Failure> {
@@ -225,7 +234,7 @@ impl Shown {
 
     fn row(&self, peer: &Peer, cells: Vec<String>) -> Vec<String> {
         let mut row = cells;
-        if let Some(user) = self.user(&peer.name) {
+        if let Some(User { user }) = self.user(&peer.name) {
             row.insert(1, user.map_or_else(|| "-".to_owned(), one_line));
         }
         row
@@ -334,7 +343,7 @@ pub(crate) fn readable_age(seconds: f64) -> String {
     shown.join(" ")
 }
 
-pub(crate) async fn run(arguments: &StatusArgs) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &StatusArgs, mut stop: Stop) -> Result<(), Failure> {
     let connection = if arguments.watch {
         arguments.connection.connect_lasting().await?
     } else {
@@ -352,10 +361,11 @@ pub(crate) async fn run(arguments: &StatusArgs) -> Result<(), Failure> {
         connection.disconnect().await;
         return Ok(());
     }
-    let mut screen = (!arguments.form.json && io::stdout().is_terminal()).then(Screen::open);
+    if !arguments.form.json && io::stdout().is_terminal() {
+        return watch(arguments, &connection, stop).await;
+    }
     let mut pace = interval(arguments.every.duration());
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         let next = async {
             pace.tick().await;
@@ -364,19 +374,58 @@ pub(crate) async fn run(arguments: &StatusArgs) -> Result<(), Failure> {
         };
         let shown = tokio::select! {
             biased;
-            _ = &mut interrupted => break,
+            () = stop.requested() => return Ok(()),
             shown = next => shown,
         };
-        match (shown, &mut screen) {
+        match shown {
+            Ok(shown) => show(&shown)?,
             // The manager was stopped meanwhile; the next request waits until it is back.
-            (Err(Failure::NoManager(text)), None) => tell(format_args!("labwire: {text}")),
-            (Err(Failure::NoManager(text)), Some(screen)) => screen.draw(&text)?,
-            (Err(failure), _) => return Err(failure),
-            (Ok(shown), Some(screen)) => screen.draw(&shown.text())?,
-            (Ok(shown), None) => show(&shown)?,
+            Err(Failure::NoManager(text)) => tell(format_args!("labwire: {text}")),
+            Err(failure) => return Err(failure),
         }
     }
-    Ok(())
+}
+
+/// Draws the status on the whole screen, until a key or a signal ends it.
+async fn watch(arguments: &StatusArgs, connection: &Connection, mut stop: Stop) -> Result<(), Failure> {
+    let unusable = |error| Failure::Failed(format!("cannot use the terminal: {error}"));
+    let mut text = Shown::request(connection, arguments.users).await?.text();
+    let mut screen = Screen::enter().map_err(unusable)?;
+    let mut keys = inputs();
+    let mut pace = interval(arguments.every.duration());
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace.tick().await;
+    loop {
+        let lines = text.lines().map(|line| {
+            if screen.is_colored() {
+                line.to_owned()
+            } else {
+                strip_str(line).to_string()
+            }
+        });
+        let lines = lines.collect();
+        screen.draw(lines).map_err(unusable)?;
+        let next = async {
+            pace.tick().await;
+            connection.client().connected().await;
+            Shown::request(connection, arguments.users).await
+        };
+        tokio::select! {
+            biased;
+            () = stop.requested() => return Ok(()),
+            input = keys.recv() => match input {
+                None | Some(Input::Quit) => return Ok(()),
+                Some(Input::Resize(width, height)) => screen.resize((width, height)),
+                Some(Input::Key(_)) => {}
+            },
+            shown = next => match shown {
+                Ok(shown) => text = shown.text(),
+                // The next request waits until the manager is back.
+                Err(Failure::NoManager(error)) => text = error,
+                Err(failure) => return Err(failure),
+            },
+        }
+    }
 }
 
 #[cfg(test)]

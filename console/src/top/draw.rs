@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Bar, BarChart, BarGroup, Block, Cell, Paragraph, Row as TableRow, Table, TableState};
 
 use super::rates::Row;
-use super::view::{Column, List, View};
+use super::view::{Column, List, Mode, View};
 use super::{Rates, bytes, rate};
 use crate::output::one_line;
 use crate::status::readable_age;
@@ -39,12 +39,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, rates: &Rates, view: &View, notice: Op
     frame.render_widget(header(rates, view), head);
     let rows = view.rows(rates.rows(view.list));
     let selected = view.selected(&rows);
-    if view.shows_help {
+    if view.mode == Mode::Help {
         frame.render_widget(
             Paragraph::new(HELP).block(Block::bordered().title(" Keys and columns ")),
             body,
         );
-    } else if let Some(row) = selected.map(|place| rows[place]).filter(|_| view.is_detailed) {
+    } else if let Some(row) = selected
+        .map(|place| rows[place])
+        .filter(|_| view.mode == Mode::Detail)
+    {
         draw_detail(frame, body, row, view.list);
     } else {
         draw_table(frame, body, &rows, selected, view);
@@ -77,7 +80,7 @@ fn header(rates: &Rates, view: &View) -> Line<'static> {
 }
 
 fn footer(view: &View, notice: Option<&str>) -> Line<'static> {
-    if view.is_typing {
+    if view.mode == Mode::Filter {
         return Line::from(format!("/{}_", view.filter));
     }
     if let Some(notice) = notice {

@@ -21,6 +21,7 @@ use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::failure::Failure;
 use crate::output::{OutputArgs, one_line, say, say_json, say_table};
 use crate::report::{Report, Summary, is_reported};
+use crate::stop::Stop;
 use crate::times::readable_time;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -142,15 +143,15 @@ fn rate(number: f64) -> String {
 
 /// Returns a number of bytes, with a unit of powers of 1024.
 fn bytes(number: u64) -> String {
-    match number {
-        ..0x400 => number.to_string(),
-        ..0x10_0000 => format!("{} KiB", number >> 10),
-        ..0x4000_0000 => format!("{} MiB", number >> 20),
+    match number.checked_ilog2().unwrap_or_default() {
+        ..10 => number.to_string(),
+        10..20 => format!("{} KiB", number >> 10),
+        20..30 => format!("{} MiB", number >> 20),
         _ => format!("{} GiB", number >> 30),
     }
 }
 
-pub(crate) async fn run(arguments: &TopArgs) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &TopArgs, mut stop: Stop) -> Result<(), Failure> {
     let connection = arguments.connection.connect_lasting().await?;
     if !is_reported(&connection.identities().await?) {
         return Err(Failure::Refused(
@@ -162,9 +163,13 @@ pub(crate) async fn run(arguments: &TopArgs) -> Result<(), Failure> {
         last: None,
     };
     if arguments.form.json || arguments.count.is_some() || !io::stdout().is_terminal() {
-        print(arguments, &mut meter).await?;
+        tokio::select! {
+            biased;
+            () = stop.requested() => {}
+            printed = print(arguments, &mut meter) => printed?,
+        }
     } else {
-        show(arguments, &mut meter).await?;
+        show(arguments, &mut meter, stop).await?;
     }
     connection.disconnect().await;
     Ok(())
@@ -290,7 +295,7 @@ impl Drop for FullScreen {
 }
 
 /// Shows the screen until a key ends it.
-async fn show(arguments: &TopArgs, meter: &mut Meter<'_>) -> Result<(), Failure> {
+async fn show(arguments: &TopArgs, meter: &mut Meter<'_>, mut stop: Stop) -> Result<(), Failure> {
     let mut rates = meter.measure().await?;
     let (mut view, mut notice) = (View::default(), None::<String>);
     let mut screen = FullScreen::open()?;
@@ -310,6 +315,7 @@ async fn show(arguments: &TopArgs, meter: &mut Meter<'_>) -> Result<(), Failure>
         };
         tokio::select! {
             biased;
+            () = stop.requested() => return Ok(()),
             input = keys.recv() => match input {
                 None | Some(Input::End) => return Ok(()),
                 Some(Input::Resized) => {}

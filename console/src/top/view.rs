@@ -87,6 +87,17 @@ pub(super) enum Key {
     Character(char),
 }
 
+/// What takes the screen and the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Table,
+    /// The table; keys are typed into the filter.
+    Filter,
+    /// The selected row alone, in detail.
+    Detail,
+    Help,
+}
+
 /// What the screen shows.
 #[derive(Debug)]
 pub(super) struct View {
@@ -94,15 +105,11 @@ pub(super) struct View {
     pub(super) column: Column,
     pub(super) is_reversed: bool,
     pub(super) is_paused: bool,
-    pub(super) shows_help: bool,
+    pub(super) mode: Mode,
     /// Only rows whose names contain this are shown; the case of letters does not count.
     pub(super) filter: String,
-    /// Whether keys are typed into the filter.
-    pub(super) is_typing: bool,
     /// The name of the selected row.
     pub(super) selected: Option<String>,
-    /// Whether the selected row is shown alone, in detail.
-    pub(super) is_detailed: bool,
 }
 
 impl Default for View {
@@ -112,11 +119,9 @@ impl Default for View {
             column: Column::Calls,
             is_reversed: false,
             is_paused: false,
-            shows_help: false,
+            mode: Mode::Table,
             filter: String::new(),
-            is_typing: false,
             selected: None,
-            is_detailed: false,
         }
     }
 }
@@ -144,27 +149,32 @@ impl View {
 
     /// Handles a key; `rows` are those that are shown. Returns `true` if the program is to end.
     pub(super) fn handle(&mut self, key: Key, rows: &[&Row]) -> bool {
-        if self.is_typing {
+        if self.mode == Mode::Filter {
             self.type_filter(key);
             return false;
         }
         match key {
             Key::Character('q') => return true,
-            Key::Escape if self.shows_help => self.shows_help = false,
-            Key::Escape if self.is_detailed => self.is_detailed = false,
+            Key::Escape if self.mode != Mode::Table => self.mode = Mode::Table,
             Key::Escape if !self.filter.is_empty() => self.filter.clear(),
             Key::Escape => self.selected = None,
-            Key::Character('?' | 'h') => self.shows_help = !self.shows_help,
+            Key::Character('?' | 'h') => {
+                self.mode = if self.mode == Mode::Help {
+                    Mode::Table
+                } else {
+                    Mode::Help
+                };
+            }
             Key::Character('p' | ' ') => self.is_paused = !self.is_paused,
             Key::Character('r') => self.is_reversed = !self.is_reversed,
-            Key::Character('/') => self.is_typing = true,
+            Key::Character('/') => self.mode = Mode::Filter,
             Key::Tab => {
                 self.list = match self.list {
                     List::Services => List::Clients,
                     List::Clients => List::Services,
                 };
                 self.selected = None;
-                self.is_detailed = false;
+                self.mode = Mode::Table;
             }
             Key::Left | Key::Character('<') => self.turn_column(Column::ALL.len() - 1),
             Key::Right | Key::Character('>') => self.turn_column(1),
@@ -174,7 +184,9 @@ impl View {
                 if self.selected(rows).is_none() {
                     self.select(rows, 1);
                 }
-                self.is_detailed = self.selected.is_some();
+                if self.selected.is_some() {
+                    self.mode = Mode::Detail;
+                }
             }
             Key::Backspace | Key::Character(_) => {}
         }
@@ -187,9 +199,9 @@ impl View {
             Key::Backspace => {
                 self.filter.pop();
             }
-            Key::Enter => self.is_typing = false,
+            Key::Enter => self.mode = Mode::Table,
             Key::Escape => {
-                self.is_typing = false;
+                self.mode = Mode::Table;
                 self.filter.clear();
             }
             _ => {}
@@ -274,7 +286,7 @@ mod tests {
         let shown = view.rows(&rows);
         assert_eq!(view.selected(&shown), Some(0));
         view.handle(Key::Enter, &shown);
-        assert!(view.is_detailed);
+        assert_eq!(view.mode, Mode::Detail);
         // It has left: nothing is selected, and the next key selects the first row.
         rows.remove(2);
         let shown = view.rows(&rows);

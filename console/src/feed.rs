@@ -1,0 +1,399 @@
+//! The connection of commands that run for days: it is made again after a restart of the manager or
+//! of a service, and what happens to it is told in the order in which it happened.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ArgAction;
+use clap::Args;
+use jiff::Timestamp;
+use labwire_client::{Backoff, ConnectOptions, Link, Notification};
+use labwire_home::{local_time_zone, present};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{interval, sleep, timeout};
+
+use crate::connection::{Connection, NAME};
+use crate::failure::Failure;
+use crate::near::nearest;
+use crate::output::{one_line, tell};
+
+/// The waits between two attempts to connect, or to link.
+const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
+
+/// How often a manager is asked whether a service has left that does not tell it by itself.
+const CHECK: Duration = Duration::from_secs(2);
+
+/// The longest time to wait for the answer to that.
+const CHECK_TIME: Duration = Duration::from_secs(10);
+
+/// Whether to connect again.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ReconnectArgs {
+    #[arg(
+        long,
+        value_name = "true|false",
+        env = "LABWIRE_RECONNECT",
+        default_value = "true",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set,
+        hide_possible_values = true,
+        hide_default_value = true,
+        hide_env_values = true,
+        help = "Wait for a manager or service that is not there, or leaves [default: true]"
+    )]
+    pub(crate) reconnect: bool,
+}
+
+/// What happened, and to which service; to the manager if there is none.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) service: Option<Arc<str>>,
+    pub(crate) event: Event,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The manager or the service is not there yet, for this reason, and is waited for.
+    Waiting { reason: String },
+    /// The client is linked with the service of this manager.
+    Linked { time: Timestamp, manager: String },
+    /// The service has left, or the connection with the manager was lost.
+    Away {
+        time: Timestamp,
+        reason: String,
+        cause: Cause,
+    },
+    /// The service has sent a notification.
+    Notified {
+        time: Timestamp,
+        notification: Notification,
+    },
+    /// The service was called, or should have been.
+    Polled(Polled),
+}
+
+/// Why a service is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Manager,
+    Service,
+}
+
+/// The outcome of a repeated call.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    /// The call as it was written.
+    pub(crate) call: Arc<str>,
+    /// The time of the request.
+    pub(crate) time: Timestamp,
+    pub(crate) outcome: Outcome,
+}
+
+/// The outcome of a repeated call.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The result, as JSON text, and after which time it came.
+    Result { result: String, took: Duration },
+    /// The call has failed, or has no reply yet, after this time.
+    Error { message: String, took: Duration },
+    /// So many calls were left out, because the one before them took too long.
+    Skipped { count: u64 },
+}
+
+/// Where events go. A full channel makes the sender wait.
+pub(crate) type Events = mpsc::Sender<Heard>;
+
+/// Tells an event. An error means that nobody wants to know any more.
+pub(crate) async fn send(events: &Events, service: Option<&Arc<str>>, event: Event) -> Result<(), Failure> {
+    let heard = Heard {
+        service: service.cloned(),
+        event,
+    };
+    events.send(heard).await.map_err(|_| Failure::Closed)
+}
+
+/// Keeps a connection with the manager in `current`, and makes it again whenever it is lost.
+///
+/// # Errors
+/// If the manager refuses the client. Unless `reconnect` is set, also if there is no manager, or if
+/// the connection is lost.
+pub(crate) async fn keep_connected(
+    options: ConnectOptions,
+    reconnect: bool,
+    current: watch::Sender<Option<Connection>>,
+    events: Events,
+) -> Result<Infallible, Failure> {
+    let mut waits = BACKOFF.waits();
+    let mut is_told = false;
+    loop {
+        match Connection::open(NAME, options.clone()).await {
+            Ok(connection) => {
+                let since = tokio::time::Instant::now();
+                let client = connection.client().clone();
+                current.send_replace(Some(connection));
+                let reason = client.closed().await;
+                current.send_replace(None);
+                if !reconnect {
+                    return Err(Failure::NoManager(format!("the connection was lost: {reason}")));
+                }
+                waits.connected_for(since.elapsed());
+                // Whoever was linked tells that the connection was lost.
+                is_told = true;
+            }
+            Err(error) if reconnect && error.is_transient() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    let reason = error.to_string();
+                    send(&events, None, Event::Waiting { reason }).await?;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        sleep(waits.next_wait()).await;
+    }
+}
+
+/// Keeps a link with a service in `links`, makes it again whenever it is lost, and tells what happens
+/// and each notification.
+///
+/// # Errors
+/// If nobody reads the events any more. Unless `reconnect` is set, also if the service is not there
+/// or leaves.
+pub(crate) async fn follow(
+    service: Arc<str>,
+    reconnect: bool,
+    mut connections: watch::Receiver<Option<Connection>>,
+    links: watch::Sender<Option<Link>>,
+    events: Events,
+) -> Result<Infallible, Failure> {
+    let mut told = String::new();
+    let mut waits = BACKOFF.waits();
+    loop {
+        let connection = connected(&mut connections).await?;
+        let link = match connection.link(&service).await {
+            Ok(link) => link,
+            Err(refused @ (Failure::Refused(_) | Failure::TimedOut(_) | Failure::NoManager(_))) => {
+                let refused = explained(&connection, &service, refused).await;
+                let is_lost = matches!(refused, Failure::NoManager(_));
+                if !reconnect {
+                    return Err(refused);
+                }
+                let reason = refused.to_string();
+                if !is_lost && told != reason {
+                    told.clone_from(&reason);
+                    send(&events, Some(&service), Event::Waiting { reason }).await?;
+                }
+                sleep(waits.next_wait()).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        let mut notifications = link.notifications();
+        let linked = Event::Linked {
+            time: present(),
+            manager: connection.client().manager(),
+        };
+        send(&events, Some(&service), linked).await?;
+        told.clear();
+        waits = BACKOFF.waits();
+        links.send_replace(Some(link));
+        let left = left(&connection, &service);
+        tokio::pin!(left);
+        loop {
+            tokio::select! {
+                notification = notifications.next() => match notification {
+                    Some(notification) => {
+                        let time = present();
+                        send(&events, Some(&service), Event::Notified { time, notification }).await?;
+                    }
+                    None => break,
+                },
+                () = &mut left => break,
+            }
+        }
+        let time = present();
+        links.send_replace(None);
+        drop(notifications);
+        let client = connection.client();
+        let (cause, reason) = if client.is_connected() {
+            (Cause::Service, "the service has disconnected".to_owned())
+        } else {
+            let reason = client.closed().await;
+            (
+                Cause::Manager,
+                format!("the connection with the manager was lost: {reason}"),
+            )
+        };
+        let away = Event::Away {
+            time,
+            reason: reason.clone(),
+            cause,
+        };
+        send(&events, Some(&service), away).await?;
+        if !reconnect {
+            let reason = format!("'{}' is away: {reason}", one_line(&service));
+            return Err(match cause {
+                Cause::Manager => Failure::NoManager(reason),
+                Cause::Service => Failure::Failed(reason),
+            });
+        }
+    }
+}
+
+/// Waits for a connection.
+async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Result<Connection, Failure> {
+    let connected = connections.wait_for(Option::is_some).await;
+    let connection = connected.ok().and_then(|connection| connection.clone());
+    // Whoever connects has ended, with an error of its own.
+    connection.ok_or(Failure::Closed)
+}
+
+/// Adds to a refusal which service may have been meant.
+async fn explained(connection: &Connection, service: &str, refused: Failure) -> Failure {
+    if !matches!(refused, Failure::Refused(_)) {
+        return refused;
+    }
+    match connection.identities().await {
+        Ok(identities) if !identities.services.contains_key(service) => {
+            let known = identities.services.keys().map(String::as_str);
+            let hint =
+                nearest(service, known).map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
+            Failure::Refused(format!("no service '{}' is connected", one_line(service))).with_hint(hint)
+        }
+        _ => refused,
+    }
+}
+
+/// Waits until a service has left whose manager does not tell it, as MSL-Network's does not. Returns
+/// only then.
+async fn left(connection: &Connection, service: &str) {
+    let address = async || {
+        let identities = timeout(CHECK_TIME, connection.identities()).await.ok()?.ok()?;
+        let is_silent = identities.language.starts_with("Python");
+        let address = identities
+            .services
+            .get(service)
+            .map(|service| service.address.clone());
+        Some((is_silent, address))
+    };
+    let Some((true, linked)) = address().await else {
+        return std::future::pending().await;
+    };
+    let mut pace = interval(CHECK);
+    loop {
+        pace.tick().await;
+        if let Some((_, now)) = address().await
+            && now != linked
+        {
+            return;
+        }
+    }
+}
+
+/// The time from when nothing came from a service until it came again.
+#[derive(Clone, Debug)]
+pub(crate) struct Gap {
+    pub(crate) since: Timestamp,
+    pub(crate) until: Timestamp,
+    pub(crate) reason: String,
+}
+
+impl Gap {
+    /// Returns its length in seconds; 0 if the clock was set back meanwhile.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.until.duration_since(self.since).as_secs_f64().max(0.0)
+    }
+}
+
+/// Tells on standard error what happens to one service. Remembers since when it is away.
+#[derive(Debug, Default)]
+pub(crate) struct Narrator {
+    /// Since when it is away and why; `None` before the first link, and while it is there.
+    away: Option<(Timestamp, String)>,
+    is_quiet: bool,
+}
+
+impl Narrator {
+    /// Creates one that may be silent.
+    pub(crate) fn new(is_quiet: bool) -> Self {
+        Self { away: None, is_quiet }
+    }
+
+    /// Tells a line, unless it is to be silent.
+    pub(crate) fn tell(&self, line: &str) {
+        if !self.is_quiet {
+            tell(format_args!("labwire: {}", line.replace('\n', "; ")));
+        }
+    }
+
+    /// Tells an event. Returns the gap that has ended with it.
+    pub(crate) fn hear(&mut self, heard: &Heard) -> Option<Gap> {
+        let name = heard.service.as_deref().map(one_line).unwrap_or_default();
+        match &heard.event {
+            Event::Waiting { reason } if heard.service.is_none() => {
+                self.tell(&format!("waiting for the manager: {reason}"));
+            }
+            Event::Waiting { reason } => self.tell(&format!("waiting for '{name}': {reason}")),
+            Event::Linked { time, manager } => {
+                let manager = one_line(manager);
+                let Some((since, reason)) = self.away.take() else {
+                    self.tell(&format!("linked with '{name}' at {manager}"));
+                    return None;
+                };
+                let gap = Gap {
+                    since,
+                    until: *time,
+                    reason,
+                };
+                self.tell(&format!(
+                    "'{name}' is back: gap since {} until {} ({:.1} s)",
+                    local(gap.since),
+                    local(gap.until),
+                    gap.seconds()
+                ));
+                return Some(gap);
+            }
+            Event::Away { time, reason, .. } => {
+                self.tell(&format!(
+                    "'{name}' is away since {}: {reason}; waiting for it",
+                    local(*time)
+                ));
+                self.away = Some((*time, reason.clone()));
+            }
+            Event::Notified { notification, .. } if notification.lost() > 0 => {
+                self.tell(&format!(
+                    "{} notifications of '{name}' were dropped, because they are written too slowly",
+                    notification.lost()
+                ));
+            }
+            Event::Notified { .. } | Event::Polled(_) => {}
+        }
+        None
+    }
+
+    /// Returns the gap that is still open at the end.
+    pub(crate) fn end(&mut self) -> Option<Gap> {
+        let (since, reason) = self.away.take()?;
+        Some(Gap {
+            since,
+            until: present(),
+            reason,
+        })
+    }
+}
+
+/// Returns a time as people write it, in the computer's time zone.
+pub(crate) fn local(time: Timestamp) -> String {
+    time.to_zoned(local_time_zone())
+        .strftime("%Y-%m-%d %H:%M:%S%.3f")
+        .to_string()
+}
+
+/// Returns a time for programs: ISO 8601 in UTC, with microseconds.
+pub(crate) fn utc(time: Timestamp) -> String {
+    format!("{time:.6}")
+}

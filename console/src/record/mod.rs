@@ -1,0 +1,256 @@
+//! `labwire record`: notifications and repeated calls of several services, in a file.
+
+mod config;
+mod csv_file;
+mod database;
+mod poll;
+mod recorder;
+mod row;
+mod sources;
+mod store;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use labwire_home::present;
+
+use crate::connection::{ConnectionArgs, Seconds};
+use crate::failure::Failure;
+use crate::feed::ReconnectArgs;
+use crate::near::nearest;
+use crate::output::one_line;
+use crate::session::Session;
+use crate::stop::Stop;
+use config::Config;
+use recorder::Recorder;
+use sources::{Poll, Subscription};
+use store::{Format, Rotation, Store};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire record lab.csv --watch Heartbeat
+  labwire record lab.csv --poll 'DMM.read(3) every 1s'
+  labwire record --config lab.toml --for 12h";
+
+pub(crate) const AFTER_HELP: &str = "\
+A call is written SERVICE.METHOD(ARGUMENTS) every TIME, with arguments as in a
+program: 'DMM.read(channel=2, unit=\"V\") every 500ms'. Behind it may stand
+'timeout TIME' [default: 10s]: then an error is recorded. There is one call at a
+time of each: until its reply comes, the next ones are left out. A name with
+points or blanks stands in quotes: '\"Lab 2.DMM\".read() every 1min'.
+
+Examples:
+  labwire record lab.csv --watch Heartbeat --watch DMM.voltage
+  labwire record lab.csv --poll 'DMM.read(3) every 1s'
+  labwire record lab.sqlite3 --rotate day --watch DMM
+  labwire record --config lab.toml --for 12h
+
+A file for --config; what stands on the command line is added, or goes first:
+  file = \"lab.sqlite3\"     # in the folder of this file
+  rotate = \"day\"
+  watch = [\"Heartbeat\", \"Thermometer.celsius\"]
+  poll = [\"DMM.read(3) every 1s\", \"Oven.temperature every 1min\"]
+
+Each row is one value. Its columns:
+  time      in UTC: when the notification arrived, or the call was made
+  event     notification, result    a value
+            error                   a call failed; the reason is in note
+            linked, gap             the service is there, or no more
+            lost                    value is how many were left out
+            start, end              of the recording
+  service, source                   the service, and the call
+  key       which value of a notification, or of an object as a result
+  value     a number, a text, or JSON for a list or an object
+  seconds   how long the call took, or the service was away
+  note      a text for people
+  message   a number that the values of one notification or result share
+An SQLite database has them in the table recording, and the values alone in the
+view readings.
+
+Rows are written every half second, so a crash loses no more than that. A file
+that exists is continued if it is a recording; nothing else is overwritten. The
+time in which nothing was recorded is a gap, too. With --rotate, the files are
+lab.2026-11-28.csv or lab.0001.csv.
+
+Ctrl-C ends the recording; the exit code is 0. For others see `labwire --help`.";
+
+/// How long to wait, at the end, until all is written.
+const LAST_WORDS: Duration = Duration::from_secs(8);
+
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// The file: .csv, or .sqlite, .sqlite3 or .db for a database
+    file: Option<PathBuf>,
+    /// Record the notifications of a service, or one value of them; repeatable
+    #[arg(long, value_name = "SERVICE[.KEY]")]
+    watch: Vec<Subscription>,
+    /// Repeat a call and record its results; repeatable
+    #[arg(long, value_name = "'CALL every TIME'")]
+    poll: Vec<Poll>,
+    /// Read what to record from a file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The format [default: by the extension of the file]
+    #[arg(long, value_enum, hide_short_help = true)]
+    format: Option<Format>,
+    /// Begin another file each day (in UTC), or at a size such as 64MiB
+    #[arg(long, value_name = "day|SIZE")]
+    rotate: Option<Rotation>,
+    /// End after this time: 30, 10min, 12h
+    #[arg(long = "for", value_name = "SECONDS")]
+    duration: Option<Seconds>,
+    /// Do not say on standard error what happens
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    reconnect: ReconnectArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// What to record, and where.
+struct Plan {
+    file: PathBuf,
+    format: Format,
+    rotation: Option<Rotation>,
+    watch: Vec<Subscription>,
+    poll: Vec<Poll>,
+}
+
+/// Reads a value of the file for `--config`.
+fn read<T: FromStr<Err: Display>>(path: &Path, key: &str, text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|error| {
+        let text = one_line(text);
+        Failure::Usage(format!("{}: {key} = \"{text}\": {error}", path.display()))
+    })
+}
+
+impl RecordArgs {
+    fn plan(&self) -> Result<Plan, Failure> {
+        let (mut watch, mut poll) = (self.watch.clone(), self.poll.clone());
+        let (mut file, mut format, mut rotation) = (self.file.clone(), self.format, self.rotate);
+        if let Some(path) = &self.config {
+            let config = Config::read(path)?;
+            for text in &config.watch {
+                watch.push(read(path, "watch", text)?);
+            }
+            for text in &config.poll {
+                poll.push(read(path, "poll", text)?);
+            }
+            file = file.or(config.file);
+            if let Some(text) = config.rotate.filter(|_| rotation.is_none()) {
+                rotation = Some(read(path, "rotate", &text)?);
+            }
+            if let Some(text) = config.format.filter(|_| format.is_none()) {
+                let read = Format::from_str(&text, false);
+                let wrong = |_| {
+                    let hint = nearest(&text, ["csv", "sqlite"]).unwrap_or("csv or sqlite");
+                    Failure::Usage(format!(
+                        "{}: format = \"{}\": {hint} was expected",
+                        path.display(),
+                        one_line(&text)
+                    ))
+                };
+                format = Some(read.map_err(wrong)?);
+            }
+        }
+        let Some(file) = file else {
+            return Err(Failure::Usage(
+                "name a file for the recording, such as lab.csv or lab.sqlite3".to_owned(),
+            ));
+        };
+        if watch.is_empty() && poll.is_empty() {
+            return Err(Failure::Usage(
+                "nothing to record: add --watch SERVICE, or --poll 'SERVICE.METHOD() every 1s'".to_owned(),
+            ));
+        }
+        let format = format.map_or_else(|| format_of(&file), Ok)?;
+        Ok(Plan {
+            file,
+            format,
+            rotation,
+            watch,
+            poll,
+        })
+    }
+}
+
+/// Returns the format that the extension of a file means.
+fn format_of(file: &Path) -> Result<Format, Failure> {
+    let extension = file
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    match &*extension {
+        "csv" => Ok(Format::Csv),
+        "sqlite" | "sqlite3" | "db" => Ok(Format::Sqlite),
+        _ => Err(Failure::Usage(format!(
+            "{} does not say its format: end it with .csv or .sqlite3, or use --format",
+            file.display()
+        ))),
+    }
+}
+
+impl Plan {
+    /// Returns what is recorded, for people.
+    fn sources(&self) -> String {
+        let watch = self.watch.iter().map(|watch| match &watch.key {
+            Some(key) => format!("{}.{key}", watch.service),
+            None => watch.service.to_string(),
+        });
+        let poll = self.poll.iter().map(|poll| {
+            format!(
+                "{}.{} every {} s",
+                poll.service,
+                poll.call,
+                poll.every.as_secs_f64()
+            )
+        });
+        watch.chain(poll).collect::<Vec<_>>().join("; ")
+    }
+}
+
+pub(crate) async fn run(arguments: &RecordArgs, mut stop: Stop) -> Result<(), Failure> {
+    let plan = arguments.plan()?;
+    let options = arguments.connection.options()?;
+    let sources = plan.sources();
+    let (store, opened) = Store::open(&plan.file, plan.format, plan.rotation, present())?;
+    let recorder = Recorder::begin(store, &opened, sources, plan.watch.clone(), arguments.quiet)?;
+    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    let watched = plan.watch.iter().map(|watch| &watch.service);
+    let polled = plan.poll.iter().map(|poll| &poll.service);
+    let mut links = BTreeMap::new();
+    for service in watched.chain(polled) {
+        let follow = || session.follow(Arc::clone(service));
+        links.entry(Arc::clone(service)).or_insert_with(follow);
+    }
+    for poll in plan.poll {
+        if let Some(links) = links.get(&poll.service) {
+            let links = links.clone();
+            session.spawn(|events| poll::poll(poll, links, events));
+        }
+    }
+    let limit = arguments.duration.map(Seconds::duration);
+    let end = async {
+        let over = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.requested() => {}
+            () = over => {}
+        }
+    };
+    session
+        .run(move |heard| recorder.run(heard), end, LAST_WORDS)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Repeats a call on its schedule.
+
+use std::convert::Infallible;
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use labwire_client::{CallError, Link};
+use labwire_home::present;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::sources::Poll;
+use crate::failure::Failure;
+use crate::feed::{Event, Events, Outcome, Polled, send};
+use crate::near::nearest;
+use crate::output::one_line;
+
+/// Calls whenever it is time, and tells each outcome. There is one call at a time: while it lasts, the
+/// times of others are left out.
+///
+/// # Errors
+/// If nobody reads the events any more.
+pub(super) async fn poll(
+    poll: Poll,
+    mut links: watch::Receiver<Option<Link>>,
+    events: Events,
+) -> Result<Infallible, Failure> {
+    // The schedule begins when there is somebody to call.
+    links
+        .wait_for(Option::is_some)
+        .await
+        .map_err(|_| Failure::Closed)?;
+    let mut due = Instant::now();
+    loop {
+        sleep_until(due).await;
+        let link = links.borrow_and_update().clone();
+        let is_linked = link.is_some();
+        if let Some(link) = link {
+            call(&poll, &link, &mut links, &events).await?;
+        }
+        due += poll.every;
+        let skipped = missed(due, poll.every);
+        due += poll.every * skipped;
+        // While the service was away, the recording has a gap.
+        if skipped > 0 && is_linked && links.borrow().is_some() {
+            let count = skipped.into();
+            tell(&poll, &events, Outcome::Skipped { count }).await?;
+        }
+    }
+}
+
+/// Returns how many of the times from `due` on are over.
+fn missed(due: Instant, every: Duration) -> u32 {
+    let late = Instant::now().saturating_duration_since(due);
+    u32::try_from(late.as_nanos().div_ceil(every.as_nanos().max(1))).unwrap_or(u32::MAX)
+}
+
+async fn tell(poll: &Poll, events: &Events, outcome: Outcome) -> Result<(), Failure> {
+    told(poll, events, present(), outcome).await
+}
+
+async fn told(poll: &Poll, events: &Events, time: jiff::Timestamp, outcome: Outcome) -> Result<(), Failure> {
+    let call = std::sync::Arc::clone(&poll.call);
+    send(
+        events,
+        Some(&poll.service),
+        Event::Polled(Polled { call, time, outcome }),
+    )
+    .await
+}
+
+/// Calls once. A reply that comes after the timeout still counts: until then the service is busy, and
+/// further calls would only queue up.
+async fn call(
+    poll: &Poll,
+    link: &Link,
+    links: &mut watch::Receiver<Option<Link>>,
+    events: &Events,
+) -> Result<(), Failure> {
+    let (time, begun) = (present(), Instant::now());
+    let replied = link
+        .call::<()>(&poll.attribute, poll.arguments.clone())
+        .raw()
+        .into_future();
+    let reply = async {
+        tokio::select! {
+            biased;
+            reply = replied => reply.map_err(|error| explained(poll, link, &error)),
+            // A manager that does not tell that a service has left does not end its calls either.
+            _ = links.wait_for(Option::is_none) => Err("the service left before it replied".to_owned()),
+        }
+    };
+    tokio::pin!(reply);
+    let reply = if let Ok(reply) = timeout(poll.timeout, &mut reply).await {
+        reply
+    } else {
+        let message = format!(
+            "no reply within {} s; the next calls wait for it",
+            poll.timeout.as_secs_f64()
+        );
+        let late = Outcome::Error {
+            message,
+            took: begun.elapsed(),
+        };
+        told(poll, events, time, late).await?;
+        reply.await
+    };
+    let took = begun.elapsed();
+    let outcome = match reply {
+        Ok(result) => Outcome::Result { result, took },
+        Err(message) => Outcome::Error { message, took },
+    };
+    told(poll, events, time, outcome).await
+}
+
+/// Returns the reason of a failure. An unknown attribute gets a suggestion.
+fn explained(poll: &Poll, link: &Link, error: &CallError) -> String {
+    let identity = link.identity();
+    let known = identity.attributes.keys().map(String::as_str);
+    let is_unknown =
+        matches!(error, CallError::Service { .. }) && !identity.attributes.contains_key(&poll.attribute);
+    match nearest(&poll.attribute, known).filter(|_| is_unknown) {
+        Some(nearest) => format!("{error}; did you mean '{}'?", one_line(nearest)),
+        None => error.to_string(),
+    }
+}

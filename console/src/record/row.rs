@@ -1,0 +1,146 @@
+//! The rows of a recording.
+
+use jiff::Timestamp;
+use labwire_client::Notification;
+
+use super::sources::Subscription;
+use crate::feed::{Event, Heard, Outcome, Polled};
+use crate::key::{Values, members};
+
+/// The names of the columns.
+pub(super) const COLUMNS: [&str; 9] = [
+    "time", "event", "service", "source", "key", "value", "seconds", "note", "message",
+];
+
+/// A row, without the number of its message.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) time: Timestamp,
+    pub(super) event: &'static str,
+    pub(super) service: String,
+    /// The call whose result it is.
+    pub(super) source: String,
+    /// Which value of the message it is.
+    pub(super) key: String,
+    /// The value as JSON text.
+    pub(super) value: Option<String>,
+    pub(super) seconds: Option<f64>,
+    pub(super) note: String,
+}
+
+impl Row {
+    /// Returns a row about the recording itself.
+    pub(super) fn new(time: Timestamp, event: &'static str) -> Self {
+        Self {
+            time,
+            event,
+            service: String::new(),
+            source: String::new(),
+            key: String::new(),
+            value: None,
+            seconds: None,
+            note: String::new(),
+        }
+    }
+
+    /// Adds why.
+    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    /// Adds a duration.
+    pub(super) fn seconds(mut self, seconds: f64) -> Self {
+        self.seconds = Some(seconds);
+        self
+    }
+
+    /// Adds the service.
+    pub(super) fn of(mut self, service: &str) -> Self {
+        service.clone_into(&mut self.service);
+        self
+    }
+
+    fn value(&self, key: String, value: &str) -> Self {
+        Self {
+            key,
+            value: Some(value.to_owned()),
+            ..self.clone()
+        }
+    }
+}
+
+/// Returns the messages of an event: rows that belong together. `away` is how long the service was
+/// away that is linked now.
+pub(super) fn messages(heard: &Heard, wanted: &[Subscription], away: Option<f64>) -> Vec<Vec<Row>> {
+    // Waiting for the manager is no row: each service is away meanwhile.
+    let Some(service) = heard.service.as_deref() else {
+        return Vec::new();
+    };
+    match &heard.event {
+        Event::Waiting { .. } => Vec::new(),
+        Event::Linked { time, manager } => {
+            let mut row = Row::new(*time, "linked").of(service).note(manager);
+            row.seconds = away;
+            vec![vec![row]]
+        }
+        Event::Away { time, reason, .. } => vec![vec![Row::new(*time, "gap").of(service).note(reason)]],
+        Event::Notified { time, notification } => {
+            let mut messages = Vec::new();
+            let wanted: Vec<_> = wanted
+                .iter()
+                .filter(|wanted| *wanted.service == *service)
+                .collect();
+            if notification.lost() > 0 && !wanted.is_empty() {
+                let mut lost = Row::new(*time, "lost").of(service);
+                lost.value = Some(notification.lost().to_string());
+                messages.push(vec![
+                    lost.note("notifications, because they were written too slowly"),
+                ]);
+            }
+            messages.push(values(*time, notification, &wanted));
+            messages
+        }
+        Event::Polled(polled) => vec![result(service, polled)],
+    }
+}
+
+/// Returns the rows of a notification.
+fn values(time: Timestamp, notification: &Notification, wanted: &[&Subscription]) -> Vec<Row> {
+    let row = Row::new(time, "notification").of(notification.service());
+    let values = Values::of(notification);
+    if wanted.iter().all(|wanted| wanted.key.is_some()) {
+        let keys = wanted.iter().filter_map(|wanted| wanted.key.as_ref());
+        let found = keys.filter_map(|key| Some((key, values.get(key)?)));
+        return found
+            .map(|(key, value)| row.value(key.to_string(), value))
+            .collect();
+    }
+    let rows: Vec<_> = values.all().map(|(key, value)| row.value(key, value)).collect();
+    if rows.is_empty() { vec![row] } else { rows }
+}
+
+/// Returns the rows of a repeated call.
+fn result(service: &str, polled: &Polled) -> Vec<Row> {
+    let row = |event| Row {
+        source: polled.call.to_string(),
+        ..Row::new(polled.time, event).of(service)
+    };
+    match &polled.outcome {
+        Outcome::Result { result, took } => {
+            let row = row("result").seconds(took.as_secs_f64());
+            match members(result) {
+                Ok(members) if !members.is_empty() => members
+                    .into_iter()
+                    .map(|(key, value)| row.value(key, value))
+                    .collect(),
+                _ => vec![row.value(String::new(), result)],
+            }
+        }
+        Outcome::Error { message, took } => vec![row("error").seconds(took.as_secs_f64()).note(message)],
+        Outcome::Skipped { count } => vec![Row {
+            value: Some(count.to_string()),
+            ..row("lost").note("calls, because the one before took too long")
+        }],
+    }
+}

@@ -1,0 +1,122 @@
+//! Runs a command that shows or records events until it is stopped.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use labwire_client::{ConnectOptions, Link};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::feed::{Events, Heard, follow, keep_connected};
+
+/// The most events that wait to be shown or written.
+const WAITING: usize = 1_024;
+
+/// A connection and what is followed over it.
+pub(crate) struct Session {
+    reconnect: bool,
+    tasks: JoinSet<Result<Infallible, Failure>>,
+    events: Events,
+    heard: mpsc::Receiver<Heard>,
+    connections: watch::Receiver<Option<Connection>>,
+}
+
+/// Why a command ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// All that was wanted was shown.
+    Shown,
+}
+
+impl Session {
+    /// Begins to connect. With `reconnect`, does not give up.
+    pub(crate) fn new(options: ConnectOptions, reconnect: bool) -> Self {
+        let (events, heard) = mpsc::channel(WAITING);
+        let (current, connections) = watch::channel(None);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep_connected(options, reconnect, current, events.clone()));
+        Self {
+            reconnect,
+            tasks,
+            events,
+            heard,
+            connections,
+        }
+    }
+
+    /// Follows a service. Returns the link with it, while there is one.
+    pub(crate) fn follow(&mut self, service: Arc<str>) -> watch::Receiver<Option<Link>> {
+        let (sender, links) = watch::channel(None);
+        let (connections, events) = (self.connections.clone(), self.events.clone());
+        self.tasks
+            .spawn(follow(service, self.reconnect, connections, sender, events));
+        links
+    }
+
+    /// Adds a task whose failure ends the command.
+    pub(crate) fn spawn<T>(&mut self, task: impl FnOnce(Events) -> T)
+    where
+        T: Future<Output = Result<Infallible, Failure>> + Send + 'static,
+    {
+        self.tasks.spawn(task(self.events.clone()));
+    }
+
+    /// Passes the events to a viewer, on a thread of its own: whoever reads its output may block it,
+    /// and the connection is served meanwhile. Ends when the viewer does, when a task fails, or when
+    /// the end is asked for. The viewer then has so much time for the events that came before.
+    pub(crate) async fn run(
+        self,
+        viewer: impl FnOnce(mpsc::Receiver<Heard>) -> Result<(), Failure> + Send + 'static,
+        stop: impl Future<Output = ()>,
+        last_words: Duration,
+    ) -> Result<Ended, Failure> {
+        let Self {
+            mut tasks,
+            events,
+            heard,
+            connections,
+            ..
+        } = self;
+        drop(events);
+        let (shown, mut end) = oneshot::channel();
+        thread::spawn(move || {
+            let _ = shown.send(viewer(heard));
+        });
+        let broken = |_| Err(Failure::Failed("the output ended early".to_owned()));
+        let ended = tokio::select! {
+            biased;
+            done = &mut end => Ok(done.unwrap_or_else(broken).map(|()| Ended::Shown)),
+            () = stop => Err(None),
+            Some(done) = tasks.join_next() => Err(Some(match done {
+                Ok(Err(failure)) => failure,
+                Ok(Ok(never)) => match never {},
+                Err(_) => Failure::Failed("the connection ended early".to_owned()),
+            })),
+        };
+        let connection = connections.borrow().clone();
+        // The viewer ends after the last event.
+        tasks.shutdown().await;
+        let done = match ended {
+            Ok(done) => done,
+            Err(failure) => match (timeout(last_words, end).await, failure) {
+                (Ok(done), None) => done.unwrap_or_else(broken).map(|()| Ended::Stopped),
+                (Err(_), None) => Err(Failure::Failed(
+                    "what was received last could not be written: nobody reads the output".to_owned(),
+                )),
+                (Ok(Ok(Err(unwritten))), _) => Err(unwritten),
+                (_, Some(failure)) => Err(failure),
+            },
+        };
+        if let Some(connection) = connection {
+            connection.disconnect().await;
+        }
+        done
+    }
+}

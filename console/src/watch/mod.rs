@@ -1,0 +1,149 @@
+//! `labwire watch`: the notifications of a service.
+
+mod canvas;
+mod plot;
+mod printer;
+mod scale;
+mod series;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::mpsc;
+
+use crate::connection::{ConnectionArgs, Seconds};
+use crate::failure::Failure;
+use crate::feed::{Heard, ReconnectArgs};
+use crate::key::Key;
+use crate::output::OutputArgs;
+use crate::session::{Ended, Session};
+use crate::stop::Stop;
+use printer::{Form, Printer};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire watch Heartbeat
+  labwire watch DMM voltage --csv > voltage.csv
+  labwire watch DMM --json --count 10
+  labwire watch DMM --plot voltage";
+
+pub(crate) const AFTER_HELP: &str = "\
+KEY is the name of a keyword argument of the notification, the index of a
+positional one (0 is the first), or a path inside: voltage, 0,
+probe.temperature, 0.samples[3]. With it, notifications without that value are
+left out, and the text shows that value alone.
+
+Examples:
+  labwire watch Heartbeat
+  labwire watch DMM voltage --csv > voltage.csv
+  labwire watch DMM --json --count 10
+  labwire watch DMM --plot voltage
+
+The manager or the service may start later, or restart: watch waits for it, and
+says on standard error when it is linked, away and back. The gap between is
+marked: as text there too, with --json and --csv also in the output.
+
+With --json, each line is one object, with event:
+  notification  time, service, args, kwargs; with KEY also key and value. If
+                they contain NaN or Infinity, they are no JSON: then args and
+                kwargs are null, and text is what was received.
+  gap           service, since, until, seconds, reason
+  lost          time, service, count: these notifications were dropped, because
+                they could not be written as fast as they came
+
+With --csv, the columns are time, event (notification, gap or lost), the values,
+and more: a JSON object with what has no column. The values are KEY, or
+--columns, or those of the first notification. Lists and objects are JSON. The
+row of a gap has the time since when, and in more: until, seconds and reason.
+
+Times are in UTC with --json and --csv, and otherwise in local time. They are
+the times at which the notifications arrived.
+
+The plot shows the last minute (--window). Keys: + and - change that, space
+pauses, c clears, q ends. A break in the line is a gap. Where the locale is not
+UTF-8, it is drawn with ASCII characters.
+
+Ctrl-C ends watch with exit code 0, or with 130 if --count is not reached. For
+all exit codes see `labwire --help`.";
+
+/// How long to wait, at the end, until all is printed: nobody may be reading any more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// The name of the service
+    service: String,
+    /// Only this value, and only notifications that have it
+    key: Option<Key>,
+    #[command(flatten)]
+    form: OutputArgs,
+    /// Print rows of comma-separated values
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// The values that have a column [default: those of the first notification]
+    #[arg(
+        long,
+        value_name = "KEY,…",
+        value_delimiter = ',',
+        requires = "csv",
+        hide_short_help = true
+    )]
+    columns: Vec<Key>,
+    /// Plot this value in the terminal
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["json", "csv"])]
+    plot: Option<Key>,
+    /// The time that the plot shows: 30, 10min, 2h [default: 1min]
+    #[arg(long, value_name = "SECONDS", requires = "plot", hide_short_help = true)]
+    window: Option<Seconds>,
+    /// End after so many notifications
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Do not say on standard error what happens to the connection
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    reconnect: ReconnectArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Shows events until there are no more, or enough were shown.
+type Viewer = Box<dyn FnOnce(mpsc::Receiver<Heard>) -> Result<(), Failure> + Send>;
+
+impl WatchArgs {
+    /// Returns what shows the events, until there are no more or enough were shown.
+    fn viewer(&self) -> Result<Viewer, Failure> {
+        let service: Arc<str> = Arc::from(&*self.service);
+        if let Some(key) = &self.plot {
+            if !io::stdout().is_terminal() {
+                return Err(Failure::Usage(
+                    "--plot needs a terminal; to write the values elsewhere, use --csv or --json".to_owned(),
+                ));
+            }
+            let plot = plot::Plot::new(service, key.clone(), self.key.clone(), self.count, self.window);
+            return Ok(Box::new(move |heard| plot.run(heard)));
+        }
+        let form = if self.form.json {
+            Form::Json
+        } else if self.csv {
+            Form::csv(self.key.as_ref(), &self.columns)
+        } else {
+            Form::Text
+        };
+        let printer = Printer::new(service, form, self.key.clone(), self.count, self.quiet);
+        Ok(Box::new(move |heard| printer.run(heard)))
+    }
+}
+
+pub(crate) async fn run(arguments: &WatchArgs, mut stop: Stop) -> Result<(), Failure> {
+    let options = arguments.connection.options()?;
+    let viewer = arguments.viewer()?;
+    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    session.follow(Arc::from(&*arguments.service));
+    match session.run(viewer, stop.requested(), LAST_WORDS).await? {
+        Ended::Stopped if arguments.count.is_some() => Err(Failure::Interrupted),
+        Ended::Stopped | Ended::Shown => Ok(()),
+    }
+}
