@@ -1,6 +1,9 @@
 //! The commands for people who use a manager, in both forms of their output, with the exit code for
 //! each kind of failure.
 
+mod doctor;
+mod trust;
+
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;

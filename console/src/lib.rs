@@ -11,12 +11,15 @@ mod admin;
 mod call;
 mod connection;
 mod describe;
+mod doctor;
 mod failure;
 mod near;
 mod output;
 mod profile;
 mod profiles;
+mod saved;
 mod services;
+mod trust;
 mod words;
 
 use std::process::ExitCode;
@@ -44,6 +47,12 @@ pub enum Command {
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
     Admin(admin::AdminArgs),
+    /// Find out why a connection fails, and what to do about it
+    #[command(after_help = doctor::EXAMPLES, after_long_help = doctor::AFTER_HELP)]
+    Doctor(doctor::DoctorArgs),
+    /// Show the certificate of a manager, and save it as trusted
+    #[command(after_help = trust::EXAMPLES, after_long_help = trust::AFTER_HELP)]
+    Trust(trust::TrustArgs),
     /// Keep the settings of connections under names
     #[command(after_help = profile::AFTER_HELP)]
     Profile(profile::ProfileArgs),
@@ -88,6 +97,8 @@ async fn execute(command: &Command) -> Result<(), Failure> {
         Command::Describe(arguments) => describe::run(arguments).await,
         Command::Call(arguments) => call::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Trust(arguments) => trust::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),
     }
 }
