@@ -2,11 +2,13 @@
 //! each kind of failure.
 
 mod batch;
+mod doctor;
 mod holding;
 mod measuring;
+mod record;
 mod status;
 mod top;
-mod record;
+mod trust;
 mod watch;
 
 use std::fs;

@@ -252,7 +252,7 @@ pub use labwire_device::payload::{
 };
 pub use labwire_device::{
     Backoff, ConnectError, ConnectOptions, DEFAULT_PORT, EnvironmentError, FirstUse, Home, NoAnswer,
-    Question, TrustError, UnknownCertificate, args,
+    PresentedCertificates, Question, TrustError, UnknownCertificate, args,
 };
 pub use labwire_wire::Executed;
 pub use link::Link;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::failure::Failure;
+use crate::output::one_line;
 use crate::profiles::Profiles;
 
 /// The name by which the commands connect.
@@ -25,7 +26,7 @@ const DISCONNECT_TIME: Duration = Duration::from_secs(1);
 const NOTIFICATIONS: usize = 4_096;
 
 /// How to connect.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
     /// Use the settings of this profile: see labwire profile
@@ -194,6 +195,11 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Returns the manager's address as it was given.
+    pub(crate) fn address(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
     /// Returns whether an address contains a port.
     fn names_port(address: &str) -> bool {
         let with = |port| {
@@ -245,28 +251,84 @@ impl Settings {
     }
 }
 
+/// Where the settings of a connection come from, for people.
+pub(crate) struct Origins {
+    /// The manager's address.
+    pub(crate) address: String,
+    /// Whether TLS is used.
+    pub(crate) tls: String,
+    /// The file with the only trusted certificates.
+    pub(crate) cert_file: String,
+}
+
 impl ConnectionArgs {
-    /// Returns the options of the SDK for these settings, those of the profile and the environment.
+    /// Returns these options for the manager that an argument names, if there is one.
+    ///
+    /// # Errors
+    /// If `--host` names one, too.
+    pub(crate) fn for_manager(&self, argument: Option<&str>) -> Result<Self, Failure> {
+        let mut options = self.clone();
+        if let Some(address) = argument {
+            if let Some(host) = &self.settings.host {
+                return Err(Failure::Usage(format!(
+                    "{address} and --host {host} name two managers"
+                )));
+            }
+            options.settings.host = Some(address.to_owned());
+        }
+        Ok(options)
+    }
+
+    /// Returns all settings, those of the profile and of the environment included.
     pub(crate) fn options(&self) -> Result<ConnectOptions, Failure> {
-        let options = self.profile_options(ConnectOptions::from_environment()?)?;
+        let options = ConnectOptions::from_environment()?;
+        let options = match self.used_profile()? {
+            Some((_, settings)) => settings.apply(options)?,
+            None => options,
+        };
         self.settings.apply(options)
     }
 
-    /// Applies the named profile, or the default one, unless the environment names a manager.
-    fn profile_options(&self, options: ConnectOptions) -> Result<ConnectOptions, Failure> {
+    /// Returns where the settings come from.
+    pub(crate) fn origins(&self) -> Result<Origins, Failure> {
+        let profile = self.used_profile()?;
+        let origin = |option: &str, variable: &str, is_in: &dyn Fn(&Settings) -> bool| {
+            if is_in(&self.settings) {
+                return option.to_owned();
+            }
+            match &profile {
+                Some((name, settings)) if is_in(settings) => format!("the profile '{}'", one_line(name)),
+                _ if is_set(variable) => variable.to_owned(),
+                _ => "the default".to_owned(),
+            }
+        };
+        Ok(Origins {
+            address: origin("the command line", "LABWIRE_MANAGER", &|settings| {
+                settings.host.is_some() || settings.port.is_some()
+            }),
+            tls: origin("--disable-tls", "LABWIRE_DISABLE_TLS", &|settings| {
+                settings.disable_tls.is_some()
+            }),
+            cert_file: origin("--cert-file", "LABWIRE_CERT_FILE", &|settings| {
+                settings.cert_file.is_some()
+            }),
+        })
+    }
+
+    /// Returns the named profile, or the default one, unless the environment names a manager.
+    fn used_profile(&self) -> Result<Option<(String, Settings)>, Failure> {
         if let Some(name) = &self.profile {
-            return Profiles::read()?.get(name)?.apply(options);
+            return Ok(Some((name.clone(), Profiles::read()?.get(name)?.clone())));
         }
-        let is_named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        if self.settings.host.is_some() || is_named("LABWIRE_MANAGER") {
-            return Ok(options);
+        if self.settings.host.is_some() || is_set("LABWIRE_MANAGER") {
+            return Ok(None);
         }
         let Some(profiles) = Profiles::read_if_any()? else {
-            return Ok(options);
+            return Ok(None);
         };
         match profiles.default_name() {
-            Some(name) => profiles.get(name)?.apply(options),
-            None => Ok(options),
+            Some(name) => Ok(Some((name.to_owned(), profiles.get(name)?.clone()))),
+            None => Ok(None),
         }
     }
 
@@ -289,6 +351,11 @@ impl ConnectionArgs {
     pub(crate) async fn connect_lasting(&self) -> Result<Connection, Failure> {
         Ok(Connection::open(NAME, self.options()?.reconnect(Backoff::new())).await?)
     }
+}
+
+/// Whether an environment variable is set. An empty one counts as not set.
+pub(crate) fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 /// A connection with a manager. Clones share it.

@@ -89,7 +89,7 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::NoAnswer(missing) => Self::Refused(text).with_hint(Some(remedy(&missing))),
             ConnectError::Trust(TrustError::Unknown { .. }) => Self::Refused(text).with_hint(Some(
-                "to trust and save it: --first-use save; to trust a file: --cert-file FILE".to_owned(),
+                "to compare and save it: labwire trust HOST; to trust a file: --cert-file FILE".to_owned(),
             )),
             ConnectError::Trust(TrustError::File { .. } | TrustError::Home(_))
             | ConnectError::Identity(_) => Self::Failed(text),
@@ -98,7 +98,10 @@ impl From<ConnectError> for Failure {
             | ConnectError::Unreachable { .. }
             | ConnectError::Closed { .. }
             | ConnectError::NoTls { .. }
-            | ConnectError::NotAManager { .. } => Self::NoManager(text),
+            | ConnectError::TlsExpected { .. }
+            | ConnectError::NotAManager { .. } => Self::NoManager(text).with_hint(Some(
+                "to find out why: labwire doctor, with the same options".to_owned(),
+            )),
         }
     }
 }

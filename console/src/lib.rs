@@ -14,6 +14,7 @@ mod call;
 mod connection;
 mod csv;
 mod describe;
+mod doctor;
 mod failure;
 mod feed;
 mod held;
@@ -28,6 +29,7 @@ mod profiles;
 mod record;
 mod report;
 mod result_file;
+mod saved;
 mod screen;
 mod services;
 mod session;
@@ -35,6 +37,7 @@ mod status;
 mod stop;
 mod times;
 mod top;
+mod trust;
 mod watch;
 mod words;
 
@@ -94,6 +97,12 @@ pub enum Command {
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
     Admin(admin::AdminArgs),
+    /// Find out why a connection fails, and what to do about it
+    #[command(after_help = doctor::EXAMPLES, after_long_help = doctor::AFTER_HELP)]
+    Doctor(doctor::DoctorArgs),
+    /// Show the certificate of a manager, and save it as trusted
+    #[command(after_help = trust::EXAMPLES, after_long_help = trust::AFTER_HELP)]
+    Trust(trust::TrustArgs),
     /// Keep the settings of connections under names
     #[command(after_help = profile::AFTER_HELP)]
     Profile(profile::ProfileArgs),
@@ -191,6 +200,8 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Ping(arguments) => ping::run(arguments, stop).await,
         Command::Bench(arguments) => bench::run(arguments, stop).await,
         Command::Admin(arguments) => admin::run(arguments).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Trust(arguments) => trust::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct OutputArgs {
 
 /// Returns the width of the terminal in columns. Elsewhere lines may be as long as they like, so
 /// that programs find a row in one line.
-fn width() -> u16 {
+pub(crate) fn width() -> u16 {
     terminal_size::terminal_size_of(io::stdout()).map_or(u16::MAX, |(width, _)| width.0)
 }
 

@@ -12,6 +12,7 @@ use crate::dial::{Clock, Dialled, dial};
 use crate::error::{ConnectError, ReadError};
 use crate::introduction::{Introduction, REGISTERED};
 use crate::options::ConnectOptions;
+use crate::presented::fetch;
 use crate::questions::Question;
 
 /// How long a manager has to confirm that it has accepted a client. An older manager sends no
@@ -21,6 +22,9 @@ const CLIENT_TAKEN_IN: Duration = Duration::from_secs(1);
 /// The same for a service: a manager may first ask the service that has the name whether it still
 /// responds.
 const SERVICE_TAKEN_IN: Duration = Duration::from_millis(2_500);
+
+/// How long a manager without TLS may be silent before it is asked for TLS.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Connects to a manager, answers its questions and introduces the device.
 ///
@@ -75,8 +79,13 @@ async fn introduce(
         writer: ConnectionWriter::new(writer),
     };
     let identity = introduction.to_json()?;
+    let mut is_first = true;
     let manager = loop {
-        let request = clock.limit(options, conversation.read()).await??;
+        let request = if std::mem::take(&mut is_first) {
+            clock.limit(options, conversation.read_first()).await??
+        } else {
+            clock.limit(options, conversation.read()).await??
+        };
         if request.attribute == "identity" {
             clock
                 .limit(options, conversation.answer(&request.manager, &identity))
@@ -153,6 +162,31 @@ impl Conversation<'_> {
     async fn read(&mut self) -> Result<ManagerRequest, ConnectError> {
         let line = self.next_line().await?;
         read_request(&line).map_err(|refusal| self.refused(&line, refusal))
+    }
+
+    /// Waits for the first request. A manager with TLS sends none, since it waits for this side, so
+    /// one that stays silent is asked for TLS on another connection.
+    async fn read_first(&mut self) -> Result<ManagerRequest, ConnectError> {
+        let options = self.options;
+        let mut reading = std::pin::pin!(self.read());
+        if options.tls {
+            return reading.await;
+        }
+        let patience = SILENCE.min(options.timeout / 4);
+        if let Ok(read) = tokio::time::timeout(patience, &mut reading).await {
+            return read;
+        }
+        let answers_tls = async {
+            // Anything but TLS is for the first connection to find out.
+            if fetch(options).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            read = reading => read,
+            () = answers_tls => Err(ConnectError::TlsExpected { address: options.address() }),
+        }
     }
 
     fn refused(&self, line: &Line, message: Option<String>) -> ConnectError {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use labwire_tcp::{KeepAlive, Watch, WatchedStream};
 use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -14,9 +13,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::error::ConnectError;
 use crate::options::{ConnectOptions, FirstUse};
+use crate::presented::fetch;
 use crate::terminal::ask_to_trust;
-use crate::trust::{TrustError, Trusted, UnknownCertificate, saved_file};
-use crate::verifier::{Verifier, trust_error};
+use crate::trust::{Places, TrustError, Trusted, UnknownCertificate};
+use crate::verifier::{Verifier, server_name, trust_error};
 
 /// A stream that a connection can use.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -85,7 +85,7 @@ impl Clock {
     }
 }
 
-async fn open(options: &ConnectOptions) -> Result<WatchedStream, ConnectError> {
+pub(crate) async fn open(options: &ConnectOptions) -> Result<WatchedStream, ConnectError> {
     let unreachable = |reason: io::Error| ConnectError::Unreachable {
         address: options.address(),
         reason: Arc::new(reason),
@@ -101,7 +101,7 @@ async fn open(options: &ConnectOptions) -> Result<WatchedStream, ConnectError> {
     Ok(stream)
 }
 
-async fn encrypt(
+pub(crate) async fn encrypt(
     options: &ConnectOptions,
     stream: WatchedStream,
     verifier: Verifier,
@@ -113,10 +113,7 @@ async fn encrypt(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    // A host that is no valid name cannot be in a certificate. The verifier decides whether that
-    // matters.
-    let name = ServerName::try_from(options.host.clone())
-        .unwrap_or_else(|_| ServerName::try_from("manager.invalid").expect("it is a host name"));
+    let name = server_name(&options.host);
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
@@ -145,25 +142,31 @@ fn explain(options: &ConnectOptions, error: io::Error) -> ConnectError {
 /// Returns the verifier for the certificates of the file, or for the one that is saved for the host
 /// or is saved now.
 async fn verifier(options: &ConnectOptions, clock: &mut Clock) -> Result<Verifier, ConnectError> {
-    let trusted = if let Some(file) = &options.certificate_file {
-        Trusted::read(file)?.ok_or_else(|| TrustError::File {
+    let trusted = match trusted(options)? {
+        Ok(trusted) => trusted,
+        Err(file) => meet(options, clock, &file).await?,
+    };
+    Ok(verifier_of(options, trusted))
+}
+
+pub(crate) fn verifier_of(options: &ConnectOptions, trusted: Trusted) -> Verifier {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Verifier::new(trusted, &options.host, options.check_hostname, provider)
+}
+
+/// Returns the certificates that are trusted, or else the file for the one of this manager.
+pub(crate) fn trusted(options: &ConnectOptions) -> Result<Result<Trusted, std::path::PathBuf>, TrustError> {
+    if let Some(file) = &options.certificate_file {
+        let trusted = Trusted::read(file)?.ok_or_else(|| TrustError::File {
             file: file.clone(),
             reason: "it does not exist".to_owned(),
-        })?
-    } else {
-        let file = saved_file(options.home.as_ref(), &options.host)?;
-        match Trusted::read(&file)? {
-            Some(trusted) => trusted,
-            None => meet(options, clock, &file).await?,
-        }
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(Verifier::new(
-        trusted,
-        &options.host,
-        options.check_hostname,
-        provider,
-    ))
+        });
+        return trusted.map(Ok);
+    }
+    let places = Places::new(options.home.as_ref(), &options.host, options.port)?;
+    let own = places.own.clone();
+    let saved = places.existing().map(|file| Trusted::read(&file)).transpose()?;
+    Ok(saved.flatten().ok_or(own))
 }
 
 /// Handles an unknown manager: fetches its certificate on a separate connection, and saves it if it
@@ -173,10 +176,11 @@ async fn meet(
     clock: &mut Clock,
     file: &std::path::Path,
 ) -> Result<Trusted, ConnectError> {
-    let certificate = clock.limit(options, fetch_certificate(options)).await??;
+    let presented = clock.limit(options, fetch(options)).await??;
+    let certificate = presented.first();
     let unknown = UnknownCertificate {
         host: options.host.clone(),
-        fingerprint: labwire_home::fingerprint_sha256(&certificate),
+        fingerprint: labwire_home::fingerprint_sha256(certificate),
     };
     let trusted = match &options.first_use {
         FirstUse::Save => true,
@@ -199,22 +203,11 @@ async fn meet(
             file: file.to_owned(),
         }));
     }
-    Trusted::save(file, &certificate)?;
+    Trusted::save(file, certificate)?;
     Trusted::read(file)?.ok_or_else(|| {
         ConnectError::Trust(TrustError::File {
             file: file.to_owned(),
             reason: "it was deleted after it was written".to_owned(),
         })
     })
-}
-
-async fn fetch_certificate(options: &ConnectOptions) -> Result<CertificateDer<'static>, ConnectError> {
-    let stream = open(options).await?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let stream = encrypt(options, stream, Verifier::to_look_at_it(provider)).await?;
-    let (_, session) = stream.get_ref();
-    let certificate = session.peer_certificates().and_then(|chain| chain.first());
-    certificate
-        .map(|certificate| certificate.clone().into_owned())
-        .ok_or_else(|| TrustError::Unusable("the manager sent none".to_owned()).into())
 }

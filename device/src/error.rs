@@ -60,6 +60,12 @@ pub enum ConnectError {
         /// The address, as `HOST:PORT`.
         address: String,
     },
+    /// The manager uses TLS, and this connection does not.
+    #[error("{address} answers with TLS, and this connection is made without; leave TLS on")]
+    TlsExpected {
+        /// The address, as `HOST:PORT`.
+        address: String,
+    },
     /// The manager is not trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -123,6 +129,7 @@ impl ConnectError {
                     || message.contains("try again")
             }
             Self::NoTls { .. }
+            | Self::TlsExpected { .. }
             | Self::Trust(_)
             | Self::NoAnswer(_)
             | Self::NotAManager { .. }

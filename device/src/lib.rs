@@ -43,6 +43,7 @@ pub mod fuzzing;
 mod introduction;
 mod options;
 pub mod payload;
+mod presented;
 mod program;
 mod questions;
 mod reconnector;
@@ -62,6 +63,7 @@ pub use labwire_wire::DEFAULT_PORT;
 pub use options::{ConnectOptions, FirstUse};
 #[doc(hidden)]
 pub use payload::payload_name;
+pub use presented::PresentedCertificates;
 pub use program::{KeywordArgumentsError, PeerArguments, keyword_arguments, keyword_arguments_from};
 pub use questions::{NoAnswer, Question};
 pub use reconnector::Reconnector;

@@ -1,7 +1,7 @@
 //! Options for connecting to a manager.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -501,7 +501,8 @@ impl ConnectOptions {
     /// let options = ConnectOptions::new().home(home.clone()).first_use(FirstUse::Save);
     /// # let options = options.port(manager.port());
     /// connect(&options, &Introduction::client("Ada")).await?;
-    /// assert!(home.certificate_file_for("localhost").is_file());
+    /// # let port = manager.port();
+    /// assert!(home.trusted_certificate_file("localhost", port).is_file());
     /// # Ok(())
     /// # }
     /// ```
@@ -546,6 +547,37 @@ impl ConnectOptions {
     /// ```
     pub fn connect_timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Returns the manager's host and port.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// assert_eq!(ConnectOptions::new().host_and_port(), ("localhost", 1875));
+    /// ```
+    pub fn host_and_port(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// Returns whether the connection uses TLS.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// assert!(ConnectOptions::new().uses_tls());
+    /// assert!(!ConnectOptions::new().without_tls().uses_tls());
+    /// ```
+    pub fn uses_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Returns the file with the only trusted certificates, if one was given.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// assert_eq!(ConnectOptions::new().given_certificate_file(), None);
+    /// ```
+    pub fn given_certificate_file(&self) -> Option<&Path> {
+        self.certificate_file.as_deref()
     }
 }
 

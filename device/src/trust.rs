@@ -62,7 +62,7 @@ pub struct UnknownCertificate {
 ///     panic!("{error}");
 /// };
 /// assert_eq!(host, "localhost");
-/// assert!(file.ends_with("certs/localhost.crt"));
+/// assert!(file.ends_with(format!("certs/localhost_{}.crt", manager.port())));
 /// assert!(error.to_string().contains(fingerprint));
 /// # Ok(())
 /// # }
@@ -72,7 +72,8 @@ pub enum TrustError {
     /// The manager's certificate is unknown, and the first-use policy does not accept it.
     #[error(
         "the certificate of {host} is not known, its SHA-256 fingerprint is {fingerprint}; compare it with the one \
-         that the manager tells when it starts, then save the certificate as {} or let the first use save it",
+         that the manager tells when it starts, then save the certificate as {} (`labwire trust` does) or let the \
+         first use save it",
         file.display()
     )]
     Unknown {
@@ -86,8 +87,8 @@ pub enum TrustError {
     /// The manager's certificate differs from the saved or given one.
     #[error(
         "the manager's certificate has changed: trusted is {trusted}, presented was {presented} (SHA-256). Somebody \
-         may be between you and the manager. If the manager has a new certificate, move {} to another name and connect \
-         again, or give the new one with LABWIRE_CERT_FILE",
+         may be between you and the manager. If the manager has a new certificate, trust it with `labwire trust`, or move {} to \
+         another name and connect again, or give the new one with LABWIRE_CERT_FILE",
         file.display()
     )]
     Changed {
@@ -185,13 +186,35 @@ impl Trusted {
     }
 }
 
-/// Returns the file for the certificate of a host.
-pub(crate) fn saved_file(home: Option<&Home>, host: &str) -> Result<PathBuf, TrustError> {
-    if host.contains('/') || host == ".." {
-        return Err(TrustError::Home(format!("'{host}' is no host name")));
+/// The places of the trusted certificate of a manager.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// The file with the certificate of the manager at this host and port.
+    pub(crate) own: PathBuf,
+    /// The file with the certificate of the host, which counts if the other one does not exist. A
+    /// manager of this computer keeps its own certificate there, and peers of MSL-Network save those
+    /// of others.
+    of_host: PathBuf,
+}
+
+impl Places {
+    /// Returns the places in this home folder; `None` stands for the user's.
+    pub(crate) fn new(home: Option<&Home>, host: &str, port: u16) -> Result<Self, TrustError> {
+        if host.contains(['/', '\\']) || host == ".." {
+            return Err(TrustError::Home(format!("'{host}' is no host name")));
+        }
+        let home = match home {
+            Some(home) => home.clone(),
+            None => Home::resolve()?,
+        };
+        Ok(Self {
+            own: home.trusted_certificate_file(host, port),
+            of_host: home.certificate_file_for(host),
+        })
     }
-    Ok(match home {
-        Some(home) => home.certificate_file_for(host),
-        None => Home::resolve()?.certificate_file_for(host),
-    })
+
+    /// Returns the file that decides whether the manager is trusted; `None` if there is none.
+    pub(crate) fn existing(self) -> Option<PathBuf> {
+        [self.own, self.of_host].into_iter().find(|file| file.exists())
+    }
 }

@@ -1,6 +1,7 @@
 //! Verifies a manager's certificate for TLS.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use labwire_home::fingerprint_sha256;
 use rustls::client::WebPkiServerVerifier;
@@ -49,6 +50,31 @@ impl Verifier {
             provider,
         }
     }
+
+    /// Checks certificates as a handshake would, at this time.
+    pub(crate) fn check_now(
+        &self,
+        host: &str,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Result<(), TrustError> {
+        match &self.belief {
+            Belief::ToLookAtIt => Ok(()),
+            Belief::Trust(trust) => {
+                // A clock before 1970 counts as 1970, as in the TLS library.
+                let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                let now = UnixTime::since_unix_epoch(since_1970.unwrap_or_default());
+                trust.check(end_entity, intermediates, &server_name(host), now)
+            }
+        }
+    }
+}
+
+/// Returns the name for TLS. A host that is no valid name cannot be in a certificate; the verifier
+/// decides whether that matters.
+pub(crate) fn server_name(host: &str) -> ServerName<'static> {
+    ServerName::try_from(host.to_owned())
+        .unwrap_or_else(|_| ServerName::try_from("manager.invalid").expect("it is a host name"))
 }
 
 impl ServerCertVerifier for Verifier {

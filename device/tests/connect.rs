@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use labwire_device::{
     ConnectError, ConnectOptions, FirstUse, Home, Introduction, Question, TrustError, connect,
@@ -106,7 +106,7 @@ async fn a_manager_that_is_met_for_the_first_time_is_saved_only_if_somebody_says
     let options = ConnectOptions::new()
         .port(manager.port())
         .home(Home::at(folder.path()));
-    let saved = folder.path().join("certs").join("localhost.crt");
+    let saved = Home::at(folder.path()).trusted_certificate_file("localhost", manager.port());
 
     let error = connect(&options.clone().first_use(FirstUse::Refuse), &ada())
         .await
@@ -179,12 +179,36 @@ async fn one_side_with_tls_and_one_without_is_told_what_to_change() {
     let options = ConnectOptions::new()
         .port(secure.port())
         .without_tls()
-        .timeout(Duration::from_millis(300));
+        .timeout(Duration::from_secs(8));
+    let begun = Instant::now();
     let error = connect(&options, &ada()).await.unwrap_err();
-    assert!(
-        error.to_string().contains("perhaps the manager uses TLS"),
-        "{error}"
-    );
+    assert!(matches!(error, ConnectError::TlsExpected { .. }), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn a_manager_that_is_met_does_not_take_the_place_of_the_own_managers_certificate() {
+    let manager = TestManager::builder().tls().start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    let options = ConnectOptions::new().port(manager.port()).home(home.clone());
+    connect(&options.clone().first_use(FirstUse::Save), &ada())
+        .await
+        .unwrap();
+    assert!(!home.certificate_file().exists());
+
+    // The file of the host counts until the manager has one of its own.
+    let saved = home.trusted_certificate_file("localhost", manager.port());
+    std::fs::rename(&saved, home.certificate_file()).unwrap();
+    let refusing = options.clone().first_use(FirstUse::Refuse);
+    connect(&refusing, &ada()).await.unwrap();
+    let other = TestManager::builder().tls().start().await;
+    std::fs::copy(other.certificate_file(), &saved).unwrap();
+    let error = connect(&refusing, &ada()).await.unwrap_err();
+    let is_changed =
+        matches!(&error, ConnectError::Trust(TrustError::Changed { file, .. }) if *file == saved);
+    assert!(is_changed, "{error}");
 }
 
 #[tokio::test]

@@ -151,6 +151,44 @@ impl Home {
         self.root.join("certs").join(format!("{host}.crt"))
     }
 
+    /// Returns the path of the certificate by which this user's programs trust the manager at a host
+    /// and a port. It is apart from the certificates of managers that have their files in this
+    /// folder.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use labwire_home::Home;
+    ///
+    /// let home = Home::at("/lab");
+    /// let trusted = |host, port| home.trusted_certificate_file(host, port);
+    /// assert_eq!(trusted("Lab-PC", 1875), Path::new("/lab/certs/lab-pc_1875.crt"));
+    /// // Windows allows no colons in the names of files.
+    /// assert_eq!(trusted("fe80::1", 80), Path::new("/lab/certs/fe80--1_80.crt"));
+    /// ```
+    pub fn trusted_certificate_file(&self, host: &str, port: u16) -> PathBuf {
+        let host = host.to_ascii_lowercase().replace(':', "-");
+        self.certificate_file_for(&format!("{host}_{port}"))
+    }
+
+    /// Returns the folder that the Python package MSL-Network uses: the one in `MSL_NETWORK_HOME`,
+    /// or else `.msl/network` in the user's home folder. Returns `None` if there is no home folder.
+    ///
+    /// ```
+    /// use labwire_home::Home;
+    ///
+    /// let home = Home::of_msl_network();
+    /// assert!(home.is_none_or(|home| !home.root().as_os_str().is_empty()));
+    /// ```
+    pub fn of_msl_network() -> Option<Self> {
+        let [_, named] = named_in_environment();
+        let named = named.map(PathBuf::from);
+        let root = named.or_else(|| {
+            let user = std::env::home_dir().filter(|folder| !folder.as_os_str().is_empty())?;
+            Some(user.join(".msl").join("network"))
+        })?;
+        Some(Self::at(std::path::absolute(&root).unwrap_or(root)))
+    }
+
     /// Returns the folder of the manager's log files.
     ///
     /// See the example of [`Home`].

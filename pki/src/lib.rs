@@ -58,6 +58,7 @@ mod health;
 mod key;
 mod kind;
 mod serve;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod tls_files;
@@ -72,4 +73,5 @@ pub use health::CertificateHealth;
 pub use key::{PrivateKey, generate_key, load_or_create_key};
 pub use kind::{Curve, Hash, KeyKind};
 pub use serve::{ReloadableCertificate, load_certified_key, server_config};
+pub use summary::CertificateSummary;
 pub use tls_files::TlsFiles;

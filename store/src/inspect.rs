@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, params};
 
 use crate::database::{PATIENCE, REFERENCE_TABLES, SCHEMA, expect_no_pipe};
 use crate::error::StoreError;
@@ -76,6 +76,49 @@ pub fn inspect(path: &Path) -> Result<DatabaseContents, StoreError> {
         hostnames: count("auth_hostnames", "")?,
         missing_tables,
     })
+}
+
+/// A computer from which programs have connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecentComputer {
+    /// Its name, or its address if it has none.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// When a program has last connected or disconnected, as `yyyy-mm-ddTHH:MM:SS` in local time.
+    pub last: String,
+}
+
+/// The most computers in an answer of [`recent_computers`].
+const MOST_COMPUTERS: u32 = 50;
+
+/// Returns the computers from which programs have connected in the last days, the latest first, 50 at
+/// most. Connections that were refused do not count. Creates and changes nothing.
+///
+/// Blocks for up to 5 seconds while another program has the database locked.
+///
+/// # Errors
+/// [`StoreError::Database`] if SQLite cannot read it, and [`StoreError::NoFile`] if it is a pipe or a
+/// device.
+pub fn recent_computers(path: &Path, days: u32) -> Result<Vec<RecentComputer>, StoreError> {
+    expect_no_pipe(path)?;
+    let connection = open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    let mut statement = connection.prepare(
+        "SELECT domain, ip_address, max(datetime) FROM connections
+            WHERE datetime >= strftime('%Y-%m-%dT%H:%M:%S', 'now', 'localtime', ?1)
+                AND message NOT LIKE 'rejected%' AND message NOT LIKE 'connection closed%'
+            GROUP BY ip_address ORDER BY max(datetime) DESC LIMIT ?2",
+    )?;
+    let since = format!("-{days} days");
+    let computers = statement.query_map(params![since, MOST_COMPUTERS], |row| {
+        Ok(RecentComputer {
+            name: row.get(0)?,
+            address: row.get(1)?,
+            last: row.get(2)?,
+        })
+    })?;
+    Ok(computers.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Returns whether a file may be a database of Labwire or MSL-Network. Returns `false` if it is no

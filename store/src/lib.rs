@@ -67,7 +67,9 @@ mod worker;
 pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
 pub use database::{ColumnInfo, Database};
 pub use error::StoreError;
-pub use inspect::{DatabaseContents, inspect as inspect_database, may_be_database};
+pub use inspect::{
+    DatabaseContents, RecentComputer, inspect as inspect_database, may_be_database, recent_computers,
+};
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 pub use store::{LoginOutcome, Store, StoreList, StoreOptions};
 pub use users::check_username;

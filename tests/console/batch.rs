@@ -31,8 +31,8 @@ fn a_batch_calls_what_its_lines_say_and_keeps_their_order() {
     );
 
     let path = manager.home().path("values");
-    let numbers: String = (0..300).map(|number| format!("{number} 1\n")).collect();
-    fs::write(&path, numbers).unwrap();
+    let numbers: Vec<_> = (0..300).map(|number| format!("{number} 1\n")).collect();
+    fs::write(&path, numbers.concat()).unwrap();
     let batch = ["call", "BasicMath", "add", "--batch", path.to_str().unwrap()];
     let jobs = ["--jobs", "16", "--json"];
     let objects = json_lines(&output(&manager, &[&batch[..], &jobs].concat()));

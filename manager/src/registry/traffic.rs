@@ -109,12 +109,15 @@ impl Latencies {
 #[inline]
 fn bucket(micros: u64) -> usize {
     let micros = micros.min(LONGEST);
-    if micros < PARTS {
-        return micros as usize;
-    }
-    let doublings = micros.ilog2() - PART_BITS;
     // 4 for the values below, 4 for each doubling below, and the part of this one.
-    (PARTS * u64::from(doublings) + (micros >> doublings)) as usize
+    let bucket = if micros < PARTS {
+        micros
+    } else {
+        let doublings = micros.ilog2() - PART_BITS;
+        PARTS * u64::from(doublings) + (micros >> doublings)
+    };
+    // It is far below 256.
+    usize::try_from(bucket).unwrap_or_default()
 }
 
 /// Returns the least value of a bucket.

@@ -12,7 +12,8 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use crate::certificate::chain_from_pem;
 use labwire_home::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
-use text::{Text, printable};
+use text::Text;
+pub(crate) use text::printable;
 
 /// The reason why a certificate cannot be described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -41,7 +41,7 @@ impl Text {
 }
 
 /// Escapes characters that a terminal would interpret, since a certificate may come from anyone.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -1,21 +1,26 @@
 //! `labwire certgen`: creates a self-signed certificate.
 
-use std::path::PathBuf;
+mod names;
+mod peers;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use labwire_home::Home;
 use labwire_pki::{
-    CertificateOptions, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe, generate_certificate,
-    load_or_create_key,
+    CertificateOptions, CertificateSummary, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe,
+    generate_certificate, load_chain, load_or_create_key,
 };
 
-use super::{say, secret, tell};
+use super::{UsageError, say, secret, tell};
+use names::HostName;
 
 /// Create a self-signed certificate.
 ///
 /// The certificate identifies the manager to its clients. It contains the public half of a private
-/// key, this computer's host name, `localhost` and all current addresses of the computer. Give
-/// every client a copy, or let the client fetch one and compare the fingerprint.
+/// key, this computer's host name, `localhost`, all current addresses of the computer, and the names
+/// and addresses given with --name: those by which clients reach the manager. Give every client a
+/// copy, or let the client fetch one (`labwire trust`) and compare the fingerprint.
 ///
 /// `labwire start` creates a certificate if there is none. Create a new one with this command when
 /// the name or an address of the computer has changed.
@@ -24,6 +29,9 @@ use super::{say, secret, tell};
 Examples:
   # a certificate with the default key (created if missing), in the default file
   labwire certgen
+
+  # for clients that connect by these names and this address, too
+  labwire certgen --name lab-pc.example.org,lab-pc --name 192.168.1.5
 
   # a certificate with a key of your own, in a file of your own
   labwire certgen --key-file /path/to/key.pem /path/to/cert.pem
@@ -40,6 +48,17 @@ pub(crate) struct Args {
     /// old one must fetch it again.
     #[arg(value_name = "FILE")]
     out: Option<PathBuf>,
+
+    /// Further words, which are probably names.
+    #[arg(hide = true)]
+    more: Vec<String>,
+
+    /// A host name or an address by which clients reach the manager
+    ///
+    /// May be repeated, and be several with commas between them. A name may begin with `*.`, which
+    /// stands for one more label.
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
+    name: Vec<HostName>,
 
     /// The hash of the signature: SHA256, SHA384 or SHA512 [default: the one that fits the key]
     ///
@@ -85,6 +104,7 @@ pub(crate) struct Args {
 /// If the key cannot be read, the options do not fit it, or a file cannot be written or must not be
 /// replaced.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    expect_one_file(&args)?;
     let password = match args.key_file_password {
         Some(words) => {
             let password = secret::resolve(&words, "Password of the private key: ");
@@ -92,11 +112,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let options = CertificateOptions {
+    let mut options = CertificateOptions {
         years_valid: args.years_valid,
         hash: args.algorithm,
         ..CertificateOptions::for_this_computer()
     };
+    for name in &args.name {
+        name.add_to(&mut options);
+    }
     // Checked first, so that no key is created in vain.
     if options.years_valid.is_nan() || options.years_valid <= 0.0 {
         return Err(PkiError::ValidityOutOfRange {
@@ -113,6 +136,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         None => Home::resolve()?.certificate_file(),
     };
     let certificate = generate_certificate(&key, &options)?;
+    let former = load_chain(&path).ok().and_then(|chain| chain.into_iter().next());
     let is_replaced = path
         .metadata()
         .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
@@ -124,17 +148,46 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let shown = path.display();
     if is_replaced {
         say(format_args!("Replaced the certificate '{shown}'"))?;
-        tell(
-            "A manager that is running shows the old one until it gets the signal HUP (kill -HUP and the number of its \
-             process); clients that saved the old one must fetch it anew",
-        );
     } else {
         say(format_args!("Created the self-signed certificate '{shown}'"))?;
     }
+    let summary = CertificateSummary::of(certificate.der()).context("the new certificate cannot be read")?;
+    say(format_args!("SHA-256 fingerprint: {}", summary.fingerprint))?;
+    say(format_args!("Names: {}", summary.names.join(", ")))?;
+    say(format_args!(
+        "Valid until: {}",
+        summary.valid_until.strftime("%Y-%m-%d")
+    ))?;
     if args.show {
         say(format_args!("\n{}", describe(certificate.pem().as_bytes())?))?;
     }
+    if is_replaced {
+        tell(peers::to_be_told(&path, &summary, former.as_deref(), &args.name));
+    } else if names::may_be_meant(&path) {
+        tell(format_args!(
+            "'{shown}' was taken for the path of a file; to make a certificate for a host of this name: labwire certgen \
+             --name {shown}"
+        ));
+    }
     Ok(())
+}
+
+/// Refuses words that can only be meant as names of hosts.
+fn expect_one_file(args: &Args) -> Result<(), UsageError> {
+    let first = args.out.as_deref().map(Path::to_string_lossy);
+    let is_address = first
+        .as_deref()
+        .is_some_and(|first| first.parse::<std::net::IpAddr>().is_ok());
+    if args.more.is_empty() && !is_address {
+        return Ok(());
+    }
+    let mut words: Vec<&str> = first.as_deref().into_iter().collect();
+    words.extend(args.more.iter().map(String::as_str));
+    Err(UsageError(format!(
+        "one FILE at most was expected; names and addresses for the certificate are given with --name: labwire certgen \
+         --name {}",
+        words.join(",")
+    )))
 }
 
 /// Adds to the error about a kept file which option replaces it.

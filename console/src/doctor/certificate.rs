@@ -1,0 +1,347 @@
+//! The manager's certificate, and this computer's clock.
+
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use labwire_client::{Home, PresentedCertificates, TrustError};
+use labwire_home::present;
+use labwire_pki::CertificateSummary;
+
+use super::report::{Check, Kind};
+use super::subject::Subject;
+use crate::failure::Failure;
+use crate::output::{one_line, shell_argument};
+use crate::saved::{Saved, day, is_place_of_manager, local, written};
+
+const CHECK: &str = "certificate";
+
+const REFUSED: Kind = Failure::Refused;
+
+/// How far the clock may be behind the time of a file, whose file system may be another computer's.
+const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Checks that programs trust the certificate.
+pub(super) fn check(
+    subject: &Subject,
+    presented: &PresentedCertificates,
+    summary: Option<&CertificateSummary>,
+) -> Check {
+    let Some(summary) = summary else {
+        return Check::failed(
+            CHECK,
+            "unusable-certificate",
+            REFUSED,
+            "the certificate is damaged",
+        );
+    };
+    let Err(error) = presented.check(&subject.options) else {
+        return trusted(subject, summary);
+    };
+    let now = present();
+    // For an issued certificate, the library tells the dates in its own words.
+    if !(summary.valid_from..=summary.valid_until).contains(&now)
+        && !matches!(error, TrustError::Unknown { .. } | TrustError::Changed { .. })
+    {
+        return not_valid_now(subject, summary, now);
+    }
+    match error {
+        TrustError::Unknown { .. } => unknown(subject, summary),
+        TrustError::Changed {
+            trusted,
+            presented,
+            file,
+        } => changed(subject, summary, &trusted, &presented, &file),
+        TrustError::OtherHost { .. } => other_host(subject, summary),
+        TrustError::NotValidNow { .. } => not_valid_now(subject, summary, now),
+        TrustError::File { file, reason } => Check::failed(
+            CHECK,
+            "certificate-file",
+            Failure::Failed,
+            format!(
+                "the file with the trusted certificate, {}: {reason}",
+                file.display()
+            ),
+        )
+        .remedy(format!(
+            "give the path of the manager's certificate; this one is from {}",
+            subject.origins.cert_file
+        )),
+        TrustError::Home(reason) => Check::failed(CHECK, "no-home-folder", Failure::Failed, reason),
+        TrustError::Unusable(reason) => Check::failed(
+            CHECK,
+            "unusable-certificate",
+            REFUSED,
+            format!("the certificate cannot be used: {reason}"),
+        )
+        .command(format!("make another one {}", subject.there()), "labwire certgen"),
+    }
+}
+
+fn trusted(subject: &Subject, summary: &CertificateSummary) -> Check {
+    let until = day(summary.valid_until);
+    if let Some(trouble) = summary.trouble() {
+        return renewed(Check::warning(CHECK, "expires-soon", trouble), subject, summary);
+    }
+    Check::ok(
+        CHECK,
+        format!("trusted, valid until {until}, SHA-256 {}", summary.fingerprint),
+    )
+}
+
+/// Adds how to get a new certificate.
+fn renewed(check: Check, subject: &Subject, summary: &CertificateSummary) -> Check {
+    if !summary.is_self_signed {
+        return check.remedy(format!(
+            "get another one from who issued it ({}), and put it in its place {}",
+            one_line(&summary.issuer),
+            subject.there()
+        ));
+    }
+    check
+        .command(
+            format!(
+                "make another one {}, and send the manager the signal HUP or restart it",
+                subject.there()
+            ),
+            "labwire certgen",
+        )
+        .command("then trust it on this computer", trust(subject))
+}
+
+fn trust(subject: &Subject) -> String {
+    format!("labwire trust {}", subject.argument())
+}
+
+fn unknown(subject: &Subject, summary: &CertificateSummary) -> Check {
+    let check = Check::failed(
+        CHECK,
+        "unknown-certificate",
+        REFUSED,
+        format!(
+            "the certificate is not known on this computer; its SHA-256 fingerprint is {}",
+            summary.fingerprint
+        ),
+    );
+    check.command(
+        "compare the fingerprint with the one that the manager tells when it starts, and trust it",
+        trust(subject),
+    )
+}
+
+fn changed(
+    subject: &Subject,
+    summary: &CertificateSummary,
+    trusted: &str,
+    presented: &str,
+    file: &Path,
+) -> Check {
+    let since = written(file)
+        .map(|time| format!(", saved on {}", local(time)))
+        .unwrap_or_default();
+    let files = format!(
+        "trusted is {trusted} ({}{since}), presented was {presented} (SHA-256)",
+        file.display()
+    );
+    let is_given = subject.options.given_certificate_file().is_some();
+    let origin = &subject.origins.cert_file;
+    if !summary.is_self_signed {
+        let check = Check::failed(
+            CHECK,
+            "unknown-issuer",
+            REFUSED,
+            format!(
+                "the certificate was issued by '{}', which none of the trusted certificates is: {files}",
+                one_line(&summary.issuer)
+            ),
+        )
+        .remedy(
+            "get the certificate of that authority from your administrators, and give it with --cert-file \
+             (LABWIRE_CERT_FILE, cert_file in Python)",
+        )
+        .remedy(format!(
+            "if the manager sends a chain, its own certificate has to come first in the file {}, then those of the \
+             authorities between",
+            subject.there()
+        ));
+        return if is_given {
+            check
+        } else {
+            check.command("or trust this one certificate", trust(subject))
+        };
+    }
+    let check = Check::failed(
+        CHECK,
+        "certificate-changed",
+        REFUSED,
+        format!(
+            "the certificate is another one than the trusted one: the manager has a new one, another manager answers, \
+             or somebody is between you and the manager; {files}"
+        ),
+    );
+    if is_given {
+        return check.remedy(format!(
+            "compare the fingerprint with the one that the manager tells when it starts; then put the new certificate \
+             in the place of the file from {origin}, or leave {origin} out"
+        ));
+    }
+    check.command(
+        "compare the fingerprint with the one that the manager tells when it starts; if they are equal, trust the new one",
+        trust(subject),
+    )
+}
+
+fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
+    let names: Vec<_> = summary.names.iter().map(|name| one_line(name)).collect();
+    let listed = if names.is_empty() {
+        "it names no host".to_owned()
+    } else {
+        format!("it is for {}", names.join(", "))
+    };
+    let host = &subject.host;
+    let mut check = Check::failed(
+        CHECK,
+        "other-host",
+        REFUSED,
+        format!("the certificate is not for '{host}': {listed}"),
+    );
+    // A name that leads to the same computer; loopback names are every computer's.
+    let usable = names.iter().find(|name| {
+        let is_loopback = name.eq_ignore_ascii_case("localhost")
+            || name
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        !is_loopback || subject.is_here()
+    });
+    if let Some(name) = usable {
+        check = check.command(
+            "connect by a name that it holds",
+            format!("labwire doctor {}", subject.argument_for(name)),
+        );
+    }
+    check
+        .command(
+            format!(
+                "or make one for this name {}, then send the manager the signal HUP or restart it",
+                subject.there()
+            ),
+            format!("labwire certgen --name {}", shell_argument(host)),
+        )
+        .command("and trust it on this computer", trust(subject))
+}
+
+fn not_valid_now(subject: &Subject, summary: &CertificateSummary, now: Timestamp) -> Check {
+    let (from, until) = (day(summary.valid_from), day(summary.valid_until));
+    let clock = format!("this computer's clock shows {}", local(now));
+    if now < summary.valid_from {
+        let check = Check::failed(
+            CHECK,
+            "not-yet-valid",
+            REFUSED,
+            format!("the certificate is valid from {from} on, and {clock}"),
+        );
+        return renewed(
+            set_clock(check, "if this computer's clock is wrong, set it"),
+            subject,
+            summary,
+        );
+    }
+    let check = Check::failed(
+        CHECK,
+        "expired",
+        REFUSED,
+        format!("the certificate has expired on {until}, and {clock}"),
+    );
+    set_clock(
+        renewed(check, subject, summary),
+        "if this computer's clock is wrong, set it",
+    )
+}
+
+fn set_clock(check: Check, text: &str) -> Check {
+    let command = if cfg!(windows) {
+        "w32tm /resync"
+    } else if cfg!(target_os = "macos") {
+        "sudo sntp -sS time.apple.com"
+    } else {
+        "sudo timedatectl set-ntp true"
+    };
+    check.command(text, command)
+}
+
+/// Compares the clock with the times of files that programs have written on this computer.
+pub(super) fn check_clock(subject: &Subject) -> Check {
+    const CHECK: &str = "clock";
+    let now = present();
+    let newest = dated_files(subject)
+        .into_iter()
+        .filter_map(|file| Some((written(&file)?, file)))
+        .max();
+    match newest {
+        Some((time, file)) if time.duration_since(now) > TOLERANCE => set_clock(
+            Check::warning(
+                CHECK,
+                "clock-behind",
+                format!(
+                    "this computer's clock shows {}, but {} was written on {}",
+                    local(now),
+                    file.display(),
+                    local(time)
+                ),
+            ),
+            "set the clock",
+        ),
+        _ => Check::ok(CHECK, local(now)),
+    }
+}
+
+fn dated_files(subject: &Subject) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    files.extend(subject.options.deciding_certificate_file().ok().flatten());
+    if let Ok(home) = Home::resolve() {
+        files.extend([
+            home.database(),
+            home.root().join("config.toml"),
+            home.root().to_owned(),
+        ]);
+    }
+    files
+}
+
+/// Checks the certificate that the Python package has saved for this host. Returns `None` if there
+/// is none.
+pub(super) fn check_python(subject: &Subject, presented: &PresentedCertificates) -> Option<Check> {
+    const CHECK: &str = "python";
+    let home = Home::of_msl_network()?;
+    let file = home.certificate_file_for(&subject.host);
+    let shown = file.display();
+    let saved = match Saved::read(&file) {
+        Ok(None) => return None,
+        Ok(Some(saved)) if saved.holds(presented.der()) => {
+            return Some(Check::ok(
+                CHECK,
+                format!("Python programs trust the certificate, too ({shown})"),
+            ));
+        }
+        Ok(Some(saved)) => Some(saved),
+        Err(_) => None,
+    };
+    let on_date = saved.map(|saved| saved.on_date()).unwrap_or_default();
+    let check = Check::warning(
+        CHECK,
+        "python-certificate",
+        format!(
+            "Python programs refuse the manager: they trust the certificate in {shown}, saved{on_date}, which is \
+             another one"
+        ),
+    );
+    Some(if is_place_of_manager(&home, &subject.host) {
+        check.remedy(format!(
+            "{shown} is a manager's own certificate: give Python programs the one of this manager with cert_file=…"
+        ))
+    } else {
+        check.command(
+            "compare the fingerprint with the one that the manager tells when it starts, and save it for them",
+            trust(subject),
+        )
+    })
+}

@@ -1,0 +1,171 @@
+//! Whether the manager admits this computer's programs.
+
+use labwire_client::{ConnectError, FirstUse, NoAnswer, Question};
+
+use super::report::{Check, Kind};
+use super::subject::Subject;
+use crate::connection::{Connection, NAME};
+use crate::failure::Failure;
+use crate::output::printable;
+
+const CHECK: &str = "login";
+
+const REFUSED: Kind = Failure::Refused;
+
+/// Connects as every program does. Returns the connection, if the manager admits it.
+pub(super) async fn check(subject: &Subject) -> (Check, Option<Connection>) {
+    // Whether the certificate is trusted was checked before.
+    let options = subject.options.clone().first_use(FirstUse::Refuse);
+    match Connection::open(NAME, options).await {
+        Ok(connection) => {
+            let name = connection.client().network_name();
+            (Check::ok(CHECK, format!("admitted as {name}")), Some(connection))
+        }
+        Err(error) => (refused(subject, error), None),
+    }
+}
+
+fn refused(subject: &Subject, error: ConnectError) -> Check {
+    match error {
+        ConnectError::NoAnswer(NoAnswer(question)) => unanswered(&question),
+        ConnectError::Refused { message } => explain(subject, &message),
+        error => {
+            let text = error.to_string();
+            let kind: Kind = match Failure::from(error) {
+                Failure::NoManager(_) => Failure::NoManager,
+                Failure::Refused(_) => Failure::Refused,
+                _ => Failure::Failed,
+            };
+            Check::failed(CHECK, "no-connection", kind, text)
+                .remedy("the connection was made a moment before: run this command again")
+        }
+    }
+}
+
+fn unanswered(question: &Question) -> Check {
+    match question {
+        Question::ManagerPassword { .. } => Check::failed(
+            CHECK,
+            "manager-password-needed",
+            REFUSED,
+            "the manager asks for its password, and none is given",
+        )
+        .remedy(
+            "set the environment variable LABWIRE_MANAGER_PASSWORD (password_manager=… in Python); it is the one after \
+             --auth-password, with which the manager was started",
+        ),
+        Question::Username { .. } => Check::failed(
+            CHECK,
+            "login-needed",
+            REFUSED,
+            "the manager asks for a username and a password, and none are given",
+        )
+        .remedy(
+            "use --username NAME or LABWIRE_USERNAME, and LABWIRE_PASSWORD (username=…, password=… in Python); at a \
+             terminal the password is asked for",
+        ),
+        Question::Password { username } => Check::failed(
+            CHECK,
+            "login-needed",
+            REFUSED,
+            format!("the manager asks for the password of '{username}', and none is given"),
+        )
+        .remedy("set the environment variable LABWIRE_PASSWORD (password=… in Python)"),
+    }
+}
+
+/// Explains the manager's refusal. On the wire it is a text alone, the same for all versions of
+/// Labwire and, for passwords and hostnames, of MSL-Network.
+fn explain(subject: &Subject, message: &str) -> Check {
+    let says = |phrase: &str| message.contains(phrase);
+    let there = subject.there();
+    let failed = |problem, text: &str| Check::failed(CHECK, problem, REFUSED, text);
+    if says("Wrong Manager password") {
+        return failed("wrong-manager-password", "the manager's password is wrong")
+            .remedy(
+                "correct LABWIRE_MANAGER_PASSWORD (password_manager=… in Python): it is the one after --auth-password, with \
+                 which the manager was started; several words are one password",
+            );
+    }
+    if says("Unregistered user") || says("Wrong login password") {
+        return failed(
+            "wrong-login",
+            "the username or the password is wrong; the manager does not tell which",
+        )
+        .remedy("correct --username (LABWIRE_USERNAME) and LABWIRE_PASSWORD")
+        .command(format!("is the user known {there}?"), "labwire user list")
+        .command(
+            "set another password there",
+            "labwire user update NAME --password",
+        );
+    }
+    if says("is not a trusted hostname") {
+        let name = quoted(message).unwrap_or("NAME");
+        return failed(
+            "hostname-not-trusted",
+            &format!("the manager knows this computer as '{name}', and does not trust that name"),
+        )
+        .command(
+            format!("trust it {there}, then send the manager the signal HUP or restart it"),
+            format!("labwire hostname add {}", crate::output::shell_argument(name)),
+        );
+    }
+    if says("serves its own computer only") {
+        let argument = subject.port;
+        return failed(
+            "own-computer-only",
+            "the manager uses no authentication, and so serves its own computer only",
+        )
+        .command(
+            format!(
+                "start it with one of --auth-login, --auth-password and --auth-hostname {there}, such as"
+            ),
+            format!(
+                "labwire user add NAME && labwire start --auth-login{}",
+                subject.port_option()
+            ),
+        )
+        .command(
+            "or reach it through SSH, and connect to localhost",
+            format!("ssh -L {argument}:localhost:{argument} {}", subject.host),
+        );
+    }
+    if says("too many failed logins") || says("too many logins are waiting") {
+        return failed("too-many-logins", &format!("the manager refuses to check another login: {message}"))
+            .remedy(
+                "wait as long as it says, and stop the programs on this computer that log in with a wrong password \
+                 again and again",
+            );
+    }
+    if says("connections, which is as many as it may have") || says("has too many connections") {
+        return failed(
+            "too-many-connections",
+            &format!("a limit of the manager is reached: {message}"),
+        )
+        .remedy("disconnect programs that are not needed, or find the one that connects again and again")
+        .command(
+            format!("or raise the limit {there}"),
+            format!(
+                "labwire start{} --connections N --unidentified N --unidentified-per-address N",
+                subject.port_option()
+            ),
+        );
+    }
+    if says("is shutting down") {
+        return failed("manager-stopping", "the manager is being stopped").command(
+            format!("start it again {there}"),
+            format!("labwire start{}", subject.port_option()),
+        );
+    }
+    failed(
+        "refused",
+        &format!("the manager refuses programs: {}", printable(message)),
+    )
+}
+
+/// Returns the first text in quotation marks.
+fn quoted(message: &str) -> Option<&str> {
+    let mut parts = message.split('\'');
+    parts.next()?;
+    parts.next().filter(|name| !name.is_empty())
+}

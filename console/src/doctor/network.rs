@@ -1,0 +1,237 @@
+//! The way to the manager: its name, and its port.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use labwire_client::{DEFAULT_PORT, Home};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::report::Check;
+use super::subject::Subject;
+use crate::failure::Failure;
+use crate::near::nearest;
+use crate::output::shell_argument;
+use crate::profiles::Profiles;
+
+/// The longest time to wait for an answer of one address: packets that get lost are sent again
+/// after one, three and seven seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Resolves the name of the manager's computer.
+pub(super) async fn check_name(subject: &mut Subject) -> Check {
+    const CHECK: &str = "name";
+    let limit = subject.options.connect_timeout();
+    let looked_up = timeout(limit, lookup_host((subject.host.as_str(), subject.port))).await;
+    let host = subject.host.clone();
+    let reason = match looked_up {
+        Ok(Ok(found)) => {
+            for address in found {
+                if !subject.addresses.contains(&address.ip()) {
+                    subject.addresses.push(address.ip());
+                }
+            }
+            if subject.addresses.is_empty() {
+                "it has no address".to_owned()
+            } else {
+                return Check::ok(CHECK, named(subject));
+            }
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", limit.as_secs_f64()),
+    };
+    let mut check = Check::failed(
+        CHECK,
+        "unknown-name",
+        Failure::NoManager,
+        format!("no computer is known as '{host}': {reason}"),
+    );
+    let known = known_hosts();
+    if let Some(near) = nearest(&host, known.iter().map(String::as_str)) {
+        check = check.command(
+            format!("did you mean '{near}'?"),
+            format!("labwire doctor {}", subject.argument_for(near)),
+        );
+    }
+    check
+        .remedy(format!(
+            "look for a mistake in the name, which is from {}",
+            subject.origins.address
+        ))
+        .remedy(
+            "use the manager's IP address in its place, or have its name entered in the network's name server or in \
+             this computer's hosts file (the command `hostname` shows the name on the manager's computer)",
+        )
+}
+
+fn named(subject: &Subject) -> String {
+    let Subject { host, addresses, .. } = subject;
+    let is_address = host.parse::<IpAddr>().is_ok();
+    let here = if subject.is_here() { ", this computer" } else { "" };
+    if is_address {
+        return format!("{host} is an address{here}");
+    }
+    let listed: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+    format!("{host} is {}{here}", listed.join(", "))
+}
+
+/// Returns the hosts of the profiles, and those whose certificates are saved.
+fn known_hosts() -> Vec<String> {
+    let mut known = Vec::new();
+    if let Ok(Some(profiles)) = Profiles::read_if_any() {
+        let addresses = profiles.all().values().filter_map(|settings| settings.address());
+        known.extend(addresses.map(|address| address.split(':').next().unwrap_or(address).to_owned()));
+    }
+    for home in [Home::resolve().ok(), Home::of_msl_network()]
+        .into_iter()
+        .flatten()
+    {
+        let files = std::fs::read_dir(home.root().join("certs"));
+        for file in files.into_iter().flatten().flatten() {
+            let name = file.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".crt"));
+            let host = name.map(|name| name.rsplit_once('_').map_or(name, |(host, _)| host));
+            known.extend(host.map(str::to_owned));
+        }
+    }
+    known
+}
+
+/// What comes of connecting to an address.
+enum Reached {
+    Connected,
+    Refused,
+    Silent,
+    Other(io::Error),
+}
+
+async fn reach(address: SocketAddr, limit: Duration) -> Reached {
+    match timeout(limit, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Reached::Connected,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Reached::Refused,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Reached::Silent,
+        Ok(Err(error)) => Reached::Other(error),
+        Err(_) => Reached::Silent,
+    }
+}
+
+/// Connects to the port at each address.
+pub(super) async fn check_port(subject: &Subject) -> Check {
+    const CHECK: &str = "port";
+    let limit = subject.options.connect_timeout().min(PATIENCE);
+    let mut attempts = JoinSet::new();
+    for ip in &subject.addresses {
+        let address = SocketAddr::new(*ip, subject.port);
+        attempts.spawn(async move { (address, reach(address, limit).await) });
+    }
+    let mut reached = attempts.join_all().await;
+    reached.sort_by_key(|(address, _)| *address);
+    let those = |wanted: fn(&Reached) -> bool| -> Vec<String> {
+        let those = reached.iter().filter(|(_, reached)| wanted(reached));
+        those.map(|(address, _)| address.to_string()).collect()
+    };
+    let connected = those(|reached| matches!(reached, Reached::Connected));
+    let silent = those(|reached| matches!(reached, Reached::Silent));
+    if !connected.is_empty() {
+        let connected = format!("{} accepts connections", connected.join(", "));
+        if silent.is_empty() {
+            return Check::ok(CHECK, connected);
+        }
+        return Check::warning(
+            CHECK,
+            "silent-address",
+            format!("{connected}, but {} does not answer", silent.join(", ")),
+        )
+        .remedy("programs may try that address first and wait: use the other one in place of the name");
+    }
+    if !silent.is_empty() {
+        return silence(subject, limit);
+    }
+    if reached
+        .iter()
+        .any(|(_, reached)| matches!(reached, Reached::Refused))
+    {
+        return nothing_listens(subject).await;
+    }
+    let reasons: Vec<_> = reached
+        .iter()
+        .filter_map(|(address, reached)| match reached {
+            Reached::Other(error) => Some(format!("{address}: {error}")),
+            _ => None,
+        })
+        .collect();
+    Check::failed(
+        CHECK,
+        "unreachable",
+        Failure::NoManager,
+        format!("no way to {}: {}", subject.host, reasons.join("; ")),
+    )
+    .remedy("look at this computer's network: the cable, the wireless network, the VPN of the laboratory")
+}
+
+fn silence(subject: &Subject, limit: Duration) -> Check {
+    let port = subject.port;
+    Check::failed(
+        "port",
+        "silence",
+        Failure::NoManager,
+        format!(
+            "no answer from port {port} of {} within {} s, not even a refusal: a firewall drops the connections, or \
+             the computer is off or in another network",
+            subject.host,
+            limit.as_secs_f64()
+        ),
+    )
+    .command("does the computer answer at all?", format!("ping {}", shell_argument(&subject.host)))
+    .command(
+        format!("let the port through a firewall {} (Linux with ufw)", subject.there()),
+        format!("sudo ufw allow {port}/tcp"),
+    )
+    .command(
+        "the same on Windows, as an administrator",
+        format!(
+            "netsh advfirewall firewall add rule name=Labwire dir=in action=allow protocol=TCP localport={port}"
+        ),
+    )
+}
+
+async fn nothing_listens(subject: &Subject) -> Check {
+    let (host, port) = (&subject.host, subject.port);
+    let mut check = Check::failed(
+        "port",
+        "no-listener",
+        Failure::NoManager,
+        format!("nothing listens at port {port} of {host}"),
+    );
+    if port != DEFAULT_PORT && is_at_default_port(subject).await {
+        let there = shell_argument(host);
+        check = check.command(
+            format!(
+                "something listens at the default port {DEFAULT_PORT}; the port {port} is from {}",
+                subject.origins.address
+            ),
+            format!("labwire doctor {there}:{DEFAULT_PORT}"),
+        );
+    }
+    check = check.command(
+        format!("start a manager {}", subject.there()),
+        format!("labwire start{}", subject.port_option()),
+    );
+    if subject.is_here() {
+        return check;
+    }
+    check.remedy(
+        "if one is running there, its last line when it started tells its port: Network Manager running on …; one that \
+         was started with --host localhost is not reachable from here",
+    )
+}
+
+async fn is_at_default_port(subject: &Subject) -> bool {
+    let Some(ip) = subject.addresses.first() else {
+        return false;
+    };
+    let reached = reach(SocketAddr::new(*ip, DEFAULT_PORT), Duration::from_secs(1)).await;
+    matches!(reached, Reached::Connected)
+}

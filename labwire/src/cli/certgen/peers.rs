@@ -1,0 +1,123 @@
+//! The programs that have to be told that a manager has a new certificate.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use labwire_home::{Home, hostname, local_addresses};
+use labwire_pki::{CertificateSummary, load_chain};
+use labwire_store::{RecentComputer, recent_computers};
+
+use super::names::HostName;
+
+/// How far back connections count.
+const DAYS: u32 = 30;
+
+/// The most computers that are named.
+const NAMED: usize = 12;
+
+/// Returns what is to be done after a certificate was replaced: by the manager, and by the programs
+/// that saved the former one.
+pub(super) fn to_be_told(
+    path: &Path,
+    new: &CertificateSummary,
+    former: Option<&[u8]>,
+    names: &[HostName],
+) -> String {
+    let host = names.first().map_or_else(hostname, ToString::to_string);
+    let fingerprint = &new.fingerprint;
+    let mut text =
+        "A manager that is running shows the old one until it gets the signal HUP (kill -HUP and the number \
+                    of its process); clients that saved the old one must fetch it anew:"
+            .to_owned();
+    for file in former.map(|former| holders(path, former)).unwrap_or_default() {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "\n- programs on this computer that trust {}: labwire trust {}",
+            file.display(),
+            host_of(&file)
+        );
+    }
+    let _ = write!(
+        text,
+        "\n- on every other computer from which programs connect, run (with HOST:PORT for another port than 1875):\n    \
+         labwire trust {host} --fingerprint {fingerprint}\n- where there is no labwire, copy {} there: for Python \
+         programs as ~/.msl/network/certs/{host}.crt",
+        path.display()
+    );
+    if let Some(computers) = computers(path) {
+        let _ = write!(
+            text,
+            "\nIn the last {DAYS} days, programs on these have connected: {computers}"
+        );
+    }
+    text
+}
+
+/// Returns the files of this user that hold the certificate, but for the manager's own.
+fn holders(path: &Path, certificate: &[u8]) -> Vec<PathBuf> {
+    let own = std::fs::canonicalize(path).ok();
+    let homes = [Home::resolve().ok(), Home::of_msl_network()];
+    let folders = homes.into_iter().flatten().map(|home| home.root().join("certs"));
+    let entries = folders.filter_map(|folder| std::fs::read_dir(folder).ok());
+    let files = entries.flatten().flatten().map(|entry| entry.path());
+    let mut holders: Vec<_> = files
+        .filter(|file| std::fs::canonicalize(file).ok() != own)
+        .filter(|file| file.extension().is_some_and(|ending| ending == "crt"))
+        .filter(|file| {
+            let chain = load_chain(file).unwrap_or_default();
+            chain.iter().any(|held| held.as_ref() == certificate)
+        })
+        .collect();
+    holders.sort();
+    holders.dedup();
+    holders
+}
+
+/// Returns the manager whose certificate a file is, as the argument of a command.
+fn host_of(file: &Path) -> String {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    match name.rsplit_once('_') {
+        Some((host, "1875")) => host.to_owned(),
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => format!("{host}:{port}"),
+        _ => name.into_owned(),
+    }
+}
+
+/// Returns the computers whose programs have used the manager with this certificate, as far as its
+/// database tells. `None` if there are none, or if the certificate is not that of the home folder.
+fn computers(path: &Path) -> Option<String> {
+    let home = Home::resolve().ok()?;
+    let is_default = path == home.certificate_file();
+    let database = home.database();
+    if !is_default || !database.is_file() {
+        return None;
+    }
+    let own = local_addresses();
+    let is_other = |computer: &RecentComputer| {
+        let address = computer.address.parse::<std::net::IpAddr>();
+        !address.is_ok_and(|address| address.is_loopback() || own.contains(&address.to_canonical()))
+    };
+    let found = recent_computers(&database, DAYS).ok()?;
+    let mut named: Vec<_> = found
+        .iter()
+        .filter(|computer| is_other(computer))
+        .map(named)
+        .collect();
+    let others = named.len().saturating_sub(NAMED);
+    named.truncate(NAMED);
+    if others > 0 {
+        named.push(format!("and {others} more"));
+    }
+    (!named.is_empty()).then(|| named.join(", "))
+}
+
+fn named(computer: &RecentComputer) -> String {
+    let RecentComputer { name, address, .. } = computer;
+    let name = name.escape_debug().to_string();
+    if name == *address {
+        name
+    } else {
+        format!("{name} ({address})")
+    }
+}

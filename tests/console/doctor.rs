@@ -1,0 +1,251 @@
+//! `labwire doctor`: each fault is really there, and the diagnosis names it with its remedy.
+
+mod access;
+mod certificates;
+mod network;
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{Done, json_lines, labwire, output, run, start};
+use crate::support::manager::{Home, Manager};
+use crate::support::wire::RawPeer;
+
+/// The result of `labwire doctor --json`.
+#[derive(Debug)]
+struct Diagnosis {
+    code: Option<i32>,
+    checks: Vec<Value>,
+    errors: String,
+}
+
+impl Diagnosis {
+    /// Returns the checks with this status, each with its problem.
+    fn with(&self, status: &str) -> Vec<(&str, &str)> {
+        let those = self.checks.iter().filter(|check| check["status"] == status);
+        those
+            .map(|check| {
+                (
+                    check["check"].as_str().unwrap(),
+                    check["problem"].as_str().unwrap_or_default(),
+                )
+            })
+            .collect()
+    }
+
+    /// Returns the check of that name.
+    fn check(&self, name: &str) -> &Value {
+        self.checks
+            .iter()
+            .find(|check| check["check"] == name)
+            .unwrap_or_else(|| panic!("no check {name}: {self:?}"))
+    }
+
+    /// Expects one failure, with this exit code, these texts in what is told about it, and the checks
+    /// that depend on it left out.
+    fn failed(&self, code: i32, check: &str, problem: &str, texts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        assert_eq!(self.with("failed"), [(check, problem)], "{self:#?}");
+        let told = self.check(check).to_string();
+        for text in texts {
+            assert!(told.contains(text), "{text}: {self:#?}");
+        }
+        assert!(self.errors.contains(check), "{self:?}");
+        if check != "service" {
+            assert!(!self.with("not-checked").is_empty(), "{self:#?}");
+        }
+    }
+
+    /// Expects that nothing failed, and that one check warns with this problem and these texts.
+    fn warned(&self, check: &str, problem: &str, texts: &[&str]) {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        assert!(self.with("warning").contains(&(check, problem)), "{self:#?}");
+        let told = self.check(check).to_string();
+        for text in texts {
+            assert!(told.contains(text), "{text}: {self:#?}");
+        }
+    }
+}
+
+/// Runs a command with `--json`, which must be one of this one.
+fn diagnose(command: &mut Command) -> Diagnosis {
+    let Done { code, output, errors } = run(command.arg("--json"));
+    Diagnosis {
+        code,
+        checks: json_lines(&output),
+        errors,
+    }
+}
+
+/// Returns `labwire doctor` with these arguments, on a computer where nothing is saved but in this
+/// folder.
+fn doctor(home: &Home, arguments: &[&str]) -> Command {
+    let mut command = home.command(&[&["doctor"], arguments].concat());
+    command.env("MSL_NETWORK_HOME", home.path(""));
+    command
+}
+
+/// Returns `labwire doctor` for a manager, as a person on its computer runs it.
+fn doctor_of(manager: &Manager, arguments: &[&str]) -> Command {
+    let mut command = doctor(manager.home(), arguments);
+    command.envs(manager.environment());
+    command
+}
+
+#[test]
+fn a_connection_that_works_passes_every_check_in_both_forms() {
+    for options in [&["--disable-tls"][..], &[]] {
+        let manager = Manager::start(options);
+        let diagnosis = diagnose(&mut doctor_of(&manager, &[]));
+        assert_eq!(
+            (diagnosis.code, &*diagnosis.errors),
+            (Some(0), ""),
+            "{diagnosis:#?}"
+        );
+        let mut expected = vec!["settings", "home", "name", "port", "tls"];
+        if options.is_empty() {
+            expected.extend(["certificate", "python", "clock"]);
+        }
+        expected.extend(["login", "manager"]);
+        let passed: Vec<_> = diagnosis.with("ok").iter().map(|(check, _)| *check).collect();
+        assert_eq!(passed, expected, "{diagnosis:#?}");
+        assert!(
+            diagnosis.checks[0]["message"]
+                .as_str()
+                .unwrap()
+                .contains("LABWIRE_MANAGER")
+        );
+
+        let done = run(&mut doctor_of(&manager, &[]));
+        assert_eq!((done.code, &*done.errors), (Some(0), ""));
+        assert_eq!(done.output.lines().count(), expected.len(), "{done:?}");
+        assert!(
+            done.output.starts_with("ok           settings     localhost:"),
+            "{done:?}"
+        );
+    }
+}
+
+#[test]
+fn a_failure_is_told_with_a_command_to_paste_and_what_was_not_checked() {
+    let home = Home::new();
+    let done = run(&mut doctor(&home, &["no-such-computer.invalid"]));
+    assert_eq!(done.code, Some(3), "{done:?}");
+    assert!(
+        done.errors.contains("no-such-computer.invalid:1875: name"),
+        "{done:?}"
+    );
+    let lines: Vec<_> = done.output.lines().collect();
+    assert!(
+        lines[2].starts_with("failed       name         no computer is known as"),
+        "{done:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("not checked  certificate")),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn two_home_folders_are_told() {
+    let manager = start();
+    let users = Home::new();
+    let with_homes = |variables: &[(&str, &str)]| {
+        let mut command = doctor_of(&manager, &[]);
+        command.env_remove("LABWIRE_HOME").env_remove("MSL_NETWORK_HOME");
+        command
+            .env("HOME", users.path(""))
+            .envs(variables.iter().copied());
+        diagnose(&mut command)
+    };
+    let diagnosis = with_homes(&[]);
+    assert_eq!(diagnosis.with("warning"), [], "{diagnosis:#?}");
+
+    // Each kind of program has been told to use another folder.
+    let diagnosis = with_homes(&[("LABWIRE_HOME", "/one"), ("MSL_NETWORK_HOME", "/other")]);
+    diagnosis.warned(
+        "home",
+        "two-home-folders",
+        &["/one", "/other", "unset LABWIRE_HOME"],
+    );
+
+    // An installation of MSL-Network that labwire does not use.
+    let theirs = users.path(".msl/network");
+    std::fs::create_dir_all(&theirs).unwrap();
+    std::fs::write(theirs.join("manager.sqlite3"), "").unwrap();
+    let diagnosis = with_homes(&[]);
+    let remedy = format!("MSL_NETWORK_HOME={} labwire start", theirs.display());
+    diagnosis.warned("home", "two-home-folders", &[&remedy]);
+
+    // Both are in use.
+    std::fs::create_dir_all(users.path(".labwire")).unwrap();
+    std::fs::write(users.path(".labwire/manager.sqlite3"), "").unwrap();
+    with_homes(&[]).warned(
+        "home",
+        "two-home-folders",
+        &[".labwire", ".msl/network", "are in use"],
+    );
+}
+
+#[test]
+fn a_manager_of_msl_network_is_told_from_labwire() {
+    let manager = Manager::start_reference(Home::new(), &[]);
+    let diagnosis = diagnose(&mut doctor_of(&manager, &[]));
+    let texts = [
+        "MSL-Network",
+        "waits for ever",
+        "MSL_NETWORK_HOME=~/.msl/network labwire start",
+    ];
+    diagnosis.warned("manager", "msl-network", &texts);
+}
+
+#[test]
+fn a_service_that_cannot_be_used_is_told_with_the_reason() {
+    let manager = start();
+    let attributes = json!({ "read": "()" });
+    let _meter = RawPeer::service(&manager, "Multimeter", &attributes);
+    let service = |name: &str| diagnose(&mut doctor_of(&manager, &["--service", name]));
+    let fine = service("Multimeter");
+    assert_eq!(fine.code, Some(0), "{fine:#?}");
+    assert_eq!(fine.check("service")["status"], "ok");
+    let again = "--service Multimeter";
+    service("multimeter").failed(4, "service", "other-case", &["upper and lower case", again]);
+    service("Mutlimeter").failed(4, "service", "misspelt", &["did you mean 'Multimeter'", again]);
+    service("Spectrograph").failed(4, "service", "not-connected", &["connected are Multimeter"]);
+
+    let mut scope = RawPeer::connect(&manager);
+    scope.identify(&json!({
+        "type": "service", "name": "Scope", "attributes": attributes, "max_clients": 1,
+    }));
+    crate::support::wire::wait_for_service(&manager, "Scope");
+    let mut ada = RawPeer::client(&manager, "Ada");
+    let ask = |peer: &mut RawPeer, attribute: &str, service: &str| {
+        let request = json!({
+            "args": [service], "attribute": attribute, "error": false, "kwargs": { "shared": false },
+            "service": "Manager", "uid": "1",
+        });
+        let reply = peer.request(&request);
+        assert_eq!(reply["error"], false, "{reply}");
+    };
+    let link = |peer: &mut RawPeer, service: &str| {
+        let request = json!({
+            "args": [service], "attribute": "link", "error": false, "kwargs": {}, "service": "Manager", "uid": "1",
+        });
+        assert_eq!(peer.request(&request)["error"], false);
+    };
+    link(&mut ada, "Scope");
+    service("Scope").failed(4, "service", "limit-reached", &["Ada[", "max_clients"]);
+    link(&mut ada, "Multimeter");
+    ask(&mut ada, "acquire_lock", "Multimeter");
+    service("Multimeter").failed(4, "service", "locked", &["locked", "released"]);
+    // The check has taken no place for longer than it needed.
+    drop(ada);
+    crate::support::wire::wait_for_service(&manager, "Scope");
+    let listed = output(&manager, &["services"]);
+    assert!(listed.contains("Scope"), "{listed}");
+    let wrong = labwire(&manager, &["doctor", "a", "--host", "b"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+}

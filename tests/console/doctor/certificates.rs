@@ -1,0 +1,179 @@
+//! Certificates and clocks.
+
+use std::fs;
+use std::process::Command;
+
+use super::{diagnose, doctor, doctor_of};
+use crate::support::clock::begin_at;
+use crate::support::manager::{Home, Manager};
+
+fn address(manager: &Manager) -> String {
+    format!("localhost:{}", manager.port())
+}
+
+/// Runs OpenSSL in the home folder, with words between spaces.
+fn openssl(home: &Home, line: &str) {
+    let mut command = Command::new("openssl");
+    let made = command
+        .args(line.split_whitespace())
+        .current_dir(home.path(""))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{line}: {made:?}");
+}
+
+const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+
+#[test]
+fn an_unknown_certificate_is_told_with_its_fingerprint_and_nothing_is_saved() {
+    let manager = Manager::start(&[]);
+    let home = Home::new();
+    let diagnosis = diagnose(&mut doctor(&home, &[&address(&manager)]));
+    let line = manager.wait_for_log("SHA-256 fingerprint is ");
+    let fingerprint = line.rsplit(' ').next().unwrap();
+    let remedy = format!("labwire trust localhost:{}", manager.port());
+    diagnosis.failed(4, "certificate", "unknown-certificate", &[fingerprint, &remedy]);
+    assert!(!home.path("certs").exists());
+}
+
+#[test]
+fn a_changed_certificate_is_told_with_both_fingerprints_and_its_file() {
+    let (manager, former) = (Manager::start(&[]), Manager::start(&[]));
+    let home = Home::new();
+    fs::create_dir(home.path("certs")).unwrap();
+    fs::copy(former.certificate(), home.path("certs/localhost.crt")).unwrap();
+    let diagnosis = diagnose(&mut doctor(&home, &[&address(&manager)]));
+    let remedy = format!("labwire trust localhost:{}", manager.port());
+    let texts = ["certs/localhost.crt", "saved on ", &remedy];
+    diagnosis.failed(4, "certificate", "certificate-changed", &texts);
+
+    let file = former.certificate();
+    let given = diagnose(&mut doctor(&home, &[&address(&manager), "--cert-file", &file]));
+    given.failed(
+        4,
+        "certificate",
+        "certificate-changed",
+        &[&file, "leave --cert-file out"],
+    );
+    let missing = diagnose(&mut doctor(
+        &home,
+        &[&address(&manager), "--cert-file", "none.pem"],
+    ));
+    missing.failed(1, "certificate", "certificate-file", &["none.pem", "--cert-file"]);
+}
+
+#[test]
+fn a_certificate_that_does_not_name_the_host_is_told_with_the_names_that_it_has() {
+    let manager = Manager::start(&[]);
+    // An address of this computer that no certificate names.
+    let target = format!("127.0.0.2:{}", manager.port());
+    let diagnosis = diagnose(&mut doctor_of(&manager, &[&target]));
+    let texts = ["'127.0.0.2'", "localhost", "labwire certgen --name 127.0.0.2"];
+    diagnosis.failed(4, "certificate", "other-host", &texts);
+    // The remedy repairs it.
+    let made = manager.home().labwire(&["certgen", "--name", "127.0.0.2"]);
+    let made = String::from_utf8(made.stdout).unwrap();
+    let fingerprint = made
+        .lines()
+        .find_map(|line| line.strip_prefix("SHA-256 fingerprint: "));
+    manager.signal(crate::support::process::Signal::HUP);
+    manager.wait_for_log(fingerprint.unwrap());
+    let repaired = diagnose(&mut doctor_of(&manager, &[&target]));
+    assert_eq!(repaired.code, Some(0), "{repaired:#?}");
+}
+
+#[test]
+fn an_issuer_that_is_not_trusted_is_told() {
+    let home = Home::new();
+    openssl(
+        &home,
+        &format!("req -x509 {NEW_KEY} -days 90 -subj /CN=Institute -keyout ca.key -out ca.crt"),
+    );
+    openssl(
+        &home,
+        &format!("req -new {NEW_KEY} -subj /CN=bench -keyout k.pem -out c.csr"),
+    );
+    fs::write(home.path("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    openssl(
+        &home,
+        "x509 -req -in c.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 90 -extfile names -out c.pem",
+    );
+    openssl(
+        &home,
+        &format!("req -x509 {NEW_KEY} -days 90 -subj /CN=Other -keyout other.key -out other.crt"),
+    );
+    let manager = Manager::start_in(home, &["--cert-file", "c.pem", "--key-file", "k.pem"]);
+    let given = |file: &str| {
+        let mut command = doctor(manager.home(), &[&address(&manager), "--cert-file", file]);
+        diagnose(&mut command)
+    };
+    let texts = ["'Institute'", "--cert-file", "has to come first"];
+    given("other.crt").failed(4, "certificate", "unknown-issuer", &texts);
+    let trusted = given("ca.crt");
+    assert_eq!(trusted.code, Some(0), "{trusted:#?}");
+}
+
+#[test]
+fn an_expired_certificate_is_told_and_one_that_expires_soon() {
+    let home = Home::new();
+    let mut made = home.command(&["certgen", "--years-valid", "1"]);
+    begin_at(&mut made, "2020-01-01 00:00:00");
+    assert!(made.output().unwrap().status.success());
+    let manager = Manager::start_in(home, &[]);
+    let diagnosis = diagnose(&mut doctor_of(&manager, &[]));
+    let remedy = format!("labwire trust localhost:{}", manager.port());
+    let texts = ["has expired on 2021-01-01", "labwire certgen", &remedy];
+    diagnosis.failed(4, "certificate", "expired", &texts);
+
+    let home = Home::new();
+    home.prepare(&["certgen", "--years-valid", "0.05"]);
+    let manager = Manager::start_in(home, &[]);
+    let diagnosis = diagnose(&mut doctor_of(&manager, &[]));
+    diagnosis.warned("certificate", "expires-soon", &["day(s)", "labwire certgen"]);
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_told() {
+    let manager = Manager::start(&[]);
+    let at = |time: &str| {
+        let mut command = doctor_of(&manager, &[]);
+        begin_at(&mut command, time);
+        // Files keep the times at which they were written.
+        diagnose(command.env("NO_FAKE_STAT", "1"))
+    };
+    let behind = at("2001-01-01 12:00:00");
+    let texts = ["clock shows 2001-01-01 12:00", "set it"];
+    behind.failed(4, "certificate", "not-yet-valid", &texts);
+    assert!(
+        behind.with("warning").contains(&("clock", "clock-behind")),
+        "{behind:#?}"
+    );
+    let ahead = at("2300-01-01 12:00:00");
+    ahead.failed(
+        4,
+        "certificate",
+        "expired",
+        &["clock shows 2300-01-01 12:00", "set it"],
+    );
+}
+
+#[test]
+fn an_old_certificate_that_the_python_package_has_saved_is_told() {
+    let (manager, former) = (Manager::start(&[]), Manager::start(&[]));
+    let python = Home::new();
+    fs::create_dir(python.path("certs")).unwrap();
+    fs::copy(former.certificate(), python.path("certs/localhost.crt")).unwrap();
+    let with_python = || {
+        let mut command = doctor_of(&manager, &[]);
+        diagnose(command.env("MSL_NETWORK_HOME", python.path("")))
+    };
+    let remedy = format!("labwire trust localhost:{}", manager.port());
+    let file = python.argument("certs/localhost.crt");
+    with_python().warned("python", "python-certificate", &[&file, "saved on ", &remedy]);
+    // The remedy repairs it.
+    let trust = ["trust", &address(&manager), "--yes"];
+    let mut trust = manager.home().command(&trust);
+    let trusted = super::run(trust.env("MSL_NETWORK_HOME", python.path("")));
+    assert_eq!(trusted.code, Some(0), "{trusted:?}");
+    assert_eq!(with_python().check("python")["status"], "ok");
+}
