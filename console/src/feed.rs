@@ -171,19 +171,21 @@ pub(crate) async fn follow(
     events: Events,
 ) -> Result<Infallible, Failure> {
     let mut told = String::new();
+    let mut was_linked = false;
     let mut waits = BACKOFF.waits();
     loop {
         let connection = connected(&mut connections).await?;
         let link = match connection.link(&service).await {
             Ok(link) => link,
             Err(refused @ (Failure::Refused(_) | Failure::TimedOut(_) | Failure::NoManager(_))) => {
-                let refused = explained(&connection, &service, refused).await;
-                let is_lost = matches!(refused, Failure::NoManager(_));
+                let (refused, is_absent) = explained(&connection, &service, refused).await;
+                // That the connection was lost, or that the service left, was told.
+                let is_told = matches!(refused, Failure::NoManager(_)) || (is_absent && was_linked);
                 if !reconnect {
                     return Err(refused);
                 }
                 let reason = refused.to_string();
-                if !is_lost && told != reason {
+                if !is_told && told != reason {
                     told.clone_from(&reason);
                     send(&events, Some(&service), Event::Waiting { reason }).await?;
                 }
@@ -199,6 +201,7 @@ pub(crate) async fn follow(
         };
         send(&events, Some(&service), linked).await?;
         told.clear();
+        was_linked = true;
         waits = BACKOFF.waits();
         links.send_replace(Some(link));
         let left = left(&connection, &service);
@@ -252,19 +255,20 @@ async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Res
     connection.ok_or(Failure::Closed)
 }
 
-/// Adds to a refusal which service may have been meant.
-async fn explained(connection: &Connection, service: &str, refused: Failure) -> Failure {
+/// Adds to a refusal which service may have been meant. Returns whether the service is not there.
+async fn explained(connection: &Connection, service: &str, refused: Failure) -> (Failure, bool) {
     if !matches!(refused, Failure::Refused(_)) {
-        return refused;
+        return (refused, false);
     }
     match connection.identities().await {
         Ok(identities) if !identities.services.contains_key(service) => {
             let known = identities.services.keys().map(String::as_str);
             let hint =
                 nearest(service, known).map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
-            Failure::Refused(format!("no service '{}' is connected", one_line(service))).with_hint(hint)
+            let absent = format!("no service '{}' is connected", one_line(service));
+            (Failure::Refused(absent).with_hint(hint), true)
         }
-        _ => refused,
+        _ => (refused, false),
     }
 }
 

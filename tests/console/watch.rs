@@ -151,6 +151,7 @@ fn a_key_selects_a_value_and_a_misspelt_one_gets_a_suggestion() {
     let mut text = follow(&["probe.celsius[1]", "--count", "1"]);
     let mut json = follow(&["0", "--json", "--count", "1"]);
     let mut csv = follow(&["unit", "--csv", "--count", "1"]);
+    let mut columns = follow(&["--csv", "--columns", "unit,other", "--count", "2"]);
     let misspelt = follow(&["unti"]);
     notify(&mut meter, "Meter", "[]", r#"{"other": 1}"#);
     wait(&misspelt, "a notification without 'unti'");
@@ -176,6 +177,13 @@ fn a_key_selects_a_value_and_a_misspelt_one_gets_a_suggestion() {
     let rows = csv.output();
     assert!(
         rows.starts_with("time,event,unit,more\n") && rows.contains(",notification,V,\"{"),
+        "{rows}"
+    );
+    assert_eq!(columns.wait().code(), Some(0));
+    let rows = columns.output();
+    assert!(rows.starts_with("time,event,unit,other,more\n"), "{rows}");
+    assert!(
+        rows.contains(",notification,,1,\n") && rows.contains(",notification,V,,\"{"),
         "{rows}"
     );
     assert_eq!(interrupted(misspelt), (Some(0), String::new()));

@@ -23,7 +23,7 @@ use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
 use crate::feed::ReconnectArgs;
 use crate::near::nearest;
-use crate::output::one_line;
+use crate::output::{OutputArgs, one_line};
 use crate::session::Session;
 use crate::stop::Stop;
 use config::Config;
@@ -77,6 +77,9 @@ that exists is continued if it is a recording; nothing else is overwritten. The
 time in which nothing was recorded is a gap, too. With --rotate, the files are
 lab.2026-11-28.csv or lab.0001.csv.
 
+With --json, one object is printed at the end: file (the last one), rows, and
+continued (whether the file was there before).
+
 Ctrl-C ends the recording; the exit code is 0. For others see `labwire --help`.";
 
 /// How long to wait, at the end, until all is written.
@@ -107,6 +110,8 @@ pub struct RecordArgs {
     /// Do not say on standard error what happens
     #[arg(long, short)]
     quiet: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     reconnect: ReconnectArgs,
     #[command(flatten)]
@@ -222,6 +227,7 @@ pub(crate) async fn run(arguments: &RecordArgs, mut stop: Stop) -> Result<(), Fa
     let sources = plan.sources();
     let (store, opened) = Store::open(&plan.file, plan.format, plan.rotation, present())?;
     let recorder = Recorder::begin(store, &opened, sources, plan.watch.clone(), arguments.quiet)?;
+    let recorder = recorder.with_summary(arguments.output.json);
     let mut session = Session::new(options, arguments.reconnect.reconnect);
     let watched = plan.watch.iter().map(|watch| &watch.service);
     let polled = plan.poll.iter().map(|poll| &poll.service);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use labwire_client::Notification;
 use labwire_home::present;
+use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -17,10 +18,18 @@ use super::store::{Opened, Store};
 use crate::failure::Failure;
 use crate::feed::{Cause, Event, Heard, Narrator, Outcome, Polled, local};
 use crate::key::Values;
-use crate::output::one_line;
+use crate::output::{one_line, say_json};
 
 /// The longest time until a row is written.
 const COMMIT: Duration = Duration::from_millis(500);
+
+/// What was recorded, as an object of JSON.
+#[derive(Serialize)]
+struct Summary<'a> {
+    file: &'a str,
+    rows: u64,
+    continued: bool,
+}
 
 /// A recording in progress.
 pub(super) struct Recorder {
@@ -36,6 +45,9 @@ pub(super) struct Recorder {
     /// The calls whose failure was told.
     failing: HashSet<(String, String)>,
     rows: u64,
+    is_continued: bool,
+    /// Whether to print what was done as JSON.
+    is_json: bool,
     /// The rows that are not written yet.
     pending: u64,
     /// The time of the last row that was written.
@@ -65,6 +77,8 @@ impl Recorder {
             away: HashMap::new(),
             failing: HashSet::new(),
             rows: 0,
+            is_continued: opened.last.is_some(),
+            is_json: false,
             pending: 0,
             written: None,
             newest: None,
@@ -92,6 +106,12 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Prints an object of JSON at the end, or not.
+    pub(super) fn with_summary(mut self, is_json: bool) -> Self {
+        self.is_json = is_json;
+        self
+    }
+
     fn start(&mut self, now: Timestamp) -> Result<(), Failure> {
         self.add(&[Row::new(now, "start").note(&*self.sources)])
     }
@@ -108,6 +128,13 @@ impl Recorder {
             self.rows,
             self.store.path().display()
         ));
+        if self.is_json {
+            return say_json(&Summary {
+                file: &self.store.path().to_string_lossy(),
+                rows: self.rows,
+                continued: self.is_continued,
+            });
+        }
         Ok(())
     }
 

@@ -130,7 +130,12 @@ impl Plot {
 
     /// Shows the plot until there are no more events, enough values were shown, or the person at the
     /// terminal ends it.
-    pub(super) fn run(mut self, heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
+    pub(super) fn run(mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
+        // Before it is connected, a person may be asked for a password or about a certificate.
+        let Some(first) = heard.blocking_recv() else {
+            return Ok(());
+        };
+        self.hear(&first);
         let failed = |error: io::Error| Failure::Failed(format!("cannot plot on this terminal: {error}"));
         let runtime = Builder::new_current_thread()
             .enable_time()
