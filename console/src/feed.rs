@@ -108,13 +108,15 @@ pub(crate) enum Outcome {
 /// Where events go. A full channel makes the sender wait.
 pub(crate) type Events = mpsc::Sender<Heard>;
 
-/// Tells an event. An error means that nobody wants to know any more.
-pub(crate) async fn send(events: &Events, service: Option<&Arc<str>>, event: Event) -> Result<(), Failure> {
+/// Tells an event. Waits for ever if nobody wants to know any more: the command ends then.
+pub(crate) async fn send(events: &Events, service: Option<&Arc<str>>, event: Event) {
     let heard = Heard {
         service: service.cloned(),
         event,
     };
-    events.send(heard).await.map_err(|_| Failure::Closed)
+    if events.send(heard).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Keeps a connection with the manager in `current`, and makes it again whenever it is lost.
@@ -148,7 +150,7 @@ pub(crate) async fn keep_connected(
             Err(error) if reconnect && error.is_transient() => {
                 if !std::mem::replace(&mut is_told, true) {
                     let reason = error.to_string();
-                    send(&events, None, Event::Waiting { reason }).await?;
+                    send(&events, None, Event::Waiting { reason }).await;
                 }
             }
             Err(error) => return Err(error.into()),
@@ -161,8 +163,8 @@ pub(crate) async fn keep_connected(
 /// and each notification.
 ///
 /// # Errors
-/// If nobody reads the events any more. Unless `reconnect` is set, also if the service is not there
-/// or leaves.
+/// If the manager does something unexpected. Unless `reconnect` is set, also if the service is not
+/// there or leaves.
 pub(crate) async fn follow(
     service: Arc<str>,
     reconnect: bool,
@@ -174,7 +176,7 @@ pub(crate) async fn follow(
     let mut was_linked = false;
     let mut waits = BACKOFF.waits();
     loop {
-        let connection = connected(&mut connections).await?;
+        let connection = connected(&mut connections).await;
         let link = match connection.link(&service).await {
             Ok(link) => link,
             Err(refused @ (Failure::Refused(_) | Failure::TimedOut(_) | Failure::NoManager(_))) => {
@@ -187,7 +189,7 @@ pub(crate) async fn follow(
                 let reason = refused.to_string();
                 if !is_told && told != reason {
                     told.clone_from(&reason);
-                    send(&events, Some(&service), Event::Waiting { reason }).await?;
+                    send(&events, Some(&service), Event::Waiting { reason }).await;
                 }
                 sleep(waits.next_wait()).await;
                 continue;
@@ -199,7 +201,7 @@ pub(crate) async fn follow(
             time: present(),
             manager: connection.client().manager(),
         };
-        send(&events, Some(&service), linked).await?;
+        send(&events, Some(&service), linked).await;
         told.clear();
         was_linked = true;
         waits = BACKOFF.waits();
@@ -211,7 +213,7 @@ pub(crate) async fn follow(
                 notification = notifications.next() => match notification {
                     Some(notification) => {
                         let time = present();
-                        send(&events, Some(&service), Event::Notified { time, notification }).await?;
+                        send(&events, Some(&service), Event::Notified { time, notification }).await;
                     }
                     None => break,
                 },
@@ -236,7 +238,7 @@ pub(crate) async fn follow(
             reason: reason.clone(),
             cause,
         };
-        send(&events, Some(&service), away).await?;
+        send(&events, Some(&service), away).await;
         if !reconnect {
             let reason = format!("'{}' is away: {reason}", one_line(&service));
             return Err(match cause {
@@ -247,12 +249,13 @@ pub(crate) async fn follow(
     }
 }
 
-/// Waits for a connection.
-async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Result<Connection, Failure> {
+/// Waits for a connection; for ever once there will be none, which ends the command elsewhere.
+async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Connection {
     let connected = connections.wait_for(Option::is_some).await;
-    let connection = connected.ok().and_then(|connection| connection.clone());
-    // Whoever connects has ended, with an error of its own.
-    connection.ok_or(Failure::Closed)
+    match connected.ok().and_then(|connection| connection.clone()) {
+        Some(connection) => connection,
+        None => std::future::pending().await,
+    }
 }
 
 /// Adds to a refusal which service may have been meant. Returns whether the service is not there.

@@ -41,10 +41,7 @@ mod trust;
 mod watch;
 mod words;
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::process::ExitCode;
-use std::task::Poll;
 use std::thread;
 
 use clap::Subcommand;
@@ -147,40 +144,33 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))
     };
     let (commands, waiting) = (runtime()?, runtime()?);
-    let (ended, mut end) = oneshot::channel();
     let (stopping, stop) = Stop::new();
     let is_endless = command.ends_in_order();
-    let early = |_| Err(Failure::Failed("the command ended early".to_owned()));
-    waiting.block_on(async {
-        let mut signalled = pin!(stop::signalled());
-        let mut interrupted = pin!(tokio::signal::ctrl_c());
-        // Polled once, which registers them: a signal may come as soon as the command begins.
-        poll_fn(|context| {
-            if is_endless {
-                let _ = signalled.as_mut().poll(context);
-            } else {
-                let _ = interrupted.as_mut().poll(context);
-            }
-            Poll::Ready(())
-        })
-        .await;
+    let done = async {
+        let (ended, end) = oneshot::channel();
         // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
         // block them, and Ctrl-C must be noticed meanwhile.
         thread::spawn(move || {
             let _ = ended.send(commands.block_on(execute(&command, stop)));
         });
+        end.await
+            .unwrap_or_else(|_| Err(Failure::Failed("the command ended early".to_owned())))
+    };
+    waiting.block_on(async {
+        tokio::pin!(done);
+        // The command begins once signals are listened to.
         if is_endless {
             tokio::select! {
                 biased;
-                () = signalled => stopping.send_replace(true),
-                done = &mut end => return done.unwrap_or_else(early),
+                () = stop::signalled() => stopping.send_replace(true),
+                done = &mut done => return done,
             };
         }
         tokio::select! {
             biased;
-            _ = interrupted => Err(Failure::Interrupted),
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
             () = tokio::time::sleep(stop::GRACE), if is_endless => Err(Failure::Interrupted),
-            done = end => done.unwrap_or_else(early),
+            done = &mut done => done,
         }
     })
 }

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::future::IntoFuture;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use labwire_client::{CallError, Link};
 use labwire_home::present;
 use tokio::sync::watch;
@@ -17,26 +19,23 @@ use crate::output::one_line;
 
 /// Calls whenever it is time, and tells each outcome. There is one call at a time: while it lasts, the
 /// times of others are left out.
-///
-/// # Errors
-/// If nobody reads the events any more.
 pub(super) async fn poll(
     poll: Poll,
     mut links: watch::Receiver<Option<Link>>,
     events: Events,
 ) -> Result<Infallible, Failure> {
     // The schedule begins when there is somebody to call.
-    links
-        .wait_for(Option::is_some)
-        .await
-        .map_err(|_| Failure::Closed)?;
+    if links.wait_for(Option::is_some).await.is_err() {
+        // There will be nobody, which ends the command elsewhere.
+        std::future::pending::<()>().await;
+    }
     let mut due = Instant::now();
     loop {
         sleep_until(due).await;
         let link = links.borrow_and_update().clone();
         let is_linked = link.is_some();
         if let Some(link) = link {
-            call(&poll, &link, &mut links, &events).await?;
+            call(&poll, &link, &mut links, &events).await;
         }
         due += poll.every;
         let skipped = missed(due, poll.every);
@@ -44,7 +43,7 @@ pub(super) async fn poll(
         // While the service was away, the recording has a gap.
         if skipped > 0 && is_linked && links.borrow().is_some() {
             let count = skipped.into();
-            tell(&poll, &events, Outcome::Skipped { count }).await?;
+            tell(&poll, &events, Outcome::Skipped { count }).await;
         }
     }
 }
@@ -55,28 +54,23 @@ fn missed(due: Instant, every: Duration) -> u32 {
     u32::try_from(late.as_nanos().div_ceil(every.as_nanos().max(1))).unwrap_or(u32::MAX)
 }
 
-async fn tell(poll: &Poll, events: &Events, outcome: Outcome) -> Result<(), Failure> {
-    told(poll, events, present(), outcome).await
+async fn tell(poll: &Poll, events: &Events, outcome: Outcome) {
+    told(poll, events, present(), outcome).await;
 }
 
-async fn told(poll: &Poll, events: &Events, time: jiff::Timestamp, outcome: Outcome) -> Result<(), Failure> {
-    let call = std::sync::Arc::clone(&poll.call);
+async fn told(poll: &Poll, events: &Events, time: Timestamp, outcome: Outcome) {
+    let call = Arc::clone(&poll.call);
     send(
         events,
         Some(&poll.service),
         Event::Polled(Polled { call, time, outcome }),
     )
-    .await
+    .await;
 }
 
 /// Calls once. A reply that comes after the timeout still counts: until then the service is busy, and
 /// further calls would only queue up.
-async fn call(
-    poll: &Poll,
-    link: &Link,
-    links: &mut watch::Receiver<Option<Link>>,
-    events: &Events,
-) -> Result<(), Failure> {
+async fn call(poll: &Poll, link: &Link, links: &mut watch::Receiver<Option<Link>>, events: &Events) {
     let (time, begun) = (present(), Instant::now());
     let replied = link
         .call::<()>(&poll.attribute, poll.arguments.clone())
@@ -102,7 +96,7 @@ async fn call(
             message,
             took: begun.elapsed(),
         };
-        told(poll, events, time, late).await?;
+        told(poll, events, time, late).await;
         reply.await
     };
     let took = begun.elapsed();
@@ -110,7 +104,7 @@ async fn call(
         Ok(result) => Outcome::Result { result, took },
         Err(message) => Outcome::Error { message, took },
     };
-    told(poll, events, time, outcome).await
+    told(poll, events, time, outcome).await;
 }
 
 /// Returns the reason of a failure. An unknown attribute gets a suggestion.

@@ -17,7 +17,7 @@ use super::scale::{Scale, short, times};
 use super::series::{Series, seconds};
 use crate::connection::Seconds;
 use crate::failure::Failure;
-use crate::feed::{Event, Heard, local};
+use crate::feed::{Event, Heard};
 use crate::key::{Key, Values, number};
 use crate::output::{FAINT, STRONG, one_line, tell};
 use crate::screen::{Input, Screen, inputs};
@@ -327,10 +327,7 @@ impl Plot {
             State::Linked => (GOOD, "linked".to_owned()),
             State::Away(since, reason) => {
                 let length = now.duration_since(*since).as_secs().max(0);
-                (
-                    PROBLEM,
-                    format!("away for {length} s, since {}: {reason}", local(*since)),
-                )
+                (PROBLEM, format!("away for {length} s: {reason}"))
             }
         };
         let name = cut(&name, width / 2);
