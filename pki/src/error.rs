@@ -1,7 +1,7 @@
 //! Errors with keys and certificates. The messages name the file and the remedy.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::kind::{Hash, KeyKind};
 
@@ -19,6 +19,19 @@ pub enum PkiError {
     KeyFileMissing {
         /// The path of the missing key.
         path: PathBuf,
+    },
+
+    /// The default certificate has no private key.
+    #[error(
+        "there is no private key '{}' for the certificate '{}', which a program may have saved as that of another \
+         manager; move it to another name ('{}' if it is a manager's at port 1875) and start again",
+        key.display(), certificate.display(), certificate.with_file_name(trusted_name(certificate)).display()
+    )]
+    NoKeyForCertificate {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The path of the missing key.
+        key: PathBuf,
     },
 
     /// The file of the certificate does not exist.
@@ -239,6 +252,12 @@ pub enum PkiError {
         /// The failed action, as a verb with its object.
         action: &'static str,
     },
+}
+
+/// Returns the name of the file in which programs look for the certificate of another manager.
+fn trusted_name(certificate: &Path) -> String {
+    let host = certificate.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{host}_1875.crt")
 }
 
 fn with_article(kind: KeyKind) -> String {

@@ -262,3 +262,19 @@ fn a_certificate_that_is_replaced_is_told_with_what_is_to_be_done() {
         }
     }
 }
+
+#[test]
+fn a_certificate_of_another_manager_does_not_keep_a_start_from_telling_the_remedy() {
+    let home = Home::new();
+    fs::create_dir(home.path("certs")).unwrap();
+    let certificate = home.path("certs/localhost.crt");
+    made_by_openssl(&home, "k.pem", "certs/localhost.crt", NAMED_ELSEWHERE);
+    let before = contents(&[&certificate]);
+    let remedy = home.argument("certs/localhost_1875.crt");
+    run(&home, "labwire start --port 0").failed(1, &["that of another manager", &remedy]);
+    let check = run(&home, "labwire start --check --port 0");
+    assert!(check.code == 1 && check.output.contains(&remedy), "{check:?}");
+    assert_eq!(contents(&[&certificate]), before);
+    fs::rename(&certificate, &remedy).unwrap();
+    start(home, "labwire start").wait_for_log("(TLS ENABLED)");
+}

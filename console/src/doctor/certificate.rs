@@ -73,7 +73,7 @@ pub(super) fn check(
             REFUSED,
             format!("the certificate cannot be used: {reason}"),
         )
-        .command(format!("make another one {}", subject.there()), "labwire certgen"),
+        .command(format!("make another one {}", subject.there()), certgen(subject)),
     }
 }
 
@@ -97,15 +97,34 @@ fn renewed(check: Check, subject: &Subject, summary: &CertificateSummary) -> Che
             subject.there()
         ));
     }
-    check
-        .command(
-            format!(
-                "make another one {}, and send the manager the signal HUP or restart it",
-                subject.there()
-            ),
-            "labwire certgen",
-        )
-        .command("then trust it on this computer", trust(subject))
+    let check = check.command(
+        format!(
+            "make another one {}, and send the manager the signal HUP or restart it",
+            subject.there()
+        ),
+        certgen(subject),
+    );
+    then_trust(check, subject)
+}
+
+/// Returns the command that makes a certificate for the name by which programs connect.
+fn certgen(subject: &Subject) -> String {
+    match subject.host.as_str() {
+        "localhost" => "labwire certgen".to_owned(),
+        host => format!("labwire certgen --name {}", shell_argument(host)),
+    }
+}
+
+/// Adds how programs trust a new certificate.
+fn then_trust(check: Check, subject: &Subject) -> Check {
+    match subject.options.given_certificate_file() {
+        Some(file) => check.remedy(format!(
+            "then put the new certificate in the place of {} (from {})",
+            file.display(),
+            subject.origins.cert_file
+        )),
+        None => check.command("then trust it on this computer", trust(subject)),
+    }
 }
 
 fn trust(subject: &Subject) -> String {
@@ -210,7 +229,7 @@ fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
             || name
                 .parse::<std::net::IpAddr>()
                 .is_ok_and(|address| address.is_loopback());
-        !is_loopback || subject.is_here()
+        !name.starts_with("*.") && (!is_loopback || subject.is_here())
     });
     if let Some(name) = usable {
         check = check.command(
@@ -218,15 +237,14 @@ fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
             format!("labwire doctor {}", subject.argument_for(name)),
         );
     }
-    check
-        .command(
-            format!(
-                "or make one for this name {}, then send the manager the signal HUP or restart it",
-                subject.there()
-            ),
-            format!("labwire certgen --name {}", shell_argument(host)),
-        )
-        .command("and trust it on this computer", trust(subject))
+    let check = check.command(
+        format!(
+            "or make one for this name {}, and send the manager the signal HUP or restart it",
+            subject.there()
+        ),
+        certgen(subject),
+    );
+    then_trust(check, subject)
 }
 
 fn not_valid_now(subject: &Subject, summary: &CertificateSummary, now: Timestamp) -> Check {

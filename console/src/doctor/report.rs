@@ -130,7 +130,8 @@ impl Check {
         // The styles take no columns.
         text.push_str(&wrapped(&self.message, 26, 26, width));
         for remedy in &self.remedies {
-            let colon = if remedy.command.is_some() { ":" } else { "" };
+            let is_open = remedy.command.is_some() && !remedy.text.ends_with('?');
+            let colon = if is_open { ":" } else { "" };
             let line = wrapped(&format!("- {}{colon}", remedy.text), 4, 6, width);
             let _ = write!(text, "\n    {line}");
             if let Some(command) = &remedy.command {

@@ -120,10 +120,13 @@ fn an_expired_certificate_is_told_and_one_that_expires_soon() {
     begin_at(&mut made, "2020-01-01 00:00:00");
     assert!(made.output().unwrap().status.success());
     let manager = Manager::start_in(home, &[]);
-    let diagnosis = diagnose(&mut doctor_of(&manager, &[]));
+    let diagnosis = diagnose(&mut doctor(manager.home(), &[&address(&manager)]));
     let remedy = format!("labwire trust localhost:{}", manager.port());
     let texts = ["has expired on 2021-01-01", "labwire certgen", &remedy];
     diagnosis.failed(4, "certificate", "expired", &texts);
+    let given = diagnose(&mut doctor_of(&manager, &[]));
+    let texts = ["in the place of", "LABWIRE_CERT_FILE"];
+    given.failed(4, "certificate", "expired", &texts);
 
     let home = Home::new();
     home.prepare(&["certgen", "--years-valid", "0.05"]);

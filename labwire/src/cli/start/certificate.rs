@@ -51,6 +51,7 @@ pub(super) fn foresee(
         (None, None) => {
             let (certificate, key) = default_files(home, options.host.as_deref());
             if certificate.is_file() {
+                expect_key(&certificate, &key)?;
                 return load(certificate, Some(&key));
             }
             if key.is_file() {
@@ -81,7 +82,9 @@ pub(super) fn prepare(
         }
         (None, None) => {
             let (certificate, key) = default_files(home, options.host.as_deref());
-            if !certificate.is_file() {
+            if certificate.is_file() {
+                expect_key(&certificate, &key)?;
+            } else {
                 let (private_key, is_new) = load_or_create_key(&key, key_password.as_deref())?;
                 if is_new {
                     created.push(format!("created the private key {}", key.display()));
@@ -117,6 +120,18 @@ fn default_files(home: &Home, host: Option<&str>) -> (PathBuf, PathBuf) {
         None => (home.certificate_file(), home.key_file()),
         Some(host) => (home.certificate_file_for(host), home.key_file_for(host)),
     }
+}
+
+/// Fails if the default certificate has no key: a program may have saved it there as that of another
+/// manager.
+fn expect_key(certificate: &Path, key: &Path) -> Result<(), PkiError> {
+    if key.exists() {
+        return Ok(());
+    }
+    Err(PkiError::NoKeyForCertificate {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+    })
 }
 
 /// Whether the certificate exists and was created for the key.
@@ -180,6 +195,26 @@ mod tests {
         let second = prepare(&home, &Options::default(), None).unwrap();
         assert!(second.created.is_empty());
         assert_eq!(first.certified.cert, second.certified.cert);
+    }
+
+    #[test]
+    fn a_certificate_of_another_manager_in_the_place_of_the_own_one_is_told_and_kept() {
+        let (folder, home) = home();
+        prepare(&home, &Options::default(), None).unwrap();
+        std::fs::remove_file(home.key_file()).unwrap();
+        let error = prepare(&home, &Options::default(), None)
+            .err()
+            .expect("it has no key");
+        let remedy = folder.path().join("certs/localhost_1875.crt");
+        let text = error.to_string();
+        assert!(text.contains(remedy.to_str().unwrap()), "{text}");
+        assert!(foresee(&home, &Options::default(), None).is_err());
+        assert!(!home.key_file().exists());
+        std::fs::rename(home.certificate_file(), remedy).unwrap();
+        assert_eq!(
+            prepare(&home, &Options::default(), None).unwrap().created.len(),
+            2
+        );
     }
 
     #[test]
