@@ -1,6 +1,8 @@
 //! The commands for people who use a manager, in both forms of their output, with the exit code for
 //! each kind of failure.
 
+mod shell;
+
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -16,20 +18,20 @@ use super::support::wire::{RawPeer, wait_for_service};
 
 /// A finished command.
 #[derive(Debug)]
-struct Done {
-    code: Option<i32>,
-    output: String,
-    errors: String,
+pub(super) struct Done {
+    pub(super) code: Option<i32>,
+    pub(super) output: String,
+    pub(super) errors: String,
 }
 
 /// Returns a command that connects to the manager.
-fn command(manager: &Manager, arguments: &[&str]) -> Command {
+pub(super) fn command(manager: &Manager, arguments: &[&str]) -> Command {
     let mut command = manager.home().command(arguments);
     command.envs(manager.environment());
     command
 }
 
-fn run(command: &mut Command) -> Done {
+pub(super) fn run(command: &mut Command) -> Done {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -41,12 +43,12 @@ fn run(command: &mut Command) -> Done {
     }
 }
 
-fn labwire(manager: &Manager, arguments: &[&str]) -> Done {
+pub(super) fn labwire(manager: &Manager, arguments: &[&str]) -> Done {
     run(&mut command(manager, arguments))
 }
 
 /// Runs a command that must succeed, and returns its output.
-fn output(manager: &Manager, arguments: &[&str]) -> String {
+pub(super) fn output(manager: &Manager, arguments: &[&str]) -> String {
     let done = labwire(manager, arguments);
     assert_eq!(
         (done.code, &*done.errors),
@@ -56,18 +58,18 @@ fn output(manager: &Manager, arguments: &[&str]) -> String {
     done.output
 }
 
-fn json_lines(text: &str) -> Vec<Value> {
+pub(super) fn json_lines(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }
 
-fn start() -> Manager {
+pub(super) fn start() -> Manager {
     Manager::start(&["--disable-tls"])
 }
 
 /// Starts a service of the Python package and waits until it has registered.
-fn service(manager: &Manager, class: &str) -> Service {
+pub(super) fn service(manager: &Manager, class: &str) -> Service {
     let service = Service::start(class, &manager.connection());
     manager.wait_for_registered(class);
     service

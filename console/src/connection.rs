@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::profiles::Profiles;
 
 /// The name by which the commands connect.
-const NAME: &str = "labwire";
+pub(crate) const NAME: &str = "labwire";
 
 /// The longest time to wait until the manager has closed the connection.
 const DISCONNECT_TIME: Duration = Duration::from_secs(1);
@@ -240,7 +240,8 @@ impl Settings {
 }
 
 impl ConnectionArgs {
-    fn options(&self) -> Result<ConnectOptions, Failure> {
+    /// Returns the options of the command line, the profile and the environment.
+    pub(crate) fn options(&self) -> Result<ConnectOptions, Failure> {
         let options = self.profile_options(ConnectOptions::from_environment()?)?;
         self.settings.apply(options)
     }
@@ -265,12 +266,7 @@ impl ConnectionArgs {
 
     /// Connects to the manager.
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        let options = self.options()?;
-        let limit = options.connect_timeout();
-        Ok(Connection {
-            client: Client::connect(NAME, options).await?,
-            limit,
-        })
+        Connection::open(NAME, self.options()?).await
     }
 }
 
@@ -282,9 +278,21 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Connects to a manager as a client of this name.
+    pub(crate) async fn open(name: &str, options: ConnectOptions) -> Result<Self, Failure> {
+        let limit = options.connect_timeout();
+        let client = Client::connect(name, options).await?;
+        Ok(Self { client, limit })
+    }
+
     /// Returns the client, for requests without this limit.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Returns the longest time for what the manager itself answers.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// Returns the list of clients and services.
@@ -297,7 +305,11 @@ impl Connection {
         self.in_time(self.client.link(service)).await
     }
 
-    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, CallError>>) -> Result<T, Failure> {
+    /// Waits for an answer of the manager itself.
+    pub(crate) async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, Failure> {
         match timeout(self.limit, answer).await {
             Ok(answered) => Ok(answered?),
             Err(_) => Err(Failure::TimedOut(format!(

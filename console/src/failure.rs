@@ -33,12 +33,16 @@ pub(crate) enum Failure {
     /// Standard output was closed, as `head` does: nobody wants the rest.
     #[error("standard output is closed")]
     Closed,
+    /// A failure whose text was written already.
+    #[error("{0}")]
+    Told(Box<Failure>),
 }
 
 impl Failure {
     /// Returns the exit code of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Told(failure) => return failure.exit_code(),
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::NoManager(_) => 3,
@@ -54,15 +58,24 @@ impl Failure {
     #[must_use]
     pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
         let Some(hint) = hint else { return self };
-        let add = |text: String| format!("{text}\n{hint}");
+        self.map_text(|text| format!("{text}\n{hint}"))
+    }
+
+    /// Returns the failure of a line of a script.
+    #[must_use]
+    pub(crate) fn in_line(self, number: u64) -> Self {
+        self.map_text(|text| format!("line {number}: {text}"))
+    }
+
+    fn map_text(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
-            Self::Failed(text) => Self::Failed(add(text)),
-            Self::Usage(text) => Self::Usage(add(text)),
-            Self::NoManager(text) => Self::NoManager(add(text)),
-            Self::Refused(text) => Self::Refused(add(text)),
-            Self::Service(text) => Self::Service(add(text)),
-            Self::TimedOut(text) => Self::TimedOut(add(text)),
-            Self::Interrupted | Self::Closed => self,
+            Self::Failed(text) => Self::Failed(change(text)),
+            Self::Usage(text) => Self::Usage(change(text)),
+            Self::NoManager(text) => Self::NoManager(change(text)),
+            Self::Refused(text) => Self::Refused(change(text)),
+            Self::Service(text) => Self::Service(change(text)),
+            Self::TimedOut(text) => Self::TimedOut(change(text)),
+            Self::Interrupted | Self::Closed | Self::Told(_) => self,
         }
     }
 }

@@ -17,6 +17,7 @@ mod output;
 mod profile;
 mod profiles;
 mod services;
+mod shell;
 mod words;
 
 use std::process::ExitCode;
@@ -41,6 +42,9 @@ pub enum Command {
     /// Call a method of a service, or read a value
     #[command(after_help = call::EXAMPLES, after_long_help = call::AFTER_HELP)]
     Call(call::CallArgs),
+    /// Type calls to services, with completion, history and help
+    #[command(after_help = shell::EXAMPLES, after_long_help = shell::AFTER_HELP)]
+    Shell(shell::ShellArgs),
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
     Admin(admin::AdminArgs),
@@ -54,6 +58,7 @@ pub enum Command {
 pub fn run(command: Command) -> ExitCode {
     match run_in_runtime(command) {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(failure @ Failure::Told(_)) => failure.exit_code(),
         Err(failure) => {
             output::tell(format_args!("labwire: {}", output::message(&failure.to_string())));
             failure.exit_code()
@@ -68,6 +73,8 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     };
     let (commands, waiting) = (runtime()?, runtime()?);
     let (ended, end) = oneshot::channel();
+    // A person at the shell gives up a call with Ctrl-C, not the shell.
+    let ends_at_interrupt = !(matches!(command, Command::Shell(_)) && shell::is_for_person());
     // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
     // block them, and Ctrl-C must be noticed meanwhile.
     thread::spawn(move || {
@@ -76,7 +83,7 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     waiting.block_on(async {
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            _ = tokio::signal::ctrl_c(), if ends_at_interrupt => Err(Failure::Interrupted),
             done = end => done.unwrap_or_else(|_| Err(Failure::Failed("the command ended early".to_owned()))),
         }
     })
@@ -87,6 +94,7 @@ async fn execute(command: &Command) -> Result<(), Failure> {
         Command::Services(arguments) => services::run(arguments).await,
         Command::Describe(arguments) => describe::run(arguments).await,
         Command::Call(arguments) => call::run(arguments).await,
+        Command::Shell(arguments) => shell::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),
     }
