@@ -321,8 +321,10 @@ fn a_notification_does_not_disturb_the_line_that_is_typed() {
     terminal.send(" it\"\r");
     assert_eq!(answer(&mut probe, &json!([1, 2]))["args"], json!(["half of it"]));
     terminal.wait_for("[1, 2]");
+    terminal.wait_for("Probe [linked]> ");
     terminal.send("notifications off\r");
     terminal.wait_for("are not shown");
+    terminal.wait_for("Probe [linked]> ");
     terminal.send("\u{4}");
     assert!(terminal.wait().success());
 }
@@ -357,8 +359,10 @@ fn the_history_is_private_and_holds_no_password() {
     shell.wait_for("true");
     shell.wait_for("labwire> ");
     shell.send("Manager users_table.insert bob hunter2 false\r");
+    shell.wait_for("\nnull");
     shell.wait_for("labwire> ");
     shell.send(" Echo echo secretly\r");
+    shell.wait_for("[[\"secretly\"], {}]");
     shell.wait_for("labwire> ");
     shell.send("\u{4}");
     assert!(shell.wait().success());
@@ -370,6 +374,7 @@ fn the_history_is_private_and_holds_no_password() {
     let mut shell = terminal(&manager, &[]);
     shell.send("\u{1b}[A\u{1b}[A\r");
     shell.wait_for("[[\"first\"], {}]");
+    shell.wait_for("labwire> ");
     shell.send("\u{4}");
     assert!(shell.wait().success());
 }
@@ -382,13 +387,18 @@ fn ctrl_c_at_a_password_gives_up_the_request() {
     let mut shell = terminal(&manager, &["--username", "ada"]);
     shell.send("Manager stats\r");
     shell.wait_for("password for ada");
+    shell.wait_for_modes(false);
     shell.send("\u{3}");
     shell.wait_for("error: ");
     shell.wait_for("labwire> ");
     shell.send("whoami\r");
     shell.wait_for("\nlabwire[");
-    shell.send("\u{4}");
-    assert!(shell.wait().success());
+    shell.wait_for("labwire> ");
+    shell.send("Manager stats\r");
+    shell.wait_for("password for ada");
+    shell.wait_for_modes(false);
+    shell.signal(Signal::TERM);
+    assert_eq!(shell.wait().code(), Some(130));
     assert!(shell.is_as_before());
 }
 

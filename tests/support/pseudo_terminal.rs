@@ -118,6 +118,15 @@ impl PseudoTerminal {
         modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
     }
 
+    /// Waits until the modes are as before a program that changes them, or not.
+    pub(crate) fn wait_for_modes(&self, are_as_before: bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while self.is_as_before() != are_as_before {
+            assert!(Instant::now() < deadline, "the modes stay:\n{}", self.text());
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
     /// Sends the program a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();

@@ -6,10 +6,10 @@ use std::ops::Range;
 use labwire_client::{ServiceIdentity, Value};
 use labwire_wire::MANAGER_NAME;
 
-use super::grammar::WORDS;
 use super::known::Known;
 use super::signature::Parameter;
 use super::split::{Word, split, split_key, typed_name};
+use super::vocabulary::WORDS;
 use crate::output::one_line;
 
 /// The most characters of a hint beside a completion.
@@ -121,7 +121,7 @@ fn first_words(found: &mut Found<'_>, known: &Known) {
     add_services(found, known.services().iter());
     for word in &WORDS {
         // The other spellings are known, not proposed.
-        if word.name.starts_with(char::is_alphabetic) && !word.meaning.starts_with("only") {
+        if word.is_listed() {
             found.word(word.name, Some(word.meaning.to_owned()), true);
         }
     }
@@ -326,7 +326,7 @@ mod tests {
         assert!(
             !lines("", &known)
                 .iter()
-                .any(|word| word.contains("__") || word == "client")
+                .any(|word| word.contains("__") || word == "client" || word == "quit")
         );
     }
 

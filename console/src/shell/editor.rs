@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use reedline::{
-    Color, ColumnarMenu, Completer, CompletionResult, DefaultHinter, Emacs, ExternalPrinter, KeyCode,
-    KeyModifiers, MenuBuilder, Prompt, PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus,
-    Reedline, ReedlineEvent, ReedlineMenu, Signal, Span, Suggestion, default_emacs_keybindings,
+    Color, ColumnarMenu, Completer, CompletionResult, DefaultHinter, Emacs, ExternalPrinter, Highlighter,
+    KeyCode, KeyModifiers, MenuBuilder, Prompt, PromptEditMode, PromptHistorySearch,
+    PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu, Signal, Span, StyledText, Suggestion,
+    default_emacs_keybindings,
 };
 use tokio::sync::mpsc as results;
 
@@ -24,6 +25,9 @@ use crate::output::STRONG;
 const MESSAGES: usize = 100;
 
 const MENU: &str = "completions";
+
+/// What stands between the prompt and the line.
+const INDICATOR: &str = "> ";
 
 /// What came of waiting for a line.
 #[derive(Debug)]
@@ -142,7 +146,7 @@ fn editor(history: PrivateHistory, known: Arc<Mutex<Known>>, refresh: Refresh) -
     // The colours of the terminal itself are readable on any background.
     let menu = ColumnarMenu::default()
         .with_name(MENU)
-        .with_marker("")
+        .with_marker(INDICATOR)
         .with_text_style(Color::Default.normal())
         .with_selected_text_style(Color::Default.reverse())
         .with_description_text_style(Color::Default.dimmed())
@@ -159,6 +163,7 @@ fn editor(history: PrivateHistory, known: Arc<Mutex<Known>>, refresh: Refresh) -
         .with_partial_completions(true)
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .with_hinter(Box::new(hinter))
+        .with_highlighter(Box::new(Plain))
         .with_ansi_colors(has_colours())
 }
 
@@ -174,6 +179,17 @@ pub(crate) fn ask(question: &str) -> Option<String> {
     {
         Ok(Signal::Success(line)) => Some(line.trim().to_owned()),
         _ => None,
+    }
+}
+
+/// Shows the line in the terminal's own colour. The editor's default is white.
+struct Plain;
+
+impl Highlighter for Plain {
+    fn highlight(&self, line: &str, _: usize) -> StyledText {
+        let mut text = StyledText::new();
+        text.push((Color::Default.normal(), line.to_owned()));
+        text
     }
 }
 
@@ -225,7 +241,7 @@ impl Prompt for ShownPrompt {
     }
 
     fn render_prompt_indicator(&self, _: PromptEditMode) -> Cow<'_, str> {
-        Cow::Borrowed("> ")
+        Cow::Borrowed(INDICATOR)
     }
 
     fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {

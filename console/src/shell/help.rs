@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::grammar::{Topic, WORDS};
+use super::grammar::Topic;
 use super::known::Known;
+use super::vocabulary::WORDS;
 use crate::output::{FAINT, STRONG, one_line};
 
 /// What a topic of help is.
@@ -63,26 +64,15 @@ pub(crate) fn subject(topic: &Topic, known: &Known) -> Subject {
 
 /// Returns the words that help lists, with their meanings.
 pub(crate) fn words() -> BTreeMap<String, &'static str> {
-    let listed = WORDS.iter().filter(|word| is_listed(word.name));
-    listed
-        .map(|word| (usage(word.name, word.follows), word.meaning))
-        .collect()
-}
-
-/// The other words are spellings of the listed ones.
-fn is_listed(name: &str) -> bool {
-    !matches!(name, "?" | "quit" | "disconnect" | "__disconnect__" | "client")
-}
-
-fn usage(name: &str, follows: &str) -> String {
-    format!("{name} {follows}").trim_end().to_owned()
+    let listed = WORDS.iter().filter(|word| word.is_listed());
+    listed.map(|word| (word.usage(), word.meaning)).collect()
 }
 
 /// Returns the meaning of a word.
 pub(crate) fn of_word(name: &str) -> String {
     let word = WORDS.iter().find(|word| word.name == name);
     word.map(|word| {
-        let usage = usage(word.name, word.follows);
+        let usage = word.usage();
         format!("{STRONG}{usage}{STRONG:#}\n    {}", word.meaning)
     })
     .unwrap_or_default()
@@ -96,8 +86,8 @@ pub(crate) fn overview() -> String {
     text.push_str("    the same for the selected service\n");
     let _ = writeln!(text, "{STRONG}Manager REQUEST [VALUE ...]{STRONG:#}");
     text.push_str("    an administrator's request to the manager itself\n\n");
-    for word in WORDS.iter().filter(|word| is_listed(word.name)) {
-        let usage = usage(word.name, word.follows);
+    for word in WORDS.iter().filter(|word| word.is_listed()) {
+        let usage = word.usage();
         let _ = writeln!(text, "{STRONG}{usage:<28}{STRONG:#}{}", word.meaning);
     }
     let _ = write!(

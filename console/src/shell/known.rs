@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use labwire_client::{Identities, ServiceIdentity, Value};
 use labwire_wire::MANAGER_NAME;
 
-use super::grammar::WORDS;
 use super::signature::{Parameter, parameters};
+use super::split::typed_name;
+use super::vocabulary::WORDS;
 use crate::near::nearest;
 use crate::output::one_line;
 
@@ -83,6 +84,15 @@ impl Known {
             && self.is_service(service)
         {
             return format!("type a blank instead of the dot: {service} {attribute}");
+        }
+        let has_it = |service: &ServiceIdentity| service.attributes.contains_key(word);
+        if let Some((service, _)) = self.services.iter().find(|(_, service)| has_it(service)) {
+            return format!(
+                "it is an attribute of '{}', type: {} {}",
+                one_line(service),
+                one_line(&typed_name(service)),
+                one_line(word)
+            );
         }
         let attributes = self.selected_attributes().into_iter().flat_map(BTreeMap::keys);
         let names = self.services.keys().chain(attributes).map(String::as_str);

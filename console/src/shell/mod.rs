@@ -13,13 +13,17 @@ mod history;
 mod input;
 mod known;
 mod links;
+mod modes;
 mod monitor;
 mod pretty;
 mod questions;
+mod requests;
 mod screen;
 mod session;
+mod signals;
 mod signature;
 mod split;
+mod vocabulary;
 
 use std::io::{self, IsTerminal};
 
@@ -28,6 +32,7 @@ use clap::Args;
 use crate::connection::{ConnectionArgs, NAME, Seconds};
 use crate::failure::Failure;
 use crate::output::OutputArgs;
+use modes::Modes;
 use session::Session;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -93,6 +98,7 @@ pub(crate) fn is_for_person() -> bool {
 }
 
 pub(crate) async fn run(arguments: &ShellArgs) -> Result<(), Failure> {
+    let _restored = is_for_person().then(Modes::present);
     let session = Session::start(arguments);
     let session = tokio::select! {
         // Whoever is asked for a password at the start may give up.

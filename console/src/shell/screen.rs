@@ -24,6 +24,9 @@ use crate::output::{
 /// The columns of a line where the width of the terminal is not known.
 const COLUMNS: usize = 80;
 
+/// The most columns of a result: longer lines are hard to read.
+const WIDEST: usize = 100;
+
 /// The terminal, or the pipes in its place. Clones write to the same.
 #[derive(Clone)]
 pub(crate) struct Screen(Arc<Inner>);
@@ -238,10 +241,10 @@ pub(crate) fn say_result_of_request(json: &str) -> Result<(), Failure> {
     say(printable(&pretty(json, columns())))
 }
 
-/// Returns the columns of the terminal.
+/// Returns the columns for a result.
 fn columns() -> usize {
     let size = terminal_size::terminal_size_of(io::stdout());
-    size.map_or(COLUMNS, |(width, _)| usize::from(width.0))
+    size.map_or(COLUMNS, |(width, _)| usize::from(width.0).min(WIDEST))
 }
 
 /// Returns the time of day, as people of this computer read it.

@@ -3,11 +3,9 @@
 use std::io;
 use std::sync::mpsc as done;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use labwire_client::{Backoff, CallError, Client, ConnectOptions};
-use labwire_home::present;
-use serde_json::json;
+use labwire_client::{Backoff, Client, ConnectOptions};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -19,8 +17,9 @@ use super::input::Input;
 use super::known::Known;
 use super::links::Shared;
 use super::monitor::watch;
-use super::questions::answered_by_person;
-use super::screen::{Screen, say_result_of_request};
+use super::questions::Questions;
+use super::screen::Screen;
+use super::signals::asked_to_end;
 use super::{ShellArgs, is_for_person};
 use crate::connection::{Connection, Seconds};
 use crate::failure::Failure;
@@ -34,13 +33,18 @@ const LINK_TIME: Duration = Duration::from_secs(1);
 
 /// A session.
 pub(crate) struct Session {
-    name: String,
-    options: ConnectOptions,
+    pub(super) name: String,
+    pub(super) options: ConnectOptions,
     pub(super) connection: Connection,
+    /// The connection for requests to the manager. They may need a login, and a wrong password ends
+    /// their connection, which must not cost links and locks.
+    pub(super) administration: Option<Connection>,
     pub(super) shared: Shared,
     input: Input,
     /// Completions that wait for the list of services.
     refreshes: mpsc::UnboundedReceiver<done::Sender<()>>,
+    /// The manager's questions to the person.
+    questions: Questions,
     /// The task that watches the connection.
     monitor: AbortHandle,
     /// The time limit of calls.
@@ -59,11 +63,12 @@ impl Session {
     /// Connects to the manager.
     pub(crate) async fn start(arguments: &ShellArgs) -> Result<Self, Failure> {
         let known = Arc::new(Mutex::new(Known::default()));
+        let questions = Questions::default();
         let (requests, refreshes) = mpsc::unbounded_channel();
-        let options = arguments.connection.options()?.reconnect(Backoff::new());
+        let options = arguments.connection.options()?;
         let (input, screen, options) = if is_for_person() {
             let (editor, screen) = editor(arguments.output.json, &known, requests)?;
-            let options = answered_by_person(options, screen.clone());
+            let options = questions.answered(options, screen.clone());
             (Input::Person(editor), screen, options)
         } else {
             (
@@ -72,16 +77,19 @@ impl Session {
                 options,
             )
         };
-        let connection = Connection::open(&arguments.name, options.clone()).await?;
+        let reconnecting = options.clone().reconnect(Backoff::new());
+        let connection = Connection::open(&arguments.name, reconnecting).await?;
         let shared = Shared::new(screen, known);
         let monitor = tokio::spawn(watch(connection.client().clone(), shared.clone()));
         Ok(Self {
             name: arguments.name.clone(),
             options,
             connection,
+            administration: None,
             shared,
             input,
             refreshes,
+            questions,
             monitor: monitor.abort_handle(),
             limit: arguments.timeout.map(Seconds::duration),
             keeps_going: arguments.keep_going,
@@ -96,7 +104,7 @@ impl Session {
         if self.shared.screen.is_of_person() {
             let client = self.connection.client();
             tell(format_args!(
-                "connected to {} as {}; help lists what to type, Tab completes",
+                "connected to {} as {}\nType help for the words of this shell; Tab completes, Ctrl-D ends it.",
                 one_line(&client.manager()),
                 one_line(&client.network_name())
             ));
@@ -130,6 +138,11 @@ impl Session {
                     () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
                     outcome = self.line(line) => outcome,
                 };
+                // A request that is given up may leave its question behind.
+                tokio::select! {
+                    () = self.questions.closed() => {}
+                    () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
+                }
                 match outcome {
                     Ok(Flow::On) => {}
                     Ok(Flow::End) => return first_failure.map_or(Ok(()), Err),
@@ -253,7 +266,8 @@ impl Session {
 
     /// Connects again after the connection has ended for ever, and makes the links again.
     async fn reopen(&mut self) -> Result<(), Failure> {
-        self.connection = Connection::open(&self.name, self.options.clone()).await?;
+        let options = self.options.clone().reconnect(Backoff::new());
+        self.connection = Connection::open(&self.name, options).await?;
         let client: &Client = self.connection.client();
         self.shared.screen.message(format_args!(
             "connected again, as {}",
@@ -270,82 +284,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// Calls a method of a service, or sends a request to the manager, and shows the result.
-    pub(super) async fn request(
-        &self,
-        service: &str,
-        attribute: &str,
-        arguments: labwire_client::Arguments,
-    ) -> Result<(), Failure> {
-        let (time, begun) = (present(), Instant::now());
-        // The link of a single call ends with it.
-        let link = if service == labwire_wire::MANAGER_NAME {
-            None
-        } else {
-            match self.shared.link(service) {
-                Some(link) => Some(link),
-                None => Some(self.connection.link(service).await?),
-            }
-        };
-        let call = match &link {
-            Some(link) => link.call::<()>(attribute, arguments),
-            None => self.connection.client().admin_request::<()>(attribute, arguments),
-        };
-        let call = match self.limit {
-            Some(limit) => call.raw().timeout(limit),
-            None => call.raw(),
-        };
-        let result = call
-            .await
-            .map_err(|error| self.failure(error, service, attribute))?;
-        let screen = &self.shared.screen;
-        if !screen.is_json() {
-            return say_result_of_request(&result);
-        }
-        let (json, text) = crate::output::json_or_text(&result);
-        crate::output::say_json(&crate::call::Answered {
-            service,
-            attribute,
-            time,
-            seconds: begun.elapsed().as_secs_f64(),
-            result: json,
-            text,
-        })
-    }
-
-    /// Returns the failure of a call. An unknown attribute gets a suggestion.
-    fn failure(&self, error: CallError, service: &str, attribute: &str) -> Failure {
-        let known = self.shared.known();
-        let hint = match (&error, known.attributes(service)) {
-            (CallError::Service { .. }, Some(attributes)) if !attributes.contains_key(attribute) => {
-                let names = attributes.keys().map(String::as_str);
-                Some(match crate::near::nearest(attribute, names) {
-                    Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
-                    None => format!(
-                        "list its attributes with: describe {}",
-                        one_line(&super::split::typed_name(service))
-                    ),
-                })
-            }
-            _ => None,
-        };
-        Failure::from(error).with_hint(hint)
-    }
-
-    /// Returns the JSON object of `status`.
-    pub(super) fn status(&self) -> serde_json::Value {
-        let client = self.connection.client();
-        json!({
-            "name": client.network_name(),
-            "manager": client.manager(),
-            "connected": client.is_connected(),
-            "selected": self.shared.known().selected,
-            "links": self.shared.listed(),
-            "notifications": self.shared.screen.shows_notifications(),
-            "timeout": self.limit.map(|limit| limit.as_secs_f64()),
-        })
     }
 }
 
@@ -385,26 +323,4 @@ fn editor(
         started.map_err(|error: io::Error| Failure::Failed(format!("cannot start: {error}")))?;
     let screen = Screen::of_person(is_json, outside.messages, outside.prompt, outside.repaint);
     Ok((editor, screen))
-}
-
-/// Waits until the system asks a person's shell to end: the terminal must be restored first.
-#[cfg(unix)]
-async fn asked_to_end(is_of_person: bool) {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
-    if let ((Ok(mut terminate), Ok(mut hang_up)), true) = (signals, is_of_person) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
-        }
-    } else {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Waits for ever: a console that is closed ends its programs.
-#[cfg(not(unix))]
-async fn asked_to_end(_is_of_person: bool) {
-    std::future::pending::<()>().await;
 }
