@@ -227,7 +227,8 @@ fn a_connection_that_is_lost_is_told_and_made_again() {
     shell.wait_for("the lock", |line| line.contains("is locked").then_some(()));
     let home = manager.end();
     shell.wait_for("the loss", |line| {
-        (line.contains("the connection with Manager[") && line.contains("is lost")).then_some(())
+        line.contains("the connection is lost; connecting again")
+            .then_some(())
     });
     shell.wait_for("the loss of the lock", |line| {
         line.contains("the lock on 'Probe' is lost").then_some(())

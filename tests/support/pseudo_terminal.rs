@@ -1,4 +1,5 @@
-//! A program on a pseudo-terminal, with a terminal at the other end that answers where its cursor is.
+//! A program on a pseudo-terminal, with a terminal at the other end that answers where its cursor
+//! is.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -38,8 +39,8 @@ impl Shown {
 }
 
 impl PseudoTerminal {
-    /// Starts a program on a terminal of this size. It is the terminal that controls the program, as
-    /// for a person: Ctrl-C is a signal, and passwords are asked for there.
+    /// Starts a program on a terminal of this size. It is the terminal that controls the program,
+    /// as for a person: Ctrl-C is a signal, and passwords are asked for there.
     pub(crate) fn start(command: &Command, columns: u16, rows: u16) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&controller).unwrap();
@@ -111,8 +112,8 @@ impl PseudoTerminal {
         self.shown.text().clone()
     }
 
-    /// Returns whether the terminal shows what is typed and gathers it in lines, as before a program
-    /// of the whole screen or an editor.
+    /// Returns whether the terminal shows what is typed and gathers it in lines, as before a
+    /// program of the whole screen or an editor.
     pub(crate) fn is_as_before(&self) -> bool {
         let modes = tcgetattr(&self.device).unwrap().local_modes;
         modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
@@ -200,12 +201,11 @@ impl Screen {
         if let Some(mut command) = self.command.take() {
             command.push(character);
             let is_longer = match command.as_bytes() {
-                [b'['] => true,
+                [b'[' | b']' | b'('] => true,
                 // Parameters of a command.
                 [b'[', .., last] => !(0x40..=0x7e).contains(last),
                 // A title or the like, up to BEL or ESC \.
                 [b']', .., last] => *last != 7 && *last != b'\\',
-                [b']' | b'('] => true,
                 _ => false,
             };
             if is_longer {
@@ -232,7 +232,7 @@ impl Screen {
 
     fn obey(&mut self, command: &str) -> Option<String> {
         let parameters = command.get(1..command.len() - 1).unwrap_or_default();
-        let mut numbers = parameters.split(';').map(|number| number.parse::<usize>());
+        let mut numbers = parameters.split(';').map(str::parse::<usize>);
         let mut number = || numbers.next().and_then(Result::ok).unwrap_or(1);
         match command.chars().last() {
             Some('n') if parameters == "6" => {

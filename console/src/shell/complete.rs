@@ -276,8 +276,8 @@ mod tests {
         for (line, expected) in [
             ("E", &["Echo", "exit"][..]),
             ("ech", &["Echo"]),
-            ("Ba", &["\"Basic Math\""]),
-            ("\"ba", &["\"Basic Math\""]),
+            ("Basi", &["\"Basic Math\""]),
+            ("\"basi", &["\"Basic Math\""]),
             ("Echo ", &["Echo echo"]),
             ("\"Basic Math\" a", &["\"Basic Math\" add"]),
             (

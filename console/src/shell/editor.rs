@@ -21,7 +21,8 @@ use super::history::PrivateHistory;
 use super::known::Known;
 use crate::output::STRONG;
 
-/// The most messages that wait to be shown above the line. The editor shows them ten times a second.
+/// The most messages that wait to be shown above the line. The editor shows them ten times a
+/// second.
 const MESSAGES: usize = 100;
 
 const MENU: &str = "completions";
@@ -233,8 +234,9 @@ impl Prompt for ShownPrompt {
         }
     }
 
-    /// Returns blanks. Before the editor writes a message above the line, it computes the rows of the
-    /// line with the bytes of this prompt and three more, where the prompt on the left should count.
+    /// Returns blanks. Before the editor writes a message above the line, it computes the rows of
+    /// the line with the bytes of this prompt and three more, where the prompt on the left should
+    /// count.
     fn render_prompt_right(&self) -> Cow<'_, str> {
         let columns = self.text().chars().count();
         Cow::Owned(" ".repeat(columns.saturating_sub(1)))

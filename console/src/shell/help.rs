@@ -22,8 +22,8 @@ pub(crate) enum Subject {
     Unknown(String),
 }
 
-/// Returns what a topic is: a word of the shell, an attribute of the selected service, a service, or
-/// `SERVICE.ATTRIBUTE`. A name of a service may contain dots.
+/// Returns what a topic is: a word of the shell, an attribute of the selected service, a service,
+/// or `SERVICE.ATTRIBUTE`. A name of a service may contain dots.
 pub(crate) fn subject(topic: &Topic, known: &Known) -> Subject {
     let name = match topic {
         Topic::Attribute(service, attribute) => {

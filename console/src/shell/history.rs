@@ -44,7 +44,8 @@ impl PrivateHistory {
     /// Opens the history of this user, and creates its file.
     ///
     /// # Errors
-    /// If there is no home folder, or the file cannot be read or created. The text contains its path.
+    /// If there is no home folder, or the file cannot be read or created. The text contains its
+    /// path.
     pub(crate) fn open() -> std::result::Result<Self, String> {
         let home = Home::resolve().map_err(|error| error.to_string())?;
         let path = home.root().join(FILE);

@@ -18,8 +18,8 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// Returns the lines of standard input. They are read in a thread: the connection is served while
-    /// no line comes.
+    /// Returns the lines of standard input. They are read in a thread: the connection is served
+    /// while no line comes.
     pub(crate) fn script() -> Result<Self, Failure> {
         let (sender, lines) = mpsc::channel(AHEAD);
         let reader = thread::Builder::new().name("script".to_owned());

@@ -130,7 +130,8 @@ impl Shared {
     }
 }
 
-/// Returns the prompt: the selected service with the state of its link, or what there is without one.
+/// Returns the prompt: the selected service with the state of its link, or what there is without
+/// one.
 fn prompt(selected: Option<&str>, is_connected: bool, links: &[Listed]) -> String {
     let name = one_line(selected.unwrap_or("labwire"));
     let name = match name.char_indices().nth(LONGEST_NAME) {

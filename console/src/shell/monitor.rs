@@ -56,10 +56,9 @@ fn observe(client: &Client, shared: &Shared, seen: &mut Seen) {
     let before = std::mem::replace(seen, now.clone());
     let is_new = now.is_connected && now.network_name != before.network_name;
     if before.is_connected && (!now.is_connected || is_new) {
-        shared.screen.message(format_args!(
-            "the connection with {} is lost; connecting again (links come back, locks are lost)",
-            one_line(&client.manager())
-        ));
+        shared
+            .screen
+            .message("the connection is lost; connecting again (links come back, locks do not)");
     }
     if now.is_connected && (!before.is_connected || is_new) {
         shared.screen.message(format_args!(

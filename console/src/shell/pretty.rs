@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-/// Returns JSON text with line ends and indentation where it is wider than so many columns. An array
-/// or an object that fits into its line stays there, and an array of plain values fills its lines.
-/// Text that is no JSON stays as it is, but for the white space in it.
+/// Returns JSON text with line ends and indentation where it is wider than so many columns.
+///
+/// An array or an object that fits into its line stays there, and an array of plain values fills
+/// its lines. Text that is no JSON stays as it is, but for the white space in it.
 pub(crate) fn pretty(json: &str, width: usize) -> String {
     let tokens = tokens(json);
     let mut layout = Layout {

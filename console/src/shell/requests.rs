@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use labwire_client::{Arguments, Call, CallError};
+use labwire_client::{Arguments, Call, CallError, Link};
 use labwire_home::present;
 use labwire_wire::MANAGER_NAME;
 use serde_json::json;
@@ -31,7 +31,7 @@ impl Session {
             // The link of a single call ends with it.
             let link = match self.shared.link(service) {
                 Some(link) => link,
-                None => self.connection.link(service).await?,
+                None => self.link_for_call(service).await?,
             };
             self.limited(link.call::<()>(attribute, arguments)).await
         };
@@ -49,6 +49,22 @@ impl Session {
             result: json,
             text,
         })
+    }
+
+    /// Links with a service. One that has left since it was listed gets a suggestion.
+    async fn link_for_call(&self, service: &str) -> Result<Link, Failure> {
+        match self.connection.link(service).await {
+            Err(refused @ Failure::Refused(_)) => {
+                self.refresh().await?;
+                let known = self.shared.known();
+                if known.is_service(service) {
+                    return Err(refused);
+                }
+                let left = format!("no service '{}' is connected", one_line(service));
+                Err(Failure::Refused(left).with_hint(Some(known.suggestion(service))))
+            }
+            linked => linked,
+        }
     }
 
     /// Waits for the result of a call, within the time limit.

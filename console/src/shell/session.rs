@@ -161,7 +161,8 @@ impl Session {
         first_failure.map_or(Ok(()), Err)
     }
 
-    /// Waits for what is typed next, and meanwhile brings completions up to date. `None` at the end.
+    /// Waits for what is typed next, and meanwhile brings completions up to date. `None` at the
+    /// end.
     async fn next_lines(&mut self) -> Result<Option<String>, Failure> {
         let is_of_person = self.shared.screen.is_of_person();
         self.shared.refresh_prompt(self.connection.client());
@@ -280,7 +281,11 @@ impl Session {
             self.shared.forget(&service);
             match self.connection.link(&service).await {
                 Ok(link) => self.shared.keep(link),
-                Err(failure) => self.shared.screen.message(message(&failure.to_string())),
+                Err(failure) => self.shared.screen.message(format_args!(
+                    "the link with '{}' is not back: {}",
+                    one_line(&service),
+                    message(&failure.to_string())
+                )),
             }
         }
         Ok(())
