@@ -6,6 +6,7 @@ mod doctor;
 mod holding;
 mod measuring;
 mod record;
+mod shell;
 mod status;
 mod top;
 mod trust;
@@ -56,7 +57,7 @@ pub(super) fn labwire(manager: &Manager, arguments: &[&str]) -> Done {
 }
 
 /// Runs a command that must succeed, and returns its output.
-fn output(manager: &Manager, arguments: &[&str]) -> String {
+pub(super) fn output(manager: &Manager, arguments: &[&str]) -> String {
     let done = labwire(manager, arguments);
     assert_eq!(
         (done.code, &*done.errors),

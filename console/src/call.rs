@@ -103,15 +103,15 @@ pub struct CallArgs {
 
 /// A call that was answered, as an object of JSON.
 #[derive(Serialize)]
-struct Answered<'a> {
-    service: &'a str,
-    attribute: &'a str,
-    time: Timestamp,
-    seconds: f64,
-    result: Option<&'a RawValue>,
+pub(crate) struct Answered<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) attribute: &'a str,
+    pub(crate) time: Timestamp,
+    pub(crate) seconds: f64,
+    pub(crate) result: Option<&'a RawValue>,
     /// The result as it was received, if it is not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
+    pub(crate) text: Option<&'a str>,
 }
 
 /// A reply.

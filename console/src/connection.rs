@@ -382,6 +382,11 @@ impl Connection {
         &self.client
     }
 
+    /// Returns the longest time for what the manager itself answers.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Returns the list of clients and services.
     pub(crate) async fn identities(&self) -> Result<Identities, Failure> {
         self.in_time(self.client.identities()).await
@@ -392,7 +397,11 @@ impl Connection {
         self.in_time(self.client.link(service)).await
     }
 
-    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, CallError>>) -> Result<T, Failure> {
+    /// Waits for an answer of the manager itself.
+    pub(crate) async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, Failure> {
         match timeout(self.limit, answer).await {
             Ok(answered) => Ok(answered?),
             Err(_) => Err(Failure::TimedOut(format!(

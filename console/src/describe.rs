@@ -60,14 +60,15 @@ struct Described<'a> {
     attributes: Vec<Attribute>,
 }
 
+/// An attribute, as an object of JSON.
 #[derive(Serialize)]
-struct Attribute {
-    name: String,
+pub(crate) struct Attribute {
+    pub(crate) name: String,
     /// For a method.
-    signature: Option<String>,
+    pub(crate) signature: Option<String>,
     /// For a value, as text.
-    value: Option<String>,
-    description: Option<String>,
+    pub(crate) value: Option<String>,
+    pub(crate) description: Option<String>,
 }
 
 /// Returns the failure for a service that is not connected, with the most similar name.
@@ -87,15 +88,16 @@ const DOCUMENTATION_TIME: Duration = Duration::from_secs(2);
 const DESCRIBE_SIGNATURE: &str = "() -> dict";
 
 /// Asks the service for its documentation, if it offers any, unless that would take a client's
-/// place.
-async fn documentation(
+/// place. `is_linked`: the client has a place already.
+pub(crate) async fn documentation(
     connection: &Connection,
     name: &str,
     service: &ServiceIdentity,
+    is_linked: bool,
 ) -> Option<ServiceDescription> {
     let describe = service.attributes.get("describe");
     let offers_any = describe.and_then(Value::as_signature) == Some(DESCRIBE_SIGNATURE);
-    if service.limit().is_some() || !offers_any {
+    if (service.limit().is_some() && !is_linked) || !offers_any {
         return None;
     }
     // A service that is locked cannot be asked, and many have no documentation.
@@ -103,7 +105,8 @@ async fn documentation(
     link.with_timeout(DOCUMENTATION_TIME).describe().await.ok()
 }
 
-fn attribute(name: &str, value: &Value, documented: Option<&AttributeDescription>) -> Attribute {
+/// Puts together what is known of an attribute.
+pub(crate) fn attribute(name: &str, value: &Value, documented: Option<&AttributeDescription>) -> Attribute {
     let signature = documented
         .and_then(|documented| documented.signature.as_deref())
         .or_else(|| value.as_signature());
@@ -153,8 +156,20 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
     let Some(service) = identities.services.get(name) else {
         return Err(unknown_service(name, &identities.services));
     };
-    let documentation = documentation(&connection, name, service).await;
-    let documented = |name: &str| documentation.as_ref()?.attributes.get(name);
+    let documentation = documentation(&connection, name, service, false).await;
+    show(name, service, documentation.as_ref(), arguments.output.json)?;
+    connection.disconnect().await;
+    Ok(())
+}
+
+/// Shows a service with its documentation, if there is any.
+pub(crate) fn show(
+    name: &str,
+    service: &ServiceIdentity,
+    documentation: Option<&ServiceDescription>,
+    is_json: bool,
+) -> Result<(), Failure> {
+    let documented = |name: &str| documentation?.attributes.get(name);
     let attributes = service.attributes.iter();
     let described = Described {
         name,
@@ -163,18 +178,15 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
         os: &service.os,
         max_clients: service.limit(),
         description: documentation
-            .as_ref()
             .map(|documentation| documentation.description.as_str())
             .filter(|text| !text.is_empty()),
         attributes: attributes
             .map(|(name, value)| attribute(name, value, documented(name)))
             .collect(),
     };
-    if arguments.output.json {
-        say_json(&described)?;
+    if is_json {
+        say_json(&described)
     } else {
-        say(described.text())?;
+        say(described.text())
     }
-    connection.disconnect().await;
-    Ok(())
 }

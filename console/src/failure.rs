@@ -33,12 +33,16 @@ pub(crate) enum Failure {
     /// Standard output was closed, as `head` does: nobody wants the rest.
     #[error("standard output is closed")]
     Closed,
+    /// A failure whose text was written already.
+    #[error("{0}")]
+    Told(Box<Failure>),
 }
 
 impl Failure {
     /// Returns the exit code of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Told(failure) => return failure.exit_code(),
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::NoManager(_) => 3,
@@ -59,6 +63,12 @@ impl Failure {
         }
     }
 
+    /// Returns the failure of a line of a script.
+    #[must_use]
+    pub(crate) fn in_line(self, number: u64) -> Self {
+        self.map_text(|text| format!("line {number}: {text}"))
+    }
+
     /// Changes the text, and keeps the exit code.
     #[must_use]
     pub(crate) fn map_text(self, change: impl FnOnce(String) -> String) -> Self {
@@ -69,7 +79,7 @@ impl Failure {
             Self::Refused(text) => Self::Refused(change(text)),
             Self::Service(text) => Self::Service(change(text)),
             Self::TimedOut(text) => Self::TimedOut(change(text)),
-            Self::Interrupted | Self::Closed => self,
+            Self::Interrupted | Self::Closed | Self::Told(_) => self,
         }
     }
 }

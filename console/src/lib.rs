@@ -33,6 +33,7 @@ mod saved;
 mod screen;
 mod services;
 mod session;
+mod shell;
 mod status;
 mod stop;
 mod times;
@@ -91,6 +92,9 @@ pub enum Command {
     /// Record notifications and repeated calls of services in a file
     #[command(after_help = record::EXAMPLES, after_long_help = record::AFTER_HELP)]
     Record(record::RecordArgs),
+    /// Type calls to services, with completion, history and help
+    #[command(after_help = shell::EXAMPLES, after_long_help = shell::AFTER_HELP)]
+    Shell(shell::ShellArgs),
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
     Admin(admin::AdminArgs),
@@ -131,6 +135,7 @@ pub fn run(command: Command) -> ExitCode {
     screen::restore();
     match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(failure @ Failure::Told(_)) => failure.exit_code(),
         Err(failure) => {
             output::tell(format_args!("labwire: {}", output::message(&failure.to_string())));
             failure.exit_code()
@@ -146,6 +151,8 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let (commands, waiting) = (runtime()?, runtime()?);
     let (stopping, stop) = Stop::new();
     let is_endless = command.ends_in_order();
+    // A person at the shell gives up a call with Ctrl-C, not the shell.
+    let ends_at_interrupt = !(matches!(command, Command::Shell(_)) && shell::is_for_person());
     let done = async {
         let (ended, end) = oneshot::channel();
         // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
@@ -168,7 +175,7 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         }
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            _ = tokio::signal::ctrl_c(), if ends_at_interrupt => Err(Failure::Interrupted),
             () = tokio::time::sleep(stop::GRACE), if is_endless => Err(Failure::Interrupted),
             done = &mut done => done,
         }
@@ -189,6 +196,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Unlock(arguments) => hold::unlock_service(arguments).await,
         Command::Ping(arguments) => ping::run(arguments, stop).await,
         Command::Bench(arguments) => bench::run(arguments, stop).await,
+        Command::Shell(arguments) => shell::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Trust(arguments) => trust::run(arguments).await,

@@ -72,23 +72,24 @@ impl<'a> Listed<'a> {
 pub(crate) async fn run(arguments: &ServicesArgs) -> Result<(), Failure> {
     let connection = arguments.connection.connect().await?;
     let identities = connection.identities().await?;
-    show(arguments, &identities)?;
+    show(arguments.pattern.as_deref(), arguments.output.json, &identities)?;
     connection.disconnect().await;
     Ok(())
 }
 
-fn show(arguments: &ServicesArgs, identities: &Identities) -> Result<(), Failure> {
-    let pattern = arguments.pattern.as_deref().map(WildMatch::new_case_insensitive);
-    let is_listed = |name: &str| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
+/// Shows the services whose names match a pattern.
+pub(crate) fn show(pattern: Option<&str>, is_json: bool, identities: &Identities) -> Result<(), Failure> {
+    let wanted = pattern.map(WildMatch::new_case_insensitive);
+    let is_listed = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.matches(name));
     let services = identities.services.iter().filter(|(name, _)| is_listed(name));
     let services: Vec<_> = services
         .map(|(name, service)| Listed::new(name, service))
         .collect();
-    if arguments.output.json {
+    if is_json {
         return services.iter().try_for_each(say_json);
     }
     if services.is_empty() {
-        tell(match &arguments.pattern {
+        tell(match pattern {
             None => "no services are connected".to_owned(),
             Some(pattern) => format!("no service matches '{}'", one_line(pattern)),
         });

@@ -44,8 +44,8 @@ fn value(word: &str) -> Result<String, Failure> {
     }
 }
 
-/// Checks that a text is one JSON value.
-fn json_document(text: &str, origin: &str) -> Result<String, Failure> {
+/// Checks that a text is one JSON value, and returns it as one line. `origin` is where it is from.
+pub(crate) fn json_document(text: &str, origin: &str) -> Result<String, Failure> {
     let text = text.trim_start_matches('\u{feff}').trim();
     match serde_json::from_str::<&RawValue>(text) {
         // A line break would end the line on the wire; in JSON it may only stand between values.

@@ -11,6 +11,7 @@ pub(crate) mod clock;
 pub(crate) mod manager;
 pub(crate) mod network;
 pub(crate) mod process;
+pub(crate) mod pseudo_terminal;
 pub(crate) mod python;
 pub(crate) mod requirements;
 #[path = "../../client-sdk/tests/ssh/server.rs"]

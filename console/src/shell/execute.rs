@@ -1,0 +1,313 @@
+//! Executes what a line means.
+
+use labwire_client::{Client, Link, Lock, ServiceDescription, ServiceIdentity};
+use labwire_home::present;
+use labwire_wire::MANAGER_NAME;
+use serde_json::json;
+
+use super::grammar::{Limit, Meaning, Topic};
+use super::help::{self, Subject};
+use super::links::{HeldLock, described};
+use super::session::{Flow, Session};
+use crate::connection::Seconds;
+use crate::describe;
+use crate::failure::Failure;
+use crate::near::nearest;
+use crate::output::one_line;
+
+impl Session {
+    pub(super) async fn execute(&mut self, meaning: Meaning) -> Result<Flow, Failure> {
+        match meaning {
+            Meaning::Nothing => {}
+            Meaning::Exit => return Ok(Flow::End),
+            Meaning::Help(topic) => self.help(topic).await?,
+            Meaning::Services(pattern) => self.services(pattern.as_deref()).await?,
+            Meaning::Describe(service) => self.describe(&service).await?,
+            Meaning::Use(service) => self.select(service).await?,
+            Meaning::Link(service) => self.link(&service).await?,
+            Meaning::Unlink(service) => self.unlink(&service).await?,
+            Meaning::Lock { service, shared } => self.lock(&service, shared).await?,
+            Meaning::Unlock(service) => self.unlock(&service).await?,
+            Meaning::Status => self.show_status()?,
+            Meaning::WhoAmI => {
+                let name = self.connection.client().network_name();
+                self.shared.screen.answer("whoami", &name, one_line(&name))?;
+            }
+            Meaning::Identity => self.identity().await?,
+            Meaning::Notifications(change) => self.notifications(change)?,
+            Meaning::Timeout(change) => self.timeout(change)?,
+            Meaning::Request {
+                service,
+                attribute,
+                arguments,
+            } => self.request(&service, &attribute, arguments).await?,
+        }
+        Ok(Flow::On)
+    }
+
+    /// Returns if a service of this name is connected.
+    async fn require(&self, service: &str) -> Result<(), Failure> {
+        let is_known = self.shared.known().is_service(service);
+        if !is_known {
+            self.refresh().await?;
+        }
+        let known = self.shared.known();
+        if known.is_service(service) {
+            return Ok(());
+        }
+        let unknown = format!("no service '{}' is connected", one_line(service));
+        Err(Failure::Refused(unknown).with_hint(Some(known.suggestion(service))))
+    }
+
+    async fn help(&self, topic: Option<Topic>) -> Result<(), Failure> {
+        let screen = &self.shared.screen;
+        let Some(topic) = topic else {
+            return screen.answer("help", help::words(), help::overview());
+        };
+        self.refresh().await?;
+        let subject = help::subject(&topic, &self.shared.known());
+        match subject {
+            Subject::Word(word) => {
+                let mut meaning = help::words();
+                meaning.retain(|usage, _| usage.split(' ').next() == Some(word));
+                screen.answer("help", meaning, help::of_word(word))
+            }
+            Subject::Service(service) => self.describe(&service).await,
+            Subject::Attribute { service, attribute } => self.describe_attribute(&service, &attribute).await,
+            Subject::Unknown(name) => {
+                let unknown = format!("there is no help for '{}'", one_line(&name));
+                let hint = self.shared.known().suggestion(&name);
+                Err(Failure::Refused(unknown).with_hint(Some(hint)))
+            }
+        }
+    }
+
+    async fn describe_attribute(&self, service: &str, attribute: &str) -> Result<(), Failure> {
+        self.require(service).await?;
+        let (identity, value) = {
+            let known = self.shared.known();
+            let attributes = known.attributes(service);
+            let Some(value) = attributes.and_then(|all| all.get(attribute)) else {
+                let names = attributes.into_iter().flatten().map(|(name, _)| name.as_str());
+                let hint =
+                    nearest(attribute, names).map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
+                return Err(Failure::Refused(format!(
+                    "'{}' shows no attribute '{}'",
+                    one_line(service),
+                    one_line(attribute)
+                ))
+                .with_hint(hint));
+            };
+            (known.services().get(service).cloned(), value.clone())
+        };
+        let documentation = match &identity {
+            Some(identity) => self.documentation(service, identity).await,
+            None => None,
+        };
+        let documented = documentation
+            .as_ref()
+            .and_then(|documentation| documentation.attributes.get(attribute));
+        let shown = describe::attribute(attribute, &value, documented);
+        let text = help::of_attribute(service, &shown);
+        self.shared.screen.answer("help", &shown, text)
+    }
+
+    async fn services(&self, pattern: Option<&str>) -> Result<(), Failure> {
+        let identities = self.connection.identities().await?;
+        let is_json = self.shared.screen.is_json();
+        crate::services::show(pattern, is_json, &identities)?;
+        self.shared.known().learn(identities);
+        Ok(())
+    }
+
+    async fn describe(&self, service: &str) -> Result<(), Failure> {
+        self.refresh().await?;
+        self.require(service).await?;
+        let identity = self.shared.known().services().get(service).cloned();
+        let Some(identity) = identity else {
+            // The manager is described by its identity.
+            return self.identity().await;
+        };
+        let documentation = self.documentation(service, &identity).await;
+        let is_json = self.shared.screen.is_json();
+        describe::show(service, &identity, documentation.as_ref(), is_json)
+    }
+
+    async fn documentation(&self, service: &str, identity: &ServiceIdentity) -> Option<ServiceDescription> {
+        let is_linked = self.shared.link(service).is_some_and(|link| link.is_linked());
+        describe::documentation(&self.connection, service, identity, is_linked).await
+    }
+
+    async fn select(&self, service: Option<String>) -> Result<(), Failure> {
+        if let Some(service) = &service {
+            self.require(service).await?;
+        }
+        self.shared.known().selected.clone_from(&service);
+        let text = match &service {
+            // A person sees it in the prompt.
+            _ if self.shared.screen.is_of_person() => String::new(),
+            Some(service) => format!("'{}' is selected", one_line(service)),
+            None => "no service is selected".to_owned(),
+        };
+        self.shared.screen.answer("use", &service, text)
+    }
+
+    async fn link(&self, service: &str) -> Result<(), Failure> {
+        if service == MANAGER_NAME {
+            return Err(Failure::Usage(
+                "nobody links with the manager; it is asked at once: Manager REQUEST".to_owned(),
+            ));
+        }
+        let is_linked = self.shared.link(service).is_some_and(|link| link.is_linked());
+        if !is_linked {
+            self.require(service).await?;
+            let link = self.connection.link(service).await?;
+            self.shared.keep(link);
+        }
+        self.shared.known().selected = Some(service.to_owned());
+        let text = format!("linked with '{}'", one_line(service));
+        self.shared.screen.answer("link", service, text)
+    }
+
+    /// Returns the failure for a service that the shell has no link with.
+    fn not_linked(&self, service: &str, what: &str) -> Failure {
+        let links = self.shared.links();
+        let hint = nearest(service, links.keys().map(String::as_str))
+            .map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
+        Failure::Refused(format!("this shell has no {what} '{}'", one_line(service))).with_hint(hint)
+    }
+
+    async fn unlink(&self, service: &str) -> Result<(), Failure> {
+        let Some(link) = self.shared.forget(service) else {
+            return Err(self.not_linked(service, "link with"));
+        };
+        self.connection.in_time(link.unlink()).await?;
+        let text = format!("the link with '{}' has ended", one_line(service));
+        self.shared.screen.answer("unlink", service, text)
+    }
+
+    async fn lock(&self, service: &str, is_shared: bool) -> Result<(), Failure> {
+        let held = self.shared.link(service).filter(Link::is_linked);
+        let link = if let Some(link) = &held {
+            link.clone()
+        } else {
+            self.require(service).await?;
+            self.connection.link(service).await?
+        };
+        let kind = if is_shared { Lock::Shared } else { Lock::Exclusive };
+        // A lock of the other kind is no lock of this one, and is in its way.
+        let before = match self.shared.links().get_mut(service) {
+            Some(held) if held.lock.as_ref().is_some_and(|lock| lock.is_shared != is_shared) => {
+                held.lock.take()
+            }
+            _ => None,
+        };
+        if let Some(lock) = before {
+            self.connection.in_time(lock.guard.release()).await?;
+        }
+        let guard = self.connection.in_time(link.lock(kind)).await?;
+        let clients = guard.clients().to_vec();
+        if held.is_none() {
+            self.shared.keep(link);
+        }
+        if let Some(held) = self.shared.links().get_mut(service) {
+            held.lock = Some(HeldLock {
+                guard,
+                is_shared,
+                since: present(),
+            });
+        }
+        self.shared.known().selected = Some(service.to_owned());
+        let text = format!(
+            "'{}' is locked for {}",
+            one_line(service),
+            one_line(&clients.join(", "))
+        );
+        self.shared.screen.answer("lock", &clients, text)
+    }
+
+    async fn unlock(&self, service: &str) -> Result<(), Failure> {
+        let lock = self
+            .shared
+            .links()
+            .get_mut(service)
+            .and_then(|held| held.lock.take());
+        let Some(lock) = lock else {
+            return Err(self.not_linked(service, "lock on"));
+        };
+        let others = self.connection.in_time(lock.guard.release()).await?;
+        let text = if others.is_empty() {
+            format!("'{}' is not locked any more", one_line(service))
+        } else {
+            let others = one_line(&others.join(", "));
+            format!("the lock on '{}' is still held by {others}", one_line(service))
+        };
+        self.shared.screen.answer("unlock", &others, text)
+    }
+
+    fn show_status(&self) -> Result<(), Failure> {
+        let client: &Client = self.connection.client();
+        let manager = one_line(&client.manager());
+        let mut lines = vec![if client.is_connected() {
+            format!("{}, connected to {manager}", one_line(&client.network_name()))
+        } else {
+            format!("not connected to {manager}; it is tried again and again")
+        }];
+        let held = self.shared.listed();
+        lines.extend(
+            held.iter()
+                .map(|link| format!("'{}' {}", one_line(&link.service), described(link))),
+        );
+        if held.is_empty() {
+            lines.push("no links".to_owned());
+        }
+        let state = if self.shared.screen.shows_notifications() {
+            "shown"
+        } else {
+            "not shown"
+        };
+        lines.push(format!("notifications are {state}"));
+        lines.push(self.limit_in_words());
+        self.shared
+            .screen
+            .answer("status", self.status(), lines.join("\n"))
+    }
+
+    async fn identity(&self) -> Result<(), Failure> {
+        let client = self.connection.client();
+        let asked = client.admin_request::<()>("identity", ()).raw();
+        let identity = self.connection.in_time(asked.into_future()).await?;
+        self.shared.screen.json_answer("identity", &identity)
+    }
+
+    fn notifications(&self, change: Option<bool>) -> Result<(), Failure> {
+        let screen = &self.shared.screen;
+        if let Some(are_shown) = change {
+            screen.show_notifications(are_shown);
+        }
+        let are_shown = screen.shows_notifications();
+        let text = if are_shown {
+            "notifications of linked services are shown"
+        } else {
+            "notifications are not shown"
+        };
+        screen.answer("notifications", are_shown, text)
+    }
+
+    fn timeout(&mut self, change: Option<Limit>) -> Result<(), Failure> {
+        if let Some(Limit(limit)) = change {
+            self.limit = limit.map(Seconds::duration);
+        }
+        let seconds = json!(self.limit.map(|limit| limit.as_secs_f64()));
+        self.shared
+            .screen
+            .answer("timeout", seconds, self.limit_in_words())
+    }
+
+    fn limit_in_words(&self) -> String {
+        match self.limit {
+            Some(limit) => format!("calls are waited for {} s at most", limit.as_secs_f64()),
+            None => "calls are waited for as long as they take".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `labwire shell`: calls that a person types one after another, or a script of them.
+//!
+//! The lines have the terminal grammar ([`grammar`]). A person has an editor with completion and a
+//! history ([`editor`]), and sees notifications and losses of the connection while typing
+//! ([`monitor`]). A script is read without a prompt and ends at the first error.
+
+mod complete;
+mod editor;
+mod execute;
+mod grammar;
+mod help;
+mod history;
+mod input;
+mod known;
+mod links;
+mod modes;
+mod monitor;
+mod pretty;
+mod questions;
+mod requests;
+mod screen;
+mod session;
+mod signals;
+mod signature;
+mod split;
+mod vocabulary;
+
+use std::io::{self, IsTerminal};
+
+use clap::Args;
+
+use crate::connection::{ConnectionArgs, NAME, Seconds};
+use crate::failure::Failure;
+use crate::output::OutputArgs;
+use modes::Modes;
+use session::Session;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire shell
+  labwire shell --host lab-pc --name Ada
+  labwire shell < measurement.txt";
+
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  labwire shell
+  labwire shell --host lab-pc --name Ada
+  labwire shell < measurement.txt
+  echo 'BasicMath add 1 2' | labwire shell --json
+
+A line is a call, in the grammar of a person at netcat, or one of the words that
+help lists. The short form needs a selected service:
+  BasicMath add 1 y=2.5
+  use BasicMath
+  add 1 y=2.5
+
+At a terminal, Tab completes services, attributes and the names of arguments,
+and help DMM.read shows the documentation. The prompt shows the selected service
+with its link and lock. Notifications of linked services are shown between the
+lines. Ctrl-C gives up a call, which the service may still execute; Ctrl-D ends
+the shell. Lines are kept in the file shell-history of the home folder, but for
+those that begin with a blank or may hold a password.
+
+Without a terminal, lines are read without a prompt and the first error ends the
+shell with the exit code of its kind. With --keep-going the others are executed
+too; the exit code is that of the first error. Notifications are shown after the
+line: notifications on.
+
+With --json, a call is one object as of labwire call, services and describe are
+as of these commands, and another word is an object with command and result. A
+notification is an object: service, time, notification (with args and kwargs)
+and lost (how many before it came too fast). Errors are text on standard error.
+
+A lost connection is made again: links come back, but locks are lost.
+
+Exit codes: see `labwire --help`.";
+
+#[derive(Args, Debug)]
+pub struct ShellArgs {
+    /// The name of the shell on the network
+    #[arg(long, default_value = NAME)]
+    name: String,
+    /// The longest time to wait for each reply, in seconds [default: no limit]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<Seconds>,
+    /// In a script: execute the rest after an error
+    #[arg(long)]
+    keep_going: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Returns whether a person types the lines, and sees the prompt.
+pub(crate) fn is_for_person() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+pub(crate) async fn run(arguments: &ShellArgs) -> Result<(), Failure> {
+    let _restored = is_for_person().then(Modes::present);
+    let session = Session::start(arguments);
+    let session = tokio::select! {
+        // Whoever is asked for a password at the start may give up.
+        _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
+        session = session => session?,
+    };
+    session.run().await
+}

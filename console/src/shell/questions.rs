@@ -1,0 +1,70 @@
+//! The manager's questions to a person. They may come with any request, but an answer can be typed
+//! only while no line is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use labwire_client::{ConnectOptions, Question};
+use labwire_wire::visible;
+use tokio::time::sleep;
+
+use super::editor::ask;
+use super::screen::Screen;
+
+/// The most characters of a name in a question.
+const LONGEST: usize = 100;
+
+/// How often it is looked whether a question has been answered.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Counts the questions that wait for an answer.
+#[derive(Clone, Default)]
+pub(crate) struct Questions(Arc<AtomicUsize>);
+
+/// A question that waits for an answer.
+struct Open<'a>(&'a AtomicUsize);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Questions {
+    /// Makes a person answer the manager's questions. While a line is typed there is no answer.
+    pub(crate) fn answered(&self, options: ConnectOptions, screen: Screen) -> ConnectOptions {
+        let Self(open) = self.clone();
+        options.ask_with(move |question| {
+            if screen.is_typing() {
+                return None;
+            }
+            open.fetch_add(1, Ordering::SeqCst);
+            let _open = Open(&open);
+            match question {
+                Question::Username { manager } => ask(&format!("username for {}", shown(manager))),
+                Question::Password { username: name } | Question::ManagerPassword { manager: name } => {
+                    rpassword::prompt_password(format!("password for {}> ", shown(name))).ok()
+                }
+            }
+        })
+    }
+
+    /// Waits until no question is open. Whoever gives up a request may have done so before the
+    /// question took Ctrl-C itself; a line and an answer must not be read at the same time.
+    pub(crate) async fn closed(&self) {
+        while self.0.load(Ordering::SeqCst) > 0 {
+            sleep(INTERVAL).await;
+        }
+    }
+}
+
+/// Returns a name for a question. A manager must not be able to forge the question of another
+/// program.
+fn shown(name: &str) -> String {
+    let name = visible(name);
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
+    }
+}

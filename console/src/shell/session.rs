@@ -1,0 +1,331 @@
+//! A session: reads lines and executes them, until the input ends.
+
+use std::io;
+use std::sync::mpsc as done;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use labwire_client::{Backoff, Client, ConnectOptions};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::editor::{Editor, Refresh};
+use super::grammar::{Meaning, parse, unknown_word};
+use super::history::PrivateHistory;
+use super::input::Input;
+use super::known::Known;
+use super::links::Shared;
+use super::monitor::watch;
+use super::questions::Questions;
+use super::screen::Screen;
+use super::signals::asked_to_end;
+use super::{ShellArgs, is_for_person};
+use crate::connection::{Connection, Seconds};
+use crate::failure::Failure;
+use crate::output::{message, one_line, tell};
+
+/// The longest time that a completion waits for the list of services.
+const REFRESH_TIME: Duration = Duration::from_millis(500);
+
+/// The longest time to wait until the links are back with a connection.
+const LINK_TIME: Duration = Duration::from_secs(1);
+
+/// A session.
+pub(crate) struct Session {
+    pub(super) name: String,
+    pub(super) options: ConnectOptions,
+    pub(super) connection: Connection,
+    /// The connection for requests to the manager. They may need a login, and a wrong password ends
+    /// their connection, which must not cost links and locks.
+    pub(super) administration: Option<Connection>,
+    pub(super) shared: Shared,
+    input: Input,
+    /// Completions that wait for the list of services.
+    refreshes: mpsc::UnboundedReceiver<done::Sender<()>>,
+    /// The manager's questions to the person.
+    questions: Questions,
+    /// The task that watches the connection.
+    monitor: AbortHandle,
+    /// The time limit of calls.
+    pub(super) limit: Option<Duration>,
+    keeps_going: bool,
+}
+
+/// Whether the session goes on after a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    On,
+    End,
+}
+
+impl Session {
+    /// Connects to the manager.
+    pub(crate) async fn start(arguments: &ShellArgs) -> Result<Self, Failure> {
+        let known = Arc::new(Mutex::new(Known::default()));
+        let questions = Questions::default();
+        let (requests, refreshes) = mpsc::unbounded_channel();
+        let options = arguments.connection.options()?;
+        let (input, screen, options) = if is_for_person() {
+            let (editor, screen) = editor(arguments.output.json, &known, requests)?;
+            let options = questions.answered(options, screen.clone());
+            (Input::Person(editor), screen, options)
+        } else {
+            (
+                Input::script()?,
+                Screen::of_script(arguments.output.json),
+                options,
+            )
+        };
+        let reconnecting = options.clone().reconnect(Backoff::new());
+        let connection = Connection::open(&arguments.name, reconnecting).await?;
+        let shared = Shared::new(screen, known);
+        let monitor = tokio::spawn(watch(connection.client().clone(), shared.clone()));
+        Ok(Self {
+            name: arguments.name.clone(),
+            options,
+            connection,
+            administration: None,
+            shared,
+            input,
+            refreshes,
+            questions,
+            monitor: monitor.abort_handle(),
+            limit: arguments.timeout.map(Seconds::duration),
+            keeps_going: arguments.keep_going,
+        })
+    }
+
+    /// Executes lines until the input ends, and disconnects.
+    ///
+    /// # Errors
+    /// In a script, the failure of the first line that failed.
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        if self.shared.screen.is_of_person() {
+            let client = self.connection.client();
+            tell(format_args!(
+                "connected to {} as {}\nType help for the words of this shell; Tab completes, Ctrl-D ends it.",
+                one_line(&client.manager()),
+                one_line(&client.network_name())
+            ));
+            // Without the list, completion asks for it again.
+            let _ = timeout(REFRESH_TIME, self.refresh()).await;
+        }
+        let outcome = self.lines().await;
+        self.shared.screen.set_typing(false);
+        // The end of the connection is no news from here on.
+        self.monitor.abort();
+        if self.shared.screen.is_of_person() && matches!(outcome, Err(Failure::Interrupted)) {
+            // The prompt is still on the line.
+            drop(self.input);
+            tell("");
+        }
+        self.connection.disconnect().await;
+        outcome
+    }
+
+    async fn lines(&mut self) -> Result<(), Failure> {
+        let is_of_person = self.shared.screen.is_of_person();
+        let mut first_failure = None;
+        let mut number = 0;
+        while let Some(text) = self.next_lines().await? {
+            number += 1;
+            // What is pasted may have several lines.
+            for line in text.lines() {
+                let outcome = tokio::select! {
+                    biased;
+                    _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+                    () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
+                    outcome = self.line(line) => outcome,
+                };
+                // A request that is given up may leave its question behind.
+                tokio::select! {
+                    () = self.questions.closed() => {}
+                    () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
+                }
+                match outcome {
+                    Ok(Flow::On) => {}
+                    Ok(Flow::End) => return first_failure.map_or(Ok(()), Err),
+                    Err(Failure::Closed) => return Err(Failure::Closed),
+                    Err(failure) if is_of_person => tell_person(&failure),
+                    Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+                    Err(failure) if !self.keeps_going => return Err(failure.in_line(number)),
+                    Err(failure) => {
+                        let failure = failure.in_line(number);
+                        tell(format_args!("labwire: {}", message(&failure.to_string())));
+                        first_failure.get_or_insert(Failure::Told(Box::new(failure)));
+                    }
+                }
+            }
+        }
+        first_failure.map_or(Ok(()), Err)
+    }
+
+    /// Waits for what is typed next, and meanwhile brings completions up to date. `None` at the
+    /// end.
+    async fn next_lines(&mut self) -> Result<Option<String>, Failure> {
+        let is_of_person = self.shared.screen.is_of_person();
+        self.shared.refresh_prompt(self.connection.client());
+        self.shared.screen.set_typing(true);
+        let Self {
+            input,
+            refreshes,
+            connection,
+            shared,
+            ..
+        } = self;
+        let next = input.next();
+        tokio::pin!(next);
+        let next = loop {
+            tokio::select! {
+                biased;
+                next = &mut next => break next,
+                () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
+                Some(done) = refreshes.recv() => {
+                    if let Ok(Ok(identities)) = timeout(REFRESH_TIME, connection.identities()).await {
+                        shared.known().learn(identities);
+                    }
+                    // The completion may have given up waiting.
+                    let _ = done.send(());
+                }
+            }
+        };
+        self.shared.screen.set_typing(false);
+        next
+    }
+
+    async fn line(&mut self, line: &str) -> Result<Flow, Failure> {
+        let is_unknown = unknown_word(line, &self.shared.known()).is_some();
+        if is_unknown {
+            self.ready().await?;
+            self.refresh().await?;
+        }
+        let meaning = parse(line, &self.shared.known())?;
+        if !matches!(
+            meaning,
+            Meaning::Nothing
+                | Meaning::Exit
+                | Meaning::Status
+                | Meaning::WhoAmI
+                | Meaning::Timeout(_)
+                | Meaning::Notifications(_)
+                | Meaning::Help(None)
+        ) {
+            self.ready().await?;
+        }
+        self.execute(meaning).await
+    }
+
+    /// Asks for the list of services.
+    pub(super) async fn refresh(&self) -> Result<(), Failure> {
+        let identities = self.connection.identities().await?;
+        self.shared.known().learn(identities);
+        Ok(())
+    }
+
+    /// Waits for the connection, if it is just lost, and connects again, if it has ended.
+    async fn ready(&mut self) -> Result<(), Failure> {
+        let client = self.connection.client();
+        if timeout(Duration::ZERO, client.closed()).await.is_ok() {
+            return self.reopen().await;
+        }
+        if client.is_connected() {
+            return Ok(());
+        }
+        if self.shared.screen.is_of_person() {
+            self.shared
+                .screen
+                .message("waiting for the connection; Ctrl-C gives up");
+        }
+        match timeout(self.connection.limit(), client.connected()).await {
+            Ok(true) => self.wait_for_links().await,
+            Ok(false) => return self.reopen().await,
+            Err(_) => {
+                return Err(Failure::NoManager(
+                    "there is no connection with the manager; it is tried again".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for_links(&self) {
+        let links: Vec<_> = self
+            .shared
+            .links()
+            .values()
+            .map(|held| held.link.clone())
+            .collect();
+        let linked = async {
+            for link in links {
+                // A link that does not come back is told by its next call.
+                let _ = link.linked().await;
+            }
+        };
+        let _ = timeout(LINK_TIME, linked).await;
+    }
+
+    /// Connects again after the connection has ended for ever, and makes the links again.
+    async fn reopen(&mut self) -> Result<(), Failure> {
+        let options = self.options.clone().reconnect(Backoff::new());
+        self.connection = Connection::open(&self.name, options).await?;
+        let client: &Client = self.connection.client();
+        self.shared.screen.message(format_args!(
+            "connected again, as {}",
+            one_line(&client.network_name())
+        ));
+        self.monitor.abort();
+        self.monitor = tokio::spawn(watch(client.clone(), self.shared.clone())).abort_handle();
+        let services: Vec<_> = self.shared.links().keys().cloned().collect();
+        for service in services {
+            self.shared.forget(&service);
+            match self.connection.link(&service).await {
+                Ok(link) => self.shared.keep(link),
+                Err(failure) => self.shared.screen.message(format_args!(
+                    "the link with '{}' is not back: {}",
+                    one_line(&service),
+                    message(&failure.to_string())
+                )),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells a person about a failure.
+fn tell_person(failure: &Failure) {
+    if matches!(failure, Failure::Interrupted) {
+        // The terminal has shown ^C in the line.
+        tell("");
+    }
+    tell(format_args!("error: {}", message(&failure.to_string())));
+}
+
+/// Starts the editor for a person.
+fn editor(
+    is_json: bool,
+    known: &Arc<Mutex<Known>>,
+    requests: mpsc::UnboundedSender<done::Sender<()>>,
+) -> Result<(Editor, Screen), Failure> {
+    let history = PrivateHistory::open().unwrap_or_else(|error| {
+        tell(format_args!("labwire: no history is kept: {}", message(&error)));
+        PrivateHistory::in_memory()
+    });
+    let refreshed = Arc::clone(known);
+    let refresh: Refresh = Box::new(move || {
+        let is_stale = refreshed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_stale();
+        let (done, wait) = done::channel();
+        if is_stale && requests.send(done).is_ok() {
+            // Without an answer the completion is from what is known.
+            let _ = wait.recv_timeout(REFRESH_TIME);
+        }
+    });
+    let started = Editor::start(history, Arc::clone(known), refresh);
+    let (editor, outside) =
+        started.map_err(|error: io::Error| Failure::Failed(format!("cannot start: {error}")))?;
+    let screen = Screen::of_person(is_json, outside.messages, outside.prompt, outside.repaint);
+    Ok((editor, screen))
+}

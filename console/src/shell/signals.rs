@@ -1,0 +1,23 @@
+//! Signals that end the shell.
+
+/// Waits until the system asks a person's shell to end: the terminal must be restored first.
+#[cfg(unix)]
+pub(super) async fn asked_to_end(is_of_person: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    if let ((Ok(mut terminate), Ok(mut hang_up)), true) = (signals, is_of_person) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    } else {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits for ever: a console that is closed ends its programs.
+#[cfg(not(unix))]
+pub(super) async fn asked_to_end(_is_of_person: bool) {
+    std::future::pending::<()>().await;
+}
