@@ -13,6 +13,7 @@ use serde_json::json;
 use super::support::manager::{Home, Manager};
 use super::support::wire::RawPeer;
 
+mod actions;
 mod certificates;
 mod check;
 mod databases;

@@ -28,6 +28,7 @@ mod protocol;
 mod python;
 mod reconnect;
 mod run_services;
+mod services;
 mod setup;
 mod support;
 mod terminal;

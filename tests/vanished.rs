@@ -249,7 +249,7 @@ fn pending_calls_and_services_end_when_the_manager_has_vanished_idle_or_with_byt
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(async {
             let service = Runner::new(Kettle)
-                .options(options.clone())
+                .options(options.clone().without_reconnect())
                 .connect()
                 .await
                 .unwrap();

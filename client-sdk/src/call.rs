@@ -45,7 +45,8 @@ type Decode<T> = fn(&str) -> Result<T, DecodeError>;
 /// ```
 ///
 /// Cancel safe: if it is dropped before the reply, the reply is ignored. A request that was not
-/// written yet is never written; one that was written may be executed.
+/// written yet is never written; one that was written may be executed. See
+/// [what a timed-out call leaves running](Self::timeout#what-a-timed-out-call-leaves-running).
 #[must_use = "a call does nothing until it is awaited or sent"]
 pub struct Call<T> {
     request: Request,
@@ -106,15 +107,35 @@ impl<T> Call<T> {
     /// Sets a time limit for the call, measured from when it is sent. By default there is none,
     /// except the limit of a link's [`with_timeout`](crate::Link::with_timeout).
     ///
+    /// # What a timed-out call leaves running
+    ///
+    /// The limit ends the wait, not the work. A request that was written is not taken back: the
+    /// service is not told of the timeout, executes the request to its end, and replies. The client
+    /// discards that reply. Until then the request counts as in flight at the manager and at the
+    /// service, and a method that has the service's state for itself delays the calls behind it. The
+    /// link and its locks remain. The same is true for a call that is dropped.
+    ///
+    /// A request that was still queued in the client is never sent.
+    /// [`CallError::executed`] tells the cases apart: [`Executed::Maybe`] after a request was
+    /// written, else [`Executed::No`].
+    ///
+    /// To stop an instrument after a timeout, call a method that the service has for it. Before the
+    /// call is repeated, ask the service for its state: otherwise both calls may be executed.
+    ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
     /// # support::lab(|options| async move {
     /// # use std::time::Duration;
     /// # use labwire_client::{CallError, Client, args};
     /// # let client = Client::connect("Ada", options).await?;
+    /// use labwire_client::Executed;
+    ///
     /// let echo = client.link("Echo").await?;
     /// let call = echo.call::<()>("sleep", args![60]).timeout(Duration::from_millis(20));
-    /// assert!(matches!(call.await, Err(CallError::TimedOut { .. })));
+    /// let error = call.await.unwrap_err();
+    /// assert!(matches!(error, CallError::TimedOut { .. }));
+    /// // The service sleeps for the rest of the minute.
+    /// assert_eq!(error.executed(), Executed::Maybe);
     /// # Ok(())
     /// # });
     /// ```

@@ -64,7 +64,9 @@ pub enum CallError {
         /// Whether the service may have executed the request.
         executed: Executed,
     },
-    /// The reply did not come within the time limit.
+    /// The reply did not come within the time limit. The service may still execute the request: see
+    /// [what a timed-out call leaves
+    /// running](crate::Call::timeout#what-a-timed-out-call-leaves-running).
     #[error(
         "no reply to {}.{attribute} within {} s{}",
         quoted(service), timeout.as_secs_f64(), perhaps(*executed)

@@ -111,6 +111,9 @@
 //! [`CallError::executed`] returns whether the service may have executed the call: after
 //! [`Executed::No`] it is safe to call again. The client itself never sends a call twice.
 //!
+//! A timeout ends the wait, not the work: the service is not told, and executes the call to its end.
+//! See [what a timed-out call leaves running](Call::timeout#what-a-timed-out-call-leaves-running).
+//!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 //! # support::lab(|options| async move {
@@ -145,8 +148,8 @@
 //!
 //! # Reconnecting
 //!
-//! By default a lost connection is final. With [`reconnect`](ConnectOptions::reconnect) the client
-//! reconnects by itself, with the pauses of a [`Backoff`]. It renews its links, and their
+//! By default a lost connection of a client is final. With [`reconnect`](ConnectOptions::reconnect),
+//! or the variable `LABWIRE_RECONNECT=true`, the client reconnects by itself, with the pauses of a [`Backoff`]. It renews its links, and their
 //! notifications continue. Calls in flight fail. Locks are lost, as
 //! [`LockGuard::is_held`] shows. Calls made while disconnected fail at once, the default, or are
 //! kept up to the capacity of a [buffer](ClientOptions::buffer).
@@ -169,6 +172,32 @@
 //! # Other computers
 //!
 //! With the feature `ssh`, the module `ssh` starts a manager and services on another computer.
+//!
+//! # Logs
+//!
+//! The SDK logs with [`tracing`](https://docs.rs/tracing): reconnects at the level INFO, failures at
+//! WARN, details at DEBUG. A program sees them once it has a subscriber, for example that of the
+//! crate `tracing-subscriber` (`cargo add tracing-subscriber`), which writes to standard output what
+//! the variable `RUST_LOG` selects. Without the variable it is INFO and above:
+//!
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+//! use labwire_client::{Client, ConnectOptions};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), labwire_client::Error> {
+//! #     if support::ran_as_a_program() { return Ok(()) }
+//!     tracing_subscriber::fmt::init();
+//!     let client = Client::connect("Ada", ConnectOptions::from_environment()?).await?;
+//! #     assert!(tracing_subscriber::fmt::try_init().is_err());
+//!     client.disconnect().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```console
+//! $ RUST_LOG=labwire_client=debug,labwire_device=debug cargo run
+//! ```
 
 pub mod blocking;
 mod call;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use thiserror::Error;
 
+use crate::backoff::Backoff;
 use crate::options::{ConnectOptions, FirstUse};
 
 /// An environment variable has an invalid value.
@@ -38,6 +39,7 @@ impl ConnectOptions {
     /// | `LABWIRE_FIRST_USE` | what to do with an unknown certificate: `ask`, `save` or `refuse` |
     /// | `LABWIRE_USERNAME`, `LABWIRE_PASSWORD` | the user to log in as |
     /// | `LABWIRE_MANAGER_PASSWORD` | the password of the manager itself |
+    /// | `LABWIRE_RECONNECT` | `true` to reconnect when the connection is lost, `false` to end; by default services reconnect and clients end |
     ///
     /// A variable that is empty counts as not set.
     ///
@@ -79,6 +81,17 @@ impl ConnectOptions {
             Some(_) => {
                 return Err(EnvironmentError {
                     variable: "LABWIRE_DISABLE_TLS",
+                    expected: "true or false",
+                });
+            }
+        }
+        match read("LABWIRE_RECONNECT")?.as_deref() {
+            Some("true") => options = options.reconnect(Backoff::new()),
+            Some("false") => options = options.without_reconnect(),
+            None => {}
+            Some(_) => {
+                return Err(EnvironmentError {
+                    variable: "LABWIRE_RECONNECT",
                     expected: "true or false",
                 });
             }
@@ -141,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn a_service_reconnects_unless_the_environment_forbids_it_and_a_client_only_if_it_demands_it() {
+        for (text, client, service) in [("", false, true), ("true", true, true), ("false", false, false)] {
+            let options = read(&[("LABWIRE_RECONNECT", text)]).unwrap();
+            assert_eq!(options.backoff().is_some(), client, "{text}");
+            let options = options.reconnect_by_default(Backoff::new());
+            assert_eq!(options.backoff().is_some(), service, "{text}");
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_told_with_the_variables_name() {
         assert!(!read(&[("LABWIRE_DISABLE_TLS", "true")]).unwrap().tls);
         assert!(read(&[("LABWIRE_DISABLE_TLS", "false")]).unwrap().tls);
@@ -150,6 +173,11 @@ mod tests {
             "the environment variable LABWIRE_DISABLE_TLS must be true or false"
         );
         assert!(read(&[("LABWIRE_FIRST_USE", "yes")]).is_err());
+        let error = read(&[("LABWIRE_RECONNECT", "yes")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the environment variable LABWIRE_RECONNECT must be true or false"
+        );
         #[cfg(unix)]
         {
             use std::os::unix::ffi::OsStringExt;

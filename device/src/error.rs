@@ -98,6 +98,35 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Returns whether the manager refuses a service because another one of the same name is
+    /// connected, or a client because another one has its name, host and port.
+    ///
+    /// The other one may be an earlier connection of the same program whose end the manager has not
+    /// noticed.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// let echo = Introduction::service("ECHO", "{}");
+    /// let first = connect(&options, &echo).await?;
+    /// let error = connect(&options, &echo).await.unwrap_err();
+    /// assert!(error.is_name_taken() && error.is_transient());
+    ///
+    /// // Another name that looks the same is refused for good. This one has Cyrillic letters.
+    /// let cyrillic = Introduction::service("\u{415}\u{421}\u{41d}\u{41e}", "{}");
+    /// let look_alike = connect(&options, &cyrillic).await.unwrap_err();
+    /// assert!(!look_alike.is_name_taken() && !look_alike.is_transient());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_name_taken(&self) -> bool {
+        matches!(self, Self::Refused { message } if is_name_taken(message))
+    }
+
     /// Returns whether a later attempt may succeed without a change on this side.
     ///
     /// ```
@@ -118,16 +147,7 @@ impl ConnectError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Closed { .. } => true,
-            // The manager may not have noticed yet that the previous connection has ended, may be
-            // about to stop, or may be overloaded by peers that reconnect at the same time. A
-            // refusal on the wire has only this text, which begins with the name of a Python
-            // exception.
-            Self::Refused { message } => {
-                message.starts_with("NameError")
-                    || message.starts_with("ConnectionError")
-                    || message.starts_with("TimeoutError")
-                    || message.contains("try again")
-            }
+            Self::Refused { message } => is_passing(message),
             Self::NoTls { .. }
             | Self::TlsExpected { .. }
             | Self::Trust(_)
@@ -136,6 +156,30 @@ impl ConnectError {
             | Self::Identity(_) => false,
         }
     }
+}
+
+/// Returns whether a refusal may pass by itself. On the wire it has only this text, which begins
+/// with the name of a Python exception.
+fn is_passing(message: &str) -> bool {
+    // The name may be free later. Other errors about a name are about the name itself.
+    if message.starts_with("NameError") {
+        return is_name_taken(message);
+    }
+    // One side uses TLS and the other does not.
+    if message.contains("this manager uses TLS") || message.contains("this manager does not use TLS") {
+        return false;
+    }
+    // The manager may be about to stop, or overloaded by peers that reconnect at the same time.
+    message.starts_with("ConnectionError")
+        || message.starts_with("TimeoutError")
+        || message.contains("try again")
+}
+
+/// The ends of the texts are not chosen by a peer, as names are.
+fn is_name_taken(message: &str) -> bool {
+    message.starts_with("NameError: ")
+        && (message.ends_with(" service is already running on the Manager")
+            || message.ends_with(" is already connected to the Manager"))
 }
 
 /// The reason why reading failed. The connection is unusable afterwards.
@@ -178,6 +222,80 @@ impl From<io::Error> for ReadError {
             Self::Vanished(error)
         } else {
             Self::Io(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_final_if_waiting_does_not_change_it() {
+        for (message, transient, taken) in [
+            (
+                "NameError: A 'Echo' service is already running on the Manager",
+                true,
+                true,
+            ),
+            (
+                "NameError: a client Ada[bench:1] is already connected to the Manager",
+                true,
+                true,
+            ),
+            (
+                "NameError: 'Ech0' looks like the name of the 'Echo' service, which is already running on the \
+                 Manager; choose another one",
+                false,
+                false,
+            ),
+            ("NameError: the name 'Manager' is reserved", false, false),
+            (
+                "ValueError: the name ' Echo' begins or ends with a blank, use 'Echo'",
+                false,
+                false,
+            ),
+            ("ValueError: Wrong Manager password", false, false),
+            (
+                "ValueError: Unregistered user or Wrong login password",
+                false,
+                false,
+            ),
+            (
+                "PermissionError: too many failed logins, try again in 3 s",
+                true,
+                false,
+            ),
+            ("ConnectionError: the manager is shutting down", true, false),
+            (
+                "TimeoutError: authentication and identity took longer than 10 s",
+                true,
+                false,
+            ),
+            (
+                "ConnectionError: this manager uses TLS and plain text came, connect with TLS",
+                false,
+                false,
+            ),
+            (
+                "TimeoutError: nothing came within 3 s, this manager uses TLS, connect with TLS",
+                false,
+                false,
+            ),
+            (
+                "ConnectionError: this manager does not use TLS and a TLS handshake came, connect without TLS",
+                false,
+                false,
+            ),
+        ] {
+            let error = ConnectError::Refused {
+                message: message.to_owned(),
+            };
+            assert_eq!(
+                (error.is_transient(), error.is_name_taken()),
+                (transient, taken),
+                "{message}"
+            );
         }
     }
 }

@@ -52,7 +52,7 @@ pub struct ConnectOptions {
     pub(crate) first_use: FirstUse,
     pub(crate) read_limit: usize,
     pub(crate) keepalive: Duration,
-    pub(crate) reconnect: Option<Backoff>,
+    pub(crate) reconnect: Reconnect,
     pub(crate) home: Option<Home>,
     pub(crate) credentials: Arc<Credentials>,
 }
@@ -68,6 +68,15 @@ impl fmt::Debug for ConnectOptions {
             .field("reconnect", &self.reconnect)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a lost connection is made again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reconnect {
+    /// Services reconnect, clients do not.
+    Unset,
+    Never,
+    With(Backoff),
 }
 
 /// The policy for the certificate of an unknown manager.
@@ -138,7 +147,7 @@ impl ConnectOptions {
             first_use: FirstUse::Ask,
             read_limit: DEFAULT_READ_LIMIT,
             keepalive: DEFAULT_KEEPALIVE,
-            reconnect: None,
+            reconnect: Reconnect::Unset,
             home: None,
             credentials: Arc::default(),
         }
@@ -471,8 +480,9 @@ impl ConnectOptions {
         self
     }
 
-    /// Reconnects when the connection is lost, with the waits of the back-off. By default a lost
-    /// connection is final.
+    /// Reconnects when the connection is lost, with the waits of the back-off, until it succeeds or
+    /// the manager refuses for a reason that waiting does not change. Services do so by default,
+    /// with [`Backoff::new`]; for clients a lost connection is final by default.
     ///
     /// ```
     /// use std::time::Duration;
@@ -483,7 +493,41 @@ impl ConnectOptions {
     /// ```
     #[must_use]
     pub fn reconnect(mut self, backoff: Backoff) -> Self {
-        self.reconnect = Some(backoff);
+        self.reconnect = Reconnect::With(backoff);
+        self
+    }
+
+    /// Does not reconnect: a lost connection is final, also for a service.
+    ///
+    /// ```
+    /// use labwire_device::{Backoff, ConnectOptions};
+    ///
+    /// let options = ConnectOptions::new().without_reconnect();
+    /// // What a service adds to its options:
+    /// assert_eq!(options.reconnect_by_default(Backoff::new()).backoff(), None);
+    /// ```
+    #[must_use]
+    pub fn without_reconnect(mut self) -> Self {
+        self.reconnect = Reconnect::Never;
+        self
+    }
+
+    /// Reconnects with the waits of the back-off, unless these options specify whether to
+    /// reconnect: by [`reconnect`](Self::reconnect), by
+    /// [`without_reconnect`](Self::without_reconnect), or by the variable `LABWIRE_RECONNECT`. For
+    /// programs whose users expect that they come back by themselves.
+    ///
+    /// ```
+    /// use labwire_device::{Backoff, ConnectOptions};
+    ///
+    /// let options = ConnectOptions::new().reconnect_by_default(Backoff::new());
+    /// assert_eq!(options.backoff(), Some(Backoff::new()));
+    /// ```
+    #[must_use]
+    pub fn reconnect_by_default(mut self, backoff: Backoff) -> Self {
+        if matches!(self.reconnect, Reconnect::Unset) {
+            self.reconnect = Reconnect::With(backoff);
+        }
         self
     }
 
@@ -526,7 +570,8 @@ impl ConnectOptions {
         }
     }
 
-    /// Returns the back-off for reconnects; `None` if a lost connection is final.
+    /// Returns the back-off for reconnects; `None` if a lost connection is final, or if these options
+    /// leave that to the default.
     ///
     /// ```
     /// # use labwire_device::{Backoff, ConnectOptions};
@@ -534,7 +579,10 @@ impl ConnectOptions {
     /// assert_eq!(ConnectOptions::new().reconnect(Backoff::new()).backoff(), Some(Backoff::new()));
     /// ```
     pub fn backoff(&self) -> Option<Backoff> {
-        self.reconnect
+        match self.reconnect {
+            Reconnect::With(backoff) => Some(backoff),
+            Reconnect::Unset | Reconnect::Never => None,
+        }
     }
 
     /// Returns the time limit for connecting.

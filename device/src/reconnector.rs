@@ -59,6 +59,43 @@ impl Reconnector {
         })
     }
 
+    /// Notes that the connection is lost. The next wait is short if the connection lasted.
+    ///
+    /// See the example of [`attempt`](Self::attempt).
+    pub fn connection_lost(&mut self) {
+        self.waits.connected_for(self.connected.elapsed());
+    }
+
+    /// Waits, then attempts to connect once. Each call after a failure waits longer on average. For
+    /// programs that decide after each failure whether to go on; the others call
+    /// [`reconnect`](Self::reconnect).
+    ///
+    /// Cancel safe, like [`connect`]. After a cancelled call the next one waits longer.
+    ///
+    /// ```
+    /// use labwire_device::{Backoff, ConnectOptions, Introduction, Reconnector, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// let options = options.reconnect(Backoff::new());
+    /// let ada = Introduction::client("Ada");
+    /// let connection = connect(&options, &ada).await?;
+    /// let mut reconnector = Reconnector::new(&options, &ada).expect("the options say so");
+    /// drop(connection);
+    /// reconnector.connection_lost();
+    /// assert!(reconnector.attempt().await?.network_name.starts_with("Ada["));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn attempt(&mut self) -> Result<Connection, ConnectError> {
+        tokio::time::sleep(self.waits.next_wait()).await;
+        let connection = connect(&self.options, &self.introduction).await?;
+        self.connected = Instant::now();
+        Ok(connection)
+    }
+
     /// Connects again after the connection was lost, however long it takes. Returns an error when
     /// further attempts cannot succeed: see [`ConnectError::is_transient`].
     ///
@@ -66,18 +103,13 @@ impl Reconnector {
     ///
     /// See the example of [`Reconnector`].
     pub async fn reconnect(&mut self) -> Result<Connection, ConnectError> {
-        self.waits.connected_for(self.connected.elapsed());
+        self.connection_lost();
         loop {
-            tokio::time::sleep(self.waits.next_wait()).await;
-            match connect(&self.options, &self.introduction).await {
-                Ok(connection) => {
-                    self.connected = Instant::now();
-                    return Ok(connection);
-                }
+            match self.attempt().await {
                 // The manager may not be there yet, or not have noticed that the connection before
                 // this one ended.
                 Err(error) if error.is_transient() => debug!("not connected again yet: {error}"),
-                Err(error) => return Err(error),
+                connected => return connected,
             }
         }
     }

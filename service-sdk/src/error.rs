@@ -188,7 +188,7 @@ fn kind_of_type(path: &'static str) -> Cow<'static, str> {
 /// #     pub fn read(&self) -> f64 { 20.0 }
 /// # }
 /// // Nobody listens at this port.
-/// let nowhere = ConnectOptions::new().port(1).without_tls();
+/// let nowhere = ConnectOptions::new().port(1).without_tls().without_reconnect();
 /// let error = Thermometer.runner().options(nowhere).start().unwrap_err();
 /// assert!(matches!(error, RunError::Connect(_)));
 /// assert!(format!("{error:?}").starts_with("cannot connect to localhost:1: "));
@@ -196,19 +196,21 @@ fn kind_of_type(path: &'static str) -> Cow<'static, str> {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The service could not connect or reconnect.
+    /// The service could not connect or reconnect. One that reconnects, as services do by default,
+    /// has been refused for a reason that waiting does not change.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// An environment variable about the manager has an invalid value.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
-    /// The manager closed the connection: it was stopped, or it disconnected the service.
+    /// The manager closed the connection: it was stopped, or it disconnected the service. Only for
+    /// services that do not reconnect.
     #[error("the manager closed the connection{}", because(message.as_deref()))]
     Closed {
         /// The last error from the manager, if any.
         message: Option<String>,
     },
-    /// The connection was lost.
+    /// The connection was lost. Only for services that do not reconnect.
     #[error("the connection to the manager was lost: {0}")]
     Lost(#[source] ReadError),
     /// The runtime or the signal handlers could not be set up.

@@ -231,7 +231,7 @@
 //! #     pub fn read(&self) -> f64 { 20.0 }
 //! # }
 //! # use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
-//! use labwire_service::{Backoff, ConnectOptions};
+//! use labwire_service::ConnectOptions;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -239,7 +239,7 @@
 //! # let is_off = Arc::new(AtomicBool::new(false));
 //! # let heater = Arc::clone(&is_off);
 //! # let turn_off = move || heater.store(true, Ordering::SeqCst);
-//! let options = ConnectOptions::new().reconnect(Backoff::new());
+//! let options = ConnectOptions::new();
 //! # let options = options.port(manager.port()).without_tls();
 //! let running = Thermometer
 //!     .runner()
@@ -257,16 +257,34 @@
 //! # }
 //! ```
 //!
+//! # Reconnecting
+//!
+//! A service can be started before its manager, and returns by itself after a lost connection, for
+//! example when the manager is restarted. It tries for ever, with the waits of a [`Backoff`], and
+//! registers again under its name. Requests that are executing are finished, but their replies are
+//! dropped: the manager has already answered the clients. Requests that had not begun are not
+//! executed. [`Runner::start`] and [`Runner::run`] write a [line](Runner::status_lines) to standard
+//! error when the service is registered, when its connection is lost, and when it is back.
+//!
+//! [`ConnectOptions::without_reconnect`], or the variable `LABWIRE_RECONNECT=false`, makes a lost
+//! connection final, for programs that a supervisor restarts.
+//!
+//! Some refusals do not change by waiting, and end the service with an error: a wrong password, a
+//! certificate that is not trusted, TLS on one side only, a name that is malformed or looks like
+//! that of another service. When a service is started while another one of its name is connected,
+//! that is such an error, too: most likely somebody has started it twice. The name of a program that
+//! has died is free at once, and that of a dead computer within 2 s for a service at the same
+//! address. A service that was registered before waits until its name is free: the connection that
+//! has the name may be its own lost one, which the manager notices after 90 s at the latest.
+//!
 //! # How a service ends
 //!
 //! - A client, any that may call the service, calls the method `shutdown_service`, if the service
 //!   has one. After the reply the service takes no more requests, finishes and answers those in
 //!   flight and disconnects. If the method fails, the service continues.
 //! - [`ServiceHandle::shut_down`], or a signal during [`Runner::start`], has the same effect.
-//! - The connection is lost, or the manager closes it. This is an error, unless the service
-//!   reconnects: with [`ConnectOptions::reconnect`] it tries until it succeeds, and registers
-//!   again. Requests that are executing are finished, but their replies are dropped: the manager
-//!   has already answered the clients. Requests that had not begun are not executed.
+//! - The manager refuses the service for a reason that waiting does not change, or the connection is
+//!   lost and the service does not reconnect. This is an error.
 //!
 //! At the end the handlers of [`Runner::on_shutdown`] are called in each of these cases. They are
 //! not called if the service was never connected: its first connection failed, or a signal came
@@ -275,6 +293,36 @@
 //! # Without the macro
 //!
 //! Implement [`Service`] by hand for services whose attributes are not known at compile time.
+//!
+//! # Logs
+//!
+//! The SDK logs with [`tracing`](https://docs.rs/tracing): connects, disconnects and requests at the
+//! level INFO, failures at WARN, details at DEBUG. A program sees them once it has a subscriber, for
+//! example that of the crate `tracing-subscriber` (`cargo add tracing-subscriber`), which writes to
+//! standard output what the variable `RUST_LOG` selects. Without the variable it is INFO and above:
+//!
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+//! # use labwire_service::{ServiceExt, service};
+//! # struct Thermometer;
+//! # #[service]
+//! # impl Thermometer {
+//! #     pub fn read(&self) -> f64 { 20.0 }
+//! # }
+//! fn main() -> Result<(), labwire_service::RunError> {
+//! #     let look = async |client: labwire_client::LinkedClient| {
+//! #         assert_eq!(client.call::<f64>("read", ()).await?, 20.0);
+//! #         Ok(())
+//! #     };
+//! #     if support::ran_as_a_program("Thermometer", look) { return Ok(()) }
+//!     tracing_subscriber::fmt::init();
+//!     Thermometer.start()
+//! }
+//! ```
+//!
+//! ```console
+//! $ RUST_LOG=labwire_service=debug,labwire_device=debug cargo run
+//! ```
 
 mod attributes;
 mod bind;
@@ -284,6 +332,7 @@ mod locked;
 mod notifier;
 mod offer;
 mod outbox;
+mod registration;
 mod reply;
 mod request;
 mod rest;
@@ -293,6 +342,7 @@ mod service;
 mod service_ext;
 mod session;
 mod signals;
+mod status_lines;
 mod turn;
 
 pub use attributes::{Attribute, Attributes};

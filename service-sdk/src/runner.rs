@@ -4,17 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_device::{ConnectOptions, Introduction, connect};
+use labwire_device::{Backoff, ConnectOptions, Introduction};
 use tokio::task::AbortHandle;
-use tracing::info;
 
 use crate::error::RunError;
 use crate::notifier::Notifier;
 use crate::offer::read_offer;
+use crate::registration::Registration;
 use crate::running::{RunningService, ServiceHandle};
 use crate::service::{IntoService, Service};
 use crate::session::{Background, Handler, Limits, Session};
 use crate::signals::until_signal;
+use crate::status_lines::StatusLines;
 
 /// The default number of blocking requests that execute at once. It is what MSL-Network's services
 /// have on a computer with many cores, and here on every computer: threads that wait for an
@@ -64,6 +65,9 @@ pub struct Runner<S> {
     name: Option<String>,
     max_clients: Option<u32>,
     options: Option<ConnectOptions>,
+    waits_for_manager: bool,
+    /// `None` for the default: with `start` and `run` only.
+    status_lines: Option<bool>,
     hidden: Vec<String>,
     limits: Limits,
     buffer: usize,
@@ -94,6 +98,8 @@ impl<S: Service> Runner<S> {
             name: None,
             max_clients: None,
             options: None,
+            waits_for_manager: true,
+            status_lines: None,
             hidden: Vec::new(),
             limits: Limits {
                 concurrency: CONCURRENCY,
@@ -165,10 +171,13 @@ impl<S: Service> Runner<S> {
         self
     }
 
-    /// Sets how to reach the manager, and whether the service reconnects
-    /// ([`ConnectOptions::reconnect`]). By default they are read from the environment
-    /// ([`ConnectOptions::from_environment`]); without variables it is the manager on this
-    /// computer, over TLS.
+    /// Sets how to reach the manager, and whether the service reconnects. By default they are read
+    /// from the environment ([`ConnectOptions::from_environment`]); without variables it is the
+    /// manager on this computer, over TLS.
+    ///
+    /// A service reconnects by default, with the waits of [`Backoff::new`].
+    /// [`ConnectOptions::reconnect`] sets other waits; with [`ConnectOptions::without_reconnect`],
+    /// or the variable `LABWIRE_RECONNECT=false`, a lost connection ends the service.
     ///
     /// ```
     /// # use labwire_service::service;
@@ -195,6 +204,69 @@ impl<S: Service> Runner<S> {
     #[must_use]
     pub fn options(mut self, options: ConnectOptions) -> Self {
         self.options = Some(options);
+        self
+    }
+
+    /// Sets whether a service that reconnects also waits for its manager when it connects for the
+    /// first time. The default is `true`: the service can be started before its manager. With
+    /// `false`, the first connection is attempted once, for programs that must know at once whether
+    /// it succeeds.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use labwire_service::{ConnectOptions, RunError, Runner};
+    ///
+    /// // Nobody listens at this port.
+    /// let nowhere = ConnectOptions::new().port(1).without_tls();
+    /// let runner = Runner::new(Thermometer).options(nowhere).wait_for_manager(false);
+    /// assert!(matches!(runner.connect().await, Err(RunError::Connect(_))));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn wait_for_manager(mut self, wait: bool) -> Self {
+        self.waits_for_manager = wait;
+        self
+    }
+
+    /// Sets whether the service writes a line to standard error when it is registered, when its
+    /// connection is lost and it reconnects, with the reason, and when it is registered again. By
+    /// default [`start`](Self::start) and [`run`](Self::run) write them and
+    /// [`connect`](Self::connect) does not. They are independent of a [log](crate#logs).
+    ///
+    /// ```text
+    /// 2026-11-28 09:12:40 Hall 7: registered as Hall 7[bench:54160] at Manager[lab-pc:1875]
+    /// 2026-11-28 17:03:02 Hall 7: disconnected: the manager closed the connection; connecting again
+    /// 2026-11-28 17:03:04 Hall 7: back after 2 s, registered as Hall 7[bench:54171] at Manager[lab-pc:1875]
+    /// ```
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::{RunError, ServiceExt, service};
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// fn main() -> Result<(), RunError> {
+    /// #     let look = async |client: labwire_client::LinkedClient| {
+    /// #         assert_eq!(client.call::<f64>("read", ()).await?, 20.0);
+    /// #         Ok(())
+    /// #     };
+    /// #     if support::ran_as_a_program("Thermometer", look) { return Ok(()) }
+    ///     // A program with a display of its own.
+    ///     Thermometer.runner().status_lines(false).start()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn status_lines(mut self, write: bool) -> Self {
+        self.status_lines = Some(write);
         self
     }
 
@@ -291,7 +363,7 @@ impl<S: Service> Runner<S> {
     }
 
     /// Sets how many notifications are kept while the connection is lost, to be sent after the
-    /// reconnect. The default is 0. Only with [`ConnectOptions::reconnect`].
+    /// reconnect. The default is 0. Only for a service that [reconnects](Self::options).
     ///
     /// ```
     /// # use labwire_service::service;
@@ -303,10 +375,9 @@ impl<S: Service> Runner<S> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let manager = labwire_testing::TestManager::start().await;
-    /// use std::time::Duration;
-    /// use labwire_service::{Backoff, ConnectOptions, NotifyError, Runner, ServiceState};
+    /// use labwire_service::{ConnectOptions, NotifyError, Runner, ServiceState};
     ///
-    /// let options = ConnectOptions::new().reconnect(Backoff::new());
+    /// let options = ConnectOptions::new();
     /// # let options = options.port(manager.port()).without_tls();
     /// let running = Runner::new(Thermometer).buffer(2).options(options).connect().await?;
     /// # let stopped = manager.kill().await;
@@ -439,7 +510,10 @@ impl<S: Service> Runner<S> {
     /// Connects the service, which answers requests from then on. Must be called within a tokio
     /// runtime.
     ///
-    /// The first connection is attempted once, even if the service reconnects later.
+    /// A service that reconnects, as it does by default, waits until there is a manager, however
+    /// long it takes; see [`wait_for_manager`](Self::wait_for_manager). It fails at once if the
+    /// manager refuses it for a reason that waiting does not change, such as a wrong password or a
+    /// certificate that is not trusted, or if another service of its name is connected.
     ///
     /// Cancel safe: if the future is dropped early, the service is not connected. [`ServiceHandle`]
     /// has an example.
@@ -476,11 +550,10 @@ impl<S: Service> Runner<S> {
         let max_clients = self.max_clients.unwrap_or_else(|| service.max_clients());
         let introduction =
             Introduction::service(name.as_str(), offer.attributes.to_json()).max_clients(max_clients);
-        let connection = connect(&options, &introduction).await?;
-        info!(
-            "the service {} is connected to {}",
-            connection.network_name, connection.manager
-        );
+        let lines = StatusLines::new(&name, self.status_lines == Some(true));
+        let options = options.reconnect_by_default(Backoff::new());
+        let mut registration = Registration::new(options, introduction, lines);
+        let connection = registration.first(self.waits_for_manager).await?;
         self.notifier.begin(&name, self.buffer);
         let outbox = self.notifier.connected();
         let handle = ServiceHandle::new(
@@ -494,16 +567,21 @@ impl<S: Service> Runner<S> {
             describes_itself: offer.describes_itself,
             service,
             handle: handle.clone(),
-            options,
-            introduction,
             limits: self.limits,
         };
-        let session = tokio::spawn(session.run(connection, outbox, self.background, self.on_shutdown));
+        let session = tokio::spawn(session.run(
+            registration,
+            connection,
+            outbox,
+            self.background,
+            self.on_shutdown,
+        ));
         Ok(RunningService::new(handle, session))
     }
 
-    /// Connects the service and serves until it ends. Returns `Ok` after a shutdown by
-    /// `shutdown_service` or by a [handle](ServiceHandle::shut_down).
+    /// [Connects](Self::connect) the service and serves until it ends. Returns `Ok` after a shutdown
+    /// by `shutdown_service` or by a [handle](ServiceHandle::shut_down). Writes
+    /// [lines](Self::status_lines) to standard error.
     ///
     /// If the future is dropped, the service ends at once, with all requests that are executing.
     ///
@@ -539,12 +617,13 @@ impl<S: Service> Runner<S> {
     /// # }
     /// ```
     pub async fn run(self) -> Result<(), RunError> {
-        let running = self.connect().await?;
+        let running = self.with_status_lines().connect().await?;
         let _aborted_on_drop = AbortOnDrop(running.abort_handle());
         running.wait().await
     }
 
-    /// Connects the service and serves until it ends, on its own runtime. For use in `main`.
+    /// [Connects](Self::connect) the service and serves until it ends, on its own runtime. For use in
+    /// `main`. Writes [lines](Self::status_lines) to standard error.
     ///
     /// `SIGINT` (Ctrl-C) and `SIGTERM` shut the service down: it finishes the requests in flight
     /// and disconnects, and the result is `Ok`. A second signal ends it without waiting for
@@ -561,10 +640,16 @@ impl<S: Service> Runner<S> {
             .enable_all()
             .build()
             .map_err(RunError::Start)?;
-        let ended = runtime.block_on(until_signal(self.connect()));
+        let ended = runtime.block_on(until_signal(self.with_status_lines().connect()));
         // Methods that block cannot be interrupted, and their replies cannot be delivered any more.
         runtime.shutdown_background();
         ended
+    }
+
+    /// Writes status lines, unless that is set already.
+    fn with_status_lines(mut self) -> Self {
+        self.status_lines.get_or_insert(true);
+        self
     }
 }
 

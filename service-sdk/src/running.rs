@@ -22,9 +22,9 @@ use crate::notifier::Notifier;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let manager = labwire_testing::TestManager::start().await;
 /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
-/// use labwire_service::{Backoff, ConnectOptions, Runner, ServiceState};
+/// use labwire_service::{ConnectOptions, Runner, ServiceState};
 ///
-/// let runner = Runner::new(Thermometer).options(options.reconnect(Backoff::new()));
+/// let runner = Runner::new(Thermometer).options(options);
 /// let handle = runner.connect().await?.handle().clone();
 /// assert_eq!(handle.state(), ServiceState::Connected);
 ///
@@ -379,7 +379,8 @@ impl RunningService {
     /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
     /// use labwire_service::{ConnectOptions, RunError, Runner};
     ///
-    /// let running = Runner::new(Thermometer).options(options).connect().await?;
+    /// let final_loss = options.without_reconnect();
+    /// let running = Runner::new(Thermometer).options(final_loss).connect().await?;
     /// manager.stop().await;
     /// assert!(matches!(running.wait().await, Err(RunError::Closed { .. })));
     /// # Ok(())

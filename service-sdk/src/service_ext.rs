@@ -30,7 +30,8 @@ use crate::service::IntoService;
 pub trait ServiceExt: IntoService + Sized {
     /// Connects to the manager of the environment
     /// ([`ConnectOptions::from_environment`](crate::ConnectOptions::from_environment)), by default
-    /// the one on this computer, and serves until the service ends; see [`Runner::start`].
+    /// the one on this computer, and serves until the service ends; see [`Runner::start`]. Waits for
+    /// the manager if it is not there, and reconnects after a lost connection.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

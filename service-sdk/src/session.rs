@@ -4,13 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_device::{ConnectOptions, Connection, Introduction, Reconnector};
+use labwire_device::Connection;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::conversation::{Conversation, End};
 use crate::error::RunError;
 use crate::outbox::{Outbox, OutboxReceiver};
+use crate::registration::Registration;
 use crate::running::{ServiceHandle, ServiceState};
 use crate::service::Service;
 
@@ -36,8 +37,6 @@ pub(crate) struct Limits {
 pub(crate) struct Session<S> {
     pub(crate) service: Arc<S>,
     pub(crate) handle: ServiceHandle,
-    pub(crate) options: ConnectOptions,
-    pub(crate) introduction: Introduction,
     pub(crate) limits: Limits,
     /// The reply to `describe()`, as JSON text.
     pub(crate) described: String,
@@ -56,6 +55,7 @@ impl<S> Drop for Session<S> {
 impl<S: Service> Session<S> {
     pub(crate) async fn run(
         self,
+        registration: Registration,
         connection: Connection,
         outbox: (Outbox, OutboxReceiver),
         background: Vec<Background>,
@@ -68,7 +68,7 @@ impl<S: Service> Session<S> {
             tasks.spawn(async move { task(handle).await });
         }
         let ended = tokio::select! {
-            ended = self.serve(connection, outbox) => ended,
+            ended = self.serve(registration, connection, outbox) => ended,
             () = self.handle.interrupted() => Err(RunError::Interrupted),
         };
         match &ended {
@@ -90,10 +90,10 @@ impl<S: Service> Session<S> {
 
     async fn serve(
         &self,
+        mut registration: Registration,
         mut connection: Connection,
         mut outbox: (Outbox, OutboxReceiver),
     ) -> Result<(), RunError> {
-        let mut reconnector = Reconnector::new(&self.options, &self.introduction);
         loop {
             let error = match Conversation::new(self, &connection.manager)
                 .hold(connection.reader, connection.writer, outbox)
@@ -102,24 +102,19 @@ impl<S: Service> Session<S> {
                 End::Orderly => return Ok(()),
                 End::Lost(error) => error,
             };
-            let Some(reconnector) = &mut reconnector else {
+            let Some(renewal) = registration.renew(&error) else {
                 return Err(error);
             };
-            warn!("{error}; the service {} connects again", self.handle.name());
             self.handle.notifier().disconnected();
             self.handle.set_state(ServiceState::Reconnecting);
             connection = tokio::select! {
-                connection = reconnector.reconnect() => connection?,
+                connection = renewal.finish() => connection?,
                 () = self.handle.shutting_down() => return Ok(()),
             };
             // The outbox is set first: a notification must be possible once the state is
             // `Connected`.
             outbox = self.handle.notifier().connected();
             self.handle.connected(connection.network_name.clone());
-            info!(
-                "the service {} is connected to {} again",
-                connection.network_name, connection.manager
-            );
         }
     }
 }

@@ -68,6 +68,7 @@ fn peers_take_a_variable_that_is_set_to_nothing_as_not_set() {
         "LABWIRE_USERNAME",
         "LABWIRE_PASSWORD",
         "LABWIRE_MANAGER_PASSWORD",
+        "LABWIRE_RECONNECT",
         "MSL_NETWORK_HOME",
     ] {
         peer.env(name, "");

@@ -26,7 +26,11 @@ pub(super) struct DatabaseArgs {
     /// The configuration of the manager, which may name the database
     #[arg(long, env = "LABWIRE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+}
 
+/// The option of commands that may create the database.
+#[derive(Debug, Default, Args)]
+pub(super) struct CreateArgs {
     /// Create the named database if it does not exist
     #[arg(long)]
     create: bool,
@@ -35,12 +39,12 @@ pub(super) struct DatabaseArgs {
 impl DatabaseArgs {
     /// Returns the database that these options, the environment or the configuration name, or the
     /// one in the home folder. Prints the choice on standard error.
-    pub(super) fn choose(&self) -> anyhow::Result<Chosen> {
+    pub(super) fn choose(&self, create: &CreateArgs) -> anyhow::Result<Chosen> {
         let mut chosen = match &self.database {
             Some(path) => Chosen::named(path, name_of_variable(path).unwrap_or("--database")),
             None => Chosen::by_default(self.config.as_deref(), &Home::resolve()?)?,
         };
-        chosen.is_to_be_created = self.create;
+        chosen.is_to_be_created = create.create;
         tell(format_args!("The database is {chosen}"));
         Ok(chosen)
     }

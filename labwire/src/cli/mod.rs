@@ -25,6 +25,7 @@ mod groups;
 mod hostname;
 mod keygen;
 mod manual;
+mod old_spelling;
 pub(crate) mod secret;
 pub(crate) mod start;
 mod user;
@@ -40,6 +41,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use labwire_pki::PkiError;
 
 use crate::demo;
+use old_spelling::OldCommand;
 
 /// A usage error. The text contains the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,9 @@ enum Command {
     Manual(manual::ManualArgs),
     #[command(flatten)]
     Console(labwire_console::Command),
+    /// A command in the spelling of MSL-Network, from another parser.
+    #[command(skip)]
+    Old(OldCommand),
 }
 
 /// Runs the command line of this process. Writes errors to standard error.
@@ -112,12 +117,13 @@ enum Command {
 /// ```
 pub fn main() -> ExitCode {
     let typed = parse().unwrap_or_else(|error| blame_environment(error).exit());
-    let CommandLine { command, version: _ } = typed;
-    let done = match command {
+    let done = match typed {
         Command::Start(arguments) => start::run(*arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::User(arguments) => user::run(&arguments),
-        Command::Hostname(arguments) => hostname::run(&arguments),
+        Command::User(arguments) => user::run(&arguments.into()),
+        Command::Hostname(arguments) => hostname::run(&arguments.into()),
+        Command::Old(OldCommand::User(arguments)) => user::run(&arguments.into()),
+        Command::Old(OldCommand::Hostname(arguments)) => hostname::run(&arguments.into()),
         Command::Keygen(arguments) => keygen::run(arguments),
         Command::Certgen(arguments) => certgen::run(arguments),
         Command::Certdump(arguments) => certdump::run(arguments),
@@ -141,12 +147,18 @@ pub fn main() -> ExitCode {
 
 /// Parses the command line and the environment variables of the options. An empty variable counts
 /// as not set.
-fn parse() -> Result<CommandLine, clap::Error> {
+fn parse() -> Result<Command, clap::Error> {
+    let words = labwire_console::protect_numbers(std::env::args_os());
+    parse_words(&words).or_else(|error| old_spelling::parse(&words, error, parse_words).map(Command::Old))
+}
+
+fn parse_words(words: &[OsString]) -> Result<Command, clap::Error> {
     let mut command = groups::grouped(without_empty_variables(CommandLine::command()));
     let read = |matches: &mut ArgMatches| CommandLine::from_arg_matches_mut(matches);
-    let parsed = command.try_get_matches_from_mut(labwire_console::protect_numbers(std::env::args_os()));
+    let parsed = command.try_get_matches_from_mut(words);
     parsed
         .and_then(|mut matches| read(&mut matches))
+        .map(|CommandLine { command, version: _ }| command)
         .map_err(|error| error.format(&mut command))
 }
 

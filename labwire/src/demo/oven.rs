@@ -39,9 +39,13 @@ impl Oven {
             heating: Arc::clone(&heating),
         };
         let (tell, registered) = tokio::sync::oneshot::channel();
-        let runner = Runner::new(heater).options(options).background(|_| async move {
-            let _ = tell.send(());
-        });
+        // Its manager is this program, and so are the lines that are printed.
+        let runner = Runner::new(heater)
+            .options(options.without_reconnect())
+            .status_lines(false)
+            .background(|_| async move {
+                let _ = tell.send(());
+            });
         let serving = tokio::spawn(runner.run());
         if registered.await.is_err() {
             match serving.await {

@@ -389,9 +389,12 @@ impl ManagerOptions {
         self
     }
 
-    /// Sets the other options with which the services connect: timeout, read limit, user. The
-    /// address of the manager, its password and TLS follow from the manager, whatever these options
-    /// contain.
+    /// Sets the other options with which the services connect: timeout, read limit, user, whether
+    /// they reconnect. The address of the manager, its password and TLS follow from the manager,
+    /// whatever these options contain.
+    ///
+    /// A service that the manager disconnects, for example because it exceeded a limit, connects
+    /// again by default. The services end with the manager in any case.
     ///
     /// ```
     /// # use labwire_service::service;

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use super::error::RunServicesError;
 use super::services::Services;
 
-/// Serves until the services have ended, or the manager was stopped.
+/// Serves until the services have ended, or the manager was stopped. `stop` makes the services end.
 pub(super) async fn serve(
     manager: Manager,
     services: impl Future<Output = Result<(), RunServicesError>>,
+    stop: watch::Sender<bool>,
 ) -> Result<(), RunServicesError> {
     let mut services = pin!(services);
     let mut outcome = None;
@@ -23,7 +24,8 @@ pub(super) async fn serve(
         return outcome;
     }
     // The manager was stopped, so the loss of the connection is not an error of the services. They
-    // end normally.
+    // would wait for a manager that does not come back.
+    stop.send_replace(true);
     let _ = services.await;
     Ok(())
 }

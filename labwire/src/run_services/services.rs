@@ -83,7 +83,9 @@ impl Services {
     ///
     /// See the example of [`Services`].
     pub fn with_runner<S: Service>(mut self, runner: Runner<S>) -> Self {
-        let connect: Connect = Box::new(move |options| Box::pin(runner.options(options).connect()));
+        // The manager is there already: a service that cannot connect is a mistake to be told.
+        let connect: Connect =
+            Box::new(move |options| Box::pin(runner.options(options).wait_for_manager(false).connect()));
         self.connects.push(connect);
         self
     }
@@ -142,7 +144,7 @@ impl Services {
             // If the receiver is gone, the future was dropped, and that has stopped the manager.
             let _ = tell.send(handles);
         });
-        let serving = tokio::spawn(serve(manager, services));
+        let serving = tokio::spawn(serve(manager, services, stop.clone()));
         match connected.await {
             Ok(handles) => {
                 stop_on_drop.forget();
@@ -203,13 +205,14 @@ impl Services {
         self.check()?;
         let plan = options.plan()?;
         let (stop, stopped) = watch::channel(false);
-        let serve = async move |serving: Serving| {
+        let ended = stop.clone();
+        let serve_all = async move |serving: Serving| {
             let reach = options.reach(serving.manager.port(), serving.certificate.as_deref());
             let announcement = serving.announcement;
             let services = run_all(self, reach, stopped, |_| announcement.tell());
-            Ok(serve(serving.manager, services).await?)
+            Ok(serve(serving.manager, services, ended).await?)
         };
-        Ok(plan.run(serve, move |_| {
+        Ok(plan.run(serve_all, move |_| {
             stop.send_replace(true);
         })?)
     }
@@ -229,6 +232,7 @@ mod tests {
     use labwire_client::{Client, FirstUse, args};
     use labwire_home::Home;
     use labwire_service::service;
+    use labwire_store::{COMPATIBLE_ROUNDS, Database, HashedPassword};
     use tempfile::TempDir;
 
     use super::*;
@@ -289,6 +293,26 @@ mod tests {
         let services = Services::new().with(Adder);
         let running = services.connect(options(&home).without_tls()).await.unwrap();
         running.shut_down().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn services_do_not_wait_for_a_manager_that_an_administrator_has_ended() {
+        let home = tempfile::tempdir().unwrap();
+        let hashed = HashedPassword::new("ada", "engine", COMPATIBLE_ROUNDS).unwrap();
+        let database = Home::at(home.path()).database();
+        let mut database = Database::open(&database).unwrap();
+        database.insert_user("ada", &hashed, true).unwrap();
+        let services = Services::new().with(Adder);
+        let running = services.connect(options(&home).without_tls()).await.unwrap();
+        let reach = labwire_client::ConnectOptions::new()
+            .port(running.port())
+            .without_tls()
+            .username("ada")
+            .password("engine");
+        let client = Client::connect("Ada", reach).await.unwrap();
+        client.admin_request::<()>("shutdown_manager", ()).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_mins(1), running.wait()).await;
+        ended.unwrap().unwrap();
     }
 
     #[tokio::test]

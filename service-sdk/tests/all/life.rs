@@ -68,11 +68,12 @@ async fn shutdown_service_ends_it_once_all_that_executes_is_answered() {
 }
 
 #[tokio::test]
-async fn a_manager_that_stops_ends_the_service_with_an_error_and_its_handler_is_called() {
+async fn a_lost_connection_that_is_final_ends_the_service_with_an_error_and_its_handler_is_called() {
     let manager = TestManager::start().await;
     let (called, wait) = oneshot::channel();
     let notifier = Notifier::new();
     let running = runner(&manager, Mortal::default())
+        .options(options(&manager).without_reconnect())
         .notifier(notifier.clone())
         .on_shutdown(|| panic!("a handler that fails"))
         .on_shutdown(move || called.send(()).unwrap())

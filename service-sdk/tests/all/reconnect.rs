@@ -42,6 +42,22 @@ fn backoff() -> Backoff {
 }
 
 #[tokio::test]
+async fn it_can_be_started_before_its_manager() {
+    let manager = TestManager::start().await;
+    let starting = runner(&manager, phoenix()).connect();
+    let stopped = manager.stop().await;
+    tokio::pin!(starting);
+    // Several attempts fail.
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut starting).await;
+    assert!(early.is_err(), "it is connected to a manager that is not there");
+    let manager = stopped.start().await;
+    let running = soon(starting).await.unwrap();
+    let mut peer = Peer::connect(&manager).await;
+    assert_eq!(peer.call("Phoenix", "quick", json!([])).await, Ok(json!(2)));
+    running.shut_down().await.unwrap();
+}
+
+#[tokio::test]
 async fn it_registers_again_and_old_replies_are_dropped() {
     let manager = TestManager::start().await;
     let service = phoenix();

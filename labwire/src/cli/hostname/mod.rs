@@ -1,75 +1,40 @@
 //! `labwire hostname`: the trusted devices of a manager that was started with `--auth-hostname`.
 
+mod arguments;
+
 use std::io::{self, Write};
 
 use anyhow::bail;
-use clap::{Args, ValueEnum};
 use labwire_store::{Database, StoreError};
+use serde_json::json;
 
-use super::database::{Chosen, DatabaseArgs};
+use super::database::{Chosen, CreateArgs, DatabaseArgs};
 use super::{UsageError, tell};
+pub(crate) use arguments::{HostnameArgs, OldHostnameArgs};
 
-const LONG_ABOUT: &str = "\
-Add, remove and list the hostnames of trusted devices.
-
-A manager that is started with --auth-hostname admits peers from devices whose hostname is in \
-this list, without a password:
-
-  labwire start --auth-hostname
-
-A new list contains the names and addresses of this computer.
-
-A running manager reloads the list on the signal HUP (kill -HUP and the number of its process). \
-Until then it uses the old list. Connected peers stay connected.";
-
-const EXAMPLES: &str = "\
-Examples:
-  # trust the device 'TheHostname'
-  labwire hostname add TheHostname
-
-  # trust two devices
-  labwire hostname add TheHostname OtherHostname
-
-  # stop trusting 'OtherHostname'
-  labwire hostname remove OtherHostname
-
-  # trust 'TheHostname' in a database of your own, which must exist (--create creates it)
-  labwire hostname add TheHostname --database /path/to/database.db
-
-  # list all trusted devices
-  labwire hostname list";
-
-/// Add, remove and list the hostnames of trusted devices
-#[derive(Debug, Args)]
-#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
-pub(crate) struct HostnameArgs {
-    /// The action
-    #[arg(value_enum)]
-    action: Action,
-
-    /// The hostnames of the devices; every action except "list" needs one or more
+/// What the command line asks for, in either spelling.
+#[derive(Debug)]
+pub(crate) struct Request {
+    verb: Verb,
     names: Vec<String>,
-
-    #[command(flatten)]
     database: DatabaseArgs,
+    create: CreateArgs,
+    json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Action {
-    /// Trust devices
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
     Add,
-    /// The same as add
+    /// The same as add.
     Insert,
-    /// Stop trusting devices
     Remove,
-    /// The same as remove
+    /// The same as remove.
     Delete,
-    /// List the trusted devices
     List,
 }
 
-impl Action {
-    /// Returns the typed word, and the word for the result.
+impl Verb {
+    /// Returns the word on the command line, and the word for the result.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Add => ("add", "Added"),
@@ -95,17 +60,27 @@ fn tell_signal() {
 ///
 /// An error has the text of MSL-Network's error. Of several names, those that can be removed are
 /// removed.
-pub(crate) fn run(args: &HostnameArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Request) -> anyhow::Result<()> {
     // Usage errors come before all others.
     expect_names(args)?;
-    execute(args, &args.database.choose()?, &mut io::stdout().lock())
+    execute(
+        args,
+        &args.database.choose(&args.create)?,
+        &mut io::stdout().lock(),
+    )
 }
 
-fn execute(args: &HostnameArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+fn execute(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     expect_names(args)?;
-    let (verb, done) = args.action.words();
-    match args.action {
-        Action::List => {
+    let (verb, done) = args.verb.words();
+    match args.verb {
+        Verb::List if args.json => {
+            for hostname in chosen.open()?.hostnames()? {
+                writeln!(output, "{}", json!({ "hostname": hostname }))?;
+            }
+            Ok(())
+        }
+        Verb::List => {
             let hostnames = chosen.open()?.hostnames()?;
             writeln!(
                 output,
@@ -117,16 +92,16 @@ fn execute(args: &HostnameArgs, chosen: &Chosen, output: &mut impl Write) -> any
             }
             Ok(())
         }
-        Action::Add | Action::Insert => insert(&mut chosen.open_to_add()?, &args.names, done, output),
-        Action::Remove | Action::Delete => delete(&mut chosen.open()?, &args.names, verb, done, output),
+        Verb::Add | Verb::Insert => insert(&mut chosen.open_to_add()?, &args.names, done, output),
+        Verb::Remove | Verb::Delete => delete(&mut chosen.open()?, &args.names, verb, done, output),
     }
 }
 
-fn expect_names(args: &HostnameArgs) -> Result<(), UsageError> {
-    if args.action == Action::List || !args.names.is_empty() {
+fn expect_names(args: &Request) -> Result<(), UsageError> {
+    if args.verb == Verb::List || !args.names.is_empty() {
         return Ok(());
     }
-    let (_, done) = args.action.words();
+    let (_, done) = args.verb.words();
     Err(UsageError(format!("No hostnames were {}", done.to_lowercase())))
 }
 
@@ -182,7 +157,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Typed {
         #[command(flatten)]
-        args: HostnameArgs,
+        args: OldHostnameArgs,
     }
 
     /// Runs the command with words after `labwire hostname`. Returns the output, and the error if
@@ -190,7 +165,7 @@ mod tests {
     fn types(path: &Path, words: &[&str]) -> (String, Option<String>) {
         let typed = Typed::try_parse_from([&["hostname"], words].concat()).unwrap();
         let mut output = Vec::new();
-        let error = execute(&typed.args, &in_home(path), &mut output)
+        let error = execute(&typed.args.into(), &in_home(path), &mut output)
             .err()
             .map(|error| error.to_string());
         (String::from_utf8(output).unwrap(), error)

@@ -1,127 +1,45 @@
 //! `labwire user`: the users that may log in to a manager that was started with `--auth-login`.
 
+mod arguments;
+
 use std::io::{self, Write};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
-use labwire_store::{
-    COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS, StoreError,
-    check_username,
-};
+use labwire_store::{COMPATIBLE_ROUNDS, HashedPassword, StoreError, check_username};
+use serde_json::json;
 
-use super::database::{Chosen, DatabaseArgs};
+use super::database::{Chosen, CreateArgs, DatabaseArgs};
 use super::{UsageError, secret, tell};
+use arguments::PasswordArgs;
+pub(crate) use arguments::{OldUserArgs, UserArgs};
 
-const LONG_ABOUT: &str = "\
-Add, change, remove and list the users that may log in.
-
-A manager that is started with --auth-login asks every client and service for a username and a \
-password, and admits the users in this list:
-
-  labwire start --auth-login
-
-Some requests to a manager need an administrator, with every method of authentication: shutting \
-it down, or managing users and hostnames over the network.";
-
-const EXAMPLES: &str = "\
-Examples:
-  # add 'j.doe' to the default database, with a prompt for the password
-  labwire user add j.doe
-
-  # add 'j.doe' with a password that is typed on the command line
-  labwire user add j.doe --password a good password
-
-  # add 'a.smith' as an administrator
-  labwire user add a.smith --password '!PaSsWoRd*' --admin
-
-  # make 'j.doe' an administrator
-  labwire user update j.doe --admin
-
-  # make 'a.smith' an ordinary user again
-  labwire user update a.smith
-
-  # change the password of 'j.doe' to the first line of a file; an administrator stays one
-  labwire user update j.doe --password /path/to/my/password.txt
-
-  # remove 'j.doe'
-  labwire user remove j.doe
-
-  # add 'j.doe' to a database of your own, which must exist (--create creates it)
-  labwire user add j.doe --password The Password To Use --database /path/to/database.db
-
-  # add 'j.doe' so that MSL-Network's own manager admits the user too
-  labwire user add j.doe --compatible
-
-  # list all users
-  labwire user list";
-
-/// Add, change, remove and list the users that may log in
-#[derive(Debug, Args)]
-#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
-pub(crate) struct UserArgs {
-    /// The action
-    #[arg(value_enum)]
-    action: Action,
-
-    /// The name of the user; every action except "list" needs it
+/// What the command line asks for, in either spelling.
+#[derive(Debug)]
+pub(crate) struct Request {
+    verb: Verb,
     username: Option<String>,
-
-    /// Make the user an administrator
-    ///
-    /// "update" without this flag and without --password removes the rights of an administrator;
-    /// with --password alone the rights stay unchanged.
-    #[arg(short, long)]
     admin: bool,
-
-    #[command(flatten)]
+    password: PasswordArgs,
     database: DatabaseArgs,
-
-    /// The password; several words are one password, joined with single spaces
-    ///
-    /// All words up to the next option are part of the password, so put the name of the user first.
-    ///
-    /// To keep the password out of your shell's history, give the path of a file whose first line
-    /// is the password, or "-" to read it from standard input, or no word to get a prompt. If no
-    /// such file exists, the text itself is the password, with a warning.
-    #[arg(short, long, value_name = "WORD", num_args = 0..)]
-    password: Option<Vec<String>>,
-
-    /// Number of hash rounds of the password; more rounds make guessing slower
-    ///
-    /// Rounds of PBKDF2-HMAC-SHA256, 100000 or more. Every login takes as long as that of the user
-    /// with the most rounds.
-    #[arg(
-        long, value_name = "N", default_value_t = DEFAULT_ROUNDS, conflicts_with = "compatible",
-        value_parser = clap::value_parser!(u32).range(i64::from(MINIMUM_ROUNDS)..=i64::from(MAXIMUM_ROUNDS)),
-    )]
-    rounds: u32,
-
-    /// Let MSL-Network's own manager check the password too (100000 rounds)
-    ///
-    /// Use it while both managers share a database. Without it, the user can log in to Labwire
-    /// only.
-    #[arg(long)]
-    compatible: bool,
+    create: CreateArgs,
+    json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Action {
-    /// Add a user
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
     Add,
-    /// The same as add
+    /// The same as add.
     Insert,
-    /// Remove a user
     Remove,
-    /// The same as remove
+    /// The same as remove.
     Delete,
-    /// Change a user's password, or the rights of an administrator
     Update,
-    /// List all users
     List,
 }
 
-impl Action {
-    fn verb(self) -> &'static str {
+impl Verb {
+    /// Returns the word on the command line.
+    fn word(self) -> &'static str {
         match self {
             Self::Add => "add",
             Self::Insert => "insert",
@@ -138,24 +56,29 @@ impl Action {
 /// # Errors
 ///
 /// An error has the text of MSL-Network's error.
-pub(crate) fn run(args: &UserArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Request) -> anyhow::Result<()> {
     // Usage errors come before all others.
-    if args.action != Action::List {
+    if args.verb != Verb::List {
         named(args)?;
     }
-    execute(args, &args.database.choose()?, &mut io::stdout().lock())
+    execute(
+        args,
+        &args.database.choose(&args.create)?,
+        &mut io::stdout().lock(),
+    )
 }
 
-fn execute(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    match args.action {
-        Action::List => list(chosen, output),
-        Action::Add | Action::Insert => add(args, chosen, output),
-        Action::Remove | Action::Delete => remove(args, chosen, output),
-        Action::Update => update(args, chosen, output),
+fn execute(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+    match args.verb {
+        Verb::List if args.json => list_as_json(chosen, output),
+        Verb::List => list(chosen, output),
+        Verb::Add | Verb::Insert => add(args, chosen, output),
+        Verb::Remove | Verb::Delete => remove(args, chosen, output),
+        Verb::Update => update(args, chosen, output),
     }
 }
 
-fn add(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+fn add(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let username = named(args)?;
     check_username(username)?;
     let mut database = chosen.open_to_add()?;
@@ -166,15 +89,15 @@ fn add(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Res
         }
         .into());
     }
-    let words = args.password.as_deref().unwrap_or_default();
+    let words = args.password.words.as_deref().unwrap_or_default();
     let password = new_password(username, words, args)?;
     database.insert_user(username, &password, args.admin)?;
-    writeln!(output, "{username} has been {}ed", args.action.verb())?;
+    writeln!(output, "{username} has been {}ed", args.verb.word())?;
     Ok(())
 }
 
-fn remove(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let (username, verb) = (named(args)?, args.action.verb());
+fn remove(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+    let (username, verb) = (named(args)?, args.verb.word());
     match chosen.open()?.delete_user(username) {
         // With the typed word for the action.
         Err(StoreError::UserMissing { username, .. }) => Err(StoreError::UserMissing {
@@ -190,7 +113,7 @@ fn remove(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::
     }
 }
 
-fn update(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+fn update(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let username = named(args)?;
     let mut database = chosen.open()?;
     let Some(was_admin) = database.rights(username)? else {
@@ -200,7 +123,7 @@ fn update(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::
         }
         .into());
     };
-    let words = args.password.as_deref();
+    let words = args.password.words.as_deref();
     let password = words
         .map(|words| new_password(username, words, args))
         .transpose()?;
@@ -237,10 +160,19 @@ fn list(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn named(args: &UserArgs) -> anyhow::Result<&str> {
+/// Writes one object per line.
+fn list_as_json(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+    for (username, administrator) in chosen.open()?.users()? {
+        let user = json!({ "username": username, "administrator": administrator });
+        writeln!(output, "{user}")?;
+    }
+    Ok(())
+}
+
+fn named(args: &Request) -> anyhow::Result<&str> {
     let missing = || {
-        let verb = args.action.verb();
-        let cause = match args.password.as_deref() {
+        let verb = args.verb.word();
+        let cause = match args.password.words.as_deref() {
             None | Some([]) => String::new(),
             Some(_) => format!(
                 ": all words behind --password are the password, so the name comes first, as in\n  labwire user {verb} NAME \
@@ -252,13 +184,13 @@ fn named(args: &UserArgs) -> anyhow::Result<&str> {
     Ok(args.username.as_deref().ok_or_else(missing)?)
 }
 
-fn new_password(username: &str, words: &[String], args: &UserArgs) -> anyhow::Result<HashedPassword> {
+fn new_password(username: &str, words: &[String], args: &Request) -> anyhow::Result<HashedPassword> {
     let password = secret::resolve_new(words, &format!("Password for {username}: "));
     let password = password.context("--password")?;
-    let rounds = if args.compatible {
+    let rounds = if args.password.compatible {
         COMPATIBLE_ROUNDS
     } else {
-        args.rounds
+        args.password.rounds
     };
     Ok(HashedPassword::new(username, &password, rounds)?)
 }
@@ -277,7 +209,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Typed {
         #[command(flatten)]
-        args: UserArgs,
+        args: OldUserArgs,
     }
 
     struct Shell {
@@ -300,7 +232,8 @@ mod tests {
             let typed =
                 Typed::try_parse_from([&["user"], words].concat()).map_err(|error| error.to_string())?;
             let mut output = Vec::new();
-            execute(&typed.args, &in_home(&self.path()), &mut output).map_err(|error| error.to_string())?;
+            execute(&typed.args.into(), &in_home(&self.path()), &mut output)
+                .map_err(|error| error.to_string())?;
             Ok(String::from_utf8(output).unwrap())
         }
 

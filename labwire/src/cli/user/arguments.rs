@@ -1,0 +1,313 @@
+//! The command line of `labwire user`: an action with its own options, and the spelling of
+//! MSL-Network, in which all options belong to all actions and may come first.
+
+use clap::{Args, Subcommand, ValueEnum};
+use labwire_store::{DEFAULT_ROUNDS, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
+
+use super::{Request, Verb};
+use crate::cli::database::{CreateArgs, DatabaseArgs};
+
+const LONG_ABOUT: &str = "\
+Add, change, remove and list the users that may log in.
+
+A manager that is started with --auth-login asks every client and service for a username and a \
+password, and admits the users in this list:
+
+  labwire start --auth-login
+
+Some requests to a manager need an administrator, with every method of authentication: shutting \
+it down, or managing users and hostnames over the network.";
+
+const EXAMPLES: &str = "\
+Examples:
+  # add 'j.doe', with a prompt for the password
+  labwire user add j.doe
+
+  # add 'a.smith' as an administrator, with a password on the command line
+  labwire user add a.smith --admin --password a good password
+
+  # change the password of 'j.doe' to the first line of a file
+  labwire user update j.doe --password /path/to/my/password.txt
+
+  # remove 'j.doe'
+  labwire user remove j.doe
+
+  # list all users
+  labwire user list
+
+The command lines of MSL-Network work too: 'insert' is the same as 'add', and
+'delete' as 'remove'; an option may come before the action.";
+
+const ADD_EXAMPLES: &str = "\
+Examples:
+  # add 'j.doe' to the default database, with a prompt for the password
+  labwire user add j.doe
+
+  # add 'j.doe' with a password that is typed on the command line
+  labwire user add j.doe --password a good password
+
+  # add 'a.smith' as an administrator
+  labwire user add a.smith --password '!PaSsWoRd*' --admin
+
+  # add 'j.doe' to a database of your own, which must exist (--create creates it)
+  labwire user add j.doe --database /path/to/database.db
+
+  # add 'j.doe' so that MSL-Network's own manager admits the user too
+  labwire user add j.doe --compatible";
+
+const REMOVE_EXAMPLES: &str = "\
+Examples:
+  # remove 'j.doe'
+  labwire user remove j.doe";
+
+const UPDATE_EXAMPLES: &str = "\
+Examples:
+  # make 'j.doe' an administrator
+  labwire user update j.doe --admin
+
+  # make 'a.smith' an ordinary user again
+  labwire user update a.smith
+
+  # change the password of 'j.doe', with a prompt; an administrator stays one
+  labwire user update j.doe --password
+
+  # change the password of 'j.doe' to the first line of a file
+  labwire user update j.doe --password /path/to/my/password.txt";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  # list all users
+  labwire user list
+
+  # one JSON object per line: {\"username\":\"ada\",\"administrator\":true}
+  labwire user list --json";
+
+/// Add, change, remove and list the users that may log in
+#[derive(Debug, Args)]
+#[command(
+    long_about = LONG_ABOUT, after_help = EXAMPLES, subcommand_value_name = "ACTION",
+    subcommand_help_heading = "Actions"
+)]
+pub(crate) struct UserArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Add a user
+    #[command(after_help = ADD_EXAMPLES)]
+    Add(AddArgs),
+    /// Add a user, as 'add' does
+    #[command(hide = true, after_help = ADD_EXAMPLES)]
+    Insert(AddArgs),
+    /// Remove a user
+    #[command(after_help = REMOVE_EXAMPLES)]
+    Remove(RemoveArgs),
+    /// Remove a user, as 'remove' does
+    #[command(hide = true, after_help = REMOVE_EXAMPLES)]
+    Delete(RemoveArgs),
+    /// Change a user's password, or the rights of an administrator
+    #[command(after_help = UPDATE_EXAMPLES)]
+    Update(UpdateArgs),
+    /// List all users
+    #[command(after_help = LIST_EXAMPLES)]
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// The name of the user
+    username: String,
+
+    /// Make the user an administrator
+    #[arg(short, long)]
+    admin: bool,
+
+    #[command(flatten)]
+    password: PasswordArgs,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    create: CreateArgs,
+}
+
+#[derive(Debug, Args)]
+struct RemoveArgs {
+    /// The name of the user
+    username: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+struct UpdateArgs {
+    /// The name of the user
+    username: String,
+
+    /// Make the user an administrator
+    ///
+    /// Without this flag and without --password, the user is no administrator any more; with
+    /// --password alone the rights stay unchanged.
+    #[arg(short, long)]
+    admin: bool,
+
+    #[command(flatten)]
+    password: PasswordArgs,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// A password, and how it is kept.
+#[derive(Debug, Default, Args)]
+pub(super) struct PasswordArgs {
+    /// The password; several words are one password, joined with single spaces
+    ///
+    /// All words up to the next option are part of the password, so put the name of the user first.
+    ///
+    /// To keep the password out of your shell's history, give the path of a file whose first line
+    /// is the password, or "-" to read it from standard input, or no word to get a prompt. If no
+    /// such file exists, the text itself is the password, with a warning.
+    #[arg(short = 'p', long = "password", value_name = "WORD", num_args = 0..)]
+    pub(super) words: Option<Vec<String>>,
+
+    /// Number of hash rounds of the password; more rounds make guessing slower
+    ///
+    /// Rounds of PBKDF2-HMAC-SHA256, 100000 or more. Every login takes as long as that of the user
+    /// with the most rounds.
+    #[arg(
+        long, value_name = "N", default_value_t = DEFAULT_ROUNDS, conflicts_with = "compatible",
+        value_parser = clap::value_parser!(u32).range(i64::from(MINIMUM_ROUNDS)..=i64::from(MAXIMUM_ROUNDS)),
+    )]
+    pub(super) rounds: u32,
+
+    /// Let MSL-Network's own manager check the password too (100000 rounds)
+    ///
+    /// Use it while both managers share a database. Without it, the user can log in to Labwire
+    /// only.
+    #[arg(long)]
+    pub(super) compatible: bool,
+}
+
+/// The command line in the spelling of MSL-Network.
+#[derive(Debug, Args)]
+pub(crate) struct OldUserArgs {
+    #[arg(value_enum)]
+    action: Verb,
+
+    username: Option<String>,
+
+    #[arg(short, long)]
+    admin: bool,
+
+    #[command(flatten)]
+    password: PasswordArgs,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    create: CreateArgs,
+}
+
+impl From<UserArgs> for Request {
+    fn from(UserArgs { action }: UserArgs) -> Self {
+        match action {
+            Action::Add(arguments) => arguments.with(Verb::Add),
+            Action::Insert(arguments) => arguments.with(Verb::Insert),
+            Action::Remove(arguments) => arguments.with(Verb::Remove),
+            Action::Delete(arguments) => arguments.with(Verb::Delete),
+            Action::Update(arguments) => Self {
+                verb: Verb::Update,
+                username: Some(arguments.username),
+                admin: arguments.admin,
+                password: arguments.password,
+                database: arguments.database,
+                create: CreateArgs::default(),
+                json: false,
+            },
+            Action::List(arguments) => Self {
+                verb: Verb::List,
+                username: None,
+                admin: false,
+                password: PasswordArgs::default(),
+                database: arguments.database,
+                create: CreateArgs::default(),
+                json: arguments.json,
+            },
+        }
+    }
+}
+
+impl AddArgs {
+    fn with(self, verb: Verb) -> Request {
+        Request {
+            verb,
+            username: Some(self.username),
+            admin: self.admin,
+            password: self.password,
+            database: self.database,
+            create: self.create,
+            json: false,
+        }
+    }
+}
+
+impl RemoveArgs {
+    fn with(self, verb: Verb) -> Request {
+        Request {
+            verb,
+            username: Some(self.username),
+            admin: false,
+            password: PasswordArgs::default(),
+            database: self.database,
+            create: CreateArgs::default(),
+            json: false,
+        }
+    }
+}
+
+impl From<OldUserArgs> for Request {
+    fn from(arguments: OldUserArgs) -> Self {
+        Self {
+            verb: arguments.action,
+            username: arguments.username,
+            admin: arguments.admin,
+            password: arguments.password,
+            database: arguments.database,
+            create: arguments.create,
+            json: false,
+        }
+    }
+}
+
+impl ValueEnum for Verb {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Add,
+            Self::Insert,
+            Self::Remove,
+            Self::Delete,
+            Self::Update,
+            Self::List,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(self.word().into())
+    }
+}
