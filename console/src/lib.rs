@@ -15,6 +15,7 @@ mod describe;
 mod failure;
 mod feed;
 mod key;
+mod narrator;
 mod near;
 mod output;
 mod profile;
