@@ -46,7 +46,7 @@ type Decode<T> = fn(&str) -> Result<T, DecodeError>;
 ///
 /// Cancel safe: if it is dropped before the reply, the reply is ignored. A request that was not
 /// written yet is never written; one that was written may be executed. See
-/// [what a timed-out call leaves running](Self::timeout#what-a-timed-out-call-leaves-running).
+/// [what a timed-out call leaves running](Self::timeout).
 #[must_use = "a call does nothing until it is awaited or sent"]
 pub struct Call<T> {
     request: Request,

@@ -66,7 +66,7 @@ pub enum CallError {
     },
     /// The reply did not come within the time limit. The service may still execute the request: see
     /// [what a timed-out call leaves
-    /// running](crate::Call::timeout#what-a-timed-out-call-leaves-running).
+    /// running](crate::Call::timeout).
     #[error(
         "no reply to {}.{attribute} within {} s{}",
         quoted(service), timeout.as_secs_f64(), perhaps(*executed)

@@ -112,7 +112,7 @@
 //! [`Executed::No`] it is safe to call again. The client itself never sends a call twice.
 //!
 //! A timeout ends the wait, not the work: the service is not told, and executes the call to its end.
-//! See [what a timed-out call leaves running](Call::timeout#what-a-timed-out-call-leaves-running).
+//! See [what a timed-out call leaves running](Call::timeout).
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -131,7 +131,7 @@ impl Link {
     /// Returns this handle with a time limit for its calls. A [timeout](Call::timeout) of a call
     /// overrides it. Other handles of the link keep theirs. The limit ends the wait, not the work:
     /// see [what a timed-out call leaves
-    /// running](Call::timeout#what-a-timed-out-call-leaves-running).
+    /// running](Call::timeout).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

@@ -9,14 +9,14 @@ use clap::ArgAction;
 use clap::Args;
 use jiff::Timestamp;
 use labwire_client::{Backoff, ConnectOptions, Link, Notification};
-use labwire_home::{local_time_zone, present};
+use labwire_home::present;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::connection::{Connection, NAME};
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::{one_line, tell};
+use crate::output::one_line;
 
 /// The waits between two attempts to connect, or to link.
 const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
@@ -299,108 +299,4 @@ async fn left(connection: &Connection, service: &str) {
             return;
         }
     }
-}
-
-/// The time from when nothing came from a service until it came again.
-#[derive(Clone, Debug)]
-pub(crate) struct Gap {
-    pub(crate) since: Timestamp,
-    pub(crate) until: Timestamp,
-    pub(crate) reason: String,
-}
-
-impl Gap {
-    /// Returns its length in seconds; 0 if the clock was set back meanwhile.
-    pub(crate) fn seconds(&self) -> f64 {
-        self.until.duration_since(self.since).as_secs_f64().max(0.0)
-    }
-}
-
-/// Tells on standard error what happens to one service. Remembers since when it is away.
-#[derive(Debug, Default)]
-pub(crate) struct Narrator {
-    /// Since when it is away and why; `None` before the first link, and while it is there.
-    away: Option<(Timestamp, String)>,
-    is_quiet: bool,
-}
-
-impl Narrator {
-    /// Creates one that may be silent.
-    pub(crate) fn new(is_quiet: bool) -> Self {
-        Self { away: None, is_quiet }
-    }
-
-    /// Tells a line, unless it is to be silent.
-    pub(crate) fn tell(&self, line: &str) {
-        if !self.is_quiet {
-            tell(format_args!("labwire: {}", line.replace('\n', "; ")));
-        }
-    }
-
-    /// Tells an event. Returns the gap that has ended with it.
-    pub(crate) fn hear(&mut self, heard: &Heard) -> Option<Gap> {
-        let name = heard.service.as_deref().map(one_line).unwrap_or_default();
-        match &heard.event {
-            Event::Waiting { reason } if heard.service.is_none() => {
-                self.tell(&format!("waiting for the manager: {reason}"));
-            }
-            Event::Waiting { reason } => self.tell(&format!("waiting for '{name}': {reason}")),
-            Event::Linked { time, manager } => {
-                let manager = one_line(manager);
-                let Some((since, reason)) = self.away.take() else {
-                    self.tell(&format!("linked with '{name}' at {manager}"));
-                    return None;
-                };
-                let gap = Gap {
-                    since,
-                    until: *time,
-                    reason,
-                };
-                self.tell(&format!(
-                    "'{name}' is back: gap since {} until {} ({:.1} s)",
-                    local(gap.since),
-                    local(gap.until),
-                    gap.seconds()
-                ));
-                return Some(gap);
-            }
-            Event::Away { time, reason, .. } => {
-                self.tell(&format!(
-                    "'{name}' is away since {}: {reason}; waiting for it",
-                    local(*time)
-                ));
-                self.away = Some((*time, reason.clone()));
-            }
-            Event::Notified { notification, .. } if notification.lost() > 0 => {
-                self.tell(&format!(
-                    "{} notifications of '{name}' were dropped, because they are written too slowly",
-                    notification.lost()
-                ));
-            }
-            Event::Notified { .. } | Event::Polled(_) => {}
-        }
-        None
-    }
-
-    /// Returns the gap that is still open at the end.
-    pub(crate) fn end(&mut self) -> Option<Gap> {
-        let (since, reason) = self.away.take()?;
-        Some(Gap {
-            since,
-            until: present(),
-            reason,
-        })
-    }
-}
-
-/// Returns a time as people write it, in the computer's time zone.
-pub(crate) fn local(time: Timestamp) -> String {
-    time.to_zoned(local_time_zone())
-        .strftime("%Y-%m-%d %H:%M:%S%.3f")
-        .to_string()
-}
-
-/// Returns a time for programs: ISO 8601 in UTC, with microseconds.
-pub(crate) fn utc(time: Timestamp) -> String {
-    format!("{time:.6}")
 }

@@ -21,6 +21,7 @@ mod held;
 mod hold;
 mod key;
 mod linking;
+mod narrator;
 mod near;
 mod output;
 mod ping;

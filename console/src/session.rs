@@ -108,7 +108,7 @@ impl Session {
             Err(failure) => match (timeout(last_words, end).await, failure) {
                 (Ok(done), None) => done.unwrap_or_else(broken).map(|()| Ended::Stopped),
                 (Err(_), None) => Err(Failure::Failed(
-                    "what was received last could not be written: nobody reads the output".to_owned(),
+                    "what was received last could not be written in time".to_owned(),
                 )),
                 (Ok(Ok(Err(unwritten))), _) => Err(unwritten),
                 (_, Some(failure)) => Err(failure),

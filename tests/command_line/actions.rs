@@ -115,7 +115,7 @@ fn an_unknown_action_gets_the_closest_one_and_the_list() {
     let home = Home::new();
     for (line, suggested) in [
         ("labwire user ad j.doe", "'add'"),
-        ("labwire user remve j.doe", "'remove'"),
+        ("labwire user remov j.doe", "'remove'"),
         ("labwire user upgrade j.doe", "'update'"),
         ("labwire user ls", "'list'"),
         ("labwire user --admin ad j.doe", "'add'"),
@@ -132,7 +132,7 @@ fn an_unknown_action_gets_the_closest_one_and_the_list() {
     // An unknown option of an action is told with the options of that action.
     run(&home, "labwire user list --jsn").failed(2, &["'--jsn'", "'--json'"]);
     run(&home, "labwire user add j.doe --pasword x").failed(2, &["'--pasword'", "'--password'"]);
-    run(&home, "labwire user --admn add j.doe").failed(2, &["'--admn'", "'--admin'"]);
+    run(&home, "labwire user --adm add j.doe").failed(2, &["'--adm'", "'--admin'"]);
     assert!(!home.path("manager.sqlite3").exists());
 }
 

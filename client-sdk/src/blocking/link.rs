@@ -86,7 +86,7 @@ impl Link {
 
     /// Returns this handle with a time limit for its calls. Other handles of the link keep theirs. The
     /// limit ends the wait, not the work: see [what a timed-out call leaves
-    /// running](crate::Call::timeout#what-a-timed-out-call-leaves-running).
+    /// running](crate::Call::timeout).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

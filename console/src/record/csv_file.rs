@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::row::{COLUMNS, Row};
 use super::store::{OpenError, Opened};
 use crate::csv;
-use crate::feed::utc;
 use crate::key::cell;
+use crate::narrator::utc;
 
 /// The most bytes that are kept before they are written.
 const MOST: usize = 1 << 20;

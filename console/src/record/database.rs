@@ -11,8 +11,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::row::Row;
 use super::store::{OpenError, Opened};
-use crate::feed::utc;
 use crate::key::{cell, text};
+use crate::narrator::utc;
 
 /// What marks a database as a recording: the letters LWIR.
 const APPLICATION: i64 = 0x4c57_4952;

@@ -16,8 +16,9 @@ use super::row::{Row, messages};
 use super::sources::Subscription;
 use super::store::{Opened, Store};
 use crate::failure::Failure;
-use crate::feed::{Cause, Event, Heard, Narrator, Outcome, Polled, local};
+use crate::feed::{Cause, Event, Heard, Outcome, Polled};
 use crate::key::Values;
+use crate::narrator::{Narrator, local};
 use crate::output::{one_line, say_json};
 
 /// The longest time until a row is written.

@@ -1,5 +1,6 @@
 //! `labwire watch`: the notifications of a service.
 
+mod axes;
 mod canvas;
 mod plot;
 mod printer;

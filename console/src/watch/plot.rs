@@ -1,6 +1,5 @@
 //! A live plot of one value, over the whole terminal.
 
-use std::env;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +11,9 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::axes::{Drawing, cut, labels, time_axis};
 use super::canvas::Canvas;
-use super::scale::{Scale, short, times};
+use super::scale::{Scale, short};
 use super::series::{Series, seconds};
 use crate::connection::Seconds;
 use crate::failure::Failure;
@@ -63,48 +63,6 @@ enum State {
     Waiting(String),
     Linked,
     Away(Timestamp, String),
-}
-
-/// The characters that a terminal has.
-#[derive(Clone, Copy)]
-struct Drawing {
-    is_braille: bool,
-    /// The vertical axis without and with a mark, the corner, the horizontal axis without and with a
-    /// mark.
-    axes: [char; 5],
-}
-
-impl Drawing {
-    /// Returns what this computer's terminal is likely to have.
-    fn of_terminal() -> Self {
-        if is_unicode() {
-            Self {
-                is_braille: true,
-                axes: ['│', '┤', '└', '─', '┬'],
-            }
-        } else {
-            Self {
-                is_braille: false,
-                axes: ['|', '+', '+', '-', '+'],
-            }
-        }
-    }
-}
-
-/// Whether the terminal shows braille. The old console of Windows has no such characters in its
-/// font, nor has that of Linux.
-fn is_unicode() -> bool {
-    let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    if cfg!(windows) {
-        return set("WT_SESSION").or_else(|| set("TERM_PROGRAM")).is_some();
-    }
-    let locale = set("LC_ALL")
-        .or_else(|| set("LC_CTYPE"))
-        .or_else(|| set("LANG"))
-        .unwrap_or_default();
-    let locale = locale.to_lowercase();
-    let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
-    is_utf8 && set("TERM").as_deref() != Some("linux")
 }
 
 impl Plot {
@@ -395,61 +353,4 @@ impl Plot {
             canvas.line((from_x as usize, from_y as usize), (x as usize, y as usize));
         }
     }
-}
-
-/// Returns the label of each row of the plot.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "rows of a screen are few"
-)]
-fn labels(marks: &[(f64, String)], scale: &Scale, rows: usize) -> Vec<Option<String>> {
-    let mut labels = vec![None; rows];
-    for (value, label) in marks {
-        let row = ((1.0 - scale.position(*value)) * rows as f64 - 0.5)
-            .round()
-            .max(0.0);
-        if let Some(place) = labels.get_mut(row as usize) {
-            *place = Some(label.clone());
-        }
-    }
-    labels
-}
-
-/// Returns the axis of time and the line with its labels.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "columns of a screen are few"
-)]
-fn time_axis(begin: f64, end: f64, columns: usize, floor: char, tick: char) -> (String, String) {
-    let mut axis = vec![floor; columns];
-    let mut labels = vec![' '; columns];
-    for (time, label) in times(begin, end, columns / 14) {
-        let column = (((time - begin) / (end - begin)) * columns as f64) as usize;
-        let column = column.min(columns - 1);
-        axis[column] = tick;
-        let length = label.chars().count();
-        let start = column.saturating_sub(length / 2);
-        // A label that would not fit is left out.
-        if start + length <= columns && column >= length / 2 {
-            for (place, character) in labels[start..].iter_mut().zip(label.chars()) {
-                *place = character;
-            }
-        }
-    }
-    let labels: String = labels.into_iter().collect();
-    (axis.into_iter().collect(), labels.trim_end().to_owned())
-}
-
-/// Returns a text without what does not fit into a width.
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut shortened: String = text.chars().take(width.saturating_sub(1)).collect();
-    shortened.push('…');
-    shortened
 }

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 
 use crate::csv;
 use crate::failure::Failure;
-use crate::feed::{Event, Gap, Heard, Narrator, local, utc};
+use crate::feed::{Event, Heard};
 use crate::key::{Key, Values, cell, plain};
+use crate::narrator::{Gap, Narrator, local, utc};
 use crate::output::{FAINT, say, say_json, say_plain};
 
 /// The form of the output.
