@@ -20,7 +20,7 @@ pub struct CertificateSummary {
     pub subject: String,
     /// The common name of the issuer, or its whole name if it has none.
     pub issuer: String,
-    /// The host names and addresses that it is for.
+    /// The host names and addresses that it is for, each once.
     pub names: Vec<String>,
     /// The start of its validity.
     pub valid_from: Timestamp,
@@ -58,12 +58,15 @@ impl CertificateSummary {
     pub fn of(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let alternatives = certificate.subject_alternative_name().ok().flatten();
-        let names = alternatives.map(|names| names.value.general_names.iter().filter_map(name).collect());
+        let mut names: Vec<String> = Vec::new();
+        for name in alternatives.iter().flat_map(|names| &names.value.general_names) {
+            names.extend(host(name).filter(|name| !names.contains(name)));
+        }
         let validity = certificate.validity();
         Some(Self {
             subject: common_name(certificate.subject()),
             issuer: common_name(certificate.issuer()),
-            names: names.unwrap_or_default(),
+            names,
             valid_from: moment(validity.not_before),
             valid_until: moment(validity.not_after),
             fingerprint: fingerprint_sha256(der),
@@ -118,7 +121,7 @@ fn common_name(name: &X509Name<'_>) -> String {
 }
 
 /// Returns a host name or an address; `None` for names of other kinds.
-fn name(name: &GeneralName<'_>) -> Option<String> {
+fn host(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some(printable(name)),
         GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),

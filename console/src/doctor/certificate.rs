@@ -142,7 +142,8 @@ fn unknown(subject: &Subject, summary: &CertificateSummary) -> Check {
         ),
     );
     check.command(
-        "compare the fingerprint with the one that the manager tells when it starts, and trust it",
+        "compare the fingerprint with the one that the manager tells when it starts, or that `labwire certdump FILE` \
+         shows on its computer, and trust it",
         trust(subject),
     )
 }

@@ -225,7 +225,10 @@ fn decide(
             summary.fingerprint
         )));
     }
-    tell("The manager tells its fingerprint when it starts: they must be equal.");
+    tell(
+        "The manager tells its fingerprint when it starts, and `labwire certdump FILE` shows it on the manager's \
+         computer: they must be equal.",
+    );
     if ask() {
         Ok(())
     } else {
