@@ -4,6 +4,7 @@
 mod batch;
 mod doctor;
 mod holding;
+mod manual;
 mod measuring;
 mod record;
 mod shell;

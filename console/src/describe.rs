@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use clap::Args;
 use labwire_client::{AttributeDescription, ServiceDescription, ServiceIdentity, Value};
+use labwire_home::present;
 use serde::Serialize;
 
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::near::nearest;
 use crate::output::{FAINT, OutputArgs, STRONG, one_line, printable, say, say_json};
+use crate::report::{self, Lock, Peer, is_reported};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -28,13 +30,15 @@ seconds. Services of the Rust SDK have it; another one needs a method
   def describe(self) -> dict:
       return {\"description\": \"…\",
               \"attributes\": {\"read\": {\"description\": \"…\"}}}
-with exactly this signature; no other method is called. A service that limits its clients is not asked, since that
-would take a client's place: its signatures are shown alone.
+with exactly this signature; no other method is called. A service that limits its
+clients is not asked, since that would take a client's place: its signatures are
+shown alone.
 
 With --json, the service is one object: name, address, language, os,
 max_clients (a number, or null for no limit), description, and attributes: a
 list of objects with name, signature, value and description, each null if it is
-not known.
+not known. Labwire's manager adds who uses it: link_count, links (the first
+clients) and locks (client and since).
 
 Exit codes: see `labwire --help`.";
 
@@ -58,6 +62,20 @@ struct Described<'a> {
     max_clients: Option<u64>,
     description: Option<&'a str>,
     attributes: Vec<Attribute>,
+    /// The number of linked clients and the first of them, and who holds a lock; missing if the
+    /// manager does not report it.
+    #[serde(flatten)]
+    in_use: Option<InUse<'a>>,
+}
+
+/// Who uses a service.
+#[derive(Serialize)]
+struct InUse<'a> {
+    link_count: u64,
+    links: &'a [String],
+    locks: &'a [Lock],
+    #[serde(skip)]
+    peer: &'a Peer,
 }
 
 /// An attribute, as an object of JSON.
@@ -129,6 +147,14 @@ impl Described<'_> {
         };
         let origin = format!("{}, {} at {}{limit}", self.language, self.os, self.address);
         let _ = writeln!(text, "{FAINT}{}{FAINT:#}", one_line(&origin));
+        if let Some(InUse { peer, .. }) = self.in_use {
+            if let Some(linked) = peer.linked() {
+                let _ = writeln!(text, "{FAINT}linked with {linked}{FAINT:#}");
+            }
+            if let Some(holders) = peer.holders(present()) {
+                let _ = writeln!(text, "locked by {holders}");
+            }
+        }
         if let Some(description) = self.description {
             let _ = writeln!(text, "\n{}", printable(description.trim()));
         }
@@ -157,16 +183,28 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
         return Err(unknown_service(name, &identities.services));
     };
     let documentation = documentation(&connection, name, service, false).await;
-    show(name, service, documentation.as_ref(), arguments.output.json)?;
+    let peer = if is_reported(&identities) {
+        report::service(connection.client(), name).await?
+    } else {
+        None
+    };
+    show(
+        name,
+        service,
+        documentation.as_ref(),
+        peer.as_ref(),
+        arguments.output.json,
+    )?;
     connection.disconnect().await;
     Ok(())
 }
 
-/// Shows a service with its documentation, if there is any.
+/// Shows a service with its documentation and who uses it, as far as that is known.
 pub(crate) fn show(
     name: &str,
     service: &ServiceIdentity,
     documentation: Option<&ServiceDescription>,
+    peer: Option<&Peer>,
     is_json: bool,
 ) -> Result<(), Failure> {
     let documented = |name: &str| documentation?.attributes.get(name);
@@ -183,6 +221,12 @@ pub(crate) fn show(
         attributes: attributes
             .map(|(name, value)| attribute(name, value, documented(name)))
             .collect(),
+        in_use: peer.map(|peer| InUse {
+            link_count: peer.link_count,
+            links: &peer.links,
+            locks: &peer.locks,
+            peer,
+        }),
     };
     if is_json {
         say_json(&described)

@@ -1,9 +1,15 @@
 //! The manager's status: what clients and services do, as the manager reports it.
 
+use std::fmt::Write;
+
+use jiff::Timestamp;
 use labwire_client::{Arguments, Client, Identities};
+use labwire_home::local_time_zone;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::output::one_line;
+use crate::times::readable_age;
 
 /// The beginning of the language of a manager that reports its status.
 const LABWIRE: &str = "Labwire ";
@@ -48,11 +54,42 @@ pub(crate) struct Peer {
     pub(crate) latencies: Vec<(u64, u64)>,
 }
 
+impl Peer {
+    /// Returns who holds the lock of a service, and for how long; `None` if nobody does.
+    pub(crate) fn holders(&self, now: Timestamp) -> Option<String> {
+        let first = self.locks.first()?;
+        let age = now.duration_since(first.since).as_secs_f64().max(0.0);
+        let since = first.since.to_zoned(local_time_zone());
+        let mut text = format!(
+            "{} since {} ({})",
+            one_line(&first.client),
+            since.strftime("%H:%M:%S"),
+            readable_age(age)
+        );
+        if self.lock_count > 1 {
+            // Writing to a string cannot fail.
+            let _ = write!(text, " and {} more", self.lock_count - 1);
+        }
+        Some(text)
+    }
+
+    /// Returns the names of the clients or services that it is linked with; `None` if there are none.
+    pub(crate) fn linked(&self) -> Option<String> {
+        let names: Vec<_> = self.links.iter().map(|name| one_line(name)).collect();
+        let mut text = names.join(", ");
+        let unlisted = self.link_count.saturating_sub(self.links.len() as u64);
+        if unlisted > 0 {
+            let _ = write!(text, " and {unlisted} more");
+        }
+        Some(text).filter(|text| !text.is_empty())
+    }
+}
+
 /// A lock.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Lock {
     pub(crate) client: String,
-    pub(crate) since: jiff::Timestamp,
+    pub(crate) since: Timestamp,
 }
 
 /// A part of the lists.
@@ -84,17 +121,30 @@ impl Report {
     }
 }
 
+/// Requests the status of one service. Returns `None` if it is not connected.
+pub(crate) async fn service(client: &Client, name: &str) -> Result<Option<Peer>, Failure> {
+    // A name that is a little less: the page that begins after it has the service among the first.
+    let mut after = name.to_owned();
+    after.pop();
+    let Page { peers, .. } = page(client, "services", &after).await?;
+    Ok(peers.into_iter().find(|peer| peer.name == name))
+}
+
+async fn page(client: &Client, kind: &str, after: &str) -> Result<Page, Failure> {
+    let arguments = Arguments::new().positional(kind).positional(after);
+    Ok(client.admin_request("status", arguments).await?)
+}
+
 /// Requests all pages of one kind.
 async fn pages(client: &Client, kind: &str) -> Result<(Summary, Vec<Peer>), Failure> {
     let (mut peers, mut after) = (Vec::new(), String::new());
     loop {
-        let arguments = Arguments::new().positional(kind).positional(&after);
         let Page {
             summary,
-            peers: page,
+            peers: further,
             next,
-        } = client.admin_request("status", arguments).await?;
-        peers.extend(page);
+        } = page(client, kind, &after).await?;
+        peers.extend(further);
         // Names come in order, so this ends.
         match next.filter(|next| *next > after) {
             Some(next) => after = next,

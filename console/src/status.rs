@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 
 use anstream::adapter::strip_str;
 use clap::Args;
 use jiff::Timestamp;
 use labwire_client::Identities;
-use labwire_home::{local_time_zone, present};
+use labwire_home::present;
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -19,7 +18,7 @@ use crate::output::{OutputArgs, STRONG, one_line, say, say_json, table, tell};
 use crate::report::{Peer, Report, is_reported};
 use crate::screen::{Input, Screen, inputs};
 use crate::stop::Stop;
-use crate::times::readable_time;
+use crate::times::{readable_age, readable_time};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -252,7 +251,7 @@ impl Shown {
                     peer.requests.to_string(),
                     peer.errors.to_string(),
                     peer.link_count.to_string(),
-                    self.holders(peer),
+                    peer.holders(self.time).unwrap_or_else(missing),
                 ];
                 self.row(peer, cells)
             })
@@ -269,41 +268,16 @@ impl Shown {
         add_table(text, &self.header(&header), rows);
     }
 
-    /// Returns who holds the lock of a service, and for how long.
-    fn holders(&self, peer: &Peer) -> String {
-        let Some(first) = peer.locks.first() else {
-            return "-".to_owned();
-        };
-        let age = self.time.duration_since(first.since).as_secs_f64().max(0.0);
-        let since = first.since.to_zoned(local_time_zone());
-        let mut text = format!(
-            "{} since {} ({})",
-            one_line(&first.client),
-            since.strftime("%H:%M:%S"),
-            readable_age(age)
-        );
-        if peer.lock_count > 1 {
-            let _ = write!(text, " and {} more", peer.lock_count - 1);
-        }
-        text
-    }
-
     fn add_clients(&self, text: &mut String) {
         let clients = self.report.iter().flat_map(|report| &report.clients);
         let rows = clients
             .map(|peer| {
-                let links: Vec<_> = peer.links.iter().map(|name| one_line(name)).collect();
-                let mut links = links.join(", ");
-                let unlisted = peer.link_count.saturating_sub(peer.links.len() as u64);
-                if unlisted > 0 {
-                    let _ = write!(links, " and {unlisted} more");
-                }
                 let cells = vec![
                     one_line(&peer.name),
                     peer.in_flight.to_string(),
                     peer.requests.to_string(),
                     peer.errors.to_string(),
-                    if links.is_empty() { "-".to_owned() } else { links },
+                    peer.linked().unwrap_or_else(missing),
                 ];
                 self.row(peer, cells)
             })
@@ -311,6 +285,11 @@ impl Shown {
         let header = ["CLIENT", "IN FLIGHT", "CALLS", "ERRORS", "LINKED WITH"];
         add_table(text, &self.header(&header), rows);
     }
+}
+
+/// Returns the text for what there is not.
+fn missing() -> String {
+    "-".to_owned()
 }
 
 /// Adds an empty line and a table, unless it has no rows.
@@ -324,23 +303,6 @@ fn add_table(text: &mut String, header: &[&str], rows: Vec<Vec<String>>) {
 fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
-}
-
-/// Returns a number of seconds in its two largest units, as in `3 d 4 h` and `5 s`.
-pub(crate) fn readable_age(seconds: f64) -> String {
-    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
-    let parts = [
-        (whole / 86_400, "d"),
-        (whole / 3_600 % 24, "h"),
-        (whole / 60 % 60, "min"),
-        (whole % 60, "s"),
-    ];
-    let shown = parts.iter().skip_while(|(number, _)| *number == 0).take(2);
-    let shown: Vec<_> = shown.map(|(number, unit)| format!("{number} {unit}")).collect();
-    if shown.is_empty() {
-        return "0 s".to_owned();
-    }
-    shown.join(" ")
 }
 
 pub(crate) async fn run(arguments: &StatusArgs, mut stop: Stop) -> Result<(), Failure> {
@@ -424,24 +386,6 @@ async fn watch(arguments: &StatusArgs, connection: &Connection, mut stop: Stop) 
                 Err(Failure::NoManager(error)) => text = error,
                 Err(failure) => return Err(failure),
             },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_have_two_units() {
-        for (seconds, text) in [
-            (0.4, "0 s"),
-            (59.9, "59 s"),
-            (60.0, "1 min 0 s"),
-            (7_384.0, "2 h 3 min"),
-            (273_600.0, "3 d 4 h"),
-        ] {
-            assert_eq!(readable_age(seconds), text);
         }
     }
 }

@@ -88,6 +88,23 @@ pub(crate) fn readable_time(seconds: f64) -> String {
     }
 }
 
+/// Returns a number of seconds in its two largest units, as in `3 d 4 h` and `5 s`.
+pub(crate) fn readable_age(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    let parts = [
+        (whole / 86_400, "d"),
+        (whole / 3_600 % 24, "h"),
+        (whole / 60 % 60, "min"),
+        (whole % 60, "s"),
+    ];
+    let shown = parts.iter().skip_while(|(number, _)| *number == 0).take(2);
+    let shown: Vec<_> = shown.map(|(number, unit)| format!("{number} {unit}")).collect();
+    if shown.is_empty() {
+        return "0 s".to_owned();
+    }
+    shown.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +131,19 @@ mod tests {
     fn times_have_a_unit_that_suits_them() {
         for (seconds, text) in [(0.000_05, "0.050 ms"), (0.0456, "45.6 ms"), (7.891, "7.89 s")] {
             assert_eq!(readable_time(seconds), text);
+        }
+    }
+
+    #[test]
+    fn ages_have_two_units() {
+        for (seconds, text) in [
+            (0.4, "0 s"),
+            (59.9, "59 s"),
+            (60.0, "1 min 0 s"),
+            (7_384.0, "2 h 3 min"),
+            (273_600.0, "3 d 4 h"),
+        ] {
+            assert_eq!(readable_age(seconds), text);
         }
     }
 }

@@ -65,6 +65,25 @@ fn the_status_shows_links_locks_requests_and_who_holds_what() {
         "{text}"
     );
     assert!(line("Ada[").ends_with("Silent"), "{text}");
+
+    let described = output(&manager, &["describe", "Silent"]);
+    assert!(described.contains("linked with Ada["), "{described}");
+    assert!(described.contains("locked by Ada["), "{described}");
+    let described = &json_lines(&output(&manager, &["describe", "Silent", "--json"]))[0];
+    assert_eq!(
+        (
+            &described["link_count"],
+            described["links"].as_array().unwrap().len()
+        ),
+        (&json!(1), 1)
+    );
+    assert!(
+        described["locks"][0]["client"]
+            .as_str()
+            .unwrap()
+            .starts_with("Ada["),
+        "{described}"
+    );
 }
 
 #[test]

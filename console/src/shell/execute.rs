@@ -14,6 +14,7 @@ use crate::describe;
 use crate::failure::Failure;
 use crate::near::nearest;
 use crate::output::one_line;
+use crate::report::{self, is_reported};
 
 impl Session {
     pub(super) async fn execute(&mut self, meaning: Meaning) -> Result<Flow, Failure> {
@@ -129,8 +130,14 @@ impl Session {
             return self.identity().await;
         };
         let documentation = self.documentation(service, &identity).await;
+        let client = self.connection.client();
+        let peer = if is_reported(&self.connection.identities().await?) {
+            report::service(client, service).await?
+        } else {
+            None
+        };
         let is_json = self.shared.screen.is_json();
-        describe::show(service, &identity, documentation.as_ref(), is_json)
+        describe::show(service, &identity, documentation.as_ref(), peer.as_ref(), is_json)
     }
 
     async fn documentation(&self, service: &str, identity: &ServiceIdentity) -> Option<ServiceDescription> {

@@ -10,8 +10,7 @@ use super::rates::Row;
 use super::view::{Column, List, Mode, View};
 use super::{Rates, bytes, rate};
 use crate::output::one_line;
-use crate::status::readable_age;
-use crate::times::readable_time;
+use crate::times::{readable_age, readable_time};
 
 /// The bytes in a peer's queue from which it is marked as a slow reader.
 const SLOW_BYTES: u64 = 1024 * 1024;
@@ -25,11 +24,13 @@ Up, Down      select a row; Enter shows it in detail, Esc goes back
 p, Space      pause
 q, Ctrl-C     end
 
-CALLS/S   requests answered in a second       ERR/S   those answered with an error
-P50, P99  how long half, and 99 %, of them took at most
-IN FL.    requests in flight                  OLDEST  how long one of them waits
-QUEUED    bytes that wait until the peer reads them: from 1 MiB on, it is slow
-LOCKED    who holds the lock of a service";
+CALLS/S       requests that were answered in a second
+ERR/S         those of them that were answered with an error
+P50, P99      how long half, and 99 %, of them took at most
+IN FL.        requests in flight
+OLDEST        how long the oldest of them has waited
+QUEUED        bytes that wait until the peer reads them; from 1 MiB on it is slow
+LOCKED        who holds the lock of a service";
 
 /// Draws the rates. `notice` is shown at the bottom, as an error of the last request.
 pub(super) fn draw(frame: &mut Frame<'_>, rates: &Rates, view: &View, notice: Option<&str>) {
@@ -57,15 +58,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, rates: &Rates, view: &View, notice: Op
 
 fn header(rates: &Rates, view: &View) -> Line<'static> {
     let summary = &rates.summary;
-    let list = match view.list {
-        List::Services => "services",
-        List::Clients => "clients",
-    };
     let total: f64 = rates.services.iter().map(|row| row.calls_per_second).sum();
     let mut spans = vec![
         Span::from(one_line(&rates.manager)).bold(),
         Span::from(format!(
-            "  up {}  {} services, {} clients  {} calls/s  {} in flight  [{list}]",
+            "  up {}  {} services, {} clients  {} calls/s  {} in flight",
             readable_age(summary.uptime_seconds),
             summary.services,
             summary.clients,
@@ -134,6 +131,11 @@ fn locked(row: &Row) -> String {
     }
 }
 
+/// Returns whether a column holds text, which begins at its left.
+fn is_text(column: Column) -> bool {
+    matches!(column, Column::Name | Column::Locks)
+}
+
 /// Returns whether a list has the column. Only services have locks, and hold requests.
 fn is_in(column: Column, list: List) -> bool {
     list == List::Services || !matches!(column, Column::Oldest | Column::Locks | Column::Notifications)
@@ -167,7 +169,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, rows: &[&Row], selected: Option
     let header = columns.iter().map(|kind| {
         let (heading, ..) = column(*kind, view.list);
         let heading = Line::from(heading);
-        let heading = if *kind == Column::Name {
+        let heading = if is_text(*kind) {
             heading
         } else {
             heading.right_aligned()
@@ -186,7 +188,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, rows: &[&Row], selected: Option
         let cells = columns.iter().map(|kind| {
             let (_, _, text) = column(*kind, view.list);
             let line = Line::from(text(row));
-            Cell::from(if *kind == Column::Name {
+            Cell::from(if is_text(*kind) {
                 line
             } else {
                 line.right_aligned()
@@ -202,16 +204,17 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, rows: &[&Row], selected: Option
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-/// Errors and slow readers stand out. Colours of the terminal's own palette suit light and dark.
+/// Errors, slow readers and locks stand out. The bright colours of a terminal's palette can be read on
+/// light and on dark.
 fn style(row: &Row) -> Style {
     if row.queued_bytes >= SLOW_BYTES {
-        Style::new().magenta().bold()
+        Style::new().light_magenta().bold()
     } else if row.errors_per_second > 0.0 {
-        Style::new().red()
+        Style::new().light_red()
     } else if row.locked_by.is_empty() {
         Style::new()
     } else {
-        Style::new().blue()
+        Style::new().light_blue()
     }
 }
 

@@ -54,17 +54,21 @@ const USAGE: u8 = 2;
 const AFTER_HELP: &str = "\
 See it work: labwire demo
 
-A first look, in four terminals:
-  labwire start --disable-tls                   the manager
-  nc localhost 1875                             a person: type `client`, then `identity`
-  python -c \"from msl.examples.network import Echo; Echo().start(disable_tls=True)\"
-  labwire call --disable-tls Echo echo hello    a script
+A first look, each line in a terminal of its own:
+  labwire start --disable-tls
+  python -c 'from msl.examples.network import Echo as E; E().start(disable_tls=1)'
+  labwire call --disable-tls Echo echo hello
+  nc localhost 1875          (type `client`, then `identity`)
 
-Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else ~/.labwire.
+Something does not connect: labwire doctor
 
-Exit codes: 0 done, 1 could not be done (the reason is on standard error), 2 wrong usage.
-Commands that connect to a manager also have: 3 no manager (not reachable, or the connection was
-lost), 4 refused by the manager, 5 the service's own error, 124 timeout, 130 interrupted.";
+Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else
+~/.labwire.
+
+Exit codes: 0 done, 1 could not be done (the reason is on standard error),
+2 wrong usage. Commands that connect to a manager also have: 3 no manager (not
+reachable, or the connection was lost), 4 refused by the manager, 5 the service's
+own error, 124 timeout, 130 interrupted.";
 
 /// A network manager for laboratory instruments.
 ///

@@ -21,7 +21,7 @@ use story::Story;
 /// parallel, and 5.25 s in sequence.
 const SECOND: Duration = Duration::from_millis(250);
 
-/// Show what a manager does: links, calls, locks, notifications, and a service that disconnects.
+/// Show what a manager does: links, calls, locks and notifications
 ///
 /// Runs a manager, a few services and two clients in this program, over TLS on a free port, with
 /// the files in a temporary folder. It takes less than fifteen seconds.
