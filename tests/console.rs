@@ -467,9 +467,13 @@ fn a_profile_names_a_manager_and_options_go_before_it() {
     let wrong = without_environment(&["services"]);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
     assert!(
-        wrong.errors.contains("hots") && wrong.errors.contains("`host`"),
+        wrong.errors.contains("'hots'") && wrong.errors.contains("did you mean 'host'?"),
         "{wrong:?}"
     );
+    fs::write(home.path("config.toml"), "[profile.x]\nhost = 'a'\n").unwrap();
+    let wrong = without_environment(&["services"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(wrong.errors.contains("did you mean 'profiles'?"), "{wrong:?}");
 }
 
 #[test]

@@ -184,6 +184,17 @@ impl fmt::Display for Settings {
 }
 
 impl Settings {
+    /// The keys of a profile.
+    pub(crate) const KEYS: [&str; 7] = [
+        "host",
+        "port",
+        "disable-tls",
+        "cert-file",
+        "first-use",
+        "username",
+        "connect-timeout",
+    ];
+
     /// Returns the settings for a profile: they can be used, and from any folder.
     pub(crate) fn checked(&self) -> Result<Self, Failure> {
         self.apply(ConnectOptions::new())?;

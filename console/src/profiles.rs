@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use labwire_client::Home;
 use labwire_home::{Existing, Readers, create_private_folder, write_whole_file};
 use serde::Deserialize;
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::connection::Settings;
 use crate::failure::Failure;
@@ -43,6 +43,21 @@ pub(crate) struct Profiles {
     config: Config,
 }
 
+/// Checks that a table has known keys only. An unknown one gets a suggestion.
+fn check_keys(place: &str, table: &dyn TableLike, known: &[&str]) -> Result<(), String> {
+    let Some((unknown, _)) = table.iter().find(|(key, _)| !known.contains(key)) else {
+        return Ok(());
+    };
+    let hint = match nearest(unknown, known.iter().copied()) {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None => format!("its keys are: {}", known.join(", ")),
+    };
+    Err(format!(
+        "{place} has an unknown key '{}'\n{hint}",
+        one_line(unknown)
+    ))
+}
+
 impl Profiles {
     /// Reads the file of this user's home folder. A file that is not there has no profiles.
     ///
@@ -65,6 +80,14 @@ impl Profiles {
         let document: DocumentMut = text
             .parse()
             .map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
+        check_keys("the file", document.as_table(), &[DEFAULT, PROFILES]).map_err(&wrong)?;
+        let profiles = document.get(PROFILES).and_then(Item::as_table_like);
+        for (name, profile) in profiles.into_iter().flat_map(TableLike::iter) {
+            if let Some(profile) = profile.as_table_like() {
+                let place = format!("the profile '{}'", one_line(name));
+                check_keys(&place, profile, &Settings::KEYS).map_err(&wrong)?;
+            }
+        }
         let config =
             toml_edit::de::from_document(document.clone()).map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
