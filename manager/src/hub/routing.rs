@@ -133,6 +133,10 @@ impl Routing {
     }
 
     pub(crate) fn advance(&self, phase: Phase) {
+        if phase == Phase::Stopping {
+            // Before the sessions end, on another thread: no client is told that its link has.
+            self.events.note_stopping();
+        }
         self.phase.send_if_modified(|current| {
             let later = phase > *current;
             if later {
@@ -140,9 +144,6 @@ impl Routing {
             }
             later
         });
-        if phase == Phase::Stopping {
-            self.events.note_stopping();
-        }
     }
 
     /// Waits until the manager has reached `phase` or a later one. Cancel safe.
