@@ -22,7 +22,7 @@ use crate::linking::{call_failure, link};
 use crate::output::{json_line, json_or_text, message, tell};
 use crate::words::{TypedCall, typed_call};
 
-/// The most lines that are read or answered ahead of the next one to be shown.
+/// The maximum number of lines that are read or answered ahead of the next one to be shown.
 const AHEAD: u64 = 1_000;
 
 /// The calls of a batch.
@@ -52,7 +52,7 @@ struct Answered<'a> {
     error: Option<String>,
 }
 
-/// What became of one line.
+/// The outcome of one line.
 pub(crate) struct Outcome {
     line: u64,
     target: Option<(String, String)>,
@@ -63,7 +63,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a line that was not called.
+    /// Returns the outcome of a line whose call was not sent.
     fn uncalled(line: u64, target: Option<(String, String)>, failure: Failure) -> Self {
         Self {
             line,
@@ -95,7 +95,7 @@ impl Outcome {
 /// A line of the file, with its number.
 type Numbered = (u64, io::Result<String>);
 
-/// Reads the lines on another thread: a program may write them slowly.
+/// Reads the lines on another thread, since reading a pipe may block.
 fn lines(path: &Path) -> Result<mpsc::Receiver<Numbered>, Failure> {
     let reader: Box<dyn BufRead + Send> = if path.as_os_str() == "-" {
         Box::new(BufReader::new(io::stdin()))
@@ -123,12 +123,13 @@ fn is_call(line: &str) -> bool {
     !line.is_empty() && !line.starts_with('#')
 }
 
-/// Returns the progress bar. It is shown if standard error is a terminal and the results go elsewhere.
+/// Returns the progress bar. It is shown if standard error is a terminal and the results go
+/// elsewhere.
 fn progress(path: &Path, are_results_shown: bool) -> ProgressBar {
     if are_results_shown || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    // Counting would take the lines of a pipe.
+    // Counting would consume the lines of a pipe.
     let count = path
         .is_file()
         .then(|| File::open(path).ok())
@@ -220,7 +221,7 @@ impl Running<'_> {
         self.in_flight.len() < usize::from(self.batch.jobs) && self.begun - self.shown < AHEAD
     }
 
-    /// Takes the next outcome in the order of the lines, if it is there.
+    /// Takes the next outcome in the order of the lines, if it has arrived.
     fn next_in_order(&mut self) -> Option<Outcome> {
         let outcome = self.waiting.remove(&self.shown)?;
         self.shown += 1;
@@ -229,11 +230,11 @@ impl Running<'_> {
 }
 
 impl Batch<'_> {
-    /// Calls what the lines say, and passes the outcomes to `show` in the order of the lines.
+    /// Makes the calls of the lines, and passes the outcomes to `show` in the order of the lines.
     ///
     /// # Errors
-    /// If the file cannot be read, if an outcome cannot be shown, or the failure of the first call
-    /// that failed, when all have ended.
+    /// If the file cannot be read or an outcome cannot be shown. If calls failed, the failure of
+    /// the first of them, once all calls have ended.
     pub(crate) async fn run(
         &self,
         connection: &Connection,

@@ -28,10 +28,10 @@ Examples:
   labwire bench DMM read 1 --calls 200 --in-flight 4
 
 The attribute is really called: choose one that may be called that often. The
-bench ends after --calls or --seconds, whichever is first, after the first error,
-or with Ctrl-C; then it waits for the calls in flight, five seconds at most.
-Times are from the sending of a request to its reply; with more than one in
-flight, they contain the time in which the service was busy with the others.
+bench ends after --calls or --seconds, whichever comes first, after the first
+error, or with Ctrl-C. Then it waits for the calls in flight, five seconds at
+most. Times are from the sending of a request to its reply; with more than one
+in flight, they include the time in which the service executes the others.
 
 With --json, the result is one object: service, attribute, calls (that were
 answered), errors, unanswered, seconds, per_second, and min, mean, p50, p90, p99
@@ -51,13 +51,13 @@ pub struct BenchArgs {
     /// The arguments: values, then KEY=VALUE, as for labwire call
     #[arg(value_name = "VALUE", allow_negative_numbers = true)]
     values: Vec<String>,
-    /// Make at most so many calls
+    /// The maximum number of calls
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     calls: u64,
-    /// Begin calls for at most so long
+    /// The time after which no more calls begin
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     seconds: Seconds,
-    /// Have so many calls in flight
+    /// The number of calls in flight
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     in_flight: u16,
     #[command(flatten)]
@@ -153,7 +153,7 @@ impl Calls<'_> {
             }
         }
         let rest = async { while self.take().await {} };
-        // What is unanswered then is counted as such.
+        // Calls that are still in flight then count as unanswered.
         let _ = timeout(LAST_CALLS, rest).await;
     }
 }

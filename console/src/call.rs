@@ -52,13 +52,13 @@ and result. A result with NaN or Infinity is not JSON: then result is null, and
 text is what was received. A failed call prints nothing there; its error is on
 standard error. A call takes a client's place at a service that limits them.
 
-Each line of a batch is a call, as SERVICE ATTRIBUTE VALUE … KEY=VALUE …, or only
+Each line of a batch is a call: SERVICE ATTRIBUTE VALUE … KEY=VALUE …, or only
 its values if SERVICE and ATTRIBUTE are given; names and texts with blanks are
 quoted. Empty lines and lines that begin with # are skipped. Results come in the
-order of the lines; all lines are called, also after an error, and the first
-error decides the exit code. With --json, the objects also have line and error
-(a text, or null), and failed calls have objects too. With --jobs 1 each call
-begins when the last one was answered.
+order of the lines. All calls are made, also after an error; the first error
+determines the exit code. With --json, the objects also have line and error (a
+text, or null), and failed calls have objects too. With --jobs 1 each call
+begins when the one before it was answered.
 
 After a timeout the service may still execute the call: a service does one thing
 after another, and the manager cannot take a request back.
@@ -82,17 +82,17 @@ pub struct CallArgs {
     /// Write the results to this file instead of standard output
     #[arg(long = "output", short = 'o', value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Make the calls that the lines of this file say, - for standard input
+    /// Make the calls in the lines of this file, - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["values", "repeat", "every"])]
     batch: Option<PathBuf>,
-    /// With --batch, have so many calls in flight [default: 1]
+    /// With --batch, the number of calls in flight [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     jobs: Option<u16>,
-    /// Call so many times [default: 1, or with --every until Ctrl-C]; the first error ends it
+    /// The number of calls [default: 1, or with --every until Ctrl-C]; the first error ends it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     repeat: Option<u64>,
-    /// Begin the next call so long after the last one began, or when it has ended: 2, 0.5, 200ms
-    /// [default: at once]
+    /// The time from the start of one call to the next; a longer call delays it: 2, 0.5, 200ms
+    /// [default: no wait]
     #[arg(long, value_name = "SECONDS")]
     every: Option<Seconds>,
     #[command(flatten)]
@@ -123,14 +123,14 @@ struct Reply {
     took: Duration,
 }
 
-/// What is called.
+/// The service and the attribute that are called.
 struct Target<'a> {
     service: &'a str,
     attribute: &'a str,
 }
 
 impl CallArgs {
-    /// Returns what is called, unless the lines of a batch say it.
+    /// Returns the target of the call; `None` if the lines of a batch name the targets.
     fn target(&self) -> Option<Target<'_>> {
         let (service, attribute) = (self.service.as_deref()?, self.attribute.as_deref()?);
         Some(Target { service, attribute })
@@ -184,7 +184,7 @@ impl CallArgs {
             match (&outcome.result, self.form.json) {
                 (Ok(result), _) => self.show(file.as_mut(), result, || outcome.json()),
                 (Err(_), true) => self.show(file.as_mut(), "", || outcome.json()),
-                // The error is told on standard error.
+                // The error goes to standard error.
                 (Err(_), false) => Ok(()),
             }
         });
@@ -203,7 +203,7 @@ pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
     if arguments.jobs.is_some() {
         return Err(Failure::Usage("--jobs needs --batch FILE".to_owned()));
     }
-    // The parser of the command line demands both.
+    // The command line parser requires both.
     let Some(Target { service, attribute }) = arguments.target() else {
         return Err(Failure::Usage("give SERVICE and ATTRIBUTE".to_owned()));
     };

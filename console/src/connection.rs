@@ -22,7 +22,7 @@ pub(crate) const NAME: &str = "labwire";
 /// The longest time to wait until the manager has closed the connection.
 const DISCONNECT_TIME: Duration = Duration::from_secs(1);
 
-/// The most notifications that wait to be written, for example while a disk or a pager is slow.
+/// The capacity of the notification queue, for example while a disk or a pager is slow.
 const NOTIFICATIONS: usize = 4_096;
 
 /// How to connect.
@@ -373,7 +373,7 @@ pub(crate) fn is_set(variable: &str) -> bool {
 #[derive(Clone)]
 pub(crate) struct Connection {
     client: Client,
-    /// The longest time for what the manager itself answers.
+    /// The timeout for requests to the manager itself.
     limit: Duration,
 }
 
@@ -393,7 +393,7 @@ impl Connection {
         &self.client
     }
 
-    /// Returns the longest time for what the manager itself answers.
+    /// Returns the timeout for requests to the manager itself.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
@@ -408,7 +408,7 @@ impl Connection {
         self.in_time(self.client.link(service)).await
     }
 
-    /// Waits for an answer of the manager itself.
+    /// Waits for a reply of the manager itself, until the timeout.
     pub(crate) async fn in_time<T>(
         &self,
         answer: impl Future<Output = Result<T, CallError>>,

@@ -26,13 +26,13 @@ Examples:
   labwire describe DMM --json
 
 The documentation comes from the service itself, if it answers within two
-seconds. Services of the Rust SDK have it; another one needs a method
+seconds. Services of the Rust SDK provide it; others need a method
   def describe(self) -> dict:
       return {\"description\": \"…\",
               \"attributes\": {\"read\": {\"description\": \"…\"}}}
-with exactly this signature; no other method is called. A service that limits its
-clients is not asked, since that would take a client's place: its signatures are
-shown alone.
+with exactly this signature; no other method is called. A service that limits
+its clients is not asked, since the link would count towards its limit: only its
+signatures are shown.
 
 With --json, the service is one object: name, address, language, os,
 max_clients (a number, or null for no limit), description, and attributes: a
@@ -99,14 +99,16 @@ pub(crate) fn unknown_service<V>(name: &str, services: &BTreeMap<String, V>) -> 
     Failure::Refused(format!("no service '{}' is connected", one_line(name))).with_hint(Some(hint))
 }
 
-/// The longest time to wait for a service's documentation: one that is busy is described without.
+/// The timeout for a service's documentation. A busy service is described without it.
 const DOCUMENTATION_TIME: Duration = Duration::from_secs(2);
 
-/// The signature of a method that documents its service. Another method of this name may act.
+/// The signature of a method that documents its service. A method `describe` with another signature
+/// may do something else.
 const DESCRIBE_SIGNATURE: &str = "() -> dict";
 
-/// Asks the service for its documentation, if it offers any, unless that would take a client's
-/// place. `is_linked`: the client has a place already.
+/// Requests the service's documentation, if it offers any. Returns `None` if the service limits its
+/// clients, since a link would count towards the limit, unless `is_linked`: the client is linked
+/// already.
 pub(crate) async fn documentation(
     connection: &Connection,
     name: &str,
@@ -123,7 +125,7 @@ pub(crate) async fn documentation(
     link.with_timeout(DOCUMENTATION_TIME).describe().await.ok()
 }
 
-/// Puts together what is known of an attribute.
+/// Returns an attribute with its signature or value, and its documentation if there is any.
 pub(crate) fn attribute(name: &str, value: &Value, documented: Option<&AttributeDescription>) -> Attribute {
     let signature = documented
         .and_then(|documented| documented.signature.as_deref())

@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     /// The command was interrupted with Ctrl-C.
     #[error("interrupted; a request that was sent may still be executed")]
     Interrupted,
-    /// Standard output was closed, as `head` does: nobody wants the rest.
+    /// Standard output was closed, for example by `head`. This is no error.
     #[error("standard output is closed")]
     Closed,
     /// A failure whose text was written already.
@@ -84,7 +84,7 @@ impl Failure {
     }
 }
 
-/// Returns how to give these commands what the manager asks for.
+/// Returns how to provide the missing answer to a question of the manager.
 fn remedy(NoAnswer(question): &NoAnswer) -> String {
     match question {
         Question::ManagerPassword { .. } => "set the environment variable LABWIRE_MANAGER_PASSWORD",
@@ -120,7 +120,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let text = error.to_string();
         match error {
-            // A request that may have been executed was not refused: its service has left.
+            // A request that may have been executed was not refused: its service has disconnected.
             CallError::Manager {
                 executed: Executed::No,
                 ..

@@ -1,5 +1,5 @@
-//! The connection of commands that run for days: it is made again after a restart of the manager or
-//! of a service, and what happens to it is told in the order in which it happened.
+//! The connection of commands that run for days. It reconnects after a restart of the manager or of
+//! a service, and reports changes and notifications as events, in order.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::failure::Failure;
 use crate::near::nearest;
 use crate::output::one_line;
 
-/// The waits between two attempts to connect, or to link.
+/// The back-off between two attempts to connect, or to link.
 const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
 
-/// How often a manager is asked whether a service has left that does not tell it by itself.
+/// How often a manager that does not report departures is asked whether a service has left.
 const CHECK: Duration = Duration::from_secs(2);
 
-/// The longest time to wait for the answer to that.
+/// The timeout of that request.
 const CHECK_TIME: Duration = Duration::from_secs(10);
 
 /// Whether to connect again.
@@ -43,12 +43,12 @@ pub(crate) struct ReconnectArgs {
         hide_possible_values = true,
         hide_default_value = true,
         hide_env_values = true,
-        help = "Wait for a manager or service that is not there, or leaves [default: true]"
+        help = "Wait for a manager or service that is not connected, or leaves [default: true]"
     )]
     pub(crate) reconnect: bool,
 }
 
-/// What happened, and to which service; to the manager if there is none.
+/// An event, and the service that it concerns; `None` for the manager.
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) service: Option<Arc<str>>,
@@ -58,7 +58,7 @@ pub(crate) struct Heard {
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The manager or the service is not there yet, for this reason, and is waited for.
+    /// The manager or the service is not available yet, for this reason. The client retries.
     Waiting { reason: String },
     /// The client is linked with the service of this manager.
     Linked { time: Timestamp, manager: String },
@@ -97,18 +97,18 @@ pub(crate) struct Polled {
 /// The outcome of a repeated call.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The result, as JSON text, and after which time it came.
+    /// The result, as JSON text, and the time until it came.
     Result { result: String, took: Duration },
     /// The call has failed, or has no reply yet, after this time.
     Error { message: String, took: Duration },
-    /// So many calls were left out, because the one before them took too long.
+    /// This number of calls was left out, because the one before them took too long.
     Skipped { count: u64 },
 }
 
 /// Where events go. A full channel makes the sender wait.
 pub(crate) type Events = mpsc::Sender<Heard>;
 
-/// Tells an event. Waits for ever if nobody wants to know any more: the command ends then.
+/// Sends an event. Waits for ever if the receiver was dropped: then the command is ending.
 pub(crate) async fn send(events: &Events, service: Option<&Arc<str>>, event: Event) {
     let heard = Heard {
         service: service.cloned(),
@@ -119,10 +119,10 @@ pub(crate) async fn send(events: &Events, service: Option<&Arc<str>>, event: Eve
     }
 }
 
-/// Keeps a connection with the manager in `current`, and makes it again whenever it is lost.
+/// Keeps a connection with the manager in `current`, and reconnects whenever it is lost.
 ///
 /// # Errors
-/// If the manager refuses the client. Unless `reconnect` is set, also if there is no manager, or if
+/// If the manager refuses the client. Unless `reconnect` is set, also if no manager is reachable or
 /// the connection is lost.
 pub(crate) async fn keep_connected(
     options: ConnectOptions,
@@ -144,7 +144,7 @@ pub(crate) async fn keep_connected(
                     return Err(Failure::NoManager(format!("the connection was lost: {reason}")));
                 }
                 waits.connected_for(since.elapsed());
-                // Whoever was linked tells that the connection was lost.
+                // The tasks with a link report the loss of the connection.
                 is_told = true;
             }
             Err(error) if reconnect && error.is_transient() => {
@@ -159,12 +159,12 @@ pub(crate) async fn keep_connected(
     }
 }
 
-/// Keeps a link with a service in `links`, makes it again whenever it is lost, and tells what happens
-/// and each notification.
+/// Keeps a link with a service in `links`, links again whenever it is lost, and sends its changes
+/// and notifications as events.
 ///
 /// # Errors
 /// If the manager does something unexpected. Unless `reconnect` is set, also if the service is not
-/// there or leaves.
+/// connected or leaves.
 pub(crate) async fn follow(
     service: Arc<str>,
     reconnect: bool,
@@ -181,7 +181,7 @@ pub(crate) async fn follow(
             Ok(link) => link,
             Err(refused @ (Failure::Refused(_) | Failure::TimedOut(_) | Failure::NoManager(_))) => {
                 let (refused, is_absent) = explained(&connection, &service, refused).await;
-                // That the connection was lost, or that the service left, was told.
+                // The loss of the connection or the departure of the service was already reported.
                 let is_told = matches!(refused, Failure::NoManager(_)) || (is_absent && was_linked);
                 if !reconnect {
                     return Err(refused);
@@ -249,7 +249,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// Waits for a connection; for ever once there will be none, which ends the command elsewhere.
+/// Waits for a connection; for ever if the sender was dropped, since then the command is ending.
 async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Connection {
     let connected = connections.wait_for(Option::is_some).await;
     match connected.ok().and_then(|connection| connection.clone()) {
@@ -258,7 +258,7 @@ async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Con
     }
 }
 
-/// Adds to a refusal which service may have been meant. Returns whether the service is not there.
+/// Adds the most similar name to a refusal. Also returns whether the service is not connected.
 async fn explained(connection: &Connection, service: &str, refused: Failure) -> (Failure, bool) {
     if !matches!(refused, Failure::Refused(_)) {
         return (refused, false);
@@ -275,8 +275,8 @@ async fn explained(connection: &Connection, service: &str, refused: Failure) -> 
     }
 }
 
-/// Waits until a service has left whose manager does not tell it, as MSL-Network's does not. Returns
-/// only then.
+/// Waits until a service has left, by polling a manager of MSL-Network, which does not report it.
+/// Never returns for other managers.
 async fn left(connection: &Connection, service: &str) {
     let address = async || {
         let identities = timeout(CHECK_TIME, connection.identities()).await.ok()?.ok()?;

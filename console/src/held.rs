@@ -1,9 +1,9 @@
 //! The locks that `labwire lock` holds on this computer, as `labwire unlock` finds them.
 //!
-//! A lock belongs to the connection that acquired it, so a process has to stay for as long as it is
-//! held. Three files in the folder `held` of the home describe each, named after the process:
-//! `.json` says what is held, `.lock` is locked by the process for as long as it runs, and whoever
-//! creates `.release` asks it to release. The home is private, so only the same person can do that.
+//! A lock belongs to the connection that acquired it, so its process must run for as long as it is
+//! held. Up to three files in the folder `held` of the home folder describe each lock, named after
+//! the process id: `.json` contains the service and the manager, `.lock` is locked by the process
+//! while it runs, and `.release` requests the release. Only the same user can create files there.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
 
-/// How often files are looked for.
+/// The interval between two checks of the files.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The longest time to wait until the other process has released.
+/// The timeout for the other process to release its lock.
 const RELEASE_TIME: Duration = Duration::from_secs(15);
 
-/// What a process holds.
+/// The lock of a process.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Held {
     /// The name of the service.
@@ -45,7 +45,7 @@ impl Files {
 
     fn remove(&self) {
         for extension in ["json", "release", "lock"] {
-            // What is left behind by a failure is removed by the next `labwire unlock`.
+            // After a failure, the next `labwire unlock` removes the files.
             let _ = fs::remove_file(self.path(extension));
         }
     }
@@ -57,16 +57,16 @@ fn folder() -> Result<PathBuf, Failure> {
     Ok(home.root().join("held"))
 }
 
-/// The announcement of what this process holds. It ends when it is dropped.
+/// The announcement of the lock of this process. Dropping it removes the files.
 #[derive(Debug)]
 pub(crate) struct Announcement {
     files: Files,
-    /// Is locked until it is closed.
+    /// Locked until it is closed.
     _lock: File,
 }
 
 impl Announcement {
-    /// Announces what this process holds.
+    /// Announces the lock of this process.
     pub(crate) fn new(held: &Held) -> Result<Self, Failure> {
         Self::within(&folder()?, held)
     }
@@ -82,7 +82,7 @@ impl Announcement {
             ))
         };
         let text = serde_json::to_vec(held).map_err(|error| Failure::Failed(error.to_string()))?;
-        // A process that had the same number and was killed has left these.
+        // Left behind by a killed process with the same id.
         files.remove();
         labwire_home::create_private_folder(folder).map_err(failed)?;
         let lock = create_private_file(&files.path("lock")).map_err(failed)?;
@@ -105,7 +105,7 @@ impl Drop for Announcement {
     }
 }
 
-/// Asks the processes of this person that hold a lock to release it, and waits until they have.
+/// Asks the processes of this user that hold this lock to release it, and waits until they have.
 /// Returns their number.
 pub(crate) async fn release(held: &Held) -> Result<usize, Failure> {
     release_within(&folder()?, held).await
@@ -132,7 +132,8 @@ async fn release_within(folder: &Path, held: &Held) -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// Asks one process to release, and waits until it has. Returns `false` if it does not run any more.
+/// Asks one process to release its lock, and waits until it has. Returns `false` if the process has
+/// ended.
 async fn release_one(files: &Files) -> Result<bool, Failure> {
     let is_running = || match File::open(files.path("lock")) {
         Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),

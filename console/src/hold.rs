@@ -95,7 +95,7 @@ pub struct LockArgs {
     /// Share the service with the other clients that are linked now
     #[arg(long)]
     shared: bool,
-    /// If the service is in use, try again for so long [default: fail at once]
+    /// If the service is in use, retry for this time [default: fail at once]
     #[arg(long, value_name = "SECONDS")]
     wait: Option<Seconds>,
     /// The name of the holder, for others [default: your user name]
@@ -286,7 +286,7 @@ pub(crate) async fn unlock_service(arguments: &UnlockArgs) -> Result<(), Failure
             say(format_args!("{} is released", one_line(service)))
         };
     }
-    // The manager knows who holds a lock: it tells who tries to link.
+    // The manager's refusal of a link names the holder of a lock.
     let connection = arguments.connection.connect().await?;
     let refused = link(&connection, service).await.err();
     connection.disconnect().await;

@@ -67,8 +67,8 @@ pub(crate) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Returns the values of a notification. An older manager may pass on others than a list and an
-    /// object: they are one positional value each.
+    /// Returns the values of a notification. An older manager may pass on values other than a list
+    /// and an object; each of them is one positional value.
     pub(crate) fn of(notification: &'a Notification) -> Self {
         Self::new(notification.positional_json(), notification.keywords_json())
     }
@@ -100,7 +100,7 @@ impl<'a> Values<'a> {
         rest.iter().try_fold(*value, |value, part| inside(value, part))
     }
 
-    /// Returns what to say about a notification that has no value of a key.
+    /// Returns the message about a notification that has no value of a key.
     pub(crate) fn without(&self, key: &Key) -> String {
         let known: Vec<_> = self.all().map(|(key, _)| key).collect();
         let hint = match nearest(&key.text, known.iter().map(String::as_str)) {
@@ -157,8 +157,8 @@ pub(crate) fn text(value: &str) -> Option<String> {
     Some(value[1..value.len() - 1].to_owned())
 }
 
-/// Returns a value for a cell of a table: a text without its quotes, nothing for null, and otherwise
-/// the JSON as it is.
+/// Returns a value for a cell of a table: a text without its quotes, an empty text for null, and
+/// otherwise the JSON unchanged.
 pub(crate) fn cell(value: &str) -> String {
     if value == "null" {
         return String::new();
@@ -181,8 +181,8 @@ pub(crate) fn number(value: &str) -> Option<f64> {
     }
 }
 
-/// Returns a value for people: a text without quotes where it looks like nothing else, otherwise JSON
-/// in one line.
+/// Returns a value for people: a text without quotes where it looks like nothing else, otherwise
+/// JSON in one line.
 pub(crate) fn plain(value: &str) -> String {
     let Some(text) = text(value) else {
         return value.replace(['\n', '\r', '\t'], " ");

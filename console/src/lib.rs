@@ -1,11 +1,11 @@
-//! The commands of the `labwire` program for people who use a manager: list the services, describe
-//! one, call it.
+//! The commands of the `labwire` program that use a manager, such as `status`, `call`, `watch` and
+//! `record`.
 //!
 //! The program adds [`Command`] to its own subcommands and passes it to [`run`]. The commands are
-//! clients of the manager as any other: they use the client SDK, and work with MSL-Network too.
+//! ordinary clients of the manager: they use the client SDK, and work with MSL-Network too.
 //!
 //! Every command has a readable form and, with `--json`, one JSON object per line. Errors go to
-//! standard error. The exit code tells the kind of the failure; `labwire --help` lists the codes.
+//! standard error. The exit code is that of the kind of failure; `labwire --help` lists the codes.
 
 mod admin;
 mod batch;
@@ -111,7 +111,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Returns whether the command itself notices Ctrl-C, and ends in order.
+    /// Returns whether the command handles Ctrl-C itself, to shut down before it ends.
     fn ends_in_order(&self) -> bool {
         match self {
             Self::Status(arguments) => arguments.is_watching(),
@@ -128,11 +128,11 @@ impl Command {
 }
 
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
-/// output, an error to standard error. Ctrl-C ends it at once, whatever it waits for; a command that
-/// runs until it is stopped ends in order, and at once with the second Ctrl-C.
+/// output, an error to standard error. Ctrl-C ends the command at once, whatever it waits for. A
+/// command that runs until it is stopped shuts down first, and ends at once with the second Ctrl-C.
 pub fn run(command: Command) -> ExitCode {
     let done = run_in_runtime(command);
-    // A command that did not end in time may still have the terminal.
+    // A command that did not end in time may have left the terminal in raw mode.
     screen::restore();
     match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
@@ -152,12 +152,12 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let (commands, waiting) = (runtime()?, runtime()?);
     let (stopping, stop) = Stop::new();
     let is_endless = command.ends_in_order();
-    // A person at the shell gives up a call with Ctrl-C, not the shell.
+    // In an interactive shell, Ctrl-C cancels a call and does not end the shell.
     let ends_at_interrupt = !(matches!(command, Command::Shell(_)) && shell::is_for_person());
     let done = async {
         let (ended, end) = oneshot::channel();
-        // The command has a thread and a runtime of its own: reading a file or writing to a pipe may
-        // block them, and Ctrl-C must be noticed meanwhile.
+        // The command has a thread and a runtime of its own: reading a file or writing to a pipe
+        // may block them, and Ctrl-C must be noticed meanwhile.
         thread::spawn(move || {
             let _ = ended.send(commands.block_on(execute(&command, stop)));
         });

@@ -1,4 +1,4 @@
-//! Tells on standard error what happens to a connection, and measures the gaps.
+//! Reports changes of a connection on standard error, and measures the gaps.
 
 use jiff::Timestamp;
 use labwire_home::{local_time_zone, present};
@@ -6,7 +6,7 @@ use labwire_home::{local_time_zone, present};
 use crate::feed::{Event, Heard};
 use crate::output::{one_line, tell};
 
-/// The time from when nothing came from a service until it came again.
+/// A time in which a service was not linked.
 #[derive(Clone, Debug)]
 pub(crate) struct Gap {
     pub(crate) since: Timestamp,
@@ -21,28 +21,28 @@ impl Gap {
     }
 }
 
-/// Tells on standard error what happens to one service. Remembers since when it is away.
+/// Reports the events of one service on standard error. Remembers since when it is away.
 #[derive(Debug, Default)]
 pub(crate) struct Narrator {
-    /// Since when it is away and why; `None` before the first link, and while it is there.
+    /// Since when it is away and why; `None` before the first link, and while it is linked.
     away: Option<(Timestamp, String)>,
     is_quiet: bool,
 }
 
 impl Narrator {
-    /// Creates one that may be silent.
+    /// Creates a narrator. With `is_quiet`, it writes nothing.
     pub(crate) fn new(is_quiet: bool) -> Self {
         Self { away: None, is_quiet }
     }
 
-    /// Tells a line, unless it is to be silent.
+    /// Writes a line, unless it is quiet.
     pub(crate) fn tell(&self, line: &str) {
         if !self.is_quiet {
             tell(format_args!("labwire: {}", line.replace('\n', "; ")));
         }
     }
 
-    /// Tells an event. Returns the gap that has ended with it.
+    /// Reports an event. Returns the gap that has ended with it.
     pub(crate) fn hear(&mut self, heard: &Heard) -> Option<Gap> {
         let name = heard.service.as_deref().map(one_line).unwrap_or_default();
         match &heard.event {

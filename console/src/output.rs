@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// Names.
 pub(crate) const STRONG: Style = Style::new().bold();
 
-/// What is less important.
+/// Less important text.
 pub(crate) const FAINT: Style = Style::new().dimmed();
 
 /// The form of the output.
@@ -26,8 +26,8 @@ pub(crate) struct OutputArgs {
     pub(crate) json: bool,
 }
 
-/// Returns the width of the terminal in columns. Elsewhere lines may be as long as they like, so
-/// that programs find a row in one line.
+/// Returns the width of the terminal in columns. Without a terminal it is unlimited, so that each
+/// row is one line.
 pub(crate) fn width() -> u16 {
     terminal_size::terminal_size_of(io::stdout()).map_or(u16::MAX, |(width, _)| width.0)
 }
@@ -43,8 +43,8 @@ pub(crate) fn say_plain(line: impl Display) -> Result<(), Failure> {
     written(writeln!(io::stdout(), "{line}"))
 }
 
-/// Returns an object as one line of JSON. Characters that a terminal would act upon are escaped;
-/// they can only stand in texts. A result is JSON as a service wrote it, and may have line ends.
+/// Returns an object as one line of JSON. Characters that control a terminal are escaped; in JSON
+/// they occur only in texts. A result is JSON as the service wrote it, and may contain line ends.
 pub(crate) fn json_line(object: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(object).map_err(|error| Failure::Failed(error.to_string()))?;
     let mut line = String::with_capacity(text.len());
@@ -122,14 +122,14 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     text
 }
 
-/// The most characters of a name or a signature in the output for people.
+/// The maximum number of characters of a name or a signature in the output for people.
 const LONGEST: usize = 300;
 
-/// The most characters of an error.
+/// The maximum number of characters of an error.
 const LONGEST_ERROR: usize = 4_000;
 
 /// Returns a name, an address or a signature of a peer for people: in one line, without characters
-/// that a terminal would act upon, and not longer than some lines.
+/// that control a terminal, and with at most [`LONGEST`] characters.
 pub(crate) fn one_line(text: &str) -> String {
     shortened(&visible(text), LONGEST)
 }
@@ -155,8 +155,8 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// Returns a name as the argument of a command that a person may paste into a shell, with `--` before
-/// it if it looks like an option.
+/// Returns a name as an argument that can be pasted into a shell, with `--` before it if it begins
+/// like an option.
 pub(crate) fn shell_argument(name: &str) -> String {
     let is_plain = |character: char| character.is_alphanumeric() || "_-./:".contains(character);
     if !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain) {

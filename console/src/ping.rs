@@ -26,10 +26,10 @@ Examples:
   labwire ping
   labwire ping DMM --count 100 --every 50ms
 
-Without a service, the manager answers. With one, the request goes on to the
-service, which is linked with for that time: it asks for an attribute that no
-service has, so nothing is executed, and the service's error is the answer. A
-service does one thing after another: a busy one answers when it has finished.
+Without a service, the manager answers. With one, the command links with it and
+requests an attribute that no service has: nothing is executed, and the
+service's error is the answer. A service executes one request after another, so
+a busy one answers when it has finished.
 
 Ctrl-C ends it with the summary. With --json, each answer is one object: kind
 (\"answer\"), target, time (of the request) and seconds, or kind \"lost\", target
@@ -39,17 +39,17 @@ mean, p50, p90, p99 and max in seconds (missing without answers).
 Exit codes: 0 if anything was answered, 124 if nothing was; see
 `labwire --help`.";
 
-/// An attribute that no service has: names have no blanks.
+/// An attribute that no service has, since attributes contain no blanks.
 const NO_ATTRIBUTE: &str = "labwire ping";
 
 #[derive(Args, Debug)]
 pub struct PingArgs {
     /// The name of a service [default: the manager itself]
     service: Option<String>,
-    /// Send so many requests
+    /// The number of requests
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
-    /// Begin the next request so long after the last one began, or when it is answered
+    /// The time from the start of one request to the next; a slower answer delays it
     #[arg(long, value_name = "SECONDS", default_value = "200ms")]
     every: Seconds,
     /// The longest time to wait for an answer, in seconds
@@ -83,14 +83,14 @@ enum Told<'a> {
     },
 }
 
-/// What is pinged.
+/// The manager or a service.
 enum Target {
     Manager,
     Service(Link),
 }
 
 impl Target {
-    /// Returns how long the answer took.
+    /// Sends a request. Returns the time until its answer.
     async fn ping(&self, connection: &Connection) -> Result<Duration, CallError> {
         let link = match self {
             Self::Manager => return connection.client().ping().await,

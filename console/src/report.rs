@@ -55,7 +55,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Returns who holds the lock of a service, and for how long; `None` if nobody does.
+    /// Returns a text with the holders of a service's lock and its age; `None` if it is not locked.
     pub(crate) fn holders(&self, now: Timestamp) -> Option<String> {
         let first = self.locks.first()?;
         let age = now.duration_since(first.since).as_secs_f64().max(0.0);
@@ -73,7 +73,8 @@ impl Peer {
         Some(text)
     }
 
-    /// Returns the names of the clients or services that it is linked with; `None` if there are none.
+    /// Returns the names of the clients or services that it is linked with; `None` if there are
+    /// none.
     pub(crate) fn linked(&self) -> Option<String> {
         let names: Vec<_> = self.links.iter().map(|name| one_line(name)).collect();
         let mut text = names.join(", ");
@@ -102,8 +103,8 @@ struct Page {
     next: Option<String>,
 }
 
-/// Returns whether the manager reports its status. MSL-Network's manager would take the request for
-/// one of an administrator.
+/// Returns whether the manager reports its status. MSL-Network's manager would treat the request as
+/// one that needs an administrator.
 pub(crate) fn is_reported(identities: &Identities) -> bool {
     identities.language.starts_with(LABWIRE)
 }
@@ -123,7 +124,7 @@ impl Report {
 
 /// Requests the status of one service. Returns `None` if it is not connected.
 pub(crate) async fn service(client: &Client, name: &str) -> Result<Option<Peer>, Failure> {
-    // A name that is a little less: the page that begins after it has the service among the first.
+    // A page begins after a name, so the name without its last character is passed.
     let mut after = name.to_owned();
     after.pop();
     let Page { peers, .. } = page(client, "services", &after).await?;

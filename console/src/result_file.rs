@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// The file for the results. Its former content stays until there is one; a new file without a result
-/// is removed.
+/// The file for the results. Its content is replaced by the first result; a new file is removed on
+/// drop if there was none.
 pub(crate) struct ResultFile {
     path: PathBuf,
     file: File,
@@ -18,7 +18,7 @@ pub(crate) struct ResultFile {
 impl Drop for ResultFile {
     fn drop(&mut self) {
         if self.is_new && !self.is_emptied {
-            // It is empty, and nothing else of the command failed because of it.
+            // A failure leaves an empty file, which does no harm.
             let _ = fs::remove_file(&self.path);
         }
     }

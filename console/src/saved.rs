@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// A file with trusted certificates.
 pub(crate) struct Saved {
     certificates: Vec<Vec<u8>>,
-    /// When the file was last written, if the file system tells.
+    /// When the file was last written, if the file system records it.
     pub(crate) since: Option<Timestamp>,
 }
 

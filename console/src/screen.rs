@@ -1,5 +1,5 @@
-//! The whole screen of a terminal: draws lines where they have changed, and gives the terminal back
-//! as it was, however the command ends.
+//! The whole screen of a terminal: draws lines that have changed, and restores the terminal when
+//! the command ends or panics.
 
 use std::io::{self, Write};
 use std::panic;
@@ -20,10 +20,10 @@ use tokio::sync::mpsc;
 /// Whether the terminal is in use.
 static IS_ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// How often the thread that reads keys looks whether they are still wanted.
+/// How often the thread that reads keys checks whether its receiver still exists.
 const KEY_TIME: Duration = Duration::from_millis(200);
 
-/// Gives the terminal back, if it is in use.
+/// Restores the terminal, if it is in use.
 pub(crate) fn restore() {
     if IS_ENTERED.swap(false, Ordering::SeqCst) {
         // The terminal may be gone; there is nothing else to try then.
@@ -38,7 +38,7 @@ pub(crate) fn restore() {
     }
 }
 
-/// The screen. Dropping it gives the terminal back.
+/// The screen. Dropping it restores the terminal.
 pub(crate) struct Screen {
     shown: Vec<String>,
     size: (u16, u16),
@@ -52,7 +52,7 @@ impl Drop for Screen {
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Enters the alternate screen in raw mode. Also restores the terminal on panics.
     pub(crate) fn enter() -> io::Result<Self> {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |information| {
@@ -81,7 +81,7 @@ impl Screen {
         self.is_colored
     }
 
-    /// Takes another size. The next lines are all drawn.
+    /// Sets another size. The next lines are all drawn.
     pub(crate) fn resize(&mut self, size: (u16, u16)) {
         self.size = size;
         self.shown.clear();
@@ -110,7 +110,7 @@ impl Screen {
     }
 }
 
-/// What a person does at the terminal.
+/// An input at the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
     Quit,
@@ -118,7 +118,7 @@ pub(crate) enum Input {
     Resize(u16, u16),
 }
 
-/// Reads keys on a thread of its own, until nobody wants them any more.
+/// Reads keys on a thread of its own, until the receiver is dropped.
 pub(crate) fn inputs() -> mpsc::UnboundedReceiver<Input> {
     let (sender, receiver) = mpsc::unbounded_channel();
     thread::spawn(move || {

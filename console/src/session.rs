@@ -14,10 +14,10 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::feed::{Events, Heard, follow, keep_connected};
 
-/// The most events that wait to be shown or written.
+/// The capacity of the channel of events to the viewer.
 const WAITING: usize = 1_024;
 
-/// A connection and what is followed over it.
+/// A connection, and the tasks that follow services over it.
 pub(crate) struct Session {
     reconnect: bool,
     tasks: JoinSet<Result<Infallible, Failure>>,
@@ -29,14 +29,14 @@ pub(crate) struct Session {
 /// Why a command ended without a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// It was asked to.
+    /// It was stopped.
     Stopped,
-    /// All that was wanted was shown.
+    /// Everything that was requested was shown.
     Shown,
 }
 
 impl Session {
-    /// Begins to connect. With `reconnect`, does not give up.
+    /// Starts to connect. With `reconnect`, retries until it succeeds, and after a loss.
     pub(crate) fn new(options: ConnectOptions, reconnect: bool) -> Self {
         let (events, heard) = mpsc::channel(WAITING);
         let (current, connections) = watch::channel(None);
@@ -68,9 +68,9 @@ impl Session {
         self.tasks.spawn(task(self.events.clone()));
     }
 
-    /// Passes the events to a viewer, on a thread of its own: whoever reads its output may block it,
-    /// and the connection is served meanwhile. Ends when the viewer does, when a task fails, or when
-    /// the end is asked for. The viewer then has so much time for the events that came before.
+    /// Passes the events to a viewer on a thread of its own, since writing its output may block.
+    /// Ends when the viewer ends, when a task fails, or when `stop` is ready. In the latter two
+    /// cases the viewer has the time `last_words` for the events that are still queued.
     pub(crate) async fn run(
         self,
         viewer: impl FnOnce(mpsc::Receiver<Heard>) -> Result<(), Failure> + Send + 'static,

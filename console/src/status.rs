@@ -32,15 +32,15 @@ Examples:
   labwire status --watch
   labwire status --json | jq -c 'select(.kind == \"service\")'
 
-CALLS are the requests that were forwarded since the peer connected, ERRORS those
-that were answered with an error, OLDEST how long a service has held its oldest
-request. With --users, the user of each peer that has logged in is shown too: the
-manager asks for the login of an administrator.
+CALLS are the requests that were forwarded since the peer connected, ERRORS
+those that were answered with an error, OLDEST the time that a service has held
+its oldest request. With --users, the user of each peer that has logged in is
+shown too; the manager asks for the login of an administrator.
 
 With --json, each object has a kind: \"manager\" (time, name, uptime_seconds,
-clients, services, in_flight), then \"service\" and \"client\", with the members that
-protocol.md lists under Status, and with --users user (a name or null). With
---watch, all of them are printed again and again.
+clients, services, in_flight), then \"service\" and \"client\", with the members
+that protocol.md lists under Status, and with --users user (a name or null).
+With --watch, all of them are printed repeatedly.
 
 MSL-Network's manager reports names only: then everything else is missing.
 
@@ -48,7 +48,7 @@ Exit codes: see `labwire --help`. Ctrl-C ends --watch with 0.";
 
 #[derive(Args, Debug)]
 pub struct StatusArgs {
-    /// Show it again and again, until Ctrl-C
+    /// Show it repeatedly, until Ctrl-C
     #[arg(long, short)]
     watch: bool,
     /// With --watch, the time between two requests
@@ -114,7 +114,7 @@ struct Session {
     user: Option<String>,
 }
 
-/// What is shown.
+/// The data of one picture.
 struct Shown {
     manager: String,
     time: Timestamp,
@@ -287,7 +287,7 @@ impl Shown {
     }
 }
 
-/// Returns the text for what there is not.
+/// Returns the text for a missing value.
 fn missing() -> String {
     "-".to_owned()
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Tells a command that it was asked to end. Clones are told together.
+/// A shutdown signal for a command. All clones receive it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Returns a switch and what it tells: send `true` to ask for the end.
+    /// Returns a sender and its receiver. Send `true` to request the end.
     pub(crate) fn new() -> (watch::Sender<bool>, Self) {
         let (sender, receiver) = watch::channel(false);
         (sender, Self(receiver))
@@ -17,12 +17,12 @@ impl Stop {
 
     /// Waits until the end is asked for. Cancel safe.
     pub(crate) async fn requested(&mut self) {
-        // An error means that whoever could ask is gone, and the process with it.
+        // An error means that the sender was dropped: the process is ending.
         let _ = self.0.wait_for(|is_requested| *is_requested).await;
     }
 }
 
-/// How long a command may take to write what it has once it was asked to end.
+/// The time that a command has for its last output once it was asked to end.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Waits for a signal that asks a program to end: Ctrl-C, the end of its terminal, or another

@@ -77,7 +77,8 @@ impl fmt::Display for Percentiles {
     }
 }
 
-/// Returns a number of seconds with three or more digits and a unit: `0.123 ms`, `45.6 ms`, `7.89 s`.
+/// Returns a number of seconds with three or more digits and a unit: `0.123 ms`, `45.6 ms`,
+/// `7.89 s`.
 pub(crate) fn readable_time(seconds: f64) -> String {
     let milliseconds = seconds * 1e3;
     match milliseconds {

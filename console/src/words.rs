@@ -160,7 +160,7 @@ pub(crate) struct TypedCall {
 /// a service and an attribute, the line is only the values.
 ///
 /// # Errors
-/// If the line is something else, as a text that says what was expected.
+/// If the line is something else, a text with the expected form.
 pub(crate) fn typed_call(line: &str, target: Option<(&str, &str)>) -> Result<TypedCall, String> {
     let whole = target
         .map(|(service, attribute)| format!("{} {} {line}", json_string(service), json_string(attribute)));

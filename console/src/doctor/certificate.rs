@@ -17,7 +17,8 @@ const CHECK: &str = "certificate";
 
 const REFUSED: Kind = Failure::Refused;
 
-/// How far the clock may be behind the time of a file, whose file system may be another computer's.
+/// The tolerated difference between the clock and the time of a file, whose file system may be
+/// another computer's.
 const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Checks that programs trust the certificate.
@@ -38,7 +39,7 @@ pub(super) fn check(
         return trusted(subject, summary);
     };
     let now = present();
-    // For an issued certificate, the library tells the dates in its own words.
+    // For an issued certificate, the error about its dates is a text of the library.
     if !(summary.valid_from..=summary.valid_until).contains(&now)
         && !matches!(error, TrustError::Unknown { .. } | TrustError::Changed { .. })
     {
@@ -142,7 +143,7 @@ fn unknown(subject: &Subject, summary: &CertificateSummary) -> Check {
         ),
     );
     check.command(
-        "compare the fingerprint with the one that the manager tells when it starts, or that `labwire certdump FILE` \
+        "compare the fingerprint with the one that the manager prints when it starts, or that `labwire certdump FILE` \
          shows on its computer, and trust it",
         trust(subject),
     )
@@ -200,12 +201,12 @@ fn changed(
     );
     if is_given {
         return check.remedy(format!(
-            "compare the fingerprint with the one that the manager tells when it starts; then put the new certificate \
+            "compare the fingerprint with the one that the manager prints when it starts; then put the new certificate \
              in the place of the file from {origin}, or leave {origin} out"
         ));
     }
     check.command(
-        "compare the fingerprint with the one that the manager tells when it starts; if they are equal, trust the new one",
+        "compare the fingerprint with the one that the manager prints when it starts; if they are equal, trust the new one",
         trust(subject),
     )
 }
@@ -224,7 +225,7 @@ fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
         REFUSED,
         format!("the certificate is not for '{host}': {listed}"),
     );
-    // A name that leads to the same computer; loopback names are every computer's.
+    // A name of the manager's computer. A loopback name is of use on that computer only.
     let usable = names.iter().find(|name| {
         let is_loopback = name.eq_ignore_ascii_case("localhost")
             || name
@@ -359,7 +360,7 @@ pub(super) fn check_python(subject: &Subject, presented: &PresentedCertificates)
         ))
     } else {
         check.command(
-            "compare the fingerprint with the one that the manager tells when it starts, and save it for them",
+            "compare the fingerprint with the one that the manager prints when it starts, and save it for them",
             trust(subject),
         )
     })

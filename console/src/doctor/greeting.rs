@@ -1,4 +1,4 @@
-//! What a manager says first, and whether it says it over TLS.
+//! The first line of a manager, and whether it is sent over TLS.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::output::one_line;
 
 const CHECK: &str = "tls";
 
-/// How long a manager without TLS may take for its first line. It may look up a name before.
+/// The timeout for the first line of a manager without TLS, which may look up a name before.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The most bytes to read of a first line.
+/// The maximum number of bytes to read of a first line.
 const LONGEST: usize = 4_096;
 
-/// The most characters of a first line that are shown.
+/// The maximum number of characters of a first line that are shown.
 const SHOWN: usize = 60;
 
-/// What a server sends to who says nothing.
+/// What a server sends by itself.
 enum Heard {
     /// A line of a manager.
     Manager,
@@ -36,7 +36,7 @@ enum Heard {
     Closed,
 }
 
-/// Connects without TLS, and listens.
+/// Connects without TLS, and waits for the first line.
 async fn listen(subject: &Subject) -> Heard {
     let deadline = Instant::now() + PATIENCE.min(subject.options.connect_timeout());
     let connecting = TcpStream::connect((subject.host.as_str(), subject.port));
@@ -89,7 +89,7 @@ pub(super) async fn check(subject: &Subject) -> (Check, Option<PresentedCertific
     (without_certificate(subject, error).await, None)
 }
 
-/// Finds out what is there, after TLS has failed or is not to be used.
+/// Identifies the server without a certificate: TLS has failed, or is disabled.
 async fn without_certificate(subject: &Subject, error: Option<ConnectError>) -> Check {
     let address = subject.address();
     match (listen(subject).await, error) {
@@ -113,7 +113,7 @@ async fn without_certificate(subject: &Subject, error: Option<ConnectError>) -> 
         }
         (_, Some(ConnectError::NoTls { .. })) => not_a_manager(
             subject,
-            "it answers, but not with TLS, and says nothing by itself",
+            "it does not answer with TLS, and sends nothing by itself",
         ),
         (_, Some(ConnectError::TimedOut { .. })) => silent(subject),
         (Heard::Closed, Some(_)) => closed(subject),
@@ -127,7 +127,7 @@ async fn without_certificate(subject: &Subject, error: Option<ConnectError>) -> 
     }
 }
 
-/// What a first line tells about its server.
+/// Returns the kind of server that sends this first line, as the end of a sentence.
 fn guess(sent: &str) -> &'static str {
     if sent.starts_with("SSH-") {
         ", so it is an SSH server"
@@ -148,7 +148,7 @@ fn not_a_manager(subject: &Subject, reason: &str) -> Check {
         format!("what listens at {} is not a manager: {reason}", subject.address()),
     )
     .remedy(format!(
-        "give the port that the manager told when it started; {} is from {}",
+        "give the port that the manager printed when it started; {} is from {}",
         subject.port, subject.origins.address
     ))
 }
@@ -210,8 +210,8 @@ fn silent(subject: &Subject) -> Check {
         "silent",
         Failure::NoManager,
         format!(
-            "{} accepts connections and then says nothing: the manager hangs, something between it and this computer \
-             swallows what is sent, or it is no manager",
+            "{} accepts connections but sends nothing: the manager does not respond, something between it and this \
+             computer drops the data, or it is not a manager",
             subject.address()
         ),
     )

@@ -1,4 +1,4 @@
-//! Whether the manager admits this computer's programs.
+//! The login check: whether the manager admits this computer's programs.
 
 use labwire_client::{ConnectError, FirstUse, NoAnswer, Question};
 

@@ -1,4 +1,4 @@
-//! The way to the manager: its name, and its port.
+//! The network connection to the manager: its name, and its port.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -99,7 +99,7 @@ fn known_hosts() -> Vec<String> {
     known
 }
 
-/// What comes of connecting to an address.
+/// The result of connecting to an address.
 enum Reached {
     Connected,
     Refused,
@@ -166,9 +166,9 @@ pub(super) async fn check_port(subject: &Subject) -> Check {
         CHECK,
         "unreachable",
         Failure::NoManager,
-        format!("no way to {}: {}", subject.host, reasons.join("; ")),
+        format!("cannot reach {}: {}", subject.host, reasons.join("; ")),
     )
-    .remedy("look at this computer's network: the cable, the wireless network, the VPN of the laboratory")
+    .remedy("check this computer's network: the cable, the wireless network, the VPN of the laboratory")
 }
 
 fn silence(subject: &Subject, limit: Duration) -> Check {
@@ -223,7 +223,8 @@ async fn nothing_listens(subject: &Subject) -> Check {
         return check;
     }
     check.remedy(
-        "if one is running there, its last line when it started tells its port: Network Manager running on …; one that \
+        "if one is running there, the last line that it printed at its start contains its port: \
+         Network Manager running on …; one that \
          was started with --host localhost is not reachable from here",
     )
 }

@@ -40,7 +40,7 @@ impl Status {
     }
 }
 
-/// What a person may do about a problem.
+/// A remedy for a problem.
 #[derive(Debug, Serialize)]
 struct Remedy {
     text: String,
@@ -173,7 +173,7 @@ fn wrapped(text: &str, first: usize, others: usize, width: usize) -> String {
     lines
 }
 
-/// Prints the checks, and remembers what failed.
+/// Prints the checks, and collects those that failed.
 #[derive(Debug)]
 pub(super) struct Report {
     output: OutputArgs,

@@ -22,7 +22,7 @@ pub(super) async fn check_manager(connection: &Connection) -> (Check, Option<Ide
                 Failure::NoManager(_) => Failure::NoManager,
                 _ => Failure::Failed,
             };
-            let text = format!("the manager does not tell who is connected: {error}");
+            let text = format!("the manager does not list its clients and services: {error}");
             return (Check::failed(CHECK, "no-identity", kind, text), None);
         }
     };
@@ -74,7 +74,7 @@ pub(super) async fn check(
         CHECK,
         format!("'{shown}' is connected, and clients can link with it"),
     );
-    // The place is given back at once, not when the connection has ended.
+    // Unlinks at once, not when the connection ends.
     let _ = link.unlink().await;
     check
 }
@@ -129,7 +129,7 @@ fn missing(subject: &Subject, identities: &Identities, name: &str) -> Check {
         REFUSED,
         format!("no service '{shown}' is connected; {connected}"),
     )
-    .remedy("start the service, and look at what it prints: it may have connected to another manager")
+    .remedy("start the service, and check its output: it may have connected to another manager")
 }
 
 /// Explains why a client cannot link. The manager's refusal is a text alone.
@@ -146,7 +146,7 @@ fn not_linked(name: &str, message: &str) -> Check {
             "wait until the lock is released, or have its holder release it",
         )
     } else {
-        ("no-link", "read what the manager says")
+        ("no-link", "see the message of the manager")
     };
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     Check::failed(

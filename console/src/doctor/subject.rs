@@ -1,4 +1,4 @@
-//! What is examined: the manager of the settings.
+//! The subject of the checks: the manager in the settings.
 
 use std::net::IpAddr;
 
@@ -57,7 +57,7 @@ impl Subject {
         }
     }
 
-    /// Returns whether the manager is to be on this computer.
+    /// Returns whether all addresses of the manager are addresses of this computer.
     pub(super) fn is_here(&self) -> bool {
         let own = labwire_home::local_addresses();
         let is_own = |address: &IpAddr| {

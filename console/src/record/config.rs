@@ -1,4 +1,4 @@
-//! The file that says what to record.
+//! The configuration file of a recording.
 //!
 //! ```toml
 //! file = "lab.sqlite3"

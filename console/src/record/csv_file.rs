@@ -12,7 +12,7 @@ use crate::csv;
 use crate::key::cell;
 use crate::narrator::utc;
 
-/// The most bytes that are kept before they are written.
+/// The number of buffered bytes from which rows are written.
 const MOST: usize = 1 << 20;
 
 /// A file to which rows are appended.
@@ -26,7 +26,7 @@ pub(super) struct CsvFile {
     message: u64,
 }
 
-/// What a file contains.
+/// The result of scanning a file.
 struct Scan {
     /// Where the last whole row ends.
     end: u64,
@@ -44,12 +44,12 @@ impl CsvFile {
     pub(super) fn open(path: &Path) -> Result<(Self, Opened), OpenError> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
-        // On Windows a lock would keep readers out; there nobody else can open it for writing.
+        // On Windows a lock would exclude readers; there the share mode excludes other writers.
         #[cfg(windows)]
         std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1);
         let mut file = options.open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(OpenError::Other("it is no file".to_owned()));
+            return Err(OpenError::Other("it is not a regular file".to_owned()));
         }
         #[cfg(not(windows))]
         match file.try_lock() {
@@ -103,7 +103,7 @@ impl CsvFile {
         Ok((recording, opened))
     }
 
-    /// Cuts the file off.
+    /// Truncates the file to this length.
     fn shorten(&mut self, length: u64) -> io::Result<()> {
         self.file.set_len(length)?;
         self.file.seek(SeekFrom::Start(length))?;
@@ -142,7 +142,7 @@ impl CsvFile {
         }
     }
 
-    /// Writes all rows, so that they outlive this process and the power of the computer. After an
+    /// Writes all rows to the disk, so that they survive a crash and a power failure. After an
     /// error the file ends with a whole row.
     pub(super) fn commit(&mut self) -> io::Result<()> {
         let written = self
@@ -150,7 +150,7 @@ impl CsvFile {
             .write_all(&self.buffer)
             .and_then(|()| self.file.sync_data());
         if written.is_err() {
-            // The first error is the one to tell; the next recording removes half a row as well.
+            // The first error is reported; the next recording removes an incomplete row as well.
             let _ = self.shorten(self.length);
             return written;
         }

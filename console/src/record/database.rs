@@ -14,7 +14,7 @@ use super::store::{OpenError, Opened};
 use crate::key::{cell, text};
 use crate::narrator::utc;
 
-/// What marks a database as a recording: the letters LWIR.
+/// The application id of a recording: the letters LWIR.
 const APPLICATION: i64 = 0x4c57_4952;
 
 /// The version of the table.
@@ -49,8 +49,8 @@ const INSERT: &str = "
 pub(super) struct Database {
     path: PathBuf,
     connection: Connection,
-    /// The number of the next row; known within a transaction only, since another recording may write
-    /// to the same database.
+    /// The number of the next row; `None` outside of a transaction, since another recording may
+    /// write to the same database.
     next: Option<i64>,
 }
 
@@ -58,7 +58,7 @@ impl Database {
     /// Opens a database, and continues the recording in it.
     pub(super) fn open(path: &Path) -> Result<(Self, Opened), OpenError> {
         if fs::metadata(path).is_ok_and(|data| !data.is_file()) {
-            return Err(OpenError::Other("it is no file".to_owned()));
+            return Err(OpenError::Other("it is not a regular file".to_owned()));
         }
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
@@ -82,7 +82,7 @@ impl Database {
                 ));
             }
         }
-        // Others can read while rows are added.
+        // Other programs can read while rows are added.
         let _: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         connection.execute_batch("PRAGMA synchronous = FULL")?;
         if tables == 0 {
@@ -143,7 +143,7 @@ impl Database {
         Ok(())
     }
 
-    /// Writes all rows, so that they outlive this process and the power of the computer.
+    /// Commits all rows to the disk, so that they survive a crash and a power failure.
     pub(super) fn commit(&mut self) -> io::Result<()> {
         if self.next.take().is_some() {
             self.connection
@@ -165,8 +165,8 @@ impl Database {
     }
 }
 
-/// Returns a value as SQLite stores it: numbers as numbers, texts as texts, null as NULL, and all else
-/// as the text of its JSON.
+/// Returns a value as SQLite stores it: numbers as numbers, texts as texts, null as NULL, and
+/// everything else as the text of its JSON.
 fn stored(value: &str) -> Value {
     if value == "null" {
         return Value::Null;

@@ -39,10 +39,10 @@ Examples:
 
 pub(crate) const AFTER_HELP: &str = "\
 A call is written SERVICE.METHOD(ARGUMENTS) every TIME, with arguments as in a
-program: 'DMM.read(channel=2, unit=\"V\") every 500ms'. Behind it may stand
-'timeout TIME' [default: 10s]: then an error is recorded. There is one call at a
-time of each: until its reply comes, the next ones are left out. A name with
-points or blanks stands in quotes: '\"Lab 2.DMM\".read() every 1min'.
+program: 'DMM.read(channel=2, unit=\"V\") every 500ms'. It may end with 'timeout
+TIME' [default: 10s], the time after which an error is recorded. Each call is in
+flight once at a time: until its reply comes, the next ones are left out. A name
+with dots or blanks is quoted: '\"Lab 2.DMM\".read() every 1min'.
 
 Examples:
   labwire record lab.csv --watch Heartbeat --watch DMM.voltage
@@ -50,7 +50,7 @@ Examples:
   labwire record lab.sqlite3 --rotate day --watch DMM
   labwire record --config lab.toml --for 12h
 
-A file for --config; what stands on the command line is added, or goes first:
+A file for --config; the command line adds to its lists, and overrides the rest:
   file = \"lab.sqlite3\"     # in the folder of this file
   rotate = \"day\"
   watch = [\"Heartbeat\", \"Thermometer.celsius\"]
@@ -60,11 +60,11 @@ Each row is one value. Its columns:
   time      in UTC: when the notification arrived, or the call was made
   event     notification, result    a value
             error                   a call failed; the reason is in note
-            linked, gap             the service is there, or no more
+            linked, gap             the service was linked, or has left
             lost                    value is how many were left out
             start, end              of the recording
   service, source                   the service, and the call
-  key       which value of a notification, or of an object as a result
+  key       the name of a value in a notification, or in an object as a result
   value     a number, a text, or JSON for a list or an object
   seconds   how long the call took, or the service was away
   note      a text for people
@@ -73,16 +73,16 @@ An SQLite database has them in the table recording, and the values alone in the
 view readings.
 
 Rows are written every half second, so a crash loses no more than that. A file
-that exists is continued if it is a recording; nothing else is overwritten. The
+that exists is continued if it is a recording; other files are not changed. The
 time in which nothing was recorded is a gap, too. With --rotate, the files are
 lab.2026-11-28.csv or lab.0001.csv.
 
 With --json, one object is printed at the end: file (the last one), rows, and
-continued (whether the file was there before).
+continued (whether it continues an earlier recording).
 
 Ctrl-C ends the recording; the exit code is 0. For others see `labwire --help`.";
 
-/// How long to wait, at the end, until all is written.
+/// The timeout for the last writes at the end.
 const LAST_WORDS: Duration = Duration::from_secs(8);
 
 #[derive(Args, Debug)]
@@ -107,7 +107,7 @@ pub struct RecordArgs {
     /// End after this time: 30, 10min, 12h
     #[arg(long = "for", value_name = "SECONDS")]
     duration: Option<Seconds>,
-    /// Do not say on standard error what happens
+    /// Do not report on standard error what happens
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
@@ -185,7 +185,7 @@ impl RecordArgs {
     }
 }
 
-/// Returns the format that the extension of a file means.
+/// Returns the format for the extension of a file.
 fn format_of(file: &Path) -> Result<Format, Failure> {
     let extension = file
         .extension()
@@ -196,14 +196,14 @@ fn format_of(file: &Path) -> Result<Format, Failure> {
         "csv" => Ok(Format::Csv),
         "sqlite" | "sqlite3" | "db" => Ok(Format::Sqlite),
         _ => Err(Failure::Usage(format!(
-            "{} does not say its format: end it with .csv or .sqlite3, or use --format",
+            "the format of {} is not known: end its name with .csv or .sqlite3, or use --format",
             file.display()
         ))),
     }
 }
 
 impl Plan {
-    /// Returns what is recorded, for people.
+    /// Returns the sources as a text for people.
     fn sources(&self) -> String {
         let watch = self.watch.iter().map(|watch| match &watch.key {
             Some(key) => format!("{}.{key}", watch.service),

@@ -17,16 +17,16 @@ use crate::feed::{Event, Events, Outcome, Polled, send};
 use crate::near::nearest;
 use crate::output::one_line;
 
-/// Calls whenever it is time, and tells each outcome. There is one call at a time: while it lasts, the
-/// times of others are left out.
+/// Calls on schedule, and sends each outcome as an event. One call is in flight at a time; calls
+/// that are due meanwhile are left out.
 pub(super) async fn poll(
     poll: Poll,
     mut links: watch::Receiver<Option<Link>>,
     events: Events,
 ) -> Result<Infallible, Failure> {
-    // The schedule begins when there is somebody to call.
+    // The schedule begins with the first link.
     if links.wait_for(Option::is_some).await.is_err() {
-        // There will be nobody, which ends the command elsewhere.
+        // The sender was dropped: the command is ending.
         std::future::pending::<()>().await;
     }
     let mut due = Instant::now();
@@ -48,7 +48,7 @@ pub(super) async fn poll(
     }
 }
 
-/// Returns how many of the times from `due` on are over.
+/// Returns the number of times from `due` on that have passed.
 fn missed(due: Instant, every: Duration) -> u32 {
     let late = Instant::now().saturating_duration_since(due);
     u32::try_from(late.as_nanos().div_ceil(every.as_nanos().max(1))).unwrap_or(u32::MAX)
@@ -68,8 +68,8 @@ async fn told(poll: &Poll, events: &Events, time: Timestamp, outcome: Outcome) {
     .await;
 }
 
-/// Calls once. A reply that comes after the timeout still counts: until then the service is busy, and
-/// further calls would only queue up.
+/// Calls once. A reply after the timeout still counts: until then the service is busy, and further
+/// calls would only queue up.
 async fn call(poll: &Poll, link: &Link, links: &mut watch::Receiver<Option<Link>>, events: &Events) {
     let (time, begun) = (present(), Instant::now());
     let replied = link
@@ -80,7 +80,7 @@ async fn call(poll: &Poll, link: &Link, links: &mut watch::Receiver<Option<Link>
         tokio::select! {
             biased;
             reply = replied => reply.map_err(|error| explained(poll, link, &error)),
-            // A manager that does not tell that a service has left does not end its calls either.
+            // A manager that does not report departures does not end the calls in flight either.
             _ = links.wait_for(Option::is_none) => Err("the service left before it replied".to_owned()),
         }
     };

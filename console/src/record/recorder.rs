@@ -1,4 +1,4 @@
-//! Writes what is heard to a store, at least every second.
+//! Writes events to a store, at least every half second.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -24,7 +24,7 @@ use crate::output::{one_line, say_json};
 /// The longest time until a row is written.
 const COMMIT: Duration = Duration::from_millis(500);
 
-/// What was recorded, as an object of JSON.
+/// The summary of a recording, as an object of JSON.
 #[derive(Serialize)]
 struct Summary<'a> {
     file: &'a str,
@@ -35,19 +35,19 @@ struct Summary<'a> {
 /// A recording in progress.
 pub(super) struct Recorder {
     store: Store,
-    /// What is recorded, for the first row of each file.
+    /// The sources as a text, for the first row of each file.
     sources: String,
     wanted: Vec<Subscription>,
     narrator: Narrator,
     /// Since when each service is away.
     away: HashMap<String, Timestamp>,
-    /// The keys of which no value came yet, and nothing was told about that.
+    /// The subscriptions to a key whose service has sent no notification yet.
     untold: Vec<Subscription>,
-    /// The calls whose failure was told.
+    /// The calls whose failure was reported.
     failing: HashSet<(String, String)>,
     rows: u64,
     is_continued: bool,
-    /// Whether to print what was done as JSON.
+    /// Whether to print the summary as JSON.
     is_json: bool,
     /// The rows that are not written yet.
     pending: u64,
@@ -107,7 +107,7 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// Prints an object of JSON at the end, or not.
+    /// Sets whether to print an object of JSON at the end.
     pub(super) fn with_summary(mut self, is_json: bool) -> Self {
         self.is_json = is_json;
         self
@@ -117,7 +117,7 @@ impl Recorder {
         self.add(&[Row::new(now, "start").note(&*self.sources)])
     }
 
-    /// Records what is heard until there is no more, and then writes the last row.
+    /// Records events until the channel closes, and then writes the last row.
     pub(super) fn run(mut self, heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
         let runtime = Builder::new_current_thread().enable_time().build();
         let runtime =
@@ -179,8 +179,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Tells on standard error what is worth it: what happens to the connection, and the first failure
-    /// of a call.
+    /// Reports on standard error the changes of the connection, and the first failure of each call.
     fn narrate(&mut self, heard: &Heard) {
         let service = heard.service.as_deref().unwrap_or_default();
         let (name, since) = (one_line(service), self.away.get(service));
@@ -193,7 +192,7 @@ impl Recorder {
                 ));
             }
             Event::Away { time, reason, cause } => {
-                // All services are away then; one line is enough.
+                // With the connection, all services are away; one line is enough.
                 if *cause == Cause::Service || self.away.is_empty() {
                     self.narrator.tell(&format!(
                         "'{name}' is away since {}: {reason}; waiting for it",
@@ -231,7 +230,7 @@ impl Recorder {
         }
     }
 
-    /// Tells at the first notification of a service which values it does not have.
+    /// Reports at the first notification of a service which wanted values it does not contain.
     fn narrate_keys(&mut self, notification: &Notification) {
         let is_here = |wanted: &mut Subscription| *wanted.service == *notification.service();
         for wanted in self.untold.extract_if(.., is_here) {
@@ -270,7 +269,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Returns what is missing in the recording after an error.
+    /// Returns a text about the rows that are missing after an error.
     fn losses(&self) -> String {
         match self.written {
             Some(written) => format!(

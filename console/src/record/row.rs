@@ -43,7 +43,7 @@ impl Row {
         }
     }
 
-    /// Adds why.
+    /// Adds a note.
     pub(super) fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
@@ -70,8 +70,8 @@ impl Row {
     }
 }
 
-/// Returns the messages of an event: rows that belong together. `away` is how long the service was
-/// away that is linked now.
+/// Returns the messages of an event, each with its rows. `away` is the time in seconds for which a
+/// service that is linked again was away.
 pub(super) fn messages(heard: &Heard, wanted: &[Subscription], away: Option<f64>) -> Vec<Vec<Row>> {
     // Waiting for the manager is no row: each service is away meanwhile.
     let Some(service) = heard.service.as_deref() else {

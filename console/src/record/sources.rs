@@ -1,5 +1,5 @@
-//! What is recorded: notifications and repeated calls, as they are written on the command line and
-//! in a file.
+//! The sources of a recording, notifications and repeated calls, as they are written on the command
+//! line and in a file.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::connection::Seconds;
 use crate::key::Key;
 use crate::words;
 
-/// How long a call may take before it counts as failed, unless something else is written.
+/// The default timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const POLL_FORM: &str = "SERVICE.METHOD(ARGUMENTS) every TIME was expected, as in 'DMM.read(3) every 1s'";
@@ -52,7 +52,7 @@ impl FromStr for Poll {
         let (attribute, rest) = rest.split_at(end.ok_or(POLL_FORM)?);
         let (inner, times) = match rest.strip_prefix('(') {
             Some(rest) => {
-                let close = closing(rest).ok_or("the parenthesis behind the method is not closed")?;
+                let close = closing(rest).ok_or("the parenthesis after the method is not closed")?;
                 (&rest[..close], &rest[close + 1..])
             }
             None => ("", rest),
@@ -142,7 +142,7 @@ impl Nesting {
     }
 }
 
-/// Returns where the parenthesis is closed that was opened just before a text.
+/// Returns the offset of the closing parenthesis, for an opening one just before the text.
 fn closing(text: &str) -> Option<usize> {
     let mut nesting = Nesting::default();
     text.char_indices()
@@ -188,7 +188,7 @@ fn without_blanks(piece: &str) -> String {
     }
 }
 
-/// Reads `every TIME`, and `timeout TIME` behind it.
+/// Parses `every TIME`, which may be followed by `timeout TIME`.
 fn schedule(text: &str) -> Result<(Duration, Option<Duration>), String> {
     let words: Vec<_> = text.split_whitespace().collect();
     let time = |text: &str| {
@@ -201,7 +201,7 @@ fn schedule(text: &str) -> Result<(Duration, Option<Duration>), String> {
         ["every", every, "timeout", timeout] => Ok((time(every)?, Some(time(timeout)?))),
         [] => Err(format!("how often? {POLL_FORM}")),
         _ => Err(format!(
-            "behind the call, 'every TIME' or 'every TIME timeout TIME' was expected, not '{}'",
+            "after the call, 'every TIME' or 'every TIME timeout TIME' was expected, not '{}'",
             text.trim()
         )),
     }

@@ -1,4 +1,4 @@
-//! Where a recording is kept: a file or several, one after another, of one format.
+//! The files of a recording: one, or with rotation one after another, of the same format.
 
 use std::fmt;
 use std::fs;
@@ -29,7 +29,7 @@ pub(super) enum Format {
 pub(super) enum Rotation {
     /// At midnight in UTC.
     Day,
-    /// When the file has so many bytes.
+    /// When the file has this number of bytes.
     Size(u64),
 }
 
@@ -62,7 +62,7 @@ impl FromStr for Rotation {
     }
 }
 
-/// What was found in a file when it was opened.
+/// The state of a file when it was opened.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     /// The time of the last row.
@@ -76,7 +76,7 @@ pub(super) struct Opened {
 pub(super) enum OpenError {
     Io(io::Error),
     Sqlite(rusqlite::Error),
-    /// It is no recording that can be continued.
+    /// It is not a recording that can be continued.
     Other(String),
 }
 

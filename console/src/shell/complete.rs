@@ -1,4 +1,4 @@
-//! Completion: the words, services, attributes and names of arguments that may stand at the cursor.
+//! Completion of words, services, attributes and names of arguments at the cursor.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::output::one_line;
 /// The most characters of a hint beside a completion.
 const LONGEST_HINT: usize = 60;
 
-/// Something that may stand at the cursor.
+/// A proposal for the text at the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Completion {
     /// The text, as it is typed.
@@ -28,7 +28,7 @@ pub(crate) struct Completion {
     pub(crate) is_whole: bool,
 }
 
-/// Returns what may stand at a position of a line, in the order of the alphabet within each kind.
+/// Returns the completions at a position of a line, in alphabetical order within each kind.
 pub(crate) fn completions(line: &str, position: usize, known: &Known) -> Vec<Completion> {
     let Some(before) = line.get(..position) else {
         return Vec::new();
@@ -57,15 +57,15 @@ pub(crate) fn completions(line: &str, position: usize, known: &Known) -> Vec<Com
 
 /// The completions that were found for a word.
 struct Found<'a> {
-    /// What is typed of the word.
+    /// The typed part of the word.
     typed: &'a str,
     replaces: Range<usize>,
     completions: Vec<Completion>,
 }
 
 impl Found<'_> {
-    /// Adds a name if it begins with what is typed, whose case does not count. It is put in quotes
-    /// if it must be, or if what is typed has them.
+    /// Adds a name if it begins with the typed text, regardless of case. It is quoted if it must
+    /// be, or if the typed text begins with a quote.
     fn name(&mut self, name: &str, hint: Option<String>) {
         let typed = self.typed.trim_start_matches(['"', '\'']);
         if !begins_with(name, typed) {
@@ -80,7 +80,7 @@ impl Found<'_> {
         self.add(text, hint, true);
     }
 
-    /// Adds a text that needs no quotes if it begins with what is typed.
+    /// Adds a text that needs no quotes if it begins with the typed text.
     fn word(&mut self, word: &str, hint: Option<String>, is_whole: bool) {
         if begins_with(word, self.typed) {
             self.add(word.to_owned(), hint, is_whole);
@@ -178,7 +178,7 @@ fn after_word(found: &mut Found<'_>, word: &str, rest: &[Word<'_>], known: &Know
             found.word("on", None, true);
             found.word("off", None, true);
         }
-        ("timeout", []) => found.word("off", Some("wait as long as it takes".to_owned()), true),
+        ("timeout", []) => found.word("off", Some("no timeout".to_owned()), true),
         _ => {}
     }
 }
@@ -207,7 +207,8 @@ fn add_services<'a>(
         };
         found.name(name, Some(hint));
     }
-    // The manager is asked as a service is, but few need that: it is proposed when it is begun.
+    // The manager can be called like a service. It is proposed only after its first letter, since
+    // few need it.
     if found.typed.starts_with('M') {
         found.name(MANAGER_NAME, Some("the manager's own requests".to_owned()));
     }

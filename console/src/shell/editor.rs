@@ -21,20 +21,19 @@ use super::history::PrivateHistory;
 use super::known::Known;
 use crate::output::STRONG;
 
-/// The most messages that wait to be shown above the line. The editor shows them ten times a
-/// second.
+/// The capacity of the channel of messages above the line. The editor reads it ten times a second.
 const MESSAGES: usize = 100;
 
 const MENU: &str = "completions";
 
-/// What stands between the prompt and the line.
+/// The separator between the prompt and the line.
 const INDICATOR: &str = "> ";
 
-/// What came of waiting for a line.
+/// The result of reading a line.
 #[derive(Debug)]
 pub(crate) enum Read {
     Line(String),
-    /// Ctrl-C: the line was thrown away.
+    /// Ctrl-C: the line was discarded.
     Interrupted,
     /// Ctrl-D.
     End,
@@ -42,27 +41,27 @@ pub(crate) enum Read {
     Failed(io::Error),
 }
 
-/// The editor. When it is dropped, the terminal is as it was before.
+/// The editor. Dropping it restores the terminal.
 pub(crate) struct Editor {
     /// Asks for a line. `None` ends the thread.
     requests: Option<mpsc::Sender<()>>,
     lines: results::UnboundedReceiver<Read>,
-    /// Ends the waiting for a line.
+    /// Cancels reading a line.
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// How the rest of the shell reaches the editor.
+/// The channels from the rest of the shell to the editor.
 pub(crate) struct Outside {
     pub(crate) messages: SyncSender<String>,
     pub(crate) prompt: Arc<Mutex<String>>,
     pub(crate) repaint: Repaint,
 }
 
-/// Asks the editor to show the prompt anew.
+/// Asks the editor to redraw the prompt.
 pub(crate) type Repaint = Box<dyn Fn() + Send + Sync>;
 
-/// Brings the knowledge up to date before a completion.
+/// Updates the list of services before a completion.
 pub(crate) type Refresh = Box<dyn FnMut() + Send>;
 
 impl Editor {
@@ -125,7 +124,7 @@ impl Drop for Editor {
         self.requests = None;
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It restores the terminal. If it has panicked, that was told.
+            // It restores the terminal. A panic was already reported.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! Executes what a line means.
+//! Executes the meaning of a line.
 
 use labwire_client::{Client, Link, Lock, ServiceDescription, ServiceIdentity};
 use labwire_home::present;
@@ -46,7 +46,8 @@ impl Session {
         Ok(Flow::On)
     }
 
-    /// Returns if a service of this name is connected.
+    /// Checks that a service of this name is connected. Requests the list again if it is not
+    /// listed.
     async fn require(&self, service: &str) -> Result<(), Failure> {
         let is_known = self.shared.known().is_service(service);
         if !is_known {
@@ -93,7 +94,7 @@ impl Session {
                 let hint =
                     nearest(attribute, names).map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
                 return Err(Failure::Refused(format!(
-                    "'{}' shows no attribute '{}'",
+                    "'{}' lists no attribute '{}'",
                     one_line(service),
                     one_line(attribute)
                 ))
@@ -162,7 +163,7 @@ impl Session {
     async fn link(&self, service: &str) -> Result<(), Failure> {
         if service == MANAGER_NAME {
             return Err(Failure::Usage(
-                "nobody links with the manager; it is asked at once: Manager REQUEST".to_owned(),
+                "the manager needs no link; send it a request with: Manager REQUEST".to_owned(),
             ));
         }
         let is_linked = self.shared.link(service).is_some_and(|link| link.is_linked());
@@ -202,7 +203,7 @@ impl Session {
             self.connection.link(service).await?
         };
         let kind = if is_shared { Lock::Shared } else { Lock::Exclusive };
-        // A lock of the other kind is no lock of this one, and is in its way.
+        // A lock of the other kind must be released first.
         let before = match self.shared.links().get_mut(service) {
             Some(held) if held.lock.as_ref().is_some_and(|lock| lock.is_shared != is_shared) => {
                 held.lock.take()
@@ -313,8 +314,8 @@ impl Session {
 
     fn limit_in_words(&self) -> String {
         match self.limit {
-            Some(limit) => format!("calls are waited for {} s at most", limit.as_secs_f64()),
-            None => "calls are waited for as long as they take".to_owned(),
+            Some(limit) => format!("the timeout of calls is {} s", limit.as_secs_f64()),
+            None => "calls have no timeout".to_owned(),
         }
     }
 }

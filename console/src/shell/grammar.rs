@@ -1,4 +1,4 @@
-//! What a line means: a word of the shell, or a request in the terminal grammar.
+//! Parses a line: a word of the shell, or a request in the terminal grammar.
 //!
 //! The words of a person at netcat mean the same here ([`labwire_wire::terminal`]), and so does
 //! `SERVICE attribute values key=value`. While a service is selected, `attribute values` is enough.
@@ -63,8 +63,8 @@ pub(crate) enum Topic {
     Attribute(String, String),
 }
 
-/// Returns the first word of a line if it may be the name of a service or an attribute that is not
-/// known, so that it pays to ask for the list of services again.
+/// Returns the first word of a line if it may be an unknown service or attribute, so that the list
+/// of services should be requested again.
 pub(crate) fn unknown_word(line: &str, known: &Known) -> Option<String> {
     let words = split(line);
     let first = words.first()?;
@@ -87,7 +87,7 @@ fn shell_word(name: &str) -> Option<&'static ShellWord> {
 /// Returns the meaning of a line.
 ///
 /// # Errors
-/// If the line has no meaning. The text says what to type.
+/// If the line has no meaning. The text contains the correct form.
 pub(crate) fn parse(line: &str, known: &Known) -> Result<Meaning, Failure> {
     let line = line.trim_start_matches('\u{feff}').trim();
     let words = split(line);

@@ -8,7 +8,7 @@ use super::known::Known;
 use super::vocabulary::WORDS;
 use crate::output::{FAINT, STRONG, one_line};
 
-/// What a topic of help is.
+/// The subject of a help topic.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// A word of the shell.
@@ -22,8 +22,8 @@ pub(crate) enum Subject {
     Unknown(String),
 }
 
-/// Returns what a topic is: a word of the shell, an attribute of the selected service, a service,
-/// or `SERVICE.ATTRIBUTE`. A name of a service may contain dots.
+/// Returns the subject of a topic: a word of the shell, an attribute of the selected service, a
+/// service, or `SERVICE.ATTRIBUTE`. A name of a service may contain dots.
 pub(crate) fn subject(topic: &Topic, known: &Known) -> Subject {
     let name = match topic {
         Topic::Attribute(service, attribute) => {

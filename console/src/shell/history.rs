@@ -17,7 +17,7 @@ const CAPACITY: usize = 2_000;
 /// The name of the file in the home folder.
 const FILE: &str = "shell-history";
 
-/// What is part of a line that may hold a password, in lower case.
+/// Texts, in lower case, that mark a line as one that may contain a password.
 const SECRETS: [&str; 8] = [
     "passw",
     "passphrase",

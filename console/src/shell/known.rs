@@ -1,5 +1,5 @@
-//! What the shell knows of the network: the services with their attributes, and what is selected.
-//! Completion and suggestions come from it.
+//! The shell's copy of the list of services with their attributes, and the selected service.
+//! Completion and suggestions use it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use super::vocabulary::WORDS;
 use crate::near::nearest;
 use crate::output::one_line;
 
-/// The age from which the list of services is asked for again before a completion.
+/// The age from which the list of services is requested again before a completion.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The knowledge, shared with the completer.
+/// The list of services and the selection, shared with the completer.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     services: BTreeMap<String, ServiceIdentity>,
     /// The requests of the manager, with their signatures.
     manager: BTreeMap<String, Value>,
     told: Option<Instant>,
-    /// The service whose attributes need no name of a service before them.
+    /// The selected service, whose name may be omitted in calls.
     pub(crate) selected: Option<String>,
     /// The services that the shell is linked with.
     pub(crate) linked: Vec<String>,

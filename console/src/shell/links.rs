@@ -19,7 +19,7 @@ const LONGEST_NAME: usize = 30;
 pub(crate) struct Held {
     pub(crate) link: Link,
     pub(crate) lock: Option<HeldLock>,
-    /// Whether the client was linked when that was told last.
+    /// Whether the client was linked at the last report.
     pub(crate) was_linked: bool,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct HeldLock {
     pub(crate) since: Timestamp,
 }
 
-/// What the shell, the task that watches the connection, and the completer share.
+/// The state that the shell, the task that watches the connection, and the completer share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) screen: Screen,
@@ -58,12 +58,12 @@ impl Shared {
         }
     }
 
-    /// Returns what is known of the network. The guard must not be held while waiting.
+    /// Returns the list of services. The guard must not be held across an `.await`.
     pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the links. The guard must not be held while waiting.
+    /// Returns the links. The guard must not be held across an `.await`.
     pub(crate) fn links(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +99,7 @@ impl Shared {
         held.map(|held| held.link)
     }
 
-    /// Tells the completer with which services the shell is linked.
+    /// Updates the names of the linked services for the completer.
     fn list_linked(&self) {
         let linked = self.links().keys().cloned().collect();
         self.known().linked = linked;
@@ -130,8 +130,7 @@ impl Shared {
     }
 }
 
-/// Returns the prompt: the selected service with the state of its link, or what there is without
-/// one.
+/// Returns the prompt: the selected service, if there is one, and the states of the links.
 fn prompt(selected: Option<&str>, is_connected: bool, links: &[Listed]) -> String {
     let name = one_line(selected.unwrap_or("labwire"));
     let name = match name.char_indices().nth(LONGEST_NAME) {

@@ -101,7 +101,7 @@ pub(crate) async fn run(arguments: &ShellArgs) -> Result<(), Failure> {
     let _restored = is_for_person().then(Modes::present);
     let session = Session::start(arguments);
     let session = tokio::select! {
-        // Whoever is asked for a password at the start may give up.
+        // A password prompt at the start can be cancelled.
         _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
         session = session => session?,
     };

@@ -1,4 +1,4 @@
-//! Watches the connection and the links, and tells what is lost and what has come back.
+//! Watches the connection and the links, and reports losses and recoveries.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::output::one_line;
 /// How often the states are compared. The client has no event for a loss.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Watches until the connection has ended for ever, and tells that.
+/// Watches until the connection has ended for good, and reports that.
 pub(crate) async fn watch(client: Client, shared: Shared) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -33,7 +33,7 @@ pub(crate) async fn watch(client: Client, shared: Shared) {
     }
 }
 
-/// What was seen of the connection last.
+/// The state of the connection at the last look.
 #[derive(Clone, PartialEq)]
 struct Seen {
     is_connected: bool,
@@ -50,7 +50,7 @@ impl Seen {
     }
 }
 
-/// Tells what has changed since the last time.
+/// Reports the changes since the last look.
 fn observe(client: &Client, shared: &Shared, seen: &mut Seen) {
     let now = Seen::of(client);
     let before = std::mem::replace(seen, now.clone());
@@ -72,7 +72,7 @@ fn observe(client: &Client, shared: &Shared, seen: &mut Seen) {
     shared.refresh_prompt(client);
 }
 
-/// Returns what has changed for each link.
+/// Returns messages about the changes of the links.
 fn changes_of_links(shared: &Shared, is_connected: bool) -> Vec<String> {
     let mut messages = Vec::new();
     for (service, held) in shared.links().iter_mut() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Returns JSON text with line ends and indentation where it is wider than so many columns.
+/// Returns JSON text with line ends and indentation where it is wider than `width` columns.
 ///
 /// An array or an object that fits into its line stays there, and an array of plain values fills
 /// its lines. Text that is no JSON stays as it is, but for the white space in it.

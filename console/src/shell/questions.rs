@@ -1,5 +1,5 @@
-//! The manager's questions to a person. They may come with any request, but an answer can be typed
-//! only while no line is.
+//! The manager's questions to a person. They may come with any request, but they are answered only
+//! while no line is being typed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use super::screen::Screen;
 /// The most characters of a name in a question.
 const LONGEST: usize = 100;
 
-/// How often it is looked whether a question has been answered.
+/// The interval between two checks whether a question is still open.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Counts the questions that wait for an answer.
@@ -32,7 +32,8 @@ impl Drop for Open<'_> {
 }
 
 impl Questions {
-    /// Makes a person answer the manager's questions. While a line is typed there is no answer.
+    /// Adds prompts for the manager's questions to the options. While a line is typed, a question
+    /// gets no answer.
     pub(crate) fn answered(&self, options: ConnectOptions, screen: Screen) -> ConnectOptions {
         let Self(open) = self.clone();
         options.ask_with(move |question| {
@@ -50,8 +51,8 @@ impl Questions {
         })
     }
 
-    /// Waits until no question is open. Whoever gives up a request may have done so before the
-    /// question took Ctrl-C itself; a line and an answer must not be read at the same time.
+    /// Waits until no question is open. The prompt of a cancelled request may still be open, and a
+    /// line and an answer must not be read at the same time.
     pub(crate) async fn closed(&self) {
         while self.0.load(Ordering::SeqCst) > 0 {
             sleep(INTERVAL).await;

@@ -1,5 +1,5 @@
-//! Where the shell writes: results to standard output, and what happens meanwhile around the line
-//! that is being typed.
+//! The output of the shell: results on standard output, and messages above the line that is being
+//! typed.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
@@ -149,7 +149,7 @@ impl Screen {
         }
     }
 
-    /// Tells a person what has happened. It goes to standard error.
+    /// Writes a message for people to standard error, above the line that is being typed.
     pub(crate) fn message(&self, text: impl Display) {
         if !self.above_the_line(format!("{FAINT}{text}{FAINT:#}")) {
             tell(text);
@@ -168,7 +168,7 @@ impl Screen {
         };
         let Ok(line) = line else { return };
         if !self.above_the_line(line.clone()) {
-            // A closed pipe is told by the next result.
+            // The next result reports a closed pipe.
             let _ = say(line);
         }
     }
@@ -272,7 +272,7 @@ fn values(args: &str, kwargs: &str) -> String {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let positional = array_elements(args.as_bytes()).unwrap_or_default();
     let mut values: Vec<_> = positional.into_iter().map(text).collect();
-    // What was read up to an error is shown.
+    // After an error, the values before it are shown.
     let _ = scan_object(kwargs.as_bytes(), |key, value| {
         let key = key.decode().unwrap_or_default();
         values.push(format!("{key}={}", &kwargs[value]));

@@ -113,7 +113,7 @@ impl Session {
         }
         let outcome = self.lines().await;
         self.shared.screen.set_typing(false);
-        // The end of the connection is no news from here on.
+        // From here on the end of the connection is expected.
         self.monitor.abort();
         if self.shared.screen.is_of_person() && matches!(outcome, Err(Failure::Interrupted)) {
             // The prompt is still on the line.
@@ -130,7 +130,7 @@ impl Session {
         let mut number = 0;
         while let Some(text) = self.next_lines().await? {
             number += 1;
-            // What is pasted may have several lines.
+            // Pasted text may have several lines.
             for line in text.lines() {
                 let outcome = tokio::select! {
                     biased;
@@ -161,8 +161,8 @@ impl Session {
         first_failure.map_or(Ok(()), Err)
     }
 
-    /// Waits for what is typed next, and meanwhile brings completions up to date. `None` at the
-    /// end.
+    /// Waits for the next lines, and meanwhile updates the list of services for completions. `None`
+    /// at the end.
     async fn next_lines(&mut self) -> Result<Option<String>, Failure> {
         let is_of_person = self.shared.screen.is_of_person();
         self.shared.refresh_prompt(self.connection.client());
@@ -258,14 +258,14 @@ impl Session {
             .collect();
         let linked = async {
             for link in links {
-                // A link that does not come back is told by its next call.
+                // If a link does not come back, its next call fails.
                 let _ = link.linked().await;
             }
         };
         let _ = timeout(LINK_TIME, linked).await;
     }
 
-    /// Connects again after the connection has ended for ever, and makes the links again.
+    /// Connects again after the connection has ended for good, and links again.
     async fn reopen(&mut self) -> Result<(), Failure> {
         let options = self.options.clone().reconnect(Backoff::new());
         self.connection = Connection::open(&self.name, options).await?;
@@ -319,7 +319,7 @@ fn editor(
             .is_stale();
         let (done, wait) = done::channel();
         if is_stale && requests.send(done).is_ok() {
-            // Without an answer the completion is from what is known.
+            // Without an answer the completion uses the last list.
             let _ = wait.recv_timeout(REFRESH_TIME);
         }
     });

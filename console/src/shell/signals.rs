@@ -1,6 +1,7 @@
 //! Signals that end the shell.
 
-/// Waits until the system asks a person's shell to end: the terminal must be restored first.
+/// Waits for SIGTERM or SIGHUP in an interactive shell, which must restore the terminal. Waits for
+/// ever in a script.
 #[cfg(unix)]
 pub(super) async fn asked_to_end(is_of_person: bool) {
     use tokio::signal::unix::{SignalKind, signal};

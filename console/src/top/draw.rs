@@ -29,7 +29,7 @@ ERR/S         those of them that were answered with an error
 P50, P99      how long half, and 99 %, of them took at most
 IN FL.        requests in flight
 OLDEST        how long the oldest of them has waited
-QUEUED        bytes that wait until the peer reads them; from 1 MiB on it is slow
+QUEUED        bytes that the peer has not read yet; from 1 MiB on it is slow
 LOCKED        who holds the lock of a service";
 
 /// Draws the rates. `notice` is shown at the bottom, as an error of the last request.
@@ -204,8 +204,8 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, rows: &[&Row], selected: Option
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-/// Errors, slow readers and locks stand out. The bright colours of a terminal's palette can be read on
-/// light and on dark.
+/// Returns the style of a row, which marks errors, slow readers and locks. The bright colours of a
+/// terminal's palette are readable on light and on dark backgrounds.
 fn style(row: &Row) -> Style {
     if row.queued_bytes >= SLOW_BYTES {
         Style::new().light_magenta().bold()
@@ -273,7 +273,7 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &Row, list: List) {
     frame.render_widget(bars, chart);
 }
 
-/// Returns the names of which a list has the first ones.
+/// Returns the listed names, and how many of `count` are not listed.
 fn named(names: &[String], count: u64) -> String {
     let shown: Vec<_> = names.iter().map(|name| one_line(name)).collect();
     let unlisted = count.saturating_sub(names.len() as u64);

@@ -35,16 +35,16 @@ Examples:
   labwire top --json --count 60 > minute.jsonl
 
 Press ? for the keys and the meaning of the columns. A row is red if its calls
-are answered with errors, violet if the peer does not read what is queued for it,
-blue if a client holds its lock.
+are answered with errors, violet if the peer does not read what is queued for
+it, blue if a client holds its lock.
 
-If standard output is no terminal, or with --count, each interval is printed as a
-table of the services, by calls per second. With --json, each interval has one
-object per service and client: kind (\"service\" or \"client\"), time, name,
+If standard output is not a terminal, or with --count, each interval is printed
+as a table of the services, by calls per second. With --json, each interval has
+one object per service and client: kind (\"service\" or \"client\"), time, name,
 calls_per_second, errors_per_second, p50_seconds and p99_seconds (null without
 calls), in_flight, oldest_seconds, request_bytes_per_second,
-reply_bytes_per_second, notifications_per_second, queued_bytes, link_count, links,
-lock_count and locked_by.
+reply_bytes_per_second, notifications_per_second, queued_bytes, link_count,
+links, lock_count and locked_by.
 
 Only Labwire's manager counts this, not that of MSL-Network.
 
@@ -55,7 +55,7 @@ pub struct TopArgs {
     /// The length of an interval
     #[arg(long, value_name = "SECONDS", default_value = "1")]
     every: Seconds,
-    /// End after so many intervals [default: with q or Ctrl-C]
+    /// End after this number of intervals [default: with q or Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
@@ -91,7 +91,7 @@ struct Told<'a> {
     row: &'a Row,
 }
 
-/// Requests reports, and remembers the last one.
+/// Requests reports, and keeps the last one.
 struct Meter<'a> {
     connection: &'a Connection,
     last: Option<(Instant, Report)>,
@@ -125,7 +125,8 @@ impl Meter<'_> {
     }
 }
 
-/// Returns a rate with three or more digits, and a letter for large ones: `0`, `0.25`, `12.5`, `1.20k`.
+/// Returns a rate with three or more digits, and a letter for large ones: `0`, `0.25`, `12.5`,
+/// `1.20k`.
 fn rate(number: f64) -> String {
     let (number, unit) = match number {
         ..1_000.0 => (number, ""),
@@ -230,7 +231,7 @@ fn print_table(rates: &Rates) -> Result<(), Failure> {
     say("")
 }
 
-/// What the terminal reports.
+/// An event of the terminal.
 enum Input {
     Key(Key),
     /// The size has changed.

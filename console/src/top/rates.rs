@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::report::{Lock, Peer};
 
-/// What a client or a service did in an interval. Rates are per second.
+/// The traffic of a client or a service in an interval. Rates are per second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Row {
     pub(super) name: String,
@@ -38,13 +38,13 @@ pub(super) struct Row {
     pub(super) latencies: Vec<(u64, u64)>,
 }
 
-/// Returns the rows of the peers in a report, in its order. `before` is the former report, taken so
-/// long ago. A peer that was not in it began with nothing.
+/// Returns the rows of the peers in a report, in its order. `before` is the report that was taken
+/// `elapsed` earlier. The sums of a peer that is not in it count from zero.
 pub(super) fn rows(before: &[Peer], now: &[Peer], elapsed: Duration) -> Vec<Row> {
     let before: HashMap<_, _> = before.iter().map(|peer| (&*peer.name, peer)).collect();
     now.iter()
         .map(|peer| {
-            // A service that has registered again counts from nothing too.
+            // The sums of a service that has registered again count from zero, too.
             let before = before.get(&*peer.name).filter(|before| {
                 before.requests <= peer.requests
                     && before.replies <= peer.replies
@@ -85,7 +85,7 @@ fn row(before: &Peer, peer: &Peer, elapsed: Duration) -> Row {
     }
 }
 
-/// Returns what was added to a histogram.
+/// Returns the counts that were added to a histogram.
 fn difference(before: &[(u64, u64)], now: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let before: HashMap<_, _> = before.iter().copied().collect();
     let added = now.iter().map(|&(least, count)| {
@@ -95,8 +95,8 @@ fn difference(before: &[(u64, u64)], now: &[(u64, u64)]) -> Vec<(u64, u64)> {
     added.filter(|(_, count)| *count > 0).collect()
 }
 
-/// Returns the latency of that percentage of the calls in a histogram, in seconds: the middle of the
-/// bucket, which is exact to an eighth.
+/// Returns a percentile of the latencies in a histogram, in seconds: the middle of its bucket,
+/// which is exact to an eighth.
 fn percentile(latencies: &[(u64, u64)], percent: u64) -> Option<f64> {
     let total: u64 = latencies.iter().map(|(_, count)| count).sum();
     let rank = (total * percent).div_ceil(100).max(1);
@@ -110,7 +110,7 @@ fn percentile(latencies: &[(u64, u64)], percent: u64) -> Option<f64> {
     Some(middle / 1e6)
 }
 
-/// Returns the width of the bucket with that least value, in microseconds, as protocol.md defines it.
+/// Returns the width of the bucket with that least value, in microseconds, as in protocol.md.
 fn width(least: u64) -> u64 {
     if least < 4 { 1 } else { 1 << (least.ilog2() - 2) }
 }

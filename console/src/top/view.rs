@@ -1,4 +1,4 @@
-//! What `labwire top` shows, and how keys change it.
+//! The view of `labwire top`, and its keys.
 
 use std::cmp::Ordering;
 
@@ -29,7 +29,7 @@ pub(super) enum Column {
 }
 
 impl Column {
-    /// All columns, those that a narrow terminal needs first come first.
+    /// All columns, the most important ones first: a narrow terminal shows only these.
     pub(super) const ALL: [Self; 12] = [
         Self::Name,
         Self::Calls,
@@ -45,7 +45,7 @@ impl Column {
         Self::Notifications,
     ];
 
-    /// Compares two rows: the one that is to come first is less.
+    /// Compares two rows: the row that comes first is less.
     fn compare(self, left: &Row, right: &Row) -> Ordering {
         let number = |row: &Row| match self {
             Self::Name => 0.0,
@@ -61,7 +61,7 @@ impl Column {
             Self::Queued => lossy(row.queued_bytes),
             Self::Locks => lossy(row.lock_count),
         };
-        // The largest number is what one looks for.
+        // The largest number comes first.
         number(right)
             .total_cmp(&number(left))
             .then_with(|| left.name.cmp(&right.name))
@@ -73,7 +73,7 @@ fn lossy(number: u64) -> f64 {
     number as f64
 }
 
-/// What a key asks for.
+/// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Up,
@@ -87,7 +87,7 @@ pub(super) enum Key {
     Character(char),
 }
 
-/// What takes the screen and the keys.
+/// The part of the view that is on the screen and handles the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Table,
@@ -98,7 +98,7 @@ pub(super) enum Mode {
     Help,
 }
 
-/// What the screen shows.
+/// The state of the screen.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) list: List,
@@ -214,7 +214,7 @@ impl View {
         self.column = columns[(place.unwrap_or_default() + by) % columns.len()];
     }
 
-    /// Selects the row that is so far from the selected one, or the first one.
+    /// Selects the row at the distance `by` from the selected one, or the first row if none is.
     fn select(&mut self, rows: &[&Row], by: isize) {
         let place = match self.selected(rows) {
             Some(place) => place.saturating_add_signed(by).min(rows.len() - 1),

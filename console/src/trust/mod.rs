@@ -226,7 +226,7 @@ fn decide(
         )));
     }
     tell(
-        "The manager tells its fingerprint when it starts, and `labwire certdump FILE` shows it on the manager's \
+        "The manager prints its fingerprint when it starts, and `labwire certdump FILE` shows it on the manager's \
          computer: they must be equal.",
     );
     if ask() {

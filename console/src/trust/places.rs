@@ -28,7 +28,7 @@ impl Programs {
     }
 }
 
-/// What a file holds, and what becomes of it.
+/// The content of a file, from which follows what is done with it.
 #[derive(Debug)]
 pub(super) enum State {
     /// The certificate, already.
@@ -63,8 +63,8 @@ impl Place {
                 former: saved.fingerprint().unwrap_or_else(|| "damaged".to_owned()),
                 since: saved.since.is_some().then(|| saved.on_date()),
             },
-            // An empty or damaged file is no loss; a folder or a missing right is an error when it is
-            // written.
+            // An empty or damaged file may be replaced; a folder or a missing permission is an
+            // error when it is written.
             Err(_) if file.is_file() => State::Differs {
                 former: "no certificate that can be read".to_owned(),
                 since: None,
@@ -87,7 +87,7 @@ impl Place {
         }
     }
 
-    /// Returns what was done, for people.
+    /// Returns the action as a text for people.
     pub(super) fn told(&self) -> String {
         let (name, file) = (self.programs.name(), self.file.display());
         match &self.state {
@@ -187,7 +187,7 @@ fn rust(home: &Home, host: &str, own: PathBuf, presented: &PresentedCertificates
     let of_host = Place::new(Programs::Rust, home.certificate_file_for(host), presented)?;
     Ok(match of_host.state {
         State::Same => of_host,
-        // Not the certificate of a manager with its files in this folder, so programs have trusted it.
+        // No manager has its files in this folder under this name, so programs have trusted it.
         State::Differs { former, since } if !is_place_of_manager(home, host) => Place {
             state: State::Differs { former, since },
             ..place

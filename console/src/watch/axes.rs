@@ -4,17 +4,17 @@ use std::env;
 
 use super::scale::{Scale, times};
 
-/// The characters that a terminal has.
+/// The characters with which a plot is drawn.
 #[derive(Clone, Copy)]
 pub(super) struct Drawing {
     pub(super) is_braille: bool,
-    /// The vertical axis without and with a mark, the corner, the horizontal axis without and with a
-    /// mark.
+    /// The vertical axis without and with a mark, the corner, and the horizontal axis without and
+    /// with a mark.
     pub(super) axes: [char; 5],
 }
 
 impl Drawing {
-    /// Returns what this computer's terminal is likely to have.
+    /// Returns the characters that this computer's terminal is likely to support.
     pub(super) fn of_terminal() -> Self {
         if is_unicode() {
             Self {

@@ -16,7 +16,8 @@ pub(super) struct Canvas {
 }
 
 impl Canvas {
-    /// Creates an empty canvas of so many character cells. Without braille it has one dot per cell.
+    /// Creates an empty canvas of this size in character cells. Without braille it has one dot per
+    /// cell.
     pub(super) fn new(columns: usize, rows: usize, is_braille: bool) -> Self {
         Self {
             columns,

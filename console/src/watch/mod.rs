@@ -43,12 +43,12 @@ Examples:
   labwire watch DMM --plot voltage
 
 The manager or the service may start later, or restart: watch waits for it, and
-says on standard error when it is linked, away and back. The gap between is
-marked: as text there too, with --json and --csv also in the output.
+reports on standard error when it is linked, away and back. With --json and
+--csv, the output contains the gap, too.
 
 With --json, each line is one object, with event:
   notification  time, service, args, kwargs; with KEY also key and value. If
-                they contain NaN or Infinity, they are no JSON: then args and
+                they contain NaN or Infinity, they are not JSON: then args and
                 kwargs are null, and text is what was received.
   gap           service, since, until, seconds, reason
   lost          time, service, count: these notifications were dropped, because
@@ -69,7 +69,7 @@ UTF-8, it is drawn with ASCII characters.
 Ctrl-C ends watch with exit code 0, or with 130 if --count is not reached. For
 all exit codes see `labwire --help`.";
 
-/// How long to wait, at the end, until all is printed: nobody may be reading any more.
+/// The timeout for the last output at the end, whose reader may have stopped reading.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
@@ -98,10 +98,10 @@ pub struct WatchArgs {
     /// The time that the plot shows: 30, 10min, 2h [default: 1min]
     #[arg(long, value_name = "SECONDS", requires = "plot", hide_short_help = true)]
     window: Option<Seconds>,
-    /// End after so many notifications
+    /// End after this number of notifications
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Do not say on standard error what happens to the connection
+    /// Do not report on standard error what happens to the connection
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
@@ -110,11 +110,11 @@ pub struct WatchArgs {
     connection: ConnectionArgs,
 }
 
-/// Shows events until there are no more, or enough were shown.
+/// Shows events until the channel closes, or until `--count` notifications were shown.
 type Viewer = Box<dyn FnOnce(mpsc::Receiver<Heard>) -> Result<(), Failure> + Send>;
 
 impl WatchArgs {
-    /// Returns what shows the events, until there are no more or enough were shown.
+    /// Returns the viewer for these options.
     fn viewer(&self) -> Result<Viewer, Failure> {
         let service: Arc<str> = Arc::from(&*self.service);
         if let Some(key) = &self.plot {

@@ -41,7 +41,7 @@ const CURVE: Style = AnsiColor::Cyan.on_default();
 const PROBLEM: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 
-/// What is plotted, and the values so far.
+/// The plot of one value, with its data so far.
 pub(super) struct Plot {
     service: Arc<str>,
     key: Key,
@@ -51,13 +51,13 @@ pub(super) struct Plot {
     window: f64,
     series: Series,
     state: State,
-    /// The time at which the picture stands still.
+    /// The time of the picture while it is paused.
     paused: Option<Timestamp>,
-    /// What is wrong with notifications without a value, or with dropped ones.
+    /// A message about notifications without the value, or about dropped ones.
     problem: Option<String>,
 }
 
-/// What is known about the connection.
+/// The state of the connection.
 enum State {
     Connecting,
     Waiting(String),
@@ -86,8 +86,7 @@ impl Plot {
         }
     }
 
-    /// Shows the plot until there are no more events, enough values were shown, or the person at the
-    /// terminal ends it.
+    /// Shows the plot until the channel closes, `--count` values were shown, or a key ends it.
     pub(super) fn run(mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
         // Before it is connected, a person may be asked for a password or about a certificate.
         let Some(first) = heard.blocking_recv() else {
@@ -100,7 +99,7 @@ impl Plot {
             .build()
             .map_err(failed)?;
         let screen = Screen::enter().map_err(failed)?;
-        // The screen is dropped, and the terminal given back, before anything else is written.
+        // The screen is dropped, and the terminal restored, before anything else is written.
         runtime.block_on(self.show(screen, heard)).map_err(failed)?;
         let total = self.series.total;
         if total.count > 0 {
@@ -275,7 +274,7 @@ impl Plot {
         lines
     }
 
-    /// Returns what is plotted, and the state of the connection at the right.
+    /// Returns the title: the service and the key, and the state of the connection at the right.
     fn title(&self, width: usize, now: Timestamp, styled: &impl Fn(Style, &str) -> String) -> String {
         let name = format!("{} {}", one_line(&self.service), one_line(&self.key.to_string()));
         let (style, state) = match &self.state {

@@ -52,7 +52,7 @@ pub(super) struct Printer {
     left: Option<u64>,
     narrator: Narrator,
     is_terminal: bool,
-    /// Whether a notification without the key is worth a word: until there was one with it.
+    /// Whether no notification has arrived yet. If the first one lacks the key, that is reported.
     is_key_new: bool,
 }
 
@@ -112,7 +112,7 @@ impl Printer {
         }
     }
 
-    /// Prints events until there are no more, or enough notifications were printed.
+    /// Prints events until the channel closes, or until `--count` notifications were printed.
     pub(super) fn run(mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
         while let Some(heard) = heard.blocking_recv() {
             if let Some(gap) = self.narrator.hear(&heard) {
@@ -204,7 +204,7 @@ impl Printer {
             return Ok(());
         };
         let columns = columns.get_or_insert_with(|| values.all().map(|(key, _)| key).collect());
-        // A name that is no key is still a name.
+        // A name need not have the form of a key.
         let named = |column: &String| values.all().find(|(key, _)| key == column);
         let value = |column: &String| match named(column) {
             Some((_, value)) => Some(value),
@@ -259,8 +259,7 @@ impl Printer {
             reason: &gap.reason,
         };
         match &self.form {
-            // As text it was told on standard error; without columns there is nothing yet that could
-            // have a gap.
+            // As text it was reported on standard error; without columns no row was printed yet.
             Form::Text | Form::Csv { columns: None, .. } => Ok(()),
             Form::Json => say_json(&gone),
             Form::Csv { .. } => {
@@ -293,7 +292,7 @@ impl Printer {
         }
     }
 
-    /// Returns a line without what a terminal would act upon, if it is for one.
+    /// Returns a line, for a terminal without control characters.
     fn shown(&self, line: String) -> String {
         if self.is_terminal { visible(&line) } else { line }
     }

@@ -19,7 +19,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Returns a scale that contains these values, with about so many marks.
+    /// Returns a scale that contains these values, with about this number of marks.
     pub(super) fn new(low: f64, high: f64, marks: usize) -> Self {
         let span = high - low;
         // A single value is in the middle.
@@ -130,7 +130,7 @@ pub(super) fn times(begin: f64, end: f64, most: usize) -> Vec<(f64, String)> {
     marks
 }
 
-/// Returns the time so many seconds after 1970, to the millisecond.
+/// Returns the time for a number of seconds since 1970, to the millisecond.
 #[allow(clippy::cast_possible_truncation, reason = "milliseconds of a calendar fit")]
 fn moment(seconds: f64) -> Option<Timestamp> {
     Timestamp::from_millisecond((seconds * 1e3).round() as i64).ok()

@@ -16,7 +16,7 @@ pub(super) struct Series {
     pub(super) total: Summary,
 }
 
-/// The number of values, and what is known about them.
+/// The number of values, the last one, their range and their mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Summary {
     pub(super) count: u64,
@@ -85,7 +85,7 @@ impl Series {
         self.points.iter().skip(skipped).copied()
     }
 
-    /// Returns what is known about the values from a time on.
+    /// Returns the summary of the values from a time on.
     pub(super) fn summary(&self, begin: f64) -> Summary {
         let mut summary = Summary::default();
         for (time, value) in self.since(begin) {

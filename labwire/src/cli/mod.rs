@@ -56,19 +56,19 @@ See it work: labwire demo
 
 A first look, each line in a terminal of its own:
   labwire start --disable-tls
-  python -c 'from msl.examples.network import Echo as E; E().start(disable_tls=1)'
+  python -c 'from msl.examples.network import Echo; Echo().start(disable_tls=1)'
   labwire call --disable-tls Echo echo hello
   nc localhost 1875          (type `client`, then `identity`)
 
-Something does not connect: labwire doctor
+If something does not connect: labwire doctor
 
 Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else
 ~/.labwire.
 
 Exit codes: 0 done, 1 could not be done (the reason is on standard error),
 2 wrong usage. Commands that connect to a manager also have: 3 no manager (not
-reachable, or the connection was lost), 4 refused by the manager, 5 the service's
-own error, 124 timeout, 130 interrupted.";
+reachable, or the connection was lost), 4 refused by the manager, 5 error of the
+service, 124 timeout, 130 interrupted.";
 
 /// A network manager for laboratory instruments.
 ///

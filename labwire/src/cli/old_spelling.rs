@@ -1,7 +1,8 @@
-//! The command lines of MSL-Network for `user` and `hostname`, which the subcommands of an action do
-//! not cover: an option before the action, or one that the action has no use for.
+//! The command lines of MSL-Network for `user` and `hostname`, which the subcommands of an action
+//! do not cover: an option before the action, or one that the action has no use for.
 //!
-//! They are parsed as MSL-Network does: the action is a word, and all options belong to all actions.
+//! They are parsed as MSL-Network does: the action is a word, and all options belong to all
+//! actions.
 
 use std::ffi::{OsStr, OsString};
 
@@ -27,8 +28,8 @@ pub(super) enum OldCommand {
     Hostname(hostname::OldHostnameArgs),
 }
 
-/// Parses words that the parser of the subcommands has refused with this error. `parse` is that
-/// parser. Returns the error to report if they are no old spelling either.
+/// Parses words that `parse`, the parser of the subcommands, has refused with this error. Returns
+/// the error to report if they are not in the old spelling either.
 pub(super) fn parse<T>(
     words: &[OsString],
     error: clap::Error,

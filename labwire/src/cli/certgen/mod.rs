@@ -18,9 +18,9 @@ use names::HostName;
 /// Create a self-signed certificate.
 ///
 /// The certificate identifies the manager to its clients. It contains the public half of a private
-/// key, this computer's host name, `localhost`, all current addresses of the computer, and the names
-/// and addresses given with --name: those by which clients reach the manager. Give every client a
-/// copy, or let the client fetch one (`labwire trust`) and compare the fingerprint.
+/// key, this computer's host name, `localhost`, all current addresses of the computer, and the
+/// names and addresses given with --name: those by which clients reach the manager. Give every
+/// client a copy, or let the client fetch one (`labwire trust`) and compare the fingerprint.
 ///
 /// `labwire start` creates a certificate if there is none. Create a new one with this command when
 /// the name or an address of the computer has changed.
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Further words, which are probably names.
+    /// Further words, which are probably meant as names.
     #[arg(hide = true)]
     more: Vec<String>,
 
@@ -120,7 +120,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     for name in &args.name {
         name.add_to(&mut options);
     }
-    // Checked first, so that no key is created in vain.
+    // Checked first, so that an error leaves no new key behind.
     if options.years_valid.is_nan() || options.years_valid <= 0.0 {
         return Err(PkiError::ValidityOutOfRange {
             years: options.years_valid,

@@ -1,4 +1,4 @@
-//! The programs that have to be told that a manager has a new certificate.
+//! The programs that must trust the new certificate of a manager.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use labwire_store::{RecentComputer, recent_computers};
 
 use super::names::HostName;
 
-/// How far back connections count.
+/// The age in days up to which connections count.
 const DAYS: u32 = 30;
 
-/// The most computers that are named.
+/// The maximum number of computers that are listed.
 const NAMED: usize = 12;
 
-/// Returns what is to be done after a certificate was replaced: by the manager, and by the programs
-/// that saved the former one.
+/// Returns instructions for a replaced certificate: for the manager, and for the programs that
+/// saved the former one.
 pub(super) fn to_be_told(
     path: &Path,
     new: &CertificateSummary,
@@ -26,7 +26,7 @@ pub(super) fn to_be_told(
     let host = names.first().map_or_else(hostname, ToString::to_string);
     let fingerprint = &new.fingerprint;
     let mut text =
-        "A manager that is running shows the old one until it gets the signal HUP (kill -HUP and the number \
+        "A running manager uses the old one until it receives the signal HUP (kill -HUP and the number \
                     of its process); clients that saved the old one must fetch it anew:"
             .to_owned();
     for file in former.map(|former| holders(path, former)).unwrap_or_default() {
@@ -54,7 +54,7 @@ pub(super) fn to_be_told(
     text
 }
 
-/// Returns the files of this user that hold the certificate, but for the manager's own.
+/// Returns the files of this user that contain the certificate, except the manager's own.
 fn holders(path: &Path, certificate: &[u8]) -> Vec<PathBuf> {
     let own = std::fs::canonicalize(path).ok();
     let homes = [Home::resolve().ok(), Home::of_msl_network()];
@@ -74,7 +74,7 @@ fn holders(path: &Path, certificate: &[u8]) -> Vec<PathBuf> {
     holders
 }
 
-/// Returns the manager whose certificate a file is, as the argument of a command.
+/// Returns the manager to which the file of a certificate belongs, as the argument of a command.
 fn host_of(file: &Path) -> String {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     match name.rsplit_once('_') {
@@ -84,8 +84,9 @@ fn host_of(file: &Path) -> String {
     }
 }
 
-/// Returns the computers whose programs have used the manager with this certificate, as far as its
-/// database tells. `None` if there are none, or if the certificate is not that of the home folder.
+/// Returns the computers whose programs have recently connected to the manager with this
+/// certificate, from its database. `None` if there are none, or if the certificate is not that of
+/// the home folder.
 fn computers(path: &Path) -> Option<String> {
     let home = Home::resolve().ok()?;
     let is_default = path == home.certificate_file();

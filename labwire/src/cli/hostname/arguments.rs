@@ -41,7 +41,7 @@ Examples:
   # trust two devices
   labwire hostname add TheHostname OtherHostname
 
-  # in a database of your own, which must exist (--create creates it)
+  # in another database, which must exist (--create creates it)
   labwire hostname add TheHostname --database /path/to/database.db";
 
 const REMOVE_EXAMPLES: &str = "\

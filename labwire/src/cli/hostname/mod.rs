@@ -12,7 +12,7 @@ use super::database::{Chosen, CreateArgs, DatabaseArgs};
 use super::{UsageError, tell};
 pub(crate) use arguments::{HostnameArgs, OldHostnameArgs};
 
-/// What the command line asks for, in either spelling.
+/// The parsed command line, in either spelling.
 #[derive(Debug)]
 pub(crate) struct Request {
     verb: Verb,
@@ -49,7 +49,7 @@ impl Verb {
 /// Prints how a running manager reloads the list.
 fn tell_signal() {
     tell(
-        "A manager that is running goes by the old list until it gets the signal HUP (kill -HUP and the number of its \
+        "A running manager uses the old list until it receives the signal HUP (kill -HUP and the number of its \
          process)",
     );
 }

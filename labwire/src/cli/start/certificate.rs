@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 
 use super::options::Options;
 
-/// A certificate that is ready, and what was created for it.
+/// A loaded certificate, and messages about the files that were created for it.
 pub(super) struct Prepared {
     pub(super) files: TlsFiles,
     pub(super) certified: Arc<CertifiedKey>,
@@ -122,8 +122,8 @@ fn default_files(home: &Home, host: Option<&str>) -> (PathBuf, PathBuf) {
     }
 }
 
-/// Fails if the default certificate has no key: a program may have saved it there as that of another
-/// manager.
+/// Fails if the default certificate has no key: a program may have saved it there as that of
+/// another manager.
 fn expect_key(certificate: &Path, key: &Path) -> Result<(), PkiError> {
     if key.exists() {
         return Ok(());

@@ -9,8 +9,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// some spare ones.
 const OTHERS: usize = 256;
 
-/// Prepares the process for so many connections. Call it while the process has one thread: see
-/// [`enlarge_table`].
+/// Prepares the process for this number of connections. Call it while the process has one thread:
+/// see [`enlarge_table`].
 ///
 /// It is not an error if the system grants fewer descriptors. The manager then serves fewer peers
 /// at once, and reports it when they connect.

@@ -49,7 +49,7 @@ Examples:
   # add 'a.smith' as an administrator
   labwire user add a.smith --password '!PaSsWoRd*' --admin
 
-  # add 'j.doe' to a database of your own, which must exist (--create creates it)
+  # add 'j.doe' to another database, which must exist (--create creates it)
   labwire user add j.doe --database /path/to/database.db
 
   # add 'j.doe' so that MSL-Network's own manager admits the user too

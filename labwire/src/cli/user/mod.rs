@@ -13,7 +13,7 @@ use super::{UsageError, secret, tell};
 use arguments::PasswordArgs;
 pub(crate) use arguments::{OldUserArgs, UserArgs};
 
-/// What the command line asks for, in either spelling.
+/// The parsed command line, in either spelling.
 #[derive(Debug)]
 pub(crate) struct Request {
     verb: Verb,
@@ -82,7 +82,7 @@ fn add(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Resu
     let username = named(args)?;
     check_username(username)?;
     let mut database = chosen.open_to_add()?;
-    // Checked before the password prompt, so that no password is typed in vain.
+    // Checked before the password prompt, so that the error comes first.
     if database.rights(username)?.is_some() {
         return Err(StoreError::UserExists {
             username: username.to_owned(),
