@@ -186,7 +186,7 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
     };
     let documentation = documentation(&connection, name, service, false).await;
     let peer = if is_reported(&identities) {
-        report::service(connection.client(), name).await?
+        report::service(&connection, name).await?
     } else {
         None
     };

@@ -6,6 +6,7 @@
 //! while it runs, and `.release` requests the release. Only the same user can create files there.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
@@ -143,8 +144,12 @@ async fn release_one(files: &Files) -> Result<bool, Failure> {
         files.remove();
         return Ok(false);
     }
-    let asked = create_private_file(&files.path("release"));
-    asked.map_err(|error| Failure::Failed(format!("cannot ask for the release: {error}")))?;
+    match create_private_file(&files.path("release")) {
+        Ok(_) => {}
+        // Another process has asked, and its time may have passed.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(Failure::Failed(format!("cannot ask for the release: {error}"))),
+    }
     let end = Instant::now() + RELEASE_TIME;
     while is_running() {
         if Instant::now() >= end {

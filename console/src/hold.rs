@@ -204,7 +204,7 @@ impl LockArgs {
             Lock::Exclusive
         };
         let link = link(connection, &self.service).await?;
-        let guard = link.lock(kind).await?;
+        let guard = connection.in_time(link.lock(kind)).await?;
         Ok((link, guard))
     }
 
@@ -258,7 +258,7 @@ pub(crate) async fn lock_service(arguments: &LockArgs, mut stop: Stop) -> Result
             one_line(service)
         )));
     }
-    guard.release().await?;
+    connection.in_time(guard.release()).await?;
     drop(link);
     show(*form, "released", service, None, "is released")?;
     connection.disconnect().await;

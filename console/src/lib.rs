@@ -134,6 +134,7 @@ pub fn run(command: Command) -> ExitCode {
     let done = run_in_runtime(command);
     // A command that did not end in time may have left the terminal in raw mode.
     screen::restore();
+    top::restore();
     match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure @ Failure::Told(_)) => failure.exit_code(),

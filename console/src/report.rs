@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
-use labwire_client::{Arguments, Client, Identities};
+use labwire_client::{Arguments, Identities};
 use labwire_home::local_time_zone;
 use serde::{Deserialize, Serialize};
 
+use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::one_line;
 use crate::times::readable_age;
@@ -111,9 +112,9 @@ pub(crate) fn is_reported(identities: &Identities) -> bool {
 
 impl Report {
     /// Requests the status.
-    pub(crate) async fn request(client: &Client) -> Result<Self, Failure> {
-        let (_, services) = pages(client, "services").await?;
-        let (summary, clients) = pages(client, "clients").await?;
+    pub(crate) async fn request(connection: &Connection) -> Result<Self, Failure> {
+        let (_, services) = pages(connection, "services").await?;
+        let (summary, clients) = pages(connection, "clients").await?;
         Ok(Self {
             summary,
             services,
@@ -123,28 +124,38 @@ impl Report {
 }
 
 /// Requests the status of one service. Returns `None` if it is not connected.
-pub(crate) async fn service(client: &Client, name: &str) -> Result<Option<Peer>, Failure> {
-    // A page begins after a name, so the name without its last character is passed.
+pub(crate) async fn service(connection: &Connection, name: &str) -> Result<Option<Peer>, Failure> {
+    // A name that is a little less: the page that begins after it most likely has the service.
     let mut after = name.to_owned();
     after.pop();
-    let Page { peers, .. } = page(client, "services", &after).await?;
-    Ok(peers.into_iter().find(|peer| peer.name == name))
+    loop {
+        let Page { peers, next, .. } = page(connection, "services", &after).await?;
+        let is_passed = peers.iter().any(|peer| *peer.name > *name);
+        if let Some(peer) = peers.into_iter().find(|peer| peer.name == name) {
+            return Ok(Some(peer));
+        }
+        match next.filter(|next| *next > after && !is_passed) {
+            Some(next) => after = next,
+            None => return Ok(None),
+        }
+    }
 }
 
-async fn page(client: &Client, kind: &str, after: &str) -> Result<Page, Failure> {
+async fn page(connection: &Connection, kind: &str, after: &str) -> Result<Page, Failure> {
     let arguments = Arguments::new().positional(kind).positional(after);
-    Ok(client.admin_request("status", arguments).await?)
+    let request = connection.client().admin_request("status", arguments);
+    connection.in_time(request.into_future()).await
 }
 
 /// Requests all pages of one kind.
-async fn pages(client: &Client, kind: &str) -> Result<(Summary, Vec<Peer>), Failure> {
+async fn pages(connection: &Connection, kind: &str) -> Result<(Summary, Vec<Peer>), Failure> {
     let (mut peers, mut after) = (Vec::new(), String::new());
     loop {
         let Page {
             summary,
             peers: further,
             next,
-        } = page(client, kind, &after).await?;
+        } = page(connection, kind, &after).await?;
         peers.extend(further);
         // Names come in order, so this ends.
         match next.filter(|next| *next > after) {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use labwire_client::Identities;
 use labwire_home::present;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::connection::{Connection, ConnectionArgs, Seconds};
@@ -130,7 +131,7 @@ impl Shown {
         let client = connection.client();
         let identities = connection.identities().await?;
         let report = if is_reported(&identities) {
-            Some(Report::request(client).await?)
+            Some(Report::request(connection).await?)
         } else {
             None
         };
@@ -354,9 +355,7 @@ async fn watch(arguments: &StatusArgs, connection: &Connection, mut stop: Stop) 
     let mut text = Shown::request(connection, arguments.users).await?.text();
     let mut screen = Screen::enter().map_err(unusable)?;
     let mut keys = inputs();
-    let mut pace = interval(arguments.every.duration());
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace.tick().await;
+    let mut statuses = statuses(connection.clone(), arguments);
     loop {
         let lines = text.lines().map(|line| {
             if screen.is_colored() {
@@ -367,11 +366,6 @@ async fn watch(arguments: &StatusArgs, connection: &Connection, mut stop: Stop) 
         });
         let lines = lines.collect();
         screen.draw(lines).map_err(unusable)?;
-        let next = async {
-            pace.tick().await;
-            connection.client().connected().await;
-            Shown::request(connection, arguments.users).await
-        };
         tokio::select! {
             biased;
             () = stop.requested() => return Ok(()),
@@ -380,12 +374,33 @@ async fn watch(arguments: &StatusArgs, connection: &Connection, mut stop: Stop) 
                 Some(Input::Resize(width, height)) => screen.resize((width, height)),
                 Some(Input::Key(_)) => {}
             },
-            shown = next => match shown {
-                Ok(shown) => text = shown.text(),
+            Some(status) = statuses.recv() => match status {
+                Ok(status) => text = status,
                 // The next request waits until the manager is back.
                 Err(Failure::NoManager(error)) => text = error,
                 Err(failure) => return Err(failure),
             },
         }
     }
+}
+
+/// Requests the status at the pace of `--every`, as text, in a task of its own: a key that is pressed
+/// must not interrupt a request.
+fn statuses(connection: Connection, arguments: &StatusArgs) -> mpsc::Receiver<Result<String, Failure>> {
+    let (every, with_users) = (arguments.every.duration(), arguments.users);
+    let (sender, statuses) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut pace = interval(every);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pace.tick().await;
+        loop {
+            pace.tick().await;
+            connection.client().connected().await;
+            let shown = Shown::request(&connection, with_users).await;
+            if sender.send(shown.map(|shown| shown.text())).await.is_err() {
+                return;
+            }
+        }
+    });
+    statuses
 }

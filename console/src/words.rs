@@ -72,6 +72,9 @@ fn typed(word: &str) -> Result<String, Failure> {
     }
 }
 
+/// The options of calls that take no value from the next word.
+const FLAGS: [&str; 3] = ["--json", "--disable-tls", "--help"];
+
 /// Puts negative numbers of calls in parentheses, which do not change a value, where the parser of
 /// the command line would take them for options, as it does `-1e-6`.
 pub fn protect_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -90,7 +93,8 @@ pub fn protect_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsS
     let values = arguments.iter_mut().skip(2).filter(|_| takes_values);
     for argument in values.take_while(|word| *word != "--") {
         if let Some(word) = argument.to_str() {
-            let is_option = word.starts_with("--") && !word.contains('=');
+            let is_option =
+                word == "-o" || (word.starts_with("--") && !word.contains('=') && !FLAGS.contains(&word));
             if is_number(word) && !is_value_of_option {
                 *argument = format!("({word})").into();
             }
@@ -247,6 +251,8 @@ mod tests {
             "-2",
             "-o",
             "-.5",
+            "--json",
+            "-.5",
             "--",
             "-3",
         ];
@@ -259,6 +265,8 @@ mod tests {
                 "--every",
                 "-2",
                 "-o",
+                "-.5",
+                "--json",
                 "(-.5)",
                 "--",
                 "-3"

@@ -82,7 +82,8 @@ fn a_lock_waits_for_its_service_and_is_released_by_ctrl_c() {
     assert!(begun.elapsed() >= Duration::from_millis(600));
     let waiting = ["lock", "Balance", "--wait", "50", "--json"];
     let mut second = held(&manager, &waiting, "trying again");
-    first.signal(Signal::INT);
+    let released = json_lines(&output(&manager, &["unlock", "Balance", "--json"]));
+    assert_eq!(released, [json!({"service": "Balance", "released": 1})]);
     assert_eq!(first.wait().code(), Some(0));
     second.wait_for("locked", |line| line.contains("\"locked\"").then_some(()));
     second.signal(Signal::INT);

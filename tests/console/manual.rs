@@ -38,6 +38,8 @@ fn every_command_has_a_man_page_and_a_chapter_of_markdown() {
 fn the_list_of_commands_fits_into_80_columns() {
     let home = Home::new();
     let help = run(&mut home.command(&["--help"])).output;
-    let longest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
+    // The paragraph about the program is wrapped at the width of the terminal.
+    let list = help.lines().skip_while(|line| !line.starts_with("Usage:"));
+    let longest = list.max_by_key(|line| line.chars().count()).unwrap();
     assert!(longest.chars().count() <= 80, "{longest}");
 }

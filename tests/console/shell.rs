@@ -11,7 +11,7 @@ use super::super::support::manager::{Home, Manager};
 use super::super::support::process::{Process, Signal};
 use super::super::support::pseudo_terminal::PseudoTerminal;
 use super::super::support::wire::RawPeer;
-use super::{Done, command, json_lines, labwire, service, start};
+use super::{Done, command, json_lines, labwire, service, start, wait_for_service};
 
 /// Runs a script to its end.
 fn script(manager: &Manager, arguments: &[&str], lines: &str) -> Done {
@@ -410,4 +410,33 @@ fn the_shell_works_with_the_reference_manager_over_tls() {
     let done = script(&manager, &[], "link BasicMath\nadd 1 2\nidentity\n");
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.output.contains("\n3\n"), "{done:?}");
+}
+
+#[test]
+fn a_service_that_is_locked_twice_stays_locked() {
+    let manager = start();
+    let _balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    let mut shell = Process::spawn("labwire", &mut command(&manager, &["shell"]));
+    for line in ["lock Balance", "lock Balance", "status"] {
+        shell.type_line(line);
+    }
+    shell.wait_for("the second answer", |line| {
+        line.contains("is locked already").then_some(())
+    });
+    let done = labwire(&manager, &["link", "Balance"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(!shell.output().contains("is lost"), "{}", shell.output());
+    shell.close_input();
+    assert_eq!(shell.wait().code(), Some(0));
+}
+
+#[test]
+fn a_script_ends_when_it_is_asked_to() {
+    let manager = start();
+    let mut shell = Process::spawn("labwire", &mut command(&manager, &["shell"]));
+    shell.type_line("whoami");
+    shell.wait_for("an answer", |line| line.contains('[').then_some(()));
+    shell.terminate();
+    assert!(!shell.wait().success());
 }

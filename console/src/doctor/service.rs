@@ -1,6 +1,7 @@
 //! The manager's kind, and the service that programs want to use.
 
 use labwire_client::{CallError, Identities};
+use tokio::time::timeout;
 
 use super::report::{Check, Kind};
 use super::subject::Subject;
@@ -63,7 +64,12 @@ pub(super) async fn check(
     if !identities.services.contains_key(name) {
         return missing(subject, identities, name);
     }
-    let link = match connection.client().link(name).await {
+    let linked = timeout(connection.limit(), connection.client().link(name)).await;
+    let Ok(linked) = linked else {
+        let text = "the manager has not answered a request to link in time (--connect-timeout)";
+        return Check::failed(CHECK, "no-link", Failure::TimedOut, text.to_owned());
+    };
+    let link = match linked {
         Ok(link) => link,
         Err(CallError::Manager { message, .. }) => return not_linked(&shown, &message),
         Err(error) => {

@@ -131,9 +131,8 @@ impl Session {
             return self.identity().await;
         };
         let documentation = self.documentation(service, &identity).await;
-        let client = self.connection.client();
         let peer = if is_reported(&self.connection.identities().await?) {
-            report::service(client, service).await?
+            report::service(&self.connection, service).await?
         } else {
             None
         };
@@ -202,6 +201,15 @@ impl Session {
             self.require(service).await?;
             self.connection.link(service).await?
         };
+        let held_already = self.shared.links().get_mut(service).and_then(|held| {
+            let lock = held.lock.as_ref().filter(|lock| lock.is_shared == is_shared)?;
+            lock.guard.is_held().then(|| lock.guard.clients().to_vec())
+        });
+        if let Some(clients) = held_already {
+            // A second guard would share the lock, and dropping the first one would end it.
+            let text = format!("'{}' is locked already", one_line(service));
+            return self.shared.screen.answer("lock", &clients, text);
+        }
         let kind = if is_shared { Lock::Shared } else { Lock::Exclusive };
         // A lock of the other kind must be released first.
         let before = match self.shared.links().get_mut(service) {

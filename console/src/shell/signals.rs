@@ -6,8 +6,11 @@
 pub(super) async fn asked_to_end(is_of_person: bool) {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
-    if let ((Ok(mut terminate), Ok(mut hang_up)), true) = (signals, is_of_person) {
+    // Listening to a signal would replace its default action, which ends a script.
+    if is_of_person
+        && let Ok(mut terminate) = signal(SignalKind::terminate())
+        && let Ok(mut hang_up) = signal(SignalKind::hangup())
+    {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {}

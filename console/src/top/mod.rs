@@ -5,6 +5,7 @@ mod rates;
 mod view;
 
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -92,16 +93,15 @@ struct Told<'a> {
 }
 
 /// Requests reports, and keeps the last one.
-struct Meter<'a> {
-    connection: &'a Connection,
+struct Meter {
+    connection: Connection,
     last: Option<(Instant, Report)>,
 }
 
-impl Meter<'_> {
+impl Meter {
     /// Returns the rates since the last report; for the first one, since the peers connected.
     async fn measure(&mut self) -> Result<Rates, Failure> {
-        let client = self.connection.client();
-        let report = Report::request(client).await?;
+        let report = Report::request(&self.connection).await?;
         let now = Instant::now();
         let rates = match &self.last {
             // The manager was restarted: all counters began anew.
@@ -115,7 +115,7 @@ impl Meter<'_> {
             Duration::try_from_secs_f64(report.summary.uptime_seconds).unwrap_or(Duration::MAX),
         ));
         let rates = Rates {
-            manager: client.manager(),
+            manager: self.connection.client().manager(),
             summary: report.summary.clone(),
             services: rows(&last.services, &report.services, elapsed),
             clients: rows(&last.clients, &report.clients, elapsed),
@@ -160,7 +160,7 @@ pub(crate) async fn run(arguments: &TopArgs, mut stop: Stop) -> Result<(), Failu
         ));
     }
     let mut meter = Meter {
-        connection: &connection,
+        connection: connection.clone(),
         last: None,
     };
     if arguments.form.json || arguments.count.is_some() || !io::stdout().is_terminal() {
@@ -170,14 +170,14 @@ pub(crate) async fn run(arguments: &TopArgs, mut stop: Stop) -> Result<(), Failu
             printed = print(arguments, &mut meter) => printed?,
         }
     } else {
-        show(arguments, &mut meter, stop).await?;
+        show(arguments, meter, stop).await?;
     }
     connection.disconnect().await;
     Ok(())
 }
 
 /// Prints each interval.
-async fn print(arguments: &TopArgs, meter: &mut Meter<'_>) -> Result<(), Failure> {
+async fn print(arguments: &TopArgs, meter: &mut Meter) -> Result<(), Failure> {
     meter.measure().await?;
     let mut pace = interval(arguments.every.duration());
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -280,8 +280,19 @@ fn input(event: &Event) -> Option<Input> {
 /// The terminal in raw mode, until it is dropped.
 struct FullScreen(ratatui::DefaultTerminal);
 
+/// Whether the terminal is in use.
+static IS_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back, if it is in use.
+pub(crate) fn restore() {
+    if IS_OPEN.swap(false, Ordering::SeqCst) {
+        ratatui::restore();
+    }
+}
+
 impl FullScreen {
     fn open() -> Result<Self, Failure> {
+        IS_OPEN.store(true, Ordering::SeqCst);
         let terminal = ratatui::try_init();
         terminal
             .map(Self)
@@ -291,29 +302,40 @@ impl FullScreen {
 
 impl Drop for FullScreen {
     fn drop(&mut self) {
-        ratatui::restore();
+        restore();
     }
 }
 
+/// Measures each interval in a task of its own: a key that is pressed must not interrupt a request.
+fn intervals(mut meter: Meter, every: Duration) -> mpsc::Receiver<Result<Rates, Failure>> {
+    let (sender, intervals) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut pace = interval(every);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pace.tick().await;
+        loop {
+            pace.tick().await;
+            meter.connection.client().connected().await;
+            if sender.send(meter.measure().await).await.is_err() {
+                return;
+            }
+        }
+    });
+    intervals
+}
+
 /// Shows the screen until a key ends it.
-async fn show(arguments: &TopArgs, meter: &mut Meter<'_>, mut stop: Stop) -> Result<(), Failure> {
+async fn show(arguments: &TopArgs, mut meter: Meter, mut stop: Stop) -> Result<(), Failure> {
     let mut rates = meter.measure().await?;
     let (mut view, mut notice) = (View::default(), None::<String>);
     let mut screen = FullScreen::open()?;
     let mut keys = keys();
-    let mut pace = interval(arguments.every.duration());
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace.tick().await;
+    let mut intervals = intervals(meter, arguments.every.duration());
     loop {
         let drawn = screen
             .0
             .draw(|frame| draw::draw(frame, &rates, &view, notice.as_deref()));
         drawn.map_err(|error| Failure::Failed(format!("cannot write to the terminal: {error}")))?;
-        let next = async {
-            pace.tick().await;
-            meter.connection.client().connected().await;
-            meter.measure().await
-        };
         tokio::select! {
             biased;
             () = stop.requested() => return Ok(()),
@@ -327,7 +349,7 @@ async fn show(arguments: &TopArgs, meter: &mut Meter<'_>, mut stop: Stop) -> Res
                     }
                 }
             },
-            measured = next => match measured {
+            Some(measured) = intervals.recv() => match measured {
                 Ok(_) if view.is_paused => {}
                 Ok(measured) => (rates, notice) = (measured, None),
                 Err(Failure::NoManager(text)) => notice = Some(text),

@@ -60,6 +60,7 @@ impl Asking<'_> {
             self.client.asked.insert(service);
             self.service.callers.entry(client).or_default().add(uid, now);
         }
+        self.service.in_flight += 1;
         self.service.traffic.request(bytes);
         self.client.traffic.request(bytes);
         self.client.in_flight.add_one(self.in_flight);
@@ -80,6 +81,7 @@ pub(crate) struct Awaited<'a> {
     service_was_told: &'a mut bool,
     held: HeldRequest<'a>,
     traffic: [&'a mut Traffic; 2],
+    services_in_flight: &'a mut usize,
     clients_in_flight: &'a mut InFlight,
     empty_places: &'a mut EmptyPlaces,
     in_flight: &'a mut Pool,
@@ -108,6 +110,7 @@ impl<'a> Awaited<'a> {
             service_was_told: &mut service.was_told,
             held,
             traffic: [&mut client.traffic, &mut service.traffic],
+            services_in_flight: &mut service.in_flight,
             clients_in_flight: &mut client.in_flight,
             empty_places,
             in_flight,
@@ -144,6 +147,7 @@ impl<'a> Awaited<'a> {
         for traffic in self.traffic {
             traffic.answer(begun, answered);
         }
+        *self.services_in_flight -= 1;
         self.held.end((service, client), self.empty_places);
         self.clients_in_flight.remove(1, self.in_flight);
     }

@@ -3,7 +3,7 @@
 use super::deadlines::Expiring;
 use super::peers::PeerId;
 use super::requests::Requests;
-use super::state::Registry;
+use super::state::{Registry, Service};
 
 impl Registry {
     /// Returns an inconsistency, or state that is kept for a peer that has left.
@@ -23,11 +23,8 @@ impl Registry {
         if rosters != names {
             return Some(format!("{rosters} peers are listed, and {names} have names"));
         }
-        for expiring in self.deadlines.all() {
-            let Expiring::LastReplies(id) = expiring;
-            if self.clients.get(id).is_none() {
-                return Some(format!("{id:?} is gone and has a deadline"));
-            }
+        if let Some(id) = self.deadlines_of_nobody().next() {
+            return Some(format!("{id:?} is gone and has a deadline"));
         }
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {
@@ -59,7 +56,10 @@ impl Registry {
         }
         let mut called = 0;
         for (id, service) in self.services.iter() {
-            called += service.callers.values().map(Requests::count).sum::<usize>();
+            if let Some(contradiction) = service.contradiction() {
+                return Some(contradiction);
+            }
+            called += service.in_flight;
             let knows = |client: &PeerId| {
                 self.clients
                     .get(*client)
@@ -107,5 +107,22 @@ impl Registry {
         let noted = [self.in_flight.users(), self.identity_bytes()];
         (counts != noted)
             .then(|| format!("{noted:?} clients that wait and bytes of identities, counted {counts:?}"))
+    }
+}
+
+impl Registry {
+    /// Returns the clients that have left and have a deadline.
+    fn deadlines_of_nobody(&self) -> impl Iterator<Item = PeerId> {
+        let ids = self.deadlines.all().map(|Expiring::LastReplies(id)| id);
+        ids.filter(|id| self.clients.get(*id).is_none())
+    }
+}
+
+impl Service {
+    /// Returns a contradiction in its number of requests, if there is one.
+    fn contradiction(&self) -> Option<String> {
+        let held: usize = self.callers.values().map(Requests::count).sum();
+        let (name, in_flight) = (&self.name, self.in_flight);
+        (held != in_flight).then(|| format!("{name} holds {held} requests and not {in_flight}"))
     }
 }

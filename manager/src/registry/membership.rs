@@ -141,6 +141,7 @@ impl Registry {
             locks: Locks::default(),
             linked: Roster::default(),
             callers: HashMap::default(),
+            in_flight: 0,
             answered_last: PeerId::default(),
             traffic: Traffic::default(),
             principal,
@@ -166,6 +167,7 @@ impl Registry {
             if let Some(service) = self.services.get_mut(service)
                 && let Some(requests) = service.callers.remove(&id)
             {
+                service.in_flight -= requests.count();
                 requests.discard();
             }
         }

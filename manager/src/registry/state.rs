@@ -119,6 +119,8 @@ pub(crate) struct Service {
     pub(super) linked: Roster,
     /// The requests that it holds, by client. When it leaves, only these are searched.
     pub(super) callers: HashMap<PeerId, Requests>,
+    /// The number of requests that it holds.
+    pub(super) in_flight: usize,
     /// The client that it answered last.
     pub(super) answered_last: PeerId,
     pub(super) traffic: Traffic,

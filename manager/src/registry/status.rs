@@ -102,8 +102,10 @@ impl Registry {
             .take(NAMES)
             .map(|(holder, since)| format!(r#"{{"client":{},"since":"{since}"}}"#, json_string(holder)))
             .collect();
-        let (in_flight, oldest) = service.held();
-        let oldest = oldest.map_or_else(|| "null".to_owned(), |begun| seconds(now.saturating_sub(begun)));
+        let in_flight = service.in_flight;
+        let oldest = service
+            .oldest()
+            .map_or_else(|| "null".to_owned(), |begun| seconds(now.saturating_sub(begun)));
         Some(format!(
             r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{}{}}}"#,
             json_string(name),
@@ -118,17 +120,16 @@ impl Registry {
 }
 
 impl Service {
-    /// Returns the number of requests that it holds, and when the oldest of the first [`SEARCHED`]
-    /// was forwarded.
-    fn held(&self) -> (usize, Option<u64>) {
-        let mut count = 0;
+    /// Returns when the oldest of the requests that it holds was forwarded. Searches [`SEARCHED`]
+    /// clients and [`SEARCHED`] requests at most.
+    fn oldest(&self) -> Option<u64> {
+        let mut left = SEARCHED;
         let mut oldest = None;
-        for requests in self.callers.values().filter(|requests| requests.count() > 0) {
-            let left = SEARCHED.saturating_sub(count);
-            count += requests.count();
+        for requests in self.callers.values().take(SEARCHED) {
             oldest = [oldest, requests.oldest(left)].into_iter().flatten().min();
+            left = left.saturating_sub(requests.count());
         }
-        (count, oldest)
+        oldest
     }
 }
 
