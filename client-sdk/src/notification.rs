@@ -35,6 +35,11 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// Returns the size of its arguments, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.positional.len() + self.keywords.len()
+    }
+
     /// Splits `result`, the JSON text of `[args, kwargs]`. Returns `None` if it is anything else.
     pub(crate) fn new(service: Arc<str>, result: &Bytes) -> Option<Self> {
         let parts = array_elements(result).ok()?;

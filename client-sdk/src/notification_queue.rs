@@ -7,7 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use crate::notification::Notification;
 
-/// Creates a channel with a capacity of `capacity` notifications, at least one.
+/// The size in bytes at which a queue is full, however few notifications it holds. One notification
+/// may be larger.
+const FULL_BYTES: usize = 64 * 1024 * 1024;
+
+/// Creates a channel with a capacity of `capacity` notifications, at least one, and of
+/// [`FULL_BYTES`].
 pub(crate) fn notification_queue(capacity: usize) -> (NotificationSender, NotificationReceiver) {
     let queue = Arc::new(Queue {
         capacity: capacity.max(1),
@@ -33,8 +38,18 @@ struct Queue {
 #[derive(Default)]
 struct Inner {
     waiting: VecDeque<Notification>,
+    /// The size of all of them, in bytes.
+    bytes: usize,
     ended: bool,
     reader: Option<Waker>,
+}
+
+impl Inner {
+    fn pop(&mut self) -> Option<Notification> {
+        let notification = self.waiting.pop_front()?;
+        self.bytes -= notification.size();
+        Some(notification)
+    }
 }
 
 impl Queue {
@@ -64,9 +79,10 @@ impl NotificationSender {
     /// more.
     pub(crate) fn push(&self, notification: Notification) {
         let mut inner = self.0.inner();
+        inner.bytes += notification.size();
         inner.waiting.push_back(notification);
-        if inner.waiting.len() > self.0.capacity {
-            let dropped = inner.waiting.pop_front().map_or(0, |oldest| oldest.lost() + 1);
+        while inner.waiting.len() > self.0.capacity || (inner.bytes > FULL_BYTES && inner.waiting.len() > 1) {
+            let dropped = inner.pop().map_or(0, |oldest| oldest.lost() + 1);
             if let Some(next) = inner.waiting.front_mut() {
                 next.add_lost(dropped);
             }
@@ -101,7 +117,7 @@ impl NotificationReceiver {
     /// Polls for the next notification. Returns `None` after the last one.
     pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Notification>> {
         let mut inner = self.0.inner();
-        if let Some(notification) = inner.waiting.pop_front() {
+        if let Some(notification) = inner.pop() {
             return Poll::Ready(Some(notification));
         }
         if inner.ended {
@@ -142,6 +158,27 @@ mod tests {
         assert_eq!(next(&receiver), Some((4, 0)));
         assert_eq!(next(&receiver), Some((5, 0)));
         assert_eq!(next(&receiver), None);
+    }
+
+    #[test]
+    fn a_queue_is_full_at_a_number_of_bytes_too() {
+        let (sender, receiver) = notification_queue(1_000);
+        let large = format!("[[1, \"{}\"], {{}}]", "x".repeat(FULL_BYTES / 2));
+        for _ in 0..5 {
+            sender.push(Notification::new("Camera".into(), &Bytes::from(large.clone())).unwrap());
+        }
+        sender.push(notification(2));
+        assert!(receiver.0.inner().bytes <= FULL_BYTES);
+        let context = Context::from_waker(Waker::noop());
+        let mut lost = 0;
+        let mut count = 0;
+        drop(sender);
+        while let Poll::Ready(Some(next)) = receiver.poll_next(&context) {
+            lost += next.lost();
+            count += 1;
+        }
+        assert_eq!(lost + count, 6);
+        assert_eq!(receiver.0.inner().bytes, 0);
     }
 
     #[test]

@@ -25,6 +25,9 @@ use crate::words::{TypedCall, typed_call};
 /// The maximum number of lines that are read or answered ahead of the next one to be shown.
 const AHEAD: u64 = 1_000;
 
+/// The size in bytes of the outcomes that wait for earlier ones at which no further call begins.
+const AHEAD_BYTES: usize = 64 * 1024 * 1024;
+
 /// The calls of a batch.
 pub(crate) struct Batch<'a> {
     /// The file, `-` for standard input.
@@ -72,6 +75,11 @@ impl Outcome {
             took: Duration::ZERO,
             result: Err(failure),
         }
+    }
+
+    /// Returns the size of the result, in bytes.
+    fn size(&self) -> usize {
+        self.result.as_ref().map_or(0, String::len)
     }
 
     /// Returns the outcome as a line of JSON.
@@ -218,7 +226,10 @@ impl Running<'_> {
     }
 
     fn can_begin(&self) -> bool {
-        self.in_flight.len() < usize::from(self.batch.jobs) && self.begun - self.shown < AHEAD
+        let sizes = self.waiting.values().map(Outcome::size);
+        self.in_flight.len() < usize::from(self.batch.jobs)
+            && self.begun - self.shown < AHEAD
+            && (self.in_flight.is_empty() || sizes.sum::<usize>() < AHEAD_BYTES)
     }
 
     /// Takes the next outcome in the order of the lines, if it has arrived.

@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The timeout for the other process to release its lock.
 const RELEASE_TIME: Duration = Duration::from_secs(15);
 
+/// The largest file that is read, in bytes. A name has 256 bytes at most.
+const LARGEST: u64 = 64 * 1024;
+
 /// The lock of a process.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Held {
@@ -119,7 +122,14 @@ async fn release_within(folder: &Path, held: &Held) -> Result<usize, Failure> {
     };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut count = 0;
-    for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+    // Only what this command writes: a pipe would block it, and a link may lead anywhere.
+    let is_entry = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "json")
+            && path
+                .symlink_metadata()
+                .is_ok_and(|data| data.is_file() && data.len() <= LARGEST)
+    };
+    for path in paths.filter(is_entry) {
         let files = Files {
             stem: path.with_extension(""),
         };

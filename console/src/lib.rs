@@ -66,7 +66,7 @@ pub enum Command {
     /// List the services of the network
     #[command(after_help = services::EXAMPLES, after_long_help = services::AFTER_HELP)]
     Services(services::ServicesArgs),
-    /// Show a service: its attributes, their signatures and documentation
+    /// Show a service: attributes, signatures, documentation, clients
     #[command(after_help = describe::EXAMPLES, after_long_help = describe::AFTER_HELP)]
     Describe(describe::DescribeArgs),
     /// Call a method of a service, or read a value

@@ -147,22 +147,34 @@ async fn page(connection: &Connection, kind: &str, after: &str) -> Result<Page, 
     connection.in_time(request.into_future()).await
 }
 
+/// The most pages of one list: those of many more peers than a manager has.
+const PAGES: usize = 10_000;
+
 /// Requests all pages of one kind.
 async fn pages(connection: &Connection, kind: &str) -> Result<(Summary, Vec<Peer>), Failure> {
     let (mut peers, mut after) = (Vec::new(), String::new());
-    loop {
+    for _ in 0..PAGES {
         let Page {
             summary,
             peers: further,
             next,
         } = page(connection, kind, &after).await?;
         peers.extend(further);
-        // Names come in order, so this ends.
-        match next.filter(|next| *next > after) {
+        // What joins meanwhile may make the list longer, but not without end.
+        let is_complete = peers.len() as u64
+            > summary
+                .clients
+                .max(summary.services)
+                .saturating_mul(2)
+                .saturating_add(1_000);
+        match next.filter(|next| *next > after && !is_complete) {
             Some(next) => after = next,
             None => return Ok((summary, peers)),
         }
     }
+    Err(Failure::Failed(format!(
+        "the manager's list of {kind} does not end"
+    )))
 }
 
 #[cfg(test)]

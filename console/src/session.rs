@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::feed::{Events, Heard, follow, keep_connected};
 
 /// The capacity of the channel of events to the viewer.
-const WAITING: usize = 1_024;
+const WAITING: usize = 32;
 
 /// A connection, and the tasks that follow services over it.
 pub(crate) struct Session {

@@ -298,7 +298,7 @@ fn ctrl_c_gives_up_a_call_and_the_shell_goes_on() {
     assert_eq!(answer(&mut silent, &json!("second"))["args"], json!([2]));
     terminal.wait_for("\nsecond");
     terminal.send("timeout 0.2\r");
-    terminal.wait_for("0.2 s at most");
+    terminal.wait_for("the timeout of calls is 0.2 s");
     terminal.send("Silent read 3\r");
     terminal.wait_for("no reply to 'Silent'.read within 0.2 s");
     terminal.wait_for("labwire> ");

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use reedline::{
     Color, ColumnarMenu, Completer, CompletionResult, DefaultHinter, Emacs, ExternalPrinter, Highlighter,
@@ -23,6 +24,9 @@ use crate::output::STRONG;
 
 /// The capacity of the channel of messages above the line. The editor reads it ten times a second.
 const MESSAGES: usize = 100;
+
+/// The longest time to wait for the end of the editor, which restores the terminal.
+const END_TIME: Duration = Duration::from_secs(1);
 
 const MENU: &str = "completions";
 
@@ -124,8 +128,11 @@ impl Drop for Editor {
         self.requests = None;
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It restores the terminal. A panic was already reported.
-            let _ = thread.join();
+            // It restores the terminal. If the terminal is gone, it does not end.
+            let end = Instant::now() + END_TIME;
+            while !thread.is_finished() && Instant::now() < end {
+                thread::sleep(Duration::from_millis(5));
+            }
         }
     }
 }

@@ -255,8 +255,7 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &Row, list: List) {
         Paragraph::new(Text::from(lines)).block(Block::bordered().title(title)),
         text,
     );
-    let bars: Vec<_> = row
-        .latencies
+    let bars: Vec<_> = merged(&row.latencies, usize::from(chart.width.saturating_sub(2) / 9))
         .iter()
         .map(|&(least, count)| {
             #[expect(clippy::cast_precision_loss, reason = "a latency is shown with three digits")]
@@ -271,6 +270,19 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &Row, list: List) {
         .bar_gap(1)
         .data(BarGroup::default().bars(&bars));
     frame.render_widget(bars, chart);
+}
+
+/// Merges neighbouring buckets, so that there are at most `most` of them.
+fn merged(latencies: &[(u64, u64)], most: usize) -> Vec<(u64, u64)> {
+    let width = latencies.len().div_ceil(most.max(1)).max(1);
+    let counts = |buckets: &[(u64, u64)]| {
+        let counts = buckets.iter().map(|(_, count)| *count);
+        counts.fold(0, u64::saturating_add)
+    };
+    latencies
+        .chunks(width)
+        .map(|buckets| (buckets[0].0, counts(buckets)))
+        .collect()
 }
 
 /// Returns the listed names, and how many of `count` are not listed.

@@ -286,7 +286,8 @@ static IS_OPEN: AtomicBool = AtomicBool::new(false);
 /// Gives the terminal back, if it is in use.
 pub(crate) fn restore() {
     if IS_OPEN.swap(false, Ordering::SeqCst) {
-        ratatui::restore();
+        // The terminal may be gone; there is nothing else to try then.
+        let _ = ratatui::try_restore();
     }
 }
 

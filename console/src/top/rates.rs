@@ -98,11 +98,12 @@ fn difference(before: &[(u64, u64)], now: &[(u64, u64)]) -> Vec<(u64, u64)> {
 /// Returns a percentile of the latencies in a histogram, in seconds: the middle of its bucket,
 /// which is exact to an eighth.
 fn percentile(latencies: &[(u64, u64)], percent: u64) -> Option<f64> {
-    let total: u64 = latencies.iter().map(|(_, count)| count).sum();
-    let rank = (total * percent).div_ceil(100).max(1);
+    // A manager may report any counts.
+    let total: u128 = latencies.iter().map(|(_, count)| u128::from(*count)).sum();
+    let rank = (total * u128::from(percent)).div_ceil(100).max(1);
     let mut below = 0;
     let (least, _) = latencies.iter().find(|(_, count)| {
-        below += count;
+        below += u128::from(*count);
         below >= rank
     })?;
     #[expect(clippy::cast_precision_loss, reason = "a latency is shown with three digits")]

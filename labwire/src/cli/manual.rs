@@ -37,9 +37,9 @@ pub(super) fn run(arguments: &ManualArgs) -> anyhow::Result<()> {
     clap_mangen::generate_to(CommandLine::command(), folder)
         .with_context(|| format!("cannot write to {}", folder.display()))?;
     tell(format_args!(
-        "The man pages are in {}. If `man labwire` does not find them, use: man -M {} labwire",
+        "The man pages are in {}. If `man labwire` does not find them: man {}",
         folder.display(),
-        folder.parent().unwrap_or(folder).display()
+        std::path::absolute(folder.join("labwire.1"))?.display()
     ));
     Ok(())
 }

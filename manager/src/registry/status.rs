@@ -11,11 +11,15 @@ use super::traffic::Traffic;
 /// The most peers in one page. With the following limits, a page takes less than a millisecond.
 const PEERS: usize = 64;
 
+/// The size in bytes at which a page ends. A peer takes 35 KB at most: names have up to 256 bytes, and
+/// each may be escaped.
+const PAGE_BYTES: usize = 64 * 1024;
+
 /// The most locks of a service, or links of a client, in a page. Their number is always told.
 const NAMES: usize = 32;
 
-/// The most requests of one service that are searched for the oldest one.
-const SEARCHED: usize = 512;
+/// The most clients and requests of one service that are searched for the oldest request.
+const SEARCHED: usize = 128;
 
 /// A part of the list of clients or of services.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +63,9 @@ impl Registry {
             // The rosters and the peers change together, so there is an entry.
             text.push_str(entry.as_deref().unwrap_or("null"));
             last = Some(name);
+            if text.len() >= PAGE_BYTES {
+                break;
+            }
         }
         let next = last.filter(|_| names.next().is_some());
         let next = next.map_or_else(|| "null".to_owned(), |name| json_string(name));

@@ -8,7 +8,7 @@ use tracing::debug;
 use super::arguments::{Arguments, Call, LinkArguments, read_page};
 use super::compose::{request_line, write_request};
 use super::incoming::{Kind, Typed};
-use super::{BYTES_PER_WORK, DISCONNECT, ENVELOPE_BYTES, REFUSAL_WORK, Router, Sender, Step};
+use super::{BYTES_PER_WORK, DISCONNECT, ENVELOPE_BYTES, REFUSAL_WORK, Router, Sender, Step, TURN_WORK};
 use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
@@ -223,9 +223,9 @@ impl Router<'_> {
             Ok(page) => {
                 // Composed before it is queued: the status contains the size of this very queue.
                 let status = self.registry.status(&page, self.now);
-                let written = from.answer(uid, |writer| writer.copied(status.as_bytes()));
-                // Composing takes longer than copying.
-                self.work += REFUSAL_WORK + 4 * written / BYTES_PER_WORK;
+                from.answer(uid, |writer| writer.copied(status.as_bytes()));
+                // Composing a page takes about as long as a turn may.
+                self.work += TURN_WORK;
             }
             Err(refusal) => {
                 self.work += REFUSAL_WORK;

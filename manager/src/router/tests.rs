@@ -5,6 +5,7 @@ use labwire_wire::{ArrivingEnvelope, Features, FrameView, Identity, LineSplitter
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
+use super::TURN_WORK;
 use super::rig::Rig;
 use super::{CutThrough, Kind, Step, Unframed};
 use crate::outbox::Outbox;
@@ -154,7 +155,7 @@ fn what_takes_long_counts_as_much_work() {
     let identity = r#"{"service":"Manager","attribute":"identity","uid":"1"}"#;
     assert!(work(&mut rig, identity) > 900);
     let status = r#"{"service":"Manager","attribute":"status","args":["clients"],"uid":"1"}"#;
-    assert!(work(&mut rig, status) >= 8);
+    assert!(work(&mut rig, status) >= TURN_WORK);
     let long = format!(
         r#"{{"service":"Manager","attribute":"port","args":["{}"]}}"#,
         "x".repeat(60_000)

@@ -116,7 +116,7 @@ fn servers_that_are_no_managers_are_told_by_what_they_do() {
     let closing = server(drop);
     for (port, problem, text) in [
         (ssh, "not-a-manager", "an SSH server"),
-        (silent, "silent", "says nothing"),
+        (silent, "silent", "sends nothing"),
         (closing, "closed", "closes them at once"),
     ] {
         for tls in ["--disable-tls=false", "--disable-tls"] {

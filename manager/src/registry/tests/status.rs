@@ -73,6 +73,36 @@ fn the_status_has_links_locks_requests_and_latencies() {
 }
 
 #[test]
+fn a_page_of_long_names_is_short() {
+    let mut registry = registry();
+    let name = |number: usize| format!("{}{number:03}", "\\\"".repeat(100));
+    for number in 0..100 {
+        service(&mut registry, &name(number), 0);
+    }
+    for number in 0..40 {
+        let client = client(&mut registry, &format!("{}{number:03}", "y".repeat(200)));
+        for service in 0..100 {
+            let service = format!("{}{service:03}", "\"".repeat(100));
+            registry.linked(client, &service).unwrap();
+        }
+    }
+    for kind in [PageKind::Services, PageKind::Clients] {
+        let (mut count, mut after) = (0, String::new());
+        loop {
+            let text = registry.status(&Page { kind, after }, 0);
+            assert!(text.len() < 100_000, "{}", text.len());
+            let status: Value = serde_json::from_str(&text).unwrap();
+            count += status["page"].as_array().unwrap().len();
+            match status["next"].as_str() {
+                Some(next) => after = next.to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(count, if kind == PageKind::Services { 100 } else { 40 });
+    }
+}
+
+#[test]
 fn the_pages_of_a_long_list_have_every_peer_once() {
     let mut registry = registry();
     let mut expected: Vec<_> = (0..150).map(|number| format!("S{number}")).collect();
