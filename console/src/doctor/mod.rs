@@ -53,8 +53,10 @@ Exit codes: 0 if nothing failed, else that of the first failure: 3 no manager,
 
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
-    /// The manager: HOST, HOST:PORT or [IPv6]:PORT [default: as for other commands]
-    #[arg(value_name = "HOST")]
+    #[arg(
+        value_name = "HOST",
+        help = "The manager: HOST, HOST:PORT or [IPv6]:PORT [default: as for other commands]"
+    )]
     manager: Option<String>,
     /// Also check that clients can use this service
     #[arg(long, value_name = "NAME")]

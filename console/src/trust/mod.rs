@@ -49,8 +49,10 @@ Exit codes: 4 if the fingerprint is another one, 1 if the answer is no; see
 
 #[derive(Args, Debug)]
 pub struct TrustArgs {
-    /// The manager: HOST, HOST:PORT or [IPv6]:PORT [default: as for other commands]
-    #[arg(value_name = "HOST")]
+    #[arg(
+        value_name = "HOST",
+        help = "The manager: HOST, HOST:PORT or [IPv6]:PORT [default: as for other commands]"
+    )]
     manager: Option<String>,
     /// Save the certificate without a question
     #[arg(short, long)]
