@@ -101,6 +101,9 @@ fn services_are_listed_and_described_in_both_forms() {
     );
     assert!(lines[2].starts_with("Echo ") && lines.len() == 3, "{listed}");
 
+    assert_eq!(output(&manager, &["list"]), listed);
+    assert!(output(&manager, &["stats"]).contains("\nBasicMath "));
+
     let listed = json_lines(&output(&manager, &["services", "b*", "--json"]));
     assert_eq!(listed.len(), 1);
     let limit = &listed[0]["max_clients"];

@@ -58,13 +58,13 @@ pub use words::protect_numbers;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show who is connected, what they do, and who holds which lock
-    #[command(after_help = status::EXAMPLES, after_long_help = status::AFTER_HELP)]
+    #[command(alias = "stats", after_help = status::EXAMPLES, after_long_help = status::AFTER_HELP)]
     Status(status::StatusArgs),
     /// Watch calls, latencies and slow peers on the whole screen
     #[command(after_help = top::EXAMPLES, after_long_help = top::AFTER_HELP)]
     Top(top::TopArgs),
     /// List the services of the network
-    #[command(after_help = services::EXAMPLES, after_long_help = services::AFTER_HELP)]
+    #[command(alias = "list", after_help = services::EXAMPLES, after_long_help = services::AFTER_HELP)]
     Services(services::ServicesArgs),
     /// Show a service: attributes, signatures, documentation, clients
     #[command(after_help = describe::EXAMPLES, after_long_help = describe::AFTER_HELP)]

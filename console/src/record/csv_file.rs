@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::opened::{OpenError, Opened};
 use super::row::{COLUMNS, Row};
-use super::store::{OpenError, Opened};
 use crate::csv;
 use crate::key::cell;
 use crate::narrator::utc;

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use super::opened::{OpenError, Opened};
 use super::row::Row;
-use super::store::{OpenError, Opened};
 use crate::key::{cell, text};
 use crate::narrator::utc;
 

@@ -3,6 +3,7 @@
 mod config;
 mod csv_file;
 mod database;
+mod opened;
 mod poll;
 mod recorder;
 mod row;

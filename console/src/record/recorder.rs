@@ -12,9 +12,10 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::opened::Opened;
 use super::row::{Row, messages};
 use super::sources::Subscription;
-use super::store::{Opened, Store};
+use super::store::Store;
 use crate::failure::Failure;
 use crate::feed::{Cause, Event, Heard, Outcome, Polled};
 use crate::key::Values;

@@ -1,6 +1,5 @@
 //! The files of a recording: one, or with rotation one after another, of the same format.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::csv_file::CsvFile;
 use super::database::Database;
+use super::opened::{OpenError, Opened};
 use super::row::Row;
 use crate::failure::Failure;
 
@@ -59,46 +59,6 @@ impl FromStr for Rotation {
             .ok()
             .and_then(|number| number.checked_mul(unit));
         size.filter(|size| *size >= 4_096).map(Self::Size).ok_or(WRONG)
-    }
-}
-
-/// The state of a file when it was opened.
-#[derive(Debug, Default)]
-pub(super) struct Opened {
-    /// The time of the last row.
-    pub(super) last: Option<Timestamp>,
-    /// How many bytes of half a row were removed.
-    pub(super) removed: u64,
-}
-
-/// Why a file cannot be opened.
-#[derive(Debug)]
-pub(super) enum OpenError {
-    Io(io::Error),
-    Sqlite(rusqlite::Error),
-    /// It is not a recording that can be continued.
-    Other(String),
-}
-
-impl From<io::Error> for OpenError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => error.fmt(formatter),
-            Self::Sqlite(error) => error.fmt(formatter),
-            Self::Other(reason) => formatter.write_str(reason),
-        }
     }
 }
 

@@ -5,8 +5,9 @@ mod arriving;
 mod tests;
 mod turn;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 
 use labwire_wire::{Line, LineSplitter, Salvage, Uid};
 use tokio::io::AsyncRead;
@@ -14,7 +15,6 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use self::arriving::{Arriving, Fate};
-use self::turn::in_turn;
 use super::departure::{Departure, FAREWELL};
 use crate::buffers::{self, LARGE_BYTES, Loan};
 use crate::reading::{has_own_memory, read_long, read_short};
@@ -32,6 +32,20 @@ const LARGE_LINE: usize = 512 * 1024;
 
 /// The first bytes of a line over the limit that are searched for its uid.
 const SEARCHED_OF_LONG: usize = 64 * 1024;
+
+/// Reads, and begins a new turn if that must wait, since other tasks run meanwhile. `work` is the
+/// work of the turn. Cancel safe if `read` is.
+async fn in_turn<T>(work: &mut usize, read: impl Future<Output = T>) -> T {
+    let mut read = pin!(read);
+    poll_fn(|context| {
+        let polled = read.as_mut().poll(context);
+        if polled.is_pending() {
+            *work = 0;
+        }
+        polled
+    })
+    .await
+}
 
 fn uid_near_start(line: &[u8]) -> Option<Uid<'static>> {
     let salvage = Salvage::of(&line[..line.len().min(SEARCHED_OF_LONG)]);

@@ -2,7 +2,7 @@
 //! of the turn is used up.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 
 use labwire_wire::terminal::without_mark;
@@ -19,20 +19,6 @@ use crate::router::{BYTES_PER_WORK, Incoming, Kind, Step, TURN_WORK};
 
 /// The smallest read, in bytes: some dozens of short lines.
 const SHORTEST_READ: usize = 4 * 1024;
-
-/// Reads, and begins a new turn if that must wait, since other tasks run meanwhile. `work` is the
-/// work of the turn. Cancel safe if `read` is.
-pub(super) async fn in_turn<T>(work: &mut usize, read: impl Future<Output = T>) -> T {
-    let mut read = pin!(read);
-    poll_fn(|context| {
-        let polled = read.as_mut().poll(context);
-        if polled.is_pending() {
-            *work = 0;
-        }
-        polled
-    })
-    .await
-}
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Adds work to this turn.
