@@ -130,6 +130,7 @@ impl Registry {
                 continue;
             };
             let (name, callers) = (Arc::clone(&service.name), std::mem::take(&mut service.callers));
+            service.in_flight = 0;
             for (caller, requests) in callers {
                 let abandoned = self.abandon(id, caller, requests);
                 all.extend(abandoned.map(|abandoned| (Arc::clone(&name), abandoned)));
