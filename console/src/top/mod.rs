@@ -5,6 +5,7 @@ mod rates;
 mod view;
 
 use std::io::{self, IsTerminal};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -278,7 +279,10 @@ fn input(event: &Event) -> Option<Input> {
 }
 
 /// The terminal in raw mode, until it is dropped.
-struct FullScreen(ratatui::DefaultTerminal);
+///
+/// The terminal's own drop would write an error to standard error if the terminal is gone, and panic
+/// where that fails too.
+struct FullScreen(ManuallyDrop<ratatui::DefaultTerminal>);
 
 /// Whether the terminal is in use.
 static IS_OPEN: AtomicBool = AtomicBool::new(false);
@@ -296,13 +300,14 @@ impl FullScreen {
         IS_OPEN.store(true, Ordering::SeqCst);
         let terminal = ratatui::try_init();
         terminal
-            .map(Self)
+            .map(|terminal| Self(ManuallyDrop::new(terminal)))
             .map_err(|error| Failure::Failed(format!("cannot use the terminal: {error}")))
     }
 }
 
 impl Drop for FullScreen {
     fn drop(&mut self) {
+        let _ = self.0.show_cursor();
         restore();
     }
 }
