@@ -254,6 +254,7 @@ fn a_killed_recording_has_lost_no_more_than_a_second_and_is_continued() {
             if begun.elapsed() < Duration::from_millis(1_500) {
                 due = sent;
             }
+            // The pace of the meter; the loop ends by its clock.
             std::thread::sleep(Duration::from_millis(5));
         }
         recorder.signal(Signal::KILL);
@@ -334,6 +335,7 @@ fn files_are_rotated_by_size_and_by_day() {
         while !part(3).exists() {
             notify(&mut meter, "Meter", &text, "{}");
             sent += 1;
+            // The pace of the meter; the deadline ends the loop.
             std::thread::sleep(Duration::from_millis(20));
             assert!(Instant::now() < deadline, "there is no third file");
         }

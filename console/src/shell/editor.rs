@@ -131,6 +131,7 @@ impl Drop for Editor {
             // It restores the terminal. If the terminal is gone, it does not end.
             let end = Instant::now() + END_TIME;
             while !thread.is_finished() && Instant::now() < end {
+                // A thread cannot be joined with a time limit.
                 thread::sleep(Duration::from_millis(5));
             }
         }
