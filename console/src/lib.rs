@@ -35,6 +35,7 @@ mod screen;
 mod services;
 mod session;
 mod shell;
+mod shortened;
 mod status;
 mod stop;
 mod times;

@@ -1,6 +1,6 @@
 //! Output: readable text on terminals of any width, and JSON for programs.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 
 use anstyle::Style;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
+use crate::shortened::shortened;
 
 /// Names.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -47,20 +48,27 @@ pub(crate) fn say_plain(line: impl Display) -> Result<(), Failure> {
 /// they occur only in texts. A result is JSON as the service wrote it, and may contain line ends.
 pub(crate) fn json_line(object: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(object).map_err(|error| Failure::Failed(error.to_string()))?;
+    Ok(escaped_json(&text))
+}
+
+/// Returns JSON text in one line, without characters that control a terminal or mislead a reader:
+/// in texts they are escaped, and elsewhere they are blanks.
+pub(crate) fn escaped_json(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '\n' | '\r' | '\t' => line.push(' '),
-            '\u{7f}'..='\u{9f}'
+            '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2066}'..='\u{2069}' => {
-                let _ = fmt::Write::write_fmt(&mut line, format_args!("\\u{:04x}", u32::from(character)));
+                let _ = write!(line, "\\u{:04x}", u32::from(character));
             }
             character => line.push(character),
         }
     }
-    Ok(line)
+    line
 }
 
 /// Returns a result as JSON, or, if it is not JSON, as the text that was received.
@@ -122,14 +130,14 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     text
 }
 
-/// The maximum number of characters of a name or a signature in the output for people.
+/// The maximum number of columns of a name or a signature in the output for people.
 const LONGEST: usize = 300;
 
-/// The maximum number of characters of an error.
+/// The maximum number of columns of an error.
 const LONGEST_ERROR: usize = 4_000;
 
 /// Returns a name, an address or a signature of a peer for people: in one line, without characters
-/// that control a terminal, and with at most [`LONGEST`] characters.
+/// that control a terminal, and with at most [`LONGEST`] columns.
 pub(crate) fn one_line(text: &str) -> String {
     shortened(&visible(text), LONGEST)
 }
@@ -146,13 +154,6 @@ pub(crate) fn printable(text: &str) -> String {
 /// Returns an error for people. Further lines are indented, so that none looks like another error.
 pub(crate) fn message(text: &str) -> String {
     shortened(&printable(text), LONGEST_ERROR).replace('\n', "\n  ")
-}
-
-fn shortened(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 /// Returns a name as an argument that can be pasted into a shell, with `--` before it if it begins
@@ -195,7 +196,7 @@ mod tests {
             "a\u{fffd}[31mb\n c\u{fffd}"
         );
         assert_eq!(one_line("a\nb\u{202e}"), "a\u{fffd}b\u{fffd}");
-        assert_eq!(one_line(&"x".repeat(1_000)).chars().count(), LONGEST + 1);
+        assert_eq!(one_line(&"x".repeat(1_000)).chars().count(), LONGEST);
         assert_eq!(message("a\nlabwire: b"), "a\n  labwire: b");
         let result = serde_json::value::RawValue::from_string("[1,\r\n\"\u{9b}\"]".to_owned()).unwrap();
         assert_eq!(json_line(&result).unwrap(), "[1,  \"\\u009b\"]");
