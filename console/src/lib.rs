@@ -39,6 +39,7 @@ mod shortened;
 mod status;
 mod stop;
 mod times;
+mod toml_file;
 mod top;
 mod trust;
 mod watch;

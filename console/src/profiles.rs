@@ -22,6 +22,7 @@ use crate::connection::Settings;
 use crate::failure::Failure;
 use crate::near::nearest;
 use crate::output::one_line;
+use crate::toml_file::check_keys;
 
 const DEFAULT: &str = "default-profile";
 const PROFILES: &str = "profiles";
@@ -41,21 +42,6 @@ pub(crate) struct Profiles {
     path: PathBuf,
     document: DocumentMut,
     config: Config,
-}
-
-/// Checks that a table has known keys only. An unknown one gets a suggestion.
-fn check_keys(place: &str, table: &dyn TableLike, known: &[&str]) -> Result<(), String> {
-    let Some((unknown, _)) = table.iter().find(|(key, _)| !known.contains(key)) else {
-        return Ok(());
-    };
-    let hint = match nearest(unknown, known.iter().copied()) {
-        Some(nearest) => format!("did you mean '{nearest}'?"),
-        None => format!("its keys are: {}", known.join(", ")),
-    };
-    Err(format!(
-        "{place} has an unknown key '{}'\n{hint}",
-        one_line(unknown)
-    ))
 }
 
 impl Profiles {

@@ -14,8 +14,7 @@ use serde::Deserialize;
 use toml_edit::DocumentMut;
 
 use crate::failure::Failure;
-use crate::near::nearest;
-use crate::output::one_line;
+use crate::toml_file::check_keys;
 
 /// The keys of the file.
 const KEYS: [&str; 5] = ["file", "format", "rotate", "watch", "poll"];
@@ -46,13 +45,7 @@ impl Config {
         let document: DocumentMut = text
             .parse()
             .map_err(|error: toml_edit::TomlError| wrong(&error.to_string()))?;
-        if let Some((unknown, _)) = document.iter().find(|(key, _)| !KEYS.contains(key)) {
-            let hint = match nearest(unknown, KEYS) {
-                Some(nearest) => format!("did you mean '{nearest}'?"),
-                None => format!("its keys are {}", KEYS.join(", ")),
-            };
-            return Err(wrong(&format!("unknown key '{}'", one_line(unknown))).with_hint(Some(hint)));
-        }
+        check_keys("the file", document.as_table(), &KEYS).map_err(|error| wrong(&error))?;
         let mut config: Self =
             toml_edit::de::from_document(document).map_err(|error| wrong(&error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
