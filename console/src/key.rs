@@ -5,10 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use labwire_client::Notification;
+use labwire_wire::frames::json_string;
 use labwire_wire::{JsonError, array_elements, as_string, scan_object};
 
 use crate::near::nearest;
-use crate::output::one_line;
+use crate::output::{escaped_json, one_line};
 
 /// Selects a value: the name of a keyword argument or the index of a positional one, and a path
 /// inside it, as in `probe.temperature` and `0.samples[3]`.
@@ -117,6 +118,23 @@ impl<'a> Values<'a> {
         let positional = positional.map(|(index, value)| (index.to_string(), *value));
         positional.chain(self.keywords.iter().cloned())
     }
+
+    /// Returns all values in one line for people, as they are typed in a call: `1.5 "two" unit="V"`.
+    pub(crate) fn line(&self) -> String {
+        let positional = self.positional.iter().map(|value| escaped_json(value));
+        let keywords = self.keywords.iter().map(|(name, value)| named(name, value));
+        positional.chain(keywords).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Returns a named value for people, as in `unit="V"`. A name that is no word is quoted.
+pub(crate) fn named(name: &str, value: &str) -> String {
+    let is_word = |character: char| character.is_alphanumeric() || "_.[]".contains(character);
+    let value = escaped_json(value);
+    if !name.is_empty() && name.chars().all(is_word) {
+        return format!("{name}={value}");
+    }
+    format!("{}={value}", escaped_json(&json_string(name)))
 }
 
 /// Returns a member of an object, or an element of a list.
@@ -181,23 +199,6 @@ pub(crate) fn number(value: &str) -> Option<f64> {
     }
 }
 
-/// Returns a value for people: a text without quotes where it looks like nothing else, otherwise
-/// JSON in one line.
-pub(crate) fn plain(value: &str) -> String {
-    let Some(text) = text(value) else {
-        return value.replace(['\n', '\r', '\t'], " ");
-    };
-    let is_letter = |character: char| character == '_' || character.is_alphabetic();
-    let is_rest = |character: char| character.is_alphanumeric() || "_-+.:/%°".contains(character);
-    let is_word = ["true", "false", "null", "none", "nan", "infinity"]
-        .iter()
-        .all(|word| !text.eq_ignore_ascii_case(word));
-    if is_word && text.starts_with(is_letter) && text.chars().all(is_rest) {
-        return text;
-    }
-    serde_json::to_string(&text).unwrap_or(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,20 +239,26 @@ mod tests {
     }
 
     #[test]
-    fn values_are_cells_numbers_and_words() {
-        for (value, as_cell, as_number, as_word) in [
-            ("1.10", "1.10", Some(1.1), "1.10"),
-            ("null", "", None, "null"),
-            (r#""-6.2E-02\n""#, "-6.2E-02\n", Some(-0.062), r#""-6.2E-02\n""#),
-            (r#""ok""#, "ok", None, "ok"),
-            (r#""true""#, "true", None, r#""true""#),
-            (r#""two words""#, "two words", None, r#""two words""#),
-            ("[1,\n2]", "[1,\n2]", None, "[1, 2]"),
-            ("true", "true", Some(1.0), "true"),
+    fn a_line_has_the_values_as_they_are_typed_and_no_control_characters() {
+        let kwargs = "{\"unit\": \"V\", \"a\\u001b[2J\\nb\": \"\u{9b}\", \"\": {\"n\": \n1}}";
+        assert_eq!(
+            Values::new("[1.50, \"two\", NaN]", kwargs).line(),
+            r#"1.50 "two" NaN unit="V" "a\u001b[2J\nb"="\u009b" ""={"n":  1}"#
+        );
+    }
+
+    #[test]
+    fn values_are_cells_and_numbers() {
+        for (value, as_cell, as_number) in [
+            ("1.10", "1.10", Some(1.1)),
+            ("null", "", None),
+            (r#""-6.2E-02\n""#, "-6.2E-02\n", Some(-0.062)),
+            (r#""true""#, "true", None),
+            ("[1,\n2]", "[1,\n2]", None),
+            ("true", "true", Some(1.0)),
         ] {
             assert_eq!(cell(value), as_cell);
             assert_eq!(number(value), as_number, "{value}");
-            assert_eq!(plain(value), as_word);
         }
         assert!(number("NaN").unwrap().is_nan());
         assert_eq!(cell(r#""\ud83d""#), r"\ud83d");

@@ -91,7 +91,7 @@ fn notifications_are_text_json_or_csv() {
         .lines()
         .map(|line| line.split_once("  ").unwrap())
         .collect();
-    assert_eq!(lines[0].1, r#"1.10 "two words" unit=V ok=true"#);
+    assert_eq!(lines[0].1, r#"1.10 "two words" unit="V" ok=true"#);
     assert_eq!(lines[1].1, r#"NaN null unit="a,b" extra=[1, 2]"#);
     assert_eq!(
         (lines[0].0.len(), lines[2].1),

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::csv;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard};
-use crate::key::{Key, Values, cell, plain};
+use crate::key::{Key, Values, cell, named};
 use crate::narrator::{Gap, Narrator, local, utc};
 use crate::output::{FAINT, say, say_json, say_plain};
 
@@ -52,6 +52,8 @@ pub(super) struct Printer {
     left: Option<u64>,
     narrator: Narrator,
     is_terminal: bool,
+    /// What to say once if the service is not connected.
+    hint: Option<String>,
     /// Whether no notification has arrived yet. If the first one lacks the key, that is reported.
     is_key_new: bool,
 }
@@ -108,8 +110,15 @@ impl Printer {
             left: count,
             narrator: Narrator::new(is_quiet),
             is_terminal: io::stdout().is_terminal(),
+            hint: None,
             is_key_new: true,
         }
+    }
+
+    /// Sets what to say once if the service is not connected.
+    pub(super) fn with_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
     }
 
     /// Prints events until the channel closes, or until `--count` notifications were printed.
@@ -117,6 +126,11 @@ impl Printer {
         while let Some(heard) = heard.blocking_recv() {
             if let Some(gap) = self.narrator.hear(&heard) {
                 self.gap(&gap)?;
+            }
+            if let (Event::Waiting { .. }, Some(_)) = (&heard.event, &heard.service)
+                && let Some(hint) = self.hint.take()
+            {
+                self.narrator.tell(&hint);
             }
             if let Event::Notified { time, notification } = &heard.event {
                 if notification.lost() > 0 {
@@ -163,15 +177,11 @@ impl Printer {
         values: &Values,
         selected: Option<(String, &str)>,
     ) -> Result<(), Failure> {
-        let mut words = Vec::new();
-        if let Some((key, value)) = selected {
-            words.push(format!("{key}={}", plain(value)));
-        } else {
-            words.extend(values.positional.iter().map(|value| plain(value)));
-            let keywords = values.keywords.iter();
-            words.extend(keywords.map(|(key, value)| format!("{key}={}", plain(value))));
-        }
-        let text = self.shown(words.join(" "));
+        let line = match selected {
+            Some((key, value)) => named(&key, value),
+            None => values.line(),
+        };
+        let text = self.shown(line);
         say(format_args!("{FAINT}{}{FAINT:#}  {text}", local(time)))
     }
 
