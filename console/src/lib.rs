@@ -17,6 +17,7 @@ mod describe;
 mod doctor;
 mod failure;
 mod feed;
+mod following;
 mod held;
 mod hold;
 mod key;

@@ -46,10 +46,10 @@ impl Narrator {
     pub(crate) fn hear(&mut self, heard: &Heard) -> Option<Gap> {
         let name = heard.service.as_deref().map(one_line).unwrap_or_default();
         match &heard.event {
-            Event::Waiting { reason } if heard.service.is_none() => {
+            Event::Waiting { reason, .. } if heard.service.is_none() => {
                 self.tell(&format!("waiting for the manager: {reason}"));
             }
-            Event::Waiting { reason } => self.tell(&format!("waiting for '{name}': {reason}")),
+            Event::Waiting { reason, .. } => self.tell(&format!("waiting for '{name}': {reason}")),
             Event::Linked { time, manager } => {
                 let manager = one_line(manager);
                 let Some((since, reason)) = self.away.take() else {

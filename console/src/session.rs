@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::feed::{Events, Heard, follow, keep_connected};
+use crate::feed::{Events, Heard};
+use crate::following::{follow, keep_connected};
 
 /// The capacity of the channel of events to the viewer.
 const WAITING: usize = 32;

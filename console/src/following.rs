@@ -1,0 +1,237 @@
+//! The connection of commands that run for days. It reconnects after a restart of the manager or of
+//! a service, and reports changes and notifications as events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use labwire_client::{Backoff, ConnectOptions, Link};
+use labwire_home::present;
+use tokio::sync::watch;
+use tokio::time::{interval, sleep, timeout};
+
+use crate::connection::{Connection, NAME};
+use crate::failure::Failure;
+use crate::feed::{Cause, Event, Events, send};
+use crate::near::nearest;
+use crate::output::one_line;
+
+/// The back-off between two attempts to connect, or to link.
+const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
+
+/// How often a manager that does not report departures is asked whether a service has left.
+const CHECK: Duration = Duration::from_secs(2);
+
+/// The timeout of that request.
+const CHECK_TIME: Duration = Duration::from_secs(10);
+
+/// Keeps a connection with the manager in `current`, and reconnects whenever it is lost.
+///
+/// # Errors
+/// If the manager refuses the client. Unless `reconnect` is set, also if no manager is reachable or
+/// the connection is lost.
+pub(crate) async fn keep_connected(
+    options: ConnectOptions,
+    reconnect: bool,
+    current: watch::Sender<Option<Connection>>,
+    events: Events,
+) -> Result<Infallible, Failure> {
+    let mut waits = BACKOFF.waits();
+    let mut is_told = false;
+    loop {
+        match Connection::open(NAME, options.clone()).await {
+            Ok(connection) => {
+                let since = tokio::time::Instant::now();
+                let client = connection.client().clone();
+                current.send_replace(Some(connection));
+                let reason = client.closed().await;
+                current.send_replace(None);
+                if !reconnect {
+                    return Err(Failure::NoManager(format!("the connection was lost: {reason}")));
+                }
+                waits.connected_for(since.elapsed());
+                // The tasks with a link report the loss of the connection.
+                is_told = true;
+            }
+            Err(error) if reconnect && error.is_transient() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    let (time, reason) = (present(), error.to_string());
+                    send(&events, None, Event::Waiting { time, reason }).await;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        sleep(waits.next_wait()).await;
+    }
+}
+
+/// Keeps a link with a service in `links`, links again whenever it is lost, and sends its changes
+/// and notifications as events.
+///
+/// # Errors
+/// If the manager does something unexpected. Unless `reconnect` is set, also if the service is not
+/// connected or leaves.
+pub(crate) async fn follow(
+    service: Arc<str>,
+    reconnect: bool,
+    mut connections: watch::Receiver<Option<Connection>>,
+    links: watch::Sender<Option<Link>>,
+    events: Events,
+) -> Result<Infallible, Failure> {
+    let mut follower = Follower {
+        service,
+        reconnect,
+        links,
+        events,
+        told: String::new(),
+        was_linked: false,
+    };
+    let mut waits = BACKOFF.waits();
+    loop {
+        let connection = connected(&mut connections).await;
+        let Some(link) = follower.link(&connection).await? else {
+            sleep(waits.next_wait()).await;
+            continue;
+        };
+        waits = BACKOFF.waits();
+        follower.listen(&connection, link).await;
+        follower.leave(&connection).await?;
+    }
+}
+
+/// The state of [`follow`].
+struct Follower {
+    service: Arc<str>,
+    reconnect: bool,
+    links: watch::Sender<Option<Link>>,
+    events: Events,
+    /// The reason for which it waits, as it was reported.
+    told: String,
+    was_linked: bool,
+}
+
+impl Follower {
+    async fn send(&self, event: Event) {
+        send(&self.events, Some(&self.service), event).await;
+    }
+
+    /// Links with the service. If that is refused, reports the reason and returns `None`.
+    async fn link(&mut self, connection: &Connection) -> Result<Option<Link>, Failure> {
+        let refused = match connection.link(&self.service).await {
+            Ok(link) => return Ok(Some(link)),
+            Err(refused @ (Failure::Refused(_) | Failure::TimedOut(_) | Failure::NoManager(_))) => refused,
+            Err(failure) => return Err(failure),
+        };
+        let (refused, is_absent) = explained(connection, &self.service, refused).await;
+        if !self.reconnect {
+            return Err(refused);
+        }
+        // The loss of the connection or the departure of the service was already reported.
+        let is_told = matches!(refused, Failure::NoManager(_)) || (is_absent && self.was_linked);
+        let reason = refused.to_string();
+        if !is_told && self.told != reason {
+            self.told.clone_from(&reason);
+            let time = present();
+            self.send(Event::Waiting { time, reason }).await;
+        }
+        Ok(None)
+    }
+
+    /// Passes on notifications until the service leaves.
+    async fn listen(&mut self, connection: &Connection, link: Link) {
+        let mut notifications = link.notifications();
+        self.send(Event::Linked {
+            time: present(),
+            manager: connection.client().manager(),
+        })
+        .await;
+        self.told.clear();
+        self.was_linked = true;
+        self.links.send_replace(Some(link));
+        let left = left(connection, &self.service);
+        tokio::pin!(left);
+        loop {
+            let notification = tokio::select! {
+                notification = notifications.next() => notification,
+                () = &mut left => return,
+            };
+            let Some(notification) = notification else { return };
+            let time = present();
+            self.send(Event::Notified { time, notification }).await;
+        }
+    }
+
+    /// Reports that the service has left, and why.
+    async fn leave(&mut self, connection: &Connection) -> Result<(), Failure> {
+        let time = present();
+        self.links.send_replace(None);
+        let client = connection.client();
+        let (cause, reason) = if client.is_connected() {
+            (Cause::Service, "the service has disconnected".to_owned())
+        } else {
+            let reason = client.closed().await;
+            (
+                Cause::Manager,
+                format!("the connection with the manager was lost: {reason}"),
+            )
+        };
+        let told = format!("'{}' is away: {reason}", one_line(&self.service));
+        self.send(Event::Away { time, reason, cause }).await;
+        match cause {
+            _ if self.reconnect => Ok(()),
+            Cause::Manager => Err(Failure::NoManager(told)),
+            Cause::Service => Err(Failure::Failed(told)),
+        }
+    }
+}
+
+/// Waits for a connection; for ever if the sender was dropped, since then the command is ending.
+async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Connection {
+    let connected = connections.wait_for(Option::is_some).await;
+    match connected.ok().and_then(|connection| connection.clone()) {
+        Some(connection) => connection,
+        None => std::future::pending().await,
+    }
+}
+
+/// Adds the most similar name to a refusal. Also returns whether the service is not connected.
+async fn explained(connection: &Connection, service: &str, refused: Failure) -> (Failure, bool) {
+    if !matches!(refused, Failure::Refused(_)) {
+        return (refused, false);
+    }
+    match connection.identities().await {
+        Ok(identities) if !identities.services.contains_key(service) => {
+            let known = identities.services.keys().map(String::as_str);
+            let hint =
+                nearest(service, known).map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
+            let absent = format!("no service '{}' is connected", one_line(service));
+            (Failure::Refused(absent).with_hint(hint), true)
+        }
+        _ => (refused, false),
+    }
+}
+
+/// Waits until a service has left, by polling a manager of MSL-Network, which does not report it.
+/// Never returns for other managers.
+async fn left(connection: &Connection, service: &str) {
+    let address = async || {
+        let identities = timeout(CHECK_TIME, connection.identities()).await.ok()?.ok()?;
+        let is_silent = identities.language.starts_with("Python");
+        let found = identities.services.get(service);
+        let address = found.map(|service| service.address.clone());
+        Some((is_silent, address))
+    };
+    let mut pace = interval(CHECK);
+    let mut linked = None;
+    loop {
+        pace.tick().await;
+        match (address().await, &linked) {
+            (Some((false, _)), _) => return std::future::pending().await,
+            (Some((true, None)), _) => return,
+            (Some((true, now)), None) => linked = now,
+            (Some((true, now)), before) if now != *before => return,
+            // Nothing has changed, or this request has failed; the next one may not.
+            (None, _) | (Some((true, _)), Some(_)) => {}
+        }
+    }
+}
