@@ -62,35 +62,10 @@ impl Database {
         }
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
-        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let tables = number("SELECT count(*) FROM sqlite_schema").map_err(|error| {
-            match error.sqlite_error_code() {
-                Some(ErrorCode::NotADatabase) => {
-                    OpenError::Other("it is something else than an SQLite database".to_owned())
-                }
-                _ => error.into(),
-            }
-        })?;
-        if tables > 0 {
-            let found = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
-            if found.0 != APPLICATION {
-                return Err(OpenError::Other("it is a database of another program".to_owned()));
-            }
-            if found.1 != VERSION {
-                return Err(OpenError::Other(
-                    "it is a recording of another version of labwire".to_owned(),
-                ));
-            }
-        }
+        prepare(&connection)?;
         // Other programs can read while rows are added.
         let _: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         connection.execute_batch("PRAGMA synchronous = FULL")?;
-        if tables == 0 {
-            connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; \
-                 PRAGMA user_version = {VERSION}; COMMIT;"
-            ))?;
-        }
         let last = "SELECT time FROM recording ORDER BY id DESC LIMIT 1";
         let last: Option<String> = connection.query_row(last, [], |row| row.get(0)).optional()?;
         let opened = Opened {
@@ -165,6 +140,33 @@ impl Database {
     }
 }
 
+/// Creates the tables in an empty database, or checks that they are those of a recording. It is one
+/// transaction, since another recording may begin in the same database. After an error, the
+/// transaction ends with the connection, and nothing is changed.
+fn prepare(connection: &Connection) -> Result<(), OpenError> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let begun = connection.execute_batch("BEGIN IMMEDIATE");
+    let tables = begun.and_then(|()| number("SELECT count(*) FROM sqlite_schema"));
+    let tables = tables.map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            OpenError::Other("it is something else than an SQLite database".to_owned())
+        }
+        _ => error.into(),
+    })?;
+    if tables == 0 {
+        connection.execute_batch(&format!(
+            "{TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
+        ))?;
+    } else if number("PRAGMA application_id")? != APPLICATION {
+        return Err(OpenError::Other("it is a database of another program".to_owned()));
+    } else if number("PRAGMA user_version")? != VERSION {
+        return Err(OpenError::Other(
+            "it is a recording of another version of labwire".to_owned(),
+        ));
+    }
+    Ok(connection.execute_batch("COMMIT")?)
+}
+
 /// Returns a value as SQLite stores it: numbers as numbers, texts as texts, null as NULL, and
 /// everything else as the text of its JSON.
 fn stored(value: &str) -> Value {
@@ -190,6 +192,27 @@ fn stored(value: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recordings_that_begin_at_once_in_one_database_share_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |path: &Path| {
+            let (mut database, _) = Database::open(path).unwrap();
+            database.add(&[Row::new(Timestamp::UNIX_EPOCH, "start")]).unwrap();
+            database.commit().unwrap();
+        };
+        for round in 0..20 {
+            let path = folder.path().join(format!("{round}.sqlite3"));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| open(&path));
+                }
+            });
+            let database = Connection::open(&path).unwrap();
+            let rows = database.query_row("SELECT count(*) FROM recording", [], |row| row.get(0));
+            assert_eq!(rows, Ok(4));
+        }
+    }
 
     #[test]
     fn values_are_stored_with_their_types() {
