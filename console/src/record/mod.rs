@@ -3,12 +3,15 @@
 mod config;
 mod csv_file;
 mod database;
+mod narration;
+mod nesting;
 mod opened;
 mod poll;
 mod recorder;
 mod row;
 mod sources;
 mod store;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -19,6 +22,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use labwire_home::present;
+use tokio::sync::oneshot;
 
 use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
@@ -31,6 +35,7 @@ use config::Config;
 use recorder::Recorder;
 use sources::{Poll, Subscription};
 use store::{Format, Rotation, Store};
+use tally::Tally;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -61,27 +66,36 @@ Each row is one value. Its columns:
   time      in UTC: when the notification arrived, or the call was made
   event     notification, result    a value
             error                   a call failed; the reason is in note
-            linked, gap             the service was linked, or has left
+            linked, gap             the service was linked, or is not; the reason
+                                    is in note
             lost                    value is how many were left out
-            start, end              of the recording
+            start, end              of the recording; the note of the end says
+                                    what each source has given
   service, source                   the service, and the call
-  key       the name of a value in a notification, or in an object as a result
+  key       the name of a value in a notification, or in an object as a result;
+            positional values of a notification have the keys 0, 1 and so on
   value     a number, a text, or JSON for a list or an object
   seconds   how long the call took, or the service was away
   note      a text for people
   message   a number that the values of one notification or result share
 An SQLite database has them in the table recording, and the values alone in the
-view readings.
+view readings. In CSV, a text that a spreadsheet would take for a formula (it
+begins with = + - @, a tab or a line end, and is no number), or that begins with
+', gets a ' before it: a program that reads texts removes one ' at the start.
 
 Rows are written every half second, so a crash loses no more than that. A file
 that exists is continued if it is a recording; other files are not changed. The
 time in which nothing was recorded is a gap, too. With --rotate, the files are
 lab.2026-11-28.csv or lab.0001.csv.
 
-With --json, one object is printed at the end: file (the last one), rows, and
-continued (whether it continues an earlier recording).
+With --json, one object is printed at the end: file (the last one), rows,
+continued (whether it continues an earlier recording), and sources: a list of
+source, values, failed (calls), lost (calls and notifications that were left
+out) and gaps.
 
-Ctrl-C ends the recording; the exit code is 0. For others see `labwire --help`.";
+A service that is not connected yet is a gap, and is waited for. Ctrl-C ends the
+recording. The exit code is 0 if each source has given a value, and otherwise 1.
+For others see `labwire --help`.";
 
 /// The timeout for the last writes at the end.
 const LAST_WORDS: Duration = Duration::from_secs(8);
@@ -206,10 +220,7 @@ fn format_of(file: &Path) -> Result<Format, Failure> {
 impl Plan {
     /// Returns the sources as a text for people.
     fn sources(&self) -> String {
-        let watch = self.watch.iter().map(|watch| match &watch.key {
-            Some(key) => format!("{}.{key}", watch.service),
-            None => watch.service.to_string(),
-        });
+        let watch = self.watch.iter().map(ToString::to_string);
         let poll = self.poll.iter().map(|poll| {
             format!(
                 "{}.{} every {} s",
@@ -227,7 +238,9 @@ pub(crate) async fn run(arguments: &RecordArgs, mut stop: Stop) -> Result<(), Fa
     let options = arguments.connection.options()?;
     let sources = plan.sources();
     let (store, opened) = Store::open(&plan.file, plan.format, plan.rotation, present())?;
-    let recorder = Recorder::begin(store, &opened, sources, plan.watch.clone(), arguments.quiet)?;
+    let tally = Tally::new(&plan.watch, &plan.poll);
+    let wanted = plan.watch.clone();
+    let recorder = Recorder::begin(store, &opened, sources, wanted, tally, arguments.quiet)?;
     let recorder = recorder.with_summary(arguments.output.json);
     let mut session = Session::new(options, arguments.reconnect.reconnect);
     let watched = plan.watch.iter().map(|watch| &watch.service);
@@ -256,8 +269,14 @@ pub(crate) async fn run(arguments: &RecordArgs, mut stop: Stop) -> Result<(), Fa
             () = over => {}
         }
     };
-    session
-        .run(move |heard| recorder.run(heard), end, LAST_WORDS)
-        .await?;
-    Ok(())
+    let (sender, mut empty) = oneshot::channel();
+    let record = move |heard| {
+        // The receiver is dropped only after a failure of another kind.
+        recorder.run(heard).map(|empty| drop(sender.send(empty)))
+    };
+    session.run(record, end, LAST_WORDS).await?;
+    match empty.try_recv() {
+        Ok(empty) if !empty.is_empty() => Err(Failure::Failed(empty.join("\n"))),
+        _ => Ok(()),
+    }
 }

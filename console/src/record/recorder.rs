@@ -1,26 +1,27 @@
 //! Writes events to a store, at least every half second.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use labwire_client::Notification;
 use labwire_home::present;
 use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::narration::Narration;
 use super::opened::Opened;
 use super::row::{Row, messages};
 use super::sources::Subscription;
 use super::store::Store;
+use super::tally::{Counts, Tally};
 use crate::failure::Failure;
-use crate::feed::{Cause, Event, Heard, Outcome, Polled};
-use crate::key::Values;
-use crate::narrator::{Narrator, local};
-use crate::output::{one_line, say_json};
+use crate::feed::{Event, Heard};
+use crate::narrator::local;
+use crate::output::say_json;
 
 /// The longest time until a row is written.
 const COMMIT: Duration = Duration::from_millis(500);
@@ -31,6 +32,19 @@ struct Summary<'a> {
     file: &'a str,
     rows: u64,
     continued: bool,
+    sources: Vec<&'a Counts>,
+}
+
+/// The state of a service.
+enum State {
+    Connecting,
+    Linked,
+    Away {
+        since: Timestamp,
+        /// The reason that was recorded last.
+        reason: String,
+        was_linked: bool,
+    },
 }
 
 /// A recording in progress.
@@ -39,13 +53,9 @@ pub(super) struct Recorder {
     /// The sources as a text, for the first row of each file.
     sources: String,
     wanted: Vec<Subscription>,
-    narrator: Narrator,
-    /// Since when each service is away.
-    away: HashMap<String, Timestamp>,
-    /// The subscriptions to a key whose service has sent no notification yet.
-    untold: Vec<Subscription>,
-    /// The calls whose failure was reported.
-    failing: HashSet<(String, String)>,
+    narration: Narration,
+    tally: Tally,
+    services: BTreeMap<Arc<str>, State>,
     rows: u64,
     is_continued: bool,
     /// Whether to print the summary as JSON.
@@ -64,20 +74,17 @@ impl Recorder {
         opened: &Opened,
         sources: String,
         wanted: Vec<Subscription>,
+        tally: Tally,
         is_quiet: bool,
     ) -> Result<Self, Failure> {
+        let services = tally.services().map(|name| (Arc::clone(name), State::Connecting));
         let mut recorder = Self {
             store,
             sources,
-            untold: wanted
-                .iter()
-                .filter(|wanted| wanted.key.is_some())
-                .cloned()
-                .collect(),
+            narration: Narration::new(&wanted, is_quiet),
             wanted,
-            narrator: Narrator::new(is_quiet),
-            away: HashMap::new(),
-            failing: HashSet::new(),
+            services: services.collect(),
+            tally,
             rows: 0,
             is_continued: opened.last.is_some(),
             is_json: false,
@@ -87,7 +94,7 @@ impl Recorder {
         };
         let path = recorder.store.path().display().to_string();
         if opened.removed > 0 {
-            recorder.narrator.tell(&format!(
+            recorder.narration.tell(&format!(
                 "{path} ended with half a row of {} bytes, which was removed: the recording before did not end \
                  orderly",
                 opened.removed
@@ -95,7 +102,7 @@ impl Recorder {
         }
         let now = present();
         if let Some(last) = opened.last {
-            recorder.narrator.tell(&format!(
+            recorder.narration.tell(&format!(
                 "{path} is continued; its last row is of {}",
                 local(last)
             ));
@@ -105,6 +112,10 @@ impl Recorder {
         }
         recorder.start(now)?;
         recorder.commit()?;
+        let sources = &recorder.sources;
+        recorder
+            .narration
+            .tell(&format!("recording in {path}, until Ctrl-C: {sources}"));
         Ok(recorder)
     }
 
@@ -118,29 +129,35 @@ impl Recorder {
         self.add(&[Row::new(now, "start").note(&*self.sources)])
     }
 
-    /// Records events until the channel closes, and then writes the last row.
-    pub(super) fn run(mut self, heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
+    /// Records events until the channel closes, and then writes the last row. Returns a text about
+    /// each source that has given no value.
+    pub(super) fn run(mut self, heard: mpsc::Receiver<Heard>) -> Result<Vec<String>, Failure> {
         let runtime = Builder::new_current_thread().enable_time().build();
         let runtime =
             runtime.map_err(|error: io::Error| Failure::Failed(format!("cannot start: {error}")))?;
         let done = runtime.block_on(self.record(heard));
         done.map_err(|failure| failure.with_hint(Some(self.losses())))?;
-        self.narrator.tell(&format!(
+        self.narration.tell(&format!(
             "{} rows were recorded; the last ones in {}",
             self.rows,
             self.store.path().display()
         ));
+        for counts in self.tally.counts() {
+            self.narration.tell(&counts.to_string());
+        }
         if self.is_json {
-            return say_json(&Summary {
+            say_json(&Summary {
                 file: &self.store.path().to_string_lossy(),
                 rows: self.rows,
                 continued: self.is_continued,
-            });
+                sources: self.tally.counts(),
+            })?;
         }
-        Ok(())
+        Ok(self.tally.empty())
     }
 
     async fn record(&mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
+        let begun = present();
         let mut due = Instant::now();
         loop {
             tokio::select! {
@@ -155,92 +172,97 @@ impl Recorder {
                 }
             }
         }
-        self.add(&[Row::new(present(), "end")])?;
+        let is_unheard =
+            |(name, state): (&Arc<str>, &State)| matches!(state, State::Connecting).then(|| Arc::clone(name));
+        let unheard: Vec<_> = self.services.iter().filter_map(is_unheard).collect();
+        for service in unheard {
+            self.gap(
+                &service,
+                begun,
+                "it was not linked before the end of the recording",
+            )?;
+        }
+        let counts = self.tally.counts();
+        let counts: Vec<_> = counts.iter().map(ToString::to_string).collect();
+        self.add(&[Row::new(present(), "end").note(counts.join("; "))])?;
         self.commit()
     }
 
     fn hear(&mut self, heard: &Heard) -> Result<(), Failure> {
-        self.narrate(heard);
-        let service = heard.service.as_deref().unwrap_or_default();
+        let state = heard.service.as_ref().and_then(|name| self.services.get(name));
+        let since = match state {
+            Some(State::Away {
+                since, was_linked, ..
+            }) => Some((*since, *was_linked)),
+            _ => None,
+        };
+        let was_linked = since.filter(|(_, was_linked)| *was_linked);
+        let is_away = |state: &State| matches!(state, State::Away { was_linked: true, .. });
+        let is_any_away = self.services.values().any(is_away);
+        self.narration
+            .hear(heard, was_linked.map(|(since, _)| since), is_any_away);
+        if let Event::Waiting { time, reason } = &heard.event {
+            return self.waiting(heard.service.as_ref(), *time, reason);
+        }
         let mut length = None;
-        match &heard.event {
-            Event::Linked { time, .. } => {
-                let since = self.away.remove(service);
-                length = since.map(|since| time.duration_since(since).as_secs_f64().max(0.0));
+        if let Some(service) = &heard.service {
+            match &heard.event {
+                Event::Linked { time, .. } => {
+                    length = since.map(|(since, _)| time.duration_since(since).as_secs_f64().max(0.0));
+                    self.services.insert(Arc::clone(service), State::Linked);
+                }
+                Event::Away { time, reason, .. } => {
+                    self.tally.gap(service, reason);
+                    let away = State::Away {
+                        since: *time,
+                        reason: reason.clone(),
+                        was_linked: true,
+                    };
+                    self.services.insert(Arc::clone(service), away);
+                }
+                _ => {}
             }
-            Event::Away { time, .. } => {
-                self.away.insert(service.to_owned(), *time);
-            }
-            _ => {}
         }
         let messages = messages(heard, &self.wanted, length);
+        self.tally.count(heard, &messages);
         for rows in messages.iter().filter(|rows| !rows.is_empty()) {
             self.add(rows)?;
         }
         Ok(())
     }
 
-    /// Reports on standard error the changes of the connection, and the first failure of each call.
-    fn narrate(&mut self, heard: &Heard) {
-        let service = heard.service.as_deref().unwrap_or_default();
-        let (name, since) = (one_line(service), self.away.get(service));
-        match &heard.event {
-            Event::Linked { time, .. } if since.is_some() => {
-                let since = since.copied().map(local).unwrap_or_default();
-                self.narrator.tell(&format!(
-                    "'{name}' is back: gap since {since} until {}",
-                    local(*time)
-                ));
-            }
-            Event::Away { time, reason, cause } => {
-                // With the connection, all services are away; one line is enough.
-                if *cause == Cause::Service || self.away.is_empty() {
-                    self.narrator.tell(&format!(
-                        "'{name}' is away since {}: {reason}; waiting for it",
-                        local(*time)
-                    ));
+    /// Records that a service, or each that is not linked, cannot be linked yet.
+    fn waiting(&mut self, service: Option<&Arc<str>>, time: Timestamp, reason: &str) -> Result<(), Failure> {
+        let services: Vec<_> = match service {
+            Some(service) => vec![Arc::clone(service)],
+            None => self.services.keys().map(Arc::clone).collect(),
+        };
+        let reason = reason.replace('\n', "; ");
+        for service in services {
+            match self.services.get_mut(&service) {
+                Some(State::Connecting) => self.gap(&service, time, &reason)?,
+                // The gap goes on, for another reason.
+                Some(State::Away { reason: before, .. }) if *before != reason => {
+                    before.clone_from(&reason);
+                    self.tally.explain(&service, &reason);
+                    self.add(&[Row::new(time, "gap").of(&service).note(&*reason)])?;
                 }
-            }
-            Event::Polled(Polled { call, outcome, .. }) => {
-                let key = (name.clone(), call.to_string());
-                match outcome {
-                    Outcome::Result { .. } => {
-                        if self.failing.remove(&key) {
-                            self.narrator
-                                .tell(&format!("{name}.{} works again", one_line(call)));
-                        }
-                    }
-                    Outcome::Error { message, .. } => {
-                        if self.failing.insert(key) {
-                            self.narrator.tell(&format!(
-                                "{name}.{}: {}; further errors are only recorded",
-                                one_line(call),
-                                one_line(message)
-                            ));
-                        }
-                    }
-                    Outcome::Skipped { .. } => {}
-                }
-            }
-            _ => {
-                self.narrator.hear(heard);
+                _ => {}
             }
         }
-        if let Event::Notified { notification, .. } = &heard.event {
-            self.narrate_keys(notification);
-        }
+        Ok(())
     }
 
-    /// Reports at the first notification of a service which wanted values it does not contain.
-    fn narrate_keys(&mut self, notification: &Notification) {
-        let is_here = |wanted: &mut Subscription| *wanted.service == *notification.service();
-        for wanted in self.untold.extract_if(.., is_here) {
-            let values = Values::of(notification);
-            if let Some(key) = wanted.key.filter(|key| values.get(key).is_none()) {
-                let name = one_line(notification.service());
-                self.narrator.tell(&format!("'{name}': {}", values.without(&key)));
-            }
-        }
+    /// Records the gap of a service that was never linked.
+    fn gap(&mut self, service: &Arc<str>, since: Timestamp, reason: &str) -> Result<(), Failure> {
+        self.tally.gap(service, reason);
+        let away = State::Away {
+            since,
+            reason: reason.to_owned(),
+            was_linked: false,
+        };
+        self.services.insert(Arc::clone(service), away);
+        self.add(&[Row::new(since, "gap").of(service).note(reason)])
     }
 
     /// Adds rows that belong together, to the next file if it is time for that.
@@ -251,7 +273,7 @@ impl Recorder {
         if self.store.rotate(present())? {
             self.written = self.newest;
             self.pending = 0;
-            self.narrator
+            self.narration
                 .tell(&format!("recording in {}", self.store.path().display()));
             self.store.add(&[Row::new(time, "start").note(&*self.sources)])?;
         }

@@ -61,6 +61,11 @@ impl Row {
         self
     }
 
+    /// Returns whether it has a value that a service gave.
+    pub(super) fn is_value(&self) -> bool {
+        matches!(self.event, "notification" | "result")
+    }
+
     fn value(&self, key: String, value: &str) -> Self {
         Self {
             key,
@@ -73,11 +78,11 @@ impl Row {
 /// Returns the messages of an event, each with its rows. `away` is the time in seconds for which a
 /// service that is linked again was away.
 pub(super) fn messages(heard: &Heard, wanted: &[Subscription], away: Option<f64>) -> Vec<Vec<Row>> {
-    // Waiting for the manager is no row: each service is away meanwhile.
     let Some(service) = heard.service.as_deref() else {
         return Vec::new();
     };
     match &heard.event {
+        // It is a gap of one service or of all of them, which the recorder knows.
         Event::Waiting { .. } => Vec::new(),
         Event::Linked { time, manager } => {
             let mut row = Row::new(*time, "linked").of(service).note(manager);

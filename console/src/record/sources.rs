@@ -1,15 +1,17 @@
 //! The sources of a recording, notifications and repeated calls, as they are written on the command
 //! line and in a file.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_client::Arguments;
 
+use super::nesting::{arguments, closing};
 use crate::connection::Seconds;
 use crate::key::Key;
-use crate::words;
+use crate::output::one_line;
 
 /// The default timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +38,15 @@ pub(crate) struct Subscription {
     pub(crate) key: Option<Key>,
 }
 
+impl fmt::Display for Subscription {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => write!(formatter, "{}.{key}", self.service),
+            None => formatter.write_str(&self.service),
+        }
+    }
+}
+
 impl FromStr for Poll {
     type Err = String;
 
@@ -44,8 +55,13 @@ impl FromStr for Poll {
             (service, rest.strip_prefix('.').ok_or(POLL_FORM)?)
         } else {
             // The name of a service may contain points, that of a method does not.
-            let end = text.find('(').or_else(|| text.find(" every ")).ok_or(POLL_FORM)?;
-            let (service, _) = text[..end].rsplit_once('.').ok_or(POLL_FORM)?;
+            let end = text.find('(').or_else(|| text.find(" every "));
+            let end = end.ok_or_else(|| unreadable(text))?;
+            let before = text[..end].rsplit_once('.');
+            let (service, method) = before.ok_or_else(|| unreadable(text))?;
+            if !is_name(method) {
+                return Err(unreadable(text));
+            }
             (service.trim().to_owned(), &text[service.len() + 1..])
         };
         let end = rest.find(|character: char| character == '(' || character.is_whitespace());
@@ -71,6 +87,44 @@ impl FromStr for Poll {
             timeout: timeout.unwrap_or(TIMEOUT),
         })
     }
+}
+
+/// Returns the reason why a text is no call, with the call that its words may stand for: as on the
+/// command line of `labwire call`, without points and parentheses.
+fn unreadable(text: &str) -> String {
+    let (call, schedule) = match text.find(" every ") {
+        Some(end) => (&text[..end], text[end..].trim()),
+        None => (text, "every 1s"),
+    };
+    let words: Vec<_> = call.split_whitespace().collect();
+    let [service, method, values @ ..] = &words[..] else {
+        return POLL_FORM.to_owned();
+    };
+    if service.contains('(') {
+        return POLL_FORM.to_owned();
+    }
+    let service = if service.contains('.') {
+        format!("\"{service}\"")
+    } else {
+        (*service).to_owned()
+    };
+    let values = values.join(", ");
+    let suggested = if method.contains('(') {
+        format!("{service}.{method}{values} {schedule}")
+    } else {
+        format!("{service}.{method}({values}) {schedule}")
+    };
+    match suggested.parse::<Poll>() {
+        Ok(_) => format!("did you mean '{}'?", one_line(&suggested)),
+        Err(_) => POLL_FORM.to_owned(),
+    }
+}
+
+/// Returns whether a text may be the name of a method.
+fn is_name(text: &str) -> bool {
+    let is_start = |first: char| first == '_' || first.is_alphabetic();
+    let is_rest = |character: char| character == '_' || character.is_alphanumeric();
+    text.starts_with(is_start) && text.chars().all(is_rest)
 }
 
 impl FromStr for Subscription {
@@ -104,88 +158,6 @@ fn quoted_name(text: &str) -> Result<Option<(String, &str)>, String> {
         .split_once(quote)
         .ok_or("the quotes around the service are not closed")?;
     Ok(Some((name.to_owned(), rest)))
-}
-
-/// Follows quotes and brackets through a text.
-#[derive(Default)]
-struct Nesting {
-    depth: usize,
-    quote: Option<char>,
-    is_escaped: bool,
-    /// The character before; a quote counts only at the start of a word.
-    before: Option<char>,
-}
-
-impl Nesting {
-    /// Takes the next character. Returns whether it stands outside of quotes and brackets.
-    fn is_outside(&mut self, character: char) -> bool {
-        if let Some(quote) = self.quote {
-            if !std::mem::take(&mut self.is_escaped) {
-                match character {
-                    '\\' => self.is_escaped = true,
-                    _ if character == quote => self.quote = None,
-                    _ => {}
-                }
-            }
-            return false;
-        }
-        let is_outside = self.depth == 0;
-        let is_in_word = |before: char| !before.is_whitespace() && !"([{,=:".contains(before);
-        let is_start = !self.before.replace(character).is_some_and(is_in_word);
-        match character {
-            '"' | '\'' if is_start => self.quote = Some(character),
-            '(' | '[' | '{' => self.depth += 1,
-            ')' | ']' | '}' => self.depth = self.depth.saturating_sub(1),
-            _ => {}
-        }
-        is_outside
-    }
-}
-
-/// Returns the offset of the closing parenthesis, for an opening one just before the text.
-fn closing(text: &str) -> Option<usize> {
-    let mut nesting = Nesting::default();
-    text.char_indices()
-        .find_map(|(at, character)| (nesting.is_outside(character) && character == ')').then_some(at))
-}
-
-/// Converts the text between the parentheses of a call.
-fn arguments(inner: &str) -> Result<Arguments, String> {
-    let mut nesting = Nesting::default();
-    let mut pieces: Vec<_> = inner
-        .split(|character: char| nesting.is_outside(character) && character == ',')
-        .map(str::trim)
-        .collect();
-    // As in Python, a comma may follow the last argument.
-    if pieces.last() == Some(&"") {
-        pieces.pop();
-    }
-    let mut converted = Vec::new();
-    for piece in pieces {
-        if piece.is_empty() {
-            return Err("an argument is missing between two commas".to_owned());
-        }
-        let piece = without_blanks(piece);
-        if piece == "-" || piece.ends_with("=-") {
-            return Err("- stands for standard input, which can be read once; a call is repeated".to_owned());
-        }
-        converted.push(piece);
-    }
-    words::arguments(&converted).map_err(|error| error.to_string())
-}
-
-/// Removes the blanks around the `=` of a keyword argument.
-fn without_blanks(piece: &str) -> String {
-    let is_name = |text: &str| {
-        !text.is_empty()
-            && text
-                .chars()
-                .all(|character| character == '_' || character.is_alphanumeric())
-    };
-    match piece.split_once('=') {
-        Some((name, value)) if is_name(name.trim()) => format!("{}={}", name.trim(), value.trim()),
-        _ => piece.to_owned(),
-    }
 }
 
 /// Parses `every TIME`, which may be followed by `timeout TIME`.
@@ -276,6 +248,12 @@ mod tests {
             ("DMM.read(3) each 1s", "'every TIME'"),
             ("DMM.read(3 every 1s", "not closed"),
             ("DMM every 1s", "SERVICE.METHOD"),
+            ("DMM read 1 every 1s", "did you mean 'DMM.read(1) every 1s'?"),
+            ("DMM read 1.5 unit=V every 2s", "'DMM.read(1.5, unit=V) every 2s'"),
+            ("lab.DMM read", "did you mean '\"lab.DMM\".read() every 1s'?"),
+            ("DMM read(3) every 1s", "did you mean 'DMM.read(3) every 1s'?"),
+            ("DMM read", "did you mean 'DMM.read() every 1s'?"),
+            ("DMM.5 every 1s", "SERVICE.METHOD"),
             (".read() every 1s", "SERVICE.METHOD"),
             ("DMM.read(1,,2) every 1s", "missing"),
             ("DMM.read(-) every 1s", "standard input"),
