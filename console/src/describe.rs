@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use labwire_client::{AttributeDescription, ServiceDescription, ServiceIdentity, Value};
 use labwire_home::present;
+use labwire_wire::frames::json_string;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
@@ -36,8 +38,9 @@ signatures are shown.
 
 With --json, the service is one object: name, address, language, os,
 max_clients (a number, or null for no limit), description, and attributes: a
-list of objects with name, signature, value and description, each null if it is
-not known. Labwire's manager adds who uses it: link_count, links (the first
+list of objects with name, signature, value (as the service gave it in its
+identity: a number, a text, a list) and description, each null if it is not
+known. Labwire's manager adds who uses it: link_count, links (the first
 clients) and locks (client and since).
 
 Exit codes: see `labwire --help`.";
@@ -85,7 +88,11 @@ pub(crate) struct Attribute {
     /// For a method.
     pub(crate) signature: Option<String>,
     /// For a value, as text.
+    #[serde(skip)]
     pub(crate) value: Option<String>,
+    /// For a value, as JSON.
+    #[serde(rename = "value")]
+    json: Option<Box<RawValue>>,
     pub(crate) description: Option<String>,
 }
 
@@ -131,11 +138,35 @@ pub(crate) fn attribute(name: &str, value: &Value, documented: Option<&Attribute
         .and_then(|documented| documented.signature.as_deref())
         .or_else(|| value.as_signature());
     let description = documented.map(|documented| documented.description.clone());
+    let json = signature.is_none().then(|| json(value));
     Attribute {
+        // It is JSON by its construction.
+        json: json.and_then(|json| RawValue::from_string(json).ok()),
         name: name.to_owned(),
         value: signature.is_none().then(|| value.to_string()),
         signature: signature.map(str::to_owned),
         description: description.filter(|text| !text.is_empty()),
+    }
+}
+
+/// Returns a value as JSON text. Numbers that JSON does not have, such as `NaN`, are texts.
+fn json(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) if number.is_finite() => serde_json::Value::from(*number).to_string(),
+        Value::Float(number) => json_string(&number.to_string()),
+        Value::Text(text) => json_string(text),
+        Value::List(values) => {
+            let values: Vec<_> = values.iter().map(json).collect();
+            format!("[{}]", values.join(", "))
+        }
+        Value::Map(members) => {
+            let member = |(name, value): (&String, &Value)| format!("{}: {}", json_string(name), json(value));
+            let members: Vec<_> = members.iter().map(member).collect();
+            format!("{{{}}}", members.join(", "))
+        }
     }
 }
 
