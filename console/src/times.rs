@@ -78,20 +78,35 @@ impl fmt::Display for Percentiles {
 }
 
 /// Returns a number of seconds with three or more digits and a unit: `0.123 ms`, `45.6 ms`,
-/// `7.89 s`.
+/// `7.89 s`, `16.7 min`. A negative number counts as 0. The text has at most 9 columns, whatever a
+/// manager reports.
 pub(crate) fn readable_time(seconds: f64) -> String {
+    let seconds = seconds.max(0.0);
     let milliseconds = seconds * 1e3;
     match milliseconds {
         ..1.0 => format!("{milliseconds:.3} ms"),
         ..10.0 => format!("{milliseconds:.2} ms"),
         ..1_000.0 => format!("{milliseconds:.1} ms"),
-        _ => format!("{seconds:.2} s"),
+        ..1e6 => format!("{seconds:.2} s"),
+        ..6e6 => format!("{:.1} min", seconds / 60.0),
+        ..3.6e8 => format!("{:.1} h", seconds / 3_600.0),
+        _ => readable_age(seconds),
     }
 }
 
-/// Returns a number of seconds in its two largest units, as in `3 d 4 h` and `5 s`.
+/// The longest age that is shown, in days.
+const LONGEST_AGE: u64 = 99_999;
+
+/// Returns a number of seconds in its two largest units, as in `3 d 4 h` and `5 s`. A negative
+/// number counts as 0, and from 99,999 days on it is `> 99999 d`.
 pub(crate) fn readable_age(seconds: f64) -> String {
-    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    let whole = match Duration::try_from_secs_f64(seconds.max(0.0)) {
+        Ok(age) if age.as_secs() / 86_400 < LONGEST_AGE => age.as_secs(),
+        _ => return format!("> {LONGEST_AGE} d"),
+    };
+    if whole >= 100 * 86_400 {
+        return format!("{} d", whole / 86_400);
+    }
     let parts = [
         (whole / 86_400, "d"),
         (whole / 3_600 % 24, "h"),
@@ -130,7 +145,18 @@ mod tests {
 
     #[test]
     fn times_have_a_unit_that_suits_them() {
-        for (seconds, text) in [(0.000_05, "0.050 ms"), (0.0456, "45.6 ms"), (7.891, "7.89 s")] {
+        for (seconds, text) in [
+            (0.000_05, "0.050 ms"),
+            (0.0456, "45.6 ms"),
+            (7.891, "7.89 s"),
+            (999.0, "999.00 s"),
+            (5_000.0, "83.3 min"),
+            (36_000.0, "10.0 h"),
+            (1e308, "> 99999 d"),
+            (f64::INFINITY, "> 99999 d"),
+            (f64::NAN, "0.000 ms"),
+            (-1e308, "0.000 ms"),
+        ] {
             assert_eq!(readable_time(seconds), text);
         }
     }
@@ -143,6 +169,9 @@ mod tests {
             (60.0, "1 min 0 s"),
             (7_384.0, "2 h 3 min"),
             (273_600.0, "3 d 4 h"),
+            (86_400.0 * 100.5, "100 d"),
+            (1e308, "> 99999 d"),
+            (-1.0, "0 s"),
         ] {
             assert_eq!(readable_age(seconds), text);
         }
