@@ -29,6 +29,7 @@ mod ping;
 mod profile;
 mod profiles;
 mod record;
+mod repeat;
 mod report;
 mod result_file;
 mod saved;
@@ -137,7 +138,6 @@ pub fn run(command: Command) -> ExitCode {
     let done = run_in_runtime(command);
     // A command that did not end in time may have left the terminal in raw mode.
     screen::restore();
-    top::restore();
     match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure @ Failure::Told(_)) => failure.exit_code(),

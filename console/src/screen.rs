@@ -1,5 +1,5 @@
-//! The whole screen of a terminal: draws lines that have changed, and restores the terminal when
-//! the command ends or panics.
+//! The whole screen of a terminal, for `status --watch`, `watch --plot` and `top`: enters it, reads
+//! keys, draws lines that have changed, and restores the terminal when the command ends or panics.
 
 use std::io::{self, Write};
 use std::panic;
@@ -38,7 +38,8 @@ pub(crate) fn restore() {
     }
 }
 
-/// The screen. Dropping it restores the terminal.
+/// The screen. Dropping it restores the terminal. Lines are drawn with [`draw`](Self::draw); `top`
+/// draws with ratatui instead.
 pub(crate) struct Screen {
     shown: Vec<String>,
     size: (u16, u16),
@@ -104,6 +105,10 @@ impl Screen {
                 queue!(output, Clear(ClearType::UntilNewLine))?;
             }
         }
+        if lines.len() < self.shown.len().min(self.size.1.into()) {
+            let row = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+            queue!(output, MoveTo(0, row), Clear(ClearType::FromCursorDown))?;
+        }
         queue!(output, EndSynchronizedUpdate)?;
         self.shown = lines;
         output.flush()
@@ -113,9 +118,31 @@ impl Screen {
 /// An input at the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
-    Quit,
-    Key(char),
+    /// Ctrl-C, which a terminal in raw mode passes on as a key, or the end of the terminal.
+    End,
+    Key(Key),
     Resize(u16, u16),
+}
+
+/// A key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Up,
+    Down,
+    Left,
+    Right,
+    Enter,
+    Escape,
+    Tab,
+    Backspace,
+    Character(char),
+}
+
+impl Input {
+    /// Returns whether it ends a screen without questions or other views.
+    pub(crate) fn ends(self) -> bool {
+        matches!(self, Self::End | Self::Key(Key::Escape | Key::Character('q')))
+    }
 }
 
 /// Reads keys on a thread of its own, until the receiver is dropped.
@@ -130,7 +157,7 @@ pub(crate) fn inputs() -> mpsc::UnboundedReceiver<Input> {
             };
             let Ok(read) = read else {
                 // There is no terminal to read from any more.
-                let _ = sender.send(Input::Quit);
+                let _ = sender.send(Input::End);
                 return;
             };
             if let Some(input) = understood(&read)
@@ -144,14 +171,23 @@ pub(crate) fn inputs() -> mpsc::UnboundedReceiver<Input> {
 }
 
 fn understood(event: &Event) -> Option<Input> {
-    match event {
-        Event::Resize(width, height) => Some(Input::Resize(*width, *height)),
-        Event::Key(key) if key.kind != KeyEventKind::Release => match key.code {
-            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Input::Quit),
-            KeyCode::Char('q') | KeyCode::Esc => Some(Input::Quit),
-            KeyCode::Char(character) => Some(Input::Key(character)),
-            _ => None,
-        },
-        _ => None,
-    }
+    let key = match event {
+        Event::Resize(width, height) => return Some(Input::Resize(*width, *height)),
+        Event::Key(key) if key.kind != KeyEventKind::Release => key,
+        _ => return None,
+    };
+    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+    Some(Input::Key(match key.code {
+        KeyCode::Char('c' | 'd') if is_control => return Some(Input::End),
+        KeyCode::Char(character) if !is_control => Key::Character(character),
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Left => Key::Left,
+        KeyCode::Right => Key::Right,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Escape,
+        KeyCode::Tab | KeyCode::BackTab => Key::Tab,
+        KeyCode::Backspace => Key::Backspace,
+        _ => return None,
+    }))
 }

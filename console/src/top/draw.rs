@@ -6,10 +6,12 @@ use ratatui::style::{Modifier, Style, Stylize};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Bar, BarChart, BarGroup, Block, Cell, Paragraph, Row as TableRow, Table, TableState};
 
+use super::columns::{Shown, column, is_text, layout, time};
 use super::rates::Row;
 use super::view::{Column, List, Mode, View};
 use super::{Rates, bytes, rate};
 use crate::output::one_line;
+use crate::shortened::{columns, shortened};
 use crate::times::{readable_age, readable_time};
 
 /// The bytes in a peer's queue from which it is marked as a slow reader.
@@ -37,9 +39,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, rates: &Rates, view: &View, notice: Op
     let [head, body, foot] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)])
             .areas(frame.area());
-    frame.render_widget(header(rates, view), head);
+    frame.render_widget(header(rates, view, head.width), head);
     let rows = view.rows(rates.rows(view.list));
     let selected = view.selected(&rows);
+    let names = rows.iter().map(|row| columns(&one_line(&row.name)));
+    let shown = layout(body.width, names.max().unwrap_or_default(), view.list);
     if view.mode == Mode::Help {
         frame.render_widget(
             Paragraph::new(HELP).block(Block::bordered().title(" Keys and columns ")),
@@ -51,97 +55,68 @@ pub(super) fn draw(frame: &mut Frame<'_>, rates: &Rates, view: &View, notice: Op
     {
         draw_detail(frame, body, row, view.list);
     } else {
-        draw_table(frame, body, &rows, selected, view);
+        draw_table(frame, body, &rows, selected, view, &shown);
     }
-    frame.render_widget(footer(view, notice), foot);
+    frame.render_widget(footer(view, notice, foot.width, &shown), foot);
 }
 
-fn header(rates: &Rates, view: &View) -> Line<'static> {
+/// Returns the line about the manager: as many of its parts as fit.
+fn header(rates: &Rates, view: &View, width: u16) -> Line<'static> {
     let summary = &rates.summary;
     let total: f64 = rates.services.iter().map(|row| row.calls_per_second).sum();
-    let mut spans = vec![
-        Span::from(one_line(&rates.manager)).bold(),
-        Span::from(format!(
-            "  up {}  {} services, {} clients  {} calls/s  {} in flight",
-            readable_age(summary.uptime_seconds),
-            summary.services,
-            summary.clients,
-            rate(total),
-            summary.in_flight,
-        )),
-    ];
+    let mut line = Line::from(one_line(&rates.manager).bold());
     if view.is_paused {
-        spans.push(Span::from("  PAUSED").bold().reversed());
+        line.push_span("  ");
+        line.push_span(" PAUSED ".bold().reversed());
     }
-    Line::from(spans)
+    for part in [
+        format!("up {}", readable_age(summary.uptime_seconds)),
+        format!("{} services, {} clients", summary.services, summary.clients),
+        format!("{} calls/s", rate(total)),
+        format!("{} in flight", summary.in_flight),
+    ] {
+        if line.width() + 2 + part.len() <= width.into() {
+            line.push_span(format!("  {part}"));
+        }
+    }
+    line
 }
 
-fn footer(view: &View, notice: Option<&str>) -> Line<'static> {
+fn footer(view: &View, notice: Option<&str>, width: u16, shown: &Shown) -> Line<'static> {
     if view.mode == Mode::Filter {
-        return Line::from(format!("/{}_", view.filter));
+        let line = Line::from(format!("/{}_", view.filter));
+        // The end of a long one, where it is typed.
+        return if line.width() > width.into() {
+            line.right_aligned()
+        } else {
+            line
+        };
     }
     if let Some(notice) = notice {
         return Line::from(one_line(notice)).bold().reversed();
     }
     let keys = "? help  Tab list  \u{2190}\u{2192} order  / filter  Enter detail  p pause  q end";
-    if view.filter.is_empty() {
-        return Line::from(keys).dim();
+    let mut spans = Vec::new();
+    if !view.filter.is_empty() {
+        let filter = shortened(&one_line(&view.filter), 30);
+        spans.push(Span::from(format!("filter: {filter}  ")).bold());
     }
-    Line::from(vec![
-        Span::from(format!("filter: {}  ", view.filter)).bold(),
-        Span::from(keys).dim(),
-    ])
-}
-
-/// Returns the heading of a column, its width, and the text of a row in it.
-fn column(column: Column, list: List) -> (&'static str, u16, fn(&Row) -> String) {
-    match column {
-        Column::Name => (
-            if list == List::Services {
-                "SERVICE"
-            } else {
-                "CLIENT"
-            },
-            0,
-            |row| one_line(&row.name),
-        ),
-        Column::Calls => ("CALLS/S", 9, |row| rate(row.calls_per_second)),
-        Column::P50 => ("P50", 9, |row| time(row.p50_seconds)),
-        Column::P99 => ("P99", 9, |row| time(row.p99_seconds)),
-        Column::InFlight => ("IN FL.", 7, |row| row.in_flight.to_string()),
-        Column::Oldest => ("OLDEST", 9, |row| time(row.oldest_seconds)),
-        Column::Errors => ("ERR/S", 7, |row| rate(row.errors_per_second)),
-        Column::Queued => ("QUEUED", 8, |row| bytes(row.queued_bytes)),
-        Column::Locks => ("LOCKED", 24, |row| locked(row)),
-        Column::BytesIn => ("IN B/S", 9, |row| rate(row.request_bytes_per_second)),
-        Column::BytesOut => ("OUT B/S", 9, |row| rate(row.reply_bytes_per_second)),
-        Column::Notifications => ("NOTIF/S", 8, |row| rate(row.notifications_per_second)),
+    let (heading, ..) = column(view.column, view.list);
+    if view.mode == Mode::Table && !shown.columns.contains(&view.column) {
+        spans.push(Span::from(format!("order: {}  ", heading.trim())).bold());
     }
+    spans.push(Span::from(keys).dim());
+    Line::from(spans)
 }
 
-fn time(seconds: Option<f64>) -> String {
-    seconds.map_or_else(|| "-".to_owned(), readable_time)
-}
-
-fn locked(row: &Row) -> String {
-    match &row.locked_by[..] {
-        [] => "-".to_owned(),
-        [first, ..] if row.lock_count > 1 => format!("{} +{}", one_line(first), row.lock_count - 1),
-        [first, ..] => one_line(first),
-    }
-}
-
-/// Returns whether a column holds text, which begins at its left.
-fn is_text(column: Column) -> bool {
-    matches!(column, Column::Name | Column::Locks)
-}
-
-/// Returns whether a list has the column. Only services have locks, and hold requests.
-fn is_in(column: Column, list: List) -> bool {
-    list == List::Services || !matches!(column, Column::Oldest | Column::Locks | Column::Notifications)
-}
-
-fn draw_table(frame: &mut Frame<'_>, area: Rect, rows: &[&Row], selected: Option<usize>, view: &View) {
+fn draw_table(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    rows: &[&Row],
+    selected: Option<usize>,
+    view: &View,
+    shown: &Shown,
+) {
     if rows.is_empty() {
         let text = if view.filter.is_empty() {
             "nobody is connected"
@@ -150,23 +125,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, rows: &[&Row], selected: Option
         };
         return frame.render_widget(Paragraph::new(text).dim(), area);
     }
-    let names = rows.iter().map(|row| one_line(&row.name).chars().count());
-    let name_width = u16::try_from(names.max().unwrap_or_default().clamp(8, 32)).unwrap_or(32);
-    let mut left = area.width.saturating_sub(name_width);
-    let columns: Vec<_> = Column::ALL
-        .into_iter()
-        .filter(|kind| is_in(*kind, view.list))
-        .take_while(|kind| {
-            // The columns at the end are left out where there is no room.
-            let (_, width, _) = column(*kind, view.list);
-            let fits = *kind == Column::Name || width < left;
-            if fits && *kind != Column::Name {
-                left -= width + 1;
-            }
-            fits
-        })
-        .collect();
-    let header = columns.iter().map(|kind| {
+    let header = shown.columns.iter().map(|kind| {
         let (heading, ..) = column(*kind, view.list);
         let heading = Line::from(heading);
         let heading = if is_text(*kind) {
@@ -180,14 +139,17 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, rows: &[&Row], selected: Option
             Cell::from(heading)
         }
     });
-    let widths = columns.iter().map(|kind| match kind {
-        Column::Name => Constraint::Length(name_width),
+    let widths = shown.columns.iter().map(|kind| match kind {
+        Column::Name => Constraint::Length(shown.name_width),
         kind => Constraint::Length(column(*kind, view.list).1),
     });
     let lines = rows.iter().map(|row| {
-        let cells = columns.iter().map(|kind| {
+        let cells = shown.columns.iter().map(|kind| {
             let (_, _, text) = column(*kind, view.list);
-            let line = Line::from(text(row));
+            let line = match kind {
+                Column::Name => Line::from(shortened(&text(row), shown.name_width.into())),
+                _ => Line::from(text(row)),
+            };
             Cell::from(if is_text(*kind) {
                 line
             } else {

@@ -1,28 +1,29 @@
 //! `labwire top`: what services and clients do, on the whole screen.
 
+mod columns;
 mod draw;
 mod rates;
 mod view;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Stdout};
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
 use labwire_home::present;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
 use serde::Serialize;
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
 use self::rates::{Row, rows};
-use self::view::{Key, List, View};
+use self::view::{List, View};
 use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::failure::Failure;
-use crate::output::{OutputArgs, one_line, say, say_json, say_table};
+use crate::output::{OutputArgs, message, one_line, say, say_json, say_table, tell};
+use crate::repeat::{Request, repeat};
 use crate::report::{Report, Summary, is_reported};
+use crate::screen::{Input, Screen, inputs};
 use crate::stop::Stop;
 use crate::times::readable_time;
 
@@ -99,9 +100,15 @@ struct Meter {
     last: Option<(Instant, Report)>,
 }
 
-impl Meter {
+impl Request for Meter {
+    type Answer = Rates;
+
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Returns the rates since the last report; for the first one, since the peers connected.
-    async fn measure(&mut self) -> Result<Rates, Failure> {
+    async fn send(&mut self) -> Result<Rates, Failure> {
         let report = Report::request(&self.connection).await?;
         let now = Instant::now();
         let rates = match &self.last {
@@ -127,8 +134,11 @@ impl Meter {
 }
 
 /// Returns a rate with three or more digits, and a letter for large ones: `0`, `0.25`, `12.5`,
-/// `1.20k`.
+/// `1.20k`. The text has at most 7 columns, whatever a manager reports.
 fn rate(number: f64) -> String {
+    if number >= 1e12 {
+        return format!("{number:.0e}");
+    }
     let (number, unit) = match number {
         ..1_000.0 => (number, ""),
         ..1e6 => (number / 1e3, "k"),
@@ -149,7 +159,9 @@ fn bytes(number: u64) -> String {
         ..10 => number.to_string(),
         10..20 => format!("{} KiB", number >> 10),
         20..30 => format!("{} MiB", number >> 20),
-        _ => format!("{} GiB", number >> 30),
+        30..40 => format!("{} GiB", number >> 30),
+        40..50 => format!("{} TiB", number >> 40),
+        _ => format!("{} PiB", number >> 50),
     }
 }
 
@@ -160,7 +172,7 @@ pub(crate) async fn run(arguments: &TopArgs, mut stop: Stop) -> Result<(), Failu
             "this manager does not count calls: it is not one of Labwire".to_owned(),
         ));
     }
-    let mut meter = Meter {
+    let meter = Meter {
         connection: connection.clone(),
         last: None,
     };
@@ -168,7 +180,7 @@ pub(crate) async fn run(arguments: &TopArgs, mut stop: Stop) -> Result<(), Failu
         tokio::select! {
             biased;
             () = stop.requested() => {}
-            printed = print(arguments, &mut meter) => printed?,
+            printed = print(arguments, meter) => printed?,
         }
     } else {
         show(arguments, meter, stop).await?;
@@ -178,14 +190,24 @@ pub(crate) async fn run(arguments: &TopArgs, mut stop: Stop) -> Result<(), Failu
 }
 
 /// Prints each interval.
-async fn print(arguments: &TopArgs, meter: &mut Meter) -> Result<(), Failure> {
-    meter.measure().await?;
-    let mut pace = interval(arguments.every.duration());
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace.tick().await;
-    for _ in 0..arguments.count.unwrap_or(u64::MAX) {
-        pace.tick().await;
-        let rates = meter.measure().await?;
+async fn print(arguments: &TopArgs, mut meter: Meter) -> Result<(), Failure> {
+    meter.send().await?;
+    let mut left = arguments.count;
+    let mut intervals = repeat(meter, arguments.every.duration());
+    while left != Some(0) {
+        let Some(rates) = intervals.recv().await else {
+            return Ok(());
+        };
+        let rates = match rates {
+            Ok(rates) => rates,
+            // The manager was stopped meanwhile; the next request waits until it is back.
+            Err(Failure::NoManager(text)) => {
+                tell(format_args!("labwire: {}", message(&text)));
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        left = left.map(|left| left - 1);
         if arguments.form.json {
             let time = present();
             for (kind, rows) in [("service", &rates.services), ("client", &rates.clients)] {
@@ -232,122 +254,46 @@ fn print_table(rates: &Rates) -> Result<(), Failure> {
     say("")
 }
 
-/// An event of the terminal.
-enum Input {
-    Key(Key),
-    /// The size has changed.
-    Resized,
-    /// Ctrl-C, which a terminal in raw mode passes on as a key.
-    End,
-}
-
-/// Reads keys on a thread of its own, for as long as the process runs.
-fn keys() -> mpsc::UnboundedReceiver<Input> {
-    let (sender, keys) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        while let Ok(event) = event::read() {
-            if let Some(input) = input(&event)
-                && sender.send(input).is_err()
-            {
-                break;
-            }
-        }
-    });
-    keys
-}
-
-fn input(event: &Event) -> Option<Input> {
-    let key = match event {
-        Event::Resize(..) => return Some(Input::Resized),
-        Event::Key(key) if key.kind != KeyEventKind::Release => key,
-        _ => return None,
-    };
-    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
-    Some(Input::Key(match key.code {
-        KeyCode::Char('c' | 'd') if is_control => return Some(Input::End),
-        KeyCode::Char(character) if !is_control => Key::Character(character),
-        KeyCode::Up => Key::Up,
-        KeyCode::Down => Key::Down,
-        KeyCode::Left => Key::Left,
-        KeyCode::Right => Key::Right,
-        KeyCode::Enter => Key::Enter,
-        KeyCode::Esc => Key::Escape,
-        KeyCode::Tab | KeyCode::BackTab => Key::Tab,
-        KeyCode::Backspace => Key::Backspace,
-        _ => return None,
-    }))
-}
-
-/// The terminal in raw mode, until it is dropped.
+/// The screen with ratatui's terminal on it.
 ///
 /// The terminal's own drop would write an error to standard error if the terminal is gone, and panic
 /// where that fails too.
-struct FullScreen(ManuallyDrop<ratatui::DefaultTerminal>);
-
-/// Whether the terminal is in use.
-static IS_OPEN: AtomicBool = AtomicBool::new(false);
-
-/// Gives the terminal back, if it is in use.
-pub(crate) fn restore() {
-    if IS_OPEN.swap(false, Ordering::SeqCst) {
-        // The terminal may be gone; there is nothing else to try then.
-        let _ = ratatui::try_restore();
-    }
+struct FullScreen {
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
+    /// Restores the terminal when it is dropped.
+    _screen: Screen,
 }
 
 impl FullScreen {
-    fn open() -> Result<Self, Failure> {
-        IS_OPEN.store(true, Ordering::SeqCst);
-        let terminal = ratatui::try_init();
-        terminal
-            .map(|terminal| Self(ManuallyDrop::new(terminal)))
-            .map_err(|error| Failure::Failed(format!("cannot use the terminal: {error}")))
+    fn open() -> io::Result<Self> {
+        let screen = Screen::enter()?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(Self {
+            terminal: ManuallyDrop::new(terminal),
+            _screen: screen,
+        })
     }
-}
-
-impl Drop for FullScreen {
-    fn drop(&mut self) {
-        let _ = self.0.show_cursor();
-        restore();
-    }
-}
-
-/// Measures each interval in a task of its own: a key that is pressed must not interrupt a request.
-fn intervals(mut meter: Meter, every: Duration) -> mpsc::Receiver<Result<Rates, Failure>> {
-    let (sender, intervals) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let mut pace = interval(every);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        pace.tick().await;
-        loop {
-            pace.tick().await;
-            meter.connection.client().connected().await;
-            if sender.send(meter.measure().await).await.is_err() {
-                return;
-            }
-        }
-    });
-    intervals
 }
 
 /// Shows the screen until a key ends it.
 async fn show(arguments: &TopArgs, mut meter: Meter, mut stop: Stop) -> Result<(), Failure> {
-    let mut rates = meter.measure().await?;
+    let mut rates = meter.send().await?;
     let (mut view, mut notice) = (View::default(), None::<String>);
-    let mut screen = FullScreen::open()?;
-    let mut keys = keys();
-    let mut intervals = intervals(meter, arguments.every.duration());
+    let unusable = |error| Failure::Failed(format!("cannot use the terminal: {error}"));
+    let mut screen = FullScreen::open().map_err(unusable)?;
+    let mut keys = inputs();
+    let mut intervals = repeat(meter, arguments.every.duration());
     loop {
         let drawn = screen
-            .0
+            .terminal
             .draw(|frame| draw::draw(frame, &rates, &view, notice.as_deref()));
-        drawn.map_err(|error| Failure::Failed(format!("cannot write to the terminal: {error}")))?;
+        drawn.map_err(unusable)?;
         tokio::select! {
             biased;
             () = stop.requested() => return Ok(()),
             input = keys.recv() => match input {
                 None | Some(Input::End) => return Ok(()),
-                Some(Input::Resized) => {}
+                Some(Input::Resize(..)) => {}
                 Some(Input::Key(key)) => {
                     let shown = view.rows(rates.rows(view.list));
                     if view.handle(key, &shown) {
@@ -373,6 +319,8 @@ mod tests {
     fn rates_and_sizes_are_short() {
         let rates = [0.0, 0.25, 12.34, 999.0, 1_200.0, 2_345_678.0].map(rate);
         assert_eq!(rates, ["0", "0.25", "12.3", "999", "1.20k", "2.35M"]);
+        assert_eq!([1e308, f64::INFINITY].map(rate), ["1e308", "inf"]);
+        assert_eq!([u64::MAX, 3 << 40].map(bytes), ["16383 PiB", "3 TiB"]);
         assert_eq!([1_023, 2_048, 5 << 20].map(bytes), ["1023", "2 KiB", "5 MiB"]);
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::rates::Row;
+use crate::screen::Key;
 
 /// The peers of one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,11 @@ impl Column {
         Self::Notifications,
     ];
 
+    /// Returns whether a list has the column. Only services have locks, hold requests, and notify.
+    pub(super) fn is_in(self, list: List) -> bool {
+        list == List::Services || !matches!(self, Self::Oldest | Self::Locks | Self::Notifications)
+    }
+
     /// Compares two rows: the row that comes first is less.
     fn compare(self, left: &Row, right: &Row) -> Ordering {
         let number = |row: &Row| match self {
@@ -71,20 +77,6 @@ impl Column {
 #[expect(clippy::cast_precision_loss, reason = "only the order matters")]
 fn lossy(number: u64) -> f64 {
     number as f64
-}
-
-/// A key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
-    Up,
-    Down,
-    Left,
-    Right,
-    Enter,
-    Escape,
-    Tab,
-    Backspace,
-    Character(char),
 }
 
 /// The part of the view that is on the screen and handles the keys.
@@ -175,8 +167,11 @@ impl View {
                 };
                 self.selected = None;
                 self.mode = Mode::Table;
+                if !self.column.is_in(self.list) {
+                    self.column = Column::Calls;
+                }
             }
-            Key::Left | Key::Character('<') => self.turn_column(Column::ALL.len() - 1),
+            Key::Left | Key::Character('<') => self.turn_column(-1),
             Key::Right | Key::Character('>') => self.turn_column(1),
             Key::Up | Key::Character('k') => self.select(rows, -1),
             Key::Down | Key::Character('j') => self.select(rows, 1),
@@ -208,10 +203,16 @@ impl View {
         }
     }
 
-    fn turn_column(&mut self, by: usize) {
-        let columns = Column::ALL;
+    /// Selects the column at a distance to the right, among those of the list.
+    fn turn_column(&mut self, by: isize) {
+        let is_in = |column: &Column| column.is_in(self.list);
+        let columns: Vec<_> = Column::ALL.into_iter().filter(is_in).collect();
         let place = columns.iter().position(|column| *column == self.column);
-        self.column = columns[(place.unwrap_or_default() + by) % columns.len()];
+        let next = match place.unwrap_or_default().checked_add_signed(by) {
+            Some(next) => next % columns.len(),
+            None => columns.len() - 1,
+        };
+        self.column = columns[next];
     }
 
     /// Selects the row at the distance `by` from the selected one, or the first row if none is.
@@ -272,6 +273,22 @@ mod tests {
         assert_eq!(press(&[Key::Enter, Key::Escape]), "ABC");
         let shown = view.rows(&rows);
         assert!(view.handle(Key::Character('q'), &shown));
+    }
+
+    #[test]
+    fn the_order_is_by_a_column_of_the_list() {
+        let mut view = View::default();
+        let mut press = |keys: &[Key]| {
+            for key in keys {
+                view.handle(*key, &[]);
+            }
+            view.column
+        };
+        assert_eq!(press(&[Key::Left, Key::Left]), Column::Notifications);
+        assert_eq!(press(&[Key::Tab]), Column::Calls);
+        for _ in 0..Column::ALL.len() {
+            assert!(press(&[Key::Right]).is_in(List::Clients));
+        }
     }
 
     #[test]

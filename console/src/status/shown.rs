@@ -1,75 +1,18 @@
-//! `labwire status`: who is connected, and what they do.
+//! What a status shows, in both forms.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
 
-use anstream::adapter::strip_str;
-use clap::Args;
 use jiff::Timestamp;
 use labwire_client::Identities;
 use labwire_home::present;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
-use crate::connection::{Connection, ConnectionArgs, Seconds};
+use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{OutputArgs, STRONG, one_line, say, say_json, table, tell};
+use crate::output::{STRONG, one_line, say_json, table};
 use crate::report::{Peer, Report, is_reported};
-use crate::screen::{Input, Screen, inputs};
-use crate::stop::Stop;
 use crate::times::{readable_age, readable_time};
-
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  labwire status
-  labwire status --watch
-  labwire status --json | jq -c 'select(.kind == \"service\")'";
-
-pub(crate) const AFTER_HELP: &str = "\
-Examples:
-  labwire status
-  labwire status --watch
-  labwire status --json | jq -c 'select(.kind == \"service\")'
-
-CALLS are the requests that were forwarded since the peer connected, ERRORS
-those that were answered with an error, OLDEST the time that a service has held
-its oldest request. With --users, the user of each peer that has logged in is
-shown too; the manager asks for the login of an administrator.
-
-With --json, each object has a kind: \"manager\" (time, name, uptime_seconds,
-clients, services, in_flight), then \"service\" and \"client\", with the members
-that protocol.md lists under Status, and with --users user (a name or null).
-With --watch, all of them are printed repeatedly.
-
-MSL-Network's manager reports names only: then everything else is missing.
-
-Exit codes: see `labwire --help`. Ctrl-C ends --watch with 0.";
-
-#[derive(Args, Debug)]
-pub struct StatusArgs {
-    /// Show it repeatedly, until Ctrl-C
-    #[arg(long, short)]
-    watch: bool,
-    /// With --watch, the time between two requests
-    #[arg(long, value_name = "SECONDS", default_value = "2", requires = "watch")]
-    every: Seconds,
-    /// Show who has logged in, for administrators
-    #[arg(long)]
-    users: bool,
-    #[command(flatten)]
-    form: OutputArgs,
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-impl StatusArgs {
-    /// Returns whether it runs until Ctrl-C.
-    pub(crate) fn is_watching(&self) -> bool {
-        self.watch
-    }
-}
 
 /// An object of JSON.
 #[derive(Serialize)]
@@ -116,7 +59,7 @@ struct Session {
 }
 
 /// The data of one picture.
-struct Shown {
+pub(super) struct Shown {
     manager: String,
     time: Timestamp,
     identities: Identities,
@@ -127,7 +70,8 @@ struct Shown {
 }
 
 impl Shown {
-    async fn request(connection: &Connection, with_users: bool) -> Result<Self, Failure> {
+    /// Requests the data, and with `with_users` also who has logged in.
+    pub(super) async fn request(connection: &Connection, with_users: bool) -> Result<Self, Failure> {
         let client = connection.client();
         let identities = connection.identities().await?;
         let report = if is_reported(&identities) {
@@ -162,7 +106,8 @@ impl Shown {
         Some(User { user })
     }
 
-    fn print_json(&self) -> Result<(), Failure> {
+    /// Prints an object of JSON for the manager and for each peer.
+    pub(super) fn print_json(&self) -> Result<(), Failure> {
         let summary = self.report.as_ref().map(|report| &report.summary);
         let Identities {
             clients, services, ..
@@ -194,7 +139,7 @@ impl Shown {
     }
 
     /// Returns the text for people.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let manager = one_line(&self.manager);
         let Identities {
             clients, services, ..
@@ -304,103 +249,4 @@ fn add_table(text: &mut String, header: &[&str], rows: Vec<Vec<String>>) {
 fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
-}
-
-pub(crate) async fn run(arguments: &StatusArgs, mut stop: Stop) -> Result<(), Failure> {
-    let connection = if arguments.watch {
-        arguments.connection.connect_lasting().await?
-    } else {
-        arguments.connection.connect().await?
-    };
-    let show = |shown: &Shown| {
-        if arguments.form.json {
-            shown.print_json()
-        } else {
-            say(shown.text().trim_end())
-        }
-    };
-    if !arguments.watch {
-        show(&Shown::request(&connection, arguments.users).await?)?;
-        connection.disconnect().await;
-        return Ok(());
-    }
-    if !arguments.form.json && io::stdout().is_terminal() {
-        return watch(arguments, &connection, stop).await;
-    }
-    let mut pace = interval(arguments.every.duration());
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let next = async {
-            pace.tick().await;
-            connection.client().connected().await;
-            Shown::request(&connection, arguments.users).await
-        };
-        let shown = tokio::select! {
-            biased;
-            () = stop.requested() => return Ok(()),
-            shown = next => shown,
-        };
-        match shown {
-            Ok(shown) => show(&shown)?,
-            // The manager was stopped meanwhile; the next request waits until it is back.
-            Err(Failure::NoManager(text)) => tell(format_args!("labwire: {text}")),
-            Err(failure) => return Err(failure),
-        }
-    }
-}
-
-/// Draws the status on the whole screen, until a key or a signal ends it.
-async fn watch(arguments: &StatusArgs, connection: &Connection, mut stop: Stop) -> Result<(), Failure> {
-    let unusable = |error| Failure::Failed(format!("cannot use the terminal: {error}"));
-    let mut text = Shown::request(connection, arguments.users).await?.text();
-    let mut screen = Screen::enter().map_err(unusable)?;
-    let mut keys = inputs();
-    let mut statuses = statuses(connection.clone(), arguments);
-    loop {
-        let lines = text.lines().map(|line| {
-            if screen.is_colored() {
-                line.to_owned()
-            } else {
-                strip_str(line).to_string()
-            }
-        });
-        let lines = lines.collect();
-        screen.draw(lines).map_err(unusable)?;
-        tokio::select! {
-            biased;
-            () = stop.requested() => return Ok(()),
-            input = keys.recv() => match input {
-                None | Some(Input::Quit) => return Ok(()),
-                Some(Input::Resize(width, height)) => screen.resize((width, height)),
-                Some(Input::Key(_)) => {}
-            },
-            Some(status) = statuses.recv() => match status {
-                Ok(status) => text = status,
-                // The next request waits until the manager is back.
-                Err(Failure::NoManager(error)) => text = error,
-                Err(failure) => return Err(failure),
-            },
-        }
-    }
-}
-
-/// Requests the status at the pace of `--every`, as text, in a task of its own: a key that is pressed
-/// must not interrupt a request.
-fn statuses(connection: Connection, arguments: &StatusArgs) -> mpsc::Receiver<Result<String, Failure>> {
-    let (every, with_users) = (arguments.every.duration(), arguments.users);
-    let (sender, statuses) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let mut pace = interval(every);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        pace.tick().await;
-        loop {
-            pace.tick().await;
-            connection.client().connected().await;
-            let shown = Shown::request(&connection, with_users).await;
-            if sender.send(shown.map(|shown| shown.text())).await.is_err() {
-                return;
-            }
-        }
-    });
-    statuses
 }
