@@ -92,13 +92,3 @@ pub(super) fn time_axis(begin: f64, end: f64, columns: usize, floor: char, tick:
     let labels: String = labels.into_iter().collect();
     (axis.into_iter().collect(), labels.trim_end().to_owned())
 }
-
-/// Returns a text without what does not fit into a width.
-pub(super) fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut shortened: String = text.chars().take(width.saturating_sub(1)).collect();
-    shortened.push('…');
-    shortened
-}

@@ -2,6 +2,7 @@
 
 mod axes;
 mod canvas;
+mod picture;
 mod plot;
 mod printer;
 mod scale;
@@ -18,7 +19,7 @@ use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
 use crate::feed::{Heard, ReconnectArgs};
 use crate::key::Key;
-use crate::output::OutputArgs;
+use crate::output::{OutputArgs, one_line, shell_argument};
 use crate::session::{Ended, Session};
 use crate::stop::Stop;
 use printer::{Form, Printer};
@@ -34,7 +35,8 @@ pub(crate) const AFTER_HELP: &str = "\
 KEY is the name of a keyword argument of the notification, the index of a
 positional one (0 is the first), or a path inside: voltage, 0,
 probe.temperature, 0.samples[3]. With it, notifications without that value are
-left out, and the text shows that value alone.
+left out, and the text shows that value alone. The text shows values as they are
+typed in a call, positional ones first: 1.25 \"two words\" unit=\"V\".
 
 Examples:
   labwire watch Heartbeat
@@ -56,8 +58,12 @@ With --json, each line is one object, with event:
 
 With --csv, the columns are time, event (notification, gap or lost), the values,
 and more: a JSON object with what has no column. The values are KEY, or
---columns, or those of the first notification. Lists and objects are JSON. The
-row of a gap has the time since when, and in more: until, seconds and reason.
+--columns, or those of the first notification; the columns of positional values
+are 0, 1 and so on. Lists and objects are JSON. The row of a gap has the time
+since when, and in more: until, seconds and reason. A text that a spreadsheet
+would take for a formula (it begins with = + - @, a tab or a line end, and is no
+number), or that begins with ', gets a ' before it: a program that reads texts
+removes one ' at the start.
 
 Times are in UTC with --json and --csv, and otherwise in local time. They are
 the times at which the notifications arrived.
@@ -114,6 +120,30 @@ pub struct WatchArgs {
 type Viewer = Box<dyn FnOnce(mpsc::Receiver<Heard>) -> Result<(), Failure> + Send>;
 
 impl WatchArgs {
+    /// Returns the command that may be meant if no service of this name is connected: a name with a
+    /// point or parentheses may be a service with a value, or with a call.
+    fn meant(&self) -> Option<String> {
+        let (service, rest) = self.service.split_once('.')?;
+        if service.is_empty() {
+            return None;
+        }
+        if rest.ends_with(')') {
+            let poll = shell_argument(&format!("{} every 1s", self.service));
+            return Some(format!("to repeat a call: labwire record FILE.csv --poll {poll}"));
+        }
+        let _: Key = rest
+            .parse()
+            .ok()
+            .filter(|_| self.key.is_none() && self.plot.is_none())?;
+        Some(format!(
+            "for the value '{}' of '{}': labwire watch {} {}",
+            one_line(rest),
+            one_line(service),
+            shell_argument(service),
+            shell_argument(rest)
+        ))
+    }
+
     /// Returns the viewer for these options.
     fn viewer(&self) -> Result<Viewer, Failure> {
         let service: Arc<str> = Arc::from(&*self.service);
@@ -134,6 +164,7 @@ impl WatchArgs {
             Form::Text
         };
         let printer = Printer::new(service, form, self.key.clone(), self.count, self.quiet);
+        let printer = printer.with_hint(self.meant());
         Ok(Box::new(move |heard| printer.run(heard)))
     }
 }
@@ -143,7 +174,12 @@ pub(crate) async fn run(arguments: &WatchArgs, mut stop: Stop) -> Result<(), Fai
     let viewer = arguments.viewer()?;
     let mut session = Session::new(options, arguments.reconnect.reconnect);
     session.follow(Arc::from(&*arguments.service));
-    match session.run(viewer, stop.requested(), LAST_WORDS).await? {
+    let ended = session.run(viewer, stop.requested(), LAST_WORDS).await;
+    let ended = ended.map_err(|failure| match failure {
+        refused @ Failure::Refused(_) => refused.with_hint(arguments.meant()),
+        failure => failure,
+    });
+    match ended? {
         Ended::Stopped if arguments.count.is_some() => Err(Failure::Interrupted),
         Ended::Stopped | Ended::Shown => Ok(()),
     }
