@@ -11,8 +11,9 @@ use super::signature::Parameter;
 use super::split::{Word, split, split_key, typed_name};
 use super::vocabulary::WORDS;
 use crate::output::one_line;
+use crate::shortened::shortened;
 
-/// The most characters of a hint beside a completion.
+/// The most columns of a hint beside a completion.
 const LONGEST_HINT: usize = 60;
 
 /// A proposal for the text at the cursor.
@@ -106,11 +107,7 @@ fn begins_with(name: &str, typed: &str) -> bool {
 }
 
 fn short(hint: &str) -> String {
-    let hint = one_line(hint);
-    match hint.char_indices().nth(LONGEST_HINT) {
-        Some((end, _)) => format!("{}…", &hint[..end]),
-        None => hint,
-    }
+    shortened(&one_line(hint), LONGEST_HINT)
 }
 
 /// Adds what may begin a line: attributes of the selected service, services and words.

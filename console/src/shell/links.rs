@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::known::Known;
 use super::screen::{Screen, time_of_day};
 use crate::output::one_line;
+use crate::shortened::shortened;
 
-/// The most characters of the name of a service in the prompt.
+/// The most columns of the name of a service in the prompt.
 const LONGEST_NAME: usize = 30;
 
 /// A link.
@@ -133,10 +134,7 @@ impl Shared {
 /// Returns the prompt: the selected service, if there is one, and the states of the links.
 fn prompt(selected: Option<&str>, is_connected: bool, links: &[Listed]) -> String {
     let name = one_line(selected.unwrap_or("labwire"));
-    let name = match name.char_indices().nth(LONGEST_NAME) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name,
-    };
+    let name = shortened(&name, LONGEST_NAME);
     let mut states = Vec::new();
     if !is_connected {
         states.push("not connected".to_owned());

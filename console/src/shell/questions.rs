@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::editor::ask;
 use super::screen::Screen;
 
-/// The most characters of a name in a question.
+/// The most columns of a name in a question.
 const LONGEST: usize = 100;
 
 /// The interval between two checks whether a question is still open.
@@ -63,9 +63,5 @@ impl Questions {
 /// Returns a name for a question. A manager must not be able to forge the question of another
 /// program.
 fn shown(name: &str) -> String {
-    let name = visible(name);
-    match name.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name,
-    }
+    crate::shortened::shortened(&visible(name), LONGEST)
 }
