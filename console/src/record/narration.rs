@@ -47,14 +47,20 @@ impl Narration {
                 let (since, time) = (local(since), local(*time));
                 self.tell(&format!("'{name}' is back: gap since {since} until {time}"));
             }
-            Event::Away { time, reason, cause } => {
-                // With the connection, all services are away; one line is enough.
-                if *cause == Cause::Service || !is_any_away {
-                    let since = local(*time);
-                    self.tell(&format!(
-                        "'{name}' is away since {since}: {reason}; waiting for it"
-                    ));
-                }
+            Event::Away {
+                time,
+                reason,
+                cause: Cause::Service,
+            } => {
+                let since = local(*time);
+                self.tell(&format!(
+                    "'{name}' is away since {since}: {reason}; waiting for it"
+                ));
+            }
+            // With the connection, all services are away; one line is enough.
+            Event::Away { .. } if is_any_away => {}
+            Event::Away { time, reason, .. } => {
+                self.tell(&format!("{reason} at {}; waiting for it", local(*time)));
             }
             Event::Polled(polled) => self.polled(&name, polled),
             _ => {

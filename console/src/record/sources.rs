@@ -38,12 +38,29 @@ pub(crate) struct Subscription {
     pub(crate) key: Option<Key>,
 }
 
+/// Returns a source as it is written on the command line: a service, and a call or a key of it.
+pub(super) fn written(service: &str, part: Option<&str>) -> String {
+    let is_plain = |character: char| !character.is_whitespace() && !".\"'(".contains(character);
+    let quote = if service.contains('"') { '\'' } else { '"' };
+    let mut text = if service.chars().all(is_plain) {
+        service.to_owned()
+    } else {
+        format!("{quote}{service}{quote}")
+    };
+    text.extend(part.into_iter().flat_map(|part| [".", part]));
+    text
+}
+
 impl fmt::Display for Subscription {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.key {
-            Some(key) => write!(formatter, "{}.{key}", self.service),
-            None => formatter.write_str(&self.service),
-        }
+        let key = self.key.as_ref().map(ToString::to_string);
+        formatter.write_str(&written(&self.service, key.as_deref()))
+    }
+}
+
+impl fmt::Display for Poll {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&written(&self.service, Some(&self.call)))
     }
 }
 
@@ -103,11 +120,7 @@ fn unreadable(text: &str) -> String {
     if service.contains('(') {
         return POLL_FORM.to_owned();
     }
-    let service = if service.contains('.') {
-        format!("\"{service}\"")
-    } else {
-        (*service).to_owned()
-    };
+    let service = written(service, None);
     let values = values.join(", ");
     let suggested = if method.contains('(') {
         format!("{service}.{method}{values} {schedule}")
@@ -279,6 +292,15 @@ mod tests {
         assert_eq!(subscription("DMM"), expected("DMM", None));
         assert_eq!(subscription("DMM.probe.x"), expected("DMM", Some("probe.x")));
         assert_eq!(subscription("'lab.DMM'.0"), expected("lab.DMM", Some("0")));
+        for text in [
+            "DMM",
+            "DMM.probe.x",
+            "\"lab.DMM\".0",
+            "\"Hewlett Packard\"",
+            "'a\"b'.x",
+        ] {
+            assert_eq!(subscription(text).unwrap().to_string(), text);
+        }
         for text in ["", ".x", "DMM.", "'DMM", "'DMM'x"] {
             assert!(subscription(text).is_err(), "{text}");
         }

@@ -60,8 +60,11 @@ impl Tally {
             .iter()
             .map(|watch| source(&watch.service, Kind::Watch(watch.key.clone()), watch.to_string()));
         let polled = poll.iter().map(|poll| {
-            let name = format!("{}.{}", poll.service, poll.call);
-            source(&poll.service, Kind::Poll(Arc::clone(&poll.call)), name)
+            source(
+                &poll.service,
+                Kind::Poll(Arc::clone(&poll.call)),
+                poll.to_string(),
+            )
         });
         Self(watched.chain(polled).collect())
     }
