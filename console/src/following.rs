@@ -222,16 +222,62 @@ async fn left(connection: &Connection, service: &str) {
         Some((is_silent, address))
     };
     let mut pace = interval(CHECK);
-    let mut linked = None;
+    let mut first = None;
     loop {
         pace.tick().await;
-        match (address().await, &linked) {
-            (Some((false, _)), _) => return std::future::pending().await,
-            (Some((true, None)), _) => return,
-            (Some((true, now)), None) => linked = now,
-            (Some((true, now)), before) if now != *before => return,
-            // Nothing has changed, or this request has failed; the next one may not.
-            (None, _) | (Some((true, _)), Some(_)) => {}
+        match compare(&mut first, address().await) {
+            Seen::Unchanged => {}
+            Seen::Reported => return std::future::pending().await,
+            Seen::Left => {
+                // A manager that does not list a linked service must not make this a busy loop.
+                pace.tick().await;
+                return;
+            }
         }
+    }
+}
+
+/// What a request for the address of a service tells.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    /// The service is still there, or the request has failed; the next one may not.
+    Unchanged,
+    Left,
+    /// The manager reports departures itself.
+    Reported,
+}
+
+/// Compares an answer with the first one, which is kept in `first`. An answer is whether the manager
+/// is silent about departures, and the address; `None` if the request has failed.
+fn compare(first: &mut Option<String>, answer: Option<(bool, Option<String>)>) -> Seen {
+    match answer {
+        None => Seen::Unchanged,
+        Some((false, _)) => Seen::Reported,
+        Some((true, None)) => Seen::Left,
+        Some((true, Some(now))) => {
+            let is_changed = first.as_ref().is_some_and(|first| *first != now);
+            first.get_or_insert(now);
+            if is_changed { Seen::Left } else { Seen::Unchanged }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_departure_is_noticed_although_requests_fail() {
+        let at = |address: &str| Some((true, Some(address.to_owned())));
+        let seen = |answers: &[Option<(bool, Option<String>)>]| {
+            let mut first = None;
+            let seen = answers.iter().map(|answer| compare(&mut first, answer.clone()));
+            seen.last()
+        };
+        assert_eq!(seen(&[at("a"), at("a")]), Some(Seen::Unchanged));
+        assert_eq!(seen(&[None, at("a"), None, at("b")]), Some(Seen::Left));
+        assert_eq!(seen(&[None, Some((true, None))]), Some(Seen::Left));
+        assert_eq!(seen(&[at("a"), None]), Some(Seen::Unchanged));
+        assert_eq!(seen(&[None, Some((false, None))]), Some(Seen::Reported));
     }
 }
