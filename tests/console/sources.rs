@@ -37,7 +37,7 @@ fn a_source_without_a_value_is_an_error_and_a_gap_with_its_reason() {
     assert_eq!(recorder.wait().code(), Some(1));
     let printed = recorder.everything_printed();
     for text in [
-        "recording in lab.csv, until Ctrl-C: Metre; BasicMath.divide(1, 0) every 0.2 s; ",
+        "recording in lab.csv (Ctrl-C ends it): Metre; BasicMath.divide(1, 0) every 0.2 s; ",
         "waiting for 'Metre': no service 'Metre' is connected",
         "labwire: Metre: 0 values, 1 gap\n",
         "labwire: BasicMath.divide(1, 0): 0 values, ",

@@ -66,8 +66,8 @@ Each row is one value. Its columns:
   time      in UTC: when the notification arrived, or the call was made
   event     notification, result    a value
             error                   a call failed; the reason is in note
-            linked, gap             the service was linked, or is not; the reason
-                                    is in note
+            linked, gap             the service was linked, or is not (the
+                                    reason is in note)
             lost                    value is how many were left out
             start, end              of the recording; the note of the end says
                                     what each source has given

@@ -115,7 +115,7 @@ impl Recorder {
         let sources = &recorder.sources;
         recorder
             .narration
-            .tell(&format!("recording in {path}, until Ctrl-C: {sources}"));
+            .tell(&format!("recording in {path} (Ctrl-C ends it): {sources}"));
         Ok(recorder)
     }
 
