@@ -1,5 +1,7 @@
 //! `labwire top`, where standard output is no terminal.
 
+use super::super::support::free_port;
+use super::watch::{interrupted, start_at, wait};
 use super::*;
 
 #[test]
@@ -45,4 +47,21 @@ fn the_reference_manager_counts_nothing() {
     let done = labwire(&manager, &["top", "--count", "1"]);
     assert_eq!(done.code, Some(4), "{done:?}");
     assert!(done.errors.contains("not one of Labwire"), "{done:?}");
+}
+
+#[test]
+fn the_rates_go_on_after_a_restart_of_the_manager() {
+    let port = free_port();
+    let manager = start_at(Home::new(), port);
+    let _meter = RawPeer::service(&manager, "Meter", &json!({}));
+    wait_for_service(&manager, "Meter");
+    let top = Process::spawn(
+        "labwire",
+        &mut command(&manager, &["top", "--json", "--every", "100ms"]),
+    );
+    wait(&top, "\"name\":\"Meter\"");
+    let manager = start_at(manager.end(), port);
+    let _oven = RawPeer::service(&manager, "Oven", &json!({}));
+    wait(&top, "\"name\":\"Oven\"");
+    assert_eq!(interrupted(top).0, Some(0));
 }
