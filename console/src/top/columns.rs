@@ -21,7 +21,7 @@ pub(super) fn column(column: Column, list: List) -> (&'static str, u16, fn(&Row)
         Column::Calls => ("CALLS/S", 9, |row| rate(row.calls_per_second)),
         Column::P50 => ("P50", 9, |row| time(row.p50_seconds)),
         Column::P99 => ("P99", 9, |row| time(row.p99_seconds)),
-        Column::InFlight => ("IN FL.", 7, |row| row.in_flight.to_string()),
+        Column::InFlight => ("IN FL.", 7, |row| count(row.in_flight)),
         Column::Oldest => ("OLDEST", 9, |row| time(row.oldest_seconds)),
         Column::Errors => ("ERR/S", 7, |row| rate(row.errors_per_second)),
         Column::Queued => ("QUEUED", 8, |row| bytes(row.queued_bytes)),
@@ -31,6 +31,16 @@ pub(super) fn column(column: Column, list: List) -> (&'static str, u16, fn(&Row)
         Column::BytesOut => ("OUT B/S", 9, |row| rate(row.reply_bytes_per_second)),
         Column::Notifications => ("NOTIF/S", 8, |row| rate(row.notifications_per_second)),
     }
+}
+
+/// Returns a count of at most 6 columns for a cell.
+fn count(number: u64) -> String {
+    if number < 1_000_000 {
+        return number.to_string();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+    let number = number as f64;
+    rate(number)
 }
 
 /// Returns a time for a cell.
@@ -87,6 +97,15 @@ pub(super) fn layout(width: u16, longest_name: usize, list: List) -> Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_number_is_wider_than_its_column() {
+        for number in [0, 999_999, 1_000_000, 999_999_999, 1_000_000_000_000, u64::MAX] {
+            assert!(count(number).len() <= 6, "{}", count(number));
+            assert!(bytes(number).len() <= 8, "{}", bytes(number));
+        }
+        assert_eq!([65_536, 2_500_000].map(count), ["65536", "2.50M"]);
+    }
 
     #[test]
     fn long_names_leave_room_for_what_is_important() {

@@ -4,7 +4,9 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style, Stylize};
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Bar, BarChart, BarGroup, Block, Cell, Paragraph, Row as TableRow, Table, TableState};
+use ratatui::widgets::{
+    Bar, BarChart, BarGroup, Block, Cell, Paragraph, Row as TableRow, Table, TableState, Wrap,
+};
 
 use super::columns::{Shown, column, is_text, layout, time};
 use super::rates::Row;
@@ -209,12 +211,18 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &Row, list: List) {
         lines.push(format!("locked by    {}", named(&row.locked_by, row.lock_count)));
     }
     lines.push(format!("linked with  {}", named(&row.links, row.link_count)));
-    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
+    // Long lines are wrapped, as far as there is room beside the chart.
+    let inner = usize::from(area.width.saturating_sub(2)).max(1);
+    let rows = lines.iter().map(|line| columns(line).div_ceil(inner).max(1));
+    let height = u16::try_from(rows.sum::<usize>() + 2).unwrap_or(u16::MAX);
+    let height = height.min((area.height / 2).max(9));
     let [text, chart] = Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(area);
     let title = format!(" {} ", one_line(&row.name));
     let lines: Vec<_> = lines.into_iter().map(Line::from).collect();
     frame.render_widget(
-        Paragraph::new(Text::from(lines)).block(Block::bordered().title(title)),
+        Paragraph::new(Text::from(lines))
+            .wrap(Wrap { trim: false })
+            .block(Block::bordered().title(title)),
         text,
     );
     let bars: Vec<_> = merged(&row.latencies, usize::from(chart.width.saturating_sub(2) / 9))

@@ -161,7 +161,8 @@ fn bytes(number: u64) -> String {
         20..30 => format!("{} MiB", number >> 20),
         30..40 => format!("{} GiB", number >> 30),
         40..50 => format!("{} TiB", number >> 40),
-        _ => format!("{} PiB", number >> 50),
+        50..60 => format!("{} PiB", number >> 50),
+        _ => format!("{} EiB", number >> 60),
     }
 }
 
@@ -320,7 +321,7 @@ mod tests {
         let rates = [0.0, 0.25, 12.34, 999.0, 1_200.0, 2_345_678.0].map(rate);
         assert_eq!(rates, ["0", "0.25", "12.3", "999", "1.20k", "2.35M"]);
         assert_eq!([1e308, f64::INFINITY].map(rate), ["1e308", "inf"]);
-        assert_eq!([u64::MAX, 3 << 40].map(bytes), ["16383 PiB", "3 TiB"]);
+        assert_eq!([u64::MAX, 3 << 40].map(bytes), ["15 EiB", "3 TiB"]);
         assert_eq!([1_023, 2_048, 5 << 20].map(bytes), ["1023", "2 KiB", "5 MiB"]);
     }
 }
