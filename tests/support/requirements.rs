@@ -1,5 +1,5 @@
-//! The requirements of the tests besides Rust, checked once before the first manager starts. A
-//! missing one ends the whole run: a silently skipped test would look like a passed one.
+//! The requirements of the tests besides Rust, checked once before the first manager starts. Every
+//! test that needs a missing one fails: a silently skipped test would look like a passed one.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,41 +12,46 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// Checks that every program that the tests start is installed; otherwise ends the test process
-/// with code 1.
+/// Checks that every program that the tests start is installed; otherwise the test fails.
 pub(crate) fn check() {
-    static CHECKED: OnceLock<()> = OnceLock::new();
-    CHECKED.get_or_init(|| {
-        let missing = run(Command::new("bash").arg(repository("tests/requirements")));
-        match missing.as_deref().map(str::trim) {
-            Ok("") => {}
-            Ok(packages) => give_up(&format!(
+    static CHECKED: OnceLock<Result<(), String>> = OnceLock::new();
+    let checked = CHECKED.get_or_init(|| {
+        let missing = run(Command::new("bash").arg(repository("tests/requirements")))?;
+        match missing.trim() {
+            "" => Ok(()),
+            packages => Err(format!(
                 "the tests need what this computer lacks; these Debian packages have it: {}\n\
                  install them, or run the tests with `bash tests/run`, which does",
                 packages.replace('\n', " ")
             )),
-            Err(reason) => give_up(reason),
         }
     });
+    if let Err(reason) = checked {
+        give_up(reason);
+    }
 }
 
 /// Returns the virtual environment with the real Python package, which is created first if
 /// necessary.
 pub(crate) fn python_environment() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        check();
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    check();
+    let folder = FOLDER.get_or_init(|| {
         let mut script = Command::new("bash");
         script
             .arg(repository("tests/python/environment"))
             .arg(env!("CARGO_TARGET_TMPDIR"));
         match run(&mut script) {
-            Ok(folder) => folder.trim_end().into(),
-            Err(reason) => give_up(&format!(
+            Ok(folder) => Ok(folder.trim_end().into()),
+            Err(reason) => Err(format!(
                 "cannot prepare the Python package for the tests: {reason}"
             )),
         }
-    })
+    });
+    match folder {
+        Ok(folder) => folder,
+        Err(reason) => give_up(reason),
+    }
 }
 
 /// Returns the output of a program, or why it failed.
@@ -71,14 +76,7 @@ pub(crate) fn left_out(reason: &str) {
     written.expect("the folder that cargo gives to tests can be written");
 }
 
-/// Prints why no test can run, then ends the test process with code 1.
-///
-/// The message goes to standard error directly: the output of `eprintln!` in a test is held back
-/// until the test ends, and this one never does.
+/// Fails the test, with the reason why it cannot run. What the test has started ends with it.
 pub(crate) fn give_up(reason: &str) -> ! {
-    let mut stderr = std::io::stderr();
-    // If standard error is closed, too, the message is lost.
-    let _ = writeln!(stderr, "\n{reason}");
-    let _ = stderr.flush();
-    std::process::exit(1);
+    panic!("{reason}");
 }
