@@ -78,10 +78,10 @@ enum Action {
     Insert(AddArgs),
     /// Stop trusting devices
     #[command(after_help = REMOVE_EXAMPLES)]
-    Remove(RemoveArgs),
+    Remove(NamesArgs),
     /// Stop trusting devices, as 'remove' does
     #[command(hide = true, after_help = REMOVE_EXAMPLES)]
-    Delete(RemoveArgs),
+    Delete(NamesArgs),
     /// List the trusted devices
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
@@ -89,19 +89,16 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct AddArgs {
-    /// The hostnames of the devices
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
-
     #[command(flatten)]
-    database: DatabaseArgs,
+    names: NamesArgs,
 
     #[command(flatten)]
     create: CreateArgs,
 }
 
+/// The devices, and the database.
 #[derive(Debug, Args)]
-struct RemoveArgs {
+struct NamesArgs {
     /// The hostnames of the devices
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
@@ -120,19 +117,16 @@ struct ListArgs {
     database: DatabaseArgs,
 }
 
-/// The command line in the spelling of MSL-Network.
+/// The command line in the spelling of MSL-Network: all actions take the arguments of `add`, and the
+/// names may be missing.
 #[derive(Debug, Args)]
+#[command(mut_arg("names", |names| names.required(false)))]
 pub(crate) struct OldHostnameArgs {
     #[arg(value_enum)]
     action: Verb,
 
-    names: Vec<String>,
-
     #[command(flatten)]
-    database: DatabaseArgs,
-
-    #[command(flatten)]
-    create: CreateArgs,
+    arguments: AddArgs,
 }
 
 impl From<HostnameArgs> for Request {
@@ -140,8 +134,8 @@ impl From<HostnameArgs> for Request {
         match action {
             Action::Add(arguments) => arguments.with(Verb::Add),
             Action::Insert(arguments) => arguments.with(Verb::Insert),
-            Action::Remove(arguments) => arguments.with(Verb::Remove),
-            Action::Delete(arguments) => arguments.with(Verb::Delete),
+            Action::Remove(arguments) => arguments.with(Verb::Remove, CreateArgs::default()),
+            Action::Delete(arguments) => arguments.with(Verb::Delete, CreateArgs::default()),
             Action::List(arguments) => Self {
                 verb: Verb::List,
                 names: Vec::new(),
@@ -155,37 +149,25 @@ impl From<HostnameArgs> for Request {
 
 impl AddArgs {
     fn with(self, verb: Verb) -> Request {
-        Request {
-            verb,
-            names: self.names,
-            database: self.database,
-            create: self.create,
-            json: false,
-        }
+        self.names.with(verb, self.create)
     }
 }
 
-impl RemoveArgs {
-    fn with(self, verb: Verb) -> Request {
+impl NamesArgs {
+    fn with(self, verb: Verb, create: CreateArgs) -> Request {
         Request {
             verb,
             names: self.names,
             database: self.database,
-            create: CreateArgs::default(),
+            create,
             json: false,
         }
     }
 }
 
 impl From<OldHostnameArgs> for Request {
-    fn from(arguments: OldHostnameArgs) -> Self {
-        Self {
-            verb: arguments.action,
-            names: arguments.names,
-            database: arguments.database,
-            create: arguments.create,
-            json: false,
-        }
+    fn from(OldHostnameArgs { action, arguments }: OldHostnameArgs) -> Self {
+        arguments.with(action)
     }
 }
 

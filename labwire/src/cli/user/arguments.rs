@@ -115,17 +115,20 @@ enum Action {
     List(ListArgs),
 }
 
+/// Why an administrator may lose the rights with an update.
+const UPDATE_ADMIN: &str = "\
+Make the user an administrator
+
+Without this flag and without --password, the user is no administrator any more; with --password \
+alone the rights stay unchanged.";
+
 #[derive(Debug, Args)]
 struct AddArgs {
-    /// The name of the user
-    username: String,
-
-    /// Make the user an administrator
-    #[arg(short, long)]
-    admin: bool,
+    #[command(flatten)]
+    user: UserArg,
 
     #[command(flatten)]
-    password: PasswordArgs,
+    change: ChangeArgs,
 
     #[command(flatten)]
     database: DatabaseArgs,
@@ -135,31 +138,43 @@ struct AddArgs {
 }
 
 #[derive(Debug, Args)]
-struct RemoveArgs {
-    /// The name of the user
-    username: String,
+#[command(mut_arg("admin", |admin| admin.long_help(UPDATE_ADMIN)))]
+struct UpdateArgs {
+    #[command(flatten)]
+    user: UserArg,
+
+    #[command(flatten)]
+    change: ChangeArgs,
 
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
 #[derive(Debug, Args)]
-struct UpdateArgs {
-    /// The name of the user
-    username: String,
+struct RemoveArgs {
+    #[command(flatten)]
+    user: UserArg,
 
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+struct UserArg {
+    /// The name of the user
+    #[arg(required = true)]
+    username: Option<String>,
+}
+
+/// The rights and the password of a user.
+#[derive(Debug, Args)]
+struct ChangeArgs {
     /// Make the user an administrator
-    ///
-    /// Without this flag and without --password, the user is no administrator any more; with
-    /// --password alone the rights stay unchanged.
     #[arg(short, long)]
     admin: bool,
 
     #[command(flatten)]
     password: PasswordArgs,
-
-    #[command(flatten)]
-    database: DatabaseArgs,
 }
 
 #[derive(Debug, Args)]
@@ -203,25 +218,16 @@ pub(super) struct PasswordArgs {
     pub(super) compatible: bool,
 }
 
-/// The command line in the spelling of MSL-Network.
+/// The command line in the spelling of MSL-Network: all actions take the arguments of `add`, and the
+/// name may be missing.
 #[derive(Debug, Args)]
+#[command(mut_arg("username", |username| username.required(false)))]
 pub(crate) struct OldUserArgs {
     #[arg(value_enum)]
     action: Verb,
 
-    username: Option<String>,
-
-    #[arg(short, long)]
-    admin: bool,
-
     #[command(flatten)]
-    password: PasswordArgs,
-
-    #[command(flatten)]
-    database: DatabaseArgs,
-
-    #[command(flatten)]
-    create: CreateArgs,
+    arguments: AddArgs,
 }
 
 impl From<UserArgs> for Request {
@@ -232,13 +238,9 @@ impl From<UserArgs> for Request {
             Action::Remove(arguments) => arguments.with(Verb::Remove),
             Action::Delete(arguments) => arguments.with(Verb::Delete),
             Action::Update(arguments) => Self {
-                verb: Verb::Update,
-                username: Some(arguments.username),
-                admin: arguments.admin,
-                password: arguments.password,
-                database: arguments.database,
-                create: CreateArgs::default(),
-                json: false,
+                admin: arguments.change.admin,
+                password: arguments.change.password,
+                ..arguments.user.with(Verb::Update, arguments.database)
             },
             Action::List(arguments) => Self {
                 verb: Verb::List,
@@ -256,25 +258,29 @@ impl From<UserArgs> for Request {
 impl AddArgs {
     fn with(self, verb: Verb) -> Request {
         Request {
-            verb,
-            username: Some(self.username),
-            admin: self.admin,
-            password: self.password,
-            database: self.database,
+            admin: self.change.admin,
+            password: self.change.password,
             create: self.create,
-            json: false,
+            ..self.user.with(verb, self.database)
         }
     }
 }
 
 impl RemoveArgs {
     fn with(self, verb: Verb) -> Request {
+        self.user.with(verb, self.database)
+    }
+}
+
+impl UserArg {
+    /// Returns a request about this user without a change.
+    fn with(self, verb: Verb, database: DatabaseArgs) -> Request {
         Request {
             verb,
-            username: Some(self.username),
+            username: self.username,
             admin: false,
             password: PasswordArgs::default(),
-            database: self.database,
+            database,
             create: CreateArgs::default(),
             json: false,
         }
@@ -282,16 +288,8 @@ impl RemoveArgs {
 }
 
 impl From<OldUserArgs> for Request {
-    fn from(arguments: OldUserArgs) -> Self {
-        Self {
-            verb: arguments.action,
-            username: arguments.username,
-            admin: arguments.admin,
-            password: arguments.password,
-            database: arguments.database,
-            create: arguments.create,
-            json: false,
-        }
+    fn from(OldUserArgs { action, arguments }: OldUserArgs) -> Self {
+        arguments.with(action)
     }
 }
 
