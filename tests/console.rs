@@ -3,6 +3,7 @@
 
 mod batch;
 mod cells;
+mod closed_output;
 mod doctor;
 mod holding;
 mod manual;

@@ -12,6 +12,7 @@ use labwire_store::may_be_database;
 
 use super::UsageError;
 use super::database::Chosen;
+use super::output::output;
 
 const LONG_ABOUT: &str = "\
 Delete the database, certificates, keys or log files.
@@ -99,7 +100,7 @@ pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
     Deletion {
         args,
         input: io::stdin().lock(),
-        output: io::stdout().lock(),
+        output: output(),
         failures: 0,
         kept: None,
     }

@@ -1,12 +1,12 @@
 //! `labwire manual`: the help of all commands as man pages or as one Markdown text.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, CommandFactory};
 
+use super::output::print;
 use super::{CommandLine, tell};
 
 const AFTER_HELP: &str = "\
@@ -29,9 +29,7 @@ pub(super) struct ManualArgs {
 
 pub(super) fn run(arguments: &ManualArgs) -> anyhow::Result<()> {
     let Some(folder) = &arguments.man else {
-        let text = clap_markdown::help_markdown_command(&CommandLine::command());
-        let written = io::stdout().write_all(text.as_bytes());
-        return written.context("cannot write to standard output");
+        return print(&clap_markdown::help_markdown_command(&CommandLine::command()));
     };
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     clap_mangen::generate_to(CommandLine::command(), folder)

@@ -26,6 +26,7 @@ mod hostname;
 mod keygen;
 mod manual;
 mod old_spelling;
+mod output;
 pub(crate) mod secret;
 pub(crate) mod start;
 mod user;
@@ -35,13 +36,13 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use labwire_pki::PkiError;
 
 use crate::demo;
 use old_spelling::OldCommand;
+pub(crate) use output::say;
 
 /// A usage error. The text contains the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +139,8 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // As with `head`, which is no error.
+        Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             tell(format_args!("labwire: {}", explain(&error)));
             if is_usage(&error) {
@@ -229,14 +232,6 @@ fn explain(error: &anyhow::Error) -> String {
         }
     }
     told.join(": ")
-}
-
-/// Writes a line to standard output.
-///
-/// # Errors
-/// If it cannot be written, for example to a full disk or a closed pipe.
-fn say(line: impl Display) -> anyhow::Result<()> {
-    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
 }
 
 /// Writes a line to standard error, and ignores a failure: there is no other place to report it.

@@ -13,6 +13,7 @@ use labwire_examples::{BasicMath, Echo, heartbeat};
 use labwire_home::{Home, fingerprint_sha256};
 use labwire_pki::load_chain;
 
+use crate::cli::say;
 use crate::run_services::{ManagerOptions, RunningServices, Services};
 use oven::Oven;
 use story::Story;
@@ -47,9 +48,9 @@ async fn show(arguments: &DemoArgs) -> anyhow::Result<()> {
     let story = Story::begin();
     let demo = Demo::start(Home::at(folder.path()), arguments.port, &story).await?;
     session::play(&demo, &story).await?;
-    println!("\nThat is all. What it promises is in README.md, the wire in protocol.md.");
+    say("\nThat is all. What it promises is in README.md, the wire in protocol.md.")?;
     if arguments.keep {
-        demo.tell_what_to_type();
+        demo.tell_what_to_type()?;
         // Not only for Ctrl-C: the temporary folder must be removed when the system ends the
         // program, too.
         let mut signals = StopSignals::listen().context("cannot wait for Ctrl-C")?;
@@ -68,7 +69,7 @@ struct Demo {
 
 impl Demo {
     async fn start(home: Home, port: u16, story: &Story) -> anyhow::Result<Self> {
-        Story::chapter("A manager and four services");
+        Story::chapter("A manager and four services")?;
         let services = Services::new()
             .with(Echo)
             .with(BasicMath::with_second(SECOND))
@@ -82,15 +83,15 @@ impl Demo {
         story.tell(
             "manager",
             format_args!("listens on port {}, over TLS", running.port()),
-        );
+        )?;
         story.tell(
             "manager",
             format_args!("its certificate is {}", fingerprint.unwrap_or_default()),
-        );
+        )?;
         let options = connect_options(&home, running.port());
         let oven = Oven::start(options.clone()).await?;
         for service in ["Echo", "BasicMath", "Heartbeat", "Oven"] {
-            story.tell(service, "is registered");
+            story.tell(service, "is registered")?;
         }
         Ok(Self { running, oven, home })
     }
@@ -100,10 +101,10 @@ impl Demo {
         connect_options(&self.home, self.running.port()).into()
     }
 
-    fn tell_what_to_type(&self) {
+    fn tell_what_to_type(&self) -> anyhow::Result<()> {
         let (port, certificate) = (self.running.port(), self.home.certificate_file());
         let certificate = certificate.display();
-        println!(
+        say(format_args!(
             "\nThe manager, Echo, BasicMath and Heartbeat go on running. In another terminal, by hand:\n\n  \
              openssl s_client -quiet -connect localhost:{port} -CAfile {certificate}\n  \
              client Me\n  identity\n  Echo echo hello x=1.1\n  exit\n\n\
@@ -112,7 +113,7 @@ impl Demo {
              cxn = connect(port={port}, cert_file='{certificate}')\n  \
              cxn.link('BasicMath').add(1, 2)\n\n\
              Ctrl-C ends it."
-        );
+        ))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::time::Instant;
 
+use crate::cli::say;
+
 /// Prints the steps line by line, with the time since the start and the name of the peer.
 pub(super) struct Story {
     start: Instant,
@@ -16,12 +18,15 @@ impl Story {
     }
 
     /// Prints one step.
-    pub(super) fn tell(&self, who: &str, what: impl Display) {
-        println!("{:6.2} s  {who:<9}  {what}", self.start.elapsed().as_secs_f64());
+    pub(super) fn tell(&self, who: &str, what: impl Display) -> anyhow::Result<()> {
+        say(format_args!(
+            "{:6.2} s  {who:<9}  {what}",
+            self.start.elapsed().as_secs_f64()
+        ))
     }
 
     /// Prints the title of the next part.
-    pub(super) fn chapter(title: &str) {
-        println!("\n{title}");
+    pub(super) fn chapter(title: &str) -> anyhow::Result<()> {
+        say(format_args!("\n{title}"))
     }
 }

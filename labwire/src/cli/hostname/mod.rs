@@ -2,13 +2,14 @@
 
 mod arguments;
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use anyhow::bail;
 use labwire_store::{Database, StoreError};
 use serde_json::json;
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
+use super::output::output;
 use super::{UsageError, tell};
 pub(crate) use arguments::{HostnameArgs, OldHostnameArgs};
 
@@ -63,11 +64,7 @@ fn tell_signal() {
 pub(crate) fn run(args: &Request) -> anyhow::Result<()> {
     // Usage errors come before all others.
     expect_names(args)?;
-    execute(
-        args,
-        &args.database.choose(&args.create)?,
-        &mut io::stdout().lock(),
-    )
+    execute(args, &args.database.choose(&args.create)?, &mut output())
 }
 
 fn execute(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {

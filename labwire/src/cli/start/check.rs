@@ -18,6 +18,7 @@ use super::certificate::{self, Outlook};
 use super::options::{Options, StartArgs};
 use super::plan;
 use super::{hints, overlooked};
+use crate::cli::output::is_closed;
 use crate::cli::{explain, say};
 
 /// The result of one check.
@@ -53,12 +54,17 @@ impl Report {
         self.wrong += usize::from(verdict == "WRONG");
         // Indents further lines of one result below its first line.
         let text = text.replace('\n', &format!("\n{:25}", ""));
-        say(format_args!("{verdict:9} {about:14} {text}"))
+        Self::say(&format!("{verdict:9} {about:14} {text}"))
+    }
+
+    /// Writes a line. The checks go on if nobody reads it: the exit code tells their result.
+    fn say(line: &str) -> anyhow::Result<()> {
+        say(line).or_else(|error| if is_closed(&error) { Ok(()) } else { Err(error) })
     }
 
     fn end(self) -> anyhow::Result<()> {
         match self.wrong {
-            0 => say("The manager would start."),
+            0 => Self::say("The manager would start."),
             1 => bail!("the manager cannot be started like this, 1 thing is wrong"),
             wrong => bail!("the manager cannot be started like this, {wrong} things are wrong"),
         }

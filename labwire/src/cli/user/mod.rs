@@ -2,13 +2,14 @@
 
 mod arguments;
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use anyhow::Context;
 use labwire_store::{COMPATIBLE_ROUNDS, HashedPassword, StoreError, check_username};
 use serde_json::json;
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
+use super::output::output;
 use super::{UsageError, secret, tell};
 use arguments::PasswordArgs;
 pub(crate) use arguments::{OldUserArgs, UserArgs};
@@ -61,11 +62,7 @@ pub(crate) fn run(args: &Request) -> anyhow::Result<()> {
     if args.verb != Verb::List {
         named(args)?;
     }
-    execute(
-        args,
-        &args.database.choose(&args.create)?,
-        &mut io::stdout().lock(),
-    )
+    execute(args, &args.database.choose(&args.create)?, &mut output())
 }
 
 fn execute(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
