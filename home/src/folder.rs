@@ -170,6 +170,31 @@ impl Home {
         self.certificate_file_for(&format!("{host}_{port}"))
     }
 
+    /// Returns the host, and the port if there is one, of the manager to which a file of `certs/`
+    /// belongs: the reverse of [`trusted_certificate_file`](Self::trusted_certificate_file) and
+    /// [`certificate_file_for`](Self::certificate_file_for). Returns `None` for any other file.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use labwire_home::Home;
+    ///
+    /// let manager = |file| Home::manager_of_certificate(Path::new(file));
+    /// assert_eq!(manager("certs/lab-pc_1876.crt"), Some(("lab-pc".to_owned(), Some(1876))));
+    /// assert_eq!(manager("certs/fe80--1_80.crt"), Some(("fe80::1".to_owned(), Some(80))));
+    /// assert_eq!(manager("certs/lab_pc.crt"), Some(("lab_pc".to_owned(), None)));
+    /// assert_eq!(manager("certs/notes.txt"), None);
+    /// ```
+    pub fn manager_of_certificate(file: &Path) -> Option<(String, Option<u16>)> {
+        let name = file.file_name()?.to_str()?.strip_suffix(".crt")?;
+        let with_port = name
+            .rsplit_once('_')
+            .and_then(|(host, port)| Some((host, Some(port.parse().ok()?))));
+        let (host, port) = with_port.unwrap_or((name, None));
+        let address = host.replace('-', ":");
+        let is_address = address.parse::<std::net::Ipv6Addr>().is_ok();
+        Some((if is_address { address } else { host.to_owned() }, port))
+    }
+
     /// Returns the folder that the Python package MSL-Network uses: the one in `MSL_NETWORK_HOME`,
     /// or else `.msl/network` in the user's home folder. Returns `None` if there is no home folder.
     ///

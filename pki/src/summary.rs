@@ -1,5 +1,6 @@
 //! What people compare of a certificate.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -59,8 +60,10 @@ impl CertificateSummary {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let alternatives = certificate.subject_alternative_name().ok().flatten();
         let mut names: Vec<String> = Vec::new();
+        // A certificate may have thousands of names.
+        let mut known = HashSet::new();
         for name in alternatives.iter().flat_map(|names| &names.value.general_names) {
-            names.extend(host(name).filter(|name| !names.contains(name)));
+            names.extend(host(name).filter(|name| known.insert(name.clone())));
         }
         let validity = certificate.validity();
         Some(Self {

@@ -89,18 +89,15 @@ pub struct RecentComputer {
     pub last: String,
 }
 
-/// The most computers in an answer of [`recent_computers`].
-const MOST_COMPUTERS: u32 = 50;
-
-/// Returns the computers from which programs have connected in the last days, the latest first, 50 at
-/// most. Connections that were refused do not count. Creates and changes nothing.
+/// Returns the computers from which programs have connected in the last days, the latest first, `most`
+/// at most. Connections that were refused do not count. Creates and changes nothing.
 ///
 /// Blocks for up to 5 seconds while another program has the database locked.
 ///
 /// # Errors
 /// [`StoreError::Database`] if SQLite cannot read it, and [`StoreError::NoFile`] if it is a pipe or a
 /// device.
-pub fn recent_computers(path: &Path, days: u32) -> Result<Vec<RecentComputer>, StoreError> {
+pub fn recent_computers(path: &Path, days: u32, most: u32) -> Result<Vec<RecentComputer>, StoreError> {
     expect_no_pipe(path)?;
     let connection = open(path)?;
     connection.busy_timeout(PATIENCE)?;
@@ -111,7 +108,7 @@ pub fn recent_computers(path: &Path, days: u32) -> Result<Vec<RecentComputer>, S
             GROUP BY ip_address ORDER BY max(datetime) DESC LIMIT ?2",
     )?;
     let since = format!("-{days} days");
-    let computers = statement.query_map(params![since, MOST_COMPUTERS], |row| {
+    let computers = statement.query_map(params![since, most], |row| {
         Ok(RecentComputer {
             name: row.get(0)?,
             address: row.get(1)?,

@@ -349,6 +349,11 @@ fn certgen_takes_names_and_says_which_programs_must_be_told() {
             "INSERT INTO connections VALUES (NULL, strftime('%Y-%m-%dT%H:%M:%S', 'now'), ?1, ?2, 1, ?3)";
         audit.execute(row, [address, name, message]).unwrap();
     }
+    for number in 1..=80 {
+        let row = "INSERT INTO connections VALUES
+            (NULL, strftime('%Y-%m-%dT%H:%M:%S', 'now', '-2 days'), ?1, ?1, 1, 'new Client connection')";
+        audit.execute(row, [format!("198.51.100.{number}")]).unwrap();
+    }
     drop(audit);
     let again = desk.run(&["certgen", "--name", "lab-pc.example.org"]);
     assert_eq!(again.code, Some(0), "{again:?}");
@@ -361,6 +366,7 @@ fn certgen_takes_names_and_says_which_programs_must_be_told() {
         "signal HUP",
         saved.to_str().unwrap(),
         "pc-7 (203.0.113.8)",
+        "and 69 more",
         &format!("labwire trust lab-pc.example.org --fingerprint {printed}"),
         "~/.msl/network/certs/lab-pc.example.org.crt",
     ] {

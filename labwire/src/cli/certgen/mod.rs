@@ -12,6 +12,8 @@ use labwire_pki::{
     generate_certificate, load_chain, load_or_create_key,
 };
 
+use rustls::pki_types::CertificateDer;
+
 use super::{UsageError, say, secret, tell};
 use names::HostName;
 
@@ -105,71 +107,97 @@ pub(crate) struct Args {
 /// replaced.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     expect_one_file(&args)?;
-    let password = match args.key_file_password {
+    let password = match &args.key_file_password {
         Some(words) => {
-            let password = secret::resolve(&words, "Password of the private key: ");
+            let password = secret::resolve(words, "Password of the private key: ");
             Some(password.context("--key-file-password")?)
         }
         None => None,
     };
-    let mut options = CertificateOptions {
-        years_valid: args.years_valid,
-        hash: args.algorithm,
-        ..CertificateOptions::for_this_computer()
-    };
-    for name in &args.name {
-        name.add_to(&mut options);
-    }
-    // Checked first, so that an error leaves no new key behind.
-    if options.years_valid.is_nan() || options.years_valid <= 0.0 {
-        return Err(PkiError::ValidityOutOfRange {
-            years: options.years_valid,
-        }
-        .into());
-    }
+    let options = options(&args)?;
     let key = match &args.key_file {
         Some(path) => PrivateKey::load(path, password.as_deref())?,
         None => default_key(password.as_deref())?,
     };
+    let certificate = generate_certificate(&key, &options)?;
     let path = match args.out {
         Some(path) => path,
         None => Home::resolve()?.certificate_file(),
     };
-    let certificate = generate_certificate(&key, &options)?;
-    let former = load_chain(&path).ok().and_then(|chain| chain.into_iter().next());
-    let is_replaced = path
-        .metadata()
-        .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+    let former = Former::of(&path);
     if args.force {
         certificate.replace(&path)?;
     } else {
         certificate.write_to(&path).map_err(not_replaced)?;
     }
-    let shown = path.display();
-    if is_replaced {
-        say(format_args!("Replaced the certificate '{shown}'"))?;
-    } else {
-        say(format_args!("Created the self-signed certificate '{shown}'"))?;
-    }
     let summary = CertificateSummary::of(certificate.der()).context("the new certificate cannot be read")?;
-    say(format_args!("SHA-256 fingerprint: {}", summary.fingerprint))?;
-    say(format_args!("Names: {}", summary.names.join(", ")))?;
-    say(format_args!(
-        "Valid until: {}",
-        summary.valid_until.strftime("%Y-%m-%d")
-    ))?;
+    show(&path, &summary, former.is_replaced)?;
     if args.show {
         say(format_args!("\n{}", describe(certificate.pem().as_bytes())?))?;
     }
-    if is_replaced {
-        tell(peers::to_be_told(&path, &summary, former.as_deref(), &args.name));
+    if former.is_replaced {
+        let former = former.certificate.as_deref();
+        tell(peers::to_be_told(&path, &summary, former, &args.name));
     } else if names::may_be_meant(&path) {
+        let shown = path.display();
         tell(format_args!(
             "'{shown}' was taken for the path of a file; to make a certificate for a host of this name: labwire certgen \
              --name {shown}"
         ));
     }
     Ok(())
+}
+
+/// Returns the options of the certificate. They are checked before anything is made, so that an error
+/// leaves no new key behind.
+fn options(args: &Args) -> Result<CertificateOptions, PkiError> {
+    let years = args.years_valid;
+    if years.is_nan() || years <= 0.0 {
+        return Err(PkiError::ValidityOutOfRange { years });
+    }
+    let mut options = CertificateOptions {
+        years_valid: years,
+        hash: args.algorithm,
+        ..CertificateOptions::for_this_computer()
+    };
+    for name in &args.name {
+        name.add_to(&mut options);
+    }
+    Ok(options)
+}
+
+/// The content of the file before.
+struct Former {
+    /// Its first certificate, in DER form.
+    certificate: Option<CertificateDer<'static>>,
+    /// Whether there was a file that was not empty.
+    is_replaced: bool,
+}
+
+impl Former {
+    fn of(path: &Path) -> Self {
+        let file = path.metadata();
+        Self {
+            certificate: load_chain(path).ok().and_then(|chain| chain.into_iter().next()),
+            is_replaced: file.is_ok_and(|file| file.is_file() && file.len() > 0),
+        }
+    }
+}
+
+/// Prints what people compare of the new certificate.
+fn show(path: &Path, summary: &CertificateSummary, is_replaced: bool) -> anyhow::Result<()> {
+    let path = path.display();
+    if is_replaced {
+        say(format_args!("Replaced the certificate '{path}'"))?;
+    } else {
+        say(format_args!("Created the self-signed certificate '{path}'"))?;
+    }
+    say(format_args!("SHA-256 fingerprint: {}", summary.fingerprint))?;
+    say(format_args!("Names: {}", summary.names.join(", ")))?;
+    say(format_args!(
+        "Valid until: {}",
+        summary.valid_until.strftime("%Y-%m-%d")
+    ))
 }
 
 /// Refuses words that can only be meant as names of hosts.

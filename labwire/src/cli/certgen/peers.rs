@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use labwire_device::DEFAULT_PORT;
 use labwire_home::{Home, hostname, local_addresses};
 use labwire_pki::{CertificateSummary, load_chain};
 use labwire_store::{RecentComputer, recent_computers};
@@ -14,6 +15,9 @@ const DAYS: u32 = 30;
 
 /// The maximum number of computers that are listed.
 const NAMED: usize = 12;
+
+/// The maximum number of computers that are counted.
+const MOST: u32 = 10_000;
 
 /// Returns instructions for a replaced certificate: for the manager, and for the programs that
 /// saved the former one.
@@ -76,11 +80,11 @@ fn holders(path: &Path, certificate: &[u8]) -> Vec<PathBuf> {
 
 /// Returns the manager to which the file of a certificate belongs, as the argument of a command.
 fn host_of(file: &Path) -> String {
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    match name.rsplit_once('_') {
-        Some((host, "1875")) => host.to_owned(),
-        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => format!("{host}:{port}"),
-        _ => name.into_owned(),
+    match Home::manager_of_certificate(file) {
+        Some((host, None | Some(DEFAULT_PORT))) => host,
+        Some((host, Some(port))) if host.contains(':') => format!("[{host}]:{port}"),
+        Some((host, Some(port))) => format!("{host}:{port}"),
+        None => "HOST".to_owned(),
     }
 }
 
@@ -99,7 +103,12 @@ fn computers(path: &Path) -> Option<String> {
         let address = computer.address.parse::<std::net::IpAddr>();
         !address.is_ok_and(|address| address.is_loopback() || own.contains(&address.to_canonical()))
     };
-    let found = recent_computers(&database, DAYS).ok()?;
+    let found = recent_computers(&database, DAYS, MOST).ok()?;
+    let at_least = if found.len() < MOST as usize {
+        ""
+    } else {
+        "at least "
+    };
     let mut named: Vec<_> = found
         .iter()
         .filter(|computer| is_other(computer))
@@ -108,7 +117,7 @@ fn computers(path: &Path) -> Option<String> {
     let others = named.len().saturating_sub(NAMED);
     named.truncate(NAMED);
     if others > 0 {
-        named.push(format!("and {others} more"));
+        named.push(format!("and {at_least}{others} more"));
     }
     (!named.is_empty()).then(|| named.join(", "))
 }
