@@ -28,7 +28,7 @@ Examples:
   # an RSA key with 3072 bits and a password of several words
   labwire keygen rsa --size 3072 --password WhatEVER you wAnt!
 
-  # the password is the first line of a file, so that it is not in your shell's history
+  # the password is the first line of a file, to keep it out of the history
   labwire keygen --password /path/to/password.txt
 
 See also: labwire certgen")]

@@ -52,6 +52,9 @@ struct UsageError(String);
 /// The exit code for usage errors, the same as that of the command-line parser.
 const USAGE: u8 = 2;
 
+/// The maximum width of help pages, also without a terminal.
+const HELP_WIDTH: usize = 80;
+
 const AFTER_HELP: &str = "\
 See it work: labwire demo
 
@@ -77,7 +80,10 @@ service, 124 timeout, 130 interrupted.";
 /// them. Every message on the wire is one line of JSON. Peers of MSL-Network work with it
 /// unchanged.
 #[derive(Parser)]
-#[command(name = "labwire", version, disable_version_flag = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+#[command(
+    name = "labwire", version, disable_version_flag = true, arg_required_else_help = true, after_help = AFTER_HELP,
+    max_term_width = HELP_WIDTH
+)]
 struct CommandLine {
     /// Print the version
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
@@ -246,6 +252,43 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    /// Returns a command with its subcommands, and theirs.
+    fn all(command: &clap::Command) -> Vec<clap::Command> {
+        let mut found = vec![command.clone()];
+        found.extend(command.get_subcommands().flat_map(all));
+        found
+    }
+
+    #[test]
+    fn help_pages_have_80_columns_and_what_is_pasted_from_them_is_not_wrapped() {
+        let mut command = groups::grouped(CommandLine::command());
+        command.build();
+        let mut wide = Vec::new();
+        for mut command in all(&command) {
+            let name = command
+                .get_bin_name()
+                .unwrap_or_else(|| command.get_name())
+                .to_owned();
+            let pages = [command.render_help(), command.render_long_help()];
+            // The parser would break the lines of these texts.
+            let written = [
+                command.get_before_help(),
+                command.get_after_help(),
+                command.get_after_long_help(),
+            ];
+            let written = written.into_iter().flatten().cloned();
+            for line in pages.into_iter().chain(written).flat_map(|page| {
+                let lines = page.to_string();
+                lines.lines().map(str::to_owned).collect::<Vec<_>>()
+            }) {
+                if line.chars().count() > HELP_WIDTH && !wide.contains(&(name.clone(), line.clone())) {
+                    wide.push((name.clone(), line));
+                }
+            }
+        }
+        assert!(wide.is_empty(), "{wide:#?}");
     }
 
     #[test]

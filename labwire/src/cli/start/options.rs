@@ -45,14 +45,15 @@ Examples:
   # settings from a file; with them: port = 8326, auth-login = true
   labwire start --config /etc/labwire.toml
 
-Signals: INT (Ctrl-C) and TERM stop the manager once the requests in flight are answered, or after 10 seconds \
-(see --drain); a second signal stops it at once. HUP reloads certificate, key and trusted hostnames and reopens \
-the log file, without dropping a connection.
+Signals: INT (Ctrl-C) and TERM stop the manager once the requests in flight are
+answered, or after 10 seconds (see --drain); a second signal stops it at once.
+HUP reloads certificate, key and trusted hostnames and reopens the log file,
+without dropping a connection.
 
 See also: labwire user, labwire hostname, labwire keygen, labwire certgen";
 
 /// The heading of the limits on the help page.
-const LIMITS: &str = "Limits (BYTES: 65536, 64KiB, 1GiB; TIME: 10s, 500ms, 2min, a bare number is seconds)";
+const LIMITS: &str = "Limits (BYTES: 65536, 64KiB, 1GiB; TIME: 10, 10s, 500ms, 2min)";
 
 /// Start the manager
 #[derive(Args)]
