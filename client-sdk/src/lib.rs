@@ -281,7 +281,7 @@ pub use labwire_device::payload::{
 };
 pub use labwire_device::{
     Backoff, ConnectError, ConnectOptions, DEFAULT_PORT, EnvironmentError, FirstUse, Home, NoAnswer,
-    PresentedCertificates, Question, TrustError, UnknownCertificate, args,
+    PresentedCertificates, Question, TrustError, UnknownCertificate, args, confirm_trust,
 };
 pub use labwire_wire::Executed;
 pub use link::Link;

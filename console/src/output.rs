@@ -142,6 +142,22 @@ pub(crate) fn one_line(text: &str) -> String {
     shortened(&visible(text), LONGEST)
 }
 
+/// Returns names of a peer for people, separated by commas: the first ones, and how many more there
+/// are. Returns nothing if there are none.
+pub(crate) fn list<N: AsRef<str>>(names: impl IntoIterator<Item = N>, most: usize) -> String {
+    let mut names = names.into_iter();
+    let mut listed: Vec<_> = names
+        .by_ref()
+        .take(most)
+        .map(|name| one_line(name.as_ref()))
+        .collect();
+    let more = names.count();
+    if more > 0 {
+        listed.push(format!("and {more} more"));
+    }
+    listed.join(", ")
+}
+
 /// Returns a text of a peer that may have several lines.
 pub(crate) fn printable(text: &str) -> String {
     let lines: Vec<_> = text
@@ -156,19 +172,31 @@ pub(crate) fn message(text: &str) -> String {
     shortened(&printable(text), LONGEST_ERROR).replace('\n', "\n  ")
 }
 
+/// Returns a text as one word that can be pasted into a shell: in quotation marks where they are
+/// needed.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "_-./:,=@%+".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", visible(text).replace('\'', "'\\''"))
+}
+
 /// Returns a name as an argument that can be pasted into a shell, with `--` before it if it begins
-/// like an option.
+/// like an option. It must be the last argument then.
 pub(crate) fn shell_argument(name: &str) -> String {
-    let is_plain = |character: char| character.is_alphanumeric() || "_-./:".contains(character);
-    if !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain) {
-        return name.to_owned();
-    }
-    let quoted = format!("'{}'", visible(name).replace('\'', "'\\''"));
     if name.starts_with('-') {
-        format!("-- {quoted}")
+        format!("-- {}", shell_word(name))
     } else {
-        quoted
+        shell_word(name)
     }
+}
+
+/// Returns an option with its value, as they can be pasted into a shell. A value that begins like an
+/// option is joined to it.
+pub(crate) fn shell_option(option: &str, value: &str) -> String {
+    let separator = if value.starts_with('-') { "=" } else { " " };
+    format!("{option}{separator}{}", shell_word(value))
 }
 
 /// Returns a result as text: a text without its quotes, or JSON. For a terminal, control characters
@@ -198,6 +226,8 @@ mod tests {
         assert_eq!(one_line("a\nb\u{202e}"), "a\u{fffd}b\u{fffd}");
         assert_eq!(one_line(&"x".repeat(1_000)).chars().count(), LONGEST);
         assert_eq!(message("a\nlabwire: b"), "a\n  labwire: b");
+        assert_eq!(list(["a\n", "b", "c", "d"], 2), "a\u{fffd}, b, and 2 more");
+        assert_eq!(list(["a", "b"], 2), "a, b");
         let result = serde_json::value::RawValue::from_string("[1,\r\n\"\u{9b}\"]".to_owned()).unwrap();
         assert_eq!(json_line(&result).unwrap(), "[1,  \"\\u009b\"]");
     }
@@ -205,7 +235,11 @@ mod tests {
     #[test]
     fn a_name_is_quoted_for_a_shell_where_it_must_be() {
         assert_eq!(shell_argument("DMM_1"), "DMM_1");
-        assert_eq!(shell_argument("-x"), "-- '-x'");
+        assert_eq!(shell_argument("-x"), "-- -x");
+        assert_eq!(shell_word("/home/a b/*"), "'/home/a b/*'");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_option("--service", "-x"), "--service=-x");
+        assert_eq!(shell_option("--service", "a b"), "--service 'a b'");
         assert_eq!(shell_argument("it's; rm"), "'it'\\''s; rm'");
     }
 }

@@ -8,6 +8,10 @@ use labwire_pki::{CertificateSummary, PkiError, load_chain};
 
 use crate::failure::Failure;
 
+/// The maximum number of names of a certificate that people are shown. A hostile certificate may have
+/// thousands.
+pub(crate) const NAMES_SHOWN: usize = 10;
+
 /// A file with trusted certificates.
 pub(crate) struct Saved {
     certificates: Vec<Vec<u8>>,

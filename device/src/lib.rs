@@ -68,4 +68,5 @@ pub use program::{KeywordArgumentsError, PeerArguments, keyword_arguments, keywo
 pub use questions::{NoAnswer, Question};
 pub use reconnector::Reconnector;
 pub use stop_signals::{StopSignal, StopSignals};
+pub use terminal::confirm_trust;
 pub use trust::{TrustError, UnknownCertificate};

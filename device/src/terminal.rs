@@ -15,8 +15,25 @@ pub(crate) fn ask_to_trust(unknown: &UnknownCertificate) -> bool {
         io::stderr(),
         "The certificate of {host} is not known on this computer.\n\
          Its SHA-256 fingerprint is\n  {fingerprint}\n\
-         The manager tells its own when it starts: they must be equal."
+         The manager prints its own when it starts: they must be equal."
     );
+    confirm_trust()
+}
+
+/// Asks a person at the terminal whether to trust the peer whose fingerprint was shown. Returns
+/// `false` without an answer, as at the end of the input.
+///
+/// Blocks until there is an answer.
+///
+/// ```no_run
+/// # let (fingerprint, saved) = ("3a:5f", std::cell::Cell::new(false));
+/// println!("The certificate has the SHA-256 fingerprint {fingerprint}");
+/// if labwire_device::confirm_trust() {
+///     // Save it.
+/// #   saved.set(true);
+/// }
+/// ```
+pub fn confirm_trust() -> bool {
     loop {
         let _ = write!(io::stderr(), "Trust it from now on? y/n: ");
         let mut answer = String::new();

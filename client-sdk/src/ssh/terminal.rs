@@ -50,14 +50,7 @@ pub(super) fn ask_to_trust(unknown: &UnknownHost) -> bool {
          Its {algorithm} key has the fingerprint\n  {fingerprint}\n\
          On that computer, `ssh-keygen -l -f /etc/ssh/ssh_host_*_key.pub` tells its own: they must be equal."
     );
-    loop {
-        match line("Trust it from now on? y/n: ").map(|answer| answer.to_lowercase()) {
-            None => return false,
-            Some(answer) if answer == "y" || answer == "yes" => return true,
-            Some(answer) if answer == "n" || answer == "no" => return false,
-            Some(_) => {}
-        }
-    }
+    labwire_device::confirm_trust()
 }
 
 fn line(prompt: &str) -> Option<String> {

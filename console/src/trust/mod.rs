@@ -4,17 +4,17 @@ mod fingerprint;
 mod places;
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use clap::Args;
-use labwire_client::{ConnectOptions, PresentedCertificates};
+use labwire_client::{ConnectOptions, PresentedCertificates, confirm_trust};
 use labwire_pki::CertificateSummary;
 use serde::Serialize;
 
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
-use crate::output::{OutputArgs, STRONG, one_line, say, say_json, shell_argument, tell};
-use crate::saved::{day, local};
+use crate::output::{OutputArgs, STRONG, list, one_line, say, say_json, shell_argument, tell};
+use crate::saved::{NAMES_SHOWN, day, local};
 use fingerprint::Fingerprint;
 use places::{Place, Places, State};
 
@@ -152,12 +152,11 @@ fn warnings(options: &ConnectOptions, summary: &CertificateSummary) -> Vec<Strin
         ));
     }
     if !summary.is_for(host) {
-        let names: Vec<_> = summary.names.iter().map(|name| one_line(name)).collect();
         warnings.push(format!(
             "the certificate is not for '{}': programs that connect by this name refuse it; connect by a name that \
              it holds ({}), or make one that holds it on the manager's computer: labwire certgen --name {}",
             one_line(host),
-            names.join(", "),
+            list(&summary.names, NAMES_SHOWN),
             shell_argument(host)
         ));
     }
@@ -166,7 +165,6 @@ fn warnings(options: &ConnectOptions, summary: &CertificateSummary) -> Vec<Strin
 
 /// Returns the certificate for people.
 fn shown(options: &ConnectOptions, summary: &CertificateSummary, places: &Places) -> String {
-    let names: Vec<_> = summary.names.iter().map(|name| one_line(name)).collect();
     let issuer = if summary.is_self_signed {
         "itself".to_owned()
     } else {
@@ -177,7 +175,7 @@ fn shown(options: &ConnectOptions, summary: &CertificateSummary, places: &Places
          valid        {} to {}\n  fingerprint  {} (SHA-256)",
         one_line(&options.address()),
         one_line(&summary.subject),
-        names.join(", "),
+        list(&summary.names, NAMES_SHOWN),
         day(summary.valid_from),
         day(summary.valid_until),
         summary.fingerprint,
@@ -231,26 +229,9 @@ fn decide(
         "The manager prints its fingerprint when it starts, and `labwire certdump FILE` shows it on the manager's \
          computer: they must be equal.",
     );
-    if ask() {
+    if confirm_trust() {
         Ok(())
     } else {
         Err(Failure::Failed("the certificate was not saved".to_owned()))
-    }
-}
-
-/// Asks at the terminal. No answer counts as no.
-fn ask() -> bool {
-    loop {
-        let _ = write!(io::stderr(), "Trust it from now on? y/n: ");
-        let mut answer = String::new();
-        match io::stdin().read_line(&mut answer) {
-            Ok(length) if length > 0 => {}
-            _ => return false,
-        }
-        match answer.trim().to_lowercase().as_str() {
-            "y" | "yes" => return true,
-            "n" | "no" => return false,
-            _ => {}
-        }
     }
 }
