@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::failure::Failure;
-use crate::output::one_line;
+use crate::other_options::OtherOptions;
+use crate::output::{one_line, shell_option};
 use crate::profiles::Profiles;
 
 /// The name by which the commands connect.
@@ -162,10 +163,10 @@ impl FromStr for Seconds {
 }
 
 impl fmt::Display for Settings {
-    /// Writes the settings as options.
+    /// Writes the settings as options that can be pasted into a shell.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = Vec::new();
-        options.extend(self.host.as_ref().map(|host| format!("--host {host}")));
+        options.extend(self.host.as_ref().map(|host| shell_option("--host", host)));
         options.extend(self.port.map(|port| format!("--port {port}")));
         options.extend(match self.disable_tls {
             None => None,
@@ -173,10 +174,14 @@ impl fmt::Display for Settings {
             Some(false) => Some("--disable-tls=false".to_owned()),
         });
         let file = self.cert_file.as_ref();
-        options.extend(file.map(|file| format!("--cert-file {}", file.display())));
+        options.extend(file.map(|file| shell_option("--cert-file", &file.to_string_lossy())));
         let action = self.first_use.and_then(|action| action.to_possible_value());
         options.extend(action.map(|action| format!("--first-use {}", action.get_name())));
-        options.extend(self.username.as_ref().map(|name| format!("--username {name}")));
+        options.extend(
+            self.username
+                .as_ref()
+                .map(|name| shell_option("--username", name)),
+        );
         let timeout = self.connect_timeout.map(f64::from);
         options.extend(timeout.map(|seconds| format!("--connect-timeout {seconds}")));
         formatter.write_str(&options.join(" "))
@@ -206,9 +211,36 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Returns the manager's address as it was given.
-    pub(crate) fn address(&self) -> Option<&str> {
-        self.host.as_deref()
+    /// Takes the missing settings from others.
+    fn or(self, others: Self) -> Self {
+        Self {
+            host: self.host.or(others.host),
+            port: self.port.or(others.port),
+            disable_tls: self.disable_tls.or(others.disable_tls),
+            cert_file: self.cert_file.or(others.cert_file),
+            first_use: self.first_use.or(others.first_use),
+            username: self.username.or(others.username),
+            connect_timeout: self.connect_timeout.or(others.connect_timeout),
+        }
+    }
+
+    /// Sets whether TLS is disabled; with `None` it depends on the profile and the environment.
+    #[must_use]
+    pub(crate) fn with_disabled_tls(self, disable_tls: Option<bool>) -> Self {
+        Self { disable_tls, ..self }
+    }
+
+    /// Returns the manager's host, and its port if one is given.
+    pub(crate) fn host_and_port(&self) -> Option<(String, Option<u16>)> {
+        let address = self.host.as_deref()?;
+        let options = ConnectOptions::new().manager(address)?;
+        let (host, port) = options.host_and_port();
+        let port = if Self::names_port(address) {
+            Some(port)
+        } else {
+            self.port
+        };
+        Some((host.to_owned(), port))
     }
 
     /// Returns whether an address contains a port.
@@ -224,18 +256,13 @@ impl Settings {
 
     fn apply(&self, mut options: ConnectOptions) -> Result<ConnectOptions, Failure> {
         if let Some(address) = &self.host {
-            options = options.manager(address).ok_or_else(|| {
-                Failure::Usage(format!(
-                    "--host {address}: HOST, HOST:PORT or [IPv6]:PORT was expected"
-                ))
-            })?;
+            options = with_address(options, address)
+                .map_err(|failure| failure.map_text(|text| format!("--host {text}")))?;
         }
         if let Some(port) = self.port {
             let address = self.host.as_deref().unwrap_or_default();
             if options.clone().port(port).address() != options.address() && Self::names_port(address) {
-                return Err(Failure::Usage(format!(
-                    "--host {address} and --port {port} name two ports"
-                )));
+                return Err(two_ports("--host ", address, port));
             }
             options = options.port(port);
         }
@@ -262,6 +289,20 @@ impl Settings {
     }
 }
 
+/// Sets the manager's address. The error begins with the address.
+fn with_address(options: ConnectOptions, address: &str) -> Result<ConnectOptions, Failure> {
+    options.manager(address).ok_or_else(|| {
+        Failure::Usage(format!(
+            "{}: HOST, HOST:PORT or [IPv6]:PORT was expected, with a PORT from 1 to 65535",
+            one_line(address)
+        ))
+    })
+}
+
+fn two_ports(option: &str, address: &str, port: u16) -> Failure {
+    Failure::Usage(format!("{option}{address} and --port {port} name two ports"))
+}
+
 /// Where the settings of a connection come from, for people.
 pub(crate) struct Origins {
     /// The manager's address.
@@ -276,7 +317,7 @@ impl ConnectionArgs {
     /// Returns these options for the manager that an argument names, if there is one.
     ///
     /// # Errors
-    /// If `--host` names one, too.
+    /// If the argument is no address, or an option names another manager or port.
     pub(crate) fn for_manager(&self, argument: Option<&str>) -> Result<Self, Failure> {
         let mut options = self.clone();
         if let Some(address) = argument {
@@ -284,6 +325,13 @@ impl ConnectionArgs {
                 return Err(Failure::Usage(format!(
                     "{address} and --host {host} name two managers"
                 )));
+            }
+            let named = with_address(ConnectOptions::new(), address)?;
+            if let Some(port) = self.settings.port
+                && Settings::names_port(address)
+                && named.host_and_port().1 != port
+            {
+                return Err(two_ports("", address, port));
             }
             options.settings.host = Some(address.to_owned());
         }
@@ -294,10 +342,31 @@ impl ConnectionArgs {
     pub(crate) fn options(&self) -> Result<ConnectOptions, Failure> {
         let options = ConnectOptions::from_environment()?;
         let options = match self.used_profile()? {
-            Some((_, settings)) => settings.apply(options)?,
+            Some((name, settings)) => settings.apply(options).map_err(|failure| {
+                failure.map_text(|text| format!("the profile '{}': {text}", one_line(&name)))
+            })?,
             None => options,
         };
         self.settings.apply(options)
+    }
+
+    /// Returns the options beside the manager's address with which another command connects in the
+    /// same way: those of the command line, and those of the default profile if it was used, since a
+    /// command that names a manager uses no default profile.
+    pub(crate) fn other_options(&self) -> Result<OtherOptions, Failure> {
+        let default = match &self.profile {
+            None => self.used_profile()?.map(|(_, settings)| settings),
+            Some(_) => None,
+        };
+        let settings = self.settings.clone().or(default.unwrap_or_default());
+        Ok(OtherOptions::new(
+            self.profile.clone(),
+            Settings {
+                host: None,
+                port: None,
+                ..settings
+            },
+        ))
     }
 
     /// Returns where the settings come from.

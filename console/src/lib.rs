@@ -24,6 +24,7 @@ mod key;
 mod linking;
 mod narrator;
 mod near;
+mod other_options;
 mod output;
 mod ping;
 mod profile;

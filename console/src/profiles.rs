@@ -54,7 +54,10 @@ impl Profiles {
         let path = home.root().join("config.toml");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            // A home folder that is a file is a finding of `labwire doctor`.
+            Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+                String::new()
+            }
             Err(error) => {
                 return Err(Failure::Failed(format!(
                     "cannot read {}: {error}",

@@ -191,6 +191,104 @@ fn two_home_folders_are_told() {
 }
 
 #[test]
+fn a_home_folder_with_a_blank_in_its_name_can_be_pasted() {
+    let manager = start();
+    let users = Home::new();
+    let user = users.path("Ada Lovelace");
+    let theirs = user.join(".msl/network");
+    std::fs::create_dir_all(&theirs).unwrap();
+    std::fs::write(theirs.join("manager.sqlite3"), "").unwrap();
+    let mut command = doctor_of(&manager, &[]);
+    command.env_remove("LABWIRE_HOME").env_remove("MSL_NETWORK_HOME");
+    let diagnosis = diagnose(command.env("HOME", &user));
+    let remedy = format!("MSL_NETWORK_HOME='{}' labwire start", theirs.display());
+    diagnosis.warned("home", "two-home-folders", &[&remedy]);
+}
+
+#[test]
+fn a_home_folder_that_is_a_file_is_told_with_its_variable() {
+    let manager = start();
+    let home = Home::new();
+    let file = home.argument("notes.txt");
+    std::fs::write(&file, "").unwrap();
+    let texts = [&*file, "is a file, not a folder", "LABWIRE_HOME"];
+    for environment in [manager.environment(), vec![("LABWIRE_MANAGER", String::new())]] {
+        let mut command = doctor(&home, &["--disable-tls"]);
+        command.envs(environment).env("LABWIRE_HOME", &file);
+        let diagnosis = diagnose(&mut command);
+        assert_eq!(diagnosis.code, Some(1), "{diagnosis:#?}");
+        let check = diagnosis.check("home");
+        assert_eq!(check["problem"], "unusable-home-folder", "{diagnosis:#?}");
+        for text in texts {
+            assert!(check.to_string().contains(text), "{text}: {diagnosis:#?}");
+        }
+    }
+    // Python programs have a folder of their own.
+    let mut command = doctor_of(&manager, &[]);
+    command.env("MSL_NETWORK_HOME", &file);
+    diagnose(&mut command).warned("home", "unusable-home-folder", &[&file, "Python"]);
+}
+
+#[test]
+fn a_wrong_address_is_blamed_on_the_argument_that_was_typed() {
+    let home = Home::new();
+    for (arguments, text) in [
+        (&["localhost:99999"][..], "localhost:99999: HOST, HOST:PORT"),
+        (
+            &["localhost:1", "--port", "2"],
+            "labwire: localhost:1 and --port 2",
+        ),
+        (&["--host", "localhost:99999"], "--host localhost:99999"),
+    ] {
+        let wrong = run(&mut doctor(&home, arguments));
+        assert_eq!(wrong.code, Some(2), "{wrong:?}");
+        assert!(wrong.errors.contains(text), "{text}: {wrong:?}");
+        let is_option = arguments[0] == "--host";
+        assert_eq!(wrong.errors.contains("--host"), is_option, "{wrong:?}");
+    }
+    std::fs::write(
+        home.path("config.toml"),
+        "[profiles.lab]\nhost = \"lab-pc:99999\"\n",
+    )
+    .unwrap();
+    let wrong = run(&mut doctor(&home, &["--profile", "lab"]));
+    assert!(wrong.errors.contains("the profile 'lab'"), "{wrong:?}");
+}
+
+#[test]
+fn recommended_commands_repeat_the_options_of_the_connection() {
+    let manager = start();
+    let _meter = RawPeer::service(&manager, "-Meter", &json!({}));
+    let port = manager.port();
+    let arguments = [
+        &*format!("localhost:{port}"),
+        "--disable-tls",
+        "--connect-timeout",
+        "9",
+        "--service=-Metre",
+    ];
+    let diagnosis = diagnose(&mut doctor(&Home::new(), &arguments));
+    let again = format!("labwire doctor localhost:{port} --disable-tls --connect-timeout 9 --service=-Meter");
+    diagnosis.failed(4, "service", "misspelt", &[&again]);
+    // The recommended command works.
+    let words: Vec<_> = again.split(' ').skip(2).collect();
+    let repaired = diagnose(&mut doctor(&Home::new(), &words));
+    assert_eq!(repaired.code, Some(0), "{repaired:#?}");
+
+    // The settings of a profile: the default one counts only where no manager is named.
+    let home = Home::new();
+    let host = format!("localhost:{port}");
+    home.prepare(&["profile", "add", "lab", "--host", &host, "--disable-tls"]);
+    home.prepare(&["profile", "default", "lab"]);
+    let again = format!("labwire doctor localhost:{port} --disable-tls --service=-Meter");
+    let diagnosis = diagnose(&mut doctor(&home, &["--service=-Metre"]));
+    diagnosis.failed(4, "service", "misspelt", &[&again]);
+    let again = format!("labwire doctor localhost:{port} --profile lab --service=-Meter");
+    let diagnosis = diagnose(&mut doctor(&home, &["--profile", "lab", "--service=-Metre"]));
+    diagnosis.failed(4, "service", "misspelt", &[&again]);
+}
+
+#[test]
 fn a_manager_of_msl_network_is_told_from_labwire() {
     let manager = Manager::start_reference(Home::new(), &[]);
     let diagnosis = diagnose(&mut doctor_of(&manager, &[]));
@@ -237,7 +335,18 @@ fn a_service_that_cannot_be_used_is_told_with_the_reason() {
         assert_eq!(peer.request(&request)["error"], false);
     };
     link(&mut ada, "Scope");
-    service("Scope").failed(4, "service", "limit-reached", &["Ada[", "max_clients"]);
+    let full = service("Scope");
+    full.failed(
+        4,
+        "service",
+        "limit-reached",
+        &[
+            "as many clients are linked with it as it allows: Ada[",
+            "max_clients",
+        ],
+    );
+    let told = full.check("service")["message"].as_str().unwrap();
+    assert!(!told.contains("The linked Clients are"), "{told}");
     link(&mut ada, "Multimeter");
     ask(&mut ada, "acquire_lock", "Multimeter");
     service("Multimeter").failed(4, "service", "locked", &["locked", "released"]);

@@ -7,11 +7,12 @@ use labwire_client::{Home, PresentedCertificates, TrustError};
 use labwire_home::present;
 use labwire_pki::CertificateSummary;
 
+use super::renewal::{certgen, is_name_or_address, own_file};
 use super::report::{Check, Kind};
 use super::subject::Subject;
 use crate::failure::Failure;
-use crate::output::{one_line, shell_argument};
-use crate::saved::{Saved, day, is_place_of_manager, local, written};
+use crate::output::{list, one_line};
+use crate::saved::{NAMES_SHOWN, Saved, day, is_place_of_manager, local, written};
 
 const CHECK: &str = "certificate";
 
@@ -74,7 +75,10 @@ pub(super) fn check(
             REFUSED,
             format!("the certificate cannot be used: {reason}"),
         )
-        .command(format!("make another one {}", subject.there()), certgen(subject)),
+        .command(
+            format!("make another one {}", subject.there()),
+            certgen(subject, summary),
+        ),
     }
 }
 
@@ -100,20 +104,13 @@ fn renewed(check: Check, subject: &Subject, summary: &CertificateSummary) -> Che
     }
     let check = check.command(
         format!(
-            "make another one {}, and send the manager the signal HUP or restart it",
-            subject.there()
+            "make another one {}{}, and send the manager the signal HUP or restart it",
+            subject.there(),
+            own_file(subject, summary)
         ),
-        certgen(subject),
+        certgen(subject, summary),
     );
     then_trust(check, subject)
-}
-
-/// Returns the command that makes a certificate for the name by which programs connect.
-fn certgen(subject: &Subject) -> String {
-    match subject.host.as_str() {
-        "localhost" => "labwire certgen".to_owned(),
-        host => format!("labwire certgen --name {}", shell_argument(host)),
-    }
 }
 
 /// Adds how programs trust a new certificate.
@@ -124,12 +121,8 @@ fn then_trust(check: Check, subject: &Subject) -> Check {
             file.display(),
             subject.origins.cert_file
         )),
-        None => check.command("then trust it on this computer", trust(subject)),
+        None => check.command("then trust it on this computer", subject.trust()),
     }
-}
-
-fn trust(subject: &Subject) -> String {
-    format!("labwire trust {}", subject.argument())
 }
 
 fn unknown(subject: &Subject, summary: &CertificateSummary) -> Check {
@@ -145,7 +138,7 @@ fn unknown(subject: &Subject, summary: &CertificateSummary) -> Check {
     check.command(
         "compare the fingerprint with the one that the manager prints when it starts, or that `labwire certdump FILE` \
          shows on its computer, and trust it",
-        trust(subject),
+        subject.trust(),
     )
 }
 
@@ -187,7 +180,7 @@ fn changed(
         return if is_given {
             check
         } else {
-            check.command("or trust this one certificate", trust(subject))
+            check.command("or trust this one certificate", subject.trust())
         };
     }
     let check = Check::failed(
@@ -207,16 +200,15 @@ fn changed(
     }
     check.command(
         "compare the fingerprint with the one that the manager prints when it starts; if they are equal, trust the new one",
-        trust(subject),
+        subject.trust(),
     )
 }
 
 fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
-    let names: Vec<_> = summary.names.iter().map(|name| one_line(name)).collect();
-    let listed = if names.is_empty() {
+    let listed = if summary.names.is_empty() {
         "it names no host".to_owned()
     } else {
-        format!("it is for {}", names.join(", "))
+        format!("it is for {}", list(&summary.names, NAMES_SHOWN))
     };
     let host = &subject.host;
     let mut check = Check::failed(
@@ -226,25 +218,26 @@ fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
         format!("the certificate is not for '{host}': {listed}"),
     );
     // A name of the manager's computer. A loopback name is of use on that computer only.
-    let usable = names.iter().find(|name| {
+    let usable = summary.names.iter().find(|name| {
         let is_loopback = name.eq_ignore_ascii_case("localhost")
             || name
                 .parse::<std::net::IpAddr>()
                 .is_ok_and(|address| address.is_loopback());
-        !name.starts_with("*.") && (!is_loopback || subject.is_here())
+        is_name_or_address(name) && !name.starts_with("*.") && (!is_loopback || subject.is_here())
     });
     if let Some(name) = usable {
         check = check.command(
             "connect by a name that it holds",
-            format!("labwire doctor {}", subject.argument_for(name)),
+            subject.doctor_at(name, subject.port),
         );
     }
     let check = check.command(
         format!(
-            "or make one for this name {}, and send the manager the signal HUP or restart it",
-            subject.there()
+            "or make one for this name {}{}, and send the manager the signal HUP or restart it",
+            subject.there(),
+            own_file(subject, summary)
         ),
-        certgen(subject),
+        certgen(subject, summary),
     );
     then_trust(check, subject)
 }
@@ -361,7 +354,7 @@ pub(super) fn check_python(subject: &Subject, presented: &PresentedCertificates)
     } else {
         check.command(
             "compare the fingerprint with the one that the manager prints when it starts, and save it for them",
-            trust(subject),
+            subject.trust(),
         )
     })
 }

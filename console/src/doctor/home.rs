@@ -1,10 +1,14 @@
 //! The folders on this computer.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use labwire_client::Home;
 
 use super::report::Check;
 use crate::connection::is_set;
 use crate::failure::Failure;
+use crate::output::shell_word;
 use crate::saved::is_same_folder;
 
 const CHECK: &str = "home";
@@ -12,23 +16,80 @@ const CHECK: &str = "home";
 /// The problem that Rust and Python programs have different folders.
 const TWO_HOMES: &str = "two-home-folders";
 
+/// The problem that a home folder is no folder, or cannot be read.
+const UNUSABLE: &str = "unusable-home-folder";
+
 /// Returns whether a manager or its commands have used the folder.
 fn is_used(home: &Home) -> bool {
     home.database().exists() || home.key_file().exists()
 }
 
-/// Checks that programs of Rust and of Python use the same files, where that matters.
+/// Returns why programs cannot use a home folder. One that does not exist is created when it is
+/// needed.
+fn trouble(folder: &Path) -> Option<String> {
+    let shown = folder.display();
+    match std::fs::metadata(folder) {
+        Ok(found) if !found.is_dir() => Some(format!("{shown} is a file, not a folder")),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Ok(_) => std::fs::read_dir(folder)
+            .err()
+            .map(|error| format!("{shown} cannot be read: {error}")),
+        Err(error) => Some(format!("{shown} cannot be used: {error}")),
+    }
+}
+
+/// Returns the variable that names the home folder of Rust programs.
+fn variable() -> Option<&'static str> {
+    ["LABWIRE_HOME", "MSL_NETWORK_HOME"]
+        .into_iter()
+        .find(|variable| is_set(variable))
+}
+
+/// Checks that the folders can be used, and that programs of Rust and of Python use the same files,
+/// where that matters.
 pub(super) fn check() -> Check {
     let home = match Home::resolve() {
         Ok(home) => home,
         Err(error) => return Check::failed(CHECK, "no-home-folder", Failure::Failed, error.to_string()),
     };
+    if let Some(trouble) = trouble(home.root()) {
+        return unusable(&trouble);
+    }
     let own = home.root().display();
     let Some(theirs) = Home::of_msl_network().filter(|theirs| !is_same_folder(home.root(), theirs.root()))
     else {
         return Check::ok(CHECK, format!("{own} for all programs"));
     };
-    let other = theirs.root().display();
+    if let Some(trouble) = trouble(theirs.root()) {
+        return Check::warning(
+            CHECK,
+            UNUSABLE,
+            format!("Python programs cannot use their home folder: {trouble}"),
+        )
+        .remedy("set MSL_NETWORK_HOME to a folder, or unset it if it is set, or move the file away");
+    }
+    two_folders(&home, &theirs)
+}
+
+fn unusable(trouble: &str) -> Check {
+    let check = Check::failed(
+        CHECK,
+        UNUSABLE,
+        Failure::Failed,
+        format!("programs cannot use the home folder: {trouble}"),
+    );
+    match variable() {
+        Some(variable) => check.remedy(format!(
+            "set {variable} to a folder of yours, or unset it: the default is ~/.labwire"
+        )),
+        None => {
+            check.remedy("move it away, or correct its permissions, or set LABWIRE_HOME to another folder")
+        }
+    }
+}
+
+fn two_folders(home: &Home, theirs: &Home) -> Check {
+    let (own, other) = (home.root().display(), theirs.root().display());
     if is_set("LABWIRE_HOME") && is_set("MSL_NETWORK_HOME") {
         return Check::warning(
             CHECK,
@@ -40,10 +101,10 @@ pub(super) fn check() -> Check {
         )
         .remedy("set both variables to one folder, or unset LABWIRE_HOME");
     }
-    if !is_used(&theirs) {
+    if !is_used(theirs) {
         return Check::ok(CHECK, own.to_string());
     }
-    if !is_used(&home) {
+    if !is_used(home) {
         return Check::warning(
             CHECK,
             TWO_HOMES,
@@ -54,7 +115,7 @@ pub(super) fn check() -> Check {
         )
         .command(
             "to use the users, keys and certificates of MSL-Network, start the manager with",
-            format!("MSL_NETWORK_HOME={other} labwire start"),
+            start_in(&shell_word(&theirs.root().to_string_lossy())),
         );
     }
     Check::warning(
@@ -69,4 +130,13 @@ pub(super) fn check() -> Check {
         "to use one of them for both, set MSL_NETWORK_HOME to it (and unset LABWIRE_HOME), for managers, programs and \
          `labwire user`",
     )
+}
+
+/// Returns the command that starts a manager in a folder, which is written for a shell.
+pub(super) fn start_in(folder: &str) -> String {
+    if cfg!(windows) {
+        format!("$env:MSL_NETWORK_HOME = {folder}; labwire start")
+    } else {
+        format!("MSL_NETWORK_HOME={folder} labwire start")
+    }
 }

@@ -2,11 +2,12 @@
 
 use labwire_client::{ConnectError, FirstUse, NoAnswer, Question};
 
+use super::refusals::Refusal;
 use super::report::{Check, Kind};
 use super::subject::Subject;
 use crate::connection::{Connection, NAME};
 use crate::failure::Failure;
-use crate::output::printable;
+use crate::output::shell_argument;
 
 const CHECK: &str = "login";
 
@@ -74,21 +75,18 @@ fn unanswered(question: &Question) -> Check {
     }
 }
 
-/// Explains the manager's refusal. On the wire it is a text alone, the same for all versions of
-/// Labwire and, for passwords and hostnames, of MSL-Network.
+/// Explains the manager's refusal.
 fn explain(subject: &Subject, message: &str) -> Check {
-    let says = |phrase: &str| message.contains(phrase);
     let there = subject.there();
     let failed = |problem, text: &str| Check::failed(CHECK, problem, REFUSED, text);
-    if says("Wrong Manager password") {
-        return failed("wrong-manager-password", "the manager's password is wrong")
-            .remedy(
+    match Refusal::read(message) {
+        Some(Refusal::WrongManagerPassword) => {
+            failed("wrong-manager-password", "the manager's password is wrong").remedy(
                 "correct LABWIRE_MANAGER_PASSWORD (password_manager=… in Python): it is the one after --auth-password, with \
                  which the manager was started; several words are one password",
-            );
-    }
-    if says("Unregistered user") || says("Wrong login password") {
-        return failed(
+            )
+        }
+        Some(Refusal::WrongLogin) => failed(
             "wrong-login",
             "the username or the password is wrong; the manager does not tell which",
         )
@@ -97,69 +95,62 @@ fn explain(subject: &Subject, message: &str) -> Check {
         .command(
             "set another password there",
             "labwire user update NAME --password",
-        );
-    }
-    if says("is not a trusted hostname") {
-        let name = quoted(message).unwrap_or("NAME");
-        return failed(
-            "hostname-not-trusted",
-            &format!("the manager knows this computer as '{name}', and does not trust that name"),
+        ),
+        Some(Refusal::UntrustedHostname) => {
+            let name = quoted(message).unwrap_or("NAME");
+            failed(
+                "hostname-not-trusted",
+                &format!("the manager knows this computer as '{name}', and does not trust that name"),
+            )
+            .command(
+                format!("trust it {there}, then send the manager the signal HUP or restart it"),
+                format!("labwire hostname add {}", shell_argument(name)),
+            )
+        }
+        Some(Refusal::OwnComputerOnly) => own_computer_only(subject),
+        Some(Refusal::TooManyLogins) => failed(
+            "too-many-logins",
+            &format!("the manager refuses to check another login: {message}"),
         )
-        .command(
-            format!("trust it {there}, then send the manager the signal HUP or restart it"),
-            format!("labwire hostname add {}", crate::output::shell_argument(name)),
-        );
-    }
-    if says("serves its own computer only") {
-        let argument = subject.port;
-        return failed(
-            "own-computer-only",
-            "the manager uses no authentication, and so serves its own computer only",
-        )
-        .command(
-            format!(
-                "start it with one of --auth-login, --auth-password and --auth-hostname {there}, such as"
-            ),
-            format!(
-                "labwire user add NAME && labwire start --auth-login{}",
-                subject.port_option()
-            ),
-        )
-        .command(
-            "or reach it through SSH, and connect to localhost",
-            format!("ssh -L {argument}:localhost:{argument} {}", subject.host),
-        );
-    }
-    if says("too many failed logins") || says("too many logins are waiting") {
-        return failed("too-many-logins", &format!("the manager refuses to check another login: {message}"))
-            .remedy(
-                "wait as long as it says, and stop the programs on this computer that log in with a wrong password \
-                 again and again",
-            );
-    }
-    if says("connections, which is as many as it may have") || says("has too many connections") {
-        return failed(
+        .remedy(
+            "wait as long as it says, and stop the programs on this computer that log in with a wrong password \
+             again and again",
+        ),
+        Some(Refusal::TooManyConnections) => failed(
             "too-many-connections",
             &format!("a limit of the manager is reached: {message}"),
         )
         .remedy("disconnect programs that are not needed, or find the one that connects again and again")
         .command(
             format!("or raise the limit {there}"),
-            format!(
-                "labwire start{} --connections N --unidentified N --unidentified-per-address N",
-                subject.port_option()
-            ),
-        );
+            subject.start(" --connections N --unidentified N --unidentified-per-address N"),
+        ),
+        Some(Refusal::Stopping) => failed("manager-stopping", "the manager is being stopped")
+            .command(format!("start it again {there}"), subject.start("")),
+        Some(Refusal::ServiceFull | Refusal::ServiceLocked) | None => {
+            failed("refused", &format!("the manager refuses programs: {message}"))
+        }
     }
-    if says("is shutting down") {
-        return failed("manager-stopping", "the manager is being stopped").command(
-            format!("start it again {there}"),
-            format!("labwire start{}", subject.port_option()),
-        );
-    }
-    failed(
-        "refused",
-        &format!("the manager refuses programs: {}", printable(message)),
+}
+
+fn own_computer_only(subject: &Subject) -> Check {
+    let port = subject.port;
+    Check::failed(
+        CHECK,
+        "own-computer-only",
+        REFUSED,
+        "the manager uses no authentication, and so serves its own computer only",
+    )
+    .command(
+        format!(
+            "start it with one of --auth-login, --auth-password and --auth-hostname {}, such as",
+            subject.there()
+        ),
+        format!("labwire user add NAME && {}", subject.start(" --auth-login")),
+    )
+    .command(
+        "or reach it through SSH, and connect to localhost",
+        format!("ssh -L {port}:localhost:{port} {}", shell_argument(&subject.host)),
     )
 }
 

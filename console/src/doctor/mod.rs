@@ -5,9 +5,12 @@ mod greeting;
 mod home;
 mod login;
 mod network;
+mod refusals;
+mod renewal;
 mod report;
 mod service;
 mod subject;
+mod waiting;
 
 use clap::Args;
 use labwire_pki::CertificateSummary;
@@ -38,15 +41,15 @@ wrong password counts as a failed login.
 With --json, each check is one object: check, status (ok, warning, failed or
 not-checked), problem (a fixed word, or null), message, and remedies: a list of
 objects with text and command (or null). The problems are: two-home-folders,
-no-home-folder; unknown-name; no-listener, silence, silent-address, unreachable;
-tls-expected, tls-not-spoken, tls-failed, not-a-manager, silent, closed;
-unknown-certificate, certificate-changed, unknown-issuer, other-host, expired,
-expires-soon, not-yet-valid, unusable-certificate, certificate-file;
-python-certificate; clock-behind; login-needed, wrong-login,
-manager-password-needed, wrong-manager-password, hostname-not-trusted,
-own-computer-only, too-many-logins, too-many-connections, manager-stopping,
-refused, no-connection; msl-network, no-identity; other-case, misspelt,
-not-connected, limit-reached, locked, no-link.
+no-home-folder, unusable-home-folder; unknown-name; no-listener, silence,
+silent-address, unreachable; tls-expected, tls-not-spoken, tls-failed,
+not-a-manager, silent, closed; unknown-certificate, certificate-changed,
+unknown-issuer, other-host, expired, expires-soon, not-yet-valid,
+unusable-certificate, certificate-file; python-certificate; clock-behind;
+login-needed, wrong-login, manager-password-needed, wrong-manager-password,
+hostname-not-trusted, own-computer-only, too-many-logins, too-many-connections,
+manager-stopping, refused, no-connection; msl-network, no-identity; other-case,
+misspelt, not-connected, limit-reached, locked, no-link.
 
 Exit codes: 0 if nothing failed, else that of the first failure: 3 no manager,
 4 refused, 1 a file of this computer; see `labwire --help`.";
@@ -69,10 +72,9 @@ pub struct DoctorArgs {
 
 pub(crate) async fn run(arguments: &DoctorArgs) -> Result<(), Failure> {
     let connection = arguments.connection.for_manager(arguments.manager.as_deref())?;
-    let mut subject = Subject::new(connection.options()?, connection.origins()?);
-    let service = arguments.service.as_deref();
-    let mut report = Report::new(arguments.output, planned(&subject, service));
-    examine(&mut subject, service, &mut report).await?;
+    let mut subject = Subject::new(&connection, arguments.service.as_deref())?;
+    let mut report = Report::new(arguments.output, planned(&subject));
+    examine(&mut subject, &mut report).await?;
     report.leave_out()?;
     report.end(subject.address())
 }
@@ -99,18 +101,18 @@ fn settings(subject: &Subject) -> Check {
 }
 
 /// Returns the names of the checks that are always made.
-fn planned(subject: &Subject, service: Option<&str>) -> Vec<&'static str> {
+fn planned(subject: &Subject) -> Vec<&'static str> {
     let mut planned = vec!["settings", "home", "name", "port", "tls"];
     if subject.options.uses_tls() {
         planned.push("certificate");
     }
     planned.extend(["login", "manager"]);
-    planned.extend(service.map(|_| "service"));
+    planned.extend(subject.service.as_ref().map(|_| "service"));
     planned
 }
 
 /// Makes the checks one after the other, until one fails on which the others depend.
-async fn examine(subject: &mut Subject, service: Option<&str>, report: &mut Report) -> Result<(), Failure> {
+async fn examine(subject: &mut Subject, report: &mut Report) -> Result<(), Failure> {
     report.tell(&settings(subject))?;
     report.tell(&home::check())?;
     let named = network::check_name(subject).await;
@@ -139,7 +141,7 @@ async fn examine(subject: &mut Subject, service: Option<&str>, report: &mut Repo
     };
     let (known, identities) = service::check_manager(&connection).await;
     report.tell(&known)?;
-    if let (Some(identities), Some(name)) = (identities, service) {
+    if let (Some(identities), Some(name)) = (identities, &subject.service) {
         let check = service::check(subject, &connection, &identities, name).await;
         report.tell(&check)?;
     }

@@ -9,8 +9,11 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::greeting::{Server, identify};
 use super::report::Check;
 use super::subject::Subject;
+use super::waiting::with_notice;
+use crate::connection::Settings;
 use crate::failure::Failure;
 use crate::near::nearest;
 use crate::output::shell_argument;
@@ -20,11 +23,15 @@ use crate::profiles::Profiles;
 /// after one, three and seven seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The maximum number of other ports at which a manager is looked for.
+const MOST_PORTS: usize = 4;
+
 /// Resolves the name of the manager's computer.
 pub(super) async fn check_name(subject: &mut Subject) -> Check {
     const CHECK: &str = "name";
     let limit = subject.options.connect_timeout();
-    let looked_up = timeout(limit, lookup_host((subject.host.as_str(), subject.port))).await;
+    let looking_up = timeout(limit, lookup_host((subject.host.as_str(), subject.port)));
+    let looked_up = with_notice("the name server", limit, looking_up).await;
     let host = subject.host.clone();
     let reason = match looked_up {
         Ok(Ok(found)) => {
@@ -48,11 +55,11 @@ pub(super) async fn check_name(subject: &mut Subject) -> Check {
         Failure::NoManager,
         format!("no computer is known as '{host}': {reason}"),
     );
-    let known = known_hosts();
-    if let Some(near) = nearest(&host, known.iter().map(String::as_str)) {
+    let known = known_managers();
+    if let Some(near) = nearest(&host, known.iter().map(|(host, _)| host.as_str())) {
         check = check.command(
             format!("did you mean '{near}'?"),
-            format!("labwire doctor {}", subject.argument_for(near)),
+            subject.doctor_at(near, subject.port),
         );
     }
     check
@@ -77,26 +84,37 @@ fn named(subject: &Subject) -> String {
     format!("{host} is {}{here}", listed.join(", "))
 }
 
-/// Returns the hosts of the profiles, and those whose certificates are saved.
-fn known_hosts() -> Vec<String> {
+/// Returns the managers of the profiles, and those whose certificates are saved: their hosts, and
+/// their ports if they are known.
+fn known_managers() -> Vec<(String, Option<u16>)> {
     let mut known = Vec::new();
     if let Ok(Some(profiles)) = Profiles::read_if_any() {
-        let addresses = profiles.all().values().filter_map(|settings| settings.address());
-        known.extend(addresses.map(|address| address.split(':').next().unwrap_or(address).to_owned()));
+        known.extend(profiles.all().values().filter_map(Settings::host_and_port));
     }
     for home in [Home::resolve().ok(), Home::of_msl_network()]
         .into_iter()
         .flatten()
     {
         let files = std::fs::read_dir(home.root().join("certs"));
-        for file in files.into_iter().flatten().flatten() {
-            let name = file.file_name();
-            let name = name.to_str().and_then(|name| name.strip_suffix(".crt"));
-            let host = name.map(|name| name.rsplit_once('_').map_or(name, |(host, _)| host));
-            known.extend(host.map(str::to_owned));
-        }
+        let files = files.into_iter().flatten().flatten();
+        known.extend(files.filter_map(|file| Home::manager_of_certificate(&file.path())));
     }
     known
+}
+
+/// Returns the ports at which a manager may be meant: the default one, and those at which managers of
+/// this host are known.
+fn likely_ports(subject: &Subject) -> Vec<u16> {
+    let mut ports = vec![DEFAULT_PORT];
+    let of_host = known_managers()
+        .into_iter()
+        .filter(|(host, _)| host.eq_ignore_ascii_case(&subject.host));
+    ports.extend(of_host.filter_map(|(_, port)| port));
+    ports.sort_unstable();
+    ports.dedup();
+    ports.retain(|port| *port != subject.port);
+    ports.truncate(MOST_PORTS);
+    ports
 }
 
 /// The result of connecting to an address.
@@ -126,7 +144,8 @@ pub(super) async fn check_port(subject: &Subject) -> Check {
         let address = SocketAddr::new(*ip, subject.port);
         attempts.spawn(async move { (address, reach(address, limit).await) });
     }
-    let mut reached = attempts.join_all().await;
+    let what = format!("an answer of {}", subject.address());
+    let mut reached = with_notice(&what, limit, attempts.join_all()).await;
     reached.sort_by_key(|(address, _)| *address);
     let those = |wanted: fn(&Reached) -> bool| -> Vec<String> {
         let those = reached.iter().filter(|(_, reached)| wanted(reached));
@@ -199,26 +218,23 @@ fn silence(subject: &Subject, limit: Duration) -> Check {
 
 async fn nothing_listens(subject: &Subject) -> Check {
     let (host, port) = (&subject.host, subject.port);
-    let mut check = Check::failed(
-        "port",
-        "no-listener",
-        Failure::NoManager,
-        format!("nothing listens at port {port} of {host}"),
-    );
-    if port != DEFAULT_PORT && is_at_default_port(subject).await {
-        let there = shell_argument(host);
-        check = check.command(
-            format!(
-                "something listens at the default port {DEFAULT_PORT}; the port {port} is from {}",
-                subject.origins.address
-            ),
-            format!("labwire doctor {there}:{DEFAULT_PORT}"),
-        );
+    let mut found = Vec::new();
+    for other in likely_ports(subject) {
+        found.extend(identify(subject, other).await.map(|server| (other, server)));
     }
-    check = check.command(
-        format!("start a manager {}", subject.there()),
-        format!("labwire start{}", subject.port_option()),
-    );
+    let is_nowhere = port != DEFAULT_PORT && found.iter().all(|(other, _)| *other != DEFAULT_PORT);
+    let nor = if is_nowhere {
+        format!(", nor at the default port {DEFAULT_PORT}")
+    } else {
+        String::new()
+    };
+    let text = format!("nothing listens at port {port} of {host}{nor}");
+    let mut check = Check::failed("port", "no-listener", Failure::NoManager, text);
+    for (other, server) in found {
+        check = elsewhere(check, subject, other, server);
+    }
+    let text = format!("start a manager {}", subject.there());
+    check = check.command(text, subject.start(""));
     if subject.is_here() {
         return check;
     }
@@ -229,10 +245,26 @@ async fn nothing_listens(subject: &Subject) -> Check {
     )
 }
 
-async fn is_at_default_port(subject: &Subject) -> bool {
-    let Some(ip) = subject.addresses.first() else {
-        return false;
+/// Adds a server at another port, which may be meant.
+fn elsewhere(check: Check, subject: &Subject, port: u16, server: Server) -> Check {
+    let what = match server {
+        Server::PlainManager => "a manager without TLS listens",
+        Server::WithTls => "a server with TLS, as managers are, listens",
+        Server::Other => "a server that is no manager listens",
     };
-    let reached = reach(SocketAddr::new(*ip, DEFAULT_PORT), Duration::from_secs(1)).await;
-    matches!(reached, Reached::Connected)
+    let place = match port {
+        DEFAULT_PORT => format!("at the default port {port}"),
+        port => format!("at port {port}, at which you have used one before"),
+    };
+    let text = format!(
+        "{what} {place}; the port {} is from {}",
+        subject.port, subject.origins.address
+    );
+    match server {
+        Server::Other => check.remedy(text),
+        server => check.command(
+            text,
+            subject.doctor_with_tls(&subject.host, port, server == Server::WithTls),
+        ),
+    }
 }

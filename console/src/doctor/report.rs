@@ -143,31 +143,40 @@ impl Check {
 }
 
 /// Breaks a text between words into lines of at most `width` columns. The first line begins in the
-/// column `first`, the others are indented to the column `others`. A word that does not fit into a
-/// line, such as a fingerprint, is broken after a colon or a slash.
+/// column `first`, the others are indented to the column `others`. A line break in the text stays
+/// one. A word that does not fit into a line, such as a fingerprint, is broken after a colon or a
+/// slash.
 fn wrapped(text: &str, first: usize, others: usize, width: usize) -> String {
     let mut lines = String::new();
     let mut column = first;
     let room = width.saturating_sub(others).max(1);
     let length = |text: &str| text.chars().count();
-    for word in text.split_whitespace() {
-        let mut blank = usize::from(!lines.is_empty());
-        let parts: Vec<&str> = if length(word) > room {
-            word.split_inclusive([':', '/']).collect()
-        } else {
-            vec![word]
-        };
-        for part in parts {
-            if column > others && column + blank + length(part) > width {
-                let _ = write!(lines, "\n{:others$}", "");
-                column = others;
-            } else if blank > 0 {
-                lines.push(' ');
-                column += 1;
+    for (number, line) in text.lines().enumerate() {
+        if number > 0 {
+            let _ = write!(lines, "\n{:others$}", "");
+            column = others;
+        }
+        let mut is_begun = false;
+        for word in line.split_whitespace() {
+            let mut blank = usize::from(is_begun);
+            is_begun = true;
+            let parts: Vec<&str> = if length(word) > room {
+                word.split_inclusive([':', '/']).collect()
+            } else {
+                vec![word]
+            };
+            for part in parts {
+                if column > others && column + blank + length(part) > width {
+                    let _ = write!(lines, "\n{:others$}", "");
+                    column = others;
+                } else if blank > 0 {
+                    lines.push(' ');
+                    column += 1;
+                }
+                blank = 0;
+                lines.push_str(part);
+                column += length(part);
             }
-            blank = 0;
-            lines.push_str(part);
-            column += length(part);
         }
     }
     lines
@@ -260,6 +269,10 @@ mod tests {
         assert_eq!(
             wrapped(&format!("it is {fingerprint}"), 4, 4, 30),
             "it is ab:ab:ab:ab:ab:ab:\n    ab:ab:ab:ab:ab:ab"
+        );
+        assert_eq!(
+            wrapped("the clients:\n  Ada\n  Bob", 26, 4, 80),
+            "the clients:\n    Ada\n    Bob"
         );
     }
 }

@@ -3,12 +3,17 @@
 use labwire_client::{CallError, Identities};
 use tokio::time::timeout;
 
+use super::home::start_in;
+use super::refusals::Refusal;
 use super::report::{Check, Kind};
 use super::subject::Subject;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::{one_line, shell_argument};
+use crate::output::{list, one_line};
+
+/// The maximum number of services that are listed.
+const LISTED: usize = 10;
 
 const REFUSED: Kind = Failure::Refused;
 
@@ -46,7 +51,7 @@ pub(super) async fn check_manager(connection: &Connection) -> (Check, Option<Ide
         .remedy("give calls a time limit, such as --timeout of labwire call")
         .command(
             "to use Labwire with the users, keys and certificates of this manager, stop it and start, on its computer",
-            "MSL_NETWORK_HOME=~/.msl/network labwire start",
+            start_in("~/.msl/network"),
         )
     };
     (check, Some(identities))
@@ -92,13 +97,6 @@ fn missing(subject: &Subject, identities: &Identities, name: &str) -> Check {
     let same_but_case = names
         .clone()
         .find(|other| other.to_lowercase() == name.to_lowercase());
-    let again = |near: &str| {
-        format!(
-            "labwire doctor {} --service {}",
-            subject.argument(),
-            shell_argument(near)
-        )
-    };
     if let Some(near) = same_but_case {
         return Check::failed(
             CHECK,
@@ -109,7 +107,10 @@ fn missing(subject: &Subject, identities: &Identities, name: &str) -> Check {
                 one_line(near)
             ),
         )
-        .command("use the name as the service writes it", again(near));
+        .command(
+            "use the name as the service writes it",
+            subject.doctor_of_service(near),
+        );
     }
     if let Some(near) = nearest(name, names.clone()) {
         return Check::failed(
@@ -121,13 +122,13 @@ fn missing(subject: &Subject, identities: &Identities, name: &str) -> Check {
                 one_line(near)
             ),
         )
-        .command("check that one", again(near));
+        .command("check that one", subject.doctor_of_service(near));
     }
-    let connected: Vec<_> = names.by_ref().take(10).map(one_line).collect();
+    let connected = list(names.by_ref(), LISTED);
     let connected = if connected.is_empty() {
         "no service is".to_owned()
     } else {
-        format!("connected are {}", connected.join(", "))
+        format!("connected are {connected}")
     };
     Check::failed(
         CHECK,
@@ -138,28 +139,50 @@ fn missing(subject: &Subject, identities: &Identities, name: &str) -> Check {
     .remedy("start the service, and check its output: it may have connected to another manager")
 }
 
-/// Explains why a client cannot link. The manager's refusal is a text alone.
+/// Explains why a client cannot link.
 fn not_linked(name: &str, message: &str) -> Check {
     const CHECK: &str = "service";
-    let (problem, remedy) = if message.contains("maximum number of Clients") {
-        (
+    let failed = |problem, text: String| Check::failed(CHECK, problem, REFUSED, text);
+    match Refusal::read(message) {
+        Some(Refusal::ServiceFull) => failed(
             "limit-reached",
-            "unlink one of these clients, or start the service with a higher limit (max_clients)",
+            format!(
+                "'{name}' is connected, but as many clients are linked with it as it allows{}",
+                linked(message)
+            ),
         )
-    } else if message.contains("is locked") {
-        (
+        .remedy("unlink one of these clients, or start the service with a higher limit (max_clients)"),
+        Some(Refusal::ServiceLocked) => failed(
             "locked",
-            "wait until the lock is released, or have its holder release it",
+            format!("'{name}' is connected, but no client can link with it now: {message}"),
         )
-    } else {
-        ("no-link", "see the message of the manager")
-    };
-    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    Check::failed(
-        CHECK,
-        problem,
-        REFUSED,
-        format!("'{name}' is connected, but no client can link with it now: {message}"),
-    )
-    .remedy(remedy)
+        .remedy("wait until the lock is released, or have its holder release it"),
+        _ => failed(
+            "no-link",
+            format!("'{name}' is connected, but no client can link with it: {message}"),
+        ),
+    }
+}
+
+/// Returns the clients that a refusal names in its indented lines, as the end of a sentence.
+fn linked(message: &str) -> String {
+    let lines = message.lines().filter(|line| line.starts_with(' '));
+    let clients: Vec<_> = lines.map(|line| one_line(line.trim())).collect();
+    if clients.is_empty() {
+        return String::new();
+    }
+    format!(": {}", clients.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clients_of_a_service_at_its_limit_are_a_list() {
+        let message = "PermissionError: The maximum number of Clients are already linked with 'S'\nThe linked \
+                       Clients are:\n  Ada[pc:1]\n  Bob[pc:2]\n  and 968 more";
+        assert_eq!(linked(message), ": Ada[pc:1], Bob[pc:2], and 968 more");
+        assert_eq!(linked("PermissionError: full"), "");
+    }
 }

@@ -62,6 +62,17 @@ fn a_changed_certificate_is_told_with_both_fingerprints_and_its_file() {
     missing.failed(1, "certificate", "certificate-file", &["none.pem", "--cert-file"]);
 }
 
+/// Runs `labwire certgen` with these arguments, and makes the manager use the new certificate.
+fn renew(manager: &Manager, arguments: &[&str]) {
+    let made = manager.home().labwire(arguments);
+    let made = String::from_utf8(made.stdout).unwrap();
+    let fingerprint = made
+        .lines()
+        .find_map(|line| line.strip_prefix("SHA-256 fingerprint: "));
+    manager.signal(crate::support::process::Signal::HUP);
+    manager.wait_for_log(fingerprint.unwrap());
+}
+
 #[test]
 fn a_certificate_that_does_not_name_the_host_is_told_with_the_names_that_it_has() {
     let manager = Manager::start(&[]);
@@ -71,13 +82,7 @@ fn a_certificate_that_does_not_name_the_host_is_told_with_the_names_that_it_has(
     let texts = ["'127.0.0.2'", "localhost", "labwire certgen --name 127.0.0.2"];
     diagnosis.failed(4, "certificate", "other-host", &texts);
     // The remedy repairs it.
-    let made = manager.home().labwire(&["certgen", "--name", "127.0.0.2"]);
-    let made = String::from_utf8(made.stdout).unwrap();
-    let fingerprint = made
-        .lines()
-        .find_map(|line| line.strip_prefix("SHA-256 fingerprint: "));
-    manager.signal(crate::support::process::Signal::HUP);
-    manager.wait_for_log(fingerprint.unwrap());
+    renew(&manager, &["certgen", "--name", "127.0.0.2"]);
     let repaired = diagnose(&mut doctor_of(&manager, &[&target]));
     assert_eq!(repaired.code, Some(0), "{repaired:#?}");
 }
@@ -116,13 +121,23 @@ fn an_issuer_that_is_not_trusted_is_told() {
 #[test]
 fn an_expired_certificate_is_told_and_one_that_expires_soon() {
     let home = Home::new();
-    let mut made = home.command(&["certgen", "--years-valid", "1"]);
+    let mut made = home.command(&[
+        "certgen",
+        "--years-valid",
+        "1",
+        "--name",
+        "lab-pc.example.org,192.0.2.77",
+    ]);
     begin_at(&mut made, "2020-01-01 00:00:00");
     assert!(made.output().unwrap().status.success());
     let manager = Manager::start_in(home, &[]);
     let diagnosis = diagnose(&mut doctor(manager.home(), &[&address(&manager)]));
     let remedy = format!("labwire trust localhost:{}", manager.port());
-    let texts = ["has expired on 2021-01-01", "labwire certgen", &remedy];
+    let texts = [
+        "has expired on 2021-01-01",
+        "labwire certgen --name lab-pc.example.org,192.0.2.77\"",
+        &remedy,
+    ];
     diagnosis.failed(4, "certificate", "expired", &texts);
     let given = diagnose(&mut doctor_of(&manager, &[]));
     let texts = ["in the place of", "LABWIRE_CERT_FILE"];
@@ -133,6 +148,71 @@ fn an_expired_certificate_is_told_and_one_that_expires_soon() {
     let manager = Manager::start_in(home, &[]);
     let diagnosis = diagnose(&mut doctor_of(&manager, &[]));
     diagnosis.warned("certificate", "expires-soon", &["day(s)", "labwire certgen"]);
+}
+
+#[test]
+fn the_files_of_a_manager_that_was_started_with_a_host_are_in_the_remedy() {
+    let home = Home::new();
+    home.prepare(&["keygen", "ecc", "--out", "keys/127.0.0.1.key"]);
+    let mut made = home.command(&[
+        "certgen",
+        "--key-file",
+        "keys/127.0.0.1.key",
+        "certs/127.0.0.1.crt",
+    ]);
+    made.args(["--years-valid", "1"]);
+    begin_at(&mut made, "2020-01-01 00:00:00");
+    assert!(made.output().unwrap().status.success());
+    let manager = Manager::start_in(home, &["--host", "127.0.0.1"]);
+    let target = format!("127.0.0.1:{}", manager.port());
+    let diagnosis = diagnose(&mut doctor(manager.home(), &[&target]));
+    let command = format!(
+        "labwire certgen --key-file {} {}",
+        manager.home().argument("keys/127.0.0.1.key"),
+        manager.home().argument("certs/127.0.0.1.crt")
+    );
+    diagnosis.failed(4, "certificate", "expired", &[&command]);
+    // The remedy repairs it.
+    let words: Vec<_> = command.split(' ').skip(1).collect();
+    renew(&manager, &words);
+    let repaired = diagnose(&mut doctor(manager.home(), &[&target]));
+    assert_eq!(repaired.code, Some(0), "{repaired:#?}");
+}
+
+#[test]
+fn a_certificate_with_a_thousand_names_does_not_fill_the_screen() {
+    let home = Home::new();
+    openssl(
+        &home,
+        &format!("req -new {NEW_KEY} -subj /CN=bench -keyout k.pem -out c.csr"),
+    );
+    let names: Vec<_> = (0..1_000).map(|number| format!("DNS:host-{number}")).collect();
+    fs::write(
+        home.path("names"),
+        format!("subjectAltName={}\n", names.join(",")),
+    )
+    .unwrap();
+    openssl(
+        &home,
+        "x509 -req -in c.csr -signkey k.pem -days 90 -extfile names -out c.pem",
+    );
+    let manager = Manager::start_in(home, &["--cert-file", "c.pem", "--key-file", "k.pem"]);
+    let target = address(&manager);
+    let given = diagnose(&mut doctor_of(&manager, &[&target]));
+    let texts = ["host-9, and 990 more", "labwire certgen"];
+    given.failed(4, "certificate", "other-host", &texts);
+    assert!(given.check("certificate").to_string().len() < 3_000, "{given:#?}");
+    let trusted = super::run(&mut manager.home().command(&["trust", &target, "--yes"]));
+    for (stream, text) in [
+        (&trusted.output, "names"),
+        (&trusted.errors, "a name that it holds"),
+    ] {
+        assert!(
+            stream.contains(text) && stream.contains("and 990 more"),
+            "{trusted:?}"
+        );
+        assert!(stream.len() < 2_000, "{trusted:?}");
+    }
 }
 
 #[test]

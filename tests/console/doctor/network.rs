@@ -10,6 +10,7 @@ use super::{diagnose, doctor, doctor_of};
 use crate::support::free_port;
 use crate::support::manager::{Home, Manager};
 use crate::support::network::Network;
+use crate::support::pseudo_terminal::PseudoTerminal;
 
 /// A server that does the same with every connection, until the end of the test.
 fn server(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
@@ -45,6 +46,45 @@ fn a_port_at_which_nothing_listens_is_told_with_the_command_that_starts_a_manage
     let diagnosis = diagnose(&mut doctor(&home, &[&format!("localhost:{port}")]));
     let remedy = format!("labwire start --port {port}");
     diagnosis.failed(3, "port", "no-listener", &[&remedy, "on this computer"]);
+    let plain = diagnose(&mut doctor(
+        &home,
+        &[&format!("localhost:{port}"), "--disable-tls"],
+    ));
+    let remedy = format!("labwire start --port {port} --disable-tls");
+    plain.failed(3, "port", "no-listener", &[&remedy, "the default port"]);
+}
+
+#[test]
+fn a_wrong_port_is_told_with_the_one_at_which_a_manager_listens() {
+    let (plain, secure) = (Manager::start(&["--disable-tls"]), Manager::start(&[]));
+    let home = Home::new();
+    let place = |manager: &Manager| format!("localhost:{}", manager.port());
+    for (name, manager) in [("plain", &plain), ("secure", &secure)] {
+        home.prepare(&["profile", "add", name, "--host", &place(manager)]);
+    }
+    let wrong = format!("localhost:{}", free_port());
+    let diagnosis = diagnose(&mut doctor(&home, &[&wrong]));
+    let texts = [
+        "a manager without TLS listens at port",
+        &format!("labwire doctor {} --disable-tls", place(&plain)),
+        "a server with TLS, as managers are, listens at port",
+        &format!("labwire doctor {}", place(&secure)),
+        "is from the command line",
+    ];
+    diagnosis.failed(3, "port", "no-listener", &texts);
+}
+
+#[test]
+fn the_managers_of_addresses_of_ipv6_are_known_by_their_whole_address() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("certs")).unwrap();
+    let manager = Manager::start(&["--disable-tls"]);
+    let port = manager.port();
+    std::fs::write(home.path("certs").join(format!("--1_{port}.crt")), "").unwrap();
+    let wrong = format!("[::1]:{}", free_port());
+    let diagnosis = diagnose(&mut doctor(&home, &[&wrong]));
+    let remedy = format!("labwire doctor '[::1]:{port}' --disable-tls");
+    diagnosis.failed(3, "port", "no-listener", &[&remedy]);
 }
 
 /// A socket whose queue is full answers no packet, as behind a firewall that drops them.
@@ -116,7 +156,7 @@ fn servers_that_are_no_managers_are_told_by_what_they_do() {
     let closing = server(drop);
     for (port, problem, text) in [
         (ssh, "not-a-manager", "an SSH server"),
-        (silent, "silent", "sends nothing"),
+        (silent, "silent", "has sent nothing within 2 s"),
         (closing, "closed", "closes them at once"),
     ] {
         for tls in ["--disable-tls=false", "--disable-tls"] {
@@ -129,22 +169,47 @@ fn servers_that_are_no_managers_are_told_by_what_they_do() {
 }
 
 #[test]
+fn a_server_that_is_silent_is_told_within_five_seconds_and_meanwhile_what_is_waited_for() {
+    let home = Home::new();
+    let silent = server(|stream| {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut &stream, &mut std::io::sink());
+        });
+    });
+    for tls in ["--disable-tls=false", "--disable-tls"] {
+        let begun = Instant::now();
+        let target = format!("localhost:{silent}");
+        let diagnosis = diagnose(&mut doctor(&home, &[&target, tls]));
+        diagnosis.failed(3, "tls", "silent", &["has sent nothing within 4 s"]);
+        // Half a second for a computer with much to do.
+        assert!(
+            begun.elapsed() < Duration::from_millis(5_500),
+            "{:?}",
+            begun.elapsed()
+        );
+        let mut terminal = PseudoTerminal::start(&doctor(&home, &[&target, tls]), 80, 24);
+        terminal.wait_for(&format!("waiting for the first bytes of {target}, 4 s at most"));
+        terminal.wait_for("has sent");
+    }
+}
+
+#[test]
 fn tls_on_one_side_only_is_told_at_once_with_where_it_is_turned_off() {
     let secure = Manager::start(&[]);
     let begun = Instant::now();
     let expected = diagnose(&mut doctor_of(&secure, &["--disable-tls"]));
-    expected.failed(
-        3,
-        "tls",
-        "tls-expected",
-        &["leave --disable-tls out", "--disable-tls=false"],
-    );
+    expected.failed(3, "tls", "tls-expected", &["leave --disable-tls out"]);
+    let again = expected.check("tls")["remedies"][0]["command"].as_str().unwrap();
+    assert_eq!(again, format!("labwire doctor localhost:{}", secure.port()));
     let variable = diagnose(doctor_of(&secure, &[]).env("LABWIRE_DISABLE_TLS", "true"));
     variable.failed(
         3,
         "tls",
         "tls-expected",
-        &["unset the environment variable LABWIRE_DISABLE_TLS"],
+        &[
+            "unset the environment variable LABWIRE_DISABLE_TLS",
+            "--disable-tls=false",
+        ],
     );
     let plain = Manager::start(&["--disable-tls"]);
     let spoken = diagnose(doctor_of(&plain, &[]).env_remove("LABWIRE_DISABLE_TLS"));
