@@ -4,6 +4,7 @@
 mod batch;
 mod cells;
 mod closed_output;
+mod completions;
 mod doctor;
 mod holding;
 mod manual;
@@ -516,17 +517,17 @@ fn an_administrator_asks_the_manager() {
 fn completions_are_printed_for_each_shell() {
     let home = Home::new();
     for (shell, text) in [
-        ("bash", "_labwire()"),
+        ("bash", "complete -o nospace"),
         ("zsh", "#compdef labwire"),
-        ("fish", "complete -c labwire"),
+        ("fish", "complete --keep-order --exclusive --command labwire"),
         ("powershell", "Register-ArgumentCompleter"),
         ("elvish", "labwire"),
     ] {
         let done = run(&mut home.command(&["completions", shell]));
         assert_eq!(done.code, Some(0), "{done:?}");
-        assert!(
-            done.output.contains(text) && done.output.contains("services"),
-            "{shell}"
-        );
+        assert!(done.output.contains(text), "{shell}: {done:?}");
+        // The help says where to put it.
+        let help = run(&mut home.command(&["completions", "--help"])).output;
+        assert!(help.contains(&format!("labwire completions {shell}")), "{help}");
     }
 }

@@ -11,6 +11,7 @@ mod admin;
 mod batch;
 mod bench;
 mod call;
+mod candidates;
 mod connection;
 mod csv;
 mod describe;
@@ -55,6 +56,7 @@ use clap::Subcommand;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
+pub use candidates::{attribute_names, profile_names, service_names};
 use failure::Failure;
 use stop::Stop;
 pub use words::protect_numbers;

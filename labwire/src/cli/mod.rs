@@ -127,6 +127,9 @@ enum Command {
 /// }
 /// ```
 pub fn main() -> ExitCode {
+    if let Some(done) = completions::answer() {
+        return done;
+    }
     let typed = parse().unwrap_or_else(|error| blame_environment(error).exit());
     let done = match typed {
         Command::Start(arguments) => start::run(*arguments),

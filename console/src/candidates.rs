@@ -1,0 +1,89 @@
+//! Names for the completion of a command line in a shell.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::{ArgMatches, FromArgMatches};
+use labwire_client::{FirstUse, Identities};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use crate::connection::{Connection, ConnectionArgs, NAME};
+use crate::output::shell_word;
+use crate::profiles::Profiles;
+
+/// The longest time that a person waits for names.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// Returns the names of the services of the manager that these options of a command name. Returns
+/// none if it does not answer within a second. Nobody is asked anything, and nothing is saved.
+pub fn service_names(options: &ArgMatches) -> Vec<String> {
+    let services = identities(options).map(|found| found.services);
+    let names = services.into_iter().flat_map(BTreeMap::into_keys);
+    names.filter(|name| is_plain(name)).collect()
+}
+
+/// As [`service_names`], the attributes of the service that the arguments of the command name.
+pub fn attribute_names(options: &ArgMatches) -> Vec<String> {
+    let Ok(Some(service)) = options.try_get_one::<String>("service") else {
+        return Vec::new();
+    };
+    let found = identities(options).and_then(|mut found| found.services.remove(service));
+    let Some(found) = found else {
+        return Vec::new();
+    };
+    let names = found.attributes.keys().cloned();
+    names.filter(|name| is_plain(name)).collect()
+}
+
+/// Returns the names of the profiles.
+pub fn profile_names() -> Vec<String> {
+    let Ok(Some(profiles)) = Profiles::read_if_any() else {
+        return Vec::new();
+    };
+    let names = profiles.all().keys();
+    names.filter(|name| is_plain(name)).cloned().collect()
+}
+
+/// Returns whether a shell can insert a name as it is. Some shells add no quotation marks, and a peer
+/// may choose a name that is a command for the shell.
+fn is_plain(name: &str) -> bool {
+    !name.starts_with('-') && shell_word(name) == name
+}
+
+fn identities(options: &ArgMatches) -> Option<Identities> {
+    let options = ConnectionArgs::from_arg_matches(options).ok()?.options().ok()?;
+    let options = options
+        .timeout(PATIENCE)
+        .first_use(FirstUse::Refuse)
+        .ask_with(|_| None);
+    let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+    let asking = async {
+        let connection = Connection::open(NAME, options).await.ok()?;
+        connection.identities().await.ok()
+    };
+    let found = runtime.block_on(async { timeout(PATIENCE, asking).await });
+    // The resolver of names may take longer.
+    runtime.shutdown_background();
+    found.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_shell_would_execute_is_left_out() {
+        for (name, is_kept) in [
+            ("DMM_1", true),
+            ("scope-2.lab", true),
+            ("$(reboot)", false),
+            ("a b", false),
+            ("-x", false),
+            ("a\u{1b}[2J", false),
+            ("", false),
+        ] {
+            assert_eq!(is_plain(name), is_kept, "{name}");
+        }
+    }
+}
