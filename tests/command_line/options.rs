@@ -138,17 +138,19 @@ fn every_help_page_fits_a_terminal_and_shows_examples() {
 fn every_option_of_start_can_come_from_the_environment_and_from_the_file() {
     let home = Home::new();
     let page = run(&home, "labwire start --help").succeeded();
-    // The line of an option begins with its short form or, further indented, with its long one.
+    // The line of an option begins with its short form or, further indented, with its long one. The
+    // text about it is indented further.
     let options: Vec<_> = page
         .lines()
-        .filter(|line| line.trim_start().starts_with('-'))
+        .filter(|line| line.starts_with("  -") || line.starts_with("      --"))
         .filter_map(|line| line.split_once("--")?.1.split([' ', '[']).next())
         .filter(|option| !["help", "check"].contains(option))
         .collect();
     assert!(options.len() > 15 && options.contains(&"port"), "{options:?}");
+    let text = page.split_whitespace().collect::<Vec<_>>().join(" ");
     for option in options {
         let variable = format!("[env: LABWIRE_{}", option.to_uppercase().replace('-', "_"));
-        assert!(page.contains(&variable), "{variable} is not in the help");
+        assert!(text.contains(&variable), "{variable} is not in the help");
         // A value that no option accepts leads to an error about the value, not about the option.
         if option != "config" {
             fs::write(home.path("c.toml"), format!("{option} = [[]]\n")).unwrap();

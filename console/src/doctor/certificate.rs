@@ -1,12 +1,13 @@
-//! The manager's certificate, and this computer's clock.
+//! The manager's certificate.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use labwire_client::{Home, PresentedCertificates, TrustError};
 use labwire_home::present;
 use labwire_pki::CertificateSummary;
 
+use super::clock::set_clock;
 use super::renewal::{certgen, is_name_or_address, own_file};
 use super::report::{Check, Kind};
 use super::subject::Subject;
@@ -17,10 +18,6 @@ use crate::saved::{NAMES_SHOWN, Saved, day, is_place_of_manager, local, written}
 const CHECK: &str = "certificate";
 
 const REFUSED: Kind = Failure::Refused;
-
-/// The tolerated difference between the clock and the time of a file, whose file system may be
-/// another computer's.
-const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Checks that programs trust the certificate.
 pub(super) fn check(
@@ -268,56 +265,6 @@ fn not_valid_now(subject: &Subject, summary: &CertificateSummary, now: Timestamp
         renewed(check, subject, summary),
         "if this computer's clock is wrong, set it",
     )
-}
-
-fn set_clock(check: Check, text: &str) -> Check {
-    let command = if cfg!(windows) {
-        "w32tm /resync"
-    } else if cfg!(target_os = "macos") {
-        "sudo sntp -sS time.apple.com"
-    } else {
-        "sudo timedatectl set-ntp true"
-    };
-    check.command(text, command)
-}
-
-/// Compares the clock with the times of files that programs have written on this computer.
-pub(super) fn check_clock(subject: &Subject) -> Check {
-    const CHECK: &str = "clock";
-    let now = present();
-    let newest = dated_files(subject)
-        .into_iter()
-        .filter_map(|file| Some((written(&file)?, file)))
-        .max();
-    match newest {
-        Some((time, file)) if time.duration_since(now) > TOLERANCE => set_clock(
-            Check::warning(
-                CHECK,
-                "clock-behind",
-                format!(
-                    "this computer's clock shows {}, but {} was written on {}",
-                    local(now),
-                    file.display(),
-                    local(time)
-                ),
-            ),
-            "set the clock",
-        ),
-        _ => Check::ok(CHECK, local(now)),
-    }
-}
-
-fn dated_files(subject: &Subject) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    files.extend(subject.options.deciding_certificate_file().ok().flatten());
-    if let Ok(home) = Home::resolve() {
-        files.extend([
-            home.database(),
-            home.root().join("config.toml"),
-            home.root().to_owned(),
-        ]);
-    }
-    files
 }
 
 /// Checks the certificate that the Python package has saved for this host. Returns `None` if there

@@ -1,6 +1,7 @@
 //! `labwire doctor`: finds out why a connection fails, step by step.
 
 mod certificate;
+mod clock;
 mod greeting;
 mod home;
 mod login;
@@ -129,7 +130,7 @@ async fn examine(subject: &mut Subject, report: &mut Report) -> Result<(), Failu
         if let Some(python) = certificate::check_python(subject, &presented) {
             report.tell(&python)?;
         }
-        report.tell(&certificate::check_clock(subject))?;
+        report.tell(&clock::check(subject))?;
         if !is_trusted {
             return Ok(());
         }

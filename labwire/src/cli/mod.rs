@@ -257,43 +257,6 @@ mod tests {
         CommandLine::command().debug_assert();
     }
 
-    /// Returns a command with its subcommands, and theirs.
-    fn all(command: &clap::Command) -> Vec<clap::Command> {
-        let mut found = vec![command.clone()];
-        found.extend(command.get_subcommands().flat_map(all));
-        found
-    }
-
-    #[test]
-    fn help_pages_have_80_columns_and_what_is_pasted_from_them_is_not_wrapped() {
-        let mut command = groups::grouped(CommandLine::command());
-        command.build();
-        let mut wide = Vec::new();
-        for mut command in all(&command) {
-            let name = command
-                .get_bin_name()
-                .unwrap_or_else(|| command.get_name())
-                .to_owned();
-            let pages = [command.render_help(), command.render_long_help()];
-            // The parser would break the lines of these texts.
-            let written = [
-                command.get_before_help(),
-                command.get_after_help(),
-                command.get_after_long_help(),
-            ];
-            let written = written.into_iter().flatten().cloned();
-            for line in pages.into_iter().chain(written).flat_map(|page| {
-                let lines = page.to_string();
-                lines.lines().map(str::to_owned).collect::<Vec<_>>()
-            }) {
-                if line.chars().count() > HELP_WIDTH && !wide.contains(&(name.clone(), line.clone())) {
-                    wide.push((name.clone(), line));
-                }
-            }
-        }
-        assert!(wide.is_empty(), "{wide:#?}");
-    }
-
     #[test]
     fn a_cause_that_an_error_tells_already_is_not_told_again() {
         let cause = io::Error::other("no such device");
