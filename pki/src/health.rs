@@ -8,6 +8,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::summary::CertificateSummary;
+
 /// The number of days before expiry from which a warning is given: enough to distribute a new
 /// certificate to all clients.
 const SOON: i64 = 30;
@@ -106,9 +108,15 @@ impl<'a> CertificateHealth<'a> {
             return "get another one from who issued it, and name it with --cert-file".to_owned();
         }
         let file = file.display();
+        let summary = CertificateSummary::of(self.certificate);
+        let names = summary.as_ref().map(CertificateSummary::further_names);
+        let names = names
+            .filter(|names| !names.is_empty())
+            .map(|names| format!(" --name '{}'", names.join(",")));
         format!(
-            "make another one with: labwire certgen --key-file '{}' '{file}.new', give it to the clients and put it in \
-             the place of {file}",
+            "make another one with: labwire certgen{} --key-file '{}' '{file}.new', give it to the clients and put it \
+             in the place of {file}",
+            names.unwrap_or_default(),
             key.display()
         )
     }
@@ -202,7 +210,9 @@ mod tests {
         }
         let remedy = health.remedy(Path::new("/a.crt"), Path::new("/a.key"));
         assert!(
-            remedy.contains("labwire certgen --key-file '/a.key' '/a.crt.new'"),
+            remedy.contains(
+                "labwire certgen --name 'bench.example,192.0.2.7' --key-file '/a.key' '/a.crt.new'"
+            ),
             "{remedy}"
         );
     }

@@ -73,5 +73,5 @@ pub use health::CertificateHealth;
 pub use key::{PrivateKey, generate_key, load_or_create_key};
 pub use kind::{Curve, Hash, KeyKind};
 pub use serve::{ReloadableCertificate, load_certified_key, server_config};
-pub use summary::CertificateSummary;
+pub use summary::{CertificateSummary, is_name_or_address};
 pub use tls_files::TlsFiles;

@@ -11,8 +11,26 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
+use crate::certificate::CertificateOptions;
 use crate::describe::printable;
 use crate::health::CertificateHealth;
+
+/// The maximum number of names of [`CertificateSummary::further_names`].
+const FURTHER_NAMES: usize = 12;
+
+/// Returns whether a text has only characters of names and addresses of computers, and does not begin
+/// like an option.
+///
+/// ```
+/// use labwire_pki::is_name_or_address;
+///
+/// assert!(is_name_or_address("*.example.org") && is_name_or_address("fe80::1"));
+/// assert!(!is_name_or_address("a b") && !is_name_or_address("-x") && !is_name_or_address("$(x)"));
+/// ```
+pub fn is_name_or_address(text: &str) -> bool {
+    let is_fitting = |character: char| character.is_ascii_alphanumeric() || "._-:*".contains(character);
+    !text.is_empty() && text.len() <= 253 && !text.starts_with('-') && text.chars().all(is_fitting)
+}
 
 /// The parts of a certificate that people compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +112,38 @@ impl CertificateSummary {
     /// ```
     pub fn is_for(&self, host: &str) -> bool {
         CertificateHealth::of(&self.certificate).is_some_and(|health| health.is_for(host))
+    }
+
+    /// Returns the names and addresses that a certificate for this computer lacks, as one that
+    /// replaces this certificate must be given. Returns a few at most, and none with a character that
+    /// neither a name nor an address contains.
+    ///
+    /// ```
+    /// use labwire_pki::{
+    ///     CertificateOptions, CertificateSummary, KeyKind, generate_certificate, generate_key,
+    /// };
+    ///
+    /// let mut options = CertificateOptions::for_this_computer();
+    /// options.alternative_names.push("bench.example.org".to_owned());
+    /// let certificate = generate_certificate(&generate_key(KeyKind::Ed25519)?, &options)?;
+    /// let summary = CertificateSummary::of(certificate.der()).expect("it was just created");
+    /// assert_eq!(summary.further_names(), ["bench.example.org"]);
+    /// # Ok::<(), labwire_pki::PkiError>(())
+    /// ```
+    pub fn further_names(&self) -> Vec<&str> {
+        let usual = CertificateOptions::for_this_computer();
+        let is_usual = |name: &str| {
+            if let Ok(address) = name.parse::<IpAddr>() {
+                return usual.addresses.contains(&address);
+            }
+            let mut names = usual.alternative_names.iter();
+            names.any(|usual| usual.eq_ignore_ascii_case(name))
+        };
+        let names = self.names.iter().map(String::as_str);
+        names
+            .filter(|name| is_name_or_address(name) && !is_usual(name))
+            .take(FURTHER_NAMES)
+            .collect()
     }
 
     /// Returns a description of a problem with its dates, now or within 30 days.

@@ -141,6 +141,11 @@ fn a_changed_certificate_replaces_the_former_one_and_says_since_when_it_was_trus
     ] {
         assert!(trusted.output.contains(text), "{text}: {trusted:?}");
     }
+    assert_eq!(
+        trusted.output.matches("Somebody may be").count(),
+        1,
+        "{trusted:?}"
+    );
     assert!(
         trusted.output.contains("Replaced for Python programs"),
         "{trusted:?}"

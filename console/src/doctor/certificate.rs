@@ -5,10 +5,10 @@ use std::path::Path;
 use jiff::Timestamp;
 use labwire_client::{Home, PresentedCertificates, TrustError};
 use labwire_home::present;
-use labwire_pki::CertificateSummary;
+use labwire_pki::{CertificateSummary, is_name_or_address};
 
 use super::clock::set_clock;
-use super::renewal::{certgen, is_name_or_address, own_file};
+use super::renewal::{certgen, is_own_file_trusted, own_file};
 use super::report::{Check, Kind};
 use super::subject::Subject;
 use crate::failure::Failure;
@@ -39,9 +39,13 @@ pub(super) fn check(
     let now = present();
     // For an issued certificate, the error about its dates is a text of the library.
     if !(summary.valid_from..=summary.valid_until).contains(&now)
-        && !matches!(error, TrustError::Unknown { .. } | TrustError::Changed { .. })
+        && !matches!(error, TrustError::Changed { .. })
     {
         return not_valid_now(subject, summary, now);
+    }
+    // Programs would refuse it even if they trusted it.
+    if matches!(error, TrustError::Unknown { .. }) && !summary.is_for(&subject.host) {
+        return other_host(subject, summary);
     }
     match error {
         TrustError::Unknown { .. } => unknown(subject, summary),
@@ -101,17 +105,20 @@ fn renewed(check: Check, subject: &Subject, summary: &CertificateSummary) -> Che
     }
     let check = check.command(
         format!(
-            "make another one {}{}, and send the manager the signal HUP or restart it",
+            "make another one {}{}, and send the manager the signal HUP (kill -HUP and the number of its process) or restart it",
             subject.there(),
             own_file(subject, summary)
         ),
         certgen(subject, summary),
     );
-    then_trust(check, subject)
+    then_trust(check, subject, summary)
 }
 
 /// Adds how programs trust a new certificate.
-fn then_trust(check: Check, subject: &Subject) -> Check {
+fn then_trust(check: Check, subject: &Subject, summary: &CertificateSummary) -> Check {
+    if is_own_file_trusted(subject, summary) {
+        return check;
+    }
     match subject.options.given_certificate_file() {
         Some(file) => check.remedy(format!(
             "then put the new certificate in the place of {} (from {})",
@@ -230,13 +237,13 @@ fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
     }
     let check = check.command(
         format!(
-            "or make one for this name {}{}, and send the manager the signal HUP or restart it",
+            "or make one for this name {}{}, and send the manager the signal HUP (kill -HUP and the number of its process) or restart it",
             subject.there(),
             own_file(subject, summary)
         ),
         certgen(subject, summary),
     );
-    then_trust(check, subject)
+    then_trust(check, subject, summary)
 }
 
 fn not_valid_now(subject: &Subject, summary: &CertificateSummary, now: Timestamp) -> Check {

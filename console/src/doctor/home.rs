@@ -114,7 +114,8 @@ fn two_folders(home: &Home, theirs: &Home) -> Check {
             ),
         )
         .command(
-            "to use the users, keys and certificates of MSL-Network, start the manager with",
+            "to use the users, keys and certificates of MSL-Network, start the manager with this variable, and set it \
+             for programs and for the other commands of labwire, too",
             start_in(&shell_word(&theirs.root().to_string_lossy())),
         );
     }
@@ -126,10 +127,22 @@ fn two_folders(home: &Home, theirs: &Home) -> Check {
              certificates in one are not in the other"
         ),
     )
-    .remedy(
-        "to use one of them for both, set MSL_NETWORK_HOME to it (and unset LABWIRE_HOME), for managers, programs and \
-         `labwire user`",
+    .command(
+        "to use that of MSL-Network for both, set this variable (and unset LABWIRE_HOME) for managers, programs and \
+         commands such as labwire user",
+        set_variable(theirs.root()),
     )
+    .command("or, to use that of labwire for both", set_variable(home.root()))
+}
+
+/// Returns the command that makes a folder the home folder of both kinds of programs.
+fn set_variable(folder: &Path) -> String {
+    let folder = shell_word(&folder.to_string_lossy());
+    if cfg!(windows) {
+        format!("$env:MSL_NETWORK_HOME = {folder}")
+    } else {
+        format!("export MSL_NETWORK_HOME={folder}")
+    }
 }
 
 /// Returns the command that starts a manager in a folder, which is written for a shell.

@@ -103,7 +103,7 @@ fn explain(subject: &Subject, message: &str) -> Check {
                 &format!("the manager knows this computer as '{name}', and does not trust that name"),
             )
             .command(
-                format!("trust it {there}, then send the manager the signal HUP or restart it"),
+                format!("trust it {there}, then send the manager the signal HUP (kill -HUP and the number of its process) or restart it"),
                 format!("labwire hostname add {}", shell_argument(name)),
             )
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use labwire_client::Home;
-use labwire_pki::{CertificateOptions, CertificateSummary};
+use labwire_pki::{CertificateSummary, is_name_or_address};
 
 use super::subject::Subject;
 use crate::output::shell_word;
@@ -61,6 +61,14 @@ pub(super) fn certgen(subject: &Subject, summary: &CertificateSummary) -> String
     words.join(" ")
 }
 
+/// Returns whether programs of this user trust the file of the manager's certificate itself, so that
+/// they trust a new one at once.
+pub(super) fn is_own_file_trusted(subject: &Subject, summary: &CertificateSummary) -> bool {
+    let deciding = subject.options.deciding_certificate_file().ok().flatten();
+    let own = files(subject, summary).map(|files| files.certificate);
+    deciding.is_some() && deciding == own
+}
+
 /// Returns what to add to the command if the manager's files are not known.
 pub(super) fn own_file(subject: &Subject, summary: &CertificateSummary) -> &'static str {
     if files(subject, summary).is_some() {
@@ -73,33 +81,21 @@ pub(super) fn own_file(subject: &Subject, summary: &CertificateSummary) -> &'sta
 /// Returns the names and addresses that `labwire certgen` does not add by itself, the one by which
 /// programs connect first.
 fn names(subject: &Subject, summary: &CertificateSummary) -> Vec<String> {
-    let (usual_names, usual_addresses) = if subject.is_here() {
-        let usual = CertificateOptions::for_this_computer();
-        (usual.alternative_names, usual.addresses)
+    let host = subject.host.as_str();
+    let mut kept: Vec<&str> = if subject.is_here() {
+        summary.further_names()
     } else {
-        (vec!["localhost".to_owned()], Vec::new())
+        // The addresses of another computer may be those that it adds by itself.
+        let names = summary.names.iter().map(String::as_str);
+        names
+            .filter(|name| {
+                is_name_or_address(name) && *name != "localhost" && name.parse::<IpAddr>().is_err()
+            })
+            .take(NAMED)
+            .collect()
     };
-    let is_usual = |name: &str| match name.parse::<IpAddr>() {
-        Ok(address) => usual_addresses.contains(&address),
-        Err(_) => usual_names.iter().any(|usual| usual.eq_ignore_ascii_case(name)),
-    };
-    // The addresses of another computer may be those that it adds by itself.
-    let is_kept = |name: &&String| subject.is_here() || name.parse::<IpAddr>().is_err();
-    let kept = summary.names.iter().filter(is_kept);
-    let mut names: Vec<String> = Vec::new();
-    for name in [&subject.host].into_iter().chain(kept) {
-        // The name by which programs connect is new if the certificate lacks it.
-        let is_lacking = name == &subject.host && !summary.is_for(name);
-        let is_wanted = is_lacking || !is_usual(name);
-        if is_wanted && is_name_or_address(name) && !names.contains(name) && names.len() < NAMED {
-            names.push(name.clone());
-        }
-    }
-    names
-}
-
-/// Returns whether a text can be a name or an address of a computer. The text may be anybody's.
-pub(super) fn is_name_or_address(text: &str) -> bool {
-    let is_fitting = |character: char| character.is_ascii_alphanumeric() || "._-:*".contains(character);
-    !text.is_empty() && text.len() <= 253 && !text.starts_with('-') && text.chars().all(is_fitting)
+    let is_first = kept.contains(&host) || !summary.is_for(host) || !subject.is_here();
+    kept.retain(|name| *name != host);
+    let first = Some(host).filter(|host| is_first && is_name_or_address(host));
+    first.into_iter().chain(kept).map(str::to_owned).collect()
 }

@@ -139,9 +139,10 @@ fn warnings(options: &ConnectOptions, summary: &CertificateSummary) -> Vec<Strin
     let mut warnings = Vec::new();
     if now > summary.valid_until {
         warnings.push(format!(
-            "the certificate has expired on {}: programs refuse it; make a new one on the manager's computer with: \
-             labwire certgen",
-            day(summary.valid_until)
+            "the certificate has expired on {}: programs refuse it; for the command that makes a new one: labwire \
+             doctor {}",
+            day(summary.valid_until),
+            shell_argument(&options.address())
         ));
     }
     if now < summary.valid_from {
@@ -184,13 +185,15 @@ fn shown(options: &ConnectOptions, summary: &CertificateSummary, places: &Places
         if let State::Differs { former, since } = &place.state {
             let _ = write!(
                 text,
-                "\nIt is another one than {} programs have trusted until now ({}), saved{}:\n  {former}\nSomebody may \
-                 be between you and the manager, unless it has a new certificate.",
+                "\nIt is another one than {} programs have trusted until now ({}), saved{}:\n  {former}",
                 place.programs.name(),
                 place.file.display(),
                 since.as_deref().unwrap_or_default()
             );
         }
+    }
+    if places.is_changed() {
+        text.push_str("\nSomebody may be between you and the manager, unless it has a new certificate.");
     }
     text
 }

@@ -81,6 +81,15 @@ fn a_certificate_that_does_not_name_the_host_is_told_with_the_names_that_it_has(
     let diagnosis = diagnose(&mut doctor_of(&manager, &[&target]));
     let texts = ["'127.0.0.2'", "localhost", "labwire certgen --name 127.0.0.2"];
     diagnosis.failed(4, "certificate", "other-host", &texts);
+    // It is not enough to trust it.
+    let unknown = diagnose(&mut doctor(&Home::new(), &[&target]));
+    let remedy = format!("labwire trust {target}");
+    unknown.failed(
+        4,
+        "certificate",
+        "other-host",
+        &["certgen --name 127.0.0.2", &remedy],
+    );
     // The remedy repairs it.
     renew(&manager, &["certgen", "--name", "127.0.0.2"]);
     let repaired = diagnose(&mut doctor_of(&manager, &[&target]));
@@ -132,14 +141,18 @@ fn an_expired_certificate_is_told_and_one_that_expires_soon() {
     assert!(made.output().unwrap().status.success());
     let manager = Manager::start_in(home, &[]);
     let diagnosis = diagnose(&mut doctor(manager.home(), &[&address(&manager)]));
-    let remedy = format!("labwire trust localhost:{}", manager.port());
-    let texts = [
-        "has expired on 2021-01-01",
-        "labwire certgen --name lab-pc.example.org,192.0.2.77\"",
-        &remedy,
-    ];
+    let made = "labwire certgen --name lab-pc.example.org,192.0.2.77\"";
+    let texts = ["has expired on 2021-01-01", made, "kill -HUP"];
     diagnosis.failed(4, "certificate", "expired", &texts);
-    let given = diagnose(&mut doctor_of(&manager, &[]));
+    // The manager's own file is the one that programs of this user trust.
+    let told = diagnosis.check("certificate").to_string();
+    assert!(!told.contains("labwire trust"), "{told}");
+    let elsewhere = diagnose(&mut doctor(&Home::new(), &[&address(&manager)]));
+    let remedy = format!("labwire trust localhost:{}", manager.port());
+    elsewhere.failed(4, "certificate", "expired", &["labwire certgen", &remedy]);
+    let copy = manager.home().argument("copy.crt");
+    fs::copy(manager.certificate(), &copy).unwrap();
+    let given = diagnose(doctor_of(&manager, &[]).env("LABWIRE_CERT_FILE", &copy));
     let texts = ["in the place of", "LABWIRE_CERT_FILE"];
     given.failed(4, "certificate", "expired", &texts);
 
