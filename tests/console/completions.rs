@@ -11,7 +11,7 @@ shift
 COMP_WORDS=("$@")
 COMP_CWORD=$(($# - 1))
 COMP_TYPE=9
-_clap_complete_labwire labwire "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+_labwire labwire "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
 printf '%s\n' "${COMPREPLY[@]}"
 "#;
     let mut bash = crate::support::process::through("bash", &["-c", SCRIPT, "bash"], &command(manager, &[]));
@@ -29,6 +29,7 @@ fn bash_completes_commands_options_services_attributes_and_profiles() {
     manager
         .home()
         .prepare(&["profile", "add", "clean-room", "--host", "lab-pc"]);
+    let port = manager.port().to_string();
     for (words, expected) in [
         (&["certg"][..], &["certgen"][..]),
         (&["call", "Mu"], &["Multimeter"]),
@@ -36,6 +37,21 @@ fn bash_completes_commands_options_services_attributes_and_profiles() {
         (&["watch", "T"], &["Thermometer"]),
         (&["doctor", "--service", "T"], &["Thermometer"]),
         (&["call", "Multimeter", "re"], &["read"]),
+        // Bash splits the words like this.
+        (
+            &[
+                "call",
+                "--host",
+                "localhost",
+                ":",
+                &port,
+                "--disable-tls",
+                "=",
+                "true",
+                "Mu",
+            ],
+            &["Multimeter"],
+        ),
         (&["bench", "Multimeter", ""], &["range", "read"]),
         (&["services", "--profile", "cl"], &["clean-room"]),
         (&["profile", "remove", ""], &["clean-room"]),

@@ -45,6 +45,28 @@ names, if it answers within a second. Nobody is asked for a password, so a
 manager that asks for one gives names only with LABWIRE_PASSWORD or
 LABWIRE_MANAGER_PASSWORD. Names that need quotation marks are left out.";
 
+/// What bash needs beside the script of the library: it splits words at colons and equals signs, as
+/// that of `HOST:PORT`.
+const BASH: &str = r#"
+# Puts the words before the cursor together that bash has split at colons and
+# equals signs.
+_labwire() {
+    local words=("${COMP_WORDS[0]}") current=$COMP_CWORD count=1 i
+    for ((i = 1; i < ${#COMP_WORDS[@]}; i++)); do
+        if ((i < COMP_CWORD)) && [[ "${COMP_WORDS[i]}" =~ ^[:=]+$ || "${COMP_WORDS[i - 1]}" =~ ^[:=]+$ ]]; then
+            words[count - 1]+="${COMP_WORDS[i]}"
+            ((current--))
+        else
+            words[count++]="${COMP_WORDS[i]}"
+        fi
+    done
+    local COMP_WORDS=("${words[@]}") COMP_CWORD=$current
+    _clap_complete_labwire "$@"
+}
+complete -o nospace -o bashdefault -o nosort -F _labwire labwire 2> /dev/null ||
+    complete -o nospace -o bashdefault -F _labwire labwire
+"#;
+
 /// Print a script that completes the command line in a shell
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
@@ -66,6 +88,9 @@ pub(super) fn run(arguments: &CompletionsArgs) -> anyhow::Result<()> {
         &this_program().to_string_lossy(),
         &mut script,
     )?;
+    if arguments.shell == Shell::Bash {
+        script.extend_from_slice(BASH.as_bytes());
+    }
     print(&String::from_utf8_lossy(&script))
 }
 
