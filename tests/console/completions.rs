@@ -78,8 +78,10 @@ fn the_names_of_services_are_left_out_where_a_password_would_be_asked_for_or_nob
     let mut terminal = PseudoTerminal::start(&bash, 80, 24);
     terminal.wait_for("ready>");
     let program = labwire.get_program().to_str().unwrap();
-    terminal.send(&format!("source <({program} completions bash); echo lo''aded\n"));
-    terminal.wait_for("loaded");
+    terminal.send(&format!(
+        "source <({program} completions bash); echo are we re''ady\n"
+    ));
+    terminal.wait_for("are we ready");
     terminal.wait_for("ready>");
     terminal.send("labwire call Mul\t\t");
     terminal.send("\u{15}echo do''ne\n");

@@ -41,9 +41,10 @@ elvish, in ~/.config/elvish/rc.elv:
   eval (labwire completions elvish | slurp)
 
 The names of services and attributes are those of the manager that the line
-names, if it answers within a second. Nobody is asked for a password, so a
-manager that asks for one gives names only with LABWIRE_PASSWORD or
-LABWIRE_MANAGER_PASSWORD. Names that need quotation marks are left out.";
+names, if it is one of Labwire and answers within a second. Nobody is asked for
+a password, so a manager that asks for one gives names only with
+LABWIRE_PASSWORD or LABWIRE_MANAGER_PASSWORD. Names that need quotation marks
+are left out.";
 
 /// What bash needs beside the script of the library: it splits words at colons and equals signs, as
 /// that of `HOST:PORT`.

@@ -66,7 +66,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::cli::{CommandLine, HELP_WIDTH};
+    use crate::cli::{CommandLine, HELP_WIDTH, parse_words};
 
     #[test]
     fn every_subcommand_is_in_one_group() {
@@ -122,5 +122,51 @@ mod tests {
             }
         }
         assert!(wide.is_empty(), "{wide:#?}");
+    }
+
+    /// Returns the words of an example as a shell splits them, up to a pipe or a comment.
+    fn words(example: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        // Some examples have a comment behind them.
+        let example = example.split("   ").next().unwrap_or_default();
+        for character in example.chars() {
+            match (quote, character) {
+                (Some(end), character) if character == end => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(character);
+                    word.get_or_insert_default();
+                }
+                (None, ' ') => words.extend(word.take()),
+                (None, '|' | '>' | '<' | '#' | ';' | ')') => break,
+                (_, character) => word.get_or_insert_default().push(character),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    #[test]
+    fn every_example_of_the_help_pages_can_be_pasted() {
+        let mut command = CommandLine::command();
+        command.build();
+        let (mut seen, mut wrong) = (0, Vec::new());
+        for command in all(&command) {
+            let texts = [command.get_after_help(), command.get_after_long_help()];
+            for text in texts.into_iter().flatten().map(ToString::to_string) {
+                let lines = text.lines().filter_map(|line| line.strip_prefix("  labwire "));
+                // The rest of a fingerprint is left out.
+                for line in lines.filter(|line| !line.contains('…')) {
+                    let typed = words(&format!("labwire {line}")).into_iter().map(Into::into);
+                    let typed = labwire_console::protect_numbers(typed);
+                    let parsed = parse_words(&typed);
+                    seen += 1;
+                    if let Err(error) = parsed {
+                        wrong.push(format!("{line}: {error}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert!(seen > 80, "{seen}");
     }
 }
