@@ -293,7 +293,7 @@ impl Settings {
 fn with_address(options: ConnectOptions, address: &str) -> Result<ConnectOptions, Failure> {
     options.manager(address).ok_or_else(|| {
         Failure::Usage(format!(
-            "{}: HOST, HOST:PORT or [IPv6]:PORT was expected, with a PORT from 1 to 65535",
+            "{}: HOST, HOST:PORT or [IPv6]:PORT was expected, with a PORT from 1 to 65535, and no URL",
             one_line(address)
         ))
     })

@@ -235,14 +235,14 @@ async fn nothing_listens(subject: &Subject) -> Check {
     }
     let text = format!("start a manager {}", subject.there());
     check = check.command(text, subject.start(""));
+    let running = "if one is running, the last line that it printed at its start contains its port: Network Manager \
+                   running on …";
     if subject.is_here() {
-        return check;
+        return check.remedy(format!("{running}; give it as HOST:PORT"));
     }
-    check.remedy(
-        "if one is running there, the last line that it printed at its start contains its port: \
-         Network Manager running on …; one that \
-         was started with --host localhost is not reachable from here",
-    )
+    check.remedy(format!(
+        "{running}; one that was started with --host localhost is not reachable from here"
+    ))
 }
 
 /// Adds a server at another port, which may be meant.

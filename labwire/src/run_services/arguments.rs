@@ -1,6 +1,7 @@
 //! Services whose options come from the arguments of the program.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -55,7 +56,8 @@ pub fn run_services_from_arguments(services: Services) -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // If nobody reads standard error, there is no other place to report it.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
