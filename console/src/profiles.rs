@@ -54,10 +54,7 @@ impl Profiles {
         let path = home.root().join("config.toml");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            // A home folder that is a file is a finding of `labwire doctor`.
-            Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
-                String::new()
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => {
                 return Err(Failure::Failed(format!(
                     "cannot read {}: {error}",
@@ -86,11 +83,12 @@ impl Profiles {
         })
     }
 
-    /// As [`read`](Self::read); `None` if this user has no home folder.
+    /// As [`read`](Self::read); `None` if this user has no home folder, or a file in its place:
+    /// `labwire doctor` tells that.
     pub(crate) fn read_if_any() -> Result<Option<Self>, Failure> {
         match Home::resolve() {
-            Ok(_) => Self::read().map(Some),
-            Err(_) => Ok(None),
+            Ok(home) if !home.root().is_file() => Self::read().map(Some),
+            Ok(_) | Err(_) => Ok(None),
         }
     }
 

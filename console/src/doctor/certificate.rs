@@ -8,7 +8,7 @@ use labwire_home::present;
 use labwire_pki::{CertificateSummary, is_name_or_address};
 
 use super::clock::set_clock;
-use super::renewal::{certgen, is_own_file_trusted, own_file};
+use super::renewal::{certgen, is_file_known, is_own_file_trusted};
 use super::report::{Check, Kind};
 use super::subject::Subject;
 use crate::failure::Failure;
@@ -105,17 +105,23 @@ fn renewed(check: Check, subject: &Subject, summary: &CertificateSummary) -> Che
     }
     let check = check.command(
         format!(
-            "make another one {}{}, and send the manager the signal HUP (kill -HUP and the number of its process) or restart it",
-            subject.there(),
-            own_file(subject, summary)
+            "make another one {}, and send the manager the signal HUP (kill -HUP and the number of its process) or restart it",
+            subject.there()
         ),
         certgen(subject, summary),
     );
     then_trust(check, subject, summary)
 }
 
-/// Adds how programs trust a new certificate.
+/// Adds what to do besides making a new certificate, so that programs trust it.
 fn then_trust(check: Check, subject: &Subject, summary: &CertificateSummary) -> Check {
+    let check = if is_file_known(subject, summary) {
+        check
+    } else {
+        check.remedy(
+            "if the manager was started with --cert-file FILE, give certgen that FILE, too, and --key-file as the manager",
+        )
+    };
     if is_own_file_trusted(subject, summary) {
         return check;
     }
@@ -237,9 +243,8 @@ fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
     }
     let check = check.command(
         format!(
-            "or make one for this name {}{}, and send the manager the signal HUP (kill -HUP and the number of its process) or restart it",
-            subject.there(),
-            own_file(subject, summary)
+            "or make one for this name {}, and send the manager the signal HUP (kill -HUP and the number of its process) or restart it",
+            subject.there()
         ),
         certgen(subject, summary),
     );

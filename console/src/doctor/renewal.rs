@@ -69,13 +69,9 @@ pub(super) fn is_own_file_trusted(subject: &Subject, summary: &CertificateSummar
     deciding.is_some() && deciding == own
 }
 
-/// Returns what to add to the command if the manager's files are not known.
-pub(super) fn own_file(subject: &Subject, summary: &CertificateSummary) -> &'static str {
-    if files(subject, summary).is_some() {
-        ""
-    } else {
-        " (if the manager was started with --cert-file FILE, add that FILE, and --key-file as it was given)"
-    }
+/// Returns whether the command names the files of the manager, or they are the default ones.
+pub(super) fn is_file_known(subject: &Subject, summary: &CertificateSummary) -> bool {
+    files(subject, summary).is_some()
 }
 
 /// Returns the names and addresses that `labwire certgen` does not add by itself, the one by which
