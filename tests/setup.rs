@@ -138,3 +138,12 @@ fn a_claim_needs_a_test_that_has_passed() {
         assert!(told.contains(&format!("`{claimed}`")), "{other:?}: {told}");
     }
 }
+
+/// What a test has started is stopped when the test fails, and would go on running if the process
+/// ended at once.
+#[test]
+fn a_missing_requirement_fails_a_test_and_does_not_end_the_process() {
+    let failed = std::panic::catch_unwind(|| crate::support::requirements::give_up("a program is missing"));
+    let reason = failed.unwrap_err().downcast::<String>().unwrap();
+    assert_eq!(*reason, "a program is missing");
+}
