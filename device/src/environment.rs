@@ -72,7 +72,7 @@ impl ConnectOptions {
         if let Some(address) = read("LABWIRE_MANAGER")? {
             options = options.manager(&address).ok_or(EnvironmentError {
                 variable: "LABWIRE_MANAGER",
-                expected: "HOST, HOST:PORT or [IPv6]:PORT",
+                expected: "HOST, HOST:PORT or [IPv6]:PORT, and no URL",
             })?;
         }
         match read("LABWIRE_DISABLE_TLS")?.as_deref() {
