@@ -23,6 +23,10 @@ const CLIENT_TAKEN_IN: Duration = Duration::from_secs(1);
 /// responds.
 const SERVICE_TAKEN_IN: Duration = Duration::from_millis(2_500);
 
+/// The longest line before the manager has asked for the identity, in bytes. Whatever answers at an
+/// address must not fill the memory before it has shown that it is a manager.
+const HANDSHAKE_LINE: usize = 64 * 1024;
+
 /// How long a manager without TLS may be silent before it is asked for TLS.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -75,7 +79,7 @@ async fn introduce(
     let (reader, writer) = tokio::io::split(dialled.stream);
     let mut conversation = Conversation {
         options,
-        reader: ConnectionReader::new(reader, options.read_limit),
+        reader: ConnectionReader::new(reader, options.read_limit.min(HANDSHAKE_LINE)),
         writer: ConnectionWriter::new(writer),
     };
     let identity = introduction.to_json()?;
@@ -102,6 +106,7 @@ async fn introduce(
             .limit(options, conversation.answer(&request.manager, &answer))
             .await??;
     };
+    conversation.reader.set_limit(options.read_limit);
     // Not limited by the clock: if less time than this were left, no connection to an older manager
     // would succeed.
     let patience = if introduction.is_service() {
@@ -152,10 +157,7 @@ impl Conversation<'_> {
                 address: address(),
                 reason: Arc::new(error),
             }),
-            Err(ReadError::TooLong(error)) => Err(ConnectError::NotAManager {
-                address: address(),
-                sent: error.to_string(),
-            }),
+            Err(ReadError::TooLong(_)) => Err(not_a_manager(self.options, self.reader.unfinished())),
         }
     }
 

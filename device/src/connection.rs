@@ -92,6 +92,16 @@ impl ConnectionReader {
         }
     }
 
+    /// Changes the limit for lines, in bytes.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.splitter.set_limit(limit);
+    }
+
+    /// Returns what was received after the last whole line.
+    pub(crate) fn unfinished(&self) -> &[u8] {
+        self.splitter.buffer()
+    }
+
     /// Returns a line to the reader: it is the next one to be read.
     pub(crate) fn give_back(&mut self, line: Line) {
         self.given_back = Some(line);

@@ -265,3 +265,30 @@ async fn a_short_timeout_is_enough_for_a_manager_that_does_not_say_that_a_device
     assert_eq!(connection.manager, "Manager[h:2]");
     manager.abort();
 }
+
+#[tokio::test]
+async fn what_is_no_manager_cannot_fill_the_memory_with_a_line() {
+    use tokio::io::AsyncWriteExt;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sending = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut sent = 0_usize;
+        while stream.write_all(&[b'x'; 16 * 1024]).await.is_ok() && sent < 64 * 1024 * 1024 {
+            sent += 16 * 1024;
+        }
+        sent
+    });
+    let options = ConnectOptions::new().port(port).without_tls();
+    let error = connect(&options, &ada()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NotAManager { .. }), "{error}");
+    assert!(error.to_string().contains("is not a manager"), "{error}");
+    assert!(
+        error.to_string().contains("xxx") && error.to_string().len() < 300,
+        "{error}"
+    );
+    let sent = sending.await.unwrap();
+    // What the two sockets hold, too.
+    assert!(sent < 32 * 1024 * 1024, "{sent} bytes were taken");
+}
