@@ -182,6 +182,13 @@ async fn meet(
         host: options.host.clone(),
         fingerprint: labwire_home::fingerprint_sha256(certificate),
     };
+    if !matches!(options.first_use, FirstUse::Refuse) {
+        // A certificate that the connection would refuse is not worth a question, and must not be
+        // saved.
+        let file = file.to_owned();
+        let certificates = vec![certificate.clone()];
+        presented.check_against(options, Trusted { file, certificates })?;
+    }
     let trusted = match &options.first_use {
         FirstUse::Save => true,
         FirstUse::Refuse => false,
@@ -199,6 +206,7 @@ async fn meet(
     if !trusted {
         return Err(ConnectError::Trust(TrustError::Unknown {
             host: unknown.host,
+            port: options.port,
             fingerprint: unknown.fingerprint,
             file: file.to_owned(),
         }));

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use crate::dial::{Clock, encrypt, open, trusted, verifier_of};
 use crate::error::ConnectError;
 use crate::options::ConnectOptions;
-use crate::trust::{Places, TrustError};
+use crate::trust::{Places, TrustError, Trusted};
 use crate::verifier::Verifier;
 
 /// The certificates that a manager presents: its own, and those of authorities that it sends along.
@@ -69,13 +69,20 @@ impl PresentedCertificates {
     /// See the example of [`PresentedCertificates`].
     pub fn check(&self, options: &ConnectOptions) -> Result<(), TrustError> {
         match trusted(options)? {
-            Ok(trusted) => verifier_of(options, trusted).check_now(&options.host, &self.own, &self.others),
+            Ok(trusted) => self.check_against(options, trusted),
             Err(file) => Err(TrustError::Unknown {
                 host: options.host.clone(),
+                port: options.port,
                 fingerprint: self.fingerprint(),
                 file,
             }),
         }
+    }
+
+    /// Checks whether a connection with these options accepts the manager if it trusts these
+    /// certificates.
+    pub(crate) fn check_against(&self, options: &ConnectOptions, trusted: Trusted) -> Result<(), TrustError> {
+        verifier_of(options, trusted).check_now(&options.host, &self.own, &self.others)
     }
 
     /// Returns the manager's own certificate in DER form.

@@ -58,7 +58,7 @@ pub struct UnknownCertificate {
 /// let options = ConnectOptions::new().first_use(FirstUse::Refuse);
 /// # let options = options.port(manager.port()).home(home);
 /// let error = connect(&options, &Introduction::client("Ada")).await.unwrap_err();
-/// let ConnectError::Trust(TrustError::Unknown { host, fingerprint, file }) = &error else {
+/// let ConnectError::Trust(TrustError::Unknown { host, fingerprint, file, .. }) = &error else {
 ///     panic!("{error}");
 /// };
 /// assert_eq!(host, "localhost");
@@ -79,6 +79,8 @@ pub enum TrustError {
     Unknown {
         /// The manager's host.
         host: String,
+        /// The manager's port.
+        port: u16,
         /// The certificate's SHA-256 fingerprint.
         fingerprint: String,
         /// The file for the certificate.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use labwire_device::{ConnectError, ConnectOptions, Introduction, TrustError, connect};
+use labwire_device::{ConnectError, ConnectOptions, FirstUse, Home, Introduction, TrustError, connect};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
@@ -131,5 +131,34 @@ async fn a_file_without_a_certificate_is_told_with_its_path() {
         let error = verdict(9, text, true).await.unwrap();
         assert!(matches!(&error, TrustError::File { .. }), "{error}");
         assert!(error.to_string().contains("trusted.crt"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_first_use_neither_saves_nor_asks_about_a_certificate_that_it_would_refuse() {
+    let expired = self_signed("localhost", |params| params.not_after = date_time_ymd(2001, 1, 1));
+    let of_other_host = self_signed("lab-pc", |_| {});
+    for (certificate, key) in [expired, of_other_host] {
+        let port = present(&certificate, &key).await;
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let decide = |_: &labwire_device::UnknownCertificate| panic!("nobody is asked");
+        for first_use in [FirstUse::Save, FirstUse::Decide(Arc::new(decide))] {
+            let options = ConnectOptions::new().port(port).home(Home::at(folder.path()));
+            let options = options.first_use(first_use);
+            let error = connect(&options, &Introduction::client("Ada"))
+                .await
+                .expect_err("it is refused");
+            assert!(
+                matches!(
+                    error,
+                    ConnectError::Trust(TrustError::NotValidNow { .. } | TrustError::OtherHost { .. })
+                ),
+                "{error}"
+            );
+            let saved = options
+                .trusted_certificate_file()
+                .expect("there is a home folder");
+            assert!(!saved.exists(), "{}", saved.display());
+        }
     }
 }
