@@ -127,6 +127,9 @@ impl Engine {
             match self.outgoing.pop_front()? {
                 Outgoing::Request { uid, frame, .. } => {
                     if self.requests.begin(uid) == Begun::Written {
+                        if self.requests.needs_login(uid) {
+                            self.questions.ask_again();
+                        }
                         return Some(frame);
                     }
                 }
@@ -173,11 +176,12 @@ impl Engine {
                 self.outgoing.push_back(Outgoing::Answer(frame));
             }
             Answer::Missing(missing) => {
-                let uid = self.requests.newest_for_manager();
-                if let Some(uid) = uid
-                    && let Some(request) = self.requests.take(uid)
-                {
-                    self.fail_request(uid, request, CallError::NoAnswer(missing));
+                self.questions.left_open();
+                // The manager answers none of them without the login.
+                for uid in self.requests.waiting_for_login() {
+                    if let Some(request) = self.requests.take(uid) {
+                        self.fail_request(uid, request, CallError::NoAnswer(missing.clone()));
+                    }
                 }
             }
             Answer::Frame(_) | Answer::Nothing => {}

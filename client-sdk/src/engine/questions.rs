@@ -27,6 +27,10 @@ pub(crate) enum Answer {
 pub(super) struct Questions {
     waiting: VecDeque<Line>,
     stage: Stage,
+    /// The question that was handed out.
+    asked: Option<Line>,
+    /// A question without an answer: the manager waits for one still, and asks no other.
+    open: Option<Line>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,12 +60,25 @@ impl Questions {
         }
         let line = self.waiting.pop_front()?;
         self.stage = Stage::Asked;
+        self.asked = Some(line.clone());
         Some(line)
     }
 
     /// Notes that the answer was queued.
     pub(super) fn answered(&mut self) {
         self.stage = Stage::Answered;
+    }
+
+    /// Notes that the question that was handed out has no answer.
+    pub(super) fn left_open(&mut self) {
+        self.open = self.asked.take();
+    }
+
+    /// Queues the question again that had no answer, for another request that waits for it.
+    pub(super) fn ask_again(&mut self) {
+        if let Some(line) = self.open.take() {
+            self.waiting.push_front(line);
+        }
     }
 
     /// Notes that the answer was handed out for writing, or that there is none.

@@ -20,6 +20,16 @@ const SHUT_DOWN_MANAGER: &str = "shutdown_manager";
 /// The requests that a manager executes as a whole or not at all.
 const REFUSED_AS_A_WHOLE: [&str; 5] = ["acquire_lock", "identity", "link", "release_lock", "unlink"];
 
+/// The requests to the manager that anybody may send.
+const PUBLIC: [&str; 6] = [
+    "acquire_lock",
+    "identity",
+    "link",
+    "release_lock",
+    "status",
+    "unlink",
+];
+
 /// A request that has no reply yet.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -79,6 +89,11 @@ impl Request {
             Stage::Written => Executed::Maybe,
             Stage::Queued | Stage::Kept(_) => Executed::No,
         }
+    }
+
+    /// Whether the manager may ask for a login before it answers.
+    fn needs_login(&self) -> bool {
+        &*self.target.service == MANAGER_NAME && !PUBLIC.contains(&&*self.target.attribute)
     }
 
     fn is_written(&self) -> bool {
@@ -357,6 +372,23 @@ impl Requests {
         let mut written = self.table.iter().filter(|(_, request)| request.is_written());
         let oldest = written.find(|(_, request)| names(request));
         oldest.map(|(&uid, _)| uid).or_else(|| self.newest_for_manager())
+    }
+
+    /// Whether the manager may ask for a login before it answers this request.
+    pub(super) fn needs_login(&self, uid: u64) -> bool {
+        self.table.get(&uid).is_some_and(Request::needs_login)
+    }
+
+    /// Returns the requests to the manager that may wait for a login. If there are none, the manager
+    /// asks because of the newest request to it.
+    pub(super) fn waiting_for_login(&self) -> Vec<u64> {
+        let waiting = |request: &Request| request.is_written() && request.needs_login();
+        let waiting = self.table.iter().filter(|(_, request)| waiting(request));
+        let waiting: Vec<_> = waiting.map(|(&uid, _)| uid).collect();
+        if waiting.is_empty() {
+            return self.newest_for_manager().into_iter().collect();
+        }
+        waiting
     }
 
     /// Returns the newest request to the manager.

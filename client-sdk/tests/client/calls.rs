@@ -244,6 +244,17 @@ fn an_administrator_is_asked_once_and_who_is_none_is_refused() {
         let error = client.admin_request::<u16>("port", ()).await.unwrap_err();
         assert!(error.to_string().contains("set `username`"), "{error}");
         assert!(client.identities().await?.clients.len() == 3);
+        // The manager still waits for the answer, and asks no further question.
+        let again = async {
+            tokio::join!(
+                client.admin_request::<u16>("port", ()),
+                client.admin_request::<u16>("port", ())
+            )
+        };
+        let (first, second) = tokio::time::timeout(std::time::Duration::from_secs(10), again).await?;
+        for outcome in [first, second] {
+            assert!(matches!(outcome, Err(CallError::NoAnswer(_))), "{outcome:?}");
+        }
         Ok(())
     });
 }
