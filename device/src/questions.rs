@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use labwire_wire::visible;
 use thiserror::Error;
 
+use crate::password::read_password;
+
 /// A question of the manager; [`ask_with`](crate::ConnectOptions::ask_with) has an example.
 ///
 /// ```
@@ -222,7 +224,19 @@ fn shown(name: &str) -> String {
     }
 }
 
-fn ask_at_terminal(question: &Question) -> Option<String> {
+/// Asks a person at the terminal, as options without a function for answers do. Returns `None`
+/// without a terminal, or if the person gives no answer.
+///
+/// ```
+/// use labwire_device::{ConnectOptions, ask_at_terminal};
+///
+/// let options = ConnectOptions::new().ask_with(|question| {
+///     eprintln!("the manager asks {question:?}");
+///     ask_at_terminal(question)
+/// });
+/// # let _ = options;
+/// ```
+pub fn ask_at_terminal(question: &Question) -> Option<String> {
     if !io::stdin().is_terminal() {
         return None;
     }
@@ -234,7 +248,7 @@ fn ask_at_terminal(question: &Question) -> Option<String> {
             Some(line.trim().to_owned())
         }
         Question::Password { username: name } | Question::ManagerPassword { manager: name } => {
-            rpassword::prompt_password(format!("Enter the password for {} > ", shown(name))).ok()
+            read_password(&format!("Enter the password for {} > ", shown(name))).ok()
         }
     }
 }

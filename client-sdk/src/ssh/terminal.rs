@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use labwire_device::read_password;
+
 use super::known_hosts::UnknownHost;
 use super::questions::SshQuestion;
 
@@ -12,11 +14,9 @@ pub(super) fn ask(question: &SshQuestion) -> Option<String> {
     }
     match question {
         SshQuestion::User { host } => line(&format!("Enter the SSH username for {host}: ")),
-        SshQuestion::Password { user, host } => {
-            rpassword::prompt_password(format!("{user}@{host}'s password: ")).ok()
-        }
+        SshQuestion::Password { user, host } => read_password(&format!("{user}@{host}'s password: ")).ok(),
         SshQuestion::Passphrase { file } => {
-            rpassword::prompt_password(format!("Enter the passphrase for {}: ", file.display())).ok()
+            read_password(&format!("Enter the passphrase for {}: ", file.display())).ok()
         }
         SshQuestion::Other {
             host,
@@ -27,7 +27,7 @@ pub(super) fn ask(question: &SshQuestion) -> Option<String> {
             if *visible {
                 line(&prompt)
             } else {
-                rpassword::prompt_password(prompt).ok()
+                read_password(&prompt).ok()
             }
         }
     }

@@ -87,6 +87,17 @@ impl Arguments {
         self
     }
 
+    /// Returns whether there are no arguments.
+    ///
+    /// ```
+    /// # use labwire_device::payload::Arguments;
+    /// assert!(Arguments::new().is_empty());
+    /// assert!(!Arguments::new().keyword("n", &1).is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.positional.is_empty() && self.keywords.is_empty() && self.error.is_none()
+    }
+
     fn failed(mut self, error: EncodeError) -> Self {
         self.error.get_or_insert(error);
         self

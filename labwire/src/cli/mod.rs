@@ -21,6 +21,7 @@ mod certgen;
 mod completions;
 mod database;
 mod delete;
+mod ending;
 mod groups;
 mod hostname;
 mod keygen;

@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, stdin};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use labwire_device::{StopSignal, read_password};
 use labwire_home::open_to_read;
 
-use super::tell;
+use super::{ending, tell};
 
 /// Maximum length of a secret's line in bytes, so that the path of a huge file leads to an error
 /// and not to a long wait.
@@ -59,7 +60,14 @@ fn is_elsewhere(words: &[String]) -> bool {
 }
 
 fn ask(prompt: &str) -> anyhow::Result<String> {
-    rpassword::prompt_password(prompt).context("cannot ask for the password")
+    ending::end_at_signals().context("cannot listen for signals")?;
+    match read_password(prompt) {
+        // Ctrl-C. The signal that follows it would end this process, too.
+        Err(error) if error.kind() == ErrorKind::Interrupted => {
+            std::process::exit(ending::exit_code(StopSignal::Interrupt));
+        }
+        answer => answer.context("cannot ask for the password"),
+    }
 }
 
 /// Returns the text itself as the secret, or the first line of the file that it names.

@@ -27,7 +27,7 @@ use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::cli::{UsageError, explain, secret};
+use crate::cli::{UsageError, ending, explain, secret};
 
 use plan::{Certificate, Ready};
 
@@ -134,6 +134,7 @@ impl Plan {
         }
         let served = runtime.block_on(async {
             let signals = Signals::new().context("cannot listen for signals")?;
+            ending::hand_over();
             let (serving, certificate) = self.bind(ready, log).await?;
             let handle = serving.manager.handle();
             let host = self.options.host.clone();
