@@ -1,5 +1,7 @@
 //! Suggestions for misspelt names.
 
+use crate::output::one_line;
+
 /// Returns the known name that differs least from a name, if it differs in few characters: one, and
 /// one more for every four. The case of letters does not count.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -12,6 +14,17 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter(|(distance, _)| *distance <= allowed && *distance < folded.chars().count())
         .min()
         .map(|(_, other)| other)
+}
+
+/// Returns the question whether the known name was meant that differs least from a name; `None` if
+/// none is similar.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(name, known).map(|nearest| format!("did you mean '{}'?", one_line(nearest)))
+}
+
+/// Returns the text for a service that is not connected.
+pub(crate) fn not_connected(service: &str) -> String {
+    format!("no service '{}' is connected", one_line(service))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::connection::Settings;
 use crate::failure::Failure;
-use crate::output::{OutputArgs, one_line, say_json, say_table, tell};
+use crate::output::{OutputArgs, one_line, say, say_json, say_table, tell};
 use crate::profiles::Profiles;
 
 pub(crate) const AFTER_HELP: &str = "\
@@ -13,6 +13,7 @@ Examples:
   labwire profile add clean-room --host lab-pc --username ada
   labwire services --profile clean-room
   labwire profile default clean-room
+  labwire profile default --unset
 
 A profile holds the options under Connection. It is used with --profile or
 LABWIRE_PROFILE. The default profile is used when neither is given, nor --host
@@ -40,10 +41,14 @@ enum Action {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Use a profile where no other is named
+    /// Use a profile where no other is named, or none with --unset
     Default {
         /// Its name
-        name: String,
+        #[arg(required_unless_present = "unset")]
+        name: Option<String>,
+        /// Use no profile where none is named
+        #[arg(long, conflicts_with = "name")]
+        unset: bool,
     },
     /// Remove a profile
     Remove {
@@ -65,10 +70,37 @@ struct Listed<'a> {
 pub(crate) fn run(arguments: &ProfileArgs) -> Result<(), Failure> {
     let mut profiles = Profiles::read()?;
     match &arguments.action {
-        Action::Add { name, settings } => profiles.add(name, settings),
-        Action::Default { name } => profiles.set_default(name),
-        Action::Remove { name } => profiles.remove(name),
+        Action::Add { name, settings } => add(&mut profiles, name, settings),
+        Action::Default { name: None, .. } => {
+            let former = profiles.default_name().map(one_line);
+            profiles.unset_default()?;
+            say(match former {
+                Some(former) => format!("'{former}' is not the default profile any more"),
+                None => "there is no default profile".to_owned(),
+            })
+        }
+        Action::Default { name: Some(name), .. } => {
+            profiles.set_default(name)?;
+            say(format_args!("'{}' is the default profile", one_line(name)))
+        }
+        Action::Remove { name } => {
+            profiles.remove(name)?;
+            say(format_args!("the profile '{}' is removed", one_line(name)))
+        }
         Action::List { output } => list(&profiles, *output),
+    }
+}
+
+fn add(profiles: &mut Profiles, name: &str, settings: &Settings) -> Result<(), Failure> {
+    let former = profiles.all().get(name).map(Settings::to_string);
+    profiles.add(name, settings)?;
+    let shown = one_line(name);
+    match former {
+        Some(former) => say(format_args!(
+            "the profile '{shown}' is replaced; it was: {}",
+            one_line(&former)
+        )),
+        None => say(format_args!("the profile '{shown}' is added")),
     }
 }
 

@@ -20,7 +20,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::connection::Settings;
 use crate::failure::Failure;
-use crate::near::nearest;
+use crate::near::did_you_mean;
 use crate::output::one_line;
 use crate::toml_file::check_keys;
 
@@ -109,16 +109,19 @@ impl Profiles {
     pub(crate) fn get(&self, name: &str) -> Result<&Settings, Failure> {
         self.config.profiles.get(name).ok_or_else(|| {
             let known = self.config.profiles.keys().map(String::as_str);
-            let hint = match nearest(name, known) {
-                Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
-                None => "list the profiles with: labwire profile list".to_owned(),
-            };
+            let hint = did_you_mean(name, known)
+                .unwrap_or_else(|| "list the profiles with: labwire profile list".to_owned());
             Failure::Usage(format!("no profile is named '{}'", one_line(name))).with_hint(Some(hint))
         })
     }
 
     /// Adds a profile, or replaces the one of that name.
     pub(crate) fn add(&mut self, name: &str, settings: &Settings) -> Result<(), Failure> {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(Failure::Usage(
+                "the name of a profile has one or more characters in one line".to_owned(),
+            ));
+        }
         let settings = settings.checked()?;
         let written = toml_edit::ser::to_document(&settings);
         let written = written.map_err(|error| Failure::Failed(error.to_string()))?;
@@ -154,6 +157,12 @@ impl Profiles {
     pub(crate) fn set_default(&mut self, name: &str) -> Result<(), Failure> {
         self.get(name)?;
         self.document[DEFAULT] = value(name);
+        self.write()
+    }
+
+    /// Makes no profile the default.
+    pub(crate) fn unset_default(&mut self) -> Result<(), Failure> {
+        self.document.remove(DEFAULT);
         self.write()
     }
 
