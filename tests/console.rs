@@ -2,6 +2,7 @@
 //! each kind of failure.
 
 mod batch;
+mod calls;
 mod cells;
 mod closed_output;
 mod completions;
@@ -9,6 +10,7 @@ mod doctor;
 mod holding;
 mod manual;
 mod measuring;
+mod prompts;
 mod pty;
 mod record;
 mod screens;
@@ -463,6 +465,36 @@ fn a_profile_names_a_manager_and_options_go_before_it() {
     );
     let text = fs::read_to_string(home.path("config.toml")).unwrap();
     assert!(text.contains("# Ada's"), "{text}");
+    let replaced = done(&["profile", "add", "away", "--host", "192.0.2.2"]);
+    assert!(
+        replaced.contains("'away' is replaced") && replaced.contains("192.0.2.1"),
+        "{replaced}"
+    );
+    assert!(done(&["profile", "add", "other", "--host", "192.0.2.3"]).contains("'other' is added"));
+    for host in ["http://lab-pc:1875", "lab pc", ""] {
+        let wrong = without_environment(&["profile", "add", "odd", "--host", host]);
+        assert_eq!(wrong.code, Some(2), "{host}: {wrong:?}");
+        assert!(wrong.errors.contains("HOST:PORT"), "{host}: {wrong:?}");
+    }
+    let url = run(home
+        .command(&["services"])
+        .env("LABWIRE_MANAGER", "http://lab-pc:1875"));
+    assert_eq!(url.code, Some(2), "{url:?}");
+    assert!(
+        url.errors.contains("LABWIRE_MANAGER") && url.errors.contains("no URL"),
+        "{url:?}"
+    );
+    let unset = done(&["profile", "default", "--unset"]);
+    assert!(
+        unset.contains("'lab' is not the default profile any more"),
+        "{unset}"
+    );
+    let listed = json_lines(&done(&["profile", "list", "--json"]));
+    assert!(
+        listed.iter().all(|profile| profile["default"] == false),
+        "{listed:?}"
+    );
+    done(&["profile", "default", "lab"]);
     let misspelt = without_environment(&["services", "--profile", "lba"]);
     assert_eq!(misspelt.code, Some(2));
     assert!(misspelt.errors.contains("did you mean 'lab'?"), "{misspelt:?}");

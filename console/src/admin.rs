@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
+use crate::in_flight::in_flight;
 use crate::output::{OutputArgs, json_or_text, say_json, say_result};
 use crate::words;
 
@@ -50,7 +51,7 @@ pub struct AdminArgs {
 
 /// An answer, as an object of JSON.
 #[derive(Serialize)]
-struct Answered<'a> {
+struct AdminAnswer<'a> {
     attribute: &'a str,
     result: Option<&'a RawValue>,
     /// The result as it was received, if it is not JSON.
@@ -68,10 +69,10 @@ pub(crate) async fn run(arguments: &AdminArgs) -> Result<(), Failure> {
     if let Some(limit) = arguments.timeout {
         request = request.timeout(limit.duration());
     }
-    let result = request.await?;
+    let result = in_flight(request).await?;
     if arguments.form.json {
         let (json, text) = json_or_text(&result);
-        say_json(&Answered {
+        say_json(&AdminAnswer {
             attribute: &arguments.attribute,
             result: json,
             text,

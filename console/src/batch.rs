@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,13 @@ use labwire_client::Link;
 use labwire_home::present;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::linking::{call_failure, link};
+use crate::in_flight::in_flight;
+use crate::linking::{call_failure, check_call, link};
 use crate::output::{json_line, json_or_text, message, tell};
 use crate::words::{TypedCall, typed_call};
 
@@ -42,7 +44,7 @@ pub(crate) struct Batch<'a> {
 
 /// The answer to one line, as an object of JSON.
 #[derive(Serialize)]
-struct Answered<'a> {
+struct LineAnswer<'a> {
     line: u64,
     service: Option<&'a str>,
     attribute: Option<&'a str>,
@@ -87,7 +89,7 @@ impl Outcome {
         let target = self.target.as_ref();
         let result = self.result.as_ref().ok().map(|text| json_or_text(text));
         let (json, text) = result.unwrap_or_default();
-        json_line(&Answered {
+        json_line(&LineAnswer {
             line: self.line,
             service: target.map(|(service, _)| service.as_str()),
             attribute: target.map(|(_, attribute)| attribute.as_str()),
@@ -159,11 +161,14 @@ fn progress(path: &Path, are_results_shown: bool) -> ProgressBar {
     }
 }
 
+/// The place of the link with a service.
+type Place = Mutex<Option<Link>>;
+
 /// The state of a batch that runs.
 struct Running<'a> {
     batch: &'a Batch<'a>,
     connection: &'a Connection,
-    links: HashMap<String, Link>,
+    links: HashMap<String, Arc<Place>>,
     in_flight: JoinSet<(u64, Outcome)>,
     /// The outcomes that wait for those of earlier calls, by the number of the call.
     waiting: BTreeMap<u64, Outcome>,
@@ -173,24 +178,11 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    async fn link(&mut self, service: &str) -> Result<Link, Failure> {
-        if let Some(link) = self.links.get(service).filter(|link| link.is_linked()) {
-            return Ok(link.clone());
-        }
-        let link = link(self.connection, service).await?;
-        self.links.insert(service.to_owned(), link.clone());
-        Ok(link)
-    }
-
-    async fn begin(&mut self, line_number: u64, text: &str) {
+    fn begin(&mut self, line_number: u64, text: &str) {
         let number = self.begun;
         self.begun += 1;
         let text = text.trim_start_matches('\u{feff}').trim();
-        let TypedCall {
-            service,
-            attribute,
-            arguments,
-        } = match typed_call(text, self.batch.target) {
+        let call = match typed_call(text, self.batch.target) {
             Ok(call) => call,
             Err(error) => {
                 let outcome = Outcome::uncalled(line_number, None, Failure::Usage(error));
@@ -198,30 +190,13 @@ impl Running<'_> {
                 return;
             }
         };
-        let target = Some((service.clone(), attribute.clone()));
-        let link = match self.link(&service).await {
-            Ok(link) => link,
-            Err(failure) => {
-                self.waiting
-                    .insert(number, Outcome::uncalled(line_number, target, failure));
-                return;
-            }
-        };
-        let mut call = link.call::<()>(&attribute, arguments).raw();
-        if let Some(limit) = self.batch.timeout {
-            call = call.timeout(limit);
-        }
+        let place = Arc::clone(self.links.entry(call.service.clone()).or_default());
+        let (connection, limit) = (self.connection.clone(), self.batch.timeout);
         self.in_flight.spawn(async move {
-            let (time, begun) = (present(), Instant::now());
-            let result = call.await;
-            let outcome = Outcome {
-                line: line_number,
-                target,
-                time,
-                took: begun.elapsed(),
-                result: result.map_err(|error| call_failure(error, &link, &attribute)),
-            };
-            (number, outcome)
+            (
+                number,
+                outcome(&connection, &place, line_number, call, limit).await,
+            )
         });
     }
 
@@ -237,6 +212,52 @@ impl Running<'_> {
         let outcome = self.waiting.remove(&self.shown)?;
         self.shown += 1;
         Some(outcome)
+    }
+}
+
+/// Returns the link with a service. The calls of one service share it, and only they wait for it.
+async fn shared_link(connection: &Connection, place: &Place, service: &str) -> Result<Link, Failure> {
+    let mut place = place.lock().await;
+    if let Some(link) = place.as_ref().filter(|link| link.is_linked()) {
+        return Ok(link.clone());
+    }
+    let link = link(connection, service).await?;
+    *place = Some(link.clone());
+    Ok(link)
+}
+
+/// Makes a call, and returns its outcome.
+async fn outcome(
+    connection: &Connection,
+    place: &Place,
+    line_number: u64,
+    call: TypedCall,
+    limit: Option<Duration>,
+) -> Outcome {
+    let TypedCall {
+        service,
+        attribute,
+        arguments,
+    } = call;
+    let target = Some((service.clone(), attribute.clone()));
+    let linked = shared_link(connection, place, &service).await;
+    let checked = linked.and_then(|link| check_call(&link, &attribute, &arguments).map(|()| link));
+    let link = match checked {
+        Ok(link) => link,
+        Err(failure) => return Outcome::uncalled(line_number, target, failure),
+    };
+    let mut call = link.call::<()>(&attribute, arguments).raw();
+    if let Some(limit) = limit {
+        call = call.timeout(limit);
+    }
+    let (time, begun) = (present(), Instant::now());
+    let result = in_flight(call).await;
+    Outcome {
+        line: line_number,
+        target,
+        time,
+        took: begun.elapsed(),
+        result: result.map_err(|error| call_failure(error, &link, &attribute)),
     }
 }
 
@@ -283,7 +304,7 @@ impl Batch<'_> {
                 line = lines.recv(), if !has_ended && running.can_begin() => match line {
                     None => has_ended = true,
                     Some((number, Ok(line))) => if is_call(&line) {
-                        running.begin(number, &line).await;
+                        running.begin(number, &line);
                     },
                     Some((number, Err(error))) => {
                         return Err(Failure::Failed(format!("cannot read line {number}: {error}")));

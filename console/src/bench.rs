@@ -11,7 +11,8 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
-use crate::linking::{call_failure, link};
+use crate::in_flight::in_flight;
+use crate::linking::{call_failure, check_call, link};
 use crate::output::{OutputArgs, one_line, say, say_json};
 use crate::stop::Stop;
 use crate::times::{Percentiles, Times};
@@ -80,7 +81,7 @@ struct Measured<'a> {
     percentiles: Option<Percentiles>,
 }
 
-type Answer = Result<Duration, CallError>;
+type Timed = Result<Duration, CallError>;
 
 /// The calls of one run.
 struct Calls<'a> {
@@ -88,10 +89,10 @@ struct Calls<'a> {
     values: Arguments,
     link: &'a Link,
     begun: u64,
-    in_flight: JoinSet<Answer>,
+    in_flight: JoinSet<Timed>,
     times: Times,
     errors: u64,
-    first_error: Option<CallError>,
+    first_error: Option<Failure>,
     /// When the last answer came.
     last: Instant,
 }
@@ -105,7 +106,7 @@ impl Calls<'_> {
         self.begun += 1;
         self.in_flight.spawn(async move {
             let begun = Instant::now();
-            call.await.map(|_| begun.elapsed())
+            in_flight(call).await.map(|_| begun.elapsed())
         });
     }
 
@@ -116,10 +117,16 @@ impl Calls<'_> {
             Some(Ok(Ok(time))) => self.times.add(time),
             Some(Ok(Err(error))) => {
                 self.errors += 1;
-                self.first_error.get_or_insert(error);
+                let (link, attribute) = (self.link, &self.arguments.attribute);
+                self.first_error
+                    .get_or_insert_with(|| call_failure(error, link, attribute));
             }
-            // Nothing aborts a task while its answer is awaited.
-            Some(Err(_)) => self.errors += 1,
+            // Nothing aborts a task while its answer is awaited, so it has panicked.
+            Some(Err(error)) => {
+                self.errors += 1;
+                self.first_error
+                    .get_or_insert_with(|| Failure::Failed(format!("a call has ended early: {error}")));
+            }
         }
         self.last = Instant::now();
         true
@@ -185,6 +192,7 @@ pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure
     let values = words::arguments(&arguments.values)?;
     let connection = arguments.connection.connect().await?;
     let link = link(&connection, &arguments.service).await?;
+    check_call(&link, &arguments.attribute, &values)?;
     let begun = Instant::now();
     let mut calls = Calls {
         arguments,
@@ -222,7 +230,7 @@ pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure
     drop(calls);
     connection.disconnect().await;
     match first_error {
-        Some(error) => Err(call_failure(error, &link, &arguments.attribute)),
+        Some(failure) => Err(failure),
         None if unanswered > 0 => Err(Failure::TimedOut(format!(
             "{unanswered} calls were not answered within {} s after the end",
             LAST_CALLS.as_secs()

@@ -15,9 +15,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::batch::Batch;
 use crate::connection::{ConnectionArgs, Seconds};
 use crate::failure::Failure;
-use crate::linking::{call_failure, link};
-use crate::output::{OutputArgs, json_line, json_or_text, readable, say_line, say_result};
+use crate::in_flight::in_flight;
+use crate::linking::{call_failure, check_call, link};
+use crate::output::{OutputArgs, json_line, json_or_text, readable, say_line, say_result, shell_argument};
 use crate::result_file::ResultFile;
+use crate::spelling::Spelled;
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -71,7 +73,6 @@ pub struct CallArgs {
     #[arg(required_unless_present = "batch")]
     service: Option<String>,
     /// The method to call, or the value to read
-    #[arg(required_unless_present = "batch")]
     attribute: Option<String>,
     /// The arguments: values, then KEY=VALUE
     #[arg(value_name = "VALUE", allow_negative_numbers = true)]
@@ -103,7 +104,7 @@ pub struct CallArgs {
 
 /// A call that was answered, as an object of JSON.
 #[derive(Serialize)]
-pub(crate) struct Answered<'a> {
+pub(crate) struct Called<'a> {
     pub(crate) service: &'a str,
     pub(crate) attribute: &'a str,
     pub(crate) time: Timestamp,
@@ -124,16 +125,16 @@ struct Reply {
 }
 
 /// The service and the attribute that are called.
-struct Target<'a> {
+struct Callee<'a> {
     service: &'a str,
     attribute: &'a str,
 }
 
 impl CallArgs {
-    /// Returns the target of the call; `None` if the lines of a batch name the targets.
-    fn target(&self) -> Option<Target<'_>> {
+    /// Returns what is called; `None` if the lines of a batch name it.
+    fn callee(&self) -> Option<Callee<'_>> {
         let (service, attribute) = (self.service.as_deref()?, self.attribute.as_deref()?);
-        Some(Target { service, attribute })
+        Some(Callee { service, attribute })
     }
 
     async fn call(&self, link: &Link, attribute: &str, arguments: &Arguments) -> Result<Reply, Failure> {
@@ -142,12 +143,27 @@ impl CallArgs {
         if let Some(limit) = self.timeout {
             call = call.timeout(limit.duration());
         }
-        let result = call.await.map_err(|error| call_failure(error, link, attribute))?;
+        let result = in_flight(call)
+            .await
+            .map_err(|error| call_failure(error, link, attribute))?;
         Ok(Reply {
             result,
             time,
             took: begun.elapsed(),
         })
+    }
+
+    /// Returns the failure of a command line that names no attribute.
+    fn without_attribute(&self) -> Failure {
+        let service = self.service.as_deref().unwrap_or("SERVICE");
+        match Spelled::read(service) {
+            Some(spelled) if spelled.service().is_some() => spelled.failure(),
+            _ => Failure::Usage(format!(
+                "the attribute is missing: labwire call {0} ATTRIBUTE VALUE …; list the attributes with: labwire \
+                 describe {0}",
+                shell_argument(service)
+            )),
+        }
     }
 
     /// Shows a result: to the file, if there is one. `json` returns its line of JSON.
@@ -166,15 +182,15 @@ impl CallArgs {
     }
 
     async fn run_batch(&self, path: &Path, mut file: Option<ResultFile>) -> Result<(), Failure> {
-        let target = self.target();
-        if target.is_none() && self.service.is_some() {
+        let callee = self.callee();
+        if callee.is_none() && self.service.is_some() {
             return Err(Failure::Usage(
                 "with --batch, give SERVICE and ATTRIBUTE or neither".to_owned(),
             ));
         }
         let batch = Batch {
             path,
-            target: target.map(|target| (target.service, target.attribute)),
+            target: callee.map(|callee| (callee.service, callee.attribute)),
             jobs: self.jobs.unwrap_or(1),
             timeout: self.timeout.map(Seconds::duration),
         };
@@ -203,12 +219,12 @@ pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
     if arguments.jobs.is_some() {
         return Err(Failure::Usage("--jobs needs --batch FILE".to_owned()));
     }
-    // The command line parser requires both.
-    let Some(Target { service, attribute }) = arguments.target() else {
-        return Err(Failure::Usage("give SERVICE and ATTRIBUTE".to_owned()));
+    let Some(Callee { service, attribute }) = arguments.callee() else {
+        return Err(arguments.without_attribute());
     };
     let connection = arguments.connection.connect().await?;
     let link = link(&connection, service).await?;
+    check_call(&link, attribute, &values)?;
     let mut pace = arguments.every.map(|every| interval(every.duration()));
     if let Some(pace) = &mut pace {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -223,7 +239,7 @@ pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
         let Reply { result, time, took } = arguments.call(&link, attribute, &values).await?;
         arguments.show(file.as_mut(), &result, || {
             let (json, text) = json_or_text(&result);
-            json_line(&Answered {
+            json_line(&Called {
                 service,
                 attribute,
                 time,

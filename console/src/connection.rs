@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::other_options::OtherOptions;
 use crate::output::{one_line, shell_option};
 use crate::profiles::Profiles;
+use crate::questions;
 
 /// The name by which the commands connect.
 pub(crate) const NAME: &str = "labwire";
@@ -347,7 +348,7 @@ impl ConnectionArgs {
             })?,
             None => options,
         };
-        self.settings.apply(options)
+        Ok(questions::asked(self.settings.apply(options)?))
     }
 
     /// Returns the options beside the manager's address with which another command connects in the

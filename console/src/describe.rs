@@ -1,6 +1,5 @@
 //! `labwire describe`: one service, for people.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
-use crate::near::nearest;
+use crate::linking::unknown_service;
 use crate::output::{FAINT, OutputArgs, STRONG, one_line, printable, say, say_json};
 use crate::report::{self, Lock, Peer, is_reported};
 
@@ -94,16 +93,6 @@ pub(crate) struct Attribute {
     #[serde(rename = "value")]
     json: Option<Box<RawValue>>,
     pub(crate) description: Option<String>,
-}
-
-/// Returns the failure for a service that is not connected, with the most similar name.
-pub(crate) fn unknown_service<V>(name: &str, services: &BTreeMap<String, V>) -> Failure {
-    let nearest = nearest(name, services.keys().map(String::as_str));
-    let hint = match nearest {
-        Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
-        None => "list the services with: labwire services".to_owned(),
-    };
-    Failure::Refused(format!("no service '{}' is connected", one_line(name))).with_hint(Some(hint))
 }
 
 /// The timeout for a service's documentation. A busy service is described without it.

@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use labwire_client::{
-    CallError, ConnectError, EnvironmentError, Error, Executed, NoAnswer, Question, TrustError,
+    CallError, ConnectError, ConnectOptions, EnvironmentError, Error, Executed, NoAnswer, Question,
+    TrustError,
 };
+
+use crate::output::{one_line, shell_argument};
+use crate::{in_flight, questions};
 
 /// The failure of a command. The text is for people and contains the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -27,29 +31,51 @@ pub(crate) enum Failure {
     /// There was no answer in time.
     #[error("{0}")]
     TimedOut(String),
-    /// The command was interrupted with Ctrl-C.
-    #[error("interrupted; a request that was sent may still be executed")]
+    /// The command was interrupted with Ctrl-C, and no request was in flight.
+    #[error("interrupted")]
     Interrupted,
+    /// The command was interrupted with Ctrl-C while a request was in flight.
+    #[error("interrupted; the request in flight may still be executed")]
+    GivenUp,
+    /// Another signal asked the command to end. Contains the exit code: 128 and its number.
+    #[error("ended by a signal")]
+    Signalled(u8),
     /// Standard output was closed, for example by `head`. This is no error.
     #[error("standard output is closed")]
     Closed,
     /// A failure whose text was written already.
     #[error("{0}")]
-    Told(Box<Failure>),
+    Reported(Box<Failure>),
 }
 
 impl Failure {
+    /// Returns the failure of a command that Ctrl-C interrupts now.
+    pub(crate) fn interrupted() -> Self {
+        // A request that has led to a question is not executed.
+        if in_flight::is_any() && !questions::is_unanswered() {
+            Self::GivenUp
+        } else {
+            Self::Interrupted
+        }
+    }
+
+    /// Returns whether Ctrl-C interrupted the command.
+    pub(crate) fn is_interruption(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::GivenUp)
+    }
+
     /// Returns the exit code of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Told(failure) => return failure.exit_code(),
+            Self::Reported(failure) => return failure.exit_code(),
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::NoManager(_) => 3,
             Self::Refused(_) => 4,
             Self::Service(_) => 5,
             Self::TimedOut(_) => 124,
-            Self::Interrupted => 130,
+            Self::Interrupted | Self::GivenUp => 130,
+            Self::Signalled(code) => *code,
             Self::Closed => 0,
         })
     }
@@ -79,40 +105,140 @@ impl Failure {
             Self::Refused(text) => Self::Refused(change(text)),
             Self::Service(text) => Self::Service(change(text)),
             Self::TimedOut(text) => Self::TimedOut(change(text)),
-            Self::Interrupted | Self::Closed | Self::Told(_) => self,
+            Self::Interrupted | Self::GivenUp | Self::Signalled(_) | Self::Closed | Self::Reported(_) => self,
         }
     }
 }
 
-/// Returns how to provide the missing answer to a question of the manager.
-fn remedy(NoAnswer(question): &NoAnswer) -> String {
-    match question {
-        Question::ManagerPassword { .. } => "set the environment variable LABWIRE_MANAGER_PASSWORD",
-        _ => "use --username NAME, and set the environment variable LABWIRE_PASSWORD",
+/// Returns the failure of a command whose question of the manager has no answer.
+fn unanswered(NoAnswer(question): NoAnswer) -> Failure {
+    let (text, remedy) = match question {
+        Question::ManagerPassword { manager } => (
+            format!("{} asks for its password", one_line(&manager)),
+            "set the environment variable LABWIRE_MANAGER_PASSWORD, or answer at a terminal",
+        ),
+        Question::Username { manager } => (
+            format!("{} asks for a username", one_line(&manager)),
+            "use --username NAME (or LABWIRE_USERNAME, or username in a profile), and set the environment variable \
+             LABWIRE_PASSWORD or answer at a terminal",
+        ),
+        Question::Password { username } => (
+            format!("the password of '{}' is asked for", one_line(&username)),
+            "set the environment variable LABWIRE_PASSWORD, or answer at a terminal",
+        ),
+    };
+    Failure::Refused(text).with_hint(Some(remedy.to_owned()))
+}
+
+/// Returns the failure of a command that does not trust the manager.
+fn untrusted(error: TrustError) -> Failure {
+    const DOCTOR: &str = "to find out why: labwire doctor, with the same options";
+    match error {
+        TrustError::Unknown {
+            host,
+            port,
+            fingerprint,
+            ..
+        } => {
+            let address = address(&host, port);
+            Failure::Refused(format!(
+                "the certificate of {} is not known on this computer; its SHA-256 fingerprint is {fingerprint}",
+                one_line(&address)
+            ))
+            .with_hint(Some(format!(
+                "to compare and save it: labwire trust {}; to trust a file: --cert-file FILE (or LABWIRE_CERT_FILE)",
+                shell_argument(&address)
+            )))
+        }
+        TrustError::Changed {
+            trusted,
+            presented,
+            file,
+        } => Failure::Refused(format!(
+            "the manager's certificate has changed: trusted is {trusted} ({}), presented was {presented} (SHA-256). \
+             Somebody may be between you and the manager",
+            file.display()
+        ))
+        .with_hint(Some(
+            "if the manager has a new certificate: labwire trust, with the same options; to trust a file: --cert-file \
+             FILE (or LABWIRE_CERT_FILE)"
+                .to_owned(),
+        )),
+        TrustError::OtherHost { host } => Failure::Refused(format!(
+            "the manager's certificate is not for '{}'",
+            one_line(&host)
+        ))
+        .with_hint(Some(
+            "use --host with a name that it holds: labwire trust, with the same options, shows them".to_owned(),
+        )),
+        TrustError::NotValidNow { .. } | TrustError::Unusable(_) => {
+            Failure::Refused(error.to_string()).with_hint(Some(DOCTOR.to_owned()))
+        }
+        TrustError::File { .. } => Failure::Failed(error.to_string()).with_hint(Some(
+            "the file is the one of --cert-file (or LABWIRE_CERT_FILE, or cert-file in a profile), or the saved one"
+                .to_owned(),
+        )),
+        TrustError::Home(_) => Failure::Failed(error.to_string()),
     }
-    .to_owned()
+}
+
+/// Returns the address of a manager as `--host` takes it.
+fn address(host: &str, port: u16) -> String {
+    ConnectOptions::new().host(host).port(port).address()
 }
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
+        const DOCTOR: &str = "to find out why: labwire doctor, with the same options";
         let text = error.to_string();
+        let doctor = |failure: Self| failure.with_hint(Some(DOCTOR.to_owned()));
         match error {
-            ConnectError::NoAnswer(missing) => Self::Refused(text).with_hint(Some(remedy(&missing))),
-            ConnectError::Trust(TrustError::Unknown { .. }) => Self::Refused(text).with_hint(Some(
-                "to compare and save it: labwire trust HOST; to trust a file: --cert-file FILE".to_owned(),
+            ConnectError::NoAnswer(missing) => unanswered(missing),
+            ConnectError::Trust(error) => untrusted(error),
+            ConnectError::Identity(_) => Self::Failed(text),
+            ConnectError::Refused { message } => doctor(Self::Refused(format!(
+                "the manager refused the connection: {}",
+                without_exception(&message)
+            ))),
+            ConnectError::NoTls { address } => {
+                Self::NoManager(format!("{} does not answer with TLS", one_line(&address))).with_hint(Some(
+                    "if the manager was started with --disable-tls, use --disable-tls (or LABWIRE_DISABLE_TLS=true, or \
+                     disable-tls in a profile)"
+                        .to_owned(),
+                ))
+            }
+            ConnectError::TlsExpected { address } => Self::NoManager(format!(
+                "{} answers with TLS, and this connection is made without",
+                one_line(&address)
+            ))
+            .with_hint(Some(
+                "leave out --disable-tls, or use --disable-tls=false if LABWIRE_DISABLE_TLS or a profile sets it"
+                    .to_owned(),
             )),
-            ConnectError::Trust(TrustError::File { .. } | TrustError::Home(_))
-            | ConnectError::Identity(_) => Self::Failed(text),
-            ConnectError::Refused { .. } | ConnectError::Trust(_) => Self::Refused(text),
-            ConnectError::TimedOut { .. }
-            | ConnectError::Unreachable { .. }
+            ConnectError::TimedOut {
+                address, timeout, tls, ..
+            } => doctor(Self::NoManager(format!(
+                "no connection to {} within {} s (--connect-timeout){}",
+                one_line(&address),
+                timeout.as_secs_f64(),
+                if tls {
+                    ""
+                } else {
+                    "; perhaps the manager uses TLS, and --disable-tls (or LABWIRE_DISABLE_TLS) is set"
+                }
+            ))),
+            ConnectError::Unreachable { .. }
             | ConnectError::Closed { .. }
-            | ConnectError::NoTls { .. }
-            | ConnectError::TlsExpected { .. }
-            | ConnectError::NotAManager { .. } => Self::NoManager(text).with_hint(Some(
-                "to find out why: labwire doctor, with the same options".to_owned(),
-            )),
+            | ConnectError::NotAManager { .. } => doctor(Self::NoManager(text)),
         }
+    }
+}
+
+/// Returns a message of the manager without the name of the Python exception at its beginning.
+fn without_exception(message: &str) -> &str {
+    match message.split_once(": ") {
+        Some((name, rest)) if name.ends_with("Error") && name.chars().all(char::is_alphanumeric) => rest,
+        _ => message,
     }
 }
 
@@ -120,12 +246,13 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let text = error.to_string();
         match error {
-            // A request that may have been executed was not refused: its service has disconnected.
             CallError::Manager {
+                message,
                 executed: Executed::No,
-                ..
-            } => Self::Refused(text),
-            CallError::NoAnswer(missing) => Self::Refused(text).with_hint(Some(remedy(&missing))),
+            } => Self::Refused(without_exception(&message).to_owned()),
+            // A request that may have been executed was not refused: its service has disconnected.
+            CallError::Manager { message, .. } => Self::Failed(without_exception(&message).to_owned()),
+            CallError::NoAnswer(missing) => unanswered(missing),
             CallError::Service { .. } => Self::Service(text),
             CallError::TimedOut { .. } => Self::TimedOut(text),
             CallError::Disconnected { .. } => Self::NoManager(text),

@@ -21,15 +21,18 @@ mod feed;
 mod following;
 mod held;
 mod hold;
+mod in_flight;
 mod key;
 mod linking;
 mod narrator;
 mod near;
+mod numbers;
 mod other_options;
 mod output;
 mod ping;
 mod profile;
 mod profiles;
+mod questions;
 mod record;
 mod repeat;
 mod report;
@@ -40,6 +43,7 @@ mod services;
 mod session;
 mod shell;
 mod shortened;
+mod spelling;
 mod status;
 mod stop;
 mod times;
@@ -49,6 +53,7 @@ mod trust;
 mod watch;
 mod words;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::thread;
 
@@ -58,7 +63,7 @@ use tokio::sync::oneshot;
 
 pub use candidates::{attribute_names, profile_names, service_names};
 use failure::Failure;
-use stop::Stop;
+use stop::{EndSignals, Stop, next_of};
 pub use words::protect_numbers;
 
 /// The commands.
@@ -139,11 +144,14 @@ impl Command {
 /// command that runs until it is stopped shuts down first, and ends at once with the second Ctrl-C.
 pub fn run(command: Command) -> ExitCode {
     let done = run_in_runtime(command);
-    // A command that did not end in time may have left the terminal in raw mode.
+    // A command that did not end in time may have left the terminal in raw mode, and a question may
+    // be open.
     screen::restore();
+    labwire_client::restore_terminal();
+    result_file::remove_unwritten();
     match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
-        Err(failure @ Failure::Told(_)) => failure.exit_code(),
+        Err(failure @ (Failure::Reported(_) | Failure::Signalled(_))) => failure.exit_code(),
         Err(failure) => {
             output::tell(format_args!("labwire: {}", output::message(&failure.to_string())));
             failure.exit_code()
@@ -160,7 +168,7 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let (stopping, stop) = Stop::new();
     let is_endless = command.ends_in_order();
     // In an interactive shell, Ctrl-C cancels a call and does not end the shell.
-    let ends_at_interrupt = !(matches!(command, Command::Shell(_)) && shell::is_for_person());
+    let is_shell = matches!(command, Command::Shell(_)) && shell::is_for_person();
     let done = async {
         let (ended, end) = oneshot::channel();
         // The command has a thread and a runtime of its own: reading a file or writing to a pipe
@@ -174,17 +182,30 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     waiting.block_on(async {
         tokio::pin!(done);
         // The command begins once signals are listened to.
+        let mut signals = if is_shell {
+            None
+        } else if is_endless || io::stdin().is_terminal() {
+            Some(EndSignals::listen())
+        } else {
+            // There is no question to give up and no terminal to restore.
+            Some(EndSignals::listen_to_interrupts())
+        };
         if is_endless {
             tokio::select! {
                 biased;
-                () = stop::signalled() => stopping.send_replace(true),
+                // At a question there is nothing to shut down.
+                signal = next_of(&mut signals) => if questions::is_unanswered() {
+                    return Err(signal.failure());
+                } else {
+                    stopping.send_replace(true);
+                },
                 done = &mut done => return done,
             };
         }
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c(), if ends_at_interrupt => Err(Failure::Interrupted),
-            () = tokio::time::sleep(stop::GRACE), if is_endless => Err(Failure::Interrupted),
+            signal = next_of(&mut signals) => Err(signal.failure()),
+            () = tokio::time::sleep(stop::GRACE), if is_endless => Err(Failure::interrupted()),
             done = &mut done => done,
         }
     })

@@ -1,23 +1,134 @@
-//! Links with services, and the suggestions for misspelt names.
+//! Links with services, and what hinders them.
 
-use labwire_client::{CallError, Link};
+use std::collections::BTreeMap;
+
+use labwire_client::{Arguments, CallError, Link, Value};
+use labwire_home::present;
 
 use crate::connection::Connection;
-use crate::describe::unknown_service;
 use crate::failure::Failure;
-use crate::near::nearest;
+use crate::near::{did_you_mean, not_connected};
 use crate::output::{one_line, shell_argument};
+use crate::report::{self, Peer, is_reported};
+use crate::spelling::Spelled;
 
-/// Links with a service. An unknown name gets a suggestion.
+/// Links with a service. A refusal names the cause and the remedy.
 pub(crate) async fn link(connection: &Connection, service: &str) -> Result<Link, Failure> {
     match connection.link(service).await {
-        Err(refused @ Failure::Refused(_)) => match connection.identities().await {
-            Ok(identities) if !identities.services.contains_key(service) => {
-                Err(unknown_service(service, &identities.services))
-            }
-            _ => Err(refused),
-        },
+        Err(refused @ Failure::Refused(_)) => Err(explained(connection, service, refused).await),
         linked => linked,
+    }
+}
+
+/// Returns the cause of a refused link as the manager reports it. If it does not report any, returns
+/// the refusal.
+pub(crate) async fn explained(connection: &Connection, service: &str, refused: Failure) -> Failure {
+    let Ok(identities) = connection.identities().await else {
+        return refused;
+    };
+    let Some(identity) = identities.services.get(service) else {
+        return unknown_service(service, &identities.services);
+    };
+    if !is_reported(&identities) {
+        return refused;
+    }
+    let Ok(Some(peer)) = report::service(connection, service).await else {
+        return refused;
+    };
+    let shown = one_line(service);
+    if let Some(holders) = peer.holders(present()) {
+        let argument = shell_argument(service);
+        return Failure::Refused(format!("'{shown}' is locked by {holders}")).with_hint(Some(format!(
+            "wait for it with: labwire lock {argument} --wait SECONDS; if the lock is yours, release it with: labwire \
+             unlock {argument}"
+        )));
+    }
+    match (identity.limit(), peer.linked()) {
+        (Some(limit), Some(linked)) if peer.link_count >= limit => {
+            let clients = if limit == 1 {
+                "one client".to_owned()
+            } else {
+                format!("{limit} clients")
+            };
+            Failure::Refused(format!(
+                "'{shown}' is for {clients} at most, and linked with {linked}"
+            ))
+            .with_hint(Some(
+                "try again when one of them has ended, or start the service with a higher max_clients"
+                    .to_owned(),
+            ))
+        }
+        _ => refused,
+    }
+}
+
+/// Returns the names of the clients other than `own` that are linked with a service, if the manager
+/// reports them.
+pub(crate) async fn others_linked(connection: &Connection, service: &str) -> Option<String> {
+    let identities = connection.identities().await.ok()?;
+    if !is_reported(&identities) {
+        return None;
+    }
+    let own = connection.client().network_name();
+    let mut peer: Peer = report::service(connection, service).await.ok()??;
+    peer.links.retain(|client| *client != own);
+    peer.link_count = peer.link_count.saturating_sub(1);
+    peer.linked()
+}
+
+/// Returns the failure for a service that is not connected, with the most similar name.
+pub(crate) fn unknown_service<V>(name: &str, services: &BTreeMap<String, V>) -> Failure {
+    let hint = match name.split_once('.') {
+        Some((service, attribute)) if services.contains_key(service) => format!(
+            "write the service and the attribute as two words: {} {}",
+            shell_argument(service),
+            shell_argument(attribute)
+        ),
+        _ => did_you_mean(name, services.keys().map(String::as_str))
+            .unwrap_or_else(|| "list the services with: labwire services".to_owned()),
+    };
+    Failure::Refused(not_connected(name)).with_hint(Some(hint))
+}
+
+/// Returns whether an attribute is a plain value according to a service's identity, and not a
+/// method. A text may describe a method in a form of its own.
+pub(crate) fn is_plain_value(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Text(text) => !text.is_empty() && !text.contains('('),
+        _ => true,
+    }
+}
+
+/// Returns the text for a plain value that is called with arguments.
+pub(crate) fn takes_no_arguments(service: &str, attribute: &str) -> String {
+    format!(
+        "'{}' of '{}' is a value, it takes no arguments",
+        one_line(attribute),
+        one_line(service)
+    )
+}
+
+/// Checks a call against the identity of its service, before it is sent.
+///
+/// # Errors
+/// If the attribute is a value that takes no arguments, or a call that is written as in a program.
+pub(crate) fn check_call(link: &Link, attribute: &str, arguments: &Arguments) -> Result<(), Failure> {
+    let service = link.service();
+    match link.identity().attributes.get(attribute) {
+        Some(value) if is_plain_value(value) && !arguments.is_empty() => Err(Failure::Usage(
+            takes_no_arguments(service, attribute),
+        )
+        .with_hint(Some(format!(
+            "read it with: labwire call {} {}",
+            shell_argument(service),
+            shell_argument(attribute)
+        )))),
+        None => match Spelled::read(attribute) {
+            Some(spelled) if spelled.is_call() => Err(spelled.of(service).failure()),
+            _ => Ok(()),
+        },
+        Some(_) => Ok(()),
     }
 }
 
@@ -28,13 +139,12 @@ pub(crate) fn call_failure(error: CallError, link: &Link, attribute: &str) -> Fa
         matches!(error, CallError::Service { .. }) && !identity.attributes.contains_key(attribute);
     let hint = is_unknown.then(|| {
         let known = identity.attributes.keys().map(String::as_str);
-        match nearest(attribute, known) {
-            Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
-            None => format!(
+        did_you_mean(attribute, known).unwrap_or_else(|| {
+            format!(
                 "list its attributes with: labwire describe {}",
                 shell_argument(link.service())
-            ),
-        }
+            )
+        })
     });
     Failure::from(error).with_hint(hint)
 }

@@ -3,25 +3,32 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::failure::Failure;
 
-/// The file for the results. Its content is replaced by the first result; a new file is removed on
-/// drop if there was none.
-pub(crate) struct ResultFile {
-    path: PathBuf,
-    file: File,
-    is_new: bool,
-    is_emptied: bool,
+/// The new file that has no result yet.
+static UNWRITTEN: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Removes a new file without a result, also when its command does not end by itself.
+pub(crate) fn remove_unwritten() {
+    if let Some(path) = unwritten(None) {
+        // A failure leaves an empty file, which does no harm.
+        let _ = fs::remove_file(path);
+    }
 }
 
-impl Drop for ResultFile {
-    fn drop(&mut self) {
-        if self.is_new && !self.is_emptied {
-            // A failure leaves an empty file, which does no harm.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+/// Notes the new file that has no result yet, and returns the one that was noted before.
+fn unwritten(path: Option<PathBuf>) -> Option<PathBuf> {
+    let mut noted = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut noted, path)
+}
+
+/// The file for the results. Its content is replaced by the first result; a new file is removed at
+/// the end of the command if there was none.
+pub(crate) struct ResultFile {
+    file: File,
+    is_emptied: bool,
 }
 
 impl ResultFile {
@@ -35,10 +42,11 @@ impl ResultFile {
             .open(path);
         let file =
             file.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
+        if is_new {
+            unwritten(Some(path.to_owned()));
+        }
         Ok(Self {
-            path: path.to_owned(),
             file,
-            is_new,
             is_emptied: false,
         })
     }
@@ -46,6 +54,9 @@ impl ResultFile {
     /// Writes a text and a line end.
     pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
         let is_first = !std::mem::replace(&mut self.is_emptied, true);
+        if is_first {
+            unwritten(None);
+        }
         // A device or a pipe has no length.
         let emptied = if is_first && self.file.metadata().is_ok_and(|data| data.is_file()) {
             self.file.set_len(0)

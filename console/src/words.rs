@@ -9,11 +9,14 @@ use std::io::{self, Read};
 
 use labwire_client::Arguments;
 use labwire_wire::frames::json_string;
-use labwire_wire::terminal::{self, TerminalLine};
+use labwire_wire::terminal::{self, TerminalError, TerminalLine};
 use labwire_wire::{array_elements, scan_object};
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
+use crate::numbers::check_numbers;
+use crate::shell::typed_name;
+use crate::spelling::Spelled;
 
 /// Splits `KEY=VALUE`, where the key is a name of a keyword argument.
 fn split_keyword(word: &str) -> Option<(&str, &str)> {
@@ -26,6 +29,12 @@ fn split_keyword(word: &str) -> Option<(&str, &str)> {
 
 /// Returns a value as JSON text.
 fn value(word: &str) -> Result<String, Failure> {
+    let json = unchecked_value(word)?;
+    check_numbers(&json)?;
+    Ok(json)
+}
+
+fn unchecked_value(word: &str) -> Result<String, Failure> {
     match word {
         "-" => {
             let mut text = String::new();
@@ -59,6 +68,9 @@ fn typed(word: &str) -> Result<String, Failure> {
     if word.trim() != word {
         return Ok(json_string(word));
     }
+    if let Some(number) = protected_number(word) {
+        return Ok(number.to_owned());
+    }
     let is_one = |args: &str| array_elements(args.as_bytes()).is_ok_and(|elements| elements.len() == 1);
     match terminal::parse(&format!("\"service\" \"attribute\" {word}")) {
         Ok(TerminalLine::Request { args, kwargs, .. }) if kwargs == "{}" && is_one(&args) => {
@@ -70,6 +82,14 @@ fn typed(word: &str) -> Result<String, Failure> {
         }
         _ => text_of(word, json_string(word)),
     }
+}
+
+/// Returns a number of JSON that [`protect_numbers`] has put in parentheses: its digits are sent as
+/// they were typed.
+fn protected_number(word: &str) -> Option<&str> {
+    let number = word.strip_prefix('(')?.strip_suffix(')')?;
+    let is_json = number.starts_with('-') && serde_json::from_str::<&RawValue>(number).is_ok();
+    is_json.then_some(number)
 }
 
 /// The options of calls that take no value from the next word.
@@ -172,20 +192,30 @@ pub(crate) fn typed_call(line: &str, target: Option<(&str, &str)>) -> Result<Typ
         Some(_) => "VALUE … KEY=VALUE … was expected",
         None => "SERVICE ATTRIBUTE VALUE … KEY=VALUE … was expected",
     };
-    let parsed = terminal::parse(whole.as_deref().unwrap_or(line));
-    match parsed.map_err(|error| error.to_string())? {
-        TerminalLine::Request {
+    if let Some(spelled) = Spelled::read(line).filter(Spelled::is_call)
+        && target.is_none()
+        && spelled.service().is_some()
+    {
+        return Err(format!("{expected}, type: {}", spelled.as_line(typed_name)));
+    }
+    match terminal::parse(whole.as_deref().unwrap_or(line)) {
+        Ok(TerminalLine::Request {
             service,
             attribute,
             args,
             kwargs,
             ..
-        } => Ok(TypedCall {
-            service,
-            attribute,
-            arguments: joined(&args, &kwargs).ok_or(expected)?,
-        }),
-        _ => Err(expected.to_owned()),
+        }) => {
+            let checked = check_numbers(&args).and_then(|()| check_numbers(&kwargs));
+            checked.map_err(|failure| failure.to_string())?;
+            Ok(TypedCall {
+                service,
+                attribute,
+                arguments: joined(&args, &kwargs).ok_or(expected)?,
+            })
+        }
+        Err(TerminalError::NoAttribute { .. }) | Ok(_) => Err(expected.to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -279,6 +309,10 @@ mod tests {
             ("(-.5)", "-0.5"),
             ("(-1.50)", "-1.50"),
             ("(-0x1F)", "-31"),
+            ("(-0)", "-0"),
+            ("1e308", "1e308"),
+            ("[-0, \"1e400\"]", "[-0,\"1e400\"]"),
+            ("a 1e400", "\"a 1e400\""),
         ] {
             assert_eq!(converted(&[word]).unwrap().0, format!("[{json}]"), "{word}");
         }
@@ -292,6 +326,9 @@ mod tests {
             &["n=1", "n=2"][..],
             &["n=1", "2"],
             &["[1, 2"],
+            &["(1e400, 2)"],
+            &["(-1e400)"],
+            &["[1, {\"a\\\"\": 1e400}]"],
             &["n=[1"],
             &["-", "n=-"],
         ] {
@@ -316,9 +353,11 @@ mod tests {
             r#"My DMM.read[[1,NaN]]{"n":2}"#
         );
         assert_eq!(typed("", target).unwrap(), "My DMM.read[]{}");
-        for line in ["link DMM", "identity", "DMM"] {
+        for line in ["link DMM", "identity", "DMM", "DMM read (1e400, 2)"] {
             assert!(typed(line, None).is_err(), "{line}");
         }
+        let error = typed("DMM.read(3, unit='V m')", None).unwrap_err();
+        assert!(error.ends_with("type: DMM read 3 unit='V m'"), "{error}");
     }
 
     #[test]

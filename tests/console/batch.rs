@@ -46,6 +46,62 @@ fn a_batch_calls_what_its_lines_say_and_keeps_their_order() {
     }
 }
 
+/// Answers a client as a manager that never links the service `Slow`. Ends with the connection.
+fn manager_of_slow(stream: std::net::TcpStream) {
+    use std::io::{BufRead, BufReader};
+
+    let mut writer = stream.try_clone().unwrap();
+    let mut say = |frame: Value| writer.write_all(format!("{frame}\r\n").as_bytes());
+    let manager = "Manager[h:1]";
+    let identity = json!({
+        "args": [], "attribute": "identity", "error": false, "kwargs": {}, "requester": manager, "uid": "",
+    });
+    say(identity).unwrap();
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let Ok(request) = serde_json::from_str::<Value>(&line) else {
+            continue;
+        };
+        let result = match (request["service"].as_str(), request["attribute"].as_str()) {
+            (Some("Manager"), Some("link")) if request["args"][0] == "Fast" => {
+                json!({ "attributes": { "read": "()" }, "address": "h:2", "language": "", "os": "", "max_clients": -1 })
+            }
+            (Some("Fast"), _) => json!(7),
+            _ => continue,
+        };
+        let reply = json!({ "error": false, "requester": manager, "result": result, "uid": request["uid"] });
+        if say(reply).is_err() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_service_that_is_not_linked_yet_does_not_hold_up_the_results_of_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mute = std::thread::spawn(move || manager_of_slow(listener.accept().unwrap().0));
+    let home = Home::new();
+    fs::write(home.path("calls"), "Fast read\nSlow read\nFast read\n").unwrap();
+    let jobs = [
+        "call",
+        "--batch",
+        "calls",
+        "--jobs",
+        "3",
+        "--disable-tls",
+        "--port",
+        &port,
+    ];
+    let begun = Instant::now();
+    let limit = ["--connect-timeout", "20"];
+    let mut batch = Process::spawn("labwire", &mut home.command(&[&jobs[..], &limit].concat()));
+    batch.wait_for("the first result", |line| (line == "7").then_some(()));
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    batch.signal(Signal::INT);
+    assert_eq!(batch.wait().code(), Some(130));
+    mute.join().unwrap();
+}
+
 #[test]
 fn a_line_that_fails_is_told_and_the_others_are_called() {
     let manager = start();

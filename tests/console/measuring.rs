@@ -57,6 +57,22 @@ fn a_service_that_does_not_answer_a_ping_is_a_timeout() {
 }
 
 #[test]
+fn a_second_signal_ends_a_bench_that_waits_for_its_last_calls() {
+    let manager = start();
+    let mut silent = RawPeer::service(&manager, "Silent", &json!({}));
+    wait_for_service(&manager, "Silent");
+    let arguments = ["bench", "Silent", "read", "--seconds", "60"];
+    let mut bench = Process::spawn("labwire", &mut command(&manager, &arguments));
+    silent.read_json();
+    let begun = Instant::now();
+    bench.signal(Signal::INT);
+    bench.signal(Signal::TERM);
+    let code = bench.wait().code();
+    assert!(matches!(code, Some(130 | 143)), "{}", bench.everything_printed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn a_bench_is_bounded_and_counts_every_call() {
     let manager = start();
     let _echo = service(&manager, "Echo");

@@ -22,9 +22,6 @@ use super::history::PrivateHistory;
 use super::known::Known;
 use crate::output::STRONG;
 
-/// The capacity of the channel of messages above the line. The editor reads it ten times a second.
-const MESSAGES: usize = 100;
-
 /// The longest time to wait for the end of the editor, which restores the terminal.
 const END_TIME: Duration = Duration::from_secs(1);
 
@@ -57,6 +54,7 @@ pub(crate) struct Editor {
 
 /// The channels from the rest of the shell to the editor.
 pub(crate) struct Outside {
+    /// Hands a message over when the editor shows it: it has no capacity.
     pub(crate) messages: SyncSender<String>,
     pub(crate) prompt: Arc<Mutex<String>>,
     pub(crate) repaint: Repaint,
@@ -78,7 +76,7 @@ impl Editor {
         let (requests, asked) = mpsc::channel();
         let (read, lines) = results::unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let printer = ExternalPrinter::new(MESSAGES);
+        let printer = ExternalPrinter::new(0);
         let (messages, prompt) = (printer.sender(), Arc::new(Mutex::new(String::new())));
         let mut editor = editor(history, known, refresh)
             .with_external_printer(printer)

@@ -8,15 +8,15 @@ use serde_json::json;
 use super::grammar::{Limit, Meaning, Topic};
 use super::help::{self, Subject};
 use super::links::{HeldLock, described};
-use super::session::{Flow, Session};
+use super::session::{Flow, ShellSession};
 use crate::connection::Seconds;
 use crate::describe;
 use crate::failure::Failure;
-use crate::near::nearest;
+use crate::near::did_you_mean;
 use crate::output::one_line;
 use crate::report::{self, is_reported};
 
-impl Session {
+impl ShellSession {
     pub(super) async fn execute(&mut self, meaning: Meaning) -> Result<Flow, Failure> {
         match meaning {
             Meaning::Nothing => {}
@@ -57,8 +57,7 @@ impl Session {
         if known.is_service(service) {
             return Ok(());
         }
-        let unknown = format!("no service '{}' is connected", one_line(service));
-        Err(Failure::Refused(unknown).with_hint(Some(known.suggestion(service))))
+        Err(known.unknown_service(service))
     }
 
     async fn help(&self, topic: Option<Topic>) -> Result<(), Failure> {
@@ -91,8 +90,7 @@ impl Session {
             let attributes = known.attributes(service);
             let Some(value) = attributes.and_then(|all| all.get(attribute)) else {
                 let names = attributes.into_iter().flatten().map(|(name, _)| name.as_str());
-                let hint =
-                    nearest(attribute, names).map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
+                let hint = did_you_mean(attribute, names);
                 return Err(Failure::Refused(format!(
                     "'{}' lists no attribute '{}'",
                     one_line(service),
@@ -168,7 +166,7 @@ impl Session {
         let is_linked = self.shared.link(service).is_some_and(|link| link.is_linked());
         if !is_linked {
             self.require(service).await?;
-            let link = self.connection.link(service).await?;
+            let link = self.link_for_call(service).await?;
             self.shared.keep(link);
         }
         self.shared.known().selected = Some(service.to_owned());
@@ -179,8 +177,7 @@ impl Session {
     /// Returns the failure for a service that the shell has no link with.
     fn not_linked(&self, service: &str, what: &str) -> Failure {
         let links = self.shared.links();
-        let hint = nearest(service, links.keys().map(String::as_str))
-            .map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
+        let hint = did_you_mean(service, links.keys().map(String::as_str));
         Failure::Refused(format!("this shell has no {what} '{}'", one_line(service))).with_hint(hint)
     }
 
@@ -199,7 +196,7 @@ impl Session {
             link.clone()
         } else {
             self.require(service).await?;
-            self.connection.link(service).await?
+            self.link_for_call(service).await?
         };
         let held_already = self.shared.links().get_mut(service).and_then(|held| {
             let lock = held.lock.as_ref().filter(|lock| lock.is_shared == is_shared)?;

@@ -14,7 +14,9 @@ use super::split::{Word, bare_name, split, split_key, typed_name};
 use super::vocabulary::{ShellWord, WORDS};
 use crate::connection::Seconds;
 use crate::failure::Failure;
+use crate::numbers::check_numbers;
 use crate::output::one_line;
+use crate::spelling::Spelled;
 use crate::words::json_document;
 
 /// The meaning of a line.
@@ -226,9 +228,23 @@ fn request(line: &str, words: &[Word<'_>], known: &Known) -> Result<Meaning, Fai
         Some(selected) if known.is_selected_attribute(&first) || !known.is_service(&first) => Some(selected),
         _ => None,
     };
+    if !known.is_service(&first)
+        && !known.is_selected_attribute(&first)
+        && let Some(spelled) = Spelled::read(line).filter(Spelled::is_call)
+    {
+        let is_known = match spelled.service() {
+            Some(service) => known.is_service(service),
+            None => known.selected.is_some(),
+        };
+        if is_known {
+            return Err(Failure::Usage(format!(
+                "a call is written as words, type: {}",
+                one_line(&spelled.as_line(typed_name))
+            )));
+        }
+    }
     if through.is_none() && !known.is_service(&first) {
-        let unknown = format!("no service '{}' is connected", one_line(&first));
-        return Err(Failure::Refused(unknown).with_hint(Some(known.suggestion(&first))));
+        return Err(known.unknown_service(&first));
     }
     let (line, before) = match through {
         Some(selected) => {
@@ -244,11 +260,15 @@ fn request(line: &str, words: &[Word<'_>], known: &Known) -> Result<Meaning, Fai
             attribute,
             args,
             kwargs,
-        }) => Ok(Meaning::Request {
-            service,
-            attribute,
-            arguments: arguments(&args, &kwargs)?,
-        }),
+        }) => {
+            check_numbers(&args)?;
+            check_numbers(&kwargs)?;
+            Ok(Meaning::Request {
+                service,
+                attribute,
+                arguments: arguments(&args, &kwargs)?,
+            })
+        }
         Ok(_) => Err(Failure::Usage(format!(
             "put the name of the service in quotes: \"{}\"",
             one_line(&first)
@@ -346,8 +366,8 @@ mod tests {
         for (line, expected) in [
             ("Echo echo", "Echo.echo [] {}"),
             (
-                "Echo echo 1.10 NaN \"two words\" [1, 2] x=1e400 y='V m'",
-                "Echo.echo [1.10,NaN,\"two words\",[1,2]] {\"x\":1e400,\"y\":\"V m\"}",
+                "Echo echo 1.10 NaN \"two words\" [1, 2] x=1e300 y='V m'",
+                "Echo.echo [1.10,NaN,\"two words\",[1,2]] {\"x\":1e300,\"y\":\"V m\"}",
             ),
             ("\"Basic Math\" add 1 2", "Basic Math.add [1,2] {}"),
             ("Manager stats", "Manager.stats [] {}"),
@@ -361,6 +381,11 @@ mod tests {
                 "no service 'Ecoh' is connected\ndid you mean 'Echo'?",
             ),
             ("DMM.read 3", "type a blank instead of the dot: DMM read"),
+            (
+                "DMM.read(3, x='a b')",
+                "a call is written as words, type: DMM read 3 x='a b'",
+            ),
+            ("Echo echo (1e400, 2)", "too large"),
             ("stauts", "did you mean 'status'?"),
             ("Echo echo x=1 2", "column 15"),
             ("Echo echo \"half", "the quote \" at column 11 is not closed"),
@@ -386,6 +411,8 @@ mod tests {
         ] {
             assert_eq!(read(line, &known), expected, "{line}");
         }
+        let call = read("add(1, 2)", &known);
+        assert!(call.ends_with("type: add 1 2"), "{call}");
         let wrong = read("add x=1 2", &known);
         assert!(wrong.contains("the value at column 9"), "{wrong}");
     }

@@ -10,7 +10,8 @@ use labwire_wire::MANAGER_NAME;
 use super::signature::{Parameter, parameters};
 use super::split::typed_name;
 use super::vocabulary::WORDS;
-use crate::near::nearest;
+use crate::failure::Failure;
+use crate::near::{did_you_mean, not_connected};
 use crate::output::one_line;
 
 /// The age from which the list of services is requested again before a completion.
@@ -96,10 +97,13 @@ impl Known {
         }
         let attributes = self.selected_attributes().into_iter().flat_map(BTreeMap::keys);
         let names = self.services.keys().chain(attributes).map(String::as_str);
-        match nearest(word, names.chain(WORDS.iter().map(|word| word.name))) {
-            Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
-            None => "list the services with: services; list the words with: help".to_owned(),
-        }
+        did_you_mean(word, names.chain(WORDS.iter().map(|word| word.name)))
+            .unwrap_or_else(|| "list the services with: services; list the words with: help".to_owned())
+    }
+
+    /// Returns the failure for a service that is not connected.
+    pub(crate) fn unknown_service(&self, name: &str) -> Failure {
+        Failure::Refused(not_connected(name)).with_hint(Some(self.suggestion(name)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! history ([`editor`]), and sees notifications and losses of the connection while typing
 //! ([`monitor`]). A script is read without a prompt and ends at the first error.
 
+mod above;
 mod complete;
 mod editor;
 mod execute;
@@ -33,7 +34,9 @@ use crate::connection::{ConnectionArgs, NAME, Seconds};
 use crate::failure::Failure;
 use crate::output::OutputArgs;
 use modes::Modes;
-use session::Session;
+use session::ShellSession;
+use signals::asked_to_end;
+pub(crate) use split::typed_name;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -99,10 +102,11 @@ pub(crate) fn is_for_person() -> bool {
 
 pub(crate) async fn run(arguments: &ShellArgs) -> Result<(), Failure> {
     let _restored = is_for_person().then(Modes::present);
-    let session = Session::start(arguments);
+    let session = ShellSession::start(arguments);
     let session = tokio::select! {
         // A password prompt at the start can be cancelled.
         _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
+        () = asked_to_end(is_for_person()) => return Err(Failure::Interrupted),
         session = session => session?,
     };
     session.run().await

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use labwire_client::{ConnectOptions, Question};
+use labwire_client::{ConnectOptions, Question, read_password};
 use labwire_wire::visible;
 use tokio::time::sleep;
 
 use super::editor::ask;
 use super::screen::Screen;
+use crate::questions::noted;
 
 /// The most columns of a name in a question.
 const LONGEST: usize = 100;
@@ -42,12 +43,12 @@ impl Questions {
             }
             open.fetch_add(1, Ordering::SeqCst);
             let _open = Open(&open);
-            match question {
+            noted(|| match question {
                 Question::Username { manager } => ask(&format!("username for {}", shown(manager))),
                 Question::Password { username: name } | Question::ManagerPassword { manager: name } => {
-                    rpassword::prompt_password(format!("password for {}> ", shown(name))).ok()
+                    read_password(&format!("password for {}> ", shown(name))).ok()
                 }
-            }
+            })
         })
     }
 

@@ -8,15 +8,17 @@ use labwire_wire::MANAGER_NAME;
 use serde_json::json;
 
 use super::screen::say_result_of_request;
-use super::session::Session;
+use super::session::ShellSession;
 use super::split::typed_name;
-use crate::call::Answered;
+use crate::call::Called;
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::near::nearest;
+use crate::in_flight::in_flight;
+use crate::linking::{explained, is_plain_value, takes_no_arguments};
+use crate::near::did_you_mean;
 use crate::output::{json_or_text, one_line, say_json};
 
-impl Session {
+impl ShellSession {
     /// Calls a method of a service, or sends a request to the manager, and shows the result.
     pub(super) async fn request(
         &mut self,
@@ -24,6 +26,7 @@ impl Session {
         attribute: &str,
         arguments: Arguments,
     ) -> Result<(), Failure> {
+        self.check_call(service, attribute, &arguments)?;
         let (time, begun) = (present(), Instant::now());
         let outcome = if service == MANAGER_NAME {
             self.ask_manager(attribute, arguments).await?
@@ -41,7 +44,7 @@ impl Session {
             return say_result_of_request(&result);
         }
         let (json, text) = json_or_text(&result);
-        say_json(&Answered {
+        say_json(&Called {
             service,
             attribute,
             time,
@@ -51,17 +54,33 @@ impl Session {
         })
     }
 
+    /// Checks a call against the identity of its service, before it is sent.
+    fn check_call(&self, service: &str, attribute: &str, arguments: &Arguments) -> Result<(), Failure> {
+        let known = self.shared.known();
+        let names = known.attributes(service);
+        match names.and_then(|attributes| attributes.get(attribute)) {
+            Some(value) if is_plain_value(value) && !arguments.is_empty() => Err(Failure::Usage(
+                takes_no_arguments(service, attribute),
+            )
+            .with_hint(Some(format!(
+                "read it with: {} {}",
+                one_line(&typed_name(service)),
+                one_line(attribute)
+            )))),
+            _ => Ok(()),
+        }
+    }
+
     /// Links with a service. One that has left since it was listed gets a suggestion.
-    async fn link_for_call(&self, service: &str) -> Result<Link, Failure> {
+    pub(super) async fn link_for_call(&self, service: &str) -> Result<Link, Failure> {
         match self.connection.link(service).await {
             Err(refused @ Failure::Refused(_)) => {
                 self.refresh().await?;
-                let known = self.shared.known();
-                if known.is_service(service) {
-                    return Err(refused);
+                let is_known = self.shared.known().is_service(service);
+                if is_known {
+                    return Err(explained(&self.connection, service, refused).await);
                 }
-                let left = format!("no service '{}' is connected", one_line(service));
-                Err(Failure::Refused(left).with_hint(Some(known.suggestion(service))))
+                Err(self.shared.known().unknown_service(service))
             }
             linked => linked,
         }
@@ -70,8 +89,8 @@ impl Session {
     /// Waits for the result of a call, within the time limit.
     async fn limited(&self, call: Call<()>) -> Result<String, CallError> {
         match self.limit {
-            Some(limit) => call.raw().timeout(limit).await,
-            None => call.raw().await,
+            Some(limit) => in_flight(call.raw().timeout(limit)).await,
+            None => in_flight(call.raw()).await,
         }
     }
 
@@ -100,13 +119,12 @@ impl Session {
         let hint = match (&error, known.attributes(service)) {
             (CallError::Service { .. }, Some(attributes)) if !attributes.contains_key(attribute) => {
                 let names = attributes.keys().map(String::as_str);
-                Some(match nearest(attribute, names) {
-                    Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
-                    None => format!(
+                Some(did_you_mean(attribute, names).unwrap_or_else(|| {
+                    format!(
                         "list its attributes with: describe {}",
                         one_line(&typed_name(service))
-                    ),
-                })
+                    )
+                }))
             }
             _ => None,
         };

@@ -3,8 +3,8 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use labwire_wire::{JsonError, array_elements, scan_object};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::above::LinesAbove;
 use super::editor::Repaint;
 use super::pretty::pretty;
 use crate::failure::Failure;
@@ -41,9 +42,7 @@ struct Inner {
 
 struct Typing {
     is_now: AtomicBool,
-    messages: SyncSender<String>,
-    /// Messages that came faster than they could be shown.
-    skipped: AtomicU64,
+    above: Arc<LinesAbove>,
     prompt: Arc<Mutex<String>>,
     repaint: Repaint,
 }
@@ -69,7 +68,7 @@ struct Content<'a> {
 
 /// The result of a word of the shell, as an object of JSON.
 #[derive(Serialize)]
-struct Answered<'a, T> {
+struct WordAnswer<'a, T> {
     command: &'a str,
     result: T,
 }
@@ -97,8 +96,7 @@ impl Screen {
             shows_notifications: AtomicBool::new(true),
             typing: Some(Typing {
                 is_now: AtomicBool::new(false),
-                messages,
-                skipped: AtomicU64::new(0),
+                above: LinesAbove::shown_by(messages),
                 prompt,
                 repaint,
             }),
@@ -173,34 +171,19 @@ impl Screen {
         }
     }
 
-    /// Writes a line above the one that is being typed. Returns `false` if none is.
+    /// Writes a line above the one that is being typed. Returns `false` if none is, and no earlier
+    /// line waits to be shown.
     fn above_the_line(&self, line: String) -> bool {
         let Some(typing) = &self.0.typing else {
             return false;
         };
-        if !typing.is_now.load(Ordering::Relaxed) {
-            return false;
-        }
         let has_styles = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
         let line = if has_styles {
             line
         } else {
             anstream::adapter::strip_str(&line).to_string()
         };
-        let skipped = typing.skipped.swap(0, Ordering::Relaxed);
-        let line = match skipped {
-            0 => line,
-            _ => format!("({skipped} lines came too fast and are left out)\n{line}"),
-        };
-        match typing.messages.try_send(line) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                typing.skipped.fetch_add(skipped + 1, Ordering::Relaxed);
-            }
-            // The editor has ended, and so does the shell.
-            Err(TrySendError::Disconnected(_)) => return false,
-        }
-        true
+        typing.above.add(line, typing.is_now.load(Ordering::Relaxed))
     }
 
     /// Writes the result of a word: as an object of JSON, or as text for people, if there is any.
@@ -211,7 +194,7 @@ impl Screen {
         text: impl Display,
     ) -> Result<(), Failure> {
         if self.is_json() {
-            return say_json(&Answered { command, result });
+            return say_json(&WordAnswer { command, result });
         }
         let text = text.to_string();
         if text.is_empty() {
@@ -226,7 +209,7 @@ impl Screen {
             return say_result_of_request(json);
         }
         let (result, _) = json_or_text(json);
-        say_json(&Answered { command, result })
+        say_json(&WordAnswer { command, result })
     }
 }
 
@@ -301,8 +284,6 @@ fn notification_object(notification: &Notification) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::sync_channel;
-
     use super::*;
 
     #[test]
@@ -312,28 +293,5 @@ mod tests {
             "1 \"a b\" [2,NaN] unit=\"V\" n=1.10"
         );
         assert_eq!(values("[]", "{}"), "");
-    }
-
-    #[test]
-    fn messages_that_come_too_fast_are_counted() {
-        let (messages, shown) = sync_channel(2);
-        let prompt = Arc::new(Mutex::new(String::new()));
-        let screen = Screen::of_person(false, messages, prompt, Box::new(|| {}));
-        assert!(!screen.above_the_line("before".to_owned()));
-        screen.set_typing(true);
-        for number in 0..5 {
-            assert!(screen.above_the_line(number.to_string()));
-        }
-        assert_eq!(
-            (shown.recv().unwrap(), shown.recv().unwrap()),
-            ("0".to_owned(), "1".to_owned())
-        );
-        assert!(screen.above_the_line("5".to_owned()));
-        assert_eq!(
-            shown.recv().unwrap(),
-            "(3 lines came too fast and are left out)\n5"
-        );
-        assert!(screen.above_the_line("6".to_owned()));
-        assert_eq!(shown.recv().unwrap(), "6");
     }
 }

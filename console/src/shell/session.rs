@@ -24,6 +24,7 @@ use super::{ShellArgs, is_for_person};
 use crate::connection::{Connection, Seconds};
 use crate::failure::Failure;
 use crate::output::{message, one_line, tell};
+use crate::questions;
 
 /// The longest time that a completion waits for the list of services.
 const REFRESH_TIME: Duration = Duration::from_millis(500);
@@ -32,7 +33,7 @@ const REFRESH_TIME: Duration = Duration::from_millis(500);
 const LINK_TIME: Duration = Duration::from_secs(1);
 
 /// A session.
-pub(crate) struct Session {
+pub(crate) struct ShellSession {
     pub(super) name: String,
     pub(super) options: ConnectOptions,
     pub(super) connection: Connection,
@@ -59,7 +60,7 @@ pub(crate) enum Flow {
     End,
 }
 
-impl Session {
+impl ShellSession {
     /// Connects to the manager.
     pub(crate) async fn start(arguments: &ShellArgs) -> Result<Self, Failure> {
         let known = Arc::new(Mutex::new(Known::default()));
@@ -132,9 +133,14 @@ impl Session {
             number += 1;
             // Pasted text may have several lines.
             for line in text.lines() {
+                // Looks for requests in flight before the line is given up.
+                let interruption = async {
+                    let _ = tokio::signal::ctrl_c().await;
+                    Failure::interrupted()
+                };
                 let outcome = tokio::select! {
                     biased;
-                    _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+                    interrupted = interruption => Err(interrupted),
                     () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
                     outcome = self.line(line) => outcome,
                 };
@@ -148,12 +154,12 @@ impl Session {
                     Ok(Flow::End) => return first_failure.map_or(Ok(()), Err),
                     Err(Failure::Closed) => return Err(Failure::Closed),
                     Err(failure) if is_of_person => tell_person(&failure),
-                    Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+                    Err(failure) if failure.is_interruption() => return Err(failure),
                     Err(failure) if !self.keeps_going => return Err(failure.in_line(number)),
                     Err(failure) => {
                         let failure = failure.in_line(number);
                         tell(format_args!("labwire: {}", message(&failure.to_string())));
-                        first_failure.get_or_insert(Failure::Told(Box::new(failure)));
+                        first_failure.get_or_insert(Failure::Reported(Box::new(failure)));
                     }
                 }
             }
@@ -166,6 +172,7 @@ impl Session {
     async fn next_lines(&mut self) -> Result<Option<String>, Failure> {
         let is_of_person = self.shared.screen.is_of_person();
         self.shared.refresh_prompt(self.connection.client());
+        questions::forget();
         self.shared.screen.set_typing(true);
         let Self {
             input,
@@ -294,7 +301,7 @@ impl Session {
 
 /// Tells a person about a failure.
 fn tell_person(failure: &Failure) {
-    if matches!(failure, Failure::Interrupted) {
+    if failure.is_interruption() {
         // The terminal has shown ^C in the line.
         tell("");
     }

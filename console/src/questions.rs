@@ -1,0 +1,40 @@
+//! The manager's questions to the person who runs a command.
+
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use labwire_client::{ConnectOptions, Question, ask_at_terminal};
+
+/// Whether a question is open, or the person gave no answer.
+static IS_UNANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Returns whether a question at the terminal is open, or was given up. A command that is asked to
+/// end then has nothing to shut down.
+pub(crate) fn is_unanswered() -> bool {
+    IS_UNANSWERED.load(Ordering::SeqCst)
+}
+
+/// Returns options with which the manager's questions are asked at the terminal.
+pub(crate) fn asked(options: ConnectOptions) -> ConnectOptions {
+    options.ask_with(answer)
+}
+
+fn answer(question: &Question) -> Option<String> {
+    if !io::stdin().is_terminal() {
+        return None;
+    }
+    noted(|| ask_at_terminal(question))
+}
+
+/// Asks a question, and notes meanwhile that it is open.
+pub(crate) fn noted(ask: impl FnOnce() -> Option<String>) -> Option<String> {
+    IS_UNANSWERED.store(true, Ordering::SeqCst);
+    let answer = ask();
+    IS_UNANSWERED.store(answer.is_none(), Ordering::SeqCst);
+    answer
+}
+
+/// Forgets a question that was given up.
+pub(crate) fn forget() {
+    IS_UNANSWERED.store(false, Ordering::SeqCst);
+}
