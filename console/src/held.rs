@@ -7,13 +7,15 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
 use labwire_home::{Existing, Home, Readers, create_private_file, write_whole_file};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::net::lookup_host;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::Failure;
 
@@ -22,6 +24,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The timeout for the other process to release its lock.
 const RELEASE_TIME: Duration = Duration::from_secs(15);
+
+/// The longest time to look up an address.
+const RESOLVE_TIME: Duration = Duration::from_secs(2);
 
 /// The largest file that is read, in bytes. A name has 256 bytes at most.
 const LARGEST: u64 = 64 * 1024;
@@ -89,6 +94,7 @@ impl Announcement {
         // Left behind by a killed process with the same id.
         files.remove();
         labwire_home::create_private_folder(folder).map_err(failed)?;
+        check_private(folder)?;
         let lock = create_private_file(&files.path("lock")).map_err(failed)?;
         lock.lock().map_err(failed)?;
         write_whole_file(&files.path("json"), &text, Readers::Owner, Existing::Replace).map_err(failed)?;
@@ -120,6 +126,7 @@ async fn release_within(folder: &Path, held: &Held) -> Result<usize, Failure> {
         // Nothing was ever held.
         return Ok(0);
     };
+    check_private(folder)?;
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut count = 0;
     // Only what this command writes: a pipe would block it, and a link may lead anywhere.
@@ -134,13 +141,66 @@ async fn release_within(folder: &Path, held: &Held) -> Result<usize, Failure> {
             stem: path.with_extension(""),
         };
         let text = fs::read(&path).unwrap_or_default();
-        if serde_json::from_slice::<Held>(&text).is_ok_and(|other| other == *held)
+        if let Ok(other) = serde_json::from_slice::<Held>(&text)
+            && other.service == held.service
+            && is_same_manager(&other.manager, &held.manager).await
             && release_one(&files).await?
         {
             count += 1;
         }
     }
     Ok(count)
+}
+
+/// Returns whether two addresses, `HOST:PORT`, are those of one manager: they are equal, or lead to
+/// one address of the network, as `localhost` and `127.0.0.1` do.
+async fn is_same_manager(one: &str, other: &str) -> bool {
+    async fn resolved(address: &str) -> Vec<SocketAddr> {
+        match timeout(RESOLVE_TIME, lookup_host(address)).await {
+            Ok(Ok(addresses)) => addresses.collect(),
+            // Then only an equal text counts.
+            _ => Vec::new(),
+        }
+    }
+
+    if one == other {
+        return true;
+    }
+    let (one, other) = tokio::join!(resolved(one), resolved(other));
+    one.iter().any(|address| other.contains(address))
+}
+
+/// Checks that only this user can write to the folder: a file there releases a lock.
+///
+/// # Errors
+/// If another user can. The text contains the remedy.
+#[cfg(unix)]
+fn check_private(folder: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt;
+
+    let shown = folder.display();
+    let data = folder
+        .symlink_metadata()
+        .map_err(|error| Failure::Failed(format!("cannot read {shown}: {error}")))?;
+    let problem = if !data.is_dir() {
+        "is not a folder"
+    } else if data.uid() != rustix::process::geteuid().as_raw() {
+        "belongs to another user"
+    } else if data.mode() & 0o022 != 0 {
+        "can be changed by other users"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Failed(format!(
+        "{shown} {problem}, who could release your locks; remove it, or make it yours with: chmod 700 {shown}"
+    )))
+}
+
+/// Checks nothing: the folders of a user are private.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as where there is something to check")]
+fn check_private(_folder: &Path) -> Result<(), Failure> {
+    Ok(())
 }
 
 /// Asks one process to release its lock, and waits until it has. Returns `false` if the process has
@@ -198,6 +258,26 @@ mod tests {
         let (released, ()) = tokio::join!(release_within(path, &held_a), holder);
         assert_eq!(released.unwrap(), 1);
         assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_manager_is_the_same_by_its_name_and_by_its_address() {
+        assert!(is_same_manager("localhost:1875", "127.0.0.1:1875").await);
+        assert!(!is_same_manager("localhost:1875", "127.0.0.1:1876").await);
+        assert!(is_same_manager("no.such.host.invalid:1", "no.such.host.invalid:1").await);
+        assert!(!is_same_manager("no.such.host.invalid:1", "localhost:1").await);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_folder_that_others_can_change_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = Announcement::within(folder.path(), &held("A")).unwrap_err();
+        assert!(error.to_string().contains("chmod 700"), "{error}");
+        assert!(release_within(folder.path(), &held("A")).await.is_err());
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::failure::Failure;
 use crate::held::{self, Announcement, Held};
-use crate::linking::link;
+use crate::linking::{link, others_linked};
 use crate::output::{OutputArgs, message, one_line, say, say_json, shell_argument, tell};
 use crate::stop::Stop;
 
@@ -185,6 +185,26 @@ pub(crate) async fn link_service(arguments: &LinkArgs, mut stop: Stop) -> Result
     Ok(())
 }
 
+/// Returns the name of this process's user account, for where no variable has it, as in a service of
+/// the system.
+#[cfg(unix)]
+fn account() -> String {
+    let id = rustix::process::getuid().as_raw();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(id) && !name.is_empty()).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("user-{id}"))
+}
+
+/// Returns the name of the commands: the system sets a variable.
+#[cfg(not(unix))]
+fn account() -> String {
+    crate::connection::NAME.to_owned()
+}
+
 impl LockArgs {
     /// Returns the name of the client.
     fn client_name(&self) -> String {
@@ -194,7 +214,7 @@ impl LockArgs {
                 .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
         };
         let name = self.name.clone().or_else(user);
-        name.unwrap_or_else(|| "labwire".to_owned())
+        name.unwrap_or_else(account)
     }
 
     async fn lock_once(&self, connection: &Connection) -> Result<(Link, LockGuard), Failure> {
@@ -204,8 +224,34 @@ impl LockArgs {
             Lock::Exclusive
         };
         let link = link(connection, &self.service).await?;
-        let guard = connection.in_time(link.lock(kind)).await?;
-        Ok((link, guard))
+        match connection.in_time(link.lock(kind)).await {
+            Ok(guard) => Ok((link, guard)),
+            Err(Failure::Refused(text)) => Err(self.not_alone(connection, text).await),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Returns the failure of a lock that was refused for as long as it may wait.
+    fn waited(&self, text: &str) -> Failure {
+        let seconds = self.wait.map_or(0.0, |time| time.duration().as_secs_f64());
+        let reason = text.lines().next().unwrap_or_default();
+        Failure::Refused(format!("{reason}; it was tried for {seconds} s")).with_hint(Some(format!(
+            "wait longer with a higher --wait; if the lock is yours, release it with: labwire unlock {}",
+            shell_argument(&self.service)
+        )))
+    }
+
+    /// Returns the failure of a lock that other clients hinder, which the manager refused with a text.
+    async fn not_alone(&self, connection: &Connection, text: String) -> Failure {
+        let text = match others_linked(connection, &self.service).await {
+            Some(others) => format!("'{}' is linked with {others}", one_line(&self.service)),
+            None => text,
+        };
+        let argument = shell_argument(&self.service);
+        Failure::Refused(text).with_hint(Some(format!(
+            "share it with: labwire lock {argument} --shared; or wait until no other client is linked: labwire lock \
+             {argument} --wait SECONDS"
+        )))
     }
 
     /// Locks, and tries again for as long as it may wait.
@@ -216,11 +262,13 @@ impl LockArgs {
             match self.lock_once(connection).await {
                 Err(Failure::Refused(text)) if end.is_some_and(|end| Instant::now() < end) => {
                     if !is_told {
-                        tell(format_args!("labwire: {}; trying again", message(&text)));
+                        let reason = text.lines().next().unwrap_or_default();
+                        tell(format_args!("labwire: {}; trying again", message(reason)));
                         is_told = true;
                     }
                     sleep(TRY_AGAIN).await;
                 }
+                Err(Failure::Refused(text)) if end.is_some() => return Err(self.waited(&text)),
                 locked => return locked,
             }
         }

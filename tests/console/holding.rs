@@ -91,6 +91,62 @@ fn a_lock_waits_for_its_service_and_is_released_by_ctrl_c() {
 }
 
 #[test]
+fn a_lock_is_found_by_another_spelling_of_the_managers_address() {
+    let manager = start();
+    let _balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    let mut holder = held(&manager, &["lock", "Balance"], "is locked");
+    let address = format!("127.0.0.1:{}", manager.port());
+    assert_eq!(
+        output(&manager, &["unlock", "Balance", "--host", &address]),
+        "Balance is released\n"
+    );
+    assert_eq!(holder.wait().code(), Some(0));
+}
+
+#[test]
+fn who_is_hindered_by_a_lock_or_a_link_learns_what_to_do() {
+    let manager = start();
+    let _balance = RawPeer::service(&manager, "Balance", &json!({ "weigh": "()" }));
+    wait_for_service(&manager, "Balance");
+    let mut holder = held(&manager, &["lock", "Balance", "--name", "Ada"], "is locked");
+    let waiting = ["lock", "Balance", "--wait", "0.6"];
+    let calling = ["call", "Balance", "weigh"];
+    for arguments in [&calling[..], &["link", "Balance"], &["lock", "Balance"], &waiting] {
+        let done = labwire(&manager, arguments);
+        assert_eq!(done.code, Some(4), "{done:?}");
+        for text in ["'Balance' is locked by Ada[", "--wait", "labwire unlock Balance"] {
+            assert!(done.errors.contains(text), "{text}: {done:?}");
+        }
+        assert!(
+            !done.errors.contains("PermissionError") && !done.errors.contains('Z'),
+            "{done:?}"
+        );
+    }
+    let done = labwire(&manager, &waiting);
+    let lines: Vec<_> = done.errors.lines().collect();
+    assert!(lines[0].ends_with("; trying again"), "{done:?}");
+    assert!(lines[1].ends_with("; it was tried for 0.6 s"), "{done:?}");
+    assert_eq!(lines.len(), 3, "{done:?}");
+    let mut shell = command(&manager, &["shell"]);
+    let mut shell = Process::spawn("labwire shell", &mut shell);
+    shell.type_line("Balance weigh");
+    assert_eq!(shell.wait().code(), Some(4));
+    assert!(shell.everything_printed().contains("is locked by Ada["));
+    holder.signal(Signal::INT);
+    holder.wait();
+
+    let mut linked = held(&manager, &["link", "Balance", "--hold"], "is linked");
+    let done = labwire(&manager, &["lock", "Balance"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    for text in ["'Balance' is linked with labwire[", "--shared", "--wait"] {
+        assert!(done.errors.contains(text), "{text}: {done:?}");
+    }
+    linked.signal(Signal::INT);
+    linked.wait();
+}
+
+#[test]
 fn a_lock_that_is_lost_is_an_error() {
     let manager = start();
     let balance = RawPeer::service(&manager, "Balance", &json!({}));
