@@ -56,8 +56,8 @@ impl PrivateHistory {
         let created = || -> io::Result<()> {
             create_private_folder(path.parent().unwrap_or(Path::new("")))?;
             match create_private_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                _ => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => make_private(path),
+                created => created.map(drop),
             }
         };
         created().map_err(|error| error.to_string())?;
@@ -73,6 +73,31 @@ impl PrivateHistory {
             lines: FileBackedHistory::default(),
         }
     }
+}
+
+/// Makes an existing file readable for its owner only.
+///
+/// # Errors
+/// If it is not a file, but for example a symbolic link, or belongs to another user.
+fn make_private(path: &Path) -> io::Result<()> {
+    let data = path.symlink_metadata()?;
+    if !data.is_file() {
+        return Err(io::Error::other(
+            "it is not a file (perhaps a symbolic link); move it away",
+        ));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+        if data.uid() != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::other("it belongs to another user; move it away"));
+        }
+        if data.mode() & 0o077 != 0 {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
 }
 
 impl History for PrivateHistory {
@@ -144,6 +169,23 @@ mod tests {
         let query = SearchQuery::everything(reedline::SearchDirection::Forward, None);
         let again = PrivateHistory::at(&path).unwrap().search(query).unwrap();
         assert_eq!((again.len(), again[0].command_line.as_str()), (1, "Echo echo 1"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_can_read_is_made_private_and_a_link_is_not_followed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        fs::write(&path, "Echo echo 1\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        PrivateHistory::at(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        let error = PrivateHistory::at(&link).err().unwrap();
+        assert!(error.contains("symbolic link"), "{error}");
     }
 
     #[test]
