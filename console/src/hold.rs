@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::connection::{Connection, ConnectionArgs, Seconds};
 use crate::failure::Failure;
 use crate::held::{self, Announcement, Held};
-use crate::linking::{link, others_linked};
+use crate::linking::{link, not_alone};
 use crate::output::{OutputArgs, message, one_line, say, say_json, shell_argument, tell};
 use crate::stop::Stop;
 
@@ -243,10 +243,7 @@ impl LockArgs {
 
     /// Returns the failure of a lock that other clients hinder, which the manager refused with a text.
     async fn not_alone(&self, connection: &Connection, text: String) -> Failure {
-        let text = match others_linked(connection, &self.service).await {
-            Some(others) => format!("'{}' is linked with {others}", one_line(&self.service)),
-            None => text,
-        };
+        let text = not_alone(connection, &self.service, text).await;
         let argument = shell_argument(&self.service);
         Failure::Refused(text).with_hint(Some(format!(
             "share it with: labwire lock {argument} --shared; or wait until no other client is linked: labwire lock \

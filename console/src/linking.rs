@@ -62,9 +62,16 @@ pub(crate) async fn explained(connection: &Connection, service: &str, refused: F
     }
 }
 
-/// Returns the names of the clients other than `own` that are linked with a service, if the manager
-/// reports them.
-pub(crate) async fn others_linked(connection: &Connection, service: &str) -> Option<String> {
+/// Returns the text for a lock that the manager refused, with a text of its own, because other
+/// clients are linked: their names, if the manager reports them.
+pub(crate) async fn not_alone(connection: &Connection, service: &str, refused: String) -> String {
+    match others_linked(connection, service).await {
+        Some(others) => format!("'{}' is linked with {others}", one_line(service)),
+        None => refused,
+    }
+}
+
+async fn others_linked(connection: &Connection, service: &str) -> Option<String> {
     let identities = connection.identities().await.ok()?;
     if !is_reported(&identities) {
         return None;

@@ -142,6 +142,10 @@ fn who_is_hindered_by_a_lock_or_a_link_learns_what_to_do() {
     for text in ["'Balance' is linked with labwire[", "--shared", "--wait"] {
         assert!(done.errors.contains(text), "{text}: {done:?}");
     }
+    let mut shell = Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
+    shell.type_line("lock Balance");
+    assert_eq!(shell.wait().code(), Some(4));
+    assert!(shell.everything_printed().contains("lock Balance shared"));
     linked.signal(Signal::INT);
     linked.wait();
 }

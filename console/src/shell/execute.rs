@@ -9,9 +9,11 @@ use super::grammar::{Limit, Meaning, Topic};
 use super::help::{self, Subject};
 use super::links::{HeldLock, described};
 use super::session::{Flow, ShellSession};
+use super::split::typed_name;
 use crate::connection::Seconds;
 use crate::describe;
 use crate::failure::Failure;
+use crate::linking::not_alone;
 use crate::near::did_you_mean;
 use crate::output::one_line;
 use crate::report::{self, is_reported};
@@ -218,7 +220,14 @@ impl ShellSession {
         if let Some(lock) = before {
             self.connection.in_time(lock.guard.release()).await?;
         }
-        let guard = self.connection.in_time(link.lock(kind)).await?;
+        let guard = match self.connection.in_time(link.lock(kind)).await {
+            Err(Failure::Refused(text)) => {
+                let text = not_alone(&self.connection, service, text).await;
+                let hint = format!("share it with: lock {} shared", one_line(&typed_name(service)));
+                return Err(Failure::Refused(text).with_hint(Some(hint)));
+            }
+            locked => locked?,
+        };
         let clients = guard.clients().to_vec();
         if held.is_none() {
             self.shared.keep(link);
