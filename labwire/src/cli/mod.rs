@@ -73,7 +73,7 @@ Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else
 Exit codes: 0 done, 1 could not be done (the reason is on standard error),
 2 wrong usage. Commands that connect to a manager also have: 3 no manager (not
 reachable, or the connection was lost), 4 refused by the manager, 5 error of the
-service, 124 timeout, 130 interrupted.";
+service, 124 timeout. Ctrl-C is 130, and TERM at a terminal is 143.";
 
 /// A network manager for laboratory instruments.
 ///
