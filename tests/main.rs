@@ -18,6 +18,7 @@ mod examples;
 mod features;
 mod files;
 mod hardening;
+mod leases;
 mod likeness;
 mod log_file;
 mod logged_in;

@@ -123,35 +123,35 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Replaces the time since when a service is locked with TIME.
+/// Replaces times of the manager's time zone with TIME, and those of UTC with UTC.
 fn without_time(received: &str) -> String {
-    let at = received.to_lowercase().find("service is locked by ");
-    let since = at.and_then(|at| Some(at + received[at..].find(" since ")? + " since ".len()));
-    let Some(since) = since else {
-        return received.to_owned();
+    let mut text = String::new();
+    let mut rest = received;
+    while let Some(place) = date(rest) {
+        let (before, from) = rest.split_at(place);
+        let is_part = |character: char| character.is_ascii_digit() || "-T:.+Z".contains(character);
+        let length = from.find(|character| !is_part(character)).unwrap_or(from.len());
+        let (time, after) = from.split_at(length);
+        let seconds = "0000-00-00T00:00:00".len();
+        text.push_str(before);
+        text.push_str(match time.get(seconds..) {
+            Some("+00:00" | "-00:00") => "TIME",
+            Some(zone) if zone.ends_with('Z') => "UTC",
+            _ => panic!("{time} is no time with a zone: {received}"),
+        });
+        rest = after;
+    }
+    text + rest
+}
+
+/// Returns where the first date begins.
+fn date(text: &str) -> Option<usize> {
+    let form = b"0000-00-00T";
+    let fits = |window: &[u8]| {
+        let mut pairs = window.iter().zip(form);
+        pairs.all(|(byte, form)| *form == *byte || *form == b'0' && byte.is_ascii_digit())
     };
-    let time: String = received[since..]
-        .chars()
-        .take_while(|character| !matches!(character, ',' | '"' | ' '))
-        .collect();
-    let form: String = time
-        .chars()
-        .map(|character| {
-            if character.is_ascii_digit() {
-                '0'
-            } else {
-                character
-            }
-        })
-        .collect();
-    assert!(
-        matches!(
-            form.as_str(),
-            "0000-00-00T00:00:00+00:00" | "0000-00-00T00:00:00-00:00"
-        ),
-        "{received}"
-    );
-    received.replacen(&time, "TIME", 1)
+    text.as_bytes().windows(form.len()).position(fits)
 }
 
 /// Returns the manager's name of its computer.

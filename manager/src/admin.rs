@@ -6,10 +6,10 @@ use labwire_wire::Executed;
 use serde_json::{Value, json};
 
 use crate::config::Authentication;
-use crate::hub::{Admission, Hub, Operation};
+use crate::hub::{Admission, Hub, Operation, Routing};
 use crate::logging::Level;
-use crate::refusal::{Refusal, excerpt};
-use crate::registry::Listing;
+use crate::refusal::{LockCause, LockRefusal, Refusal, excerpt};
+use crate::registry::{Listing, MOST_REASON};
 use crate::router::Call;
 
 /// The outcome of an administrator's request.
@@ -70,8 +70,8 @@ impl Request {
         Some(Outcome::Listing(listing))
     }
 
-    /// Executes the request.
-    async fn execute(self, hub: &Hub) -> Result<Outcome, Refusal> {
+    /// Executes the request of that user.
+    async fn execute(self, hub: &Hub, user: &str) -> Result<Outcome, Refusal> {
         if let Some(outcome) = self.answer_at_once(&hub.operation) {
             return Ok(outcome);
         }
@@ -86,6 +86,10 @@ impl Request {
                 Authentication::Password(_) => return Err(Refusal::PasswordKept),
                 _ => Outcome::text(Value::Null.to_string()),
             },
+            Known::BreakLock => {
+                let broken = values.break_lock(&hub.routing, user)?;
+                Outcome::text(json!(broken).to_string())
+            }
             Known::Stats => Outcome::text(hub.statistics().to_string()),
             Known::SetLoggingLevel => Outcome::text(values.set_logging_level(&hub.operation)?.to_string()),
             _ => Outcome::Result(values.ask_store(&hub.admission).await?),
@@ -94,9 +98,9 @@ impl Request {
     }
 }
 
-/// Executes an administrator's request.
-pub(crate) async fn execute(call: Call, hub: &Hub) -> Result<Outcome, Refusal> {
-    Request::of(call)?.execute(hub).await
+/// Executes an administrator's request. `user` is the administrator's name.
+pub(crate) async fn execute(call: Call, hub: &Hub, user: &str) -> Result<Outcome, Refusal> {
+    Request::of(call)?.execute(hub, user).await
 }
 
 /// Declares the table: each request's name, its parameters, and their description.
@@ -153,6 +157,7 @@ requests! {
     ServiceLocks "service_locks" [] "no arguments";
     Stats "stats" [] "no arguments";
     Sessions "sessions" [] "no arguments";
+    BreakLock "break_lock" ["service", "client", "reason"] "the name of a service and, if wanted, client=\"NAME[HOST:PORT]\" and reason=\"TEXT\"";
 }
 
 /// The arguments of one request, in the order of its parameters.
@@ -199,6 +204,21 @@ impl Values {
         rounds
             .filter(|&rounds| rounds >= COMPATIBLE_ROUNDS)
             .ok_or_else(|| self.wrong())
+    }
+
+    /// Breaks locks on a service. Returns the names of the clients that held them.
+    fn break_lock(&self, routing: &Routing, user: &str) -> Result<Vec<String>, Refusal> {
+        let client = self.optional_text(1)?;
+        let reason = self.optional_text(2)?;
+        if reason.as_ref().is_some_and(|reason| reason.len() > MOST_REASON) {
+            return Err(LockRefusal::Reason.into());
+        }
+        let cause = LockCause::Broken {
+            by: user.into(),
+            reason: reason.map(Into::into),
+        };
+        let clients = routing.break_lock(self.text(0)?, client.as_deref(), &cause)?;
+        Ok(clients.iter().map(ToString::to_string).collect())
     }
 
     fn set_logging_level(&self, operation: &Operation) -> Result<bool, Refusal> {

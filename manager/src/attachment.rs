@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use labwire_tcp::WatchedSocket;
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{FrameView, LineTooLong, MANAGER_NAME, Role, frames};
+use labwire_wire::{Features, FrameView, LineTooLong, MANAGER_NAME, Role, frames};
 
 use crate::hub::Routing;
 use crate::log_limit::LogLimit;
@@ -30,8 +30,8 @@ pub(crate) struct Attachment {
     /// `NAME[HOST:PORT]`.
     name: String,
     is_service: bool,
-    /// Whether it is a client with the feature `origin`.
-    origin: bool,
+    /// The features of a client; none for a service.
+    features: Features,
     outbox: Arc<Outbox>,
     log_limit: LogLimit,
     /// The login for administrators' requests.
@@ -75,7 +75,11 @@ impl Attachment {
             id,
             name: format!("{}[{address}]", identity.name),
             is_service,
-            origin: identity.features.origin && !is_service,
+            features: if is_service {
+                Features::default()
+            } else {
+                identity.features
+            },
             outbox,
             log_limit: LogLimit::new(),
             login: Login::new(principal.is_admin()),
@@ -108,7 +112,7 @@ impl Attachment {
             id: self.id,
             name: &self.name,
             outbox: &self.outbox,
-            origin: self.origin,
+            features: self.features,
             log_limit: &self.log_limit,
         }
     }

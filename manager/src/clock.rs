@@ -1,5 +1,7 @@
 //! The time of day and the time since the start, for the registry.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 #[cfg(any(test, feature = "fuzzing"))]
 use std::sync::{
@@ -7,6 +9,8 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 use tokio::time::Instant;
+
+use crate::registry::Moment;
 
 /// The source of the time of day.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +33,14 @@ impl Clock {
                 let seconds = u64::try_from(seconds.load(Ordering::Relaxed)).unwrap_or_default();
                 seconds.saturating_mul(1_000_000)
             }
+        }
+    }
+
+    /// Returns the present, by both clocks. `start` is as in [`micros_since`](Self::micros_since).
+    pub(crate) fn moment(&self, start: Instant) -> Moment {
+        Moment {
+            time: self.now(),
+            instant: (start + Duration::from_micros(self.micros_since(start))).into_std(),
         }
     }
 

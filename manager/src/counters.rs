@@ -89,6 +89,14 @@ counters! {
     too_many_unidentified,
     /// Connections over the limit of unidentified connections per address.
     too_many_unidentified_per_address,
+    /// Locks that were granted to a request that had waited.
+    locks_granted_later,
+    /// Locks that expired.
+    locks_expired,
+    /// Locks that an administrator has broken.
+    locks_broken,
+    /// Requests for a lock that waited in vain.
+    lock_waits_timed_out,
     /// Peers that did not answer keep-alive probes.
     vanished,
     /// TLS handshakes that failed.

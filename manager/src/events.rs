@@ -14,8 +14,8 @@ use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
 use crate::log_limit::LogLimit;
-use crate::refusal::excerpt;
-use crate::registry::{Event, LinkChange};
+use crate::refusal::{LockCause, LockRefusal, Refusal, excerpt};
+use crate::registry::{Event, LinkChange, LockEnded, Moment, Registry, Settled, WaitRefused};
 
 /// The least work of a refusal for all requests of one client, in frames.
 const REFUSAL_WORK: usize = 4;
@@ -123,6 +123,8 @@ impl Events {
                 Counters::add(&self.counters.abandoned, requests.count());
                 REFUSAL_WORK + requests.tell(reason)
             }
+            Event::LockEnded(ended) => self.publish_lock_end(&ended),
+            Event::WaitRefused(refused) => self.publish_refused_wait(&refused),
             Event::LinkEnded { service, frame, told } => {
                 if let Some(outbox) = told.filter(|_| !self.is_stopping.load(Ordering::Relaxed)) {
                     let frame =
@@ -132,6 +134,90 @@ impl Events {
                 1
             }
         }
+    }
+}
+
+impl Events {
+    /// Notifies a client that its lock has ended.
+    fn publish_lock_end(&self, ended: &LockEnded) -> usize {
+        let LockEnded {
+            service,
+            client,
+            principal,
+            features,
+            end,
+            outbox,
+        } = ended;
+        let counter = match end.cause {
+            LockCause::Expired { .. } => &self.counters.locks_expired,
+            LockCause::Broken { .. } => &self.counters.locks_broken,
+        };
+        Counters::count(counter);
+        info!("the lock of {client} on {} {end}", quoted(excerpt(service)));
+        if let (Some(store), LockCause::Broken { .. }) = (&self.records, &end.cause) {
+            let text = format!("its lock on {} {end}", quoted(excerpt(service)));
+            store.record_at(present(), principal.from.event(&text));
+        }
+        // The link has ended as well, which a client may know without knowing of leases.
+        let frame = if features.leases {
+            let text = format!("the lock on the {} Service {end}", quoted(service));
+            let arguments = [service, end.cause.name(), &text];
+            frames::manager_request("lock_ended", &arguments, &self.manager)
+        } else if features.unlinked {
+            frames::manager_request("unlinked", &[service], &self.manager)
+        } else {
+            return 1;
+        };
+        outbox.push_always(|writer| writer.shared(&frame));
+        REFUSAL_WORK
+    }
+
+    /// Refuses a request for a lock that has waited.
+    fn publish_refused_wait(&self, refused: &WaitRefused) -> usize {
+        let WaitRefused {
+            outbox,
+            requester,
+            features,
+            uid,
+            refusal,
+        } = refused;
+        if matches!(refusal, Refusal::Lock(refusal) if matches!(**refusal, LockRefusal::NotInTime { .. })) {
+            Counters::count(&self.counters.lock_waits_timed_out);
+        }
+        debug!("{requester}: {}", refusal.summary());
+        let frame = refusal.frame(requester, uid, *features);
+        outbox.push_always(|writer| writer.shared(&frame));
+        REFUSAL_WORK
+    }
+
+    /// Grants locks to the requests that wait for them, as far as the last changes of links and
+    /// locks allow. Returns the work done, as [`publish`](Self::publish) does. Call it after each
+    /// such change, before the registry is unlocked.
+    pub(crate) fn settle(&self, registry: &mut Registry, now: Moment) -> usize {
+        let mut work = 0;
+        while let Some(settled) = registry.next_settled(now) {
+            work += match settled {
+                Settled::Refused(event) => self.publish(event, None),
+                Settled::Granted(grant) => {
+                    Counters::count(&self.counters.locks_granted_later);
+                    let (head, tail) = frames::result_around(&grant.client, &grant.uid);
+                    grant.outbox.push_always(|frame| {
+                        frame.copied(&head);
+                        registry.write_listing(grant.listing, frame);
+                        frame.copied(&tail);
+                    });
+                    let event = Event::LinkChanged {
+                        change: LinkChange::Locked,
+                        service: &grant.service,
+                        client: grant.client,
+                        links: grant.links,
+                        locks: grant.locks,
+                    };
+                    REFUSAL_WORK + self.publish(event, None)
+                }
+            };
+        }
+        work
     }
 }
 

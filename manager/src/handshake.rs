@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use labwire_store::LoginOutcome;
-use labwire_wire::{Identity, Line, LineSplitter, frames, terminal};
+use labwire_wire::{Features, Identity, Line, LineSplitter, frames, terminal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -227,7 +227,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                     self.stream.flush().await?;
                 }
                 Answer::Mistyped(mistake) => {
-                    self.write(mistake.frame(admission.name(), "", false)).await?;
+                    self.write(mistake.frame(admission.name(), "", Features::default()))
+                        .await?;
                 }
             }
         }

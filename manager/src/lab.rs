@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::hub::Routing;
 use crate::pace::Pace;
 use crate::principal::{Introduced, Principal};
+use crate::refusal::LockCause;
 use crate::registry::ManagerIdentity;
 use crate::router::{Kind, Permits, Step};
 
@@ -59,6 +60,16 @@ impl Lab {
         let address = format!("h:{}", self.joined);
         let attachment = Attachment::join(&self.routing, &introduced, &address, None).ok()?;
         Some(LabPeer { attachment })
+    }
+
+    /// Breaks all locks on a service, as an administrator does. Does nothing if it is not there.
+    pub fn break_locks(&self, service: &str) {
+        let cause = LockCause::Broken {
+            by: "ada".into(),
+            reason: None,
+        };
+        // It fails if there is no such service.
+        let _ = self.routing.break_lock(service, None, &cause);
     }
 
     /// Returns whether a client is linked with a service, and whether it holds a lock on it.

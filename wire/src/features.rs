@@ -31,6 +31,10 @@ pub struct Features {
     /// `cut-through`: a long line may reach the peer while it arrives at the manager. A line that
     /// ends with [`frames::BROKEN_OFF`](crate::frames::BROKEN_OFF) must be discarded.
     pub cut_through: bool,
+    /// `leases`: the client is notified when its lock on a service has expired or was broken, and
+    /// refusals about locks contain the holder, the times and the position in the queue as
+    /// members.
+    pub leases: bool,
 }
 
 impl Features {
@@ -40,6 +44,7 @@ impl Features {
         unlinked: true,
         origin: true,
         cut_through: true,
+        leases: true,
     };
 
     /// Returns the features with these names. Unknown names are ignored.
@@ -51,6 +56,7 @@ impl Features {
                 "unlinked" => features.unlinked = true,
                 "origin" => features.origin = true,
                 "cut-through" => features.cut_through = true,
+                "leases" => features.leases = true,
                 _ => {}
             }
         }
@@ -64,12 +70,14 @@ impl Features {
             unlinked,
             origin,
             cut_through,
+            leases,
         } = self;
         [
             (registered, "registered"),
             (unlinked, "unlinked"),
             (origin, "origin"),
             (cut_through, "cut-through"),
+            (leases, "leases"),
         ]
         .into_iter()
         .filter_map(|(asked, name)| asked.then_some(name))

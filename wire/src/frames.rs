@@ -84,35 +84,42 @@ pub fn result<'u>(requester: &str, uid: impl Into<Uid<'u>>, result: &[u8]) -> By
 pub fn error<'u>(message: &str, requester: &str, uid: impl Into<Uid<'u>>, traceback: &[u8]) -> Bytes {
     let uid = uid.into();
     let mut frame = BytesMut::with_capacity(128 + message.len() + requester.len() + uid.len());
-    put_error_head(&mut frame, message, None, requester, traceback);
+    put_error_head(&mut frame, message, ErrorDetails::default(), requester, traceback);
     frame.put_slice(uid.to_json().as_bytes());
     frame.put_slice(ERROR_TAIL);
     frame.freeze()
 }
 
+/// The members of a manager's error that only clients with a feature receive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ErrorDetails<'a> {
+    /// `executed`, for clients with the feature `origin`. With it, the error is also marked as the
+    /// manager's.
+    pub executed: Option<Executed>,
+    /// `lock`, for clients with the feature `leases`: the JSON text of an object.
+    pub lock: Option<&'a str>,
+}
+
 /// Returns the parts of a manager's error before and after the uid, for several requests that fail
 /// for one reason.
-///
-/// `executed` is for clients with the feature `origin`: with it, the error is also marked as the
-/// manager's.
 pub fn manager_error_around(
     message: &str,
-    executed: Option<Executed>,
+    details: ErrorDetails<'_>,
     requester: &str,
 ) -> (Bytes, &'static [u8]) {
     let mut head = BytesMut::with_capacity(160 + message.len() + requester.len());
-    put_error_head(&mut head, message, executed, requester, b"[]");
+    put_error_head(&mut head, message, details, requester, b"[]");
     (head.freeze(), ERROR_TAIL)
 }
 
-/// Returns an error of the manager itself. `executed` is as in [`manager_error_around`].
+/// Returns an error of the manager itself.
 pub fn manager_error<'u>(
     message: &str,
-    executed: Option<Executed>,
+    details: ErrorDetails<'_>,
     requester: &str,
     uid: impl Into<Uid<'u>>,
 ) -> Bytes {
-    let (head, tail) = manager_error_around(message, executed, requester);
+    let (head, tail) = manager_error_around(message, details, requester);
     [&head, uid.into().to_json().as_bytes(), tail].concat().into()
 }
 
@@ -124,7 +131,7 @@ const ERROR_TAIL: &[u8] = b"}\r\n";
 fn put_error_head(
     frame: &mut BytesMut,
     message: &str,
-    executed: Option<Executed>,
+    ErrorDetails { executed, lock }: ErrorDetails<'_>,
     requester: &str,
     traceback: &[u8],
 ) {
@@ -132,6 +139,10 @@ fn put_error_head(
     if let Some(executed) = executed {
         frame.put_slice(b",\"executed\":");
         put_string(frame, executed.name());
+    }
+    if let Some(lock) = lock {
+        frame.put_slice(b",\"lock\":");
+        frame.put_slice(lock.as_bytes());
     }
     frame.put_slice(b",\"message\":");
     put_string(frame, message);
@@ -173,12 +184,20 @@ mod tests {
                 r#"{"error":true,"message":"KeyError: x\ny","requester":"c[h:2]","result":null,"traceback":[],"uid":""}"#,
             ),
             (
-                manager_error("KeyError: x", None, "c[h:2]", "1"),
+                manager_error("KeyError: x", ErrorDetails::default(), "c[h:2]", "1"),
                 r#"{"error":true,"message":"KeyError: x","requester":"c[h:2]","result":null,"traceback":[],"uid":"1"}"#,
             ),
             (
-                manager_error("KeyError: x", Some(Executed::Maybe), "c[h:2]", "\""),
-                r#"{"error":true,"executed":"maybe","message":"KeyError: x","origin":"manager","requester":"c[h:2]","result":null,"traceback":[],"uid":"\""}"#,
+                manager_error(
+                    "KeyError: x",
+                    ErrorDetails {
+                        executed: Some(Executed::Maybe),
+                        lock: Some(r#"{"service":"S"}"#),
+                    },
+                    "c[h:2]",
+                    "\"",
+                ),
+                r#"{"error":true,"executed":"maybe","lock":{"service":"S"},"message":"KeyError: x","origin":"manager","requester":"c[h:2]","result":null,"traceback":[],"uid":"\""}"#,
             ),
         ] {
             assert_eq!(frame, format!("{expected}\r\n"));

@@ -16,8 +16,8 @@ use crate::config::Limits;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::pace::Pace;
-use crate::refusal::Refusal;
-use crate::registry::{Event, Leaving, ManagerIdentity, PeerId, Registry};
+use crate::refusal::{LockCause, Refusal};
+use crate::registry::{Broken, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry};
 use crate::router::{Permits, Router};
 use crate::routing_thread::{Measured, Task};
 use crate::slow_readers::SlowReaders;
@@ -66,7 +66,7 @@ pub(crate) struct Routing {
     /// The clock for the times at which locks are acquired.
     pub(crate) clock: Clock,
     /// When the manager started.
-    started: Instant,
+    pub(crate) started: Instant,
 }
 
 impl Routing {
@@ -118,8 +118,14 @@ impl Routing {
             pace: self.pace,
             clock: &self.clock,
             now: self.clock.micros_since(self.started),
+            started: self.started,
             work: 0,
         }
+    }
+
+    /// Returns the present, by both clocks.
+    pub(crate) fn moment(&self) -> Moment {
+        self.clock.moment(self.started)
     }
 
     /// Returns whether the manager is stopping and takes no new requests.
@@ -167,13 +173,38 @@ impl Routing {
         }
     }
 
-    /// Sends the callers of all requests in flight an error.
+    /// Sends the callers of all requests in flight an error, and those that wait for locks.
     pub(crate) fn abandon_requests(&self) {
-        for (service, requests) in self.registry().abandon_all() {
+        let mut registry = self.registry();
+        for (service, requests) in registry.abandon_all() {
             let service = service.to_string();
             let reason = &Refusal::ShuttingDown { service };
             self.events.publish(Event::Abandoned { requests, reason }, None);
         }
+        for event in registry.refuse_waits() {
+            self.events.publish(event, None);
+        }
+    }
+
+    /// Breaks locks on a service: see [`Registry::break_lock`]. Returns the names of the clients
+    /// that held them.
+    ///
+    /// # Errors
+    /// Those of [`Registry::break_lock`].
+    pub(crate) fn break_lock(
+        &self,
+        service: &str,
+        client: Option<&str>,
+        cause: &LockCause,
+    ) -> Result<Vec<Arc<str>>, Refusal> {
+        let now = self.moment();
+        let mut registry = self.registry();
+        let Broken { clients, events } = registry.break_lock(service, client, cause, now.time)?;
+        for event in events {
+            self.events.publish(event, None);
+        }
+        self.events.settle(&mut registry, now);
+        Ok(clients)
     }
 
     /// Ends the links and locks of a client that sends nothing more: see [`Registry::finish`].
@@ -184,6 +215,7 @@ impl Routing {
         if let Some(event) = event {
             self.events.publish(event, None);
         }
+        self.events.settle(&mut registry, self.moment());
         last_reply
     }
 
@@ -215,6 +247,7 @@ impl Routing {
                 return;
             };
             self.events.publish(event, None);
+            self.events.settle(&mut registry, self.moment());
         }
     }
 
@@ -230,6 +263,7 @@ impl Routing {
             return 0;
         };
         self.events.publish(event, None);
+        self.events.settle(&mut registry, self.moment());
         let Some(mut leaving) = leaving else {
             return 0;
         };

@@ -62,8 +62,9 @@ impl Session<'_> {
 
     async fn execute(&self, call: Call) {
         let uid = call.uid.clone();
-        let outcome = admin::execute(call, self.hub).await;
         let from = self.sender();
+        let user = self.hub.routing.registry().user_of(from.id).unwrap_or_default();
+        let outcome = admin::execute(call, self.hub, &user).await;
         match outcome {
             Ok(Outcome::Result(result)) => {
                 from.answer(&uid, |frame| frame.shared(&result));

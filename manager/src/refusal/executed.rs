@@ -45,6 +45,7 @@ impl Refusal {
             | Self::LockWithoutLink { .. }
             | Self::NotAlone { .. }
             | Self::CannotRelease { .. }
+            | Self::Lock(_)
             | Self::Arguments { .. }
             | Self::ServiceRequests
             | Self::ClientReplies

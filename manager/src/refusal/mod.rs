@@ -4,22 +4,24 @@
 //! a change of one is a change of the wire.
 
 mod executed;
-mod held;
 mod limits;
 mod linked;
+mod lock_refusal;
+mod locks;
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use labwire_wire::frames::ErrorDetails;
 use labwire_wire::terminal::{NotText, TerminalError};
-use labwire_wire::{EnvelopeError, Executed, IdentityError, MAX_NAME_BYTES, Uid, frames, quoted};
+use labwire_wire::{EnvelopeError, Executed, Features, IdentityError, MAX_NAME_BYTES, Uid, frames, quoted};
 
 use crate::config::MANAGERS_LINE;
 
-pub(crate) use held::HeldLock;
 pub(crate) use limits::LineLimit;
-
 pub(crate) use linked::LinkedClients;
+pub(crate) use lock_refusal::LockRefusal;
+pub(crate) use locks::{HeldLock, LockCause, LockEnd, LockObstacle, WaitEnd, WaitingRequest};
 
 /// Why the manager refuses a request or a connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,7 +79,7 @@ pub(crate) enum Refusal {
     CallLocked {
         service: String,
         client: String,
-        held: HeldLock,
+        held: Box<HeldLock>,
     },
     /// A request is nested too deep for its service, or has too long integers.
     #[error(
@@ -166,7 +168,7 @@ pub(crate) enum Refusal {
     CannotLink { service: String, client: String },
     /// Link with a locked service.
     #[error("PermissionError: {} service is locked {held}", quoted(service))]
-    Locked { service: String, held: HeldLock },
+    Locked { service: String, held: Box<HeldLock> },
     /// Link with a service at its client limit.
     #[error(
         "PermissionError: The maximum number of Clients are already linked with {}\n{linked}",
@@ -207,6 +209,9 @@ pub(crate) enum Refusal {
         quoted(service)
     )]
     CannotRelease { service: String, client: String },
+    /// A lock is waited for, has expired, or was broken.
+    #[error(transparent)]
+    Lock(Box<LockRefusal>),
     /// An argument of a request to the manager is missing or of the wrong type.
     #[error("TypeError: {attribute}() takes {expected}")]
     Arguments {
@@ -398,18 +403,45 @@ impl Refusal {
         self.to_string().lines().next().unwrap_or_default().to_owned()
     }
 
-    /// Returns the text before and after the uid in the error that a peer receives. With `origin`,
-    /// for clients that have the feature, the error includes its origin and whether the request may
-    /// have been executed.
-    pub(crate) fn around_uid(&self, requester: &str, origin: bool) -> (Bytes, &'static [u8]) {
-        let executed = origin.then(|| self.executed());
-        frames::manager_error_around(&self.to_string(), executed, requester)
+    /// Returns the text before and after the uid in the error that a client with these features
+    /// receives. With `origin`, it includes the error's origin and whether the request may have
+    /// been executed; with `leases`, what is known about the lock.
+    pub(crate) fn around_uid(&self, requester: &str, features: Features) -> (Bytes, &'static [u8]) {
+        let lock = if features.leases {
+            self.lock_members()
+        } else {
+            None
+        };
+        let details = ErrorDetails {
+            executed: features.origin.then(|| self.executed()),
+            lock: lock.as_deref(),
+        };
+        frames::manager_error_around(&self.to_string(), details, requester)
     }
 
-    /// Returns the error that a peer receives; `origin` as in [`around_uid`](Self::around_uid).
-    pub(crate) fn frame<'u>(&self, requester: &str, uid: impl Into<Uid<'u>>, origin: bool) -> Bytes {
-        let executed = origin.then(|| self.executed());
-        frames::manager_error(&self.to_string(), executed, requester, uid)
+    /// Returns the error that a client with these features receives: see
+    /// [`around_uid`](Self::around_uid).
+    pub(crate) fn frame<'u>(&self, requester: &str, uid: impl Into<Uid<'u>>, features: Features) -> Bytes {
+        let (head, tail) = self.around_uid(requester, features);
+        [&head, uid.into().to_json().as_bytes(), tail].concat().into()
+    }
+
+    /// Returns the member `lock` of the error for a client with the feature `leases`, as JSON text.
+    fn lock_members(&self) -> Option<String> {
+        let members = match self {
+            Self::Locked { service, held } | Self::CallLocked { service, held, .. } => {
+                held.members(service, held.waiting + 1)
+            }
+            Self::Lock(refusal) => refusal.members()?,
+            _ => return None,
+        };
+        Some(members.to_string())
+    }
+}
+
+impl From<LockRefusal> for Refusal {
+    fn from(refusal: LockRefusal) -> Self {
+        Self::Lock(Box::new(refusal))
     }
 }
 

@@ -90,10 +90,16 @@ fn texts_that_existing_scripts_search_stay_as_they_are() {
 
 #[test]
 fn a_refusal_because_of_a_lock_names_its_holder_and_advises_what_can_work() {
-    let held = |others| HeldLock {
-        holder: "C[h:1]".into(),
-        since: Timestamp::UNIX_EPOCH,
-        others,
+    let held = |others| {
+        Box::new(HeldLock {
+            holder: "C[h:1]".into(),
+            since: Timestamp::UNIX_EPOCH,
+            until: None,
+            reason: None,
+            shared: false,
+            waiting: 0,
+            others,
+        })
     };
     let locked = |others| {
         let service = "S".to_owned();

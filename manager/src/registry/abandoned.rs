@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use labwire_wire::Features;
 
 use super::requests::Requests;
 use super::uids::{IntoIter, Same};
@@ -18,8 +19,7 @@ const AT_ONCE: usize = 64;
 pub(crate) struct Abandoned {
     pub(super) client: Arc<Outbox>,
     pub(super) requester: Arc<str>,
-    /// Whether the client has the feature `origin`.
-    pub(super) origin: bool,
+    pub(super) features: Features,
     pub(super) requests: Requests,
 }
 
@@ -31,7 +31,7 @@ impl Abandoned {
     /// composed here.
     pub(crate) fn tell(self, refusal: &Refusal) -> usize {
         let count = self.count();
-        let (head, tail) = refusal.around_uid(&self.requester, self.origin);
+        let (head, tail) = refusal.around_uid(&self.requester, self.features);
         let quotes = 2;
         let bytes = count * (head.len() + quotes + tail.len()) + self.requests.uid_bytes();
         let mut errors = Errors {

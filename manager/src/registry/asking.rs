@@ -161,6 +161,11 @@ impl Service {
                 service: self.name.to_string(),
             });
         }
+        if !self.ended_locks.is_empty()
+            && let Some(refusal) = self.ended(id, client)
+        {
+            return Err(refusal);
+        }
         if (self.max_clients.is_some() || !self.locks.is_empty()) && !self.links.contains_key(&id) {
             return Err(self.not_linked(client.name.to_string()));
         }
@@ -171,20 +176,17 @@ impl Service {
     #[cold]
     fn not_linked(&self, client: String) -> Refusal {
         let service = self.name.to_string();
-        if let Some(held) = self.locks.held() {
+        if let Some(held) = self.held() {
             return Refusal::CallLocked {
                 service,
                 client,
                 held,
             };
         }
-        let is_full = self
-            .max_clients
-            .is_some_and(|limit| self.links.len() as u64 >= limit);
         Refusal::LinkBecauseLimited {
             service,
             client,
-            is_full,
+            is_full: self.is_full(),
         }
     }
 }

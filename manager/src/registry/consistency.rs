@@ -1,6 +1,7 @@
 //! Checks that the registry's tables agree with each other: for tests.
 
 use super::deadlines::Expiring;
+use super::locks::Lock;
 use super::peers::PeerId;
 use super::requests::Requests;
 use super::state::{Registry, Service};
@@ -12,19 +13,14 @@ impl Registry {
         if names != self.clients.len() + self.services.len() {
             return Some(format!("{names} names for {:?} peers", self.counts()));
         }
-        if self.likenesses.len() != self.services.len() {
-            return Some("the appearance of a service that is gone is kept".to_owned());
+        if let Some(contradiction) = self.wrong_names(names) {
+            return Some(contradiction);
         }
-        let rosters = self
-            .client_roster
-            .names()
-            .chain(self.service_roster.names())
-            .count();
-        if rosters != names {
-            return Some(format!("{rosters} peers are listed, and {names} have names"));
+        if let Some(expiring) = self.deadlines_of_nobody().next() {
+            return Some(format!("{expiring:?} is gone and has a deadline"));
         }
-        if let Some(id) = self.deadlines_of_nobody().next() {
-            return Some(format!("{id:?} is gone and has a deadline"));
+        if let Some(contradiction) = self.unsettled_queue().or_else(|| self.lost_lock()) {
+            return Some(contradiction);
         }
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {
@@ -86,8 +82,8 @@ impl Registry {
             {
                 return Some(format!("{} has a list of others than it should", service.name));
             }
-            let is_linked = |client: &PeerId| service.links.contains_key(client);
-            if !service.links.keys().all(linked) || !service.locks.clients().all(is_linked) {
+            let is_linked = |(client, _): (PeerId, &Lock)| service.links.contains_key(&client);
+            if !service.links.keys().all(linked) || !service.locks.by_age().all(is_linked) {
                 return Some(format!(
                     "{} has a link or a lock of someone who has no link",
                     service.name
@@ -111,10 +107,54 @@ impl Registry {
 }
 
 impl Registry {
-    /// Returns the clients that have left and have a deadline.
-    fn deadlines_of_nobody(&self) -> impl Iterator<Item = PeerId> {
-        let ids = self.deadlines.all().map(|Expiring::LastReplies(id)| id);
-        ids.filter(|id| self.clients.get(*id).is_none())
+    /// Returns a contradiction in the lists of the `names` peers that are connected.
+    fn wrong_names(&self, names: usize) -> Option<String> {
+        if self.likenesses.len() != self.services.len() {
+            return Some("the appearance of a service that is gone is kept".to_owned());
+        }
+        let rosters = self
+            .client_roster
+            .names()
+            .chain(self.service_roster.names())
+            .count();
+        if rosters != names {
+            return Some(format!("{rosters} peers are listed, and {names} have names"));
+        }
+        None
+    }
+
+    /// Returns the deadlines of what is gone.
+    fn deadlines_of_nobody(&self) -> impl Iterator<Item = Expiring> {
+        self.deadlines.all().filter(|expiring| match expiring {
+            Expiring::LastReplies(id) => self.clients.get(*id).is_none(),
+            Expiring::Lease(service, client) => {
+                let service = self.services.get(*service);
+                let lock = service.and_then(|service| service.locks.get(*client));
+                lock.and_then(Lock::deadline).is_none()
+            }
+            Expiring::LockWait(service, ticket) => {
+                let service = self.services.get(*service);
+                service.is_none_or(|service| service.lock_queue.all().all(|(own, _)| own != ticket))
+            }
+        })
+    }
+
+    /// Returns a lock, a wait for one or the end of one that lacks its deadline or its other half.
+    fn lost_lock(&self) -> Option<String> {
+        let leases = self.services.iter().flat_map(|(_, service)| {
+            let leases = service.locks.by_age();
+            leases.filter(|(_, lock)| lock.until.is_some())
+        });
+        let waits = self.services.iter().map(|(_, service)| service.lock_queue.len());
+        let ends = self.services.iter().map(|(_, service)| service.ended_locks.len());
+        let (leases, waits, ends) = (leases.count(), waits.sum::<usize>(), ends.sum::<usize>());
+        let of_clients = self.clients.iter();
+        let own = of_clients.map(|(_, client)| [client.lock_waits.len(), client.ended_locks.len()]);
+        let own = own.fold([0; 2], |sum, own| [sum[0] + own[0], sum[1] + own[1]]);
+        let deadlines = self.deadlines.all();
+        let deadlines = deadlines.filter(|expiring| !matches!(expiring, Expiring::LastReplies(_)));
+        let (counts, found) = ([waits, ends, leases + waits], [own[0], own[1], deadlines.count()]);
+        (counts != found).then(|| format!("{counts:?} waits, ends and deadlines of locks, found {found:?}"))
     }
 }
 

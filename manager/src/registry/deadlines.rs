@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::lock_queue::Ticket;
 use super::peers::PeerId;
 
 /// What ends by itself.
@@ -13,6 +14,10 @@ use super::peers::PeerId;
 pub(super) enum Expiring {
     /// The wait of a client that sends no more for its last replies.
     LastReplies(PeerId),
+    /// The lock on a service, the first one, of a client.
+    Lease(PeerId, PeerId),
+    /// The wait of a request for a lock on a service.
+    LockWait(PeerId, Ticket),
 }
 
 /// What ends by itself, the earliest first.

@@ -1,5 +1,7 @@
 //! JSON text about the manager and all connected peers.
 
+use std::sync::Arc;
+
 use labwire_wire::Identity;
 use labwire_wire::frames::json_string;
 
@@ -89,6 +91,11 @@ impl Registry {
             }
         }
         frame.copied(if before == "[" { b"[]" } else { b"]" });
+    }
+
+    /// Returns the user that a peer has logged in as, if it has.
+    pub(crate) fn user_of(&self, id: PeerId) -> Option<Arc<str>> {
+        self.principal(id)?.user().cloned()
     }
 
     fn principal(&self, id: PeerId) -> Option<&Principal> {

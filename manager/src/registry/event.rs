@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use labwire_wire::{Features, Uid};
 
 use super::abandoned::Abandoned;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
-use crate::refusal::Refusal;
+use crate::refusal::{LockEnd, Refusal};
 
 /// A change of the registry. [`Events::publish`](crate::events::Events::publish) notifies everyone
 /// whom it concerns.
@@ -65,6 +66,10 @@ pub(crate) enum Event<'a> {
         requests: Abandoned,
         reason: &'a Refusal,
     },
+    /// A client's lock has expired or was broken, and its link has ended with it.
+    LockEnded(LockEnded),
+    /// A request for a lock waits no longer.
+    WaitRefused(WaitRefused),
     /// A client's link has ended because its service has left.
     LinkEnded {
         service: &'a str,
@@ -74,6 +79,29 @@ pub(crate) enum Event<'a> {
         /// The client's queue, if it has that feature.
         told: Option<Arc<Outbox>>,
     },
+}
+
+/// A client's lock that has expired or was broken.
+#[derive(Debug)]
+pub(crate) struct LockEnded {
+    pub(crate) service: Arc<str>,
+    /// The client's name, `NAME[HOST:PORT]`.
+    pub(crate) client: Arc<str>,
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) features: Features,
+    pub(crate) end: LockEnd,
+    pub(crate) outbox: Arc<Outbox>,
+}
+
+/// A request for a lock that waited and is refused.
+#[derive(Debug)]
+pub(crate) struct WaitRefused {
+    pub(crate) outbox: Arc<Outbox>,
+    /// The client's name, `NAME[HOST:PORT]`.
+    pub(crate) requester: Arc<str>,
+    pub(crate) features: Features,
+    pub(crate) uid: Uid<'static>,
+    pub(crate) refusal: Refusal,
 }
 
 /// How a client's link with a service, or its lock on it, has changed.

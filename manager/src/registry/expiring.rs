@@ -11,7 +11,7 @@ use super::peers::PeerId;
 use super::state::Registry;
 
 impl Registry {
-    /// Ends all links and locks of a client that sends no more. Its requests stay in flight until
+    /// Ends all links, locks and waits for locks of a client that sends no more. Its requests stay in flight until
     /// they are answered, or until `until`.
     ///
     /// Returns the notification that no request is in flight any more, or that `until` has come;
@@ -32,6 +32,7 @@ impl Registry {
             self.deadlines.insert(until, Expiring::LastReplies(id));
         }
         let services = self.end_links(id, &name, &links);
+        self.end_waits(id);
         let event = (!services.is_empty()).then_some(Event::LinksEnded {
             client: name,
             services,
@@ -59,6 +60,8 @@ impl Registry {
             self.deadlines.remove(Some(deadline), expiring);
             let event = match expiring {
                 Expiring::LastReplies(id) => self.give_up_last_replies(id),
+                Expiring::Lease(service, client) => self.expire_lease(service, client),
+                Expiring::LockWait(service, ticket) => self.expire_wait(service, ticket),
             };
             if event.is_some() {
                 return event;

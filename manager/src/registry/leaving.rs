@@ -1,19 +1,23 @@
 //! Services that have left, and the clients that are not yet notified.
 
 use std::cell::OnceCell;
+use std::collections::btree_map;
 use std::collections::hash_map::IntoIter;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::abandoned::Abandoned;
-use super::event::Event;
+use super::deadlines::Expiring;
+use super::event::{Event, WaitRefused};
+use super::lock_queue::{Ticket, Waiter};
+use super::locks::{Lock, Locks};
 use super::peers::PeerId;
 use super::requests::Requests;
 use super::state::Registry;
 use crate::buffers;
 use crate::outbox::Outbox;
-use crate::refusal::Refusal;
+use crate::refusal::{LockEnd, Refusal};
 
 /// The most linked clients whose tables are freed on the routing thread.
 const DROPPED_HERE: usize = 1_000;
@@ -28,6 +32,9 @@ pub(crate) struct Leaving {
     requests: usize,
     callers: IntoIter<PeerId, Requests>,
     links: IntoIter<PeerId, Arc<Outbox>>,
+    locks: Locks,
+    waiting: btree_map::IntoIter<Ticket, Waiter>,
+    ended_locks: IntoIter<PeerId, LockEnd>,
     /// The frame that notifies a client of the end of its link, once composed.
     unlinked: OnceCell<Bytes>,
 }
@@ -66,7 +73,7 @@ impl Registry {
         self.service_roster.remove(&service.name);
         self.leaving.insert(Arc::clone(&service.name));
         if service.links.len() > DROPPED_HERE {
-            buffers::discard((service.linked, service.locks));
+            buffers::discard(service.linked);
         }
         let requests = service.callers.values().map(Requests::count).sum();
         let event = Event::Left {
@@ -81,13 +88,16 @@ impl Registry {
             name: service.name,
             callers: service.callers.into_iter(),
             links: service.links.into_iter(),
+            locks: service.locks,
+            waiting: service.lock_queue.into_all(),
+            ended_locks: service.ended_locks.into_iter(),
             unlinked: OnceCell::new(),
         };
         Some((event, Some(leaving)))
     }
 
     /// Returns the event for the next client that the departure of a service concerns: first those
-    /// with requests in flight, refused for `reason`, then those that were linked. After the last
+    /// with requests in flight, refused for `reason`, then those that wait for a lock or were linked. After the last
     /// one, the name is free.
     pub(crate) fn next_concerned<'a>(
         &mut self,
@@ -99,7 +109,32 @@ impl Registry {
                 return Some(Event::Abandoned { requests, reason });
             }
         }
+        for (ticket, waiter) in leaving.waiting.by_ref() {
+            self.deadlines
+                .remove(Some(waiter.deadline), Expiring::LockWait(leaving.id, ticket));
+            if let Some(client) = self.clients.get_mut(waiter.client) {
+                client.lock_waits.retain(|(_, own)| *own != ticket);
+                return Some(Event::WaitRefused(WaitRefused {
+                    outbox: Arc::clone(&client.outbox),
+                    features: client.features,
+                    uid: waiter.uid,
+                    refusal: Refusal::CannotLock {
+                        service: leaving.name.to_string(),
+                        client: waiter.name.to_string(),
+                    },
+                    requester: waiter.name,
+                }));
+            }
+        }
+        for (client, _) in leaving.ended_locks.by_ref() {
+            if let Some(client) = self.clients.get_mut(client) {
+                client.ended_locks.remove(&leaving.id);
+            }
+        }
         for (client, outbox) in leaving.links.by_ref() {
+            let lock = leaving.locks.get(client);
+            self.deadlines
+                .remove(lock.and_then(Lock::deadline), Expiring::Lease(leaving.id, client));
             // The client may have left meanwhile.
             if let Some(client) = self.clients.get_mut(client) {
                 client.links.remove(&leaving.id);
@@ -110,6 +145,9 @@ impl Registry {
                     told,
                 });
             }
+        }
+        if leaving.locks.len() > DROPPED_HERE {
+            buffers::discard(std::mem::take(&mut leaving.locks));
         }
         self.leaving.remove(&leaving.name);
         None
@@ -156,7 +194,7 @@ impl Registry {
         Some(Abandoned {
             client: Arc::clone(&client.outbox),
             requester: Arc::clone(&client.name),
-            origin: client.features.origin,
+            features: client.features,
             requests,
         })
     }

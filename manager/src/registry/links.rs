@@ -1,20 +1,17 @@
-//! Links and locks.
+//! Links.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use jiff::Timestamp;
-
 use super::event::{Event, LinkChange};
-use super::manager::Listing;
 use super::peers::PeerId;
 use super::state::Registry;
-use crate::refusal::{Refusal, excerpt};
+use crate::refusal::{LockRefusal, Refusal, WaitEnd, excerpt};
+use bytes::Bytes;
 
 impl Registry {
     /// Returns the event for a change of a client's link with a service, or of its lock on it. `id`
     /// is the service's; `None` if it has left.
-    fn link_changed<'a>(
+    pub(super) fn link_changed<'a>(
         &self,
         change: LinkChange,
         client: PeerId,
@@ -42,115 +39,86 @@ impl Registry {
         };
         let service = &self.services[id];
         if !service.links.contains_key(&client) {
-            if let Some(held) = service.locks.held() {
+            if let Some(held) = service.held() {
                 return Err(Refusal::Locked {
                     service: name.to_owned(),
                     held,
                 });
             }
-            if service
-                .max_clients
-                .is_some_and(|limit| service.links.len() as u64 >= limit)
-            {
+            if let Some(waiting) = service.lock_queue.first_before(client, true) {
+                return Err(LockRefusal::Awaited {
+                    service: name.to_owned(),
+                    waiting,
+                    position: service.lock_queue.len() + 1,
+                }
+                .into());
+            }
+            if service.is_full() {
                 return Err(Refusal::Limit {
                     service: name.to_owned(),
                     linked: service.linked_clients(),
                 });
             }
         }
-        if let (Some(service), Some(client_state)) = (self.services.get_mut(id), self.clients.get_mut(client))
-        {
-            if client_state.links.insert(id) {
-                service.links.insert(client, Arc::clone(&client_state.outbox));
-                let name = Arc::clone(&client_state.name);
-                service.linked.insert(name, client_state.name_entry());
-            }
-            let description = service.description.clone();
-            return Ok((
-                description,
-                self.link_changed(LinkChange::Linked, client, name, Some(id)),
-            ));
-        }
-        Err(Refusal::CannotLink {
-            service: excerpt(name).to_owned(),
-            client: self.client_name(client),
-        })
-    }
-
-    /// Gives a client a lock on a service, acquired at `now`. Returns the list of the linked
-    /// clients.
-    pub(crate) fn acquire_lock<'a>(
-        &mut self,
-        client: PeerId,
-        name: &'a str,
-        shared: bool,
-        now: Timestamp,
-    ) -> Result<(Listing, Event<'a>), Refusal> {
-        let Some(&id) = self.service_names.get(name) else {
-            return Err(Refusal::CannotLock {
+        let description = service.description.clone();
+        if !self.add_link(client, id) {
+            return Err(Refusal::CannotLink {
                 service: excerpt(name).to_owned(),
                 client: self.client_name(client),
             });
-        };
-        let service = &self.services[id];
-        if !service.links.contains_key(&client) {
-            return Err(Refusal::LockWithoutLink {
-                service: name.to_owned(),
-                client: self.client_name(client),
-            });
         }
-        if !shared && service.links.len() > 1 {
-            return Err(Refusal::NotAlone {
-                service: name.to_owned(),
-                client: self.client_name(client),
-                linked: service.linked_clients(),
-            });
-        }
-        if let (Some(service), Some(holder)) = (self.services.get_mut(id), self.clients.get(client)) {
-            service
-                .locks
-                .insert(client, &holder.name, holder.name_entry(), now);
-        }
-        let event = self.link_changed(LinkChange::Locked, client, name, Some(id));
-        Ok((Listing::LinkedWith(id), event))
+        Ok((
+            description,
+            self.link_changed(LinkChange::Linked, client, name, Some(id)),
+        ))
     }
 
-    /// Releases a client's lock, if it has one. Returns the list of the clients that still hold
-    /// one.
-    pub(crate) fn release_lock<'a>(
-        &mut self,
-        client: PeerId,
-        name: &'a str,
-    ) -> Result<(Listing, Event<'a>), Refusal> {
-        let Some(&id) = self.service_names.get(name) else {
-            let client = self.client_name(client);
-            return Err(Refusal::CannotRelease {
-                service: excerpt(name).to_owned(),
-                client,
-            });
+    /// Links a client with a service, if it is not yet. Returns `false` if one of them has left.
+    pub(super) fn add_link(&mut self, client: PeerId, id: PeerId) -> bool {
+        self.forget_ended(client, id);
+        let (Some(service), Some(client_state)) = (self.services.get_mut(id), self.clients.get_mut(client))
+        else {
+            return false;
         };
-        if let Some(service) = self.services.get_mut(id) {
-            service.locks.remove(client);
+        if client_state.links.insert(id) {
+            service.links.insert(client, Arc::clone(&client_state.outbox));
+            let name = Arc::clone(&client_state.name);
+            service.linked.insert(name, client_state.name_entry());
         }
-        let event = self.link_changed(LinkChange::Released, client, name, Some(id));
-        Ok((Listing::Locking(id), event))
+        true
     }
 
-    /// Ends a client's link and its lock. A service that has left counts as unlinked.
+    /// Ends a client's link, its lock, and its wait for one. A service that has left counts as
+    /// unlinked.
     pub(crate) fn unlink<'a>(&mut self, client: PeerId, name: &'a str) -> Result<Event<'a>, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             return Ok(self.link_changed(LinkChange::Unlinked, client, name, None));
         };
-        if let Some(service) = self.services.get_mut(id)
-            && let Some(client_state) = self.clients.get_mut(client)
-            && client_state.links.remove(&id)
-        {
-            service.unlink(client, &client_state.name);
+        let waited = self.end_wait(client, id, WaitEnd::Unlinked);
+        // A link that ended with its lock counts as unlinked, too.
+        let had_ended = self.forget_ended(client, id);
+        self.remove_lock(client, id);
+        let is_unlinked = self.remove_link(client, id);
+        if is_unlinked || had_ended || waited {
             return Ok(self.link_changed(LinkChange::Unlinked, client, name, Some(id)));
         }
         Err(Refusal::NotLinked {
             service: name.to_owned(),
             client: self.client_name(client),
         })
+    }
+
+    /// Removes the link of a client that holds no lock. Returns `false` if it has none.
+    fn remove_link(&mut self, client: PeerId, id: PeerId) -> bool {
+        let (Some(service), Some(client_state)) = (self.services.get_mut(id), self.clients.get_mut(client))
+        else {
+            return false;
+        };
+        if !client_state.links.remove(&id) {
+            return false;
+        }
+        service.unlink(client, &client_state.name);
+        self.touch(id);
+        true
     }
 }

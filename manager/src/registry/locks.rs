@@ -1,15 +1,18 @@
-//! The clients that hold a lock on a service, and since when.
+//! The clients that hold a lock on a service, since when, and until when.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::HashMap;
 use jiff::Timestamp;
 
+use super::moment::Moment;
 use super::peers::PeerId;
 use super::roster::Roster;
+use super::terms::Terms;
 use crate::refusal::HeldLock;
 
 /// The clients that hold a lock on one service.
@@ -23,10 +26,20 @@ pub(super) struct Locks {
 
 /// The lock of one client.
 #[derive(Debug)]
-struct Lock {
+pub(super) struct Lock {
     /// `NAME[HOST:PORT]`.
-    holder: Arc<str>,
-    since: Timestamp,
+    pub(super) holder: Arc<str>,
+    pub(super) since: Timestamp,
+    pub(super) terms: Terms,
+    /// When it expires unless it is renewed. `None`: it does not.
+    pub(super) until: Option<Moment>,
+}
+
+impl Lock {
+    /// Returns when it expires.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        Some(self.until?.instant)
+    }
 }
 
 impl Locks {
@@ -42,24 +55,73 @@ impl Locks {
         self.by_client.contains_key(&client)
     }
 
-    /// Records that the client of that name holds a lock since `now`, unless it holds one already.
-    /// `entry` is its name as an entry of a list.
-    pub(super) fn insert(&mut self, id: PeerId, name: &Arc<str>, entry: Bytes, now: Timestamp) {
-        if let Entry::Vacant(place) = self.by_client.entry(id) {
-            place.insert(Lock {
-                holder: Arc::clone(name),
-                since: now,
-            });
-            self.by_time.insert((now, id));
-            self.names.insert(Arc::clone(name), entry);
-        }
+    /// Returns the lock of a client.
+    pub(super) fn get(&self, client: PeerId) -> Option<&Lock> {
+        self.by_client.get(&client)
     }
 
-    pub(super) fn remove(&mut self, client: PeerId) {
-        if let Some(lock) = self.by_client.remove(&client) {
-            self.by_time.remove(&(lock.since, client));
-            self.names.remove(&lock.holder);
-        }
+    /// Returns whether another client holds a lock.
+    pub(super) fn is_held_by_another(&self, client: PeerId) -> bool {
+        self.len() > usize::from(self.contains(client))
+    }
+
+    /// Records that the client of that name holds a lock from `now` on. If it holds one already, it
+    /// keeps its time, and the terms are replaced. `entry` is its name as an entry of a list.
+    ///
+    /// Returns when the lock would have expired before, and when it expires now.
+    pub(super) fn insert(
+        &mut self,
+        id: PeerId,
+        name: &Arc<str>,
+        entry: Bytes,
+        terms: Terms,
+        now: Moment,
+    ) -> [Option<Instant>; 2] {
+        let until = terms.ttl.map(|ttl| now.after(ttl));
+        let before = match self.by_client.entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(Lock {
+                    holder: Arc::clone(name),
+                    since: now.time,
+                    terms,
+                    until,
+                });
+                self.by_time.insert((now.time, id));
+                self.names.insert(Arc::clone(name), entry);
+                None
+            }
+            Entry::Occupied(mut place) => {
+                let lock = place.get_mut();
+                let before = lock.deadline();
+                (lock.terms, lock.until) = (terms, until);
+                before
+            }
+        };
+        [before, until.map(|until| until.instant)]
+    }
+
+    /// Lets a client's lock expire later: `ttl` after `now`, or as long as before if that is
+    /// `None`. Returns the deadlines as [`insert`](Self::insert) does, and the lock; `None` if the
+    /// client holds none.
+    pub(super) fn renew(
+        &mut self,
+        client: PeerId,
+        ttl: Option<Duration>,
+        now: Moment,
+    ) -> Option<([Option<Instant>; 2], &Lock)> {
+        let lock = self.by_client.get_mut(&client)?;
+        let before = lock.deadline();
+        lock.terms.ttl = ttl.or(lock.terms.ttl);
+        lock.until = lock.terms.ttl.map(|ttl| now.after(ttl));
+        Some(([before, lock.deadline()], lock))
+    }
+
+    /// Removes the lock of a client. Returns it, if there was one.
+    pub(super) fn remove(&mut self, client: PeerId) -> Option<Lock> {
+        let lock = self.by_client.remove(&client)?;
+        self.by_time.remove(&(lock.since, client));
+        self.names.remove(&lock.holder);
+        Some(lock)
     }
 
     /// Returns the names of the clients.
@@ -67,28 +129,25 @@ impl Locks {
         &self.names
     }
 
-    /// Returns the holders, each with the time of its lock, the oldest first.
-    pub(super) fn by_age(&self) -> impl Iterator<Item = (&str, Timestamp)> {
-        self.by_time.iter().filter_map(|(since, id)| {
-            let lock = self.by_client.get(id)?;
-            Some((&*lock.holder, *since))
-        })
+    /// Returns the locks, the oldest first, each with its client.
+    pub(super) fn by_age(&self) -> impl Iterator<Item = (PeerId, &Lock)> {
+        self.by_time
+            .iter()
+            .filter_map(|(_, id)| Some((*id, self.by_client.get(id)?)))
     }
 
-    /// Returns the client that has held a lock longest, and the number of others; `None` if there
-    /// is no lock.
-    pub(super) fn held(&self) -> Option<HeldLock> {
-        let (since, oldest) = self.by_time.first()?;
-        Some(HeldLock {
-            holder: self.by_client.get(oldest)?.holder.to_string(),
-            since: *since,
+    /// Returns the lock that has been held longest, and the number of others; `None` if there is
+    /// no lock. `waiting` is the number of requests that wait for one.
+    pub(super) fn held(&self, waiting: usize) -> Option<Box<HeldLock>> {
+        let (_, oldest) = self.by_age().next()?;
+        Some(Box::new(HeldLock {
+            holder: oldest.holder.to_string(),
+            since: oldest.since,
+            until: oldest.until.map(|until| until.time),
+            reason: oldest.terms.reason.clone(),
+            shared: oldest.terms.shared,
             others: self.len() - 1,
-        })
-    }
-
-    /// Returns the clients.
-    #[cfg(any(test, feature = "fuzzing"))]
-    pub(super) fn clients(&self) -> impl Iterator<Item = &PeerId> {
-        self.by_client.keys()
+            waiting,
+        }))
     }
 }

@@ -12,6 +12,7 @@ use super::deadlines::Expiring;
 use super::describe::{describe_client, describe_service};
 use super::event::Event;
 use super::in_flight::InFlight;
+use super::lock_queue::LockQueue;
 use super::locks::Locks;
 use super::peers::PeerId;
 use super::roster::Roster;
@@ -85,6 +86,8 @@ impl Registry {
             features: identity.features,
             principal,
             links: HashSet::default(),
+            lock_waits: Vec::new(),
+            ended_locks: HashSet::default(),
             asked: HashSet::default(),
             in_flight: InFlight::default(),
             traffic: Traffic::default(),
@@ -139,6 +142,8 @@ impl Registry {
             max_clients,
             links: HashMap::default(),
             locks: Locks::default(),
+            lock_queue: LockQueue::default(),
+            ended_locks: HashMap::default(),
             linked: Roster::default(),
             callers: HashMap::default(),
             in_flight: 0,
@@ -160,6 +165,12 @@ impl Registry {
         self.client_names.remove(&client.name);
         self.client_roster.remove(&client.name);
         let unlinked = self.end_links(id, &client.name, &client.links);
+        self.forget_waits(client);
+        for service in &client.ended_locks {
+            if let Some(service) = self.services.get_mut(*service) {
+                service.ended_locks.remove(&id);
+            }
+        }
         // Some may be at a service that has left, of which this client is not yet notified.
         self.in_flight
             .subtract(client.in_flight.count(), client.in_flight.count());
@@ -178,10 +189,13 @@ impl Registry {
     /// of the services.
     pub(super) fn end_links(&mut self, id: PeerId, name: &str, links: &HashSet<PeerId>) -> Vec<Arc<str>> {
         let mut unlinked = Vec::new();
-        for &service in links {
-            if let Some(service) = self.services.get_mut(service) {
-                service.unlink(id, name);
+        for &service_id in links {
+            if let Some(service) = self.services.get_mut(service_id) {
+                let lock = service.unlink(id, name);
                 unlinked.push(Arc::clone(&service.name));
+                let deadline = lock.and_then(|lock| lock.deadline());
+                self.deadlines.remove(deadline, Expiring::Lease(service_id, id));
+                self.touch(service_id);
             }
         }
         unlinked

@@ -13,17 +13,19 @@ use super::deadlines::Deadlines;
 use super::event::Event;
 use super::in_flight::InFlight;
 use super::likeness::Likenesses;
-use super::locks::Locks;
+use super::lock_queue::{LockQueue, Ticket};
+use super::locks::{Lock, Locks};
 use super::manager::ManagerIdentity;
 use super::peers::{PeerId, Peers};
 use super::requests::{EmptyPlaces, Requests};
 use super::roster::Roster;
+use super::settling::Unsettled;
 use super::traffic::Traffic;
 use crate::budget::Pool;
 use crate::config::Limits;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
-use crate::refusal::{LinkedClients, Refusal, excerpt};
+use crate::refusal::{HeldLock, LinkedClients, LockEnd, LockRefusal, Refusal, excerpt};
 
 /// The JSON parser of a peer, as far as its limits matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,10 @@ pub(crate) struct Client {
     pub(crate) features: Features,
     pub(super) principal: Arc<Principal>,
     pub(super) links: HashSet<PeerId>,
+    /// The services whose locks it waits for.
+    pub(super) lock_waits: Vec<(PeerId, Ticket)>,
+    /// The services on which its lock has ended: see [`Service::ended_locks`].
+    pub(super) ended_locks: HashSet<PeerId>,
     /// The services that have a place for requests of this client.
     pub(super) asked: HashSet<PeerId>,
     pub(super) in_flight: InFlight,
@@ -115,6 +121,11 @@ pub(crate) struct Service {
     /// The linked clients and their queues.
     pub(super) links: HashMap<PeerId, Arc<Outbox>>,
     pub(super) locks: Locks,
+    /// The requests that wait for a lock.
+    pub(super) lock_queue: LockQueue,
+    /// The clients whose lock has expired or was broken. Their requests are refused: each may still
+    /// believe that the service is its own.
+    pub(super) ended_locks: HashMap<PeerId, LockEnd>,
     /// The names of the linked clients.
     pub(super) linked: Roster,
     /// The requests that it holds, by client. When it leaves, only these are searched.
@@ -132,11 +143,34 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Removes the link of a client, and its lock.
-    pub(super) fn unlink(&mut self, client: PeerId, name: &str) {
+    /// Removes the link of a client, and its lock. Returns the lock.
+    pub(super) fn unlink(&mut self, client: PeerId, name: &str) -> Option<Lock> {
         self.links.remove(&client);
         self.linked.remove(name);
-        self.locks.remove(client);
+        self.locks.remove(client)
+    }
+
+    /// Returns whether it is linked with as many clients as it accepts.
+    pub(super) fn is_full(&self) -> bool {
+        self.max_clients
+            .is_some_and(|limit| self.links.len() as u64 >= limit)
+    }
+
+    /// Returns its lock, for a refusal.
+    pub(super) fn held(&self) -> Option<Box<HeldLock>> {
+        self.locks.held(self.lock_queue.len())
+    }
+
+    /// Returns the refusal of a client whose lock has ended.
+    pub(super) fn ended(&self, id: PeerId, client: &Client) -> Option<Refusal> {
+        Some(
+            LockRefusal::Ended {
+                service: self.name.to_string(),
+                client: client.name.to_string(),
+                end: self.ended_locks.get(&id)?.clone(),
+            }
+            .into(),
+        )
     }
 
     /// Returns the linked clients, for a refusal.
@@ -168,6 +202,9 @@ pub(crate) struct Registry {
     pub(super) in_flight_limit: usize,
     pub(super) empty_places: EmptyPlaces,
     pub(super) deadlines: Deadlines,
+    pub(super) last_ticket: Ticket,
+    /// What the last changes of links and locks mean for requests that wait for a lock.
+    pub(super) unsettled: Unsettled,
     /// The size of the services' descriptions, in bytes.
     pub(super) identities: Pool,
 }
@@ -199,6 +236,8 @@ impl Registry {
             identities: Pool::new(limits.budgets.identities, FREE_DESCRIPTION),
             empty_places: EmptyPlaces::default(),
             deadlines: Deadlines::default(),
+            last_ticket: Ticket::default(),
+            unsettled: Unsettled::default(),
         }
     }
 

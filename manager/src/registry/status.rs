@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use labwire_wire::frames::json_string;
 
+use super::locks::Lock;
 use super::state::{Client, Registry, Service};
 use super::traffic::Traffic;
 
 /// The most peers in one page. With the following limits, a page takes less than a millisecond.
 const PEERS: usize = 64;
 
-/// The size in bytes at which a page ends. A peer takes 35 KB at most: names have up to 256 bytes, and
-/// each may be escaped.
+/// The size in bytes at which a page ends. A peer takes 90 KB at most: names and the reasons of
+/// locks have up to 256 bytes, and each byte may be escaped with six.
 const PAGE_BYTES: usize = 64 * 1024;
 
 /// The most locks of a service, or links of a client, in a page. Their number is always told.
@@ -107,19 +108,20 @@ impl Registry {
             .locks
             .by_age()
             .take(NAMES)
-            .map(|(holder, since)| format!(r#"{{"client":{},"since":"{since}"}}"#, json_string(holder)))
+            .map(|(_, lock)| lock.status())
             .collect();
         let in_flight = service.in_flight;
         let oldest = service
             .oldest()
             .map_or_else(|| "null".to_owned(), |begun| seconds(now.saturating_sub(begun)));
         Some(format!(
-            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{}{}}}"#,
+            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"lock_waits":{},"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{}{}}}"#,
             json_string(name),
             service.links.len(),
             links.join(","),
             service.locks.len(),
             locks.join(","),
+            service.lock_queue.len(),
             service.outbox.queued(),
             service.traffic.members(),
         ))
@@ -137,6 +139,22 @@ impl Service {
             left = left.saturating_sub(requests.count());
         }
         oldest
+    }
+}
+
+impl Lock {
+    /// Returns it as an object.
+    fn status(&self) -> String {
+        let text = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), json_string);
+        let until = self.until.map(|until| until.time.to_string());
+        format!(
+            r#"{{"client":{},"since":"{}","until":{},"shared":{},"reason":{}}}"#,
+            json_string(&self.holder),
+            self.since,
+            text(until.as_deref()),
+            self.terms.shared,
+            text(self.terms.reason.as_deref()),
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use labwire_wire::{Features, Identity, Names, Shape, Text};
+use labwire_wire::{Features, Identity, Names, Shape, Text, Uid};
 use tokio::time::timeout;
 
 use super::abandoned::Abandoned;
@@ -48,8 +48,19 @@ impl Registry {
         shared: bool,
         now: Timestamp,
     ) -> Result<Listing, Refusal> {
-        let locked = self.acquire_lock(client, service, shared, now);
-        locked.map(|(linked, _)| linked)
+        let terms = Terms {
+            shared,
+            ..Terms::default()
+        };
+        let now = Moment {
+            time: now,
+            instant: Instant::now(),
+        };
+        let locked = self.acquire_lock(client, service, terms, None, &Uid::EMPTY, now);
+        match locked? {
+            Acquired::Granted(linked, _) => Ok(linked),
+            Acquired::Waits => unreachable!("it was not asked to wait"),
+        }
     }
 
     fn released(&mut self, client: PeerId, service: &str) -> Result<Listing, Refusal> {

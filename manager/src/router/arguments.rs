@@ -1,11 +1,14 @@
 //! The arguments of requests that the manager itself answers.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use labwire_wire::{Envelope, Member, Uid};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::refusal::Refusal;
-use crate::registry::{Page, PageKind};
+use crate::refusal::{LockRefusal, Refusal};
+use crate::registry::{MOST_REASON, Page, PageKind, TTL_SECONDS, Terms, WAIT_SECONDS};
 
 /// Positional and keyword arguments.
 #[derive(Debug)]
@@ -78,36 +81,70 @@ pub(super) fn read_page(content: &[u8], envelope: &Envelope) -> Result<Page, Ref
 }
 
 /// The arguments of requests about links and locks.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct LinkArguments {
     pub(super) service: String,
-    pub(super) shared: bool,
+    pub(super) terms: Terms,
+    /// How long a request for a lock may wait. `None`: it does not, and needs a link.
+    pub(super) wait: Option<Duration>,
 }
 
 impl LinkArguments {
     /// Parses the arguments of the request with that attribute.
+    ///
+    /// # Errors
+    /// [`Refusal::Arguments`], or the refusal of a number or text that is out of range.
     pub(super) fn read(attribute: &str, content: &[u8], envelope: &Envelope) -> Result<Self, Refusal> {
-        let (parameters, expected): (&[&str], _) = if attribute == "acquire_lock" {
-            (
-                &["service", "shared"],
-                "the name of a service and, as shared=true or shared=false, whether the lock is shared",
-            )
-        } else {
-            (&["service"], "the name of a service")
+        let (parameters, expected): (&[&str], _) = match attribute {
+            "acquire_lock" => (
+                &["service", "shared", "ttl", "reason", "wait"],
+                "the name of a service and, if wanted, shared=true or shared=false, ttl=SECONDS, reason=\"TEXT\" and \
+                 wait=SECONDS",
+            ),
+            "renew_lock" => (
+                &["service", "ttl"],
+                "the name of a service and, if wanted, ttl=SECONDS",
+            ),
+            _ => (&["service"], "the name of a service"),
+        };
+        let wrong = || Refusal::Arguments {
+            attribute: attribute.to_owned(),
+            expected,
         };
         let bound = Arguments::read(content, envelope).and_then(|arguments| arguments.bind(parameters));
-        let mut values = bound.unwrap_or_default().into_iter();
-        match (values.next().flatten(), values.next().flatten()) {
-            (Some(Value::String(service)), None) => Ok(Self {
-                service,
-                shared: false,
-            }),
-            (Some(Value::String(service)), Some(Value::Bool(shared))) => Ok(Self { service, shared }),
-            _ => Err(Refusal::Arguments {
-                attribute: attribute.to_owned(),
-                expected,
-            }),
+        let values = parameters.iter().zip(bound.ok_or_else(wrong)?);
+        let mut arguments = Self::default();
+        let mut is_named = false;
+        for (parameter, value) in values {
+            match (*parameter, value) {
+                ("service", Some(Value::String(service))) => {
+                    (arguments.service, is_named) = (service, true);
+                }
+                ("shared", Some(Value::Bool(shared))) => arguments.terms.shared = shared,
+                (_, None) | ("ttl" | "reason" | "wait", Some(Value::Null)) => {}
+                ("ttl", Some(value)) => {
+                    let ttl = seconds(&value, &TTL_SECONDS).ok_or(LockRefusal::Ttl)?;
+                    arguments.terms.ttl = Some(ttl);
+                }
+                ("wait", Some(value)) => {
+                    let wait = seconds(&value, &WAIT_SECONDS).ok_or(LockRefusal::Wait)?;
+                    arguments.wait = Some(wait);
+                }
+                ("reason", Some(Value::String(reason))) if reason.len() <= MOST_REASON => {
+                    arguments.terms.reason = Some(reason.into());
+                }
+                ("reason", Some(_)) => return Err(LockRefusal::Reason.into()),
+                _ => return Err(wrong()),
+            }
         }
+        if is_named { Ok(arguments) } else { Err(wrong()) }
     }
+}
+
+/// Returns a number of seconds in that range as a duration.
+fn seconds(value: &Value, range: &RangeInclusive<f64>) -> Option<Duration> {
+    let seconds = value.as_f64().filter(|seconds| range.contains(seconds))?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 #[cfg(test)]
@@ -155,7 +192,8 @@ mod tests {
     fn links_and_locks_take_a_service_and_only_locks_are_shared() {
         let read = |attribute: &str, line: &str| {
             let envelope = Envelope::scan(line.as_bytes()).unwrap();
-            LinkArguments::read(attribute, line.as_bytes(), &envelope).map(|read| (read.service, read.shared))
+            LinkArguments::read(attribute, line.as_bytes(), &envelope)
+                .map(|read| (read.service, read.terms.shared))
         };
         let dmm = |shared| Ok(("DMM".to_owned(), shared));
         assert_eq!(read("link", r#"{"args":["DMM"]}"#), dmm(false));
@@ -174,5 +212,47 @@ mod tests {
         ] {
             assert!(read(attribute, line).is_err(), "{attribute} {line}");
         }
+    }
+
+    #[test]
+    fn the_terms_of_a_lock_are_within_their_bounds() {
+        let read = |attribute: &str, kwargs: &str| -> Result<_, Refusal> {
+            let line = format!(r#"{{"args":["S"],"kwargs":{kwargs}}}"#);
+            let envelope = Envelope::scan(line.as_bytes()).unwrap();
+            let read = LinkArguments::read(attribute, line.as_bytes(), &envelope)?;
+            Ok((read.terms.ttl, read.terms.reason, read.wait))
+        };
+        let acquire = |kwargs: &str| read("acquire_lock", kwargs);
+        let seconds = |seconds| Some(Duration::from_secs_f64(seconds));
+        assert_eq!(
+            acquire(r#"{"ttl":null,"wait":null,"reason":null}"#),
+            Ok((None, None, None))
+        );
+        assert_eq!(
+            acquire(r#"{"ttl":1.5,"wait":0,"reason":"a test"}"#),
+            Ok((seconds(1.5), Some("a test".into()), seconds(0.0)))
+        );
+        assert_eq!(
+            read("renew_lock", r#"{"ttl":60}"#),
+            Ok((seconds(60.0), None, None))
+        );
+        for wrong in ["0", "0.5", "-1", "1e9", "1e400", "\"60\"", "true", "[1]"] {
+            let refused = acquire(&format!(r#"{{"ttl":{wrong}}}"#));
+            // Numbers beyond those of Rust are no arguments.
+            let is_refused =
+                refused == Err(LockRefusal::Ttl.into()) || matches!(refused, Err(Refusal::Arguments { .. }));
+            assert!(is_refused, "{wrong}");
+        }
+        for wrong in ["-0.1", "604801", "\"1\""] {
+            let refused = acquire(&format!(r#"{{"wait":{wrong}}}"#));
+            assert_eq!(refused, Err(LockRefusal::Wait.into()), "{wrong}");
+        }
+        let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(MOST_REASON + 1));
+        assert_eq!(acquire(&long), Err(LockRefusal::Reason.into()));
+        assert_eq!(acquire(r#"{"reason":5}"#), Err(LockRefusal::Reason.into()));
+        assert!(matches!(
+            read("renew_lock", r#"{"wait":5}"#),
+            Err(Refusal::Arguments { .. })
+        ));
     }
 }

@@ -122,19 +122,19 @@ impl<'a> ForAll<'a> {
 
 /// Forwards a reply: unchanged if it is complete, otherwise with the missing members.
 ///
-/// With `origin`, for clients with that feature, an error is forwarded without unknown members:
-/// only the manager may state an error's origin.
+/// With `marked`, for clients with the feature `origin` or `leases`, an error is forwarded without
+/// unknown members: only the manager may state an error's origin, or describe a lock.
 pub(super) fn write_reply(
     writer: &mut FrameWriter<'_>,
     frame: FrameView<'_>,
     envelope: &Envelope,
     reply: &Reply<'_>,
-    origin: bool,
+    marked: bool,
 ) {
     let head = frame.head();
     let raw = |member| envelope.raw(head.content(), member);
     match reply.form {
-        ReplyForm::Complete if origin && raw(Member::Error) == Some(b"true") => {
+        ReplyForm::Complete if marked && raw(Member::Error) == Some(b"true") => {
             write_error(writer, frame, envelope, reply);
         }
         ReplyForm::Complete if !reply.uid.is_number() => {

@@ -449,7 +449,7 @@ impl Router<'_> {
         if let (Some(awaited), Some(refusal)) = (waiting(&mut self.registry, &cut_through), refusal) {
             self.counters.count_limit(refusal);
             from.log(refusal);
-            let frame = refusal.frame(&cut_through.requester, &cut_through.uid, awaited.features.origin);
+            let frame = refusal.frame(&cut_through.requester, &cut_through.uid, awaited.features);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
             awaited.end(Answered::with_refusal(now));
         }

@@ -85,7 +85,7 @@ impl Router<'_> {
         let is_known = awaited.is_some();
         if let Some(awaited) = awaited {
             let refusal = Refusal::ReplyEnded { service, end };
-            let frame = refusal.frame(awaited.requester, awaited.uid(), awaited.features.origin);
+            let frame = refusal.frame(awaited.requester, awaited.uid(), awaited.features);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
             awaited.end(Answered::with_refusal(now));
         }

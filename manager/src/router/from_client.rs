@@ -13,12 +13,14 @@ use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
 use crate::refusal::{Refusal, excerpt};
-use crate::registry::Listing;
+use crate::registry::{Acquired, Listing};
 
 /// An answer of the manager.
 enum Answer {
     Text(Bytes),
     Listing(Listing),
+    /// It follows later.
+    Later,
 }
 
 impl Router<'_> {
@@ -70,11 +72,7 @@ impl Router<'_> {
             TerminalLine::Identity => request_line(MANAGER_NAME, "identity", "[]", "{}"),
             TerminalLine::Link { service } => link_request("link", service, "{}"),
             TerminalLine::Unlink { service } => link_request("unlink", service, "{}"),
-            TerminalLine::Lock {
-                service,
-                shared: true,
-            } => link_request("acquire_lock", service, r#"{"shared":true}"#),
-            TerminalLine::Lock { service, .. } => link_request("acquire_lock", service, "{}"),
+            TerminalLine::Lock { service, kwargs } => link_request("acquire_lock", service, kwargs),
             TerminalLine::Unlock { service } => link_request("release_lock", service, "{}"),
             TerminalLine::Request { service, .. }
                 if terminal::may_mean_keyword(service) && !self.registry.has_service(service) =>
@@ -176,8 +174,11 @@ impl Router<'_> {
         let answer = match attribute {
             "identity" => return self.answer_listing(from, uid, Listing::Identity),
             "status" => return self.answer_status(from, uid, frame, envelope),
-            "link" | "unlink" | "acquire_lock" | "release_lock" => {
-                self.change_link(from, attribute, frame, envelope)
+            "link" | "unlink" | "acquire_lock" | "renew_lock" | "release_lock" => {
+                let answer = self.change_link(from, request, frame, envelope);
+                let now = self.moment();
+                self.work += self.events.settle(&mut self.registry, now);
+                answer
             }
             _ => {
                 return Step::Ask(Call {
@@ -192,6 +193,7 @@ impl Router<'_> {
                 from.answer(uid, |writer| writer.shared(&result));
             }
             Ok(Answer::Listing(listing)) => return self.answer_listing(from, uid, listing),
+            Ok(Answer::Later) => {}
             Err(refusal) => {
                 // The text may contain the names of many clients.
                 self.work += 4 * REFUSAL_WORK;
@@ -238,30 +240,39 @@ impl Router<'_> {
     fn change_link(
         &mut self,
         from: &Sender<'_>,
-        attribute: &str,
+        request: &Request<'_>,
         frame: FrameView<'_>,
         envelope: &Envelope,
     ) -> Result<Answer, Refusal> {
-        let arguments = LinkArguments::read(attribute, frame.content(), envelope)?;
-        let service = arguments.service.as_str();
+        let attribute = request.attribute.as_str();
+        let LinkArguments { service, terms, wait } =
+            LinkArguments::read(attribute, frame.content(), envelope)?;
         let (answer, event) = match attribute {
             "link" => {
-                let (description, event) = self.registry.link(from.id, service)?;
+                let (description, event) = self.registry.link(from.id, &service)?;
                 (Answer::Text(description), event)
             }
             "unlink" => {
-                let event = self.registry.unlink(from.id, service)?;
+                let event = self.registry.unlink(from.id, &service)?;
                 (Answer::Text(Bytes::from_static(b"true")), event)
             }
             "acquire_lock" => {
-                let now = self.clock.now();
-                let (linked, event) = self
-                    .registry
-                    .acquire_lock(from.id, service, arguments.shared, now)?;
-                (Answer::Listing(linked), event)
+                let now = self.moment();
+                let acquired =
+                    self.registry
+                        .acquire_lock(from.id, &service, terms, wait, &request.uid, now)?;
+                match acquired {
+                    Acquired::Granted(linked, event) => (Answer::Listing(linked), event),
+                    Acquired::Waits => return Ok(Answer::Later),
+                }
+            }
+            "renew_lock" => {
+                let now = self.moment();
+                let renewed = self.registry.renew_lock(from.id, &service, terms.ttl, now)?;
+                return Ok(Answer::Text(renewed.to_json().into()));
             }
             _ => {
-                let (locking, event) = self.registry.release_lock(from.id, service)?;
+                let (locking, event) = self.registry.release_lock(from.id, &service)?;
                 (Answer::Listing(locking), event)
             }
         };

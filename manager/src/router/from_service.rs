@@ -118,12 +118,12 @@ impl Router<'_> {
         };
         let service: &str = awaited.service_name;
         let length = frame.size() + ENVELOPE_BYTES;
-        let origin = awaited.features.origin;
+        let features = awaited.features;
         let refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);
         let write = |writer: &mut FrameWriter<'_>| match &refusal {
-            None => write_reply(writer, frame, envelope, reply, origin),
+            None => write_reply(writer, frame, envelope, reply, features.origin || features.leases),
             Some(refusal) => {
-                writer.shared(&refusal.frame(reply.requester.as_str(), &reply.uid, origin));
+                writer.shared(&refusal.frame(reply.requester.as_str(), &reply.uid, features));
             }
         };
         let (client, outbox) = (awaited.client_id(), awaited.outbox);

@@ -239,7 +239,7 @@ fn error_for(awaited: &Awaited<'_>, malformed: &MalformedReply<'_>, nesting: usi
         },
         _ => Refusal::MalformedReply { service },
     };
-    refusal.frame(requester, &uid, awaited.features.origin)
+    refusal.frame(requester, &uid, awaited.features)
 }
 
 #[cfg(test)]

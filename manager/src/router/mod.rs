@@ -16,7 +16,8 @@ mod tests;
 
 use std::sync::{Arc, MutexGuard};
 
-use labwire_wire::{Envelope, EnvelopeError, JsonError, Uid, frames};
+use labwire_wire::{Envelope, EnvelopeError, Features, JsonError, Uid, frames};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::clock::Clock;
@@ -26,7 +27,7 @@ use crate::log_limit::LogLimit;
 use crate::outbox::{FrameWriter, Outbox};
 use crate::pace::Pace;
 use crate::refusal::Refusal;
-use crate::registry::{PeerId, Registry};
+use crate::registry::{Moment, PeerId, Registry};
 
 pub(crate) use arguments::Call;
 pub(crate) use cut_through::CutThrough;
@@ -96,6 +97,8 @@ pub(crate) struct Router<'a> {
     /// The present, in microseconds since the manager started. It is read once for all lines that
     /// are routed together.
     pub(crate) now: u64,
+    /// When the manager started.
+    pub(crate) started: Instant,
     /// The work of the current line, in [units](TURN_WORK). [`Attachment::router`] sets it to 1
     /// before each line, and routing adds to it.
     ///
@@ -110,15 +113,15 @@ pub(crate) struct Sender<'a> {
     /// `NAME[HOST:PORT]`.
     pub(crate) name: &'a str,
     pub(crate) outbox: &'a Arc<Outbox>,
-    /// Whether it is a client with the feature `origin`.
-    pub(crate) origin: bool,
+    /// The features of a client; none for a service.
+    pub(crate) features: Features,
     pub(crate) log_limit: &'a LogLimit,
 }
 
 impl Sender<'_> {
     /// Queues the refusal for the peer, as an error with this uid.
     pub(crate) fn refuse(&self, uid: &Uid<'_>, refusal: &Refusal) {
-        let frame = refusal.frame(self.name, uid, self.origin);
+        let frame = refusal.frame(self.name, uid, self.features);
         self.outbox.push_always(|writer| writer.shared(&frame));
     }
 
@@ -145,6 +148,11 @@ impl Sender<'_> {
 }
 
 impl Router<'_> {
+    /// Returns the present, by both clocks.
+    fn moment(&self) -> Moment {
+        self.clock.moment(self.started)
+    }
+
     fn refuse_malformed(&mut self, from: &Sender<'_>, uid: &Uid<'_>, refusal: &Refusal) -> Step {
         self.work += REFUSAL_WORK;
         self.note_malformed(from, refusal);

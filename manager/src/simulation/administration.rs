@@ -70,7 +70,7 @@ impl Model {
         let Some(username) = login.username.take() else {
             login.early = waiting;
             login.username = Some(text.clone());
-            self.own_word(from, "password", &text);
+            self.own_word(from, "password", &[&text]);
             return Answered::Yes;
         };
         let checked = check(&username, &text);
@@ -111,7 +111,7 @@ impl Model {
             login.pending.push((what, uid.to_owned()));
             if login.pending.len() == 1 {
                 login.early = waiting;
-                self.own_word(from, "username", MANAGER);
+                self.own_word(from, "username", &[MANAGER]);
             }
         }
     }

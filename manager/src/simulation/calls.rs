@@ -8,7 +8,7 @@ use super::garble::{number, other_type, refusal_frame};
 use super::model::Model;
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
 use super::state::{InFlight, Key, MANAGER, ModelPhase, Predicted};
-use crate::refusal::Refusal;
+use crate::refusal::{LockRefusal, Refusal};
 
 /// The most requests of a client that are searched for a uid that is the same number in another
 /// spelling.
@@ -186,6 +186,10 @@ impl Model {
             return Err(Refusal::UnreadableRequest { service });
         }
         let client = self.peers[&from].full_name();
+        if let Some(end) = self.ended_locks.get(&(key, from)) {
+            let end = end.clone();
+            return Err(LockRefusal::Ended { service, client, end }.into());
+        }
         if !self.links.contains(&(key, from)) {
             if let Some(held) = self.held(key) {
                 return Err(Refusal::CallLocked {
@@ -195,7 +199,7 @@ impl Model {
                 });
             }
             if let Some(limit) = found.max_clients() {
-                let is_full = Self::with(&self.links, key).len() as u64 >= limit;
+                let is_full = self.linked(key).len() as u64 >= limit;
                 return Err(Refusal::LinkBecauseLimited {
                     service,
                     client,
@@ -240,12 +244,12 @@ impl Model {
             return self.end_malformed(from, held, |model, held| {
                 let service = model.peers[&held.service].identity.name.clone();
                 let client = &model.peers[&held.client];
-                let origin = client.identity.features.origin;
+                let features = client.identity.features;
                 refusal_frame(
                     &Refusal::MalformedReply { service },
                     &client.full_name(),
                     &held.uid,
-                    origin,
+                    features,
                 )
             });
         };
@@ -256,13 +260,13 @@ impl Model {
             return Predicted::Wait(vec![key]);
         }
         let client = &self.peers[&key];
-        let origin = client.identity.features.origin;
+        let features = client.identity.features;
         let service = self.peers[&from].identity.name.clone();
         let frame = if client.is_python() && spoken.say.is_deep() {
             let refusal = Refusal::UnreadableReply { service };
-            refusal_frame(&refusal, requester, &uid, origin)
+            refusal_frame(&refusal, requester, &uid, features)
         } else {
-            passed_on(requester, &uid, form, origin, spoken)
+            passed_on(requester, &uid, form, features.origin || features.leases, spoken)
         };
         self.tell(key, frame);
         self.in_flight.remove(held);
@@ -348,14 +352,14 @@ fn wait_unless_empty(waiting: Vec<Key>) -> Predicted {
 }
 
 /// Returns the frame that the client receives for a reply.
-fn passed_on(requester: &str, uid: &str, form: Form, origin: bool, spoken: &Spoken) -> Vec<u8> {
+fn passed_on(requester: &str, uid: &str, form: Form, marked: bool, spoken: &Spoken) -> Vec<u8> {
     let (name, mark) = (json!(requester), uid);
     let payload = match &spoken.say {
         Say::Reply { payload, .. } => payload.text(),
         _ => "",
     };
     match form {
-        Form::Error if origin => format!(
+        Form::Error if marked => format!(
             "{{\"error\":true,\"message\":\"E: x\",\"requester\":{name},\"result\":null,\"traceback\":[\"x\"],\"uid\":{mark}}}\r\n"
         )
         .into(),

@@ -69,9 +69,9 @@ impl Model {
         }
         let service = self.may_call(from, name, is_deep).ok()?;
         let found = &self.peers[&service];
-        let has_it_alone = self.locks.contains(&(service, from)) || found.max_clients() == Some(1);
+        let has_it_alone = self.locks.contains_key(&(service, from)) || found.max_clients() == Some(1);
         let is_alone = has_it_alone
-            && Self::with(&self.links, service) == [from]
+            && self.linked(service) == [from]
             && self
                 .in_flight
                 .iter()

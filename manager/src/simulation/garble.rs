@@ -1,6 +1,6 @@
 //! Malformed replies: the lines, their readable members, and the expected errors.
 
-use labwire_wire::{EnvelopeError, JsonError, Member};
+use labwire_wire::{EnvelopeError, Features, JsonError, Member};
 use serde_json::{Number, json};
 
 use crate::refusal::Refusal;
@@ -156,9 +156,9 @@ pub(crate) struct Garbled {
 }
 
 /// Returns the error frame of a refusal. `uid` is JSON text.
-pub(super) fn refusal_frame(refusal: &Refusal, requester: &str, uid: &str, origin: bool) -> Vec<u8> {
+pub(super) fn refusal_frame(refusal: &Refusal, requester: &str, uid: &str, features: Features) -> Vec<u8> {
     let uid = labwire_wire::Uid::from_json(uid.as_bytes()).expect("it is a string or a number");
-    refusal.frame(requester, &uid, origin).to_vec()
+    refusal.frame(requester, &uid, features).to_vec()
 }
 
 /// Returns the uid as the other type with the same text: a string for a number, a number for a

@@ -47,8 +47,12 @@ impl Model {
     /// Returns the lists of links and of locks of all services, as JSON texts.
     pub(super) fn links_and_locks(&self) -> (String, String) {
         let services = self.named(true);
-        let names = |pairs| Self::object(&services, |key| json!(self.names_with(pairs, key)).to_string());
-        (names(&self.links), names(&self.locks))
+        let names = |clients: fn(&Self, Key) -> Vec<Key>| {
+            Self::object(&services, |key| {
+                json!(self.names(&clients(self, key))).to_string()
+            })
+        };
+        (names(Self::linked), names(Self::locking))
     }
 
     /// Returns the numbers of clients and services.

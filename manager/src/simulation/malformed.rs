@@ -33,7 +33,7 @@ impl Garbled {
             },
             _ => Refusal::MalformedReply { service },
         };
-        refusal_frame(&refusal, &requester, uid, client.identity.features.origin)
+        refusal_frame(&refusal, &requester, uid, client.identity.features)
     }
 
     /// Returns the error that the service receives if the reply matches no request.

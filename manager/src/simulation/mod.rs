@@ -19,6 +19,7 @@ mod choices;
 mod cut_through;
 mod garble;
 mod lists;
+mod locks;
 mod malformed;
 mod model;
 mod queue;
@@ -33,3 +34,5 @@ mod world;
 
 pub(crate) use choices::Choices;
 pub(crate) use schedule::run;
+#[cfg(test)]
+use state::Sums;

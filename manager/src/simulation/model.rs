@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use labwire_wire::Identity;
+use labwire_wire::{Features, Identity};
 use serde_json::json;
 
 use super::garble::refusal_frame;
+use super::locks::{Held, LockWait};
 use super::queue::Queue;
 use super::speech::Spoken;
 use super::state::{CutThrough, InFlight, Key, Login, MANAGER, ModelPhase, Peer, Predicted, Sums, Told};
-use crate::refusal::Refusal;
+use crate::refusal::{LockEnd, Refusal};
 
 /// The expected state of the manager, and the frames that it must send.
 #[derive(Debug)]
@@ -21,9 +21,11 @@ pub(super) struct Model {
     /// Services and the clients that are linked with them.
     pub(super) links: BTreeSet<(Key, Key)>,
     /// Services and the clients that hold a lock on them.
-    pub(super) locks: BTreeSet<(Key, Key)>,
-    /// When each lock was acquired.
-    pub(super) locked_at: BTreeMap<(Key, Key), Timestamp>,
+    pub(super) locks: BTreeMap<(Key, Key), Held>,
+    /// Services and the clients whose lock on them has expired or was broken.
+    pub(super) ended_locks: BTreeMap<(Key, Key), LockEnd>,
+    /// The requests that wait for locks, in the order of their arrival.
+    pub(super) lock_waits: Vec<LockWait>,
     /// The time since the schedule began.
     pub(super) time: Duration,
     pub(super) in_flight: Vec<InFlight>,
@@ -42,8 +44,9 @@ impl Model {
         Self {
             peers: BTreeMap::new(),
             links: BTreeSet::new(),
-            locks: BTreeSet::new(),
-            locked_at: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            ended_locks: BTreeMap::new(),
+            lock_waits: Vec::new(),
             time: Duration::ZERO,
             in_flight: Vec::new(),
             in_flight_limit,
@@ -74,8 +77,12 @@ impl Model {
     /// Expects a refusal. `uid` is JSON text, as everywhere.
     pub(super) fn refuse(&mut self, key: Key, uid: &str, refusal: &Refusal) {
         let peer = &self.peers[&key];
-        let origin = peer.identity.features.origin && !peer.is_service();
-        let frame = refusal_frame(refusal, &peer.full_name(), uid, origin);
+        let features = if peer.is_service() {
+            Features::default()
+        } else {
+            peer.identity.features
+        };
+        let frame = refusal_frame(refusal, &peer.full_name(), uid, features);
         self.tell(key, frame);
     }
 
@@ -92,12 +99,12 @@ impl Model {
         self.refuse(key, uid, refusal);
     }
 
-    pub(super) fn own_word(&mut self, key: Key, attribute: &str, argument: &str) {
-        let argument = json!(argument);
+    pub(super) fn own_word(&mut self, key: Key, attribute: &str, arguments: &[&str]) {
+        let arguments = json!(arguments);
         self.tell(
             key,
             format!(
-                "{{\"args\":[{argument}],\"attribute\":\"{attribute}\",\"error\":false,\"kwargs\":{{}},\"requester\":\"{MANAGER}\",\"uid\":\"\"}}\r\n"
+                "{{\"args\":{arguments},\"attribute\":\"{attribute}\",\"error\":false,\"kwargs\":{{}},\"requester\":\"{MANAGER}\",\"uid\":\"\"}}\r\n"
             ),
         );
     }
@@ -123,12 +130,10 @@ impl Model {
             .collect()
     }
 
-    pub(super) fn names_with(&self, pairs: &BTreeSet<(Key, Key)>, service: Key) -> Vec<String> {
-        let clients = Self::with(pairs, service);
-        let mut names: Vec<String> = clients
-            .iter()
-            .map(|client| self.peers[client].full_name())
-            .collect();
+    /// Returns the names of these clients, in their order.
+    pub(super) fn names(&self, clients: &[Key]) -> Vec<String> {
+        let names = clients.iter().map(|client| self.peers[client].full_name());
+        let mut names: Vec<String> = names.collect();
         names.sort();
         names
     }
@@ -158,7 +163,7 @@ impl Model {
         }
         self.peers.insert(key, peer);
         if identity.features.registered {
-            self.own_word(key, "registered", &full_name);
+            self.own_word(key, "registered", &[&full_name]);
         }
         Ok(())
     }
@@ -177,11 +182,10 @@ impl Model {
 
     pub(super) fn leave_as(&mut self, key: Key, peer: Peer) -> usize {
         let linked = Self::with(&self.links, key);
-        self.links.retain(|pair| pair.0 != key && pair.1 != key);
-        self.locks.retain(|pair| pair.0 != key && pair.1 != key);
-        self.locked_at.retain(|pair, _| pair.0 != key && pair.1 != key);
+        let waiting = self.forget_locks(key);
         self.in_flight.retain(|request| request.client != key);
         if !peer.is_service() {
+            self.settle();
             return 0;
         }
         let service = peer.identity.name;
@@ -191,9 +195,13 @@ impl Model {
                 service: service.clone(),
             },
         );
+        for wait in waiting {
+            let (service, client) = (service.clone(), self.peers[&wait.client].full_name());
+            self.refuse(wait.client, &wait.uid, &Refusal::CannotLock { service, client });
+        }
         for client in linked {
             if self.phase < ModelPhase::Stopping && self.peers[&client].identity.features.unlinked {
-                self.own_word(client, "unlinked", &service);
+                self.own_word(client, "unlinked", &[&service]);
             }
         }
         abandoned
@@ -226,6 +234,9 @@ impl Model {
         for service in services {
             let name = self.peers[&service].identity.name.clone();
             self.abandon(service, &Refusal::ShuttingDown { service: name });
+        }
+        for wait in std::mem::take(&mut self.lock_waits) {
+            self.refuse(wait.client, &wait.uid, &Refusal::Stopping);
         }
     }
 

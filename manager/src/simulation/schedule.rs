@@ -86,6 +86,7 @@ impl Slot {
                 unlinked: choices.percent(50),
                 origin: choices.percent(50),
                 cut_through: choices.percent(50),
+                leases: choices.percent(50),
             },
             role: Role::Client,
         };
@@ -259,6 +260,10 @@ impl Schedule<'_, '_> {
                 self.world.pass(Duration::from_millis(time));
                 Ok(())
             }
+            97 if self.choices.percent(20) => {
+                let service = self.any_service();
+                self.world.break_locks(&service)
+            }
             98 if number < self.clients.len() && self.world.has_said_all(key) => self.world.finish(key),
             2..27 if unread > 0 => {
                 let count = match self.choices.below(4) {
@@ -379,9 +384,24 @@ impl Schedule<'_, '_> {
         match self.choices.below(100) {
             0..14 => ask(Asked::Link, self),
             14..22 => ask(Asked::Unlink, self),
-            22..26 => ask(Asked::Lock { shared: true }, self),
-            26..30 => ask(Asked::Lock { shared: false }, self),
-            30..37 => ask(Asked::Release, self),
+            22..31 => {
+                let asked = Asked::Lock {
+                    shared: self.choices.percent(50),
+                    ttl: self
+                        .choices
+                        .one_of(&[None, None, Some(1), Some(60), Some(100_000)]),
+                    reason: self.choices.percent(20),
+                    wait: self
+                        .choices
+                        .one_of(&[None, None, Some(0), Some(2), Some(70), Some(200_000)]),
+                };
+                ask(asked, self)
+            }
+            31..33 => {
+                let ttl = self.choices.one_of(&[None, Some(1), Some(60)]);
+                ask(Asked::Renew { ttl }, self)
+            }
+            33..37 => ask(Asked::Release, self),
             37..39 => {
                 let service = self.any_service();
                 let is_plain = service.chars().all(char::is_alphanumeric);

@@ -62,8 +62,45 @@ pub(crate) enum Form {
 pub(crate) enum Asked {
     Link,
     Unlink,
-    Lock { shared: bool },
+    Lock {
+        shared: bool,
+        /// The terms: seconds, and whether there is a reason.
+        ttl: Option<u32>,
+        reason: bool,
+        wait: Option<u32>,
+    },
+    Renew {
+        ttl: Option<u32>,
+    },
     Release,
+}
+
+/// The reason of every lock that has one.
+pub(super) const REASON: &str = "a \"test\"";
+
+impl Asked {
+    /// Returns the line. `uid` is JSON text.
+    fn text(self, service: &str, uid: &str) -> String {
+        let (attribute, kwargs) = match self {
+            Self::Link => ("link", json!({})),
+            Self::Unlink => ("unlink", json!({})),
+            Self::Lock {
+                shared,
+                ttl,
+                reason,
+                wait,
+            } => (
+                "acquire_lock",
+                json!({ "shared": shared, "ttl": ttl, "reason": reason.then_some(REASON), "wait": wait }),
+            ),
+            Self::Renew { ttl } => ("renew_lock", json!({ "ttl": ttl })),
+            Self::Release => ("release_lock", json!({})),
+        };
+        format!(
+            r#"{{"service":"Manager","attribute":"{attribute}","args":{},"kwargs":{kwargs},"uid":{uid}}}"#,
+            json!([service])
+        )
+    }
 }
 
 /// An administrator's request to the manager.
@@ -276,18 +313,7 @@ impl Say {
 
     fn text(&self) -> String {
         match self {
-            Self::Ask { asked, service, uid } => {
-                let (attribute, kwargs) = match asked {
-                    Asked::Link => ("link", json!({})),
-                    Asked::Unlink => ("unlink", json!({})),
-                    Asked::Lock { shared } => ("acquire_lock", json!({ "shared": shared })),
-                    Asked::Release => ("release_lock", json!({})),
-                };
-                format!(
-                    r#"{{"service":"Manager","attribute":"{attribute}","args":{},"kwargs":{kwargs},"uid":{uid}}}"#,
-                    json!([service])
-                )
-            }
+            Self::Ask { asked, service, uid } => asked.text(service, uid),
             Self::TypedLink { service } => format!("link {service}"),
             Self::Identity { uid } => {
                 format!(r#"{{"service":"Manager","attribute":"identity","uid":{uid},"kwargs":null}}"#)

@@ -154,6 +154,10 @@ pub(crate) struct Sums {
     pub(crate) broken_off: u64,
     pub(crate) malformed_replies: u64,
     pub(crate) unattributed_replies: u64,
+    pub(crate) locks_granted_later: u64,
+    pub(crate) locks_expired: u64,
+    pub(crate) locks_broken: u64,
+    pub(crate) lock_waits_timed_out: u64,
 }
 
 /// The model's state of a client's login.

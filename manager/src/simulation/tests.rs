@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::panic::catch_unwind;
 use std::time::Instant;
 
-use super::{Choices, run};
+use super::{Choices, Sums, run};
 
 /// The variable with the seed of a single schedule to replay.
 const SEED: &str = "LABWIRE_SIMULATION_SEED";
@@ -32,6 +32,8 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         first..first + number_from(SCHEDULES).unwrap_or(DEFAULT_SCHEDULES)
     };
     let (mut schedules, mut steps, mut cut_through_lines, mut broken_off) = (0, 0, 0, 0);
+    // Locks that were granted after a wait, that nobody got in time, that expired and were broken.
+    let mut locks = [0; 4];
     for seed in seeds {
         let ran = catch_unwind(|| run(&mut Choices::Seed(seed))).unwrap_or_else(|_| {
             panic!("replay with: {SEED}={seed} cargo test -p labwire-manager --lib simulation -- --nocapture")
@@ -40,10 +42,26 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         steps += ran.steps;
         cut_through_lines += ran.sums.cut_through;
         broken_off += ran.sums.broken_off;
+        let Sums {
+            locks_granted_later,
+            lock_waits_timed_out,
+            locks_expired,
+            locks_broken,
+            ..
+        } = ran.sums;
+        let of_locks = [
+            locks_granted_later,
+            lock_waits_timed_out,
+            locks_expired,
+            locks_broken,
+        ];
+        for (sum, count) in locks.iter_mut().zip(of_locks) {
+            *sum += count;
+        }
     }
     println!(
         "{schedules} schedules, {steps} steps, {cut_through_lines} lines went on before their end and {broken_off} of them had \
-         none, {:.1} s",
+         none, {locks:?} locks were granted late, not in time, expired and were broken, {:.1} s",
         started.elapsed().as_secs_f64()
     );
     if schedules >= DEFAULT_SCHEDULES {
@@ -51,6 +69,10 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         assert!(
             broken_off > schedules / 4 && cut_through_lines > 2 * broken_off,
             "too little of that happens"
+        );
+        assert!(
+            locks.iter().all(|count| *count > schedules / 8),
+            "too little of that happens: {locks:?}"
         );
     }
 }

@@ -9,6 +9,7 @@ use super::model::Model;
 use super::state::Key;
 use super::waiting::Finished;
 use super::world::{Failure, World};
+use crate::refusal::WaitEnd;
 
 /// How long a client that sends no more is kept for its last replies.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
@@ -24,8 +25,11 @@ impl Model {
     /// last replies.
     fn finish(&mut self, key: Key) -> bool {
         self.links.retain(|pair| pair.1 != key);
-        self.locks.retain(|pair| pair.1 != key);
-        self.locked_at.retain(|pair, _| pair.1 != key);
+        self.locks.retain(|pair, _| pair.1 != key);
+        for service in self.services_that_wait_for(key) {
+            self.end_wait(service, key, WaitEnd::SendsNoMore);
+        }
+        self.settle();
         let until = self.time + LAST_REPLIES;
         let waits = self.in_flight.iter().any(|request| request.client == key);
         if let Some(peer) = self.peers.get_mut(&key).filter(|_| waits) {
@@ -77,13 +81,13 @@ impl World {
         if waits != predicted {
             return Err(format!("a client that sends no more is kept: {waits}"));
         }
-        match told {
-            Some(told) => {
-                peer.finished = Some(Finished { told });
-                Ok(())
-            }
-            None => self.leave(key),
+        if let Some(told) = told {
+            peer.finished = Some(Finished { told });
+            return Ok(());
         }
+        // Its requests that waited for locks were refused before it leaves.
+        self.check()?;
+        self.leave(key)
     }
 
     /// Lets time pass, and handles the deadlines that are due.
@@ -91,6 +95,7 @@ impl World {
         self.model.time += time;
         let seconds = i64::try_from(self.model.time.as_secs()).unwrap_or(i64::MAX);
         self.seconds.store(seconds, Ordering::Relaxed);
+        self.model.expire_locks();
         let now = self.now();
         while self
             .routing

@@ -63,7 +63,7 @@ pub(super) struct World {
     pub(super) peers: BTreeMap<Key, Peer>,
     outbox_limit: usize,
     last_key: Key,
-    /// When the schedule began, for timers.
+    /// When the manager started, for timers.
     pub(super) began: Instant,
     /// The seconds since then, for the time of day.
     pub(super) seconds: Arc<AtomicI64>,
@@ -87,6 +87,7 @@ impl World {
         let seconds = Arc::new(AtomicI64::new(0));
         routing.clock = Clock::Set(Arc::clone(&seconds));
         assert_eq!(routing.name(), MANAGER);
+        let began = routing.started.into_std();
         Self {
             routing: Arc::new(routing),
             operation,
@@ -94,7 +95,7 @@ impl World {
             peers: BTreeMap::new(),
             outbox_limit,
             last_key: 0,
-            began: Instant::now(),
+            began,
             seconds,
         }
     }
@@ -290,6 +291,10 @@ impl World {
             broken_off: sum(&counters.broken_off),
             malformed_replies: sum(&counters.malformed_replies),
             unattributed_replies: sum(&counters.unattributed_replies),
+            locks_granted_later: sum(&counters.locks_granted_later),
+            locks_expired: sum(&counters.locks_expired),
+            locks_broken: sum(&counters.locks_broken),
+            lock_waits_timed_out: sum(&counters.lock_waits_timed_out),
         };
         if sums != self.model.sums {
             return Err(format!("{sums:?} instead of {:?}", self.model.sums));

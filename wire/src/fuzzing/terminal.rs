@@ -40,11 +40,13 @@ pub fn check_terminal(line: &str) {
         Ok(TerminalLine::Client { name: filled } | TerminalLine::Link { service: filled }) => {
             assert!(!filled.trim().is_empty());
         }
-        Ok(
-            TerminalLine::Unlink { service }
-            | TerminalLine::Lock { service, .. }
-            | TerminalLine::Unlock { service },
-        ) => assert!(!service.is_empty()),
+        Ok(TerminalLine::Lock { service, kwargs }) => {
+            assert!(!service.is_empty());
+            assert!(is_json(&without_tokens(&kwargs)), "{kwargs}");
+        }
+        Ok(TerminalLine::Unlink { service } | TerminalLine::Unlock { service }) => {
+            assert!(!service.is_empty());
+        }
         Ok(TerminalLine::Identity | TerminalLine::WhoAmI | TerminalLine::Help | TerminalLine::Disconnect) => {
         }
         Err(error) => {

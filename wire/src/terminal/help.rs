@@ -11,7 +11,7 @@ const WORDS: [(&str, &str); 9] = [
     ("unlink SERVICE", "end the link"),
     (
         "lock SERVICE",
-        "lock a service that nobody else is linked with; lock SERVICE shared: together with all linked clients",
+        "lock a service that nobody else is linked with; lock SERVICE shared: together with all linked clients; add ttl=60 to hold it for a minute, reason=\"a text\", wait=10 to wait for it for ten seconds",
     ),
     ("unlock SERVICE", "release your lock"),
     (

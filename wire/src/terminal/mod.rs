@@ -10,6 +10,7 @@
 //! | `link BasicMath`, `link My Service`, `link "My Service"` | link with a service |
 //! | `unlink BasicMath`, `unlink "My Service"` | end a link |
 //! | `lock BasicMath`, `lock "My Service" shared` | lock a service; `exclusive` is the default |
+//! | `lock BasicMath ttl=60 reason="a test" wait=10` | the same, with terms: seconds and a text |
 //! | `unlock BasicMath`, `unlock "My Service"` | release a lock |
 //! | `help` | ask what can be typed |
 //! | `disconnect`, `exit`, `quit`, `__disconnect__` | leave |
@@ -147,9 +148,9 @@ pub enum TerminalLine {
     Lock {
         /// The name of the service, never empty.
         service: String,
-        /// Whether the lock is for all clients that are linked with it now, instead of for this one
-        /// only.
-        shared: bool,
+        /// The keyword arguments of the request `acquire_lock`: the text of a JSON object with
+        /// `"shared":true` if that was typed, and with the terms as they were typed.
+        kwargs: String,
     },
     /// `unlock`: release a lock.
     Unlock {
@@ -320,35 +321,60 @@ pub fn may_mean_keyword(service: &str) -> bool {
         .any(|keyword| service.eq_ignore_ascii_case(keyword))
 }
 
-/// Parses the part after a keyword: the name of a service and, for `lock`, `shared` or `exclusive`.
-/// Returns `None` for anything else, which is a request.
+/// The terms of a lock that can be typed after the name of the service.
+const LOCK_TERMS: [&str; 3] = ["ttl", "reason", "wait"];
+
+/// Parses the part after a keyword: the name of a service and, for `lock`, `shared` or `exclusive`
+/// and the terms. Returns `None` for anything else, which is a request.
 fn about_service(keyword: &str, rest: &str) -> Option<TerminalLine> {
     let mut tokens = Tokens::new(rest);
     let Ok(Name::Word(service)) = tokens.name() else {
         return None;
     };
     let service = service.into_owned();
-    let mode = if tokens.more() {
-        match tokens.name() {
-            Ok(Name::Word(mode)) if !tokens.more() => Some(mode),
-            _ => return None,
+    match keyword {
+        "lock" => {
+            let kwargs = lock_terms(&mut tokens)?;
+            Some(TerminalLine::Lock { service, kwargs })
         }
-    } else {
-        None
-    };
-    match (keyword, mode) {
-        ("unlink", None) => Some(TerminalLine::Unlink { service }),
-        ("unlock", None) => Some(TerminalLine::Unlock { service }),
-        ("lock", mode) => {
-            let is = |word: &str| {
-                mode.as_deref()
-                    .is_some_and(|mode| mode.eq_ignore_ascii_case(word))
-            };
-            let shared = is("shared");
-            (shared || mode.is_none() || is("exclusive")).then_some(TerminalLine::Lock { service, shared })
-        }
-        _ => None,
+        _ if tokens.more() => None,
+        "unlink" => Some(TerminalLine::Unlink { service }),
+        _ => Some(TerminalLine::Unlock { service }),
     }
+}
+
+/// Parses what follows the name of a service to be locked. Returns the keyword arguments.
+fn lock_terms(tokens: &mut Tokens<'_>) -> Option<String> {
+    let mut kwargs = vec![b'{'];
+    let mut keys = Vec::new();
+    while tokens.more() {
+        if let Some(key) = tokens.key() {
+            if !LOCK_TERMS.contains(&key) || keys.contains(&key) {
+                return None;
+            }
+            if kwargs.len() > 1 {
+                kwargs.push(b',');
+            }
+            keys.push(key);
+            tokens::write_string(key, &mut kwargs);
+            kwargs.push(b':');
+            tokens.value(&mut kwargs).ok()?;
+        } else if keys.is_empty() && kwargs.len() == 1 {
+            match tokens.name() {
+                Ok(Name::Word(mode)) if mode.eq_ignore_ascii_case("shared") => {
+                    kwargs.extend_from_slice(b"\"shared\":true");
+                }
+                Ok(Name::Word(mode)) if mode.eq_ignore_ascii_case("exclusive") => {
+                    kwargs.extend_from_slice(b"\"shared\":false");
+                }
+                _ => return None,
+            }
+        } else {
+            return None;
+        }
+    }
+    kwargs.push(b'}');
+    Some(into_text(kwargs))
 }
 
 /// Returns the name that makes up the rest of a line, without its quotes. Nothing can follow the

@@ -182,15 +182,25 @@ fn links_and_locks_are_named_with_one_word_or_between_quotes() {
         })
     };
     assert_eq!(parse("unlock 'My Service'"), unlock("My Service"));
-    for (line, service, shared) in [
-        ("lock BasicMath", "BasicMath", false),
-        ("Lock BasicMath Shared", "BasicMath", true),
-        ("lock 'My Service' shared", "My Service", true),
-        ("lock \"My Service\" exclusive", "My Service", false),
-        ("lock shared", "shared", false),
+    for (line, service, kwargs) in [
+        ("lock BasicMath", "BasicMath", "{}"),
+        ("Lock BasicMath Shared", "BasicMath", r#"{"shared":true}"#),
+        ("lock 'My Service' shared", "My Service", r#"{"shared":true}"#),
+        (
+            "lock \"My Service\" exclusive",
+            "My Service",
+            r#"{"shared":false}"#,
+        ),
+        ("lock shared", "shared", "{}"),
+        (
+            "lock S ttl=1.50 reason=\"a test\" wait = 0",
+            "S",
+            r#"{"ttl":1.50,"reason":"a test","wait":0}"#,
+        ),
+        ("lock S shared reason=x", "S", r#"{"shared":true,"reason":"x"}"#),
     ] {
-        let service = service.into();
-        assert_eq!(parse(line), Ok(TerminalLine::Lock { service, shared }), "{line}");
+        let (service, kwargs) = (service.into(), kwargs.into());
+        assert_eq!(parse(line), Ok(TerminalLine::Lock { service, kwargs }), "{line}");
     }
     for keyword in ["unlink", "lock", "unlock"] {
         assert_eq!(parse(keyword), Err(TerminalError::NoServiceNamed { keyword }));
@@ -206,10 +216,18 @@ fn a_service_whose_name_is_a_keyword_can_be_called() {
         ("help add 1 2", "help", "add", "[1,2]"),
         ("lock front 1", "lock", "front", "[1]"),
         ("lock My Service shared", "lock", "My", r#"["Service","shared"]"#),
+        (
+            "lock front shared shared",
+            "lock",
+            "front",
+            r#"["shared","shared"]"#,
+        ),
+        ("lock front shared x=1", "lock", "front", r#"["shared"]"#),
         ("unlock front 1", "unlock", "front", "[1]"),
         ("unlink a b", "unlink", "a", r#"["b"]"#),
         ("whoami is it", "whoami", "is", r#"["it"]"#),
         ("quit smoking", "quit", "smoking", "[]"),
+        ("unlock front ttl=1", "unlock", "front", "[]"),
     ] {
         let found = request(line);
         assert_eq!(

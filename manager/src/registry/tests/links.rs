@@ -36,10 +36,16 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
     assert_eq!(registry.service_for(b, "open", FLAT), Ok(open));
     registry.linked(a, "open").unwrap();
     registry.locked(a, "open", false, at(5)).unwrap();
-    let held = || HeldLock {
-        holder: "a[h:1]".into(),
-        since: at(5),
-        others: 0,
+    let held = || {
+        Box::new(HeldLock {
+            holder: "a[h:1]".into(),
+            since: at(5),
+            until: None,
+            reason: None,
+            shared: false,
+            waiting: 0,
+            others: 0,
+        })
     };
     assert_eq!(
         registry.service_for(b, "open", FLAT),

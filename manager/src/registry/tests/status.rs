@@ -51,7 +51,9 @@ fn the_status_has_links_locks_requests_and_latencies() {
     let expected = json!({
         "name": "S",
         "lock_count": 1,
-        "locks": [{"client": name, "since": "1970-01-01T00:00:05Z"}],
+        "lock_waits": 0, "locks": [{
+            "client": name, "since": "1970-01-01T00:00:05Z", "until": null, "shared": true, "reason": null,
+        }],
         "in_flight": 1,
         "oldest_seconds": 1.25,
         "queued_bytes": 0,

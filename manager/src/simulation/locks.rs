@@ -1,0 +1,409 @@
+//! Predicts locks: who holds them, who waits for them, and how they end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::model::Model;
+use super::speech::REASON;
+use super::state::Key;
+use super::world::{Failure, World};
+use crate::refusal::{
+    HeldLock, LinkedClients, LockCause, LockEnd, LockObstacle, LockRefusal, Refusal, WaitEnd, WaitingRequest,
+};
+
+/// The terms of a lock: whether it is shared, its time to live in seconds, and whether it has a
+/// reason.
+pub(super) type Terms = (bool, Option<u32>, bool);
+
+/// A lock that a client holds.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    since: Duration,
+    terms: Terms,
+    until: Option<Duration>,
+}
+
+/// A request that waits for a lock.
+#[derive(Clone, Debug)]
+pub(super) struct LockWait {
+    pub(super) service: Key,
+    pub(super) client: Key,
+    pub(super) uid: String,
+    terms: Terms,
+    since: Duration,
+    wait: u32,
+}
+
+impl LockWait {
+    fn deadline(&self) -> Duration {
+        self.since + Duration::from_secs(self.wait.into())
+    }
+}
+
+/// What ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    /// The lock of a client on a service.
+    Lease(Key, Key),
+    /// A request that waits for a service, by its position among all.
+    Wait(Key, usize),
+}
+
+/// Returns a time of day.
+fn of_day(time: Duration) -> Timestamp {
+    Timestamp::from_second(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX)
+}
+
+impl Model {
+    /// Returns the whole seconds of the time: the clock has no others.
+    fn seconds(&self) -> Duration {
+        Duration::from_secs(self.time.as_secs())
+    }
+
+    /// Returns the clients that are linked with a service.
+    pub(super) fn linked(&self, service: Key) -> Vec<Key> {
+        Self::with(&self.links, service)
+    }
+
+    /// Returns the clients that hold a lock on a service.
+    pub(super) fn locking(&self, service: Key) -> Vec<Key> {
+        let holders = self.locks.keys().filter(|pair| pair.0 == service);
+        holders.map(|pair| pair.1).collect()
+    }
+
+    /// Returns the requests that wait for a service, in the order of their arrival.
+    fn waiting(&self, service: Key) -> Vec<&LockWait> {
+        let waits = self.lock_waits.iter();
+        waits.filter(|wait| wait.service == service).collect()
+    }
+
+    /// Returns the services whose locks a client waits for, in the order of its requests.
+    pub(super) fn services_that_wait_for(&self, client: Key) -> Vec<Key> {
+        let waits = self.lock_waits.iter().filter(|wait| wait.client == client);
+        waits.map(|wait| wait.service).collect()
+    }
+
+    /// Returns the lock on a service, named after the client that has held it longest; of several,
+    /// the one that joined first.
+    pub(super) fn held(&self, service: Key) -> Option<Box<HeldLock>> {
+        let holders = self.locking(service);
+        let longest = holders
+            .iter()
+            .min_by_key(|client| (self.locks[&(service, **client)].since, **client))?;
+        let Held { since, terms, until } = &self.locks[&(service, *longest)];
+        Some(Box::new(HeldLock {
+            holder: self.peers[longest].full_name(),
+            since: of_day(*since),
+            until: until.map(of_day),
+            reason: terms.2.then(|| REASON.into()),
+            shared: terms.0,
+            others: holders.len() - 1,
+            waiting: self.waiting(service).len(),
+        }))
+    }
+
+    /// Returns the refusal of a link, as long as an exclusive lock is waited for.
+    pub(super) fn lock_awaited(&self, service: Key, client: Key) -> Option<Refusal> {
+        let waiting = self.waiting(service);
+        let mut exclusive = waiting.iter().filter(|wait| !wait.terms.0);
+        let first = exclusive.find(|wait| wait.client != client)?;
+        let refusal = LockRefusal::Awaited {
+            service: self.peers[&service].identity.name.clone(),
+            waiting: self.described(first),
+            position: waiting.len() + 1,
+        };
+        Some(refusal.into())
+    }
+
+    fn described(&self, wait: &LockWait) -> WaitingRequest {
+        WaitingRequest {
+            client: self.peers[&wait.client].full_name(),
+            since: of_day(wait.since),
+            exclusive: !wait.terms.0,
+        }
+    }
+
+    /// Returns what keeps a client from a lock because of links and locks. `together` is whether
+    /// the locks of others were granted in the same step.
+    fn obstacle(&self, service: Key, client: Key, shared: bool, together: bool) -> Option<LockObstacle> {
+        let linked = self.linked(service);
+        let is_linked = linked.contains(&client);
+        let others_lock = self.locking(service).iter().any(|holder| *holder != client);
+        let others_link = linked.iter().any(|other| *other != client);
+        let list = || {
+            let names = self.names(&linked);
+            LinkedClients::new(&names, names.len())
+        };
+        if others_lock && !(shared && (is_linked || together)) {
+            return self.held(service).map(LockObstacle::Held);
+        }
+        if others_link && !shared {
+            return Some(LockObstacle::Linked(list()));
+        }
+        let limit = self.peers[&service].max_clients();
+        let is_full = limit.is_some_and(|limit| linked.len() as u64 >= limit);
+        (is_full && !is_linked).then(|| LockObstacle::Full(list()))
+    }
+
+    /// Returns the request that comes before a new one of that client, if there is one.
+    fn before(&self, service: Key, client: Key, shared: bool) -> Option<LockObstacle> {
+        if self.locks.contains_key(&(service, client)) {
+            return None;
+        }
+        let is_linked = self.links.contains(&(service, client));
+        let waiting = self.waiting(service);
+        let first = waiting
+            .iter()
+            .find(|wait| !(shared && is_linked && wait.terms.0))?;
+        Some(LockObstacle::Waiting(self.described(first)))
+    }
+
+    /// Predicts the answer to a request for a lock; `None` if it waits.
+    pub(super) fn acquire(
+        &mut self,
+        from: Key,
+        key: Key,
+        terms: Terms,
+        wait: Option<u32>,
+        uid: &str,
+    ) -> Result<Option<String>, Refusal> {
+        let service = self.peers[&key].identity.name.clone();
+        let client = self.peers[&from].full_name();
+        let is_linked = self.links.contains(&(key, from));
+        if self.services_that_wait_for(from).contains(&key) {
+            return Err(LockRefusal::AlreadyWaits { service, client }.into());
+        }
+        if !is_linked && wait.is_none() {
+            return Err(match self.ended_locks.get(&(key, from)).cloned() {
+                Some(end) => LockRefusal::Ended { service, client, end }.into(),
+                None => Refusal::LockWithoutLink { service, client },
+            });
+        }
+        let obstacle = self
+            .obstacle(key, from, terms.0, false)
+            .or_else(|| self.before(key, from, terms.0));
+        match (obstacle, wait.unwrap_or(0)) {
+            (None, _) => {
+                self.grant(from, key, terms);
+                Ok(Some(json!(self.names(&self.linked(key))).to_string()))
+            }
+            (Some(LockObstacle::Linked(linked)), _) if wait.is_none() => Err(Refusal::NotAlone {
+                service,
+                client,
+                linked,
+            }),
+            (Some(obstacle), 0) => Err(LockRefusal::NotInTime {
+                service,
+                client,
+                obstacle,
+                wait: Duration::ZERO,
+                position: self.waiting(key).len() + 1,
+            }
+            .into()),
+            (Some(_), wait) => {
+                self.lock_waits.push(LockWait {
+                    service: key,
+                    client: from,
+                    uid: uid.to_owned(),
+                    terms,
+                    since: self.seconds(),
+                    wait,
+                });
+                Ok(None)
+            }
+        }
+    }
+
+    fn grant(&mut self, client: Key, service: Key, terms: Terms) {
+        self.links.insert((service, client));
+        self.ended_locks.remove(&(service, client));
+        let now = self.seconds();
+        let until = terms.1.map(|ttl| now + Duration::from_secs(ttl.into()));
+        let pair = (service, client);
+        let since = self.locks.get(&pair).map_or(now, |held| held.since);
+        self.locks.insert(pair, Held { since, terms, until });
+    }
+
+    /// Predicts the answer to a renewal.
+    pub(super) fn renew(&mut self, from: Key, key: Key, ttl: Option<u32>) -> Result<String, Refusal> {
+        let service = self.peers[&key].identity.name.clone();
+        let client = self.peers[&from].full_name();
+        let now = self.seconds();
+        let Some(held) = self.locks.get_mut(&(key, from)) else {
+            return Err(match self.ended_locks.get(&(key, from)).cloned() {
+                Some(end) => LockRefusal::Ended { service, client, end },
+                None => LockRefusal::HoldsNone { service, client },
+            }
+            .into());
+        };
+        held.terms.1 = ttl.or(held.terms.1);
+        held.until = held.terms.1.map(|ttl| now + Duration::from_secs(ttl.into()));
+        let until = held.until.map(|until| of_day(until).to_string());
+        let ttl = held.terms.1.map(f64::from);
+        Ok(json!({ "ttl": ttl, "until": until }).to_string())
+    }
+
+    /// Ends a client's wait for a lock on a service. Returns whether it waited.
+    pub(super) fn end_wait(&mut self, service: Key, client: Key, end: WaitEnd) -> bool {
+        let is_it = |wait: &LockWait| (wait.service, wait.client) == (service, client);
+        let Some(place) = self.lock_waits.iter().position(is_it) else {
+            return false;
+        };
+        let wait = self.lock_waits.remove(place);
+        let refusal = LockRefusal::WaitEnded {
+            service: self.peers[&service].identity.name.clone(),
+            client: self.peers[&client].full_name(),
+            end,
+        };
+        self.refuse(client, &wait.uid, &refusal.into());
+        true
+    }
+
+    /// Removes the links, locks and waits of a peer that has left. Returns the requests of others
+    /// that waited for it.
+    pub(super) fn forget_locks(&mut self, key: Key) -> Vec<LockWait> {
+        self.links.retain(|pair| pair.0 != key && pair.1 != key);
+        self.locks.retain(|pair, _| pair.0 != key && pair.1 != key);
+        self.ended_locks.retain(|pair, _| pair.0 != key && pair.1 != key);
+        let (waiting, others) = std::mem::take(&mut self.lock_waits)
+            .into_iter()
+            .partition(|wait| wait.service == key);
+        self.lock_waits = others;
+        self.lock_waits.retain(|wait| wait.client != key);
+        waiting
+    }
+
+    /// Grants locks to the requests that wait for them, as far as nothing is in their way.
+    pub(super) fn settle(&mut self) {
+        let mut services: Vec<Key> = self.lock_waits.iter().map(|wait| wait.service).collect();
+        services.sort_unstable();
+        services.dedup();
+        for service in services {
+            let is_free = self.locking(service).is_empty();
+            while let Some(first) = self.waiting(service).first().map(|first| (*first).clone()) {
+                let LockWait {
+                    client, terms, uid, ..
+                } = first;
+                if self.obstacle(service, client, terms.0, is_free).is_some() {
+                    break;
+                }
+                self.lock_waits
+                    .retain(|wait| (wait.service, wait.client) != (service, client));
+                self.grant(client, service, terms);
+                self.sums.locks_granted_later += 1;
+                let linked = json!(self.names(&self.linked(service))).to_string();
+                self.answer(client, &uid, &linked);
+            }
+        }
+    }
+
+    /// Ends the locks and waits whose time is over.
+    pub(super) fn expire_locks(&mut self) {
+        let now = self.time;
+        loop {
+            let leases = self.locks.iter().filter_map(|(pair, held)| {
+                let ending = Ending::Lease(pair.0, pair.1);
+                Some((held.until?, ending))
+            });
+            let waits = self.lock_waits.iter().enumerate();
+            let waits = waits.map(|(place, wait)| (wait.deadline(), Ending::Wait(wait.service, place)));
+            let due = leases.chain(waits).filter(|(deadline, _)| *deadline <= now).min();
+            let Some((deadline, ending)) = due else {
+                return;
+            };
+            match ending {
+                Ending::Lease(service, client) => {
+                    let ttl = self.locks[&(service, client)].terms.1.unwrap_or_default();
+                    let ttl = Duration::from_secs(ttl.into());
+                    self.sums.locks_expired += 1;
+                    let cause = LockCause::Expired { ttl };
+                    self.end_lock(service, client, of_day(deadline), &cause);
+                }
+                Ending::Wait(service, place) => self.give_up(service, place),
+            }
+            self.settle();
+        }
+    }
+
+    /// Ends a wait whose time is over.
+    fn give_up(&mut self, service: Key, place: usize) {
+        let before = self.lock_waits[..place].iter();
+        let position = 1 + before.filter(|wait| wait.service == service).count();
+        let wait = self.lock_waits.remove(place);
+        let obstacle = self
+            .obstacle(service, wait.client, wait.terms.0, false)
+            .or_else(|| {
+                let waiting = self.waiting(service);
+                Some(LockObstacle::Waiting(self.described(waiting.first()?)))
+            });
+        let refusal = LockRefusal::NotInTime {
+            service: self.peers[&service].identity.name.clone(),
+            client: self.peers[&wait.client].full_name(),
+            obstacle: obstacle.expect("something was in its way"),
+            wait: Duration::from_secs(wait.wait.into()),
+            position,
+        };
+        self.sums.lock_waits_timed_out += 1;
+        self.refuse(wait.client, &wait.uid, &refusal.into());
+    }
+
+    /// Ends a client's lock, and its link.
+    fn end_lock(&mut self, service: Key, client: Key, at: Timestamp, cause: &LockCause) {
+        let pair = (service, client);
+        self.locks.remove(&pair);
+        self.links.remove(&pair);
+        let end = LockEnd {
+            at,
+            cause: cause.clone(),
+        };
+        let name = self.peers[&service].identity.name.clone();
+        let features = self.peers[&client].identity.features;
+        if features.leases {
+            let text = format!("the lock on the {} Service {end}", labwire_wire::quoted(&name));
+            self.own_word(client, "lock_ended", &[&name, cause.name(), &text]);
+        } else if features.unlinked {
+            self.own_word(client, "unlinked", &[&name]);
+        }
+        self.ended_locks.insert(pair, end);
+    }
+}
+
+impl World {
+    /// Breaks all locks on a service.
+    pub(super) fn break_locks(&mut self, name: &str) -> Result<(), Failure> {
+        let cause = LockCause::Broken {
+            by: "ada".into(),
+            reason: Some(REASON.into()),
+        };
+        let broken = self.routing.break_lock(name, None, &cause);
+        let Some(service) = self.model.service_named(name) else {
+            return match broken {
+                Err(Refusal::Lock(refusal)) if matches!(*refusal, LockRefusal::NoService { .. }) => Ok(()),
+                broken => Err(format!("{broken:?} for a service that is not there")),
+            };
+        };
+        let mut holders = self.model.locking(service);
+        holders.sort_by_key(|client| (self.model.locks[&(service, *client)].since, *client));
+        let mut names = Vec::new();
+        for client in holders {
+            self.model.sums.locks_broken += 1;
+            let now = self.model.now();
+            names.push(self.model.peers[&client].full_name());
+            self.model.end_lock(service, client, now, &cause);
+        }
+        self.model.settle();
+        match broken {
+            Ok(broken)
+                if broken
+                    .iter()
+                    .map(|name| &**name)
+                    .eq(names.iter().map(String::as_str)) =>
+            {
+                Ok(())
+            }
+            broken => Err(format!("{broken:?} instead of {names:?}")),
+        }
+    }
+}
