@@ -18,6 +18,8 @@ use crate::handle::Handle;
 use crate::holder::Holder;
 use crate::identities::Identities;
 use crate::link::Link;
+use crate::lock::LockGuard;
+use crate::lock_options::LockOptions;
 use crate::options::ClientOptions;
 use crate::status::{About, ConnectionState};
 use crate::ticket::Ticket;
@@ -175,9 +177,39 @@ impl Client {
             reply,
         })?;
         // If this future is dropped while it waits, the holder's drop leaves the link.
-        let holder = Holder::new(uid, Arc::clone(&self.handle));
+        let holder = Arc::new(Holder::new(uid, Arc::clone(&self.handle)));
         let status = ticket.await?;
         Ok(Link::new(holder, service, status))
+    }
+
+    /// Locks a service, and links with it. Waits for the lock if the [options](LockOptions::wait)
+    /// say so: also for a service that is locked by others, and therefore refuses links.
+    ///
+    /// Fails with [`CallError::Manager`] when the service does not exist, and when the lock was not
+    /// free in time; [`CallError::lock`] then returns who holds it. See [`Link::lock`] for the kinds
+    /// of locks.
+    ///
+    /// Cancel safe: if the future is dropped early, the lock is released, or no longer waited for.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use std::time::Duration;
+    /// # use labwire_client::{Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// use labwire_client::{Lock, LockOptions};
+    ///
+    /// let bob = client.spawn("Bob").await?;
+    /// let of_bob = bob.lock("Thermometer", Lock::Exclusive).await?;
+    /// let terms = LockOptions::new(Lock::Exclusive).wait(Duration::from_secs(60));
+    /// let (guard, released) = tokio::join!(client.lock("Thermometer", terms), of_bob.release());
+    /// released?;
+    /// let celsius: f64 = guard?.link().call("read", args![3]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn lock(&self, service: &str, options: impl Into<LockOptions>) -> Result<LockGuard, CallError> {
+        LockGuard::acquire_with_link(&self.handle, service, options.into()).await
     }
 
     /// Requests the identities of the manager and of all connected clients and services. Cancel

@@ -8,6 +8,7 @@ use labwire_wire::Executed;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::error::CallError;
+use crate::lock_options::LockOptions;
 use crate::notification_queue::NotificationSender;
 use crate::status::LinkStatus;
 
@@ -63,8 +64,17 @@ pub(crate) enum Command {
     Lock {
         uid: u64,
         holder: u64,
-        shared: bool,
+        options: LockOptions,
         reply: oneshot::Sender<Outcome>,
+    },
+    /// Acquire a lock with a link. `uid` names the new holder of the link and the guard. The reply
+    /// has the list of the linked clients, too.
+    LockService {
+        uid: u64,
+        service: Arc<str>,
+        options: LockOptions,
+        room: Option<Room>,
+        reply: oneshot::Sender<Result<(watch::Receiver<LinkStatus>, Bytes), CallError>>,
     },
     /// Release the lock of a guard.
     Release {
@@ -139,7 +149,16 @@ impl Target {
         }
     }
 
-    pub(crate) fn unlinked(&self) -> CallError {
+    /// Returns the error of a call through a link that has ended, with a lock for `lock_end` if
+    /// that is set.
+    pub(crate) fn unlinked(&self, lock_end: Option<&Arc<str>>) -> CallError {
+        if let Some(reason) = lock_end {
+            return CallError::LockEnded {
+                service: self.service.to_string(),
+                attribute: self.attribute.to_string(),
+                reason: Arc::clone(reason),
+            };
+        }
         CallError::Unlinked {
             service: self.service.to_string(),
             attribute: self.attribute.to_string(),

@@ -9,6 +9,8 @@ use labwire_device::{ConnectError, EnvironmentError, NoAnswer};
 use labwire_wire::{Executed, quoted};
 use thiserror::Error;
 
+use crate::lock_state::LockState;
+
 /// The reason why a call has no result.
 ///
 /// The variants distinguish failures of the manager, the service and the connection.
@@ -39,6 +41,8 @@ pub enum CallError {
         message: String,
         /// Whether a service may have executed the request.
         executed: Executed,
+        /// What the manager says about the lock that was in the way, if it was one.
+        lock: Option<Box<LockState>>,
     },
     /// The service answered with an error.
     #[error("{}.{attribute} failed: {message}", quoted(service))]
@@ -89,6 +93,16 @@ pub enum CallError {
         service: String,
         /// The attribute that was called.
         attribute: String,
+    },
+    /// The client's lock on the service has expired or was broken, and the link has ended with it.
+    #[error("{reason}; link again to call {attribute}")]
+    LockEnded {
+        /// The service.
+        service: String,
+        /// The attribute that was called.
+        attribute: String,
+        /// How and when the lock ended.
+        reason: Arc<str>,
     },
     /// An argument cannot be encoded as JSON.
     #[error("cannot call {}.{attribute}: {error}", quoted(service))]
@@ -155,8 +169,20 @@ impl CallError {
             Self::Manager { executed, .. }
             | Self::Disconnected { executed, .. }
             | Self::TimedOut { executed, .. } => *executed,
-            Self::Unlinked { .. } | Self::Encode { .. } | Self::NoAnswer(_) => Executed::No,
+            Self::Unlinked { .. } | Self::LockEnded { .. } | Self::Encode { .. } | Self::NoAnswer(_) => {
+                Executed::No
+            }
             Self::Service { .. } | Self::Decode { .. } | Self::NotDescribed { .. } => Executed::Maybe,
+        }
+    }
+
+    /// Returns what the manager says about the lock that was in the way, if it was one.
+    ///
+    /// See the example of [`LockOptions`](crate::LockOptions).
+    pub fn lock(&self) -> Option<&LockState> {
+        match self {
+            Self::Manager { lock, .. } => lock.as_deref(),
+            _ => None,
         }
     }
 

@@ -140,7 +140,8 @@
 //!
 //! [`Link::notifications`] is a stream of the messages that a service sends without a request.
 //! [`Link::lock`] keeps clients out that are not linked, until its guard is dropped: all others with
-//! an exclusive lock, which one client alone can acquire. [`Client::identities`] lists
+//! an exclusive lock, which one client alone can acquire. [`Client::lock`] also waits for a lock, and
+//! links; [`LockOptions`] say for how long it is held and why. [`Client::identities`] lists
 //! the connected peers, and has a readable text form. [`Link::describe`] returns the documentation
 //! of a service's methods. [`Client::admin_request`] sends the manager a request that is reserved
 //! for administrators. A [`LinkedClient`] is a client and a link in one; connecting it waits until
@@ -214,6 +215,8 @@ mod identities;
 mod link;
 mod linked_client;
 mod lock;
+mod lock_options;
+mod lock_state;
 mod notification;
 mod notification_queue;
 mod notifications;
@@ -288,6 +291,8 @@ pub use labwire_wire::Executed;
 pub use link::Link;
 pub use linked_client::LinkedClient;
 pub use lock::{Lock, LockGuard};
+pub use lock_options::LockOptions;
+pub use lock_state::LockState;
 pub use notification::Notification;
 pub use notifications::Notifications;
 pub use options::ClientOptions;

@@ -71,9 +71,9 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(crate) fn new(holder: Holder, service: Arc<str>, status: watch::Receiver<LinkStatus>) -> Self {
+    pub(crate) fn new(holder: Arc<Holder>, service: Arc<str>, status: watch::Receiver<LinkStatus>) -> Self {
         Self {
-            holder: Arc::new(holder),
+            holder,
             service,
             status,
             timeout: None,
@@ -84,9 +84,14 @@ impl Link {
         self.holder.handle()
     }
 
-    /// Returns the number of the link's holder.
-    pub(crate) fn holder(&self) -> u64 {
-        self.holder.number()
+    /// Returns the link's holder.
+    pub(crate) fn holder(&self) -> &Arc<Holder> {
+        &self.holder
+    }
+
+    /// Returns how the lock has ended that was not released, if it has.
+    pub(crate) fn lock_end(&self) -> Option<Arc<str>> {
+        self.status.borrow().lock_end.clone()
     }
 
     /// Returns whether the lock of this guard is held.
@@ -311,7 +316,7 @@ impl Link {
         let target = Target::new(Arc::clone(&self.service), SHUT_DOWN_SERVICE);
         let ended = Ticket::send(self.handle(), self.handle().uid(), target, |reply| {
             Command::EndLink {
-                holder: self.holder(),
+                holder: self.holder.number(),
                 reply,
             }
         });
@@ -382,7 +387,7 @@ impl Link {
         let target = Target::new(MANAGER_NAME, "unlink");
         let ticket = Ticket::send(self.handle(), uid, target, |reply| Command::Unlink {
             uid,
-            holder: self.holder(),
+            holder: self.holder.number(),
             reply,
         });
         // The driver has ended, and the link with it.

@@ -1,12 +1,18 @@
 //! Locks on services.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use labwire_device::payload::from_json;
 use labwire_wire::MANAGER_NAME;
 
 use crate::command::{Command, Outcome, Target};
 use crate::error::CallError;
+use crate::handle::Handle;
+use crate::holder::Holder;
 use crate::link::Link;
+use crate::lock_options::LockOptions;
 use crate::ticket::Ticket;
 
 /// The kind of a lock: for one client, or for all that are linked.
@@ -65,35 +71,57 @@ pub enum Lock {
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct LockGuard {
+    // Released before the link ends: fields are dropped in this order.
     holding: Holding,
+    link: Link,
     clients: Vec<String>,
 }
 
 impl LockGuard {
-    async fn acquire(link: Link, lock: Lock) -> Result<Self, CallError> {
+    async fn acquire(link: Link, options: LockOptions) -> Result<Self, CallError> {
         let guard = link.handle().uid();
         let target = Target::new(MANAGER_NAME, "acquire_lock");
         let ticket = Ticket::send(link.handle(), guard, target, |reply| Command::Lock {
             uid: guard,
-            holder: link.holder(),
-            shared: lock == Lock::Shared,
+            holder: link.holder().number(),
+            options,
             reply,
         })?;
         // From here on the manager may have granted the lock, even if this future is dropped.
-        let mut holding = Holding {
+        let mut holding = Holding::new(Arc::clone(link.holder()), guard);
+        let clients = holding.unless_refused(ticket.await)?;
+        Ok(Self {
+            clients: names("acquire_lock", Ok(clients))?,
+            holding,
             link,
-            guard,
-            is_released: false,
-        };
-        match ticket.await.and_then(|result| names("acquire_lock", Ok(result))) {
-            Ok(clients) => Ok(Self { holding, clients }),
-            // The lock was granted, but the reply cannot be read: dropping `holding` releases it.
-            Err(error @ CallError::Decode { .. }) => Err(error),
-            Err(error) => {
-                holding.is_released = true;
-                Err(error)
-            }
-        }
+        })
+    }
+
+    /// Acquires a lock on a service, with a link.
+    pub(crate) async fn acquire_with_link(
+        handle: &Arc<Handle>,
+        service: &str,
+        options: LockOptions,
+    ) -> Result<Self, CallError> {
+        let room = handle.room().await;
+        let guard = handle.uid();
+        let service: Arc<str> = Arc::from(service);
+        let target = Target::new(MANAGER_NAME, "acquire_lock");
+        let ticket = Ticket::send(handle, guard, target, |reply| Command::LockService {
+            uid: guard,
+            service: Arc::clone(&service),
+            options: options.with_link(),
+            room: Some(room),
+            reply,
+        })?;
+        let holder = Arc::new(Holder::new(guard, Arc::clone(handle)));
+        let mut holding = Holding::new(Arc::clone(&holder), guard);
+        let (status, clients) = holding.unless_refused(ticket.await)?;
+        Ok(Self {
+            clients: names("acquire_lock", Ok(clients))?,
+            holding,
+            link: Link::new(holder, service, status),
+        })
     }
 
     /// Returns the network names of the clients that were linked when the lock was acquired. Only
@@ -108,10 +136,11 @@ impl LockGuard {
     ///
     /// See the example of [`LockGuard`].
     pub fn link(&self) -> &Link {
-        &self.holding.link
+        &self.link
     }
 
-    /// Returns whether the lock is held. It is not after its link was lost or ended.
+    /// Returns whether the lock is held. It is not after its link was lost or ended, or after it
+    /// [expired](LockOptions::ttl) or was broken by an administrator.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -129,11 +158,18 @@ impl LockGuard {
     /// # });
     /// ```
     pub fn is_held(&self) -> bool {
-        self.holding.is_held()
+        self.holding.is_held(&self.link)
     }
 
-    /// Waits until the lock is lost: the service has disconnected, the connection was lost, or the
-    /// link or another guard has ended it.
+    /// Returns how the lock has ended, if it has expired or was broken.
+    ///
+    /// See the example of [`lost`](Self::lost).
+    pub fn end_reason(&self) -> Option<Arc<str>> {
+        self.link.lock_end()
+    }
+
+    /// Waits until the lock is lost: it has expired or was broken, the service has disconnected, the
+    /// connection was lost, or the link or another guard has ended it.
     ///
     /// Cancel safe.
     ///
@@ -148,12 +184,13 @@ impl LockGuard {
     /// let (_, unlinked) = tokio::join!(guard.lost(), echo.unlink());
     /// unlinked?;
     /// assert!(!guard.is_held());
+    /// assert_eq!(guard.end_reason(), None, "it was neither broken nor has it expired");
     /// # Ok(())
     /// # });
     /// ```
     pub async fn lost(&self) {
         if !self.holding.is_released {
-            self.holding.link.lock_lost(self.holding.guard).await;
+            self.link.lock_lost(self.holding.guard).await;
         }
     }
 
@@ -178,7 +215,7 @@ impl LockGuard {
     /// # });
     /// ```
     pub async fn release(mut self) -> Result<Vec<String>, CallError> {
-        match self.holding.release() {
+        match self.holding.release(&self.link) {
             Some(ticket) => names("release_lock", ticket?.await),
             None => Ok(Vec::new()),
         }
@@ -194,10 +231,11 @@ impl Link {
     /// is released when the guard is dropped. A client has at most one lock on a service: a second
     /// guard shares it, and the first guard that is released ends it.
     ///
-    /// Never waits for another client's lock or link: if it is in the way, fails at once with
-    /// [`CallError::Manager`].
+    /// If another client's lock or link is in the way, fails with [`CallError::Manager`]: at once,
+    /// or after the [wait](LockOptions::wait) of the options. To wait for a service that is locked
+    /// and so refuses links, use [`Client::lock`](crate::Client::lock).
     ///
-    /// Cancel safe: if the future is dropped early, the lock is released.
+    /// Cancel safe: if the future is dropped early, the lock is released, or no longer waited for.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -212,39 +250,63 @@ impl Link {
     /// # Ok(())
     /// # });
     /// ```
-    pub async fn lock(&self, lock: Lock) -> Result<LockGuard, CallError> {
-        LockGuard::acquire(self.clone(), lock).await
+    pub async fn lock(&self, options: impl Into<LockOptions>) -> Result<LockGuard, CallError> {
+        LockGuard::acquire(self.clone(), options.into()).await
     }
 }
 
 /// A lock that has to be released, unless it was refused or is lost.
-#[derive(Debug)]
 struct Holding {
-    link: Link,
+    holder: Arc<Holder>,
     guard: u64,
     is_released: bool,
 }
 
+impl fmt::Debug for Holding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Holding")
+            .field("guard", &self.guard)
+            .field("is_released", &self.is_released)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Holding {
-    fn is_held(&self) -> bool {
-        !self.is_released && self.link.has_lock(self.guard)
+    fn new(holder: Arc<Holder>, guard: u64) -> Self {
+        Self {
+            holder,
+            guard,
+            is_released: false,
+        }
+    }
+
+    /// Returns the outcome of the request. If it was refused, there is nothing to release.
+    fn unless_refused<T>(&mut self, outcome: Result<T, CallError>) -> Result<T, CallError> {
+        // The manager may have granted a lock although its reply, or that for the link, cannot be
+        // read.
+        self.is_released = matches!(&outcome, Err(error) if !matches!(error, CallError::Decode { .. }));
+        outcome
+    }
+
+    fn is_held(&self, link: &Link) -> bool {
+        !self.is_released && link.has_lock(self.guard)
     }
 
     /// Sends the request to release the lock. Returns `None` if it is not held any more.
-    fn release(&mut self) -> Option<Result<Ticket<Bytes>, CallError>> {
-        if !self.is_held() {
+    fn release(&mut self, link: &Link) -> Option<Result<Ticket<Bytes>, CallError>> {
+        if !self.is_held(link) {
             return None;
         }
         self.is_released = true;
-        let uid = self.link.handle().uid();
+        let handle = self.holder.handle();
+        let uid = handle.uid();
         let target = Target::new(MANAGER_NAME, "release_lock");
-        Some(Ticket::send(self.link.handle(), uid, target, |reply| {
-            Command::Release {
-                uid,
-                holder: self.link.holder(),
-                guard: self.guard,
-                reply: Some(reply),
-            }
+        Some(Ticket::send(handle, uid, target, |reply| Command::Release {
+            uid,
+            holder: self.holder.number(),
+            guard: self.guard,
+            reply: Some(reply),
         }))
     }
 }
@@ -252,9 +314,10 @@ impl Holding {
 impl Drop for Holding {
     fn drop(&mut self) {
         if !self.is_released {
-            self.link.handle().notice(Command::Release {
-                uid: self.link.handle().uid(),
-                holder: self.link.holder(),
+            let handle = self.holder.handle();
+            handle.notice(Command::Release {
+                uid: handle.uid(),
+                holder: self.holder.number(),
                 guard: self.guard,
                 reply: None,
             });

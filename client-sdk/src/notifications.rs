@@ -113,7 +113,7 @@ impl Link {
         let (reader, queue) = notification_queue(self.handle().options().notifications);
         // If the driver has ended, there is no connection; dropping `reader` then ends the queue.
         self.handle().notice(Command::Subscribe {
-            holder: self.holder(),
+            holder: self.holder().number(),
             reader,
         });
         Notifications {

@@ -50,6 +50,8 @@ pub(crate) struct LinkStatus {
     pub(crate) identity: Arc<ServiceIdentity>,
     /// The uids of the guards whose locks are held.
     pub(crate) locks: BTreeSet<u64>,
+    /// How the lock has ended that the client did not release, if it has.
+    pub(crate) lock_end: Option<Arc<str>>,
 }
 
 /// The state of a link.

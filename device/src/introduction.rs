@@ -54,7 +54,7 @@ impl Introduction {
         Self {
             name: name.into(),
             kind: Kind::Client,
-            features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH],
+            features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases"],
         }
     }
 

@@ -14,7 +14,7 @@ use super::pending::Pending;
 use crate::describe::ServiceDescription;
 use crate::error::CallError;
 use crate::identities::ServiceIdentity;
-use crate::lock::Lock;
+use crate::lock_options::LockOptions;
 
 /// A link with a service: the blocking form of [`labwire_client::Link`](crate::Link).
 ///
@@ -253,8 +253,8 @@ impl Link {
     /// # Ok(())
     /// # });
     /// ```
-    pub fn lock(&self, lock: Lock) -> Result<LockGuard, CallError> {
-        let guard = self.background.wait(self.link.lock(lock))?;
+    pub fn lock(&self, options: impl Into<LockOptions>) -> Result<LockGuard, CallError> {
+        let guard = self.background.wait(self.link.lock(options))?;
         Ok(LockGuard::new(guard, self.background.clone()))
     }
 

@@ -1,6 +1,9 @@
 //! The blocking lock guard.
 
+use std::sync::Arc;
+
 use super::background::Background;
+use super::link::Link;
 use crate::error::CallError;
 
 /// A lock on a service: the blocking form of [`labwire_client::LockGuard`](crate::LockGuard). It is
@@ -45,6 +48,21 @@ impl LockGuard {
     /// See the example of [`LockGuard`].
     pub fn is_held(&self) -> bool {
         self.guard.is_held()
+    }
+
+    /// Returns the link that the lock belongs to.
+    ///
+    /// See the example of [`Client::lock`](super::Client::lock).
+    pub fn link(&self) -> Link {
+        Link::new(self.guard.link().clone(), self.background.clone())
+    }
+
+    /// Returns how the lock has ended, if it has expired or was broken. See
+    /// [`LockGuard::end_reason`](crate::LockGuard::end_reason).
+    ///
+    /// See the example of [`Client::lock`](super::Client::lock).
+    pub fn end_reason(&self) -> Option<Arc<str>> {
+        self.guard.end_reason()
     }
 
     /// Releases the lock, and returns the network names of the clients that still hold one.

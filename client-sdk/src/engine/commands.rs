@@ -11,10 +11,11 @@ use super::connection::{FAREWELL, Farewell, LEFT, Phase};
 use super::links::LinkKey;
 use super::machine::Engine;
 use super::outgoing::Outgoing;
-use super::requests::{Purpose, Request};
+use super::requests::{LockReply, LockedReply, Purpose, Request};
 use crate::command::{CallCommand, Command, Outcome, Room, Target};
 use crate::error::CallError;
 use crate::frames::{goodbye, manager_frame};
+use crate::lock_options::LockOptions;
 use crate::notification_queue::NotificationSender;
 use crate::status::{LinkState, LinkStatus};
 
@@ -26,8 +27,8 @@ enum Way {
     Keep(Arc<str>),
     /// Fail it as disconnected, for this reason.
     Refuse(Arc<str>),
-    /// Fail it because its link has ended.
-    Unlinked,
+    /// Fail it because its link has ended, with a lock for this reason if there is one.
+    Unlinked(Option<Arc<str>>),
 }
 
 type LinkReply = oneshot::Sender<Result<watch::Receiver<LinkStatus>, CallError>>;
@@ -54,9 +55,16 @@ impl Engine {
             Command::Lock {
                 uid,
                 holder,
-                shared,
+                options,
                 reply,
-            } => self.lock((uid, holder), shared, reply),
+            } => self.lock((uid, holder), &options, reply),
+            Command::LockService {
+                uid,
+                service,
+                options,
+                room,
+                reply,
+            } => self.lock_service((uid, service), &options, room, reply),
             Command::Release {
                 uid,
                 holder,
@@ -80,12 +88,12 @@ impl Engine {
             reply,
         } = call;
         let link = through.map(|holder| self.links.of_holder(holder));
-        let (through, state) = match link {
-            Some(Some((key, link))) => (Some(key), Some(link.state())),
-            Some(None) => (None, Some(LinkState::Ended)),
-            None => (None, None),
+        let (through, state, lock_end) = match link {
+            Some(Some((key, link))) => (Some(key), Some(link.state()), link.lock_end()),
+            Some(None) => (None, Some(LinkState::Ended), None),
+            None => (None, None, None),
         };
-        let way = self.way(state);
+        let way = self.way(state, lock_end);
         let request = Request::new(target, Purpose::Call { through, reply }, limit);
         if request.is_due(now) {
             return request.timed_out();
@@ -97,16 +105,16 @@ impl Engine {
             }
             Way::Keep(reason) => self.keep(uid, request, frame, &reason),
             Way::Refuse(reason) => request.disconnected(&reason),
-            Way::Unlinked => request.unlinked(),
+            Way::Unlinked(lock_end) => request.unlinked(lock_end.as_ref()),
         }
     }
 
     /// Returns how to treat a call through a link in this state; `None` is a call to the manager.
-    fn way(&self, state: Option<LinkState>) -> Way {
+    fn way(&self, state: Option<LinkState>, lock_end: Option<Arc<str>>) -> Way {
         match &self.phase {
             Phase::Closed(reason) => Way::Refuse(Arc::clone(reason)),
             Phase::Leaving(_) => Way::Refuse(Arc::from(LEFT)),
-            _ if state == Some(LinkState::Ended) => Way::Unlinked,
+            _ if state == Some(LinkState::Ended) => Way::Unlinked(lock_end),
             Phase::Connected if state == Some(LinkState::Away) && self.keeps_calls() => {
                 Way::Keep(Arc::from("the service is away"))
             }
@@ -131,7 +139,7 @@ impl Engine {
     }
 
     /// Returns the reason if a request that is bound to a connection cannot be made now.
-    fn without_connection(&self) -> Option<Arc<str>> {
+    pub(super) fn without_connection(&self) -> Option<Arc<str>> {
         match &self.phase {
             Phase::Connected => None,
             Phase::Leaving(_) => Some(Arc::from(LEFT)),
@@ -171,10 +179,11 @@ impl Engine {
     }
 
     /// Ends a link and fails the calls that are kept for it.
-    fn end_link(&mut self, key: LinkKey) {
+    pub(super) fn end_link(&mut self, key: LinkKey) {
         self.links.end(key);
+        let lock_end = self.links.get_mut(key).and_then(|link| link.lock_end());
         for request in self.requests.take_kept(key) {
-            request.unlinked();
+            request.unlinked(lock_end.as_ref());
         }
     }
 
@@ -205,7 +214,7 @@ impl Engine {
         self.outgoing.push_back(Outgoing::Ending { uid, frame });
     }
 
-    fn lock(&mut self, (uid, holder): (u64, u64), shared: bool, reply: oneshot::Sender<Outcome>) {
+    fn lock(&mut self, (uid, holder): (u64, u64), options: &LockOptions, reply: oneshot::Sender<Outcome>) {
         let target = Target::new(MANAGER_NAME, "acquire_lock");
         if let Some(reason) = self.without_connection() {
             let _ = reply.send(Err(target.disconnected(&reason, Executed::No)));
@@ -215,19 +224,65 @@ impl Engine {
             Some((link, entry)) if entry.state() != LinkState::Ended => {
                 entry.acquiring(uid);
                 let service = Arc::clone(&entry.service);
-                let kwargs = format!("{{\"shared\":{shared}}}");
-                let purpose = Purpose::Lock { link, reply };
-                self.queue_manager_request((uid, "acquire_lock"), (&service, &kwargs), purpose);
+                let purpose = Purpose::Lock {
+                    link,
+                    service: Arc::clone(&service),
+                    ttl: options.ttl,
+                    reply: LockReply::Clients(reply),
+                };
+                self.queue_manager_request((uid, "acquire_lock"), (&service, &options.kwargs()), purpose);
             }
-            _ => {
-                let _ = reply.send(Err(target.unlinked()));
+            link => {
+                let lock_end = link.and_then(|(_, link)| link.lock_end());
+                let _ = reply.send(Err(target.unlinked(lock_end.as_ref())));
             }
+        }
+    }
+
+    fn lock_service(
+        &mut self,
+        (uid, service): (u64, Arc<str>),
+        options: &LockOptions,
+        room: Option<Room>,
+        reply: LockedReply,
+    ) {
+        let target = Target::new(MANAGER_NAME, "acquire_lock");
+        if let Some(reason) = self.without_connection() {
+            // An error means that the caller no longer waits.
+            let _ = reply.send(Err(target.disconnected(&reason, Executed::No)));
+            return;
+        }
+        let frame = manager_frame("acquire_lock", &service, &options.kwargs(), uid);
+        let link = self.links.join(uid, Arc::clone(&service));
+        if let Some(link) = self.links.get_mut(link) {
+            link.acquiring(uid);
+        }
+        let purpose = Purpose::Lock {
+            link,
+            service,
+            ttl: options.ttl,
+            reply: LockReply::WithLink(reply),
+        };
+        self.requests.queue(uid, Request::new(target, purpose, None));
+        self.outgoing.push_back(Outgoing::Request { uid, frame, room });
+    }
+
+    /// Gives back a lock that was granted to a link that has ended meanwhile: the manager may have
+    /// made the link again. Another link with the service may use both.
+    pub(super) fn give_back(&mut self, service: &str) {
+        if !self.is_connected() {
+            return;
+        }
+        match self.links.with(service) {
+            None => self.tell_manager("unlink", service),
+            Some((_, link)) if link.is_free() => self.tell_manager("release_lock", service),
+            Some(_) => {}
         }
     }
 
     fn release(&mut self, (uid, holder): (u64, u64), guard: u64, reply: Option<oneshot::Sender<Outcome>>) {
         let answer = |reply: Option<oneshot::Sender<Outcome>>| reply.map_or((), no_locks);
-        let Some((_, link)) = self.links.of_holder(holder) else {
+        let Some((key, link)) = self.links.of_holder(holder) else {
             return answer(reply);
         };
         if !link.has_lock(guard) {
@@ -235,7 +290,9 @@ impl Engine {
         }
         if self.requests.withdraw(guard) {
             // The request for it was not written.
-            link.refused(guard);
+            if link.refused(guard) {
+                self.end_link(key);
+            }
             return answer(reply);
         }
         link.end_locks();

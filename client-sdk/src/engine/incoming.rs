@@ -1,9 +1,12 @@
 //! Parses lines from the manager.
 
 use bytes::Bytes;
+use labwire_device::payload::from_json;
 use labwire_wire::{
     Executed, JsonError, Line, NOTIFICATION_UID, RawString, array_elements, as_string, scan_object,
 };
+
+use crate::lock_state::LockState;
 
 /// A parsed line from the manager.
 pub(crate) enum Incoming {
@@ -13,8 +16,11 @@ pub(crate) enum Incoming {
     Failure { uid: String, failure: Failure },
     /// A notification of a service: its name, and `[args, kwargs]` as JSON text.
     Notification { service: String, result: Bytes },
-    /// A request of the manager, with its first argument if that is a text.
-    Request { attribute: String, argument: String },
+    /// A request of the manager, with its arguments as far as they are texts.
+    Request {
+        attribute: String,
+        arguments: Vec<String>,
+    },
 }
 
 /// An error reply.
@@ -25,6 +31,8 @@ pub(crate) struct Failure {
     pub(crate) of_manager: bool,
     /// The manager's statement whether the request was executed, if it made one.
     pub(crate) executed: Option<Executed>,
+    /// What the manager says about the lock that is in the way, if it is one.
+    pub(crate) lock: Option<Box<LockState>>,
 }
 
 #[derive(Default)]
@@ -33,6 +41,7 @@ struct Members<'a> {
     attribute: Option<&'a [u8]>,
     error: Option<&'a [u8]>,
     executed: Option<&'a [u8]>,
+    lock: Option<&'a [u8]>,
     message: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
     result: Option<std::ops::Range<usize>>,
@@ -51,6 +60,7 @@ impl<'a> Members<'a> {
                 Some("attribute") => members.attribute = value,
                 Some("error") => members.error = value,
                 Some("executed") => members.executed = value,
+                Some("lock") => members.lock = value,
                 Some("message") => members.message = value,
                 Some("origin") => members.origin = value,
                 Some("result") => members.result = Some(span),
@@ -79,6 +89,9 @@ impl<'a> Members<'a> {
                 Some(_) => Some(Executed::Maybe),
                 None => None,
             },
+            lock: self
+                .lock
+                .and_then(|lock| from_json(std::str::from_utf8(lock).ok()?).ok()),
         }
     }
 }
@@ -107,12 +120,11 @@ impl Incoming {
                 Self::Result { uid, result }
             });
         }
-        let first = members
-            .args
-            .and_then(|args| array_elements(args).ok()?.first().copied());
+        let arguments = members.args.and_then(|args| array_elements(args).ok());
+        let arguments = arguments.unwrap_or_default().into_iter();
         Some(Self::Request {
             attribute: text(members.attribute)?,
-            argument: text(first).unwrap_or_default(),
+            arguments: arguments.map_while(|argument| text(Some(argument))).collect(),
         })
     }
 }
@@ -145,6 +157,12 @@ mod tests {
             failure(r#"{"error":true,"executed":"no","message":"m","origin":"manager","uid":"1"}"#);
         assert!(of_manager.of_manager);
         assert_eq!(of_manager.executed, Some(Executed::No));
+        assert_eq!(of_manager.lock, None);
+        let locked = failure(
+            r#"{"error":true,"lock":{"holder":"Ada[h:1]","position":3,"service":"S","x":1},"message":"m","uid":"1"}"#,
+        );
+        let lock = locked.lock.unwrap();
+        assert_eq!((lock.holder.as_deref(), lock.position), (Some("Ada[h:1]"), 3));
         let of_service =
             failure(r#"{"error":true,"message":"ValueError: x","traceback":["a","b"],"uid":"1"}"#);
         assert!(!of_service.of_manager);

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use labwire_wire::{Line, MANAGER_NAME};
+use labwire_wire::{Executed, Line, MANAGER_NAME};
 use tracing::{debug, warn};
 
 use super::incoming::{Failure, Incoming};
 use super::links::LinkKey;
 use super::machine::Engine;
-use super::requests::Purpose;
+use super::requests::{LockReply, LockedReply, Purpose, Request};
+use crate::command::Target;
 use crate::error::CallError;
 use crate::identities::ServiceIdentity;
 use crate::notification::Notification;
@@ -20,14 +21,23 @@ impl Engine {
     /// Handles a line from the manager.
     pub(crate) fn handle_line(&mut self, line: Line, now: Instant) {
         match Incoming::read(&line) {
-            Some(Incoming::Result { uid, result }) => self.succeed(&uid, result),
+            Some(Incoming::Result { uid, result }) => self.succeed(&uid, result, now),
             Some(Incoming::Failure { uid, failure }) => self.fail(&uid, failure, now),
             Some(Incoming::Notification { service, result }) => self.notify(&service, &result),
-            Some(Incoming::Request { attribute, argument }) => match attribute.as_str() {
-                "registered" => self
+            Some(Incoming::Request {
+                attribute,
+                mut arguments,
+            }) => match (attribute.as_str(), &mut *arguments) {
+                ("registered", [name, ..]) => self
                     .status
-                    .send_modify(|status| status.about.network_name = argument),
-                "unlinked" => self.unlinked(&argument),
+                    .send_modify(|status| status.about.network_name = std::mem::take(name)),
+                ("unlinked", [service, ..]) => self.unlinked(service),
+                ("lock_ended", [service, _, reason, ..]) => {
+                    if let Some((key, _)) = self.links.with(service) {
+                        let reason = Arc::from(reason.as_str());
+                        self.lock_ended(key, &reason);
+                    }
+                }
                 _ => {
                     if !self.questions.push(line) {
                         warn!("the manager asks more before it was answered");
@@ -42,7 +52,7 @@ impl Engine {
     }
 
     /// Handles a result.
-    fn succeed(&mut self, uid: &str, result: Bytes) {
+    fn succeed(&mut self, uid: &str, result: Bytes, now: Instant) {
         let uid = if uid.is_empty() {
             self.requests.newest_for_manager()
         } else {
@@ -57,19 +67,66 @@ impl Engine {
             Purpose::Call { reply, .. } | Purpose::Ending { reply } => {
                 let _ = reply.send(Ok(result));
             }
-            Purpose::Lock { link, reply } => {
-                if let Some(link) = self.links.get_mut(link) {
+            Purpose::Lock {
+                link: key,
+                service,
+                ttl,
+                reply,
+            } => {
+                if let Some(link) = self.links.get_mut(key) {
                     link.granted(uid);
                 }
-                let _ = reply.send(Ok(result));
+                if self.links.state(key) == LinkState::Ended {
+                    self.give_back(&service);
+                    let request = Request::new(
+                        request.target,
+                        Purpose::Lock {
+                            link: key,
+                            service,
+                            ttl,
+                            reply,
+                        },
+                        None,
+                    );
+                    return request.unlinked(None);
+                }
+                self.links.renew_later(key, ttl, now);
+                match reply {
+                    LockReply::Clients(reply) => {
+                        let _ = reply.send(Ok(result));
+                    }
+                    LockReply::WithLink(reply) => self.link_locked((key, service), result, reply),
+                }
             }
+            Purpose::LockedLink {
+                link,
+                service,
+                clients,
+                reply,
+            } => {
+                if let Some(lock_end) = self.lost_before_link(link) {
+                    self.end_link(link);
+                    self.give_back(&service);
+                    let _ = reply.send(Err(request.target.unlinked(Some(&lock_end))));
+                    return;
+                }
+                let linked = self.linked(link, &result);
+                let status = self.links.get_mut(link).map(|link| link.subscribe());
+                let answer = match (linked, status) {
+                    (Ok(()), Some(status)) => Ok((status, clients)),
+                    (Err(error), _) => Err(error),
+                    (Ok(()), None) => Err(request.target.unlinked(None)),
+                };
+                let _ = reply.send(answer);
+            }
+            Purpose::Renewal { .. } => {}
             Purpose::Link { link, reply } => {
                 let linked = self.linked(link, &result);
                 let status = self.links.get_mut(link).map(|link| link.subscribe());
                 let answer = match (linked, status) {
                     (Ok(()), Some(status)) => Ok(status),
                     (Err(error), _) => Err(error),
-                    (Ok(()), None) => Err(request.target.unlinked()),
+                    (Ok(()), None) => Err(request.target.unlinked(None)),
                 };
                 let _ = reply.send(answer);
             }
@@ -78,6 +135,51 @@ impl Engine {
                     warn!("a service that is linked again cannot be read: {error}");
                 }
             }
+        }
+    }
+
+    /// Requests the link of a lock that was granted: the manager has made it, and the reply has the
+    /// service's identity.
+    fn link_locked(&mut self, (link, service): (LinkKey, Arc<str>), clients: Bytes, reply: LockedReply) {
+        if let Some(reason) = self.without_connection() {
+            let target = Target::new(MANAGER_NAME, "link");
+            // An error means that the caller no longer waits.
+            let _ = reply.send(Err(target.disconnected(&reason, Executed::No)));
+            return;
+        }
+        let purpose = Purpose::LockedLink {
+            link,
+            service: Arc::clone(&service),
+            clients,
+            reply,
+        };
+        let uid = self.uids.next();
+        self.queue_manager_request((uid, "link"), (&service, "{}"), purpose);
+    }
+
+    /// Returns how the lock on a service has ended that was granted before the link was confirmed,
+    /// if it has.
+    fn lost_before_link(&mut self, key: LinkKey) -> Option<Arc<str>> {
+        let link = self.links.get_mut(key)?;
+        if link.is_locked() { None } else { link.lock_end() }
+    }
+
+    /// Handles the end of a lock that was not released. The link ends with it, so that nobody takes
+    /// the service for locked; the caller may link again.
+    pub(super) fn lock_ended(&mut self, key: LinkKey, reason: &Arc<str>) {
+        let Some(link) = self.links.get_mut(key) else {
+            return;
+        };
+        if link.state() != LinkState::Linked {
+            // This link was requested, and is made or refused, after the lock has ended.
+            if link.is_locked() {
+                link.lock_ended(reason);
+            }
+            return;
+        }
+        warn!("{reason}");
+        if link.lock_ended(reason) {
+            self.end_link(key);
         }
     }
 
@@ -95,8 +197,16 @@ impl Engine {
                 (None, Err(error))
             }
         };
-        if self.links.linked(key, identity) && self.is_connected() {
-            self.queue_kept(Some(key));
+        if self.links.linked(key, identity) {
+            if self.is_connected() {
+                self.queue_kept(Some(key));
+            }
+        } else if let Some(link) = self.links.get_mut(key)
+            && link.lock_end().is_some()
+        {
+            // The lock had ended when the manager made this link, which the caller was not to use.
+            let service = Arc::clone(&link.service);
+            self.give_back(&service);
         }
         outcome
     }

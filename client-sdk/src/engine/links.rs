@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use labwire_device::{Backoff, Waits};
 use tokio::sync::watch;
@@ -11,6 +11,9 @@ use crate::identities::ServiceIdentity;
 use crate::notification::Notification;
 use crate::notification_queue::NotificationSender;
 use crate::status::{LinkState, LinkStatus};
+
+/// The number of renewals of a lock within its time to live: two may be lost or late.
+const RENEWALS: u32 = 3;
 
 /// Identifies a link. Several links can be with one service; all but the last have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +27,8 @@ pub(super) struct Link {
     holders: usize,
     /// The uids of the guards whose locks were requested.
     acquiring: BTreeSet<u64>,
+    /// When the lock is renewed, and its time to live.
+    renewal: Option<(Instant, Duration)>,
     readers: Vec<NotificationSender>,
     again: Again,
 }
@@ -58,13 +63,40 @@ impl Link {
         if self.acquiring.remove(&guard) {
             self.status.send_modify(|status| {
                 status.locks.insert(guard);
+                status.lock_end = None;
             });
         }
     }
 
-    /// Forgets a lock that was refused or withdrawn.
-    pub(super) fn refused(&mut self, guard: u64) {
+    /// Forgets a lock that was refused or withdrawn. Returns whether the link has to end, because
+    /// the lock before has ended.
+    pub(super) fn refused(&mut self, guard: u64) -> bool {
         self.acquiring.remove(&guard);
+        self.acquiring.is_empty() && self.lock_end().is_some()
+    }
+
+    /// Returns how the lock has ended that was not released, if it has.
+    pub(super) fn lock_end(&self) -> Option<Arc<str>> {
+        self.status.borrow().lock_end.clone()
+    }
+
+    /// Notes that the lock has expired or was broken. Returns whether the link has to end: it stays
+    /// while another lock is requested, which the manager grants with a link or refuses.
+    pub(super) fn lock_ended(&mut self, reason: &Arc<str>) -> bool {
+        self.lose_locks();
+        self.status
+            .send_modify(|status| status.lock_end = Some(Arc::clone(reason)));
+        self.acquiring.is_empty()
+    }
+
+    /// Returns whether no lock is held or requested.
+    pub(super) fn is_free(&self) -> bool {
+        self.acquiring.is_empty() && !self.is_locked()
+    }
+
+    /// Returns whether a lock is held.
+    pub(super) fn is_locked(&self) -> bool {
+        !self.status.borrow().locks.is_empty()
     }
 
     /// Returns whether a guard has a lock to release, also one that was only requested.
@@ -121,6 +153,8 @@ pub(super) struct Links {
     /// The link of each holder.
     holders: HashMap<u64, LinkKey>,
     retries: BTreeSet<(Instant, LinkKey)>,
+    /// The locks to renew, by the link.
+    renewals: BTreeSet<(Instant, LinkKey)>,
 }
 
 impl Links {
@@ -143,12 +177,14 @@ impl Links {
             state: LinkState::Asked,
             identity: Arc::default(),
             locks: BTreeSet::new(),
+            lock_end: None,
         };
         let link = Link {
             service: Arc::clone(&service),
             status: watch::Sender::new(status),
             holders: 0,
             acquiring: BTreeSet::new(),
+            renewal: None,
             readers: Vec::new(),
             again: Again::No,
         };
@@ -167,6 +203,7 @@ impl Links {
             return None;
         }
         self.cancel_retry(key);
+        self.cancel_renewal(key);
         let link = self.table.remove(&key)?;
         if self.current.get(&link.service) != Some(&key) {
             return None;
@@ -308,8 +345,50 @@ impl Links {
         (at <= now).then_some(key)
     }
 
+    /// Schedules the renewals of a lock that was granted at `now`; `None` if it needs none.
+    pub(super) fn renew_later(&mut self, key: LinkKey, ttl: Option<Duration>, now: Instant) {
+        self.cancel_renewal(key);
+        let Some(link) = self.table.get_mut(&key) else {
+            return;
+        };
+        // A time beyond the range of `Instant` means no renewal.
+        if let Some(ttl) = ttl
+            && let Some(at) = now.checked_add(ttl / RENEWALS)
+        {
+            link.renewal = Some((at, ttl));
+            self.renewals.insert((at, key));
+        }
+    }
+
+    /// Returns a link whose lock has to be renewed, and schedules the next renewal.
+    pub(super) fn renewal_due(&mut self, now: Instant) -> Option<LinkKey> {
+        loop {
+            let &(at, key) = self.renewals.first().filter(|(at, _)| *at <= now)?;
+            let link = self.table.get_mut(&key);
+            let ttl = link.filter(|link| link.is_locked()).and_then(|link| link.renewal);
+            match ttl {
+                Some((_, ttl)) => {
+                    self.renew_later(key, Some(ttl), now);
+                    return Some(key);
+                }
+                // The lock has ended.
+                None => {
+                    self.renewals.remove(&(at, key));
+                }
+            }
+        }
+    }
+
+    fn cancel_renewal(&mut self, key: LinkKey) {
+        let renewal = self.table.get_mut(&key).and_then(|link| link.renewal.take());
+        if let Some((at, _)) = renewal {
+            self.renewals.remove(&(at, key));
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        Some(self.retries.first()?.0)
+        let [retry, renewal] = [&self.retries, &self.renewals].map(|all| Some(all.first()?.0));
+        [retry, renewal].into_iter().flatten().min()
     }
 
     fn cancel_retry(&mut self, key: LinkKey) {
@@ -322,6 +401,10 @@ impl Links {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.table.is_empty() && self.current.is_empty() && self.holders.is_empty() && self.retries.is_empty()
+        self.table.is_empty()
+            && self.current.is_empty()
+            && self.holders.is_empty()
+            && self.retries.is_empty()
+            && self.renewals.is_empty()
     }
 }

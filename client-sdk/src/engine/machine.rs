@@ -106,13 +106,16 @@ impl Engine {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Ends calls whose time limit has passed, and retries links that are due.
+    /// Ends calls whose time limit has passed, retries links and renews locks that are due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(request) = self.requests.take_due(now) {
             request.timed_out();
         }
         while let Some(link) = self.links.due(now) {
             self.ask_again(link);
+        }
+        while let Some(link) = self.links.renewal_due(now) {
+            self.renew(link);
         }
         if let Phase::Leaving(farewell) = self.phase
             && farewell.until() <= now
@@ -309,6 +312,21 @@ impl Engine {
         self.queue_manager_request((uid, "link"), (&service, "{}"), Purpose::LinkAgain { link: key });
     }
 
+    /// Queues the renewal of a lock.
+    fn renew(&mut self, key: LinkKey) {
+        let Some(service) = self.links.get_mut(key).map(|link| Arc::clone(&link.service)) else {
+            return;
+        };
+        if self.is_connected() {
+            let uid = self.uids.next();
+            self.queue_manager_request(
+                (uid, "renew_lock"),
+                (&service, "{}"),
+                Purpose::Renewal { link: key },
+            );
+        }
+    }
+
     /// Queues the calls that are kept for a link, or with `None` those to the manager.
     pub(super) fn queue_kept(&mut self, link: Option<LinkKey>) {
         for (uid, frame) in self.requests.queue_kept(link) {
@@ -324,9 +342,30 @@ impl Engine {
     pub(super) fn fail_request(&mut self, uid: u64, request: Request, error: CallError) {
         match request.purpose {
             Purpose::Link { link, .. } => self.link_refused(link),
-            Purpose::Lock { link, .. } => {
+            Purpose::LockedLink {
+                link, ref service, ..
+            } => {
                 if let Some(link) = self.links.get_mut(link) {
-                    link.refused(uid);
+                    link.end_locks();
+                }
+                self.link_refused(link);
+                self.give_back(service);
+            }
+            Purpose::Lock { link: key, .. } => {
+                if let Some(link) = self.links.get_mut(key) {
+                    let ended = link.refused(uid);
+                    if ended {
+                        self.end_link(key);
+                    }
+                }
+                self.link_refused(key);
+            }
+            Purpose::Renewal { link } => {
+                // The lock has ended, as its client may have been told already.
+                let is_locked = self.links.get_mut(link).is_some_and(|link| link.is_locked());
+                if let (true, CallError::Manager { message, .. }) = (is_locked, &error) {
+                    let reason = Arc::from(message.as_str());
+                    self.lock_ended(link, &reason);
                 }
             }
             Purpose::Call { .. } | Purpose::LinkAgain { .. } | Purpose::Ending { .. } => {}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use labwire_wire::{Executed, MANAGER_NAME, quoted};
@@ -18,7 +18,14 @@ use crate::status::LinkStatus;
 const SHUT_DOWN_MANAGER: &str = "shutdown_manager";
 
 /// The requests that a manager executes as a whole or not at all.
-const REFUSED_AS_A_WHOLE: [&str; 5] = ["acquire_lock", "identity", "link", "release_lock", "unlink"];
+const REFUSED_AS_A_WHOLE: [&str; 6] = [
+    "acquire_lock",
+    "identity",
+    "link",
+    "release_lock",
+    "renew_lock",
+    "unlink",
+];
 
 /// The requests to the manager that anybody may send.
 const PUBLIC: [&str; 6] = [
@@ -57,10 +64,35 @@ pub(super) enum Purpose {
     /// A lock. The uid of the request names its guard.
     Lock {
         link: LinkKey,
-        reply: oneshot::Sender<Outcome>,
+        service: Arc<str>,
+        /// The time after which it ends unless it is renewed.
+        ttl: Option<Duration>,
+        reply: LockReply,
     },
+    /// The link of a lock that was granted with one.
+    LockedLink {
+        link: LinkKey,
+        service: Arc<str>,
+        /// The list of the linked clients.
+        clients: Bytes,
+        reply: LockedReply,
+    },
+    /// The renewal of a lock.
+    Renewal { link: LinkKey },
     /// The end of a link or a lock.
     Ending { reply: oneshot::Sender<Outcome> },
+}
+
+/// The sender for the link of a lock, with the list of the linked clients.
+pub(super) type LockedReply = oneshot::Sender<Result<(watch::Receiver<LinkStatus>, Bytes), CallError>>;
+
+/// The sender for the reply to a request for a lock.
+#[derive(Debug)]
+pub(super) enum LockReply {
+    /// For a client that is linked: the list of the linked clients.
+    Clients(oneshot::Sender<Outcome>),
+    /// For one that may not be: with the link, which is requested next.
+    WithLink(LockedReply),
 }
 
 /// The progress of a request.
@@ -103,11 +135,19 @@ impl Request {
     /// Whether the caller no longer waits for the reply.
     fn is_forgotten(&self) -> bool {
         match &self.purpose {
-            Purpose::Call { reply, .. } | Purpose::Lock { reply, .. } | Purpose::Ending { reply } => {
-                reply.is_closed()
+            Purpose::Call { reply, .. }
+            | Purpose::Lock {
+                reply: LockReply::Clients(reply),
+                ..
             }
+            | Purpose::Ending { reply } => reply.is_closed(),
+            Purpose::Lock {
+                reply: LockReply::WithLink(reply),
+                ..
+            }
+            | Purpose::LockedLink { reply, .. } => reply.is_closed(),
             Purpose::Link { reply, .. } => reply.is_closed(),
-            Purpose::LinkAgain { .. } => false,
+            Purpose::LinkAgain { .. } | Purpose::Renewal { .. } => false,
         }
     }
 
@@ -115,13 +155,25 @@ impl Request {
     pub(super) fn fail(self, error: CallError) {
         // An error of `send` means that the caller no longer waits.
         match self.purpose {
-            Purpose::Call { reply, .. } | Purpose::Lock { reply, .. } | Purpose::Ending { reply } => {
+            Purpose::Call { reply, .. }
+            | Purpose::Lock {
+                reply: LockReply::Clients(reply),
+                ..
+            }
+            | Purpose::Ending { reply } => {
+                let _ = reply.send(Err(error));
+            }
+            Purpose::Lock {
+                reply: LockReply::WithLink(reply),
+                ..
+            }
+            | Purpose::LockedLink { reply, .. } => {
                 let _ = reply.send(Err(error));
             }
             Purpose::Link { reply, .. } => {
                 let _ = reply.send(Err(error));
             }
-            Purpose::LinkAgain { .. } => {}
+            Purpose::LinkAgain { .. } | Purpose::Renewal { .. } => {}
         }
     }
 
@@ -141,8 +193,9 @@ impl Request {
         }
     }
 
-    pub(super) fn unlinked(self) {
-        let error = self.target.unlinked();
+    /// Fails the request because its link has ended, with a lock for `lock_end` if that is set.
+    pub(super) fn unlinked(self, lock_end: Option<&Arc<str>>) {
+        let error = self.target.unlinked(lock_end);
         self.fail(error);
     }
 
@@ -176,6 +229,7 @@ impl Request {
             return CallError::Manager {
                 message: failure.message,
                 executed,
+                lock: failure.lock,
             };
         }
         CallError::Service {
@@ -360,7 +414,12 @@ impl Requests {
     /// Whether a caller's request for this link is in the table.
     pub(super) fn asks_for(&self, key: LinkKey) -> bool {
         let mut purposes = self.table.values().map(|request| &request.purpose);
-        purposes.any(|purpose| matches!(purpose, Purpose::Link { link, .. } if *link == key))
+        purposes.any(|purpose| match purpose {
+            Purpose::Link { link, .. } | Purpose::Lock { link, .. } | Purpose::LockedLink { link, .. } => {
+                *link == key
+            }
+            _ => false,
+        })
     }
 
     /// Guesses which request an error without a uid is about. Older managers send such errors.

@@ -6,6 +6,7 @@
 mod blocking;
 mod calls;
 mod hostile;
+mod leases;
 mod links;
 mod python;
 mod reconnect;

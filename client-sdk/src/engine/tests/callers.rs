@@ -10,6 +10,8 @@ use super::manager::{Manager, SERVICES};
 use super::world::{CallSeen, GuardSeen, HolderSeen, ReaderSeen, World};
 use crate::command::{CallCommand, Command, Limit, Room, Target};
 use crate::frames::request_frame;
+use crate::lock::Lock;
+use crate::lock_options::LockOptions;
 use crate::notification_queue::notification_queue;
 
 impl<M: Manager> World<M> {
@@ -127,18 +129,63 @@ impl<M: Manager> World<M> {
             let (reply, receiver) = oneshot::channel();
             let asking = Some(receiver);
             self.guards.insert(uid, GuardSeen { holder, asking });
-            let shared = self.rng.bool();
+            let kind = if self.rng.bool() {
+                Lock::Shared
+            } else {
+                Lock::Exclusive
+            };
+            let mut options = LockOptions::new(kind);
+            if self.rng.bool() {
+                options = options.ttl(Duration::from_secs(3));
+            }
             self.command(Command::Lock {
                 uid,
                 holder,
-                shared,
+                options,
                 reply,
             });
         }
     }
 
+    /// Requests a lock with a link.
+    pub(super) fn lock_service(&mut self) {
+        let uid = self.uids.next();
+        let service = *self.rng.choice(&SERVICES).unwrap();
+        let (reply, receiver) = oneshot::channel();
+        self.locking.insert(uid, (service, receiver));
+        let options = LockOptions::new(Lock::Exclusive).with_link();
+        self.command(Command::LockService {
+            uid,
+            service: service.into(),
+            options: options.ttl(Duration::from_secs(3)),
+            room: None,
+            reply,
+        });
+    }
+
+    /// Drops a request for a lock with a link.
+    pub(super) fn drop_locking(&mut self, guard: u64) {
+        if self.locking.remove(&guard).is_some() {
+            self.forgotten.push_back(guard);
+            if self.rng.bool() {
+                self.forget_calls();
+            }
+            let uid = self.uids.next();
+            self.command(Command::Release {
+                uid,
+                holder: guard,
+                guard,
+                reply: None,
+            });
+            self.command(Command::LeaveLink { holder: guard });
+        }
+    }
+
     /// Releases or drops a guard, possibly one that still waits for its lock.
     pub(super) fn release(&mut self) {
+        if let Some(&uid) = self.locking.keys().next().filter(|_| self.rng.u8(0..4) == 0) {
+            return self.drop_locking(uid);
+        }
         let all: Vec<u64> = self.guards.keys().copied().collect();
         if let Some(guard) = self.rng.choice(all) {
             self.release_guard(guard);

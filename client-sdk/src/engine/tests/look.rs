@@ -9,7 +9,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::super::machine::Wish;
 use super::manager::{Manager, SERVICES, Said};
-use super::world::{ROOM, World};
+use super::world::{GuardSeen, HolderSeen, ROOM, World};
 use crate::command::{Command, Outcome};
 use crate::error::CallError;
 use crate::status::LinkState;
@@ -66,7 +66,9 @@ impl<M: Manager> World<M> {
                 assert_eq!(result, format!("\"r{uid}\""));
                 "result"
             }
-            Err(CallError::Manager { message, executed }) if message.ends_with("to the Manager") => {
+            Err(CallError::Manager {
+                message, executed, ..
+            }) if message.ends_with("to the Manager") => {
                 assert!(was_written && executed == Executed::Maybe, "{uid}");
                 "guessed"
             }
@@ -85,6 +87,10 @@ impl<M: Manager> World<M> {
             Err(CallError::TimedOut { executed, .. }) => {
                 assert_eq!(executed, expected, "{uid}");
                 if was_written { "late" } else { "timed out unsent" }
+            }
+            Err(CallError::LockEnded { .. }) => {
+                assert!(!was_written, "{uid}");
+                "lock ended"
             }
             Err(CallError::Unlinked { .. }) => {
                 assert!(!was_written, "{uid}");
@@ -109,6 +115,33 @@ impl<M: Manager> World<M> {
                 Some(Err(TryRecvError::Closed)) => panic!("nobody will answer {holder:?}"),
                 Some(Err(TryRecvError::Empty)) | None => {}
             }
+        }
+        let mut locked = Vec::new();
+        for (&number, (service, receiver)) in &mut self.locking {
+            match receiver.try_recv() {
+                Ok(outcome) => locked.push((number, *service, outcome)),
+                Err(TryRecvError::Closed) => panic!("nobody will answer {number}"),
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        for (number, service, outcome) in locked {
+            self.locking.remove(&number);
+            let Ok((status, _)) = outcome else {
+                self.command(Command::LeaveLink { holder: number });
+                continue;
+            };
+            let holder = HolderSeen {
+                service,
+                asking: None,
+                status: Some(status),
+                is_dropped: self.rng.bool(),
+            };
+            self.holders.insert(number, holder);
+            let guard = GuardSeen {
+                holder: number,
+                asking: None,
+            };
+            self.guards.insert(number, guard);
         }
         let mut refused = Vec::new();
         for (&number, guard) in &mut self.guards {

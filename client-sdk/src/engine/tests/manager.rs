@@ -22,6 +22,9 @@ pub(super) trait Manager: Default {
     fn come(&mut self, service: &'static str);
     /// Disconnects a service. Requests that wait for its replies are answered with an error.
     fn leave(&mut self, service: &'static str);
+    /// Ends the client's lock on a service, if it has one, and with it the link: as when the lock
+    /// expires.
+    fn end_lock(&mut self, service: &'static str);
     /// Asks the client for a username, if this manager has a reason to.
     fn ask(&mut self);
     /// Lets a service notify its clients.

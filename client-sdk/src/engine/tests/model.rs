@@ -57,7 +57,14 @@ impl Manager for Model {
         }
         self.locked.remove(service);
         if self.linked.remove(service) {
-            self.request("unlinked", service);
+            self.request("unlinked", &[service]);
+        }
+    }
+
+    fn end_lock(&mut self, service: &'static str) {
+        if self.locked.remove(service) {
+            self.linked.remove(service);
+            self.request("lock_ended", &[service, "expired", "the lock expired"]);
         }
     }
 
@@ -114,7 +121,8 @@ impl Manager for Model {
         } else if frame["service"] == "Manager" {
             let service = frame["args"][0].as_str().unwrap_or_default();
             let service = SERVICES.into_iter().find(|name| *name == service);
-            self.administer(uid, attribute, service, rng);
+            let waits = !frame["kwargs"]["wait"].is_null();
+            self.administer(uid, (attribute, waits), service, rng);
         } else {
             let service = SERVICES
                 .into_iter()
@@ -131,7 +139,7 @@ impl Manager for Model {
     }
 
     fn ask(&mut self) {
-        self.request("username", "");
+        self.request("username", &[""]);
     }
 
     fn next_line(&mut self) -> Option<String> {
@@ -165,15 +173,21 @@ impl Manager for Model {
 
 impl Model {
     /// Queues a request of the manager.
-    fn request(&mut self, attribute: &str, argument: &str) {
+    fn request(&mut self, attribute: &str, arguments: &[&str]) {
         self.lines.push_back(
-            json!({"args": [argument], "attribute": attribute, "error": false, "kwargs": {},
+            json!({"args": arguments, "attribute": attribute, "error": false, "kwargs": {},
                 "requester": "Manager[h:1]", "service": "", "uid": ""})
             .to_string(),
         );
     }
 
-    fn administer(&mut self, uid: u64, attribute: &str, service: Option<&'static str>, rng: &mut Rng) {
+    fn administer(
+        &mut self,
+        uid: u64,
+        (attribute, waits): (&str, bool),
+        service: Option<&'static str>,
+        rng: &mut Rng,
+    ) {
         let Some(service) = service else {
             if self.is_calm || rng.u8(0..4) > 0 {
                 self.say(uid, &json!(format!("r{uid}")));
@@ -196,10 +210,15 @@ impl Model {
                 self.locked.remove(service);
                 self.say(uid, &json!(true));
             }
-            "acquire_lock" if is_linked && (self.is_calm || rng.u8(0..4) > 0) => {
+            "acquire_lock"
+                if (is_linked || waits && self.present.contains(service))
+                    && (self.is_calm || rng.u8(0..4) > 0) =>
+            {
+                self.linked.insert(service);
                 self.locked.insert(service);
                 self.say(uid, &json!(["Ada[h:2]"]));
             }
+            "renew_lock" if self.locked.contains(service) => self.say(uid, &json!({})),
             "release_lock" if self.locked.remove(service) => self.say(uid, &json!([])),
             _ => self.refuse(uid, Executed::No),
         }

@@ -12,7 +12,7 @@ use super::manager::{Manager, SERVICES, Said};
 
 /// The identity of the client, with the features of the SDK that matter here.
 const CLIENT: &[u8] =
-    br#"{"type":"client","name":"Ada","language":"Rust","os":"Linux","features":["unlinked","origin"]}"#;
+    br#"{"type":"client","name":"Ada","language":"Rust","os":"Linux","features":["unlinked","origin","leases"]}"#;
 
 /// A request at a service.
 #[derive(Debug)]
@@ -150,6 +150,11 @@ impl Manager for Real {
     fn leave(&mut self, service: &'static str) {
         self.services.remove(service);
         self.held.retain(|held| held.service != service);
+        self.collect();
+    }
+
+    fn end_lock(&mut self, service: &'static str) {
+        self.lab.break_locks(service);
         self.collect();
     }
 

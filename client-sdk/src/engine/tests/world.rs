@@ -34,6 +34,8 @@ pub(super) struct CallSeen {
     pub(super) is_over: bool,
 }
 
+pub(super) type LockReceiver = oneshot::Receiver<Result<(watch::Receiver<LinkStatus>, Bytes), CallError>>;
+
 pub(super) type LinkReceiver = oneshot::Receiver<Result<watch::Receiver<LinkStatus>, CallError>>;
 
 /// A holder of a link, or a request to become one.
@@ -69,6 +71,8 @@ pub(super) struct World<M> {
     pub(super) calls: BTreeMap<u64, CallSeen>,
     pub(super) holders: BTreeMap<u64, HolderSeen>,
     pub(super) guards: BTreeMap<u64, GuardSeen>,
+    /// The requests for a lock with a link, with the service of each.
+    pub(super) locking: BTreeMap<u64, (&'static str, LockReceiver)>,
     pub(super) readers: Vec<ReaderSeen>,
     /// Whether the client's last frame was handed out.
     pub(super) said_goodbye: bool,
@@ -114,6 +118,7 @@ impl<M: Manager> World<M> {
             calls: BTreeMap::new(),
             holders: BTreeMap::new(),
             guards: BTreeMap::new(),
+            locking: BTreeMap::new(),
             readers: Vec::new(),
             said_goodbye: false,
             forgotten: VecDeque::new(),
@@ -146,7 +151,8 @@ impl<M: Manager> World<M> {
             18..26 => self.link(),
             26..28 => self.drop_link(),
             28 => self.unlink(),
-            29..33 => self.lock(),
+            29..32 => self.lock(),
+            32 => self.lock_service(),
             33..36 => self.release(),
             36..38 => self.subscribe(),
             38..41 => self.drop_call(),
@@ -161,7 +167,11 @@ impl<M: Manager> World<M> {
                 let span = Duration::from_millis(self.rng.u64(0..20));
                 self.pass(span);
             }
-            96 => self.cut(),
+            96 if self.rng.u8(0..3) == 0 => self.cut(),
+            96 => {
+                let service = *self.rng.choice(&SERVICES).unwrap();
+                self.model.end_lock(service);
+            }
             _ => self.reconnect(),
         }
         self.look();
@@ -327,6 +337,10 @@ impl<M: Manager> World<M> {
             self.release_guard(guard);
         }
         self.readers.clear();
+        let locking: Vec<u64> = self.locking.keys().copied().collect();
+        for uid in locking {
+            self.drop_locking(uid);
+        }
         self.forget_calls();
         for holder in self.holders.values_mut() {
             holder.asking = None;
