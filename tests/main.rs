@@ -33,6 +33,7 @@ mod services;
 mod setup;
 mod support;
 mod terminal;
+mod topics;
 mod typed;
 mod vanished;
 mod workspace;

@@ -5,11 +5,12 @@ use labwire_store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError, StoreList};
 use labwire_wire::Executed;
 use serde_json::{Value, json};
 
+use crate::bounds::MOST_REASON;
 use crate::config::Authentication;
 use crate::hub::{Admission, Hub, Operation, Routing};
 use crate::logging::Level;
 use crate::refusal::{LockCause, LockRefusal, Refusal, excerpt};
-use crate::registry::{Listing, MOST_REASON};
+use crate::registry::Listing;
 use crate::router::Call;
 
 /// The outcome of an administrator's request.

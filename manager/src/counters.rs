@@ -89,6 +89,10 @@ counters! {
     too_many_unidentified,
     /// Connections over the limit of unidentified connections per address.
     too_many_unidentified_per_address,
+    /// Values that peers published.
+    published,
+    /// Events of the manager that a subscriber did not receive, since its queue was full.
+    events_left_out,
     /// Locks that were granted to a request that had waited.
     locks_granted_later,
     /// Locks that expired.

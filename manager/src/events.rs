@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use labwire_home::present;
 use labwire_store::Store;
 use labwire_wire::{frames, quoted};
+use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
 use crate::log_limit::LogLimit;
 use crate::refusal::{LockCause, LockRefusal, Refusal, excerpt};
 use crate::registry::{Event, LinkChange, LockEnded, Moment, Registry, Settled, WaitRefused};
+use crate::topics::Topics;
 
 /// The least work of a refusal for all requests of one client, in frames.
 const REFUSAL_WORK: usize = 4;
@@ -27,6 +29,7 @@ pub(crate) struct Events {
     counters: Arc<Counters>,
     /// The store that records connections, if any.
     records: Option<Store>,
+    pub(crate) topics: Topics,
     /// While the manager stops, all connections end, and clients are not notified of ended links.
     is_stopping: AtomicBool,
 }
@@ -37,6 +40,7 @@ impl Events {
             manager,
             counters,
             records,
+            topics: Topics::default(),
             is_stopping: AtomicBool::new(false),
         }
     }
@@ -70,6 +74,12 @@ impl Events {
                     outbox.push_always(|writer| writer.shared(&frame));
                 }
                 let kind = if is_service { "Service" } else { "Client" };
+                let event = if is_service {
+                    "service_joined"
+                } else {
+                    "client_joined"
+                };
+                self.emit(event, || json!({ "name": name }));
                 match principal.user() {
                     None => info!("{name} is a new {kind} connection"),
                     Some(user) => info!("{name} is a new {kind} connection, logged in as {}", quoted(user)),
@@ -93,10 +103,15 @@ impl Events {
                     let service = quoted(excerpt(service));
                     info!("{change} {service} for {client} [{links} link(s), {locks} lock(s)]");
                 }
+                self.emit(
+                    change.event(),
+                    || json!({ "client": *client, "links": links, "locks": locks, "service": service }),
+                );
                 1
             }
             Event::Left {
                 name,
+                is_service,
                 principal,
                 requests,
                 unlinked,
@@ -108,6 +123,8 @@ impl Events {
                     warn!("{name} left with {requests} request(s) in flight");
                 }
                 log_unlinked(&name, &unlinked);
+                let event = if is_service { "service_left" } else { "client_left" };
+                self.emit(event, || json!({ "name": name }));
                 info!("{name} connection closed");
                 1
             }
@@ -138,6 +155,11 @@ impl Events {
 }
 
 impl Events {
+    /// Sends an event to the subscribers of the manager's own topics.
+    pub(crate) fn emit(&self, event: &str, value: impl FnOnce() -> Value) {
+        self.topics.emit(event, &self.manager, &self.counters, value);
+    }
+
     /// Notifies a client that its lock has ended.
     fn publish_lock_end(&self, ended: &LockEnded) -> usize {
         let LockEnded {
@@ -159,6 +181,10 @@ impl Events {
             store.record_at(present(), principal.from.event(&text));
         }
         // The link has ended as well, which a client may know without knowing of leases.
+        self.emit("lock_ended", || {
+            let cause = end.cause.name();
+            json!({ "cause": cause, "client": **client, "service": **service, "text": end.to_string() })
+        });
         let frame = if features.leases {
             let text = format!("the lock on the {} Service {end}", quoted(service));
             let arguments = [service, end.cause.name(), &text];
@@ -224,6 +250,18 @@ impl Events {
 fn log_unlinked(client: &str, services: &[Arc<str>]) {
     for service in services {
         debug!("{client} is no longer linked with {}", quoted(excerpt(service)));
+    }
+}
+
+impl LinkChange {
+    /// Returns the last word of the topic of such changes.
+    fn event(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Unlinked => "unlinked",
+            Self::Locked => "locked",
+            Self::Released => "released",
+        }
     }
 }
 

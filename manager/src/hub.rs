@@ -69,6 +69,7 @@ impl Hub {
             let (clients, services) = registry.counts();
             (clients, services, registry.in_flight(), registry.identity_bytes())
         };
+        let [subscriptions, retained_values, retained_bytes] = routing.events.topics.sizes();
         let mut statistics = json!({
             "uptime_seconds": operation.uptime_seconds(),
             "clients": clients,
@@ -80,6 +81,9 @@ impl Hub {
             "queued_bytes": routing.queues.used(),
             "queues_over_budget": routing.queues.waits(),
             "identity_bytes": identity_bytes,
+            "subscriptions": subscriptions,
+            "retained_values": retained_values,
+            "retained_bytes": retained_bytes,
             "audit_dropped": admission.store.audit_dropped(),
             "audit_failures": admission.store.audit_failures(),
             "database_failures": admission.store.failures(),

@@ -62,6 +62,12 @@ impl Lab {
         Some(LabPeer { attachment })
     }
 
+    /// Returns the number of subscriptions to topics.
+    pub fn subscriptions(&self) -> usize {
+        let [subscriptions, ..] = self.routing.events.topics.sizes();
+        subscriptions
+    }
+
     /// Breaks all locks on a service, as an administrator does. Does nothing if it is not there.
     pub fn break_locks(&self, service: &str) {
         let cause = LockCause::Broken {

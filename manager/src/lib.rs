@@ -42,6 +42,7 @@ mod attachment;
 #[cfg(feature = "benchmarks")]
 pub mod benchmarks;
 mod binding;
+mod bounds;
 mod budget;
 mod buffers;
 mod clock;
@@ -73,6 +74,7 @@ mod server;
 #[cfg(any(test, feature = "fuzzing"))]
 mod simulation;
 mod slow_readers;
+mod topics;
 mod unidentified;
 
 pub use attached::AttachedStream;

@@ -4,7 +4,7 @@
 //! ([`LineSplitter`]), locates the few members of a line that a manager reads ([`Envelope`], or
 //! [`ArrivingEnvelope`] for a line that is still arriving) without parsing the arguments or the
 //! result, carries lines with raw bytes that follow them ([`Frame`], [`FrameView`]), extracts
-//! names from malformed lines ([`Salvage`]), builds frames ([`frames`]), parses identities
+//! names from malformed lines ([`Salvage`]), matches topics ([`Topic`], [`TopicPattern`]), builds frames ([`frames`]), parses identities
 //! ([`Identity`]), and parses commands typed at a terminal ([`terminal`]). It uses neither sockets
 //! nor clocks, so all of it can be tested with bytes alone.
 
@@ -26,6 +26,7 @@ mod python;
 mod salvage;
 pub mod terminal;
 mod text;
+mod topics;
 mod uid;
 
 pub use arriving::ArrivingEnvelope;
@@ -46,4 +47,5 @@ pub use port::DEFAULT_PORT;
 pub use python::{quoted, visible};
 pub use salvage::{Names, Salvage};
 pub use text::Text;
+pub use topics::{MANAGERS_TOPICS, MAX_TOPIC_BYTES, Topic, TopicError, TopicPattern};
 pub use uid::Uid;

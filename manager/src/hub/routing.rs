@@ -262,6 +262,7 @@ impl Routing {
         let Some((event, leaving)) = registry.leave(id) else {
             return 0;
         };
+        self.events.topics.forget(id);
         self.events.publish(event, None);
         self.events.settle(&mut registry, self.moment());
         let Some(mut leaving) = leaving else {

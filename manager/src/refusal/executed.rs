@@ -46,6 +46,7 @@ impl Refusal {
             | Self::NotAlone { .. }
             | Self::CannotRelease { .. }
             | Self::Lock(_)
+            | Self::Topic(_)
             | Self::Arguments { .. }
             | Self::ServiceRequests
             | Self::ClientReplies

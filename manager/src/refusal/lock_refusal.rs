@@ -6,7 +6,7 @@ use labwire_wire::quoted;
 use serde_json::Value;
 
 use super::locks::{LockEnd, LockObstacle, WaitEnd, WaitingRequest};
-use crate::registry::{MOST_REASON, TTL_SECONDS, WAIT_SECONDS};
+use crate::bounds::{MOST_REASON, TTL_SECONDS, WAIT_SECONDS};
 
 /// Why the manager refuses a request because of a lock that waits, has expired or was broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

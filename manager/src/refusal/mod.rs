@@ -8,6 +8,7 @@ mod limits;
 mod linked;
 mod lock_refusal;
 mod locks;
+mod topic_refusal;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(crate) use limits::LineLimit;
 pub(crate) use linked::LinkedClients;
 pub(crate) use lock_refusal::LockRefusal;
 pub(crate) use locks::{HeldLock, LockCause, LockEnd, LockObstacle, WaitEnd, WaitingRequest};
+pub(crate) use topic_refusal::TopicRefusal;
 
 /// Why the manager refuses a request or a connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -212,6 +214,9 @@ pub(crate) enum Refusal {
     /// A lock is waited for, has expired, or was broken.
     #[error(transparent)]
     Lock(Box<LockRefusal>),
+    /// A value is not published, or a subscription not made.
+    #[error(transparent)]
+    Topic(#[from] TopicRefusal),
     /// An argument of a request to the manager is missing or of the wrong type.
     #[error("TypeError: {attribute}() takes {expected}")]
     Arguments {

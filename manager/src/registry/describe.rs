@@ -129,6 +129,25 @@ fn write_within(frame: &mut FrameWriter<'_>, [begin, end]: [u8; 2], roster: &Ros
     frame.copied(&[end]);
 }
 
+impl Registry {
+    /// Returns the identity of the manager as that of a service, for clients that link with it: as
+    /// JSON text.
+    pub(crate) fn manager_as_service(&self) -> String {
+        let ManagerIdentity {
+            hostname,
+            port,
+            language,
+            os,
+        } = &self.manager;
+        format!(
+            r#"{{"attributes":{MANAGER_ATTRIBUTES},"address":{},"language":{},"os":{},"max_clients":-1}}"#,
+            json_string(&format!("{hostname}:{port}")),
+            json_string(language),
+            json_string(os),
+        )
+    }
+}
+
 /// The requests that anyone may send to the manager, as MSL-Network's manager lists them. Both
 /// managers answer `unlink`, `acquire_lock` and `release_lock` too, but clients compare this list
 /// literally.

@@ -47,6 +47,7 @@ pub(crate) enum Event<'a> {
     Left {
         /// `NAME[HOST:PORT]`.
         name: Box<str>,
+        is_service: bool,
         principal: Arc<Principal>,
         /// The number of requests that it held as a service.
         requests: usize,

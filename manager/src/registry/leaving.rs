@@ -59,6 +59,7 @@ impl Registry {
             let unlinked = self.forget_client(id, &client);
             let event = Event::Left {
                 name: (*client.name).into(),
+                is_service: false,
                 principal: client.principal,
                 requests: 0,
                 unlinked,
@@ -78,6 +79,7 @@ impl Registry {
         let requests = service.callers.values().map(Requests::count).sum();
         let event = Event::Left {
             name: service.full_name,
+            is_service: true,
             principal: service.principal,
             requests,
             unlinked: Vec::new(),

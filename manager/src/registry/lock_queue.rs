@@ -12,13 +12,6 @@ use super::peers::PeerId;
 use super::terms::Terms;
 use crate::refusal::WaitingRequest;
 
-/// The most requests that wait for locks on one service: more than a laboratory has programs. The
-/// position of one is counted.
-pub(super) const MOST_WAITING: usize = 1_000;
-
-/// The most requests for locks of one client that wait: one for each instrument of a measurement.
-pub(super) const MOST_WAITS: usize = 64;
-
 /// A number that orders requests by the time they began to wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);

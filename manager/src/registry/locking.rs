@@ -13,12 +13,13 @@ use serde_json::json;
 
 use super::deadlines::Expiring;
 use super::event::{Event, LinkChange, LockEnded, WaitRefused};
-use super::lock_queue::{MOST_WAITING, MOST_WAITS, Ticket, Waiter};
+use super::lock_queue::{Ticket, Waiter};
 use super::manager::Listing;
 use super::moment::Moment;
 use super::peers::PeerId;
 use super::state::{Registry, Service};
 use super::terms::Terms;
+use crate::bounds::{MOST_WAITING, MOST_WAITS};
 use crate::refusal::{LockCause, LockEnd, LockObstacle, LockRefusal, Refusal, WaitEnd, excerpt};
 
 /// The answer to a request for a lock.

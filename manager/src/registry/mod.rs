@@ -47,5 +47,5 @@ pub(crate) use peers::PeerId;
 pub(crate) use settling::Settled;
 pub(crate) use state::{Reader, Registry};
 pub(crate) use status::{Kind as PageKind, Page};
-pub(crate) use terms::{MOST_REASON, TTL_SECONDS, Terms, WAIT_SECONDS};
+pub(crate) use terms::Terms;
 pub(crate) use traffic::Answered;

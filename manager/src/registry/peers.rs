@@ -15,7 +15,7 @@ const PLACE_BITS: u32 = 24;
 impl PeerId {
     /// Returns an id for a test of something else.
     #[cfg(test)]
-    pub(super) fn sample(number: u64) -> Self {
+    pub(crate) fn sample(number: u64) -> Self {
         Self(number)
     }
 

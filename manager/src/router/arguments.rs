@@ -7,8 +7,9 @@ use labwire_wire::{Envelope, Member, Uid};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::bounds::{MOST_REASON, TTL_SECONDS, WAIT_SECONDS};
 use crate::refusal::{LockRefusal, Refusal};
-use crate::registry::{MOST_REASON, Page, PageKind, TTL_SECONDS, Terms, WAIT_SECONDS};
+use crate::registry::{Page, PageKind, Terms};
 
 /// Positional and keyword arguments.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use labwire_wire::terminal::{self, TerminalLine};
 use labwire_wire::{Envelope, FrameView, Line, MANAGER_NAME, Member, Request, Uid, frames, quoted};
+use serde_json::json;
 use tracing::debug;
 
 use super::arguments::{Arguments, Call, LinkArguments, read_page};
@@ -155,8 +156,17 @@ impl Router<'_> {
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
         from.log(refusal);
+        self.emit_refusal(from, refusal);
         from.refuse(&request.uid, refusal);
         Step::Next
+    }
+
+    /// Sends a refusal to those who watch the manager.
+    fn emit_refusal(&self, from: &Sender<'_>, refusal: &Refusal) {
+        self.events.emit(
+            "refused",
+            || json!({ "message": refusal.summary(), "name": from.name }),
+        );
     }
 
     fn route_to_manager(
@@ -167,6 +177,9 @@ impl Router<'_> {
         request: &Request<'_>,
     ) -> Step {
         let (uid, attribute) = (&request.uid, request.attribute.as_str());
+        if let Some(step) = self.route_about_topics(from, frame, envelope, request) {
+            return step;
+        }
         if frame.content().len() > MANAGERS_LINE {
             return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
         }
@@ -198,6 +211,7 @@ impl Router<'_> {
                 // The text may contain the names of many clients.
                 self.work += 4 * REFUSAL_WORK;
                 from.log(&refusal);
+                self.emit_refusal(from, &refusal);
                 from.refuse(uid, &refusal);
             }
         }
@@ -248,6 +262,12 @@ impl Router<'_> {
         let LinkArguments { service, terms, wait } =
             LinkArguments::read(attribute, frame.content(), envelope)?;
         let (answer, event) = match attribute {
+            "link" if service == MANAGER_NAME => {
+                return Ok(Answer::Text(self.link_with_manager(from)?));
+            }
+            "unlink" if service == MANAGER_NAME && self.unlink_from_manager(from) => {
+                return Ok(Answer::Text(Bytes::from_static(b"true")));
+            }
             "link" => {
                 let (description, event) = self.registry.link(from.id, &service)?;
                 (Answer::Text(description), event)

@@ -101,6 +101,9 @@ impl Router<'_> {
             Ok(request) if request.service == *MANAGER_NAME && request.attribute == *"identity" => {
                 self.answer_listing(from, &uid, Listing::Identity)
             }
+            Ok(request) if request.service == *MANAGER_NAME => self
+                .route_about_topics(from, frame, envelope, &request)
+                .unwrap_or_else(|| self.refuse_malformed(from, &uid, &Refusal::ServiceRequests)),
             Ok(_) => self.refuse_malformed(from, &uid, &Refusal::ServiceRequests),
             Err(error) => self.refuse_malformed(from, &uid, &error.into()),
         }
@@ -232,7 +235,7 @@ impl Router<'_> {
     }
 }
 
-fn wait_unless_empty(waiting: Permits) -> Step {
+pub(super) fn wait_unless_empty(waiting: Permits) -> Step {
     if waiting.is_empty() {
         Step::Next
     } else {

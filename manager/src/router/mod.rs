@@ -9,6 +9,7 @@ mod from_service;
 mod incoming;
 mod malformed_reply;
 mod permits;
+mod publishing;
 #[cfg(any(test, feature = "benchmarks"))]
 mod rig;
 #[cfg(test)]
@@ -202,7 +203,7 @@ impl Router<'_> {
     /// the step with the permit to wait for.
     #[inline]
     fn own_room(&mut self, from: &Sender<'_>) -> Result<(), Step> {
-        if from.outbox.is_full() {
+        if from.outbox.is_full() && !self.permits.is_begun() {
             return self.wait_for_own_room(from);
         }
         Ok(())

@@ -11,6 +11,8 @@ use crate::registry::PeerId;
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
     all: Vec<(PeerId, Permit)>,
+    /// Whether some queues have received the line already, so that it must not begin again.
+    is_begun: bool,
 }
 
 impl Permits {
@@ -18,7 +20,19 @@ impl Permits {
     pub(super) fn one(peer: PeerId, permit: Permit) -> Self {
         Self {
             all: vec![(peer, permit)],
+            is_begun: false,
         }
+    }
+
+    /// Notes that some queues have received the line already. The sender's own queue is then not a
+    /// reason to wait: these permits would be given back meanwhile.
+    pub(super) fn begun(mut self) -> Self {
+        self.is_begun = true;
+        self
+    }
+
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_begun
     }
 
     /// Adds a permit for the queue of one more peer.
@@ -32,6 +46,7 @@ impl Permits {
         if !self.all.is_empty() {
             self.all.clear();
         }
+        self.is_begun = false;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

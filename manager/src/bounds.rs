@@ -1,0 +1,38 @@
+//! Limits on locks and topics that no option changes.
+
+use std::ops::RangeInclusive;
+
+/// The longest reason of a lock, in bytes: a sentence.
+pub(crate) const MOST_REASON: usize = 256;
+
+/// The times to live that a lock can have, in seconds: a shorter one would end before its renewal
+/// arrives, and after a year nobody remembers it.
+pub(crate) const TTL_SECONDS: RangeInclusive<f64> = 1.0..=31_622_400.0;
+
+/// The times that a request for a lock can wait, in seconds: at most a week.
+pub(crate) const WAIT_SECONDS: RangeInclusive<f64> = 0.0..=604_800.0;
+
+/// The most requests that wait for locks on one service: more than a laboratory has programs. The
+/// position of one is counted.
+pub(crate) const MOST_WAITING: usize = 1_000;
+
+/// The most requests for locks of one client that wait: one for each instrument of a measurement.
+pub(crate) const MOST_WAITS: usize = 64;
+
+/// The most subscriptions of one peer.
+pub(crate) const MOST_PATTERNS: usize = 256;
+
+/// The most subscriptions of all peers. The first value of a topic is compared with all of them,
+/// which takes less than a millisecond.
+pub(crate) const MOST_SUBSCRIPTIONS: usize = 10_000;
+
+/// The most topics with a value that is retained. A new subscription is compared with all of them,
+/// which takes less than a millisecond.
+pub(crate) const MOST_RETAINED: usize = 10_000;
+
+/// The most bytes of all values that are retained, with their frames. One copy serves all
+/// subscribers.
+pub(crate) const MOST_RETAINED_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most bytes of one of them.
+pub(crate) const MOST_VALUE_BYTES: usize = 1024 * 1024;

@@ -1,0 +1,35 @@
+//! Refusals of requests about topics.
+
+use labwire_wire::TopicError;
+
+use crate::bounds::{
+    MOST_PATTERNS, MOST_RETAINED, MOST_RETAINED_BYTES, MOST_SUBSCRIPTIONS, MOST_VALUE_BYTES,
+};
+
+/// Why the manager refuses to publish a value, or a subscription.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TopicRefusal {
+    /// The name of the topic or the pattern is wrong.
+    #[error("ValueError: {0}")]
+    Name(#[from] TopicError),
+    /// A peer publishes to one of the manager's own topics.
+    #[error("PermissionError: only the manager publishes to topics whose first word is manager")]
+    Managers,
+    /// A peer has as many subscriptions as it may.
+    #[error(
+        "RuntimeError: a peer may have {MOST_PATTERNS} subscriptions, and its share of the {MOST_SUBSCRIPTIONS} of all \
+         peers; this one has {count}, unsubscribe from some, or use a pattern with * or >"
+    )]
+    TooManySubscriptions { count: usize },
+    /// A value that is to be kept is too large.
+    #[error(
+        "MemoryError: a value that is retained may have {MOST_VALUE_BYTES} bytes, publish it without retain=true"
+    )]
+    TooLarge,
+    /// There is no room for another value that is to be kept.
+    #[error(
+        "MemoryError: {MOST_RETAINED} topics may retain a value, of {MOST_RETAINED_BYTES} bytes in all, and there is no room \
+         for this one; publish null with retain=true to topics that are not needed"
+    )]
+    NoRoom,
+}

@@ -1,0 +1,210 @@
+//! Routes the requests about topics, which clients and services may send.
+
+use bytes::Bytes;
+use labwire_wire::{
+    Envelope, FrameView, Line, Member, RawString, Request, Topic, TopicPattern, array_elements, as_string,
+};
+use serde_json::{Map, Value};
+
+use super::compose::ForAll;
+use super::from_service::wait_unless_empty;
+use super::{BYTES_PER_WORK, Permits, QUEUES_PER_WORK, REFUSAL_WORK, Router, Sender, Step};
+use crate::counters::Counters;
+use crate::outbox::Full;
+use crate::refusal::{Refusal, TopicRefusal};
+use crate::registry::Reader;
+use crate::topics::{Subscription, topic_frame};
+
+/// How many subscriptions, or retained values, are compared with a topic in one unit of work.
+const COMPARED_PER_WORK: usize = 16;
+
+/// The longest keyword arguments of a request about a topic, in bytes.
+const KWARGS_BYTES: usize = 1_024;
+
+/// The arguments of a request to publish a value.
+struct Publication<'a> {
+    topic: Topic,
+    /// JSON text.
+    value: &'a [u8],
+    retain: bool,
+}
+
+impl Router<'_> {
+    /// Routes a request about topics. Returns `None` if it is about something else.
+    pub(super) fn route_about_topics(
+        &mut self,
+        from: &Sender<'_>,
+        frame: FrameView<'_>,
+        envelope: &Envelope,
+        request: &Request<'_>,
+    ) -> Option<Step> {
+        let outcome = match request.attribute.as_str() {
+            "publish" => match self.publish(from, frame, envelope) {
+                Ok(Step::Next) => Ok(()),
+                Ok(wait) => return Some(wait),
+                Err(refusal) => Err(refusal),
+            },
+            "subscribe" => self.subscribe(from, frame, envelope),
+            "unsubscribe" => self.unsubscribe(from, frame, envelope),
+            _ => return None,
+        };
+        match outcome {
+            Ok(()) => {
+                from.answer(&request.uid, |writer| writer.copied(b"true"));
+            }
+            Err(refusal) => {
+                self.work += REFUSAL_WORK;
+                from.log(&refusal);
+                from.refuse(&request.uid, &refusal);
+            }
+        }
+        Some(Step::Next)
+    }
+
+    /// Delivers a value to the subscribers of its topic. As with a notification, a subscriber whose
+    /// queue is full delays the sender.
+    fn publish(
+        &mut self,
+        from: &Sender<'_>,
+        frame: FrameView<'_>,
+        envelope: &Envelope,
+    ) -> Result<Step, Refusal> {
+        let Publication { topic, value, retain } = read_publication(frame.content(), envelope)?;
+        if topic.is_managers() {
+            return Err(TopicRefusal::Managers.into());
+        }
+        if !Reader::Python.can_read(envelope.shape()) {
+            return Err(Refusal::UnreadableNotification);
+        }
+        self.work += value.len() / BYTES_PER_WORK;
+        let composed = topic_frame(&topic, value, from.name, false);
+        let line = Line::new(composed);
+        let notification = ForAll::of(line.view().into());
+        if self.permits.is_begun() {
+            return Ok(self.publish_rest(&notification));
+        }
+        if retain {
+            let frame = (value != b"null").then(|| topic_frame(&topic, value, from.name, true));
+            self.events.topics.retain(&topic, frame)?;
+        }
+        Counters::count(&self.counters.published);
+        let (receivers, compared) = self.events.topics.receivers(&topic);
+        self.work += compared / COMPARED_PER_WORK + receivers.len() / QUEUES_PER_WORK;
+        let mut waiting = Permits::default();
+        for (peer, outbox) in receivers.iter() {
+            match outbox.push(notification.len(), |writer| notification.write(writer)) {
+                Ok(()) => {
+                    Counters::count(&self.counters.deliveries);
+                }
+                Err(Full) => waiting.add(*peer, outbox.wait_for_room(notification.len())),
+            }
+        }
+        Ok(wait_unless_empty(waiting.begun()))
+    }
+
+    /// Delivers a value to the subscribers whose queues were full and have room now.
+    #[cold]
+    fn publish_rest(&mut self, notification: &ForAll<'_>) -> Step {
+        let mut waiting = Permits::default();
+        for (peer, permit) in std::mem::take(&mut self.permits).into_all() {
+            if !self.events.topics.is_subscribed(peer) {
+                continue;
+            }
+            if permit.is_granted() {
+                permit.push(|writer| notification.write(writer));
+                Counters::count(&self.counters.deliveries);
+            } else {
+                waiting.add(peer, permit);
+            }
+        }
+        wait_unless_empty(waiting.begun())
+    }
+
+    fn subscribe(
+        &mut self,
+        from: &Sender<'_>,
+        frame: FrameView<'_>,
+        envelope: &Envelope,
+    ) -> Result<(), Refusal> {
+        let pattern = read_pattern("subscribe", frame.content(), envelope)?;
+        let topics = &self.events.topics;
+        let [_, retained, _] = topics.sizes();
+        let bytes = topics.subscribe(from.id, from.outbox, Subscription::Pattern(pattern))?;
+        self.work += retained / COMPARED_PER_WORK + bytes / BYTES_PER_WORK;
+        Ok(())
+    }
+
+    fn unsubscribe(
+        &mut self,
+        from: &Sender<'_>,
+        frame: FrameView<'_>,
+        envelope: &Envelope,
+    ) -> Result<(), Refusal> {
+        let pattern = read_pattern("unsubscribe", frame.content(), envelope)?;
+        self.work += REFUSAL_WORK;
+        // Ending what does not exist succeeds, as when the manager was restarted meanwhile.
+        self.events
+            .topics
+            .unsubscribe(from.id, &Subscription::Pattern(pattern));
+        Ok(())
+    }
+
+    /// Links a client with the manager itself: it receives the manager's own topics as
+    /// notifications. Returns the identity, as that of a service.
+    pub(super) fn link_with_manager(&mut self, from: &Sender<'_>) -> Result<Bytes, Refusal> {
+        self.events
+            .topics
+            .subscribe(from.id, from.outbox, Subscription::Manager)?;
+        Ok(self.registry.manager_as_service().into())
+    }
+
+    /// Ends a client's link with the manager itself. Returns `false` if it has none.
+    pub(super) fn unlink_from_manager(&mut self, from: &Sender<'_>) -> bool {
+        self.events.topics.unsubscribe(from.id, &Subscription::Manager)
+    }
+}
+
+/// Parses `publish(topic, value, retain=false)`.
+fn read_publication<'a>(content: &'a [u8], envelope: &Envelope) -> Result<Publication<'a>, Refusal> {
+    let wrong = || Refusal::Arguments {
+        attribute: "publish".to_owned(),
+        expected: "the name of a topic, a value and, if wanted, retain=true",
+    };
+    let args = envelope.raw(content, Member::Args).ok_or_else(wrong)?;
+    let args = array_elements(args).map_err(|_| wrong())?;
+    let [name, value] = args[..] else {
+        return Err(wrong());
+    };
+    let name = as_string(name).and_then(RawString::decode).ok_or_else(wrong)?;
+    let mut retain = false;
+    match envelope.raw(content, Member::Kwargs) {
+        None | Some(b"null") => {}
+        Some(kwargs) if kwargs.len() <= KWARGS_BYTES => {
+            let kwargs: Map<String, Value> = serde_json::from_slice(kwargs).map_err(|_| wrong())?;
+            for (key, value) in &kwargs {
+                retain = match (key.as_str(), value) {
+                    ("retain", Value::Bool(retain)) => *retain,
+                    _ => return Err(wrong()),
+                };
+            }
+        }
+        Some(_) => return Err(wrong()),
+    }
+    let topic = Topic::new(&name).map_err(TopicRefusal::from)?;
+    Ok(Publication { topic, value, retain })
+}
+
+/// Parses `subscribe(pattern)` and `unsubscribe(pattern)`.
+fn read_pattern(attribute: &str, content: &[u8], envelope: &Envelope) -> Result<TopicPattern, Refusal> {
+    let wrong = || Refusal::Arguments {
+        attribute: attribute.to_owned(),
+        expected: "a topic, in which * stands for any word and > for the rest",
+    };
+    let args = envelope.raw(content, Member::Args).ok_or_else(wrong)?;
+    let args = array_elements(args).map_err(|_| wrong())?;
+    let [pattern] = args[..] else {
+        return Err(wrong());
+    };
+    let pattern = as_string(pattern).and_then(RawString::decode).ok_or_else(wrong)?;
+    Ok(TopicPattern::new(&pattern).map_err(TopicRefusal::from)?)
+}

@@ -1,0 +1,243 @@
+//! Topics: who has subscribed to which, and the values that are kept for later subscribers.
+//!
+//! It has a lock of its own, which is taken after the registry's. Peers appear only by id and
+//! queue, so that services and clients subscribe in the same way.
+
+mod frame;
+mod retained;
+mod subscribers;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use labwire_wire::{MANAGERS_TOPICS, Topic, TopicPattern};
+use serde_json::Value;
+
+use crate::counters::Counters;
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+use crate::registry::PeerId;
+
+pub(crate) use frame::topic_frame;
+pub(crate) use subscribers::Receivers;
+
+use retained::Retained;
+use subscribers::Subscribers;
+
+/// The subscriptions of all peers, and the values that are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    state: Mutex<State>,
+    /// The number of subscriptions that the manager's own topics can match. While there is none, an
+    /// event costs one load.
+    watching: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    subscribers: Subscribers,
+    retained: Retained,
+}
+
+/// What a peer subscribes to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subscription {
+    /// The topics that match.
+    Pattern(TopicPattern),
+    /// All of the manager's own topics: for a client that links with the manager.
+    Manager,
+}
+
+impl Subscription {
+    fn matches(&self, topic: &Topic) -> bool {
+        match self {
+            Self::Pattern(pattern) => pattern.matches(topic),
+            Self::Manager => topic.is_managers(),
+        }
+    }
+
+    fn can_match_managers(&self) -> bool {
+        match self {
+            Self::Pattern(pattern) => pattern.can_match_managers(),
+            Self::Manager => true,
+        }
+    }
+}
+
+impl Topics {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under this lock, so the state is consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a subscription of the peer with that queue, unless it has it, and queues the kept values
+    /// that match it. Returns the number of their bytes.
+    ///
+    /// # Errors
+    /// The peer has as many subscriptions as it may, or more than its share of all.
+    pub(crate) fn subscribe(
+        &self,
+        peer: PeerId,
+        outbox: &Arc<Outbox>,
+        subscription: Subscription,
+    ) -> Result<usize, Refusal> {
+        let mut state = self.state();
+        let watches = usize::from(subscription.can_match_managers());
+        let mut bytes = 0;
+        let matching = subscription.clone();
+        if state.subscribers.add(peer, outbox, subscription)? {
+            self.watching.fetch_add(watches, Ordering::Relaxed);
+        }
+        for frame in state.retained.matching(&matching) {
+            bytes += frame.len();
+            outbox.push_always(|writer| writer.shared(frame));
+        }
+        Ok(bytes)
+    }
+
+    /// Removes a subscription. Returns whether the peer had it.
+    pub(crate) fn unsubscribe(&self, peer: PeerId, subscription: &Subscription) -> bool {
+        let had = self.state().subscribers.remove(peer, subscription);
+        let watched = usize::from(had && subscription.can_match_managers());
+        self.watching.fetch_sub(watched, Ordering::Relaxed);
+        had
+    }
+
+    /// Removes all subscriptions of a peer that has left.
+    pub(crate) fn forget(&self, peer: PeerId) {
+        let watched = self.state().subscribers.forget(peer);
+        self.watching.fetch_sub(watched, Ordering::Relaxed);
+    }
+
+    /// Returns whether a peer has a subscription.
+    pub(crate) fn is_subscribed(&self, peer: PeerId) -> bool {
+        self.state().subscribers.contains(peer)
+    }
+
+    /// Returns the peers that receive a value of that topic, and the work of finding them, in
+    /// subscriptions that were compared.
+    pub(crate) fn receivers(&self, topic: &Topic) -> (Receivers, usize) {
+        self.state().subscribers.receivers(topic)
+    }
+
+    /// Keeps a frame for later subscribers to its topic, or with `None` what is kept no longer.
+    ///
+    /// # Errors
+    /// It is too large, or there is no room for it.
+    pub(crate) fn retain(&self, topic: &Topic, frame: Option<Bytes>) -> Result<(), Refusal> {
+        self.state().retained.replace(topic, frame)
+    }
+
+    /// Sends a value of one of the manager's own topics, `manager.` and the name of the event, to its
+    /// subscribers. One that does not read loses it: the manager cannot wait for a queue.
+    pub(crate) fn emit(
+        &self,
+        event: &str,
+        manager: &str,
+        counters: &Counters,
+        value: impl FnOnce() -> Value,
+    ) {
+        if self.watching.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let Ok(topic) = Topic::new(&format!("{MANAGERS_TOPICS}.{event}")) else {
+            return;
+        };
+        let (receivers, _) = self.receivers(&topic);
+        if receivers.is_empty() {
+            return;
+        }
+        let frame = topic_frame(&topic, value().to_string().as_bytes(), manager, false);
+        for (_, outbox) in receivers.iter() {
+            if outbox.is_full() {
+                Counters::count(&counters.events_left_out);
+            } else {
+                outbox.push_always(|writer| writer.shared(&frame));
+                Counters::count(&counters.deliveries);
+            }
+        }
+    }
+
+    /// Returns the numbers of subscriptions, of kept values, and of their bytes.
+    pub(crate) fn sizes(&self) -> [usize; 3] {
+        let state = self.state();
+        let [values, bytes] = state.retained.sizes();
+        [state.subscribers.count(), values, bytes]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use labwire_wire::TopicPattern;
+    use serde_json::json;
+
+    use super::*;
+
+    fn topic(name: &str) -> Topic {
+        Topic::new(name).unwrap()
+    }
+
+    fn pattern(pattern: &str) -> Subscription {
+        Subscription::Pattern(TopicPattern::new(pattern).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_gets_what_is_kept_and_each_value_once() {
+        let topics = Topics::default();
+        let frame = |value: &str| topic_frame(&topic("lab.oven"), value.as_bytes(), "a[h:1]", true);
+        topics.retain(&topic("lab.oven"), Some(frame("1.10"))).unwrap();
+        topics.retain(&topic("lab.oven"), Some(frame("2.20"))).unwrap();
+        let outbox = Outbox::alone(10_000);
+        let peer = PeerId::default();
+        assert!(topics.subscribe(peer, &outbox, pattern("lab.*")).unwrap() > 0);
+        assert!(topics.subscribe(peer, &outbox, pattern("lab.*")).unwrap() > 0);
+        assert_eq!(topics.sizes()[0], 1, "it has it");
+        // What matches a second subscription is kept for that one, too.
+        assert!(topics.subscribe(peer, &outbox, pattern(">")).unwrap() > 0);
+        assert_eq!(topics.receivers(&topic("lab.oven")).0.len(), 1);
+        assert_eq!(topics.receivers(&topic("other")).0.len(), 1);
+        assert!(topics.unsubscribe(peer, &pattern(">")));
+        assert!(!topics.unsubscribe(peer, &pattern(">")));
+        assert_eq!(topics.receivers(&topic("other")).0.len(), 0);
+        topics.retain(&topic("lab.oven"), None).unwrap();
+        assert_eq!(topics.sizes(), [1, 0, 0]);
+        topics.forget(peer);
+        assert!(!topics.is_subscribed(peer));
+        assert_eq!(topics.sizes(), [0; 3]);
+        assert_eq!(topics.receivers(&topic("lab.oven")).0.len(), 0);
+        let expected = concat!(
+            r#"{"error":false,"result":[["lab.oven",2.20],{"retained":true,"sender":"a[h:1]"}],"#,
+            r#""service":"Manager","uid":"notification"}"#,
+            "\r\n"
+        );
+        assert_eq!(outbox.close_and_read().await, expected.repeat(3));
+    }
+
+    #[tokio::test]
+    async fn an_event_reaches_those_who_watch_the_manager_and_never_waits() {
+        let (topics, counters) = (Topics::default(), Counters::default());
+        let emit = |event: &str| topics.emit(event, "Manager[h:1]", &counters, || json!({"a": 1}));
+        let (watcher, other, slow) = (Outbox::alone(10_000), Outbox::alone(10_000), Outbox::alone(10));
+        let peers = [1, 2, 3].map(PeerId::sample);
+        emit("joined");
+        topics
+            .subscribe(peers[0], &watcher, Subscription::Manager)
+            .unwrap();
+        topics.subscribe(peers[1], &other, pattern("lab.>")).unwrap();
+        topics.subscribe(peers[2], &slow, pattern(">")).unwrap();
+        emit("left");
+        emit("linked");
+        topics.forget(peers[0]);
+        topics.forget(peers[2]);
+        emit("left");
+        let received = watcher.close_and_read().await;
+        assert_eq!(received.matches("manager.left").count(), 1, "{received}");
+        assert!(
+            received.contains(r#"[["manager.linked",{"a":1}],{"retained":false,"sender":"Manager[h:1]"}]"#)
+        );
+        assert_eq!(other.close_and_read().await, "");
+        assert_eq!(slow.close_and_read().await.matches("manager").count(), 1);
+        assert_eq!(counters.events_left_out.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,207 @@
+//! Topics: values that peers publish and subscribe to, and the manager's own events.
+
+use serde_json::{Value, json};
+
+use super::support::manager::Manager;
+use super::support::python::{Service, run_script};
+use super::support::wire::{RawPeer, request};
+
+fn start() -> Manager {
+    Manager::start(&["--disable-tls"])
+}
+
+/// Returns a request to the manager about topics.
+fn about(attribute: &str, args: Value, kwargs: Value) -> Value {
+    let mut request = request("Manager", attribute);
+    request["args"] = args;
+    request["kwargs"] = kwargs;
+    request
+}
+
+/// Sends a request and expects that it succeeds at once.
+fn succeeds(peer: &mut RawPeer, request: &Value) {
+    let answer = peer.request(request);
+    assert_eq!(
+        (&answer["error"], &answer["result"]),
+        (&json!(false), &json!(true)),
+        "{answer}"
+    );
+}
+
+/// Sends a request that is refused, and returns the message.
+fn refusal(peer: &mut RawPeer, request: &Value) -> String {
+    let answer = peer.request(request);
+    assert_eq!(answer["error"], true, "{answer}");
+    answer["message"].as_str().unwrap().to_owned()
+}
+
+fn publish(topic: &str, value: Value) -> Value {
+    about("publish", json!([topic, value]), json!({}))
+}
+
+fn subscribe(pattern: &str) -> Value {
+    about("subscribe", json!([pattern]), json!({}))
+}
+
+/// Reads the next value: its topic and itself.
+fn value(peer: &mut RawPeer) -> (String, Value) {
+    let frame = peer.read_json();
+    assert_eq!(
+        (&frame["service"], &frame["uid"]),
+        (&json!("Manager"), &json!("notification")),
+        "{frame}"
+    );
+    let topic = frame["result"][0][0].as_str().unwrap().to_owned();
+    (topic, frame["result"][0][1].clone())
+}
+
+#[test]
+fn an_unmodified_python_client_that_links_with_the_manager_hears_of_events() {
+    let manager = start();
+    let _laboratory = Service::start("Laboratory", &manager.connection());
+    run_script("topics.py", &manager.connection(), &json!({}));
+}
+
+#[test]
+fn every_subscriber_gets_the_values_that_match_once_and_in_order() {
+    let manager = start();
+    let [mut all, mut some, mut one] = ["All", "Some", "One"].map(|name| RawPeer::client(&manager, name));
+    succeeds(&mut some, &subscribe("lab.*.temperature"));
+    succeeds(&mut one, &subscribe("lab.oven.temperature"));
+    succeeds(&mut one, &subscribe("lab.oven.pressure"));
+    succeeds(
+        &mut one,
+        &about("unsubscribe", json!(["lab.oven.pressure"]), json!({})),
+    );
+    // Whoever was answered has joined: no event comes between these answers.
+    succeeds(&mut all, &subscribe("lab.>"));
+    succeeds(&mut all, &subscribe(">"));
+    let mut oven = RawPeer::service(&manager, "Oven", &json!({}));
+    let joined = loop {
+        let (topic, joined) = value(&mut all);
+        // Whoever looks whether the service is there comes and goes.
+        if topic == "manager.service_joined" {
+            break joined["name"].as_str().unwrap().to_owned();
+        }
+    };
+    assert!(joined.starts_with("Oven["), "{joined}");
+    for count in 0..100 {
+        succeeds(&mut oven, &publish("lab.oven.temperature", json!(count)));
+        succeeds(&mut oven, &publish("lab.oven.pressure", json!([count])));
+        succeeds(
+            &mut oven,
+            &publish("lab.cryostat.temperature", json!({ "K": count })),
+        );
+    }
+    let temperature = |count| ("lab.oven.temperature".to_owned(), json!(count));
+    let cryostat = |count| ("lab.cryostat.temperature".to_owned(), json!({ "K": count }));
+    for count in 0..100 {
+        assert_eq!(value(&mut one), temperature(count));
+        assert_eq!(
+            [value(&mut some), value(&mut some)],
+            [temperature(count), cryostat(count)]
+        );
+    }
+    let mut topics = Vec::new();
+    while topics.len() < 300 {
+        let (topic, _) = value(&mut all);
+        if !topic.starts_with("manager.") {
+            topics.push(topic);
+        }
+    }
+    let expected = [
+        "lab.oven.temperature",
+        "lab.oven.pressure",
+        "lab.cryostat.temperature",
+    ];
+    assert!(topics.chunks(3).all(|three| three == expected));
+}
+
+#[test]
+fn a_retained_value_comes_first_and_null_removes_it() {
+    let manager = start();
+    let mut sender = RawPeer::client(&manager, "Sender");
+    let retain =
+        |topic: &str, value: Value| about("publish", json!([topic, value]), json!({ "retain": true }));
+    for count in 0..3 {
+        succeeds(&mut sender, &retain("lab.door", json!(count)));
+    }
+    succeeds(&mut sender, &publish("lab.door", json!("not retained")));
+    succeeds(&mut sender, &retain("lab.window", json!("open")));
+    succeeds(&mut sender, &retain("lab.window", json!(null)));
+    let name = sender.request(&request("Manager", "identity"))["requester"].clone();
+    drop(sender);
+    let mut late = RawPeer::client(&manager, "Late");
+    late.send_line(&subscribe("lab.*").to_string());
+    let frame = late.read_json();
+    assert_eq!(
+        frame["result"],
+        json!([["lab.door", 2], { "retained": true, "sender": name }])
+    );
+    assert_eq!(late.read_json()["result"], true);
+}
+
+#[test]
+fn what_is_no_topic_is_refused_and_named() {
+    let manager = start();
+    let mut peer = RawPeer::client(&manager, "Ada");
+    for (wrong, expected) in [
+        (publish("lab..door", json!(1)), "no word may be empty"),
+        (publish("lab.*", json!(1)), "may not contain the wildcards"),
+        (publish("manager.joined", json!(1)), "only the manager publishes"),
+        (subscribe("lab.>.x"), "> for all the rest, as the last word"),
+        (
+            about("publish", json!(["lab"]), json!({})),
+            "TypeError: publish() takes",
+        ),
+        (
+            about("publish", json!(["lab", 1]), json!({ "retain": 1 })),
+            "TypeError: publish() takes",
+        ),
+        (
+            about("subscribe", json!([]), json!({})),
+            "TypeError: subscribe() takes",
+        ),
+        (
+            about(
+                "publish",
+                json!(["lab", "x".repeat(1_100_000)]),
+                json!({ "retain": true }),
+            ),
+            "MemoryError: a value that is retained may have 1048576 bytes",
+        ),
+    ] {
+        let message = refusal(&mut peer, &wrong);
+        assert!(message.contains(expected), "{message}");
+    }
+    let mut many = 0;
+    let refused = loop {
+        let answer = peer.request(&subscribe(&format!("lab.{many}")));
+        if answer["error"] == true {
+            break answer["message"].as_str().unwrap().to_owned();
+        }
+        many += 1;
+    };
+    assert_eq!(many, 256);
+    assert!(refused.contains("this one has 256"), "{refused}");
+}
+
+#[test]
+fn a_large_value_waits_for_a_subscriber_that_reads_late_and_delays_no_other() {
+    let manager = start();
+    let mut slow = RawPeer::client(&manager, "Slow");
+    let mut quick = RawPeer::client(&manager, "Quick");
+    for peer in [&mut slow, &mut quick] {
+        succeeds(peer, &subscribe("camera"));
+    }
+    let mut camera = RawPeer::client(&manager, "Camera");
+    let large = json!("x".repeat(30_000_000));
+    // What its queue can hold.
+    for _ in 0..2 {
+        succeeds(&mut camera, &publish("camera", large.clone()));
+        assert_eq!(value(&mut quick).1, large);
+    }
+    for _ in 0..2 {
+        assert_eq!(value(&mut slow).1, large);
+    }
+}

@@ -1,0 +1,224 @@
+//! The names of topics, and the patterns of subscriptions.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest name of a topic, or pattern, in bytes.
+pub const MAX_TOPIC_BYTES: usize = 256;
+
+/// The first word of the topics that belong to the manager.
+pub const MANAGERS_TOPICS: &str = "manager";
+
+/// Why a text is not the name of a topic, or not a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// It is empty, or has an empty word: two dots, or one at an end.
+    #[error("a topic is words between dots, such as lab.oven.temperature, and no word may be empty")]
+    EmptyWord,
+    /// It is longer than [`MAX_TOPIC_BYTES`].
+    #[error("a topic may have {MAX_TOPIC_BYTES} bytes")]
+    TooLong,
+    /// It has white space or a control character.
+    #[error("a topic may not contain white space or control characters")]
+    Character,
+    /// `*` or `>` in the name of a topic.
+    #[error("the topic of a value may not contain the wildcards * and >")]
+    Wildcard,
+    /// `*` or `>` in a pattern as a part of a word, or `>` before the last word.
+    #[error("* stands for one whole word of a topic, and > for all the rest, as the last word")]
+    Misplaced,
+}
+
+/// The name of a topic: words between dots, as in `lab.oven.temperature`.
+///
+/// ```
+/// use labwire_wire::{Topic, TopicError};
+///
+/// let topic = Topic::new("lab.oven.temperature")?;
+/// assert_eq!(topic.as_str(), "lab.oven.temperature");
+/// assert!(!topic.is_managers());
+/// assert_eq!(Topic::new("lab..temperature").unwrap_err(), TopicError::EmptyWord);
+/// # Ok::<_, TopicError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(Arc<str>);
+
+impl Topic {
+    /// Checks the name of a topic.
+    ///
+    /// # Errors
+    /// See [`TopicError`].
+    pub fn new(name: &str) -> Result<Self, TopicError> {
+        check(name)?;
+        if name.contains(['*', '>']) {
+            return Err(TopicError::Wildcard);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns whether it is one of the manager's own topics, to which peers cannot publish.
+    pub fn is_managers(&self) -> bool {
+        self.0.split('.').next() == Some(MANAGERS_TOPICS)
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A pattern of topics: as a name, but `*` stands for any one word, and `>` as the last word for
+/// one or more.
+///
+/// ```
+/// use labwire_wire::{Topic, TopicError, TopicPattern};
+///
+/// let temperature = Topic::new("lab.oven.temperature")?;
+/// for pattern in ["lab.oven.temperature", "lab.*.temperature", "lab.>", ">"] {
+///     assert!(TopicPattern::new(pattern)?.matches(&temperature), "{pattern}");
+/// }
+/// for pattern in ["lab", "lab.*", "lab.oven.temperature.>"] {
+///     assert!(!TopicPattern::new(pattern)?.matches(&temperature), "{pattern}");
+/// }
+/// # Ok::<_, TopicError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPattern(Arc<str>);
+
+impl TopicPattern {
+    /// Checks a pattern.
+    ///
+    /// # Errors
+    /// See [`TopicError`].
+    pub fn new(pattern: &str) -> Result<Self, TopicError> {
+        check(pattern)?;
+        let mut words = pattern.split('.').peekable();
+        while let Some(word) = words.next() {
+            let is_wildcard = word == "*" || word == ">" && words.peek().is_none();
+            if word.contains(['*', '>']) && !is_wildcard {
+                return Err(TopicError::Misplaced);
+            }
+        }
+        Ok(Self(pattern.into()))
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns whether a topic matches it.
+    pub fn matches(&self, topic: &Topic) -> bool {
+        let mut words = topic.0.split('.');
+        for expected in self.0.split('.') {
+            match (expected, words.next()) {
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (expected, Some(word)) if expected == word => {}
+                _ => return false,
+            }
+        }
+        words.next().is_none()
+    }
+
+    /// Returns whether one of the manager's own topics can match it.
+    pub fn can_match_managers(&self) -> bool {
+        matches!(self.0.split('.').next(), Some("*" | ">" | MANAGERS_TOPICS))
+    }
+}
+
+impl fmt::Display for TopicPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Checks what names and patterns have in common.
+fn check(text: &str) -> Result<(), TopicError> {
+    if text.len() > MAX_TOPIC_BYTES {
+        return Err(TopicError::TooLong);
+    }
+    if text.split('.').any(str::is_empty) {
+        return Err(TopicError::EmptyWord);
+    }
+    if text.contains(|character: char| character.is_whitespace() || character.is_control()) {
+        return Err(TopicError::Character);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_patterns_that_mean_nothing_are_refused() {
+        for (text, name, pattern) in [
+            ("", Some(TopicError::EmptyWord), Some(TopicError::EmptyWord)),
+            (".", Some(TopicError::EmptyWord), Some(TopicError::EmptyWord)),
+            ("a.", Some(TopicError::EmptyWord), Some(TopicError::EmptyWord)),
+            ("a b", Some(TopicError::Character), Some(TopicError::Character)),
+            ("a\u{7}", Some(TopicError::Character), Some(TopicError::Character)),
+            ("é.1", None, None),
+            ("*", Some(TopicError::Wildcard), None),
+            ("a.*.>", Some(TopicError::Wildcard), None),
+            ("a.>.b", Some(TopicError::Wildcard), Some(TopicError::Misplaced)),
+            ("a.b*", Some(TopicError::Wildcard), Some(TopicError::Misplaced)),
+        ] {
+            assert_eq!(Topic::new(text).err(), name, "{text:?}");
+            assert_eq!(TopicPattern::new(text).err(), pattern, "{text:?}");
+        }
+        let long = "a".repeat(MAX_TOPIC_BYTES);
+        assert!(Topic::new(&long).is_ok());
+        assert_eq!(Topic::new(&(long + "a")), Err(TopicError::TooLong));
+    }
+
+    /// Matches word by word, by recursion.
+    fn is_match(pattern: &[&str], topic: &[&str]) -> bool {
+        match (pattern, topic) {
+            ([], []) | ([">"], [_, ..]) => true,
+            ([first, pattern @ ..], [word, topic @ ..]) => {
+                (*first == "*" || first == word) && is_match(pattern, topic)
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn every_short_pattern_matches_what_its_words_say() {
+        let texts = |words: &[&str]| {
+            let mut texts: Vec<Vec<String>> = vec![Vec::new()];
+            for _ in 0..3 {
+                let longer = texts.iter().flat_map(|text| {
+                    words.iter().map(|word| {
+                        let mut text = text.clone();
+                        text.push((*word).to_owned());
+                        text
+                    })
+                });
+                texts = longer.chain(texts.clone()).collect();
+            }
+            texts.retain(|text| !text.is_empty());
+            texts
+        };
+        for pattern in texts(&["a", "b", "*", ">"]) {
+            let Ok(parsed) = TopicPattern::new(&pattern.join(".")) else {
+                continue;
+            };
+            for topic in texts(&["a", "b", "manager"]) {
+                let pattern: Vec<&str> = pattern.iter().map(String::as_str).collect();
+                let words: Vec<&str> = topic.iter().map(String::as_str).collect();
+                let topic = Topic::new(&topic.join(".")).unwrap();
+                let expected = is_match(&pattern, &words);
+                assert_eq!(parsed.matches(&topic), expected, "{parsed} {topic}");
+                assert!(!(expected && topic.is_managers()) || parsed.can_match_managers());
+            }
+        }
+    }
+}
