@@ -282,7 +282,12 @@ impl Client {
         }
     }
 
-    fn manager_call<T: DeserializeOwned>(&self, attribute: &str, arguments: Arguments) -> Call<T> {
+    /// Returns the part that all handles share.
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
+    pub(crate) fn manager_call<T: DeserializeOwned>(&self, attribute: &str, arguments: Arguments) -> Call<T> {
         let target = Target::new(MANAGER_NAME, attribute);
         Call::new(Request::to_manager(&self.handle, target, arguments), None)
     }

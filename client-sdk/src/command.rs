@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use labwire_wire::Executed;
+use labwire_wire::{Executed, TopicPattern};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::error::CallError;
@@ -83,6 +83,19 @@ pub(crate) enum Command {
         guard: u64,
         /// `None` for a guard that was dropped.
         reply: Option<oneshot::Sender<Outcome>>,
+    },
+    /// Subscribe to the topics that match a pattern. `number` is the uid of the request, and names
+    /// the reader until it sends [`LeaveTopic`](Self::LeaveTopic).
+    SubscribeTopic {
+        number: u64,
+        pattern: TopicPattern,
+        reader: NotificationSender,
+        room: Option<Room>,
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// Remove a reader of topics.
+    LeaveTopic {
+        number: u64,
     },
     /// Forget a request: its caller no longer waits for the reply.
     Forget {

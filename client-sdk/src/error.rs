@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use labwire_device::payload::{DecodeError, EncodeError};
 use labwire_device::{ConnectError, EnvironmentError, NoAnswer};
-use labwire_wire::{Executed, quoted};
+use labwire_wire::{Executed, TopicError, quoted};
 use thiserror::Error;
 
 use crate::lock_state::LockState;
@@ -104,6 +104,9 @@ pub enum CallError {
         /// How and when the lock ended.
         reason: Arc<str>,
     },
+    /// The pattern of a subscription is not one.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
     /// An argument cannot be encoded as JSON.
     #[error("cannot call {}.{attribute}: {error}", quoted(service))]
     Encode {
@@ -169,9 +172,11 @@ impl CallError {
             Self::Manager { executed, .. }
             | Self::Disconnected { executed, .. }
             | Self::TimedOut { executed, .. } => *executed,
-            Self::Unlinked { .. } | Self::LockEnded { .. } | Self::Encode { .. } | Self::NoAnswer(_) => {
-                Executed::No
-            }
+            Self::Unlinked { .. }
+            | Self::LockEnded { .. }
+            | Self::Topic(_)
+            | Self::Encode { .. }
+            | Self::NoAnswer(_) => Executed::No,
             Self::Service { .. } | Self::Decode { .. } | Self::NotDescribed { .. } => Executed::Maybe,
         }
     }

@@ -144,7 +144,8 @@
 //! links; [`LockOptions`] say for how long it is held and why. [`Client::identities`] lists
 //! the connected peers, and has a readable text form. [`Link::describe`] returns the documentation
 //! of a service's methods. [`Client::admin_request`] sends the manager a request that is reserved
-//! for administrators. A [`LinkedClient`] is a client and a link in one; connecting it waits until
+//! for administrators. [`Client::subscribe`] and [`Client::publish`] exchange values by topics, beside
+//! services. A [`LinkedClient`] is a client and a link in one; connecting it waits until
 //! its service is available.
 //!
 //! # Reconnecting
@@ -224,7 +225,9 @@ mod options;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 mod status;
+mod subscription;
 mod ticket;
+mod topic_value;
 mod uids;
 mod value;
 
@@ -296,4 +299,6 @@ pub use lock_state::LockState;
 pub use notification::Notification;
 pub use notifications::Notifications;
 pub use options::ClientOptions;
+pub use subscription::Subscription;
+pub use topic_value::TopicValue;
 pub use value::Value;

@@ -55,6 +55,11 @@ impl Notification {
         })
     }
 
+    /// Returns the positional arguments: the JSON text of an array.
+    pub(crate) fn positional(&self) -> &Bytes {
+        &self.positional
+    }
+
     /// Adds the number of notifications that were dropped just before this one.
     pub(crate) fn add_lost(&mut self, count: u64) {
         self.lost += count;

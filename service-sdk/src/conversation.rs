@@ -203,6 +203,10 @@ impl<'a, S: Service> Conversation<'a, S> {
         if self.hear_error(&line, &envelope) {
             return;
         }
+        if envelope.has_result() {
+            // The answer to what the service published.
+            return;
+        }
         let request = Request::read(line, &envelope, &self.abandoned, &self.session.handle);
         let Some(request) = request else {
             warn!("the manager sent a frame that is no request");

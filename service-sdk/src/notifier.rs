@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use labwire_device::payload::{Arguments, EncodeError, IntoArguments};
-use labwire_wire::NOTIFICATION_UID;
 use labwire_wire::frames::json_string;
+use labwire_wire::{MANAGER_NAME, NOTIFICATION_UID, Topic, TopicError};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::outbox::{Gone, NotTaken, Outbox, OutboxReceiver, outbox};
@@ -59,6 +60,9 @@ pub enum NotifyError {
     /// A value cannot be encoded as JSON.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// The name of a topic is not one.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
 }
 
 #[derive(Debug, Default)]
@@ -128,17 +132,69 @@ impl Notifier {
     /// ```
     pub fn notify(&self, arguments: impl IntoArguments) -> Result<(), NotifyError> {
         let result = result(arguments.into_arguments())?;
+        self.send(|service| frame(service, &result))
+    }
+
+    /// Queues or keeps the frame that `compose` makes of the service's name, as JSON text.
+    fn send(&self, compose: impl FnOnce(&str) -> Bytes) -> Result<(), NotifyError> {
         let state = &mut *self.state();
         match &mut state.outlet {
             Outlet::Connected(outbox) => {
-                let frame = frame(&state.service, &result);
+                let frame = compose(&state.service);
                 outbox.try_send(vec![frame]).map_err(|refused| match refused {
                     NotTaken::Full => NotifyError::Full,
                     NotTaken::Gone => NotifyError::Disconnected,
                 })
             }
-            outlet => outlet.keep(state.capacity, || frame(&state.service, &result)),
+            outlet => outlet.keep(state.capacity, || compose(&state.service)),
         }
+    }
+
+    /// Publishes a value to a topic, words between dots, without waiting. Clients receive it if they
+    /// have subscribed to the topic; they need not be linked with the service.
+    ///
+    /// It is queued or buffered as by [`notify`](Self::notify). If the manager refuses it, as one of
+    /// MSL-Network does, the log says so.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # use labwire_service::{Notifier, Runner};
+    /// # fn main() {
+    /// # let notifier = Notifier::new();
+    /// # let given = notifier.clone();
+    /// # support::run(async |options| {
+    /// # let running = Runner::new(Thermometer).notifier(given).options(options.clone()).connect().await?;
+    /// # let client = labwire_client::Client::connect("Ada", options).await?;
+    /// # let mut values = client.subscribe("lab.>").await?;
+    /// notifier.publish("lab.oven.temperature", 180.5)?;
+    /// notifier.publish_retained("lab.oven.door", "closed")?;
+    ///
+    /// // What a client that has subscribed to `lab.>` gets:
+    /// let first = values.next().await.expect("there is a connection");
+    /// assert_eq!((first.topic(), first.json()), ("lab.oven.temperature", "180.5"));
+    /// assert!(first.sender().starts_with("Thermometer["));
+    /// # Ok(())
+    /// # });
+    /// # }
+    /// ```
+    pub fn publish(&self, topic: &str, value: impl Serialize) -> Result<(), NotifyError> {
+        let frame = publication(topic, &value, false)?;
+        self.send(|_| frame)
+    }
+
+    /// Publishes a value as [`publish`](Self::publish) does, and lets the manager keep it for later
+    /// subscribers, in place of the one before. `None` removes it.
+    ///
+    /// See the example of [`publish`](Self::publish).
+    pub fn publish_retained(&self, topic: &str, value: impl Serialize) -> Result<(), NotifyError> {
+        let frame = publication(topic, &value, true)?;
+        self.send(|_| frame)
     }
 
     /// Sends a notification. Waits while the outbox is full, for services that produce more than
@@ -239,6 +295,18 @@ impl Outlet {
 fn result(arguments: Arguments) -> Result<String, EncodeError> {
     let (positional, keywords) = arguments.finish()?;
     Ok(format!("[{positional},{keywords}]"))
+}
+
+/// Composes the request to the manager that publishes a value.
+fn publication(topic: &str, value: &impl Serialize, retain: bool) -> Result<Bytes, NotifyError> {
+    let topic = Topic::new(topic)?;
+    let arguments = Arguments::new().positional(topic.as_str()).positional(value);
+    let (positional, _) = arguments.finish()?;
+    let frame = format!(
+        "{{\"args\":{positional},\"attribute\":\"publish\",\"error\":false,\"kwargs\":{{\"retain\":{retain}}},\
+         \"service\":\"{MANAGER_NAME}\",\"uid\":\"publish\"}}\r\n"
+    );
+    Ok(frame.into())
 }
 
 fn frame(service: &str, result: &str) -> Bytes {

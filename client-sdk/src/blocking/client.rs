@@ -64,6 +64,11 @@ impl Client {
         Ok(Self { client, background })
     }
 
+    /// Returns the client, and what runs it.
+    pub(super) fn parts(&self) -> (&crate::Client, &Background) {
+        (&self.client, &self.background)
+    }
+
     pub(super) fn new(client: crate::Client, background: Background) -> Self {
         Self { client, background }
     }

@@ -43,6 +43,7 @@ mod linked_client;
 mod lock;
 mod notifications;
 mod pending;
+mod subscription;
 
 pub use client::Client;
 pub use link::Link;
@@ -50,3 +51,4 @@ pub use linked_client::LinkedClient;
 pub use lock::LockGuard;
 pub use notifications::Notifications;
 pub use pending::Pending;
+pub use subscription::Subscription;

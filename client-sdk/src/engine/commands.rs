@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use labwire_wire::{Executed, MANAGER_NAME};
+use labwire_wire::{Executed, MANAGER_NAME, TopicPattern};
 use tokio::sync::{oneshot, watch};
 
 use super::connection::{FAREWELL, Farewell, LEFT, Phase};
@@ -71,6 +71,20 @@ impl Engine {
                 guard,
                 reply,
             } => self.release((uid, holder), guard, reply),
+            Command::SubscribeTopic {
+                number,
+                pattern,
+                reader,
+                room,
+                reply,
+            } => self.subscribe_topic(number, pattern, reader, room, reply),
+            Command::LeaveTopic { number } => {
+                if let Some(pattern) = self.topics.remove(number)
+                    && self.without_connection().is_none()
+                {
+                    self.tell_manager("unsubscribe", pattern.as_str());
+                }
+            }
             Command::Forget { uid } => self.requests.forget(uid),
             Command::LeaveLink { holder } => self.leave_link(holder),
             Command::Disconnect => self.leave(now),
@@ -199,6 +213,43 @@ impl Engine {
         }
     }
 
+    fn subscribe_topic(
+        &mut self,
+        number: u64,
+        pattern: TopicPattern,
+        reader: NotificationSender,
+        room: Option<Room>,
+        reply: oneshot::Sender<Outcome>,
+    ) {
+        if let Some(reason) = self.without_connection() {
+            let target = Target::new(MANAGER_NAME, "subscribe");
+            // An error means that the caller no longer waits.
+            let _ = reply.send(Err(target.disconnected(&reason, Executed::No)));
+            return;
+        }
+        drop(room);
+        self.topics.add(number, pattern.clone(), reader);
+        self.request_topics(number, pattern, Some(reply));
+    }
+
+    /// Queues the request for a subscription.
+    pub(super) fn request_topics(
+        &mut self,
+        number: u64,
+        pattern: TopicPattern,
+        reply: Option<oneshot::Sender<Outcome>>,
+    ) {
+        // The number is the uid of the first request; a uid is never used twice.
+        let uid = if reply.is_some() { number } else { self.uids.next() };
+        let text = pattern.clone();
+        let purpose = Purpose::Subscription {
+            number,
+            pattern,
+            reply,
+        };
+        self.queue_manager_request((uid, "subscribe"), (text.as_str(), "{}"), purpose);
+    }
+
     fn leave_link(&mut self, holder: u64) {
         if let Some(service) = self.links.leave(holder)
             && self.without_connection().is_none()
@@ -208,7 +259,7 @@ impl Engine {
     }
 
     /// Queues a request to the manager whose reply is ignored.
-    fn tell_manager(&mut self, attribute: &str, service: &str) {
+    pub(super) fn tell_manager(&mut self, attribute: &str, service: &str) {
         let uid = self.uids.next();
         let frame = manager_frame(attribute, service, "{}", uid);
         self.outgoing.push_back(Outgoing::Ending { uid, frame });

@@ -16,6 +16,7 @@ use crate::error::CallError;
 use crate::identities::ServiceIdentity;
 use crate::notification::Notification;
 use crate::status::LinkState;
+use crate::topic_value::TopicValue;
 
 impl Engine {
     /// Handles a line from the manager.
@@ -118,6 +119,18 @@ impl Engine {
                     (Ok(()), None) => Err(request.target.unlinked(None)),
                 };
                 let _ = reply.send(answer);
+            }
+            Purpose::Subscription {
+                number,
+                pattern,
+                reply,
+            } => {
+                if self.topics.answered(number, &pattern) && self.is_connected() {
+                    self.tell_manager("unsubscribe", pattern.as_str());
+                }
+                if let Some(reply) = reply {
+                    let _ = reply.send(Ok(result));
+                }
             }
             Purpose::Renewal { .. } => {}
             Purpose::Link { link, reply } => {
@@ -238,6 +251,15 @@ impl Engine {
     }
 
     fn notify(&mut self, service: &str, result: &Bytes) {
+        if service == MANAGER_NAME
+            && let Some(notification) = Notification::new(MANAGER_NAME.into(), result)
+            && let Some(value) = TopicValue::new(&notification)
+        {
+            self.topics.deliver(&value, &notification);
+            if !value.name().is_managers() {
+                return;
+            }
+        }
         if let Some((_, link)) = self.links.with(service)
             && let Some(notification) = Notification::new(Arc::clone(&link.service), result)
         {

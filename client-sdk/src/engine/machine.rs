@@ -15,6 +15,7 @@ use super::links::{LinkKey, Links};
 use super::outgoing::Outgoing;
 use super::questions::{Answer, Questions};
 use super::requests::{Begun, Purpose, Request, Requests};
+use super::topics::Topics;
 use crate::command::Target;
 use crate::error::CallError;
 use crate::frames::manager_frame;
@@ -52,6 +53,7 @@ pub(crate) struct Engine {
     pub(super) status: watch::Sender<Status>,
     pub(super) requests: Requests,
     pub(super) links: Links,
+    pub(super) topics: Topics,
     pub(super) outgoing: VecDeque<Outgoing>,
     pub(super) questions: Questions,
     /// The last error of the manager that named no request.
@@ -72,6 +74,7 @@ impl Engine {
             status,
             requests: Requests::default(),
             links: Links::default(),
+            topics: Topics::default(),
             outgoing: VecDeque::new(),
             questions: Questions::default(),
             last_words: None,
@@ -203,6 +206,9 @@ impl Engine {
         for link in self.links.live() {
             self.ask_again(link);
         }
+        for (number, pattern) in self.topics.ask_again() {
+            self.request_topics(number, pattern, None);
+        }
         self.queue_kept(None);
         self.status.send_replace(Status {
             about,
@@ -238,6 +244,7 @@ impl Engine {
             }
         }
         self.links.cut();
+        self.topics.cut();
         self.publish(ConnectionState::Reconnecting);
         for request in self.requests.take_lost() {
             request.disconnected(&reason);
@@ -256,6 +263,7 @@ impl Engine {
         for link in self.links.live() {
             self.links.end(link);
         }
+        self.topics.clear();
         self.publish(ConnectionState::Closed(Arc::clone(&reason)));
         for request in self.requests.take_all() {
             request.disconnected(&reason);
@@ -368,6 +376,7 @@ impl Engine {
                     self.lock_ended(link, &reason);
                 }
             }
+            Purpose::Subscription { number, .. } => self.topics.refused(number),
             Purpose::Call { .. } | Purpose::LinkAgain { .. } | Purpose::Ending { .. } => {}
         }
         request.fail(error);
@@ -384,6 +393,7 @@ impl Engine {
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
             && self.links.is_empty()
+            && self.topics.is_empty()
             && self.outgoing.is_empty()
             && self.questions.is_empty()
     }

@@ -16,6 +16,7 @@ mod questions;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub(crate) use machine::{Config, Engine, Wish};
 pub(crate) use questions::Answer;

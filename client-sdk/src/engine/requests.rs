@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use labwire_wire::{Executed, MANAGER_NAME, quoted};
+use labwire_wire::{Executed, MANAGER_NAME, TopicPattern, quoted};
 use tokio::sync::{oneshot, watch};
 
 use super::incoming::Failure;
@@ -18,13 +18,15 @@ use crate::status::LinkStatus;
 const SHUT_DOWN_MANAGER: &str = "shutdown_manager";
 
 /// The requests that a manager executes as a whole or not at all.
-const REFUSED_AS_A_WHOLE: [&str; 6] = [
+const REFUSED_AS_A_WHOLE: [&str; 8] = [
     "acquire_lock",
     "identity",
     "link",
     "release_lock",
     "renew_lock",
+    "subscribe",
     "unlink",
+    "unsubscribe",
 ];
 
 /// The requests to the manager that anybody may send.
@@ -79,6 +81,12 @@ pub(super) enum Purpose {
     },
     /// The renewal of a lock.
     Renewal { link: LinkKey },
+    /// A subscription to topics, of the reader with that number. `None` for one that is made again.
+    Subscription {
+        number: u64,
+        pattern: TopicPattern,
+        reply: Option<oneshot::Sender<Outcome>>,
+    },
     /// The end of a link or a lock.
     Ending { reply: oneshot::Sender<Outcome> },
 }
@@ -147,7 +155,8 @@ impl Request {
             }
             | Purpose::LockedLink { reply, .. } => reply.is_closed(),
             Purpose::Link { reply, .. } => reply.is_closed(),
-            Purpose::LinkAgain { .. } | Purpose::Renewal { .. } => false,
+            // A subscription is always requested, so that requests and readers stay in step.
+            Purpose::LinkAgain { .. } | Purpose::Renewal { .. } | Purpose::Subscription { .. } => false,
         }
     }
 
@@ -173,7 +182,12 @@ impl Request {
             Purpose::Link { reply, .. } => {
                 let _ = reply.send(Err(error));
             }
-            Purpose::LinkAgain { .. } | Purpose::Renewal { .. } => {}
+            Purpose::Subscription {
+                reply: Some(reply), ..
+            } => {
+                let _ = reply.send(Err(error));
+            }
+            Purpose::LinkAgain { .. } | Purpose::Renewal { .. } | Purpose::Subscription { .. } => {}
         }
     }
 

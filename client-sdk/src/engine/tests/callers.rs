@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_wire::MANAGER_NAME;
+use labwire_wire::{MANAGER_NAME, TopicPattern};
 use tokio::sync::oneshot;
 
 use super::manager::{Manager, SERVICES};
@@ -145,6 +145,28 @@ impl<M: Manager> World<M> {
                 reply,
             });
         }
+    }
+
+    /// Subscribes to a topic, or leaves one.
+    pub(super) fn subscribe_topic(&mut self) {
+        let known: Vec<u64> = self.topics.keys().copied().collect();
+        if let Some(number) = self.rng.choice(known).filter(|_| self.rng.bool()) {
+            self.topics.remove(&number);
+            return self.command(Command::LeaveTopic { number });
+        }
+        let number = self.uids.next();
+        let (reply, answer) = oneshot::channel();
+        // Nobody reads: a queue drops what it cannot hold.
+        let (reader, _) = notification_queue(1);
+        let pattern = self.rng.choice(["a", "a.*", ">"]).unwrap();
+        self.topics.insert(number, Some(answer));
+        self.command(Command::SubscribeTopic {
+            number,
+            pattern: TopicPattern::new(pattern).unwrap(),
+            reader,
+            room: None,
+            reply,
+        });
     }
 
     /// Requests a lock with a link.

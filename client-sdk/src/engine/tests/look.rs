@@ -116,6 +116,22 @@ impl<M: Manager> World<M> {
                 Some(Err(TryRecvError::Empty)) | None => {}
             }
         }
+        let mut refused_topics = Vec::new();
+        self.topics.retain(|number, answer| {
+            match answer.as_mut().map(oneshot::Receiver::try_recv) {
+                Some(Ok(Ok(_))) => *answer = None,
+                Some(Ok(Err(_))) => {
+                    refused_topics.push(*number);
+                    return false;
+                }
+                Some(Err(TryRecvError::Closed)) => panic!("nobody will answer {number}"),
+                Some(Err(TryRecvError::Empty)) | None => {}
+            }
+            true
+        });
+        for number in refused_topics {
+            self.command(Command::LeaveTopic { number });
+        }
         let mut locked = Vec::new();
         for (&number, (service, receiver)) in &mut self.locking {
             match receiver.try_recv() {
@@ -191,6 +207,12 @@ impl<M: Manager> World<M> {
         if self.engine.wish() != Wish::Serve {
             return;
         }
+        let subscriptions = self.engine.topics.patterns();
+        assert_eq!(
+            subscriptions,
+            self.model.subscriptions(),
+            "subscriptions to topics"
+        );
         for service in SERVICES {
             let link = self.engine.links.with(service).map(|(_, link)| link.subscribe());
             let status = link.as_ref().map(|status| status.borrow().clone());

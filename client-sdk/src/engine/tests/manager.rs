@@ -40,6 +40,8 @@ pub(super) trait Manager: Default {
     fn next_line(&mut self) -> Option<String>;
     /// Returns the first reply to a request.
     fn said(&self, uid: u64) -> Option<Said>;
+    /// Returns the number of patterns that the client has subscribed to.
+    fn subscriptions(&self) -> usize;
     fn is_linked(&self, service: &'static str) -> bool;
     fn has_lock(&self, service: &'static str) -> bool;
     /// Returns whether the client has sent `__disconnect__`.

@@ -15,6 +15,8 @@ pub(super) struct Model {
     /// The links and locks of the only client.
     linked: BTreeSet<&'static str>,
     locked: BTreeSet<&'static str>,
+    /// The patterns of topics that the client has subscribed to.
+    subscribed: BTreeSet<String>,
     /// The requests in flight at each service.
     held: BTreeMap<u64, &'static str>,
     said: BTreeMap<u64, Said>,
@@ -32,6 +34,7 @@ impl Manager for Model {
     fn connect(&mut self) {
         self.linked.clear();
         self.locked.clear();
+        self.subscribed.clear();
         self.held.clear();
         self.lines.clear();
         self.is_closing = false;
@@ -118,6 +121,9 @@ impl Manager for Model {
             self.is_closing = true;
         } else if attribute == "an answer" {
             // The model ignores it.
+        } else if frame["service"] == "Manager" && attribute.ends_with("subscribe") {
+            let pattern = frame["args"][0].as_str().unwrap().to_owned();
+            self.change_subscription(uid, attribute, pattern, rng);
         } else if frame["service"] == "Manager" {
             let service = frame["args"][0].as_str().unwrap_or_default();
             let service = SERVICES.into_iter().find(|name| *name == service);
@@ -150,6 +156,10 @@ impl Manager for Model {
         self.said.get(&uid).copied()
     }
 
+    fn subscriptions(&self) -> usize {
+        self.subscribed.len()
+    }
+
     fn is_linked(&self, service: &'static str) -> bool {
         self.linked.contains(service)
     }
@@ -179,6 +189,20 @@ impl Model {
                 "requester": "Manager[h:1]", "service": "", "uid": ""})
             .to_string(),
         );
+    }
+
+    fn change_subscription(&mut self, uid: u64, attribute: &str, pattern: String, rng: &mut Rng) {
+        if attribute == "unsubscribe" {
+            self.subscribed.remove(&pattern);
+        } else if self.subscribed.contains(&pattern) || self.is_calm || rng.u8(0..4) > 0 {
+            let retained = json!({"error": false, "result": [[pattern, 0], {"retained": true, "sender": "a"}],
+                "service": "Manager", "uid": "notification"});
+            self.lines.push_back(retained.to_string());
+            self.subscribed.insert(pattern);
+        } else {
+            return self.refuse(uid, Executed::No);
+        }
+        self.say(uid, &json!(true));
     }
 
     fn administer(

@@ -153,6 +153,10 @@ impl Manager for Real {
         self.collect();
     }
 
+    fn subscriptions(&self) -> usize {
+        self.lab.subscriptions()
+    }
+
     fn end_lock(&mut self, service: &'static str) {
         self.lab.break_locks(service);
         self.collect();

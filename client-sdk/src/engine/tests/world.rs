@@ -74,6 +74,8 @@ pub(super) struct World<M> {
     /// The requests for a lock with a link, with the service of each.
     pub(super) locking: BTreeMap<u64, (&'static str, LockReceiver)>,
     pub(super) readers: Vec<ReaderSeen>,
+    /// The subscriptions to topics, each with the receiver of its answer while that is awaited.
+    pub(super) topics: BTreeMap<u64, Option<oneshot::Receiver<Outcome>>>,
     /// Whether the client's last frame was handed out.
     pub(super) said_goodbye: bool,
     /// The dropped calls for which no `Forget` was sent yet.
@@ -120,6 +122,7 @@ impl<M: Manager> World<M> {
             guards: BTreeMap::new(),
             locking: BTreeMap::new(),
             readers: Vec::new(),
+            topics: BTreeMap::new(),
             said_goodbye: false,
             forgotten: VecDeque::new(),
             endings: Vec::new(),
@@ -154,7 +157,8 @@ impl<M: Manager> World<M> {
             29..32 => self.lock(),
             32 => self.lock_service(),
             33..36 => self.release(),
-            36..38 => self.subscribe(),
+            36 => self.subscribe(),
+            37 => self.subscribe_topic(),
             38..41 => self.drop_call(),
             41..55 => self.write(),
             55..70 => self.manage(),
@@ -337,6 +341,9 @@ impl<M: Manager> World<M> {
             self.release_guard(guard);
         }
         self.readers.clear();
+        for number in std::mem::take(&mut self.topics).into_keys() {
+            self.command(Command::LeaveTopic { number });
+        }
         let locking: Vec<u64> = self.locking.keys().copied().collect();
         for uid in locking {
             self.drop_locking(uid);
