@@ -113,24 +113,22 @@ fn an_exclusive_lock_is_not_delayed_by_later_links_and_shared_locks() {
     // A request that waits does not hold back others of its client.
     result(&mut third, &request("Manager", "identity"));
 
-    let message = refusal(&mut second, &about_dmm("acquire_lock", json!({ "shared": true })));
-    assert!(message.contains("Third["), "{message}");
-    let shared = about_dmm("acquire_lock", json!({ "shared": true, "wait": 60 }));
-    second.send_line(&shared.to_string());
-    result(&mut second, &request("Manager", "identity"));
-    result(&mut first, &about_dmm("release_lock", json!({})));
+    // The link of the second is in the way, so that it cannot wait behind the third.
+    for wait in [json!(null), json!(60)] {
+        let shared = about_dmm("acquire_lock", json!({ "shared": true, "wait": wait }));
+        let message = refusal(&mut second, &shared);
+        let expected = "cannot acquire a lock on the 'DMM' Service now, Third[";
+        assert!(message.contains(expected), "{message}");
+    }
     let mut late = RawPeer::client(&manager, "Late");
+    result(&mut first, &about_dmm("release_lock", json!({})));
     let message = refusal(&mut late, &about_dmm("link", json!({})));
     assert!(
         message.starts_with("PermissionError: no new client can link with the 'DMM' Service now, Third["),
         "{message}"
     );
     result(&mut first, &about_dmm("unlink", json!({})));
-    // The link of the second is in the way, until it ends its own wait.
-    second.send_line(&about_dmm("unlink", json!({})).to_string());
-    let [waited, unlinked] = [second.read_json(), second.read_json()];
-    assert_eq!(waited["error"], true, "{waited}");
-    assert_eq!(unlinked["result"], true, "{unlinked}");
+    result(&mut second, &about_dmm("unlink", json!({})));
     let granted = third.read_json();
     assert_eq!(granted["error"], false, "{granted}");
     let message = refusal(&mut late, &about_dmm("link", json!({})));
@@ -167,6 +165,67 @@ fn a_lock_that_is_not_renewed_expires_and_one_that_is_does_not() {
     let granted = holder.read_json();
     assert_eq!(granted["error"], false, "{granted}");
     assert_eq!(read(&mut holder, &mut dmm), 1.5);
+}
+
+#[test]
+fn an_exclusive_lock_is_granted_alone_although_shared_requests_wait_behind_it() {
+    let (manager, _dmm) = start();
+    let [mut first, mut second, mut third, mut fourth] =
+        ["First", "Second", "Third", "Fourth"].map(|name| RawPeer::client(&manager, name));
+    result(&mut first, &about_dmm("acquire_lock", json!({ "wait": 0 })));
+    for (client, shared) in [(&mut second, false), (&mut third, true), (&mut fourth, true)] {
+        let lock = about_dmm("acquire_lock", json!({ "shared": shared, "wait": 60 }));
+        client.send_line(&lock.to_string());
+        result(client, &request("Manager", "identity"));
+    }
+    result(&mut first, &about_dmm("unlink", json!({})));
+    let granted = second.read_json();
+    assert_eq!(granted["result"].as_array().map(Vec::len), Some(1), "{granted}");
+    let message = refusal(&mut third, &request("DMM", "read"));
+    assert!(message.contains("is locked by Second["), "{message}");
+    assert!(message.contains(", 2 requests wait for it"), "{message}");
+    result(&mut second, &about_dmm("unlink", json!({})));
+    let granted = [third.read_json(), fourth.read_json()];
+    for granted in granted {
+        assert_eq!(granted["result"].as_array().map(Vec::len), Some(2), "{granted}");
+    }
+}
+
+#[test]
+fn an_administrator_ends_a_wait_that_keeps_others_from_linking() {
+    let (manager, _dmm) = start();
+    let [mut idle, mut waiting, mut other] =
+        ["Idle", "Waiting", "Other"].map(|name| RawPeer::client(&manager, name));
+    result(&mut idle, &about_dmm("link", json!({})));
+    let exclusive = about_dmm("acquire_lock", json!({ "wait": 600_000 }));
+    waiting.send_line(&exclusive.to_string());
+    result(&mut waiting, &request("Manager", "identity"));
+    let message = refusal(&mut other, &about_dmm("link", json!({})));
+    assert!(message.contains(", Waiting["), "{message}");
+    let status = result(&mut other, &request("Manager", "status"));
+    let waits = status["page"][0]["lock_waits"].clone();
+    assert!(
+        waits[0]["client"].as_str().unwrap().starts_with("Waiting["),
+        "{status}"
+    );
+
+    let mut admin = RawPeer::client(&manager, "Admin");
+    assert_eq!(
+        admin.request(&about_dmm("break_lock", json!({})))["attribute"],
+        "username"
+    );
+    admin.send_line("ada");
+    admin.read_json();
+    admin.send_line("x");
+    let broken = admin.read_json();
+    assert!(
+        broken["result"][0].as_str().unwrap().starts_with("Waiting["),
+        "{broken}"
+    );
+    let ended = waiting.read_json();
+    let message = ended["message"].as_str().unwrap();
+    assert!(message.contains("its wait was broken by 'ada'"), "{message}");
+    result(&mut other, &about_dmm("link", json!({})));
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Request {
                 _ => Outcome::text(Value::Null.to_string()),
             },
             Known::BreakLock => {
-                let broken = values.break_lock(&hub.routing, user)?;
+                let broken = values.break_lock(&hub.routing, user).await?;
                 Outcome::text(json!(broken).to_string())
             }
             Known::Stats => Outcome::text(hub.statistics().to_string()),
@@ -208,7 +208,7 @@ impl Values {
     }
 
     /// Breaks locks on a service. Returns the names of the clients that held them.
-    fn break_lock(&self, routing: &Routing, user: &str) -> Result<Vec<String>, Refusal> {
+    async fn break_lock(&self, routing: &Routing, user: &str) -> Result<Vec<String>, Refusal> {
         let client = self.optional_text(1)?;
         let reason = self.optional_text(2)?;
         if reason.as_ref().is_some_and(|reason| reason.len() > MOST_REASON) {
@@ -218,7 +218,9 @@ impl Values {
             by: user.into(),
             reason: reason.map(Into::into),
         };
-        let clients = routing.break_lock(self.text(0)?, client.as_deref(), &cause)?;
+        let clients = routing
+            .break_lock(self.text(0)?, client.as_deref(), &cause)
+            .await?;
         Ok(clients.iter().map(ToString::to_string).collect())
     }
 

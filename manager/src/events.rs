@@ -16,11 +16,18 @@ use tracing::{debug, info, warn};
 use crate::counters::Counters;
 use crate::log_limit::LogLimit;
 use crate::refusal::{LockCause, LockRefusal, Refusal, excerpt};
-use crate::registry::{Event, LinkChange, LockEnded, Moment, Registry, Settled, WaitRefused};
+use crate::registry::{Event, Grant, LinkChange, Listing, LockEnded, Moment, Registry, Settled, WaitRefused};
 use crate::topics::Topics;
 
 /// The least work of a refusal for all requests of one client, in frames.
 const REFUSAL_WORK: usize = 4;
+
+/// The work after which further locks are granted in another step, in frames: less than a
+/// millisecond.
+const SETTLED_AT_ONCE: usize = 512;
+
+/// The number of bytes of a list that are written in the time of one frame.
+const BYTES_PER_WORK: usize = 1_024;
 
 /// Notifies peers and the log of changes.
 pub(crate) struct Events {
@@ -30,6 +37,8 @@ pub(crate) struct Events {
     /// The store that records connections, if any.
     records: Option<Store>,
     pub(crate) topics: Topics,
+    /// Limits the log lines about locks that expire, and that are granted late.
+    lock_log: LogLimit,
     /// While the manager stops, all connections end, and clients are not notified of ended links.
     is_stopping: AtomicBool,
 }
@@ -41,6 +50,7 @@ impl Events {
             counters,
             records,
             topics: Topics::default(),
+            lock_log: LogLimit::new(),
             is_stopping: AtomicBool::new(false),
         }
     }
@@ -175,25 +185,25 @@ impl Events {
             LockCause::Broken { .. } => &self.counters.locks_broken,
         };
         Counters::count(counter);
-        info!("the lock of {client} on {} {end}", quoted(excerpt(service)));
+        if self.lock_log.allows(client) {
+            info!("the lock of {client} on {} {end}", quoted(excerpt(service)));
+        }
         if let (Some(store), LockCause::Broken { .. }) = (&self.records, &end.cause) {
             let text = format!("its lock on {} {end}", quoted(excerpt(service)));
             store.record_at(present(), principal.from.event(&text));
         }
-        // The link has ended as well, which a client may know without knowing of leases.
         self.emit("lock_ended", || {
             let cause = end.cause.name();
             json!({ "cause": cause, "client": **client, "service": **service, "text": end.to_string() })
         });
-        let frame = if features.leases {
-            let text = format!("the lock on the {} Service {end}", quoted(service));
-            let arguments = [service, end.cause.name(), &text];
-            frames::manager_request("lock_ended", &arguments, &self.manager)
-        } else if features.unlinked {
-            frames::manager_request("unlinked", &[service], &self.manager)
-        } else {
+        if !features.leases {
+            // A client that knows only of links would link again at once, although its caller still
+            // believes that it holds the lock.
             return 1;
-        };
+        }
+        let text = format!("the lock on the {} Service {end}", quoted(service));
+        let arguments = [service, end.cause.name(), &text];
+        let frame = frames::manager_request("lock_ended", &arguments, &self.manager);
         outbox.push_always(|writer| writer.shared(&frame));
         REFUSAL_WORK
     }
@@ -207,43 +217,64 @@ impl Events {
             uid,
             refusal,
         } = refused;
-        if matches!(refusal, Refusal::Lock(refusal) if matches!(**refusal, LockRefusal::NotInTime { .. })) {
+        if matches!(refusal, Refusal::Lock(refusal) if matches!(**refusal, LockRefusal::NotGranted { .. })) {
             Counters::count(&self.counters.lock_waits_timed_out);
         }
         debug!("{requester}: {}", refusal.summary());
         let frame = refusal.frame(requester, uid, *features);
         outbox.push_always(|writer| writer.shared(&frame));
-        REFUSAL_WORK
+        REFUSAL_WORK + frame.len() / BYTES_PER_WORK
     }
 
     /// Grants locks to the requests that wait for them, as far as the last changes of links and
     /// locks allow. Returns the work done, as [`publish`](Self::publish) does. Call it after each
-    /// such change, before the registry is unlocked.
+    /// such change, before the registry is unlocked. What would take too long is left to
+    /// [`Routing::expire_in_time`](crate::hub::Routing::expire_in_time).
     pub(crate) fn settle(&self, registry: &mut Registry, now: Moment) -> usize {
         let mut work = 0;
-        while let Some(settled) = registry.next_settled(now) {
-            work += match settled {
-                Settled::Refused(event) => self.publish(event, None),
-                Settled::Granted(grant) => {
-                    Counters::count(&self.counters.locks_granted_later);
-                    let (head, tail) = frames::result_around(&grant.client, &grant.uid);
-                    grant.outbox.push_always(|frame| {
-                        frame.copied(&head);
-                        registry.write_listing(grant.listing, frame);
-                        frame.copied(&tail);
-                    });
-                    let event = Event::LinkChanged {
-                        change: LinkChange::Locked,
-                        service: &grant.service,
-                        client: grant.client,
-                        links: grant.links,
-                        locks: grant.locks,
-                    };
-                    REFUSAL_WORK + self.publish(event, None)
+        while work < SETTLED_AT_ONCE {
+            match registry.next_settled(now) {
+                None => return work,
+                Some(Settled::Refused(event)) => work += self.publish(event, None),
+                Some(Settled::Granted {
+                    service,
+                    links,
+                    locks,
+                    listing,
+                    grants,
+                }) => {
+                    for grant in grants {
+                        work += self.answer_grant(registry, listing, &grant);
+                        let event = Event::LinkChanged {
+                            change: LinkChange::Locked,
+                            service: &service,
+                            client: grant.client,
+                            links,
+                            locks,
+                        };
+                        work += self.publish(event, Some(&self.lock_log));
+                    }
                 }
-            };
+            }
+        }
+        if registry.is_unsettled() {
+            registry.settle_later();
         }
         work
+    }
+
+    /// Answers a request for a lock that has waited.
+    fn answer_grant(&self, registry: &Registry, listing: Listing, grant: &Grant) -> usize {
+        Counters::count(&self.counters.locks_granted_later);
+        let (head, tail) = frames::result_around(&grant.client, &grant.uid);
+        let mut written = 0;
+        grant.outbox.push_always(|frame| {
+            frame.copied(&head);
+            registry.write_listing(listing, frame);
+            frame.copied(&tail);
+            written = frame.written();
+        });
+        REFUSAL_WORK + written / BYTES_PER_WORK
     }
 }
 

@@ -30,6 +30,7 @@ pub struct Lab {
 /// A peer of a [`Lab`]. Dropping it disconnects the peer.
 pub struct LabPeer {
     attachment: Attachment,
+    routing: Arc<Routing>,
 }
 
 impl Default for Lab {
@@ -59,7 +60,10 @@ impl Lab {
         };
         let address = format!("h:{}", self.joined);
         let attachment = Attachment::join(&self.routing, &introduced, &address, None).ok()?;
-        Some(LabPeer { attachment })
+        Some(LabPeer {
+            attachment,
+            routing: Arc::clone(&self.routing),
+        })
     }
 
     /// Returns the number of subscriptions to topics.
@@ -74,8 +78,10 @@ impl Lab {
             by: "ada".into(),
             reason: None,
         };
+        let newest = self.routing.registry().newest_lock();
         // It fails if there is no such service.
-        let _ = self.routing.break_lock(service, None, &cause);
+        while let Ok((_, true)) = self.routing.break_some(service, None, newest, &cause) {}
+        self.routing.settle_all();
     }
 
     /// Returns whether a client is linked with a service, and whether it holds a lock on it.
@@ -106,7 +112,10 @@ impl LabPeer {
         let kind = Kind::of(view.content());
         let (step, _) = self.attachment.router(Permits::default())(view.into(), &kind);
         match step {
-            Step::Next => true,
+            Step::Next => {
+                self.routing.settle_all();
+                true
+            }
             Step::Leave => false,
             Step::Wait(..) | Step::Ask(..) => panic!("the line is not routed at once"),
         }

@@ -346,9 +346,22 @@ impl Engine {
             }
             return answer(reply);
         }
-        link.end_locks();
         let service = Arc::clone(&link.service);
+        // A lock that another guard holds stays, if this one only waits for its own.
+        let only_waits = link.is_waiting(guard) && link.is_locked();
+        if only_waits {
+            link.refused(guard);
+        } else {
+            link.end_locks();
+        }
         if self.without_connection().is_some() {
+            return answer(reply);
+        }
+        if only_waits {
+            let kwargs = r#"{"wait_only":true}"#;
+            let uid = self.uids.next();
+            let frame = manager_frame("release_lock", &service, kwargs, uid);
+            self.outgoing.push_back(Outgoing::Ending { uid, frame });
             return answer(reply);
         }
         match reply {

@@ -135,8 +135,14 @@ impl Engine {
             Purpose::Renewal { .. } => {}
             Purpose::Link { link, reply } => {
                 let linked = self.linked(link, &result);
-                let status = self.links.get_mut(link).map(|link| link.subscribe());
-                let answer = match (linked, status) {
+                let state = self.links.state(link);
+                let link = self.links.get_mut(link);
+                let lock_end = link.as_ref().and_then(|link| link.lock_end());
+                let answer = match (linked, link.map(|link| link.subscribe())) {
+                    // The lock of another guard had ended just before.
+                    (Ok(()), Some(_)) if state == LinkState::Ended && lock_end.is_some() => {
+                        Err(request.target.unlinked(lock_end.as_ref()))
+                    }
                     (Ok(()), Some(status)) => Ok(status),
                     (Err(error), _) => Err(error),
                     (Ok(()), None) => Err(request.target.unlinked(None)),

@@ -89,6 +89,11 @@ impl Link {
         self.acquiring.is_empty()
     }
 
+    /// Returns whether the lock of a guard was requested and not granted yet.
+    pub(super) fn is_waiting(&self, guard: u64) -> bool {
+        self.acquiring.contains(&guard)
+    }
+
     /// Returns whether no lock is held or requested.
     pub(super) fn is_free(&self) -> bool {
         self.acquiring.is_empty() && !self.is_locked()

@@ -369,9 +369,10 @@ impl Engine {
                 self.link_refused(key);
             }
             Purpose::Renewal { link } => {
-                // The lock has ended, as its client may have been told already.
+                // Its end is notified, too. When the service has left, so is that of the link.
+                let ends = error.lock().is_some_and(|lock| lock.ended.is_some());
                 let is_locked = self.links.get_mut(link).is_some_and(|link| link.is_locked());
-                if let (true, CallError::Manager { message, .. }) = (is_locked, &error) {
+                if let (true, true, CallError::Manager { message, .. }) = (ends, is_locked, &error) {
                     let reason = Arc::from(message.as_str());
                     self.lock_ended(link, &reason);
                 }

@@ -169,7 +169,10 @@ impl Request {
                 reply: LockReply::Clients(reply),
                 ..
             }
-            | Purpose::Ending { reply } => {
+            | Purpose::Ending { reply }
+            | Purpose::Subscription {
+                reply: Some(reply), ..
+            } => {
                 let _ = reply.send(Err(error));
             }
             Purpose::Lock {
@@ -180,11 +183,6 @@ impl Request {
                 let _ = reply.send(Err(error));
             }
             Purpose::Link { reply, .. } => {
-                let _ = reply.send(Err(error));
-            }
-            Purpose::Subscription {
-                reply: Some(reply), ..
-            } => {
                 let _ = reply.send(Err(error));
             }
             Purpose::LinkAgain { .. } | Purpose::Renewal { .. } | Purpose::Subscription { .. } => {}

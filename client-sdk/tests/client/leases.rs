@@ -66,7 +66,7 @@ fn a_wait_for_a_lock_ends_when_its_future_is_dropped() {
         let bob = Client::connect("Bob", options.clone()).await?;
         let carl = Client::connect("Carl", options.clone()).await?;
         let guard = ada.lock("Echo", Lock::Exclusive).await?;
-        let terms = LockOptions::new(Lock::Exclusive).wait(Duration::from_secs(600));
+        let terms = LockOptions::new(Lock::Exclusive).wait(Duration::from_mins(10));
         let waiting = timeout(Duration::from_millis(50), bob.lock("Echo", terms.clone())).await;
         assert!(waiting.is_err());
         // The queue is empty again.

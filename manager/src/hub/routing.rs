@@ -17,7 +17,7 @@ use crate::counters::Counters;
 use crate::events::Events;
 use crate::pace::Pace;
 use crate::refusal::{LockCause, Refusal};
-use crate::registry::{Broken, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry};
+use crate::registry::{Broken, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry, Ticket};
 use crate::router::{Permits, Router};
 use crate::routing_thread::{Measured, Task};
 use crate::slow_readers::SlowReaders;
@@ -31,9 +31,6 @@ const DEPARTURES: usize = 64;
 /// How many errors or ends of links are sent in one step after a service has left. They take less
 /// than a millisecond.
 pub(super) const DEPARTURE_WORK: usize = 1_024;
-
-/// How many deadlines are handled in one turn.
-const EXPIRED_AT_ONCE: usize = 1_024;
 
 /// How far the manager has come in stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,25 +183,62 @@ impl Routing {
         }
     }
 
-    /// Breaks locks on a service: see [`Registry::break_lock`]. Returns the names of the clients
-    /// that held them.
+    /// Breaks some locks on a service: see [`Registry::break_lock`]. Returns the names of the clients
+    /// that held or awaited them, and whether there are more.
     ///
     /// # Errors
     /// Those of [`Registry::break_lock`].
-    pub(crate) fn break_lock(
+    pub(crate) fn break_some(
+        &self,
+        service: &str,
+        client: Option<&str>,
+        newest: Ticket,
+        cause: &LockCause,
+    ) -> Result<(Vec<Arc<str>>, bool), Refusal> {
+        let now = self.moment();
+        let mut registry = self.registry();
+        let Broken {
+            clients,
+            events,
+            has_more,
+        } = registry.break_lock(service, client, newest, cause, now.time)?;
+        for event in events {
+            self.events.publish(event, None);
+        }
+        self.events.settle(&mut registry, now);
+        Ok((clients, has_more))
+    }
+
+    /// Breaks the locks on a service that are held or awaited now, in several steps, between which
+    /// other tasks run. Returns the names of the clients that held or awaited them.
+    ///
+    /// # Errors
+    /// Those of [`Registry::break_lock`].
+    pub(crate) async fn break_lock(
         &self,
         service: &str,
         client: Option<&str>,
         cause: &LockCause,
     ) -> Result<Vec<Arc<str>>, Refusal> {
-        let now = self.moment();
-        let mut registry = self.registry();
-        let Broken { clients, events } = registry.break_lock(service, client, cause, now.time)?;
-        for event in events {
-            self.events.publish(event, None);
+        let newest = self.registry().newest_lock();
+        let mut all = Vec::new();
+        loop {
+            let (broken, has_more) = self.break_some(service, client, newest, cause)?;
+            all.extend(broken);
+            if !has_more {
+                return Ok(all);
+            }
+            yield_now().await;
         }
-        self.events.settle(&mut registry, now);
-        Ok(clients)
+    }
+
+    /// Grants all locks that can be granted: for schedules without tasks.
+    #[cfg(any(test, feature = "fuzzing", feature = "lab"))]
+    pub(crate) fn settle_all(&self) {
+        let mut registry = self.registry();
+        while registry.is_unsettled() {
+            self.events.settle(&mut registry, self.moment());
+        }
     }
 
     /// Ends the links and locks of a client that sends nothing more: see [`Registry::finish`].
@@ -219,13 +253,18 @@ impl Routing {
         last_reply
     }
 
-    /// Handles deadlines when they are due. Runs until it is dropped.
+    /// Handles deadlines when they are due, and what [`Events::settle`] has left. Runs until it is
+    /// dropped.
     pub(crate) async fn expire_in_time(&self) {
         let earlier = self.registry().earlier_deadline();
         loop {
-            let next = self.registry().next_deadline();
+            let (next, is_unsettled) = {
+                let registry = self.registry();
+                (registry.next_deadline(), registry.is_unsettled())
+            };
             let due = async {
                 match next {
+                    _ if is_unsettled => {}
                     Some(deadline) => sleep_until(deadline.into()).await,
                     None => pending().await,
                 }
@@ -239,15 +278,16 @@ impl Routing {
         }
     }
 
-    /// Handles deadlines that are due at `now`, at most [`EXPIRED_AT_ONCE`] of them.
+    /// Handles deadlines that are due at `now`, for about [`DEPARTURE_WORK`].
     pub(crate) fn expire(&self, now: std::time::Instant) {
         let mut registry = self.registry();
-        for _ in 0..EXPIRED_AT_ONCE {
+        let mut work = self.events.settle(&mut registry, self.moment());
+        while work < DEPARTURE_WORK {
             let Some(event) = registry.expire(now) else {
                 return;
             };
-            self.events.publish(event, None);
-            self.events.settle(&mut registry, self.moment());
+            work += self.events.publish(event, None);
+            work += self.events.settle(&mut registry, self.moment());
         }
     }
 

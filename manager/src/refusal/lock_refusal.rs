@@ -22,18 +22,14 @@ pub(crate) enum LockRefusal {
         /// The position that a request for a lock would have in the queue, counted from 1.
         position: usize,
     },
-    /// A lock could not be granted in the time that the client wanted to wait.
-    #[error(
-        "TimeoutError: {client} did not get a lock on the {} Service within {} s as number {position} in the queue, \
-         {obstacle}",
-        quoted(service),
-        wait.as_secs_f64()
-    )]
-    NotInTime {
+    /// A lock could not be granted at once, or in the time that the client wanted to wait.
+    #[error("{}, {obstacle}", not_granted(service, client, *wait, *position))]
+    NotGranted {
         service: String,
         client: String,
         obstacle: LockObstacle,
-        wait: Duration,
+        /// `None` if the client did not want to wait, or cannot because its link is in the way.
+        wait: Option<Duration>,
         /// The position in the queue, counted from 1.
         position: usize,
     },
@@ -100,6 +96,18 @@ pub(crate) enum LockRefusal {
     Reason,
 }
 
+/// Returns the beginning of the text of [`LockRefusal::NotGranted`].
+fn not_granted(service: &str, client: &str, wait: Option<Duration>, position: usize) -> String {
+    let service = quoted(service);
+    match wait {
+        None => format!("PermissionError: {client} cannot acquire a lock on the {service} Service now"),
+        Some(wait) => format!(
+            "TimeoutError: {client} did not get a lock on the {service} Service within {} s as number {position} in the queue",
+            wait.as_secs_f64()
+        ),
+    }
+}
+
 impl LockRefusal {
     /// Returns the member `lock` of the error for a client with the feature `leases`, if it has
     /// one.
@@ -110,7 +118,7 @@ impl LockRefusal {
                 waiting,
                 position,
             } => Some(LockObstacle::Waiting(waiting.clone()).members(service, *position)),
-            Self::NotInTime {
+            Self::NotGranted {
                 service,
                 obstacle,
                 position,

@@ -207,7 +207,7 @@ impl LockEnd {
 }
 
 /// Why a request for a lock waits no longer, although its time is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WaitEnd {
     /// The client has sent `release_lock`.
     Released,
@@ -215,15 +215,18 @@ pub(crate) enum WaitEnd {
     Unlinked,
     /// The client has closed its sending side.
     SendsNoMore,
+    /// Somebody who may has ended it.
+    Broken(LockEnd),
 }
 
 impl fmt::Display for WaitEnd {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Released => "it has sent release_lock",
-            Self::Unlinked => "it has sent unlink",
-            Self::SendsNoMore => "it sends no more",
-        })
+        match self {
+            Self::Released => formatter.write_str("it has sent release_lock"),
+            Self::Unlinked => formatter.write_str("it has sent unlink"),
+            Self::SendsNoMore => formatter.write_str("it sends no more"),
+            Self::Broken(end) => write!(formatter, "its wait {end}"),
+        }
     }
 }
 

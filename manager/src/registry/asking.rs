@@ -13,7 +13,7 @@ use super::state::{Client, Reader, Registry, Service};
 use super::traffic::{Answered, Traffic};
 use crate::budget::Pool;
 use crate::outbox::Outbox;
-use crate::refusal::{Refusal, excerpt};
+use crate::refusal::{LockRefusal, Refusal, excerpt};
 
 /// A client whose request may go to that service.
 #[derive(Debug)]
@@ -167,21 +167,29 @@ impl Service {
             return Err(refusal);
         }
         if (self.max_clients.is_some() || !self.locks.is_empty()) && !self.links.contains_key(&id) {
-            return Err(self.not_linked(client.name.to_string()));
+            return Err(self.not_linked(id, client.name.to_string()));
         }
         Ok(())
     }
 
     /// Returns why an unlinked client is refused. Recommends linking only if that would succeed.
     #[cold]
-    fn not_linked(&self, client: String) -> Refusal {
+    fn not_linked(&self, id: PeerId, client: String) -> Refusal {
         let service = self.name.to_string();
-        if let Some(held) = self.held() {
+        if let Some(held) = self.held(id) {
             return Refusal::CallLocked {
                 service,
                 client,
                 held,
             };
+        }
+        if let Some(waiting) = self.lock_queue.first_before(id, true) {
+            return LockRefusal::Awaited {
+                service,
+                waiting,
+                position: self.lock_queue.len() + 1,
+            }
+            .into();
         }
         Refusal::LinkBecauseLimited {
             service,

@@ -9,11 +9,7 @@ use super::state::{Registry, Service};
 impl Registry {
     /// Returns an inconsistency, or state that is kept for a peer that has left.
     pub(crate) fn contradiction(&self) -> Option<String> {
-        let names = self.client_names.len() + self.service_names.len();
-        if names != self.clients.len() + self.services.len() {
-            return Some(format!("{names} names for {:?} peers", self.counts()));
-        }
-        if let Some(contradiction) = self.wrong_names(names) {
+        if let Some(contradiction) = self.wrong_names() {
             return Some(contradiction);
         }
         if let Some(expiring) = self.deadlines_of_nobody().next() {
@@ -82,6 +78,13 @@ impl Registry {
             {
                 return Some(format!("{} has a list of others than it should", service.name));
             }
+            let is_shared = service.locks.len() > 1 || service.links.len() > 1;
+            if is_shared && service.locks.by_age().any(|(_, lock)| !lock.terms.shared) {
+                return Some(format!(
+                    "{} has an exclusive lock and another client",
+                    service.name
+                ));
+            }
             let is_linked = |(client, _): (PeerId, &Lock)| service.links.contains_key(&client);
             if !service.links.keys().all(linked) || !service.locks.by_age().all(is_linked) {
                 return Some(format!(
@@ -107,8 +110,12 @@ impl Registry {
 }
 
 impl Registry {
-    /// Returns a contradiction in the lists of the `names` peers that are connected.
-    fn wrong_names(&self, names: usize) -> Option<String> {
+    /// Returns a contradiction in the lists of the peers that are connected.
+    fn wrong_names(&self) -> Option<String> {
+        let names = self.client_names.len() + self.service_names.len();
+        if names != self.clients.len() + self.services.len() {
+            return Some(format!("{names} names for {:?} peers", self.counts()));
+        }
         if self.likenesses.len() != self.services.len() {
             return Some("the appearance of a service that is gone is kept".to_owned());
         }

@@ -39,7 +39,7 @@ impl Registry {
         };
         let service = &self.services[id];
         if !service.links.contains_key(&client) {
-            if let Some(held) = service.held() {
+            if let Some(held) = service.held(client) {
                 return Err(Refusal::Locked {
                     service: name.to_owned(),
                     held,
@@ -94,7 +94,7 @@ impl Registry {
         let Some(&id) = self.service_names.get(name) else {
             return Ok(self.link_changed(LinkChange::Unlinked, client, name, None));
         };
-        let waited = self.end_wait(client, id, WaitEnd::Unlinked);
+        let waited = self.end_wait(client, id, &WaitEnd::Unlinked);
         // A link that ended with its lock counts as unlinked, too.
         let had_ended = self.forget_ended(client, id);
         self.remove_lock(client, id);

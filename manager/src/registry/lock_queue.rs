@@ -97,7 +97,7 @@ impl LockQueue {
         self.by_ticket.into_iter()
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
+    /// Returns all requests, in the order of their arrival.
     pub(super) fn all(&self) -> impl Iterator<Item = (&Ticket, &Waiter)> {
         self.by_ticket.iter()
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use labwire_wire::Uid;
+use labwire_wire::{Uid, quoted};
 use serde_json::json;
 
 use super::deadlines::Expiring;
@@ -51,42 +51,74 @@ impl Renewed {
 /// The outcome of breaking locks.
 #[derive(Debug)]
 pub(crate) struct Broken {
-    /// The names of the clients that held them.
+    /// The names of the clients that held or awaited them.
     pub(crate) clients: Vec<Arc<str>>,
     pub(crate) events: Vec<Event<'static>>,
+    /// Whether there are more.
+    pub(crate) has_more: bool,
+}
+
+/// The most locks and waits that are ended in one step, which takes less than a millisecond.
+const BROKEN_AT_ONCE: usize = 64;
+
+/// What keeps a client from a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The locks of others.
+    Held,
+    /// The links of others: an exclusive lock needs the only link.
+    Linked,
+    /// The client is not linked, and the service accepts no more links.
+    Full,
+    /// A request of another client that waits; `exclusive` if only one for an exclusive lock counts.
+    Waiting { exclusive: bool },
 }
 
 impl Service {
-    /// Returns what keeps a client from a lock, if anything does. `ticket` is that of its waiting
-    /// request, if it is one. A lock that is free is granted to all shared requests that wait for
-    /// it together; with `together`, the locks of others are those.
-    pub(super) fn obstacle(
-        &self,
-        client: PeerId,
-        shared: bool,
-        ticket: Option<Ticket>,
-        together: bool,
-    ) -> Option<LockObstacle> {
+    /// Returns what keeps a client from a lock because of links and locks, if anything does. A lock
+    /// that is free is granted to all shared requests that wait for it together; with `together`,
+    /// the locks of others are those.
+    pub(super) fn obstacle(&self, client: PeerId, shared: bool, together: bool) -> Option<Obstacle> {
         let is_linked = self.links.contains_key(&client);
         let is_held = self.locks.is_held_by_another(client);
+        let others_are_linked = self.links.len() > usize::from(is_linked);
         if is_held && !(shared && (is_linked || together)) {
-            return self.held().map(LockObstacle::Held);
+            Some(Obstacle::Held)
+        } else if !shared && others_are_linked {
+            Some(Obstacle::Linked)
+        } else if !is_linked && self.is_full() {
+            Some(Obstacle::Full)
+        } else {
+            None
         }
-        if !shared && self.links.len() > usize::from(is_linked) {
-            return Some(LockObstacle::Linked(self.linked_clients()));
+    }
+
+    /// Returns the request that comes before a new one, if there is one. A holder's request changes
+    /// nothing for others.
+    fn before(&self, client: PeerId, shared: bool) -> Option<Obstacle> {
+        let exclusive = shared && self.links.contains_key(&client);
+        let has_before = || self.lock_queue.first_before(client, exclusive).is_some();
+        (!self.locks.contains(client) && has_before()).then_some(Obstacle::Waiting { exclusive })
+    }
+
+    /// Returns whether a client's own link keeps a request from an exclusive lock, so that it would
+    /// wait behind a request that waits for it.
+    fn is_in_the_way(&self, client: PeerId) -> bool {
+        self.links.contains_key(&client) && self.lock_queue.first_before(client, true).is_some()
+    }
+
+    /// Describes an obstacle, for the refusal of that client.
+    fn describe(&self, client: PeerId, obstacle: Obstacle) -> LockObstacle {
+        let linked = || LockObstacle::Linked(self.linked_clients());
+        match obstacle {
+            Obstacle::Held => self.held(client).map_or_else(linked, LockObstacle::Held),
+            Obstacle::Linked => linked(),
+            Obstacle::Full => LockObstacle::Full(self.linked_clients()),
+            Obstacle::Waiting { exclusive } => {
+                let waiting = self.lock_queue.first_before(client, exclusive);
+                waiting.map_or_else(linked, LockObstacle::Waiting)
+            }
         }
-        if !is_linked && self.is_full() {
-            return Some(LockObstacle::Full(self.linked_clients()));
-        }
-        // A waiting request is tried only when it is the first. A holder's request changes nothing
-        // for others.
-        if ticket.is_some() || self.locks.contains(client) {
-            return None;
-        }
-        let only_exclusive = shared && is_linked;
-        self.lock_queue
-            .first_before(client, only_exclusive)
-            .map(LockObstacle::Waiting)
     }
 }
 
@@ -127,27 +159,39 @@ impl Registry {
                 client: client_name,
             }));
         }
-        let Some(obstacle) = service.obstacle(client, terms.shared, None, false) else {
+        let obstacle = service
+            .obstacle(client, terms.shared, false)
+            .or_else(|| service.before(client, terms.shared));
+        let Some(obstacle) = obstacle else {
             self.give_lock(client, id, terms, now);
             let event = self.link_changed(LinkChange::Locked, client, name, Some(id));
             return Ok(Acquired::Granted(Listing::LinkedWith(id), event));
         };
-        let Some(wait) = wait.filter(|wait| *wait > Duration::ZERO) else {
-            return Err(match (obstacle, wait) {
-                (LockObstacle::Linked(linked), None) => Refusal::NotAlone {
+        if wait.is_none() && !terms.shared && service.links.len() > 1 {
+            return Err(Refusal::NotAlone {
+                service: service_name,
+                client: client_name,
+                linked: service.linked_clients(),
+            });
+        }
+        let is_in_the_way = service.is_in_the_way(client);
+        let wait = match wait {
+            Some(wait) if wait > Duration::ZERO && !is_in_the_way => wait,
+            wait => {
+                let obstacle = if is_in_the_way {
+                    Obstacle::Waiting { exclusive: true }
+                } else {
+                    obstacle
+                };
+                return Err(LockRefusal::NotGranted {
                     service: service_name,
                     client: client_name,
-                    linked,
-                },
-                (obstacle, _) => LockRefusal::NotInTime {
-                    service: service_name,
-                    client: client_name,
-                    obstacle,
-                    wait: Duration::ZERO,
+                    obstacle: service.describe(client, obstacle),
+                    wait: wait.filter(|_| !is_in_the_way),
                     position: service.lock_queue.len() + 1,
                 }
-                .into(),
-            });
+                .into());
+            }
         };
         if waits.len() >= MOST_WAITS {
             return Err(LockRefusal::TooManyWaits {
@@ -211,7 +255,10 @@ impl Registry {
         self.add_link(client, id);
         if let (Some(service), Some(holder)) = (self.services.get_mut(id), self.clients.get(client)) {
             let entry = holder.name_entry();
-            let deadlines = service.locks.insert(client, &holder.name, entry, terms, now);
+            let number = self.last_ticket.next();
+            let deadlines = service
+                .locks
+                .insert(client, &holder.name, entry, terms, (number, now));
             self.move_deadline(Expiring::Lease(id, client), deadlines);
         }
     }
@@ -262,12 +309,13 @@ impl Registry {
         Ok(renewed)
     }
 
-    /// Releases a client's lock, if it has one, and ends its wait for one. Returns the list of the
-    /// clients that still hold one.
+    /// Releases a client's lock, if it has one, unless `wait_only` is set, and ends its wait for one.
+    /// Returns the list of the clients that hold one now.
     pub(crate) fn release_lock<'a>(
         &mut self,
         client: PeerId,
         name: &'a str,
+        wait_only: bool,
     ) -> Result<(Listing, Event<'a>), Refusal> {
         let Some(&id) = self.service_names.get(name) else {
             let client = self.client_name(client);
@@ -276,9 +324,11 @@ impl Registry {
                 client,
             });
         };
-        self.remove_lock(client, id);
-        self.forget_ended(client, id);
-        self.end_wait(client, id, WaitEnd::Released);
+        if !wait_only {
+            self.remove_lock(client, id);
+            self.forget_ended(client, id);
+        }
+        self.end_wait(client, id, &WaitEnd::Released);
         let event = self.link_changed(LinkChange::Released, client, name, Some(id));
         Ok((Listing::Locking(id), event))
     }
@@ -295,15 +345,17 @@ impl Registry {
         }
     }
 
-    /// Breaks the lock of the client with that name, or with `None` the locks of all clients, on a
-    /// service. `by` is who does so, and `reason` why.
+    /// Breaks the lock of the client with that name on a service, and ends its wait for one; with
+    /// `None` those of all clients, as far as they are not newer than `newest`. `cause` is who does
+    /// so. Breaks [`BROKEN_AT_ONCE`] at most: call it again as long as there are more.
     ///
     /// # Errors
-    /// The service is not connected, or that client holds no lock on it.
+    /// The service is not connected, or that client neither holds a lock on it nor waits for one.
     pub(crate) fn break_lock(
         &mut self,
         name: &str,
         client: Option<&str>,
+        newest: Ticket,
         cause: &LockCause,
         now: Timestamp,
     ) -> Result<Broken, Refusal> {
@@ -313,17 +365,27 @@ impl Registry {
             }
             .into());
         };
-        let held = |client: &PeerId| self.services[id].locks.contains(*client);
-        let clients: Vec<PeerId> = match client {
-            Some(client) => {
-                let found = self.client_names.get(client).copied().filter(held);
-                vec![found.ok_or_else(|| LockRefusal::HoldsNone {
-                    service: name.to_owned(),
-                    client: excerpt(client).to_owned(),
-                })?]
-            }
-            None => self.services[id].locks.by_age().map(|(id, _)| id).collect(),
+        let service = &self.services[id];
+        let named = client.map(|client| self.client_names.get(client).copied());
+        let is_meant = |client: PeerId, number: Ticket| match named {
+            Some(named) => named == Some(client),
+            None => number <= newest,
         };
+        // Waits first: a lock that is broken is granted to the next request that waits.
+        let waits = service.lock_queue.all();
+        let waits = waits.filter(|(number, waiter)| is_meant(waiter.client, **number));
+        let waits = waits.map(|(_, waiter)| (waiter.client, false));
+        let locks = service.locks.by_age();
+        let locks = locks.filter(|(client, lock)| is_meant(*client, lock.number));
+        let found = waits.chain(locks.map(|(client, _)| (client, true)));
+        let found: Vec<(PeerId, bool)> = found.take(BROKEN_AT_ONCE + 1).collect();
+        if let (Some(client), true) = (client, found.is_empty()) {
+            return Err(LockRefusal::HoldsNone {
+                service: name.to_owned(),
+                client: quoted(excerpt(client)),
+            }
+            .into());
+        }
         let end = LockEnd {
             at: now,
             cause: cause.clone(),
@@ -331,15 +393,23 @@ impl Registry {
         let mut broken = Broken {
             clients: Vec::new(),
             events: Vec::new(),
+            has_more: found.len() > BROKEN_AT_ONCE,
         };
-        for client in clients {
-            if let Some(event) = self.end_lock(client, id, end.clone()) {
-                let name = self.clients.get(client).map(|client| Arc::clone(&client.name));
-                broken.clients.extend(name);
-                broken.events.push(event);
+        for (client, has_lock) in found.into_iter().take(BROKEN_AT_ONCE) {
+            let name = self.clients.get(client).map(|client| Arc::clone(&client.name));
+            broken.clients.extend(name);
+            if has_lock {
+                broken.events.extend(self.end_lock(client, id, end.clone()));
+            } else {
+                self.end_wait(client, id, &WaitEnd::Broken(end.clone()));
             }
         }
         Ok(broken)
+    }
+
+    /// Returns the number of the newest lock, or request that waits for one.
+    pub(crate) fn newest_lock(&self) -> Ticket {
+        self.last_ticket
     }
 
     /// Ends the lock of a client that expired or was broken, and its link: others need not wait for
@@ -380,31 +450,26 @@ impl Registry {
         let service = self.services.get_mut(id)?;
         let position = service.lock_queue.position(ticket);
         let waiter = service.lock_queue.remove(ticket)?;
+        // It would have been granted if nothing were in its way.
         let obstacle = service
-            .obstacle(waiter.client, waiter.terms.shared, Some(ticket), false)
-            .or_else(|| {
-                let before = service.lock_queue.first_before(waiter.client, false);
-                before.map(LockObstacle::Waiting)
-            });
-        let service_name = service.name.to_string();
+            .obstacle(waiter.client, waiter.terms.shared, false)
+            .unwrap_or(Obstacle::Waiting { exclusive: false });
+        let refusal = LockRefusal::NotGranted {
+            service: service.name.to_string(),
+            client: waiter.name.to_string(),
+            obstacle: service.describe(waiter.client, obstacle),
+            wait: Some(waiter.wait),
+            position,
+        };
         self.touch(id);
         let client = self.clients.get_mut(waiter.client)?;
         client.lock_waits.retain(|(_, own)| *own != ticket);
-        // It would have been granted if nothing were in its way.
-        let refusal = LockRefusal::NotInTime {
-            service: service_name,
-            client: waiter.name.to_string(),
-            obstacle: obstacle?,
-            wait: waiter.wait,
-            position,
-        }
-        .into();
         Some(Event::WaitRefused(WaitRefused {
             outbox: Arc::clone(&client.outbox),
             requester: waiter.name,
             features: client.features,
             uid: waiter.uid,
-            refusal,
+            refusal: refusal.into(),
         }))
     }
 

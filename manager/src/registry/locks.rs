@@ -1,6 +1,6 @@
 //! The clients that hold a lock on a service, since when, and until when.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use jiff::Timestamp;
 
+use super::lock_queue::Ticket;
 use super::moment::Moment;
 use super::peers::PeerId;
 use super::roster::Roster;
@@ -19,8 +20,8 @@ use crate::refusal::HeldLock;
 #[derive(Debug, Default)]
 pub(super) struct Locks {
     by_client: HashMap<PeerId, Lock>,
-    /// The lock that has been held longest comes first.
-    by_time: BTreeSet<(Timestamp, PeerId)>,
+    /// The lock that has been held longest comes first, also if the time of day was set back.
+    by_age: BTreeMap<Ticket, PeerId>,
     names: Roster,
 }
 
@@ -30,6 +31,8 @@ pub(super) struct Lock {
     /// `NAME[HOST:PORT]`.
     pub(super) holder: Arc<str>,
     pub(super) since: Timestamp,
+    /// Orders locks by the time at which they were acquired.
+    pub(super) number: Ticket,
     pub(super) terms: Terms,
     /// When it expires unless it is renewed. `None`: it does not.
     pub(super) until: Option<Moment>,
@@ -66,7 +69,8 @@ impl Locks {
     }
 
     /// Records that the client of that name holds a lock from `now` on. If it holds one already, it
-    /// keeps its time, and the terms are replaced. `entry` is its name as an entry of a list.
+    /// keeps its time, and the terms are replaced. `entry` is its name as an entry of a list, and
+    /// `number` is new.
     ///
     /// Returns when the lock would have expired before, and when it expires now.
     pub(super) fn insert(
@@ -75,7 +79,7 @@ impl Locks {
         name: &Arc<str>,
         entry: Bytes,
         terms: Terms,
-        now: Moment,
+        (number, now): (Ticket, Moment),
     ) -> [Option<Instant>; 2] {
         let until = terms.ttl.map(|ttl| now.after(ttl));
         let before = match self.by_client.entry(id) {
@@ -83,10 +87,11 @@ impl Locks {
                 place.insert(Lock {
                     holder: Arc::clone(name),
                     since: now.time,
+                    number,
                     terms,
                     until,
                 });
-                self.by_time.insert((now.time, id));
+                self.by_age.insert(number, id);
                 self.names.insert(Arc::clone(name), entry);
                 None
             }
@@ -119,7 +124,7 @@ impl Locks {
     /// Removes the lock of a client. Returns it, if there was one.
     pub(super) fn remove(&mut self, client: PeerId) -> Option<Lock> {
         let lock = self.by_client.remove(&client)?;
-        self.by_time.remove(&(lock.since, client));
+        self.by_age.remove(&lock.number);
         self.names.remove(&lock.holder);
         Some(lock)
     }
@@ -131,22 +136,21 @@ impl Locks {
 
     /// Returns the locks, the oldest first, each with its client.
     pub(super) fn by_age(&self) -> impl Iterator<Item = (PeerId, &Lock)> {
-        self.by_time
-            .iter()
-            .filter_map(|(_, id)| Some((*id, self.by_client.get(id)?)))
+        let ids = self.by_age.values();
+        ids.filter_map(|id| Some((*id, self.by_client.get(id)?)))
     }
 
-    /// Returns the lock that has been held longest, and the number of others; `None` if there is
-    /// no lock. `waiting` is the number of requests that wait for one.
-    pub(super) fn held(&self, waiting: usize) -> Option<Box<HeldLock>> {
-        let (_, oldest) = self.by_age().next()?;
+    /// Returns the lock of another client than `client` that has been held longest, and the number of
+    /// further ones; `None` if there is none. `waiting` is the number of requests that wait.
+    pub(super) fn held(&self, client: PeerId, waiting: usize) -> Option<Box<HeldLock>> {
+        let (_, oldest) = self.by_age().find(|(holder, _)| *holder != client)?;
         Some(Box::new(HeldLock {
             holder: oldest.holder.to_string(),
             since: oldest.since,
             until: oldest.until.map(|until| until.time),
             reason: oldest.terms.reason.clone(),
             shared: oldest.terms.shared,
-            others: self.len() - 1,
+            others: self.len() - 1 - usize::from(self.contains(client)),
             waiting,
         }))
     }

@@ -15,6 +15,9 @@ use super::state::{Client, Registry, Service};
 use crate::outbox::Outbox;
 use crate::refusal::{LockRefusal, Refusal, WaitEnd};
 
+/// The most locks that are granted together, with the same list as the answer.
+const GRANTED_AT_ONCE: usize = 64;
+
 /// What is left to do after changes of links and locks.
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
@@ -29,8 +32,16 @@ pub(super) struct Unsettled {
 /// The next consequence of a change of links or locks.
 #[derive(Debug)]
 pub(crate) enum Settled {
-    /// A lock was granted to a request that waited.
-    Granted(Grant),
+    /// Locks on a service were granted to requests that waited.
+    Granted {
+        service: Arc<str>,
+        /// The numbers of links and of locks of the service now.
+        links: usize,
+        locks: usize,
+        /// The list that answers the requests.
+        listing: Listing,
+        grants: Vec<Grant>,
+    },
     /// A request waits no longer.
     Refused(Event<'static>),
 }
@@ -38,13 +49,7 @@ pub(crate) enum Settled {
 /// A lock that was granted to a request that waited.
 #[derive(Debug)]
 pub(crate) struct Grant {
-    pub(crate) service: Arc<str>,
     pub(crate) client: Arc<str>,
-    /// The numbers of links and of locks of the service now.
-    pub(crate) links: usize,
-    pub(crate) locks: usize,
-    /// The list that answers the request.
-    pub(crate) listing: Listing,
     pub(crate) uid: Uid<'static>,
     pub(crate) outbox: Arc<Outbox>,
 }
@@ -58,53 +63,73 @@ impl Registry {
         }
     }
 
-    /// Returns the next consequence of the changes before, for whoever waits for a lock. Call it
-    /// after each change of links or locks, until it returns `None`, before the registry is
-    /// unlocked.
+    /// Returns the next consequence of the changes before, for whoever waits for a lock; `None` if
+    /// nothing is left.
     pub(crate) fn next_settled(&mut self, now: Moment) -> Option<Settled> {
         if let Some(refused) = self.unsettled.refused.pop_front() {
             return Some(Settled::Refused(Event::WaitRefused(refused)));
         }
         loop {
-            let (&service, &was_free) = self.unsettled.queues.first_key_value()?;
-            let is_free = || {
-                self.services
-                    .get(service)
-                    .is_some_and(|state| state.locks.is_empty())
-            };
-            let was_free = was_free.unwrap_or_else(is_free);
-            if let Some(grant) = self.grant_first(service, was_free, now) {
-                self.unsettled.queues.insert(service, Some(was_free));
-                return Some(Settled::Granted(grant));
+            let (&id, &was_free) = self.unsettled.queues.first_key_value()?;
+            let is_free = || self.services.get(id).is_some_and(|state| state.locks.is_empty());
+            let mut together = was_free.unwrap_or_else(is_free);
+            let mut grants = Vec::new();
+            while grants.len() < GRANTED_AT_ONCE
+                && let Some((grant, shared)) = self.grant_first(id, together, now)
+            {
+                grants.push(grant);
+                // Nobody shares an exclusive lock.
+                together &= shared;
             }
-            self.unsettled.queues.remove(&service);
+            if grants.len() < GRANTED_AT_ONCE {
+                self.unsettled.queues.remove(&id);
+            } else {
+                self.unsettled.queues.insert(id, Some(together));
+            }
+            if let (false, Some(service)) = (grants.is_empty(), self.services.get(id)) {
+                return Some(Settled::Granted {
+                    service: Arc::clone(&service.name),
+                    links: service.links.len(),
+                    locks: service.locks.len(),
+                    listing: Listing::LinkedWith(id),
+                    grants,
+                });
+            }
         }
+    }
+
+    /// Returns whether [`next_settled`](Self::next_settled) may return something.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !(self.unsettled.refused.is_empty() && self.unsettled.queues.is_empty())
+    }
+
+    /// Wakes whoever handles deadlines, to go on with what is unsettled.
+    pub(crate) fn settle_later(&self) {
+        self.deadlines.earlier().notify_one();
     }
 
     /// Returns the first request that waits for a service, if nothing is in its way.
     fn first_grantable(&self, id: PeerId, together: bool) -> Option<Ticket> {
         let service = self.services.get(id)?;
         let (ticket, first) = service.lock_queue.first()?;
-        let obstacle = service.obstacle(first.client, first.terms.shared, Some(ticket), together);
+        let obstacle = service.obstacle(first.client, first.terms.shared, together);
         obstacle.is_none().then_some(ticket)
     }
 
-    /// Grants the first request that waits for a service, if nothing is in its way.
-    fn grant_first(&mut self, id: PeerId, together: bool, now: Moment) -> Option<Grant> {
+    /// Grants the first request that waits for a service, if nothing is in its way. Returns it, and
+    /// whether its lock is shared.
+    fn grant_first(&mut self, id: PeerId, together: bool, now: Moment) -> Option<(Grant, bool)> {
         let ticket = self.first_grantable(id, together)?;
         let (waiter, client) = self.take_waiter(id, ticket)?;
         let outbox = Arc::clone(&client.outbox);
+        let shared = waiter.terms.shared;
         self.give_lock(waiter.client, id, waiter.terms, now);
-        let service = self.services.get(id)?;
-        Some(Grant {
-            service: Arc::clone(&service.name),
+        let grant = Grant {
             client: waiter.name,
-            links: service.links.len(),
-            locks: service.locks.len(),
-            listing: Listing::LinkedWith(id),
             uid: waiter.uid,
             outbox,
-        })
+        };
+        Some((grant, shared))
     }
 
     /// Removes a request that waits, with its deadline. Returns it with its client.
@@ -119,7 +144,7 @@ impl Registry {
 
     /// Ends the wait of a client for a lock on a service. Its request is refused. Returns `false`
     /// if it does not wait for one.
-    pub(super) fn end_wait(&mut self, client: PeerId, id: PeerId, end: WaitEnd) -> bool {
+    pub(super) fn end_wait(&mut self, client: PeerId, id: PeerId, end: &WaitEnd) -> bool {
         let waits = self.clients.get(client).map(|client| client.lock_waits.iter());
         let Some(&(_, ticket)) = waits.and_then(|mut waits| waits.find(|(service, _)| *service == id)) else {
             return false;
@@ -135,7 +160,7 @@ impl Registry {
             refusal: LockRefusal::WaitEnded {
                 service: self.services[id].name.to_string(),
                 client: waiter.name.to_string(),
-                end,
+                end: end.clone(),
             }
             .into(),
         };
@@ -148,7 +173,7 @@ impl Registry {
     pub(super) fn end_waits(&mut self, client: PeerId) {
         let waits = self.clients.get(client).map(|client| client.lock_waits.clone());
         for (service, _) in waits.unwrap_or_default() {
-            self.end_wait(client, service, WaitEnd::SendsNoMore);
+            self.end_wait(client, service, &WaitEnd::SendsNoMore);
         }
     }
 
@@ -190,7 +215,7 @@ impl Registry {
     /// Returns a service whose first waiting request could be granted: for tests.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn unsettled_queue(&self) -> Option<String> {
-        if !(self.unsettled.refused.is_empty() && self.unsettled.queues.is_empty()) {
+        if self.is_unsettled() {
             return Some("a change of locks is not settled".to_owned());
         }
         let mut services = self.services.iter();

@@ -156,9 +156,9 @@ impl Service {
             .is_some_and(|limit| self.links.len() as u64 >= limit)
     }
 
-    /// Returns its lock, for a refusal.
-    pub(super) fn held(&self) -> Option<Box<HeldLock>> {
-        self.locks.held(self.lock_queue.len())
+    /// Returns the lock of another client, for the refusal of `client`.
+    pub(super) fn held(&self, client: PeerId) -> Option<Box<HeldLock>> {
+        self.locks.held(client, self.lock_queue.len())
     }
 
     /// Returns the refusal of a client whose lock has ended.

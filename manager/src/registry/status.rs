@@ -110,18 +110,32 @@ impl Registry {
             .take(NAMES)
             .map(|(_, lock)| lock.status())
             .collect();
+        let waits: Vec<_> = service
+            .lock_queue
+            .all()
+            .take(NAMES)
+            .map(|(_, waiter)| {
+                format!(
+                    r#"{{"client":{},"since":"{}","shared":{}}}"#,
+                    json_string(&waiter.name),
+                    waiter.since,
+                    waiter.terms.shared
+                )
+            })
+            .collect();
         let in_flight = service.in_flight;
         let oldest = service
             .oldest()
             .map_or_else(|| "null".to_owned(), |begun| seconds(now.saturating_sub(begun)));
         Some(format!(
-            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"lock_waits":{},"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{}{}}}"#,
+            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"lock_wait_count":{},"lock_waits":[{}],"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{}{}}}"#,
             json_string(name),
             service.links.len(),
             links.join(","),
             service.locks.len(),
             locks.join(","),
             service.lock_queue.len(),
+            waits.join(","),
             service.outbox.queued(),
             service.traffic.members(),
         ))

@@ -64,7 +64,8 @@ impl Registry {
     }
 
     fn released(&mut self, client: PeerId, service: &str) -> Result<Listing, Refusal> {
-        self.release_lock(client, service).map(|(locking, _)| locking)
+        self.release_lock(client, service, false)
+            .map(|(locking, _)| locking)
     }
 
     fn service_for(&mut self, client: PeerId, service: &str, shape: Shape) -> Result<PeerId, Refusal> {

@@ -88,6 +88,8 @@ pub(super) struct LinkArguments {
     pub(super) terms: Terms,
     /// How long a request for a lock may wait. `None`: it does not, and needs a link.
     pub(super) wait: Option<Duration>,
+    /// Whether only a wait for a lock is to end, and not the lock.
+    pub(super) wait_only: bool,
 }
 
 impl LinkArguments {
@@ -106,6 +108,10 @@ impl LinkArguments {
                 &["service", "ttl"],
                 "the name of a service and, if wanted, ttl=SECONDS",
             ),
+            "release_lock" => (
+                &["service", "wait_only"],
+                "the name of a service and, if wanted, wait_only=true",
+            ),
             _ => (&["service"], "the name of a service"),
         };
         let wrong = || Refusal::Arguments {
@@ -122,6 +128,7 @@ impl LinkArguments {
                     (arguments.service, is_named) = (service, true);
                 }
                 ("shared", Some(Value::Bool(shared))) => arguments.terms.shared = shared,
+                ("wait_only", Some(Value::Bool(wait_only))) => arguments.wait_only = wait_only,
                 (_, None) | ("ttl" | "reason" | "wait", Some(Value::Null)) => {}
                 ("ttl", Some(value)) => {
                     let ttl = seconds(&value, &TTL_SECONDS).ok_or(LockRefusal::Ttl)?;

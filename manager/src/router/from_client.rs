@@ -1,5 +1,7 @@
 //! Routes the lines of clients: requests for services and for the manager itself.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use labwire_wire::terminal::{self, TerminalLine};
 use labwire_wire::{Envelope, FrameView, Line, MANAGER_NAME, Member, Request, Uid, frames, quoted};
@@ -259,8 +261,12 @@ impl Router<'_> {
         envelope: &Envelope,
     ) -> Result<Answer, Refusal> {
         let attribute = request.attribute.as_str();
-        let LinkArguments { service, terms, wait } =
-            LinkArguments::read(attribute, frame.content(), envelope)?;
+        let LinkArguments {
+            service,
+            terms,
+            wait,
+            wait_only,
+        } = LinkArguments::read(attribute, frame.content(), envelope)?;
         let (answer, event) = match attribute {
             "link" if service == MANAGER_NAME => {
                 return Ok(Answer::Text(self.link_with_manager(from)?));
@@ -278,6 +284,8 @@ impl Router<'_> {
             }
             "acquire_lock" => {
                 let now = self.moment();
+                // A manager that stops ends no later because of a lock.
+                let wait = wait.map(|wait| if self.draining { Duration::ZERO } else { wait });
                 let acquired =
                     self.registry
                         .acquire_lock(from.id, &service, terms, wait, &request.uid, now)?;
@@ -292,7 +300,7 @@ impl Router<'_> {
                 return Ok(Answer::Text(renewed.to_json().into()));
             }
             _ => {
-                let (locking, event) = self.registry.release_lock(from.id, &service)?;
+                let (locking, event) = self.registry.release_lock(from.id, &service, wait_only)?;
                 (Answer::Listing(locking), event)
             }
         };

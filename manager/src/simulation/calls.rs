@@ -191,7 +191,7 @@ impl Model {
             return Err(LockRefusal::Ended { service, client, end }.into());
         }
         if !self.links.contains(&(key, from)) {
-            if let Some(held) = self.held(key) {
+            if let Some(held) = self.held(key, from) {
                 return Err(Refusal::CallLocked {
                     service,
                     client,
@@ -199,6 +199,9 @@ impl Model {
                 });
             }
             if let Some(limit) = found.max_clients() {
+                if let Some(refusal) = self.lock_awaited(key, from) {
+                    return Err(refusal);
+                }
                 let is_full = self.linked(key).len() as u64 >= limit;
                 return Err(Refusal::LinkBecauseLimited {
                     service,

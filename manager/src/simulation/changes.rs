@@ -65,7 +65,7 @@ impl Model {
         let linked = self.linked(key);
         if !linked.contains(&from) {
             let service = self.peers[&key].identity.name.clone();
-            if let Some(held) = self.held(key) {
+            if let Some(held) = self.held(key, from) {
                 return Err(Refusal::Locked { service, held });
             }
             if let Some(refusal) = self.lock_awaited(key, from) {

@@ -7,11 +7,14 @@ use serde_json::json;
 
 use super::model::Model;
 use super::speech::REASON;
-use super::state::Key;
+use super::state::{Key, ModelPhase};
 use super::world::{Failure, World};
 use crate::refusal::{
     HeldLock, LinkedClients, LockCause, LockEnd, LockObstacle, LockRefusal, Refusal, WaitEnd, WaitingRequest,
 };
+
+/// The most locks that are granted with the same list as the answer.
+const GRANTED_AT_ONCE: usize = 64;
 
 /// The terms of a lock: whether it is shared, its time to live in seconds, and whether it has a
 /// reason.
@@ -21,6 +24,8 @@ pub(super) type Terms = (bool, Option<u32>, bool);
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     since: Duration,
+    /// Orders locks by the time at which they were acquired.
+    number: usize,
     terms: Terms,
     until: Option<Duration>,
 }
@@ -85,14 +90,17 @@ impl Model {
         waits.map(|wait| wait.service).collect()
     }
 
-    /// Returns the lock on a service, named after the client that has held it longest; of several,
-    /// the one that joined first.
-    pub(super) fn held(&self, service: Key) -> Option<Box<HeldLock>> {
-        let holders = self.locking(service);
+    /// Returns the lock of another client than `client` on a service, named after the one that has
+    /// held it longest.
+    pub(super) fn held(&self, service: Key, client: Key) -> Option<Box<HeldLock>> {
+        let mut holders = self.locking(service);
+        holders.retain(|holder| *holder != client);
         let longest = holders
             .iter()
-            .min_by_key(|client| (self.locks[&(service, **client)].since, **client))?;
-        let Held { since, terms, until } = &self.locks[&(service, *longest)];
+            .min_by_key(|client| self.locks[&(service, **client)].number)?;
+        let Held {
+            since, terms, until, ..
+        } = &self.locks[&(service, *longest)];
         Some(Box::new(HeldLock {
             holder: self.peers[longest].full_name(),
             since: of_day(*since),
@@ -106,15 +114,20 @@ impl Model {
 
     /// Returns the refusal of a link, as long as an exclusive lock is waited for.
     pub(super) fn lock_awaited(&self, service: Key, client: Key) -> Option<Refusal> {
+        let refusal = LockRefusal::Awaited {
+            service: self.peers[&service].identity.name.clone(),
+            waiting: self.first_exclusive(service, client)?,
+            position: self.waiting(service).len() + 1,
+        };
+        Some(refusal.into())
+    }
+
+    /// Returns the first request of another client that waits for an exclusive lock.
+    fn first_exclusive(&self, service: Key, client: Key) -> Option<WaitingRequest> {
         let waiting = self.waiting(service);
         let mut exclusive = waiting.iter().filter(|wait| !wait.terms.0);
         let first = exclusive.find(|wait| wait.client != client)?;
-        let refusal = LockRefusal::Awaited {
-            service: self.peers[&service].identity.name.clone(),
-            waiting: self.described(first),
-            position: waiting.len() + 1,
-        };
-        Some(refusal.into())
+        Some(self.described(first))
     }
 
     fn described(&self, wait: &LockWait) -> WaitingRequest {
@@ -137,7 +150,7 @@ impl Model {
             LinkedClients::new(&names, names.len())
         };
         if others_lock && !(shared && (is_linked || together)) {
-            return self.held(service).map(LockObstacle::Held);
+            return self.held(service, client).map(LockObstacle::Held);
         }
         if others_link && !shared {
             return Some(LockObstacle::Linked(list()));
@@ -184,25 +197,43 @@ impl Model {
         let obstacle = self
             .obstacle(key, from, terms.0, false)
             .or_else(|| self.before(key, from, terms.0));
-        match (obstacle, wait.unwrap_or(0)) {
-            (None, _) => {
+        let linked = self.linked(key);
+        let exclusive = self.first_exclusive(key, from).filter(|_| is_linked);
+        let wait = match wait {
+            Some(_) if self.phase > ModelPhase::Serving => Some(0),
+            wait => wait,
+        };
+        match (obstacle, exclusive, wait) {
+            (None, _, _) => {
                 self.grant(from, key, terms);
                 Ok(Some(json!(self.names(&self.linked(key))).to_string()))
             }
-            (Some(LockObstacle::Linked(linked)), _) if wait.is_none() => Err(Refusal::NotAlone {
+            (Some(_), _, None) if !terms.0 && linked.len() > 1 => {
+                let linked = self.names(&linked);
+                Err(Refusal::NotAlone {
+                    service,
+                    client,
+                    linked: LinkedClients::new(&linked, linked.len()),
+                })
+            }
+            // It would wait for a request that waits for the end of its own link.
+            (Some(_), Some(first), _) => Err(LockRefusal::NotGranted {
                 service,
                 client,
-                linked,
-            }),
-            (Some(obstacle), 0) => Err(LockRefusal::NotInTime {
-                service,
-                client,
-                obstacle,
-                wait: Duration::ZERO,
+                obstacle: LockObstacle::Waiting(first),
+                wait: None,
                 position: self.waiting(key).len() + 1,
             }
             .into()),
-            (Some(_), wait) => {
+            (Some(obstacle), None, None | Some(0)) => Err(LockRefusal::NotGranted {
+                service,
+                client,
+                obstacle,
+                wait: wait.map(|_| Duration::ZERO),
+                position: self.waiting(key).len() + 1,
+            }
+            .into()),
+            (Some(_), None, Some(wait)) => {
                 self.lock_waits.push(LockWait {
                     service: key,
                     client: from,
@@ -222,8 +253,19 @@ impl Model {
         let now = self.seconds();
         let until = terms.1.map(|ttl| now + Duration::from_secs(ttl.into()));
         let pair = (service, client);
-        let since = self.locks.get(&pair).map_or(now, |held| held.since);
-        self.locks.insert(pair, Held { since, terms, until });
+        self.last_lock += 1;
+        let before = self.locks.get(&pair);
+        let since = before.map_or(now, |held| held.since);
+        let number = before.map_or(self.last_lock, |held| held.number);
+        self.locks.insert(
+            pair,
+            Held {
+                since,
+                number,
+                terms,
+                until,
+            },
+        );
     }
 
     /// Predicts the answer to a renewal.
@@ -281,20 +323,29 @@ impl Model {
         services.sort_unstable();
         services.dedup();
         for service in services {
-            let is_free = self.locking(service).is_empty();
-            while let Some(first) = self.waiting(service).first().map(|first| (*first).clone()) {
-                let LockWait {
-                    client, terms, uid, ..
-                } = first;
-                if self.obstacle(service, client, terms.0, is_free).is_some() {
+            let mut together = self.locking(service).is_empty();
+            loop {
+                let mut granted = Vec::new();
+                while granted.len() < GRANTED_AT_ONCE
+                    && let Some(first) = self.waiting(service).first().map(|first| (*first).clone())
+                    && self
+                        .obstacle(service, first.client, first.terms.0, together)
+                        .is_none()
+                {
+                    self.lock_waits
+                        .retain(|wait| (wait.service, wait.client) != (service, first.client));
+                    self.grant(first.client, service, first.terms);
+                    together &= first.terms.0;
+                    granted.push(first);
+                }
+                let linked = json!(self.names(&self.linked(service))).to_string();
+                self.sums.locks_granted_later += granted.len() as u64;
+                for LockWait { client, uid, .. } in &granted {
+                    self.answer(*client, uid, &linked);
+                }
+                if granted.len() < GRANTED_AT_ONCE {
                     break;
                 }
-                self.lock_waits
-                    .retain(|wait| (wait.service, wait.client) != (service, client));
-                self.grant(client, service, terms);
-                self.sums.locks_granted_later += 1;
-                let linked = json!(self.names(&self.linked(service))).to_string();
-                self.answer(client, &uid, &linked);
             }
         }
     }
@@ -338,11 +389,11 @@ impl Model {
                 let waiting = self.waiting(service);
                 Some(LockObstacle::Waiting(self.described(waiting.first()?)))
             });
-        let refusal = LockRefusal::NotInTime {
+        let refusal = LockRefusal::NotGranted {
             service: self.peers[&service].identity.name.clone(),
             client: self.peers[&wait.client].full_name(),
             obstacle: obstacle.expect("something was in its way"),
-            wait: Duration::from_secs(wait.wait.into()),
+            wait: Some(Duration::from_secs(wait.wait.into())),
             position,
         };
         self.sums.lock_waits_timed_out += 1;
@@ -363,8 +414,6 @@ impl Model {
         if features.leases {
             let text = format!("the lock on the {} Service {end}", labwire_wire::quoted(&name));
             self.own_word(client, "lock_ended", &[&name, cause.name(), &text]);
-        } else if features.unlinked {
-            self.own_word(client, "unlinked", &[&name]);
         }
         self.ended_locks.insert(pair, end);
     }
@@ -377,33 +426,59 @@ impl World {
             by: "ada".into(),
             reason: Some(REASON.into()),
         };
-        let broken = self.routing.break_lock(name, None, &cause);
-        let Some(service) = self.model.service_named(name) else {
-            return match broken {
-                Err(Refusal::Lock(refusal)) if matches!(*refusal, LockRefusal::NoService { .. }) => Ok(()),
-                broken => Err(format!("{broken:?} for a service that is not there")),
-            };
-        };
-        let mut holders = self.model.locking(service);
-        holders.sort_by_key(|client| (self.model.locks[&(service, *client)].since, *client));
-        let mut names = Vec::new();
-        for client in holders {
-            self.model.sums.locks_broken += 1;
-            let now = self.model.now();
-            names.push(self.model.peers[&client].full_name());
-            self.model.end_lock(service, client, now, &cause);
-        }
-        self.model.settle();
-        match broken {
-            Ok(broken)
-                if broken
-                    .iter()
-                    .map(|name| &**name)
-                    .eq(names.iter().map(String::as_str)) =>
-            {
-                Ok(())
+        let newest = self.routing.registry().newest_lock();
+        let mut broken = Vec::new();
+        loop {
+            match self.routing.break_some(name, None, newest, &cause) {
+                Ok((clients, has_more)) => {
+                    broken.extend(clients.iter().map(ToString::to_string));
+                    if !has_more {
+                        break;
+                    }
+                }
+                Err(refusal) if self.model.service_named(name).is_none() => {
+                    let no_service = LockRefusal::NoService {
+                        service: name.to_owned(),
+                    };
+                    assert_eq!(refusal, no_service.into());
+                    return Ok(());
+                }
+                Err(refusal) => return Err(format!("{refusal}")),
             }
-            broken => Err(format!("{broken:?} instead of {names:?}")),
         }
+        self.routing.settle_all();
+        let names = self.model.break_locks(name, &cause);
+        if broken == names {
+            return Ok(());
+        }
+        Err(format!(
+            "the locks of {broken:?} were broken instead of {names:?}"
+        ))
+    }
+}
+
+impl Model {
+    /// Breaks all locks on a service, and ends all waits for one. Returns the names of the clients.
+    fn break_locks(&mut self, name: &str, cause: &LockCause) -> Vec<String> {
+        let Some(service) = self.service_named(name) else {
+            return Vec::new();
+        };
+        let end = LockEnd {
+            at: self.now(),
+            cause: cause.clone(),
+        };
+        let waiting: Vec<Key> = self.waiting(service).iter().map(|wait| wait.client).collect();
+        let mut holders = self.locking(service);
+        holders.sort_by_key(|client| self.locks[&(service, *client)].number);
+        for client in &holders {
+            self.sums.locks_broken += 1;
+            self.end_lock(service, *client, end.at, cause);
+        }
+        for client in &waiting {
+            self.end_wait(service, *client, WaitEnd::Broken(end.clone()));
+        }
+        self.settle();
+        let clients = waiting.iter().chain(&holders);
+        clients.map(|client| self.peers[client].full_name()).collect()
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Model {
     pub(super) ended_locks: BTreeMap<(Key, Key), LockEnd>,
     /// The requests that wait for locks, in the order of their arrival.
     pub(super) lock_waits: Vec<LockWait>,
+    /// The number of the newest lock.
+    pub(super) last_lock: usize,
     /// The time since the schedule began.
     pub(super) time: Duration,
     pub(super) in_flight: Vec<InFlight>,
@@ -47,6 +49,7 @@ impl Model {
             locks: BTreeMap::new(),
             ended_locks: BTreeMap::new(),
             lock_waits: Vec::new(),
+            last_lock: 0,
             time: Duration::ZERO,
             in_flight: Vec::new(),
             in_flight_limit,

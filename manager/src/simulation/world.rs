@@ -265,6 +265,7 @@ impl World {
 
     /// Compares the frames for every peer, and every counter, with the model.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
+        self.routing.settle_all();
         let mut told = self.model.take_told();
         for (key, peer) in &mut self.peers {
             let mut expected = told.remove(key).unwrap_or_default();

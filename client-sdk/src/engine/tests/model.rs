@@ -127,7 +127,8 @@ impl Manager for Model {
         } else if frame["service"] == "Manager" {
             let service = frame["args"][0].as_str().unwrap_or_default();
             let service = SERVICES.into_iter().find(|name| *name == service);
-            let waits = !frame["kwargs"]["wait"].is_null();
+            let kwargs = &frame["kwargs"];
+            let waits = !(kwargs["wait"].is_null() && kwargs["wait_only"].is_null());
             self.administer(uid, (attribute, waits), service, rng);
         } else {
             let service = SERVICES
@@ -243,6 +244,7 @@ impl Model {
                 self.say(uid, &json!(["Ada[h:2]"]));
             }
             "renew_lock" if self.locked.contains(service) => self.say(uid, &json!({})),
+            "release_lock" if waits => self.say(uid, &json!([])),
             "release_lock" if self.locked.remove(service) => self.say(uid, &json!([])),
             _ => self.refuse(uid, Executed::No),
         }

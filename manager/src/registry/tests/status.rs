@@ -51,7 +51,7 @@ fn the_status_has_links_locks_requests_and_latencies() {
     let expected = json!({
         "name": "S",
         "lock_count": 1,
-        "lock_waits": 0, "locks": [{
+        "lock_wait_count": 0, "lock_waits": [], "locks": [{
             "client": name, "since": "1970-01-01T00:00:05Z", "until": null, "shared": true, "reason": null,
         }],
         "in_flight": 1,
