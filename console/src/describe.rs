@@ -40,7 +40,7 @@ max_clients (a number, or null for no limit), description, and attributes: a
 list of objects with name, signature, value (as the service gave it in its
 identity: a number, a text, a list) and description, each null if it is not
 known. Labwire's manager adds who uses it: link_count, links (the first
-clients) and locks (client and since).
+clients) and locks (client, since, until, shared and reason).
 
 Exit codes: see `labwire --help`.";
 

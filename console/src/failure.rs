@@ -249,10 +249,13 @@ impl From<CallError> for Failure {
             CallError::Manager {
                 message,
                 executed: Executed::No,
+                ..
             } => Self::Refused(without_exception(&message).to_owned()),
             // A request that may have been executed was not refused: its service has disconnected.
             CallError::Manager { message, .. } => Self::Failed(without_exception(&message).to_owned()),
             CallError::NoAnswer(missing) => unanswered(missing),
+            CallError::LockEnded { .. } => Self::Refused(text),
+            CallError::Topic(_) => Self::Usage(text),
             CallError::Service { .. } => Self::Service(text),
             CallError::TimedOut { .. } => Self::TimedOut(text),
             CallError::Disconnected { .. } => Self::NoManager(text),

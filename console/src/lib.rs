@@ -24,6 +24,7 @@ mod hold;
 mod in_flight;
 mod key;
 mod linking;
+mod lock;
 mod narrator;
 mod near;
 mod numbers;
@@ -88,8 +89,8 @@ pub enum Command {
     #[command(after_help = hold::LINK_EXAMPLES, after_long_help = hold::LINK_AFTER_HELP)]
     Link(hold::LinkArgs),
     /// Lock a service for yourself, until Ctrl-C or labwire unlock
-    #[command(after_help = hold::LOCK_EXAMPLES, after_long_help = hold::LOCK_AFTER_HELP)]
-    Lock(hold::LockArgs),
+    #[command(after_help = lock::EXAMPLES, after_long_help = lock::AFTER_HELP)]
+    Lock(lock::LockArgs),
     /// Release a lock that labwire lock holds on this computer
     #[command(after_help = hold::UNLOCK_EXAMPLES, after_long_help = hold::UNLOCK_AFTER_HELP)]
     Unlock(hold::UnlockArgs),
@@ -221,7 +222,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Watch(arguments) => watch::run(arguments, stop).await,
         Command::Record(arguments) => record::run(arguments, stop).await,
         Command::Link(arguments) => hold::link_service(arguments, stop).await,
-        Command::Lock(arguments) => hold::lock_service(arguments, stop).await,
+        Command::Lock(arguments) => lock::lock_service(arguments, stop).await,
         Command::Unlock(arguments) => hold::unlock_service(arguments).await,
         Command::Ping(arguments) => ping::run(arguments, stop).await,
         Command::Bench(arguments) => bench::run(arguments, stop).await,

@@ -44,6 +44,9 @@ pub(crate) struct Peer {
     pub(crate) links: Vec<String>,
     pub(crate) lock_count: u64,
     pub(crate) locks: Vec<Lock>,
+    /// The number of requests that wait for a lock, and the first of them.
+    pub(crate) lock_wait_count: u64,
+    pub(crate) lock_waits: Vec<LockWait>,
     pub(crate) queued_bytes: u64,
     pub(crate) requests: u64,
     pub(crate) replies: u64,
@@ -71,6 +74,12 @@ impl Peer {
             // Writing to a string cannot fail.
             let _ = write!(text, " and {} more", self.lock_count - 1);
         }
+        if let Some(reason) = first.reason.as_deref().filter(|reason| !reason.is_empty()) {
+            let _ = write!(text, ": {}", one_line(reason));
+        }
+        if self.lock_wait_count > 0 {
+            let _ = write!(text, ", {} waiting", self.lock_wait_count);
+        }
         Some(text)
     }
 
@@ -92,6 +101,23 @@ impl Peer {
 pub(crate) struct Lock {
     pub(crate) client: String,
     pub(crate) since: Timestamp,
+    /// When it expires unless it is renewed.
+    #[serde(default)]
+    pub(crate) until: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) shared: bool,
+    /// Why the client holds it.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+}
+
+/// A request that waits for a lock.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct LockWait {
+    pub(crate) client: String,
+    pub(crate) since: Timestamp,
+    #[serde(default)]
+    pub(crate) shared: bool,
 }
 
 /// A part of the lists.

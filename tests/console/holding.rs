@@ -81,7 +81,7 @@ fn a_lock_waits_for_its_service_and_is_released_by_ctrl_c() {
     assert_eq!(done.code, Some(4), "{done:?}");
     assert!(begun.elapsed() >= Duration::from_millis(600));
     let waiting = ["lock", "Balance", "--wait", "50", "--json"];
-    let mut second = held(&manager, &waiting, "trying again");
+    let mut second = held(&manager, &waiting, "waiting for it");
     let released = json_lines(&output(&manager, &["unlock", "Balance", "--json"]));
     assert_eq!(released, [json!({"service": "Balance", "released": 1})]);
     assert_eq!(first.wait().code(), Some(0));
@@ -125,8 +125,8 @@ fn who_is_hindered_by_a_lock_or_a_link_learns_what_to_do() {
     }
     let done = labwire(&manager, &waiting);
     let lines: Vec<_> = done.errors.lines().collect();
-    assert!(lines[0].ends_with("; trying again"), "{done:?}");
-    assert!(lines[1].ends_with("; it was tried for 0.6 s"), "{done:?}");
+    assert!(lines[0].ends_with("; waiting for it"), "{done:?}");
+    assert!(lines[1].ends_with("; it was waited for 0.6 s"), "{done:?}");
     assert_eq!(lines.len(), 3, "{done:?}");
     let mut shell = command(&manager, &["shell"]);
     let mut shell = Process::spawn("labwire shell", &mut shell);
@@ -163,4 +163,46 @@ fn a_lock_that_is_lost_is_an_error() {
         printed.contains("\"lost\"") && printed.contains("the lock on 'Balance' is lost"),
         "{printed}"
     );
+}
+
+#[test]
+fn a_lock_has_a_reason_and_a_time_to_live_and_an_administrator_breaks_it() {
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--admin", "--compatible", "--password", "x"]);
+    let manager = Manager::start_in(home, &["--disable-tls"]);
+    let _balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    let lock = [
+        "lock",
+        "Balance",
+        "--name",
+        "Ada",
+        "--ttl",
+        "1.5",
+        "--reason",
+        "a long night",
+    ];
+    let mut holder = held(&manager, &lock, "is locked");
+    // It is renewed: whoever waits for twice its time does not get it.
+    let done = labwire(&manager, &["lock", "Balance", "--wait", "3"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.errors.contains(": a long night"), "{done:?}");
+    let status = output(&manager, &["status", "--json"]);
+    assert!(status.contains("\"reason\":\"a long night\""), "{status}");
+    let mut waiting = held(&manager, &["lock", "Balance", "--wait", "60"], "waiting for it");
+    let third = ["lock", "Balance", "--wait", "0.1"];
+    let done = labwire(&manager, &third);
+    assert!(done.errors.contains("as number 2 in the queue"), "{done:?}");
+
+    let broken = run(
+        command(&manager, &["admin", "break_lock", "Balance", "reason=enough"])
+            .env("LABWIRE_USERNAME", "ada")
+            .env("LABWIRE_PASSWORD", "x"),
+    );
+    assert_eq!(broken.code, Some(0), "{broken:?}");
+    for process in [&mut holder, &mut waiting] {
+        assert_eq!(process.wait().code(), Some(4), "{}", process.everything_printed());
+        let printed = process.everything_printed();
+        assert!(printed.contains("broken by 'ada'"), "{printed}");
+    }
 }

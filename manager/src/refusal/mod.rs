@@ -437,6 +437,10 @@ impl Refusal {
             Self::Locked { service, held } | Self::CallLocked { service, held, .. } => {
                 held.members(service, held.waiting + 1)
             }
+            // It was not to wait, so that it has no position but the first.
+            Self::NotAlone { service, linked, .. } => {
+                LockObstacle::Linked(linked.clone()).members(service, 1)
+            }
             Self::Lock(refusal) => refusal.members()?,
             _ => return None,
         };

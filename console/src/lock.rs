@@ -1,0 +1,285 @@
+//! `labwire lock`.
+
+use std::time::Duration;
+
+use clap::Args;
+use labwire_client::{CallError, Lock, LockGuard, LockOptions};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::connection::{Connection, ConnectionArgs, Seconds};
+use crate::failure::Failure;
+use crate::held::{Announcement, Held};
+use crate::hold::show;
+use crate::linking::{explained, link, not_alone};
+use crate::output::{OutputArgs, message, one_line, shell_argument, tell};
+use crate::report::is_reported;
+use crate::stop::Stop;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire lock DMM
+  labwire lock DMM --wait 60 --reason 'calibration until 4 pm'
+  labwire lock DMM --ttl 30
+  labwire unlock DMM";
+
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  labwire lock DMM                 no other client can link with it
+  labwire lock DMM --shared        the clients that are linked stay
+  labwire lock DMM --wait 60       wait a minute for it if it is in use
+  labwire lock DMM --ttl 30        it ends 30 s after this computer is cut off
+  labwire lock DMM --reason 'calibration until 4 pm'
+  labwire unlock DMM               in another terminal
+
+A lock belongs to a connection: it lasts while this command runs. It ends with
+Ctrl-C, with `labwire unlock` on the same computer, and when the service or the
+connection is lost; the last is an error. Others are told who holds it (--name)
+and why (--reason). Those who wait have their turn in the order of their
+requests. With --ttl, the lock is renewed three times within this time; without,
+a manager that cannot see that this computer is gone keeps the lock for longer.
+An administrator ends a lock with: labwire admin break_lock DMM
+
+With --json, each change is one object: event (locked, released, lost), service,
+time, and for locked clients: the names of all that hold a lock.
+
+Exit codes: see `labwire --help`. A lock that is lost is 3, one that has expired
+or was broken 4; Ctrl-C is 0.";
+
+/// How often a service that is in use is tried again at a manager without a queue.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+#[derive(Args, Debug)]
+pub struct LockArgs {
+    /// The name of the service
+    service: String,
+    /// Share the service with the other clients that are linked now
+    #[arg(long)]
+    shared: bool,
+    /// If the service is in use, wait for this time [default: fail at once]
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<Seconds>,
+    /// End the lock when it could not be renewed for this time [default: never]
+    #[arg(long, value_name = "SECONDS")]
+    ttl: Option<Seconds>,
+    /// Why you hold it, for others
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// The name of the holder, for others [default: your user name]
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    form: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Returns the name of this process's user account, for where no variable has it, as in a service of
+/// the system.
+#[cfg(unix)]
+fn account() -> String {
+    let id = rustix::process::getuid().as_raw();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(id) && !name.is_empty()).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("user-{id}"))
+}
+
+/// Returns the name of the commands: the system sets a variable.
+#[cfg(not(unix))]
+fn account() -> String {
+    crate::connection::NAME.to_owned()
+}
+
+impl LockArgs {
+    /// Returns the name of the client.
+    fn client_name(&self) -> String {
+        let user = || {
+            ["USER", "LOGNAME", "USERNAME"]
+                .iter()
+                .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        };
+        let name = self.name.clone().or_else(user);
+        name.unwrap_or_else(account)
+    }
+
+    fn kind(&self) -> Lock {
+        if self.shared {
+            Lock::Shared
+        } else {
+            Lock::Exclusive
+        }
+    }
+
+    /// Requests the lock, with a link, and waits for it for that time.
+    async fn request(&self, connection: &Connection, wait: Duration) -> Result<LockGuard, CallError> {
+        let mut options = LockOptions::new(self.kind()).wait(wait);
+        if let Some(ttl) = self.ttl {
+            options = options.ttl(ttl.duration());
+        }
+        if let Some(reason) = &self.reason {
+            options = options.reason(reason);
+        }
+        connection.client().lock(&self.service, options).await
+    }
+
+    /// As [`request`](Self::request), but the manager must answer in time.
+    async fn request_in_time(
+        &self,
+        connection: &Connection,
+        wait: Duration,
+    ) -> Result<Result<LockGuard, CallError>, Failure> {
+        let limit = connection.limit() + wait;
+        timeout(limit, self.request(connection, wait)).await.map_err(|_| {
+            Failure::TimedOut(format!(
+                "the manager has not answered within {} s (--connect-timeout)",
+                limit.as_secs_f64()
+            ))
+        })
+    }
+
+    /// Returns the failure of a lock that was refused. It names the cause and the remedy.
+    async fn refused(&self, connection: &Connection, error: CallError) -> Failure {
+        let others_are_linked = error.lock().is_some_and(|lock| lock.holder.is_none());
+        match error.into() {
+            Failure::Refused(text) if others_are_linked => {
+                let text = not_alone(connection, &self.service, text).await;
+                let argument = shell_argument(&self.service);
+                Failure::Refused(text).with_hint(Some(format!(
+                    "share it with: labwire lock {argument} --shared; or wait until no other client is linked: \
+                     labwire lock {argument} --wait SECONDS"
+                )))
+            }
+            refused @ Failure::Refused(_) => explained(connection, &self.service, refused).await,
+            failure => failure,
+        }
+    }
+
+    /// Returns the failure of a lock that was refused for as long as it may wait.
+    fn waited(&self, failure: &Failure) -> Failure {
+        let seconds = self.wait.map_or(0.0, |time| time.duration().as_secs_f64());
+        let text = failure.to_string();
+        let reason = text.lines().next().unwrap_or_default();
+        Failure::Refused(format!("{reason}; it was waited for {seconds} s")).with_hint(Some(format!(
+            "wait longer with a higher --wait; if the lock is yours, release it with: labwire unlock {}",
+            shell_argument(&self.service)
+        )))
+    }
+
+    /// Says that the command waits, and why.
+    fn tell_wait(failure: &Failure, position: usize) {
+        let text = failure.to_string();
+        let reason = text.lines().next().unwrap_or_default();
+        let queue = match position {
+            0 | 1 => String::new(),
+            position => format!(" as number {position} in the queue"),
+        };
+        tell(format_args!(
+            "labwire: {}; waiting for it{queue}",
+            message(reason)
+        ));
+    }
+
+    /// Locks, and waits for as long as it may.
+    async fn lock(&self, connection: &Connection) -> Result<LockGuard, Failure> {
+        let identities = connection.identities().await?;
+        if !is_reported(&identities) {
+            return self.lock_without_queue(connection).await;
+        }
+        let error = match self.request_in_time(connection, Duration::ZERO).await? {
+            Ok(guard) => return Ok(guard),
+            Err(error) => error,
+        };
+        let lock = error.lock().cloned();
+        let failure = self.refused(connection, error).await;
+        // Without a lock or a link in the way, waiting changes nothing.
+        let (Some(wait), Some(lock), Failure::Refused(_)) = (self.wait, lock, &failure) else {
+            return Err(failure);
+        };
+        Self::tell_wait(&failure, lock.position);
+        match self.request_in_time(connection, wait.duration()).await? {
+            Ok(guard) => Ok(guard),
+            Err(error) => match self.refused(connection, error).await {
+                refused @ Failure::Refused(_) => Err(self.waited(&refused)),
+                failure => Err(failure),
+            },
+        }
+    }
+
+    /// Locks at a manager that has no queue, as MSL-Network's: tries again for as long as it may
+    /// wait.
+    async fn lock_without_queue(&self, connection: &Connection) -> Result<LockGuard, Failure> {
+        if self.ttl.is_some() || self.reason.is_some() {
+            return Err(Failure::Usage(
+                "--ttl and --reason need a manager of Labwire, this is another one".to_owned(),
+            ));
+        }
+        let end = self.wait.map(|time| Instant::now() + time.duration());
+        let mut is_told = false;
+        loop {
+            let locked = match link(connection, &self.service).await {
+                Ok(link) => match link.lock(self.kind()).await {
+                    Ok(guard) => Ok(guard),
+                    Err(error) => Err(self.refused(connection, error).await),
+                },
+                Err(failure) => Err(failure),
+            };
+            match locked {
+                Err(failure @ Failure::Refused(_)) => match end {
+                    None => return Err(failure),
+                    Some(end) if end <= Instant::now() => return Err(self.waited(&failure)),
+                    Some(_) => {
+                        if !is_told {
+                            Self::tell_wait(&failure, 1);
+                            is_told = true;
+                        }
+                        sleep(TRY_AGAIN).await;
+                    }
+                },
+                locked => return locked,
+            }
+        }
+    }
+}
+
+pub(crate) async fn lock_service(arguments: &LockArgs, mut stop: Stop) -> Result<(), Failure> {
+    let LockArgs { service, form, .. } = arguments;
+    let name = arguments.client_name();
+    let connection = arguments.connection.connect_as(&name).await?;
+    let guard = tokio::select! {
+        biased;
+        () = stop.requested() => return Err(Failure::Interrupted),
+        locked = arguments.lock(&connection) => locked?,
+    };
+    let announcement = Announcement::new(&Held {
+        service: service.clone(),
+        manager: arguments.connection.address()?,
+    })?;
+    let text = match guard.clients().len() {
+        0 | 1 => "is locked, until Ctrl-C or `labwire unlock`".to_owned(),
+        count => format!("is locked, until Ctrl-C or `labwire unlock`; {count} clients hold a lock"),
+    };
+    show(*form, "locked", service, Some(guard.clients()), &text)?;
+    let is_lost = tokio::select! {
+        biased;
+        () = stop.requested() => false,
+        () = announcement.release_requested() => false,
+        () = guard.lost() => true,
+    };
+    if is_lost {
+        show(*form, "lost", service, None, "is not locked any more")?;
+        if let Some(reason) = guard.end_reason() {
+            return Err(Failure::Refused(one_line(&reason)));
+        }
+        return Err(Failure::NoManager(format!(
+            "the lock on '{}' is lost: the service or the connection has ended",
+            one_line(service)
+        )));
+    }
+    connection.in_time(guard.release()).await?;
+    show(*form, "released", service, None, "is released")?;
+    connection.disconnect().await;
+    Ok(())
+}
