@@ -18,6 +18,7 @@ mod shell;
 mod sources;
 mod status;
 mod top;
+mod topics;
 mod trust;
 mod watch;
 

@@ -50,6 +50,7 @@ mod stop;
 mod times;
 mod toml_file;
 mod top;
+mod topics;
 mod trust;
 mod watch;
 mod words;
@@ -103,6 +104,12 @@ pub enum Command {
     /// Print the notifications of a service as they come, or plot them
     #[command(after_help = watch::EXAMPLES, after_long_help = watch::AFTER_HELP)]
     Watch(watch::WatchArgs),
+    /// Print the values of topics as they are published
+    #[command(after_help = topics::SUBSCRIBE_EXAMPLES, after_long_help = topics::SUBSCRIBE_AFTER_HELP)]
+    Subscribe(topics::SubscribeArgs),
+    /// Publish a value to a topic
+    #[command(after_help = topics::PUBLISH_EXAMPLES, after_long_help = topics::PUBLISH_AFTER_HELP)]
+    Publish(topics::PublishArgs),
     /// Record notifications and repeated calls of services in a file
     #[command(after_help = record::EXAMPLES, after_long_help = record::AFTER_HELP)]
     Record(record::RecordArgs),
@@ -130,6 +137,7 @@ impl Command {
             Self::Status(arguments) => arguments.is_watching(),
             Self::Watch(_)
             | Self::Record(_)
+            | Self::Subscribe(_)
             | Self::Top(_)
             | Self::Link(_)
             | Self::Lock(_)
@@ -221,6 +229,8 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Call(arguments) => call::run(arguments).await,
         Command::Watch(arguments) => watch::run(arguments, stop).await,
         Command::Record(arguments) => record::run(arguments, stop).await,
+        Command::Subscribe(arguments) => topics::subscribe(arguments, stop).await,
+        Command::Publish(arguments) => topics::publish(arguments).await,
         Command::Link(arguments) => hold::link_service(arguments, stop).await,
         Command::Lock(arguments) => lock::lock_service(arguments, stop).await,
         Command::Unlock(arguments) => hold::unlock_service(arguments).await,

@@ -28,7 +28,10 @@ fn split_keyword(word: &str) -> Option<(&str, &str)> {
 }
 
 /// Returns a value as JSON text.
-fn value(word: &str) -> Result<String, Failure> {
+///
+/// # Errors
+/// If a file cannot be read or is not JSON.
+pub(crate) fn value(word: &str) -> Result<String, Failure> {
     let json = unchecked_value(word)?;
     check_numbers(&json)?;
     Ok(json)

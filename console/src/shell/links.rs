@@ -9,8 +9,9 @@ use labwire_client::{Client, Link, LockGuard};
 use serde::Serialize;
 
 use super::known::Known;
-use super::screen::{Screen, time_of_day};
+use super::screen::Screen;
 use crate::output::one_line;
+use crate::output::time_of_day;
 use crate::shortened::shortened;
 
 /// The most columns of the name of a service in the prompt.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use labwire_client::Notification;
-use labwire_home::{local_time_zone, present};
+use labwire_home::present;
 use labwire_wire::{JsonError, array_elements, scan_object};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,6 +20,7 @@ use super::pretty::pretty;
 use crate::failure::Failure;
 use crate::output::{
     FAINT, STRONG, json_line, json_or_text, one_line, printable, readable, say, say_json, say_result, tell,
+    time_of_day,
 };
 
 /// The columns of a line where the width of the terminal is not known.
@@ -228,11 +229,6 @@ pub(crate) fn say_result_of_request(json: &str) -> Result<(), Failure> {
 fn columns() -> usize {
     let size = terminal_size::terminal_size_of(io::stdout());
     size.map_or(COLUMNS, |(width, _)| usize::from(width.0).min(WIDEST))
-}
-
-/// Returns the time of day, as people of this computer read it.
-pub(crate) fn time_of_day(time: Timestamp) -> String {
-    time.to_zoned(local_time_zone()).strftime("%H:%M:%S").to_string()
 }
 
 /// Returns a notification as a line for people: the values as they are typed.

@@ -10,7 +10,17 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("See", &["status", "top", "services", "describe"]),
     (
         "Use",
-        &["call", "watch", "record", "shell", "link", "lock", "unlock"],
+        &[
+            "call",
+            "watch",
+            "record",
+            "shell",
+            "link",
+            "lock",
+            "unlock",
+            "publish",
+            "subscribe",
+        ],
     ),
     ("Find faults", &["doctor", "ping", "bench"]),
     ("Run a manager", &["start", "demo", "admin"]),
