@@ -35,7 +35,7 @@ fn refusal(peer: &mut RawPeer, request: &Value) -> String {
     answer["message"].as_str().unwrap().to_owned()
 }
 
-fn publish(topic: &str, value: Value) -> Value {
+fn publish(topic: &str, value: &Value) -> Value {
     about("publish", json!([topic, value]), json!({}))
 }
 
@@ -86,11 +86,11 @@ fn every_subscriber_gets_the_values_that_match_once_and_in_order() {
     };
     assert!(joined.starts_with("Oven["), "{joined}");
     for count in 0..100 {
-        succeeds(&mut oven, &publish("lab.oven.temperature", json!(count)));
-        succeeds(&mut oven, &publish("lab.oven.pressure", json!([count])));
+        succeeds(&mut oven, &publish("lab.oven.temperature", &json!(count)));
+        succeeds(&mut oven, &publish("lab.oven.pressure", &json!([count])));
         succeeds(
             &mut oven,
-            &publish("lab.cryostat.temperature", json!({ "K": count })),
+            &publish("lab.cryostat.temperature", &json!({ "K": count })),
         );
     }
     let temperature = |count| ("lab.oven.temperature".to_owned(), json!(count));
@@ -126,7 +126,7 @@ fn a_retained_value_comes_first_and_null_removes_it() {
     for count in 0..3 {
         succeeds(&mut sender, &retain("lab.door", json!(count)));
     }
-    succeeds(&mut sender, &publish("lab.door", json!("not retained")));
+    succeeds(&mut sender, &publish("lab.door", &json!("not retained")));
     succeeds(&mut sender, &retain("lab.window", json!("open")));
     succeeds(&mut sender, &retain("lab.window", json!(null)));
     let name = sender.request(&request("Manager", "identity"))["requester"].clone();
@@ -146,9 +146,9 @@ fn what_is_no_topic_is_refused_and_named() {
     let manager = start();
     let mut peer = RawPeer::client(&manager, "Ada");
     for (wrong, expected) in [
-        (publish("lab..door", json!(1)), "no word may be empty"),
-        (publish("lab.*", json!(1)), "may not contain the wildcards"),
-        (publish("manager.joined", json!(1)), "only the manager publishes"),
+        (publish("lab..door", &json!(1)), "no word may be empty"),
+        (publish("lab.*", &json!(1)), "may not contain the wildcards"),
+        (publish("manager.joined", &json!(1)), "only the manager publishes"),
         (subscribe("lab.>.x"), "> for all the rest, as the last word"),
         (
             about("publish", json!(["lab"]), json!({})),
@@ -198,7 +198,7 @@ fn a_large_value_waits_for_a_subscriber_that_reads_late_and_delays_no_other() {
     let large = json!("x".repeat(30_000_000));
     // What its queue can hold.
     for _ in 0..2 {
-        succeeds(&mut camera, &publish("camera", large.clone()));
+        succeeds(&mut camera, &publish("camera", &large));
         assert_eq!(value(&mut quick).1, large);
     }
     for _ in 0..2 {
