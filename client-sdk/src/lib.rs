@@ -293,8 +293,8 @@ pub use labwire_device::{
 pub use labwire_wire::Executed;
 pub use link::Link;
 pub use linked_client::LinkedClient;
-pub use lock::{Lock, LockGuard};
-pub use lock_options::LockOptions;
+pub use lock::LockGuard;
+pub use lock_options::{Lock, LockOptions};
 pub use lock_state::LockState;
 pub use notification::Notification;
 pub use notifications::Notifications;

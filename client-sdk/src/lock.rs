@@ -15,36 +15,6 @@ use crate::link::Link;
 use crate::lock_options::LockOptions;
 use crate::ticket::Ticket;
 
-/// The kind of a lock: for one client, or for all that are linked.
-///
-/// ```
-/// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-/// # support::lab(|options| async move {
-/// # use labwire_client::Client;
-/// # let client = Client::connect("Ada", options).await?;
-/// use labwire_client::Lock;
-///
-/// let bob = client.spawn("Bob").await?;
-/// let (echo, of_bob) = (client.link("Echo").await?, bob.link("Echo").await?);
-/// // Not while Bob is linked as well:
-/// assert!(echo.lock(Lock::Exclusive).await.is_err());
-/// let guard = echo.lock(Lock::Shared).await?;
-/// assert_eq!(guard.clients().len(), 2);
-///
-/// // Who was not linked has to wait.
-/// let carl = client.spawn("Carl").await?;
-/// assert!(carl.link("Echo").await.is_err());
-/// # Ok(())
-/// # });
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lock {
-    /// Held by one client, which must be the only one that is linked.
-    Exclusive,
-    /// Held by all clients that are linked.
-    Shared,
-}
-
 /// A lock on a service. It is released when the guard is dropped, or with
 /// [`release`](Self::release).
 ///

@@ -5,10 +5,11 @@ use labwire_client::Arguments;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::connection::{ConnectionArgs, Seconds};
+use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::output::{OutputArgs, json_or_text, say_json, say_result};
+use crate::seconds::Seconds;
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\

@@ -9,11 +9,12 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
-use crate::connection::{ConnectionArgs, Seconds};
+use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::linking::{call_failure, check_call, link};
 use crate::output::{OutputArgs, one_line, say, say_json};
+use crate::seconds::Seconds;
 use crate::stop::Stop;
 use crate::times::{Percentiles, Times};
 use crate::words;

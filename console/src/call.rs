@@ -13,12 +13,13 @@ use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::batch::Batch;
-use crate::connection::{ConnectionArgs, Seconds};
+use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::linking::{call_failure, check_call, link};
 use crate::output::{OutputArgs, json_line, json_or_text, readable, say_line, say_result, shell_argument};
 use crate::result_file::ResultFile;
+use crate::seconds::Seconds;
 use crate::spelling::Spelled;
 use crate::words;
 

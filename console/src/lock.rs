@@ -6,13 +6,14 @@ use clap::Args;
 use labwire_client::{CallError, Lock, LockGuard, LockOptions};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::connection::{Connection, ConnectionArgs, Seconds};
+use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::held::{Announcement, Held};
 use crate::hold::show;
 use crate::linking::{explained, link, not_alone};
 use crate::output::{OutputArgs, message, one_line, shell_argument, tell};
 use crate::report::is_reported;
+use crate::seconds::Seconds;
 use crate::stop::Stop;
 
 pub(crate) const EXAMPLES: &str = "\

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::connection::{Settings, is_set};
 use crate::output::shell_option;
+use crate::settings::{Settings, is_set};
 
 /// The options of a connection beside the manager's address: for a command that is recommended to a
 /// person who used these options.

@@ -9,10 +9,11 @@ use labwire_home::present;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::connection::{Connection, ConnectionArgs, Seconds};
+use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::linking::link;
 use crate::output::{OutputArgs, one_line, say, say_json};
+use crate::seconds::Seconds;
 use crate::stop::Stop;
 use crate::times::{Percentiles, Times, readable_time};
 

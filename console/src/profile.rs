@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::connection::Settings;
 use crate::failure::Failure;
 use crate::output::{OutputArgs, one_line, say, say_json, say_table, tell};
 use crate::profiles::Profiles;
+use crate::settings::Settings;
 
 pub(crate) const AFTER_HELP: &str = "\
 Examples:

@@ -18,10 +18,10 @@ use labwire_home::{Existing, Readers, create_private_folder, write_whole_file};
 use serde::Deserialize;
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
-use crate::connection::Settings;
 use crate::failure::Failure;
 use crate::near::did_you_mean;
 use crate::output::one_line;
+use crate::settings::Settings;
 use crate::toml_file::check_keys;
 
 const DEFAULT: &str = "default-profile";

@@ -8,10 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::background::Background;
 use super::link::Link;
-use super::lock::LockGuard;
 use crate::error::CallError;
 use crate::identities::Identities;
-use crate::lock_options::LockOptions;
 use crate::options::ClientOptions;
 
 /// A connection to a manager: the blocking form of [`labwire_client::Client`](crate::Client).
@@ -131,28 +129,6 @@ impl Client {
     pub fn link(&self, service: &str) -> Result<Link, CallError> {
         let link = self.background.wait(self.client.link(service))?;
         Ok(Link::new(link, self.background.clone()))
-    }
-
-    /// Locks a service, and links with it. See [`Client::lock`](crate::Client::lock).
-    ///
-    /// ```
-    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # support::blocking_lab(|options| {
-    /// # use std::time::Duration;
-    /// # use labwire_client::blocking::Client;
-    /// # let client = Client::connect("Ada", options)?;
-    /// use labwire_client::{Lock, LockOptions};
-    ///
-    /// let terms = LockOptions::new(Lock::Exclusive).ttl(Duration::from_secs(60));
-    /// let guard = client.lock("Thermometer", terms)?;
-    /// let celsius: f64 = guard.link().call("read", (3,))?;
-    /// assert!(guard.is_held() && guard.end_reason().is_none());
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn lock(&self, service: &str, options: impl Into<LockOptions>) -> Result<LockGuard, CallError> {
-        let guard = self.background.wait(self.client.lock(service, options))?;
-        Ok(LockGuard::new(guard, self.background.clone()))
     }
 
     /// Requests the identities of the manager and of all connected peers. See

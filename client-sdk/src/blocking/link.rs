@@ -8,13 +8,11 @@ use serde::de::DeserializeOwned;
 
 use super::background::Background;
 use super::client::Client;
-use super::lock::LockGuard;
 use super::notifications::Notifications;
 use super::pending::Pending;
 use crate::describe::ServiceDescription;
 use crate::error::CallError;
 use crate::identities::ServiceIdentity;
-use crate::lock_options::LockOptions;
 
 /// A link with a service: the blocking form of [`labwire_client::Link`](crate::Link).
 ///
@@ -41,6 +39,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Returns the link, and what runs it.
+    pub(super) fn parts(&self) -> (&crate::Link, &Background) {
+        (&self.link, &self.background)
+    }
+
     pub(super) fn new(link: crate::Link, background: Background) -> Self {
         Self { link, background }
     }
@@ -235,27 +238,6 @@ impl Link {
     /// ```
     pub fn notifications(&self) -> Notifications {
         Notifications::new(self.link.notifications(), self.background.clone())
-    }
-
-    /// Locks the service. See [`Link::lock`](crate::Link::lock).
-    ///
-    /// ```
-    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
-    /// # support::blocking_lab(|options| {
-    /// # use labwire_client::blocking::Client;
-    /// # let client = Client::connect("Ada", options)?;
-    /// use labwire_client::Lock;
-    ///
-    /// let echo = client.link("Echo")?;
-    /// let guard = echo.lock(Lock::Shared)?;
-    /// assert_eq!(guard.clients(), [client.network_name()]);
-    /// drop(guard);
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn lock(&self, options: impl Into<LockOptions>) -> Result<LockGuard, CallError> {
-        let guard = self.background.wait(self.link.lock(options))?;
-        Ok(LockGuard::new(guard, self.background.clone()))
     }
 
     /// Asks the service to shut down. See

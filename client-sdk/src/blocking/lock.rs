@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::background::Background;
+use super::client::Client;
 use super::link::Link;
 use crate::error::CallError;
+use crate::lock_options::LockOptions;
 
 /// A lock on a service: the blocking form of [`labwire_client::LockGuard`](crate::LockGuard). It is
 /// released when the guard is dropped.
@@ -83,5 +85,56 @@ impl LockGuard {
     /// ```
     pub fn release(self) -> Result<Vec<String>, CallError> {
         self.background.wait(self.guard.release())
+    }
+}
+
+/// Locking through a link.
+impl Link {
+    /// Locks the service. See [`Link::lock`](crate::Link::lock).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use labwire_client::Lock;
+    ///
+    /// let echo = client.link("Echo")?;
+    /// let guard = echo.lock(Lock::Shared)?;
+    /// assert_eq!(guard.clients(), [client.network_name()]);
+    /// drop(guard);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn lock(&self, options: impl Into<LockOptions>) -> Result<LockGuard, CallError> {
+        let (link, background) = self.parts();
+        let guard = background.wait(link.lock(options))?;
+        Ok(LockGuard::new(guard, background.clone()))
+    }
+}
+
+/// Locking with a link.
+impl Client {
+    /// Locks a service, and links with it. See [`Client::lock`](crate::Client::lock).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use std::time::Duration;
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// use labwire_client::{Lock, LockOptions};
+    ///
+    /// let terms = LockOptions::new(Lock::Exclusive).ttl(Duration::from_secs(60));
+    /// let guard = client.lock("Thermometer", terms)?;
+    /// let celsius: f64 = guard.link().call("read", (3,))?;
+    /// assert!(guard.is_held() && guard.end_reason().is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn lock(&self, service: &str, options: impl Into<LockOptions>) -> Result<LockGuard, CallError> {
+        let (client, background) = self.parts();
+        let guard = background.wait(client.lock(service, options))?;
+        Ok(LockGuard::new(guard, background.clone()))
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use labwire_client::Home;
 
 use super::report::Check;
-use crate::connection::is_set;
 use crate::failure::Failure;
 use crate::output::shell_word;
 use crate::saved::is_same_folder;
+use crate::settings::is_set;
 
 const CHECK: &str = "home";
 

@@ -13,11 +13,11 @@ use super::greeting::{Server, identify};
 use super::report::Check;
 use super::subject::Subject;
 use super::waiting::with_notice;
-use crate::connection::Settings;
 use crate::failure::Failure;
 use crate::near::nearest;
 use crate::output::shell_argument;
 use crate::profiles::Profiles;
+use crate::settings::Settings;
 
 /// The longest time to wait for an answer of one address: packets that get lost are sent again
 /// after one, three and seven seconds.

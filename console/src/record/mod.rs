@@ -24,11 +24,12 @@ use clap::{Args, ValueEnum};
 use labwire_home::present;
 use tokio::sync::oneshot;
 
-use crate::connection::{ConnectionArgs, Seconds};
+use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::feed::ReconnectArgs;
 use crate::near::nearest;
 use crate::output::{OutputArgs, one_line};
+use crate::seconds::Seconds;
 use crate::session::Session;
 use crate::stop::Stop;
 use config::Config;

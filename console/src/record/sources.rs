@@ -9,9 +9,9 @@ use std::time::Duration;
 use labwire_client::Arguments;
 
 use super::nesting::{arguments, closing};
-use crate::connection::Seconds;
 use crate::key::Key;
 use crate::output::one_line;
+use crate::seconds::Seconds;
 
 /// The default timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);

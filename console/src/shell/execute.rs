@@ -10,13 +10,13 @@ use super::help::{self, Subject};
 use super::links::{HeldLock, described};
 use super::session::{Flow, ShellSession};
 use super::split::typed_name;
-use crate::connection::Seconds;
 use crate::describe;
 use crate::failure::Failure;
 use crate::linking::not_alone;
 use crate::near::did_you_mean;
 use crate::output::one_line;
 use crate::report::{self, is_reported};
+use crate::seconds::Seconds;
 
 impl ShellSession {
     pub(super) async fn execute(&mut self, meaning: Meaning) -> Result<Flow, Failure> {

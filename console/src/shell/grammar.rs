@@ -12,10 +12,10 @@ use labwire_wire::{JsonError, scan_object};
 use super::known::Known;
 use super::split::{Word, bare_name, split, split_key, typed_name};
 use super::vocabulary::{ShellWord, WORDS};
-use crate::connection::Seconds;
 use crate::failure::Failure;
 use crate::numbers::check_numbers;
 use crate::output::one_line;
+use crate::seconds::Seconds;
 use crate::spelling::Spelled;
 use crate::words::json_document;
 

@@ -30,9 +30,10 @@ use std::io::{self, IsTerminal};
 
 use clap::Args;
 
-use crate::connection::{ConnectionArgs, NAME, Seconds};
+use crate::connection::{ConnectionArgs, NAME};
 use crate::failure::Failure;
 use crate::output::OutputArgs;
+use crate::seconds::Seconds;
 use modes::Modes;
 use session::ShellSession;
 use signals::asked_to_end;

@@ -21,10 +21,11 @@ use super::questions::Questions;
 use super::screen::Screen;
 use super::signals::asked_to_end;
 use super::{ShellArgs, is_for_person};
-use crate::connection::{Connection, Seconds};
+use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{message, one_line, tell};
 use crate::questions;
+use crate::seconds::Seconds;
 
 /// The longest time that a completion waits for the list of services.
 const REFRESH_TIME: Duration = Duration::from_millis(500);

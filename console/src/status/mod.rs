@@ -7,11 +7,12 @@ use std::io::{self, IsTerminal};
 use anstream::adapter::strip_str;
 use clap::Args;
 
-use crate::connection::{Connection, ConnectionArgs, Seconds};
+use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::output::{FAINT, OutputArgs, STRONG, message, one_line, say, tell};
 use crate::repeat::{Request, repeat};
 use crate::screen::{Input, Screen, inputs};
+use crate::seconds::Seconds;
 use crate::shortened::shortened;
 use crate::stop::Stop;
 use shown::Shown;

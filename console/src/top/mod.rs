@@ -18,12 +18,13 @@ use serde::Serialize;
 
 use self::rates::{Row, rows};
 use self::view::{List, View};
-use crate::connection::{Connection, ConnectionArgs, Seconds};
+use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::output::{OutputArgs, message, one_line, say, say_json, say_table, tell};
 use crate::repeat::{Request, repeat};
 use crate::report::{Report, Summary, is_reported};
 use crate::screen::{Input, Screen, inputs};
+use crate::seconds::Seconds;
 use crate::stop::Stop;
 use crate::times::readable_time;
 

@@ -15,11 +15,12 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use crate::connection::{ConnectionArgs, Seconds};
+use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::feed::{Heard, ReconnectArgs};
 use crate::key::Key;
 use crate::output::{OutputArgs, one_line, shell_argument};
+use crate::seconds::Seconds;
 use crate::session::{Ended, Session};
 use crate::stop::Stop;
 use printer::{Form, Printer};

@@ -14,12 +14,12 @@ use super::axes::Drawing;
 use super::picture::Picture;
 use super::scale::short;
 use super::series::Series;
-use crate::connection::Seconds;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard};
 use crate::key::{self, Values, number};
 use crate::output::{one_line, tell};
 use crate::screen::{Input, Key, Screen, inputs};
+use crate::seconds::Seconds;
 
 /// The time between two pictures.
 const FRAME: Duration = Duration::from_millis(100);

@@ -1,12 +1,12 @@
 //! Administrators' requests and the logins that they need, in the manager and in the model.
 
 use super::model::Model;
-use super::speech::{Administered, Form, Nonsense, Say, Spoken};
+use super::speech::{Administered, Form, Nonsense, REASON, Say, Spoken};
 use super::state::{Key, MANAGER};
 use super::world::{Failure, World};
 use crate::admin::{Outcome, Request};
 use crate::attachment::{Decision, Next};
-use crate::refusal::Refusal;
+use crate::refusal::{LockCause, LockRefusal, Refusal};
 use crate::router::{Call, Sender};
 
 /// The most requests that wait for one login.
@@ -258,5 +258,43 @@ impl World {
 
     fn with_sender(&mut self, key: Key, act: impl FnOnce(&Sender<'_>)) {
         self.with_router(key, |_, from| act(from));
+    }
+}
+
+impl World {
+    /// Breaks all locks on a service.
+    pub(super) fn break_locks(&mut self, name: &str) -> Result<(), Failure> {
+        let cause = LockCause::Broken {
+            by: "ada".into(),
+            reason: Some(REASON.into()),
+        };
+        let newest = self.routing.registry().newest_lock();
+        let mut broken = Vec::new();
+        loop {
+            match self.routing.break_some(name, None, newest, &cause) {
+                Ok((clients, has_more)) => {
+                    broken.extend(clients.iter().map(ToString::to_string));
+                    if !has_more {
+                        break;
+                    }
+                }
+                Err(refusal) if self.model.service_named(name).is_none() => {
+                    let no_service = LockRefusal::NoService {
+                        service: name.to_owned(),
+                    };
+                    assert_eq!(refusal, no_service.into());
+                    return Ok(());
+                }
+                Err(refusal) => return Err(format!("{refusal}")),
+            }
+        }
+        self.routing.settle_all();
+        let names = self.model.break_locks(name, &cause);
+        if broken == names {
+            return Ok(());
+        }
+        Err(format!(
+            "the locks of {broken:?} were broken instead of {names:?}"
+        ))
     }
 }

@@ -8,7 +8,6 @@ use serde_json::json;
 use super::model::Model;
 use super::speech::REASON;
 use super::state::{Key, ModelPhase};
-use super::world::{Failure, World};
 use crate::refusal::{
     HeldLock, LinkedClients, LockCause, LockEnd, LockObstacle, LockRefusal, Refusal, WaitEnd, WaitingRequest,
 };
@@ -419,47 +418,9 @@ impl Model {
     }
 }
 
-impl World {
-    /// Breaks all locks on a service.
-    pub(super) fn break_locks(&mut self, name: &str) -> Result<(), Failure> {
-        let cause = LockCause::Broken {
-            by: "ada".into(),
-            reason: Some(REASON.into()),
-        };
-        let newest = self.routing.registry().newest_lock();
-        let mut broken = Vec::new();
-        loop {
-            match self.routing.break_some(name, None, newest, &cause) {
-                Ok((clients, has_more)) => {
-                    broken.extend(clients.iter().map(ToString::to_string));
-                    if !has_more {
-                        break;
-                    }
-                }
-                Err(refusal) if self.model.service_named(name).is_none() => {
-                    let no_service = LockRefusal::NoService {
-                        service: name.to_owned(),
-                    };
-                    assert_eq!(refusal, no_service.into());
-                    return Ok(());
-                }
-                Err(refusal) => return Err(format!("{refusal}")),
-            }
-        }
-        self.routing.settle_all();
-        let names = self.model.break_locks(name, &cause);
-        if broken == names {
-            return Ok(());
-        }
-        Err(format!(
-            "the locks of {broken:?} were broken instead of {names:?}"
-        ))
-    }
-}
-
 impl Model {
     /// Breaks all locks on a service, and ends all waits for one. Returns the names of the clients.
-    fn break_locks(&mut self, name: &str, cause: &LockCause) -> Vec<String> {
+    pub(super) fn break_locks(&mut self, name: &str, cause: &LockCause) -> Vec<String> {
         let Some(service) = self.service_named(name) else {
             return Vec::new();
         };

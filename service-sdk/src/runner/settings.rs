@@ -69,7 +69,7 @@ impl<S: Service> Runner<S> {
     /// from the environment ([`ConnectOptions::from_environment`]); without variables it is the
     /// manager on this computer, over TLS.
     ///
-    /// A service reconnects by default, with the waits of [`Backoff::new`].
+    /// A service reconnects by default, with the waits of [`Backoff::new`](crate::Backoff::new).
     /// [`ConnectOptions::reconnect`] sets other waits; with [`ConnectOptions::without_reconnect`],
     /// or the variable `LABWIRE_RECONNECT=false`, a lost connection ends the service.
     ///

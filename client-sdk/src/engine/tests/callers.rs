@@ -10,8 +10,7 @@ use super::manager::{Manager, SERVICES};
 use super::world::{CallSeen, GuardSeen, HolderSeen, ReaderSeen, World};
 use crate::command::{CallCommand, Command, Limit, Room, Target};
 use crate::frames::request_frame;
-use crate::lock::Lock;
-use crate::lock_options::LockOptions;
+use crate::lock_options::{Lock, LockOptions};
 use crate::notification_queue::notification_queue;
 
 impl<M: Manager> World<M> {

@@ -1,0 +1,68 @@
+//! Times on the command line.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A time above 0, written as a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub(crate) struct Seconds(Duration);
+
+impl Seconds {
+    /// Returns the time.
+    pub(crate) fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Seconds {
+    type Error = &'static str;
+
+    fn try_from(number: f64) -> Result<Self, Self::Error> {
+        match Duration::try_from_secs_f64(number) {
+            Ok(time) if !time.is_zero() => Ok(Self(time)),
+            _ => Err("a number of seconds above 0 was expected, such as 2.5"),
+        }
+    }
+}
+
+impl From<Seconds> for f64 {
+    fn from(seconds: Seconds) -> Self {
+        seconds.0.as_secs_f64()
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = &'static str;
+
+    /// Accepts a unit behind the number, as in `2.5s`, `200ms`, `10min` and `2h`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3_600.0)];
+        let with_unit = UNITS
+            .iter()
+            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+        let (number, unit) = with_unit.unwrap_or((text, 1.0));
+        let number: f64 = number.parse().unwrap_or(f64::NAN);
+        (number * unit).try_into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_above_0() {
+        let time = |text: &str| text.parse::<Seconds>().map(Seconds::duration);
+        assert_eq!(time("2.5"), Ok(Duration::from_millis(2_500)));
+        assert_eq!(time("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(time("1.5min"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("2h"), Ok(Duration::from_hours(2)));
+        for text in ["0", "-1", "nan", "1e30", "", "s", "soon"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+}
