@@ -12,6 +12,7 @@ mod mqtt;
 mod nats;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 /// A broker's way to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -21,6 +22,9 @@ pub(crate) enum Dialect {
     /// The same with the payload last, from peers with the feature cut-through. Each client locks
     /// its service.
     CutThrough,
+    /// The same lines, but each client subscribes to a topic of its service, which publishes values
+    /// instead of sending notifications.
+    Topics,
     /// The same lines without a handshake, for the bench's own relay.
     Bare,
     /// NATS 2.
@@ -60,7 +64,7 @@ impl Dialect {
     /// is how far the input was already searched for the end.
     pub(crate) fn message_length(self, received: &[u8], searched: &mut usize) -> Option<usize> {
         match self {
-            Self::Lines | Self::CutThrough | Self::Bare => lines::message_length(received, searched),
+            Self::Lines | Self::CutThrough | Self::Topics | Self::Bare => lines::message_length(received, searched),
             Self::Nats => nats::message_length(received),
             Self::Mqtt => mqtt::message_length(received),
         }
@@ -69,7 +73,7 @@ impl Dialect {
     /// Appends the first message of a peer that sends before it receives.
     pub(crate) fn greet(self, role: Role, output: &mut Vec<u8>) {
         match self {
-            Self::Lines | Self::CutThrough | Self::Bare => {}
+            Self::Lines | Self::CutThrough | Self::Topics | Self::Bare => {}
             Self::Nats => nats::greet(role, output),
             Self::Mqtt => mqtt::greet(role, output),
         }
@@ -90,6 +94,7 @@ impl Dialect {
         match self {
             Self::Lines => lines::introduce(role, "", message, output),
             Self::CutThrough => cut_through::introduce(role, message, output),
+            Self::Topics => topics::introduce(role, message, output),
             Self::Bare => bail!("a relay says nothing by itself"),
             Self::Nats => nats::introduce(message),
             Self::Mqtt => mqtt::introduce(role, message, output),
@@ -107,7 +112,7 @@ impl Dialect {
         payload: impl FnOnce(&mut Vec<u8>),
     ) {
         match self {
-            Self::Lines | Self::Bare => lines::request(output, service, mark, length, payload),
+            Self::Lines | Self::Topics | Self::Bare => lines::request(output, service, mark, length, payload),
             Self::CutThrough => cut_through::request(output, service, mark, length, payload),
             Self::Nats => nats::request(output, client, service, mark, length, payload),
             Self::Mqtt => mqtt::request(output, client, service, length, payload),
@@ -122,7 +127,9 @@ impl Dialect {
         output: &mut Vec<u8>,
     ) -> anyhow::Result<Option<Asked<'a>>> {
         match self {
-            Self::Lines | Self::Bare => lines::asked(message, length, self == Self::Bare).map(Some),
+            Self::Lines | Self::Topics | Self::Bare => {
+                lines::asked(message, length, self == Self::Bare).map(Some)
+            }
             Self::CutThrough => cut_through::asked(message, length).map(Some),
             Self::Nats => nats::asked(message, output),
             Self::Mqtt => mqtt::asked(message),
@@ -132,7 +139,7 @@ impl Dialect {
     /// Appends the reply to a request.
     pub(crate) fn reply(self, output: &mut Vec<u8>, asked: &Asked<'_>, mark: &[u8]) {
         match self {
-            Self::Lines | Self::Bare => lines::reply(output, asked, mark),
+            Self::Lines | Self::Topics | Self::Bare => lines::reply(output, asked, mark),
             Self::CutThrough => cut_through::reply(output, asked, mark),
             Self::Nats => nats::reply(output, asked),
             Self::Mqtt => mqtt::reply(output, asked),
@@ -147,7 +154,7 @@ impl Dialect {
         output: &mut Vec<u8>,
     ) -> anyhow::Result<Option<&'a [u8]>> {
         match self {
-            Self::Lines | Self::Bare => lines::replied(message, length).map(Some),
+            Self::Lines | Self::Topics | Self::Bare => lines::replied(message, length).map(Some),
             Self::CutThrough => cut_through::replied(message, length).map(Some),
             Self::Nats => nats::payload(message, output),
             Self::Mqtt => mqtt::payload(message),
@@ -164,6 +171,7 @@ impl Dialect {
     ) {
         match self {
             Self::Lines | Self::CutThrough | Self::Bare => lines::notify(output, service, payload),
+            Self::Topics => topics::notify(output, service, length, payload),
             Self::Nats => nats::notify(output, service, length, payload),
             Self::Mqtt => mqtt::notify(output, service, length, payload),
         }
@@ -178,6 +186,7 @@ impl Dialect {
     ) -> anyhow::Result<Option<&'a [u8]>> {
         match self {
             Self::Lines | Self::CutThrough | Self::Bare => lines::notified(message, length).map(Some),
+            Self::Topics => topics::notified(message, length),
             Self::Nats => nats::payload(message, output),
             Self::Mqtt => mqtt::payload(message),
         }

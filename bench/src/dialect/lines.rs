@@ -61,11 +61,15 @@ pub(super) fn introduce(
 
 /// Appends a request to the manager about a service.
 pub(super) fn ask_manager(attribute: &str, service: usize, uid: &str, output: &mut Vec<u8>) {
-    let request = format!(
+    output.extend_from_slice(manager_request(attribute, service, uid).as_bytes());
+}
+
+/// Returns a request to the manager about a service.
+pub(super) fn manager_request(attribute: &str, service: usize, uid: &str) -> String {
+    format!(
         "{{\"args\": [\"echo{service}\"], \"attribute\": \"{attribute}\", \"error\": false, \"kwargs\": {{}}, \
          \"service\": \"Manager\", \"uid\": \"{uid}\"}}\r\n"
-    );
-    output.extend_from_slice(request.as_bytes());
+    )
 }
 
 pub(super) fn request(
