@@ -30,10 +30,10 @@ Examples:
 quote them for the shell. Values that the manager retains come first.
 
 Each line has the time, the topic and the value: a text as it is, anything else
-as JSON. A retained value is marked. With --json, each value is one object: time, topic, value, sender (a
-network name), retained and lost (values that were left out just before, since
-this reader was too slow). A value with NaN is not JSON: then value is null, and
-text is what was received.
+as JSON. A retained value is marked. With --json, each value is one object:
+time, topic, value, sender (a network name), retained and lost (values that were
+left out just before, since this reader was too slow). A value with NaN is not
+JSON: then value is null, and text is what was received.
 
 It goes on after a restart of the manager; what was published meanwhile is
 missed. Ctrl-C ends it with 0. Exit codes: see `labwire --help`.";
