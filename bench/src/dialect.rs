@@ -64,7 +64,9 @@ impl Dialect {
     /// is how far the input was already searched for the end.
     pub(crate) fn message_length(self, received: &[u8], searched: &mut usize) -> Option<usize> {
         match self {
-            Self::Lines | Self::CutThrough | Self::Topics | Self::Bare => lines::message_length(received, searched),
+            Self::Lines | Self::CutThrough | Self::Topics | Self::Bare => {
+                lines::message_length(received, searched)
+            }
             Self::Nats => nats::message_length(received),
             Self::Mqtt => mqtt::message_length(received),
         }

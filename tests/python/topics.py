@@ -26,6 +26,13 @@ until(lambda: any(args[0] == 'manager.locked' for args, _ in heard), 'the lock i
 other.disconnect()
 until(lambda: (('manager.client_left', {'name': name}), ) in [(args, ) for args, _ in heard], 'the end is heard of')
 
+# Locks with terms, from an unmodified client
+terms = client('terms')
+assert terms.admin_request('acquire_lock', 'Laboratory', ttl=60, reason='a test', wait=10) == [str(terms)]
+assert terms.link('Laboratory').repeat(3) == [[3], {}]
+assert terms.admin_request('renew_lock', 'Laboratory')['ttl'] == 60
+terms.disconnect()
+
 manager.unlink()
 count = len(heard)
 third = client('third')

@@ -57,5 +57,7 @@ pub(super) fn notified(message: &[u8], length: usize) -> anyhow::Result<Option<&
     let topic = after(message, TOPIC)?;
     let value = after(topic, b",")?;
     let value = value.get(..length);
-    value.map(Some).ok_or_else(|| anyhow::anyhow!(unexpected(message)))
+    value
+        .map(Some)
+        .ok_or_else(|| anyhow::anyhow!(unexpected(message)))
 }

@@ -21,9 +21,10 @@ pub(crate) enum TopicRefusal {
          peers; this one has {count}, unsubscribe from some, or use a pattern with * or >"
     )]
     TooManySubscriptions { count: usize },
-    /// A value that is to be kept is too large.
+    /// A value is too large.
     #[error(
-        "MemoryError: a value that is retained may have {MOST_VALUE_BYTES} bytes, publish it without retain=true"
+        "MemoryError: the value of a topic may have {MOST_VALUE_BYTES} bytes, send a larger one as a notification of a \
+         service"
     )]
     TooLarge,
     /// There is no room for another value that is to be kept.

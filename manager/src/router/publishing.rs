@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::compose::ForAll;
 use super::from_service::wait_unless_empty;
 use super::{BYTES_PER_WORK, Permits, QUEUES_PER_WORK, REFUSAL_WORK, Router, Sender, Step};
+use crate::bounds::MOST_VALUE_BYTES;
 use crate::counters::Counters;
 use crate::outbox::Full;
 use crate::refusal::{Refusal, TopicRefusal};
@@ -18,8 +19,8 @@ use crate::topics::{Subscription, topic_frame};
 /// How many subscriptions, or retained values, are compared with a topic in one unit of work.
 const COMPARED_PER_WORK: usize = 16;
 
-/// The longest keyword arguments of a request about a topic, in bytes.
-const KWARGS_BYTES: usize = 1_024;
+/// The longest pattern or keyword arguments of a request about a topic, in bytes of JSON.
+const SHORT_BYTES: usize = 1_024;
 
 /// The arguments of a request to publish a value.
 struct Publication<'a> {
@@ -171,15 +172,21 @@ fn read_publication<'a>(content: &'a [u8], envelope: &Envelope) -> Result<Public
         expected: "the name of a topic, a value and, if wanted, retain=true",
     };
     let args = envelope.raw(content, Member::Args).ok_or_else(wrong)?;
+    if args.len() > MOST_VALUE_BYTES + SHORT_BYTES {
+        return Err(TopicRefusal::TooLarge.into());
+    }
     let args = array_elements(args).map_err(|_| wrong())?;
     let [name, value] = args[..] else {
         return Err(wrong());
     };
+    if value.len() > MOST_VALUE_BYTES {
+        return Err(TopicRefusal::TooLarge.into());
+    }
     let name = as_string(name).and_then(RawString::decode).ok_or_else(wrong)?;
     let mut retain = false;
     match envelope.raw(content, Member::Kwargs) {
         None | Some(b"null") => {}
-        Some(kwargs) if kwargs.len() <= KWARGS_BYTES => {
+        Some(kwargs) if kwargs.len() <= SHORT_BYTES => {
             let kwargs: Map<String, Value> = serde_json::from_slice(kwargs).map_err(|_| wrong())?;
             for (key, value) in &kwargs {
                 retain = match (key.as_str(), value) {
@@ -200,7 +207,8 @@ fn read_pattern(attribute: &str, content: &[u8], envelope: &Envelope) -> Result<
         attribute: attribute.to_owned(),
         expected: "a topic, in which * stands for any word and > for the rest",
     };
-    let args = envelope.raw(content, Member::Args).ok_or_else(wrong)?;
+    let args = envelope.raw(content, Member::Args);
+    let args = args.filter(|args| args.len() <= SHORT_BYTES).ok_or_else(wrong)?;
     let args = array_elements(args).map_err(|_| wrong())?;
     let [pattern] = args[..] else {
         return Err(wrong());

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use labwire_wire::Topic;
 
 use super::Subscription;
-use crate::bounds::{MOST_RETAINED, MOST_RETAINED_BYTES, MOST_VALUE_BYTES};
+use crate::bounds::{MOST_RETAINED, MOST_RETAINED_BYTES};
 use crate::refusal::{Refusal, TopicRefusal};
 
 /// The frames that are kept, by their topics.
@@ -26,9 +26,6 @@ impl Retained {
             self.bytes -= before.unwrap_or(0);
             return Ok(());
         };
-        if frame.len() > MOST_VALUE_BYTES {
-            return Err(TopicRefusal::TooLarge.into());
-        }
         let bytes = self.bytes - before.unwrap_or(0) + frame.len();
         if bytes > MOST_RETAINED_BYTES || before.is_none() && self.frames.len() >= MOST_RETAINED {
             return Err(TopicRefusal::NoRoom.into());
@@ -59,28 +56,26 @@ mod tests {
 
     #[test]
     fn a_value_that_does_not_fit_leaves_the_one_before() {
+        const LARGE: usize = 1024 * 1024;
         let topic = |number: usize| Topic::new(&format!("a.{number}")).unwrap();
         let value = |bytes| Some(Bytes::from(vec![b' '; bytes]));
         let mut retained = Retained::default();
-        let most = MOST_RETAINED_BYTES / MOST_VALUE_BYTES;
+        let most = MOST_RETAINED_BYTES / LARGE;
         for number in 0..most {
-            retained.replace(&topic(number), value(MOST_VALUE_BYTES)).unwrap();
+            retained.replace(&topic(number), value(LARGE)).unwrap();
         }
         let full = [most, MOST_RETAINED_BYTES];
         assert_eq!(retained.sizes(), full);
         let refused = |retained: &mut Retained, number, bytes| retained.replace(&topic(number), value(bytes));
         assert_eq!(
-            refused(&mut retained, 0, MOST_VALUE_BYTES + 1),
-            Err(TopicRefusal::TooLarge.into())
+            refused(&mut retained, 0, LARGE + 1),
+            Err(TopicRefusal::NoRoom.into())
         );
         assert_eq!(refused(&mut retained, most, 1), Err(TopicRefusal::NoRoom.into()));
         assert_eq!(retained.sizes(), full);
         retained.replace(&topic(0), value(10)).unwrap();
         retained.replace(&topic(most), value(1)).unwrap();
         retained.replace(&topic(most + 1), None).unwrap();
-        assert_eq!(
-            retained.sizes(),
-            [most + 1, MOST_RETAINED_BYTES - MOST_VALUE_BYTES + 11]
-        );
+        assert_eq!(retained.sizes(), [most + 1, MOST_RETAINED_BYTES - LARGE + 11]);
     }
 }
