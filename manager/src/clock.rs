@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use labwire_home::present;
 #[cfg(any(test, feature = "fuzzing"))]
 use std::sync::{
     Arc,
@@ -46,7 +47,7 @@ impl Clock {
 
     pub(crate) fn now(&self) -> Timestamp {
         match self {
-            Self::System => Timestamp::now(),
+            Self::System => present(),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Set(seconds) => {
                 Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
