@@ -29,6 +29,9 @@ const SETTLED_AT_ONCE: usize = 512;
 /// The number of bytes of a list that are written in the time of one frame.
 const BYTES_PER_WORK: usize = 1_024;
 
+/// The number of subscribers that receive a value in the time of one frame.
+const SUBSCRIBERS_PER_WORK: usize = 16;
+
 /// Notifies peers and the log of changes.
 pub(crate) struct Events {
     /// The manager's name.
@@ -89,12 +92,11 @@ impl Events {
                 } else {
                     "client_joined"
                 };
-                self.emit(event, || json!({ "name": name }));
                 match principal.user() {
                     None => info!("{name} is a new {kind} connection"),
                     Some(user) => info!("{name} is a new {kind} connection, logged in as {}", quoted(user)),
                 }
-                1
+                1 + self.emit(event, || json!({ "name": name }))
             }
             Event::LoggedIn { name, principal } => {
                 if let Some(user) = principal.user() {
@@ -113,11 +115,10 @@ impl Events {
                     let service = quoted(excerpt(service));
                     info!("{change} {service} for {client} [{links} link(s), {locks} lock(s)]");
                 }
-                self.emit(
+                1 + self.emit(
                     change.event(),
                     || json!({ "client": *client, "links": links, "locks": locks, "service": service }),
-                );
-                1
+                )
             }
             Event::Left {
                 name,
@@ -134,9 +135,8 @@ impl Events {
                 }
                 log_unlinked(&name, &unlinked);
                 let event = if is_service { "service_left" } else { "client_left" };
-                self.emit(event, || json!({ "name": name }));
                 info!("{name} connection closed");
-                1
+                1 + self.emit(event, || json!({ "name": name }))
             }
             Event::LinksEnded { client, services } => {
                 log_unlinked(&client, &services);
@@ -165,9 +165,10 @@ impl Events {
 }
 
 impl Events {
-    /// Sends an event to the subscribers of the manager's own topics.
-    pub(crate) fn emit(&self, event: &str, value: impl FnOnce() -> Value) {
-        self.topics.emit(event, &self.manager, &self.counters, value);
+    /// Sends an event to the subscribers of the manager's own topics. Returns the work done, as
+    /// [`publish`](Self::publish) does.
+    pub(crate) fn emit(&self, event: &str, value: impl FnOnce() -> Value) -> usize {
+        self.topics.emit(event, &self.manager, &self.counters, value) / SUBSCRIBERS_PER_WORK
     }
 
     /// Notifies a client that its lock has ended.
@@ -192,20 +193,20 @@ impl Events {
             let text = format!("its lock on {} {end}", quoted(excerpt(service)));
             store.record_at(present(), principal.from.event(&text));
         }
-        self.emit("lock_ended", || {
+        let work = self.emit("lock_ended", || {
             let cause = end.cause.name();
             json!({ "cause": cause, "client": **client, "service": **service, "text": end.to_string() })
         });
         if !features.leases {
             // A client that knows only of links would link again at once, although its caller still
             // believes that it holds the lock.
-            return 1;
+            return 1 + work;
         }
         let text = format!("the lock on the {} Service {end}", quoted(service));
         let arguments = [service, end.cause.name(), &text];
         let frame = frames::manager_request("lock_ended", &arguments, &self.manager);
         outbox.push_always(|writer| writer.shared(&frame));
-        REFUSAL_WORK
+        REFUSAL_WORK + work
     }
 
     /// Refuses a request for a lock that has waited.

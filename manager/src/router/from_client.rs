@@ -164,8 +164,8 @@ impl Router<'_> {
     }
 
     /// Sends a refusal to those who watch the manager.
-    fn emit_refusal(&self, from: &Sender<'_>, refusal: &Refusal) {
-        self.events.emit(
+    fn emit_refusal(&mut self, from: &Sender<'_>, refusal: &Refusal) {
+        self.work += self.events.emit(
             "refused",
             || json!({ "message": refusal.summary(), "name": from.name }),
         );

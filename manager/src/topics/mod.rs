@@ -130,23 +130,24 @@ impl Topics {
     }
 
     /// Sends a value of one of the manager's own topics, `manager.` and the name of the event, to its
-    /// subscribers. One that does not read loses it: the manager cannot wait for a queue.
+    /// subscribers. One that does not read loses it: the manager cannot wait for a queue. Returns the
+    /// number of subscribers.
     pub(crate) fn emit(
         &self,
         event: &str,
         manager: &str,
         counters: &Counters,
         value: impl FnOnce() -> Value,
-    ) {
+    ) -> usize {
         if self.watching.load(Ordering::Relaxed) == 0 {
-            return;
+            return 0;
         }
         let Ok(topic) = Topic::new(&format!("{MANAGERS_TOPICS}.{event}")) else {
-            return;
+            return 0;
         };
         let (receivers, _) = self.receivers(&topic);
         if receivers.is_empty() {
-            return;
+            return 0;
         }
         let frame = topic_frame(&topic, value().to_string().as_bytes(), manager, false);
         for (_, outbox) in receivers.iter() {
@@ -157,6 +158,7 @@ impl Topics {
                 Counters::count(&counters.deliveries);
             }
         }
+        receivers.len()
     }
 
     /// Returns the numbers of subscriptions, of kept values, and of their bytes.
@@ -217,7 +219,9 @@ mod tests {
     #[tokio::test]
     async fn an_event_reaches_those_who_watch_the_manager_and_never_waits() {
         let (topics, counters) = (Topics::default(), Counters::default());
-        let emit = |event: &str| topics.emit(event, "Manager[h:1]", &counters, || json!({"a": 1}));
+        let emit = |event: &str| {
+            let _ = topics.emit(event, "Manager[h:1]", &counters, || json!({"a": 1}));
+        };
         let (watcher, other, slow) = (Outbox::alone(10_000), Outbox::alone(10_000), Outbox::alone(10));
         let peers = [1, 2, 3].map(PeerId::sample);
         emit("joined");
