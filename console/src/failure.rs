@@ -112,6 +112,7 @@ impl Failure {
 
 /// Returns the failure of a command whose question of the manager has no answer.
 fn unanswered(NoAnswer(question): NoAnswer) -> Failure {
+    let mistake = questions::mistaken_variable(&question);
     let (text, remedy) = match question {
         Question::ManagerPassword { manager } => (
             format!("{} asks for its password", one_line(&manager)),
@@ -126,6 +127,10 @@ fn unanswered(NoAnswer(question): NoAnswer) -> Failure {
             format!("the password of '{}' is asked for", one_line(&username)),
             "set the environment variable LABWIRE_PASSWORD, or answer at a terminal",
         ),
+    };
+    let text = match mistake {
+        Some(mistake) => format!("{text}: {mistake}"),
+        None => text,
     };
     Failure::Refused(text).with_hint(Some(remedy.to_owned()))
 }

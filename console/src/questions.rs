@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use labwire_client::{ConnectOptions, Question, ask_at_terminal};
 
+use crate::settings::is_set;
+
 /// Whether a question is open, or the person gave no answer.
 static IS_UNANSWERED: AtomicBool = AtomicBool::new(false);
 
@@ -32,6 +34,21 @@ pub(crate) fn noted(ask: impl FnOnce() -> Option<String>) -> Option<String> {
     let answer = ask();
     IS_UNANSWERED.store(answer.is_none(), Ordering::SeqCst);
     answer
+}
+
+/// Returns that a variable is set which answers another question than the manager's, if it is so.
+pub(crate) fn mistaken_variable(question: &Question) -> Option<&'static str> {
+    match question {
+        Question::ManagerPassword { .. } if is_set("LABWIRE_PASSWORD") => {
+            Some("LABWIRE_PASSWORD is set, but this manager asks for LABWIRE_MANAGER_PASSWORD")
+        }
+        Question::Username { .. } | Question::Password { .. }
+            if is_set("LABWIRE_MANAGER_PASSWORD") && !is_set("LABWIRE_PASSWORD") =>
+        {
+            Some("LABWIRE_MANAGER_PASSWORD is set, but this manager asks for a user's LABWIRE_PASSWORD")
+        }
+        _ => None,
+    }
 }
 
 /// Forgets a question that was given up.

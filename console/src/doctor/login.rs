@@ -8,6 +8,7 @@ use super::subject::Subject;
 use crate::connection::{Connection, NAME};
 use crate::failure::Failure;
 use crate::output::shell_argument;
+use crate::questions::mistaken_variable;
 
 const CHECK: &str = "login";
 
@@ -44,35 +45,28 @@ fn refused(subject: &Subject, error: ConnectError) -> Check {
 }
 
 fn unanswered(question: &Question) -> Check {
-    match question {
-        Question::ManagerPassword { .. } => Check::failed(
-            CHECK,
+    let mistake = mistaken_variable(question).map(|mistake| format!(": {mistake}"));
+    let (problem, text, remedy) = match question {
+        Question::ManagerPassword { .. } => (
             "manager-password-needed",
-            REFUSED,
-            "the manager asks for its password, and none is given",
-        )
-        .remedy(
+            "the manager asks for its password, and none is given".to_owned(),
             "set the environment variable LABWIRE_MANAGER_PASSWORD (password_manager=… in Python); it is the one after \
              --auth-password, with which the manager was started",
         ),
-        Question::Username { .. } => Check::failed(
-            CHECK,
+        Question::Username { .. } => (
             "login-needed",
-            REFUSED,
-            "the manager asks for a username and a password, and none are given",
-        )
-        .remedy(
+            "the manager asks for a username and a password, and none are given".to_owned(),
             "use --username NAME or LABWIRE_USERNAME, and LABWIRE_PASSWORD (username=…, password=… in Python); at a \
              terminal the password is asked for",
         ),
-        Question::Password { username } => Check::failed(
-            CHECK,
+        Question::Password { username } => (
             "login-needed",
-            REFUSED,
             format!("the manager asks for the password of '{username}', and none is given"),
-        )
-        .remedy("set the environment variable LABWIRE_PASSWORD (password=… in Python)"),
-    }
+            "set the environment variable LABWIRE_PASSWORD (password=… in Python)",
+        ),
+    };
+    let text = text + &mistake.unwrap_or_default();
+    Check::failed(CHECK, problem, REFUSED, text).remedy(remedy)
 }
 
 /// Explains the manager's refusal.

@@ -1,6 +1,6 @@
 //! Authentication and limits: managers that refuse this computer's programs.
 
-use super::{diagnose, doctor_of};
+use super::{diagnose, doctor_of, run};
 use crate::support::manager::{Home, Manager};
 use crate::support::wire::RawPeer;
 
@@ -49,6 +49,36 @@ fn the_managers_password_that_is_needed_or_wrong_is_told() {
         &[variable, "--auth-password"],
     );
     assert_eq!(with("radium").code, Some(0));
+}
+
+#[test]
+fn a_password_in_the_variable_of_another_question_is_told() {
+    let manager = Manager::start(&["--disable-tls", "--auth-password", "radium"]);
+    let text = "LABWIRE_PASSWORD is set, but this manager asks for LABWIRE_MANAGER_PASSWORD";
+    let mut command = doctor_of(&manager, &[]);
+    let diagnosis = diagnose(command.env("LABWIRE_PASSWORD", "radium"));
+    diagnosis.failed(4, "login", "manager-password-needed", &[text]);
+    let mut command = manager.home().command(&["services"]);
+    command
+        .envs(manager.environment())
+        .env("LABWIRE_PASSWORD", "radium");
+    let refused = run(&mut command);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.errors.contains(text), "{refused:?}");
+    // Without it, there is no mistake to tell.
+    let diagnosis = diagnose(&mut doctor_of(&manager, &[]));
+    let told = diagnosis.check("login").to_string();
+    assert!(!told.contains("LABWIRE_PASSWORD"), "{diagnosis:#?}");
+
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--password", "engine"]);
+    let manager = Manager::start_in(home, &["--disable-tls", "--auth-login"]);
+    let text = "LABWIRE_MANAGER_PASSWORD is set, but this manager asks for a user's LABWIRE_PASSWORD";
+    for arguments in [&[][..], &["--username", "ada"]] {
+        let mut command = doctor_of(&manager, arguments);
+        let diagnosis = diagnose(command.env("LABWIRE_MANAGER_PASSWORD", "engine"));
+        diagnosis.failed(4, "login", "login-needed", &[text]);
+    }
 }
 
 #[test]
