@@ -24,6 +24,9 @@ const DISCONNECT_TIME: Duration = Duration::from_secs(1);
 /// The capacity of the notification queue, for example while a disk or a pager is slow.
 const NOTIFICATIONS: usize = 4_096;
 
+/// The origin of a setting that nothing sets.
+const DEFAULT: &str = "the default";
+
 /// How to connect.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
@@ -37,12 +40,30 @@ pub(crate) struct ConnectionArgs {
 
 /// Where the settings of a connection come from, for people.
 pub(crate) struct Origins {
-    /// The manager's address.
-    pub(crate) address: String,
+    /// The manager's host.
+    pub(crate) host: String,
+    /// The manager's port.
+    pub(crate) port: String,
     /// Whether TLS is used.
     pub(crate) tls: String,
     /// The file with the only trusted certificates.
     pub(crate) cert_file: String,
+}
+
+impl Origins {
+    /// Returns where the host and the port come from.
+    pub(crate) fn address(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host == port {
+            host.clone()
+        } else if port == DEFAULT {
+            format!("the host is from {host}, the port is {DEFAULT}")
+        } else if host == DEFAULT {
+            format!("the host is {DEFAULT}, the port is from {port}")
+        } else {
+            format!("the host is from {host}, the port is from {port}")
+        }
+    }
 }
 
 impl ConnectionArgs {
@@ -111,13 +132,20 @@ impl ConnectionArgs {
             match &profile {
                 Some((name, settings)) if is_in(settings) => format!("the profile '{}'", one_line(name)),
                 _ if is_set(variable) => variable.to_owned(),
-                _ => "the default".to_owned(),
+                _ => DEFAULT.to_owned(),
             }
         };
+        let host = origin("the command line", "LABWIRE_MANAGER", &|settings| {
+            settings.host.is_some()
+        });
+        let port = origin("the command line", "LABWIRE_MANAGER", &|settings| {
+            settings.port.is_some() || settings.host.as_deref().is_some_and(Settings::names_port)
+        });
+        let named = std::env::var("LABWIRE_MANAGER").unwrap_or_default();
+        let is_default = port == "LABWIRE_MANAGER" && !Settings::names_port(&named);
         Ok(Origins {
-            address: origin("the command line", "LABWIRE_MANAGER", &|settings| {
-                settings.host.is_some() || settings.port.is_some()
-            }),
+            host,
+            port: if is_default { DEFAULT.to_owned() } else { port },
             tls: origin("--disable-tls", "LABWIRE_DISABLE_TLS", &|settings| {
                 settings.disable_tls.is_some()
             }),

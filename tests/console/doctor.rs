@@ -169,8 +169,22 @@ fn two_home_folders_are_told() {
     diagnosis.warned(
         "home",
         "two-home-folders",
-        &["/one", "/other", "unset LABWIRE_HOME"],
+        &[
+            "/one (from LABWIRE_HOME; it does not exist)",
+            "/other (from MSL_NETWORK_HOME; it does not exist)",
+            "unset LABWIRE_HOME",
+        ],
     );
+
+    // One variable alone names a folder that does not exist.
+    for variable in ["LABWIRE_HOME", "MSL_NETWORK_HOME"] {
+        let mistyped = users.argument("mistyped");
+        let diagnosis = with_homes(&[(variable, &mistyped)]);
+        let message = format!("{mistyped} (from {variable}; it does not exist)");
+        diagnosis.warned("home", "missing-home-folder", &[&message, "unset it"]);
+        let diagnosis = with_homes(&[(variable, &users.argument(""))]);
+        assert_eq!(diagnosis.check("home")["status"], "ok", "{diagnosis:#?}");
+    }
 
     // An installation of MSL-Network that labwire does not use.
     let theirs = users.path(".msl/network");
@@ -253,6 +267,73 @@ fn a_wrong_address_is_blamed_on_the_argument_that_was_typed() {
     .unwrap();
     let wrong = run(&mut doctor(&home, &["--profile", "lab"]));
     assert!(wrong.errors.contains("the profile 'lab'"), "{wrong:?}");
+}
+
+#[test]
+fn the_host_and_the_port_are_told_with_the_sources_of_both() {
+    let manager = start();
+    let port = manager.port();
+    let home = Home::new();
+    let host = format!("localhost:{port}");
+    home.prepare(&["profile", "add", "lab", "--host", &host]);
+    let settings = |variable: &str, arguments: &[&str]| {
+        let mut command = doctor(&home, &[arguments, &["--disable-tls"]].concat());
+        let diagnosis = diagnose(command.env("LABWIRE_MANAGER", variable));
+        let message = diagnosis.check("settings")["message"].as_str().unwrap();
+        (diagnosis.code, message.to_owned())
+    };
+    let at = |host: &str, origins: &str| {
+        let text = format!("{host}:{port} ({origins}), without TLS (--disable-tls)");
+        (Some(0), text)
+    };
+    assert_eq!(
+        settings(&host, &["127.0.0.1"]),
+        at(
+            "127.0.0.1",
+            "the host is from the command line, the port is from LABWIRE_MANAGER"
+        )
+    );
+    assert_eq!(
+        settings("", &["--profile", "lab", "127.0.0.1"]),
+        at(
+            "127.0.0.1",
+            "the host is from the command line, the port is from the profile 'lab'"
+        )
+    );
+    let given = port.to_string();
+    assert_eq!(
+        settings("localhost", &["--port", &given]),
+        at(
+            "localhost",
+            "the host is from LABWIRE_MANAGER, the port is from the command line"
+        )
+    );
+    assert_eq!(
+        settings("", &["--port", &given]),
+        at(
+            "localhost",
+            "the host is the default, the port is from the command line"
+        )
+    );
+    assert_eq!(
+        settings("lab-pc:1", &[&host]),
+        at("localhost", "the command line")
+    );
+    assert_eq!(settings(&host, &[]), at("localhost", "LABWIRE_MANAGER"));
+    assert_eq!(
+        settings("", &["--profile", "lab"]),
+        at("localhost", "the profile 'lab'")
+    );
+    let (_, default) = settings("", &["no-such-computer.invalid"]);
+    assert!(
+        default.contains("1875 (the host is from the command line, the port is the default)"),
+        "{default}"
+    );
+    // Remedies name the source of the part that they are about.
+    let mut command = doctor(&home, &["no-such-computer.invalid"]);
+    let unknown = diagnose(command.env("LABWIRE_MANAGER", &host));
+    let texts = ["the name, which is from the command line"];
+    unknown.failed(3, "name", "unknown-name", &texts);
 }
 
 #[test]

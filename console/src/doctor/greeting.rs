@@ -213,7 +213,7 @@ fn not_a_manager(subject: &Subject, reason: &str) -> Check {
     )
     .remedy(format!(
         "give the port that the manager printed when it started; {} is from {}",
-        subject.port, subject.origins.address
+        subject.port, subject.origins.port
     ))
 }
 

@@ -19,6 +19,9 @@ const TWO_HOMES: &str = "two-home-folders";
 /// The problem that a home folder is no folder, or cannot be read.
 const UNUSABLE: &str = "unusable-home-folder";
 
+/// The problem that an environment variable names a home folder that does not exist.
+const MISSING: &str = "missing-home-folder";
+
 /// Returns whether a manager or its commands have used the folder.
 fn is_used(home: &Home) -> bool {
     home.database().exists() || home.key_file().exists()
@@ -56,8 +59,15 @@ pub(super) fn check() -> Check {
         return unusable(&trouble);
     }
     let own = home.root().display();
-    let Some(theirs) = Home::of_msl_network().filter(|theirs| !is_same_folder(home.root(), theirs.root()))
-    else {
+    let theirs = Home::of_msl_network().filter(|theirs| !is_same_folder(home.root(), theirs.root()));
+    let are_both_named = theirs.is_some() && is_set("MSL_NETWORK_HOME");
+    if let Some(variable) = variable()
+        && is_missing(home.root())
+        && !are_both_named
+    {
+        return missing(home.root(), variable);
+    }
+    let Some(theirs) = theirs else {
         return Check::ok(CHECK, format!("{own} for all programs"));
     };
     if let Some(trouble) = trouble(theirs.root()) {
@@ -88,6 +98,33 @@ fn unusable(trouble: &str) -> Check {
     }
 }
 
+/// Returns whether a folder does not exist.
+fn is_missing(folder: &Path) -> bool {
+    std::fs::metadata(folder).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// A variable names a folder that does not exist: it may be mistyped.
+fn missing(folder: &Path, variable: &str) -> Check {
+    Check::warning(
+        CHECK,
+        MISSING,
+        format!("{} (from {variable}; it does not exist)", folder.display()),
+    )
+    .remedy(format!(
+        "correct {variable}, or unset it: the default is ~/.labwire; with a mistyped folder, programs find none of the \
+         users, keys and certificates, and create the folder when they save some"
+    ))
+}
+
+/// Returns the variable that names a folder, for people.
+fn origin(variable: &str, folder: &Path) -> String {
+    if is_missing(folder) {
+        format!("(from {variable}; it does not exist)")
+    } else {
+        format!("({variable})")
+    }
+}
+
 fn two_folders(home: &Home, theirs: &Home) -> Check {
     let (own, other) = (home.root().display(), theirs.root().display());
     if is_set("LABWIRE_HOME") && is_set("MSL_NETWORK_HOME") {
@@ -95,8 +132,10 @@ fn two_folders(home: &Home, theirs: &Home) -> Check {
             CHECK,
             TWO_HOMES,
             format!(
-                "two home folders: labwire and Rust programs use {own} (LABWIRE_HOME), Python programs {other} \
-                 (MSL_NETWORK_HOME); certificates, users and keys in one are not in the other"
+                "two home folders: labwire and Rust programs use {own} {}, Python programs {other} {}; certificates, \
+                 users and keys in one are not in the other",
+                origin("LABWIRE_HOME", home.root()),
+                origin("MSL_NETWORK_HOME", theirs.root())
             ),
         )
         .remedy("set both variables to one folder, or unset LABWIRE_HOME");

@@ -42,15 +42,16 @@ wrong password counts as a failed login.
 With --json, each check is one object: check, status (ok, warning, failed or
 not-checked), problem (a fixed word, or null), message, and remedies: a list of
 objects with text and command (or null). The problems are: two-home-folders,
-no-home-folder, unusable-home-folder; unknown-name; no-listener, silence,
-silent-address, unreachable; tls-expected, tls-not-spoken, tls-failed,
-not-a-manager, silent, closed; unknown-certificate, certificate-changed,
-unknown-issuer, other-host, expired, expires-soon, not-yet-valid,
-unusable-certificate, certificate-file; python-certificate; clock-behind;
-login-needed, wrong-login, manager-password-needed, wrong-manager-password,
-hostname-not-trusted, own-computer-only, too-many-logins, too-many-connections,
-manager-stopping, refused, no-connection; msl-network, no-identity; other-case,
-misspelt, not-connected, limit-reached, locked, no-link.
+no-home-folder, unusable-home-folder, missing-home-folder; unknown-name;
+no-listener, silence, silent-address, unreachable; tls-expected, tls-not-spoken,
+tls-failed, not-a-manager, silent, closed; unknown-certificate,
+certificate-changed, unknown-issuer, other-host, expired, expires-soon,
+not-yet-valid, unusable-certificate, certificate-file; python-certificate;
+clock-behind; login-needed, wrong-login, manager-password-needed,
+wrong-manager-password, hostname-not-trusted, own-computer-only,
+too-many-logins, too-many-connections, manager-stopping, refused, no-connection;
+msl-network, no-identity; other-case, misspelt, not-connected, limit-reached,
+locked, no-link.
 
 Exit codes: 0 if nothing failed, else that of the first failure: 3 no manager,
 4 refused, 1 a file of this computer; see `labwire --help`.";
@@ -95,7 +96,7 @@ fn settings(subject: &Subject) -> Check {
         format!(
             "{} ({}), {tls} ({}){file}",
             subject.address(),
-            subject.origins.address,
+            subject.origins.address(),
             subject.origins.tls
         ),
     )

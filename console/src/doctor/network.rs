@@ -65,7 +65,7 @@ pub(super) async fn check_name(subject: &mut Subject) -> Check {
     check
         .remedy(format!(
             "look for a mistake in the name, which is from {}",
-            subject.origins.address
+            subject.origins.host
         ))
         .remedy(
             "use the manager's IP address in its place, or have its name entered in the network's name server or in \
@@ -258,7 +258,7 @@ fn elsewhere(check: Check, subject: &Subject, port: u16, server: Server) -> Chec
     };
     let text = format!(
         "{what} {place}; the port {} is from {}",
-        subject.port, subject.origins.address
+        subject.port, subject.origins.port
     );
     match server {
         Server::Other => check.remedy(text),
