@@ -7,6 +7,7 @@ use labwire_home::{Home, local_time_zone};
 use labwire_pki::{CertificateSummary, PkiError, load_chain};
 
 use crate::failure::Failure;
+use crate::output::one_line;
 
 /// The maximum number of names of a certificate that people are shown. A hostile certificate may have
 /// thousands.
@@ -77,7 +78,30 @@ pub(crate) fn is_place_of_manager(home: &Home, host: &str) -> bool {
     home.key_file_for(host).exists()
 }
 
-/// Returns whether both paths mean one folder.
+/// Returns whether a file is a manager's own certificate in a home folder of this user: its private
+/// key is in its place, too.
+pub(crate) fn is_certificate_of_manager(file: &Path) -> bool {
+    let Some(host) = file.file_stem().and_then(|stem| stem.to_str()) else {
+        return false;
+    };
+    let homes = [Home::resolve().ok(), Home::of_msl_network()];
+    homes.into_iter().flatten().any(|home| {
+        is_same_folder(&home.certificate_file_for(host), file) && is_place_of_manager(&home, host)
+    })
+}
+
+/// Returns what replacing the certificate that the Python package has saved for a host costs, and
+/// the way out, as a sentence without its full stop.
+pub(crate) fn one_file_per_host(host: &str) -> String {
+    format!(
+        "Python programs keep one certificate per host, not per port: those that connect to another manager at \
+         {} will refuse it, unless both managers use one certificate, or the programs give that manager's \
+         certificate with cert_file=…",
+        one_line(host)
+    )
+}
+
+/// Returns whether both paths mean one folder or file.
 pub(crate) fn is_same_folder(one: &Path, other: &Path) -> bool {
     let resolved = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     resolved(one) == resolved(other)

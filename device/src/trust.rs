@@ -88,9 +88,9 @@ pub enum TrustError {
     },
     /// The manager's certificate differs from the saved or given one.
     #[error(
-        "the manager's certificate has changed: trusted is {trusted}, presented was {presented} (SHA-256). Somebody \
-         may be between you and the manager. If the manager has a new certificate, trust it with `labwire trust`, or move {} to \
-         another name and connect again, or give the new one with LABWIRE_CERT_FILE",
+        "the manager's certificate has changed: trusted is {trusted} ({}), presented was {presented} (SHA-256). Somebody \
+         may be between you and the manager. If the manager has a new certificate, trust it with `labwire trust HOST:PORT`, \
+         or give it with LABWIRE_CERT_FILE",
         file.display()
     )]
     Changed {
@@ -112,8 +112,8 @@ pub enum TrustError {
     },
     /// The certificate is not valid at this time.
     #[error(
-        "the manager's certificate is not valid at this time ({from} to {until}); make a new one with `labwire \
-         certgen` on the manager's computer, or set this computer's clock"
+        "the manager's certificate is not valid at this time ({from} to {until}); make a new one \
+         (`labwire doctor` shows how), or set this computer's clock"
     )]
     NotValidNow {
         /// The start of its validity.

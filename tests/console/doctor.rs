@@ -42,6 +42,15 @@ impl Diagnosis {
             .unwrap_or_else(|| panic!("no check {name}: {self:?}"))
     }
 
+    /// Returns the commands of that check's remedies.
+    fn commands(&self, name: &str) -> Vec<&str> {
+        let remedies = self.check(name)["remedies"].as_array().unwrap();
+        remedies
+            .iter()
+            .filter_map(|remedy| remedy["command"].as_str())
+            .collect()
+    }
+
     /// Expects one failure, with this exit code, these texts in what is told about it, and the checks
     /// that depend on it left out.
     fn failed(&self, code: i32, check: &str, problem: &str, texts: &[&str]) {

@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use labwire_client::{Home, PresentedCertificates, TrustError};
+use labwire_client::{PresentedCertificates, TrustError};
 use labwire_home::present;
 use labwire_pki::{CertificateSummary, is_name_or_address};
 
 use super::clock::set_clock;
-use super::renewal::{certgen, is_file_known, is_own_file_trusted};
+use super::renewal::renewed;
 use super::report::{Check, Kind};
 use super::subject::Subject;
 use crate::failure::Failure;
 use crate::output::{list, one_line};
-use crate::saved::{NAMES_SHOWN, Saved, day, is_place_of_manager, local, written};
+use crate::saved::{NAMES_SHOWN, day, is_certificate_of_manager, local, written};
 
 const CHECK: &str = "certificate";
 
@@ -70,69 +70,24 @@ pub(super) fn check(
             subject.origins.cert_file
         )),
         TrustError::Home(reason) => Check::failed(CHECK, "no-home-folder", Failure::Failed, reason),
-        TrustError::Unusable(reason) => Check::failed(
-            CHECK,
-            "unusable-certificate",
-            REFUSED,
-            format!("the certificate cannot be used: {reason}"),
-        )
-        .command(
-            format!("make another one {}", subject.there()),
-            certgen(subject, summary),
-        ),
+        TrustError::Unusable(reason) => {
+            let text = format!("the certificate cannot be used: {reason}");
+            let check = Check::failed(CHECK, "unusable-certificate", REFUSED, text);
+            renewed(check, subject, summary, "", "another one")
+        }
     }
 }
 
 fn trusted(subject: &Subject, summary: &CertificateSummary) -> Check {
     let until = day(summary.valid_until);
     if let Some(trouble) = summary.trouble() {
-        return renewed(Check::warning(CHECK, "expires-soon", trouble), subject, summary);
+        let check = Check::warning(CHECK, "expires-soon", trouble);
+        return renewed(check, subject, summary, "", "another one");
     }
     Check::ok(
         CHECK,
         format!("trusted, valid until {until}, SHA-256 {}", summary.fingerprint),
     )
-}
-
-/// Adds how to get a new certificate.
-fn renewed(check: Check, subject: &Subject, summary: &CertificateSummary) -> Check {
-    if !summary.is_self_signed {
-        return check.remedy(format!(
-            "get another one from who issued it ({}), and put it in its place {}",
-            one_line(&summary.issuer),
-            subject.there()
-        ));
-    }
-    let check = check.command(
-        format!(
-            "make another one {}, and send the manager the signal HUP (kill -HUP and the number of its process) or restart it",
-            subject.there()
-        ),
-        certgen(subject, summary),
-    );
-    then_trust(check, subject, summary)
-}
-
-/// Adds what to do besides making a new certificate, so that programs trust it.
-fn then_trust(check: Check, subject: &Subject, summary: &CertificateSummary) -> Check {
-    let check = if is_file_known(subject, summary) {
-        check
-    } else {
-        check.remedy(
-            "if the manager was started with --cert-file FILE, give certgen that FILE, too, and --key-file as the manager",
-        )
-    };
-    if is_own_file_trusted(subject, summary) {
-        return check;
-    }
-    match subject.options.given_certificate_file() {
-        Some(file) => check.remedy(format!(
-            "then put the new certificate in the place of {} (from {})",
-            file.display(),
-            subject.origins.cert_file
-        )),
-        None => check.command("then trust it on this computer", subject.trust()),
-    }
 }
 
 fn unknown(subject: &Subject, summary: &CertificateSummary) -> Check {
@@ -162,8 +117,15 @@ fn changed(
     let since = written(file)
         .map(|time| format!(", saved on {}", local(time)))
         .unwrap_or_default();
+    // The certificate of a manager of this computer has to stay in its place.
+    let is_own = is_certificate_of_manager(file);
+    let of_manager = if is_own {
+        ", the own certificate of a manager of this computer"
+    } else {
+        ""
+    };
     let files = format!(
-        "trusted is {trusted} ({}{since}), presented was {presented} (SHA-256)",
+        "trusted is {trusted} ({}{of_manager}{since}), presented was {presented} (SHA-256)",
         file.display()
     );
     let is_given = subject.options.given_certificate_file().is_some();
@@ -202,6 +164,12 @@ fn changed(
              or somebody is between you and the manager; {files}"
         ),
     );
+    if is_given && is_own {
+        return check.remedy(format!(
+            "compare the fingerprint with the one that the manager prints when it starts; then give this manager's \
+             certificate in the place of the file from {origin}, which stays as it is, or leave {origin} out"
+        ));
+    }
     if is_given {
         return check.remedy(format!(
             "compare the fingerprint with the one that the manager prints when it starts; then put the new certificate \
@@ -241,14 +209,8 @@ fn other_host(subject: &Subject, summary: &CertificateSummary) -> Check {
             subject.doctor_at(name, subject.port),
         );
     }
-    let check = check.command(
-        format!(
-            "or make one for this name {}, and send the manager the signal HUP (kill -HUP and the number of its process) or restart it",
-            subject.there()
-        ),
-        certgen(subject, summary),
-    );
-    then_trust(check, subject, summary)
+    let or = if usable.is_some() { "or " } else { "" };
+    renewed(check, subject, summary, or, "one for this name")
 }
 
 fn not_valid_now(subject: &Subject, summary: &CertificateSummary, now: Timestamp) -> Check {
@@ -261,11 +223,8 @@ fn not_valid_now(subject: &Subject, summary: &CertificateSummary, now: Timestamp
             REFUSED,
             format!("the certificate is valid from {from} on, and {clock}"),
         );
-        return renewed(
-            set_clock(check, "if this computer's clock is wrong, set it"),
-            subject,
-            summary,
-        );
+        let check = set_clock(check, "if this computer's clock is wrong, set it");
+        return renewed(check, subject, summary, "", "another one");
     }
     let check = Check::failed(
         CHECK,
@@ -274,46 +233,7 @@ fn not_valid_now(subject: &Subject, summary: &CertificateSummary, now: Timestamp
         format!("the certificate has expired on {until}, and {clock}"),
     );
     set_clock(
-        renewed(check, subject, summary),
+        renewed(check, subject, summary, "", "another one"),
         "if this computer's clock is wrong, set it",
     )
-}
-
-/// Checks the certificate that the Python package has saved for this host. Returns `None` if there
-/// is none.
-pub(super) fn check_python(subject: &Subject, presented: &PresentedCertificates) -> Option<Check> {
-    const CHECK: &str = "python";
-    let home = Home::of_msl_network()?;
-    let file = home.certificate_file_for(&subject.host);
-    let shown = file.display();
-    let saved = match Saved::read(&file) {
-        Ok(None) => return None,
-        Ok(Some(saved)) if saved.holds(presented.der()) => {
-            return Some(Check::ok(
-                CHECK,
-                format!("Python programs trust the certificate, too ({shown})"),
-            ));
-        }
-        Ok(Some(saved)) => Some(saved),
-        Err(_) => None,
-    };
-    let on_date = saved.map(|saved| saved.on_date()).unwrap_or_default();
-    let check = Check::warning(
-        CHECK,
-        "python-certificate",
-        format!(
-            "Python programs refuse the manager: they trust the certificate in {shown}, saved{on_date}, which is \
-             another one"
-        ),
-    );
-    Some(if is_place_of_manager(&home, &subject.host) {
-        check.remedy(format!(
-            "{shown} is a manager's own certificate: give Python programs the one of this manager with cert_file=…"
-        ))
-    } else {
-        check.command(
-            "compare the fingerprint with the one that the manager prints when it starts, and save it for them",
-            subject.trust(),
-        )
-    })
 }

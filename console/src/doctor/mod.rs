@@ -6,6 +6,7 @@ mod greeting;
 mod home;
 mod login;
 mod network;
+mod python;
 mod refusals;
 mod renewal;
 mod report;
@@ -128,7 +129,7 @@ async fn examine(subject: &mut Subject, report: &mut Report) -> Result<(), Failu
     if let Some(presented) = presented {
         let summary = CertificateSummary::of(presented.der());
         let is_trusted = report.tell(&certificate::check(subject, &presented, summary.as_ref()))?;
-        if let Some(python) = certificate::check_python(subject, &presented) {
+        if let Some(python) = python::check(subject, &presented) {
             report.tell(&python)?;
         }
         report.tell(&clock::check(subject))?;

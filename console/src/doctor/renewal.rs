@@ -1,4 +1,4 @@
-//! The command that makes a new certificate in the place of a manager's present one.
+//! How to make a new certificate in the place of a manager's present one.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use labwire_client::Home;
 use labwire_pki::{CertificateSummary, is_name_or_address};
 
+use super::report::Check;
 use super::subject::Subject;
-use crate::output::shell_word;
+use crate::output::{one_line, shell_word};
 use crate::saved::Saved;
 
 /// The maximum number of names in the command.
@@ -46,9 +47,95 @@ fn files(subject: &Subject, summary: &CertificateSummary) -> Option<Files> {
     })
 }
 
+/// Who makes the manager's certificates, and where.
+enum Origin {
+    /// An authority has issued it.
+    Issued,
+    /// `labwire certgen` in this computer's home folder.
+    HomeFolder,
+    /// `labwire certgen` on this computer, with other files than those of this home folder, which
+    /// belong to another manager or to none.
+    OtherFiles,
+    /// `labwire certgen` on another computer.
+    OtherComputer,
+}
+
+impl Origin {
+    fn of(subject: &Subject, summary: &CertificateSummary) -> Self {
+        if !summary.is_self_signed {
+            Self::Issued
+        } else if !subject.is_here() {
+            Self::OtherComputer
+        } else if files(subject, summary).is_some() {
+            Self::HomeFolder
+        } else {
+            Self::OtherFiles
+        }
+    }
+}
+
+/// Adds how to get a new certificate, and to make programs trust it. `or` is `or ` after another
+/// remedy, else empty; `wanted` is the certificate, such as `another one`.
+pub(super) fn renewed(
+    check: Check,
+    subject: &Subject,
+    summary: &CertificateSummary,
+    or: &str,
+    wanted: &str,
+) -> Check {
+    const TAKEN_UP: &str =
+        "send the manager the signal HUP (kill -HUP and the number of its process) or restart it";
+    let there = subject.there();
+    let command = |check: Check| {
+        let text = format!("{or}make {wanted} {there}, and {TAKEN_UP}");
+        check.command(text, certgen(subject, summary))
+    };
+    let check = match Origin::of(subject, summary) {
+        Origin::Issued => {
+            return check.remedy(format!(
+                "{or}get {wanted} from who issued it ({}), and put it in its place {there}",
+                one_line(&summary.issuer)
+            ));
+        }
+        Origin::HomeFolder => command(check),
+        Origin::OtherComputer => command(check).remedy(
+            "run certgen with the LABWIRE_HOME with which the manager was started; if it was started with --cert-file \
+             FILE, give certgen that FILE, too, and --key-file as the manager",
+        ),
+        // The command without these files would replace a certificate that another manager uses.
+        Origin::OtherFiles => {
+            let names = match names(subject, summary) {
+                names if names.is_empty() => String::new(),
+                names => format!(", with --name {}", shell_word(&names.join(","))),
+            };
+            check.remedy(format!(
+                "{or}make {wanted}; this manager uses another certificate file than this home folder's (its \
+                 --cert-file, or another LABWIRE_HOME): run certgen where it was started{names} (and with the \
+                 manager's --key-file and the FILE of its --cert-file, if it has them); then {TAKEN_UP}"
+            ))
+        }
+    };
+    then_trust(check, subject, summary)
+}
+
+/// Adds what to do besides making a new certificate, so that programs trust it.
+fn then_trust(check: Check, subject: &Subject, summary: &CertificateSummary) -> Check {
+    if is_own_file_trusted(subject, summary) {
+        return check;
+    }
+    match subject.options.given_certificate_file() {
+        Some(file) => check.remedy(format!(
+            "then put the new certificate in the place of {} (from {})",
+            file.display(),
+            subject.origins.cert_file
+        )),
+        None => check.command("then trust it on this computer", subject.trust()),
+    }
+}
+
 /// Returns the command that makes a certificate for the name by which programs connect, and for the
 /// names of the present one.
-pub(super) fn certgen(subject: &Subject, summary: &CertificateSummary) -> String {
+fn certgen(subject: &Subject, summary: &CertificateSummary) -> String {
     let mut words = vec!["labwire certgen".to_owned()];
     let names = names(subject, summary);
     if !names.is_empty() {
@@ -63,15 +150,10 @@ pub(super) fn certgen(subject: &Subject, summary: &CertificateSummary) -> String
 
 /// Returns whether programs of this user trust the file of the manager's certificate itself, so that
 /// they trust a new one at once.
-pub(super) fn is_own_file_trusted(subject: &Subject, summary: &CertificateSummary) -> bool {
+fn is_own_file_trusted(subject: &Subject, summary: &CertificateSummary) -> bool {
     let deciding = subject.options.deciding_certificate_file().ok().flatten();
     let own = files(subject, summary).map(|files| files.certificate);
     deciding.is_some() && deciding == own
-}
-
-/// Returns whether the command names the files of the manager, or they are the default ones.
-pub(super) fn is_file_known(subject: &Subject, summary: &CertificateSummary) -> bool {
-    files(subject, summary).is_some()
 }
 
 /// Returns the names and addresses that `labwire certgen` does not add by itself, the one by which

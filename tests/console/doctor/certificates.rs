@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::{diagnose, doctor, doctor_of};
+use super::{Diagnosis, diagnose, doctor, doctor_of};
 use crate::support::clock::begin_at;
 use crate::support::manager::{Home, Manager};
 
@@ -88,12 +88,72 @@ fn a_certificate_that_does_not_name_the_host_is_told_with_the_names_that_it_has(
         4,
         "certificate",
         "other-host",
-        &["certgen --name 127.0.0.2", &remedy],
+        &["certgen where it was started, with --name 127.0.0.2", &remedy],
     );
     // The remedy repairs it.
     renew(&manager, &["certgen", "--name", "127.0.0.2"]);
     let repaired = diagnose(&mut doctor_of(&manager, &[&target]));
     assert_eq!(repaired.code, Some(0), "{repaired:#?}");
+}
+
+/// Returns the commands that make a certificate.
+fn certgen_of(diagnosis: &Diagnosis) -> Vec<&str> {
+    let mut commands = diagnosis.commands("certificate");
+    commands.retain(|command| command.contains("certgen"));
+    commands
+}
+
+#[test]
+fn no_remedy_replaces_the_certificate_of_another_manager_of_this_computer() {
+    let texts = [
+        "this manager uses another certificate file than this home folder's (its --cert-file, or another LABWIRE_HOME)",
+        "run certgen where it was started, with --name 127.0.0.2",
+    ];
+    // The manager of this home folder has a certificate without a fault.
+    let desk = Home::new();
+    desk.prepare(&["certgen"]);
+    // A manager with another LABWIRE_HOME.
+    let manager = Manager::start(&[]);
+    let target = format!("127.0.0.2:{}", manager.port());
+    let diagnosis = diagnose(&mut doctor(&desk, &[&target]));
+    diagnosis.failed(4, "certificate", "other-host", &texts);
+    assert_eq!(certgen_of(&diagnosis), [""; 0]);
+    // A manager with --cert-file in this home folder, whose certificate has expired.
+    let files = ["certgen", "--key-file", "keys/localhost.key", "other.crt"];
+    let mut made = desk.command(&[&files[..], &["--years-valid", "1"]].concat());
+    begin_at(&mut made, "2020-01-01 00:00:00");
+    assert!(made.output().unwrap().status.success());
+    let options = ["--cert-file", "other.crt", "--key-file", "keys/localhost.key"];
+    let manager = Manager::start_in(desk, &options);
+    let target = address(&manager);
+    super::run(&mut manager.home().command(&["trust", &target, "--yes"]));
+    let diagnosis = diagnose(&mut doctor(manager.home(), &[&target]));
+    let texts = [texts[0], "and the FILE of its --cert-file, if it has them"];
+    diagnosis.failed(4, "certificate", "expired", &texts);
+    assert_eq!(certgen_of(&diagnosis), [""; 0]);
+}
+
+#[test]
+fn a_changed_certificate_costs_no_manager_of_this_computer_its_own() {
+    let elsewhere = Manager::start(&[]);
+    let desk = Home::new();
+    desk.prepare(&["certgen"]);
+    let own = desk.argument("certs/localhost.crt");
+    let target = address(&elsewhere);
+    let remedy = format!("labwire trust {target}");
+    let diagnosis = diagnose(&mut doctor(&desk, &[&target]));
+    let texts = [&*own, "the own certificate of a manager of this computer"];
+    diagnosis.failed(4, "certificate", "certificate-changed", &texts);
+    assert_eq!(diagnosis.commands("certificate"), [&*remedy]);
+    // The file was given as the one to trust.
+    let given = diagnose(&mut doctor(&desk, &[&target, "--cert-file", &own]));
+    let texts = ["which stays as it is", "leave --cert-file out"];
+    given.failed(4, "certificate", "certificate-changed", &texts);
+    // The remedy repairs it, and the certificate is the same one.
+    let before = fs::read(&own).unwrap();
+    desk.prepare(&["trust", &target, "--yes"]);
+    assert!(fs::read(&own).unwrap() == before);
+    assert_eq!(diagnose(&mut doctor(&desk, &[&target])).code, Some(0));
 }
 
 #[test]
@@ -149,7 +209,9 @@ fn an_expired_certificate_is_told_and_one_that_expires_soon() {
     assert!(!told.contains("labwire trust"), "{told}");
     let elsewhere = diagnose(&mut doctor(&Home::new(), &[&address(&manager)]));
     let remedy = format!("labwire trust localhost:{}", manager.port());
-    elsewhere.failed(4, "certificate", "expired", &["labwire certgen", &remedy]);
+    let texts = ["run certgen where it was started, with --name lab-pc", &remedy];
+    elsewhere.failed(4, "certificate", "expired", &texts);
+    assert_eq!(certgen_of(&elsewhere), [""; 0]);
     let copy = manager.home().argument("copy.crt");
     fs::copy(manager.certificate(), &copy).unwrap();
     let given = diagnose(doctor_of(&manager, &[]).env("LABWIRE_CERT_FILE", &copy));
@@ -212,7 +274,7 @@ fn a_certificate_with_a_thousand_names_does_not_fill_the_screen() {
     let manager = Manager::start_in(home, &["--cert-file", "c.pem", "--key-file", "k.pem"]);
     let target = address(&manager);
     let given = diagnose(&mut doctor_of(&manager, &[&target]));
-    let texts = ["host-9, and 990 more", "labwire certgen"];
+    let texts = ["host-9, and 990 more", "run certgen where it was started"];
     given.failed(4, "certificate", "other-host", &texts);
     assert!(given.check("certificate").to_string().len() < 3_000, "{given:#?}");
     let trusted = super::run(&mut manager.home().command(&["trust", &target, "--yes"]));
@@ -265,7 +327,8 @@ fn an_old_certificate_that_the_python_package_has_saved_is_told() {
     };
     let remedy = format!("labwire trust localhost:{}", manager.port());
     let file = python.argument("certs/localhost.crt");
-    with_python().warned("python", "python-certificate", &[&file, "saved on ", &remedy]);
+    let texts = [&*file, "saved on ", &remedy, "one certificate per host"];
+    with_python().warned("python", "python-certificate", &texts);
     // The remedy repairs it.
     let trust = ["trust", &address(&manager), "--yes"];
     let mut trust = manager.home().command(&trust);
