@@ -236,7 +236,8 @@ fn what_hinders_programs_is_told_and_a_manager_without_tls_has_nothing_to_trust(
     let other = format!("127.0.0.2:{}", manager.port());
     let trusted = desk.run(&["trust", &other, "--yes"]);
     assert_eq!(trusted.code, Some(0), "{trusted:?}");
-    for text in ["is not for '127.0.0.2'", "labwire certgen --name 127.0.0.2"] {
+    let doctor = format!("labwire doctor {other}");
+    for text in ["is not for '127.0.0.2'", &doctor] {
         assert!(trusted.errors.contains(text), "{text}: {trusted:?}");
     }
     let plain = Manager::start(&["--disable-tls"]);
@@ -248,6 +249,36 @@ fn what_hinders_programs_is_told_and_a_manager_without_tls_has_nothing_to_trust(
     assert!(sha1.errors.contains("SHA-1"), "{sha1:?}");
     let two = desk.run(&["trust", "a", "--host", "b", "--yes"]);
     assert_eq!(two.code, Some(2), "{two:?}");
+}
+
+#[test]
+fn what_replacing_the_certificate_of_a_host_costs_python_programs_is_told_before() {
+    let (manager, other) = (Manager::start(&[]), Manager::start(&[]));
+    let text = "Python programs keep one certificate per host, not per port: those that connect to another \
+                manager at localhost will refuse it, unless both managers use one certificate, or the programs give \
+                that manager's certificate with cert_file=…";
+    let desk = Desk::new();
+    // Nothing is replaced.
+    let first = desk.run(&["trust", &address(&other), "--yes"]);
+    assert_eq!((first.code, &*first.errors), (Some(0), ""), "{first:?}");
+    assert!(desk.python_connects(&other));
+
+    let file = desk.python.join("certs/localhost.crt");
+    let before = fs::read(&file).unwrap();
+    for options in [&["trust"][..], &["trust", "--json"]] {
+        let labwire = desk.command(&[options, &[&address(&manager)]].concat());
+        let (code, shown) = at_terminal(&labwire, "n");
+        assert_eq!(code, Some(1), "{shown}");
+        let question = shown.find("Trust it from now on? y/n").expect(&shown);
+        assert!(shown.find(text).expect(&shown) < question, "{shown}");
+        assert!(fs::read(&file).unwrap() == before);
+    }
+    let replaced = desk.run(&["trust", &address(&manager), "--yes"]);
+    assert_eq!(replaced.code, Some(0), "{replaced:?}");
+    assert!(replaced.errors.contains(text), "{replaced:?}");
+    assert!(desk.python_connects(&manager) && !desk.python_connects(&other));
+    let json = desk.run(&["trust", &address(&other), "--yes", "--json"]);
+    assert_eq!(json_lines(&json.output)[0]["warnings"], json!([text]), "{json:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::output::{OutputArgs, STRONG, list, one_line, say, say_json, shell_argument, tell};
-use crate::saved::{NAMES_SHOWN, day, local};
+use crate::saved::{NAMES_SHOWN, day, local, one_file_per_host};
 use fingerprint::Fingerprint;
 use places::{Place, Places, State};
 
@@ -36,7 +36,9 @@ terminal, --fingerprint or --yes is needed.
 The certificate is saved for programs of the Rust SDK in the home folder, as
 certs/HOST_PORT.crt, and for programs of the Python package MSL-Network in its
 own folder ($MSL_NETWORK_HOME, else ~/.msl/network), as certs/HOST.crt. The
-certificate of a manager that has its files there is never replaced.
+certificate of a manager that has its files there is never replaced. The Python
+package has one certificate for all managers of a host: give the others with
+cert_file=… in Python, or give all of them one certificate.
 
 With --json, the certificate is one object: host, port, subject, issuer, names,
 valid_from, valid_until, self_signed, fingerprint, changed (whether another one
@@ -97,6 +99,9 @@ pub(crate) async fn run(arguments: &TrustArgs) -> Result<(), Failure> {
             "connections with these settings trust the file of {origin} alone, and not what is saved here"
         ));
     }
+    if places.replaces_for_python() {
+        warnings.push(one_file_per_host(options.host_and_port().0));
+    }
     let shown = shown(&options, &summary, &places);
     if arguments.output.json {
         if is_asking(arguments) {
@@ -104,6 +109,8 @@ pub(crate) async fn run(arguments: &TrustArgs) -> Result<(), Failure> {
         }
     } else {
         say(&shown)?;
+    }
+    if !arguments.output.json || is_asking(arguments) {
         for warning in &warnings {
             tell(format_args!("warning: {warning}"));
         }
@@ -155,10 +162,10 @@ fn warnings(options: &ConnectOptions, summary: &CertificateSummary) -> Vec<Strin
     if !summary.is_for(host) {
         warnings.push(format!(
             "the certificate is not for '{}': programs that connect by this name refuse it; connect by a name that \
-             it holds ({}), or make one that holds it on the manager's computer: labwire certgen --name {}",
+             it holds ({}), or make one that holds it; for the command: labwire doctor {}",
             one_line(host),
             list(&summary.names, NAMES_SHOWN),
-            shell_argument(host)
+            shell_argument(&options.address())
         ));
     }
     warnings

@@ -163,6 +163,13 @@ impl Places {
             .any(|place| matches!(place.state, State::Differs { .. }))
     }
 
+    /// Whether the certificate replaces another one for Python programs.
+    pub(super) fn replaces_for_python(&self) -> bool {
+        self.all
+            .iter()
+            .any(|place| place.programs == Programs::Python && matches!(place.state, State::Differs { .. }))
+    }
+
     /// Writes the certificate into the files.
     pub(super) fn save(&mut self, presented: &PresentedCertificates) -> Result<(), Failure> {
         for place in &self.all {
