@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use crate::connection::Connection;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::linking::{call_failure, check_call, link};
@@ -321,7 +322,7 @@ impl Batch<'_> {
             None => Ok(()),
             Some(failure) => {
                 let count = running.begun;
-                Err(failure.map_text(|_| format!("{failed} of {count} calls failed")))
+                Err(failure.map_text(|_| format!("{failed} of {} failed", counted(count, "call"))))
             }
         }
     }

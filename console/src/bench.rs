@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 use crate::connection::ConnectionArgs;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::linking::{call_failure, check_call, link};
@@ -33,7 +34,8 @@ The attribute is really called: choose one that may be called that often. The
 bench ends after --calls or --seconds, whichever comes first, after the first
 error, or with Ctrl-C. Then it waits for the calls in flight, five seconds at
 most. Times are from the sending of a request to its reply; with more than one
-in flight, they include the time in which the service executes the others.
+in flight, they include the time in which the service executes the others: it
+may execute one call after another.
 
 With --json, the result is one object: service, attribute, calls (that were
 answered), errors, unanswered, seconds, per_second, and min, mean, p50, p90, p99
@@ -173,16 +175,19 @@ impl Measured<'_> {
         }
         let target = format!("{} {}", one_line(self.service), one_line(self.attribute));
         say(format_args!(
-            "{target}: {} calls in {:.2} s, {:.1} per second",
-            self.calls, self.seconds, self.per_second
+            "{target}: {} in {:.2} s, {:.1} per second",
+            counted(self.calls, "call"),
+            self.seconds,
+            self.per_second
         ))?;
         if let Some(percentiles) = self.percentiles {
             say(percentiles)?;
         }
         if self.errors > 0 || self.unanswered > 0 {
             say(format_args!(
-                "{} errors, {} unanswered",
-                self.errors, self.unanswered
+                "{}, {} unanswered",
+                counted(self.errors, "error"),
+                self.unanswered
             ))?;
         }
         Ok(())
@@ -233,7 +238,8 @@ pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure
     match first_error {
         Some(failure) => Err(failure),
         None if unanswered > 0 => Err(Failure::TimedOut(format!(
-            "{unanswered} calls were not answered within {} s after the end",
+            "{} got no answer within {} s after the end",
+            counted(unanswered, "call"),
             LAST_CALLS.as_secs()
         ))),
         None => Ok(()),

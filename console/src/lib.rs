@@ -13,6 +13,7 @@ mod bench;
 mod call;
 mod candidates;
 mod connection;
+mod counted;
 mod csv;
 mod describe;
 mod doctor;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use labwire_home::{local_time_zone, present};
 
+use crate::counted::counted;
 use crate::feed::{Event, Heard};
 use crate::output::{one_line, tell};
 
@@ -78,8 +79,8 @@ impl Narrator {
             }
             Event::Notified { notification, .. } if notification.lost() > 0 => {
                 self.tell(&format!(
-                    "{} notifications of '{name}' were dropped, because they are written too slowly",
-                    notification.lost()
+                    "'{name}': {} dropped, because they are written too slowly",
+                    counted(notification.lost(), "notification")
                 ));
             }
             Event::Notified { .. } | Event::Polled(_) => {}

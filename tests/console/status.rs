@@ -113,7 +113,7 @@ fn the_status_of_the_reference_manager_has_names_only() {
     let _math = service(&manager, "BasicMath");
     let text = output(&manager, &["status"]);
     assert!(
-        text.contains("1 services") && text.contains("\nBasicMath"),
+        text.contains("1 service, ") && text.contains("\nBasicMath"),
         "{text}"
     );
     let objects = json_lines(&output(&manager, &["status", "--json"]));

@@ -6,6 +6,8 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::counted::counted;
+
 /// The most lines that wait.
 const CAPACITY: usize = 100;
 
@@ -66,7 +68,10 @@ impl LinesAbove {
             let skipped = std::mem::take(&mut state.skipped);
             state.waiting.push_back(match skipped {
                 0 => line,
-                _ => format!("({skipped} lines came too fast and are left out)\n{line}"),
+                _ => format!(
+                    "({} left out: too many at once)\n{line}",
+                    counted(skipped, "line")
+                ),
             });
             self.changed.notify_one();
         }
@@ -99,7 +104,7 @@ mod tests {
         }
         assert_eq!(lines.take().lines().count(), CAPACITY);
         assert!(lines.add("next".to_owned(), true));
-        assert_eq!(lines.take(), "(3 lines came too fast and are left out)\nnext");
+        assert_eq!(lines.take(), "(3 lines left out: too many at once)\nnext");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use labwire_home::present;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::output::{STRONG, one_line, say_json, table};
 use crate::report::{Peer, Report, is_reported};
@@ -146,9 +147,9 @@ impl Shown {
         } = &self.identities;
         let Some(Report { summary, .. }) = &self.report else {
             let mut text = format!(
-                "{STRONG}{manager}{STRONG:#}, {} services, {} clients\n",
-                services.len(),
-                clients.len()
+                "{STRONG}{manager}{STRONG:#}, {}, {}\n",
+                counted(services.len(), "service"),
+                counted(clients.len(), "client")
             );
             for (kind, names) in [
                 ("SERVICE", services.keys().collect::<Vec<_>>()),
@@ -243,10 +244,4 @@ fn add_table(text: &mut String, header: &[&str], rows: Vec<Vec<String>>) {
     if !rows.is_empty() {
         let _ = write!(text, "\n{}", table(header, rows));
     }
-}
-
-/// Returns a number and a noun, as in `1 request` and `2 requests`.
-fn counted(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }

@@ -12,6 +12,7 @@ use super::columns::{Shown, column, is_text, layout, time};
 use super::rates::Row;
 use super::view::{Column, List, Mode, View};
 use super::{Rates, bytes, rate};
+use crate::counted::counted;
 use crate::output::one_line;
 use crate::shortened::{columns, shortened};
 use crate::times::{readable_age, readable_time};
@@ -73,7 +74,11 @@ fn header(rates: &Rates, view: &View, width: u16) -> Line<'static> {
     }
     for part in [
         format!("up {}", readable_age(summary.uptime_seconds)),
-        format!("{} services, {} clients", summary.services, summary.clients),
+        format!(
+            "{}, {}",
+            counted(summary.services, "service"),
+            counted(summary.clients, "client")
+        ),
         format!("{} calls/s", rate(total)),
         format!("{} in flight", summary.in_flight),
     ] {

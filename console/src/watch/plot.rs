@@ -14,6 +14,7 @@ use super::axes::Drawing;
 use super::picture::Picture;
 use super::scale::short;
 use super::series::Series;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard};
 use crate::key::{self, Values, number};
@@ -163,7 +164,10 @@ impl Plot {
             Event::Notified { time, notification } => {
                 if notification.lost() > 0 {
                     self.series.interrupt(*time);
-                    self.problem = Some(format!("{} notifications were dropped", notification.lost()));
+                    self.problem = Some(format!(
+                        "{} dropped",
+                        counted(notification.lost(), "notification")
+                    ));
                 }
                 self.take(*time, &Values::of(notification));
             }
