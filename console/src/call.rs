@@ -63,8 +63,8 @@ determines the exit code. With --json, the objects also have line and error (a
 text, or null), and failed calls have objects too. With --jobs 1 each call
 begins when the one before it was answered.
 
-After a timeout the service may still execute the call: a service does one thing
-after another, and the manager cannot take a request back.
+After a timeout the service may still execute the call: a service may execute
+one call after another, and the manager cannot take a request back.
 
 Exit codes: see `labwire --help`.";
 

@@ -29,8 +29,8 @@ Examples:
 
 Without a service, the manager answers. With one, the command links with it and
 requests an attribute that no service has: nothing is executed, and the
-service's error is the answer. A service executes one request after another, so
-a busy one answers when it has finished.
+service's error is the answer. A service may execute one request after
+another: then a busy one answers when it has finished.
 
 Ctrl-C ends it with the summary. With --json, each answer is one object: kind
 (\"answer\"), target, time (of the request) and seconds, or kind \"lost\", target
