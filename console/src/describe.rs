@@ -32,8 +32,8 @@ seconds. Services of the Rust SDK provide it; others need a method
       return {\"description\": \"…\",
               \"attributes\": {\"read\": {\"description\": \"…\"}}}
 with exactly this signature; no other method is called. A service that limits
-its clients is not asked, since the link would count towards its limit: only its
-signatures are shown.
+its clients is not asked, since the link would count towards its limit, and one
+that is locked cannot be asked: only the signatures are shown.
 
 With --json, the service is one object: name, address, language, os,
 max_clients (a number, or null for no limit), description, and attributes: a
@@ -68,6 +68,9 @@ struct Described<'a> {
     /// manager does not report it.
     #[serde(flatten)]
     in_use: Option<InUse<'a>>,
+    /// Whether it has documentation that is not known.
+    #[serde(skip)]
+    is_undocumented: bool,
 }
 
 /// Who uses a service.
@@ -102,6 +105,12 @@ const DOCUMENTATION_TIME: Duration = Duration::from_secs(2);
 /// may do something else.
 const DESCRIBE_SIGNATURE: &str = "() -> dict";
 
+/// Returns whether a service has a method that documents it.
+fn offers_documentation(service: &ServiceIdentity) -> bool {
+    let describe = service.attributes.get("describe");
+    describe.and_then(Value::as_signature) == Some(DESCRIBE_SIGNATURE)
+}
+
 /// Requests the service's documentation, if it offers any. Returns `None` if the service limits its
 /// clients, since a link would count towards the limit, unless `is_linked`: the client is linked
 /// already.
@@ -111,9 +120,7 @@ pub(crate) async fn documentation(
     service: &ServiceIdentity,
     is_linked: bool,
 ) -> Option<ServiceDescription> {
-    let describe = service.attributes.get("describe");
-    let offers_any = describe.and_then(Value::as_signature) == Some(DESCRIBE_SIGNATURE);
-    if (service.limit().is_some() && !is_linked) || !offers_any {
+    if (service.limit().is_some() && !is_linked) || !offers_documentation(service) {
         return None;
     }
     // A service that is locked cannot be asked, and many have no documentation.
@@ -175,6 +182,9 @@ impl Described<'_> {
             }
             if let Some(holders) = peer.holders(present()) {
                 let _ = writeln!(text, "locked by {holders}");
+                if self.is_undocumented {
+                    let _ = writeln!(text, "(its documentation can be read when it is not locked)");
+                }
             }
         }
         if let Some(description) = self.description {
@@ -243,6 +253,7 @@ pub(crate) fn show(
         attributes: attributes
             .map(|(name, value)| attribute(name, value, documented(name)))
             .collect(),
+        is_undocumented: documentation.is_none() && offers_documentation(service),
         in_use: peer.map(|peer| InUse {
             link_count: peer.link_count,
             links: &peer.links,

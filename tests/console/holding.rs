@@ -42,10 +42,15 @@ fn a_link_is_shown_and_held_across_a_restart_of_its_service() {
 #[test]
 fn a_lock_keeps_others_out_who_are_told_its_holder_until_it_is_unlocked() {
     let manager = start();
-    let _balance = RawPeer::service(&manager, "Balance", &json!({}));
+    let _balance = RawPeer::service(&manager, "Balance", &json!({"describe": "() -> dict"}));
     wait_for_service(&manager, "Balance");
     let lock = ["lock", "Balance", "--name", "Ada"];
     let mut holder = held(&manager, &lock, "is locked");
+    let described = output(&manager, &["describe", "Balance"]);
+    assert!(
+        described.contains("documentation can be read when it is not locked"),
+        "{described}"
+    );
     let done = labwire(&manager, &["link", "Balance"]);
     assert_eq!(done.code, Some(4), "{done:?}");
     assert!(done.errors.contains("Ada["), "{done:?}");
