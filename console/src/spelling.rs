@@ -136,7 +136,7 @@ mod tests {
             ("DMM.read", "DMM read"),
             ("read(-3.5, unit=\"V\")", "read -3.5 unit=\"V\""),
             ("My DMM.read([1, 2], 'a, b')", "'My DMM' read '[1, 2]' 'a, b'"),
-            ("a.b.read(x=1)", "a.b read 'x=1'"),
+            ("a.b.read(x=1)", "a.b read x=1"),
         ] {
             let spelled = Spelled::read(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(spelled.as_arguments(), arguments, "{text}");
