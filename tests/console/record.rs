@@ -408,18 +408,33 @@ fn nothing_else_is_overwritten() {
         assert!(done.errors.contains(text), "{file}: {done:?}");
         assert_eq!(fs::read(home.path(file)).ok(), before, "{file}");
     }
-    let recorder = Process::spawn(
-        "labwire",
-        &mut command(&manager, &["record", "lab.csv", "--watch", "Meter"]),
-    );
-    wait(&recorder, "waiting for 'Meter'");
-    let second = labwire(&manager, &["record", "lab.csv", "--watch", "Meter"]);
-    assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(
-        second.errors.contains("another recording writes to it"),
-        "{second:?}"
-    );
-    assert_eq!(interrupted(recorder).0, Some(1), "without a value");
+}
+
+#[test]
+fn a_file_has_one_recording_at_a_time() {
+    let manager = start();
+    for file in ["lab.csv", "lab.sqlite3"] {
+        let arguments = ["record", file, "--watch", "Meter"];
+        let recorder = || {
+            let recorder = Process::spawn("labwire", &mut command(&manager, &arguments));
+            wait(&recorder, "waiting for 'Meter'");
+            recorder
+        };
+        let first = recorder();
+        let second = labwire(&manager, &arguments);
+        assert_eq!(second.code, Some(1), "{second:?}");
+        assert!(
+            second.errors.contains("another recording writes to it"),
+            "{second:?}"
+        );
+        // One that is killed is in nobody's way.
+        first.signal(Signal::KILL);
+        drop(first);
+        let next = recorder();
+        assert_eq!(interrupted(next).0, Some(1), "without a value");
+        let left = manager.home().path(&format!("{file}-recording"));
+        assert!(!left.exists(), "{file}");
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl CsvFile {
         #[cfg(not(windows))]
         match file.try_lock() {
             Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(OpenError::Other("another recording writes to it".to_owned()));
+                return Err(OpenError::InUse);
             }
             // Some network file systems have no locks.
             Ok(()) | Err(std::fs::TryLockError::Error(_)) => {}

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use super::only_writer::OnlyWriter;
 use super::opened::{OpenError, Opened};
 use super::row::Row;
 use crate::key::{cell, text};
@@ -49,9 +50,10 @@ const INSERT: &str = "
 pub(super) struct Database {
     path: PathBuf,
     connection: Connection,
-    /// The number of the next row; `None` outside of a transaction, since another recording may
-    /// write to the same database.
+    /// The number of the next row; `None` outside of a transaction.
     next: Option<i64>,
+    /// Ends after the connection.
+    _only_writer: OnlyWriter,
 }
 
 impl Database {
@@ -60,6 +62,7 @@ impl Database {
         if fs::metadata(path).is_ok_and(|data| !data.is_file()) {
             return Err(OpenError::Other("it is not a regular file".to_owned()));
         }
+        let only_writer = OnlyWriter::of(path)?;
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         prepare(&connection)?;
@@ -78,6 +81,7 @@ impl Database {
                 path,
                 connection,
                 next: None,
+                _only_writer: only_writer,
             },
             opened,
         ))
@@ -141,8 +145,7 @@ impl Database {
 }
 
 /// Creates the tables in an empty database, or checks that they are those of a recording. It is one
-/// transaction, since another recording may begin in the same database. After an error, the
-/// transaction ends with the connection, and nothing is changed.
+/// transaction: after an error, it ends with the connection, and nothing is changed.
 fn prepare(connection: &Connection) -> Result<(), OpenError> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let begun = connection.execute_batch("BEGIN IMMEDIATE");
@@ -194,24 +197,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recordings_that_begin_at_once_in_one_database_share_it() {
+    fn a_database_has_one_recording_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let open = |path: &Path| {
-            let (mut database, _) = Database::open(path).unwrap();
-            database.add(&[Row::new(Timestamp::UNIX_EPOCH, "start")]).unwrap();
-            database.commit().unwrap();
-        };
-        for round in 0..20 {
-            let path = folder.path().join(format!("{round}.sqlite3"));
-            std::thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| open(&path));
-                }
-            });
-            let database = Connection::open(&path).unwrap();
-            let rows = database.query_row("SELECT count(*) FROM recording", [], |row| row.get(0));
-            assert_eq!(rows, Ok(4));
-        }
+        let path = folder.path().join("lab.sqlite3");
+        let (recording, _) = Database::open(&path).unwrap();
+        let second = Database::open(&path).map(|_| ()).unwrap_err();
+        assert_eq!(second.to_string(), "another recording writes to it");
+        assert!(Database::open(&folder.path().join("other.sqlite3")).is_ok());
+        drop(recording);
+        assert!(Database::open(&path).is_ok());
+        let count = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(count, 2, "nothing but the databases is left");
     }
 
     #[test]

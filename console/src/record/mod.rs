@@ -5,6 +5,7 @@ mod csv_file;
 mod database;
 mod narration;
 mod nesting;
+mod only_writer;
 mod opened;
 mod poll;
 mod recorder;
@@ -85,7 +86,8 @@ begins with = + - @, a tab or a line end, and is no number), or that begins with
 ', gets a ' before it: a program that reads texts removes one ' at the start.
 
 Rows are written every half second, so a crash loses no more than that. A file
-that exists is continued if it is a recording; other files are not changed. The
+that exists is continued if it is a recording; other files are not changed. It
+has one recording at a time: meanwhile FILE-recording is beside a database. The
 time in which nothing was recorded is a gap, too. With --rotate, the files are
 lab.2026-11-28.csv or lab.0001.csv.
 

@@ -19,6 +19,8 @@ pub(super) struct Opened {
 pub(super) enum OpenError {
     Io(io::Error),
     Sqlite(rusqlite::Error),
+    /// Another recording writes to it.
+    InUse,
     /// It is not a recording that can be continued.
     Other(String),
 }
@@ -40,6 +42,7 @@ impl fmt::Display for OpenError {
         match self {
             Self::Io(error) => error.fmt(formatter),
             Self::Sqlite(error) => error.fmt(formatter),
+            Self::InUse => formatter.write_str("another recording writes to it"),
             Self::Other(reason) => formatter.write_str(reason),
         }
     }

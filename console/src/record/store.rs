@@ -183,8 +183,12 @@ fn open(path: &Path, format: Format) -> Result<(File, Opened), Failure> {
     };
     opened.map_err(|error| {
         let failure = Failure::Failed(format!("cannot record in {}: {error}", path.display()));
-        let is_other = matches!(error, OpenError::Other(_));
-        failure.with_hint(is_other.then(|| "it is left as it is; choose another file".to_owned()))
+        let hint = match error {
+            OpenError::Other(_) => Some("it is left as it is; choose another file"),
+            OpenError::InUse => Some("end the other one, or choose another file"),
+            OpenError::Io(_) | OpenError::Sqlite(_) => None,
+        };
+        failure.with_hint(hint.map(str::to_owned))
     })
 }
 
