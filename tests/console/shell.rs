@@ -404,6 +404,58 @@ fn ctrl_c_at_a_password_gives_up_the_request() {
 }
 
 #[test]
+fn a_login_is_asked_for_again_after_a_wrong_one() {
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--admin", "--password", "engine"]);
+    let manager = Manager::start_in(home, &["--disable-tls"]);
+    let mut shell = terminal(&manager, &[]);
+    for (username, password, answer) in [
+        ("ada", "Engine", "error: "),
+        ("aad", "engine", "error: "),
+        ("ada", "engine", "true"),
+    ] {
+        shell.send("Manager users_table.is_admin ada\r");
+        shell.wait_for("username for Manager[");
+        shell.send(&format!("{username}\r"));
+        shell.wait_for(&format!("password for {username}"));
+        shell.send(&format!("{password}\r"));
+        shell.wait_for(answer);
+        shell.wait_for("labwire> ");
+    }
+    // An error after the login costs no login.
+    shell.send("Manager users_table.is_admin\r");
+    shell.wait_for("error: ");
+    shell.wait_for("labwire> ");
+    shell.send("Manager users_table.is_admin ada\r");
+    shell.wait_for("true");
+    shell.wait_for("labwire> ");
+    shell.send("\u{4}");
+    assert!(shell.wait().success());
+}
+
+#[test]
+fn requests_that_would_concern_another_connection_are_refused() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    for (line, hint) in [
+        ("Manager subscribe lab.>", "labwire subscribe"),
+        ("Manager unsubscribe lab.>", "labwire subscribe"),
+        ("Manager acquire_lock Echo shared=true", "type: lock Echo"),
+        ("Manager renew_lock Echo", "type: lock Echo"),
+        ("Manager release_lock Echo", "type: unlock Echo"),
+        ("Manager link Echo", "type: link Echo"),
+        ("Manager unlink Echo", "type: unlink Echo"),
+        ("use Manager\nsubscribe lab.>", "labwire subscribe"),
+    ] {
+        let done = script(&manager, &[], &format!("{line}\n"));
+        assert_eq!(done.code, Some(2), "{line}: {done:?}");
+        assert!(done.errors.contains(hint), "{line}: {done:?}");
+    }
+    let done = script(&manager, &[], "Manager publish lab.x 1\nlock Echo\nEcho echo 1\n");
+    assert!(!done.errors.contains("line 1"), "{done:?}");
+}
+
+#[test]
 fn the_shell_works_with_the_reference_manager_over_tls() {
     let manager = Manager::start_reference(Home::new(), &[]);
     let _math = service(&manager, "BasicMath");

@@ -7,6 +7,7 @@ use labwire_client::{ServiceIdentity, Value};
 use labwire_wire::MANAGER_NAME;
 
 use super::known::Known;
+use super::of_connection::is_of_connection;
 use super::signature::Parameter;
 use super::split::{Word, split, split_key, typed_name};
 use super::vocabulary::WORDS;
@@ -113,7 +114,8 @@ fn short(hint: &str) -> String {
 /// Adds what may begin a line: attributes of the selected service, services and words.
 fn first_words(found: &mut Found<'_>, known: &Known) {
     if let Some(attributes) = known.selected_attributes() {
-        add_attributes(found, attributes);
+        let selected = known.selected.as_deref().unwrap_or_default();
+        add_attributes_of(found, selected, attributes);
     }
     add_services(found, known.services().iter());
     for word in &WORDS {
@@ -138,7 +140,7 @@ fn following_words(found: &mut Found<'_>, first: &Word<'_>, rest: &[Word<'_>], k
     match rest.split_first() {
         None => {
             if let Some(attributes) = known.attributes(&name) {
-                add_attributes(found, attributes);
+                add_attributes_of(found, &name, attributes);
             }
         }
         Some((attribute, values)) => {
@@ -153,7 +155,7 @@ fn after_word(found: &mut Found<'_>, word: &str, rest: &[Word<'_>], known: &Know
         ("help" | "?", []) => help_topics(found, known),
         ("help" | "?", [service]) => {
             if let Some(attributes) = known.attributes(&service.name()) {
-                add_attributes(found, attributes);
+                add_attributes(found, attributes.iter());
             }
         }
         ("services" | "describe" | "use" | "link" | "lock", []) => {
@@ -211,7 +213,13 @@ fn add_services<'a>(
     }
 }
 
-fn add_attributes(found: &mut Found<'_>, attributes: &BTreeMap<String, Value>) {
+/// Adds the attributes of a service that can be requested.
+fn add_attributes_of(found: &mut Found<'_>, service: &str, attributes: &BTreeMap<String, Value>) {
+    let requested = |(name, _): &(&String, &Value)| !is_of_connection(service, name);
+    add_attributes(found, attributes.iter().filter(requested));
+}
+
+fn add_attributes<'a>(found: &mut Found<'_>, attributes: impl Iterator<Item = (&'a String, &'a Value)>) {
     for (name, value) in attributes {
         let hint = match value.as_signature() {
             Some(signature) => signature.to_owned(),
@@ -292,7 +300,7 @@ mod tests {
             ("DMM read filtered=t", &["DMM read filtered=true"]),
             ("DMM read channel=", &[]),
             ("Nobody ", &[]),
-            ("Manager li", &["Manager link"]),
+            ("Manager ", &["Manager identity"]),
         ] {
             assert_eq!(lines(line, &known), expected, "{line}");
         }

@@ -10,6 +10,7 @@ use labwire_wire::terminal::{self, TerminalError, TerminalLine};
 use labwire_wire::{JsonError, scan_object};
 
 use super::known::Known;
+use super::of_connection::{is_of_connection, refused};
 use super::split::{Word, bare_name, split, split_key, typed_name};
 use super::vocabulary::{ShellWord, WORDS};
 use crate::failure::Failure;
@@ -261,6 +262,9 @@ fn request(line: &str, words: &[Word<'_>], known: &Known) -> Result<Meaning, Fai
             args,
             kwargs,
         }) => {
+            if is_of_connection(&service, &attribute) {
+                return Err(refused(&attribute, &args));
+            }
             check_numbers(&args)?;
             check_numbers(&kwargs)?;
             Ok(Meaning::Request {

@@ -16,6 +16,7 @@ mod known;
 mod links;
 mod modes;
 mod monitor;
+mod of_connection;
 mod pretty;
 mod questions;
 mod requests;

@@ -19,9 +19,12 @@ const LONGEST: usize = 100;
 /// The interval between two checks whether a question is still open.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Counts the questions that wait for an answer.
+/// Counts the questions: those that wait for an answer, and all.
 #[derive(Clone, Default)]
-pub(crate) struct Questions(Arc<AtomicUsize>);
+pub(crate) struct Questions {
+    open: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+}
 
 /// A question that waits for an answer.
 struct Open<'a>(&'a AtomicUsize);
@@ -36,11 +39,12 @@ impl Questions {
     /// Adds prompts for the manager's questions to the options. While a line is typed, a question
     /// gets no answer.
     pub(crate) fn answered(&self, options: ConnectOptions, screen: Screen) -> ConnectOptions {
-        let Self(open) = self.clone();
+        let Self { open, asked } = self.clone();
         options.ask_with(move |question| {
             if screen.is_typing() {
                 return None;
             }
+            asked.fetch_add(1, Ordering::SeqCst);
             open.fetch_add(1, Ordering::SeqCst);
             let _open = Open(&open);
             noted(|| match question {
@@ -52,10 +56,15 @@ impl Questions {
         })
     }
 
+    /// Returns how many questions were asked until now.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
     /// Waits until no question is open. The prompt of a cancelled request may still be open, and a
     /// line and an answer must not be read at the same time.
     pub(crate) async fn closed(&self) {
-        while self.0.load(Ordering::SeqCst) > 0 {
+        while self.open.load(Ordering::SeqCst) > 0 {
             sleep(INTERVAL).await;
         }
     }

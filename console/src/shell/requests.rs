@@ -8,7 +8,7 @@ use labwire_wire::MANAGER_NAME;
 use serde_json::json;
 
 use super::screen::say_result_of_request;
-use super::session::ShellSession;
+use super::session::{Administration, ShellSession};
 use super::split::typed_name;
 use crate::call::Called;
 use crate::connection::Connection;
@@ -100,17 +100,48 @@ impl ShellSession {
         attribute: &str,
         arguments: Arguments,
     ) -> Result<Result<String, CallError>, Failure> {
+        let asked = self.questions.asked();
         // If the request is given up, its connection ends: the question would stay open there.
-        let connection = match self.administration.take() {
-            Some(connection) if connection.client().is_connected() => connection,
-            _ => Connection::open(&self.name, self.options.clone()).await?,
+        let kept = self.administration.take();
+        let kept = kept.filter(|kept| kept.connection.client().is_connected());
+        let is_new = kept.is_none();
+        let administration = match kept {
+            Some(kept) => kept,
+            None => self.open_administration().await?,
         };
-        let request = connection.client().admin_request::<()>(attribute, arguments);
+        let client = administration.connection.client();
+        let request = client.admin_request::<()>(attribute, arguments);
         let outcome = self.limited(request).await;
-        if matches!(outcome, Ok(_) | Err(CallError::Manager { .. })) {
-            self.administration = Some(connection);
+        let was_asked = self.questions.asked() != asked;
+        match &outcome {
+            Ok(_) => {
+                if was_asked {
+                    self.login = Some(administration.options.clone());
+                }
+                self.administration = Some(administration);
+            }
+            // The login may be wrong: the next request asks for it again.
+            Err(_) if was_asked || is_new => self.login = None,
+            Err(CallError::Manager { .. }) => self.administration = Some(administration),
+            Err(_) => {}
         }
         Ok(outcome)
+    }
+
+    /// Opens the connection for requests to the manager, with the login that was accepted there, if
+    /// there is one.
+    async fn open_administration(&self) -> Result<Administration, Failure> {
+        let options = match &self.login {
+            Some(login) => login.clone(),
+            // These options have answers of their own. Those of a login that was refused are lost.
+            None if self.shared.screen.is_of_person() => {
+                let screen = self.shared.screen.clone();
+                self.questions.answered(self.options.clone(), screen)
+            }
+            None => self.options.clone(),
+        };
+        let connection = Connection::open(&self.name, options.clone()).await?;
+        Ok(Administration { connection, options })
     }
 
     /// Returns the failure of a call. An unknown attribute gets a suggestion.

@@ -40,18 +40,26 @@ pub(crate) struct ShellSession {
     pub(super) connection: Connection,
     /// The connection for requests to the manager. They may need a login, and a wrong password ends
     /// their connection, which must not cost links and locks.
-    pub(super) administration: Option<Connection>,
+    pub(super) administration: Option<Administration>,
+    /// The options of such a connection after a login that was accepted.
+    pub(super) login: Option<ConnectOptions>,
     pub(super) shared: Shared,
     input: Input,
     /// Completions that wait for the list of services.
     refreshes: mpsc::UnboundedReceiver<done::Sender<()>>,
     /// The manager's questions to the person.
-    questions: Questions,
+    pub(super) questions: Questions,
     /// The task that watches the connection.
     monitor: AbortHandle,
     /// The time limit of calls.
     pub(super) limit: Option<Duration>,
     keeps_going: bool,
+}
+
+/// The connection for requests to the manager.
+pub(crate) struct Administration {
+    pub(super) connection: Connection,
+    pub(super) options: ConnectOptions,
 }
 
 /// Whether the session goes on after a line.
@@ -88,6 +96,7 @@ impl ShellSession {
             options,
             connection,
             administration: None,
+            login: None,
             shared,
             input,
             refreshes,
