@@ -13,7 +13,8 @@ use crate::other_options::OtherOptions;
 use crate::output::one_line;
 use crate::profiles::Profiles;
 use crate::questions;
-use crate::settings::{Settings, is_set, two_ports, with_address};
+use crate::settings::{Settings, two_ports, with_address};
+use crate::variables::is_set;
 
 /// The name by which the commands connect.
 pub(crate) const NAME: &str = "labwire";

@@ -55,6 +55,7 @@ mod toml_file;
 mod top;
 mod topics;
 mod trust;
+mod variables;
 mod watch;
 mod words;
 

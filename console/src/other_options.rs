@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::output::shell_option;
-use crate::settings::{Settings, is_set};
+use crate::settings::Settings;
+use crate::variables::is_set;
 
 /// The options of a connection beside the manager's address: for a command that is recommended to a
 /// person who used these options.

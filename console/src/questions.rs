@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use labwire_client::{ConnectOptions, Question, ask_at_terminal};
 
-use crate::settings::is_set;
+use crate::variables::is_set;
 
 /// Whether a question is open, or the person gave no answer.
 static IS_UNANSWERED: AtomicBool = AtomicBool::new(false);

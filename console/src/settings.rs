@@ -232,8 +232,3 @@ pub(crate) fn with_address(options: ConnectOptions, address: &str) -> Result<Con
 pub(crate) fn two_ports(option: &str, address: &str, port: u16) -> Failure {
     Failure::Usage(format!("{option}{address} and --port {port} name two ports"))
 }
-
-/// Whether an environment variable is set. An empty one counts as not set.
-pub(crate) fn is_set(variable: &str) -> bool {
-    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
-}

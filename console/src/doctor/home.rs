@@ -9,7 +9,7 @@ use super::report::Check;
 use crate::failure::Failure;
 use crate::output::shell_word;
 use crate::saved::is_same_folder;
-use crate::settings::is_set;
+use crate::variables::is_set;
 
 const CHECK: &str = "home";
 
