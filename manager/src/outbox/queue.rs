@@ -216,6 +216,12 @@ impl FrameWriter<'_> {
         if bytes.len() <= COPIED_BYTES {
             return self.copied(bytes);
         }
+        self.referenced(bytes);
+    }
+
+    /// Adds bytes without copying them, whatever their number: for those of which many queues may
+    /// hold many, so that memory is needed once.
+    pub(crate) fn referenced(&mut self, bytes: &Bytes) {
         self.queue.seal_tail();
         self.queue.segments.push_back(bytes.clone());
         self.written += bytes.len();

@@ -16,7 +16,8 @@ use crate::refusal::{Refusal, TopicRefusal};
 use crate::registry::Reader;
 use crate::topics::{Subscription, topic_frame};
 
-/// How many subscriptions, or retained values, are compared with a topic in one unit of work.
+/// How many subscriptions are compared with a topic, or topics with a subscription, in one unit of
+/// work.
 const COMPARED_PER_WORK: usize = 16;
 
 /// The longest pattern or keyword arguments of a request about a topic, in bytes of JSON.
@@ -129,9 +130,9 @@ impl Router<'_> {
     ) -> Result<(), Refusal> {
         let pattern = read_pattern("subscribe", frame.content(), envelope)?;
         let topics = &self.events.topics;
-        let [_, retained, _] = topics.sizes();
+        let compared = topics.compared();
         let bytes = topics.subscribe(from.id, from.outbox, Subscription::Pattern(pattern))?;
-        self.work += retained / COMPARED_PER_WORK + bytes / BYTES_PER_WORK;
+        self.work += compared / COMPARED_PER_WORK + bytes / BYTES_PER_WORK;
         Ok(())
     }
 
@@ -142,7 +143,7 @@ impl Router<'_> {
         envelope: &Envelope,
     ) -> Result<(), Refusal> {
         let pattern = read_pattern("unsubscribe", frame.content(), envelope)?;
-        self.work += REFUSAL_WORK;
+        self.work += REFUSAL_WORK + self.events.topics.compared() / COMPARED_PER_WORK;
         // Ending what does not exist succeeds, as when the manager was restarted meanwhile.
         self.events
             .topics

@@ -91,7 +91,8 @@ impl Topics {
         }
         for frame in state.retained.matching(&matching) {
             bytes += frame.len();
-            outbox.push_always(|writer| writer.shared(frame));
+            // A peer that does not read may subscribe to all of them, and so may many.
+            outbox.push_always(|writer| writer.referenced(frame));
         }
         Ok(bytes)
     }
@@ -161,6 +162,13 @@ impl Topics {
         receivers.len()
     }
 
+    /// Returns with how many topics a new subscription is compared.
+    pub(crate) fn compared(&self) -> usize {
+        let state = self.state();
+        let [values, _] = state.retained.sizes();
+        values + state.subscribers.remembered()
+    }
+
     /// Returns the numbers of subscriptions, of kept values, and of their bytes.
     pub(crate) fn sizes(&self) -> [usize; 3] {
         let state = self.state();
@@ -214,6 +222,22 @@ mod tests {
             "\r\n"
         );
         assert_eq!(outbox.close_and_read().await, expected.repeat(3));
+    }
+
+    #[tokio::test]
+    async fn a_kept_value_is_not_copied_for_a_subscriber() {
+        let topics = Topics::default();
+        let frame = topic_frame(&topic("lab.oven"), b"1", "a[h:1]", true);
+        topics.retain(&topic("lab.oven"), Some(frame.clone())).unwrap();
+        let outbox = Outbox::alone(10_000);
+        topics
+            .subscribe(PeerId::default(), &outbox, pattern(">"))
+            .unwrap();
+        topics.retain(&topic("lab.oven"), None).unwrap();
+        assert!(!frame.is_unique(), "the queue has it");
+        drop(outbox);
+        drop(topics);
+        assert!(frame.is_unique());
     }
 
     #[tokio::test]

@@ -114,6 +114,11 @@ impl Subscribers {
         self.pool.used()
     }
 
+    /// Returns the number of topics whose receivers are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.remembered.len()
+    }
+
     /// Forgets the receivers of the topics that match.
     fn forget_receivers(&mut self, subscription: &Subscription) {
         self.remembered.retain(|topic, _| !subscription.matches(topic));
