@@ -27,10 +27,11 @@ pub(crate) enum TopicRefusal {
          service"
     )]
     TooLarge,
-    /// There is no room for another value that is to be kept.
+    /// There is no room for another value that is to be kept, or none for this sender.
     #[error(
-        "MemoryError: {MOST_RETAINED} topics may retain a value, of {MOST_RETAINED_BYTES} bytes in all, and there is no room \
-         for this one; publish null with retain=true to topics that are not needed"
+        "MemoryError: {MOST_RETAINED} topics may retain a value, of {MOST_RETAINED_BYTES} bytes in all, of which each \
+         sender has its share, and there is no room for this one; publish null with retain=true to topics that are \
+         not needed"
     )]
     NoRoom,
 }

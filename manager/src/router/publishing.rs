@@ -87,7 +87,7 @@ impl Router<'_> {
         }
         if retain {
             let frame = (value != b"null").then(|| topic_frame(&topic, value, from.name, true));
-            self.events.topics.retain(&topic, frame)?;
+            self.events.topics.retain(&topic, from.id, frame)?;
         }
         Counters::count(&self.counters.published);
         let (receivers, compared) = self.events.topics.receivers(&topic);

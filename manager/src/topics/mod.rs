@@ -122,12 +122,13 @@ impl Topics {
         self.state().subscribers.receivers(topic)
     }
 
-    /// Keeps a frame for later subscribers to its topic, or with `None` what is kept no longer.
+    /// Keeps a frame of a sender for later subscribers to its topic, or with `None` what is kept no
+    /// longer.
     ///
     /// # Errors
-    /// It is too large, or there is no room for it.
-    pub(crate) fn retain(&self, topic: &Topic, frame: Option<Bytes>) -> Result<(), Refusal> {
-        self.state().retained.replace(topic, frame)
+    /// There is no room for it, or the sender has more than its share.
+    pub(crate) fn retain(&self, topic: &Topic, sender: PeerId, frame: Option<Bytes>) -> Result<(), Refusal> {
+        self.state().retained.replace(topic, sender, frame)
     }
 
     /// Sends a value of one of the manager's own topics, `manager.` and the name of the event, to its
@@ -196,8 +197,12 @@ mod tests {
     async fn a_subscriber_gets_what_is_kept_and_each_value_once() {
         let topics = Topics::default();
         let frame = |value: &str| topic_frame(&topic("lab.oven"), value.as_bytes(), "a[h:1]", true);
-        topics.retain(&topic("lab.oven"), Some(frame("1.10"))).unwrap();
-        topics.retain(&topic("lab.oven"), Some(frame("2.20"))).unwrap();
+        topics
+            .retain(&topic("lab.oven"), PeerId::default(), Some(frame("1.10")))
+            .unwrap();
+        topics
+            .retain(&topic("lab.oven"), PeerId::default(), Some(frame("2.20")))
+            .unwrap();
         let outbox = Outbox::alone(10_000);
         let peer = PeerId::default();
         assert!(topics.subscribe(peer, &outbox, pattern("lab.*")).unwrap() > 0);
@@ -210,7 +215,9 @@ mod tests {
         assert!(topics.unsubscribe(peer, &pattern(">")));
         assert!(!topics.unsubscribe(peer, &pattern(">")));
         assert_eq!(topics.receivers(&topic("other")).0.len(), 0);
-        topics.retain(&topic("lab.oven"), None).unwrap();
+        topics
+            .retain(&topic("lab.oven"), PeerId::default(), None)
+            .unwrap();
         assert_eq!(topics.sizes(), [1, 0, 0]);
         topics.forget(peer);
         assert!(!topics.is_subscribed(peer));
@@ -228,12 +235,16 @@ mod tests {
     async fn a_kept_value_is_not_copied_for_a_subscriber() {
         let topics = Topics::default();
         let frame = topic_frame(&topic("lab.oven"), b"1", "a[h:1]", true);
-        topics.retain(&topic("lab.oven"), Some(frame.clone())).unwrap();
+        topics
+            .retain(&topic("lab.oven"), PeerId::default(), Some(frame.clone()))
+            .unwrap();
         let outbox = Outbox::alone(10_000);
         topics
             .subscribe(PeerId::default(), &outbox, pattern(">"))
             .unwrap();
-        topics.retain(&topic("lab.oven"), None).unwrap();
+        topics
+            .retain(&topic("lab.oven"), PeerId::default(), None)
+            .unwrap();
         assert!(!frame.is_unique(), "the queue has it");
         drop(outbox);
         drop(topics);

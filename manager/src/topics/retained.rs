@@ -3,50 +3,124 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use labwire_wire::Topic;
 
 use super::Subscription;
 use crate::bounds::{MOST_RETAINED, MOST_RETAINED_BYTES};
+use crate::budget::Pool;
 use crate::refusal::{Refusal, TopicRefusal};
+use crate::registry::PeerId;
+
+/// Frames count as multiples of this many bytes, so that a number with one more digit is no larger
+/// than the one before.
+const STEP_BYTES: usize = 256;
 
 /// The frames that are kept, by their topics.
-#[derive(Debug, Default)]
+///
+/// A program that publishes to ever new topics fills no more than three quarters while others keep
+/// values, or a little more while it is alone: see [`Pool`]. What it kept still counts for it after
+/// it has left, since the values stay.
+#[derive(Debug)]
 pub(super) struct Retained {
-    frames: BTreeMap<Topic, Bytes>,
+    kept: BTreeMap<Topic, Kept>,
+    senders: HashMap<PeerId, Share>,
+    values: Pool,
+    bytes: Pool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    frame: Bytes,
+    sender: PeerId,
+}
+
+/// What is kept of one sender.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    values: usize,
     bytes: usize,
 }
 
+impl Kept {
+    /// Returns the bytes that count.
+    fn bytes(&self) -> usize {
+        self.frame.len().next_multiple_of(STEP_BYTES)
+    }
+}
+
+impl Default for Retained {
+    fn default() -> Self {
+        Self {
+            kept: BTreeMap::new(),
+            senders: HashMap::default(),
+            values: Pool::new(MOST_RETAINED, 0),
+            bytes: Pool::new(MOST_RETAINED_BYTES, 0),
+        }
+    }
+}
+
 impl Retained {
-    /// Keeps a frame in place of the one before, or with `None` none. If it is refused, the one
-    /// before stays.
-    pub(super) fn replace(&mut self, topic: &Topic, frame: Option<Bytes>) -> Result<(), Refusal> {
-        let before = self.frames.get(topic).map(Bytes::len);
+    /// Keeps a frame of a sender in place of the one before, or with `None` none. If it is refused,
+    /// the one before stays. One that is not larger than the sender's own before is never refused.
+    pub(super) fn replace(
+        &mut self,
+        topic: &Topic,
+        sender: PeerId,
+        frame: Option<Bytes>,
+    ) -> Result<(), Refusal> {
+        let before = self.remove(topic);
         let Some(frame) = frame else {
-            self.frames.remove(topic);
-            self.bytes -= before.unwrap_or(0);
             return Ok(());
         };
-        let bytes = self.bytes - before.unwrap_or(0) + frame.len();
-        if bytes > MOST_RETAINED_BYTES || before.is_none() && self.frames.len() >= MOST_RETAINED {
-            return Err(TopicRefusal::NoRoom.into());
+        let next = Kept { frame, sender };
+        let is_update = |before: &Kept| before.sender == sender && next.bytes() <= before.bytes();
+        if before.as_ref().is_some_and(is_update) || self.admits(&next) {
+            self.insert(topic, next);
+            return Ok(());
         }
-        self.bytes = bytes;
-        self.frames.insert(topic.clone(), frame);
-        Ok(())
+        if let Some(before) = before {
+            self.insert(topic, before);
+        }
+        Err(TopicRefusal::NoRoom.into())
+    }
+
+    fn admits(&self, next: &Kept) -> bool {
+        let has = self.senders.get(&next.sender).copied().unwrap_or_default();
+        self.values.admits(has.values, 1) && self.bytes.admits(has.bytes, next.bytes())
+    }
+
+    fn insert(&mut self, topic: &Topic, kept: Kept) {
+        let share = self.senders.entry(kept.sender).or_default();
+        self.values.add(share.values, 1);
+        self.bytes.add(share.bytes, kept.bytes());
+        share.values += 1;
+        share.bytes += kept.bytes();
+        self.kept.insert(topic.clone(), kept);
+    }
+
+    fn remove(&mut self, topic: &Topic) -> Option<Kept> {
+        let kept = self.kept.remove(topic)?;
+        let share = self.senders.entry(kept.sender).or_default();
+        self.values.subtract(share.values, 1);
+        self.bytes.subtract(share.bytes, kept.bytes());
+        share.values -= 1;
+        share.bytes -= kept.bytes();
+        if share.values == 0 {
+            self.senders.remove(&kept.sender);
+        }
+        Some(kept)
     }
 
     /// Returns the frames whose topic matches, in the order of their topics.
     pub(super) fn matching(&self, subscription: &Subscription) -> impl Iterator<Item = &Bytes> {
-        let matching = self
-            .frames
-            .iter()
-            .filter(|(topic, _)| subscription.matches(topic));
-        matching.map(|(_, frame)| frame)
+        let matching = self.kept.iter().filter(|(topic, _)| subscription.matches(topic));
+        matching.map(|(_, kept)| &kept.frame)
     }
 
-    /// Returns the number of values, and of their bytes.
+    /// Returns the number of values, and of the bytes that count for them.
     pub(super) fn sizes(&self) -> [usize; 2] {
-        [self.frames.len(), self.bytes]
+        [self.kept.len(), self.bytes.used()]
     }
 }
 
@@ -54,28 +128,55 @@ impl Retained {
 mod tests {
     use super::*;
 
+    fn topic(number: usize) -> Topic {
+        Topic::new(&format!("a.{number}")).unwrap()
+    }
+
+    /// Keeps a value of that many bytes. Returns whether it is kept.
+    fn keep(retained: &mut Retained, number: usize, sender: u64, bytes: usize) -> bool {
+        let frame = Bytes::from(vec![b' '; bytes]);
+        retained
+            .replace(&topic(number), PeerId::sample(sender), Some(frame))
+            .is_ok()
+    }
+
     #[test]
     fn a_value_that_does_not_fit_leaves_the_one_before() {
         const LARGE: usize = 1024 * 1024;
-        let topic = |number: usize| Topic::new(&format!("a.{number}")).unwrap();
-        let value = |bytes| Some(Bytes::from(vec![b' '; bytes]));
         let mut retained = Retained::default();
-        let most = MOST_RETAINED_BYTES / LARGE;
-        for number in 0..most {
-            retained.replace(&topic(number), value(LARGE)).unwrap();
+        let count = (0..MOST_RETAINED)
+            .take_while(|number| keep(&mut retained, *number, 1, LARGE))
+            .count();
+        assert!(count * LARGE >= MOST_RETAINED_BYTES / 4 * 3);
+        let full = [count, count * LARGE];
+        assert_eq!(retained.sizes(), full);
+        assert!(!keep(&mut retained, 0, 1, 2 * LARGE));
+        assert_eq!(retained.sizes(), full);
+        assert!(keep(&mut retained, 0, 1, LARGE - 1), "not larger");
+        assert!(keep(&mut retained, 0, 1, 10));
+        assert_eq!(retained.sizes(), [count, (count - 1) * LARGE + STEP_BYTES]);
+        let nobody = PeerId::sample(9);
+        for number in 0..count {
+            retained.replace(&topic(number), nobody, None).unwrap();
         }
-        let full = [most, MOST_RETAINED_BYTES];
-        assert_eq!(retained.sizes(), full);
-        let refused = |retained: &mut Retained, number, bytes| retained.replace(&topic(number), value(bytes));
-        assert_eq!(
-            refused(&mut retained, 0, LARGE + 1),
-            Err(TopicRefusal::NoRoom.into())
-        );
-        assert_eq!(refused(&mut retained, most, 1), Err(TopicRefusal::NoRoom.into()));
-        assert_eq!(retained.sizes(), full);
-        retained.replace(&topic(0), value(10)).unwrap();
-        retained.replace(&topic(most), value(1)).unwrap();
-        retained.replace(&topic(most + 1), None).unwrap();
-        assert_eq!(retained.sizes(), [most + 1, MOST_RETAINED_BYTES - LARGE + 11]);
+        retained.replace(&topic(0), nobody, None).unwrap();
+        assert_eq!(retained.sizes(), [0, 0]);
+        assert!(retained.senders.is_empty());
+        assert_eq!([retained.values.users(), retained.bytes.users()], [0, 0]);
+    }
+
+    #[test]
+    fn a_sender_of_ever_new_topics_leaves_room_for_others() {
+        let mut retained = Retained::default();
+        let count = (0..MOST_RETAINED)
+            .take_while(|number| keep(&mut retained, *number, 1, 100))
+            .count();
+        assert!((MOST_RETAINED / 4 * 3..MOST_RETAINED).contains(&count), "{count}");
+        assert!((0..100).all(|number| keep(&mut retained, MOST_RETAINED + number, 2, 100)));
+        assert!(!keep(&mut retained, count, 1, 100));
+        // Its own topics still have new values, and others can take them over.
+        assert!(keep(&mut retained, 0, 1, 101));
+        assert!(keep(&mut retained, 1, 2, 100));
+        assert!(!keep(&mut retained, 1, 1, 100));
     }
 }
