@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 
 use clap::Args;
-use labwire_client::{ConnectOptions, PresentedCertificates, confirm_trust};
+use labwire_client::{ConnectError, ConnectOptions, PresentedCertificates, confirm_trust};
 use labwire_pki::CertificateSummary;
 use serde::Serialize;
 
@@ -85,10 +85,24 @@ struct Told<'a> {
     saved: &'a [Place],
 }
 
+/// Returns the failure of a manager that presented no certificate.
+fn unfetched(error: ConnectError) -> Failure {
+    match error {
+        ConnectError::NoTls { address } => {
+            let address = one_line(&address);
+            let failure = Failure::NoManager(format!("{address} does not answer with TLS"));
+            let hint = "a manager that was started with --disable-tls has no certificate to trust: the other commands \
+                        connect to it with --disable-tls, and Python programs with disable_tls=True";
+            failure.with_hint(Some(hint.to_owned()))
+        }
+        other => other.into(),
+    }
+}
+
 pub(crate) async fn run(arguments: &TrustArgs) -> Result<(), Failure> {
     let connection = arguments.connection.for_manager(arguments.manager.as_deref())?;
     let options = connection.options()?;
-    let presented = PresentedCertificates::fetch(&options).await?;
+    let presented = PresentedCertificates::fetch(&options).await.map_err(unfetched)?;
     let summary = CertificateSummary::of(presented.der())
         .ok_or_else(|| Failure::Refused(format!("the certificate of {} is damaged", options.address())))?;
     let mut places = Places::find(&options, &presented, &summary)?;
