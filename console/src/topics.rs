@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::connection::ConnectionArgs;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::output::{OutputArgs, json_or_text, one_line, readable, say_json, say_line, tell, time_of_day};
 use crate::stop::Stop;
@@ -112,9 +113,9 @@ fn show(value: &TopicValue, form: OutputArgs) -> Result<(), Failure> {
         });
     }
     if value.lost() > 0 {
+        let values = counted(value.lost(), "value");
         tell(format_args!(
-            "labwire: {} values were left out, this reader was too slow",
-            value.lost()
+            "labwire: {values} left out, since this reader was too slow"
         ));
     }
     let mark = if value.is_retained() { " (retained)" } else { "" };
