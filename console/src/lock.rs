@@ -37,9 +37,10 @@ Ctrl-C, with `labwire unlock` on the same computer, and when the service or the
 connection is lost; the last is an error. Others are told who holds it (--name)
 and why (--reason). Those who wait have their turn in the order of their
 requests. Without --shared, no other client may be linked: end their links
-first, also those of `labwire watch` and `labwire record`. With --ttl, the lock is renewed three times within this time; without,
-a manager that cannot see that this computer is gone keeps the lock for longer.
-An administrator ends a lock with: labwire admin break_lock DMM
+first, also those of `labwire watch` and `labwire record`. With --ttl, the lock
+is renewed three times within this time; without, a manager that cannot see that
+this computer is gone keeps the lock for longer. An administrator ends a lock
+with: labwire admin break_lock DMM
 
 With --json, each change is one object: event (locked, released, lost), service,
 time, and for locked clients: the names of all that hold a lock.
