@@ -118,6 +118,47 @@ fn every_subscriber_gets_the_values_that_match_once_and_in_order() {
 }
 
 #[test]
+fn only_what_changes_links_and_locks_is_an_event() {
+    let manager = start();
+    let _dmm = RawPeer::service(&manager, "DMM", &json!({}));
+    let [mut watcher, mut client] = ["Watcher", "Client"].map(|name| RawPeer::client(&manager, name));
+    succeeds(&mut watcher, &subscribe("manager.*"));
+    for (attribute, service) in [
+        ("unlink", "Nope"),
+        ("unlink", "Manager"),
+        ("release_lock", "DMM"),
+        ("link", "DMM"),
+        ("link", "DMM"),
+        ("acquire_lock", "DMM"),
+        ("release_lock", "DMM"),
+        ("release_lock", "DMM"),
+        ("unlink", "DMM"),
+    ] {
+        let reply = client.request(&about(attribute, json!([service]), json!({})));
+        assert_eq!(reply["error"], json!(false), "{reply}");
+    }
+    let message = refusal(&mut client, &publish("manager.linked", &json!(1)));
+    assert!(message.contains("only the manager publishes"), "{message}");
+    let mut topics = Vec::new();
+    while topics.last().is_none_or(|last| last != "manager.refused") {
+        let (topic, event) = value(&mut watcher);
+        // Whoever looks whether the service is there comes and goes.
+        if !topic.ends_with("_joined") && !topic.ends_with("_left") {
+            assert!(event.to_string().contains("Client["), "{event}");
+            topics.push(topic);
+        }
+    }
+    let expected = [
+        "manager.linked",
+        "manager.locked",
+        "manager.released",
+        "manager.unlinked",
+        "manager.refused",
+    ];
+    assert_eq!(topics, expected);
+}
+
+#[test]
 fn a_retained_value_comes_first_and_null_removes_it() {
     let manager = start();
     let mut sender = RawPeer::client(&manager, "Sender");
@@ -150,6 +191,11 @@ fn what_is_no_topic_is_refused_and_named() {
         (publish("lab.*", &json!(1)), "may not contain the wildcards"),
         (publish("manager.joined", &json!(1)), "only the manager publishes"),
         (subscribe("lab.>.x"), "> for all the rest, as the last word"),
+        (subscribe(&["*"; 17].join(".")), "at most 16 words"),
+        (
+            about("subscribe", json!(["lab"]), json!({ "retain": true })),
+            "TypeError: subscribe() takes",
+        ),
         (
             about("publish", json!(["lab"]), json!({})),
             "TypeError: publish() takes",

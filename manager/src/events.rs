@@ -106,6 +106,7 @@ impl Events {
             }
             Event::LinkChanged {
                 change,
+                is_change,
                 service,
                 client,
                 links,
@@ -114,6 +115,9 @@ impl Events {
                 if limit.is_none_or(|limit| limit.allows(&client)) {
                     let service = quoted(excerpt(service));
                     info!("{change} {service} for {client} [{links} link(s), {locks} lock(s)]");
+                }
+                if !is_change {
+                    return 1;
                 }
                 1 + self.emit(
                     change.event(),
@@ -248,6 +252,7 @@ impl Events {
                         work += self.answer_grant(registry, listing, &grant);
                         let event = Event::LinkChanged {
                             change: LinkChange::Locked,
+                            is_change: true,
                             service: &service,
                             client: grant.client,
                             links,

@@ -47,5 +47,5 @@ pub use port::DEFAULT_PORT;
 pub use python::{quoted, visible};
 pub use salvage::{Names, Salvage};
 pub use text::Text;
-pub use topics::{MANAGERS_TOPICS, MAX_TOPIC_BYTES, Topic, TopicError, TopicPattern};
+pub use topics::{MANAGERS_TOPICS, MAX_TOPIC_BYTES, MAX_TOPIC_WORDS, Topic, TopicError, TopicPattern};
 pub use uid::Uid;

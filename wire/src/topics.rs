@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// The longest name of a topic, or pattern, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 256;
 
+/// The most words of the name of a topic, or pattern. A subscription is compared word by word.
+pub const MAX_TOPIC_WORDS: usize = 16;
+
 /// The first word of the topics that belong to the manager.
 pub const MANAGERS_TOPICS: &str = "manager";
 
@@ -16,8 +19,11 @@ pub enum TopicError {
     #[error("a topic is words between dots, such as lab.oven.temperature, and no word may be empty")]
     EmptyWord,
     /// It is longer than [`MAX_TOPIC_BYTES`].
-    #[error("a topic may have {MAX_TOPIC_BYTES} bytes")]
+    #[error("a topic may have at most {MAX_TOPIC_BYTES} bytes")]
     TooLong,
+    /// It has more than [`MAX_TOPIC_WORDS`].
+    #[error("a topic may have at most {MAX_TOPIC_WORDS} words")]
+    TooManyWords,
     /// It has white space or a control character.
     #[error("a topic may not contain white space or control characters")]
     Character,
@@ -147,6 +153,9 @@ fn check(text: &str) -> Result<(), TopicError> {
     if text.split('.').any(str::is_empty) {
         return Err(TopicError::EmptyWord);
     }
+    if text.split('.').count() > MAX_TOPIC_WORDS {
+        return Err(TopicError::TooManyWords);
+    }
     if text.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return Err(TopicError::Character);
     }
@@ -177,6 +186,9 @@ mod tests {
         let long = "a".repeat(MAX_TOPIC_BYTES);
         assert!(Topic::new(&long).is_ok());
         assert_eq!(Topic::new(&(long + "a")), Err(TopicError::TooLong));
+        let words = ["a"; MAX_TOPIC_WORDS].join(".");
+        assert!(Topic::new(&words).is_ok());
+        assert_eq!(Topic::new(&(words + ".a")), Err(TopicError::TooManyWords));
     }
 
     /// Matches word by word, by recursion.

@@ -36,6 +36,9 @@ pub(crate) enum Event<'a> {
     /// A client's link with a service, or its lock on it, has changed.
     LinkChanged {
         change: LinkChange,
+        /// Whether the links or locks are others than before: a client may unlink from what it is
+        /// not linked with.
+        is_change: bool,
         service: &'a str,
         client: Arc<str>,
         /// The number of clients linked with the service now.

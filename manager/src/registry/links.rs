@@ -10,10 +10,11 @@ use bytes::Bytes;
 
 impl Registry {
     /// Returns the event for a change of a client's link with a service, or of its lock on it. `id`
-    /// is the service's; `None` if it has left.
+    /// is the service's; `None` if it has left. `is_change` is whether anything is other than before.
     pub(super) fn link_changed<'a>(
         &self,
         change: LinkChange,
+        is_change: bool,
         client: PeerId,
         name: &'a str,
         id: Option<PeerId>,
@@ -22,6 +23,7 @@ impl Registry {
         let client = self.clients.get(client);
         Event::LinkChanged {
             change,
+            is_change,
             service: name,
             client: client.map_or_else(|| "".into(), |client| Arc::clone(&client.name)),
             links: service.map_or(0, |service| service.links.len()),
@@ -61,6 +63,10 @@ impl Registry {
             }
         }
         let description = service.description.clone();
+        let was_linked = self
+            .services
+            .get(id)
+            .is_some_and(|service| service.links.contains_key(&client));
         if !self.add_link(client, id) {
             return Err(Refusal::CannotLink {
                 service: excerpt(name).to_owned(),
@@ -69,7 +75,7 @@ impl Registry {
         }
         Ok((
             description,
-            self.link_changed(LinkChange::Linked, client, name, Some(id)),
+            self.link_changed(LinkChange::Linked, !was_linked, client, name, Some(id)),
         ))
     }
 
@@ -92,7 +98,7 @@ impl Registry {
     /// unlinked.
     pub(crate) fn unlink<'a>(&mut self, client: PeerId, name: &'a str) -> Result<Event<'a>, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
-            return Ok(self.link_changed(LinkChange::Unlinked, client, name, None));
+            return Ok(self.link_changed(LinkChange::Unlinked, false, client, name, None));
         };
         let waited = self.end_wait(client, id, &WaitEnd::Unlinked);
         // A link that ended with its lock counts as unlinked, too.
@@ -100,7 +106,7 @@ impl Registry {
         self.remove_lock(client, id);
         let is_unlinked = self.remove_link(client, id);
         if is_unlinked || had_ended || waited {
-            return Ok(self.link_changed(LinkChange::Unlinked, client, name, Some(id)));
+            return Ok(self.link_changed(LinkChange::Unlinked, is_unlinked, client, name, Some(id)));
         }
         Err(Refusal::NotLinked {
             service: name.to_owned(),

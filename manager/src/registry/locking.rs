@@ -164,7 +164,7 @@ impl Registry {
             .or_else(|| service.before(client, terms.shared));
         let Some(obstacle) = obstacle else {
             self.give_lock(client, id, terms, now);
-            let event = self.link_changed(LinkChange::Locked, client, name, Some(id));
+            let event = self.link_changed(LinkChange::Locked, true, client, name, Some(id));
             return Ok(Acquired::Granted(Listing::LinkedWith(id), event));
         };
         if wait.is_none() && !terms.shared && service.links.len() > 1 {
@@ -324,25 +324,25 @@ impl Registry {
                 client,
             });
         };
+        let is_released = !wait_only && self.remove_lock(client, id);
         if !wait_only {
-            self.remove_lock(client, id);
             self.forget_ended(client, id);
         }
         self.end_wait(client, id, &WaitEnd::Released);
-        let event = self.link_changed(LinkChange::Released, client, name, Some(id));
+        let event = self.link_changed(LinkChange::Released, is_released, client, name, Some(id));
         Ok((Listing::Locking(id), event))
     }
 
-    /// Removes a client's lock, with its deadline.
-    pub(super) fn remove_lock(&mut self, client: PeerId, id: PeerId) {
-        let Some(service) = self.services.get_mut(id) else {
-            return;
+    /// Removes a client's lock, with its deadline. Returns `false` if it has none.
+    pub(super) fn remove_lock(&mut self, client: PeerId, id: PeerId) -> bool {
+        let service = self.services.get_mut(id);
+        let Some(lock) = service.and_then(|service| service.locks.remove(client)) else {
+            return false;
         };
-        if let Some(lock) = service.locks.remove(client) {
-            self.deadlines
-                .remove(lock.deadline(), Expiring::Lease(id, client));
-            self.touch(id);
-        }
+        self.deadlines
+            .remove(lock.deadline(), Expiring::Lease(id, client));
+        self.touch(id);
+        true
     }
 
     /// Breaks the lock of the client with that name on a service, and ends its wait for one; with

@@ -164,7 +164,7 @@ impl Router<'_> {
     }
 
     /// Sends a refusal to those who watch the manager.
-    fn emit_refusal(&mut self, from: &Sender<'_>, refusal: &Refusal) {
+    pub(super) fn emit_refusal(&mut self, from: &Sender<'_>, refusal: &Refusal) {
         self.work += self.events.emit(
             "refused",
             || json!({ "message": refusal.summary(), "name": from.name }),
@@ -179,11 +179,12 @@ impl Router<'_> {
         request: &Request<'_>,
     ) -> Step {
         let (uid, attribute) = (&request.uid, request.attribute.as_str());
+        // The value that is published has a limit of its own.
+        if frame.content().len() > MANAGERS_LINE && attribute != "publish" {
+            return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
+        }
         if let Some(step) = self.route_about_topics(from, frame, envelope, request) {
             return step;
-        }
-        if frame.content().len() > MANAGERS_LINE {
-            return self.refuse_malformed(from, uid, &Refusal::AskedTooMuch);
         }
         self.work += frame.content().len() / BYTES_PER_WORK;
         let answer = match attribute {

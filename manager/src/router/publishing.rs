@@ -20,8 +20,9 @@ use crate::topics::{Subscription, topic_frame};
 /// work.
 const COMPARED_PER_WORK: usize = 16;
 
-/// The longest pattern or keyword arguments of a request about a topic, in bytes of JSON.
-const SHORT_BYTES: usize = 1_024;
+/// The longest topic or keyword arguments of a request about a topic, in bytes of JSON: each
+/// character of a topic may be an escape.
+const SHORT_BYTES: usize = 2_048;
 
 /// The arguments of a request to publish a value.
 struct Publication<'a> {
@@ -57,6 +58,7 @@ impl Router<'_> {
             Err(refusal) => {
                 self.work += REFUSAL_WORK;
                 from.log(&refusal);
+                self.emit_refusal(from, &refusal);
                 from.refuse(&request.uid, &refusal);
             }
         }
@@ -75,10 +77,13 @@ impl Router<'_> {
         if topic.is_managers() {
             return Err(TopicRefusal::Managers.into());
         }
-        if !Reader::Python.can_read(envelope.shape()) {
+        // The frame that subscribers receive has one level more.
+        let mut shape = envelope.shape();
+        shape.depth += 1;
+        if !Reader::Python.can_read(shape) {
             return Err(Refusal::UnreadableNotification);
         }
-        self.work += value.len() / BYTES_PER_WORK;
+        self.work += frame.content().len() / BYTES_PER_WORK;
         let composed = topic_frame(&topic, value, from.name, false);
         let line = Line::new(composed);
         let notification = ForAll::of(line.view().into());
@@ -191,6 +196,7 @@ fn read_publication<'a>(content: &'a [u8], envelope: &Envelope) -> Result<Public
             let kwargs: Map<String, Value> = serde_json::from_slice(kwargs).map_err(|_| wrong())?;
             for (key, value) in &kwargs {
                 retain = match (key.as_str(), value) {
+                    ("retain", Value::Null) => false,
                     ("retain", Value::Bool(retain)) => *retain,
                     _ => return Err(wrong()),
                 };
@@ -210,6 +216,11 @@ fn read_pattern(attribute: &str, content: &[u8], envelope: &Envelope) -> Result<
     };
     let args = envelope.raw(content, Member::Args);
     let args = args.filter(|args| args.len() <= SHORT_BYTES).ok_or_else(wrong)?;
+    let kwargs = envelope.raw(content, Member::Kwargs).unwrap_or(b"null");
+    let is_none = |kwargs: Option<Map<String, Value>>| kwargs.is_none_or(|kwargs| kwargs.is_empty());
+    if kwargs.len() > SHORT_BYTES || !serde_json::from_slice(kwargs).is_ok_and(is_none) {
+        return Err(wrong());
+    }
     let args = array_elements(args).map_err(|_| wrong())?;
     let [pattern] = args[..] else {
         return Err(wrong());

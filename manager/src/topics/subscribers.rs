@@ -19,6 +19,9 @@ const FREE_SUBSCRIPTIONS: usize = 16;
 /// The most topics whose receivers are remembered.
 const MOST_REMEMBERED: usize = 4_096;
 
+/// The most receivers that are remembered, of all these topics together: a megabyte.
+const MOST_REMEMBERED_RECEIVERS: usize = 65_536;
+
 /// The peers that receive the values of a topic, each with its queue, in the order in which they
 /// joined.
 pub(crate) type Receivers = Arc<[(PeerId, Arc<Outbox>)]>;
@@ -30,6 +33,8 @@ pub(super) struct Subscribers {
     pool: Pool,
     /// The receivers of the topics that had values lately.
     remembered: HashMap<Topic, Receivers>,
+    /// The number of all these receivers, or more.
+    remembered_receivers: usize,
 }
 
 #[derive(Debug)]
@@ -44,6 +49,7 @@ impl Default for Subscribers {
             by_peer: HashMap::default(),
             pool: Pool::new(MOST_SUBSCRIPTIONS, FREE_SUBSCRIPTIONS),
             remembered: HashMap::default(),
+            remembered_receivers: 0,
         }
     }
 }
@@ -100,7 +106,7 @@ impl Subscribers {
         let had = own.subscriptions.len();
         self.pool.subtract(had, had);
         // Comparing each with each of its subscriptions would take longer than finding them again.
-        self.remembered.clear();
+        self.forget_all_receivers();
         let watching = own.subscriptions.iter().filter(|own| own.can_match_managers());
         watching.count()
     }
@@ -117,6 +123,11 @@ impl Subscribers {
     /// Returns the number of topics whose receivers are remembered.
     pub(super) fn remembered(&self) -> usize {
         self.remembered.len()
+    }
+
+    fn forget_all_receivers(&mut self) {
+        self.remembered.clear();
+        self.remembered_receivers = 0;
     }
 
     /// Forgets the receivers of the topics that match.
@@ -138,9 +149,12 @@ impl Subscribers {
             .collect();
         receivers.sort_unstable_by_key(|(peer, _)| *peer);
         let receivers: Receivers = receivers.into();
-        if self.remembered.len() >= MOST_REMEMBERED {
-            self.remembered.clear();
+        if self.remembered.len() >= MOST_REMEMBERED
+            || self.remembered_receivers + receivers.len() > MOST_REMEMBERED_RECEIVERS
+        {
+            self.forget_all_receivers();
         }
+        self.remembered_receivers += receivers.len();
         self.remembered.insert(topic.clone(), Arc::clone(&receivers));
         (receivers, self.count())
     }
@@ -151,6 +165,26 @@ mod tests {
     use labwire_wire::TopicPattern;
 
     use super::*;
+
+    #[test]
+    fn the_receivers_that_are_remembered_are_few() {
+        let mut subscribers = Subscribers::default();
+        let outbox = Outbox::alone(1);
+        let all = Subscription::Pattern(TopicPattern::new(">").unwrap());
+        for peer in 0..100 {
+            let peer = PeerId::sample(peer);
+            assert_eq!(subscribers.add(peer, &outbox, all.clone()), Ok(true));
+        }
+        for number in 0..1_000 {
+            let topic = Topic::new(&format!("a.{number}")).unwrap();
+            assert_eq!(subscribers.receivers(&topic).0.len(), 100);
+            let remembered: usize = subscribers.remembered.values().map(|all| all.len()).sum();
+            assert_eq!(remembered, subscribers.remembered_receivers);
+            assert!(remembered <= MOST_REMEMBERED_RECEIVERS);
+        }
+        subscribers.forget(PeerId::sample(0));
+        assert_eq!(subscribers.remembered_receivers, 0);
+    }
 
     #[test]
     fn a_peer_has_its_share_of_subscriptions_and_others_theirs() {
