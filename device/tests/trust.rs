@@ -90,7 +90,7 @@ async fn a_certificate_is_not_trusted_outside_of_its_time() {
     let port = present(&certificate, &key).await;
     let error = verdict(port, &certificate.pem(), true).await.unwrap();
     assert!(matches!(error, TrustError::NotValidNow { .. }), "{error}");
-    assert!(error.to_string().contains("labwire certgen"), "{error}");
+    assert!(error.to_string().contains("labwire doctor"), "{error}");
 }
 
 #[tokio::test]
