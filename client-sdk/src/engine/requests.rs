@@ -30,13 +30,17 @@ const REFUSED_AS_A_WHOLE: [&str; 8] = [
 ];
 
 /// The requests to the manager that anybody may send.
-const PUBLIC: [&str; 6] = [
+const PUBLIC: [&str; 10] = [
     "acquire_lock",
     "identity",
     "link",
+    "publish",
     "release_lock",
+    "renew_lock",
     "status",
+    "subscribe",
     "unlink",
+    "unsubscribe",
 ];
 
 /// A request that has no reply yet.

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use labwire_device::Backoff;
+use labwire_device::{Backoff, NoAnswer, Question};
 use labwire_wire::{Executed, Line, MANAGER_NAME};
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
 use super::super::machine::{Config, Engine, Wish};
+use super::super::questions::Answer;
 use crate::command::{CallCommand, Command, Limit, Outcome, Target};
 use crate::error::CallError;
 use crate::frames::request_frame;
@@ -47,11 +48,21 @@ fn say(engine: &mut Engine, line: &Value) {
 
 /// Makes a request to the manager.
 fn call(engine: &mut Engine, uid: u64, limit: Option<Limit>, now: Instant) -> oneshot::Receiver<Outcome> {
+    call_manager(engine, "identity", uid, limit, now)
+}
+
+fn call_manager(
+    engine: &mut Engine,
+    attribute: &str,
+    uid: u64,
+    limit: Option<Limit>,
+    now: Instant,
+) -> oneshot::Receiver<Outcome> {
     let (reply, receiver) = oneshot::channel();
     let call = CallCommand {
         uid,
-        frame: request_frame(MANAGER_NAME, "identity", "[]", "{}", uid),
-        target: Target::new(MANAGER_NAME, "identity"),
+        frame: request_frame(MANAGER_NAME, attribute, "[]", "{}", uid),
+        target: Target::new(MANAGER_NAME, attribute),
         through: None,
         limit,
         room: None,
@@ -169,6 +180,44 @@ fn a_client_that_leaves_says_goodbye_last_and_hears_replies_until_the_end() {
     let deadline = engine.next_deadline().unwrap();
     engine.handle_timeout(deadline);
     assert_eq!(engine.wish(), Wish::End);
+}
+
+#[test]
+fn an_open_question_concerns_only_requests_that_need_a_login() {
+    let mut engine = engine();
+    let now = Instant::now();
+    let everybodys = ["publish", "subscribe", "unsubscribe", "renew_lock"];
+    let mut public: Vec<_> = everybodys
+        .iter()
+        .zip(1..)
+        .map(|(attribute, uid)| call_manager(&mut engine, attribute, uid, None, now))
+        .collect();
+    let mut administrators = call_manager(&mut engine, "stats", 9, None, now);
+    written(&mut engine);
+    say(
+        &mut engine,
+        &json!({"attribute": "username", "args": ["Manager[h:1]"], "kwargs": {}, "uid": ""}),
+    );
+    assert!(engine.poll_question().is_some());
+    let manager = "Manager[h:1]".to_owned();
+    engine.handle_answer(Answer::Missing(NoAnswer(Question::Username { manager })));
+    let outcome = administrators.try_recv().unwrap();
+    assert!(matches!(outcome, Err(CallError::NoAnswer(_))), "{outcome:?}");
+    for (attribute, uid) in everybodys.iter().zip(11..) {
+        public.push(call_manager(&mut engine, attribute, uid, None, now));
+        written(&mut engine);
+        assert!(
+            engine.poll_question().is_none(),
+            "nobody is asked because of {attribute}"
+        );
+    }
+    for (reply, uid) in public.iter_mut().zip((1..5).chain(11..)) {
+        say(
+            &mut engine,
+            &json!({"error": false, "result": true, "uid": uid.to_string()}),
+        );
+        assert_eq!(reply.try_recv().unwrap().unwrap(), "true", "{uid}");
+    }
 }
 
 #[test]
