@@ -49,6 +49,19 @@ mod system {
     /// The key that erases the line up to the word before it. Here it erases all.
     const ERASE_WORD: u8 = 0x17;
 
+    /// The code of a control character that the terminal does not have, `_POSIX_VDISABLE`. On Linux
+    /// it is also what Ctrl-Space sends.
+    const DISABLED: u8 = if cfg!(any(target_os = "linux", target_os = "android")) {
+        0
+    } else {
+        0xff
+    };
+
+    /// Returns whether a key is the control character with that code.
+    fn is_control(key: u8, code: u8) -> bool {
+        key == code && code != DISABLED
+    }
+
     /// A terminal that shows nothing, with its modes before.
     struct Hidden {
         terminal: File,
@@ -121,7 +134,7 @@ mod system {
 
     /// Reads keys up to the end of the line.
     fn read_line(terminal: &mut File, prompt: &str, before: &Termios) -> io::Result<Vec<u8>> {
-        let code = |index| before.special_codes[index];
+        let is = |key, index| is_control(key, before.special_codes[index]);
         let mut line = Vec::new();
         loop {
             let mut key = [0];
@@ -134,10 +147,10 @@ mod system {
             }
             match key[0] {
                 b'\n' | b'\r' => return Ok(line),
-                key if key == code(SpecialCodeIndex::VINTR) || key == code(SpecialCodeIndex::VQUIT) => {
+                key if is(key, SpecialCodeIndex::VINTR) || is(key, SpecialCodeIndex::VQUIT) => {
                     return Err(ErrorKind::Interrupted.into());
                 }
-                key if key == code(SpecialCodeIndex::VSUSP) => {
+                key if is(key, SpecialCodeIndex::VSUSP) => {
                     restore_terminal();
                     let _ = kill_current_process_group(Signal::TSTP);
                     // The job goes on.
@@ -145,19 +158,31 @@ mod system {
                     line.clear();
                     terminal.write_all(format!("\n{prompt}").as_bytes())?;
                 }
-                key if key == code(SpecialCodeIndex::VEOF) => {
+                key if is(key, SpecialCodeIndex::VEOF) => {
                     if line.is_empty() {
                         return Err(ErrorKind::UnexpectedEof.into());
                     }
                 }
-                key if key == code(SpecialCodeIndex::VKILL) || key == ERASE_WORD => line.clear(),
-                key if key == code(SpecialCodeIndex::VERASE) || key == 0x08 || key == 0x7f => {
+                key if is(key, SpecialCodeIndex::VKILL) || key == ERASE_WORD => line.clear(),
+                key if is(key, SpecialCodeIndex::VERASE) || key == 0x08 || key == 0x7f => {
                     // The last character, which may have several bytes.
                     while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
                 }
                 key if line.len() < LONGEST => line.push(key),
                 _ => return Err(io::Error::new(ErrorKind::InvalidData, "the line is too long")),
             }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_control_character_that_is_disabled_is_no_key() {
+            assert!(is_control(3, 3));
+            assert!(!is_control(3, 4));
+            assert!(!is_control(DISABLED, DISABLED));
         }
     }
 }
