@@ -174,20 +174,45 @@ pub fn is_arguments_pair(value: &[u8]) -> bool {
 ///
 /// The whole text is checked; white space around the array is allowed.
 pub fn array_elements(value: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
+    let mut elements = Vec::new();
+    scan_elements(value, |element| {
+        elements.push(element);
+        true
+    })?;
+    Ok(elements)
+}
+
+/// Returns the elements of the JSON array in `value` if there are `N`, and `None` for anything else.
+///
+/// In a longer array, nothing after the element that is one too many is read.
+pub fn exact_elements<const N: usize>(value: &[u8]) -> Option<[&[u8]; N]> {
+    let mut elements = [&value[..0]; N];
+    let mut count = 0;
+    scan_elements(value, |element| {
+        let place = elements.get_mut(count);
+        count += 1;
+        place.map(|place| *place = element).is_some()
+    })
+    .ok()?;
+    (count == N).then_some(elements)
+}
+
+/// Calls `take` with each element of the JSON array in `value`, as long as that returns `true`.
+fn scan_elements<'a>(value: &'a [u8], mut take: impl FnMut(&'a [u8]) -> bool) -> Result<(), JsonError> {
     let mut scanner = Scanner::new(value);
     scanner.skip_white_space();
     scanner.expect(b'[')?;
     scanner.skip_white_space();
-    let mut elements = Vec::new();
     if scanner.peek() == Some(b']') {
         scanner.position += 1;
-        scanner.expect_end()?;
-        return Ok(elements);
+        return scanner.expect_end();
     }
     loop {
         let start = scanner.position;
         scanner.skip_value()?;
-        elements.push(&value[start..scanner.position]);
+        if !take(&value[start..scanner.position]) {
+            return Ok(());
+        }
         scanner.skip_white_space();
         match scanner.peek() {
             Some(b',') => {
@@ -196,8 +221,7 @@ pub fn array_elements(value: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
             }
             Some(b']') => {
                 scanner.position += 1;
-                scanner.expect_end()?;
-                return Ok(elements);
+                return scanner.expect_end();
             }
             _ => return Err(scanner.unexpected()),
         }
@@ -228,6 +252,29 @@ pub fn is_string_array(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exact_elements_are_as_many_as_asked_for_and_no_more_are_read() {
+        assert_eq!(exact_elements(b" [1 , [2]] "), Some([&b"1"[..], b"[2]"]));
+        assert_eq!(exact_elements::<0>(b"[ ]"), Some([]));
+        for other in [
+            &b"[1]"[..],
+            b"[]",
+            b"[1,2,3]",
+            b"[1,2",
+            b"[1,2]]",
+            b"{}",
+            b"[1,2,3,what",
+        ] {
+            assert_eq!(exact_elements::<2>(other), None);
+        }
+        let mut read = 0;
+        let scanned = scan_elements(b"[1,2,3,what", |_| {
+            read += 1;
+            read < 3
+        });
+        assert_eq!((scanned, read), (Ok(()), 3));
+    }
 
     fn elements(text: &str) -> Result<Vec<&str>, JsonError> {
         let found = array_elements(text.as_bytes())?;

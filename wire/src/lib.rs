@@ -38,8 +38,8 @@ pub use features::Features;
 pub use frame::{Frame, FrameView};
 pub use identity::{Identity, IdentityError, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, Role};
 pub use json::{
-    FEW_DIGITS, JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, is_arguments_pair,
-    is_string_array, scan_object,
+    FEW_DIGITS, JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, exact_elements,
+    is_arguments_pair, is_string_array, scan_object,
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
 pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance};
