@@ -33,7 +33,7 @@ pub(crate) struct Attachment {
     /// The features of a client; none for a service.
     features: Features,
     outbox: Arc<Outbox>,
-    log_limit: LogLimit,
+    log_limit: Arc<LogLimit>,
     /// The login for administrators' requests.
     pub(crate) login: Login,
     /// Set if it is disconnected for a line over the limit. Then the callers of its requests
@@ -60,7 +60,7 @@ impl Attachment {
         } = introduced;
         let outbox = Outbox::new(routing.limits.queue, &routing.queues);
         let is_service = matches!(identity.role, Role::Service { .. });
-        let id = {
+        let (id, log_limit) = {
             let mut registry = routing.registry();
             let (id, event) = registry.join(identity, principal, address, &outbox, *came)?;
             if let Some(socket) = socket {
@@ -68,7 +68,9 @@ impl Attachment {
             }
             // Under the registry's lock, so that the peer receives this frame first.
             routing.events.publish(event, None);
-            id
+            let client = registry.client(id);
+            let log_limit = client.map(|client| Arc::clone(&client.log_limit));
+            (id, log_limit.unwrap_or_else(|| Arc::new(LogLimit::new())))
         };
         Ok(Self {
             routing: Arc::clone(routing),
@@ -81,7 +83,7 @@ impl Attachment {
                 identity.features
             },
             outbox,
-            log_limit: LogLimit::new(),
+            log_limit,
             login: Login::new(principal.is_admin()),
             sent_too_much: None,
         })

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 pub(crate) const MOST_REASON: usize = 256;
 
 /// The times to live that a lock can have, in seconds: a shorter one would end before its renewal
-/// arrives, and after a year nobody remembers it.
+/// arrives. The longest is a year.
 pub(crate) const TTL_SECONDS: RangeInclusive<f64> = 1.0..=31_622_400.0;
 
 /// The times that a request for a lock can wait, in seconds: at most a week.
@@ -18,6 +18,12 @@ pub(crate) const MOST_WAITING: usize = 1_000;
 
 /// The most requests for locks of one client that wait: one for each instrument of a measurement.
 pub(crate) const MOST_WAITS: usize = 64;
+
+/// The most requests for locks of all clients that wait: a hundred bytes each, and their uids.
+pub(crate) const MOST_LOCK_WAITS: usize = 10_000;
+
+/// The requests for locks of each client that may wait regardless of others.
+pub(crate) const FREE_LOCK_WAITS: usize = 4;
 
 /// The most subscriptions of one peer.
 pub(crate) const MOST_PATTERNS: usize = 256;

@@ -91,7 +91,8 @@ counters! {
     too_many_unidentified_per_address,
     /// Values that peers published.
     published,
-    /// Events of the manager that a subscriber did not receive, since its queue was full.
+    /// Events of the manager that a subscriber did not receive since its queue was filling, or that
+    /// nobody received since there were too many.
     events_left_out,
     /// Locks that were granted to a request that had waited.
     locks_granted_later,
@@ -99,6 +100,8 @@ counters! {
     locks_expired,
     /// Locks that an administrator has broken.
     locks_broken,
+    /// Requests for a lock that were refused since too many wait.
+    too_many_lock_waits,
     /// Requests for a lock that waited in vain.
     lock_waits_timed_out,
     /// Peers that did not answer keep-alive probes.
@@ -146,10 +149,11 @@ impl Counters {
             Refusal::TooManyInFlight { .. } => &self.too_many_in_flight,
             Refusal::LineEnded(end) | Refusal::ReplyEnded { end, .. } => match end {
                 LineEnd::Stalled { .. } | LineEnd::Unterminated { .. } => &self.lines_stalled,
-                LineEnd::OverBudget { .. } => &self.lines_over_budget,
+                LineEnd::OverBudget { .. } | LineEnd::DeliveredInPart { .. } => &self.lines_over_budget,
             },
             Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,
             Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
+            Refusal::Lock(refusal) if refusal.is_of_waits() => &self.too_many_lock_waits,
             Refusal::TooManyConnections { .. } => &self.too_many_connections,
             Refusal::TooManyUnidentified => &self.too_many_unidentified,
             Refusal::TooManyUnidentifiedPerAddress => &self.too_many_unidentified_per_address,

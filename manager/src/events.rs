@@ -14,23 +14,15 @@ use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
+use crate::event_rate::EventRate;
 use crate::log_limit::LogLimit;
-use crate::refusal::{LockCause, LockRefusal, Refusal, excerpt};
+use crate::refusal::{LockCause, LockRefusal, Refusal, WaitEnd, excerpt};
 use crate::registry::{Event, Grant, LinkChange, Listing, LockEnded, Moment, Registry, Settled, WaitRefused};
 use crate::topics::Topics;
+use crate::work::{BYTES_PER_WORK, FRAME_WORK};
 
-/// The least work of a refusal for all requests of one client, in frames.
-const REFUSAL_WORK: usize = 4;
-
-/// The work after which further locks are granted in another step, in frames: less than a
-/// millisecond.
+/// The work after which further locks are granted in another step: less than a millisecond.
 const SETTLED_AT_ONCE: usize = 512;
-
-/// The number of bytes of a list that are written in the time of one frame.
-const BYTES_PER_WORK: usize = 1_024;
-
-/// The number of subscribers that receive a value in the time of one frame.
-const SUBSCRIBERS_PER_WORK: usize = 16;
 
 /// Notifies peers and the log of changes.
 pub(crate) struct Events {
@@ -40,8 +32,7 @@ pub(crate) struct Events {
     /// The store that records connections, if any.
     records: Option<Store>,
     pub(crate) topics: Topics,
-    /// Limits the log lines about locks that expire, and that are granted late.
-    lock_log: LogLimit,
+    rate: EventRate,
     /// While the manager stops, all connections end, and clients are not notified of ended links.
     is_stopping: AtomicBool,
 }
@@ -53,7 +44,7 @@ impl Events {
             counters,
             records,
             topics: Topics::default(),
-            lock_log: LogLimit::new(),
+            rate: EventRate::new(),
             is_stopping: AtomicBool::new(false),
         }
     }
@@ -63,8 +54,7 @@ impl Events {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Notifies everyone whom the event concerns. Returns the work done, in frames that were
-    /// composed. Call it before the registry is unlocked, so that everyone receives changes in
+    /// Notifies everyone whom the event concerns. Returns the work done. Call it before the registry is unlocked, so that everyone receives changes in
     /// order.
     ///
     /// `limit` restricts the log lines about the peer that caused the event.
@@ -119,10 +109,10 @@ impl Events {
                 if !is_change {
                     return 1;
                 }
-                1 + self.emit(
-                    change.event(),
-                    || json!({ "client": *client, "links": links, "locks": locks, "service": service }),
-                )
+                let value =
+                    || json!({ "client": *client, "links": links, "locks": locks, "service": service });
+                let events = change.events().iter();
+                1 + events.map(|event| self.emit(event, value)).sum::<usize>()
             }
             Event::Left {
                 name,
@@ -144,7 +134,7 @@ impl Events {
             }
             Event::LinksEnded { client, services } => {
                 log_unlinked(&client, &services);
-                1
+                1 + self.emit("links_ended", || json!({ "client": *client }))
             }
             Event::WaitedInVain { name, requests } => {
                 debug!("{name} sends no more, and {requests} request(s) of it were not answered in time");
@@ -152,10 +142,11 @@ impl Events {
             }
             Event::Abandoned { requests, reason } => {
                 Counters::add(&self.counters.abandoned, requests.count());
-                REFUSAL_WORK + requests.tell(reason)
+                FRAME_WORK + requests.tell(reason)
             }
             Event::LockEnded(ended) => self.publish_lock_end(&ended),
             Event::WaitRefused(refused) => self.publish_refused_wait(&refused),
+            Event::LockEndsForgotten => 1,
             Event::LinkEnded { service, frame, told } => {
                 if let Some(outbox) = told.filter(|_| !self.is_stopping.load(Ordering::Relaxed)) {
                     let frame =
@@ -172,7 +163,19 @@ impl Events {
     /// Sends an event to the subscribers of the manager's own topics. Returns the work done, as
     /// [`publish`](Self::publish) does.
     pub(crate) fn emit(&self, event: &str, value: impl FnOnce() -> Value) -> usize {
-        self.topics.emit(event, &self.manager, &self.counters, value) / SUBSCRIBERS_PER_WORK
+        self.topics.emit(event, &self.manager, &self.counters, value)
+    }
+
+    /// As [`emit`](Self::emit), for events that peers can cause as often as they like.
+    pub(crate) fn emit_limited(&self, event: &str, value: impl FnOnce() -> Value) -> usize {
+        if !self.topics.are_events_watched() {
+            return 0;
+        }
+        if !self.rate.allows() {
+            Counters::count(&self.counters.events_left_out);
+            return 0;
+        }
+        self.emit(event, value)
     }
 
     /// Notifies a client that its lock has ended.
@@ -180,6 +183,7 @@ impl Events {
         let LockEnded {
             service,
             client,
+            log_limit,
             principal,
             features,
             end,
@@ -190,7 +194,8 @@ impl Events {
             LockCause::Broken { .. } => &self.counters.locks_broken,
         };
         Counters::count(counter);
-        if self.lock_log.allows(client) {
+        // What an administrator has done is never left out.
+        if matches!(end.cause, LockCause::Broken { .. }) || log_limit.allows(client) {
             info!("the lock of {client} on {} {end}", quoted(excerpt(service)));
         }
         if let (Some(store), LockCause::Broken { .. }) = (&self.records, &end.cause) {
@@ -210,7 +215,7 @@ impl Events {
         let arguments = [service, end.cause.name(), &text];
         let frame = frames::manager_request("lock_ended", &arguments, &self.manager);
         outbox.push_always(|writer| writer.shared(&frame));
-        REFUSAL_WORK + work
+        FRAME_WORK + work
     }
 
     /// Refuses a request for a lock that has waited.
@@ -218,17 +223,40 @@ impl Events {
         let WaitRefused {
             outbox,
             requester,
+            log_limit,
+            principal,
             features,
             uid,
             refusal,
         } = refused;
-        if matches!(refusal, Refusal::Lock(refusal) if matches!(**refusal, LockRefusal::NotGranted { .. })) {
-            Counters::count(&self.counters.lock_waits_timed_out);
+        let summary = refusal.summary();
+        let mut is_broken = false;
+        if let Refusal::Lock(refusal) = refusal {
+            match &**refusal {
+                LockRefusal::NotGranted { .. } => {
+                    Counters::count(&self.counters.lock_waits_timed_out);
+                }
+                LockRefusal::WaitEnded {
+                    service,
+                    end: WaitEnd::Broken(end),
+                    ..
+                } => {
+                    is_broken = true;
+                    if let Some(store) = &self.records {
+                        let text = format!("its wait for a lock on {} {end}", quoted(excerpt(service)));
+                        store.record_at(present(), principal.from.event(&text));
+                    }
+                }
+                _ => {}
+            }
         }
-        debug!("{requester}: {}", refusal.summary());
+        if is_broken || log_limit.allows(requester) {
+            info!("{requester}: {summary}");
+        }
+        let work = self.emit_limited("refused", || json!({ "message": summary, "name": **requester }));
         let frame = refusal.frame(requester, uid, *features);
         outbox.push_always(|writer| writer.shared(&frame));
-        REFUSAL_WORK + frame.len() / BYTES_PER_WORK
+        FRAME_WORK + frame.len() / BYTES_PER_WORK + work
     }
 
     /// Grants locks to the requests that wait for them, as far as the last changes of links and
@@ -251,14 +279,14 @@ impl Events {
                     for grant in grants {
                         work += self.answer_grant(registry, listing, &grant);
                         let event = Event::LinkChanged {
-                            change: LinkChange::Locked,
+                            change: grant.change,
                             is_change: true,
                             service: &service,
                             client: grant.client,
                             links,
                             locks,
                         };
-                        work += self.publish(event, Some(&self.lock_log));
+                        work += self.publish(event, Some(&grant.log_limit));
                     }
                 }
             }
@@ -280,7 +308,7 @@ impl Events {
             frame.copied(&tail);
             written = frame.written();
         });
-        REFUSAL_WORK + written / BYTES_PER_WORK
+        FRAME_WORK + written / BYTES_PER_WORK
     }
 }
 
@@ -291,13 +319,14 @@ fn log_unlinked(client: &str, services: &[Arc<str>]) {
 }
 
 impl LinkChange {
-    /// Returns the last word of the topic of such changes.
-    fn event(self) -> &'static str {
+    /// Returns the last words of the topics of such changes.
+    fn events(self) -> &'static [&'static str] {
         match self {
-            Self::Linked => "linked",
-            Self::Unlinked => "unlinked",
-            Self::Locked => "locked",
-            Self::Released => "released",
+            Self::Linked => &["linked"],
+            Self::Unlinked => &["unlinked"],
+            Self::Locked => &["locked"],
+            Self::LinkedAndLocked => &["linked", "locked"],
+            Self::Released => &["released"],
         }
     }
 }
@@ -308,7 +337,7 @@ impl fmt::Display for LinkChange {
         formatter.write_str(match self {
             Self::Linked => "link",
             Self::Unlinked => "unlink",
-            Self::Locked => "acquire_lock",
+            Self::Locked | Self::LinkedAndLocked => "acquire_lock",
             Self::Released => "release_lock",
         })
     }

@@ -48,6 +48,7 @@ mod buffers;
 mod clock;
 mod config;
 mod counters;
+mod event_rate;
 mod events;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -76,6 +77,7 @@ mod simulation;
 mod slow_readers;
 mod topics;
 mod unidentified;
+mod work;
 
 pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};

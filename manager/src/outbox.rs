@@ -55,6 +55,9 @@ pub(crate) fn text_of(write: impl FnOnce(&mut FrameWriter<'_>)) -> String {
 /// beginning of a frame before its end.
 const KEEPS_UP_BYTES: usize = 1024 * 1024;
 
+/// The part of its limit, as a divisor, up to which a queue takes events of the manager.
+const FOR_EVENTS: usize = 4;
+
 /// How many times the limit may be queued if the excess is replies. A client that asks for more
 /// than it reads delays its own replies before those of the service's other clients.
 const OWED: usize = 4;
@@ -312,6 +315,13 @@ impl Outbox {
     pub(crate) fn is_full(&self) -> bool {
         let state = self.state();
         !state.closed && (state.queued >= self.limit.max(1) || !self.is_admitted(&state, 1))
+    }
+
+    /// Returns whether so much is queued that events of the manager are dropped. The rest of the
+    /// limit is for what others send, who would have to wait.
+    pub(crate) fn is_filling(&self) -> bool {
+        let state = self.state();
+        !state.closed && (state.queued >= (self.limit / FOR_EVENTS).max(1) || !self.is_admitted(&state, 1))
     }
 
     /// Returns whether everything that was queued is written.

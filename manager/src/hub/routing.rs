@@ -223,7 +223,12 @@ impl Routing {
         let newest = self.registry().newest_lock();
         let mut all = Vec::new();
         loop {
-            let (broken, has_more) = self.break_some(service, client, newest, cause)?;
+            let (broken, has_more) = match self.break_some(service, client, newest, cause) {
+                Ok(broken) => broken,
+                // The service left between two steps.
+                Err(_) if !all.is_empty() => return Ok(all),
+                Err(refusal) => return Err(refusal),
+            };
             all.extend(broken);
             if !has_more {
                 return Ok(all);

@@ -71,7 +71,7 @@ impl Session<'_> {
         } else {
             let known = match end {
                 LineEnd::Stalled { .. } | LineEnd::Unterminated { .. } => Known::Silence,
-                LineEnd::OverBudget { .. } => Known::Beginning,
+                LineEnd::OverBudget { .. } | LineEnd::DeliveredInPart { .. } => Known::Beginning,
             };
             let (line, arriving) = inbox.skim();
             let is_known = self.tell_ended(line, arriving.envelope.envelope(), end, known);

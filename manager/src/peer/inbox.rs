@@ -18,9 +18,8 @@ use self::arriving::{Arriving, Fate};
 use super::departure::{Departure, FAREWELL};
 use crate::buffers::{self, LARGE_BYTES, Loan};
 use crate::reading::{has_own_memory, read_long, read_short};
-use crate::router::{
-    BYTES_PER_WORK, FRESH_BYTES_PER_WORK, Incoming, Kind, LARGE_BYTES_PER_WORK, Unframed, is_notification,
-};
+use crate::router::{Incoming, Kind, Unframed, is_notification};
+use crate::work::{BYTES_PER_WORK, FRESH_BYTES_PER_WORK, LARGE_BYTES_PER_WORK};
 
 /// The bytes that are read ahead while a line waits for room in a queue. Reading on notices the end
 /// of the connection; reading without this limit would queue without a limit.

@@ -26,7 +26,8 @@ use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::principal::Introduced;
 use crate::refusal::{LineLimit, Refusal};
-use crate::router::{Permits, Sender, Step, TURN_WORK};
+use crate::router::{Permits, Sender, Step};
+use crate::work::TURN_WORK;
 
 /// How long a client that has closed its sending side is kept while it waits for replies; netcat
 /// closes it at the end of its input. A dead client looks the same.
@@ -341,10 +342,12 @@ impl<'a> Session<'a> {
                         Ok(())
                     }
                     end = self.share.over_budget() => {
-                        // A line routed from the read buffer is at the front only after the next
-                        // `look`.
                         if inbox.front().is_some() {
-                            self.end_line(inbox, end);
+                            self.end_line(inbox, permits.end_of_line(end));
+                        } else {
+                            // A line routed from the read buffer is at the front only after the next
+                            // `look`.
+                            self.permits = permits;
                         }
                         Ok(())
                     }

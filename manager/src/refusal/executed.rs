@@ -2,7 +2,7 @@
 
 use labwire_wire::Executed;
 
-use super::Refusal;
+use super::{LineEnd, Refusal};
 
 impl Refusal {
     /// Returns whether the refused request may have been executed.
@@ -19,7 +19,8 @@ impl Refusal {
             | Self::ReplyEnded { .. }
             | Self::UnreadableReply { .. }
             | Self::ReplyTooDeep { .. }
-            | Self::ReplyTooLong { .. } => Executed::Maybe,
+            | Self::ReplyTooLong { .. }
+            | Self::LineEnded(LineEnd::DeliveredInPart { .. }) => Executed::Maybe,
             Self::Store { executed, .. } => *executed,
             Self::NoSuchService { .. }
             | Self::NotTaken
@@ -55,7 +56,7 @@ impl Refusal {
             | Self::Terminal(_)
             | Self::NotText(_)
             | Self::LineTooLong { .. }
-            | Self::LineEnded(_)
+            | Self::LineEnded(LineEnd::Stalled { .. } | LineEnd::Unterminated { .. } | LineEnd::OverBudget { .. })
             | Self::Identity(_)
             | Self::NoIdentity(_)
             | Self::NoIdentityTyped { .. }

@@ -6,7 +6,7 @@ use labwire_wire::quoted;
 use serde_json::Value;
 
 use super::locks::{LockEnd, LockObstacle, WaitEnd, WaitingRequest};
-use crate::bounds::{MOST_REASON, TTL_SECONDS, WAIT_SECONDS};
+use crate::bounds::{MOST_LOCK_WAITS, MOST_REASON, TTL_SECONDS, WAIT_SECONDS};
 
 /// Why the manager refuses a request because of a lock that waits, has expired or was broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +42,12 @@ pub(crate) enum LockRefusal {
     /// A client waits for as many locks as it may.
     #[error("RuntimeError: {client} waits for {limit} locks, which is as many as a client may wait for")]
     TooManyWaits { client: String, limit: usize },
+    /// The requests of all clients that wait are nearly as many as may, and this client has its
+    /// share.
+    #[error(
+        "RuntimeError: {client} waits for {count} locks, which is its share of the {MOST_LOCK_WAITS} that all clients may wait for together"
+    )]
+    WaitsOverBudget { client: String, count: usize },
     /// As many requests wait for a lock on a service as may.
     #[error(
         "RuntimeError: {limit} requests wait for a lock on the {} Service, which is as many as may wait, try again later",
@@ -109,6 +115,14 @@ fn not_granted(service: &str, client: &str, wait: Option<Duration>, position: us
 }
 
 impl LockRefusal {
+    /// Returns whether too many requests wait for locks.
+    pub(crate) fn is_of_waits(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyWaits { .. } | Self::WaitsOverBudget { .. } | Self::QueueFull { .. }
+        )
+    }
+
     /// Returns the member `lock` of the error for a client with the feature `leases`, if it has
     /// one.
     pub(super) fn members(&self) -> Option<Value> {
@@ -127,6 +141,7 @@ impl LockRefusal {
             Self::Ended { service, end, .. } => Some(end.members(service)),
             Self::AlreadyWaits { .. }
             | Self::TooManyWaits { .. }
+            | Self::WaitsOverBudget { .. }
             | Self::QueueFull { .. }
             | Self::WaitEnded { .. }
             | Self::HoldsNone { .. }

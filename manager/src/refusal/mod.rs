@@ -204,6 +204,8 @@ pub(crate) enum Refusal {
         service: String,
         client: String,
         linked: LinkedClients,
+        /// The position that a request that waits would have in the queue, counted from 1.
+        position: usize,
     },
     /// Release the lock of a service that is not connected.
     #[error(
@@ -383,13 +385,16 @@ pub(crate) enum LineEnd {
          --budget-lines of labwire start)"
     )]
     OverBudget { budget: usize },
+    /// The same, of a value that some of the subscribers have received.
+    #[error("{}", Self::OverBudget { budget: *budget })]
+    DeliveredInPart { budget: usize },
 }
 
 impl LineEnd {
     fn exception(self) -> &'static str {
         match self {
             Self::Stalled { .. } | Self::Unterminated { .. } => "TimeoutError",
-            Self::OverBudget { .. } => "MemoryError",
+            Self::OverBudget { .. } | Self::DeliveredInPart { .. } => "MemoryError",
         }
     }
 
@@ -398,6 +403,9 @@ impl LineEnd {
             Self::Stalled { .. } => "it was not executed, send it again",
             Self::Unterminated { .. } => "send one with each line",
             Self::OverBudget { .. } => "it was not executed, send less at a time or try again later",
+            Self::DeliveredInPart { .. } => {
+                "some subscribers have received the value, the others did not read"
+            }
         }
     }
 }
@@ -437,10 +445,12 @@ impl Refusal {
             Self::Locked { service, held } | Self::CallLocked { service, held, .. } => {
                 held.members(service, held.waiting + 1)
             }
-            // It was not to wait, so that it has no position but the first.
-            Self::NotAlone { service, linked, .. } => {
-                LockObstacle::Linked(linked.clone()).members(service, 1)
-            }
+            Self::NotAlone {
+                service,
+                linked,
+                position,
+                ..
+            } => LockObstacle::Linked(linked.clone()).members(service, *position),
             Self::Lock(refusal) => refusal.members()?,
             _ => return None,
         };

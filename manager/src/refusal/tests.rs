@@ -62,6 +62,7 @@ fn texts_that_existing_scripts_search_stay_as_they_are() {
                 service: service(),
                 client: client(),
                 linked: LinkedClients::new(["c1", "c2"], 2),
+                position: 1,
             },
             "PermissionError: C[h:1] cannot acquire an exclusive lock, there are 2 links with the 'S' service\nThe linked Clients are:\n  c1\n  c2",
         ),

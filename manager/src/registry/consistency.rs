@@ -160,7 +160,8 @@ impl Registry {
         let own = own.fold([0; 2], |sum, own| [sum[0] + own[0], sum[1] + own[1]]);
         let deadlines = self.deadlines.all();
         let deadlines = deadlines.filter(|expiring| !matches!(expiring, Expiring::LastReplies(_)));
-        let (counts, found) = ([waits, ends, leases + waits], [own[0], own[1], deadlines.count()]);
+        let counts = [waits, waits, ends, leases + waits];
+        let found = [self.lock_waits.used(), own[0], own[1], deadlines.count()];
         (counts != found).then(|| format!("{counts:?} waits, ends and deadlines of locks, found {found:?}"))
     }
 }

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use labwire_wire::{Features, Uid};
 
 use super::abandoned::Abandoned;
+use super::lock_queue::Waiter;
+use super::state::Client;
+use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::{LockEnd, Refusal};
@@ -74,6 +77,9 @@ pub(crate) enum Event<'a> {
     LockEnded(LockEnded),
     /// A request for a lock waits no longer.
     WaitRefused(WaitRefused),
+    /// It was forgotten that the locks of some clients on a service that has left had ended. Nobody
+    /// is told.
+    LockEndsForgotten,
     /// A client's link has ended because its service has left.
     LinkEnded {
         service: &'a str,
@@ -91,6 +97,7 @@ pub(crate) struct LockEnded {
     pub(crate) service: Arc<str>,
     /// The client's name, `NAME[HOST:PORT]`.
     pub(crate) client: Arc<str>,
+    pub(crate) log_limit: Arc<LogLimit>,
     pub(crate) principal: Arc<Principal>,
     pub(crate) features: Features,
     pub(crate) end: LockEnd,
@@ -103,9 +110,25 @@ pub(crate) struct WaitRefused {
     pub(crate) outbox: Arc<Outbox>,
     /// The client's name, `NAME[HOST:PORT]`.
     pub(crate) requester: Arc<str>,
+    pub(crate) log_limit: Arc<LogLimit>,
+    pub(crate) principal: Arc<Principal>,
     pub(crate) features: Features,
     pub(crate) uid: Uid<'static>,
     pub(crate) refusal: Refusal,
+}
+
+impl WaitRefused {
+    pub(super) fn new(client: &Client, waiter: Waiter, refusal: Refusal) -> Self {
+        Self {
+            outbox: Arc::clone(&client.outbox),
+            requester: waiter.name,
+            log_limit: Arc::clone(&client.log_limit),
+            principal: Arc::clone(&client.principal),
+            features: client.features,
+            uid: waiter.uid,
+            refusal,
+        }
+    }
 }
 
 /// How a client's link with a service, or its lock on it, has changed.
@@ -114,5 +137,7 @@ pub(crate) enum LinkChange {
     Linked,
     Unlinked,
     Locked,
+    /// A lock that came with a link.
+    LinkedAndLocked,
     Released,
 }

@@ -22,6 +22,9 @@ use crate::refusal::{LockEnd, Refusal};
 /// The most linked clients whose tables are freed on the routing thread.
 const DROPPED_HERE: usize = 1_000;
 
+/// How many ends of locks are forgotten in the time of one frame.
+const FORGOTTEN_AT_ONCE: usize = 16;
+
 /// A service that has left. Nobody can call it or link with it. Its name is free once every client
 /// concerned is notified. Otherwise a client could link with the next service of that name first,
 /// and take the late notification for the end of its new link.
@@ -115,23 +118,22 @@ impl Registry {
             self.deadlines
                 .remove(Some(waiter.deadline), Expiring::LockWait(leaving.id, ticket));
             if let Some(client) = self.clients.get_mut(waiter.client) {
+                self.lock_waits.subtract(client.lock_waits.len(), 1);
                 client.lock_waits.retain(|(_, own)| *own != ticket);
-                return Some(Event::WaitRefused(WaitRefused {
-                    outbox: Arc::clone(&client.outbox),
-                    features: client.features,
-                    uid: waiter.uid,
-                    refusal: Refusal::CannotLock {
-                        service: leaving.name.to_string(),
-                        client: waiter.name.to_string(),
-                    },
-                    requester: waiter.name,
-                }));
+                let refusal = Refusal::CannotLock {
+                    service: leaving.name.to_string(),
+                    client: waiter.name.to_string(),
+                };
+                return Some(Event::WaitRefused(WaitRefused::new(client, waiter, refusal)));
             }
         }
-        for (client, _) in leaving.ended_locks.by_ref() {
-            if let Some(client) = self.clients.get_mut(client) {
-                client.ended_locks.remove(&leaving.id);
+        if leaving.ended_locks.len() > 0 {
+            for (client, _) in leaving.ended_locks.by_ref().take(FORGOTTEN_AT_ONCE) {
+                if let Some(client) = self.clients.get_mut(client) {
+                    client.ended_locks.remove(&leaving.id);
+                }
             }
+            return Some(Event::LockEndsForgotten);
         }
         for (client, outbox) in leaving.links.by_ref() {
             let lock = leaving.locks.get(client);

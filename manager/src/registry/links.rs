@@ -40,7 +40,8 @@ impl Registry {
             });
         };
         let service = &self.services[id];
-        if !service.links.contains_key(&client) {
+        let was_linked = service.links.contains_key(&client);
+        if !was_linked {
             if let Some(held) = service.held(client) {
                 return Err(Refusal::Locked {
                     service: name.to_owned(),
@@ -63,10 +64,6 @@ impl Registry {
             }
         }
         let description = service.description.clone();
-        let was_linked = self
-            .services
-            .get(id)
-            .is_some_and(|service| service.links.contains_key(&client));
         if !self.add_link(client, id) {
             return Err(Refusal::CannotLink {
                 service: excerpt(name).to_owned(),

@@ -1,4 +1,4 @@
-//! Acquires, renews, releases and breaks locks.
+//! Acquires, renews and releases locks. [`lock_ends`](super::lock_ends) breaks them.
 //!
 //! A request for a lock that cannot be granted may wait: see [`LockQueue`](super::lock_queue).
 //! Whatever may let a waiting request go on is noted, and the caller then calls
@@ -8,19 +8,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use labwire_wire::{Uid, quoted};
+use labwire_wire::Uid;
 use serde_json::json;
 
 use super::deadlines::Expiring;
-use super::event::{Event, LinkChange, LockEnded, WaitRefused};
+use super::event::{Event, LinkChange};
 use super::lock_queue::{Ticket, Waiter};
 use super::manager::Listing;
 use super::moment::Moment;
 use super::peers::PeerId;
-use super::state::{Registry, Service};
+use super::state::{Client, Registry, Service};
 use super::terms::Terms;
 use crate::bounds::{MOST_WAITING, MOST_WAITS};
-use crate::refusal::{LockCause, LockEnd, LockObstacle, LockRefusal, Refusal, WaitEnd, excerpt};
+use crate::refusal::{LockObstacle, LockRefusal, Refusal, WaitEnd, excerpt};
 
 /// The answer to a request for a lock.
 #[derive(Debug)]
@@ -47,19 +47,6 @@ impl Renewed {
         }
     }
 }
-
-/// The outcome of breaking locks.
-#[derive(Debug)]
-pub(crate) struct Broken {
-    /// The names of the clients that held or awaited them.
-    pub(crate) clients: Vec<Arc<str>>,
-    pub(crate) events: Vec<Event<'static>>,
-    /// Whether there are more.
-    pub(crate) has_more: bool,
-}
-
-/// The most locks and waits that are ended in one step, which takes less than a millisecond.
-const BROKEN_AT_ONCE: usize = 64;
 
 /// What keeps a client from a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +83,8 @@ impl Service {
     /// Returns the request that comes before a new one, if there is one. A holder's request changes
     /// nothing for others.
     fn before(&self, client: PeerId, shared: bool) -> Option<Obstacle> {
-        let exclusive = shared && self.links.contains_key(&client);
+        // While a lock is held, those that are linked could pass a client for ever that is not.
+        let exclusive = shared && self.locks.is_empty() && self.links.contains_key(&client);
         let has_before = || self.lock_queue.first_before(client, exclusive).is_some();
         (!self.locks.contains(client) && has_before()).then_some(Obstacle::Waiting { exclusive })
     }
@@ -107,8 +95,46 @@ impl Service {
         self.links.contains_key(&client) && self.lock_queue.first_before(client, true).is_some()
     }
 
+    /// Returns what changes when a client gets a lock.
+    pub(super) fn change_by_lock(&self, client: PeerId) -> LinkChange {
+        if self.links.contains_key(&client) {
+            LinkChange::Locked
+        } else {
+            LinkChange::LinkedAndLocked
+        }
+    }
+
+    /// Returns how long a request may wait behind an obstacle.
+    ///
+    /// # Errors
+    /// It is not to wait, or must not.
+    fn time_to_wait(
+        &self,
+        (id, client): (PeerId, &Client),
+        obstacle: Obstacle,
+        wait: Option<Duration>,
+    ) -> Result<Duration, Refusal> {
+        let is_in_the_way = self.is_in_the_way(id);
+        if let Some(wait) = wait.filter(|wait| *wait > Duration::ZERO && !is_in_the_way) {
+            return Ok(wait);
+        }
+        let obstacle = if is_in_the_way {
+            Obstacle::Waiting { exclusive: true }
+        } else {
+            obstacle
+        };
+        Err(LockRefusal::NotGranted {
+            service: self.name.to_string(),
+            client: client.name.to_string(),
+            obstacle: self.describe(id, obstacle),
+            wait: wait.filter(|_| !is_in_the_way),
+            position: self.lock_queue.len() + 1,
+        }
+        .into())
+    }
+
     /// Describes an obstacle, for the refusal of that client.
-    fn describe(&self, client: PeerId, obstacle: Obstacle) -> LockObstacle {
+    pub(super) fn describe(&self, client: PeerId, obstacle: Obstacle) -> LockObstacle {
         let linked = || LockObstacle::Linked(self.linked_clients());
         match obstacle {
             Obstacle::Held => self.held(client).map_or_else(linked, LockObstacle::Held),
@@ -145,8 +171,7 @@ impl Registry {
             });
         };
         let (service_name, client_name) = (name.to_owned(), holder.name.to_string());
-        let waits = holder.lock_waits.iter();
-        if waits.clone().any(|(service, _)| *service == id) {
+        if holder.lock_waits.iter().any(|(service, _)| *service == id) {
             return Err(LockRefusal::AlreadyWaits {
                 service: service_name,
                 client: client_name,
@@ -163,8 +188,9 @@ impl Registry {
             .obstacle(client, terms.shared, false)
             .or_else(|| service.before(client, terms.shared));
         let Some(obstacle) = obstacle else {
-            self.give_lock(client, id, terms, now);
-            let event = self.link_changed(LinkChange::Locked, true, client, name, Some(id));
+            let change = service.change_by_lock(client);
+            self.give_lock(client, id, terms, None, now);
+            let event = self.link_changed(change, true, client, name, Some(id));
             return Ok(Acquired::Granted(Listing::LinkedWith(id), event));
         };
         if wait.is_none() && !terms.shared && service.links.len() > 1 {
@@ -172,43 +198,36 @@ impl Registry {
                 service: service_name,
                 client: client_name,
                 linked: service.linked_clients(),
+                position: service.lock_queue.len() + 1,
             });
         }
-        let is_in_the_way = service.is_in_the_way(client);
-        let wait = match wait {
-            Some(wait) if wait > Duration::ZERO && !is_in_the_way => wait,
-            wait => {
-                let obstacle = if is_in_the_way {
-                    Obstacle::Waiting { exclusive: true }
-                } else {
-                    obstacle
-                };
-                return Err(LockRefusal::NotGranted {
-                    service: service_name,
-                    client: client_name,
-                    obstacle: service.describe(client, obstacle),
-                    wait: wait.filter(|_| !is_in_the_way),
-                    position: service.lock_queue.len() + 1,
-                }
-                .into());
-            }
-        };
-        if waits.len() >= MOST_WAITS {
+        let wait = service.time_to_wait((client, holder), obstacle, wait)?;
+        self.may_wait(service, holder)?;
+        self.wait_for_lock(client, id, terms, wait, uid, now);
+        Ok(Acquired::Waits)
+    }
+
+    /// Checks whether one more request of a client may wait for a lock on a service.
+    fn may_wait(&self, service: &Service, client: &Client) -> Result<(), Refusal> {
+        let (name, count) = (client.name.to_string(), client.lock_waits.len());
+        if count >= MOST_WAITS {
             return Err(LockRefusal::TooManyWaits {
-                client: client_name,
+                client: name,
                 limit: MOST_WAITS,
             }
             .into());
         }
+        if !self.lock_waits.admits(count, 1) {
+            return Err(LockRefusal::WaitsOverBudget { client: name, count }.into());
+        }
         if service.lock_queue.len() >= MOST_WAITING {
             return Err(LockRefusal::QueueFull {
-                service: service_name,
+                service: service.name.to_string(),
                 limit: MOST_WAITING,
             }
             .into());
         }
-        self.wait_for_lock(client, id, terms, wait, uid, now);
-        Ok(Acquired::Waits)
+        Ok(())
     }
 
     fn wait_for_lock(
@@ -225,6 +244,7 @@ impl Registry {
         };
         let ticket = self.last_ticket.next();
         let deadline = now.after(wait).instant;
+        self.lock_waits.add(holder.lock_waits.len(), 1);
         holder.lock_waits.push((id, ticket));
         service.lock_queue.insert(
             ticket,
@@ -241,24 +261,29 @@ impl Registry {
         self.deadlines.insert(deadline, Expiring::LockWait(id, ticket));
     }
 
-    fn service_and_client(
-        &self,
-        client: PeerId,
-        name: &str,
-    ) -> Option<(PeerId, &Service, &super::state::Client)> {
+    fn service_and_client(&self, client: PeerId, name: &str) -> Option<(PeerId, &Service, &Client)> {
         let id = *self.service_names.get(name)?;
         Some((id, self.services.get(id)?, self.clients.get(client)?))
     }
 
-    /// Links a client with a service, if it is not yet, and gives it a lock.
-    pub(super) fn give_lock(&mut self, client: PeerId, id: PeerId, terms: Terms, now: Moment) {
+    /// Links a client with a service, if it is not yet, and gives it a lock. `asked` is the number of
+    /// its request, if that has waited.
+    pub(super) fn give_lock(
+        &mut self,
+        client: PeerId,
+        id: PeerId,
+        terms: Terms,
+        asked: Option<Ticket>,
+        now: Moment,
+    ) {
         self.add_link(client, id);
         if let (Some(service), Some(holder)) = (self.services.get_mut(id), self.clients.get(client)) {
             let entry = holder.name_entry();
             let number = self.last_ticket.next();
+            let asked = asked.unwrap_or(number);
             let deadlines = service
                 .locks
-                .insert(client, &holder.name, entry, terms, (number, now));
+                .insert(client, &holder.name, entry, terms, [number, asked], now);
             self.move_deadline(Expiring::Lease(id, client), deadlines);
         }
     }
@@ -296,12 +321,10 @@ impl Registry {
                 .into(),
             ));
         }
-        let Some(service) = self.services.get_mut(id) else {
-            return Ok(Renewed { ttl: None });
-        };
-        let Some((deadlines, lock)) = service.locks.renew(client, ttl, now) else {
-            return Ok(Renewed { ttl: None });
-        };
+        let service = self.services.get_mut(id);
+        let (deadlines, lock) = service
+            .and_then(|service| service.locks.renew(client, ttl, now))
+            .expect("the service is there, and the client holds a lock");
         let renewed = Renewed {
             ttl: lock.terms.ttl.zip(lock.until.map(|until| until.time)),
         };
@@ -343,145 +366,5 @@ impl Registry {
             .remove(lock.deadline(), Expiring::Lease(id, client));
         self.touch(id);
         true
-    }
-
-    /// Breaks the lock of the client with that name on a service, and ends its wait for one; with
-    /// `None` those of all clients, as far as they are not newer than `newest`. `cause` is who does
-    /// so. Breaks [`BROKEN_AT_ONCE`] at most: call it again as long as there are more.
-    ///
-    /// # Errors
-    /// The service is not connected, or that client neither holds a lock on it nor waits for one.
-    pub(crate) fn break_lock(
-        &mut self,
-        name: &str,
-        client: Option<&str>,
-        newest: Ticket,
-        cause: &LockCause,
-        now: Timestamp,
-    ) -> Result<Broken, Refusal> {
-        let Some(&id) = self.service_names.get(name) else {
-            return Err(LockRefusal::NoService {
-                service: excerpt(name).to_owned(),
-            }
-            .into());
-        };
-        let service = &self.services[id];
-        let named = client.map(|client| self.client_names.get(client).copied());
-        let is_meant = |client: PeerId, number: Ticket| match named {
-            Some(named) => named == Some(client),
-            None => number <= newest,
-        };
-        // Waits first: a lock that is broken is granted to the next request that waits.
-        let waits = service.lock_queue.all();
-        let waits = waits.filter(|(number, waiter)| is_meant(waiter.client, **number));
-        let waits = waits.map(|(_, waiter)| (waiter.client, false));
-        let locks = service.locks.by_age();
-        let locks = locks.filter(|(client, lock)| is_meant(*client, lock.number));
-        let found = waits.chain(locks.map(|(client, _)| (client, true)));
-        let found: Vec<(PeerId, bool)> = found.take(BROKEN_AT_ONCE + 1).collect();
-        if let (Some(client), true) = (client, found.is_empty()) {
-            return Err(LockRefusal::HoldsNone {
-                service: name.to_owned(),
-                client: quoted(excerpt(client)),
-            }
-            .into());
-        }
-        let end = LockEnd {
-            at: now,
-            cause: cause.clone(),
-        };
-        let mut broken = Broken {
-            clients: Vec::new(),
-            events: Vec::new(),
-            has_more: found.len() > BROKEN_AT_ONCE,
-        };
-        for (client, has_lock) in found.into_iter().take(BROKEN_AT_ONCE) {
-            let name = self.clients.get(client).map(|client| Arc::clone(&client.name));
-            broken.clients.extend(name);
-            if has_lock {
-                broken.events.extend(self.end_lock(client, id, end.clone()));
-            } else {
-                self.end_wait(client, id, &WaitEnd::Broken(end.clone()));
-            }
-        }
-        Ok(broken)
-    }
-
-    /// Returns the number of the newest lock, or request that waits for one.
-    pub(crate) fn newest_lock(&self) -> Ticket {
-        self.last_ticket
-    }
-
-    /// Ends the lock of a client that expired or was broken, and its link: others need not wait for
-    /// a client that may never return. Its requests for the service are refused until it links
-    /// again, or says that it holds no lock.
-    pub(super) fn end_lock(&mut self, client: PeerId, id: PeerId, end: LockEnd) -> Option<Event<'static>> {
-        let (service, holder) = (self.services.get_mut(id)?, self.clients.get_mut(client)?);
-        let lock = service.unlink(client, &holder.name)?;
-        self.deadlines
-            .remove(lock.deadline(), Expiring::Lease(id, client));
-        holder.links.remove(&id);
-        holder.ended_locks.insert(id);
-        service.ended_locks.insert(client, end.clone());
-        let ended = LockEnded {
-            service: Arc::clone(&service.name),
-            client: Arc::clone(&holder.name),
-            principal: Arc::clone(&holder.principal),
-            features: holder.features,
-            end,
-            outbox: Arc::clone(&holder.outbox),
-        };
-        self.touch(id);
-        Some(Event::LockEnded(ended))
-    }
-
-    /// Ends a lock that has expired.
-    pub(super) fn expire_lease(&mut self, id: PeerId, client: PeerId) -> Option<Event<'static>> {
-        let lock = self.services.get(id)?.locks.get(client)?;
-        let end = LockEnd {
-            at: lock.until?.time,
-            cause: LockCause::Expired { ttl: lock.terms.ttl? },
-        };
-        self.end_lock(client, id, end)
-    }
-
-    /// Ends the wait of a request for a lock whose time is over.
-    pub(super) fn expire_wait(&mut self, id: PeerId, ticket: Ticket) -> Option<Event<'static>> {
-        let service = self.services.get_mut(id)?;
-        let position = service.lock_queue.position(ticket);
-        let waiter = service.lock_queue.remove(ticket)?;
-        // It would have been granted if nothing were in its way.
-        let obstacle = service
-            .obstacle(waiter.client, waiter.terms.shared, false)
-            .unwrap_or(Obstacle::Waiting { exclusive: false });
-        let refusal = LockRefusal::NotGranted {
-            service: service.name.to_string(),
-            client: waiter.name.to_string(),
-            obstacle: service.describe(waiter.client, obstacle),
-            wait: Some(waiter.wait),
-            position,
-        };
-        self.touch(id);
-        let client = self.clients.get_mut(waiter.client)?;
-        client.lock_waits.retain(|(_, own)| *own != ticket);
-        Some(Event::WaitRefused(WaitRefused {
-            outbox: Arc::clone(&client.outbox),
-            requester: waiter.name,
-            features: client.features,
-            uid: waiter.uid,
-            refusal: refusal.into(),
-        }))
-    }
-
-    /// Forgets that a client's lock on a service has ended. Returns whether one had.
-    pub(super) fn forget_ended(&mut self, client: PeerId, id: PeerId) -> bool {
-        let Some(holder) = self.clients.get_mut(client) else {
-            return false;
-        };
-        let had = holder.ended_locks.remove(&id);
-        if let Some(service) = self.services.get_mut(id).filter(|_| had) {
-            service.ended_locks.remove(&client);
-        }
-        had
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Lock {
     pub(super) since: Timestamp,
     /// Orders locks by the time at which they were acquired.
     pub(super) number: Ticket,
+    /// The number of the request that it was granted to, if that has waited.
+    pub(super) asked: Ticket,
     pub(super) terms: Terms,
     /// When it expires unless it is renewed. `None`: it does not.
     pub(super) until: Option<Moment>,
@@ -69,8 +71,8 @@ impl Locks {
     }
 
     /// Records that the client of that name holds a lock from `now` on. If it holds one already, it
-    /// keeps its time, and the terms are replaced. `entry` is its name as an entry of a list, and
-    /// `number` is new.
+    /// keeps its time, and the terms are replaced. `entry` is its name as an entry of a list, `number`
+    /// is new, and `asked` the number of the request.
     ///
     /// Returns when the lock would have expired before, and when it expires now.
     pub(super) fn insert(
@@ -79,7 +81,8 @@ impl Locks {
         name: &Arc<str>,
         entry: Bytes,
         terms: Terms,
-        (number, now): (Ticket, Moment),
+        [number, asked]: [Ticket; 2],
+        now: Moment,
     ) -> [Option<Instant>; 2] {
         let until = terms.ttl.map(|ttl| now.after(ttl));
         let before = match self.by_client.entry(id) {
@@ -88,6 +91,7 @@ impl Locks {
                     holder: Arc::clone(name),
                     since: now.time,
                     number,
+                    asked,
                     terms,
                     until,
                 });

@@ -18,6 +18,7 @@ use super::peers::PeerId;
 use super::roster::Roster;
 use super::state::{AROUND_REQUESTER, Client, Reader, Registry, Service};
 use super::traffic::Traffic;
+use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
@@ -85,6 +86,7 @@ impl Registry {
             reader: Reader::of(identity),
             features: identity.features,
             principal,
+            log_limit: Arc::new(LogLimit::new()),
             links: HashSet::default(),
             lock_waits: Vec::new(),
             ended_locks: HashSet::default(),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use labwire_wire::Uid;
 
 use super::deadlines::Expiring;
-use super::event::{Event, WaitRefused};
+use super::event::{Event, LinkChange, WaitRefused};
 use super::lock_queue::{Ticket, Waiter};
 use super::manager::Listing;
 use super::moment::Moment;
 use super::peers::PeerId;
 use super::state::{Client, Registry, Service};
+use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::refusal::{LockRefusal, Refusal, WaitEnd};
 
@@ -49,7 +50,9 @@ pub(crate) enum Settled {
 /// A lock that was granted to a request that waited.
 #[derive(Debug)]
 pub(crate) struct Grant {
+    pub(crate) change: LinkChange,
     pub(crate) client: Arc<str>,
+    pub(crate) log_limit: Arc<LogLimit>,
     pub(crate) uid: Uid<'static>,
     pub(crate) outbox: Arc<Outbox>,
 }
@@ -120,15 +123,19 @@ impl Registry {
     /// whether its lock is shared.
     fn grant_first(&mut self, id: PeerId, together: bool, now: Moment) -> Option<(Grant, bool)> {
         let ticket = self.first_grantable(id, together)?;
+        let service = self.services.get(id)?;
+        let (_, first) = service.lock_queue.first()?;
+        let change = service.change_by_lock(first.client);
         let (waiter, client) = self.take_waiter(id, ticket)?;
-        let outbox = Arc::clone(&client.outbox);
-        let shared = waiter.terms.shared;
-        self.give_lock(waiter.client, id, waiter.terms, now);
         let grant = Grant {
+            change,
             client: waiter.name,
+            log_limit: Arc::clone(&client.log_limit),
             uid: waiter.uid,
-            outbox,
+            outbox: Arc::clone(&client.outbox),
         };
+        let shared = waiter.terms.shared;
+        self.give_lock(waiter.client, id, waiter.terms, Some(ticket), now);
         Some((grant, shared))
     }
 
@@ -138,6 +145,7 @@ impl Registry {
         self.deadlines
             .remove(Some(waiter.deadline), Expiring::LockWait(id, ticket));
         let client = self.clients.get_mut(waiter.client)?;
+        self.lock_waits.subtract(client.lock_waits.len(), 1);
         client.lock_waits.retain(|(_, own)| *own != ticket);
         Some((waiter, client))
     }
@@ -149,21 +157,16 @@ impl Registry {
         let Some(&(_, ticket)) = waits.and_then(|mut waits| waits.find(|(service, _)| *service == id)) else {
             return false;
         };
+        let service = self.services[id].name.to_string();
         let Some((waiter, client)) = self.take_waiter(id, ticket) else {
             return false;
         };
-        let refused = WaitRefused {
-            outbox: Arc::clone(&client.outbox),
-            features: client.features,
-            requester: Arc::clone(&waiter.name),
-            uid: waiter.uid,
-            refusal: LockRefusal::WaitEnded {
-                service: self.services[id].name.to_string(),
-                client: waiter.name.to_string(),
-                end: end.clone(),
-            }
-            .into(),
+        let refusal = LockRefusal::WaitEnded {
+            service,
+            client: waiter.name.to_string(),
+            end: end.clone(),
         };
+        let refused = WaitRefused::new(client, waiter, refusal.into());
         self.unsettled.refused.push_back(refused);
         self.touch(id);
         true
@@ -179,6 +182,8 @@ impl Registry {
 
     /// Removes the waits of a client that has left.
     pub(super) fn forget_waits(&mut self, client: &Client) {
+        self.lock_waits
+            .subtract(client.lock_waits.len(), client.lock_waits.len());
         for &(id, ticket) in &client.lock_waits {
             if let Some(service) = self.services.get_mut(id)
                 && let Some(waiter) = service.lock_queue.remove(ticket)
@@ -200,13 +205,8 @@ impl Registry {
         let mut refused = Vec::new();
         for (id, ticket) in waits {
             if let Some((waiter, client)) = self.take_waiter(id, ticket) {
-                refused.push(Event::WaitRefused(WaitRefused {
-                    outbox: Arc::clone(&client.outbox),
-                    requester: waiter.name,
-                    features: client.features,
-                    uid: waiter.uid,
-                    refusal: Refusal::Stopping,
-                }));
+                let refusal = WaitRefused::new(client, waiter, Refusal::Stopping);
+                refused.push(Event::WaitRefused(refusal));
             }
         }
         refused

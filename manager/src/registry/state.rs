@@ -21,8 +21,10 @@ use super::requests::{EmptyPlaces, Requests};
 use super::roster::Roster;
 use super::settling::Unsettled;
 use super::traffic::Traffic;
+use crate::bounds::{FREE_LOCK_WAITS, MOST_LOCK_WAITS};
 use crate::budget::Pool;
 use crate::config::Limits;
+use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::{HeldLock, LinkedClients, LockEnd, LockRefusal, Refusal, excerpt};
@@ -65,6 +67,8 @@ pub(crate) struct Client {
     pub(crate) reader: Reader,
     pub(crate) features: Features,
     pub(super) principal: Arc<Principal>,
+    /// Limits the log lines about it.
+    pub(crate) log_limit: Arc<LogLimit>,
     pub(super) links: HashSet<PeerId>,
     /// The services whose locks it waits for.
     pub(super) lock_waits: Vec<(PeerId, Ticket)>,
@@ -205,6 +209,8 @@ pub(crate) struct Registry {
     pub(super) last_ticket: Ticket,
     /// What the last changes of links and locks mean for requests that wait for a lock.
     pub(super) unsettled: Unsettled,
+    /// The requests of all clients that wait for locks.
+    pub(super) lock_waits: Pool,
     /// The size of the services' descriptions, in bytes.
     pub(super) identities: Pool,
 }
@@ -234,6 +240,7 @@ impl Registry {
             in_flight: Pool::new(limits.budgets.in_flight, FREE_IN_FLIGHT),
             in_flight_limit: limits.in_flight_per_client,
             identities: Pool::new(limits.budgets.identities, FREE_DESCRIPTION),
+            lock_waits: Pool::new(MOST_LOCK_WAITS, FREE_LOCK_WAITS),
             empty_places: EmptyPlaces::default(),
             deadlines: Deadlines::default(),
             last_ticket: Ticket::default(),

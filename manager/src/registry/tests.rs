@@ -1,5 +1,6 @@
 mod departures;
 mod links;
+mod locks;
 mod requests;
 mod status;
 

@@ -11,12 +11,13 @@ use tracing::debug;
 use super::arguments::{Arguments, Call, LinkArguments, read_page};
 use super::compose::{request_line, write_request};
 use super::incoming::{Kind, Typed};
-use super::{BYTES_PER_WORK, DISCONNECT, ENVELOPE_BYTES, REFUSAL_WORK, Router, Sender, Step, TURN_WORK};
+use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::{Acquired, Listing};
+use crate::work::{BYTES_PER_WORK, REFUSAL_WORK, TURN_WORK};
 
 /// An answer of the manager.
 enum Answer {
@@ -81,8 +82,9 @@ impl Router<'_> {
                 if terminal::may_mean_keyword(service) && !self.registry.has_service(service) =>
             {
                 let refusal = self.registry.no_such_keyword(service);
+                self.work += REFUSAL_WORK;
                 Counters::count(&self.counters.refused);
-                from.log(&refusal);
+                self.note_refusal(from, &refusal);
                 from.refuse(&Uid::EMPTY, &refusal);
                 return Step::Next;
             }
@@ -157,18 +159,20 @@ impl Router<'_> {
         self.work += REFUSAL_WORK;
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
-        from.log(refusal);
-        self.emit_refusal(from, refusal);
+        self.note_refusal(from, refusal);
         from.refuse(&request.uid, refusal);
         Step::Next
     }
 
-    /// Sends a refusal to those who watch the manager.
-    pub(super) fn emit_refusal(&mut self, from: &Sender<'_>, refusal: &Refusal) {
-        self.work += self.events.emit(
-            "refused",
-            || json!({ "message": refusal.summary(), "name": from.name }),
-        );
+    /// Logs a refusal, and sends it to those who watch the manager, unless the peer has caused too
+    /// many.
+    pub(super) fn note_refusal(&mut self, from: &Sender<'_>, refusal: &Refusal) {
+        if from.log(refusal) {
+            self.work += self.events.emit_limited(
+                "refused",
+                || json!({ "message": refusal.summary(), "name": from.name }),
+            );
+        }
     }
 
     fn route_to_manager(
@@ -213,8 +217,8 @@ impl Router<'_> {
             Err(refusal) => {
                 // The text may contain the names of many clients.
                 self.work += 4 * REFUSAL_WORK;
-                from.log(&refusal);
-                self.emit_refusal(from, &refusal);
+                self.counters.count_limit(&refusal);
+                self.note_refusal(from, &refusal);
                 from.refuse(uid, &refusal);
             }
         }
@@ -305,7 +309,7 @@ impl Router<'_> {
                 (Answer::Listing(locking), event)
             }
         };
-        self.events.publish(event, Some(from.log_limit));
+        self.work += self.events.publish(event, Some(from.log_limit));
         Ok(answer)
     }
 }

@@ -9,11 +9,12 @@ use labwire_wire::{
 use super::compose::{ForAll, write_reply};
 use super::incoming::{Kind, Typed};
 use super::malformed_reply::MalformedReply;
-use super::{DISCONNECT, ENVELOPE_BYTES, Permits, QUEUES_PER_WORK, Router, Sender, Step};
+use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, Full};
 use crate::refusal::Refusal;
 use crate::registry::{Answered, Listing, Reader};
+use crate::work::QUEUES_PER_WORK;
 
 impl Router<'_> {
     /// Routes a service's line.

@@ -29,6 +29,7 @@ use crate::outbox::{FrameWriter, Outbox};
 use crate::pace::Pace;
 use crate::refusal::Refusal;
 use crate::registry::{Moment, PeerId, Registry};
+use crate::work::REFUSAL_WORK;
 
 pub(crate) use arguments::Call;
 pub(crate) use cut_through::CutThrough;
@@ -44,28 +45,6 @@ const DISCONNECT: &str = "__disconnect__";
 
 /// The most bytes that the manager adds to a frame, apart from names: punctuation and keys.
 const ENVELOPE_BYTES: usize = 128;
-
-/// The work of one turn, in units: after it, other peers have theirs. A unit is the time to route a
-/// short line, a fraction of a microsecond. With fifty flooding peers, another peer waits for fifty
-/// turns.
-pub(crate) const TURN_WORK: usize = 512;
-
-/// The number of bytes that are copied in one unit.
-pub(crate) const BYTES_PER_WORK: usize = 1_024;
-
-/// The number of bytes of a large line that are read in one unit, into reused memory. A line of 1
-/// MiB fits into one turn, while it is in the processor's caches.
-pub(crate) const LARGE_BYTES_PER_WORK: usize = 2 * BYTES_PER_WORK;
-
-/// The number of bytes of a huge line that are read in one unit, into fresh memory. The system
-/// provides it page by page, which takes some virtual machines dozens of times as long.
-pub(crate) const FRESH_BYTES_PER_WORK: usize = BYTES_PER_WORK / 2;
-
-/// The number of queues that receive a notification in one unit.
-const QUEUES_PER_WORK: usize = 16;
-
-/// The work of a refusal, whose text must be composed.
-const REFUSAL_WORK: usize = 8;
 
 /// The next step of the session after a line was routed.
 #[derive(Debug)]
@@ -100,7 +79,7 @@ pub(crate) struct Router<'a> {
     pub(crate) now: u64,
     /// When the manager started.
     pub(crate) started: Instant,
-    /// The work of the current line, in [units](TURN_WORK). [`Attachment::router`] sets it to 1
+    /// The work of the current line, in [units](crate::work). [`Attachment::router`] sets it to 1
     /// before each line, and routing adds to it.
     ///
     /// [`Attachment::router`]: crate::attachment::Attachment::router
@@ -140,11 +119,13 @@ impl Sender<'_> {
         written
     }
 
-    /// Logs a refusal, unless the peer has caused too many log lines.
-    pub(crate) fn log(&self, refusal: &Refusal) {
-        if self.log_limit.allows(self.name) {
+    /// Logs a refusal, unless the peer has caused too many log lines. Returns whether it was logged.
+    pub(crate) fn log(&self, refusal: &Refusal) -> bool {
+        let is_logged = self.log_limit.allows(self.name);
+        if is_logged {
             info!("{}: {}", self.name, refusal.summary());
         }
+        is_logged
     }
 }
 

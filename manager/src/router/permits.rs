@@ -4,15 +4,18 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
+
 use crate::outbox::{FrameWriter, Outbox, Permit};
+use crate::refusal::LineEnd;
 use crate::registry::PeerId;
 
 /// The permits of a line that is held back: for one queue or, for a notification, for several.
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
     all: Vec<(PeerId, Permit)>,
-    /// Whether some queues have received the line already, so that it must not begin again.
-    is_begun: bool,
+    /// The frame of a value that some queues have received already, so that it must not begin again.
+    begun: Option<Bytes>,
 }
 
 impl Permits {
@@ -20,19 +23,32 @@ impl Permits {
     pub(super) fn one(peer: PeerId, permit: Permit) -> Self {
         Self {
             all: vec![(peer, permit)],
-            is_begun: false,
+            begun: None,
         }
     }
 
-    /// Notes that some queues have received the line already. The sender's own queue is then not a
+    /// Notes that some queues have received `frame` already. The sender's own queue is then not a
     /// reason to wait: these permits would be given back meanwhile.
-    pub(super) fn begun(mut self) -> Self {
-        self.is_begun = true;
+    pub(super) fn begun(mut self, frame: Bytes) -> Self {
+        self.begun = Some(frame);
         self
     }
 
     pub(super) fn is_begun(&self) -> bool {
-        self.is_begun
+        self.begun.is_some()
+    }
+
+    /// Takes the frame that some queues have received already.
+    pub(super) fn take_begun(&mut self) -> Option<Bytes> {
+        self.begun.take()
+    }
+
+    /// Returns why the line is discarded that waits for these permits, if `end` is the reason.
+    pub(crate) fn end_of_line(&self, end: LineEnd) -> LineEnd {
+        match end {
+            LineEnd::OverBudget { budget } if self.is_begun() => LineEnd::DeliveredInPart { budget },
+            end => end,
+        }
     }
 
     /// Adds a permit for the queue of one more peer.
@@ -46,7 +62,7 @@ impl Permits {
         if !self.all.is_empty() {
             self.all.clear();
         }
-        self.is_begun = false;
+        self.begun = None;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -2,23 +2,20 @@
 
 use bytes::Bytes;
 use labwire_wire::{
-    Envelope, FrameView, Line, Member, RawString, Request, Topic, TopicPattern, array_elements, as_string,
+    Envelope, FrameView, Line, Member, RawString, Request, Topic, TopicPattern, as_string, exact_elements,
 };
 use serde_json::{Map, Value};
 
 use super::compose::ForAll;
 use super::from_service::wait_unless_empty;
-use super::{BYTES_PER_WORK, Permits, QUEUES_PER_WORK, REFUSAL_WORK, Router, Sender, Step};
+use super::{Permits, Router, Sender, Step};
 use crate::bounds::MOST_VALUE_BYTES;
 use crate::counters::Counters;
 use crate::outbox::Full;
 use crate::refusal::{Refusal, TopicRefusal};
 use crate::registry::Reader;
 use crate::topics::{Subscription, topic_frame};
-
-/// How many subscriptions are compared with a topic, or topics with a subscription, in one unit of
-/// work.
-const COMPARED_PER_WORK: usize = 16;
+use crate::work::{BYTES_PER_WORK, QUEUES_PER_WORK, REFUSAL_WORK};
 
 /// The longest topic or keyword arguments of a request about a topic, in bytes of JSON: each
 /// character of a topic may be an escape.
@@ -57,8 +54,7 @@ impl Router<'_> {
             }
             Err(refusal) => {
                 self.work += REFUSAL_WORK;
-                from.log(&refusal);
-                self.emit_refusal(from, &refusal);
+                self.note_refusal(from, &refusal);
                 from.refuse(&request.uid, &refusal);
             }
         }
@@ -73,6 +69,11 @@ impl Router<'_> {
         frame: FrameView<'_>,
         envelope: &Envelope,
     ) -> Result<Step, Refusal> {
+        if let Some(begun) = self.permits.take_begun() {
+            return Ok(self.publish_rest(begun));
+        }
+        // Scanning it, and copying it into the frame for the subscribers.
+        self.work += 2 * frame.content().len() / BYTES_PER_WORK;
         let Publication { topic, value, retain } = read_publication(frame.content(), envelope)?;
         if topic.is_managers() {
             return Err(TopicRefusal::Managers.into());
@@ -83,20 +84,17 @@ impl Router<'_> {
         if !Reader::Python.can_read(shape) {
             return Err(Refusal::UnreadableNotification);
         }
-        self.work += frame.content().len() / BYTES_PER_WORK;
-        let composed = topic_frame(&topic, value, from.name, false);
-        let line = Line::new(composed);
-        let notification = ForAll::of(line.view().into());
-        if self.permits.is_begun() {
-            return Ok(self.publish_rest(&notification));
-        }
         if retain {
+            self.work += value.len() / BYTES_PER_WORK;
             let frame = (value != b"null").then(|| topic_frame(&topic, value, from.name, true));
             self.events.topics.retain(&topic, from.id, frame)?;
         }
         Counters::count(&self.counters.published);
         let (receivers, compared) = self.events.topics.receivers(&topic);
-        self.work += compared / COMPARED_PER_WORK + receivers.len() / QUEUES_PER_WORK;
+        self.work += compared + receivers.len() / QUEUES_PER_WORK;
+        let frame = topic_frame(&topic, value, from.name, false);
+        let line = Line::new(frame.clone());
+        let notification = ForAll::of(line.view().into());
         let mut waiting = Permits::default();
         for (peer, outbox) in receivers.iter() {
             match outbox.push(notification.len(), |writer| notification.write(writer)) {
@@ -106,12 +104,14 @@ impl Router<'_> {
                 Err(Full) => waiting.add(*peer, outbox.wait_for_room(notification.len())),
             }
         }
-        Ok(wait_unless_empty(waiting.begun()))
+        Ok(wait_unless_empty(waiting.begun(frame)))
     }
 
     /// Delivers a value to the subscribers whose queues were full and have room now.
     #[cold]
-    fn publish_rest(&mut self, notification: &ForAll<'_>) -> Step {
+    fn publish_rest(&mut self, frame: Bytes) -> Step {
+        let line = Line::new(frame.clone());
+        let notification = ForAll::of(line.view().into());
         let mut waiting = Permits::default();
         for (peer, permit) in std::mem::take(&mut self.permits).into_all() {
             if !self.events.topics.is_subscribed(peer) {
@@ -124,7 +124,7 @@ impl Router<'_> {
                 waiting.add(peer, permit);
             }
         }
-        wait_unless_empty(waiting.begun())
+        wait_unless_empty(waiting.begun(frame))
     }
 
     fn subscribe(
@@ -134,10 +134,10 @@ impl Router<'_> {
         envelope: &Envelope,
     ) -> Result<(), Refusal> {
         let pattern = read_pattern("subscribe", frame.content(), envelope)?;
-        let topics = &self.events.topics;
-        let compared = topics.compared();
-        let bytes = topics.subscribe(from.id, from.outbox, Subscription::Pattern(pattern))?;
-        self.work += compared / COMPARED_PER_WORK + bytes / BYTES_PER_WORK;
+        self.work += self
+            .events
+            .topics
+            .subscribe(from.id, from.outbox, Subscription::Pattern(pattern))?;
         Ok(())
     }
 
@@ -148,18 +148,20 @@ impl Router<'_> {
         envelope: &Envelope,
     ) -> Result<(), Refusal> {
         let pattern = read_pattern("unsubscribe", frame.content(), envelope)?;
-        self.work += REFUSAL_WORK + self.events.topics.compared() / COMPARED_PER_WORK;
         // Ending what does not exist succeeds, as when the manager was restarted meanwhile.
-        self.events
+        let ended = self
+            .events
             .topics
             .unsubscribe(from.id, &Subscription::Pattern(pattern));
+        self.work += REFUSAL_WORK + ended.unwrap_or_default();
         Ok(())
     }
 
     /// Links a client with the manager itself: it receives the manager's own topics as
     /// notifications. Returns the identity, as that of a service.
     pub(super) fn link_with_manager(&mut self, from: &Sender<'_>) -> Result<Bytes, Refusal> {
-        self.events
+        self.work += self
+            .events
             .topics
             .subscribe(from.id, from.outbox, Subscription::Manager)?;
         Ok(self.registry.manager_as_service().into())
@@ -167,7 +169,9 @@ impl Router<'_> {
 
     /// Ends a client's link with the manager itself. Returns `false` if it has none.
     pub(super) fn unlink_from_manager(&mut self, from: &Sender<'_>) -> bool {
-        self.events.topics.unsubscribe(from.id, &Subscription::Manager)
+        let ended = self.events.topics.unsubscribe(from.id, &Subscription::Manager);
+        self.work += ended.unwrap_or_default();
+        ended.is_some()
     }
 }
 
@@ -181,10 +185,7 @@ fn read_publication<'a>(content: &'a [u8], envelope: &Envelope) -> Result<Public
     if args.len() > MOST_VALUE_BYTES + SHORT_BYTES {
         return Err(TopicRefusal::TooLarge.into());
     }
-    let args = array_elements(args).map_err(|_| wrong())?;
-    let [name, value] = args[..] else {
-        return Err(wrong());
-    };
+    let [name, value] = exact_elements(args).ok_or_else(wrong)?;
     if value.len() > MOST_VALUE_BYTES {
         return Err(TopicRefusal::TooLarge.into());
     }
@@ -221,10 +222,7 @@ fn read_pattern(attribute: &str, content: &[u8], envelope: &Envelope) -> Result<
     if kwargs.len() > SHORT_BYTES || !serde_json::from_slice(kwargs).is_ok_and(is_none) {
         return Err(wrong());
     }
-    let args = array_elements(args).map_err(|_| wrong())?;
-    let [pattern] = args[..] else {
-        return Err(wrong());
-    };
+    let [pattern] = exact_elements(args).ok_or_else(wrong)?;
     let pattern = as_string(pattern).and_then(RawString::decode).ok_or_else(wrong)?;
     Ok(TopicPattern::new(&pattern).map_err(TopicRefusal::from)?)
 }

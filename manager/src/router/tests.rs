@@ -1,14 +1,19 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use labwire_wire::{ArrivingEnvelope, Features, FrameView, Identity, LineSplitter, LineView, Salvage};
+use labwire_wire::{
+    ArrivingEnvelope, Executed, Features, FrameView, Identity, LineSplitter, LineView, Salvage, TopicPattern,
+};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use super::TURN_WORK;
 use super::rig::Rig;
-use super::{CutThrough, Kind, Step, Unframed};
+use super::{CutThrough, Kind, Permits, Step, Unframed};
 use crate::outbox::Outbox;
+use crate::refusal::{LineEnd, Refusal};
+use crate::registry::PeerId;
+use crate::topics::Subscription;
+use crate::work::{QUEUES_PER_WORK, TURN_WORK};
 
 impl Rig {
     /// Returns the last line that the client received.
@@ -135,6 +140,71 @@ async fn a_payload_goes_on_unchanged_behind_its_head() {
             }
         }
     }
+}
+
+#[test]
+fn telling_many_who_watch_the_manager_counts_as_work() {
+    let mut rig = Rig::new(&client(&[], ""));
+    let watcher = Outbox::alone(1 << 20);
+    for attribute in ["link", "unlink"] {
+        let line = format!(r#"{{"service":"Manager","attribute":"{attribute}","args":["S"],"uid":"1"}}"#);
+        let work = rig.as_client(|router, from| {
+            for peer in 1..=1_000 {
+                let topics = &router.events.topics;
+                topics
+                    .subscribe(PeerId::sample(1_000 + peer), &watcher, Subscription::Manager)
+                    .unwrap();
+            }
+            router.work = 1;
+            let view = LineView::new(line.as_bytes());
+            router.route_from_client(from, view.into(), &Kind::of(line.as_bytes()));
+            router.work
+        });
+        assert!(work > 1_000 / QUEUES_PER_WORK, "{attribute}: {work}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_waits_is_composed_once_and_is_not_refused_as_if_it_were_not_delivered() {
+    let mut rig = Rig::new(&client(&[], ""));
+    let [reads, full] = [1 << 30, 1_000].map(Outbox::alone);
+    full.push_always(|writer| writer.copied(&[b' '; 1_000]));
+    let line = format!(
+        r#"{{"service":"Manager","attribute":"publish","args":["a","{}"],"uid":"1"}}"#,
+        "x".repeat(10_000)
+    );
+    let (kind, view) = (Kind::of(line.as_bytes()), LineView::new(line.as_bytes()));
+    let route = |rig: &mut Rig, permits| {
+        rig.as_client(|router, from| {
+            router.permits = permits;
+            router.work = 0;
+            let step = router.route_from_client(from, view.into(), &kind);
+            (step, router.work)
+        })
+    };
+    rig.as_client(|router, _| {
+        for (outbox, peer) in [(&reads, 1_001), (&full, 1_002)] {
+            let pattern = Subscription::Pattern(TopicPattern::new("a").unwrap());
+            let topics = &router.events.topics;
+            topics.subscribe(PeerId::sample(peer), outbox, pattern).unwrap();
+        }
+    });
+    let (Step::Wait(permits), work) = route(&mut rig, Permits::default()) else {
+        panic!("one queue is full");
+    };
+    assert!(work >= 18, "{work}");
+    let budget = 1;
+    let end = permits.end_of_line(LineEnd::OverBudget { budget });
+    assert_eq!(end, LineEnd::DeliveredInPart { budget });
+    assert_eq!(Refusal::LineEnded(end).executed(), Executed::Maybe);
+    let (Step::Wait(permits), work) = route(&mut rig, permits) else {
+        panic!("it is full still");
+    };
+    assert_eq!(work, 0, "it is neither read nor copied again");
+    assert_eq!(all(&full).await.len(), 1_000);
+    assert!(matches!(route(&mut rig, permits).0, Step::Next));
+    assert_eq!(all(&full).await, all(&reads).await);
+    assert!(rig.client_hears().await.contains("true"));
 }
 
 #[test]

@@ -165,10 +165,11 @@ impl Model {
             return None;
         }
         let is_linked = self.links.contains(&(service, client));
+        let is_free = self.locking(service).is_empty();
         let waiting = self.waiting(service);
         let first = waiting
             .iter()
-            .find(|wait| !(shared && is_linked && wait.terms.0))?;
+            .find(|wait| !(shared && is_linked && is_free && wait.terms.0))?;
         Some(LockObstacle::Waiting(self.described(first)))
     }
 
@@ -213,6 +214,7 @@ impl Model {
                     service,
                     client,
                     linked: LinkedClients::new(&linked, linked.len()),
+                    position: self.waiting(key).len() + 1,
                 })
             }
             // It would wait for a request that waits for the end of its own link.

@@ -18,6 +18,7 @@ use crate::counters::Counters;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::registry::PeerId;
+use crate::work::{BYTES_PER_WORK, COMPARED_PER_WORK, QUEUES_PER_WORK};
 
 pub(crate) use frame::topic_frame;
 pub(crate) use subscribers::Receivers;
@@ -72,7 +73,7 @@ impl Topics {
     }
 
     /// Adds a subscription of the peer with that queue, unless it has it, and queues the kept values
-    /// that match it. Returns the number of their bytes.
+    /// that match it. Returns the [work](crate::work).
     ///
     /// # Errors
     /// The peer has as many subscriptions as it may, or more than its share of all.
@@ -86,23 +87,30 @@ impl Topics {
         let watches = usize::from(subscription.can_match_managers());
         let mut bytes = 0;
         let matching = subscription.clone();
-        if state.subscribers.add(peer, outbox, subscription)? {
+        let (is_new, mut compared) = state.subscribers.add(peer, outbox, subscription)?;
+        if is_new {
             self.watching.fetch_add(watches, Ordering::Relaxed);
         }
+        if matching == Subscription::Manager {
+            // No value of the manager is kept.
+            return Ok(compared / COMPARED_PER_WORK);
+        }
+        compared += state.retained.sizes()[0];
         for frame in state.retained.matching(&matching) {
             bytes += frame.len();
             // A peer that does not read may subscribe to all of them, and so may many.
             outbox.push_always(|writer| writer.referenced(frame));
         }
-        Ok(bytes)
+        Ok(compared / COMPARED_PER_WORK + bytes / BYTES_PER_WORK)
     }
 
-    /// Removes a subscription. Returns whether the peer had it.
-    pub(crate) fn unsubscribe(&self, peer: PeerId, subscription: &Subscription) -> bool {
-        let had = self.state().subscribers.remove(peer, subscription);
-        let watched = usize::from(had && subscription.can_match_managers());
+    /// Removes a subscription. Returns the [work](crate::work), or `None` if the peer does not have
+    /// it.
+    pub(crate) fn unsubscribe(&self, peer: PeerId, subscription: &Subscription) -> Option<usize> {
+        let compared = self.state().subscribers.remove(peer, subscription)?;
+        let watched = usize::from(subscription.can_match_managers());
         self.watching.fetch_sub(watched, Ordering::Relaxed);
-        had
+        Some(compared / COMPARED_PER_WORK)
     }
 
     /// Removes all subscriptions of a peer that has left.
@@ -116,10 +124,16 @@ impl Topics {
         self.state().subscribers.contains(peer)
     }
 
-    /// Returns the peers that receive a value of that topic, and the work of finding them, in
-    /// subscriptions that were compared.
+    /// Returns the peers that receive a value of that topic, and the [work](crate::work) of finding
+    /// them.
     pub(crate) fn receivers(&self, topic: &Topic) -> (Receivers, usize) {
-        self.state().subscribers.receivers(topic)
+        let (receivers, compared) = self.state().subscribers.receivers(topic);
+        (receivers, compared / COMPARED_PER_WORK)
+    }
+
+    /// Returns whether a peer has a subscription that the manager's own topics can match.
+    pub(crate) fn are_events_watched(&self) -> bool {
+        self.watching.load(Ordering::Relaxed) > 0
     }
 
     /// Keeps a frame of a sender for later subscribers to its topic, or with `None` what is kept no
@@ -133,7 +147,7 @@ impl Topics {
 
     /// Sends a value of one of the manager's own topics, `manager.` and the name of the event, to its
     /// subscribers. One that does not read loses it: the manager cannot wait for a queue. Returns the
-    /// number of subscribers.
+    /// [work](crate::work).
     pub(crate) fn emit(
         &self,
         event: &str,
@@ -141,33 +155,26 @@ impl Topics {
         counters: &Counters,
         value: impl FnOnce() -> Value,
     ) -> usize {
-        if self.watching.load(Ordering::Relaxed) == 0 {
+        if !self.are_events_watched() {
             return 0;
         }
         let Ok(topic) = Topic::new(&format!("{MANAGERS_TOPICS}.{event}")) else {
             return 0;
         };
-        let (receivers, _) = self.receivers(&topic);
+        let (receivers, work) = self.receivers(&topic);
         if receivers.is_empty() {
-            return 0;
+            return work;
         }
         let frame = topic_frame(&topic, value().to_string().as_bytes(), manager, false);
         for (_, outbox) in receivers.iter() {
-            if outbox.is_full() {
+            if outbox.is_filling() {
                 Counters::count(&counters.events_left_out);
             } else {
                 outbox.push_always(|writer| writer.shared(&frame));
                 Counters::count(&counters.deliveries);
             }
         }
-        receivers.len()
-    }
-
-    /// Returns with how many topics a new subscription is compared.
-    pub(crate) fn compared(&self) -> usize {
-        let state = self.state();
-        let [values, _] = state.retained.sizes();
-        values + state.subscribers.remembered()
+        1 + work + receivers.len() / QUEUES_PER_WORK
     }
 
     /// Returns the numbers of subscriptions, of kept values, and of their bytes.
@@ -205,15 +212,15 @@ mod tests {
             .unwrap();
         let outbox = Outbox::alone(10_000);
         let peer = PeerId::default();
-        assert!(topics.subscribe(peer, &outbox, pattern("lab.*")).unwrap() > 0);
-        assert!(topics.subscribe(peer, &outbox, pattern("lab.*")).unwrap() > 0);
+        topics.subscribe(peer, &outbox, pattern("lab.*")).unwrap();
+        topics.subscribe(peer, &outbox, pattern("lab.*")).unwrap();
         assert_eq!(topics.sizes()[0], 1, "it has it");
         // What matches a second subscription is kept for that one, too.
-        assert!(topics.subscribe(peer, &outbox, pattern(">")).unwrap() > 0);
+        topics.subscribe(peer, &outbox, pattern(">")).unwrap();
         assert_eq!(topics.receivers(&topic("lab.oven")).0.len(), 1);
         assert_eq!(topics.receivers(&topic("other")).0.len(), 1);
-        assert!(topics.unsubscribe(peer, &pattern(">")));
-        assert!(!topics.unsubscribe(peer, &pattern(">")));
+        assert_eq!(topics.unsubscribe(peer, &pattern(">")), Some(0));
+        assert_eq!(topics.unsubscribe(peer, &pattern(">")), None);
         assert_eq!(topics.receivers(&topic("other")).0.len(), 0);
         topics
             .retain(&topic("lab.oven"), PeerId::default(), None)
@@ -249,6 +256,42 @@ mod tests {
         drop(outbox);
         drop(topics);
         assert!(frame.is_unique());
+    }
+
+    #[test]
+    fn who_links_with_the_manager_is_compared_with_no_value_of_others() {
+        let topics = Topics::default();
+        let (peer, outbox) = (PeerId::sample(1), Outbox::alone(10_000));
+        for number in 0..1_000 {
+            let topic = topic(&format!("a.{number}"));
+            let frame = topic_frame(&topic, b"1", "a[h:1]", true);
+            topics.retain(&topic, peer, Some(frame)).unwrap();
+            topics.receivers(&topic);
+        }
+        for work in [0, 0] {
+            assert_eq!(topics.subscribe(peer, &outbox, Subscription::Manager), Ok(work));
+        }
+        assert_eq!(topics.unsubscribe(peer, &Subscription::Manager), Some(0));
+        let compared = 2_000 / COMPARED_PER_WORK;
+        assert_eq!(topics.subscribe(peer, &outbox, pattern("b.*")), Ok(compared));
+        let again = topics.subscribe(peer, &outbox, pattern("b.*"));
+        assert_eq!(again, Ok(compared / 2), "it has it");
+        assert_eq!(topics.unsubscribe(peer, &pattern("b.*")), Some(compared / 2));
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_does_not_read_keeps_room_for_others() {
+        let (topics, counters) = (Topics::default(), Counters::default());
+        let outbox = Outbox::alone(100_000);
+        topics
+            .subscribe(PeerId::sample(1), &outbox, Subscription::Manager)
+            .unwrap();
+        for _ in 0..1_000 {
+            let work = topics.emit("left", "Manager[h:1]", &counters, || json!({"name": "a[h:1]"}));
+            assert!(work > 0);
+        }
+        assert!(counters.events_left_out.load(Ordering::Relaxed) > 0);
+        assert!((10_000..30_000).contains(&outbox.queued()), "{}", outbox.queued());
     }
 
     #[tokio::test]

@@ -31,10 +31,45 @@ pub(crate) type Receivers = Arc<[(PeerId, Arc<Outbox>)]>;
 pub(super) struct Subscribers {
     by_peer: HashMap<PeerId, Subscriber>,
     pool: Pool,
-    /// The receivers of the topics that had values lately.
-    remembered: HashMap<Topic, Receivers>,
-    /// The number of all these receivers, or more.
-    remembered_receivers: usize,
+    /// The receivers of the topics of peers that had values lately.
+    remembered: Remembered,
+    /// Those of the manager's own topics.
+    events: Remembered,
+}
+
+/// The receivers of topics.
+#[derive(Debug, Default)]
+struct Remembered {
+    topics: HashMap<Topic, Receivers>,
+    /// The number of all these receivers.
+    receivers: usize,
+}
+
+impl Remembered {
+    /// Remembers the receivers of a topic, if need be in place of all others.
+    fn insert(&mut self, topic: &Topic, receivers: &Receivers) {
+        if self.topics.len() >= MOST_REMEMBERED
+            || self.receivers + receivers.len() > MOST_REMEMBERED_RECEIVERS
+        {
+            *self = Self::default();
+        }
+        self.receivers += receivers.len();
+        self.topics.insert(topic.clone(), Arc::clone(receivers));
+    }
+
+    /// Forgets the topics for which `is_over` returns `true`. Returns the number of topics before.
+    fn forget(&mut self, is_over: impl Fn(&Topic, &Receivers) -> bool) -> usize {
+        let before = self.topics.len();
+        let count = &mut self.receivers;
+        self.topics.retain(|topic, receivers| {
+            let is_over = is_over(topic, receivers);
+            if is_over {
+                *count -= receivers.len();
+            }
+            !is_over
+        });
+        before
+    }
 }
 
 #[derive(Debug)]
@@ -48,53 +83,52 @@ impl Default for Subscribers {
         Self {
             by_peer: HashMap::default(),
             pool: Pool::new(MOST_SUBSCRIPTIONS, FREE_SUBSCRIPTIONS),
-            remembered: HashMap::default(),
-            remembered_receivers: 0,
+            remembered: Remembered::default(),
+            events: Remembered::default(),
         }
     }
 }
 
 impl Subscribers {
-    /// Adds a subscription. Returns `false` if the peer has it already.
+    /// Adds a subscription. Returns `false` if the peer has it already, and the number of topics that
+    /// it was compared with.
     pub(super) fn add(
         &mut self,
         peer: PeerId,
         outbox: &Arc<Outbox>,
         subscription: Subscription,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<(bool, usize), Refusal> {
         let had = self.by_peer.get(&peer).map_or(0, |own| own.subscriptions.len());
         let has_it = |own: &Subscriber| own.subscriptions.contains(&subscription);
         if self.by_peer.get(&peer).is_some_and(has_it) {
-            return Ok(false);
+            return Ok((false, 0));
         }
         if had >= MOST_PATTERNS || !self.pool.admits(had, 1) {
             return Err(TopicRefusal::TooManySubscriptions { count: had }.into());
         }
         self.pool.add(had, 1);
-        self.forget_receivers(&subscription);
+        let compared = self.forget_receivers(&subscription);
         let own = self.by_peer.entry(peer).or_insert_with(|| Subscriber {
             outbox: Arc::clone(outbox),
             subscriptions: BTreeSet::new(),
         });
         own.subscriptions.insert(subscription);
-        Ok(true)
+        Ok((true, compared))
     }
 
-    /// Removes a subscription. Returns `false` if the peer does not have it.
-    pub(super) fn remove(&mut self, peer: PeerId, subscription: &Subscription) -> bool {
-        let Some(own) = self.by_peer.get_mut(&peer) else {
-            return false;
-        };
+    /// Removes a subscription. Returns the number of topics that it was compared with, or `None` if
+    /// the peer does not have it.
+    pub(super) fn remove(&mut self, peer: PeerId, subscription: &Subscription) -> Option<usize> {
+        let own = self.by_peer.get_mut(&peer)?;
         let had = own.subscriptions.len();
         if !own.subscriptions.remove(subscription) {
-            return false;
+            return None;
         }
         if own.subscriptions.is_empty() {
             self.by_peer.remove(&peer);
         }
         self.pool.subtract(had, 1);
-        self.forget_receivers(subscription);
-        true
+        Some(self.forget_receivers(subscription))
     }
 
     /// Removes a peer. Returns the number of its subscriptions that the manager's own topics can
@@ -105,8 +139,11 @@ impl Subscribers {
         };
         let had = own.subscriptions.len();
         self.pool.subtract(had, had);
-        // Comparing each with each of its subscriptions would take longer than finding them again.
-        self.forget_all_receivers();
+        let receives =
+            |receivers: &Receivers| receivers.binary_search_by_key(&peer, |(peer, _)| *peer).is_ok();
+        for remembered in [&mut self.remembered, &mut self.events] {
+            remembered.forget(|_, receivers| receives(receivers));
+        }
         let watching = own.subscriptions.iter().filter(|own| own.can_match_managers());
         watching.count()
     }
@@ -120,24 +157,27 @@ impl Subscribers {
         self.pool.used()
     }
 
-    /// Returns the number of topics whose receivers are remembered.
-    pub(super) fn remembered(&self) -> usize {
-        self.remembered.len()
-    }
-
-    fn forget_all_receivers(&mut self) {
-        self.remembered.clear();
-        self.remembered_receivers = 0;
-    }
-
-    /// Forgets the receivers of the topics that match.
-    fn forget_receivers(&mut self, subscription: &Subscription) {
-        self.remembered.retain(|topic, _| !subscription.matches(topic));
+    /// Forgets the receivers of the topics that match. Returns the number of topics that were
+    /// compared.
+    fn forget_receivers(&mut self, subscription: &Subscription) -> usize {
+        let mut compared = 0;
+        if subscription.can_match_managers() {
+            compared += self.events.forget(|topic, _| subscription.matches(topic));
+        }
+        if *subscription != Subscription::Manager {
+            compared += self.remembered.forget(|topic, _| subscription.matches(topic));
+        }
+        compared
     }
 
     /// Returns the receivers of a topic, and the number of subscriptions that were compared.
     pub(super) fn receivers(&mut self, topic: &Topic) -> (Receivers, usize) {
-        if let Some(receivers) = self.remembered.get(topic) {
+        let remembered = if topic.is_managers() {
+            &mut self.events
+        } else {
+            &mut self.remembered
+        };
+        if let Some(receivers) = remembered.topics.get(topic) {
             return (Arc::clone(receivers), 0);
         }
         let matches = |own: &Subscriber| own.subscriptions.iter().any(|own| own.matches(topic));
@@ -149,13 +189,7 @@ impl Subscribers {
             .collect();
         receivers.sort_unstable_by_key(|(peer, _)| *peer);
         let receivers: Receivers = receivers.into();
-        if self.remembered.len() >= MOST_REMEMBERED
-            || self.remembered_receivers + receivers.len() > MOST_REMEMBERED_RECEIVERS
-        {
-            self.forget_all_receivers();
-        }
-        self.remembered_receivers += receivers.len();
-        self.remembered.insert(topic.clone(), Arc::clone(&receivers));
+        remembered.insert(topic, &receivers);
         (receivers, self.count())
     }
 }
@@ -173,17 +207,35 @@ mod tests {
         let all = Subscription::Pattern(TopicPattern::new(">").unwrap());
         for peer in 0..100 {
             let peer = PeerId::sample(peer);
-            assert_eq!(subscribers.add(peer, &outbox, all.clone()), Ok(true));
+            assert_eq!(subscribers.add(peer, &outbox, all.clone()), Ok((true, 0)));
         }
         for number in 0..1_000 {
             let topic = Topic::new(&format!("a.{number}")).unwrap();
             assert_eq!(subscribers.receivers(&topic).0.len(), 100);
-            let remembered: usize = subscribers.remembered.values().map(|all| all.len()).sum();
-            assert_eq!(remembered, subscribers.remembered_receivers);
+            let remembered: usize = subscribers.remembered.topics.values().map(|all| all.len()).sum();
+            assert_eq!(remembered, subscribers.remembered.receivers);
             assert!(remembered <= MOST_REMEMBERED_RECEIVERS);
         }
         subscribers.forget(PeerId::sample(0));
-        assert_eq!(subscribers.remembered_receivers, 0);
+        assert_eq!(subscribers.remembered.receivers, 0);
+    }
+
+    #[test]
+    fn who_leaves_is_forgotten_where_it_received_something() {
+        let mut subscribers = Subscribers::default();
+        let outbox = Outbox::alone(1);
+        let topics = ["a", "b"].map(|topic| Topic::new(topic).unwrap());
+        for (number, topic) in topics.iter().enumerate() {
+            let pattern = Subscription::Pattern(TopicPattern::new(topic.as_str()).unwrap());
+            subscribers
+                .add(PeerId::sample(number as u64), &outbox, pattern)
+                .unwrap();
+            assert_eq!(subscribers.receivers(topic).0.len(), 1);
+        }
+        subscribers.forget(PeerId::sample(0));
+        assert_eq!(subscribers.receivers(&topics[1]).1, 0, "it is remembered");
+        let (receivers, compared) = subscribers.receivers(&topics[0]);
+        assert_eq!((receivers.len(), compared), (0, 1));
     }
 
     #[test]

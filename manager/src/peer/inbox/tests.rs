@@ -2,7 +2,8 @@ use labwire_wire::{FrameView, LineSplitter};
 use tokio::io::AsyncWriteExt;
 
 use super::*;
-use crate::router::{Step, TURN_WORK};
+use crate::router::Step;
+use crate::work::TURN_WORK;
 
 /// Routes the lines that have arrived, each with `work` units. Returns their number.
 async fn route(inbox: &mut Inbox<&[u8]>, work: usize) -> usize {

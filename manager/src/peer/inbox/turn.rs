@@ -15,7 +15,8 @@ use super::{Inbox, uid_near_start};
 use crate::buffers;
 use crate::peer::departure::Departure;
 use crate::reading::{LARGE_READ_BYTES, LONG_LINE_BYTES, has_own_memory, with_scratch};
-use crate::router::{BYTES_PER_WORK, Incoming, Kind, Step, TURN_WORK};
+use crate::router::{Incoming, Kind, Step};
+use crate::work::{BYTES_PER_WORK, TURN_WORK};
 
 /// The smallest read, in bytes: some dozens of short lines.
 const SHORTEST_READ: usize = 4 * 1024;
