@@ -21,7 +21,7 @@ impl Model {
     pub(super) fn route_with_permits(&mut self, from: Key, spoken: &Spoken, is_held: bool) -> Predicted {
         let peer = &self.peers[&from];
         let is_service = peer.is_service();
-        if (!is_service || spoken.say.is_answered(&peer.identity.name))
+        if self.needs_own_room(from, &spoken.say, is_held)
             && let Some(wait) = self.own_room(from)
         {
             return wait;
@@ -44,6 +44,7 @@ impl Model {
                 }
                 Predicted::Next
             }
+            Say::AboutTopics(about) => self.about_topics(from, about, is_held),
             Say::Disconnect => Predicted::Leave,
             Say::Blank => Predicted::Next,
             Say::Nonsense(nonsense) => {

@@ -29,6 +29,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod time;
+mod topics;
 mod waiting;
 mod world;
 

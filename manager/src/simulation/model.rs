@@ -39,6 +39,12 @@ pub(super) struct Model {
     pub(super) told: BTreeMap<Key, Told>,
     /// The services that received an error for a malformed line since their last proper reply.
     pub(super) was_told: BTreeSet<Key>,
+    /// The subscriptions of all peers, with their patterns.
+    pub(super) subscriptions: BTreeSet<(Key, &'static str)>,
+    /// The frames that are retained, by topic.
+    pub(super) retained: BTreeMap<&'static str, Vec<u8>>,
+    /// The peers whose publication waits, and has reached some subscribers.
+    pub(super) begun: BTreeSet<Key>,
 }
 
 impl Model {
@@ -58,6 +64,9 @@ impl Model {
             cut_through_lines: BTreeMap::new(),
             told: BTreeMap::new(),
             was_told: BTreeSet::new(),
+            subscriptions: BTreeSet::new(),
+            retained: BTreeMap::new(),
+            begun: BTreeSet::new(),
         }
     }
 
@@ -178,6 +187,7 @@ impl Model {
         };
         self.told.remove(&key);
         self.was_told.remove(&key);
+        self.forget_topics(key);
         let abandoned = self.leave_as(key, peer);
         self.give_up_places(key);
         abandoned

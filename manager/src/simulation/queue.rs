@@ -48,15 +48,22 @@ impl Queue {
         taken == 0 || taken + length <= limit
     }
 
+    /// Returns whether so much is queued that a service's publication waits.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.unread >= OWED * self.limit
+    }
+
+    /// Returns whether there is room for a frame, and no earlier producer waits.
+    pub(super) fn has_room(&self, length: usize, is_owed: bool) -> bool {
+        let waits = |place: &Place| !place.is_granted && (!is_owed || place.is_owed);
+        !self.line.iter().any(waits) && self.fits(length, is_owed)
+    }
+
     /// Returns whether a frame is taken now: because there is room and no earlier producer waits,
     /// or because its producer was granted room. A request waits behind all producers, a reply only
     /// behind other replies.
     pub(super) fn takes(&mut self, producer: Key, length: usize, is_owed: bool) -> bool {
-        let waits = |place: &Place| !place.is_granted && (!is_owed || place.is_owed);
-        if !self.line.iter().any(waits) && self.fits(length, is_owed) {
-            return true;
-        }
-        self.use_grant(producer)
+        self.has_room(length, is_owed) || self.use_grant(producer)
     }
 
     /// Removes the place of a producer, if it was granted room. Returns whether it was.

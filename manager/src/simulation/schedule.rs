@@ -8,6 +8,7 @@ use super::choices::Choices;
 use super::garble::{Garble, number, other_type};
 use super::speech::{Administered, Asked, Form, Nonsense, Payload, Say, Spoken};
 use super::state::{InFlight, Key, ModelPhase, Sums};
+use super::topics::{AboutTopics, PATTERNS, TOPICS};
 use super::world::{Failure, World};
 
 /// The uids that clients reuse, as JSON text. The first is that of typed lines.
@@ -369,6 +370,21 @@ impl Schedule<'_, '_> {
         }
     }
 
+    fn about_topics(&mut self) -> Say {
+        let uid = self.uid();
+        let pattern = self.choices.one_of(&PATTERNS);
+        Say::AboutTopics(match self.choices.below(10) {
+            0..3 => AboutTopics::Subscribe { pattern, uid },
+            3 => AboutTopics::Unsubscribe { pattern, uid },
+            _ => AboutTopics::Publish {
+                topic: self.choices.one_of(&TOPICS),
+                payload: self.payload(),
+                retain: self.choices.percent(30),
+                uid,
+            },
+        })
+    }
+
     fn word_of_client(&mut self, key: Key) -> Say {
         let ask = |asked, schedule: &mut Self| Say::Ask {
             asked,
@@ -424,7 +440,8 @@ impl Schedule<'_, '_> {
             },
             44 => self.anything(),
             45 => Say::Disconnect,
-            46..72 => Say::LongCall {
+            46..52 => self.about_topics(),
+            52..72 => Say::LongCall {
                 service: self.any_service(),
                 uid: self.uid(),
                 payload: self.payload(),
@@ -447,7 +464,8 @@ impl Schedule<'_, '_> {
                 Some(reply) => reply.clone(),
                 None => Say::Blank,
             },
-            70..93 => Say::Notify {
+            70..76 => self.about_topics(),
+            76..93 => Say::Notify {
                 service: service_name(number),
                 payload: self.payload(),
             },

@@ -7,6 +7,7 @@ use labwire_wire::{EnvelopeError, JsonError, Line, Member};
 use serde_json::json;
 
 use super::garble::Garbled;
+use super::topics::AboutTopics;
 use crate::refusal::Refusal;
 use crate::router::Incoming;
 
@@ -173,6 +174,8 @@ pub(crate) enum Say {
         service: String,
         payload: Payload,
     },
+    /// A request about topics.
+    AboutTopics(AboutTopics),
     /// A malformed reply of a service.
     Garbled(Garbled),
     Nonsense(Nonsense),
@@ -388,6 +391,7 @@ impl Say {
                 payload.text(),
                 json!(service)
             ),
+            Self::AboutTopics(about) => about.text(),
             Self::Garbled(_) => unreachable!("it may be no text"),
             Self::Nonsense(nonsense) => nonsense.text().to_owned(),
             Self::Blank => " ".to_owned(),

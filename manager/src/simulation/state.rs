@@ -158,6 +158,10 @@ pub(crate) struct Sums {
     pub(crate) locks_expired: u64,
     pub(crate) locks_broken: u64,
     pub(crate) lock_waits_timed_out: u64,
+    /// The values that subscribers received at once, and late. The manager counts them among the
+    /// deliveries.
+    pub(crate) values: u64,
+    pub(crate) values_late: u64,
 }
 
 /// The model's state of a client's login.

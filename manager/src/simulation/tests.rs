@@ -34,6 +34,8 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
     let (mut schedules, mut steps, mut cut_through_lines, mut broken_off) = (0, 0, 0, 0);
     // Locks that were granted after a wait, that nobody got in time, that expired and were broken.
     let mut locks = [0; 4];
+    // Values that subscribers received at once, and late.
+    let mut values = [0; 2];
     for seed in seeds {
         let ran = catch_unwind(|| run(&mut Choices::Seed(seed))).unwrap_or_else(|_| {
             panic!("replay with: {SEED}={seed} cargo test -p labwire-manager --lib simulation -- --nocapture")
@@ -47,8 +49,12 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
             lock_waits_timed_out,
             locks_expired,
             locks_broken,
+            values: at_once,
+            values_late,
             ..
         } = ran.sums;
+        values[0] += at_once;
+        values[1] += values_late;
         let of_locks = [
             locks_granted_later,
             lock_waits_timed_out,
@@ -61,7 +67,7 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
     }
     println!(
         "{schedules} schedules, {steps} steps, {cut_through_lines} lines went on before their end and {broken_off} of them had \
-         none, {locks:?} locks were granted late, not in time, expired and were broken, {:.1} s",
+         none, {locks:?} locks were granted late, not in time, expired and were broken, {values:?} values came at once and late, {:.1} s",
         started.elapsed().as_secs_f64()
     );
     if schedules >= DEFAULT_SCHEDULES {
@@ -69,6 +75,10 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         assert!(
             broken_off > schedules / 4 && cut_through_lines > 2 * broken_off,
             "too little of that happens"
+        );
+        assert!(
+            values.iter().all(|count| *count > schedules / 8),
+            "too little of that happens: {values:?}"
         );
         assert!(
             locks.iter().all(|count| *count > schedules / 8),

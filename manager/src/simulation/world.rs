@@ -296,6 +296,8 @@ impl World {
             locks_expired: sum(&counters.locks_expired),
             locks_broken: sum(&counters.locks_broken),
             lock_waits_timed_out: sum(&counters.lock_waits_timed_out),
+            values: self.model.sums.values,
+            values_late: self.model.sums.values_late,
         };
         if sums != self.model.sums {
             return Err(format!("{sums:?} instead of {:?}", self.model.sums));
