@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use labwire_device::{ConnectionReader, ConnectionWriter, ReadError};
 use labwire_wire::frames::json_string;
@@ -13,7 +13,9 @@ use tracing::{debug, error, info, warn};
 
 use crate::attributes::DESCRIBE;
 use crate::error::{RunError, ServiceError};
+use crate::notifier::PUBLICATION_UID;
 use crate::outbox::{Outbox, OutboxReceiver};
+use crate::refused_publications::RefusedPublications;
 use crate::reply::{Reply, error_frame};
 use crate::request::{Abandoned, Request};
 use crate::service::Service;
@@ -55,6 +57,7 @@ pub(crate) struct Conversation<'a, S> {
     held_bytes: usize,
     /// The last error from the manager, a possible reason why it closes the connection.
     told: Option<String>,
+    refused: RefusedPublications,
     /// A channel through which a request shuts down the service after its reply.
     last_word: (mpsc::Sender<()>, mpsc::Receiver<()>),
 }
@@ -68,6 +71,7 @@ impl<'a, S: Service> Conversation<'a, S> {
             requests: JoinSet::new(),
             held_bytes: 0,
             told: None,
+            refused: RefusedPublications::default(),
             last_word: mpsc::channel(1),
         }
     }
@@ -200,11 +204,12 @@ impl<'a, S: Service> Conversation<'a, S> {
                 return;
             }
         };
-        if self.hear_error(&line, &envelope) {
+        let uid = envelope.uid_or_empty(line.content());
+        if envelope.has_result() && uid == *PUBLICATION_UID {
+            self.hear_about_publication(&line, &envelope);
             return;
         }
-        if envelope.has_result() {
-            // The answer to what the service published.
+        if self.hear_error(&line, &envelope) {
             return;
         }
         let request = Request::read(line, &envelope, &self.abandoned, &self.session.handle);
@@ -230,6 +235,18 @@ impl<'a, S: Service> Conversation<'a, S> {
             return;
         }
         self.execute(request, outbox);
+    }
+
+    /// Handles the manager's answer to what the service has published.
+    fn hear_about_publication(&mut self, line: &Line, envelope: &Envelope) {
+        let content = line.content();
+        if envelope.raw(content, Member::Error) == Some(b"true") {
+            let message = envelope.string(content, Member::Message).ok().flatten();
+            let message = message.unwrap_or_default();
+            if let Some(text) = self.refused.note(&message, Instant::now()) {
+                warn!("{text}");
+            }
+        }
     }
 
     /// Notes an error from the manager. Returns `false` if the frame is none.

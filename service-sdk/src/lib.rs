@@ -332,6 +332,7 @@ mod locked;
 mod notifier;
 mod offer;
 mod outbox;
+mod refused_publications;
 mod registration;
 mod reply;
 mod request;

@@ -297,6 +297,9 @@ fn result(arguments: Arguments) -> Result<String, EncodeError> {
     Ok(format!("[{positional},{keywords}]"))
 }
 
+/// The uid of requests to publish a value. Nothing waits for the answers, except for the log.
+pub(crate) const PUBLICATION_UID: &str = "publish";
+
 /// Composes the request to the manager that publishes a value.
 fn publication(topic: &str, value: &impl Serialize, retain: bool) -> Result<Bytes, NotifyError> {
     let topic = Topic::new(topic)?;
@@ -304,7 +307,7 @@ fn publication(topic: &str, value: &impl Serialize, retain: bool) -> Result<Byte
     let (positional, _) = arguments.finish()?;
     let frame = format!(
         "{{\"args\":{positional},\"attribute\":\"publish\",\"error\":false,\"kwargs\":{{\"retain\":{retain}}},\
-         \"service\":\"{MANAGER_NAME}\",\"uid\":\"publish\"}}\r\n"
+         \"service\":\"{MANAGER_NAME}\",\"uid\":\"{PUBLICATION_UID}\"}}\r\n"
     );
     Ok(frame.into())
 }
