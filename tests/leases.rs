@@ -225,6 +225,15 @@ fn an_administrator_ends_a_wait_that_keeps_others_from_linking() {
     let ended = waiting.read_json();
     let message = ended["message"].as_str().unwrap();
     assert!(message.contains("its wait was broken by 'ada'"), "{message}");
+    let line = manager.wait_for_log("does not wait for a lock on the 'DMM' Service any more");
+    assert!(line.contains("Waiting["), "{line}");
+    let mut rows = request("Manager", "connections_table.connections");
+    let recorded = "its wait for a lock on 'DMM' was broken by 'ada'";
+    let begun = Instant::now();
+    while !result(&mut admin, &rows).to_string().contains(recorded) {
+        assert!(begun.elapsed() < super::support::DEADLINE, "it is not recorded");
+        rows["uid"] = json!("again");
+    }
     result(&mut other, &about_dmm("link", json!({})));
 }
 

@@ -159,6 +159,42 @@ fn only_what_changes_links_and_locks_is_an_event() {
 }
 
 #[test]
+fn who_watches_the_manager_is_told_of_links_that_come_with_locks_and_of_clients_that_send_no_more() {
+    let manager = start();
+    let _dmm = RawPeer::service(&manager, "DMM", &json!({}));
+    let [mut watcher, mut holder, mut waiting] =
+        ["Watcher", "Holder", "Waiting"].map(|name| RawPeer::client(&manager, name));
+    succeeds(&mut watcher, &subscribe("manager.*"));
+    let lock = about("acquire_lock", json!(["DMM"]), json!({ "wait": 60 }));
+    assert_eq!(holder.request(&lock)["error"], false);
+    waiting.send_line(&lock.to_string());
+    waiting.request(&request("Manager", "identity"));
+    waiting.send_line("lock My Service");
+    let typed = waiting.read_json();
+    assert_eq!(typed["error"], true, "{typed}");
+    holder.close_sending_side();
+    assert_eq!(waiting.read_json()["error"], false);
+    let mut events = Vec::new();
+    while events.len() < 6 {
+        let (topic, event) = value(&mut watcher);
+        let name = topic.strip_prefix("manager.").expect("it is the manager's");
+        if !name.ends_with("_joined") && !name.ends_with("_left") {
+            let name_of_client = event["client"].as_str().or(event["name"].as_str()).unwrap();
+            events.push(format!("{name} {}", name_of_client.split('[').next().unwrap()));
+        }
+    }
+    let expected = [
+        "linked Holder",
+        "locked Holder",
+        "refused Waiting",
+        "links_ended Holder",
+        "linked Waiting",
+        "locked Waiting",
+    ];
+    assert_eq!(events, expected);
+}
+
+#[test]
 fn a_retained_value_comes_first_and_null_removes_it() {
     let manager = start();
     let mut sender = RawPeer::client(&manager, "Sender");
@@ -190,6 +226,11 @@ fn what_is_no_topic_is_refused_and_named() {
         (publish("lab..door", &json!(1)), "no word may be empty"),
         (publish("lab.*", &json!(1)), "may not contain the wildcards"),
         (publish("manager.joined", &json!(1)), "only the manager publishes"),
+        (publish("Manager.joined", &json!(1)), "only the manager publishes"),
+        (
+            publish("m\u{430}nager.joined", &json!(1)),
+            "only the manager publishes",
+        ),
         (subscribe("lab.>.x"), "> for all the rest, as the last word"),
         (subscribe(&["*"; 17].join(".")), "at most 16 words"),
         (

@@ -1,7 +1,6 @@
 //! Turns changes of the registry into frames, log lines, counts and records.
 //!
-//! Every event of the registry passes through here. Further consequences of changes (records,
-//! topics) belong here too.
+//! Every event of the registry passes through here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use labwire_wire::{frames, quoted};
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
+use crate::answer::push_answer;
 use crate::counters::Counters;
 use crate::event_rate::EventRate;
 use crate::log_limit::LogLimit;
@@ -300,13 +300,8 @@ impl Events {
     /// Answers a request for a lock that has waited.
     fn answer_grant(&self, registry: &Registry, listing: Listing, grant: &Grant) -> usize {
         Counters::count(&self.counters.locks_granted_later);
-        let (head, tail) = frames::result_around(&grant.client, &grant.uid);
-        let mut written = 0;
-        grant.outbox.push_always(|frame| {
-            frame.copied(&head);
+        let written = push_answer(&grant.outbox, &grant.client, &grant.uid, |frame| {
             registry.write_listing(listing, frame);
-            frame.copied(&tail);
-            written = frame.written();
         });
         FRAME_WORK + written / BYTES_PER_WORK
     }

@@ -37,6 +37,7 @@
 //! crate `labwire-pki` can make one.
 
 mod admin;
+mod answer;
 mod attached;
 mod attachment;
 #[cfg(feature = "benchmarks")]

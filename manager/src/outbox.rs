@@ -317,6 +317,13 @@ impl Outbox {
         !state.closed && (state.queued >= self.limit.max(1) || !self.is_admitted(&state, 1))
     }
 
+    /// Returns whether so much is queued that not even short answers are added for which a service
+    /// does not wait.
+    pub(crate) fn is_overfull(&self) -> bool {
+        let state = self.state();
+        !state.closed && state.queued >= self.limit.saturating_mul(OWED)
+    }
+
     /// Returns whether so much is queued that events of the manager are dropped. The rest of the
     /// limit is for what others send, who would have to wait.
     pub(crate) fn is_filling(&self) -> bool {

@@ -3,7 +3,7 @@
 //! It shares no code with the manager, so that it cannot hide a mistake in the manager's parsing.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -71,6 +71,13 @@ impl RawPeer {
     /// Sends bytes unchanged.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.writer.write_all(bytes).expect("the manager reads");
+    }
+
+    /// Closes the sending side of the connection.
+    pub(crate) fn close_sending_side(&mut self) {
+        self.writer
+            .shutdown(Shutdown::Write)
+            .expect("a connected socket has a sending side");
     }
 
     /// Returns the next line, without its end.

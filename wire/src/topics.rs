@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::name::appearance;
+
 /// The longest name of a topic, or pattern, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 256;
 
@@ -42,7 +44,7 @@ pub enum TopicError {
 ///
 /// let topic = Topic::new("lab.oven.temperature")?;
 /// assert_eq!(topic.as_str(), "lab.oven.temperature");
-/// assert!(!topic.is_managers());
+/// assert!(!topic.is_managers() && !topic.looks_like_managers());
 /// assert_eq!(Topic::new("lab..temperature").unwrap_err(), TopicError::EmptyWord);
 /// # Ok::<_, TopicError>(())
 /// ```
@@ -70,6 +72,14 @@ impl Topic {
     /// Returns whether it is one of the manager's own topics, to which peers cannot publish.
     pub fn is_managers(&self) -> bool {
         self.0.split('.').next() == Some(MANAGERS_TOPICS)
+    }
+
+    /// Returns whether it is one of the manager's own topics, or looks as if it were, such as
+    /// `Manager.left`, or `manager.left` with a Cyrillic letter.
+    pub fn looks_like_managers(&self) -> bool {
+        let first = self.0.split('.').next().unwrap_or_default();
+        first.eq_ignore_ascii_case(MANAGERS_TOPICS)
+            || !first.is_ascii() && appearance(&first.to_lowercase()) == appearance(MANAGERS_TOPICS)
     }
 }
 

@@ -420,27 +420,31 @@ impl Refusal {
     /// receives. With `origin`, it includes the error's origin and whether the request may have
     /// been executed; with `leases`, what is known about the lock.
     pub(crate) fn around_uid(&self, requester: &str, features: Features) -> (Bytes, &'static [u8]) {
-        let lock = if features.leases {
-            self.lock_members()
-        } else {
-            None
-        };
-        let details = ErrorDetails {
-            executed: features.origin.then(|| self.executed()),
-            lock: lock.as_deref(),
-        };
+        let lock = self.lock_members(features);
+        let details = self.details(lock.as_deref(), features);
         frames::manager_error_around(&self.to_string(), details, requester)
     }
 
     /// Returns the error that a client with these features receives: see
     /// [`around_uid`](Self::around_uid).
     pub(crate) fn frame<'u>(&self, requester: &str, uid: impl Into<Uid<'u>>, features: Features) -> Bytes {
-        let (head, tail) = self.around_uid(requester, features);
-        [&head, uid.into().to_json().as_bytes(), tail].concat().into()
+        let lock = self.lock_members(features);
+        let details = self.details(lock.as_deref(), features);
+        frames::manager_error(&self.to_string(), details, requester, uid)
     }
 
-    /// Returns the member `lock` of the error for a client with the feature `leases`, as JSON text.
-    fn lock_members(&self) -> Option<String> {
+    fn details<'a>(&self, lock: Option<&'a str>, features: Features) -> ErrorDetails<'a> {
+        ErrorDetails {
+            executed: features.origin.then(|| self.executed()),
+            lock,
+        }
+    }
+
+    /// Returns the member `lock` of the error for a client with these features, as JSON text.
+    fn lock_members(&self, features: Features) -> Option<String> {
+        if !features.leases {
+            return None;
+        }
         let members = match self {
             Self::Locked { service, held } | Self::CallLocked { service, held, .. } => {
                 held.members(service, held.waiting + 1)

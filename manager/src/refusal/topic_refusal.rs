@@ -13,7 +13,9 @@ pub(crate) enum TopicRefusal {
     #[error("ValueError: {0}")]
     Name(#[from] TopicError),
     /// A peer publishes to one of the manager's own topics.
-    #[error("PermissionError: only the manager publishes to topics whose first word is manager")]
+    #[error(
+        "PermissionError: only the manager publishes to topics whose first word is manager or looks like it"
+    )]
     Managers,
     /// A peer has as many subscriptions as it may.
     #[error(

@@ -21,7 +21,7 @@ impl Moment {
             .and_then(|duration| self.time.checked_add(duration).ok());
         Self {
             time: later.unwrap_or(Timestamp::MAX),
-            // Terms are bounded: see `Terms::MOST_TTL` and `MOST_WAIT`.
+            // Both are bounded: see `TTL_SECONDS` and `WAIT_SECONDS`.
             instant: self.instant + duration,
         }
     }

@@ -16,7 +16,8 @@ const PEERS: usize = 64;
 /// locks have up to 256 bytes, and each byte may be escaped with six.
 const PAGE_BYTES: usize = 64 * 1024;
 
-/// The most locks of a service, or links of a client, in a page. Their number is always told.
+/// The most links, locks or waits for locks of one peer in a page. Their numbers are members of
+/// their own.
 const NAMES: usize = 32;
 
 /// The most clients and requests of one service that are searched for the oldest request.

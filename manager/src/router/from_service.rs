@@ -1,6 +1,8 @@
 //! Routes the lines of services: replies and notifications. Malformed replies are handled in
 //! [`malformed_reply`](super::malformed_reply).
 
+use std::sync::Arc;
+
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{
     Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Reply, Salvage, Shape, Uid,
@@ -11,9 +13,9 @@ use super::incoming::{Kind, Typed};
 use super::malformed_reply::MalformedReply;
 use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
 use crate::counters::Counters;
-use crate::outbox::{FrameWriter, Full};
+use crate::outbox::{FrameWriter, Full, Outbox};
 use crate::refusal::Refusal;
-use crate::registry::{Answered, Listing, Reader};
+use crate::registry::{Answered, Listing, PeerId, Reader};
 use crate::work::QUEUES_PER_WORK;
 
 impl Router<'_> {
@@ -77,6 +79,11 @@ impl Router<'_> {
             let error = EnvelopeError::Missing(Member::Result);
             let malformed = MalformedReply::in_frame(frame.content(), envelope, error);
             return self.route_malformed_reply(from, &malformed, frame.content().len());
+        }
+        // What a service publishes does not wait for room in its own queue, as its replies do not:
+        // they would wait behind it. So many answers that nobody reads are too many, however.
+        if envelope.is_string(frame.content(), Member::Attribute, "publish") && !from.outbox.is_overfull() {
+            return self.answer_service_request(from, frame, envelope);
         }
         self.answer_service(from, |router| {
             router.answer_service_request(from, frame, envelope)
@@ -196,44 +203,66 @@ impl Router<'_> {
         }
         let notification = ForAll::of(frame);
         if !self.permits.is_empty() {
-            return self.deliver_rest(from, &notification);
+            let permits = std::mem::take(&mut self.permits);
+            let registry = &self.registry;
+            let is_linked = |client| registry.is_linked(from.id, client);
+            return wait_unless_empty(deliver_rest(&notification, permits, is_linked, self.counters));
         }
-        // Queues with room receive it now. A place in line is taken at each full queue, so that
-        // several peers that do not read are disconnected together and not one after the other.
-        let mut waiting = Permits::default();
-        let mut queues = 0;
-        for (client, outbox) in self.registry.linked_outboxes(from.id) {
-            queues += 1;
-            match outbox.push(notification.len(), |writer| notification.write(writer)) {
-                Ok(()) => {
-                    Counters::count(&self.counters.deliveries);
-                }
-                Err(Full) => waiting.add(client, outbox.wait_for_room(notification.len())),
-            }
-        }
+        let linked = self.registry.linked_outboxes(from.id);
+        let (waiting, queues) = deliver(&notification, linked, self.counters);
         self.work += queues / QUEUES_PER_WORK;
         Counters::count(&self.counters.notifications);
         self.registry.note_notification(from.id);
         wait_unless_empty(waiting)
     }
+}
 
-    /// Delivers a notification to the clients whose queues were full and have room now.
-    #[cold]
-    fn deliver_rest(&mut self, from: &Sender<'_>, notification: &ForAll<'_>) -> Step {
-        let mut waiting = Permits::default();
-        for (client, permit) in std::mem::take(&mut self.permits).into_all() {
-            if !self.registry.is_linked(from.id, client) {
-                continue;
+/// Delivers a notification or a value. Returns the permits to wait for, and the number of queues.
+///
+/// Queues with room receive it now. A place in line is taken at each full queue, so that several
+/// peers that do not read are disconnected together and not one after the other.
+#[inline]
+pub(super) fn deliver<'a>(
+    notification: &ForAll<'_>,
+    receivers: impl Iterator<Item = (PeerId, &'a Arc<Outbox>)>,
+    counters: &Counters,
+) -> (Permits, usize) {
+    let mut waiting = Permits::default();
+    let mut queues = 0;
+    for (peer, outbox) in receivers {
+        queues += 1;
+        match outbox.push(notification.len(), |writer| notification.write(writer)) {
+            Ok(()) => {
+                Counters::count(&counters.deliveries);
             }
-            if permit.is_granted() {
-                permit.push(|writer| notification.write(writer));
-                Counters::count(&self.counters.deliveries);
-            } else {
-                waiting.add(client, permit);
-            }
+            Err(Full) => waiting.add(peer, outbox.wait_for_room(notification.len())),
         }
-        wait_unless_empty(waiting)
     }
+    (waiting, queues)
+}
+
+/// Delivers a notification or a value to the peers whose queues were full and have room now, if
+/// they still receive such. Returns the permits to wait for.
+#[cold]
+pub(super) fn deliver_rest(
+    notification: &ForAll<'_>,
+    permits: Permits,
+    receives: impl Fn(PeerId) -> bool,
+    counters: &Counters,
+) -> Permits {
+    let mut waiting = Permits::default();
+    for (peer, permit) in permits.into_all() {
+        if !receives(peer) {
+            continue;
+        }
+        if permit.is_granted() {
+            permit.push(|writer| notification.write(writer));
+            Counters::count(&counters.deliveries);
+        } else {
+            waiting.add(peer, permit);
+        }
+    }
+    waiting
 }
 
 pub(super) fn wait_unless_empty(waiting: Permits) -> Step {

@@ -17,10 +17,11 @@ mod tests;
 
 use std::sync::{Arc, MutexGuard};
 
-use labwire_wire::{Envelope, EnvelopeError, Features, JsonError, Uid, frames};
+use labwire_wire::{Envelope, EnvelopeError, Features, JsonError, Uid};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use crate::answer::push_answer;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::events::Events;
@@ -108,15 +109,7 @@ impl Sender<'_> {
     /// Queues a result for the peer: the JSON text that `write` composes. Returns the number of
     /// bytes.
     pub(crate) fn answer(&self, uid: &Uid<'_>, write: impl FnOnce(&mut FrameWriter<'_>)) -> usize {
-        let (head, tail) = frames::result_around(self.name, uid);
-        let mut written = 0;
-        self.outbox.push_always(|frame| {
-            frame.copied(&head);
-            write(frame);
-            frame.copied(&tail);
-            written = frame.written();
-        });
-        written
+        push_answer(self.outbox, self.name, uid, write)
     }
 
     /// Logs a refusal, unless the peer has caused too many log lines. Returns whether it was logged.

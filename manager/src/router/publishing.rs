@@ -7,11 +7,10 @@ use labwire_wire::{
 use serde_json::{Map, Value};
 
 use super::compose::ForAll;
-use super::from_service::wait_unless_empty;
-use super::{Permits, Router, Sender, Step};
+use super::from_service::{deliver, deliver_rest, wait_unless_empty};
+use super::{Router, Sender, Step};
 use crate::bounds::MOST_VALUE_BYTES;
 use crate::counters::Counters;
-use crate::outbox::Full;
 use crate::refusal::{Refusal, TopicRefusal};
 use crate::registry::Reader;
 use crate::topics::{Subscription, topic_frame};
@@ -75,7 +74,7 @@ impl Router<'_> {
         // Scanning it, and copying it into the frame for the subscribers.
         self.work += 2 * frame.content().len() / BYTES_PER_WORK;
         let Publication { topic, value, retain } = read_publication(frame.content(), envelope)?;
-        if topic.is_managers() {
+        if topic.looks_like_managers() {
             return Err(TopicRefusal::Managers.into());
         }
         // The frame that subscribers receive has one level more.
@@ -95,15 +94,8 @@ impl Router<'_> {
         let frame = topic_frame(&topic, value, from.name, false);
         let line = Line::new(frame.clone());
         let notification = ForAll::of(line.view().into());
-        let mut waiting = Permits::default();
-        for (peer, outbox) in receivers.iter() {
-            match outbox.push(notification.len(), |writer| notification.write(writer)) {
-                Ok(()) => {
-                    Counters::count(&self.counters.deliveries);
-                }
-                Err(Full) => waiting.add(*peer, outbox.wait_for_room(notification.len())),
-            }
-        }
+        let receivers = receivers.iter().map(|(peer, outbox)| (*peer, outbox));
+        let (waiting, _) = deliver(&notification, receivers, self.counters);
         Ok(wait_unless_empty(waiting.begun(frame)))
     }
 
@@ -112,18 +104,9 @@ impl Router<'_> {
     fn publish_rest(&mut self, frame: Bytes) -> Step {
         let line = Line::new(frame.clone());
         let notification = ForAll::of(line.view().into());
-        let mut waiting = Permits::default();
-        for (peer, permit) in std::mem::take(&mut self.permits).into_all() {
-            if !self.events.topics.is_subscribed(peer) {
-                continue;
-            }
-            if permit.is_granted() {
-                permit.push(|writer| notification.write(writer));
-                Counters::count(&self.counters.deliveries);
-            } else {
-                waiting.add(peer, permit);
-            }
-        }
+        let permits = std::mem::take(&mut self.permits);
+        let is_subscribed = |peer| self.events.topics.is_subscribed(peer);
+        let waiting = deliver_rest(&notification, permits, is_subscribed, self.counters);
         wait_unless_empty(waiting.begun(frame))
     }
 

@@ -208,6 +208,23 @@ async fn a_value_that_waits_is_composed_once_and_is_not_refused_as_if_it_were_no
 }
 
 #[test]
+fn a_service_whose_own_queue_is_full_still_publishes_but_not_without_end() {
+    let mut rig = Rig::new(&client(&[], ""));
+    let line = br#"{"service":"Manager","attribute":"publish","args":["a",1],"uid":"1"}"#;
+    let fill = |rig: &Rig, bytes: usize| {
+        rig.services_queue()
+            .push_always(|writer| writer.copied(&vec![b' '; bytes]));
+    };
+    fill(&rig, 1 << 20);
+    assert!(rig.services_queue().is_full());
+    assert!(matches!(rig.service_says(line), Step::Next));
+    let subscribe = br#"{"service":"Manager","attribute":"subscribe","args":["a"],"uid":"2"}"#;
+    assert!(matches!(rig.service_says(subscribe), Step::Wait(_)));
+    fill(&rig, 3 << 20);
+    assert!(matches!(rig.service_says(line), Step::Wait(_)));
+}
+
+#[test]
 fn what_takes_long_counts_as_much_work() {
     let work = |rig: &mut Rig, line: &str| {
         rig.as_client(|router, from| {

@@ -3,7 +3,7 @@
 use crate::frames::json_string;
 
 /// The commands and their descriptions.
-const WORDS: [(&str, &str); 9] = [
+const WORDS: [(&str, &str); 11] = [
     ("client MY NAME", "say who you are, before anything else"),
     ("identity", "show the manager and who is connected"),
     ("whoami", "show your name on the network"),
@@ -17,6 +17,14 @@ const WORDS: [(&str, &str); 9] = [
     (
         "SERVICE ATTRIBUTE [value ...] [key=value ...]",
         "call a service; put names and texts with spaces in quotes, and a service's name that is one of these words",
+    ),
+    (
+        "Manager subscribe TOPIC",
+        "receive the values of a topic, or with * for any word and > for the rest, of all that match: lab.>; unsubscribe ends it",
+    ),
+    (
+        "Manager publish TOPIC VALUE",
+        "send a value to the subscribers of a topic; add retain=true to keep it for later ones",
     ),
     ("exit", "leave, as do quit and disconnect"),
 ];

@@ -349,7 +349,9 @@ fn lock_terms(tokens: &mut Tokens<'_>) -> Option<String> {
     let mut keys = Vec::new();
     while tokens.more() {
         if let Some(key) = tokens.key() {
-            if !LOCK_TERMS.contains(&key) || keys.contains(&key) {
+            let is_it = |term: &&&str| term.eq_ignore_ascii_case(key);
+            let key = *LOCK_TERMS.iter().find(is_it)?;
+            if keys.contains(&key) {
                 return None;
             }
             if kwargs.len() > 1 {

@@ -197,6 +197,7 @@ fn links_and_locks_are_named_with_one_word_or_between_quotes() {
             "S",
             r#"{"ttl":1.50,"reason":"a test","wait":0}"#,
         ),
+        ("lock S TTL=60", "S", r#"{"ttl":60}"#),
         ("lock S shared reason=x", "S", r#"{"shared":true,"reason":"x"}"#),
     ] {
         let (service, kwargs) = (service.into(), kwargs.into());

@@ -4,7 +4,7 @@ use super::*;
 use crate::bounds::{FREE_LOCK_WAITS, MOST_LOCK_WAITS, MOST_WAITS};
 use crate::refusal::{LockCause, LockRefusal};
 
-const WAIT: Option<Duration> = Some(Duration::from_secs(60));
+const WAIT: Option<Duration> = Some(Duration::from_mins(1));
 
 fn present() -> Moment {
     Moment {
