@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use labwire_home::present;
 use labwire_store::Store;
 use labwire_wire::{frames, quoted};
@@ -16,6 +17,7 @@ use crate::answer::push_answer;
 use crate::counters::Counters;
 use crate::event_rate::EventRate;
 use crate::log_limit::LogLimit;
+use crate::principal::Principal;
 use crate::refusal::{LockCause, LockRefusal, Refusal, WaitEnd, excerpt};
 use crate::registry::{Event, Grant, LinkChange, Listing, LockEnded, Moment, Registry, Settled, WaitRefused};
 use crate::topics::Topics;
@@ -67,26 +69,11 @@ impl Events {
                 came,
                 told,
             } => {
-                if let Some(store) = &self.records {
-                    let kind = if is_service { "service" } else { "client" };
-                    store.record_at(came, principal.from.event("new connection request"));
-                    store.record_at(present(), principal.from.event(&format!("connected as a {kind}")));
-                }
                 if let Some(outbox) = told {
                     let frame = frames::manager_request("registered", &[&name], &self.manager);
                     outbox.push_always(|writer| writer.shared(&frame));
                 }
-                let kind = if is_service { "Service" } else { "Client" };
-                let event = if is_service {
-                    "service_joined"
-                } else {
-                    "client_joined"
-                };
-                match principal.user() {
-                    None => info!("{name} is a new {kind} connection"),
-                    Some(user) => info!("{name} is a new {kind} connection, logged in as {}", quoted(user)),
-                }
-                1 + self.emit(event, || json!({ "name": name }))
+                self.note_joined(&name, is_service, &principal, came)
             }
             Event::LoggedIn { name, principal } => {
                 if let Some(user) = principal.user() {
@@ -106,12 +93,9 @@ impl Events {
                     let service = quoted(excerpt(service));
                     info!("{change} {service} for {client} [{links} link(s), {locks} lock(s)]");
                 }
-                if !is_change {
-                    return 1;
-                }
                 let value =
                     || json!({ "client": *client, "links": links, "locks": locks, "service": service });
-                let events = change.events().iter();
+                let events = change.events().iter().filter(|_| is_change);
                 1 + events.map(|event| self.emit(event, value)).sum::<usize>()
             }
             Event::Left {
@@ -160,6 +144,25 @@ impl Events {
 }
 
 impl Events {
+    /// Records, logs and emits that a peer has joined.
+    fn note_joined(&self, name: &str, is_service: bool, principal: &Principal, came: Timestamp) -> usize {
+        if let Some(store) = &self.records {
+            let kind = if is_service { "service" } else { "client" };
+            store.record_at(came, principal.from.event("new connection request"));
+            store.record_at(present(), principal.from.event(&format!("connected as a {kind}")));
+        }
+        let (kind, event) = if is_service {
+            ("Service", "service_joined")
+        } else {
+            ("Client", "client_joined")
+        };
+        match principal.user() {
+            None => info!("{name} is a new {kind} connection"),
+            Some(user) => info!("{name} is a new {kind} connection, logged in as {}", quoted(user)),
+        }
+        1 + self.emit(event, || json!({ "name": name }))
+    }
+
     /// Sends an event to the subscribers of the manager's own topics. Returns the work done, as
     /// [`publish`](Self::publish) does.
     pub(crate) fn emit(&self, event: &str, value: impl FnOnce() -> Value) -> usize {
@@ -223,7 +226,6 @@ impl Events {
         let WaitRefused {
             outbox,
             requester,
-            log_limit,
             principal,
             features,
             uid,
@@ -250,8 +252,11 @@ impl Events {
                 _ => {}
             }
         }
-        if is_broken || log_limit.allows(requester) {
+        // What an administrator has done is never left out.
+        if is_broken {
             info!("{requester}: {summary}");
+        } else {
+            debug!("{requester}: {summary}");
         }
         let work = self.emit_limited("refused", || json!({ "message": summary, "name": **requester }));
         let frame = refusal.frame(requester, uid, *features);
@@ -340,11 +345,8 @@ impl fmt::Display for LinkChange {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::outbox::Outbox;
-    use crate::principal::Principal;
 
     /// Returns the frames that a joining peer receives.
     async fn told_at_join(asks: bool) -> String {

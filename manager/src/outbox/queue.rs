@@ -219,8 +219,8 @@ impl FrameWriter<'_> {
         self.referenced(bytes);
     }
 
-    /// Adds bytes without copying them, whatever their number: for those of which many queues may
-    /// hold many, so that memory is needed once.
+    /// Adds bytes without copying them, also if they are few. For frames that wait in many queues
+    /// at once: all queues share the memory.
     pub(crate) fn referenced(&mut self, bytes: &Bytes) {
         self.queue.seal_tail();
         self.queue.segments.push_back(bytes.clone());

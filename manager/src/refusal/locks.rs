@@ -151,7 +151,7 @@ pub(crate) struct LockEnd {
 pub(crate) enum LockCause {
     /// It was not renewed within its time to live.
     Expired { ttl: Duration },
-    /// Somebody who may has broken it.
+    /// An administrator has broken it.
     Broken {
         /// The name of the user.
         by: Arc<str>,
@@ -215,7 +215,7 @@ pub(crate) enum WaitEnd {
     Unlinked,
     /// The client has closed its sending side.
     SendsNoMore,
-    /// Somebody who may has ended it.
+    /// An administrator has ended it.
     Broken(LockEnd),
 }
 

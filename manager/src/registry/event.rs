@@ -110,7 +110,6 @@ pub(crate) struct WaitRefused {
     pub(crate) outbox: Arc<Outbox>,
     /// The client's name, `NAME[HOST:PORT]`.
     pub(crate) requester: Arc<str>,
-    pub(crate) log_limit: Arc<LogLimit>,
     pub(crate) principal: Arc<Principal>,
     pub(crate) features: Features,
     pub(crate) uid: Uid<'static>,
@@ -122,7 +121,6 @@ impl WaitRefused {
         Self {
             outbox: Arc::clone(&client.outbox),
             requester: waiter.name,
-            log_limit: Arc::clone(&client.log_limit),
             principal: Arc::clone(&client.principal),
             features: client.features,
             uid: waiter.uid,

@@ -12,7 +12,8 @@ use super::peers::PeerId;
 use super::terms::Terms;
 use crate::refusal::WaitingRequest;
 
-/// A number that orders requests by the time they began to wait.
+/// A number that orders requests by the time they began to wait, and locks by the time they were
+/// granted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 

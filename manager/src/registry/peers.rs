@@ -13,6 +13,9 @@ pub(crate) struct PeerId(u64);
 const PLACE_BITS: u32 = 24;
 
 impl PeerId {
+    /// The id that no peer has: peers are counted from 1.
+    pub(crate) const NONE: Self = Self(0);
+
     /// Returns an id for a test of something else.
     #[cfg(test)]
     pub(crate) fn sample(number: u64) -> Self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use labwire_wire::frames::json_string;
 
 use super::locks::Lock;
+use super::peers::PeerId;
 use super::state::{Client, Registry, Service};
 use super::traffic::Traffic;
 
@@ -40,8 +41,9 @@ pub(crate) enum Kind {
 }
 
 impl Registry {
-    /// Returns a page as JSON text. `now` is the present in microseconds since the manager started.
-    pub(crate) fn status(&self, page: &Page, now: u64) -> String {
+    /// Returns a page as JSON text. `now` is the present in microseconds since the manager started,
+    /// and `subscriptions` returns the number of a peer's subscriptions.
+    pub(crate) fn status(&self, page: &Page, now: u64, subscriptions: impl Fn(PeerId) -> usize) -> String {
         let (clients, services) = self.counts();
         let mut text = format!(
             r#"{{"uptime_seconds":{},"clients":{clients},"services":{services},"in_flight":{},"page":["#,
@@ -56,8 +58,8 @@ impl Registry {
         let mut last = None;
         for name in names.by_ref().take(PEERS) {
             let entry = match page.kind {
-                Kind::Clients => self.client_status(name),
-                Kind::Services => self.service_status(name, now),
+                Kind::Clients => self.client_status(name, &subscriptions),
+                Kind::Services => self.service_status(name, now, &subscriptions),
             };
             if last.is_some() {
                 text.push(',');
@@ -76,8 +78,9 @@ impl Registry {
         text
     }
 
-    fn client_status(&self, name: &Arc<str>) -> Option<String> {
-        let client = self.clients.get(*self.client_names.get(name)?)?;
+    fn client_status(&self, name: &Arc<str>, subscriptions: &impl Fn(PeerId) -> usize) -> Option<String> {
+        let id = *self.client_names.get(name)?;
+        let client = self.clients.get(id)?;
         let Client { links, in_flight, .. } = client;
         let mut names: Vec<_> = links
             .iter()
@@ -87,18 +90,25 @@ impl Registry {
             .collect();
         names.sort_unstable();
         Some(format!(
-            r#"{{"name":{},"link_count":{},"links":[{}],"in_flight":{},"queued_bytes":{}{}}}"#,
+            r#"{{"name":{},"link_count":{},"links":[{}],"in_flight":{},"queued_bytes":{},"subscriptions":{}{}}}"#,
             json_string(name),
             links.len(),
             names.join(","),
             in_flight.count(),
             client.outbox.queued(),
+            subscriptions(id),
             client.traffic.members(),
         ))
     }
 
-    fn service_status(&self, name: &Arc<str>, now: u64) -> Option<String> {
-        let service = self.services.get(*self.service_names.get(name)?)?;
+    fn service_status(
+        &self,
+        name: &Arc<str>,
+        now: u64,
+        subscriptions: &impl Fn(PeerId) -> usize,
+    ) -> Option<String> {
+        let id = *self.service_names.get(name)?;
+        let service = self.services.get(id)?;
         let links: Vec<_> = service
             .linked
             .names()
@@ -129,7 +139,7 @@ impl Registry {
             .oldest()
             .map_or_else(|| "null".to_owned(), |begun| seconds(now.saturating_sub(begun)));
         Some(format!(
-            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"lock_wait_count":{},"lock_waits":[{}],"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{}{}}}"#,
+            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"lock_wait_count":{},"lock_waits":[{}],"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{},"subscriptions":{}{}}}"#,
             json_string(name),
             service.links.len(),
             links.join(","),
@@ -138,6 +148,7 @@ impl Registry {
             service.lock_queue.len(),
             waits.join(","),
             service.outbox.queued(),
+            subscriptions(id),
             service.traffic.members(),
         ))
     }

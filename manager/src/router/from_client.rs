@@ -245,7 +245,10 @@ impl Router<'_> {
         match read_page(frame.content(), envelope) {
             Ok(page) => {
                 // Composed before it is queued: the status contains the size of this very queue.
-                let status = self.registry.status(&page, self.now);
+                let topics = &self.events.topics;
+                let status = self
+                    .registry
+                    .status(&page, self.now, |peer| topics.subscriptions_of(peer));
                 from.answer(uid, |writer| writer.copied(status.as_bytes()));
                 // Composing a page takes about as long as a turn may.
                 self.work += TURN_WORK;

@@ -113,10 +113,17 @@ impl Topics {
         Some(compared / COMPARED_PER_WORK)
     }
 
-    /// Removes all subscriptions of a peer that has left.
+    /// Removes all subscriptions of a peer that has left. What it retained stays.
     pub(crate) fn forget(&self, peer: PeerId) {
-        let watched = self.state().subscribers.forget(peer);
+        let mut state = self.state();
+        state.retained.forget_sender(peer);
+        let watched = state.subscribers.forget(peer);
         self.watching.fetch_sub(watched, Ordering::Relaxed);
+    }
+
+    /// Returns the number of a peer's subscriptions.
+    pub(crate) fn subscriptions_of(&self, peer: PeerId) -> usize {
+        self.state().subscribers.count_of(peer)
     }
 
     /// Returns whether a peer has a subscription.

@@ -16,11 +16,14 @@ use crate::registry::PeerId;
 /// than the one before.
 const STEP_BYTES: usize = 256;
 
+/// The sender of the values whose senders have left: the id that no peer has.
+const NOBODY: PeerId = PeerId::NONE;
+
 /// The frames that are kept, by their topics.
 ///
 /// A program that publishes to ever new topics fills no more than three quarters while others keep
-/// values, or a little more while it is alone: see [`Pool`]. What it kept still counts for it after
-/// it has left, since the values stay.
+/// values, or a little more while it is alone: see [`Pool`]. The values of all senders that have
+/// left count as those of one, and anybody may replace them by values that are not larger.
 #[derive(Debug)]
 pub(super) struct Retained {
     kept: BTreeMap<Topic, Kept>,
@@ -74,7 +77,8 @@ impl Retained {
             return Ok(());
         };
         let next = Kept { frame, sender };
-        let is_update = |before: &Kept| before.sender == sender && next.bytes() <= before.bytes();
+        let is_update =
+            |before: &Kept| [sender, NOBODY].contains(&before.sender) && next.bytes() <= before.bytes();
         if before.as_ref().is_some_and(is_update) || self.admits(&next) {
             self.insert(topic, next);
             return Ok(());
@@ -83,6 +87,23 @@ impl Retained {
             self.insert(topic, before);
         }
         Err(TopicRefusal::NoRoom.into())
+    }
+
+    /// Notes that a sender has left.
+    pub(super) fn forget_sender(&mut self, sender: PeerId) {
+        let Some(share) = self.senders.remove(&sender) else {
+            return;
+        };
+        self.values.subtract(share.values, share.values);
+        self.bytes.subtract(share.bytes, share.bytes);
+        let others = self.senders.entry(NOBODY).or_default();
+        self.values.add(others.values, share.values);
+        self.bytes.add(others.bytes, share.bytes);
+        others.values += share.values;
+        others.bytes += share.bytes;
+        for kept in self.kept.values_mut().filter(|kept| kept.sender == sender) {
+            kept.sender = NOBODY;
+        }
     }
 
     fn admits(&self, next: &Kept) -> bool {
@@ -163,6 +184,25 @@ mod tests {
         assert_eq!(retained.sizes(), [0, 0]);
         assert!(retained.senders.is_empty());
         assert_eq!([retained.values.users(), retained.bytes.users()], [0, 0]);
+    }
+
+    #[test]
+    fn the_values_of_senders_that_have_left_count_as_those_of_one() {
+        let mut retained = Retained::default();
+        for sender in 1..=100 {
+            assert!(keep(&mut retained, sender, sender as u64, 100));
+            retained.forget_sender(PeerId::sample(sender as u64));
+        }
+        retained.forget_sender(PeerId::sample(1));
+        assert_eq!([retained.values.users(), retained.bytes.users()], [1, 1]);
+        assert_eq!(retained.sizes(), [100, 100 * STEP_BYTES]);
+        // A service that has come back takes its topic over, however little room there is.
+        retained.values = Pool::new(100, 0);
+        retained.values.add(0, 100);
+        assert!(!keep(&mut retained, 101, 200, 100));
+        assert!(!keep(&mut retained, 1, 200, 300), "it is larger");
+        assert!(keep(&mut retained, 1, 200, 200));
+        assert!(!keep(&mut retained, 1, 201, 200), "it has a sender again");
     }
 
     #[test]

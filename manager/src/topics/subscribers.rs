@@ -98,7 +98,7 @@ impl Subscribers {
         outbox: &Arc<Outbox>,
         subscription: Subscription,
     ) -> Result<(bool, usize), Refusal> {
-        let had = self.by_peer.get(&peer).map_or(0, |own| own.subscriptions.len());
+        let had = self.count_of(peer);
         let has_it = |own: &Subscriber| own.subscriptions.contains(&subscription);
         if self.by_peer.get(&peer).is_some_and(has_it) {
             return Ok((false, 0));
@@ -150,6 +150,11 @@ impl Subscribers {
 
     pub(super) fn contains(&self, peer: PeerId) -> bool {
         self.by_peer.contains_key(&peer)
+    }
+
+    /// Returns the number of subscriptions of a peer.
+    pub(super) fn count_of(&self, peer: PeerId) -> usize {
+        self.by_peer.get(&peer).map_or(0, |own| own.subscriptions.len())
     }
 
     /// Returns the number of subscriptions.
