@@ -89,9 +89,9 @@ impl Link {
         &self.holder
     }
 
-    /// Returns how the lock has ended that was not released, if it has.
-    pub(crate) fn lock_end(&self) -> Option<Arc<str>> {
-        self.status.borrow().lock_end.clone()
+    /// Returns how the lock of this guard has ended, if it has expired or was broken.
+    pub(crate) fn lock_end(&self, guard: u64) -> Option<Arc<str>> {
+        self.status.borrow().lock_ends.get(&guard).cloned()
     }
 
     /// Returns whether the lock of this guard is held.

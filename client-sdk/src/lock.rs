@@ -135,7 +135,7 @@ impl LockGuard {
     ///
     /// See the example of [`lost`](Self::lost).
     pub fn end_reason(&self) -> Option<Arc<str>> {
-        self.link.lock_end()
+        self.link.lock_end(self.holding.guard)
     }
 
     /// Waits until the lock is lost: it has expired or was broken, the service has disconnected, the

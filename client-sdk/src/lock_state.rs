@@ -29,6 +29,8 @@ pub struct LockState {
     pub position: usize,
     /// Set if it was the own lock, which has ended: `expired` or `broken`.
     pub ended: Option<String>,
+    /// When it has ended: a date and time (UTC, RFC 3339).
+    pub at: Option<String>,
     /// The administrator who has broken it.
     pub by: Option<String>,
 }

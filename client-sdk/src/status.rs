@@ -1,6 +1,6 @@
 //! The state that the engine publishes to handles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use labwire_device::Connection;
@@ -52,6 +52,8 @@ pub(crate) struct LinkStatus {
     pub(crate) locks: BTreeSet<u64>,
     /// How the lock has ended that the client did not release, if it has.
     pub(crate) lock_end: Option<Arc<str>>,
+    /// The uids of the guards that had this or an earlier such lock, and how it has ended.
+    pub(crate) lock_ends: BTreeMap<u64, Arc<str>>,
 }
 
 /// The state of a link.

@@ -337,6 +337,7 @@ impl Engine {
             return answer(reply);
         };
         if !link.has_lock(guard) {
+            link.forget_end(guard);
             return answer(reply);
         }
         if self.requests.withdraw(guard) {

@@ -5,17 +5,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use labwire_wire::{Executed, Line, MANAGER_NAME};
+use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::incoming::{Failure, Incoming};
 use super::links::LinkKey;
 use super::machine::Engine;
-use super::requests::{LockReply, LockedReply, Purpose, Request};
+use super::requests::{LockReply, LockedReply, Purpose};
 use crate::command::Target;
 use crate::error::CallError;
 use crate::identities::ServiceIdentity;
 use crate::notification::Notification;
-use crate::status::LinkState;
+use crate::status::{LinkState, LinkStatus};
 use crate::topic_value::TopicValue;
 
 impl Engine {
@@ -79,17 +80,7 @@ impl Engine {
                 }
                 if self.links.state(key) == LinkState::Ended {
                     self.give_back(&service);
-                    let request = Request::new(
-                        request.target,
-                        Purpose::Lock {
-                            link: key,
-                            service,
-                            ttl,
-                            reply,
-                        },
-                        None,
-                    );
-                    return request.unlinked(None);
+                    return reply.fail(request.target.unlinked(None));
                 }
                 self.links.renew_later(key, ttl, now);
                 match reply {
@@ -105,20 +96,8 @@ impl Engine {
                 clients,
                 reply,
             } => {
-                if let Some(lock_end) = self.lost_before_link(link) {
-                    self.end_link(link);
-                    self.give_back(&service);
-                    let _ = reply.send(Err(request.target.unlinked(Some(&lock_end))));
-                    return;
-                }
-                let linked = self.linked(link, &result);
-                let status = self.links.get_mut(link).map(|link| link.subscribe());
-                let answer = match (linked, status) {
-                    (Ok(()), Some(status)) => Ok((status, clients)),
-                    (Err(error), _) => Err(error),
-                    (Ok(()), None) => Err(request.target.unlinked(None)),
-                };
-                let _ = reply.send(answer);
+                let status = self.locked_link_made(link, &service, &request.target, &result);
+                let _ = reply.send(status.map(|status| (status, clients)));
             }
             Purpose::Subscription {
                 number,
@@ -134,20 +113,7 @@ impl Engine {
             }
             Purpose::Renewal { .. } => {}
             Purpose::Link { link, reply } => {
-                let linked = self.linked(link, &result);
-                let state = self.links.state(link);
-                let link = self.links.get_mut(link);
-                let lock_end = link.as_ref().and_then(|link| link.lock_end());
-                let answer = match (linked, link.map(|link| link.subscribe())) {
-                    // The lock of another guard had ended just before.
-                    (Ok(()), Some(_)) if state == LinkState::Ended && lock_end.is_some() => {
-                        Err(request.target.unlinked(lock_end.as_ref()))
-                    }
-                    (Ok(()), Some(status)) => Ok(status),
-                    (Err(error), _) => Err(error),
-                    (Ok(()), None) => Err(request.target.unlinked(None)),
-                };
-                let _ = reply.send(answer);
+                let _ = reply.send(self.link_made(link, &request.target, &result));
             }
             Purpose::LinkAgain { link } => {
                 if let Err(error) = self.linked(link, &result) {
@@ -155,6 +121,44 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Handles the result of a request for a link. Returns the status of the link.
+    fn link_made(
+        &mut self,
+        key: LinkKey,
+        target: &Target,
+        result: &[u8],
+    ) -> Result<watch::Receiver<LinkStatus>, CallError> {
+        self.linked(key, result)?;
+        let state = self.links.state(key);
+        let Some(link) = self.links.get_mut(key) else {
+            return Err(target.unlinked(None));
+        };
+        match link.lock_end() {
+            // The lock of another guard had ended just before.
+            Some(lock_end) if state == LinkState::Ended => Err(target.unlinked(Some(&lock_end))),
+            _ => Ok(link.subscribe()),
+        }
+    }
+
+    /// As [`link_made`](Self::link_made), for the link of a lock that was granted with one.
+    fn locked_link_made(
+        &mut self,
+        key: LinkKey,
+        service: &str,
+        target: &Target,
+        result: &[u8],
+    ) -> Result<watch::Receiver<LinkStatus>, CallError> {
+        if let Some(lock_end) = self.lost_before_link(key) {
+            self.end_link(key);
+            self.give_back(service);
+            return Err(target.unlinked(Some(&lock_end)));
+        }
+        self.linked(key, result)?;
+        let link = self.links.get_mut(key);
+        link.map(|link| link.subscribe())
+            .ok_or_else(|| target.unlinked(None))
     }
 
     /// Requests the link of a lock that was granted: the manager has made it, and the reply has the

@@ -83,10 +83,19 @@ impl Link {
     /// Notes that the lock has expired or was broken. Returns whether the link has to end: it stays
     /// while another lock is requested, which the manager grants with a link or refuses.
     pub(super) fn lock_ended(&mut self, reason: &Arc<str>) -> bool {
-        self.lose_locks();
-        self.status
-            .send_modify(|status| status.lock_end = Some(Arc::clone(reason)));
+        self.status.send_modify(|status| {
+            for guard in std::mem::take(&mut status.locks) {
+                status.lock_ends.insert(guard, Arc::clone(reason));
+            }
+            status.lock_end = Some(Arc::clone(reason));
+        });
         self.acquiring.is_empty()
+    }
+
+    /// Forgets how the lock of a guard has ended.
+    pub(super) fn forget_end(&mut self, guard: u64) {
+        self.status
+            .send_if_modified(|status| status.lock_ends.remove(&guard).is_some());
     }
 
     /// Returns whether the lock of a guard was requested and not granted yet.
@@ -183,6 +192,7 @@ impl Links {
             identity: Arc::default(),
             locks: BTreeSet::new(),
             lock_end: None,
+            lock_ends: BTreeMap::new(),
         };
         let link = Link {
             service: Arc::clone(&service),

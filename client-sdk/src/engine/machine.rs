@@ -369,7 +369,8 @@ impl Engine {
                 self.link_refused(key);
             }
             Purpose::Renewal { link } => {
-                // Its end is notified, too. When the service has left, so is that of the link.
+                // The manager also sends `lock_ended`, or `unlinked` if the service has left. This
+                // refusal may come first.
                 let ends = error.lock().is_some_and(|lock| lock.ended.is_some());
                 let is_locked = self.links.get_mut(link).is_some_and(|link| link.is_locked());
                 if let (true, true, CallError::Manager { message, .. }) = (ends, is_locked, &error) {

@@ -107,6 +107,16 @@ pub(super) enum LockReply {
     WithLink(LockedReply),
 }
 
+impl LockReply {
+    pub(super) fn fail(self, error: CallError) {
+        // An error means that the caller no longer waits.
+        match self {
+            Self::Clients(reply) => drop(reply.send(Err(error))),
+            Self::WithLink(reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
 /// The progress of a request.
 #[derive(Debug)]
 enum Stage {

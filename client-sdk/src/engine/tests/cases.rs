@@ -13,6 +13,7 @@ use super::super::questions::Answer;
 use crate::command::{CallCommand, Command, Limit, Outcome, Target};
 use crate::error::CallError;
 use crate::frames::request_frame;
+use crate::lock_options::{Lock, LockOptions};
 use crate::status::{About, ConnectionState, LinkState, LinkStatus};
 use crate::uids::Uids;
 
@@ -180,6 +181,51 @@ fn a_client_that_leaves_says_goodbye_last_and_hears_replies_until_the_end() {
     let deadline = engine.next_deadline().unwrap();
     engine.handle_timeout(deadline);
     assert_eq!(engine.wish(), Wish::End);
+}
+
+#[test]
+fn a_guard_keeps_the_reason_for_its_end_when_another_one_gets_the_lock() {
+    let mut engine = engine();
+    let mut status = link(&mut engine, 1);
+    written(&mut engine);
+    say(&mut engine, &linked("1"));
+    let status = status.try_recv().unwrap().unwrap();
+    let lock = |engine: &mut Engine, uid| {
+        let (reply, receiver) = oneshot::channel();
+        let options = LockOptions::new(Lock::Shared);
+        let lock = Command::Lock {
+            uid,
+            holder: 1,
+            options,
+            reply,
+        };
+        engine.handle_command(lock, Instant::now());
+        assert_eq!(written(engine).len(), 1);
+        receiver
+    };
+    let granted = |uid: &str| json!({"error": false, "result": ["Ada[h:2]"], "uid": uid});
+    let _first = lock(&mut engine, 2);
+    say(&mut engine, &granted("2"));
+    let _second = lock(&mut engine, 3);
+    let ended = ["Echo", "broken", "the lock was broken by 'ada'"];
+    say(
+        &mut engine,
+        &json!({"attribute": "lock_ended", "args": ended, "kwargs": {}, "uid": ""}),
+    );
+    say(&mut engine, &granted("3"));
+    let ends = status.borrow().lock_ends.clone();
+    assert_eq!(ends.get(&2).map(|reason| &**reason), Some(ended[2]));
+    assert_eq!((status.borrow().locks.contains(&3), ends.len()), (true, 1));
+    for guard in [2, 3] {
+        let release = Command::Release {
+            uid: 10 + guard,
+            holder: 1,
+            guard,
+            reply: None,
+        };
+        engine.handle_command(release, Instant::now());
+    }
+    assert!(status.borrow().lock_ends.is_empty());
 }
 
 #[test]
