@@ -1,6 +1,7 @@
 //! What a call refuses before anything is sent, and what it says when it is interrupted.
 
 use super::*;
+use crate::support::waiting::wait_until;
 
 #[test]
 fn a_value_takes_no_arguments_and_nothing_is_sent() {
@@ -92,11 +93,9 @@ fn only_a_request_in_flight_may_still_be_executed_after_ctrl_c() {
     });
     probe.send_line(&reply.to_string());
     let results = manager.home().path("results");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !fs::read_to_string(&results).is_ok_and(|text| text == "7\n") {
-        assert!(Instant::now() < deadline, "there is no result");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("there is no result", || {
+        fs::read_to_string(&results).is_ok_and(|text| text == "7\n")
+    });
     call.signal(Signal::INT);
     assert_eq!(call.wait().code(), Some(130));
     assert!(
