@@ -13,7 +13,7 @@ use tokio::time::{interval, sleep, timeout};
 use crate::connection::{Connection, NAME};
 use crate::failure::Failure;
 use crate::feed::{Cause, Event, Events, send};
-use crate::near::nearest;
+use crate::near::{did_you_mean, not_connected};
 use crate::output::one_line;
 
 /// The back-off between two attempts to connect, or to link.
@@ -202,10 +202,8 @@ async fn explained(connection: &Connection, service: &str, refused: Failure) -> 
     match connection.identities().await {
         Ok(identities) if !identities.services.contains_key(service) => {
             let known = identities.services.keys().map(String::as_str);
-            let hint =
-                nearest(service, known).map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
-            let absent = format!("no service '{}' is connected", one_line(service));
-            (Failure::Refused(absent).with_hint(hint), true)
+            let hint = did_you_mean(service, known);
+            (Failure::Refused(not_connected(service)).with_hint(hint), true)
         }
         _ => (refused, false),
     }

@@ -100,7 +100,7 @@ impl Plot {
                 short(total.last),
                 short(total.low),
                 short(total.high),
-                short(total.mean)
+                short(total.readable_mean())
             ));
         }
         Ok(())
