@@ -17,7 +17,7 @@ use crate::near::{did_you_mean, not_connected};
 use crate::output::one_line;
 
 /// The back-off between two attempts to connect, or to link.
-const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
+pub(crate) const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
 
 /// How often a manager that does not report departures is asked whether a service has left.
 const CHECK: Duration = Duration::from_secs(2);
@@ -186,7 +186,7 @@ impl Follower {
 }
 
 /// Waits for a connection; for ever if the sender was dropped, since then the command is ending.
-async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Connection {
+pub(crate) async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Connection {
     let connected = connections.wait_for(Option::is_some).await;
     match connected.ok().and_then(|connection| connection.clone()) {
         Some(connection) => connection,

@@ -136,6 +136,17 @@ pub(crate) fn is_reported(identities: &Identities) -> bool {
     identities.language.starts_with(LABWIRE)
 }
 
+/// Checks that a manager has topics. MSL-Network's manager would treat a request for them as one that
+/// needs an administrator.
+pub(crate) async fn check_topics(connection: &Connection) -> Result<(), Failure> {
+    if is_reported(&connection.identities().await?) {
+        return Ok(());
+    }
+    Err(Failure::Refused(
+        "topics need a manager of Labwire, this is another one".to_owned(),
+    ))
+}
+
 impl Report {
     /// Requests the status.
     pub(crate) async fn request(connection: &Connection) -> Result<Self, Failure> {

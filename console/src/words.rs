@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 
+use clap::{Arg, Command};
 use labwire_client::Arguments;
 use labwire_wire::frames::json_string;
 use labwire_wire::terminal::{self, TerminalError, TerminalLine};
@@ -95,16 +96,15 @@ fn protected_number(word: &str) -> Option<&str> {
     is_json.then_some(number)
 }
 
-/// The options of calls that take no value from the next word.
-const FLAGS: [&str; 3] = ["--json", "--disable-tls", "--help"];
-
-/// Puts negative numbers of calls in parentheses, which do not change a value, where the parser of
-/// the command line would take them for options, as it does `-1e-6`.
-pub fn protect_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+/// Puts negative numbers in parentheses, which do not change a value, where the parser of the command
+/// line would take them for options, as it does `-1e-6`. These are the values of the subcommands of
+/// `command` that have an argument for any number.
+pub fn protect_numbers(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.into_iter().collect();
-    let takes_values = arguments
-        .get(1)
-        .is_some_and(|word| word == "call" || word == "admin" || word == "bench");
+    let typed = arguments.get(1).and_then(|name| command.find_subcommand(name));
+    let Some(command) = typed.filter(|command| takes_numbers(command)) else {
+        return arguments;
+    };
     let is_number = |word: &str| {
         let digits = word.strip_prefix('-').unwrap_or_default();
         let mut characters = digits.chars();
@@ -113,18 +113,35 @@ pub fn protect_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsS
         word == "-Infinity" || is_digit(first) || (first == Some('.') && is_digit(characters.next()))
     };
     let mut is_value_of_option = false;
-    let values = arguments.iter_mut().skip(2).filter(|_| takes_values);
-    for argument in values.take_while(|word| *word != "--") {
+    for argument in arguments.iter_mut().skip(2).take_while(|word| *word != "--") {
         if let Some(word) = argument.to_str() {
-            let is_option =
-                word == "-o" || (word.starts_with("--") && !word.contains('=') && !FLAGS.contains(&word));
+            let takes_next = takes_next_word(command, word);
             if is_number(word) && !is_value_of_option {
                 *argument = format!("({word})").into();
             }
-            is_value_of_option = is_option;
+            is_value_of_option = takes_next;
         }
     }
     arguments
+}
+
+/// Returns whether a command has an argument without an option for negative numbers.
+fn takes_numbers(command: &Command) -> bool {
+    let mut positionals = command.get_positionals();
+    positionals.any(Arg::is_allow_negative_numbers_set)
+}
+
+/// Returns whether a word is an option whose value is the next word.
+fn takes_next_word(command: &Command, word: &str) -> bool {
+    let mut options = command.get_arguments();
+    let option = match word.strip_prefix("--") {
+        Some(name) => options.find(|option| option.get_long() == Some(name)),
+        // Of short options in one word, only the last can take the next word.
+        None => word.strip_prefix('-').and_then(|letters| {
+            options.find(|option| option.get_short().is_some_and(|letter| letters.ends_with(letter)))
+        }),
+    };
+    option.is_some_and(|option| option.get_action().takes_values() && !option.is_require_equals_set())
 }
 
 /// Returns a word as a text, unless it was meant to be a list or an object.
@@ -286,10 +303,28 @@ mod tests {
             "-.5",
             "--json",
             "-.5",
+            "--reconnect",
+            "-.5",
             "--",
             "-3",
         ];
-        let words = protect_numbers(words.map(OsString::from));
+        let option = |name: &'static str| Arg::new(name).long(name);
+        let call = Command::new("call")
+            .arg(Arg::new("service"))
+            .arg(Arg::new("values").num_args(0..).allow_negative_numbers(true))
+            .arg(option("every"))
+            .arg(option("json").action(clap::ArgAction::SetTrue))
+            .arg(option("reconnect").num_args(0..=1).require_equals(true))
+            .arg(option("output").short('o'));
+        let program = Command::new("labwire")
+            .subcommand(call)
+            .subcommand(Command::new("watch"));
+        let protected =
+            |words: &[&str]| protect_numbers(&program, words.iter().map(|word| OsString::from(*word)));
+        for words in [["labwire", "watch", "-.5"], ["labwire", "other", "-.5"]] {
+            assert_eq!(protected(&words), words.map(OsString::from));
+        }
+        let words = protected(&words);
         assert_eq!(
             words[4..],
             [
@@ -300,6 +335,8 @@ mod tests {
                 "-o",
                 "-.5",
                 "--json",
+                "(-.5)",
+                "--reconnect",
                 "(-.5)",
                 "--",
                 "-3"

@@ -337,7 +337,7 @@ fn the_terminal_is_restored_when_the_system_ends_the_shell() {
         let mut terminal = terminal(&manager, &[]);
         assert!(!terminal.is_as_before(), "the editor has a mode of its own");
         terminal.signal(signal);
-        assert_eq!(terminal.wait().code(), Some(130));
+        assert_eq!(terminal.wait().code(), Some(143));
         assert!(terminal.is_as_before());
     }
 }
@@ -399,7 +399,7 @@ fn ctrl_c_at_a_password_gives_up_the_request() {
     shell.wait_for("password for ada");
     shell.wait_for_modes(false);
     shell.signal(Signal::TERM);
-    assert_eq!(shell.wait().code(), Some(130));
+    assert_eq!(shell.wait().code(), Some(143));
     assert!(shell.is_as_before());
 }
 

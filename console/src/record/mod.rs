@@ -232,10 +232,11 @@ impl Plan {
     }
 }
 
-pub(crate) async fn run(arguments: &RecordArgs, mut stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &RecordArgs, stop: Stop) -> Result<(), Failure> {
     let plan = arguments.plan()?;
     let options = arguments.connection.options()?;
     let sources = plan.sources();
+    stop.begin()?;
     let (store, opened) = Store::open(&plan.file, plan.format, plan.rotation, present())?;
     let tally = Tally::new(&plan.watch, &plan.poll);
     let wanted = plan.watch.clone();
@@ -264,7 +265,7 @@ pub(crate) async fn run(arguments: &RecordArgs, mut stop: Stop) -> Result<(), Fa
             }
         };
         tokio::select! {
-            () = stop.requested() => {}
+            _ = stop.requested() => {}
             () = over => {}
         }
     };

@@ -270,9 +270,9 @@ impl Recorder {
         let Some(time) = rows.last().map(|row| row.time) else {
             return Ok(());
         };
-        if self.store.rotate(present())? {
-            self.written = self.newest;
-            self.pending = 0;
+        if let Some(part) = self.store.next_part(present()) {
+            self.commit()?;
+            self.store.begin(part)?;
             self.narration
                 .tell(&format!("recording in {}", self.store.path().display()));
             self.store.add(&[Row::new(time, "start").note(&*self.sources)])?;

@@ -113,17 +113,24 @@ impl ShellSession {
         let request = client.admin_request::<()>(attribute, arguments);
         let outcome = self.limited(request).await;
         let was_asked = self.questions.asked() != asked;
-        match &outcome {
-            Ok(_) => {
-                if was_asked {
-                    self.login = Some(administration.options.clone());
-                }
-                self.administration = Some(administration);
+        let is_accepted = match &outcome {
+            Ok(_) => true,
+            Err(CallError::Manager { .. }) if !was_asked && !is_new => true,
+            // A login that is refused ends its connection; another error does not.
+            Err(CallError::Manager { .. }) => {
+                let connection = &administration.connection;
+                connection.in_time(connection.client().ping()).await.is_ok()
             }
-            // The login may be wrong: the next request asks for it again.
-            Err(_) if was_asked || is_new => self.login = None,
-            Err(CallError::Manager { .. }) => self.administration = Some(administration),
-            Err(_) => {}
+            Err(_) => false,
+        };
+        if is_accepted {
+            if was_asked {
+                self.login = Some(administration.options.clone());
+            }
+            self.administration = Some(administration);
+        } else if was_asked || is_new {
+            // The next request asks for the login again.
+            self.login = None;
         }
         Ok(outcome)
     }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
-use crate::output::{FAINT, OutputArgs, STRONG, message, one_line, say, tell};
+use crate::output::{FAINT, OutputArgs, STRONG, aside, message, one_line, say, tell};
 use crate::repeat::{Request, repeat};
 use crate::screen::{Input, Screen, inputs};
 use crate::seconds::Seconds;
@@ -97,47 +97,57 @@ pub(crate) async fn run(arguments: &StatusArgs, stop: Stop) -> Result<(), Failur
     };
     let first = asked.send().await?;
     if !arguments.watch {
-        arguments.show(&first)?;
-    } else if !arguments.form.json && io::stdout().is_terminal() {
+        arguments.show(first).await?;
+        connection.disconnect().await;
+        return Ok(());
+    }
+    stop.begin()?;
+    if !arguments.form.json && io::stdout().is_terminal() {
         arguments.watch(first, asked, stop).await?;
     } else {
-        arguments.print(&first, asked, stop).await?;
+        arguments.print(first, asked, stop).await?;
     }
     connection.disconnect().await;
     Ok(())
 }
 
 impl StatusArgs {
-    fn show(&self, shown: &Shown) -> Result<(), Failure> {
-        if self.form.json {
-            shown.print_json()
-        } else {
-            say(shown.text().trim_end())
-        }
+    async fn show(&self, shown: Shown) -> Result<(), Failure> {
+        let is_json = self.form.json;
+        aside(move || {
+            if is_json {
+                shown.print_json()
+            } else {
+                say(shown.text().trim_end())
+            }
+        })
+        .await
     }
 
     /// Prints the status repeatedly, until a signal ends it.
-    async fn print(&self, first: &Shown, asked: Asked, mut stop: Stop) -> Result<(), Failure> {
-        self.show(first)?;
-        let mut answers = repeat(asked, self.every.duration());
-        loop {
-            let answer = tokio::select! {
-                biased;
-                () = stop.requested() => return Ok(()),
-                answer = answers.recv() => answer,
-            };
-            match answer {
-                None => return Ok(()),
-                Some(Ok(shown)) => self.show(&shown)?,
-                // The manager was stopped meanwhile; the next request waits until it is back.
-                Some(Err(Failure::NoManager(text))) => tell(format_args!("labwire: {}", message(&text))),
-                Some(Err(failure)) => return Err(failure),
+    async fn print(&self, first: Shown, asked: Asked, stop: Stop) -> Result<(), Failure> {
+        let printed = async {
+            self.show(first).await?;
+            let mut answers = repeat(asked, self.every.duration());
+            while let Some(answer) = answers.recv().await {
+                match answer {
+                    Ok(shown) => self.show(shown).await?,
+                    // The manager was stopped meanwhile; the next request waits until it is back.
+                    Err(Failure::NoManager(text)) => tell(format_args!("labwire: {}", message(&text))),
+                    Err(failure) => return Err(failure),
+                }
             }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            _ = stop.requested() => Ok(()),
+            printed = printed => printed,
         }
     }
 
     /// Draws the status on the whole screen, until a key or a signal ends it.
-    async fn watch(&self, mut shown: Shown, asked: Asked, mut stop: Stop) -> Result<(), Failure> {
+    async fn watch(&self, mut shown: Shown, asked: Asked, stop: Stop) -> Result<(), Failure> {
         let unusable = |error| Failure::Failed(format!("cannot use the terminal: {error}"));
         let mut screen = Screen::enter().map_err(unusable)?;
         let mut keys = inputs();
@@ -153,7 +163,7 @@ impl StatusArgs {
             screen.draw(lines).map_err(unusable)?;
             tokio::select! {
                 biased;
-                () = stop.requested() => return Ok(()),
+                _ = stop.requested() => return Ok(()),
                 input = keys.recv() => match input {
                     Some(Input::Resize(width, height)) => screen.resize((width, height)),
                     Some(input) if !input.ends() => {}

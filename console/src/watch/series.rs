@@ -147,7 +147,9 @@ mod tests {
             (&[-1e-308, 1e-308], 0.0),
         ] {
             let mut summary = Summary::default();
-            values.iter().for_each(|value| summary.add(*value));
+            for value in values {
+                summary.add(*value);
+            }
             let mean = summary.readable_mean();
             assert!(
                 (mean - expected).abs() <= expected.abs() * 1e-12,
