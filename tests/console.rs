@@ -7,6 +7,7 @@ mod cells;
 mod closed_output;
 mod completions;
 mod doctor;
+mod ending;
 mod holding;
 mod manual;
 mod measuring;

@@ -13,8 +13,10 @@ use tokio::time::{interval, sleep, timeout};
 use crate::connection::{Connection, NAME};
 use crate::failure::Failure;
 use crate::feed::{Cause, Event, Events, send};
+use crate::linking::explained_lasting;
 use crate::near::{did_you_mean, not_connected};
 use crate::output::one_line;
+use crate::report::is_reported;
 
 /// The back-off between two attempts to connect, or to link.
 pub(crate) const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
@@ -205,7 +207,7 @@ async fn explained(connection: &Connection, service: &str, refused: Failure) -> 
             let hint = did_you_mean(service, known);
             (Failure::Refused(not_connected(service)).with_hint(hint), true)
         }
-        _ => (refused, false),
+        _ => (explained_lasting(connection, service, refused).await, false),
     }
 }
 
@@ -214,7 +216,7 @@ async fn explained(connection: &Connection, service: &str, refused: Failure) -> 
 async fn left(connection: &Connection, service: &str) {
     let address = async || {
         let identities = timeout(CHECK_TIME, connection.identities()).await.ok()?.ok()?;
-        let is_silent = identities.language.starts_with("Python");
+        let is_silent = !is_reported(&identities);
         let found = identities.services.get(service);
         let address = found.map(|service| service.address.clone());
         Some((is_silent, address))

@@ -7,6 +7,7 @@ use labwire_home::present;
 use serde::Serialize;
 
 use crate::connection::ConnectionArgs;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::held::{self, Held};
 use crate::linking::link;
@@ -113,7 +114,7 @@ pub(crate) async fn link_service(arguments: &LinkArgs, stop: Stop) -> Result<(),
         "linked",
         service,
         None,
-        &format!("is linked: it has {count} attributes"),
+        &format!("is linked: it has {}", counted(count, "attribute")),
     )?;
     if arguments.hold {
         stop.begin()?;

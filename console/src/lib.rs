@@ -26,6 +26,7 @@ mod in_flight;
 mod key;
 mod linking;
 mod lock;
+mod names;
 mod narrator;
 mod near;
 mod numbers;
@@ -63,6 +64,7 @@ mod words;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use clap::Subcommand;
 use tokio::runtime::Builder;
@@ -173,6 +175,9 @@ pub fn run(command: Command) -> ExitCode {
     }
 }
 
+/// How long after a question was given up its signal is waited for.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
 fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let runtime = || {
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -208,7 +213,15 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         let first = tokio::select! {
             biased;
             signal = next_of(&mut signals) => signal,
-            done = &mut done => return done,
+            done = &mut done => {
+                // Ctrl-C at a question is noticed by the question, and here a moment later.
+                if questions::is_unanswered()
+                    && let Ok(signal) = tokio::time::timeout(A_MOMENT, next_of(&mut signals)).await
+                {
+                    return Err(signal.failure());
+                }
+                return done;
+            }
         };
         // At a question there is nothing to shut down either.
         if !stopping.ask(first) || questions::is_unanswered() {

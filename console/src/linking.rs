@@ -23,6 +23,20 @@ pub(crate) async fn link(connection: &Connection, service: &str) -> Result<Link,
 /// Returns the cause of a refused link as the manager reports it. If it does not report any, returns
 /// the refusal.
 pub(crate) async fn explained(connection: &Connection, service: &str, refused: Failure) -> Failure {
+    cause(connection, service, refused, |peer| peer.holders(present())).await
+}
+
+/// As [`explained`], but the text remains the same as long as the cause does.
+pub(crate) async fn explained_lasting(connection: &Connection, service: &str, refused: Failure) -> Failure {
+    cause(connection, service, refused, Peer::lasting_holders).await
+}
+
+async fn cause(
+    connection: &Connection,
+    service: &str,
+    refused: Failure,
+    holders: impl Fn(&Peer) -> Option<String>,
+) -> Failure {
     let Ok(identities) = connection.identities().await else {
         return refused;
     };
@@ -36,7 +50,7 @@ pub(crate) async fn explained(connection: &Connection, service: &str, refused: F
         return refused;
     };
     let shown = one_line(service);
-    if let Some(holders) = peer.holders(present()) {
+    if let Some(holders) = holders(&peer) {
         let argument = shell_argument(service);
         return Failure::Refused(format!("'{shown}' is locked by {holders}")).with_hint(Some(format!(
             "wait for it with: labwire lock {argument} --wait SECONDS; if the lock is yours, release it with: labwire \

@@ -16,16 +16,24 @@ use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 use crate::numbers::check_numbers;
-use crate::shell::typed_name;
+use crate::output::one_line;
+use crate::shell::{is_unclosed, split, split_key, typed_name};
 use crate::spelling::Spelled;
 
-/// Splits `KEY=VALUE`, where the key is a name of a keyword argument.
-fn split_keyword(word: &str) -> Option<(&str, &str)> {
-    let (key, value) = word.split_once('=')?;
-    let is_start = |character: char| character == '_' || character.is_alphabetic();
-    let is_rest = |character: char| character == '_' || character.is_alphanumeric();
-    let is_name = key.starts_with(is_start) && key.chars().all(is_rest);
-    is_name.then_some((key, value))
+/// Checks that a value which begins with a bracket ends with one, perhaps after a key.
+///
+/// # Errors
+/// If it does not, with the remedy for a text.
+pub(crate) fn check_closed(word: &str) -> Result<(), Failure> {
+    let value = split_key(word).map_or(word, |(_, value)| value);
+    if !is_unclosed(value) {
+        return Ok(());
+    }
+    let (shown, quoted) = (one_line(value), one_line(&json_string(value)));
+    Err(Failure::Usage(format!(
+        "the bracket at the start of '{shown}' is not closed; for a text, quote it (for a command line twice: \
+         '{quoted}')"
+    )))
 }
 
 /// Returns a value as JSON text.
@@ -39,14 +47,14 @@ pub(crate) fn value(word: &str) -> Result<String, Failure> {
 }
 
 fn unchecked_value(word: &str) -> Result<String, Failure> {
-    match word {
+    match as_typed(word) {
         "-" => {
             let mut text = String::new();
             let read = io::stdin().read_to_string(&mut text);
             read.map_err(|error| Failure::Failed(format!("cannot read standard input: {error}")))?;
             json_document(&text, "standard input")
         }
-        _ => match word.strip_prefix('@') {
+        word => match word.strip_prefix('@') {
             Some(path) => {
                 let text = fs::read_to_string(path)
                     .map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
@@ -72,14 +80,21 @@ fn typed(word: &str) -> Result<String, Failure> {
     if word.trim() != word {
         return Ok(json_string(word));
     }
-    if let Some(number) = protected_number(word) {
-        return Ok(number.to_owned());
+    check_closed(word)?;
+    let is_negative = word.starts_with('-');
+    if is_negative && serde_json::from_str::<&RawValue>(word).is_ok() {
+        // The digits are sent as they were typed.
+        return Ok(word.to_owned());
     }
     let is_one = |args: &str| array_elements(args.as_bytes()).is_ok_and(|elements| elements.len() == 1);
     match terminal::parse(&format!("\"service\" \"attribute\" {word}")) {
         Ok(TerminalLine::Request { args, kwargs, .. }) if kwargs == "{}" && is_one(&args) => {
             let value = &args[1..args.len() - 1];
             if value.starts_with('"') {
+                // The grammar reads more forms of a number in parentheses, such as -.5 and -0x1F.
+                if is_negative && let Some(number) = negative(word) {
+                    return Ok(number);
+                }
                 return text_of(word, value.to_owned());
             }
             Ok(value.to_owned())
@@ -88,21 +103,32 @@ fn typed(word: &str) -> Result<String, Failure> {
     }
 }
 
-/// Returns a number of JSON that [`protect_numbers`] has put in parentheses: its digits are sent as
-/// they were typed.
-fn protected_number(word: &str) -> Option<&str> {
-    let number = word.strip_prefix('(')?.strip_suffix(')')?;
-    let is_json = number.starts_with('-') && serde_json::from_str::<&RawValue>(number).is_ok();
-    is_json.then_some(number)
+/// Returns the number that a word is which begins with a minus sign; `None` for a text.
+fn negative(word: &str) -> Option<String> {
+    match terminal::parse(&format!("\"service\" \"attribute\" ({word})")) {
+        Ok(TerminalLine::Request { args, .. }) => {
+            let value = args.strip_prefix('[')?.strip_suffix(']')?;
+            value.starts_with('-').then(|| value.to_owned())
+        }
+        _ => None,
+    }
 }
 
-/// Puts negative numbers in parentheses, which do not change a value, where the parser of the command
-/// line would take them for options, as it does `-1e-6`. These are the values of the subcommands of
+/// What [`protect_numbers`] puts before a word. No word of a command line contains it.
+const PROTECTED: char = '\0';
+
+/// Returns a word as it was typed.
+fn as_typed(word: &str) -> &str {
+    word.strip_prefix(PROTECTED).unwrap_or(word)
+}
+
+/// Marks the values that begin like a negative number, where the parser of the command line would take
+/// them for options, as it does `-1e-6` and `-3dB`. These are the values of the subcommands of
 /// `command` that have an argument for any number.
 pub fn protect_numbers(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.into_iter().collect();
     let typed = arguments.get(1).and_then(|name| command.find_subcommand(name));
-    let Some(command) = typed.filter(|command| takes_numbers(command)) else {
+    let Some((command, mut names)) = typed.and_then(|command| Some((command, names_before(command)?))) else {
         return arguments;
     };
     let is_number = |word: &str| {
@@ -110,25 +136,32 @@ pub fn protect_numbers(command: &Command, arguments: impl IntoIterator<Item = Os
         let mut characters = digits.chars();
         let is_digit = |character: Option<char>| character.is_some_and(|digit| digit.is_ascii_digit());
         let first = characters.next();
-        word == "-Infinity" || is_digit(first) || (first == Some('.') && is_digit(characters.next()))
+        let is_infinite = ["inf", "Inf"].iter().any(|word| digits.starts_with(word));
+        is_infinite || is_digit(first) || (first == Some('.') && is_digit(characters.next()))
     };
     let mut is_value_of_option = false;
     for argument in arguments.iter_mut().skip(2).take_while(|word| *word != "--") {
-        if let Some(word) = argument.to_str() {
-            let takes_next = takes_next_word(command, word);
-            if is_number(word) && !is_value_of_option {
-                *argument = format!("({word})").into();
-            }
-            is_value_of_option = takes_next;
+        let Some(word) = argument.to_str() else {
+            (names, is_value_of_option) = (names.saturating_sub(1), false);
+            continue;
+        };
+        let is_value = std::mem::replace(&mut is_value_of_option, takes_next_word(command, word));
+        if is_value {
+            is_value_of_option = false;
+        } else if names == 0 && is_number(word) {
+            *argument = format!("{PROTECTED}{word}").into();
+        } else if !word.starts_with('-') {
+            names = names.saturating_sub(1);
         }
     }
     arguments
 }
 
-/// Returns whether a command has an argument without an option for negative numbers.
-fn takes_numbers(command: &Command) -> bool {
+/// Returns the number of arguments without an option before the one for negative numbers, if the
+/// command has one.
+fn names_before(command: &Command) -> Option<usize> {
     let mut positionals = command.get_positionals();
-    positionals.any(Arg::is_allow_negative_numbers_set)
+    positionals.position(Arg::is_allow_negative_numbers_set)
 }
 
 /// Returns whether a word is an option whose value is the next word.
@@ -173,8 +206,8 @@ pub(crate) fn arguments(words: &[String]) -> Result<Arguments, Failure> {
     }
     let mut arguments = Arguments::new();
     let mut keys: Vec<&str> = Vec::new();
-    for word in words {
-        if let Some((key, word)) = split_keyword(word) {
+    for word in words.iter().map(|word| as_typed(word)) {
+        if let Some((key, word)) = split_key(word) {
             if keys.contains(&key) {
                 return Err(Failure::Usage(format!("the argument {key} is given twice")));
             }
@@ -218,6 +251,10 @@ pub(crate) fn typed_call(line: &str, target: Option<(&str, &str)>) -> Result<Typ
     {
         return Err(format!("{expected}, type: {}", spelled.as_line(typed_name)));
     }
+    let names = if target.is_some() { 0 } else { 2 };
+    for word in split(line).iter().skip(names) {
+        check_closed(word.typed).map_err(|failure| failure.to_string())?;
+    }
     match terminal::parse(whole.as_deref().unwrap_or(line)) {
         Ok(TerminalLine::Request {
             service,
@@ -240,7 +277,7 @@ pub(crate) fn typed_call(line: &str, target: Option<(&str, &str)>) -> Result<Typ
 }
 
 /// Returns arguments given as JSON text, of an array and of an object.
-fn joined(args: &str, kwargs: &str) -> Option<Arguments> {
+pub(crate) fn joined(args: &str, kwargs: &str) -> Option<Arguments> {
     let mut arguments = Arguments::new();
     for element in array_elements(args.as_bytes()).ok()? {
         arguments = arguments.positional_json(std::str::from_utf8(element).ok()?);
@@ -294,9 +331,10 @@ mod tests {
             "labwire",
             "call",
             "S",
-            "a",
             "-1e-6",
             "-Infinity",
+            "-inf",
+            "-3dB",
             "--every",
             "-2",
             "-o",
@@ -324,32 +362,46 @@ mod tests {
         for words in [["labwire", "watch", "-.5"], ["labwire", "other", "-.5"]] {
             assert_eq!(protected(&words), words.map(OsString::from));
         }
-        let words = protected(&words);
+        let marked: Vec<_> = protected(&words)
+            .iter()
+            .map(|word| word.to_str().unwrap().replace('\0', "!"))
+            .collect();
         assert_eq!(
-            words[4..],
+            marked[3..],
             [
-                "(-1e-6)",
-                "(-Infinity)",
+                "!-1e-6",
+                "!-Infinity",
+                "!-inf",
+                "!-3dB",
                 "--every",
                 "-2",
                 "-o",
                 "-.5",
                 "--json",
-                "(-.5)",
+                "!-.5",
                 "--reconnect",
-                "(-.5)",
+                "!-.5",
                 "--",
                 "-3"
             ]
-            .map(OsString::from)
         );
         for (word, json) in [
-            ("(-1e-6)", "-1e-6"),
-            ("(-Infinity)", "-Infinity"),
-            ("(-.5)", "-0.5"),
-            ("(-1.50)", "-1.50"),
-            ("(-0x1F)", "-31"),
-            ("(-0)", "-0"),
+            ("\0-1e-6", "-1e-6"),
+            ("\0-Infinity", "-Infinity"),
+            ("\0-.5", "-0.5"),
+            ("\0-1.50", "-1.50"),
+            ("\0-3dB", "\"-3dB\""),
+            ("\0-5 V", "\"-5 V\""),
+            ("\0-5%", "\"-5%\""),
+            ("\0-5:3", "\"-5:3\""),
+            ("\0-.5V", "\"-.5V\""),
+            ("\0-1.2.3", "\"-1.2.3\""),
+            ("\0-5/2", "\"-5/2\""),
+            ("\0-inf", "\"-inf\""),
+            ("x\0", "\"x\\u0000\""),
+            ("(-3dB)", "\"(-3dB)\""),
+            ("\0-0x1F", "-31"),
+            ("\0-0", "-0"),
             ("1e308", "1e308"),
             ("[-0, \"1e400\"]", "[-0,\"1e400\"]"),
             ("a 1e400", "\"a 1e400\""),
@@ -370,6 +422,8 @@ mod tests {
             &["(-1e400)"],
             &["[1, {\"a\\\"\": 1e400}]"],
             &["n=[1"],
+            &["(1,"],
+            &["n=(1"],
             &["-", "n=-"],
         ] {
             assert!(matches!(converted(words), Err(Failure::Usage(_))), "{words:?}");
@@ -393,7 +447,15 @@ mod tests {
             r#"My DMM.read[[1,NaN]]{"n":2}"#
         );
         assert_eq!(typed("", target).unwrap(), "My DMM.read[]{}");
-        for line in ["link DMM", "identity", "DMM", "DMM read (1e400, 2)"] {
+        for line in [
+            "link DMM",
+            "identity",
+            "DMM",
+            "DMM read (1e400, 2)",
+            "DMM read [1,",
+            "DMM read x={1",
+            "DMM read (1,",
+        ] {
             assert!(typed(line, None).is_err(), "{line}");
         }
         let error = typed("DMM.read(3, unit='V m')", None).unwrap_err();

@@ -115,3 +115,25 @@ fn only_a_request_in_flight_may_still_be_executed_after_ctrl_c() {
     assert!(call.everything_printed().contains("may still be executed"));
     assert!(!manager.home().path("none").exists());
 }
+
+#[test]
+fn texts_that_begin_like_negative_numbers_arrive_as_they_were_typed() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    for (word, value) in [
+        ("-3dB", json!("-3dB")),
+        ("-5 V", json!("-5 V")),
+        ("-5%", json!("-5%")),
+        ("-.5V", json!("-.5V")),
+        ("-inf", json!("-inf")),
+        ("-1e-6", json!(-1e-6)),
+        ("-.5", json!(-0.5)),
+    ] {
+        let printed = output(&manager, &["call", "Echo", "echo", word]);
+        assert_eq!(json_lines(&printed)[0][0], json!([value]), "{word}");
+    }
+    for word in ["[1,", "(1,"] {
+        let done = labwire(&manager, &["call", "Echo", "echo", word]);
+        assert_eq!(done.code, Some(2), "{done:?}");
+    }
+}

@@ -18,6 +18,7 @@ use super::row::{Row, messages};
 use super::sources::Subscription;
 use super::store::Store;
 use super::tally::{Counts, Tally};
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard};
 use crate::narrator::local;
@@ -138,8 +139,8 @@ impl Recorder {
         let done = runtime.block_on(self.record(heard));
         done.map_err(|failure| failure.with_hint(Some(self.losses())))?;
         self.narration.tell(&format!(
-            "{} rows were recorded; the last ones in {}",
-            self.rows,
+            "{} recorded; the last in {}",
+            counted(self.rows, "row"),
             self.store.path().display()
         ));
         for counts in self.tally.counts() {
@@ -296,11 +297,14 @@ impl Recorder {
     fn losses(&self) -> String {
         match self.written {
             Some(written) => format!(
-                "the recording is complete until {}; {} rows after that could not be written",
+                "the recording is complete until {}; {} after that could not be written",
                 local(written),
-                self.pending
+                counted(self.pending, "row")
             ),
-            None => format!("nothing was recorded; {} rows could not be written", self.pending),
+            None => format!(
+                "nothing was recorded; {} could not be written",
+                counted(self.pending, "row")
+            ),
         }
     }
 }
