@@ -4,7 +4,7 @@
 //! The program adds [`Command`] to its own subcommands and passes it to [`run`]. The commands are
 //! ordinary clients of the manager: they use the client SDK, and work with MSL-Network too.
 //!
-//! Every command has a readable form and, with `--json`, one JSON object per line. Errors go to
+//! Results are text for people. Most commands have `--json`, for one JSON object per line. Errors go to
 //! standard error. The exit code is that of the kind of failure; `labwire --help` lists the codes.
 
 mod admin;

@@ -41,7 +41,7 @@ impl Narrator {
     /// Writes a line, unless it is quiet. Characters that control a terminal are replaced.
     pub(crate) fn tell(&self, line: &str) {
         if !self.is_quiet {
-            tell(format_args!("labwire: {}", visible(&line.replace('\n', "; "))));
+            tell(format_args!("labwire: {}", in_one_line(line)));
         }
     }
 
@@ -103,6 +103,12 @@ impl Narrator {
     }
 }
 
+/// Returns a text in one line, without characters that control a terminal: it may contain what a
+/// manager or a service has sent.
+fn in_one_line(text: &str) -> String {
+    visible(&text.replace('\n', "; "))
+}
+
 /// Returns a time as people write it, in the computer's time zone.
 pub(crate) fn local(time: Timestamp) -> String {
     time.to_zoned(local_time_zone())
@@ -113,4 +119,14 @@ pub(crate) fn local(time: Timestamp) -> String {
 /// Returns a time for programs: ISO 8601 in UTC, with microseconds.
 pub(crate) fn utc(time: Timestamp) -> String {
     format!("{time:.6}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_of_a_manager_cannot_control_the_terminal() {
+        assert_eq!(in_one_line("away: \u{1b}[2J\nnext"), "away: \u{fffd}[2J; next");
+    }
 }

@@ -50,11 +50,6 @@ pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
     written(writeln!(anstream::stdout(), "{text}"))
 }
 
-/// Writes a line to standard output as it is.
-pub(crate) fn say_plain(line: impl Display) -> Result<(), Failure> {
-    written(writeln!(io::stdout(), "{line}"))
-}
-
 /// Returns an object as one line of JSON. Characters that control a terminal are escaped; in JSON
 /// they occur only in texts. A result is JSON as the service wrote it, and may contain line ends.
 pub(crate) fn json_line(object: &impl Serialize) -> Result<String, Failure> {

@@ -1,7 +1,6 @@
 //! `labwire publish`: a value for a topic.
 
 use clap::Args;
-use labwire_client::Arguments;
 
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
@@ -44,15 +43,14 @@ pub(crate) async fn run(arguments: &PublishArgs) -> Result<(), Failure> {
     let value = words::value(&arguments.value)?;
     let connection = arguments.connection.connect().await?;
     check_topics(&connection).await?;
-    let mut request = Arguments::new()
-        .positional(&arguments.topic)
-        .positional_json(&value);
+    let (client, topic) = (connection.client(), &arguments.topic);
     if arguments.retain {
-        request = request.keyword("retain", &true);
+        connection
+            .in_time(client.publish_retained_json(topic, &value))
+            .await?;
+    } else {
+        connection.in_time(client.publish_json(topic, &value)).await?;
     }
-    // The value may hold NaN, which no value of Rust's JSON does.
-    let published = connection.client().admin_request::<bool>("publish", request);
-    connection.in_time(published.into_future()).await?;
     connection.disconnect().await;
     Ok(())
 }

@@ -52,7 +52,7 @@ fn a_recording_below_nohup_goes_on_when_its_terminal_closes() {
         wait(&process, "linked with 'Meter'");
         process.signal(Signal::HUP);
         if goes_on {
-            super::watch::notify(&mut meter, "Meter", "", r#""volts": 1"#);
+            super::watch::notify(&mut meter, "Meter", "[]", r#"{"volts": 1}"#);
             wait_until("the notification was not recorded", || {
                 recording().contains("volts")
             });

@@ -224,10 +224,13 @@ impl Plan {
     /// Returns the sources as a text for people.
     fn sources(&self) -> String {
         let watch = self.watch.iter().map(ToString::to_string);
-        let poll = self
-            .poll
-            .iter()
-            .map(|poll| format!("{poll} every {} s", poll.every.as_secs_f64()));
+        let poll = self.poll.iter().map(|poll| {
+            let timeout = match poll.timeout {
+                sources::TIMEOUT => String::new(),
+                timeout => format!(" timeout {} s", timeout.as_secs_f64()),
+            };
+            format!("{poll} every {} s{timeout}", poll.every.as_secs_f64())
+        });
         watch.chain(poll).collect::<Vec<_>>().join("; ")
     }
 }

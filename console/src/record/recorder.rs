@@ -271,15 +271,18 @@ impl Recorder {
         let Some(time) = rows.last().map(|row| row.time) else {
             return Ok(());
         };
-        if let Some(part) = self.store.next_part(present()) {
+        let count = rows.len() as u64;
+        let part = self.store.next_part(present());
+        if part.is_some() {
             self.commit()?;
+        }
+        self.pending += count;
+        if let Some(part) = part {
             self.store.begin(part)?;
             self.narration
                 .tell(&format!("recording in {}", self.store.path().display()));
             self.store.add(&[Row::new(time, "start").note(&*self.sources)])?;
         }
-        let count = rows.len() as u64;
-        self.pending += count;
         self.store.add(rows)?;
         self.rows += count;
         self.newest = Some(time);
@@ -306,5 +309,33 @@ impl Recorder {
                 counted(self.pending, "row")
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::store::Rotation;
+    use super::*;
+
+    #[test]
+    fn rows_that_were_written_before_a_rotation_failed_are_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        let rotation = Some(Rotation::Day);
+        let (store, opened) = Store::open(&inner.join("lab.csv"), Format::Csv, rotation, present()).unwrap();
+        let tally = Tally::new(&[], &[]);
+        let mut recorder = Recorder::begin(store, &opened, String::new(), Vec::new(), tally, true).unwrap();
+        recorder.add(&[Row::new(present(), "gap")]).unwrap();
+        recorder.store.age();
+        // The next file cannot be created.
+        std::fs::remove_dir_all(&inner).unwrap();
+        recorder.add(&[Row::new(present(), "gap")]).unwrap_err();
+        let losses = recorder.losses();
+        assert!(
+            losses.ends_with("; 1 row after that could not be written"),
+            "{losses}"
+        );
     }
 }

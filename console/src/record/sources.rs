@@ -15,7 +15,7 @@ use crate::output::one_line;
 use crate::seconds::Seconds;
 
 /// The default timeout of a call.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 const POLL_FORM: &str = "SERVICE.METHOD(ARGUMENTS) every TIME was expected, as in 'DMM.read(3) every 1s'";
 const WATCH_FORM: &str = "SERVICE or SERVICE.KEY was expected, as in DMM.voltage";

@@ -137,6 +137,12 @@ impl Store {
         Ok(())
     }
 
+    /// Makes the open file one of an earlier day.
+    #[cfg(test)]
+    pub(super) fn age(&mut self) {
+        "2000-01-01".clone_into(&mut self.part);
+    }
+
     /// Adds rows that belong together.
     pub(super) fn add(&mut self, rows: &[Row]) -> Result<(), Failure> {
         let added = match &mut self.file {

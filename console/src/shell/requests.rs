@@ -14,7 +14,7 @@ use crate::call::Called;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
-use crate::linking::{explained, is_plain_value, takes_no_arguments};
+use crate::linking::{explained_in_shell, is_plain_value, takes_no_arguments};
 use crate::near::did_you_mean;
 use crate::output::{json_or_text, one_line, say_json};
 
@@ -78,7 +78,7 @@ impl ShellSession {
                 self.refresh().await?;
                 let is_known = self.shared.known().is_service(service);
                 if is_known {
-                    return Err(explained(&self.connection, service, refused).await);
+                    return Err(explained_in_shell(&self.connection, service, refused).await);
                 }
                 Err(self.shared.known().unknown_service(service))
             }
@@ -157,7 +157,12 @@ impl ShellSession {
         let hint = match (&error, known.attributes(service)) {
             (CallError::Service { .. }, Some(attributes)) if !attributes.contains_key(attribute) => {
                 let names = attributes.keys().map(String::as_str);
-                Some(did_you_mean(attribute, names).unwrap_or_else(|| {
+                let similar = match &known.selected {
+                    // The word may be meant for the shell, or be the name of another service.
+                    Some(selected) if selected == service => known.similar(attribute),
+                    _ => did_you_mean(attribute, names),
+                };
+                Some(similar.unwrap_or_else(|| {
                     format!(
                         "list its attributes with: describe {}",
                         one_line(&typed_name(service))

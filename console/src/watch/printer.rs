@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::feed::{Event, Heard};
 use crate::key::{Key, Values, cell, named};
 use crate::narrator::{Gap, Narrator, local, utc};
-use crate::output::{FAINT, say, say_json, say_plain};
+use crate::output::{FAINT, say, say_json, say_line};
 
 /// The form of the output.
 pub(super) enum Form {
@@ -245,7 +245,7 @@ impl Printer {
         if !std::mem::replace(is_begun, true) {
             let header = [&["time", "event"][..], &columns, &["more"]].concat();
             let header = csv::row(header);
-            say_plain(if self.is_terminal {
+            say_line(&if self.is_terminal {
                 visible(&header)
             } else {
                 header
@@ -255,7 +255,7 @@ impl Printer {
         cells.extend((0..columns.len()).map(|index| values.get(index).map_or("", String::as_str)));
         cells.push(more);
         let row = csv::row(cells);
-        say_plain(self.shown(row))
+        say_line(&self.shown(row))
     }
 
     fn gap(&mut self, gap: &Gap) -> Result<(), Failure> {
