@@ -152,6 +152,7 @@ fn a_key_selects_a_value_and_a_misspelt_one_gets_a_suggestion() {
     let misspelt = follow(&["unti"]);
     notify(&mut meter, "Meter", "[]", r#"{"other": 1}"#);
     wait(&misspelt, "a notification without 'unti'");
+    wait(&columns, "a notification without 'unit'");
     notify(
         &mut meter,
         "Meter",

@@ -8,6 +8,7 @@ use anstream::adapter::strip_str;
 use clap::Args;
 
 use crate::connection::{Connection, ConnectionArgs};
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::output::{FAINT, OutputArgs, STRONG, aside, message, one_line, say, tell};
 use crate::repeat::{Request, repeat};
@@ -192,7 +193,7 @@ fn picture(text: &str, problem: Option<&str>, (width, height): (usize, usize)) -
         format!("{STRONG}{problem}{STRONG:#}")
     } else {
         let keys = if hidden > 0 {
-            format!("q quit   {hidden} more lines: see labwire status")
+            format!("q quit   {}: see labwire status", counted(hidden, "more line"))
         } else {
             "q quit".to_owned()
         };
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(shown(None, (80, 5)), "1|2|3||q quit");
         assert_eq!(
             shown(None, (80, 3)),
-            "1|2|q quit   1 more lines: see labwire status"
+            "1|2|q quit   1 more line: see labwire status"
         );
         assert_eq!(shown(Some("no\nmanager"), (8, 4)), "1|2|3|no\u{fffd}mana…");
         assert_eq!(shown(None, (3, 1)), "q …");

@@ -96,8 +96,8 @@ impl Plot {
         let total = self.series.total;
         if total.count > 0 {
             tell(format_args!(
-                "labwire: {} values of {}: last {}, from {} to {}, mean {}",
-                total.count,
+                "labwire: {} of {}: last {}, from {} to {}, mean {}",
+                counted(total.count, "value"),
                 one_line(&self.key.to_string()),
                 short(total.last),
                 short(total.low),

@@ -54,7 +54,8 @@ pub(super) struct Printer {
     is_terminal: bool,
     /// What to say once if the service is not connected.
     hint: Option<String>,
-    /// Whether no notification has arrived yet. If the first one lacks the key, that is reported.
+    /// Whether no notification has arrived yet. If the first one lacks the key or a column, that is
+    /// reported.
     is_key_new: bool,
 }
 
@@ -213,6 +214,14 @@ impl Printer {
         let Form::Csv { columns, .. } = &mut self.form else {
             return Ok(());
         };
+        if self.key.is_none() && std::mem::take(&mut self.is_key_new) {
+            for column in columns.iter().flatten() {
+                let key = column.parse().ok();
+                if let Some(key) = key.filter(|key| values.get(key).is_none()) {
+                    self.narrator.tell(&values.without(&key));
+                }
+            }
+        }
         let columns = columns.get_or_insert_with(|| values.all().map(|(key, _)| key).collect());
         // A name need not have the form of a key.
         let named = |column: &String| values.all().find(|(key, _)| key == column);
