@@ -111,7 +111,14 @@ fn a_subscriber_reports_the_loss_of_the_connection_and_its_end() {
         if !form.is_empty() {
             wait(&reader, "\"event\":\"gap\"");
         }
-        wait(&reader, "2");
+        wait(
+            &reader,
+            if form.is_empty() {
+                "lab.door  2"
+            } else {
+                "\"value\":2"
+            },
+        );
         reader.signal(Signal::INT);
         assert_eq!(reader.wait().code(), Some(0));
         if !form.is_empty() {
