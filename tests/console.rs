@@ -7,6 +7,7 @@ mod cells;
 mod closed_output;
 mod completions;
 mod doctor;
+mod ending;
 mod holding;
 mod manual;
 mod measuring;
@@ -363,7 +364,7 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
             2,
             "a number of seconds",
         ),
-        (&["call", "BasicMath", "add", "[1, 2"], 2, "not a list"),
+        (&["call", "BasicMath", "add", "[1, 2"], 2, "is not closed"),
         (&["call", "BasicMath", "add", "--repeat", "0"], 2, "--repeat"),
         (
             &["services", "--host", "localhost:1", "--port", "2"],

@@ -5,18 +5,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
 
+use super::support::DEADLINE;
 use super::support::manager::{Home, Manager};
 use super::support::process::Signal;
 use super::support::wire::{RawPeer, identity_request};
-use super::support::{DEADLINE, POLL_INTERVAL};
+use crate::support::waiting::wait_until;
 
 /// Waits until the file contains the text: lines are written a moment after their event.
 fn wait_for_line(file: &Path, text: &str) {
-    let deadline = Instant::now() + DEADLINE;
-    while !fs::read_to_string(file).is_ok_and(|log| log.contains(text)) {
-        assert!(Instant::now() < deadline, "{text:?} is not in {}", file.display());
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    wait_until(&format!("{text:?} is not in {}", file.display()), || {
+        fs::read_to_string(file).is_ok_and(|log| log.contains(text))
+    });
 }
 
 #[test]

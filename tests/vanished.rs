@@ -7,10 +7,11 @@ use labwire_service::{ConnectOptions, ReadError, RunError, Runner};
 use serde_json::{Value, json};
 
 use crate::hardening::support::{Peer, manager_request};
+use crate::support::DEADLINE;
 use crate::support::manager::Manager;
 use crate::support::network::Network;
+use crate::support::waiting::wait_until;
 use crate::support::wire::request;
-use crate::support::{DEADLINE, POLL_INTERVAL};
 
 /// Three times the `--keepalive` of these tests.
 const LIMIT: Duration = Duration::from_secs(6);
@@ -51,11 +52,9 @@ fn notification(service: &str, argument: &Value) -> String {
 
 /// Repeatedly asks for a link until the holder of the lock is gone. Returns when that was.
 fn wait_for_lock(peer: &mut Peer, service: &str) -> Instant {
-    let deadline = Instant::now() + DEADLINE;
-    while peer.ask_manager("link", json!([service]))["error"] == true {
-        assert!(Instant::now() < deadline, "the lock on {service} is never free");
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    wait_until(&format!("the lock on {service} is never free"), || {
+        peer.ask_manager("link", json!([service]))["error"] == false
+    });
     Instant::now()
 }
 

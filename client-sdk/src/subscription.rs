@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use labwire_device::payload::Arguments;
-use labwire_wire::{MANAGER_NAME, TopicPattern};
+use labwire_wire::{MANAGER_NAME, Topic, TopicPattern};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
@@ -157,14 +157,13 @@ impl Client {
     /// Publishes a value to a topic. Returns once it is queued for all subscribers: one that reads
     /// slowly delays this.
     ///
-    /// Fails with [`CallError::Manager`] if the name of the topic is not one, or begins with
-    /// `manager`. Not cancel safe: if the future is dropped early, the value may be published.
+    /// Fails with [`CallError::Topic`] if that is no topic, and with [`CallError::Manager`] if it
+    /// begins with `manager`. Not cancel safe: if the future is dropped early, the value may be published.
     ///
     /// See the example of [`Subscription`].
     pub async fn publish(&self, topic: &str, value: impl Serialize) -> Result<(), CallError> {
-        let arguments = Arguments::new().positional(topic).positional(&value);
-        self.manager_call::<IgnoredAny>("publish", arguments).await?;
-        Ok(())
+        self.publish_value(topic, |arguments| arguments.positional(&value))
+            .await
     }
 
     /// Publishes a value, as [`publish`](Self::publish), and lets the manager keep it for later
@@ -173,8 +172,47 @@ impl Client {
     ///
     /// See the example of [`Subscription`].
     pub async fn publish_retained(&self, topic: &str, value: impl Serialize) -> Result<(), CallError> {
-        let arguments = Arguments::new().positional(topic).positional(&value);
-        let arguments = arguments.keyword("retain", &true);
+        let with_value = |arguments: Arguments| arguments.positional(&value).keyword("retain", &true);
+        self.publish_value(topic, with_value).await
+    }
+
+    /// Publishes a value that is JSON text, as [`publish`](Self::publish). It may contain `NaN` and
+    /// `Infinity`, and its numbers are sent as they are written.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// use labwire_client::CallError;
+    ///
+    /// client.publish_json("lab.oven.temperature", "180.50").await?;
+    /// client.publish_retained_json("lab.oven.drift", "NaN").await?;
+    /// let refused = client.publish_json("lab..drift", "0").await;
+    /// assert!(matches!(refused, Err(CallError::Topic(_))));
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn publish_json(&self, topic: &str, json: &str) -> Result<(), CallError> {
+        self.publish_value(topic, |arguments| arguments.positional_json(json))
+            .await
+    }
+
+    /// Publishes a value that is JSON text, as [`publish_retained`](Self::publish_retained).
+    ///
+    /// See the example of [`publish_json`](Self::publish_json).
+    pub async fn publish_retained_json(&self, topic: &str, json: &str) -> Result<(), CallError> {
+        let with_value = |arguments: Arguments| arguments.positional_json(json).keyword("retain", &true);
+        self.publish_value(topic, with_value).await
+    }
+
+    async fn publish_value(
+        &self,
+        topic: &str,
+        with_value: impl FnOnce(Arguments) -> Arguments,
+    ) -> Result<(), CallError> {
+        let topic = Topic::new(topic)?;
+        let arguments = with_value(Arguments::new().positional(topic.as_str()));
         self.manager_call::<IgnoredAny>("publish", arguments).await?;
         Ok(())
     }

@@ -286,7 +286,7 @@ impl Batch<'_> {
             shown: 0,
         };
         let (mut failed, mut first_failure) = (0, None);
-        let mut has_ended = false;
+        let (mut has_ended, mut unread) = (false, None);
         loop {
             while let Some(outcome) = running.next_in_order() {
                 bar.suspend(|| show(&outcome))?;
@@ -307,8 +307,10 @@ impl Batch<'_> {
                     Some((number, Ok(line))) => if is_call(&line) {
                         running.begin(number, &line);
                     },
+                    // The calls in flight are executed: their results are shown before this ends.
                     Some((number, Err(error))) => {
-                        return Err(Failure::Failed(format!("cannot read line {number}: {error}")));
+                        has_ended = true;
+                        unread = Some(Failure::Failed(format!("cannot read line {number}: {error}")));
                     }
                 },
                 Some(done) = running.in_flight.join_next(), if !running.in_flight.is_empty() => {
@@ -318,6 +320,9 @@ impl Batch<'_> {
             }
         }
         bar.finish_and_clear();
+        if let Some(failure) = unread {
+            return Err(failure);
+        }
         match first_failure {
             None => Ok(()),
             Some(failure) => {

@@ -136,12 +136,12 @@ impl Calls<'_> {
     }
 
     /// Calls until the limits, the first error, or Ctrl-C.
-    async fn run(&mut self, mut stop: Stop) {
+    async fn run(&mut self, stop: Stop) {
         let end = tokio::time::Instant::now() + self.arguments.seconds.duration();
         let mut ended = pin!(async {
             tokio::select! {
                 () = sleep_until(end) => {}
-                () = stop.requested() => {}
+                _ = stop.requested() => {}
             }
         });
         for _ in 0..u64::from(self.arguments.in_flight).min(self.arguments.calls) {
@@ -199,6 +199,7 @@ pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure
     let connection = arguments.connection.connect().await?;
     let link = link(&connection, &arguments.service).await?;
     check_call(&link, &arguments.attribute, &values)?;
+    stop.begin()?;
     let begun = Instant::now();
     let mut calls = Calls {
         arguments,

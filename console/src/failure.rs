@@ -165,8 +165,8 @@ fn untrusted(error: TrustError) -> Failure {
             file.display()
         ))
         .with_hint(Some(
-            "if the manager has a new certificate: labwire trust, with the same options; to trust a file: --cert-file \
-             FILE (or LABWIRE_CERT_FILE)"
+            "if the manager has a new certificate: labwire trust, with the same options but without --cert-file (and \
+             LABWIRE_CERT_FILE, and cert-file of a profile), which comes first; to trust a file: --cert-file FILE"
                 .to_owned(),
         )),
         TrustError::OtherHost { host } => Failure::Refused(format!(
@@ -240,7 +240,7 @@ impl From<ConnectError> for Failure {
 }
 
 /// Returns a message of the manager without the name of the Python exception at its beginning.
-fn without_exception(message: &str) -> &str {
+pub(crate) fn without_exception(message: &str) -> &str {
     match message.split_once(": ") {
         Some((name, rest)) if name.ends_with("Error") && name.chars().all(char::is_alphanumeric) => rest,
         _ => message,

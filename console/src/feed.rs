@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ArgAction;
 use clap::Args;
 use jiff::Timestamp;
-use labwire_client::Notification;
+use labwire_client::{Notification, TopicValue};
 use tokio::sync::mpsc;
 
 /// Whether to connect again.
@@ -55,6 +55,8 @@ pub(crate) enum Event {
         time: Timestamp,
         notification: Notification,
     },
+    /// A value was published.
+    Published { time: Timestamp, value: TopicValue },
     /// The service was called, or should have been.
     Polled(Polled),
 }

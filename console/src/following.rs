@@ -13,11 +13,13 @@ use tokio::time::{interval, sleep, timeout};
 use crate::connection::{Connection, NAME};
 use crate::failure::Failure;
 use crate::feed::{Cause, Event, Events, send};
-use crate::near::nearest;
+use crate::linking::explained_lasting;
+use crate::near::{did_you_mean, not_connected};
 use crate::output::one_line;
+use crate::report::is_reported;
 
 /// The back-off between two attempts to connect, or to link.
-const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
+pub(crate) const BACKOFF: Backoff = Backoff::new().maximum(Duration::from_secs(2));
 
 /// How often a manager that does not report departures is asked whether a service has left.
 const CHECK: Duration = Duration::from_secs(2);
@@ -186,7 +188,7 @@ impl Follower {
 }
 
 /// Waits for a connection; for ever if the sender was dropped, since then the command is ending.
-async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Connection {
+pub(crate) async fn connected(connections: &mut watch::Receiver<Option<Connection>>) -> Connection {
     let connected = connections.wait_for(Option::is_some).await;
     match connected.ok().and_then(|connection| connection.clone()) {
         Some(connection) => connection,
@@ -202,12 +204,10 @@ async fn explained(connection: &Connection, service: &str, refused: Failure) -> 
     match connection.identities().await {
         Ok(identities) if !identities.services.contains_key(service) => {
             let known = identities.services.keys().map(String::as_str);
-            let hint =
-                nearest(service, known).map(|nearest| format!("did you mean '{}'?", one_line(nearest)));
-            let absent = format!("no service '{}' is connected", one_line(service));
-            (Failure::Refused(absent).with_hint(hint), true)
+            let hint = did_you_mean(service, known);
+            (Failure::Refused(not_connected(service)).with_hint(hint), true)
         }
-        _ => (refused, false),
+        _ => (explained_lasting(connection, service, refused).await, false),
     }
 }
 
@@ -216,7 +216,7 @@ async fn explained(connection: &Connection, service: &str, refused: Failure) -> 
 async fn left(connection: &Connection, service: &str) {
     let address = async || {
         let identities = timeout(CHECK_TIME, connection.identities()).await.ok()?.ok()?;
-        let is_silent = identities.language.starts_with("Python");
+        let is_silent = !is_reported(&identities);
         let found = identities.services.get(service);
         let address = found.map(|service| service.address.clone());
         Some((is_silent, address))

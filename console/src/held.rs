@@ -2,7 +2,7 @@
 //!
 //! A lock belongs to the connection that acquired it, so its process must run for as long as it is
 //! held. Up to three files in the folder `held` of the home folder describe each lock, named after
-//! the process id: `.json` contains the service and the manager, `.lock` is locked by the process
+//! the computer, since several may share a home folder, and the process id: `.json` contains the service and the manager, `.lock` is locked by the process
 //! while it runs, and `.release` requests the release. Only the same user can create files there.
 
 use std::fs::{self, File, TryLockError};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
-use labwire_home::{Existing, Home, Readers, create_private_file, write_whole_file};
+use labwire_home::{Existing, Home, Readers, create_private_file, hostname, write_whole_file};
 use serde::{Deserialize, Serialize};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, sleep, timeout};
@@ -53,11 +53,30 @@ impl Files {
     }
 
     fn remove(&self) {
-        for extension in ["json", "release", "lock"] {
+        self.remove_some(&["json", "release", "lock"]);
+    }
+
+    fn remove_some(&self, extensions: &[&str]) {
+        for extension in extensions {
             // After a failure, the next `labwire unlock` removes the files.
             let _ = fs::remove_file(self.path(extension));
         }
     }
+}
+
+/// Returns the beginning of the names of this computer's files.
+fn prefix() -> String {
+    let name = hostname();
+    let is_plain = |character: char| character.is_alphanumeric() || character == '-';
+    let name: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    format!("{name}_")
+}
+
+/// Returns whether a file describes a process of this computer.
+fn is_of_this_computer(path: &Path) -> bool {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let number = stem.strip_prefix(&*prefix());
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// The folder of the files.
@@ -70,6 +89,7 @@ fn folder() -> Result<PathBuf, Failure> {
 #[derive(Debug)]
 pub(crate) struct Announcement {
     files: Files,
+    is_released: bool,
     /// Locked until it is closed.
     _lock: File,
 }
@@ -82,7 +102,7 @@ impl Announcement {
 
     fn within(folder: &Path, held: &Held) -> Result<Self, Failure> {
         let files = Files {
-            stem: folder.join(process::id().to_string()),
+            stem: folder.join(format!("{}{}", prefix(), process::id())),
         };
         let failed = |error| {
             Failure::Failed(format!(
@@ -98,7 +118,16 @@ impl Announcement {
         let lock = create_private_file(&files.path("lock")).map_err(failed)?;
         lock.lock().map_err(failed)?;
         write_whole_file(&files.path("json"), &text, Readers::Owner, Existing::Replace).map_err(failed)?;
-        Ok(Self { files, _lock: lock })
+        Ok(Self {
+            files,
+            is_released: false,
+            _lock: lock,
+        })
+    }
+
+    /// Notes that the manager has released the lock, as `labwire unlock` reports it.
+    pub(crate) fn released(&mut self) {
+        self.is_released = true;
     }
 
     /// Waits until `labwire unlock` asks for the release. Cancel safe.
@@ -111,7 +140,12 @@ impl Announcement {
 
 impl Drop for Announcement {
     fn drop(&mut self) {
-        self.files.remove();
+        if self.is_released {
+            self.files.remove();
+        } else {
+            // An unanswered request for the release remains: see `release_one`.
+            self.files.remove_some(&["json", "lock"]);
+        }
     }
 }
 
@@ -132,6 +166,7 @@ async fn release_within(folder: &Path, held: &Held) -> Result<usize, Failure> {
     // Only what this command writes: a pipe would block it, and a link may lead anywhere.
     let is_entry = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "json")
+            && is_of_this_computer(path)
             && path
                 .symlink_metadata()
                 .is_ok_and(|data| data.is_file() && data.len() <= LARGEST)
@@ -231,6 +266,14 @@ async fn release_one(files: &Files) -> Result<bool, Failure> {
         }
         sleep(LOOK).await;
     }
+    // The process removes the request once the manager has released the lock.
+    if files.path("release").exists() {
+        files.remove();
+        return Err(Failure::Failed(format!(
+            "the process {} has ended, but the manager has not confirmed the release of the lock",
+            files.stem.file_name().unwrap_or_default().display()
+        )));
+    }
     Ok(true)
 }
 
@@ -248,16 +291,42 @@ mod tests {
     #[tokio::test]
     async fn a_process_is_asked_to_release_and_its_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let announcement = Announcement::within(folder.path(), &held("A")).unwrap();
+        let mut announcement = Announcement::within(folder.path(), &held("A")).unwrap();
         assert_eq!(release_within(folder.path(), &held("B")).await.unwrap(), 0);
         let holder = async move {
             announcement.release_requested().await;
+            announcement.released();
             drop(announcement);
         };
         let (held_a, path) = (held("A"), folder.path());
         let (released, ()) = tokio::join!(release_within(path, &held_a), holder);
         assert_eq!(released.unwrap(), 1);
         assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_release_that_failed_is_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let announcement = Announcement::within(folder.path(), &held("A")).unwrap();
+        let holder = async move {
+            announcement.release_requested().await;
+            drop(announcement);
+        };
+        let (held_a, path) = (held("A"), folder.path());
+        let (released, ()) = tokio::join!(release_within(path, &held_a), holder);
+        assert!(matches!(released, Err(Failure::Failed(_))));
+        assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_files_of_another_computer_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let json = serde_json::to_vec(&held("A")).unwrap();
+        for name in ["another-pc_1.json", "1.json"] {
+            fs::write(folder.path().join(name), &json).unwrap();
+        }
+        assert_eq!(release_within(folder.path(), &held("A")).await.unwrap(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[tokio::test]
@@ -283,7 +352,7 @@ mod tests {
     #[tokio::test]
     async fn the_files_of_a_process_that_was_killed_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let stem = folder.path().join("1");
+        let stem = folder.path().join(format!("{}1", prefix()));
         fs::write(
             stem.with_extension("json"),
             serde_json::to_vec(&held("A")).unwrap(),

@@ -2,14 +2,16 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use labwire_client::Link;
 use labwire_home::present;
 use serde::Serialize;
 
 use crate::connection::ConnectionArgs;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::held::{self, Held};
 use crate::linking::link;
-use crate::output::{OutputArgs, one_line, say, say_json, shell_argument};
+use crate::output::{OutputArgs, aside, one_line, say, say_json, shell_argument};
 use crate::stop::Stop;
 
 pub(crate) const LINK_EXAMPLES: &str = "\
@@ -98,7 +100,7 @@ pub(crate) fn show(
     })
 }
 
-pub(crate) async fn link_service(arguments: &LinkArgs, mut stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn link_service(arguments: &LinkArgs, stop: Stop) -> Result<(), Failure> {
     let LinkArgs { service, form, .. } = arguments;
     let connection = if arguments.hold {
         arguments.connection.connect_lasting().await?
@@ -112,22 +114,14 @@ pub(crate) async fn link_service(arguments: &LinkArgs, mut stop: Stop) -> Result
         "linked",
         service,
         None,
-        &format!("is linked: it has {count} attributes"),
+        &format!("is linked: it has {}", counted(count, "attribute")),
     )?;
     if arguments.hold {
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.requested() => break,
-                () = link.unlinked() => {}
-            }
-            show(*form, "away", service, None, "is away; waiting for it")?;
-            tokio::select! {
-                biased;
-                () = stop.requested() => break,
-                linked = link.linked() => linked?,
-            }
-            show(*form, "linked", service, None, "is linked again")?;
+        stop.begin()?;
+        tokio::select! {
+            biased;
+            _ = stop.requested() => {}
+            held = hold(&link, *form) => held?,
         }
     }
     // The link may be away, and ends with the connection.
@@ -135,6 +129,20 @@ pub(crate) async fn link_service(arguments: &LinkArgs, mut stop: Stop) -> Result
     show(*form, "unlinked", service, None, "is not linked any more")?;
     connection.disconnect().await;
     Ok(())
+}
+
+/// Keeps the link, and shows when it is away and back.
+async fn hold(link: &Link, form: OutputArgs) -> Result<(), Failure> {
+    let changed = |event, text| {
+        let service = link.service().to_owned();
+        aside(move || show(form, event, &service, None, text))
+    };
+    loop {
+        link.unlinked().await;
+        changed("away", "is away; waiting for it").await?;
+        link.linked().await?;
+        changed("linked", "is linked again").await?;
+    }
 }
 
 /// The result of `labwire unlock`, as an object of JSON.

@@ -8,7 +8,7 @@ use labwire_client::Notification;
 use labwire_wire::frames::json_string;
 use labwire_wire::{JsonError, array_elements, as_string, scan_object};
 
-use crate::near::nearest;
+use crate::near::did_you_mean;
 use crate::output::{escaped_json, one_line};
 
 /// Selects a value: the name of a keyword argument or the index of a positional one, and a path
@@ -104,8 +104,8 @@ impl<'a> Values<'a> {
     /// Returns the message about a notification that has no value of a key.
     pub(crate) fn without(&self, key: &Key) -> String {
         let known: Vec<_> = self.all().map(|(key, _)| key).collect();
-        let hint = match nearest(&key.text, known.iter().map(String::as_str)) {
-            Some(nearest) => format!("did you mean '{}'?", one_line(nearest)),
+        let hint = match did_you_mean(&key.text, known.iter().map(String::as_str)) {
+            Some(hint) => hint,
             None if known.is_empty() => "it has no values".to_owned(),
             None => format!("it has {}", one_line(&known.join(", "))),
         };

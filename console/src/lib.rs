@@ -4,7 +4,7 @@
 //! The program adds [`Command`] to its own subcommands and passes it to [`run`]. The commands are
 //! ordinary clients of the manager: they use the client SDK, and work with MSL-Network too.
 //!
-//! Every command has a readable form and, with `--json`, one JSON object per line. Errors go to
+//! Results are text for people. Most commands have `--json`, for one JSON object per line. Errors go to
 //! standard error. The exit code is that of the kind of failure; `labwire --help` lists the codes.
 
 mod admin;
@@ -26,6 +26,7 @@ mod in_flight;
 mod key;
 mod linking;
 mod lock;
+mod names;
 mod narrator;
 mod near;
 mod numbers;
@@ -34,6 +35,7 @@ mod output;
 mod ping;
 mod profile;
 mod profiles;
+mod publish;
 mod questions;
 mod record;
 mod repeat;
@@ -50,10 +52,10 @@ mod shortened;
 mod spelling;
 mod status;
 mod stop;
+mod subscribe;
 mod times;
 mod toml_file;
 mod top;
-mod topics;
 mod trust;
 mod variables;
 mod watch;
@@ -62,6 +64,7 @@ mod words;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use clap::Subcommand;
 use tokio::runtime::Builder;
@@ -109,11 +112,11 @@ pub enum Command {
     #[command(after_help = watch::EXAMPLES, after_long_help = watch::AFTER_HELP)]
     Watch(watch::WatchArgs),
     /// Print the values of topics as they are published
-    #[command(after_help = topics::SUBSCRIBE_EXAMPLES, after_long_help = topics::SUBSCRIBE_AFTER_HELP)]
-    Subscribe(topics::SubscribeArgs),
+    #[command(after_help = subscribe::EXAMPLES, after_long_help = subscribe::AFTER_HELP)]
+    Subscribe(subscribe::SubscribeArgs),
     /// Publish a value to a topic
-    #[command(after_help = topics::PUBLISH_EXAMPLES, after_long_help = topics::PUBLISH_AFTER_HELP)]
-    Publish(topics::PublishArgs),
+    #[command(after_help = publish::EXAMPLES, after_long_help = publish::AFTER_HELP)]
+    Publish(publish::PublishArgs),
     /// Record notifications and repeated calls of services in a file
     #[command(after_help = record::EXAMPLES, after_long_help = record::AFTER_HELP)]
     Record(record::RecordArgs),
@@ -172,15 +175,19 @@ pub fn run(command: Command) -> ExitCode {
     }
 }
 
+/// How long after a question was given up its signal is waited for.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
 fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let runtime = || {
         let runtime = Builder::new_current_thread().enable_all().build();
         runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))
     };
     let (commands, waiting) = (runtime()?, runtime()?);
-    let (stopping, stop) = Stop::new();
-    let is_endless = command.ends_in_order();
-    // In an interactive shell, Ctrl-C cancels a call and does not end the shell.
+    let stop = Stop::default();
+    let stopping = stop.clone();
+    let ends_in_order = command.ends_in_order();
+    // An interactive shell listens itself: there, Ctrl-C cancels a call and does not end the shell.
     let is_shell = matches!(command, Command::Shell(_)) && shell::is_for_person();
     let done = async {
         let (ended, end) = oneshot::channel();
@@ -197,28 +204,33 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         // The command begins once signals are listened to.
         let mut signals = if is_shell {
             None
-        } else if is_endless || io::stdin().is_terminal() {
+        } else if ends_in_order || io::stdin().is_terminal() {
             Some(EndSignals::listen())
         } else {
             // There is no question to give up and no terminal to restore.
             Some(EndSignals::listen_to_interrupts())
         };
-        if is_endless {
-            tokio::select! {
-                biased;
-                // At a question there is nothing to shut down.
-                signal = next_of(&mut signals) => if questions::is_unanswered() {
+        let first = tokio::select! {
+            biased;
+            signal = next_of(&mut signals) => signal,
+            done = &mut done => {
+                // Ctrl-C at a question is noticed by the question, and here a moment later.
+                if questions::is_unanswered()
+                    && let Ok(signal) = tokio::time::timeout(A_MOMENT, next_of(&mut signals)).await
+                {
                     return Err(signal.failure());
-                } else {
-                    stopping.send_replace(true);
-                },
-                done = &mut done => return done,
-            };
+                }
+                return done;
+            }
+        };
+        // At a question there is nothing to shut down either.
+        if !stopping.ask(first) || questions::is_unanswered() {
+            return Err(first.failure());
         }
         tokio::select! {
             biased;
-            signal = next_of(&mut signals) => Err(signal.failure()),
-            () = tokio::time::sleep(stop::GRACE), if is_endless => Err(Failure::interrupted()),
+            second = next_of(&mut signals) => Err(second.failure()),
+            () = tokio::time::sleep(stop::GRACE) => Err(first.failure()),
             done = &mut done => done,
         }
     })
@@ -233,8 +245,8 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Call(arguments) => call::run(arguments).await,
         Command::Watch(arguments) => watch::run(arguments, stop).await,
         Command::Record(arguments) => record::run(arguments, stop).await,
-        Command::Subscribe(arguments) => topics::subscribe(arguments, stop).await,
-        Command::Publish(arguments) => topics::publish(arguments).await,
+        Command::Subscribe(arguments) => subscribe::run(arguments, stop).await,
+        Command::Publish(arguments) => publish::run(arguments).await,
         Command::Link(arguments) => hold::link_service(arguments, stop).await,
         Command::Lock(arguments) => lock::lock_service(arguments, stop).await,
         Command::Unlock(arguments) => hold::unlock_service(arguments).await,

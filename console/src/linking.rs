@@ -23,6 +23,55 @@ pub(crate) async fn link(connection: &Connection, service: &str) -> Result<Link,
 /// Returns the cause of a refused link as the manager reports it. If it does not report any, returns
 /// the refusal.
 pub(crate) async fn explained(connection: &Connection, service: &str, refused: Failure) -> Failure {
+    cause(
+        connection,
+        service,
+        refused,
+        |peer| peer.holders(present()),
+        &wait_or_unlock,
+    )
+    .await
+}
+
+/// As [`explained`], for a person in the shell.
+pub(crate) async fn explained_in_shell(connection: &Connection, service: &str, refused: Failure) -> Failure {
+    let hint = |_: &str| "try again when it is released".to_owned();
+    cause(
+        connection,
+        service,
+        refused,
+        |peer| peer.holders(present()),
+        &hint,
+    )
+    .await
+}
+
+fn wait_or_unlock(argument: &str) -> String {
+    format!(
+        "wait for it with: labwire lock {argument} --wait SECONDS; if the lock is yours, release it with: labwire \
+         unlock {argument}"
+    )
+}
+
+/// As [`explained`], but the text remains the same as long as the cause does.
+pub(crate) async fn explained_lasting(connection: &Connection, service: &str, refused: Failure) -> Failure {
+    cause(
+        connection,
+        service,
+        refused,
+        Peer::lasting_holders,
+        &wait_or_unlock,
+    )
+    .await
+}
+
+async fn cause(
+    connection: &Connection,
+    service: &str,
+    refused: Failure,
+    holders: impl Fn(&Peer) -> Option<String>,
+    hint: &(dyn Fn(&str) -> String + Sync),
+) -> Failure {
     let Ok(identities) = connection.identities().await else {
         return refused;
     };
@@ -36,12 +85,9 @@ pub(crate) async fn explained(connection: &Connection, service: &str, refused: F
         return refused;
     };
     let shown = one_line(service);
-    if let Some(holders) = peer.holders(present()) {
-        let argument = shell_argument(service);
-        return Failure::Refused(format!("'{shown}' is locked by {holders}")).with_hint(Some(format!(
-            "wait for it with: labwire lock {argument} --wait SECONDS; if the lock is yours, release it with: labwire \
-             unlock {argument}"
-        )));
+    if let Some(holders) = holders(&peer) {
+        return Failure::Refused(format!("'{shown}' is locked by {holders}"))
+            .with_hint(Some(hint(&shell_argument(service))));
     }
     match (identity.limit(), peer.linked()) {
         (Some(limit), Some(linked)) if peer.link_count >= limit => {

@@ -136,8 +136,9 @@ impl LockArgs {
     ) -> Result<Result<LockGuard, CallError>, Failure> {
         let limit = connection.limit() + wait;
         timeout(limit, self.request(connection, wait)).await.map_err(|_| {
+            let and_wait = if wait.is_zero() { "" } else { " and --wait" };
             Failure::TimedOut(format!(
-                "the manager has not answered within {} s (--connect-timeout)",
+                "the manager has not answered within {} s (--connect-timeout{and_wait})",
                 limit.as_secs_f64()
             ))
         })
@@ -211,6 +212,14 @@ impl LockArgs {
         }
     }
 
+    async fn is_service_connected(&self, connection: &Connection) -> Result<bool, Failure> {
+        Ok(connection
+            .identities()
+            .await?
+            .services
+            .contains_key(&self.service))
+    }
+
     /// Locks at a manager that has no queue, as MSL-Network's: tries again for as long as it may
     /// wait.
     async fn lock_without_queue(&self, connection: &Connection) -> Result<LockGuard, Failure> {
@@ -232,6 +241,8 @@ impl LockArgs {
             match locked {
                 Err(failure @ Failure::Refused(_)) => match end {
                     None => return Err(failure),
+                    // Waiting does not start a service.
+                    Some(_) if !self.is_service_connected(connection).await? => return Err(failure),
                     Some(end) if end <= Instant::now() => return Err(self.waited(&failure)),
                     Some(_) => {
                         if !is_told {
@@ -247,16 +258,13 @@ impl LockArgs {
     }
 }
 
-pub(crate) async fn lock_service(arguments: &LockArgs, mut stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(), Failure> {
     let LockArgs { service, form, .. } = arguments;
     let name = arguments.client_name();
     let connection = arguments.connection.connect_as(&name).await?;
-    let guard = tokio::select! {
-        biased;
-        () = stop.requested() => return Err(Failure::Interrupted),
-        locked = arguments.lock(&connection) => locked?,
-    };
-    let announcement = Announcement::new(&Held {
+    let guard = arguments.lock(&connection).await?;
+    stop.begin()?;
+    let mut announcement = Announcement::new(&Held {
         service: service.clone(),
         manager: arguments.connection.address()?,
     })?;
@@ -267,7 +275,7 @@ pub(crate) async fn lock_service(arguments: &LockArgs, mut stop: Stop) -> Result
     show(*form, "locked", service, Some(guard.clients()), &text)?;
     let is_lost = tokio::select! {
         biased;
-        () = stop.requested() => false,
+        _ = stop.requested() => false,
         () = announcement.release_requested() => false,
         () = guard.lost() => true,
     };
@@ -282,6 +290,7 @@ pub(crate) async fn lock_service(arguments: &LockArgs, mut stop: Stop) -> Result
         )));
     }
     connection.in_time(guard.release()).await?;
+    announcement.released();
     show(*form, "released", service, None, "is released")?;
     connection.disconnect().await;
     Ok(())

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use labwire_home::{local_time_zone, present};
+use labwire_wire::visible;
 
 use crate::counted::counted;
 use crate::feed::{Event, Heard};
@@ -22,7 +23,8 @@ impl Gap {
     }
 }
 
-/// Reports the events of one service on standard error. Remembers since when it is away.
+/// Reports the events of one service, or of the manager alone, on standard error. Remembers since
+/// when it is away.
 #[derive(Debug, Default)]
 pub(crate) struct Narrator {
     /// Since when it is away and why; `None` before the first link, and while it is linked.
@@ -36,25 +38,27 @@ impl Narrator {
         Self { away: None, is_quiet }
     }
 
-    /// Writes a line, unless it is quiet.
+    /// Writes a line, unless it is quiet. Characters that control a terminal are replaced.
     pub(crate) fn tell(&self, line: &str) {
         if !self.is_quiet {
-            tell(format_args!("labwire: {}", line.replace('\n', "; ")));
+            tell(format_args!("labwire: {}", in_one_line(line)));
         }
     }
 
     /// Reports an event. Returns the gap that has ended with it.
     pub(crate) fn hear(&mut self, heard: &Heard) -> Option<Gap> {
-        let name = heard.service.as_deref().map(one_line).unwrap_or_default();
+        let name = match heard.service.as_deref() {
+            Some(name) => format!("'{}'", one_line(name)),
+            None => "the manager".to_owned(),
+        };
         match &heard.event {
-            Event::Waiting { reason, .. } if heard.service.is_none() => {
-                self.tell(&format!("waiting for the manager: {reason}"));
-            }
-            Event::Waiting { reason, .. } => self.tell(&format!("waiting for '{name}': {reason}")),
+            Event::Waiting { reason, .. } => self.tell(&format!("waiting for {name}: {reason}")),
             Event::Linked { time, manager } => {
                 let manager = one_line(manager);
                 let Some((since, reason)) = self.away.take() else {
-                    self.tell(&format!("linked with '{name}' at {manager}"));
+                    if heard.service.is_some() {
+                        self.tell(&format!("linked with {name} at {manager}"));
+                    }
                     return None;
                 };
                 let gap = Gap {
@@ -63,7 +67,7 @@ impl Narrator {
                     reason,
                 };
                 self.tell(&format!(
-                    "'{name}' is back: gap since {} until {} ({:.1} s)",
+                    "{name} is back: gap since {} until {} ({:.1} s)",
                     local(gap.since),
                     local(gap.until),
                     gap.seconds()
@@ -72,18 +76,18 @@ impl Narrator {
             }
             Event::Away { time, reason, .. } => {
                 self.tell(&format!(
-                    "'{name}' is away since {}: {reason}; waiting for it",
+                    "{name} is away since {}: {reason}; waiting for it",
                     local(*time)
                 ));
                 self.away = Some((*time, reason.clone()));
             }
             Event::Notified { notification, .. } if notification.lost() > 0 => {
                 self.tell(&format!(
-                    "'{name}': {} dropped, because they are written too slowly",
+                    "{name}: {} dropped, because they are written too slowly",
                     counted(notification.lost(), "notification")
                 ));
             }
-            Event::Notified { .. } | Event::Polled(_) => {}
+            Event::Notified { .. } | Event::Published { .. } | Event::Polled(_) => {}
         }
         None
     }
@@ -99,6 +103,12 @@ impl Narrator {
     }
 }
 
+/// Returns a text in one line, without characters that control a terminal: it may contain what a
+/// manager or a service has sent.
+fn in_one_line(text: &str) -> String {
+    visible(&text.replace('\n', "; "))
+}
+
 /// Returns a time as people write it, in the computer's time zone.
 pub(crate) fn local(time: Timestamp) -> String {
     time.to_zoned(local_time_zone())
@@ -109,4 +119,14 @@ pub(crate) fn local(time: Timestamp) -> String {
 /// Returns a time for programs: ISO 8601 in UTC, with microseconds.
 pub(crate) fn utc(time: Timestamp) -> String {
     format!("{time:.6}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_of_a_manager_cannot_control_the_terminal() {
+        assert_eq!(in_one_line("away: \u{1b}[2J\nnext"), "away: \u{fffd}[2J; next");
+    }
 }

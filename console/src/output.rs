@@ -35,15 +35,19 @@ pub(crate) fn width() -> u16 {
     terminal_size::terminal_size_of(io::stdout()).map_or(u16::MAX, |(width, _)| width.0)
 }
 
+/// Runs a function that writes to standard output on a thread of its own: a reader that pauses must
+/// not delay the connection.
+pub(crate) async fn aside(
+    write: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    let written = tokio::task::spawn_blocking(write).await;
+    written.unwrap_or_else(|_| Err(Failure::Failed("the output ended early".to_owned())))
+}
+
 /// Writes to standard output. Styles are left out where it is no terminal, or where `NO_COLOR` is
 /// set. A closed pipe, as of `head`, ends the output without an error.
 pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
     written(writeln!(anstream::stdout(), "{text}"))
-}
-
-/// Writes a line to standard output as it is.
-pub(crate) fn say_plain(line: impl Display) -> Result<(), Failure> {
-    written(writeln!(io::stdout(), "{line}"))
 }
 
 /// Returns an object as one line of JSON. Characters that control a terminal are escaped; in JSON

@@ -165,7 +165,7 @@ impl Pings<'_> {
     }
 }
 
-pub(crate) async fn run(arguments: &PingArgs, mut stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &PingArgs, stop: Stop) -> Result<(), Failure> {
     let connection = arguments.connection.connect().await?;
     let (target, name) = match &arguments.service {
         Some(service) => (
@@ -174,6 +174,7 @@ pub(crate) async fn run(arguments: &PingArgs, mut stop: Stop) -> Result<(), Fail
         ),
         None => (Target::Manager, connection.client().manager()),
     };
+    stop.begin()?;
     let mut pings = Pings {
         form: arguments.form,
         name: &name,
@@ -193,10 +194,21 @@ pub(crate) async fn run(arguments: &PingArgs, mut stop: Stop) -> Result<(), Fail
         };
         let (time, answer) = tokio::select! {
             biased;
-            () = stop.requested() => break,
+            _ = stop.requested() => break,
             answer = one => answer,
         };
-        pings.show(time, answer.ok().transpose()?)?;
+        match answer {
+            Ok(Err(error)) => {
+                pings.sent += 1;
+                // That nothing was answered is explained by the error.
+                return match pings.summarize() {
+                    Err(closed @ Failure::Closed) => Err(closed),
+                    _ => Err(error.into()),
+                };
+            }
+            Ok(Ok(took)) => pings.show(time, Some(took))?,
+            Err(_) => pings.show(time, None)?,
+        }
     }
     connection.disconnect().await;
     pings.summarize()

@@ -1,9 +1,10 @@
 //! The manager's questions to the person who runs a command.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use labwire_client::{ConnectOptions, Question, ask_at_terminal};
+use labwire_client::{ConnectOptions, FirstUse, Question, UnknownCertificate, ask_at_terminal, ask_to_trust};
 
 use crate::variables::is_set;
 
@@ -18,7 +19,16 @@ pub(crate) fn is_unanswered() -> bool {
 
 /// Returns options with which the manager's questions are asked at the terminal.
 pub(crate) fn asked(options: ConnectOptions) -> ConnectOptions {
-    options.ask_with(answer)
+    let options = options.ask_with(answer);
+    if options.asks_on_first_use() {
+        options.first_use(FirstUse::Decide(Arc::new(is_trusted)))
+    } else {
+        options
+    }
+}
+
+fn is_trusted(unknown: &UnknownCertificate) -> bool {
+    noted(|| ask_to_trust(unknown).then(String::new)).is_some()
 }
 
 fn answer(question: &Question) -> Option<String> {

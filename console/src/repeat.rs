@@ -7,6 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::output::one_line;
 
 /// A request that can be repeated.
 pub(crate) trait Request: Send + 'static {
@@ -20,8 +21,10 @@ pub(crate) trait Request: Send + 'static {
 }
 
 /// Sends a request again and again, the first time after `every`, and returns the answers. While
-/// the manager is away, no request is sent. It has a task of its own: a key that is pressed must
-/// not interrupt a request.
+/// the manager is away, no request is sent. A failure of the connection
+/// ([`Failure::NoManager`]) is not the end; once the connection has ended for good, the last
+/// answer is a [`Failure::Refused`]. It has a task of its own: a key that is pressed must not
+/// interrupt a request.
 pub(crate) fn repeat<R: Request>(
     mut request: R,
     every: Duration,
@@ -33,7 +36,14 @@ pub(crate) fn repeat<R: Request>(
         pace.tick().await;
         loop {
             pace.tick().await;
-            request.connection().client().connected().await;
+            let client = request.connection().client();
+            if !client.connected().await {
+                let reason = client.closed().await;
+                let failure = Failure::Refused(format!("the connection has ended: {}", one_line(&reason)));
+                // Without a receiver the command is ending.
+                let _ = sender.send(Err(failure)).await;
+                return;
+            }
             if sender.send(request.send().await).await.is_err() {
                 return;
             }

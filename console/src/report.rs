@@ -4,12 +4,11 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 use labwire_client::{Arguments, Identities};
-use labwire_home::local_time_zone;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::one_line;
+use crate::output::{one_line, time_of_day};
 use crate::times::readable_age;
 
 /// The beginning of the language of a manager that reports its status.
@@ -61,14 +60,25 @@ pub(crate) struct Peer {
 impl Peer {
     /// Returns a text with the holders of a service's lock and its age; `None` if it is not locked.
     pub(crate) fn holders(&self, now: Timestamp) -> Option<String> {
+        self.holders_with(|lock| {
+            let age = now.duration_since(lock.since).as_secs_f64().max(0.0);
+            format!(" ({})", readable_age(age))
+        })
+    }
+
+    /// Returns a text with the holders of a service's lock, which remains the same as long as the
+    /// lock does; `None` if it is not locked.
+    pub(crate) fn lasting_holders(&self) -> Option<String> {
+        self.holders_with(|_| String::new())
+    }
+
+    fn holders_with(&self, age: impl Fn(&Lock) -> String) -> Option<String> {
         let first = self.locks.first()?;
-        let age = now.duration_since(first.since).as_secs_f64().max(0.0);
-        let since = first.since.to_zoned(local_time_zone());
         let mut text = format!(
-            "{} since {} ({})",
+            "{} since {}{}",
             one_line(&first.client),
-            since.strftime("%H:%M:%S"),
-            readable_age(age)
+            time_of_day(first.since),
+            age(first)
         );
         if self.lock_count > 1 {
             // Writing to a string cannot fail.
@@ -136,6 +146,17 @@ pub(crate) fn is_reported(identities: &Identities) -> bool {
     identities.language.starts_with(LABWIRE)
 }
 
+/// Checks that a manager has topics. MSL-Network's manager would treat a request for them as one that
+/// needs an administrator.
+pub(crate) async fn check_topics(connection: &Connection) -> Result<(), Failure> {
+    if is_reported(&connection.identities().await?) {
+        return Ok(());
+    }
+    Err(Failure::Refused(
+        "topics need a manager of Labwire, this is another one".to_owned(),
+    ))
+}
+
 impl Report {
     /// Requests the status.
     pub(crate) async fn request(connection: &Connection) -> Result<Self, Failure> {
@@ -154,7 +175,7 @@ pub(crate) async fn service(connection: &Connection, name: &str) -> Result<Optio
     // A name that is a little less: the page that begins after it most likely has the service.
     let mut after = name.to_owned();
     after.pop();
-    loop {
+    for _ in 0..PAGES {
         let Page { peers, next, .. } = page(connection, "services", &after).await?;
         let is_passed = peers.iter().any(|peer| *peer.name > *name);
         if let Some(peer) = peers.into_iter().find(|peer| peer.name == name) {
@@ -165,6 +186,7 @@ pub(crate) async fn service(connection: &Connection, name: &str) -> Result<Optio
             None => return Ok(None),
         }
     }
+    Ok(None)
 }
 
 async fn page(connection: &Connection, kind: &str, after: &str) -> Result<Page, Failure> {

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The longest time: ten years. Much more cannot be added to a point in time.
+const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
+
 /// A time above 0, written as a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "f64", into = "f64")]
@@ -22,7 +25,8 @@ impl TryFrom<f64> for Seconds {
 
     fn try_from(number: f64) -> Result<Self, Self::Error> {
         match Duration::try_from_secs_f64(number) {
-            Ok(time) if !time.is_zero() => Ok(Self(time)),
+            Ok(time) if !time.is_zero() && time <= LONGEST => Ok(Self(time)),
+            _ if number > 0.0 => Err("at most ten years, in seconds, were expected"),
             _ => Err("a number of seconds above 0 was expected, such as 2.5"),
         }
     }
@@ -61,7 +65,15 @@ mod tests {
         assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(time("1.5min"), Ok(Duration::from_secs(90)));
         assert_eq!(time("2h"), Ok(Duration::from_hours(2)));
-        for text in ["0", "-1", "nan", "1e30", "", "s", "soon"] {
+        assert_eq!(time("87840h"), Ok(LONGEST));
+        for text in ["87841h", "1.8e19", "1e30", "inf"] {
+            assert_eq!(
+                time(text),
+                Err("at most ten years, in seconds, were expected"),
+                "{text}"
+            );
+        }
+        for text in ["0", "-1", "nan", "1e-30", "", "s", "soon"] {
             assert!(time(text).is_err(), "{text}");
         }
     }

@@ -29,9 +29,9 @@ pub(crate) struct Session {
 
 /// Why a command ended without a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It was stopped.
-    Stopped,
+pub(crate) enum Ended<T> {
+    /// It was stopped, for this reason.
+    Stopped(T),
     /// Everything that was requested was shown.
     Shown,
 }
@@ -55,10 +55,15 @@ impl Session {
     /// Follows a service. Returns the link with it, while there is one.
     pub(crate) fn follow(&mut self, service: Arc<str>) -> watch::Receiver<Option<Link>> {
         let (sender, links) = watch::channel(None);
-        let (connections, events) = (self.connections.clone(), self.events.clone());
+        let (connections, events) = (self.connections(), self.events.clone());
         self.tasks
             .spawn(follow(service, self.reconnect, connections, sender, events));
         links
+    }
+
+    /// Returns the connection, while there is one.
+    pub(crate) fn connections(&self) -> watch::Receiver<Option<Connection>> {
+        self.connections.clone()
     }
 
     /// Adds a task whose failure ends the command.
@@ -72,12 +77,12 @@ impl Session {
     /// Passes the events to a viewer on a thread of its own, since writing its output may block.
     /// Ends when the viewer ends, when a task fails, or when `stop` is ready. In the latter two
     /// cases the viewer has the time `last_words` for the events that are still queued.
-    pub(crate) async fn run(
+    pub(crate) async fn run<T>(
         self,
         viewer: impl FnOnce(mpsc::Receiver<Heard>) -> Result<(), Failure> + Send + 'static,
-        stop: impl Future<Output = ()>,
+        stop: impl Future<Output = T>,
         last_words: Duration,
-    ) -> Result<Ended, Failure> {
+    ) -> Result<Ended<T>, Failure> {
         let Self {
             mut tasks,
             events,
@@ -94,8 +99,8 @@ impl Session {
         let ended = tokio::select! {
             biased;
             done = &mut end => Ok(done.unwrap_or_else(broken).map(|()| Ended::Shown)),
-            () = stop => Err(None),
-            Some(done) = tasks.join_next() => Err(Some(match done {
+            reason = stop => Err(Ok(reason)),
+            Some(done) = tasks.join_next() => Err(Err(match done {
                 Ok(Err(failure)) => failure,
                 Ok(Ok(never)) => match never {},
                 Err(_) => Failure::Failed("the connection ended early".to_owned()),
@@ -107,12 +112,12 @@ impl Session {
         let done = match ended {
             Ok(done) => done,
             Err(failure) => match (timeout(last_words, end).await, failure) {
-                (Ok(done), None) => done.unwrap_or_else(broken).map(|()| Ended::Stopped),
-                (Err(_), None) => Err(Failure::Failed(
+                (Ok(done), Ok(reason)) => done.unwrap_or_else(broken).map(|()| Ended::Stopped(reason)),
+                (Err(_), Ok(_)) => Err(Failure::Failed(
                     "what was received last could not be written in time".to_owned(),
                 )),
                 (Ok(Ok(Err(unwritten))), _) => Err(unwritten),
-                (_, Some(failure)) => Err(failure),
+                (_, Err(failure)) => Err(failure),
             },
         };
         if let Some(connection) = connection {

@@ -1,6 +1,7 @@
 //! Calls that are written as in a program, `DMM.read(3, unit="V")`, and the same calls as words.
 
 use crate::failure::Failure;
+use crate::names::is_name;
 use crate::output::shell_argument;
 
 /// A call that is written as in a program.
@@ -25,13 +26,9 @@ impl Spelled {
             Some((service, attribute)) => (Some(service), attribute),
             None => (None, name),
         };
-        let is_name = attribute.starts_with(|first: char| first == '_' || first.is_alphabetic())
-            && attribute
-                .chars()
-                .all(|character| character == '_' || character.is_alphanumeric());
         let is_whole =
             service.is_none_or(|service| !service.is_empty()) && (service.is_some() || values.is_some());
-        (is_name && is_whole).then(|| Self {
+        (is_name(attribute) && is_whole).then(|| Self {
             service: service.map(str::to_owned),
             attribute: attribute.to_owned(),
             values,
@@ -105,7 +102,10 @@ fn split_values(list: &str) -> Vec<String> {
     for character in list.chars() {
         match (quote, character) {
             (Some(open), _) if open == character => quote = None,
-            (None, '\'' | '"') => quote = Some(character),
+            // A quote counts where a value can begin: `it's` is a text.
+            (None, '\'' | '"') if depth > 0 || value.trim().is_empty() || value.ends_with('=') => {
+                quote = Some(character);
+            }
             (None, '[' | '{' | '(') => depth += 1,
             (None, ']' | '}' | ')') => depth = depth.saturating_sub(1),
             (None, ',') if depth == 0 => {
@@ -137,6 +137,7 @@ mod tests {
             ("read(-3.5, unit=\"V\")", "read -3.5 unit=\"V\""),
             ("My DMM.read([1, 2], 'a, b')", "'My DMM' read '[1, 2]' 'a, b'"),
             ("a.b.read(x=1)", "a.b read x=1"),
+            ("DMM.say(it's, 2)", "DMM say 'it'\\''s' 2"),
         ] {
             let spelled = Spelled::read(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(spelled.as_arguments(), arguments, "{text}");

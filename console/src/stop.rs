@@ -6,21 +6,47 @@ use tokio::sync::watch;
 
 use crate::failure::Failure;
 
-/// A shutdown signal for a command. All clones receive it.
-#[derive(Clone, Debug)]
-pub(crate) struct Stop(watch::Receiver<bool>);
+/// The end of a command: whether it was asked to end, and whether it has something to shut down. All
+/// clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(watch::Sender<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    ends_in_order: bool,
+    signal: Option<EndSignal>,
+}
 
 impl Stop {
-    /// Returns a sender and its receiver. Send `true` to request the end.
-    pub(crate) fn new() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Self(receiver))
+    /// Notes that the command has something to shut down from now on. Before, a signal ends it at
+    /// once.
+    ///
+    /// # Errors
+    /// If it was asked to end already: it must not begin.
+    pub(crate) fn begin(&self) -> Result<(), Failure> {
+        let mut begun = Ok(());
+        self.0.send_modify(|state| match state.signal {
+            Some(signal) => begun = Err(signal.failure()),
+            None => state.ends_in_order = true,
+        });
+        begun
+    }
+
+    /// Asks the command to end. Returns `false` if it has nothing to shut down.
+    pub(crate) fn ask(&self, signal: EndSignal) -> bool {
+        self.0.send_modify(|state| state.signal = Some(signal));
+        self.0.borrow().ends_in_order
     }
 
     /// Waits until the end is asked for. Cancel safe.
-    pub(crate) async fn requested(&mut self) {
-        // An error means that the sender was dropped: the process is ending.
-        let _ = self.0.wait_for(|is_requested| *is_requested).await;
+    pub(crate) async fn requested(&self) -> EndSignal {
+        let mut states = self.0.subscribe();
+        let asked = states.wait_for(|state| state.signal.is_some()).await;
+        match asked.ok().and_then(|state| state.signal) {
+            Some(signal) => signal,
+            // This holds a sender, so that the channel is open.
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -47,6 +73,15 @@ impl EndSignal {
             Self::HangUp => Failure::Signalled(129),
         }
     }
+
+    /// Returns the outcome of a command that this signal has stopped: a failure if it was to end by
+    /// itself, after `count` results.
+    pub(crate) fn outcome(self, count: Option<u64>) -> Result<(), Failure> {
+        match count {
+            Some(_) => Err(self.failure()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Listens to the signals that ask a program to end, and disables their default action. None is
@@ -68,7 +103,9 @@ impl EndSignals {
         Self {
             interrupt: signal(SignalKind::interrupt()).ok(),
             terminate: signal(SignalKind::terminate()).ok(),
-            hang_up: signal(SignalKind::hangup()).ok(),
+            hang_up: (!is_hang_up_ignored())
+                .then(|| signal(SignalKind::hangup()).ok())
+                .flatten(),
         }
     }
 
@@ -117,6 +154,29 @@ impl EndSignals {
     }
 }
 
+/// Returns whether this process was started with SIGHUP ignored, as by `nohup`: listening would end
+/// that.
+#[cfg(unix)]
+fn is_hang_up_ignored() -> bool {
+    use std::io::{self, IsTerminal};
+
+    match std::fs::read_to_string("/proc/self/status") {
+        Ok(status) => ignores_hang_up(&status),
+        // Not Linux. Without a terminal, as below `nohup`, the default action remains.
+        Err(_) => !(io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()),
+    }
+}
+
+/// Returns whether the ignored signals in the status of a process, as Linux reports it, contain
+/// SIGHUP.
+#[cfg(unix)]
+fn ignores_hang_up(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The number of SIGHUP is 1, and the bits count from 0.
+    ignored.is_some_and(|mask| mask & 1 != 0)
+}
+
 /// Waits for one kind of signal, if it can be listened to.
 macro_rules! received {
     ($signal:expr) => {
@@ -147,5 +207,32 @@ pub(crate) async fn next_of(signals: &mut Option<EndSignals>) -> EndSignal {
     match signals {
         Some(signals) => signals.next().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_ends_at_once_until_it_has_something_to_shut_down() {
+        let stop = Stop::default();
+        assert!(!stop.ask(EndSignal::Interrupt));
+        assert!(stop.begin().is_err());
+
+        let stop = Stop::default();
+        stop.clone().begin().unwrap();
+        assert!(stop.ask(EndSignal::HangUp));
+        assert_eq!(stop.requested().await, EndSignal::HangUp);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_hang_up_that_nohup_ignores_is_recognized() {
+        assert!(ignores_hang_up("Name:\tlabwire\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hang_up(
+            "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n"
+        ));
+        assert!(!ignores_hang_up(""));
     }
 }

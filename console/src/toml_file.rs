@@ -2,7 +2,7 @@
 
 use toml_edit::TableLike;
 
-use crate::near::nearest;
+use crate::near::did_you_mean;
 use crate::output::one_line;
 
 /// Checks that a table has known keys only. `place` is what the table is for people.
@@ -13,8 +13,8 @@ pub(crate) fn check_keys(place: &str, table: &dyn TableLike, known: &[&str]) -> 
     let Some((unknown, _)) = table.iter().find(|(key, _)| !known.contains(key)) else {
         return Ok(());
     };
-    let hint = match nearest(unknown, known.iter().copied()) {
-        Some(nearest) => format!("did you mean '{nearest}'?"),
+    let hint = match did_you_mean(unknown, known.iter().copied()) {
+        Some(hint) => hint,
         None => format!("its keys are: {}", known.join(", ")),
     };
     Err(format!(

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 
+use clap::{Arg, Command};
 use labwire_client::Arguments;
 use labwire_wire::frames::json_string;
 use labwire_wire::terminal::{self, TerminalError, TerminalLine};
@@ -15,16 +16,24 @@ use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 use crate::numbers::check_numbers;
-use crate::shell::typed_name;
+use crate::output::one_line;
+use crate::shell::{is_unclosed, split, split_key, typed_name};
 use crate::spelling::Spelled;
 
-/// Splits `KEY=VALUE`, where the key is a name of a keyword argument.
-fn split_keyword(word: &str) -> Option<(&str, &str)> {
-    let (key, value) = word.split_once('=')?;
-    let is_start = |character: char| character == '_' || character.is_alphabetic();
-    let is_rest = |character: char| character == '_' || character.is_alphanumeric();
-    let is_name = key.starts_with(is_start) && key.chars().all(is_rest);
-    is_name.then_some((key, value))
+/// Checks that a value which begins with a bracket ends with one, perhaps after a key.
+///
+/// # Errors
+/// If it does not, with the remedy for a text.
+pub(crate) fn check_closed(word: &str) -> Result<(), Failure> {
+    let value = split_key(word).map_or(word, |(_, value)| value);
+    if !is_unclosed(value) {
+        return Ok(());
+    }
+    let (shown, quoted) = (one_line(value), one_line(&json_string(value)));
+    Err(Failure::Usage(format!(
+        "the bracket at the start of '{shown}' is not closed; for a text, quote it (for a command line twice: \
+         '{quoted}')"
+    )))
 }
 
 /// Returns a value as JSON text.
@@ -38,14 +47,14 @@ pub(crate) fn value(word: &str) -> Result<String, Failure> {
 }
 
 fn unchecked_value(word: &str) -> Result<String, Failure> {
-    match word {
+    match as_typed(word) {
         "-" => {
             let mut text = String::new();
             let read = io::stdin().read_to_string(&mut text);
             read.map_err(|error| Failure::Failed(format!("cannot read standard input: {error}")))?;
             json_document(&text, "standard input")
         }
-        _ => match word.strip_prefix('@') {
+        word => match word.strip_prefix('@') {
             Some(path) => {
                 let text = fs::read_to_string(path)
                     .map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
@@ -71,14 +80,21 @@ fn typed(word: &str) -> Result<String, Failure> {
     if word.trim() != word {
         return Ok(json_string(word));
     }
-    if let Some(number) = protected_number(word) {
-        return Ok(number.to_owned());
+    check_closed(word)?;
+    let is_negative = word.starts_with('-');
+    if is_negative && serde_json::from_str::<&RawValue>(word).is_ok() {
+        // The digits are sent as they were typed.
+        return Ok(word.to_owned());
     }
     let is_one = |args: &str| array_elements(args.as_bytes()).is_ok_and(|elements| elements.len() == 1);
     match terminal::parse(&format!("\"service\" \"attribute\" {word}")) {
         Ok(TerminalLine::Request { args, kwargs, .. }) if kwargs == "{}" && is_one(&args) => {
             let value = &args[1..args.len() - 1];
             if value.starts_with('"') {
+                // The grammar reads more forms of a number in parentheses, such as -.5 and -0x1F.
+                if is_negative && let Some(number) = negative(word) {
+                    return Ok(number);
+                }
                 return text_of(word, value.to_owned());
             }
             Ok(value.to_owned())
@@ -87,44 +103,78 @@ fn typed(word: &str) -> Result<String, Failure> {
     }
 }
 
-/// Returns a number of JSON that [`protect_numbers`] has put in parentheses: its digits are sent as
-/// they were typed.
-fn protected_number(word: &str) -> Option<&str> {
-    let number = word.strip_prefix('(')?.strip_suffix(')')?;
-    let is_json = number.starts_with('-') && serde_json::from_str::<&RawValue>(number).is_ok();
-    is_json.then_some(number)
+/// Returns the number that a word is which begins with a minus sign; `None` for a text.
+fn negative(word: &str) -> Option<String> {
+    match terminal::parse(&format!("\"service\" \"attribute\" ({word})")) {
+        Ok(TerminalLine::Request { args, .. }) => {
+            let value = args.strip_prefix('[')?.strip_suffix(']')?;
+            value.starts_with('-').then(|| value.to_owned())
+        }
+        _ => None,
+    }
 }
 
-/// The options of calls that take no value from the next word.
-const FLAGS: [&str; 3] = ["--json", "--disable-tls", "--help"];
+/// What [`protect_numbers`] puts before a word. No word of a command line contains it.
+const PROTECTED: char = '\0';
 
-/// Puts negative numbers of calls in parentheses, which do not change a value, where the parser of
-/// the command line would take them for options, as it does `-1e-6`.
-pub fn protect_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+/// Returns a word as it was typed.
+fn as_typed(word: &str) -> &str {
+    word.strip_prefix(PROTECTED).unwrap_or(word)
+}
+
+/// Marks the values that begin like a negative number, where the parser of the command line would take
+/// them for options, as it does `-1e-6` and `-3dB`. These are the values of the subcommands of
+/// `command` that have an argument for any number.
+pub fn protect_numbers(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.into_iter().collect();
-    let takes_values = arguments
-        .get(1)
-        .is_some_and(|word| word == "call" || word == "admin" || word == "bench");
+    let typed = arguments.get(1).and_then(|name| command.find_subcommand(name));
+    let Some((command, mut names)) = typed.and_then(|command| Some((command, names_before(command)?))) else {
+        return arguments;
+    };
     let is_number = |word: &str| {
         let digits = word.strip_prefix('-').unwrap_or_default();
         let mut characters = digits.chars();
         let is_digit = |character: Option<char>| character.is_some_and(|digit| digit.is_ascii_digit());
         let first = characters.next();
-        word == "-Infinity" || is_digit(first) || (first == Some('.') && is_digit(characters.next()))
+        let is_infinite = ["inf", "Inf"].iter().any(|word| digits.starts_with(word));
+        is_infinite || is_digit(first) || (first == Some('.') && is_digit(characters.next()))
     };
     let mut is_value_of_option = false;
-    let values = arguments.iter_mut().skip(2).filter(|_| takes_values);
-    for argument in values.take_while(|word| *word != "--") {
-        if let Some(word) = argument.to_str() {
-            let is_option =
-                word == "-o" || (word.starts_with("--") && !word.contains('=') && !FLAGS.contains(&word));
-            if is_number(word) && !is_value_of_option {
-                *argument = format!("({word})").into();
-            }
-            is_value_of_option = is_option;
+    for argument in arguments.iter_mut().skip(2).take_while(|word| *word != "--") {
+        let Some(word) = argument.to_str() else {
+            (names, is_value_of_option) = (names.saturating_sub(1), false);
+            continue;
+        };
+        let is_value = std::mem::replace(&mut is_value_of_option, takes_next_word(command, word));
+        if is_value {
+            is_value_of_option = false;
+        } else if names == 0 && is_number(word) {
+            *argument = format!("{PROTECTED}{word}").into();
+        } else if !word.starts_with('-') {
+            names = names.saturating_sub(1);
         }
     }
     arguments
+}
+
+/// Returns the number of arguments without an option before the one for negative numbers, if the
+/// command has one.
+fn names_before(command: &Command) -> Option<usize> {
+    let mut positionals = command.get_positionals();
+    positionals.position(Arg::is_allow_negative_numbers_set)
+}
+
+/// Returns whether a word is an option whose value is the next word.
+fn takes_next_word(command: &Command, word: &str) -> bool {
+    let mut options = command.get_arguments();
+    let option = match word.strip_prefix("--") {
+        Some(name) => options.find(|option| option.get_long() == Some(name)),
+        // Of short options in one word, only the last can take the next word.
+        None => word.strip_prefix('-').and_then(|letters| {
+            options.find(|option| option.get_short().is_some_and(|letter| letters.ends_with(letter)))
+        }),
+    };
+    option.is_some_and(|option| option.get_action().takes_values() && !option.is_require_equals_set())
 }
 
 /// Returns a word as a text, unless it was meant to be a list or an object.
@@ -156,8 +206,8 @@ pub(crate) fn arguments(words: &[String]) -> Result<Arguments, Failure> {
     }
     let mut arguments = Arguments::new();
     let mut keys: Vec<&str> = Vec::new();
-    for word in words {
-        if let Some((key, word)) = split_keyword(word) {
+    for word in words.iter().map(|word| as_typed(word)) {
+        if let Some((key, word)) = split_key(word) {
             if keys.contains(&key) {
                 return Err(Failure::Usage(format!("the argument {key} is given twice")));
             }
@@ -201,6 +251,10 @@ pub(crate) fn typed_call(line: &str, target: Option<(&str, &str)>) -> Result<Typ
     {
         return Err(format!("{expected}, type: {}", spelled.as_line(typed_name)));
     }
+    let names = if target.is_some() { 0 } else { 2 };
+    for word in split(line).iter().skip(names) {
+        check_closed(word.typed).map_err(|failure| failure.to_string())?;
+    }
     match terminal::parse(whole.as_deref().unwrap_or(line)) {
         Ok(TerminalLine::Request {
             service,
@@ -223,7 +277,7 @@ pub(crate) fn typed_call(line: &str, target: Option<(&str, &str)>) -> Result<Typ
 }
 
 /// Returns arguments given as JSON text, of an array and of an object.
-fn joined(args: &str, kwargs: &str) -> Option<Arguments> {
+pub(crate) fn joined(args: &str, kwargs: &str) -> Option<Arguments> {
     let mut arguments = Arguments::new();
     for element in array_elements(args.as_bytes()).ok()? {
         arguments = arguments.positional_json(std::str::from_utf8(element).ok()?);
@@ -277,42 +331,77 @@ mod tests {
             "labwire",
             "call",
             "S",
-            "a",
             "-1e-6",
             "-Infinity",
+            "-inf",
+            "-3dB",
             "--every",
             "-2",
             "-o",
             "-.5",
             "--json",
             "-.5",
+            "--reconnect",
+            "-.5",
             "--",
             "-3",
         ];
-        let words = protect_numbers(words.map(OsString::from));
+        let option = |name: &'static str| Arg::new(name).long(name);
+        let call = Command::new("call")
+            .arg(Arg::new("service"))
+            .arg(Arg::new("values").num_args(0..).allow_negative_numbers(true))
+            .arg(option("every"))
+            .arg(option("json").action(clap::ArgAction::SetTrue))
+            .arg(option("reconnect").num_args(0..=1).require_equals(true))
+            .arg(option("output").short('o'));
+        let program = Command::new("labwire")
+            .subcommand(call)
+            .subcommand(Command::new("watch"));
+        let protected =
+            |words: &[&str]| protect_numbers(&program, words.iter().map(|word| OsString::from(*word)));
+        for words in [["labwire", "watch", "-.5"], ["labwire", "other", "-.5"]] {
+            assert_eq!(protected(&words), words.map(OsString::from));
+        }
+        let marked: Vec<_> = protected(&words)
+            .iter()
+            .map(|word| word.to_str().unwrap().replace('\0', "!"))
+            .collect();
         assert_eq!(
-            words[4..],
+            marked[3..],
             [
-                "(-1e-6)",
-                "(-Infinity)",
+                "!-1e-6",
+                "!-Infinity",
+                "!-inf",
+                "!-3dB",
                 "--every",
                 "-2",
                 "-o",
                 "-.5",
                 "--json",
-                "(-.5)",
+                "!-.5",
+                "--reconnect",
+                "!-.5",
                 "--",
                 "-3"
             ]
-            .map(OsString::from)
         );
         for (word, json) in [
-            ("(-1e-6)", "-1e-6"),
-            ("(-Infinity)", "-Infinity"),
-            ("(-.5)", "-0.5"),
-            ("(-1.50)", "-1.50"),
-            ("(-0x1F)", "-31"),
-            ("(-0)", "-0"),
+            ("\0-1e-6", "-1e-6"),
+            ("\0-Infinity", "-Infinity"),
+            ("\0-.5", "-0.5"),
+            ("\0-1.50", "-1.50"),
+            ("\0-3dB", "\"-3dB\""),
+            ("\0-5 V", "\"-5 V\""),
+            ("\0-5%", "\"-5%\""),
+            ("\0-5:3", "\"-5:3\""),
+            ("\0-.5V", "\"-.5V\""),
+            ("\0-1.2.3", "\"-1.2.3\""),
+            ("\0-5/2", "\"-5/2\""),
+            ("\0-inf", "\"-inf\""),
+            ("x\0", "\"x\\u0000\""),
+            ("(-3dB)", "\"(-3dB)\""),
+            ("\0-0x1F", "-31"),
+            ("\0-0", "-0"),
             ("1e308", "1e308"),
             ("[-0, \"1e400\"]", "[-0,\"1e400\"]"),
             ("a 1e400", "\"a 1e400\""),
@@ -333,6 +422,8 @@ mod tests {
             &["(-1e400)"],
             &["[1, {\"a\\\"\": 1e400}]"],
             &["n=[1"],
+            &["(1,"],
+            &["n=(1"],
             &["-", "n=-"],
         ] {
             assert!(matches!(converted(words), Err(Failure::Usage(_))), "{words:?}");
@@ -356,7 +447,15 @@ mod tests {
             r#"My DMM.read[[1,NaN]]{"n":2}"#
         );
         assert_eq!(typed("", target).unwrap(), "My DMM.read[]{}");
-        for line in ["link DMM", "identity", "DMM", "DMM read (1e400, 2)"] {
+        for line in [
+            "link DMM",
+            "identity",
+            "DMM",
+            "DMM read (1e400, 2)",
+            "DMM read [1,",
+            "DMM read x={1",
+            "DMM read (1,",
+        ] {
             assert!(typed(line, None).is_err(), "{line}");
         }
         let error = typed("DMM.read(3, unit='V m')", None).unwrap_err();

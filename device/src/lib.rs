@@ -70,5 +70,5 @@ pub use program::{KeywordArgumentsError, PeerArguments, keyword_arguments, keywo
 pub use questions::{NoAnswer, Question, ask_at_terminal};
 pub use reconnector::Reconnector;
 pub use stop_signals::{StopSignal, StopSignals};
-pub use terminal::confirm_trust;
+pub use terminal::{ask_to_trust, confirm_trust};
 pub use trust::{TrustError, UnknownCertificate};

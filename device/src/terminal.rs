@@ -4,9 +4,20 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::trust::UnknownCertificate;
 
-/// Shows the fingerprint of an unknown manager, and asks whether to trust it. Returns `false`
-/// without a terminal.
-pub(crate) fn ask_to_trust(unknown: &UnknownCertificate) -> bool {
+/// Shows the fingerprint of an unknown manager, and asks a person at the terminal whether to trust it,
+/// as [`FirstUse::Ask`](crate::FirstUse::Ask) does. Returns `false` without a terminal.
+///
+/// Blocks until there is an answer.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use labwire_device::{ConnectOptions, FirstUse, ask_to_trust};
+///
+/// // A program that stops its own output during the question.
+/// let ask = Arc::new(|unknown: &_| ask_to_trust(unknown));
+/// let options = ConnectOptions::new().first_use(FirstUse::Decide(ask));
+/// ```
+pub fn ask_to_trust(unknown: &UnknownCertificate) -> bool {
     if !io::stdin().is_terminal() {
         return false;
     }

@@ -152,3 +152,18 @@ fn a_batch_writes_to_a_file_and_refuses_what_contradicts_it() {
     let done = fed(&manager, &["call", "--batch", "missing"], "");
     assert_eq!(done.code, Some(1), "{done:?}");
 }
+
+#[test]
+fn results_before_a_line_that_cannot_be_read_are_shown() {
+    let manager = start();
+    let _math = service(&manager, "BasicMath");
+    let home = manager.home();
+    fs::write(
+        home.path("calls"),
+        b"BasicMath add 1 2\nBasicMath add 2 2\n\xff\xfe\n",
+    )
+    .unwrap();
+    let done = labwire(&manager, &["call", "--batch", "calls"]);
+    assert_eq!((done.code, &*done.output), (Some(1), "3\n4\n"), "{done:?}");
+    assert!(done.errors.contains("cannot read line 3"), "{done:?}");
+}

@@ -1,6 +1,7 @@
 //! What a call refuses before anything is sent, and what it says when it is interrupted.
 
 use super::*;
+use crate::support::waiting::wait_until;
 
 #[test]
 fn a_value_takes_no_arguments_and_nothing_is_sent() {
@@ -92,11 +93,9 @@ fn only_a_request_in_flight_may_still_be_executed_after_ctrl_c() {
     });
     probe.send_line(&reply.to_string());
     let results = manager.home().path("results");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !fs::read_to_string(&results).is_ok_and(|text| text == "7\n") {
-        assert!(Instant::now() < deadline, "there is no result");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("there is no result", || {
+        fs::read_to_string(&results).is_ok_and(|text| text == "7\n")
+    });
     call.signal(Signal::INT);
     assert_eq!(call.wait().code(), Some(130));
     assert!(
@@ -115,4 +114,26 @@ fn only_a_request_in_flight_may_still_be_executed_after_ctrl_c() {
     assert_eq!(call.wait().code(), Some(130));
     assert!(call.everything_printed().contains("may still be executed"));
     assert!(!manager.home().path("none").exists());
+}
+
+#[test]
+fn texts_that_begin_like_negative_numbers_arrive_as_they_were_typed() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    for (word, value) in [
+        ("-3dB", json!("-3dB")),
+        ("-5 V", json!("-5 V")),
+        ("-5%", json!("-5%")),
+        ("-.5V", json!("-.5V")),
+        ("-inf", json!("-inf")),
+        ("-1e-6", json!(-1e-6)),
+        ("-.5", json!(-0.5)),
+    ] {
+        let printed = output(&manager, &["call", "Echo", "echo", word]);
+        assert_eq!(json_lines(&printed)[0][0], json!([value]), "{word}");
+    }
+    for word in ["[1,", "(1,"] {
+        let done = labwire(&manager, &["call", "Echo", "echo", word]);
+        assert_eq!(done.code, Some(2), "{done:?}");
+    }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::support::wire::{RawPeer, wait_for_service};
 use super::start;
 use super::watch::{interrupted, linked, notify};
+use crate::support::waiting::wait_until;
 
 /// Names and values that a spreadsheet would execute, or that a terminal would.
 const HOSTILE: &str =
@@ -27,12 +28,10 @@ fn no_cell_is_a_formula_and_the_texts_can_be_read_back() {
         printed.contains(",notification,'+cmd|' /C calc'!A0,'-2+3,'=1+1,-6.2E-02,'@x,"),
         "{printed}"
     );
-    let deadline = std::time::Instant::now() + super::super::support::DEADLINE;
     let path = manager.home().path("lab.csv");
-    while !fs::read_to_string(&path).unwrap().contains(",n,-5,") {
-        assert!(std::time::Instant::now() < deadline, "it is not recorded");
-        std::thread::sleep(super::super::support::POLL_INTERVAL);
-    }
+    wait_until("it is not recorded", || {
+        fs::read_to_string(&path).unwrap().contains(",n,-5,")
+    });
     assert_eq!(interrupted(recorder).0, Some(0));
     let content = fs::read_to_string(&path).unwrap();
     for row in [

@@ -211,3 +211,12 @@ fn a_lock_has_a_reason_and_a_time_to_live_and_an_administrator_breaks_it() {
         assert!(printed.contains("broken by 'ada'"), "{printed}");
     }
 }
+
+#[test]
+fn a_service_that_is_not_connected_is_not_waited_for_at_a_manager_without_a_queue() {
+    let manager = Manager::start_reference(Home::new(), &[]);
+    let begun = Instant::now();
+    let done = labwire(&manager, &["lock", "Nothing", "--wait", "60"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}

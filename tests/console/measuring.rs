@@ -99,3 +99,13 @@ fn a_bench_is_bounded_and_counts_every_call() {
     assert!(done.errors.contains("did you mean 'echo'?"), "{done:?}");
     assert_eq!(json_lines(&done.output)[0]["errors"], 1);
 }
+
+#[test]
+fn pings_are_summarized_when_the_connection_breaks() {
+    let manager = start();
+    let mut pings = Process::spawn("labwire", &mut command(&manager, &["ping", "--count", "100000"]));
+    pings.wait_for("an answer", |line| line.contains(" 1: ").then_some(()));
+    drop(manager);
+    assert_eq!(pings.wait().code(), Some(3));
+    assert!(pings.output().contains(" answered\nmin "), "{}", pings.output());
+}

@@ -45,6 +45,29 @@ fn the_terminal_is_restored_when_a_password_prompt_is_given_up() {
 }
 
 #[test]
+fn one_ctrl_c_ends_a_command_that_asks_whether_to_trust_a_manager() {
+    let manager = Manager::start(&[]);
+    let address = format!("localhost:{}", manager.port());
+    for arguments in [
+        &["services"][..],
+        &["watch", "Echo"],
+        &["link", "Echo", "--hold"],
+        &["subscribe", "bench.>"],
+        &["status", "--watch"],
+        &["top"],
+    ] {
+        let home = Home::new();
+        let command = home.command(&[arguments, &["--host", &address]].concat());
+        let mut terminal = PseudoTerminal::start(&command, 80, 24);
+        terminal.wait_for("Trust it from now on? y/n");
+        terminal.send("\u{3}");
+        let code = terminal.wait().code();
+        assert_eq!(code, Some(130), "{arguments:?}: {}", terminal.text());
+        assert!(terminal.is_as_before());
+    }
+}
+
+#[test]
 fn a_password_is_typed_with_corrections() {
     let home = Home::new();
     let mut terminal = PseudoTerminal::start(&home.command(&["user", "add", "ada"]), 80, 24);

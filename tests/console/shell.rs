@@ -333,11 +333,11 @@ fn a_notification_does_not_disturb_the_line_that_is_typed() {
 #[test]
 fn the_terminal_is_restored_when_the_system_ends_the_shell() {
     let manager = start();
-    for signal in [Signal::TERM, Signal::HUP] {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
         let mut terminal = terminal(&manager, &[]);
         assert!(!terminal.is_as_before(), "the editor has a mode of its own");
         terminal.signal(signal);
-        assert_eq!(terminal.wait().code(), Some(130));
+        assert_eq!(terminal.wait().code(), Some(code));
         assert!(terminal.is_as_before());
     }
 }
@@ -399,7 +399,7 @@ fn ctrl_c_at_a_password_gives_up_the_request() {
     shell.wait_for("password for ada");
     shell.wait_for_modes(false);
     shell.signal(Signal::TERM);
-    assert_eq!(shell.wait().code(), Some(130));
+    assert_eq!(shell.wait().code(), Some(143));
     assert!(shell.is_as_before());
 }
 
@@ -422,6 +422,19 @@ fn a_login_is_asked_for_again_after_a_wrong_one() {
         shell.wait_for(answer);
         shell.wait_for("labwire> ");
     }
+    shell.send("exit\r");
+    assert!(shell.wait().success());
+
+    // A login that was accepted remains, although its request was refused for another reason.
+    let mut shell = terminal(&manager, &["--username", "ada"]);
+    shell.send("Manager users_table.is_admn ada\r");
+    shell.wait_for("password for ada");
+    shell.send("engine\r");
+    shell.wait_for("error: ");
+    shell.wait_for("labwire> ");
+    shell.send("Manager users_table.is_admin ada\r");
+    shell.wait_for("true");
+    shell.wait_for("labwire> ");
     // An error after the login costs no login.
     shell.send("Manager users_table.is_admin\r");
     shell.wait_for("error: ");

@@ -152,6 +152,7 @@ fn a_key_selects_a_value_and_a_misspelt_one_gets_a_suggestion() {
     let misspelt = follow(&["unti"]);
     notify(&mut meter, "Meter", "[]", r#"{"other": 1}"#);
     wait(&misspelt, "a notification without 'unti'");
+    wait(&columns, "a notification without 'unit'");
     notify(
         &mut meter,
         "Meter",
@@ -423,6 +424,11 @@ fn a_plot_draws_values_and_gives_the_terminal_back() {
     notify(&mut meter, "Meter", "[]", r#"{"voltage": 1}"#);
     assert_eq!(counted.end(), Some(0));
     counted.expect_restored();
+    let counted = ["watch", "Meter", "--plot", "0", "--count", "9"];
+    let mut unfinished = Terminal::open(&manager, &counted, (80, 24), &[]);
+    unfinished.wait_for("[?1049h");
+    unfinished.type_keys("\u{3}");
+    assert_eq!(unfinished.end(), Some(130), "{}", unfinished.shown);
     let mut interrupted = Terminal::open(&manager, &["watch", "Meter", "--plot", "0"], (80, 24), &[]);
     interrupted.wait_for("linked");
     interrupted.type_keys("\u{3}");

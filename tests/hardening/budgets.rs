@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::support::{Administrator, Bystander, Peer, expect_no_panic, home_with_administrator};
 use crate::support::manager::Manager;
+use crate::support::waiting::wait_until;
 
 const MIB: usize = 1024 * 1024;
 
@@ -409,11 +410,9 @@ fn identities_are_refused_to_services_that_have_most_to_say() {
         .collect();
     administrator.wait_for_counter("services", 23);
     drop((long, share, little));
-    let deadline = std::time::Instant::now() + crate::support::DEADLINE;
-    while administrator.counter("identity_bytes") > 0 {
-        assert!(std::time::Instant::now() < deadline, "they are still counted");
-        std::thread::sleep(crate::support::POLL_INTERVAL);
-    }
+    wait_until("they are still counted", || {
+        administrator.counter("identity_bytes") == 0
+    });
     let _long = join("long again", 50_000);
     administrator.wait_for_counter("services", 1);
     expect_no_panic(&manager);

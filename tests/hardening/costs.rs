@@ -1,13 +1,13 @@
 //! Small requests with large answers: repeating them delays only the peer that sends them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::support::{Bystander, Inspected, Peer, expect_no_panic, start};
 use crate::support::manager::Manager;
+use crate::support::waiting::wait_until;
 use crate::support::wire::{identity_request, request};
-use crate::support::{DEADLINE, POLL_INTERVAL};
 
 const CLIENTS: usize = 300;
 
@@ -25,14 +25,11 @@ fn crowd(manager: &Manager, length: usize) -> Vec<Peer> {
         })
         .collect();
     let mut observer = Peer::client(manager, "observer");
-    let deadline = Instant::now() + DEADLINE;
-    while observer.ask(&identity_request())["result"]["clients"]
-        .as_object()
-        .is_none_or(|clients| clients.len() <= CLIENTS)
-    {
-        assert!(Instant::now() < deadline, "they never all came");
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    wait_until("they never all came", || {
+        observer.ask(&identity_request())["result"]["clients"]
+            .as_object()
+            .is_some_and(|clients| clients.len() > CLIENTS)
+    });
     crowd
 }
 

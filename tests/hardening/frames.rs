@@ -11,6 +11,7 @@ use super::support::{
 use crate::support::POLL_INTERVAL;
 use crate::support::manager::Manager;
 use crate::support::python::Service;
+use crate::support::waiting::wait_until;
 use crate::support::wire::{identity_request, member, request, wait_for_service};
 
 /// Maximum latency of a bystander beside a hostile line while a dozen other tests run. A parser
@@ -355,14 +356,11 @@ fn numbers_are_not_rewritten() {
 
 fn wait_until_gone(manager: &Manager, service: &str) {
     let mut observer = Peer::client(manager, "observer");
-    let deadline = Instant::now() + crate::support::DEADLINE;
-    while observer.ask(&identity_request())["result"]["services"]
-        .get(service)
-        .is_some()
-    {
-        assert!(Instant::now() < deadline, "{service} never left");
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    wait_until(&format!("{service} never left"), || {
+        observer.ask(&identity_request())["result"]["services"]
+            .get(service)
+            .is_none()
+    });
     let frame = observer.ask(&request(service, "weigh"));
     assert_eq!(frame["error"], true, "{frame}");
     let frame = observer.ask(&manager_request("link", json!([service])));

@@ -8,8 +8,8 @@ use super::support::{
     ADMINISTRATOR, Inspected, PASSWORD, Peer, expect_no_panic, home_with_administrator, start,
 };
 use crate::support::manager::Manager;
+use crate::support::waiting::wait_until;
 use crate::support::wire::identity_request;
-use crate::support::{DEADLINE, POLL_INTERVAL};
 
 /// The timeout from the accepted connection to the accepted identity.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -206,14 +206,11 @@ fn a_service_that_looks_like_another_one_is_refused_while_that_is_there() {
         "{refusal}"
     );
     drop(echo);
-    let deadline = Instant::now() + DEADLINE;
-    while !register(&manager, cyrillic)
-        .1
-        .is_some_and(|line| line.contains("registered"))
-    {
-        assert!(Instant::now() < deadline, "it is refused for ever");
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    wait_until("it is refused for ever", || {
+        register(&manager, cyrillic)
+            .1
+            .is_some_and(|line| line.contains("registered"))
+    });
     // ASCII names that look alike are allowed.
     let _services = ["O2", "02", "Camera 1", "Camera l"].map(|name| {
         let (peer, line) = register(&manager, name);
@@ -303,13 +300,7 @@ fn connections_that_say_nothing_and_go_leave_nothing_behind() {
 }
 
 fn wait_for_descriptors(process: &Inspected, before: usize) {
-    let deadline = Instant::now() + DEADLINE;
-    while process.descriptors() > before {
-        assert!(
-            Instant::now() < deadline,
-            "{} descriptors were not given back",
-            process.descriptors() - before
-        );
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    wait_until("the descriptors were not given back", || {
+        process.descriptors() <= before
+    });
 }

@@ -14,6 +14,7 @@ use super::support::{
 };
 use crate::support::manager::{HOST, Home, Manager};
 use crate::support::process::{Process, Signal};
+use crate::support::waiting::wait_until;
 use crate::support::wire::request;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
@@ -223,11 +224,9 @@ fn more_connections_than_there_may_be() {
     assert_eq!(administrator.counter("too_many_connections"), 1);
     drop(first);
     manager.wait_for_log("first[");
-    let deadline = Instant::now() + DEADLINE;
-    while Peer::connect(&manager).frame()["attribute"] != "identity" {
-        assert!(Instant::now() < deadline, "the place is not given to anyone else");
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    wait_until("the place is not given to anyone else", || {
+        Peer::connect(&manager).frame()["attribute"] == "identity"
+    });
     expect_no_panic(&manager);
 }
 

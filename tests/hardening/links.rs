@@ -11,8 +11,8 @@ use super::support::{
     Peer, control_failed_as_expected, counter, expect_no_panic, manager_request, start, start_reference,
 };
 use crate::support::manager::Manager;
+use crate::support::waiting::wait_until;
 use crate::support::wire::{identity_request, request};
-use crate::support::{DEADLINE, POLL_INTERVAL};
 
 /// A client with unread replies resets the connection: its link and its lock are free.
 #[test]
@@ -328,14 +328,11 @@ fn the_reference_lets_the_callers_of_a_dead_service_wait() {
 
 fn wait_for_services(manager: &Manager, count: usize) {
     let mut observer = Peer::client(manager, "observer");
-    let deadline = Instant::now() + DEADLINE;
-    while observer.ask(&identity_request())["result"]["services"]
-        .as_object()
-        .unwrap()
-        .len()
-        != count
-    {
-        assert!(Instant::now() < deadline, "there never were {count} services");
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    wait_until(&format!("there never were {count} services"), || {
+        observer.ask(&identity_request())["result"]["services"]
+            .as_object()
+            .unwrap()
+            .len()
+            == count
+    });
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::support::manager::{HOST, Home, Manager};
+use crate::support::waiting::wait_until;
 use crate::support::wire::{identity_request, request, wait_for_service};
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
@@ -382,11 +383,9 @@ impl Administrator {
 
     /// Waits until a counter has at least this value.
     pub(crate) fn wait_for_counter(&mut self, name: &str, least: u64) {
-        let deadline = Instant::now() + DEADLINE;
-        while self.counter(name) < least {
-            assert!(Instant::now() < deadline, "{name} never became {least}");
-            std::thread::sleep(POLL_INTERVAL);
-        }
+        wait_until(&format!("{name} never became {least}"), || {
+            self.counter(name) >= least
+        });
     }
 
     /// Sends a request to the manager and returns the next frame.

@@ -6,15 +6,15 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::support::{Inspected, expect_no_panic, manager_request};
 use crate::support::manager::{HOST, Home, Manager};
 use crate::support::process::Process;
+use crate::support::waiting::wait_until;
 use crate::support::wire::{identity_request, request};
-use crate::support::{DEADLINE, POLL_INTERVAL};
 
 /// The real `openssl s_client`, which is killed on drop.
 struct TlsPeer {
@@ -59,11 +59,9 @@ impl TlsPeer {
     }
 
     fn link_and_lock(&mut self, service: &str) {
-        let deadline = Instant::now() + DEADLINE;
-        while self.ask(&manager_request("link", json!([service])))["error"] == true {
-            assert!(Instant::now() < deadline, "never linked");
-            thread::sleep(POLL_INTERVAL);
-        }
+        wait_until("never linked", || {
+            self.ask(&manager_request("link", json!([service])))["error"] == false
+        });
         let mut lock = manager_request("acquire_lock", json!([service]));
         lock["kwargs"] = json!({ "shared": false });
         assert_eq!(self.ask(&lock)["error"], false);
@@ -186,11 +184,9 @@ fn half_of_a_tls_handshake_ends() {
         };
         assert!(ended, "the connection is open after 20 s");
     }
-    let deadline = Instant::now() + DEADLINE;
-    while process.descriptors() > before {
-        assert!(Instant::now() < deadline, "descriptors were not given back");
-        thread::sleep(POLL_INTERVAL);
-    }
+    wait_until("descriptors were not given back", || {
+        process.descriptors() <= before
+    });
     assert_eq!(service.ask(&identity_request())["error"], false);
     expect_no_panic(&manager);
 }

@@ -18,6 +18,7 @@ pub(crate) mod requirements;
 #[allow(dead_code, reason = "the tests of SSH itself need more of it")]
 pub(crate) mod ssh_server;
 pub(crate) mod terminal;
+pub(crate) mod waiting;
 pub(crate) mod wire;
 
 /// Timeout for events that a healthy system completes at once. It is long because a dozen Python

@@ -6,12 +6,11 @@ use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::requirements::left_out;
-use super::{DEADLINE, POLL_INTERVAL};
+use super::waiting::wait_until;
 
 /// The network of a separate computer. Dropping it removes it, with all connections in it.
 struct Namespace(String);
@@ -175,11 +174,7 @@ impl Network {
                 fields[2].ends_with(&end) && fields[5].starts_with(KEEP_ALIVE)
             })
         };
-        let deadline = Instant::now() + DEADLINE;
-        while !self.near(is_acknowledged) {
-            assert!(Instant::now() < deadline, "bytes are in flight all the time");
-            std::thread::sleep(POLL_INTERVAL);
-        }
+        wait_until("bytes are in flight all the time", || self.near(is_acknowledged));
     }
 
     /// Pulls the cable: no packet arrives at either end, and neither is notified.

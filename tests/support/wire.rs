@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::DEADLINE;
 use super::manager::{HOST, Manager};
+use super::waiting::wait_until;
 
 /// A connection to a manager without TLS.
 pub(crate) struct RawPeer {
@@ -188,15 +189,12 @@ pub(crate) fn request(service: &str, attribute: &str) -> Value {
 /// Waits until a service is registered, however it connects. The manager must run without TLS and
 /// authentication.
 pub(crate) fn wait_for_service(manager: &Manager, name: &str) {
-    let deadline = Instant::now() + DEADLINE;
     let mut observer = RawPeer::client(manager, "observer");
-    while observer.request(&identity_request())["result"]["services"]
-        .get(name)
-        .is_none()
-    {
-        assert!(Instant::now() < deadline, "the service {name:?} never appeared");
-        std::thread::sleep(super::POLL_INTERVAL);
-    }
+    wait_until(&format!("the service {name:?} never appeared"), || {
+        observer.request(&identity_request())["result"]["services"]
+            .get(name)
+            .is_some()
+    });
     observer.send_line(&request("observer", "__disconnect__").to_string());
     observer.expect_closed();
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{asked, pipe_into_netcat, printed, reply};
 use crate::support::manager::Manager;
+use crate::support::waiting::wait_until;
 use crate::support::wire::{RawPeer, request};
 
 fn manager_request(attribute: &str, service: &str) -> Value {
@@ -46,11 +47,9 @@ fn the_place_and_the_lock_are_free_while_the_replies_are_awaited() {
     let asked_first = service.read_json();
     let mut next = RawPeer::client(&manager, "next");
     // The close may still be in flight.
-    let deadline = std::time::Instant::now() + crate::support::DEADLINE;
-    while next.request(&manager_request("link", "DMM"))["error"] == true {
-        assert!(std::time::Instant::now() < deadline, "the place is never free");
-        std::thread::sleep(crate::support::POLL_INTERVAL);
-    }
+    wait_until("the place is never free", || {
+        next.request(&manager_request("link", "DMM"))["error"] == false
+    });
     assert_eq!(
         next.request(&manager_request("acquire_lock", "DMM"))["error"],
         false

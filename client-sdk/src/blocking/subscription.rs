@@ -95,4 +95,30 @@ impl Client {
         let (client, background) = self.parts();
         background.wait(client.publish_retained(topic, value))
     }
+
+    /// Publishes a value that is JSON text. See [`Client::publish_json`](crate::Client::publish_json).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// client.publish_json("lab.oven.temperature", "180.50")?;
+    /// client.publish_retained_json("lab.oven.drift", "NaN")?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn publish_json(&self, topic: &str, json: &str) -> Result<(), CallError> {
+        let (client, background) = self.parts();
+        background.wait(client.publish_json(topic, json))
+    }
+
+    /// Publishes a value that is JSON text, and that the manager keeps. See
+    /// [`Client::publish_retained_json`](crate::Client::publish_retained_json).
+    ///
+    /// See the example of [`publish_json`](Self::publish_json).
+    pub fn publish_retained_json(&self, topic: &str, json: &str) -> Result<(), CallError> {
+        let (client, background) = self.parts();
+        background.wait(client.publish_retained_json(topic, json))
+    }
 }

@@ -239,7 +239,8 @@ fn not_spoken(subject: &Subject) -> Check {
         )
         .command(
             format!(
-                "better, since passwords are readable without TLS: start the manager with it {}",
+                "better, since passwords are readable without TLS: stop the manager, and start it again without \
+                 --disable-tls, with its other options, {}",
                 subject.there()
             ),
             subject.start(""),

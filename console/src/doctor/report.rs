@@ -190,6 +190,8 @@ pub(super) struct Report {
     planned: Vec<&'static str>,
     failed: Vec<&'static str>,
     kind: Option<Kind>,
+    /// Whether the output is not read any more.
+    is_closed: bool,
 }
 
 impl Report {
@@ -200,15 +202,21 @@ impl Report {
             planned,
             failed: Vec::new(),
             kind: None,
+            is_closed: false,
         }
     }
 
     /// Prints a check. Returns whether it has not failed.
     pub(super) fn tell(&mut self, check: &Check) -> Result<bool, Failure> {
-        if self.output.json {
-            say_json(check)?;
-        } else {
-            say(check.text(usize::from(width())))?;
+        let said = match self.is_closed {
+            true => Ok(()),
+            false if self.output.json => say_json(check),
+            false => say(check.text(usize::from(width()))),
+        };
+        match said {
+            // The exit code remains of use.
+            Err(Failure::Closed) => self.is_closed = true,
+            said => said?,
         }
         self.planned.retain(|planned| *planned != check.name);
         if check.status == Status::Failed {
@@ -228,13 +236,18 @@ impl Report {
 
     /// Ends the report. The first failed check determines the exit code.
     pub(super) fn end(self, address: impl fmt::Display) -> Result<(), Failure> {
-        match self.kind {
-            Some(kind) => Err(kind(format!(
-                "programs with these settings cannot use {address}: {}",
-                self.failed.join(", ")
-            ))),
-            None => Ok(()),
-        }
+        let Some(kind) = self.kind else {
+            return Ok(());
+        };
+        let failure = kind(format!(
+            "programs with these settings cannot use {address}: {}",
+            self.failed.join(", ")
+        ));
+        Err(if self.is_closed {
+            Failure::Reported(Box::new(failure))
+        } else {
+            failure
+        })
     }
 }
 

@@ -8,9 +8,11 @@ use super::refusals::Refusal;
 use super::report::{Check, Kind};
 use super::subject::Subject;
 use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::counted::counted;
+use crate::failure::{Failure, without_exception};
 use crate::near::nearest;
 use crate::output::{list, one_line};
+use crate::report::is_reported;
 
 /// The maximum number of services that are listed.
 const LISTED: usize = 10;
@@ -34,8 +36,12 @@ pub(super) async fn check_manager(connection: &Connection) -> (Check, Option<Ide
     };
     let version = one_line(&identities.language);
     let (clients, services) = (identities.clients.len(), identities.services.len());
-    let connected = format!("{clients} client(s) and {services} service(s) are connected");
-    let check = if version.starts_with("Labwire") {
+    let connected = format!(
+        "connected are {} and {}",
+        counted(clients, "client"),
+        counted(services, "service")
+    );
+    let check = if is_reported(&identities) {
         Check::ok(CHECK, format!("{version}; {connected}"))
     } else {
         Check::warning(
@@ -142,6 +148,7 @@ fn missing(subject: &Subject, identities: &Identities, name: &str) -> Check {
 /// Explains why a client cannot link.
 fn not_linked(name: &str, message: &str) -> Check {
     const CHECK: &str = "service";
+    let message = without_exception(message);
     let failed = |problem, text: String| Check::failed(CHECK, problem, REFUSED, text);
     match Refusal::read(message) {
         Some(Refusal::ServiceFull) => failed(

@@ -224,18 +224,22 @@ impl Plan {
     /// Returns the sources as a text for people.
     fn sources(&self) -> String {
         let watch = self.watch.iter().map(ToString::to_string);
-        let poll = self
-            .poll
-            .iter()
-            .map(|poll| format!("{poll} every {} s", poll.every.as_secs_f64()));
+        let poll = self.poll.iter().map(|poll| {
+            let timeout = match poll.timeout {
+                sources::TIMEOUT => String::new(),
+                timeout => format!(" timeout {} s", timeout.as_secs_f64()),
+            };
+            format!("{poll} every {} s{timeout}", poll.every.as_secs_f64())
+        });
         watch.chain(poll).collect::<Vec<_>>().join("; ")
     }
 }
 
-pub(crate) async fn run(arguments: &RecordArgs, mut stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &RecordArgs, stop: Stop) -> Result<(), Failure> {
     let plan = arguments.plan()?;
     let options = arguments.connection.options()?;
     let sources = plan.sources();
+    stop.begin()?;
     let (store, opened) = Store::open(&plan.file, plan.format, plan.rotation, present())?;
     let tally = Tally::new(&plan.watch, &plan.poll);
     let wanted = plan.watch.clone();
@@ -264,7 +268,7 @@ pub(crate) async fn run(arguments: &RecordArgs, mut stop: Stop) -> Result<(), Fa
             }
         };
         tokio::select! {
-            () = stop.requested() => {}
+            _ = stop.requested() => {}
             () = over => {}
         }
     };

@@ -14,8 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::sources::Poll;
 use crate::failure::Failure;
 use crate::feed::{Event, Events, Outcome, Polled, send};
-use crate::near::nearest;
-use crate::output::one_line;
+use crate::near::did_you_mean;
 
 /// Calls on schedule, and sends each outcome as an event. One call is in flight at a time; calls
 /// that are due meanwhile are left out.
@@ -113,8 +112,8 @@ fn explained(poll: &Poll, link: &Link, error: &CallError) -> String {
     let known = identity.attributes.keys().map(String::as_str);
     let is_unknown =
         matches!(error, CallError::Service { .. }) && !identity.attributes.contains_key(&poll.attribute);
-    match nearest(&poll.attribute, known).filter(|_| is_unknown) {
-        Some(nearest) => format!("{error}; did you mean '{}'?", one_line(nearest)),
+    match did_you_mean(&poll.attribute, known).filter(|_| is_unknown) {
+        Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),
     }
 }

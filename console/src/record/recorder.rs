@@ -18,6 +18,7 @@ use super::row::{Row, messages};
 use super::sources::Subscription;
 use super::store::Store;
 use super::tally::{Counts, Tally};
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard};
 use crate::narrator::local;
@@ -138,8 +139,8 @@ impl Recorder {
         let done = runtime.block_on(self.record(heard));
         done.map_err(|failure| failure.with_hint(Some(self.losses())))?;
         self.narration.tell(&format!(
-            "{} rows were recorded; the last ones in {}",
-            self.rows,
+            "{} recorded; the last in {}",
+            counted(self.rows, "row"),
             self.store.path().display()
         ));
         for counts in self.tally.counts() {
@@ -270,15 +271,18 @@ impl Recorder {
         let Some(time) = rows.last().map(|row| row.time) else {
             return Ok(());
         };
-        if self.store.rotate(present())? {
-            self.written = self.newest;
-            self.pending = 0;
+        let count = rows.len() as u64;
+        let part = self.store.next_part(present());
+        if part.is_some() {
+            self.commit()?;
+        }
+        self.pending += count;
+        if let Some(part) = part {
+            self.store.begin(part)?;
             self.narration
                 .tell(&format!("recording in {}", self.store.path().display()));
             self.store.add(&[Row::new(time, "start").note(&*self.sources)])?;
         }
-        let count = rows.len() as u64;
-        self.pending += count;
         self.store.add(rows)?;
         self.rows += count;
         self.newest = Some(time);
@@ -296,11 +300,42 @@ impl Recorder {
     fn losses(&self) -> String {
         match self.written {
             Some(written) => format!(
-                "the recording is complete until {}; {} rows after that could not be written",
+                "the recording is complete until {}; {} after that could not be written",
                 local(written),
-                self.pending
+                counted(self.pending, "row")
             ),
-            None => format!("nothing was recorded; {} rows could not be written", self.pending),
+            None => format!(
+                "nothing was recorded; {} could not be written",
+                counted(self.pending, "row")
+            ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::store::Rotation;
+    use super::*;
+
+    #[test]
+    fn rows_that_were_written_before_a_rotation_failed_are_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        let rotation = Some(Rotation::Day);
+        let (store, opened) = Store::open(&inner.join("lab.csv"), Format::Csv, rotation, present()).unwrap();
+        let tally = Tally::new(&[], &[]);
+        let mut recorder = Recorder::begin(store, &opened, String::new(), Vec::new(), tally, true).unwrap();
+        recorder.add(&[Row::new(present(), "gap")]).unwrap();
+        recorder.store.age();
+        // The next file cannot be created.
+        std::fs::remove_dir_all(&inner).unwrap();
+        recorder.add(&[Row::new(present(), "gap")]).unwrap_err();
+        let losses = recorder.losses();
+        assert!(
+            losses.ends_with("; 1 row after that could not be written"),
+            "{losses}"
+        );
     }
 }

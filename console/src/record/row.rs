@@ -83,7 +83,8 @@ pub(super) fn messages(heard: &Heard, wanted: &[Subscription], away: Option<f64>
     };
     match &heard.event {
         // It is a gap of one service or of all of them, which the recorder knows.
-        Event::Waiting { .. } => Vec::new(),
+        // A recording has no topics.
+        Event::Waiting { .. } | Event::Published { .. } => Vec::new(),
         Event::Linked { time, manager } => {
             let mut row = Row::new(*time, "linked").of(service).note(manager);
             row.seconds = away;

@@ -10,11 +10,12 @@ use labwire_client::Arguments;
 
 use super::nesting::{arguments, closing};
 use crate::key::Key;
+use crate::names::is_name;
 use crate::output::one_line;
 use crate::seconds::Seconds;
 
 /// The default timeout of a call.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 const POLL_FORM: &str = "SERVICE.METHOD(ARGUMENTS) every TIME was expected, as in 'DMM.read(3) every 1s'";
 const WATCH_FORM: &str = "SERVICE or SERVICE.KEY was expected, as in DMM.voltage";
@@ -117,7 +118,8 @@ fn unreadable(text: &str) -> String {
     let [service, method, values @ ..] = &words[..] else {
         return POLL_FORM.to_owned();
     };
-    if service.contains('(') {
+    // What follows a whole call is its schedule.
+    if service.contains('(') || (service.contains('.') && *method == "every") {
         return POLL_FORM.to_owned();
     }
     let service = written(service, None);
@@ -131,13 +133,6 @@ fn unreadable(text: &str) -> String {
         Ok(_) => format!("did you mean '{}'?", one_line(&suggested)),
         Err(_) => POLL_FORM.to_owned(),
     }
-}
-
-/// Returns whether a text may be the name of a method.
-fn is_name(text: &str) -> bool {
-    let is_start = |first: char| first == '_' || first.is_alphabetic();
-    let is_rest = |character: char| character == '_' || character.is_alphanumeric();
-    text.starts_with(is_start) && text.chars().all(is_rest)
 }
 
 impl FromStr for Subscription {

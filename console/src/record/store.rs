@@ -119,21 +119,28 @@ impl Store {
         ))
     }
 
-    /// Begins the next file if it is time for it. Returns whether it is a new one.
-    pub(super) fn rotate(&mut self, now: Timestamp) -> Result<bool, Failure> {
+    /// Returns the part that the next row begins, if it is time for another file.
+    pub(super) fn next_part(&self, now: Timestamp) -> Option<String> {
         let part = match self.rotation {
             // A clock that was set back does not reopen the file of an earlier day.
             Some(Rotation::Day) => day(now).max(self.part.clone()),
             Some(Rotation::Size(limit)) if self.file.size() >= limit => number(last_number(&self.path) + 1),
-            None | Some(Rotation::Size(_)) => return Ok(false),
+            None | Some(Rotation::Size(_)) => return None,
         };
-        if part == self.part {
-            return Ok(false);
-        }
-        self.commit()?;
+        (part != self.part).then_some(part)
+    }
+
+    /// Begins the file of a part. All rows must be written before.
+    pub(super) fn begin(&mut self, part: String) -> Result<(), Failure> {
         (self.file, _) = open(&part_path(&self.path, &part), self.format)?;
         self.part = part;
-        Ok(true)
+        Ok(())
+    }
+
+    /// Makes the open file one of an earlier day.
+    #[cfg(test)]
+    pub(super) fn age(&mut self) {
+        "2000-01-01".clone_into(&mut self.part);
     }
 
     /// Adds rows that belong together.

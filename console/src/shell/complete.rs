@@ -11,6 +11,7 @@ use super::of_connection::is_of_connection;
 use super::signature::Parameter;
 use super::split::{Word, split, split_key, typed_name};
 use super::vocabulary::WORDS;
+use crate::counted::counted;
 use crate::output::one_line;
 use crate::shortened::shortened;
 
@@ -200,10 +201,8 @@ fn add_services<'a>(
     services: impl Iterator<Item = (&'a String, &'a ServiceIdentity)>,
 ) {
     for (name, service) in services {
-        let hint = match service.attributes.len() {
-            1 => format!("service, {}, 1 attribute", service.language),
-            count => format!("service, {}, {count} attributes", service.language),
-        };
+        let attributes = counted(service.attributes.len(), "attribute");
+        let hint = format!("service, {}, {attributes}", service.language);
         found.name(name, Some(hint));
     }
     // The manager can be called like a service. It is proposed only after its first letter, since

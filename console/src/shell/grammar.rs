@@ -7,7 +7,6 @@ use std::fs;
 
 use labwire_client::Arguments;
 use labwire_wire::terminal::{self, TerminalError, TerminalLine};
-use labwire_wire::{JsonError, scan_object};
 
 use super::known::Known;
 use super::of_connection::{is_of_connection, refused};
@@ -18,7 +17,7 @@ use crate::numbers::check_numbers;
 use crate::output::one_line;
 use crate::seconds::Seconds;
 use crate::spelling::Spelled;
-use crate::words::json_document;
+use crate::words::{check_closed, joined, json_document};
 
 /// The meaning of a line.
 #[derive(Debug, Clone)]
@@ -255,6 +254,10 @@ fn request(line: &str, words: &[Word<'_>], known: &Known) -> Result<Meaning, Fai
         }
         None => (with_files(line, words)?, 0),
     };
+    let names = if through.is_some() { 1 } else { 2 };
+    for word in words.iter().skip(names) {
+        check_closed(word.typed)?;
+    }
     match terminal::parse(&line) {
         Ok(TerminalLine::Request {
             service,
@@ -270,7 +273,8 @@ fn request(line: &str, words: &[Word<'_>], known: &Known) -> Result<Meaning, Fai
             Ok(Meaning::Request {
                 service,
                 attribute,
-                arguments: arguments(&args, &kwargs)?,
+                arguments: joined(&args, &kwargs)
+                    .ok_or_else(|| Failure::Usage("the arguments cannot be read".to_owned()))?,
             })
         }
         Ok(_) => Err(Failure::Usage(format!(
@@ -303,25 +307,6 @@ fn with_files(line: &str, words: &[Word<'_>]) -> Result<String, Failure> {
     }
     replaced.push_str(&line[copied..]);
     Ok(replaced)
-}
-
-/// Returns the arguments of a request, whose values are sent as they are.
-fn arguments(args: &str, kwargs: &str) -> Result<Arguments, Failure> {
-    let wrong = || Failure::Usage("the arguments cannot be read".to_owned());
-    let mut arguments = Arguments::new();
-    for value in labwire_wire::array_elements(args.as_bytes()).map_err(|_| wrong())? {
-        arguments = arguments.positional_json(std::str::from_utf8(value).map_err(|_| wrong())?);
-    }
-    let mut members = Vec::new();
-    let scanned = scan_object(kwargs.as_bytes(), |key, value| {
-        members.push((key.decode(), value));
-        Ok::<_, JsonError>(())
-    });
-    scanned.map_err(|_| wrong())?;
-    for (key, value) in members {
-        arguments = arguments.keyword_json(&key.ok_or_else(wrong)?, &kwargs[value]);
-    }
-    Ok(arguments)
 }
 
 /// Corrects the column in an error for text that was added before the line.

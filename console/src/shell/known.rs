@@ -95,10 +95,15 @@ impl Known {
                 one_line(word)
             );
         }
+        self.similar(word)
+            .unwrap_or_else(|| "list the services with: services; list the words with: help".to_owned())
+    }
+
+    /// Returns a question for the most similar service, attribute of the selected service, or word.
+    pub(crate) fn similar(&self, word: &str) -> Option<String> {
         let attributes = self.selected_attributes().into_iter().flat_map(BTreeMap::keys);
         let names = self.services.keys().chain(attributes).map(String::as_str);
         did_you_mean(word, names.chain(WORDS.iter().map(|word| word.name)))
-            .unwrap_or_else(|| "list the services with: services; list the words with: help".to_owned())
     }
 
     /// Returns the failure for a service that is not connected.
@@ -143,6 +148,9 @@ pub(crate) mod tests {
         }
         known.selected = Some("DMM".to_owned());
         assert_eq!(known.suggestion("raed"), "did you mean 'read'?");
+        for (word, similar) in [("hlep", "help"), ("dmm", "DMM"), ("rest", "reset")] {
+            assert_eq!(known.similar(word), Some(format!("did you mean '{similar}'?")));
+        }
         assert!(known.is_selected_attribute("reset") && !known.is_selected_attribute("add"));
     }
 }

@@ -22,7 +22,6 @@ mod questions;
 mod requests;
 mod screen;
 mod session;
-mod signals;
 mod signature;
 mod split;
 mod vocabulary;
@@ -35,10 +34,10 @@ use crate::connection::{ConnectionArgs, NAME};
 use crate::failure::Failure;
 use crate::output::OutputArgs;
 use crate::seconds::Seconds;
+use crate::stop::{EndSignals, next_of};
 use modes::Modes;
 use session::ShellSession;
-use signals::asked_to_end;
-pub(crate) use split::typed_name;
+pub(crate) use split::{is_unclosed, split, split_key, typed_name};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -104,12 +103,13 @@ pub(crate) fn is_for_person() -> bool {
 
 pub(crate) async fn run(arguments: &ShellArgs) -> Result<(), Failure> {
     let _restored = is_for_person().then(Modes::present);
+    // A signal ends a script without the shell's help.
+    let mut signals = is_for_person().then(EndSignals::listen);
     let session = ShellSession::start(arguments);
     let session = tokio::select! {
         // A password prompt at the start can be cancelled.
-        _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
-        () = asked_to_end(is_for_person()) => return Err(Failure::Interrupted),
+        signal = next_of(&mut signals) => return Err(signal.failure()),
         session = session => session?,
     };
-    session.run().await
+    session.run(signals).await
 }

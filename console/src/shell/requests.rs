@@ -14,7 +14,7 @@ use crate::call::Called;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
-use crate::linking::{explained, is_plain_value, takes_no_arguments};
+use crate::linking::{explained_in_shell, is_plain_value, takes_no_arguments};
 use crate::near::did_you_mean;
 use crate::output::{json_or_text, one_line, say_json};
 
@@ -78,7 +78,7 @@ impl ShellSession {
                 self.refresh().await?;
                 let is_known = self.shared.known().is_service(service);
                 if is_known {
-                    return Err(explained(&self.connection, service, refused).await);
+                    return Err(explained_in_shell(&self.connection, service, refused).await);
                 }
                 Err(self.shared.known().unknown_service(service))
             }
@@ -113,17 +113,24 @@ impl ShellSession {
         let request = client.admin_request::<()>(attribute, arguments);
         let outcome = self.limited(request).await;
         let was_asked = self.questions.asked() != asked;
-        match &outcome {
-            Ok(_) => {
-                if was_asked {
-                    self.login = Some(administration.options.clone());
-                }
-                self.administration = Some(administration);
+        let is_accepted = match &outcome {
+            Ok(_) => true,
+            Err(CallError::Manager { .. }) if !was_asked && !is_new => true,
+            // A login that is refused ends its connection; another error does not.
+            Err(CallError::Manager { .. }) => {
+                let connection = &administration.connection;
+                connection.in_time(connection.client().ping()).await.is_ok()
             }
-            // The login may be wrong: the next request asks for it again.
-            Err(_) if was_asked || is_new => self.login = None,
-            Err(CallError::Manager { .. }) => self.administration = Some(administration),
-            Err(_) => {}
+            Err(_) => false,
+        };
+        if is_accepted {
+            if was_asked {
+                self.login = Some(administration.options.clone());
+            }
+            self.administration = Some(administration);
+        } else if was_asked || is_new {
+            // The next request asks for the login again.
+            self.login = None;
         }
         Ok(outcome)
     }
@@ -150,7 +157,12 @@ impl ShellSession {
         let hint = match (&error, known.attributes(service)) {
             (CallError::Service { .. }, Some(attributes)) if !attributes.contains_key(attribute) => {
                 let names = attributes.keys().map(String::as_str);
-                Some(did_you_mean(attribute, names).unwrap_or_else(|| {
+                let similar = match &known.selected {
+                    // The word may be meant for the shell, or be the name of another service.
+                    Some(selected) if selected == service => known.similar(attribute),
+                    _ => did_you_mean(attribute, names),
+                };
+                Some(similar.unwrap_or_else(|| {
                     format!(
                         "list its attributes with: describe {}",
                         one_line(&typed_name(service))

@@ -19,13 +19,13 @@ use super::links::Shared;
 use super::monitor::watch;
 use super::questions::Questions;
 use super::screen::Screen;
-use super::signals::asked_to_end;
 use super::{ShellArgs, is_for_person};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{message, one_line, tell};
 use crate::questions;
 use crate::seconds::Seconds;
+use crate::stop::{EndSignal, EndSignals, next_of};
 
 /// The longest time that a completion waits for the list of services.
 const REFRESH_TIME: Duration = Duration::from_millis(500);
@@ -111,7 +111,7 @@ impl ShellSession {
     ///
     /// # Errors
     /// In a script, the failure of the first line that failed.
-    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+    pub(crate) async fn run(mut self, signals: Option<EndSignals>) -> Result<(), Failure> {
         if self.shared.screen.is_of_person() {
             let client = self.connection.client();
             tell(format_args!(
@@ -122,11 +122,11 @@ impl ShellSession {
             // Without the list, completion asks for it again.
             let _ = timeout(REFRESH_TIME, self.refresh()).await;
         }
-        let outcome = self.lines().await;
+        let outcome = self.lines(signals).await;
         self.shared.screen.set_typing(false);
         // From here on the end of the connection is expected.
         self.monitor.abort();
-        if self.shared.screen.is_of_person() && matches!(outcome, Err(Failure::Interrupted)) {
+        if self.shared.screen.is_of_person() && matches!(outcome, Err(Failure::Signalled(_))) {
             // The prompt is still on the line.
             drop(self.input);
             tell("");
@@ -135,30 +135,26 @@ impl ShellSession {
         outcome
     }
 
-    async fn lines(&mut self) -> Result<(), Failure> {
+    async fn lines(&mut self, mut signals: Option<EndSignals>) -> Result<(), Failure> {
         let is_of_person = self.shared.screen.is_of_person();
         let mut first_failure = None;
         let mut number = 0;
-        while let Some(text) = self.next_lines().await? {
+        while let Some(text) = self.next_lines(&mut signals).await? {
             number += 1;
             // Pasted text may have several lines.
             for line in text.lines() {
                 // Looks for requests in flight before the line is given up.
-                let interruption = async {
-                    let _ = tokio::signal::ctrl_c().await;
-                    Failure::interrupted()
-                };
+                let ended = async { next_of(&mut signals).await.failure() };
                 let outcome = tokio::select! {
                     biased;
-                    interrupted = interruption => Err(interrupted),
-                    () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
+                    failure = ended => Err(failure),
                     outcome = self.line(line) => outcome,
                 };
-                // A request that is given up may leave its question behind.
-                tokio::select! {
-                    () = self.questions.closed() => {}
-                    () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
+                if let Err(Failure::Signalled(_)) = outcome {
+                    return outcome.map(|_| ());
                 }
+                // A request that is given up may leave its question behind.
+                until_end(self.questions.closed(), &mut signals).await?;
                 match outcome {
                     Ok(Flow::On) => {}
                     Ok(Flow::End) => return first_failure.map_or(Ok(()), Err),
@@ -179,8 +175,7 @@ impl ShellSession {
 
     /// Waits for the next lines, and meanwhile updates the list of services for completions. `None`
     /// at the end.
-    async fn next_lines(&mut self) -> Result<Option<String>, Failure> {
-        let is_of_person = self.shared.screen.is_of_person();
+    async fn next_lines(&mut self, signals: &mut Option<EndSignals>) -> Result<Option<String>, Failure> {
         self.shared.refresh_prompt(self.connection.client());
         questions::forget();
         self.shared.screen.set_typing(true);
@@ -197,7 +192,11 @@ impl ShellSession {
             tokio::select! {
                 biased;
                 next = &mut next => break next,
-                () = asked_to_end(is_of_person) => return Err(Failure::Interrupted),
+                signal = next_of(signals) => match signal {
+                    // The editor takes Ctrl-C as a key.
+                    EndSignal::Interrupt => {}
+                    signal => return Err(signal.failure()),
+                },
                 Some(done) = refreshes.recv() => {
                     if let Ok(Ok(identities)) = timeout(REFRESH_TIME, connection.identities()).await {
                         shared.known().learn(identities);
@@ -306,6 +305,23 @@ impl ShellSession {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits for something, until a signal other than Ctrl-C asks the shell to end.
+async fn until_end<T>(
+    waited: impl Future<Output = T>,
+    signals: &mut Option<EndSignals>,
+) -> Result<T, Failure> {
+    tokio::pin!(waited);
+    loop {
+        tokio::select! {
+            done = &mut waited => return Ok(done),
+            signal = next_of(signals) => match signal {
+                EndSignal::Interrupt => {}
+                signal => return Err(signal.failure()),
+            },
+        }
     }
 }
 

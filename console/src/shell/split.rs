@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use labwire_wire::terminal::{self, TerminalLine};
 
+use crate::names::is_name;
+
 /// A word: text without blanks, a quoted text, or a value in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word<'a> {
@@ -101,9 +103,31 @@ pub(crate) fn typed_name(name: &str) -> String {
 /// Splits `KEY=VALUE`, where the key can be the name of a keyword argument.
 pub(crate) fn split_key(word: &str) -> Option<(&str, &str)> {
     let (key, value) = word.split_once('=')?;
-    let is_start = |character: char| character == '_' || character.is_alphabetic();
-    let is_rest = |character: char| character == '_' || character.is_alphanumeric();
-    (key.starts_with(is_start) && key.chars().all(is_rest)).then_some((key, value))
+    is_name(key).then_some((key, value))
+}
+
+/// Returns whether a value begins with a bracket that is not closed.
+pub(crate) fn is_unclosed(value: &str) -> bool {
+    let close = match value.chars().next() {
+        Some('[') => ']',
+        Some('{') => '}',
+        Some('(') => ')',
+        _ => return false,
+    };
+    let (mut depth, mut quote, mut is_escaped) = (0_usize, None, false);
+    for character in value.chars() {
+        match (quote, character) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(open), _) if open == character => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '[' | '{' | '(') => depth += 1,
+            (None, ']' | '}' | ')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    // An apostrophe in a text opens no quote: the last bracket decides.
+    depth > 0 && !value.ends_with(close)
 }
 
 #[cfg(test)]
@@ -132,6 +156,16 @@ mod tests {
             for word in split(line) {
                 assert_eq!(&line[word.range], word.typed);
             }
+        }
+    }
+
+    #[test]
+    fn a_bracket_at_the_start_is_closed_or_not() {
+        for value in ["[1,", "{\"a\": 1", "(1,", "[\"]\"", "("] {
+            assert!(is_unclosed(value), "{value}");
+        }
+        for value in ["[1]", "(it's)", "a[", "\"[1\"", "", "([1])", "(1) (2)"] {
+            assert!(!is_unclosed(value), "{value}");
         }
     }
 

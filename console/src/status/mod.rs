@@ -8,8 +8,9 @@ use anstream::adapter::strip_str;
 use clap::Args;
 
 use crate::connection::{Connection, ConnectionArgs};
+use crate::counted::counted;
 use crate::failure::Failure;
-use crate::output::{FAINT, OutputArgs, STRONG, message, one_line, say, tell};
+use crate::output::{FAINT, OutputArgs, STRONG, aside, message, one_line, say, tell};
 use crate::repeat::{Request, repeat};
 use crate::screen::{Input, Screen, inputs};
 use crate::seconds::Seconds;
@@ -97,47 +98,57 @@ pub(crate) async fn run(arguments: &StatusArgs, stop: Stop) -> Result<(), Failur
     };
     let first = asked.send().await?;
     if !arguments.watch {
-        arguments.show(&first)?;
-    } else if !arguments.form.json && io::stdout().is_terminal() {
+        arguments.show(first).await?;
+        connection.disconnect().await;
+        return Ok(());
+    }
+    stop.begin()?;
+    if !arguments.form.json && io::stdout().is_terminal() {
         arguments.watch(first, asked, stop).await?;
     } else {
-        arguments.print(&first, asked, stop).await?;
+        arguments.print(first, asked, stop).await?;
     }
     connection.disconnect().await;
     Ok(())
 }
 
 impl StatusArgs {
-    fn show(&self, shown: &Shown) -> Result<(), Failure> {
-        if self.form.json {
-            shown.print_json()
-        } else {
-            say(shown.text().trim_end())
-        }
+    async fn show(&self, shown: Shown) -> Result<(), Failure> {
+        let is_json = self.form.json;
+        aside(move || {
+            if is_json {
+                shown.print_json()
+            } else {
+                say(shown.text().trim_end())
+            }
+        })
+        .await
     }
 
     /// Prints the status repeatedly, until a signal ends it.
-    async fn print(&self, first: &Shown, asked: Asked, mut stop: Stop) -> Result<(), Failure> {
-        self.show(first)?;
-        let mut answers = repeat(asked, self.every.duration());
-        loop {
-            let answer = tokio::select! {
-                biased;
-                () = stop.requested() => return Ok(()),
-                answer = answers.recv() => answer,
-            };
-            match answer {
-                None => return Ok(()),
-                Some(Ok(shown)) => self.show(&shown)?,
-                // The manager was stopped meanwhile; the next request waits until it is back.
-                Some(Err(Failure::NoManager(text))) => tell(format_args!("labwire: {}", message(&text))),
-                Some(Err(failure)) => return Err(failure),
+    async fn print(&self, first: Shown, asked: Asked, stop: Stop) -> Result<(), Failure> {
+        let printed = async {
+            self.show(first).await?;
+            let mut answers = repeat(asked, self.every.duration());
+            while let Some(answer) = answers.recv().await {
+                match answer {
+                    Ok(shown) => self.show(shown).await?,
+                    // The manager was stopped meanwhile; the next request waits until it is back.
+                    Err(Failure::NoManager(text)) => tell(format_args!("labwire: {}", message(&text))),
+                    Err(failure) => return Err(failure),
+                }
             }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            _ = stop.requested() => Ok(()),
+            printed = printed => printed,
         }
     }
 
     /// Draws the status on the whole screen, until a key or a signal ends it.
-    async fn watch(&self, mut shown: Shown, asked: Asked, mut stop: Stop) -> Result<(), Failure> {
+    async fn watch(&self, mut shown: Shown, asked: Asked, stop: Stop) -> Result<(), Failure> {
         let unusable = |error| Failure::Failed(format!("cannot use the terminal: {error}"));
         let mut screen = Screen::enter().map_err(unusable)?;
         let mut keys = inputs();
@@ -153,7 +164,7 @@ impl StatusArgs {
             screen.draw(lines).map_err(unusable)?;
             tokio::select! {
                 biased;
-                () = stop.requested() => return Ok(()),
+                _ = stop.requested() => return Ok(()),
                 input = keys.recv() => match input {
                     Some(Input::Resize(width, height)) => screen.resize((width, height)),
                     Some(input) if !input.ends() => {}
@@ -182,7 +193,7 @@ fn picture(text: &str, problem: Option<&str>, (width, height): (usize, usize)) -
         format!("{STRONG}{problem}{STRONG:#}")
     } else {
         let keys = if hidden > 0 {
-            format!("q quit   {hidden} more lines: see labwire status")
+            format!("q quit   {}: see labwire status", counted(hidden, "more line"))
         } else {
             "q quit".to_owned()
         };
@@ -205,7 +216,7 @@ mod tests {
         assert_eq!(shown(None, (80, 5)), "1|2|3||q quit");
         assert_eq!(
             shown(None, (80, 3)),
-            "1|2|q quit   1 more lines: see labwire status"
+            "1|2|q quit   1 more line: see labwire status"
         );
         assert_eq!(shown(Some("no\nmanager"), (8, 4)), "1|2|3|no\u{fffd}mana…");
         assert_eq!(shown(None, (3, 1)), "q …");

@@ -126,7 +126,10 @@ fn draw_table(
 ) {
     if rows.is_empty() {
         let text = if view.filter.is_empty() {
-            "nobody is connected"
+            match view.list {
+                List::Services => "no service is connected (Tab: clients)",
+                List::Clients => "no client is connected (Tab: services)",
+            }
         } else {
             "no name contains the filter"
         };

@@ -20,7 +20,7 @@ use self::rates::{Row, rows};
 use self::view::{List, View};
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
-use crate::output::{OutputArgs, message, one_line, say, say_json, say_table, tell};
+use crate::output::{OutputArgs, aside, message, one_line, say, say_json, say_table, tell};
 use crate::repeat::{Request, repeat};
 use crate::report::{Report, Summary, is_reported};
 use crate::screen::{Input, Screen, inputs};
@@ -52,7 +52,8 @@ links, lock_count and locked_by.
 
 Only Labwire's manager counts this, not that of MSL-Network.
 
-Exit codes: see `labwire --help`.";
+Exit codes: see `labwire --help`. Ctrl-C ends it with 0, or with 130 if --count
+is not reached.";
 
 #[derive(Args, Debug)]
 pub struct TopArgs {
@@ -167,7 +168,7 @@ fn bytes(number: u64) -> String {
     }
 }
 
-pub(crate) async fn run(arguments: &TopArgs, mut stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &TopArgs, stop: Stop) -> Result<(), Failure> {
     let connection = arguments.connection.connect_lasting().await?;
     if !is_reported(&connection.identities().await?) {
         return Err(Failure::Refused(
@@ -179,9 +180,10 @@ pub(crate) async fn run(arguments: &TopArgs, mut stop: Stop) -> Result<(), Failu
         last: None,
     };
     if arguments.form.json || arguments.count.is_some() || !io::stdout().is_terminal() {
+        stop.begin()?;
         tokio::select! {
             biased;
-            () = stop.requested() => {}
+            signal = stop.requested() => signal.outcome(arguments.count)?,
             printed = print(arguments, meter) => printed?,
         }
     } else {
@@ -210,15 +212,24 @@ async fn print(arguments: &TopArgs, mut meter: Meter) -> Result<(), Failure> {
             Err(failure) => return Err(failure),
         };
         left = left.map(|left| left - 1);
-        if arguments.form.json {
-            let time = present();
-            for (kind, rows) in [("service", &rates.services), ("client", &rates.clients)] {
-                for row in rows {
-                    say_json(&Told { kind, time, row })?;
-                }
+        let is_json = arguments.form.json;
+        aside(move || {
+            if is_json {
+                print_json(&rates)
+            } else {
+                print_table(&rates)
             }
-        } else {
-            print_table(&rates)?;
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn print_json(rates: &Rates) -> Result<(), Failure> {
+    let time = present();
+    for (kind, rows) in [("service", &rates.services), ("client", &rates.clients)] {
+        for row in rows {
+            say_json(&Told { kind, time, row })?;
         }
     }
     Ok(())
@@ -278,8 +289,9 @@ impl FullScreen {
 }
 
 /// Shows the screen until a key ends it.
-async fn show(arguments: &TopArgs, mut meter: Meter, mut stop: Stop) -> Result<(), Failure> {
+async fn show(arguments: &TopArgs, mut meter: Meter, stop: Stop) -> Result<(), Failure> {
     let mut rates = meter.send().await?;
+    stop.begin()?;
     let (mut view, mut notice) = (View::default(), None::<String>);
     let unusable = |error| Failure::Failed(format!("cannot use the terminal: {error}"));
     let mut screen = FullScreen::open().map_err(unusable)?;
@@ -292,7 +304,7 @@ async fn show(arguments: &TopArgs, mut meter: Meter, mut stop: Stop) -> Result<(
         drawn.map_err(unusable)?;
         tokio::select! {
             biased;
-            () = stop.requested() => return Ok(()),
+            _ = stop.requested() => return Ok(()),
             input = keys.recv() => match input {
                 None | Some(Input::End) => return Ok(()),
                 Some(Input::Resize(..)) => {}

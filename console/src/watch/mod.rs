@@ -170,9 +170,10 @@ impl WatchArgs {
     }
 }
 
-pub(crate) async fn run(arguments: &WatchArgs, mut stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &WatchArgs, stop: Stop) -> Result<(), Failure> {
     let options = arguments.connection.options()?;
     let viewer = arguments.viewer()?;
+    stop.begin()?;
     let mut session = Session::new(options, arguments.reconnect.reconnect);
     session.follow(Arc::from(&*arguments.service));
     let ended = session.run(viewer, stop.requested(), LAST_WORDS).await;
@@ -181,7 +182,7 @@ pub(crate) async fn run(arguments: &WatchArgs, mut stop: Stop) -> Result<(), Fai
         failure => failure,
     });
     match ended? {
-        Ended::Stopped if arguments.count.is_some() => Err(Failure::Interrupted),
-        Ended::Stopped | Ended::Shown => Ok(()),
+        Ended::Stopped(signal) => signal.outcome(arguments.count),
+        Ended::Shown => Ok(()),
     }
 }

@@ -146,7 +146,7 @@ fn values(summary: &Summary) -> String {
         short(summary.last),
         short(summary.low),
         short(summary.high),
-        short(summary.mean),
+        short(summary.readable_mean()),
         summary.count
     )
 }

@@ -21,6 +21,7 @@ use crate::key::{self, Values, number};
 use crate::output::{one_line, tell};
 use crate::screen::{Input, Key, Screen, inputs};
 use crate::seconds::Seconds;
+use crate::stop::EndSignal;
 
 /// The time between two pictures.
 const FRAME: Duration = Duration::from_millis(100);
@@ -76,7 +77,8 @@ impl Plot {
         }
     }
 
-    /// Shows the plot until the channel closes, `--count` values were shown, or a key ends it.
+    /// Shows the plot until the channel closes, `--count` values were shown, or a key ends it. Fails
+    /// if that is Ctrl-C, and `--count` is not reached.
     pub(super) fn run(mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
         // Before it is connected, a person may be asked for a password or about a certificate.
         let Some(first) = heard.blocking_recv() else {
@@ -90,23 +92,27 @@ impl Plot {
             .map_err(failed)?;
         let screen = Screen::enter().map_err(failed)?;
         // The screen is dropped, and the terminal restored, before anything else is written.
-        runtime.block_on(self.show(screen, heard)).map_err(failed)?;
+        let is_interrupted = runtime.block_on(self.show(screen, heard)).map_err(failed)?;
         let total = self.series.total;
         if total.count > 0 {
             tell(format_args!(
-                "labwire: {} values of {}: last {}, from {} to {}, mean {}",
-                total.count,
+                "labwire: {} of {}: last {}, from {} to {}, mean {}",
+                counted(total.count, "value"),
                 one_line(&self.key.to_string()),
                 short(total.last),
                 short(total.low),
                 short(total.high),
-                short(total.mean)
+                short(total.readable_mean())
             ));
+        }
+        if is_interrupted {
+            return EndSignal::Interrupt.outcome(self.left);
         }
         Ok(())
     }
 
-    async fn show(&mut self, mut screen: Screen, mut heard: mpsc::Receiver<Heard>) -> io::Result<()> {
+    /// Shows the plot. Returns whether Ctrl-C has ended it.
+    async fn show(&mut self, mut screen: Screen, mut heard: mpsc::Receiver<Heard>) -> io::Result<bool> {
         let drawing = Drawing::of_terminal();
         let mut inputs = inputs();
         let mut frames = interval(FRAME);
@@ -115,13 +121,13 @@ impl Plot {
             tokio::select! {
                 heard = heard.recv() => match heard {
                     Some(heard) => self.hear(&heard),
-                    None => return Ok(()),
+                    None => return Ok(false),
                 },
                 input = inputs.recv() => match input {
                     Some(Input::Resize(width, height)) => screen.resize((width, height)),
                     Some(Input::Key(Key::Character(key))) if key != 'q' => self.press(key),
                     Some(input) if !input.ends() => {}
-                    _ => return Ok(()),
+                    input => return Ok(input == Some(Input::End)),
                 },
                 _ = frames.tick() => {
                     let now = self.paused.unwrap_or_else(present);
@@ -130,7 +136,7 @@ impl Plot {
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn press(&mut self, key: char) {
@@ -171,7 +177,7 @@ impl Plot {
                 }
                 self.take(*time, &Values::of(notification));
             }
-            Event::Polled(_) => {}
+            Event::Published { .. } | Event::Polled(_) => {}
         }
     }
 

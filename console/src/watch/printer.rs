@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::feed::{Event, Heard};
 use crate::key::{Key, Values, cell, named};
 use crate::narrator::{Gap, Narrator, local, utc};
-use crate::output::{FAINT, say, say_json, say_plain};
+use crate::output::{FAINT, say, say_json, say_line};
 
 /// The form of the output.
 pub(super) enum Form {
@@ -54,7 +54,8 @@ pub(super) struct Printer {
     is_terminal: bool,
     /// What to say once if the service is not connected.
     hint: Option<String>,
-    /// Whether no notification has arrived yet. If the first one lacks the key, that is reported.
+    /// Whether no notification has arrived yet. If the first one lacks the key or a column, that is
+    /// reported.
     is_key_new: bool,
 }
 
@@ -213,6 +214,14 @@ impl Printer {
         let Form::Csv { columns, .. } = &mut self.form else {
             return Ok(());
         };
+        if self.key.is_none() && std::mem::take(&mut self.is_key_new) {
+            for column in columns.iter().flatten() {
+                let key = column.parse().ok();
+                if let Some(key) = key.filter(|key| values.get(key).is_none()) {
+                    self.narrator.tell(&values.without(&key));
+                }
+            }
+        }
         let columns = columns.get_or_insert_with(|| values.all().map(|(key, _)| key).collect());
         // A name need not have the form of a key.
         let named = |column: &String| values.all().find(|(key, _)| key == column);
@@ -245,7 +254,7 @@ impl Printer {
         if !std::mem::replace(is_begun, true) {
             let header = [&["time", "event"][..], &columns, &["more"]].concat();
             let header = csv::row(header);
-            say_plain(if self.is_terminal {
+            say_line(&if self.is_terminal {
                 visible(&header)
             } else {
                 header
@@ -255,7 +264,7 @@ impl Printer {
         cells.extend((0..columns.len()).map(|index| values.get(index).map_or("", String::as_str)));
         cells.push(more);
         let row = csv::row(cells);
-        say_plain(self.shown(row))
+        say_line(&self.shown(row))
     }
 
     fn gap(&mut self, gap: &Gap) -> Result<(), Failure> {

@@ -41,6 +41,19 @@ impl Summary {
         let count = self.count as f64;
         self.mean += value / count - self.mean / count;
     }
+
+    /// Returns the mean for people: to four digits more than the first one of the range, since
+    /// more of them are chance.
+    pub(super) fn readable_mean(&self) -> f64 {
+        let exponent = (self.high - self.low).log10().floor() - 4.0;
+        let unit = 10_f64.powf(exponent.abs());
+        let rounded = if exponent < 0.0 {
+            (self.mean * unit).round() / unit
+        } else {
+            (self.mean / unit).round() * unit
+        };
+        if rounded.is_finite() { rounded } else { self.mean }
+    }
 }
 
 /// Returns a time in seconds.
@@ -122,5 +135,26 @@ mod tests {
         );
         series.clear();
         assert_eq!(series.summary(0.0).count, 0);
+    }
+
+    #[test]
+    fn the_mean_for_people_has_as_many_digits_as_the_range_supports() {
+        for (values, expected) in [
+            (&[1.0, 2.0, 2.0][..], 1.6667),
+            (&[1_000.0, 2_000.0, 2_000.0], 1_666.7),
+            (&[1e9, 2e9, 2e9], 1.6667e9),
+            (&[5.123_456_7, 5.123_456_7], 5.123_456_7),
+            (&[-1e-308, 1e-308], 0.0),
+        ] {
+            let mut summary = Summary::default();
+            for value in values {
+                summary.add(*value);
+            }
+            let mean = summary.readable_mean();
+            assert!(
+                (mean - expected).abs() <= expected.abs() * 1e-12,
+                "{values:?}: {mean}"
+            );
+        }
     }
 }

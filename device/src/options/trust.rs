@@ -170,6 +170,18 @@ impl ConnectOptions {
         self
     }
 
+    /// Returns whether a person at the terminal is asked about the certificate of an unknown manager:
+    /// [`FirstUse::Ask`].
+    ///
+    /// ```
+    /// # use labwire_device::{ConnectOptions, FirstUse};
+    /// assert!(ConnectOptions::new().asks_on_first_use());
+    /// assert!(!ConnectOptions::new().first_use(FirstUse::Save).asks_on_first_use());
+    /// ```
+    pub fn asks_on_first_use(&self) -> bool {
+        matches!(self.first_use, FirstUse::Ask)
+    }
+
     /// Returns whether the connection uses TLS.
     ///
     /// ```

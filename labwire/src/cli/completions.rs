@@ -17,7 +17,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 
 use super::output::print;
-use super::{CommandLine, tell};
+use super::{CommandLine, tell, without_empty_variables};
 
 /// The environment variable with which a shell asks for words.
 const VARIABLE: &str = "LABWIRE_COMPLETE";
@@ -122,7 +122,7 @@ pub(super) fn answer() -> Option<ExitCode> {
 
 /// Returns the command line with the sources of names.
 fn completed() -> Command {
-    let command = with_sources(CommandLine::command());
+    let command = with_sources(without_empty_variables(CommandLine::command()));
     let profile = |command: Command| {
         ["default", "remove"]
             .into_iter()
@@ -170,7 +170,7 @@ fn profiles() -> Vec<String> {
 /// can be parsed.
 fn typed() -> Option<ArgMatches> {
     let words: Vec<OsString> = env::args_os().skip_while(|word| word != "--").skip(1).collect();
-    let command = CommandLine::command().ignore_errors(true);
+    let command = without_empty_variables(CommandLine::command()).ignore_errors(true);
     let mut matches = command.try_get_matches_from(words).ok()?;
     matches.remove_subcommand().map(|(_, matches)| matches)
 }

@@ -167,7 +167,7 @@ mod tests {
                 // The rest of a fingerprint is left out.
                 for line in lines.filter(|line| !line.contains('…')) {
                     let typed = words(&format!("labwire {line}")).into_iter().map(Into::into);
-                    let typed = labwire_console::protect_numbers(typed);
+                    let typed = labwire_console::protect_numbers(&command, typed);
                     let parsed = parse_words(&typed);
                     seen += 1;
                     if let Err(error) = parsed {

@@ -165,7 +165,7 @@ pub fn main() -> ExitCode {
 /// Parses the command line and the environment variables of the options. An empty variable counts
 /// as not set.
 fn parse() -> Result<Command, clap::Error> {
-    let words = labwire_console::protect_numbers(std::env::args_os());
+    let words = labwire_console::protect_numbers(&CommandLine::command(), std::env::args_os());
     parse_words(&words).or_else(|error| old_spelling::parse(&words, error, parse_words).map(Command::Old))
 }
 

@@ -1,0 +1,152 @@
+//! The end of commands: by signals at any time, and when the connection ends for good.
+
+use std::io::Read;
+
+use super::super::support::process::through;
+use super::super::support::waiting::wait_until;
+use super::super::support::{DEADLINE, free_port};
+use super::watch::{start_at, wait};
+use super::*;
+
+#[test]
+fn ctrl_c_ends_a_command_that_connects_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let home = Home::new();
+    for arguments in [
+        &["status", "--watch"][..],
+        &["top"],
+        &["link", "Scope", "--hold"],
+        &["lock", "Scope"],
+        &["ping"],
+        &["bench", "Scope", "read"],
+        &["call", "Scope", "read"],
+    ] {
+        let options = ["--disable-tls", "--port", &port, "--connect-timeout", "300"];
+        let mut command = home.command(&[arguments, &options].concat());
+        let mut process = Process::spawn("labwire", &mut command);
+        let mut accepted = listener.accept().unwrap().0;
+        // It greets the manager, which does not answer.
+        accepted
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        let _ = accepted.read(&mut [0; 1024]);
+        let begun = Instant::now();
+        process.signal(Signal::INT);
+        assert_eq!(process.wait().code(), Some(130), "{arguments:?}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_recording_below_nohup_goes_on_when_its_terminal_closes() {
+    let manager = start();
+    let mut meter = RawPeer::service(&manager, "Meter", &json!({}));
+    wait_for_service(&manager, "Meter");
+    let record = command(&manager, &["record", "lab.csv", "--watch", "Meter"]);
+    let recording = || fs::read_to_string(manager.home().path("lab.csv")).unwrap_or_default();
+    for (ignored, goes_on) in [("HUP", true), ("USR1", false)] {
+        let ignoring = format!("trap '' {ignored}; exec \"$@\"");
+        let mut below = through("sh", &["-c", &ignoring, "sh"], &record);
+        let mut process = Process::spawn("labwire", &mut below);
+        wait(&process, "linked with 'Meter'");
+        process.signal(Signal::HUP);
+        if goes_on {
+            super::watch::notify(&mut meter, "Meter", "[]", r#"{"volts": 1}"#);
+            wait_until("the notification was not recorded", || {
+                recording().contains("volts")
+            });
+            process.signal(Signal::INT);
+        }
+        process.wait();
+        let is_ended_in_order = recording()
+            .lines()
+            .last()
+            .is_some_and(|line| line.contains(",end,"));
+        assert!(is_ended_in_order, "{}", recording());
+    }
+}
+
+#[test]
+fn commands_that_repeat_end_when_the_manager_refuses_the_next_connection() {
+    for arguments in [
+        &["status", "--watch", "--json", "--every", "0.1"][..],
+        &["top", "--json", "--every", "0.1"],
+    ] {
+        let port = free_port();
+        let manager = start_at(Home::new(), port);
+        let _service = RawPeer::service(&manager, "Meter", &json!({}));
+        let mut process = Process::spawn("labwire", &mut command(&manager, arguments));
+        process.wait_for("the first report", |line| line.contains("\"kind\"").then_some(()));
+        let home = manager.end();
+        let port = port.to_string();
+        let mut guarded = home.command(&[
+            "start",
+            "--disable-tls",
+            "--port",
+            &port,
+            "--auth-password",
+            "secret",
+        ]);
+        let _manager = Manager::start_command(home, &mut guarded);
+        assert_eq!(process.wait().code(), Some(4), "{}", process.everything_printed());
+        assert!(process.everything_printed().contains("the connection has ended"));
+    }
+}
+
+#[test]
+fn a_command_with_a_count_that_is_not_reached_is_interrupted() {
+    let manager = start();
+    let _service = RawPeer::service(&manager, "Meter", &json!({}));
+    wait_for_service(&manager, "Meter");
+    for (arguments, begun) in [
+        (&["top", "--json", "--every", "0.1"][..], "\"kind\""),
+        (&["subscribe", "manager.>"], "retained"),
+        (&["watch", "Meter"], "linked with"),
+    ] {
+        for (count, signal, code) in [
+            (None, Signal::INT, 0),
+            (None, Signal::TERM, 0),
+            (Some("100000"), Signal::INT, 130),
+            (Some("100000"), Signal::TERM, 143),
+            (Some("100000"), Signal::HUP, 129),
+        ] {
+            let count = count.map_or_else(Vec::new, |count| vec!["--count", count]);
+            let mut process =
+                Process::spawn("labwire", &mut command(&manager, &[arguments, &count].concat()));
+            if begun == "retained" {
+                // The subscription is there at some time.
+                let begun = Instant::now();
+                for number in 0.. {
+                    assert!(begun.elapsed() < DEADLINE, "{arguments:?}");
+                    let _peer = RawPeer::service(&manager, &format!("Balance {number}"), &json!({}));
+                    if !process.output().is_empty() {
+                        break;
+                    }
+                }
+            } else {
+                wait(&process, begun);
+            }
+            process.signal(signal);
+            assert_eq!(
+                process.wait().code(),
+                Some(code),
+                "{arguments:?} {count:?} {signal:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn times_that_cannot_be_waited_for_are_refused() {
+    let home = Home::new();
+    for arguments in [
+        &["bench", "S", "a", "--seconds", "1.8e19"][..],
+        &["lock", "S", "--wait", "1e19"],
+        &["record", "x.csv", "--watch", "S", "--for", "1e15h"],
+    ] {
+        let done = run(&mut home.command(arguments));
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert!(done.errors.contains("at most ten years"), "{done:?}");
+    }
+}
