@@ -288,7 +288,7 @@ pub use labwire_device::payload::{
 pub use labwire_device::{
     Backoff, ConnectError, ConnectOptions, DEFAULT_PORT, EnvironmentError, FirstUse, Home, NoAnswer,
     PresentedCertificates, Question, TrustError, UnknownCertificate, args, ask_at_terminal, ask_to_trust,
-    confirm_trust, read_password, restore_terminal,
+    confirm_trust, parse_flag, read_password, restore_terminal,
 };
 pub use labwire_wire::Executed;
 pub use link::Link;

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use labwire_client::{Notification, TopicValue};
 use tokio::sync::mpsc;
 
+use crate::settings::flag;
+
 /// Whether to connect again.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Connection")]
@@ -22,7 +24,7 @@ pub(crate) struct ReconnectArgs {
         num_args = 0..=1,
         require_equals = true,
         action = ArgAction::Set,
-        hide_possible_values = true,
+        value_parser = flag,
         hide_default_value = true,
         hide_env_values = true,
         help = "Wait for a manager or service that is not connected, or leaves [default: true]"

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use labwire_client::{ConnectOptions, FirstUse};
+use labwire_client::{ConnectOptions, FirstUse, parse_flag};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -20,12 +20,13 @@ pub(crate) struct Settings {
     #[arg(
         long,
         value_name = "HOST",
-        help = "The manager: HOST, HOST:PORT or [IPv6]:PORT [env: LABWIRE_MANAGER] [default: localhost:1875]"
+        help = "The manager: HOST, HOST:PORT or [IPv6]:PORT; a HOST alone keeps the port of the variable [env: \
+                LABWIRE_MANAGER] [default: localhost:1875]"
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) host: Option<String>,
     /// The manager's port
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) port: Option<u16>,
     #[arg(
@@ -34,7 +35,7 @@ pub(crate) struct Settings {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
-        hide_possible_values = true,
+        value_parser = flag,
         help = "Connect without TLS, to a manager that was started with this option [env: LABWIRE_DISABLE_TLS]"
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +61,8 @@ pub(crate) struct Settings {
         long,
         hide_short_help = true,
         value_name = "NAME",
-        help = "Log in as this user; the password is asked for, or taken from LABWIRE_PASSWORD [env: LABWIRE_USERNAME]"
+        help = "Log in as this user; the password is asked for, or taken from LABWIRE_PASSWORD (that of a manager with \
+                --auth-password from LABWIRE_MANAGER_PASSWORD) [env: LABWIRE_USERNAME]"
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) username: Option<String>,
@@ -68,6 +70,11 @@ pub(crate) struct Settings {
     #[arg(long, hide_short_help = true, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connect_timeout: Option<Seconds>,
+}
+
+/// Parses an option that is on or off as the SDKs read their environment variables.
+pub(crate) fn flag(text: &str) -> Result<bool, &'static str> {
+    parse_flag(text).ok_or("write true or false")
 }
 
 /// What to do with an unknown certificate.

@@ -28,6 +28,25 @@ pub struct EnvironmentError {
     pub expected: &'static str,
 }
 
+/// Reads a setting that is on or off: `true`, `yes`, `on` or `1`, and `false`, `no`, `off` or `0`, in
+/// any case. Returns `None` for any other text.
+///
+/// All of Labwire reads its variables in this way, so that one environment means the same to a
+/// manager and to its clients.
+///
+/// ```
+/// assert_eq!(labwire_device::parse_flag("Yes"), Some(true));
+/// assert_eq!(labwire_device::parse_flag("0"), Some(false));
+/// assert_eq!(labwire_device::parse_flag("maybe"), None);
+/// ```
+pub fn parse_flag(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 impl ConnectOptions {
     /// Reads options from the environment. Missing ones have the defaults of [`new`](Self::new).
     ///
@@ -75,26 +94,20 @@ impl ConnectOptions {
                 expected: "HOST, HOST:PORT or [IPv6]:PORT, and no URL",
             })?;
         }
-        match read("LABWIRE_DISABLE_TLS")?.as_deref() {
-            Some("true") => options = options.without_tls(),
-            None | Some("false") => {}
-            Some(_) => {
-                return Err(EnvironmentError {
-                    variable: "LABWIRE_DISABLE_TLS",
-                    expected: "true or false",
-                });
-            }
+        let flag = |variable| {
+            let expected = "true or false";
+            let wrong = EnvironmentError { variable, expected };
+            read(variable)?
+                .map(|text| parse_flag(&text).ok_or(wrong))
+                .transpose()
+        };
+        if flag("LABWIRE_DISABLE_TLS")? == Some(true) {
+            options = options.without_tls();
         }
-        match read("LABWIRE_RECONNECT")?.as_deref() {
-            Some("true") => options = options.reconnect(Backoff::new()),
-            Some("false") => options = options.without_reconnect(),
+        match flag("LABWIRE_RECONNECT")? {
+            Some(true) => options = options.reconnect(Backoff::new()),
+            Some(false) => options = options.without_reconnect(),
             None => {}
-            Some(_) => {
-                return Err(EnvironmentError {
-                    variable: "LABWIRE_RECONNECT",
-                    expected: "true or false",
-                });
-            }
         }
         if let Some(file) = read("LABWIRE_CERT_FILE")? {
             options = options.certificate_file(file);
@@ -167,6 +180,8 @@ mod tests {
     fn what_makes_no_sense_is_told_with_the_variables_name() {
         assert!(!read(&[("LABWIRE_DISABLE_TLS", "true")]).unwrap().tls);
         assert!(read(&[("LABWIRE_DISABLE_TLS", "false")]).unwrap().tls);
+        assert!(!read(&[("LABWIRE_DISABLE_TLS", "1")]).unwrap().tls);
+        assert!(read(&[("LABWIRE_DISABLE_TLS", "No")]).unwrap().tls);
         let error = read(&[("LABWIRE_DISABLE_TLS", "maybe")]).unwrap_err();
         assert_eq!(
             error.to_string(),

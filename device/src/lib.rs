@@ -56,7 +56,7 @@ mod verifier;
 pub use backoff::{Backoff, Waits};
 pub use connect::{answer_question, connect};
 pub use connection::{Connection, ConnectionReader, ConnectionWriter};
-pub use environment::EnvironmentError;
+pub use environment::{EnvironmentError, parse_flag};
 pub use error::{ConnectError, ReadError};
 pub use introduction::Introduction;
 pub use labwire_home::Home;

@@ -17,6 +17,9 @@ pub enum StoreError {
     /// A username such as `ada:1875`, which looks like an address.
     #[error("A username cannot end with \":<integer>\"")]
     UsernameLooksLikeAnAddress,
+    /// A username without a character that can be seen.
+    #[error("A username cannot be empty")]
+    UsernameEmpty,
     /// An empty password.
     #[error("You must specify a password for {}", quoted(username))]
     PasswordMissing {
@@ -119,6 +122,7 @@ impl StoreError {
     pub fn is_callers_mistake(&self) -> bool {
         match self {
             Self::UsernameLooksLikeAnAddress
+            | Self::UsernameEmpty
             | Self::PasswordMissing { .. }
             | Self::UserExists { .. }
             | Self::UserMissing { .. }

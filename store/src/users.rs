@@ -194,7 +194,7 @@ impl Database {
 /// well; this is for callers that ask for a password first.
 ///
 /// # Errors
-/// [`StoreError::UsernameLooksLikeAnAddress`].
+/// [`StoreError::UsernameLooksLikeAnAddress`], [`StoreError::UsernameEmpty`].
 pub fn check_username(username: &str) -> Result<(), StoreError> {
     let looks_like_an_address = username.rsplit_once(':').is_some_and(|(_, port)| {
         let port = port.strip_suffix('\n').unwrap_or(port);
@@ -202,6 +202,8 @@ pub fn check_username(username: &str) -> Result<(), StoreError> {
     });
     if looks_like_an_address {
         Err(StoreError::UsernameLooksLikeAnAddress)
+    } else if username.trim().is_empty() {
+        Err(StoreError::UsernameEmpty)
     } else {
         Ok(())
     }

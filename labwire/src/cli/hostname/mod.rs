@@ -108,6 +108,12 @@ fn insert(
     done: &str,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
+    let has_blank = |name: &&String| name.is_empty() || name.contains(char::is_whitespace);
+    if let Some(name) = names.iter().find(has_blank) {
+        bail!(UsageError(format!(
+            "'{name}' is no hostname: it is empty, or has blanks"
+        )));
+    }
     for name in names {
         database.insert_hostname(name)?;
         writeln!(output, "{done} {name}")?;

@@ -19,7 +19,7 @@ use super::options::{Options, StartArgs};
 use super::plan;
 use super::{hints, overlooked};
 use crate::cli::output::is_closed;
-use crate::cli::{explain, say};
+use crate::cli::{UsageError, explain, is_usage, say};
 
 /// The result of one check.
 enum Finding {
@@ -42,6 +42,8 @@ impl Finding {
 #[derive(Default)]
 struct Report {
     wrong: usize,
+    /// Whether an option is typed wrongly.
+    is_usage: bool,
 }
 
 impl Report {
@@ -62,12 +64,23 @@ impl Report {
         say(line).or_else(|error| if is_closed(&error) { Ok(()) } else { Err(error) })
     }
 
+    /// Reports an error of the configuration.
+    fn tell_error(&mut self, about: &str, error: &anyhow::Error) -> anyhow::Result<()> {
+        self.is_usage |= is_usage(error);
+        self.tell(about, &Finding::wrong(error))
+    }
+
     fn end(self) -> anyhow::Result<()> {
-        match self.wrong {
-            0 => Self::say("The manager would start."),
-            1 => bail!("the manager cannot be started like this, 1 thing is wrong"),
-            wrong => bail!("the manager cannot be started like this, {wrong} things are wrong"),
+        let things = match self.wrong {
+            0 => return Self::say("The manager would start."),
+            1 => "1 thing is wrong".to_owned(),
+            wrong => format!("{wrong} things are wrong"),
+        };
+        let text = format!("the manager cannot be started like this, {things}");
+        if self.is_usage {
+            bail!(UsageError(text));
         }
+        bail!(text)
     }
 }
 
@@ -83,7 +96,7 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
             (options, limits, home)
         }
         Err(error) => {
-            report.tell("configuration", &Finding::wrong(&error))?;
+            report.tell_error("configuration", &error)?;
             return report.end();
         }
     };
@@ -95,7 +108,10 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     report.tell("database", &finding)?;
     let is_unknown = matches!(finding, Wrong(_));
     let finding = match super::authentication(&options) {
-        Err(error) => Finding::wrong(&error),
+        Err(error) => {
+            report.is_usage |= is_usage(&error);
+            Finding::wrong(&error)
+        }
         Ok(Authentication::Login | Authentication::Hostname) if is_unknown => {
             Doubtful("who could connect shows once the database is in order".to_owned())
         }

@@ -18,7 +18,7 @@ const AUTHENTICATION_VARIABLES: [&str; 3] = [
 ];
 
 /// Returns the next commands to type, depending on the authentication.
-pub(super) fn next_steps(plan: &Plan, port: u16, tls: Option<&TlsFiles>) -> [String; 2] {
+pub(super) fn next_steps(plan: &Plan, port: u16, tls: Option<&TlsFiles>) -> [String; 3] {
     let host = plan.options.host.as_deref().unwrap_or("localhost");
     let by_hand = match tls {
         None => format!("nc {host} {port}"),
@@ -51,9 +51,29 @@ pub(super) fn next_steps(plan: &Plan, port: u16, tls: Option<&TlsFiles>) -> [Str
         Authentication::None { .. } => ("", "make an administrator: labwire user add NAME --admin"),
     };
     [
+        format!(
+            "to see who is connected: labwire status{}",
+            connection(plan, host, port, tls)
+        ),
         format!("to talk to it by hand: {by_hand}   then type: {credentials}client, identity, exit"),
         format!("to {command}{database}   to stop: Ctrl-C"),
     ]
+}
+
+/// Returns the options with which the commands of this computer reach the manager, each with a
+/// blank before it.
+fn connection(plan: &Plan, host: &str, port: u16, tls: Option<&TlsFiles>) -> String {
+    let address = match (host, port) {
+        ("localhost", labwire_device::DEFAULT_PORT) => String::new(),
+        ("localhost", _) => format!(" --port {port}"),
+        _ => format!(" --host {host} --port {port}"),
+    };
+    let tls = if tls.is_none() { " --disable-tls" } else { "" };
+    let login = match plan.authentication {
+        Authentication::Login => " --username NAME",
+        _ => "",
+    };
+    format!("{address}{tls}{login}")
 }
 
 impl Plan {

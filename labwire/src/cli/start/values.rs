@@ -46,11 +46,7 @@ pub(super) fn port_in_file<'de, D: serde::Deserializer<'de>>(
 /// Parses the value of a flag. Anything but yes and no is an error: a misspelt word must not decide
 /// which peers may connect.
 pub(super) fn flag(text: &str) -> Result<bool, &'static str> {
-    match text.to_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err("write true or false"),
-    }
+    labwire_device::parse_flag(text).ok_or("write true or false")
 }
 
 const WRONG_LEVEL: &str = "a level is TRACE, DEBUG, INFO, WARNING, ERROR or a number as in Python";
