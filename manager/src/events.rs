@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use labwire_home::present;
 use labwire_store::Store;
 use labwire_wire::{frames, quoted};
@@ -15,8 +16,11 @@ use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
 use crate::log_limit::LogLimit;
-use crate::refusal::{LockCause, LockRefusal, Refusal, excerpt};
-use crate::registry::{Event, Grant, LinkChange, Listing, LockEnded, Moment, Registry, Settled, WaitRefused};
+use crate::principal::Principal;
+use crate::refusal::{CallRefusal, LockCause, LockRefusal, Refusal, excerpt};
+use crate::registry::{
+    EndedEarly, Event, Grant, LinkChange, Listing, LockEnded, Moment, Registry, Settled, Stop, WaitRefused,
+};
 use crate::topics::Topics;
 
 /// The least work of a refusal for all requests of one client, in frames.
@@ -77,11 +81,7 @@ impl Events {
                 came,
                 told,
             } => {
-                if let Some(store) = &self.records {
-                    let kind = if is_service { "service" } else { "client" };
-                    store.record_at(came, principal.from.event("new connection request"));
-                    store.record_at(present(), principal.from.event(&format!("connected as a {kind}")));
-                }
+                self.record_arrival(&principal, came, is_service);
                 if let Some(outbox) = told {
                     let frame = frames::manager_request("registered", &[&name], &self.manager);
                     outbox.push_always(|writer| writer.shared(&frame));
@@ -130,6 +130,7 @@ impl Events {
                 principal,
                 requests,
                 unlinked,
+                left_behind,
             } => {
                 if let Some(store) = &self.records {
                     store.record_at(present(), principal.from.event("disconnected"));
@@ -140,7 +141,10 @@ impl Events {
                 log_unlinked(&name, &unlinked);
                 let event = if is_service { "service_left" } else { "client_left" };
                 info!("{name} connection closed");
-                1 + self.emit(event, || json!({ "name": name }))
+                let asked = left_behind
+                    .into_iter()
+                    .map(|requests| 1 + requests.tell(&self.manager));
+                1 + asked.sum::<usize>() + self.emit(event, || json!({ "name": name }))
             }
             Event::LinksEnded { client, services } => {
                 log_unlinked(&client, &services);
@@ -154,6 +158,8 @@ impl Events {
                 Counters::add(&self.counters.abandoned, requests.count());
                 REFUSAL_WORK + requests.tell(reason)
             }
+            Event::Cancelled(stop) => self.publish_cancellation(&stop),
+            Event::EndedEarly(ended) => self.publish_early_end(&ended),
             Event::LockEnded(ended) => self.publish_lock_end(&ended),
             Event::WaitRefused(refused) => self.publish_refused_wait(&refused),
             Event::LinkEnded { service, frame, told } => {
@@ -211,6 +217,60 @@ impl Events {
         let frame = frames::manager_request("lock_ended", &arguments, &self.manager);
         outbox.push_always(|writer| writer.shared(&frame));
         REFUSAL_WORK + work
+    }
+
+    fn record_arrival(&self, principal: &Principal, came: Timestamp, is_service: bool) {
+        if let Some(store) = &self.records {
+            let kind = if is_service { "service" } else { "client" };
+            store.record_at(came, principal.from.event("new connection request"));
+            store.record_at(present(), principal.from.event(&format!("connected as a {kind}")));
+        }
+    }
+
+    /// Asks a service to stop a request that its client has cancelled.
+    fn publish_cancellation(&self, stop: &Stop) -> usize {
+        Counters::count(&self.counters.cancelled);
+        self.ask_to_stop(stop);
+        1
+    }
+
+    /// Asks a service to stop a request.
+    fn ask_to_stop(&self, stop: &Stop) {
+        let (head, tail) = frames::cancel_around(
+            &stop.requester,
+            stop.cause.name(),
+            stop.reason.as_deref(),
+            &self.manager,
+        );
+        stop.outbox.push_always(|frame| {
+            frame.copied(&head);
+            frame.copied(stop.uid.to_json().as_bytes());
+            frame.copied(&tail);
+        });
+    }
+
+    /// Answers a request that has ended before its reply, and asks its service to stop.
+    fn publish_early_end(&self, ended: &EndedEarly) -> usize {
+        let EndedEarly {
+            outbox,
+            requester,
+            features,
+            uid,
+            refusal,
+            stop,
+        } = ended;
+        let counter = match refusal {
+            Refusal::Call(CallRefusal::Deadline { .. }) => &self.counters.deadlines_passed,
+            _ => &self.counters.cancelled,
+        };
+        Counters::count(counter);
+        debug!("{requester}: {}", refusal.summary());
+        let frame = refusal.frame(requester, uid, *features);
+        outbox.push_always(|writer| writer.shared(&frame));
+        if let Some(stop) = stop {
+            self.ask_to_stop(stop);
+        }
+        REFUSAL_WORK
     }
 
     /// Refuses a request for a lock that has waited.
@@ -316,11 +376,8 @@ impl fmt::Display for LinkChange {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::outbox::Outbox;
-    use crate::principal::Principal;
 
     /// Returns the frames that a joining peer receives.
     async fn told_at_join(asks: bool) -> String {

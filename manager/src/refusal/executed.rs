@@ -2,7 +2,7 @@
 
 use labwire_wire::Executed;
 
-use super::Refusal;
+use super::{CallRefusal, Refusal};
 
 impl Refusal {
     /// Returns whether the refused request may have been executed.
@@ -19,7 +19,8 @@ impl Refusal {
             | Self::ReplyEnded { .. }
             | Self::UnreadableReply { .. }
             | Self::ReplyTooDeep { .. }
-            | Self::ReplyTooLong { .. } => Executed::Maybe,
+            | Self::ReplyTooLong { .. }
+            | Self::Call(CallRefusal::Cancelled { .. } | CallRefusal::Deadline { .. }) => Executed::Maybe,
             Self::Store { executed, .. } => *executed,
             Self::NoSuchService { .. }
             | Self::NotTaken
@@ -47,6 +48,15 @@ impl Refusal {
             | Self::CannotRelease { .. }
             | Self::Lock(_)
             | Self::Topic(_)
+            | Self::Call(
+                CallRefusal::WrongDeadline { .. }
+                | CallRefusal::DeadlineNeedsUid
+                | CallRefusal::Owed { .. }
+                | CallRefusal::NotInFlight { .. }
+                | CallRefusal::Reason
+                | CallRefusal::ProgressTooLarge { .. }
+                | CallRefusal::Unreadable,
+            )
             | Self::Arguments { .. }
             | Self::ServiceRequests
             | Self::ClientReplies
