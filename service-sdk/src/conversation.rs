@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::attributes::DESCRIBE;
 use crate::error::{RunError, ServiceError};
+use crate::held::Held;
 use crate::outbox::{Outbox, OutboxReceiver};
 use crate::reply::{Reply, error_frame};
 use crate::request::{Abandoned, Request};
@@ -50,8 +51,9 @@ pub(crate) struct Conversation<'a, S> {
     session: &'a Session<S>,
     manager: &'a str,
     abandoned: Abandoned,
-    /// The requests in flight. Each returns its length in bytes.
-    requests: JoinSet<usize>,
+    /// The requests in flight. Each returns itself.
+    requests: JoinSet<Request>,
+    held: Held,
     held_bytes: usize,
     /// The last error from the manager, a possible reason why it closes the connection.
     told: Option<String>,
@@ -66,6 +68,7 @@ impl<'a, S: Service> Conversation<'a, S> {
             manager,
             abandoned: Abandoned::default(),
             requests: JoinSet::new(),
+            held: Held::default(),
             held_bytes: 0,
             told: None,
             last_word: mpsc::channel(1),
@@ -87,6 +90,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         };
         if let Stopped::Lost(error) = stopped {
             self.abandoned.set();
+            self.held.cancel_all();
             // A method may be moving an instrument and is not interrupted. Its reply is dropped.
             self.requests.detach_all();
             return End::Lost(error);
@@ -143,7 +147,10 @@ impl<'a, S: Service> Conversation<'a, S> {
                 Some(()) = self.last_word.1.recv() => return Stopped::Asked,
                 Some(done) = self.requests.join_next() => {
                     match done {
-                        Ok(length) => self.held_bytes -= length,
+                        Ok(request) => {
+                            self.held_bytes -= request.length();
+                            self.held.remove(&request);
+                        }
                         // Panics of methods are caught, and the end of a runtime ends this task as
                         // well.
                         Err(error) => error!("a request ended without an answer: {error}"),
@@ -177,8 +184,11 @@ impl<'a, S: Service> Conversation<'a, S> {
                 },
                 // New requests are dropped: the manager answers them when the service has
                 // disconnected.
-                line = reader.next_line() => if !matches!(line, Ok(Some(_))) {
+                line = reader.next_line() => if let Ok(Some(line)) = line {
+                    self.hear_cancellation(&line);
+                } else {
                     self.abandoned.set();
+                    self.held.cancel_all();
                     outbox.end();
                     return;
                 },
@@ -207,7 +217,11 @@ impl<'a, S: Service> Conversation<'a, S> {
             // The answer to what the service published.
             return;
         }
-        let request = Request::read(line, &envelope, &self.abandoned, &self.session.handle);
+        let is_of_manager = envelope.is_string(line.content(), Member::Requester, self.manager);
+        if is_of_manager && self.held.cancel(&line, &envelope) {
+            return;
+        }
+        let request = Request::read(line, &envelope, &self.abandoned, &self.session.handle, outbox);
         let Some(request) = request else {
             warn!("the manager sent a frame that is no request");
             return;
@@ -232,6 +246,15 @@ impl<'a, S: Service> Conversation<'a, S> {
         self.execute(request, outbox);
     }
 
+    /// Handles the manager's request to stop a request, if the line is one.
+    fn hear_cancellation(&self, line: &Line) {
+        if let Ok(envelope) = Envelope::scan(line.content())
+            && envelope.is_string(line.content(), Member::Requester, self.manager)
+        {
+            self.held.cancel(line, &envelope);
+        }
+    }
+
     /// Notes an error from the manager. Returns `false` if the frame is none.
     fn hear_error(&mut self, line: &Line, envelope: &Envelope) -> bool {
         let content = line.content();
@@ -246,8 +269,8 @@ impl<'a, S: Service> Conversation<'a, S> {
     }
 
     fn execute(&mut self, request: Request, outbox: &Outbox) {
-        let length = request.length();
-        self.held_bytes += length;
+        self.held_bytes += request.length();
+        self.held.add(&request);
         info!(
             "{} requested {} [{} under way]",
             request.requester(),
@@ -261,6 +284,7 @@ impl<'a, S: Service> Conversation<'a, S> {
                 Answer::Now(result) => result,
                 Answer::Later(future) => catch_panic(future).await,
             };
+            request.latest().end();
             let ends = result.is_ok() && request.attribute() == SHUTDOWN;
             let frame = match result {
                 Ok(reply) => reply.into_frame(request.requester(), request.typed_uid()),
@@ -280,7 +304,7 @@ impl<'a, S: Service> Conversation<'a, S> {
                 // If the channel is full, the service is already shutting down.
                 let _ = last_word.try_send(());
             }
-            length
+            request
         });
     }
 

@@ -326,12 +326,15 @@
 
 mod attributes;
 mod bind;
+mod cancellation;
 mod conversation;
 mod error;
+mod held;
 mod locked;
 mod notifier;
 mod offer;
 mod outbox;
+mod progress;
 mod registration;
 mod reply;
 mod request;
@@ -347,6 +350,7 @@ mod turn;
 
 pub use attributes::{Attribute, Attributes};
 pub use bind::{Bound, Parameter};
+pub use cancellation::{CancelCause, Cancellation};
 pub use error::{RunError, ServiceError};
 pub use labwire_device::payload::{
     Arguments, DecodeError, EncodeError, IntoArguments, Json, from_json, to_json,
@@ -436,6 +440,7 @@ pub use labwire_device::{
 pub use labwire_service_macros::service;
 pub use locked::Locked;
 pub use notifier::{Notifier, NotifyError};
+pub use progress::Progress;
 pub use reply::Reply;
 pub use request::Request;
 pub use rest::{Keywords, Positional};
