@@ -49,6 +49,7 @@ fn say(engine: &mut Engine, line: &Value) {
 fn call(engine: &mut Engine, uid: u64, limit: Option<Limit>, now: Instant) -> oneshot::Receiver<Outcome> {
     let (reply, receiver) = oneshot::channel();
     let call = CallCommand {
+        follower: None,
         uid,
         frame: request_frame(MANAGER_NAME, "identity", "[]", "{}", uid),
         target: Target::new(MANAGER_NAME, "identity"),
