@@ -10,6 +10,7 @@ mod doctor;
 mod holding;
 mod manual;
 mod measuring;
+mod progress;
 mod prompts;
 mod pty;
 mod record;

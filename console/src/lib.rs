@@ -26,6 +26,7 @@ mod in_flight;
 mod key;
 mod linking;
 mod lock;
+mod long_call;
 mod narrator;
 mod near;
 mod numbers;
@@ -139,6 +140,7 @@ impl Command {
     fn ends_in_order(&self) -> bool {
         match self {
             Self::Status(arguments) => arguments.is_watching(),
+            Self::Call(arguments) => arguments.cancels_on_interrupt(),
             Self::Watch(_)
             | Self::Record(_)
             | Self::Subscribe(_)
@@ -180,6 +182,8 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let (commands, waiting) = (runtime()?, runtime()?);
     let (stopping, stop) = Stop::new();
     let is_endless = command.ends_in_order();
+    // A call that is cancelled ends when its service confirms that, or with a second Ctrl-C.
+    let has_grace = is_endless && !matches!(command, Command::Call(_));
     // In an interactive shell, Ctrl-C cancels a call and does not end the shell.
     let is_shell = matches!(command, Command::Shell(_)) && shell::is_for_person();
     let done = async {
@@ -218,7 +222,7 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         tokio::select! {
             biased;
             signal = next_of(&mut signals) => Err(signal.failure()),
-            () = tokio::time::sleep(stop::GRACE), if is_endless => Err(Failure::interrupted()),
+            () = tokio::time::sleep(stop::GRACE), if has_grace => Err(Failure::interrupted()),
             done = &mut done => done,
         }
     })
@@ -230,7 +234,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Top(arguments) => top::run(arguments, stop).await,
         Command::Services(arguments) => services::run(arguments).await,
         Command::Describe(arguments) => describe::run(arguments).await,
-        Command::Call(arguments) => call::run(arguments).await,
+        Command::Call(arguments) => call::run(arguments, stop).await,
         Command::Watch(arguments) => watch::run(arguments, stop).await,
         Command::Record(arguments) => record::run(arguments, stop).await,
         Command::Subscribe(arguments) => topics::subscribe(arguments, stop).await,
