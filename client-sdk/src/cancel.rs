@@ -49,6 +49,8 @@ pub enum CancelOutcome {
 /// let stage = client.link("Stage").await?;
 /// let travel = stage.call::<()>("travel", args![]).send().await?;
 /// let canceller: Canceller = travel.canceller();
+/// // … until somebody opens the door …
+/// # tokio::time::sleep(std::time::Duration::from_millis(50)).await;
 /// assert_eq!(canceller.cancel(Some("the door is open")).await?, CancelOutcome::Asked);
 /// let error = travel.await.unwrap_err();
 /// assert!(error.is_cancelled(), "{error}");

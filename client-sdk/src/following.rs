@@ -28,8 +28,8 @@ pub(crate) struct Follower {
 
 /// The receivers of the progress and the items of a call.
 pub(crate) struct Followed {
-    items: ItemReceiver,
-    progress: watch::Receiver<Option<Bytes>>,
+    pub(crate) items: ItemReceiver,
+    pub(crate) progress: watch::Receiver<Option<Bytes>>,
 }
 
 impl Follower {
@@ -90,6 +90,7 @@ impl Follower {
 /// assert_eq!(spectrum, [0.5, 1.0, 1.5]);
 /// assert_eq!(scan.await?, 3);
 /// assert_eq!(progress.latest().and_then(|value| value.ratio()), Some(1.0));
+/// assert_eq!(progress.changed().await, progress.latest());
 /// assert_eq!(progress.changed().await, None);
 /// # drop(service);
 /// # Ok(())

@@ -16,7 +16,7 @@ use crate::status::{About, ConnectionState, LinkState, LinkStatus};
 use crate::uids::Uids;
 
 /// Creates the engine of a client that does not reconnect.
-fn engine() -> Engine {
+pub(super) fn engine() -> Engine {
     engine_with(None, Uids::new())
 }
 
@@ -34,14 +34,14 @@ fn engine_with(backoff: Option<Backoff>, uids: Uids) -> Engine {
     Engine::new(config, uids, about).0
 }
 
-fn written(engine: &mut Engine) -> Vec<Value> {
+pub(super) fn written(engine: &mut Engine) -> Vec<Value> {
     let frames = std::iter::from_fn(|| engine.poll_frame());
     frames
         .map(|frame: Bytes| serde_json::from_slice(&frame).unwrap())
         .collect()
 }
 
-fn say(engine: &mut Engine, line: &Value) {
+pub(super) fn say(engine: &mut Engine, line: &Value) {
     engine.handle_line(Line::new(line.to_string().into()), Instant::now());
 }
 
