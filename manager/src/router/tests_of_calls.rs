@@ -1,5 +1,7 @@
 //! Progress, items, cancellation and deadlines, as the router handles them.
 
+mod random;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
