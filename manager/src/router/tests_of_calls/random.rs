@@ -182,12 +182,12 @@ impl World {
 #[tokio::test]
 async fn random_schedules_end_every_request_once_with_all_its_items_before() {
     let mut sum = Figures::default();
-    for seed in 1..=300 {
+    for seed in 1..=60_u64 {
         let is_able = seed % 3 != 0;
         let mut world = World {
             rig: rig(&["origin"], if is_able { ABLE } else { PLAIN }),
             is_able,
-            random: Random(seed * 0x9e37_79b9_7f4a_7c15),
+            random: Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15)),
             asked: BTreeMap::new(),
             now: 59_900,
             figures: Figures::default(),
