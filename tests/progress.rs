@@ -18,7 +18,7 @@ fn start(features: &[&str]) -> (Manager, RawPeer) {
     (manager, dmm)
 }
 
-fn asks(attribute: &str, uid: &str, more: Value) -> Value {
+fn asks(attribute: &str, uid: &str, more: &Value) -> Value {
     let mut request = request("DMM", attribute);
     request["uid"] = json!(uid);
     for (key, value) in more.as_object().unwrap() {
@@ -51,7 +51,7 @@ fn reply(asked: &Value, result: Value) -> String {
 fn a_caller_hears_progress_and_each_item_before_the_reply() {
     let (manager, mut dmm) = start(&["progress"]);
     let mut ada = RawPeer::client(&manager, "Ada");
-    ada.send_line(&asks("measure", "1", json!({ "progress": true })).to_string());
+    ada.send_line(&asks("measure", "1", &json!({ "progress": true })).to_string());
     let asked = dmm.read_json();
     assert_eq!(asked["progress"], true, "{asked}");
     dmm.send_line(&about(&asked, "progress", json!({ "done": 1, "total": 3 })));
@@ -97,7 +97,7 @@ fn a_person_at_a_terminal_sees_progress_and_cancels_by_a_word() {
 fn nobody_cancels_the_request_of_somebody_else() {
     let (manager, mut dmm) = start(&["cancel"]);
     let [mut ada, mut eve] = ["Ada", "Eve"].map(|name| RawPeer::client(&manager, name));
-    ada.send_line(&asks("measure", "1", json!({})).to_string());
+    ada.send_line(&asks("measure", "1", &json!({})).to_string());
     let asked = dmm.read_json();
     let answer = eve.request(&cancel("1", json!({})));
     assert_eq!(answer["error"], true, "{answer}");
@@ -119,7 +119,7 @@ fn a_deadline_is_kept_while_the_manager_is_busy() {
     for number in 0..10 {
         let uid = number.to_string();
         let begun = Instant::now();
-        ada.send_line(&asks("measure", &uid, json!({ "deadline": 0.3 })).to_string());
+        ada.send_line(&asks("measure", &uid, &json!({ "deadline": 0.3 })).to_string());
         for _ in 0..500 {
             busy.send_line(&status);
             busy.read_line();
@@ -144,7 +144,7 @@ fn a_service_is_asked_to_stop_what_its_caller_left_behind() {
     let (manager, mut dmm) = start(&["cancel"]);
     let mut ada = RawPeer::client(&manager, "Ada");
     for number in 0..100 {
-        ada.send_line(&asks("measure", &number.to_string(), json!({})).to_string());
+        ada.send_line(&asks("measure", &number.to_string(), &json!({})).to_string());
         assert_eq!(dmm.read_json()["attribute"], "measure");
     }
     assert_eq!(ada.request(&cancel("7", json!({})))["result"], "asked");
@@ -169,7 +169,7 @@ fn a_caller_that_does_not_read_its_items_keeps_nobody_else_waiting() {
     dmm.identify(&json!({ "type": "service", "name": "DMM", "attributes": {}, "features": ["progress"] }));
     super::support::wire::wait_for_service(&manager, "DMM");
     let mut stuck = RawPeer::client(&manager, "Stuck");
-    stuck.send_line(&asks("measure", "1", json!({ "progress": true })).to_string());
+    stuck.send_line(&asks("measure", "1", &json!({ "progress": true })).to_string());
     let asked = dmm.read_json();
     let item = about(&asked, "item", json!("x".repeat(100_000)));
     let begun = Instant::now();
@@ -178,7 +178,7 @@ fn a_caller_that_does_not_read_its_items_keeps_nobody_else_waiting() {
         dmm.send_line(&item);
     }
     let mut other = RawPeer::client(&manager, "Other");
-    other.send_line(&asks("measure", "2", json!({})).to_string());
+    other.send_line(&asks("measure", "2", &json!({})).to_string());
     let asked = dmm.read_json();
     dmm.send_line(&reply(&asked, json!(5)));
     assert_eq!(other.read_json()["result"], 5);

@@ -125,7 +125,9 @@ impl<T> Call<T> {
     /// [`CallError::executed`] tells the cases apart: [`Executed::Maybe`] after a request was
     /// written, else [`Executed::No`].
     ///
-    /// To stop an instrument after a timeout, call a method that the service has for it. Before the
+    /// To stop an instrument after a timeout, use [`deadline`](Self::deadline) or
+    /// [`cancel_on_drop`](Self::cancel_on_drop), if the service can be asked to stop, or call a method
+    /// that the service has for it. Before the
     /// call is repeated, ask the service for its state: otherwise both calls may be executed.
     ///
     /// ```

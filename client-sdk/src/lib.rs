@@ -112,7 +112,9 @@
 //! [`Executed::No`] it is safe to call again. The client itself never sends a call twice.
 //!
 //! A timeout ends the wait, not the work: the service is not told, and executes the call to its end.
-//! See [what a timed-out call leaves running](Call::timeout).
+//! See [what a timed-out call leaves running](Call::timeout). A [deadline](Call::deadline) and
+//! [`Call::cancel_on_drop`] ask the service to stop, and [`Call::follow`] receives progress and parts
+//! of the result before the end.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }

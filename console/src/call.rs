@@ -74,7 +74,8 @@ After --timeout the service still executes the call. After --deadline the
 manager asks it to stop, and with --cancel-on-interrupt Ctrl-C does: the command
 then waits until the service confirms, and a second Ctrl-C leaves at once. A
 service that cannot stop may still execute the call, as the error says. The
-services of Labwire's SDK can, if their methods look at it.
+services of Labwire's SDK can, if their methods look at it. These three options
+need a manager of Labwire.
 
 Exit codes: see `labwire --help`.";
 

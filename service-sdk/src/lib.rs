@@ -380,7 +380,9 @@ pub use labwire_device::{
 /// can deserialize, or `&str` or `&[T]`. `#[default(value)]` makes it optional. A parameter of type
 /// [`Positional`] takes the remaining positional arguments; parameters after it are keyword-only.
 /// One of type [`Keywords`] takes the remaining keyword arguments. A parameter of type [`Request`]
-/// or `&Request` is the request itself, and not visible to clients.
+/// or `&Request` is the request itself, and not visible to clients. So are [`Progress`], which reports
+/// how far the method has come and sends parts of the result, and [`Cancellation`], which tells it to
+/// stop.
 ///
 /// # Results
 ///
