@@ -11,6 +11,7 @@ mod ending;
 mod holding;
 mod manual;
 mod measuring;
+mod progress;
 mod prompts;
 mod pty;
 mod record;

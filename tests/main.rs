@@ -25,6 +25,7 @@ mod logged_in;
 mod matrix;
 mod operation;
 mod payload;
+mod progress;
 mod protocol;
 mod python;
 mod reconnect;

@@ -13,9 +13,11 @@ use labwire_wire::Executed;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::cancel::Canceller;
 use crate::command::{CallCommand, Command, Limit, Outcome, Room, Target};
 use crate::error::CallError;
-use crate::frames::request_frame;
+use crate::following::{Follower, Following};
+use crate::frames::request_frame_with;
 use crate::handle::Handle;
 use crate::holder::Holder;
 use crate::ticket::Ticket;
@@ -51,6 +53,8 @@ type Decode<T> = fn(&str) -> Result<T, DecodeError>;
 pub struct Call<T> {
     request: Request,
     timeout: Option<Duration>,
+    deadline: Option<Duration>,
+    cancels_on_drop: bool,
     decode: Decode<T>,
 }
 
@@ -98,6 +102,8 @@ impl<T: DeserializeOwned> Call<T> {
         Self {
             request,
             timeout,
+            deadline: None,
+            cancels_on_drop: false,
             decode: from_json::<T>,
         }
     }
@@ -119,7 +125,9 @@ impl<T> Call<T> {
     /// [`CallError::executed`] tells the cases apart: [`Executed::Maybe`] after a request was
     /// written, else [`Executed::No`].
     ///
-    /// To stop an instrument after a timeout, call a method that the service has for it. Before the
+    /// To stop an instrument after a timeout, use [`deadline`](Self::deadline) or
+    /// [`cancel_on_drop`](Self::cancel_on_drop), if the service can be asked to stop, or call a method
+    /// that the service has for it. Before the
     /// call is repeated, ask the service for its state: otherwise both calls may be executed.
     ///
     /// ```
@@ -144,6 +152,76 @@ impl<T> Call<T> {
         self
     }
 
+    /// Sets a deadline that the manager keeps: when it passes, the call fails with
+    /// [`CallError::DeadlinePassed`], and the service is asked to stop, if it can be. From 1 ms to 31
+    /// days, counted from when the manager forwards the call; the manager refuses others.
+    ///
+    /// Unlike [`timeout`](Self::timeout), it does not cover the time before: without a connection, a
+    /// call that is kept waits for it. Needs a manager of Labwire.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use std::time::Duration;
+    /// # use labwire_client::{CallError, Client, args};
+    /// # let client = Client::connect("Ada", options).await?;
+    /// let echo = client.link("Echo").await?;
+    /// let call = echo.call::<()>("sleep", args![60]).deadline(Duration::from_millis(20));
+    /// assert!(matches!(call.await.unwrap_err(), CallError::DeadlinePassed { .. }));
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.deadline = Some(limit);
+        self
+    }
+
+    /// Cancels the call when its future is dropped before the result, or when its
+    /// [`timeout`](Self::timeout) passes: the service is asked to stop, if it can be. By default it
+    /// executes the call to its end.
+    ///
+    /// Needs a manager of Labwire.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// use labwire_service::{Cancellation, Runner, service};
+    /// # use std::sync::Arc;
+    /// # use tokio::sync::Notify;
+    ///
+    /// struct Stage {
+    ///     stopped: Arc<Notify>,
+    /// }
+    ///
+    /// #[service]
+    /// impl Stage {
+    ///     pub async fn travel(&self, cancellation: Cancellation) {
+    ///         cancellation.cancelled().await;
+    ///         self.stopped.notify_one();
+    ///     }
+    /// }
+    ///
+    /// # fn main() { support::empty_lab(|options| async move {
+    /// # use std::time::Duration;
+    /// # use labwire_client::{Client, args};
+    /// # let stopped = Arc::new(Notify::new());
+    /// # let stage = Stage { stopped: Arc::clone(&stopped) };
+    /// # let service = Runner::new(stage).options(options.clone()).connect().await?;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// // A client of it:
+    /// let stage = client.link("Stage").await?;
+    /// let travel = stage.call::<()>("travel", args![]).cancel_on_drop().send().await?;
+    /// tokio::time::sleep(Duration::from_millis(20)).await;
+    /// drop(travel);
+    /// stopped.notified().await;
+    /// # drop(service);
+    /// # Ok(())
+    /// # }); }
+    /// ```
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.cancels_on_drop = true;
+        self
+    }
+
     /// Changes the result to the JSON text that the service wrote, without decoding it.
     ///
     /// ```
@@ -160,6 +238,8 @@ impl<T> Call<T> {
         Call {
             request: self.request,
             timeout: self.timeout,
+            deadline: self.deadline,
+            cancels_on_drop: self.cancels_on_drop,
             decode: |text| Ok(text.to_owned()),
         }
     }
@@ -183,6 +263,35 @@ impl<T> Call<T> {
     /// # });
     /// ```
     pub async fn send(self) -> Result<Pending<T>, CallError> {
+        self.send_with(None).await
+    }
+
+    /// As [`send`](Self::send), and asks for the progress and the items of the call: see
+    /// [`Following`], with an example.
+    ///
+    /// Services that send none need no change. Needs a manager of Labwire.
+    pub async fn follow(self) -> Result<Following<T>, CallError> {
+        let target = self.request.target.clone();
+        let (follower, receivers) = Follower::new();
+        let pending = self.send_with(Some(Box::new(follower))).await?;
+        Ok(Following::new(pending, receivers, target))
+    }
+
+    /// Returns the members of the request beside those of the first version, each with a comma after
+    /// it.
+    fn members(&self, follows: bool) -> String {
+        let mut members = String::new();
+        if let Some(deadline) = self.deadline {
+            members = format!("\"deadline\":{},", deadline.as_secs_f64());
+        }
+        if follows {
+            members.push_str("\"progress\":true,");
+        }
+        members
+    }
+
+    async fn send_with(self, follower: Option<Box<Follower>>) -> Result<Pending<T>, CallError> {
+        let members = self.members(follower.is_some());
         let Request {
             handle,
             target,
@@ -201,7 +310,8 @@ impl<T> Call<T> {
         });
         let room = room(&handle, limit, &target).await?;
         let uid = handle.uid();
-        let frame = request_frame(&target.service, &target.attribute, &args, &kwargs, uid);
+        let names = (&*target.service, &*target.attribute);
+        let frame = request_frame_with(names, (&args, &kwargs), uid, &members);
         let ticket = Ticket::send(&handle, uid, target.clone(), |reply| {
             Command::Call(CallCommand {
                 uid,
@@ -210,9 +320,15 @@ impl<T> Call<T> {
                 through: through.as_ref().map(|holder| holder.number()),
                 limit,
                 room: Some(room),
+                follower,
                 reply,
             })
         })?;
+        let ticket = if self.cancels_on_drop {
+            ticket.cancel_on_drop()
+        } else {
+            ticket
+        };
         Ok(Pending {
             ticket,
             decode: self.decode,
@@ -319,6 +435,14 @@ impl<T> fmt::Debug for Pending<T> {
 }
 
 impl<T> Pending<T> {
+    /// Returns a handle by which the call can be cancelled while it is awaited.
+    ///
+    /// See the example of [`Canceller`].
+    pub fn canceller(&self) -> Canceller {
+        let (uid, handle) = self.ticket.origin();
+        Canceller::new(Arc::clone(handle), uid)
+    }
+
     fn read(&self, outcome: Outcome) -> Result<T, CallError> {
         let result = outcome?;
         let text = std::str::from_utf8(&result).unwrap_or_default();

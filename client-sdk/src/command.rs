@@ -8,6 +8,7 @@ use labwire_wire::{Executed, TopicPattern};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::error::CallError;
+use crate::following::Follower;
 use crate::lock_options::LockOptions;
 use crate::notification_queue::NotificationSender;
 use crate::status::LinkStatus;
@@ -97,6 +98,17 @@ pub(crate) enum Command {
     LeaveTopic {
         number: u64,
     },
+    /// Cancel the call with the uid `call`.
+    Cancel {
+        uid: u64,
+        call: u64,
+        reason: Option<String>,
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// Forget a call, as [`Forget`](Self::Forget) does, and cancel it if it was written.
+    Abandon {
+        uid: u64,
+    },
     /// Forget a request: its caller no longer waits for the reply.
     Forget {
         uid: u64,
@@ -119,6 +131,8 @@ pub(crate) struct CallCommand {
     pub(crate) through: Option<u64>,
     pub(crate) limit: Option<Limit>,
     pub(crate) room: Option<Room>,
+    /// The receiver of progress and items, if the caller wants them.
+    pub(crate) follower: Option<Box<Follower>>,
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
@@ -149,6 +163,15 @@ impl Target {
             service: self.service.to_string(),
             attribute: self.attribute.to_string(),
             reason: Arc::clone(reason),
+            executed,
+        }
+    }
+
+    pub(crate) fn cancelled(&self, message: String, executed: Executed) -> CallError {
+        CallError::Cancelled {
+            service: self.service.to_string(),
+            attribute: self.attribute.to_string(),
+            message,
             executed,
         }
     }

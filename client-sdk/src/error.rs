@@ -85,6 +85,46 @@ pub enum CallError {
         /// Whether the service may have executed the request.
         executed: Executed,
     },
+    /// The call was cancelled, and has ended without a reply of its service: it was not sent yet, or
+    /// the service cannot be asked to stop. A service that can answers with a
+    /// [`Service`](Self::Service) error: see [`is_cancelled`](Self::is_cancelled).
+    #[error("{message}")]
+    Cancelled {
+        /// The service.
+        service: String,
+        /// The attribute that was called.
+        attribute: String,
+        /// The message, which begins with `CancelledError: `.
+        message: String,
+        /// Whether the service may have executed the request.
+        executed: Executed,
+    },
+    /// The [deadline](crate::Call::deadline) of the call has passed before the reply.
+    #[error("{message}")]
+    DeadlinePassed {
+        /// The service.
+        service: String,
+        /// The attribute that was called.
+        attribute: String,
+        /// The manager's message, which begins with `TimeoutError: `.
+        message: String,
+        /// Whether the service may have executed the request.
+        executed: Executed,
+    },
+    /// Items of the call were lost, because more than the limit waited for their reader. The call
+    /// itself goes on.
+    #[error(
+        "items of {}.{attribute} are lost: more than {} MiB of them waited to be read; read them faster",
+        quoted(service), limit >> 20
+    )]
+    ItemsLost {
+        /// The service.
+        service: String,
+        /// The attribute that was called.
+        attribute: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The link was ended with [`unlink`](crate::Link::unlink), or its service was asked to shut
     /// down.
     #[error("the link with {} was ended; link again to call {attribute}", quoted(service))]
@@ -170,6 +210,8 @@ impl CallError {
     pub fn executed(&self) -> Executed {
         match self {
             Self::Manager { executed, .. }
+            | Self::Cancelled { executed, .. }
+            | Self::DeadlinePassed { executed, .. }
             | Self::Disconnected { executed, .. }
             | Self::TimedOut { executed, .. } => *executed,
             Self::Unlinked { .. }
@@ -177,7 +219,10 @@ impl CallError {
             | Self::Topic(_)
             | Self::Encode { .. }
             | Self::NoAnswer(_) => Executed::No,
-            Self::Service { .. } | Self::Decode { .. } | Self::NotDescribed { .. } => Executed::Maybe,
+            Self::Service { .. }
+            | Self::Decode { .. }
+            | Self::ItemsLost { .. }
+            | Self::NotDescribed { .. } => Executed::Maybe,
         }
     }
 
@@ -188,6 +233,18 @@ impl CallError {
         match self {
             Self::Manager { lock, .. } => lock.as_deref(),
             _ => None,
+        }
+    }
+
+    /// Returns whether the call was cancelled: before its service received it, or by its service,
+    /// whose error is then a `CancelledError`.
+    ///
+    /// See the example of [`Canceller`](crate::Canceller).
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Cancelled { .. } => true,
+            Self::Service { message, .. } => message.starts_with("CancelledError: "),
+            _ => false,
         }
     }
 

@@ -11,6 +11,16 @@ const LONG: usize = 16 * 1024;
 /// Formats a request. Its members are in the order of MSL-Network's clients, except for long
 /// arguments.
 pub(crate) fn request_frame(service: &str, attribute: &str, args: &str, kwargs: &str, uid: u64) -> Bytes {
+    request_frame_with((service, attribute), (args, kwargs), uid, "")
+}
+
+/// As [`request_frame`], with further members. `more` is their text, each with a comma after it.
+pub(crate) fn request_frame_with(
+    (service, attribute): (&str, &str),
+    (args, kwargs): (&str, &str),
+    uid: u64,
+    more: &str,
+) -> Bytes {
     let (service, attribute, uid) = (json_string(service), json_string(attribute), format!("\"{uid}\""));
     let args = ("args", args);
     let others = [("attribute", &*attribute), ("error", "false")];
@@ -25,9 +35,12 @@ pub(crate) fn request_frame(service: &str, attribute: &str, args: &str, kwargs: 
         .iter()
         .map(|(name, value)| name.len() + value.len() + 4)
         .sum();
-    let mut frame = String::with_capacity(1 + length + TERMINATOR.len());
+    let mut frame = String::with_capacity(1 + more.len() + length + TERMINATOR.len());
+    frame.push('{');
+    // Before the arguments: a request is routed before all of them have arrived.
+    frame.push_str(more);
     for (index, (name, value)) in members.into_iter().enumerate() {
-        frame.push_str(if index == 0 { "{\"" } else { ",\"" });
+        frame.push_str(if index == 0 { "\"" } else { ",\"" });
         frame.push_str(name);
         frame.push_str("\":");
         frame.push_str(value);

@@ -112,7 +112,9 @@
 //! [`Executed::No`] it is safe to call again. The client itself never sends a call twice.
 //!
 //! A timeout ends the wait, not the work: the service is not told, and executes the call to its end.
-//! See [what a timed-out call leaves running](Call::timeout).
+//! See [what a timed-out call leaves running](Call::timeout). A [deadline](Call::deadline) and
+//! [`Call::cancel_on_drop`] ask the service to stop, and [`Call::follow`] receives progress and parts
+//! of the result before the end.
 //!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -203,16 +205,19 @@
 
 pub mod blocking;
 mod call;
+mod cancel;
 mod client;
 mod command;
 mod describe;
 mod driver;
 mod engine;
 mod error;
+mod following;
 mod frames;
 mod handle;
 mod holder;
 mod identities;
+mod item_queue;
 mod link;
 mod linked_client;
 mod lock;
@@ -222,6 +227,7 @@ mod notification;
 mod notification_queue;
 mod notifications;
 mod options;
+mod progress_value;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 mod status;
@@ -232,9 +238,11 @@ mod uids;
 mod value;
 
 pub use call::{Call, CallFuture, Pending};
+pub use cancel::{CancelOutcome, Canceller};
 pub use client::Client;
 pub use describe::{AttributeDescription, ParameterDescription, ServiceDescription};
 pub use error::{CallError, Error};
+pub use following::{Following, Items, LatestProgress};
 pub use identities::{ClientIdentity, Identities, ServiceIdentity};
 /// Generates typed clients of a service from a trait.
 ///
@@ -299,6 +307,7 @@ pub use lock_state::LockState;
 pub use notification::Notification;
 pub use notifications::Notifications;
 pub use options::ClientOptions;
+pub use progress_value::ProgressValue;
 pub use subscription::Subscription;
 pub use topic_value::TopicValue;
 pub use value::Value;

@@ -19,6 +19,8 @@ pub(crate) struct Ticket<T> {
     handle: Arc<Handle>,
     receiver: oneshot::Receiver<Result<T, CallError>>,
     is_finished: bool,
+    /// Whether the request is cancelled when this is dropped.
+    cancels: bool,
 }
 
 impl<T> Ticket<T> {
@@ -37,7 +39,19 @@ impl<T> Ticket<T> {
             handle: Arc::clone(handle),
             receiver,
             is_finished: false,
+            cancels: false,
         })
+    }
+
+    /// Cancels the call when this is dropped before its outcome, or when its time limit passes.
+    pub(crate) fn cancel_on_drop(mut self) -> Self {
+        self.cancels = true;
+        self
+    }
+
+    /// The uid of the request, and the client's shared part.
+    pub(crate) fn origin(&self) -> (u64, &Arc<Handle>) {
+        (self.uid, &self.handle)
     }
 
     /// The service and the attribute of the request.
@@ -52,6 +66,9 @@ impl<T> Future for Ticket<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let received = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
         self.is_finished = true;
+        if self.cancels && matches!(received, Ok(Err(CallError::TimedOut { .. }))) {
+            self.handle.notice(Command::Abandon { uid: self.uid });
+        }
         // The engine answers every command that it was given: this one never arrived.
         Poll::Ready(received.unwrap_or_else(|_| Err(self.handle.gone(&self.target))))
     }
@@ -61,7 +78,12 @@ impl<T> Drop for Ticket<T> {
     fn drop(&mut self) {
         if !self.is_finished {
             self.receiver.close();
-            self.handle.notice(Command::Forget { uid: self.uid });
+            let uid = self.uid;
+            self.handle.notice(if self.cancels {
+                Command::Abandon { uid }
+            } else {
+                Command::Forget { uid }
+            });
         }
     }
 }

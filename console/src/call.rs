@@ -15,12 +15,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::batch::Batch;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
-use crate::in_flight::in_flight;
 use crate::linking::{call_failure, check_call, link};
+use crate::long_call::{LongCall, Unanswered};
 use crate::output::{OutputArgs, json_line, json_or_text, readable, say_line, say_result, shell_argument};
 use crate::result_file::ResultFile;
 use crate::seconds::Seconds;
 use crate::spelling::Spelled;
+use crate::stop::{EndSignal, Stop};
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -29,6 +30,7 @@ Examples:
   labwire call DMM read channel=2 --timeout 5
   labwire call AWG load @waveform.json
   labwire call Thermometer read --repeat 10 --every 1s --json
+  labwire call Spectrometer scan 300 900 --progress --cancel-on-interrupt
   labwire call --batch calls.txt --jobs 4 --json -o results.jsonl";
 
 pub(crate) const AFTER_HELP: &str = "\
@@ -46,6 +48,7 @@ Examples:
   labwire call DMM read channel=2 --timeout 5
   labwire call AWG load @waveform.json
   labwire call Thermometer read --repeat 10 --every 1s --json
+  labwire call Spectrometer scan 300 900 --progress --cancel-on-interrupt
   labwire call --batch calls.txt --jobs 4 --json -o results.jsonl
   seq 1 8 | labwire call DMM read --batch -
 
@@ -63,8 +66,16 @@ determines the exit code. With --json, the objects also have line and error (a
 text, or null), and failed calls have objects too. With --jobs 1 each call
 begins when the one before it was answered.
 
-After a timeout the service may still execute the call: a service may execute
-one call after another, and the manager cannot take a request back.
+With --progress, each item that the service sends before its result is printed
+as it comes, like a result (with --json, an object with item in the place of
+result); how far the call has come is shown on standard error.
+
+After --timeout the service still executes the call. After --deadline the
+manager asks it to stop, and with --cancel-on-interrupt Ctrl-C does: the command
+then waits until the service confirms, and a second Ctrl-C leaves at once. A
+service that cannot stop may still execute the call, as the error says. The
+services of Labwire's SDK can, if their methods look at it. These three options
+need a manager of Labwire.
 
 Exit codes: see `labwire --help`.";
 
@@ -81,6 +92,15 @@ pub struct CallArgs {
     /// The longest time to wait for the reply, in seconds [default: no limit]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<Seconds>,
+    /// The longest time that the call may take, in seconds; then the service is asked to stop
+    #[arg(long, value_name = "SECONDS", conflicts_with = "batch")]
+    deadline: Option<Seconds>,
+    /// Show how far the call has come, and print its items as they come
+    #[arg(long, conflicts_with = "batch")]
+    progress: bool,
+    /// Let Ctrl-C cancel the call, and wait until the service confirms that
+    #[arg(long, conflicts_with = "batch")]
+    cancel_on_interrupt: bool,
     /// Write the results to this file instead of standard output
     #[arg(long = "output", short = 'o', value_name = "FILE")]
     file: Option<PathBuf>,
@@ -116,6 +136,18 @@ pub(crate) struct Called<'a> {
     pub(crate) text: Option<&'a str>,
 }
 
+/// An item of a call, as an object of JSON.
+#[derive(Serialize)]
+struct CalledItem<'a> {
+    service: &'a str,
+    attribute: &'a str,
+    time: Timestamp,
+    item: Option<&'a RawValue>,
+    /// The item as it was received, if it is not JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
 /// A reply.
 struct Reply {
     /// The result, as JSON text.
@@ -123,6 +155,8 @@ struct Reply {
     /// The time when the request was sent.
     time: Timestamp,
     took: Duration,
+    /// Whether the call was cancelled before the result came.
+    is_cancelled: bool,
 }
 
 /// The service and the attribute that are called.
@@ -138,19 +172,50 @@ impl CallArgs {
         Some(Callee { service, attribute })
     }
 
-    async fn call(&self, link: &Link, attribute: &str, arguments: &Arguments) -> Result<Reply, Failure> {
+    /// Returns whether Ctrl-C cancels the call, and does not end the command at once.
+    pub(crate) fn cancels_on_interrupt(&self) -> bool {
+        self.cancel_on_interrupt
+    }
+
+    async fn call(
+        &self,
+        (link, attribute): (&Link, &str),
+        arguments: &Arguments,
+        long: &mut LongCall,
+        mut file: Option<&mut ResultFile>,
+    ) -> Result<Reply, Failure> {
         let (time, begun) = (present(), Instant::now());
         let mut call = link.call::<()>(attribute, arguments.clone()).raw();
         if let Some(limit) = self.timeout {
             call = call.timeout(limit.duration());
         }
-        let result = in_flight(call)
+        if let Some(limit) = self.deadline {
+            call = call.deadline(limit.duration());
+        }
+        let show = |item: &str| {
+            self.show(file.as_deref_mut(), item, || {
+                let (json, text) = json_or_text(item);
+                json_line(&CalledItem {
+                    service: link.service(),
+                    attribute,
+                    time: present(),
+                    item: json,
+                    text,
+                })
+            })
+        };
+        let (result, is_cancelled) = long
+            .make(call, show)
             .await
-            .map_err(|error| call_failure(error, link, attribute))?;
+            .map_err(|unanswered| match unanswered {
+                Unanswered::Error(error) => call_failure(error, link, attribute),
+                Unanswered::Failure(failure) => failure,
+            })?;
         Ok(Reply {
             result,
             time,
             took: begun.elapsed(),
+            is_cancelled,
         })
     }
 
@@ -211,7 +276,7 @@ impl CallArgs {
     }
 }
 
-pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure> {
     let values = words::arguments(&arguments.values)?;
     let mut file = arguments.file.as_deref().map(ResultFile::open).transpose()?;
     if let Some(path) = &arguments.batch {
@@ -233,11 +298,26 @@ pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
     let count = arguments
         .repeat
         .unwrap_or(if pace.is_some() { u64::MAX } else { 1 });
+    let between = arguments.cancel_on_interrupt.then(|| stop.clone());
+    let mut long = LongCall {
+        shows: arguments.progress,
+        stop: arguments.cancel_on_interrupt.then_some(stop),
+    };
     for _ in 0..count {
         if let Some(pace) = &mut pace {
-            pace.tick().await;
+            tokio::select! {
+                signal = requested(between.as_ref()) => return Err(signal.failure()),
+                _ = pace.tick() => {}
+            }
         }
-        let Reply { result, time, took } = arguments.call(&link, attribute, &values).await?;
+        let Reply {
+            result,
+            time,
+            took,
+            is_cancelled,
+        } = arguments
+            .call((&link, attribute), &values, &mut long, file.as_mut())
+            .await?;
         arguments.show(file.as_mut(), &result, || {
             let (json, text) = json_or_text(&result);
             json_line(&Called {
@@ -249,7 +329,18 @@ pub(crate) async fn run(arguments: &CallArgs) -> Result<(), Failure> {
                 text,
             })
         })?;
+        if is_cancelled {
+            return Err(Failure::Interrupted);
+        }
     }
     connection.disconnect().await;
     Ok(())
+}
+
+/// Waits until Ctrl-C comes; for ever if it ends the command at once.
+async fn requested(stop: Option<&Stop>) -> EndSignal {
+    match stop {
+        Some(stop) => stop.requested().await,
+        None => std::future::pending().await,
+    }
 }

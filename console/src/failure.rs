@@ -262,7 +262,9 @@ impl From<CallError> for Failure {
             CallError::LockEnded { .. } => Self::Refused(text),
             CallError::Topic(_) => Self::Usage(text),
             CallError::Service { .. } => Self::Service(text),
-            CallError::TimedOut { .. } => Self::TimedOut(text),
+            CallError::TimedOut { .. } | CallError::DeadlinePassed { .. } => {
+                Self::TimedOut(without_exception(&text).to_owned())
+            }
             CallError::Disconnected { .. } => Self::NoManager(text),
             _ => Self::Failed(text),
         }

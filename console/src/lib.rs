@@ -26,6 +26,7 @@ mod in_flight;
 mod key;
 mod linking;
 mod lock;
+mod long_call;
 mod names;
 mod narrator;
 mod near;
@@ -142,6 +143,7 @@ impl Command {
     fn ends_in_order(&self) -> bool {
         match self {
             Self::Status(arguments) => arguments.is_watching(),
+            Self::Call(arguments) => arguments.cancels_on_interrupt(),
             Self::Watch(_)
             | Self::Record(_)
             | Self::Subscribe(_)
@@ -187,6 +189,8 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let stop = Stop::default();
     let stopping = stop.clone();
     let ends_in_order = command.ends_in_order();
+    // A call that is cancelled ends when its service confirms that, or with a second Ctrl-C.
+    let has_grace = !matches!(command, Command::Call(_));
     // An interactive shell listens itself: there, Ctrl-C cancels a call and does not end the shell.
     let is_shell = matches!(command, Command::Shell(_)) && shell::is_for_person();
     let done = async {
@@ -230,7 +234,7 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         tokio::select! {
             biased;
             second = next_of(&mut signals) => Err(second.failure()),
-            () = tokio::time::sleep(stop::GRACE) => Err(first.failure()),
+            () = tokio::time::sleep(stop::GRACE), if has_grace => Err(first.failure()),
             done = &mut done => done,
         }
     })
@@ -242,7 +246,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Top(arguments) => top::run(arguments, stop).await,
         Command::Services(arguments) => services::run(arguments).await,
         Command::Describe(arguments) => describe::run(arguments).await,
-        Command::Call(arguments) => call::run(arguments).await,
+        Command::Call(arguments) => call::run(arguments, stop).await,
         Command::Watch(arguments) => watch::run(arguments, stop).await,
         Command::Record(arguments) => record::run(arguments, stop).await,
         Command::Subscribe(arguments) => subscribe::run(arguments, stop).await,

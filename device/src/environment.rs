@@ -188,7 +188,7 @@ mod tests {
             "the environment variable LABWIRE_DISABLE_TLS must be true or false"
         );
         assert!(read(&[("LABWIRE_FIRST_USE", "yes")]).is_err());
-        let error = read(&[("LABWIRE_RECONNECT", "yes")]).unwrap_err();
+        let error = read(&[("LABWIRE_RECONNECT", "maybe")]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the environment variable LABWIRE_RECONNECT must be true or false"

@@ -69,7 +69,7 @@ impl Introduction {
                 attributes: attributes.into(),
                 max_clients: None,
             },
-            features: &[REGISTERED, CUT_THROUGH],
+            features: &[REGISTERED, CUT_THROUGH, "progress", "cancel"],
         }
     }
 

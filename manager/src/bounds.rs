@@ -1,4 +1,4 @@
-//! Limits on locks and topics that no option changes.
+//! Limits on locks, topics and requests that no option changes.
 
 use std::ops::RangeInclusive;
 
@@ -43,3 +43,22 @@ pub(crate) const MOST_RETAINED_BYTES: usize = 16 * 1024 * 1024;
 /// The most bytes of a value that is published. It is copied into the frame for its subscribers, in
 /// less than a millisecond; the notifications of a service are not copied and have no such limit.
 pub(crate) const MOST_VALUE_BYTES: usize = 1024 * 1024;
+
+/// The deadlines that a request can have, in seconds: at most 31 days.
+pub(crate) const DEADLINE_SECONDS: RangeInclusive<f64> = 0.001..=2_678_400.0;
+
+/// The most bytes of a progress value: a number or a sentence, or a small picture.
+pub(crate) const MOST_PROGRESS_BYTES: usize = 64 * 1024;
+
+/// The most bytes of progress that wait for one client to read them.
+pub(crate) const MOST_WAITING_PROGRESS: usize = 1024 * 1024;
+
+/// The most bytes of progress that wait for all clients to read them.
+pub(crate) const MOST_WAITING_PROGRESS_OF_ALL: usize = 16 * 1024 * 1024;
+
+/// The most requests of a client that have ended before their reply and are kept, so that the late
+/// reply is recognised.
+pub(crate) const MOST_OWED: usize = 64;
+
+/// The most such requests of all clients.
+pub(crate) const MOST_OWED_OF_ALL: usize = 16_384;

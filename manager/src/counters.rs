@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::refusal::{LineEnd, Refusal};
+use crate::refusal::{CallRefusal, LineEnd, Refusal};
 
 /// Declares the counters by the names that administrators see.
 macro_rules! counters {
@@ -37,6 +37,26 @@ counters! {
     refused,
     /// Requests whose service left, or whose manager stopped, before the reply.
     abandoned,
+    /// Requests that their clients have cancelled.
+    cancelled,
+    /// Requests to cancel that named no request in flight.
+    cancel_refused,
+    /// Requests whose deadline has passed before the reply.
+    deadlines_passed,
+    /// Requests with a deadline that is out of range, or without a uid of their own.
+    deadlines_refused,
+    /// Replies to requests that had ended before.
+    late_replies,
+    /// Progress values queued for a client.
+    progress,
+    /// Progress values that replaced one that its client had not received yet.
+    progress_replaced,
+    /// Progress values that were left out, since too much progress waited for clients.
+    progress_left_out,
+    /// Items queued for a client.
+    items,
+    /// Progress values and items of requests whose clients did not ask for them, or that have ended.
+    unheard,
     /// Notifications emitted by services.
     notifications,
     /// Notifications queued for a client.
@@ -151,6 +171,9 @@ impl Counters {
                 LineEnd::Stalled { .. } | LineEnd::Unterminated { .. } => &self.lines_stalled,
                 LineEnd::OverBudget { .. } | LineEnd::DeliveredInPart { .. } => &self.lines_over_budget,
             },
+            Refusal::Call(CallRefusal::WrongDeadline { .. } | CallRefusal::DeadlineNeedsUid) => {
+                &self.deadlines_refused
+            }
             Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,
             Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
             Refusal::Lock(refusal) if refusal.is_of_waits() => &self.too_many_lock_waits,

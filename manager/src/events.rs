@@ -18,8 +18,10 @@ use crate::counters::Counters;
 use crate::event_rate::EventRate;
 use crate::log_limit::LogLimit;
 use crate::principal::Principal;
-use crate::refusal::{LockCause, LockRefusal, Refusal, WaitEnd, excerpt};
-use crate::registry::{Event, Grant, LinkChange, Listing, LockEnded, Moment, Registry, Settled, WaitRefused};
+use crate::refusal::{CallRefusal, LockCause, LockRefusal, Refusal, WaitEnd, excerpt};
+use crate::registry::{
+    EndedEarly, Event, Grant, LinkChange, Listing, LockEnded, Moment, Registry, Settled, Stop, WaitRefused,
+};
 use crate::topics::Topics;
 use crate::work::{BYTES_PER_WORK, FRAME_WORK};
 
@@ -56,8 +58,8 @@ impl Events {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Notifies everyone whom the event concerns. Returns the work done. Call it before the registry is unlocked, so that everyone receives changes in
-    /// order.
+    /// Notifies everyone whom the event concerns. Returns the work done. Call it before the registry
+    /// is unlocked, so that everyone receives changes in order.
     ///
     /// `limit` restricts the log lines about the peer that caused the event.
     pub(crate) fn publish(&self, event: Event<'_>, limit: Option<&LogLimit>) -> usize {
@@ -104,6 +106,7 @@ impl Events {
                 principal,
                 requests,
                 unlinked,
+                left_behind,
             } => {
                 if let Some(store) = &self.records {
                     store.record_at(present(), principal.from.event("disconnected"));
@@ -114,7 +117,10 @@ impl Events {
                 log_unlinked(&name, &unlinked);
                 let event = if is_service { "service_left" } else { "client_left" };
                 info!("{name} connection closed");
-                1 + self.emit(event, || json!({ "name": name }))
+                let asked = left_behind
+                    .into_iter()
+                    .map(|requests| 1 + requests.tell(&self.manager));
+                1 + asked.sum::<usize>() + self.emit(event, || json!({ "name": name }))
             }
             Event::LinksEnded { client, services } => {
                 log_unlinked(&client, &services);
@@ -128,6 +134,8 @@ impl Events {
                 Counters::add(&self.counters.abandoned, requests.count());
                 FRAME_WORK + requests.tell(reason)
             }
+            Event::Cancelled(stop) => self.publish_cancellation(&stop),
+            Event::EndedEarly(ended) => self.publish_early_end(&ended),
             Event::LockEnded(ended) => self.publish_lock_end(&ended),
             Event::WaitRefused(refused) => self.publish_refused_wait(&refused),
             Event::LockEndsForgotten => 1,
@@ -219,6 +227,52 @@ impl Events {
         let frame = frames::manager_request("lock_ended", &arguments, &self.manager);
         outbox.push_always(|writer| writer.shared(&frame));
         FRAME_WORK + work
+    }
+
+    /// Asks a service to stop a request that its client has cancelled.
+    fn publish_cancellation(&self, stop: &Stop) -> usize {
+        Counters::count(&self.counters.cancelled);
+        self.ask_to_stop(stop);
+        1
+    }
+
+    /// Asks a service to stop a request.
+    fn ask_to_stop(&self, stop: &Stop) {
+        let (head, tail) = frames::cancel_around(
+            &stop.requester,
+            stop.cause.name(),
+            stop.reason.as_deref(),
+            &self.manager,
+        );
+        stop.outbox.push_always(|frame| {
+            frame.copied(&head);
+            frame.copied(stop.uid.to_json().as_bytes());
+            frame.copied(&tail);
+        });
+    }
+
+    /// Answers a request that has ended before its reply, and asks its service to stop.
+    fn publish_early_end(&self, ended: &EndedEarly) -> usize {
+        let EndedEarly {
+            outbox,
+            requester,
+            features,
+            uid,
+            refusal,
+            stop,
+        } = ended;
+        let counter = match refusal {
+            Refusal::Call(CallRefusal::Deadline { .. }) => &self.counters.deadlines_passed,
+            _ => &self.counters.cancelled,
+        };
+        Counters::count(counter);
+        debug!("{requester}: {}", refusal.summary());
+        let frame = refusal.frame(requester, uid, *features);
+        outbox.push_always(|writer| writer.shared(&frame));
+        if let Some(stop) = stop {
+            self.ask_to_stop(stop);
+        }
+        FRAME_WORK
     }
 
     /// Refuses a request for a lock that has waited.

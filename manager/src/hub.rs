@@ -64,6 +64,10 @@ impl Hub {
             admission,
             operation,
         } = self;
+        let (progress_bytes, replies_owed) = {
+            let registry = routing.registry();
+            (registry.progress_bytes(), registry.owed())
+        };
         let (clients, services, in_flight, identity_bytes) = {
             let registry = routing.registry();
             let (clients, services) = registry.counts();
@@ -84,6 +88,8 @@ impl Hub {
             "subscriptions": subscriptions,
             "retained_values": retained_values,
             "retained_bytes": retained_bytes,
+            "progress_bytes": progress_bytes,
+            "replies_owed": replies_owed,
             "audit_dropped": admission.store.audit_dropped(),
             "audit_failures": admission.store.audit_failures(),
             "database_failures": admission.store.failures(),

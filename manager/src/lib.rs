@@ -67,6 +67,7 @@ mod outbox;
 mod pace;
 mod peer;
 mod principal;
+mod progress;
 mod reading;
 mod refusal;
 mod registry;

@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::attributes::DESCRIBE;
 use crate::error::{RunError, ServiceError};
+use crate::held::Held;
 use crate::notifier::PUBLICATION_UID;
 use crate::outbox::{Outbox, OutboxReceiver};
 use crate::refused_publications::RefusedPublications;
@@ -52,8 +53,9 @@ pub(crate) struct Conversation<'a, S> {
     session: &'a Session<S>,
     manager: &'a str,
     abandoned: Abandoned,
-    /// The requests in flight. Each returns its length in bytes.
-    requests: JoinSet<usize>,
+    /// The requests in flight. Each returns itself.
+    requests: JoinSet<Request>,
+    held: Held,
     held_bytes: usize,
     /// The last error from the manager, a possible reason why it closes the connection.
     told: Option<String>,
@@ -69,6 +71,7 @@ impl<'a, S: Service> Conversation<'a, S> {
             manager,
             abandoned: Abandoned::default(),
             requests: JoinSet::new(),
+            held: Held::default(),
             held_bytes: 0,
             told: None,
             refused: RefusedPublications::default(),
@@ -91,6 +94,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         };
         if let Stopped::Lost(error) = stopped {
             self.abandoned.set();
+            self.held.cancel_all();
             // A method may be moving an instrument and is not interrupted. Its reply is dropped.
             self.requests.detach_all();
             return End::Lost(error);
@@ -147,7 +151,10 @@ impl<'a, S: Service> Conversation<'a, S> {
                 Some(()) = self.last_word.1.recv() => return Stopped::Asked,
                 Some(done) = self.requests.join_next() => {
                     match done {
-                        Ok(length) => self.held_bytes -= length,
+                        Ok(request) => {
+                            self.held_bytes -= request.length();
+                            self.held.remove(&request);
+                        }
                         // Panics of methods are caught, and the end of a runtime ends this task as
                         // well.
                         Err(error) => error!("a request ended without an answer: {error}"),
@@ -181,8 +188,11 @@ impl<'a, S: Service> Conversation<'a, S> {
                 },
                 // New requests are dropped: the manager answers them when the service has
                 // disconnected.
-                line = reader.next_line() => if !matches!(line, Ok(Some(_))) {
+                line = reader.next_line() => if let Ok(Some(line)) = line {
+                    self.hear_cancellation(&line);
+                } else {
                     self.abandoned.set();
+                    self.held.cancel_all();
                     outbox.end();
                     return;
                 },
@@ -212,7 +222,11 @@ impl<'a, S: Service> Conversation<'a, S> {
         if self.hear_error(&line, &envelope) {
             return;
         }
-        let request = Request::read(line, &envelope, &self.abandoned, &self.session.handle);
+        let is_of_manager = envelope.is_string(line.content(), Member::Requester, self.manager);
+        if is_of_manager && self.held.cancel(&line, &envelope) {
+            return;
+        }
+        let request = Request::read(line, &envelope, &self.abandoned, &self.session.handle, outbox);
         let Some(request) = request else {
             warn!("the manager sent a frame that is no request");
             return;
@@ -249,6 +263,15 @@ impl<'a, S: Service> Conversation<'a, S> {
         }
     }
 
+    /// Handles the manager's request to stop a request, if the line is one.
+    fn hear_cancellation(&self, line: &Line) {
+        if let Ok(envelope) = Envelope::scan(line.content())
+            && envelope.is_string(line.content(), Member::Requester, self.manager)
+        {
+            self.held.cancel(line, &envelope);
+        }
+    }
+
     /// Notes an error from the manager. Returns `false` if the frame is none.
     fn hear_error(&mut self, line: &Line, envelope: &Envelope) -> bool {
         let content = line.content();
@@ -263,8 +286,8 @@ impl<'a, S: Service> Conversation<'a, S> {
     }
 
     fn execute(&mut self, request: Request, outbox: &Outbox) {
-        let length = request.length();
-        self.held_bytes += length;
+        self.held_bytes += request.length();
+        self.held.add(&request);
         info!(
             "{} requested {} [{} under way]",
             request.requester(),
@@ -278,6 +301,7 @@ impl<'a, S: Service> Conversation<'a, S> {
                 Answer::Now(result) => result,
                 Answer::Later(future) => catch_panic(future).await,
             };
+            request.latest().end();
             let ends = result.is_ok() && request.attribute() == SHUTDOWN;
             let frame = match result {
                 Ok(reply) => reply.into_frame(request.requester(), request.typed_uid()),
@@ -297,7 +321,7 @@ impl<'a, S: Service> Conversation<'a, S> {
                 // If the channel is full, the service is already shutting down.
                 let _ = last_word.try_send(());
             }
-            length
+            request
         });
     }
 

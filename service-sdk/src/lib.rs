@@ -326,12 +326,15 @@
 
 mod attributes;
 mod bind;
+mod cancellation;
 mod conversation;
 mod error;
+mod held;
 mod locked;
 mod notifier;
 mod offer;
 mod outbox;
+mod progress;
 mod refused_publications;
 mod registration;
 mod reply;
@@ -348,6 +351,7 @@ mod turn;
 
 pub use attributes::{Attribute, Attributes};
 pub use bind::{Bound, Parameter};
+pub use cancellation::{CancelCause, Cancellation};
 pub use error::{RunError, ServiceError};
 pub use labwire_device::payload::{
     Arguments, DecodeError, EncodeError, IntoArguments, Json, from_json, to_json,
@@ -377,7 +381,9 @@ pub use labwire_device::{
 /// can deserialize, or `&str` or `&[T]`. `#[default(value)]` makes it optional. A parameter of type
 /// [`Positional`] takes the remaining positional arguments; parameters after it are keyword-only.
 /// One of type [`Keywords`] takes the remaining keyword arguments. A parameter of type [`Request`]
-/// or `&Request` is the request itself, and not visible to clients.
+/// or `&Request` is the request itself, and not visible to clients. So are [`Progress`], which reports
+/// how far the method has come and sends parts of the result, and [`Cancellation`], which tells it to
+/// stop.
 ///
 /// # Results
 ///
@@ -437,6 +443,7 @@ pub use labwire_device::{
 pub use labwire_service_macros::service;
 pub use locked::Locked;
 pub use notifier::{Notifier, NotifyError};
+pub use progress::Progress;
 pub use reply::Reply;
 pub use request::Request;
 pub use rest::{Keywords, Positional};

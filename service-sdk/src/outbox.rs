@@ -7,6 +7,8 @@ use bytes::Bytes;
 use labwire_device::ConnectionWriter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::request::Request;
+
 /// The capacity in units of [`UNIT`]: 16 MiB. A manager that does not read applies backpressure.
 const ROOM: usize = 16 * 1024;
 
@@ -33,6 +35,8 @@ enum Item {
         /// The permits for the frame's size; dropping it returns them.
         _room: Option<OwnedSemaphorePermit>,
     },
+    /// The latest progress of a request, when the writer reaches it: at most one for each request.
+    Latest(Request),
     End,
 }
 
@@ -87,6 +91,11 @@ impl Outbox {
         self.put(vec![frame], None)
     }
 
+    /// Queues the place of a request's latest progress.
+    pub(crate) fn send_latest(&self, request: &Request) -> Result<(), Gone> {
+        self.queue.send(Item::Latest(request.clone())).map_err(|_| Gone)
+    }
+
     fn put(&self, pieces: Vec<Bytes>, room: Option<OwnedSemaphorePermit>) -> Result<(), Gone> {
         let item = Item::Frame { pieces, _room: room };
         self.queue.send(item).map_err(|_| Gone)
@@ -112,6 +121,7 @@ impl OutboxReceiver {
             for item in &items {
                 match item {
                     Item::Frame { pieces, .. } => frames.extend(pieces.iter().cloned()),
+                    Item::Latest(request) => frames.extend(request.latest().take()),
                     Item::End => {
                         ends = true;
                         break;

@@ -4,13 +4,17 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use labwire_device::payload::split_arguments;
 use labwire_wire::{Envelope, Line, Member, Uid, quoted};
 
 use crate::bind::{Bound, Parameter};
+use crate::cancellation::{Cancellation, Stop};
 use crate::error::ServiceError;
 use crate::notifier::Notifier;
+use crate::outbox::Outbox;
+use crate::progress::{Latest, Progress};
 use crate::reply::Reply;
 use crate::running::ServiceHandle;
 use crate::turn;
@@ -65,6 +69,11 @@ struct Inner {
     kwargs: Option<Range<usize>>,
     abandoned: Abandoned,
     service: ServiceHandle,
+    stop: Stop,
+    deadline: Option<Duration>,
+    /// The queue for progress and items, if the client wants them.
+    listener: Option<Outbox>,
+    latest: Latest,
 }
 
 impl fmt::Debug for Request {
@@ -95,16 +104,25 @@ impl Request {
         envelope: &Envelope,
         abandoned: &Abandoned,
         service: &ServiceHandle,
+        outbox: &Outbox,
     ) -> Option<Self> {
         let text = |member| {
             let text = envelope.string(line.content(), member).ok().flatten();
             text.map(std::borrow::Cow::into_owned)
         };
         let uid = envelope.uid(line.content()).ok().flatten();
+        let uid = uid.unwrap_or_default().into_owned();
+        let deadline = envelope.raw(line.content(), Member::Deadline);
+        let deadline = deadline.and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
+        let is_wanted = envelope.raw(line.content(), Member::Progress) == Some(b"true");
         let inner = Inner {
             attribute: text(Member::Attribute)?,
+            stop: Stop::default(),
+            deadline: deadline.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            listener: is_wanted.then(|| outbox.clone()),
+            latest: Latest::default(),
             requester: text(Member::Requester)?,
-            uid: uid.unwrap_or_default().into_owned(),
+            uid,
             args: envelope.span(Member::Args),
             kwargs: envelope.span(Member::Kwargs),
             abandoned: abandoned.clone(),
@@ -318,6 +336,37 @@ impl Request {
         self.inner.abandoned.0.load(Ordering::Relaxed)
     }
 
+    /// Returns what tells that the request is to be stopped.
+    ///
+    /// For services without the macro; with it, a method takes a [`Cancellation`].
+    pub fn cancellation(&self) -> Cancellation {
+        Cancellation::new(self.clone())
+    }
+
+    /// Returns what reports how far the request has come.
+    ///
+    /// For services without the macro; with it, a method takes a [`Progress`].
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.clone())
+    }
+
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.inner.stop
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.inner.deadline
+    }
+
+    /// Returns the queue for progress and items, if the client wants them.
+    pub(crate) fn listener(&self) -> Option<&Outbox> {
+        self.inner.listener.as_ref()
+    }
+
+    pub(crate) fn latest(&self) -> &Latest {
+        &self.inner.latest
+    }
+
     /// Returns the notifier for the clients that are linked with the service.
     ///
     /// See the example of [`Request`].
@@ -352,6 +401,11 @@ impl Request {
     /// ```
     pub fn service(&self) -> &ServiceHandle {
         &self.inner.service
+    }
+
+    /// Returns a number that no other request in flight has.
+    pub(crate) fn number(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
     }
 
     /// Returns the length of the request in bytes.

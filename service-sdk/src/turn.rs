@@ -90,8 +90,13 @@ where
     })
 }
 
-/// Refuses a request that has not begun when its connection is lost: its reply cannot be delivered.
+/// Refuses a request that has not begun when it is cancelled, or when its connection is lost: its
+/// reply cannot be delivered.
 fn check_wanted(request: &Request) -> Result<(), ServiceError> {
+    if let Some(cause) = request.stop().cause() {
+        let text = format!("the request was not executed, {cause}");
+        return Err(ServiceError::new("CancelledError", text));
+    }
     if request.is_abandoned() {
         let text = "the connection was lost before the request was executed";
         return Err(ServiceError::new("ConnectionError", text));

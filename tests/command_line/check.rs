@@ -39,11 +39,16 @@ fn check(home: &Home, options: &str) -> Ran {
 
 /// Expects that a check reports this error, once.
 fn finds_wrong(home: &Home, options: &str, about: &str, texts: &[&str]) {
-    expect_wrong(&check(home, options), about, texts);
+    expect_wrong(&check(home, options), 1, about, texts);
 }
 
-fn expect_wrong(ran: &Ran, about: &str, texts: &[&str]) {
-    assert_eq!(ran.code, 1, "{ran:?}");
+/// The same for an option that is typed wrongly.
+fn finds_mistyped(home: &Home, options: &str, about: &str, texts: &[&str]) {
+    expect_wrong(&check(home, options), 2, about, texts);
+}
+
+fn expect_wrong(ran: &Ran, code: i32, about: &str, texts: &[&str]) {
+    assert_eq!(ran.code, code, "{ran:?}");
     let wrong: Vec<_> = ran
         .output
         .lines()
@@ -105,6 +110,7 @@ fn what_a_manager_has_made_is_well_also_while_it_runs() {
     );
     expect_wrong(
         &ran,
+        1,
         "port",
         &["another manager, listens there: stop it, or choose a port with --port"],
     );
@@ -114,14 +120,14 @@ fn what_a_manager_has_made_is_well_also_while_it_runs() {
 fn a_configuration_that_is_wrong_is_found() {
     let home = Home::new();
     fs::write(home.path("c.toml"), "port = 0\nline = \"1\"\n").unwrap();
-    finds_wrong(
+    finds_mistyped(
         &home,
         " --config c.toml",
         "configuration",
         &["--line can be 1KiB to 16GiB"],
     );
     fs::write(home.path("c.toml"), "port = 0\nprot = 1\n").unwrap();
-    finds_wrong(
+    finds_mistyped(
         &home,
         " --config c.toml",
         "configuration",
@@ -133,7 +139,7 @@ fn a_configuration_that_is_wrong_is_found() {
         "configuration",
         &["cannot read the configuration none.toml"],
     );
-    finds_wrong(
+    finds_mistyped(
         &home,
         " -p 0 -G LOUD",
         "configuration",
@@ -233,6 +239,7 @@ fn a_certificate_that_expires_is_found_and_told_by_a_start() {
     };
     expect_wrong(
         &expired,
+        1,
         "certificate",
         &["the certificate has expired on ", "labwire certgen"],
     );
@@ -277,7 +284,7 @@ fn a_database_that_is_wrong_is_found() {
     fs::write(home.path("damaged"), bytes).unwrap();
     finds_wrong(&home, " -p 0 -d damaged", "database", &["cannot use damaged"]);
     let ran = check(&home, " -p 0 -d damaged --auth-login");
-    expect_wrong(&ran, "database", &["once the database is in order"]);
+    expect_wrong(&ran, 1, "database", &["once the database is in order"]);
     finds_wrong(&home, " -p 0 -d noise/db", "database", &["noise/db"]);
 }
 
@@ -290,7 +297,7 @@ fn authentication_that_admits_nobody_or_everybody_is_found() {
         "authentication",
         &["no one could log in", "labwire user"],
     );
-    finds_wrong(
+    finds_mistyped(
         &home,
         " -p 0 --auth-login --auth-hostname",
         "authentication",
@@ -375,7 +382,7 @@ fn what_may_not_be_read_or_written_is_found() {
         let Some(mut command) = bound_by_modes(command(&home, line.trim())) else {
             return;
         };
-        expect_wrong(&Ran::from(command.output().unwrap()), about, texts);
+        expect_wrong(&Ran::from(command.output().unwrap()), 1, about, texts);
     }
     set("manager.sqlite3", 0o400);
     let mut command =

@@ -427,7 +427,7 @@ fn a_login_is_asked_for_again_after_a_wrong_one() {
 
     // A login that was accepted remains, although its request was refused for another reason.
     let mut shell = terminal(&manager, &["--username", "ada"]);
-    shell.send("Manager users_table.is_admn ada\r");
+    shell.send("Manager users_table.is_admim ada\r");
     shell.wait_for("password for ada");
     shell.send("engine\r");
     shell.wait_for("error: ");

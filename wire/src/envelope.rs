@@ -10,11 +10,13 @@ use crate::uid::Uid;
 
 mod error;
 mod member;
+mod partial;
 #[cfg(test)]
 mod tests;
 
 pub use error::EnvelopeError;
 pub use member::Member;
+pub use partial::{Partial, PartialKind};
 
 /// The `uid` of every notification. No request may have it.
 pub const NOTIFICATION_UID: &str = "notification";

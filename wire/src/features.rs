@@ -35,6 +35,12 @@ pub struct Features {
     /// refusals about locks contain the holder, the times and the position in the queue as
     /// members.
     pub leases: bool,
+    /// `progress`: a service may send progress and items of the requests that it holds. Every
+    /// request of a client that names it asks for them; other clients ask with the member `progress`
+    /// of a request.
+    pub progress: bool,
+    /// `cancel`: the service is asked to stop a request that was cancelled, and learns its deadline.
+    pub cancel: bool,
 }
 
 impl Features {
@@ -45,6 +51,8 @@ impl Features {
         origin: true,
         cut_through: true,
         leases: true,
+        progress: true,
+        cancel: true,
     };
 
     /// Returns the features with these names. Unknown names are ignored.
@@ -57,6 +65,8 @@ impl Features {
                 "origin" => features.origin = true,
                 "cut-through" => features.cut_through = true,
                 "leases" => features.leases = true,
+                "progress" => features.progress = true,
+                "cancel" => features.cancel = true,
                 _ => {}
             }
         }
@@ -71,6 +81,8 @@ impl Features {
             origin,
             cut_through,
             leases,
+            progress,
+            cancel,
         } = self;
         [
             (registered, "registered"),
@@ -78,6 +90,8 @@ impl Features {
             (origin, "origin"),
             (cut_through, "cut-through"),
             (leases, "leases"),
+            (progress, "progress"),
+            (cancel, "cancel"),
         ]
         .into_iter()
         .filter_map(|(asked, name)| asked.then_some(name))

@@ -44,6 +44,26 @@ pub fn manager_request(attribute: &str, arguments: &[&str], manager: &str) -> By
     frame.freeze()
 }
 
+/// Returns the parts, before and after the uid, of the manager's request to a service to stop
+/// requests of the client `requester`. `cause` and `reason` are the keyword arguments.
+pub fn cancel_around(requester: &str, cause: &str, reason: Option<&str>, manager: &str) -> (Bytes, Bytes) {
+    let mut head = BytesMut::with_capacity(16 + requester.len());
+    head.put_slice(b"{\"args\":[");
+    put_string(&mut head, requester);
+    head.put_u8(b',');
+    let mut tail = BytesMut::with_capacity(128);
+    tail.put_slice(b"],\"attribute\":\"cancel\",\"error\":false,\"kwargs\":{\"cause\":");
+    put_string(&mut tail, cause);
+    if let Some(reason) = reason {
+        tail.put_slice(b",\"reason\":");
+        put_string(&mut tail, reason);
+    }
+    tail.put_slice(b"},\"requester\":");
+    put_string(&mut tail, manager);
+    tail.put_slice(b",\"uid\":\"\"}\r\n");
+    (head.freeze(), tail.freeze())
+}
+
 /// Returns the parts of a reply before and after the result, for a result that is not to be copied.
 pub fn result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, Bytes) {
     let uid = uid.into();
@@ -98,6 +118,9 @@ pub struct ErrorDetails<'a> {
     pub executed: Option<Executed>,
     /// `lock`, for clients with the feature `leases`: the JSON text of an object.
     pub lock: Option<&'a str>,
+    /// `ended`, for clients with the feature `origin`: why the manager has ended a request before
+    /// its reply.
+    pub ended: Option<&'a str>,
 }
 
 /// Returns the parts of a manager's error before and after the uid, for several requests that fail
@@ -131,11 +154,21 @@ const ERROR_TAIL: &[u8] = b"}\r\n";
 fn put_error_head(
     frame: &mut BytesMut,
     message: &str,
-    ErrorDetails { executed, lock }: ErrorDetails<'_>,
+    ErrorDetails {
+        executed,
+        lock,
+        ended,
+    }: ErrorDetails<'_>,
     requester: &str,
     traceback: &[u8],
 ) {
-    frame.put_slice(b"{\"error\":true");
+    frame.put_slice(b"{");
+    if let Some(ended) = ended {
+        frame.put_slice(b"\"ended\":");
+        put_string(frame, ended);
+        frame.put_u8(b',');
+    }
+    frame.put_slice(b"\"error\":true");
     if let Some(executed) = executed {
         frame.put_slice(b",\"executed\":");
         put_string(frame, executed.name());
@@ -159,6 +192,11 @@ fn put_error_head(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cancel(cause: &str, reason: Option<&str>) -> Bytes {
+        let (head, tail) = cancel_around("c[h:2]", cause, reason, "Manager[h:1]");
+        [&head[..], b"5", &tail].concat().into()
+    }
 
     #[test]
     fn frames_are_one_line_of_json_each() {
@@ -193,11 +231,33 @@ mod tests {
                     ErrorDetails {
                         executed: Some(Executed::Maybe),
                         lock: Some(r#"{"service":"S"}"#),
+                        ended: None,
                     },
                     "c[h:2]",
                     "\"",
                 ),
                 r#"{"error":true,"executed":"maybe","lock":{"service":"S"},"message":"KeyError: x","origin":"manager","requester":"c[h:2]","result":null,"traceback":[],"uid":"\""}"#,
+            ),
+            (
+                manager_error(
+                    "TimeoutError: x",
+                    ErrorDetails {
+                        executed: Some(Executed::Maybe),
+                        ended: Some("deadline"),
+                        ..ErrorDetails::default()
+                    },
+                    "c[h:2]",
+                    "1",
+                ),
+                r#"{"ended":"deadline","error":true,"executed":"maybe","message":"TimeoutError: x","origin":"manager","requester":"c[h:2]","result":null,"traceback":[],"uid":"1"}"#,
+            ),
+            (
+                cancel("client", Some("a \"test\"")),
+                r#"{"args":["c[h:2]",5],"attribute":"cancel","error":false,"kwargs":{"cause":"client","reason":"a \"test\""},"requester":"Manager[h:1]","uid":""}"#,
+            ),
+            (
+                cancel("deadline", None),
+                r#"{"args":["c[h:2]",5],"attribute":"cancel","error":false,"kwargs":{"cause":"deadline"},"requester":"Manager[h:1]","uid":""}"#,
             ),
         ] {
             assert_eq!(frame, format!("{expected}\r\n"));

@@ -31,7 +31,8 @@ mod uid;
 
 pub use arriving::ArrivingEnvelope;
 pub use envelope::{
-    Envelope, EnvelopeError, MAX_UID_BYTES, Member, NOTIFICATION_UID, Reply, ReplyForm, Request,
+    Envelope, EnvelopeError, MAX_UID_BYTES, Member, NOTIFICATION_UID, Partial, PartialKind, Reply, ReplyForm,
+    Request,
 };
 pub use executed::Executed;
 pub use features::Features;

@@ -38,6 +38,7 @@
 
 mod background;
 mod client;
+mod following;
 mod link;
 mod linked_client;
 mod lock;
@@ -46,6 +47,7 @@ mod pending;
 mod subscription;
 
 pub use client::Client;
+pub use following::{Following, Items};
 pub use link::Link;
 pub use linked_client::LinkedClient;
 pub use lock::LockGuard;

@@ -32,6 +32,11 @@ impl<T> Pending<T> {
         Self { pending, background }
     }
 
+    /// Returns the call, and what runs it.
+    pub(super) fn parts(&self) -> (&crate::Pending<T>, &Background) {
+        (&self.pending, &self.background)
+    }
+
     /// Waits for the result.
     ///
     /// See the example of [`Pending`].

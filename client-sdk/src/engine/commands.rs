@@ -85,6 +85,13 @@ impl Engine {
                     self.tell_manager("unsubscribe", pattern.as_str());
                 }
             }
+            Command::Cancel {
+                uid,
+                call,
+                reason,
+                reply,
+            } => self.cancel((uid, call), reason.as_deref(), reply),
+            Command::Abandon { uid } => self.abandon(uid),
             Command::Forget { uid } => self.requests.forget(uid),
             Command::LeaveLink { holder } => self.leave_link(holder),
             Command::Disconnect => self.leave(now),
@@ -99,6 +106,7 @@ impl Engine {
             through,
             limit,
             room,
+            follower,
             reply,
         } = call;
         let link = through.map(|holder| self.links.of_holder(holder));
@@ -108,7 +116,12 @@ impl Engine {
             None => (None, None, None),
         };
         let way = self.way(state, lock_end);
-        let request = Request::new(target, Purpose::Call { through, reply }, limit);
+        let purpose = Purpose::Call {
+            through,
+            follower,
+            reply,
+        };
+        let request = Request::new(target, purpose, limit);
         if request.is_due(now) {
             return request.timed_out();
         }

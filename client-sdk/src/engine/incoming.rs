@@ -16,11 +16,19 @@ pub(crate) enum Incoming {
     Failure { uid: String, failure: Failure },
     /// A notification of a service: its name, and `[args, kwargs]` as JSON text.
     Notification { service: String, result: Bytes },
+    /// Progress of a call, or an item of its result.
+    Partial { uid: String, partial: Partial },
     /// A request of the manager, with its arguments as far as they are texts.
     Request {
         attribute: String,
         arguments: Vec<String>,
     },
+}
+
+/// Progress of a call, or an item of its result, as JSON text.
+pub(crate) enum Partial {
+    Progress(Bytes),
+    Item(Bytes),
 }
 
 /// An error reply.
@@ -33,17 +41,22 @@ pub(crate) struct Failure {
     pub(crate) executed: Option<Executed>,
     /// What the manager says about the lock that is in the way, if it is one.
     pub(crate) lock: Option<Box<LockState>>,
+    /// Why the manager has ended the request before its reply, if it has.
+    pub(crate) ended: Option<String>,
 }
 
 #[derive(Default)]
 struct Members<'a> {
     args: Option<&'a [u8]>,
     attribute: Option<&'a [u8]>,
+    ended: Option<&'a [u8]>,
     error: Option<&'a [u8]>,
     executed: Option<&'a [u8]>,
+    item: Option<std::ops::Range<usize>>,
     lock: Option<&'a [u8]>,
     message: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
+    progress: Option<std::ops::Range<usize>>,
     result: Option<std::ops::Range<usize>>,
     service: Option<&'a [u8]>,
     traceback: Option<&'a [u8]>,
@@ -58,11 +71,14 @@ impl<'a> Members<'a> {
             match key.decode().as_deref() {
                 Some("args") => members.args = value,
                 Some("attribute") => members.attribute = value,
+                Some("ended") => members.ended = value,
                 Some("error") => members.error = value,
                 Some("executed") => members.executed = value,
+                Some("item") => members.item = Some(span),
                 Some("lock") => members.lock = value,
                 Some("message") => members.message = value,
                 Some("origin") => members.origin = value,
+                Some("progress") => members.progress = Some(span),
                 Some("result") => members.result = Some(span),
                 Some("service") => members.service = value,
                 Some("traceback") => members.traceback = value,
@@ -89,6 +105,7 @@ impl<'a> Members<'a> {
                 Some(_) => Some(Executed::Maybe),
                 None => None,
             },
+            ended: text(self.ended),
             lock: self
                 .lock
                 .and_then(|lock| from_json(std::str::from_utf8(lock).ok()?).ok()),
@@ -119,6 +136,15 @@ impl Incoming {
             } else {
                 Self::Result { uid, result }
             });
+        }
+        // A service has no word in frames with an attribute: those are the manager's.
+        if members.attribute.is_none() {
+            let partial = match (members.item, members.progress) {
+                (Some(span), _) => Partial::Item(line.slice(span)),
+                (None, Some(span)) => Partial::Progress(line.slice(span)),
+                (None, None) => return None,
+            };
+            return Some(Self::Partial { uid, partial });
         }
         let arguments = members.args.and_then(|args| array_elements(args).ok());
         let arguments = arguments.unwrap_or_default().into_iter();

@@ -26,6 +26,7 @@ impl Engine {
             Some(Incoming::Result { uid, result }) => self.succeed(&uid, result, now),
             Some(Incoming::Failure { uid, failure }) => self.fail(&uid, failure, now),
             Some(Incoming::Notification { service, result }) => self.notify(&service, &result),
+            Some(Incoming::Partial { uid, partial }) => self.pass_on(&uid, partial),
             Some(Incoming::Request {
                 attribute,
                 mut arguments,

@@ -5,6 +5,7 @@
 //! completes the replies to callers, and gives the driver frames to write, the next deadline and a
 //! [`Wish`] for the connection. It reads no clock and has no lock.
 
+mod cancelling;
 mod commands;
 mod connection;
 mod incoming;

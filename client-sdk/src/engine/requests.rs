@@ -12,14 +12,16 @@ use super::incoming::Failure;
 use super::links::LinkKey;
 use crate::command::{Limit, Outcome, Target};
 use crate::error::CallError;
+use crate::following::Follower;
 use crate::status::LinkStatus;
 
 /// The request that succeeds when the connection closes.
 const SHUT_DOWN_MANAGER: &str = "shutdown_manager";
 
 /// The requests that a manager executes as a whole or not at all.
-const REFUSED_AS_A_WHOLE: [&str; 8] = [
+const REFUSED_AS_A_WHOLE: [&str; 9] = [
     "acquire_lock",
+    "cancel",
     "identity",
     "link",
     "release_lock",
@@ -30,8 +32,9 @@ const REFUSED_AS_A_WHOLE: [&str; 8] = [
 ];
 
 /// The requests to the manager that anybody may send.
-const PUBLIC: [&str; 10] = [
+const PUBLIC: [&str; 11] = [
     "acquire_lock",
+    "cancel",
     "identity",
     "link",
     "publish",
@@ -58,6 +61,8 @@ pub(super) enum Purpose {
     /// A call through a link, or with `None` to the manager. It can be kept.
     Call {
         through: Option<LinkKey>,
+        /// The receiver of progress and items, if the caller wants them.
+        follower: Option<Box<Follower>>,
         reply: oneshot::Sender<Outcome>,
     },
     /// A link that a caller asks for.
@@ -252,6 +257,18 @@ impl Request {
                     .executed
                     .unwrap_or(if refused { Executed::No } else { Executed::Maybe })
             };
+            match failure.ended.as_deref() {
+                Some("cancelled") => return self.target.cancelled(failure.message, executed),
+                Some("deadline") => {
+                    return CallError::DeadlinePassed {
+                        service: self.target.service.to_string(),
+                        attribute: self.target.attribute.to_string(),
+                        message: failure.message,
+                        executed,
+                    };
+                }
+                _ => {}
+            }
             return CallError::Manager {
                 message: failure.message,
                 executed,
@@ -379,6 +396,20 @@ impl Requests {
             self.kept -= 1;
         }
         Some(request)
+    }
+
+    /// Returns whether a call was handed out for writing; `None` if it has ended.
+    pub(super) fn is_call_written(&self, uid: u64) -> Option<bool> {
+        let request = self.table.get(&uid)?;
+        matches!(request.purpose, Purpose::Call { .. }).then(|| request.is_written())
+    }
+
+    /// Returns the receiver of a call's progress and items, if its caller wants them.
+    pub(super) fn follower(&self, uid: u64) -> Option<&Follower> {
+        match &self.table.get(&uid)?.purpose {
+            Purpose::Call { follower, .. } => follower.as_deref(),
+            _ => None,
+        }
     }
 
     /// Removes a request that was replied to. A reply to one that was not written is ignored.

@@ -148,7 +148,7 @@ pub(crate) mod tests {
         }
         known.selected = Some("DMM".to_owned());
         assert_eq!(known.suggestion("raed"), "did you mean 'read'?");
-        for (word, similar) in [("hlep", "help"), ("dmm", "DMM"), ("rest", "reset")] {
+        for (word, similar) in [("helb", "help"), ("dmm", "DMM"), ("rest", "reset")] {
             assert_eq!(known.similar(word), Some(format!("did you mean '{similar}'?")));
         }
         assert!(known.is_selected_attribute("reset") && !known.is_selected_attribute("add"));

@@ -2,7 +2,7 @@
 
 use labwire_wire::Executed;
 
-use super::{LineEnd, Refusal};
+use super::{CallRefusal, LineEnd, Refusal};
 
 impl Refusal {
     /// Returns whether the refused request may have been executed.
@@ -20,7 +20,8 @@ impl Refusal {
             | Self::UnreadableReply { .. }
             | Self::ReplyTooDeep { .. }
             | Self::ReplyTooLong { .. }
-            | Self::LineEnded(LineEnd::DeliveredInPart { .. }) => Executed::Maybe,
+            | Self::LineEnded(LineEnd::DeliveredInPart { .. })
+            | Self::Call(CallRefusal::Cancelled { .. } | CallRefusal::Deadline { .. }) => Executed::Maybe,
             Self::Store { executed, .. } => *executed,
             Self::NoSuchService { .. }
             | Self::NotTaken
@@ -48,6 +49,15 @@ impl Refusal {
             | Self::CannotRelease { .. }
             | Self::Lock(_)
             | Self::Topic(_)
+            | Self::Call(
+                CallRefusal::WrongDeadline { .. }
+                | CallRefusal::DeadlineNeedsUid
+                | CallRefusal::Owed { .. }
+                | CallRefusal::NotInFlight { .. }
+                | CallRefusal::Reason
+                | CallRefusal::ProgressTooLarge { .. }
+                | CallRefusal::Unreadable,
+            )
             | Self::Arguments { .. }
             | Self::ServiceRequests
             | Self::ClientReplies

@@ -3,6 +3,7 @@
 //! Each begins with the name of the Python exception that fits best. Scripts search these texts, so
 //! a change of one is a change of the wire.
 
+mod call_refusal;
 mod executed;
 mod limits;
 mod linked;
@@ -19,6 +20,7 @@ use labwire_wire::{EnvelopeError, Executed, Features, IdentityError, MAX_NAME_BY
 
 use crate::config::MANAGERS_LINE;
 
+pub(crate) use call_refusal::CallRefusal;
 pub(crate) use limits::LineLimit;
 pub(crate) use linked::LinkedClients;
 pub(crate) use lock_refusal::LockRefusal;
@@ -216,6 +218,9 @@ pub(crate) enum Refusal {
     /// A lock is waited for, has expired, or was broken.
     #[error(transparent)]
     Lock(Box<LockRefusal>),
+    /// A request was cancelled or took too long, or what concerns one in flight is refused.
+    #[error(transparent)]
+    Call(#[from] CallRefusal),
     /// A value is not published, or a subscription not made.
     #[error(transparent)]
     Topic(#[from] TopicRefusal),
@@ -437,6 +442,17 @@ impl Refusal {
         ErrorDetails {
             executed: features.origin.then(|| self.executed()),
             lock,
+            ended: self.ended_early().filter(|_| features.origin),
+        }
+    }
+
+    /// Returns why the manager has ended a request before its reply, if it has: the member `ended` of
+    /// the error for a client with the feature `origin`.
+    fn ended_early(&self) -> Option<&'static str> {
+        match self {
+            Self::Call(CallRefusal::Cancelled { .. }) => Some("cancelled"),
+            Self::Call(CallRefusal::Deadline { .. }) => Some("deadline"),
+            _ => None,
         }
     }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use labwire_wire::{Features, Shape, Text, Uid};
 
+use super::deadlines::Deadlines;
 use super::in_flight::InFlight;
 use super::manager::ManagerIdentity;
 use super::peers::PeerId;
 use super::requests::{EmptyPlaces, HeldRequest, Requests};
 use super::state::{Client, Reader, Registry, Service};
+use super::tracked::{Tracked, TrackedRequest};
 use super::traffic::{Answered, Traffic};
 use crate::budget::Pool;
 use crate::outbox::Outbox;
+use crate::progress::{ClientsProgress, WaitingProgress};
 use crate::refusal::{LockRefusal, Refusal, excerpt};
 
 /// A client whose request may go to that service.
@@ -83,8 +86,18 @@ pub(crate) struct Awaited<'a> {
     traffic: [&'a mut Traffic; 2],
     services_in_flight: &'a mut usize,
     clients_in_flight: &'a mut InFlight,
+    clients_progress: &'a mut Option<ClientsProgress>,
+    shared: Shared<'a>,
+}
+
+/// The tables of all requests.
+#[derive(Debug)]
+struct Shared<'a> {
     empty_places: &'a mut EmptyPlaces,
     in_flight: &'a mut Pool,
+    tracked: &'a mut Tracked,
+    deadlines: &'a mut Deadlines,
+    waiting_progress: &'a WaitingProgress,
 }
 
 impl<'a> Awaited<'a> {
@@ -95,7 +108,7 @@ impl<'a> Awaited<'a> {
         ids: (PeerId, PeerId),
         client: &'a mut Client,
         service: &'a mut Service,
-        (empty_places, in_flight): (&'a mut EmptyPlaces, &'a mut Pool),
+        shared: Shared<'a>,
         uid: &Uid<'_>,
     ) -> Option<Self> {
         let held = service.callers.get_mut(&ids.0)?.find(uid.as_bytes())?;
@@ -112,9 +125,38 @@ impl<'a> Awaited<'a> {
             traffic: [&mut client.traffic, &mut service.traffic],
             services_in_flight: &mut service.in_flight,
             clients_in_flight: &mut client.in_flight,
-            empty_places,
-            in_flight,
+            clients_progress: &mut client.progress,
+            shared,
         })
+    }
+
+    /// Returns when the request was forwarded, in microseconds since the manager started.
+    pub(super) fn begun(&self) -> u64 {
+        self.held.begun()
+    }
+
+    /// Returns what is known of the request beside its uid, if anything is.
+    pub(super) fn tracked(&self) -> Option<&TrackedRequest> {
+        self.shared.tracked.get(self.held.tracked()?)
+    }
+
+    pub(super) fn tracked_mut(&mut self) -> Option<&mut TrackedRequest> {
+        self.shared.tracked.get_mut(self.held.tracked()?)
+    }
+
+    /// Returns the account of the progress that waits for the client.
+    pub(super) fn progress_account(&mut self) -> ClientsProgress {
+        let waiting = self.shared.waiting_progress;
+        self.clients_progress
+            .get_or_insert_with(|| waiting.of_client())
+            .clone()
+    }
+
+    /// Adds to the size of the replies, in bytes.
+    pub(crate) fn add_reply_bytes(&mut self, bytes: usize) {
+        for traffic in &mut self.traffic {
+            traffic.reply_bytes += bytes as u64;
+        }
     }
 
     /// Returns the client's id.
@@ -148,8 +190,10 @@ impl<'a> Awaited<'a> {
             traffic.answer(begun, answered);
         }
         *self.services_in_flight -= 1;
-        self.held.end((service, client), self.empty_places);
-        self.clients_in_flight.remove(1, self.in_flight);
+        if let Some(tracked) = self.held.end((service, client), self.shared.empty_places) {
+            self.shared.tracked.remove(tracked, self.shared.deadlines);
+        }
+        self.clients_in_flight.remove(1, self.shared.in_flight);
     }
 }
 
@@ -268,8 +312,14 @@ impl Registry {
             _ => *self.client_names.get(requester.as_str())?,
         };
         let client = self.clients.get_mut(id)?;
-        let places = (&mut self.empty_places, &mut self.in_flight);
-        Awaited::find((id, service), client, answering, places, uid)
+        let shared = Shared {
+            empty_places: &mut self.empty_places,
+            in_flight: &mut self.in_flight,
+            tracked: &mut self.tracked,
+            deadlines: &mut self.deadlines,
+            waiting_progress: &self.waiting_progress,
+        };
+        Awaited::find((id, service), client, answering, shared, uid)
     }
 
     /// As [`awaited`](Self::awaited), for a client whose id is known.
@@ -281,8 +331,14 @@ impl Registry {
     ) -> Option<Awaited<'_>> {
         let answering = self.services.get_mut(service)?;
         let client_state = self.clients.get_mut(client)?;
-        let places = (&mut self.empty_places, &mut self.in_flight);
-        Awaited::find((client, service), client_state, answering, places, uid)
+        let shared = Shared {
+            empty_places: &mut self.empty_places,
+            in_flight: &mut self.in_flight,
+            tracked: &mut self.tracked,
+            deadlines: &mut self.deadlines,
+            waiting_progress: &self.waiting_progress,
+        };
+        Awaited::find((client, service), client_state, answering, shared, uid)
     }
 
     /// Returns whether all requests in flight and all links of a client are at this service.

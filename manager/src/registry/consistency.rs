@@ -15,6 +15,9 @@ impl Registry {
         if let Some(expiring) = self.deadlines_of_nobody().next() {
             return Some(format!("{expiring:?} is gone and has a deadline"));
         }
+        if let Some(contradiction) = self.lost_request() {
+            return Some(contradiction);
+        }
         if let Some(contradiction) = self.unsettled_queue().or_else(|| self.lost_lock()) {
             return Some(contradiction);
         }
@@ -143,7 +146,30 @@ impl Registry {
                 let service = self.services.get(*service);
                 service.is_none_or(|service| service.lock_queue.all().all(|(own, _)| own != ticket))
             }
+            Expiring::Request(id) => self
+                .tracked
+                .get(*id)
+                .is_none_or(|request| request.deadline.is_none()),
         })
+    }
+
+    /// Returns a contradiction in what is known of requests beside their uids.
+    fn lost_request(&self) -> Option<String> {
+        let owed: usize = self.clients.iter().map(|(_, client)| client.owed.len()).sum();
+        if owed != self.owed {
+            return Some(format!("{owed} replies are owed, and {} counted", self.owed));
+        }
+        for request in self.tracked.iter() {
+            // The requests of a service that has left are told of one client after the other.
+            let Some(service) = self.services.get(request.service) else {
+                continue;
+            };
+            let requests = service.callers.get(&request.client);
+            if !requests.is_some_and(|requests| requests.contains(&request.uid.get())) {
+                return Some(format!("{} does not hold {request:?}", service.name));
+            }
+        }
+        None
     }
 
     /// Returns a lock, a wait for one or the end of one that lacks its deadline or its other half.
@@ -159,7 +185,8 @@ impl Registry {
         let own = of_clients.map(|(_, client)| [client.lock_waits.len(), client.ended_locks.len()]);
         let own = own.fold([0; 2], |sum, own| [sum[0] + own[0], sum[1] + own[1]]);
         let deadlines = self.deadlines.all();
-        let deadlines = deadlines.filter(|expiring| !matches!(expiring, Expiring::LastReplies(_)));
+        let deadlines =
+            deadlines.filter(|expiring| matches!(expiring, Expiring::Lease(..) | Expiring::LockWait(..)));
         let counts = [waits, waits, ends, leases + waits];
         let found = [self.lock_waits.used(), own[0], own[1], deadlines.count()];
         (counts != found).then(|| format!("{counts:?} waits, ends and deadlines of locks, found {found:?}"))

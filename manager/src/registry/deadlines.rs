@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::lock_queue::Ticket;
 use super::peers::PeerId;
+use super::tracked::TrackedId;
 
 /// What ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +19,8 @@ pub(super) enum Expiring {
     Lease(PeerId, PeerId),
     /// The wait of a request for a lock on a service.
     LockWait(PeerId, Ticket),
+    /// A request in flight.
+    Request(TrackedId),
 }
 
 /// What ends by itself, the earliest first.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use labwire_wire::{Features, Uid};
 
 use super::abandoned::Abandoned;
+use super::cancelling::{EndedEarly, LeftBehind, Stop};
 use super::lock_queue::Waiter;
 use super::state::Client;
 use crate::log_limit::LogLimit;
@@ -60,7 +61,13 @@ pub(crate) enum Event<'a> {
         /// The services with which it was linked as a client. The clients of a service that has
         /// left follow as [`LinkEnded`](Self::LinkEnded).
         unlinked: Vec<Arc<str>>,
+        /// The requests that it had in flight as a client, which are to be stopped.
+        left_behind: Vec<LeftBehind>,
     },
+    /// A client has cancelled a request, and its service is asked to stop.
+    Cancelled(Stop),
+    /// A request has ended before its reply.
+    EndedEarly(Box<EndedEarly>),
     /// The links and locks of a client that sends no more have ended.
     LinksEnded {
         client: Arc<str>,

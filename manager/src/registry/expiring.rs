@@ -62,6 +62,7 @@ impl Registry {
                 Expiring::LastReplies(id) => self.give_up_last_replies(id),
                 Expiring::Lease(service, client) => self.expire_lease(service, client),
                 Expiring::LockWait(service, ticket) => self.expire_wait(service, ticket),
+                Expiring::Request(request) => self.expire_request(request),
             };
             if event.is_some() {
                 return event;

@@ -100,7 +100,7 @@ impl Service {
 impl Requests {
     /// Returns the uid of one of these requests: `uid` itself, or else one of the other type or in
     /// another spelling.
-    fn held_as(&self, uid: &Uid<'_>) -> Option<Uid<'static>> {
+    pub(super) fn held_as(&self, uid: &Uid<'_>) -> Option<Uid<'static>> {
         if self.contains(uid) {
             return Some(uid.clone().into_owned());
         }

@@ -59,13 +59,14 @@ impl Registry {
     /// service is returned with the clients concerned.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<(Event<'static>, Option<Leaving>)> {
         if let Some(client) = self.clients.remove(id) {
-            let unlinked = self.forget_client(id, &client);
+            let (unlinked, left_behind) = self.forget_client(id, &client);
             let event = Event::Left {
                 name: (*client.name).into(),
                 is_service: false,
                 principal: client.principal,
                 requests: 0,
                 unlinked,
+                left_behind,
             };
             return Some((event, None));
         }
@@ -86,6 +87,7 @@ impl Registry {
             principal: service.principal,
             requests,
             unlinked: Vec::new(),
+            left_behind: Vec::new(),
         };
         let leaving = Leaving {
             id,
@@ -187,8 +189,9 @@ impl Registry {
         &mut self,
         service: PeerId,
         caller: PeerId,
-        requests: Requests,
+        mut requests: Requests,
     ) -> Option<Abandoned> {
+        requests.untrack(&mut self.tracked, &mut self.deadlines, false);
         let client = self.clients.get_mut(caller)?;
         client.asked.remove(&service);
         if requests.count() == 0 {

@@ -8,12 +8,14 @@ use jiff::Timestamp;
 use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, Role};
 
+use super::cancelling::LeftBehind;
 use super::deadlines::Expiring;
 use super::describe::{describe_client, describe_service};
 use super::event::Event;
 use super::in_flight::InFlight;
 use super::lock_queue::LockQueue;
 use super::locks::Locks;
+use super::owed::Owed;
 use super::peers::PeerId;
 use super::roster::Roster;
 use super::state::{AROUND_REQUESTER, Client, Reader, Registry, Service};
@@ -95,6 +97,8 @@ impl Registry {
             traffic: Traffic::default(),
             deadline: None,
             asked_last: PeerId::default(),
+            owed: Owed::default(),
+            progress: None,
         };
         let entry = format!(",{}:{}", json_string(&name), describe_client(identity, address));
         self.client_roster.insert(Arc::clone(&name), entry.into());
@@ -162,7 +166,11 @@ impl Registry {
         Ok(id)
     }
 
-    pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) -> Vec<Arc<str>> {
+    /// Removes what belongs to a client. Returns the names of the services that it was linked with,
+    /// and its requests whose services are to be asked to stop.
+    pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) -> (Vec<Arc<str>>, Vec<LeftBehind>) {
+        let mut left_behind = Vec::new();
+        self.owed -= client.owed.len();
         self.deadlines.remove(client.deadline, Expiring::LastReplies(id));
         self.client_names.remove(&client.name);
         self.client_roster.remove(&client.name);
@@ -178,13 +186,22 @@ impl Registry {
             .subtract(client.in_flight.count(), client.in_flight.count());
         for &service in &client.asked {
             if let Some(service) = self.services.get_mut(service)
-                && let Some(requests) = service.callers.remove(&id)
+                && let Some(mut requests) = service.callers.remove(&id)
             {
                 service.in_flight -= requests.count();
-                requests.discard();
+                requests.untrack(&mut self.tracked, &mut self.deadlines, true);
+                if service.features.cancel && requests.count() > 0 {
+                    left_behind.push(LeftBehind {
+                        service: Arc::clone(&service.outbox),
+                        requester: Arc::clone(&client.name),
+                        requests,
+                    });
+                } else {
+                    requests.discard();
+                }
             }
         }
-        unlinked
+        (unlinked, left_behind)
     }
 
     /// Ends these links of a client and its locks. Its requests stay in flight. Returns the names

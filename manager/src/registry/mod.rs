@@ -7,6 +7,7 @@
 
 mod abandoned;
 mod asking;
+mod cancelling;
 #[cfg(any(test, feature = "fuzzing"))]
 mod consistency;
 mod deadlines;
@@ -25,6 +26,7 @@ mod locks;
 mod manager;
 mod membership;
 mod moment;
+mod owed;
 mod peers;
 mod requests;
 mod roster;
@@ -32,13 +34,16 @@ mod settling;
 mod state;
 mod status;
 mod terms;
+mod terms_of_request;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod traffic;
 mod uid;
 mod uids;
 
 pub(crate) use asking::Awaited;
+pub(crate) use cancelling::{EndedEarly, Stop};
 pub(crate) use event::{Event, LinkChange, LockEnded, WaitRefused};
 pub(crate) use leaving::Leaving;
 pub(crate) use lock_ends::Broken;
@@ -51,4 +56,5 @@ pub(crate) use settling::{Grant, Settled};
 pub(crate) use state::{Reader, Registry};
 pub(crate) use status::{Kind as PageKind, Page};
 pub(crate) use terms::Terms;
+pub(crate) use terms_of_request::RequestTerms;
 pub(crate) use traffic::Answered;

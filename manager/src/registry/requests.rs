@@ -2,7 +2,9 @@
 
 use hashbrown::hash_table::OccupiedEntry;
 
+use super::deadlines::Deadlines;
 use super::peers::PeerId;
+use super::tracked::{Tracked, TrackedId};
 use super::uids::{IntoIter, Same, Uids};
 use crate::buffers;
 
@@ -29,6 +31,8 @@ pub(super) struct Requests {
     peak: usize,
     /// Its weight in the list of [`EmptyPlaces`]; 0 if it is not in the list.
     listed: usize,
+    /// The number of uids that are [tracked](super::tracked).
+    tracked: usize,
 }
 
 impl Requests {
@@ -89,6 +93,41 @@ impl Requests {
         self.count > 0
     }
 
+    /// Returns how many requests there are with that uid, and the tracking of them.
+    pub(super) fn same(&mut self, uid: &[u8]) -> Option<(u32, Option<TrackedId>)> {
+        let same = self.by_uid.find(uid)?;
+        Some((same.get().count, same.get().tracked))
+    }
+
+    /// Records the tracking of the requests with that uid.
+    pub(super) fn track(&mut self, uid: &[u8], id: TrackedId) {
+        if let Some(mut same) = self.by_uid.find(uid) {
+            same.get_mut().tracked = Some(id);
+            self.tracked += 1;
+        }
+    }
+
+    /// Ends the tracking of all. With `forget_cancelled`, forgets the requests that were cancelled.
+    pub(super) fn untrack(
+        &mut self,
+        tracked: &mut Tracked,
+        deadlines: &mut Deadlines,
+        forget_cancelled: bool,
+    ) {
+        if self.tracked == 0 {
+            return;
+        }
+        self.tracked = 0;
+        for same in self.by_uid.iter_mut() {
+            if let Some(id) = same.tracked.take()
+                && tracked.remove(id, deadlines)
+                && forget_cancelled
+            {
+                same.count = 0;
+            }
+        }
+    }
+
     /// Finds a request by its uid.
     #[inline]
     pub(super) fn find(&mut self, uid: &[u8]) -> Option<HeldRequest<'_>> {
@@ -98,6 +137,7 @@ impl Requests {
             bytes: &mut self.bytes,
             peak: self.peak,
             listed: &mut self.listed,
+            tracked: &mut self.tracked,
         })
     }
 }
@@ -111,6 +151,7 @@ pub(super) struct HeldRequest<'a> {
     bytes: &'a mut usize,
     peak: usize,
     listed: &'a mut usize,
+    tracked: &'a mut usize,
 }
 
 impl HeldRequest<'_> {
@@ -125,20 +166,31 @@ impl HeldRequest<'_> {
         self.same.get().begun
     }
 
-    /// Removes the request. `place` is its service and its client.
+    /// Returns the tracking of the requests with this uid.
     #[inline]
-    pub(super) fn end(mut self, place: (PeerId, PeerId), empty: &mut EmptyPlaces) {
+    pub(super) fn tracked(&self) -> Option<TrackedId> {
+        self.same.get().tracked
+    }
+
+    /// Removes the request. `place` is its service and its client. Returns the tracking that ends
+    /// with it.
+    #[inline]
+    pub(super) fn end(mut self, place: (PeerId, PeerId), empty: &mut EmptyPlaces) -> Option<TrackedId> {
+        let mut ended = None;
         let same = self.same.get_mut();
         *self.bytes -= same.uid.as_bytes().len();
         if same.count > 1 {
             same.count -= 1;
         } else {
+            ended = same.tracked;
+            *self.tracked -= usize::from(ended.is_some());
             self.same.remove();
         }
         *self.count -= 1;
         if *self.count == 0 {
             empty.add(place, self.peak, self.listed);
         }
+        ended
     }
 }
 

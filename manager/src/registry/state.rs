@@ -16,10 +16,12 @@ use super::likeness::Likenesses;
 use super::lock_queue::{LockQueue, Ticket};
 use super::locks::{Lock, Locks};
 use super::manager::ManagerIdentity;
+use super::owed::Owed;
 use super::peers::{PeerId, Peers};
 use super::requests::{EmptyPlaces, Requests};
 use super::roster::Roster;
 use super::settling::Unsettled;
+use super::tracked::Tracked;
 use super::traffic::Traffic;
 use crate::bounds::{FREE_LOCK_WAITS, MOST_LOCK_WAITS};
 use crate::budget::Pool;
@@ -27,6 +29,7 @@ use crate::config::Limits;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
+use crate::progress::{ClientsProgress, WaitingProgress};
 use crate::refusal::{HeldLock, LinkedClients, LockEnd, LockRefusal, Refusal, excerpt};
 
 /// The JSON parser of a peer, as far as its limits matter.
@@ -82,6 +85,10 @@ pub(crate) struct Client {
     pub(super) deadline: Option<Instant>,
     /// The service that it asked last, and most likely asks next.
     pub(super) asked_last: PeerId,
+    /// The requests that have ended before their reply.
+    pub(super) owed: Owed,
+    /// The progress that waits for it, once there was any.
+    pub(super) progress: Option<ClientsProgress>,
 }
 
 /// The text before and after the requester's name at the end of a request.
@@ -213,6 +220,11 @@ pub(crate) struct Registry {
     pub(super) lock_waits: Pool,
     /// The size of the services' descriptions, in bytes.
     pub(super) identities: Pool,
+    /// The requests of which more is known than their uids.
+    pub(super) tracked: Tracked,
+    /// The number of requests of all clients that have ended before their reply.
+    pub(super) owed: usize,
+    pub(super) waiting_progress: WaitingProgress,
 }
 
 /// The requests in flight that each client may have regardless of others: more than a person needs,
@@ -245,6 +257,9 @@ impl Registry {
             deadlines: Deadlines::default(),
             last_ticket: Ticket::default(),
             unsettled: Unsettled::default(),
+            tracked: Tracked::default(),
+            owed: 0,
+            waiting_progress: WaitingProgress::default(),
         }
     }
 
@@ -362,6 +377,11 @@ impl Registry {
     /// Returns the size of all services' descriptions, in bytes.
     pub(crate) fn identity_bytes(&self) -> usize {
         self.identities.used()
+    }
+
+    /// Returns the number of bytes of progress that wait for clients.
+    pub(crate) fn progress_bytes(&self) -> usize {
+        self.waiting_progress.bytes()
     }
 
     /// Returns the numbers of clients and of services.

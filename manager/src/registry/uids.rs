@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry, OccupiedEntry};
 
+use super::tracked::TrackedId;
 use super::uid::Uid;
 
 /// The number of uids in one table before it is divided. Doubling a table of this size takes a
@@ -21,6 +22,8 @@ const TABLES: usize = 32;
 pub(super) struct Same {
     pub(super) uid: Uid,
     pub(super) count: u32,
+    /// Set if more is known of them.
+    pub(super) tracked: Option<TrackedId>,
     /// When the last of them was forwarded, in microseconds since the manager started.
     pub(super) begun: u64,
 }
@@ -71,6 +74,7 @@ impl Uids {
                 place.insert(Same {
                     uid: uid.into(),
                     count: 1,
+                    tracked: None,
                     begun,
                 });
             }
@@ -98,6 +102,15 @@ impl Uids {
     /// Returns all uids with their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Same> {
         self.tables.all().iter().flatten()
+    }
+
+    /// Returns all uids with their numbers, for changes.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Same> {
+        let tables = match &mut self.tables {
+            Tables::Few(table) => std::slice::from_mut(table),
+            Tables::Many(tables) => tables,
+        };
+        tables.iter_mut().flatten()
     }
 
     /// Returns the number of uids that fit without an allocation.

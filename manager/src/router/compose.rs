@@ -10,6 +10,15 @@ use crate::outbox::{COPIED_BYTES, FrameWriter};
 
 /// Composes the request that a typed line stands for. `args` and `kwargs` are JSON texts.
 pub(super) fn request_line(service: &str, attribute: &str, args: &str, kwargs: &str) -> Line {
+    compose_request(service, attribute, args, kwargs, b"}")
+}
+
+/// As [`request_line`], for a request of a person, who wants to see its progress.
+pub(super) fn typed_request_line(service: &str, attribute: &str, args: &str, kwargs: &str) -> Line {
+    compose_request(service, attribute, args, kwargs, b",\"progress\":true}")
+}
+
+fn compose_request(service: &str, attribute: &str, args: &str, kwargs: &str, end: &[u8]) -> Line {
     let mut text = BytesMut::with_capacity(ENVELOPE_BYTES + service.len() + args.len() + kwargs.len());
     text.put_slice(b"{\"args\":");
     text.put_slice(args.as_bytes());
@@ -19,7 +28,7 @@ pub(super) fn request_line(service: &str, attribute: &str, args: &str, kwargs: &
     text.put_slice(kwargs.as_bytes());
     text.put_slice(b",\"service\":");
     frames::put_string(&mut text, service);
-    text.put_slice(b"}");
+    text.put_slice(end);
     Line::new(text.freeze())
 }
 
@@ -33,13 +42,14 @@ const REQUEST: [Member; 6] = [
     Member::Uid,
 ];
 
-/// Forwards a request: the known members as the client wrote them, then `end` (the member
-/// `requester` and the line end) and the payload. Other members are left out, since they stop a
+/// Forwards a request: the known members as the client wrote them, then `members` (those that only a
+/// service with a feature receives), `end` (the member `requester` and the line end) and the payload. Other members are left out, since they stop a
 /// Python service.
 pub(super) fn write_request(
     writer: &mut FrameWriter<'_>,
     frame: FrameView<'_>,
     envelope: &Envelope,
+    members: &[u8],
     end: &[u8],
 ) {
     let head = frame.head();
@@ -48,6 +58,7 @@ pub(super) fn write_request(
     {
         // Only the requester is added and nothing left out: one copy instead of six.
         writer.part(head, 0..object.len());
+        writer.copied(members);
         writer.copied(end);
         return writer.payload(frame);
     }
@@ -63,6 +74,7 @@ pub(super) fn write_request(
     member(b",\"error\":false,\"kwargs\":", Member::Kwargs, b"{}");
     member(b",\"service\":", Member::Service, b"\"\"");
     member(b",\"uid\":", Member::Uid, b"\"\"");
+    writer.copied(members);
     writer.copied(end);
     writer.payload(frame);
 }

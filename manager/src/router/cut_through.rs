@@ -16,13 +16,14 @@ use labwire_wire::{
 };
 use tracing::{debug, warn};
 
+use super::cancelling::{members_for, terms_of};
 use super::from_service::unreadable_reply;
 use super::incoming::Kind;
 use super::{DISCONNECT, Router, Sender};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
-use crate::refusal::{LineEnd, Refusal, excerpt};
-use crate::registry::{Answered, Awaited, PeerId, Registry};
+use crate::refusal::{CallRefusal, LineEnd, Refusal, excerpt};
+use crate::registry::{Answered, Awaited, PeerId, Registry, RequestTerms};
 
 /// The most bytes before the payload. They are kept until the frame's end has arrived, and copied
 /// often.
@@ -159,7 +160,8 @@ impl CutThrough {
     }
 
     /// Forwards the rest of the line, which is complete and valid.
-    fn finish(mut self, frame: FrameView<'_>, envelope: &Envelope) {
+    /// `members` are those that only a service with a feature receives.
+    fn finish(mut self, frame: FrameView<'_>, envelope: &Envelope, members: &[u8]) {
         let to = Arc::clone(&self.to);
         to.end_arriving(|writer| {
             self.write_whole(writer, frame.content(), envelope);
@@ -171,6 +173,7 @@ impl CutThrough {
                             writer.copied(default);
                         }
                     }
+                    writer.copied(members);
                     writer.copied(b"}\r\n");
                 }
                 Form::Reply => {
@@ -202,7 +205,10 @@ impl Router<'_> {
         if from.outbox.is_full() {
             return None;
         }
+        // What is wanted of it beside its reply is known at its end at the latest: a request that
+        // says so before its payload is passed on whole.
         if self.draining
+            || envelope.has_terms()
             || !is_payload
             || start > HEAD_BYTES
             || arriving.failure().is_some()
@@ -216,7 +222,9 @@ impl Router<'_> {
             return None;
         }
         let shape = arriving.shape();
-        let asking = self.registry.ask(from.id, &request.service, shape).ok()??;
+        let mut asking = self.registry.ask(from.id, &request.service, shape).ok()??;
+        let terms = RequestTerms::default();
+        asking.check_uid(&request.uid, &terms).ok()?;
         let asked = asking.service.features.cut_through && asking.is_alone();
         let begin = |frame: &mut FrameWriter<'_>| {
             for (key, member) in [
@@ -324,8 +332,19 @@ impl Router<'_> {
             Kind::Broken(unframed) => return self.break_off_broken(from, cut_through, unframed.error),
             _ => return self.break_off(from, cut_through, None),
         };
+        let mut terms = RequestTerms::default();
         let refusal = match &cut_through.form {
-            Form::Request { .. } => self.late_request_refusal(&cut_through, frame.content(), envelope),
+            Form::Request { .. } => self
+                .late_request_refusal(&cut_through, frame.content(), envelope)
+                .or_else(
+                    || match Self::late_terms(from, &cut_through, frame.content(), envelope) {
+                        Ok(late) => {
+                            terms = late;
+                            None
+                        }
+                        Err(refusal) => Some(refusal),
+                    },
+                ),
             Form::Reply => self.late_reply_refusal(&cut_through, envelope),
         };
         if refusal.is_some() && matches!(cut_through.form, Form::Request { .. }) {
@@ -350,7 +369,30 @@ impl Router<'_> {
                 Counters::count(&self.counters.replies);
             }
         }
-        cut_through.finish(frame, envelope);
+        let mut members = Vec::new();
+        if terms.is_any() && matches!(cut_through.form, Form::Request { .. }) {
+            let now = self.moment().instant;
+            let (client, service, uid) = (cut_through.client, cut_through.service, &cut_through.uid);
+            self.registry.note_terms(client, service, uid, &terms, now);
+            let service = self.registry.service(service);
+            let features = service.map(|service| service.features).unwrap_or_default();
+            members = members_for(&terms, features, frame.content(), envelope);
+        }
+        cut_through.finish(frame, envelope, &members);
+    }
+
+    /// Returns what the client wants beside the reply to a request that was cut through.
+    fn late_terms(
+        from: &Sender<'_>,
+        cut_through: &CutThrough,
+        content: &[u8],
+        envelope: &Envelope,
+    ) -> Result<RequestTerms, Refusal> {
+        let terms = terms_of(from, content, envelope)?;
+        if terms.deadline.is_some() && cut_through.uid.is_empty() {
+            return Err(CallRefusal::DeadlineNeedsUid.into());
+        }
+        Ok(terms)
     }
 
     /// Returns the error at the end of a request that was cut through.
@@ -452,6 +494,14 @@ impl Router<'_> {
             let frame = refusal.frame(&cut_through.requester, &cut_through.uid, awaited.features);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
             awaited.end(Answered::with_refusal(now));
+        }
+        let requester = Text::from(Cow::from(&*cut_through.requester));
+        if matches!(cut_through.form, Form::Reply)
+            && self
+                .registry
+                .take_owed(cut_through.service, &requester, &cut_through.uid)
+        {
+            Counters::count(&self.counters.late_replies);
         }
         drop(cut_through);
     }

@@ -9,7 +9,8 @@ use serde_json::json;
 use tracing::debug;
 
 use super::arguments::{Arguments, Call, LinkArguments, read_page};
-use super::compose::{request_line, write_request};
+use super::cancelling::{members_for, terms_of};
+use super::compose::{request_line, typed_request_line, write_request};
 use super::incoming::{Kind, Typed};
 use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::config::MANAGERS_LINE;
@@ -78,6 +79,13 @@ impl Router<'_> {
             TerminalLine::Unlink { service } => link_request("unlink", service, "{}"),
             TerminalLine::Lock { service, kwargs } => link_request("acquire_lock", service, kwargs),
             TerminalLine::Unlock { service } => link_request("release_lock", service, "{}"),
+            TerminalLine::Cancel { service } => {
+                let kwargs = service.as_ref().map_or_else(
+                    || "{}".to_owned(),
+                    |service| format!("{{\"service\":{}}}", frames::json_string(service)),
+                );
+                request_line(MANAGER_NAME, "cancel", "[\"\"]", &kwargs)
+            }
             TerminalLine::Request { service, .. }
                 if terminal::may_mean_keyword(service) && !self.registry.has_service(service) =>
             {
@@ -93,7 +101,7 @@ impl Router<'_> {
                 attribute,
                 args,
                 kwargs,
-            } => request_line(service, attribute, args, kwargs),
+            } => typed_request_line(service, attribute, args, kwargs),
         };
         match Envelope::scan(request.content()) {
             Ok(envelope) => self.route_frame(from, request.view().into(), &envelope),
@@ -130,19 +138,36 @@ impl Router<'_> {
             from.refuse(&request.uid, &Refusal::NotTaken);
             return Step::Next;
         }
-        let asking = match self.registry.ask(from.id, &request.service, envelope.shape()) {
+        let terms = match terms_of(from, content, envelope) {
+            Ok(terms) => terms,
+            Err(refusal) => return self.refuse_request(from, &request, &refusal),
+        };
+        let mut asking = match self.registry.ask(from.id, &request.service, envelope.shape()) {
             Ok(Some(asking)) => asking,
             Ok(None) => return Step::Leave,
             Err(refusal) => return self.refuse_request(from, &request, &refusal),
         };
+        if let Err(refusal) = asking.check_uid(&request.uid, &terms) {
+            return self.refuse_request(from, &request, &refusal);
+        }
+        let members = if terms.is_any() {
+            members_for(&terms, asking.service.features, content, envelope)
+        } else {
+            Vec::new()
+        };
         let end = asking.client.request_end.as_bytes();
-        let length = frame.size() + asking.client.requester_length() + ENVELOPE_BYTES;
+        let length = frame.size() + members.len() + asking.client.requester_length() + ENVELOPE_BYTES;
         let (service, outbox) = (asking.service_id(), &asking.service.outbox);
-        let write = |writer: &mut FrameWriter<'_>| write_request(writer, frame, envelope, end);
+        let write = |writer: &mut FrameWriter<'_>| write_request(writer, frame, envelope, &members, end);
         if let Err(waiting) = self.permits.push_request(service, outbox, length, write) {
             return Step::Wait(waiting);
         }
         asking.begin(request.uid.as_bytes(), frame.size(), self.now);
+        if terms.is_any() {
+            let now = self.moment().instant;
+            self.registry
+                .note_terms(from.id, service, &request.uid, &terms, now);
+        }
         Counters::count(&self.counters.requests);
         debug!(
             "{} requested {} from '{}'",
@@ -193,6 +218,7 @@ impl Router<'_> {
         self.work += frame.content().len() / BYTES_PER_WORK;
         let answer = match attribute {
             "identity" => return self.answer_listing(from, uid, Listing::Identity),
+            "cancel" => return self.route_cancel(from, frame, envelope, request),
             "status" => return self.answer_status(from, uid, frame, envelope),
             "link" | "unlink" | "acquire_lock" | "renew_lock" | "release_lock" => {
                 let answer = self.change_link(from, request, frame, envelope);

@@ -34,6 +34,9 @@ impl Router<'_> {
             Kind::Frame(envelope) if envelope.is_reply(frame.content()) => {
                 match envelope.reply(frame.content()) {
                     Ok(reply) => self.route_reply(from, frame, envelope, &reply),
+                    Err(_) if self.may_be_partial(from, envelope) => {
+                        self.route_partial(from, frame, envelope)
+                    }
                     Err(error) => {
                         let malformed = MalformedReply::in_frame(frame.content(), envelope, error);
                         self.route_malformed_reply(from, &malformed, frame.content().len())
@@ -57,7 +60,11 @@ impl Router<'_> {
     }
 
     /// Calls `answer`, which queues a frame for the service itself, once its queue has room.
-    fn answer_service(&mut self, from: &Sender<'_>, answer: impl FnOnce(&mut Self) -> Step) -> Step {
+    pub(super) fn answer_service(
+        &mut self,
+        from: &Sender<'_>,
+        answer: impl FnOnce(&mut Self) -> Step,
+    ) -> Step {
         if let Err(wait) = self.own_room(from) {
             return wait;
         }
@@ -171,6 +178,10 @@ impl Router<'_> {
         if let Some(uid) = registry.held_as_other_type(from.id, &reply.requester, &reply.uid) {
             let malformed = MalformedReply::with_wrong_uid(reply, uid);
             return self.route_malformed_reply(from, &malformed, frame.content().len());
+        }
+        if self.registry.take_owed(from.id, &reply.requester, &reply.uid) {
+            Counters::count(&self.counters.late_replies);
+            return Step::Next;
         }
         self.drop_unsolicited(from)
     }

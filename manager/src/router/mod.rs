@@ -1,6 +1,7 @@
 //! Routes frames by their envelopes. Nothing here waits.
 
 mod arguments;
+mod cancelling;
 mod compose;
 mod cut_through;
 mod ended;
@@ -8,12 +9,15 @@ mod from_client;
 mod from_service;
 mod incoming;
 mod malformed_reply;
+mod partial;
 mod permits;
 mod publishing;
 #[cfg(any(test, feature = "benchmarks"))]
 mod rig;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_calls;
 
 use std::sync::{Arc, MutexGuard};
 

@@ -88,6 +88,7 @@ impl Slot {
                 origin: choices.percent(50),
                 cut_through: choices.percent(50),
                 leases: choices.percent(50),
+                ..Features::default()
             },
             role: Role::Client,
         };

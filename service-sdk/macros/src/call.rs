@@ -41,6 +41,10 @@ fn call(method: &Method) -> TokenStream {
         match (&parameter.form, parameter.by_reference) {
             (Form::Request, true) => quote!(&__request),
             (Form::Request, false) => quote!(::std::clone::Clone::clone(&__request)),
+            (Form::Progress, true) => quote!(&::labwire_service::Request::progress(&__request)),
+            (Form::Progress, false) => quote!(::labwire_service::Request::progress(&__request)),
+            (Form::Cancellation, true) => quote!(&::labwire_service::Request::cancellation(&__request)),
+            (Form::Cancellation, false) => quote!(::labwire_service::Request::cancellation(&__request)),
             (_, true) => quote!(&#name),
             (_, false) => quote!(#name),
         }
@@ -73,7 +77,7 @@ fn bind(method: &Method) -> TokenStream {
     }
     let given = || {
         let parameters = method.parameters.iter().enumerate();
-        parameters.filter(|(_, parameter)| !matches!(parameter.form, Form::Request))
+        parameters.filter(|(_, parameter)| !parameter.form.is_hidden())
     };
     if given().next().is_none() {
         return quote!(::labwire_service::Request::bind(&__request, &[])?;);
@@ -96,7 +100,9 @@ fn table_entry(parameter: &Parameter) -> TokenStream {
     let name = parameter.name();
     let argument = match &parameter.form {
         Form::Rest => return quote!(::labwire_service::Parameter::rest(#name)),
-        Form::Keywords | Form::Request => return quote!(::labwire_service::Parameter::keywords(#name)),
+        Form::Keywords | Form::Request | Form::Progress | Form::Cancellation => {
+            return quote!(::labwire_service::Parameter::keywords(#name));
+        }
         Form::Argument(argument) => argument,
     };
     let keyword_only = argument.keyword_only.then(|| quote!(.keyword_only()));
@@ -111,7 +117,9 @@ fn table_entry(parameter: &Parameter) -> TokenStream {
 fn value(parameter: &Parameter) -> TokenStream {
     let Argument { kind, default, .. } = match &parameter.form {
         Form::Rest => return quote!(__bound.rest()),
-        Form::Keywords | Form::Request => return quote!(__bound.keywords()),
+        Form::Keywords | Form::Request | Form::Progress | Form::Cancellation => {
+            return quote!(__bound.keywords());
+        }
         Form::Argument(argument) => &**argument,
     };
     let Some(default) = default else {

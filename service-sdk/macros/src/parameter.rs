@@ -22,6 +22,17 @@ pub(crate) enum Form {
     Keywords,
     /// The request itself.
     Request,
+    /// What reports how far the request has come.
+    Progress,
+    /// What tells that the request is to be stopped.
+    Cancellation,
+}
+
+impl Form {
+    /// Returns whether clients know nothing of the parameter.
+    pub(crate) fn is_hidden(&self) -> bool {
+        matches!(self, Self::Request | Self::Progress | Self::Cancellation)
+    }
 }
 
 pub(crate) struct Argument {
@@ -78,7 +89,7 @@ impl Parameter {
             }
             Form::Rest => (format!("*{name}"), "object".to_owned(), None),
             Form::Keywords => (format!("**{name}"), "object".to_owned(), None),
-            Form::Request => return None,
+            Form::Request | Form::Progress | Form::Cancellation => return None,
         })
     }
 
@@ -143,8 +154,8 @@ fn owned(kind: &Type) -> syn::Result<(Type, bool)> {
                 }
                 inner if special(inner).is_some() => Ok((inner.clone(), true)),
                 _ => {
-                    let text =
-                        "of references, `&str`, `&[T]` and `&Request` can be arguments; take others by value";
+                    let text = "of references, `&str`, `&[T]`, `&Request`, `&Progress` and `&Cancellation` can be arguments; \
+                         take others by value";
                     Err(Error::new_spanned(kind, text))
                 }
             }
@@ -161,6 +172,8 @@ fn owned(kind: &Type) -> syn::Result<(Type, bool)> {
 fn special(kind: &Type) -> Option<Form> {
     match last_name(kind)?.to_string().as_str() {
         "Request" => Some(Form::Request),
+        "Progress" => Some(Form::Progress),
+        "Cancellation" => Some(Form::Cancellation),
         "Positional" => Some(Form::Rest),
         "Keywords" => Some(Form::Keywords),
         _ => None,

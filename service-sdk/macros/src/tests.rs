@@ -83,7 +83,7 @@ fn mistakes_in_parameters_are_explained_where_they_are() {
         (
             "path: &PathBuf",
             "&PathBuf",
-            "of references, `&str`, `&[T]` and `&Request` can be arguments; take others by value",
+            "of references, `&str`, `&[T]`, `&Request`, `&Progress` and `&Cancellation` can be arguments; take others by value",
         ),
         (
             "values: &mut [f64]",

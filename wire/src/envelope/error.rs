@@ -32,6 +32,9 @@ pub enum EnvelopeError {
     /// A request has the `uid` that is reserved for notifications.
     #[error("the uid \"{NOTIFICATION_UID}\" is reserved for notifications; choose another one")]
     ReservedUid,
+    /// A service's frame that is progress and an item at once.
+    #[error("a frame has the member \"progress\" or \"item\" and not both, send one after the other")]
+    ProgressAndItem,
 }
 
 impl EnvelopeError {
@@ -65,7 +68,8 @@ impl EnvelopeError {
             | Self::Duplicate(_)
             | Self::RequestWithError
             | Self::LongUid
-            | Self::ReservedUid => "ValueError",
+            | Self::ReservedUid
+            | Self::ProgressAndItem => "ValueError",
             Self::Missing(_) => "KeyError",
         }
     }

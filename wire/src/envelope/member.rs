@@ -28,10 +28,17 @@ pub enum Member {
     Message,
     /// The lines of an error's traceback.
     Traceback,
+    /// Of a service's frame: how far it has come with a request. Of a request: whether its client
+    /// wants to receive that, and the items.
+    Progress,
+    /// One part of the result of a request, before its reply.
+    Item,
+    /// How many seconds a request may take.
+    Deadline,
 }
 
 impl Member {
-    pub(super) const COUNT: usize = 10;
+    pub(super) const COUNT: usize = 13;
 
     pub(super) const fn bit(self) -> u16 {
         1 << self as u16
@@ -50,6 +57,9 @@ impl Member {
             Self::Result => "result",
             Self::Message => "message",
             Self::Traceback => "traceback",
+            Self::Progress => "progress",
+            Self::Item => "item",
+            Self::Deadline => "deadline",
         }
     }
 
@@ -65,6 +75,9 @@ impl Member {
             b"result" => Self::Result,
             b"message" => Self::Message,
             b"traceback" => Self::Traceback,
+            b"progress" => Self::Progress,
+            b"item" => Self::Item,
+            b"deadline" => Self::Deadline,
             _ => return None,
         })
     }
@@ -83,9 +96,12 @@ impl Member {
         match text {
             [_, b'a', b'r', ..] => if_it_is!(Args, b"\"args\""),
             [_, b'a', ..] => if_it_is!(Attribute, b"\"attribute\""),
+            [_, b'd', ..] => if_it_is!(Deadline, b"\"deadline\""),
             [_, b'e', ..] => if_it_is!(Error, b"\"error\""),
+            [_, b'i', ..] => if_it_is!(Item, b"\"item\""),
             [_, b'k', ..] => if_it_is!(Kwargs, b"\"kwargs\""),
             [_, b'm', ..] => if_it_is!(Message, b"\"message\""),
+            [_, b'p', ..] => if_it_is!(Progress, b"\"progress\""),
             [_, b'r', _, b'q', ..] => if_it_is!(Requester, b"\"requester\""),
             [_, b'r', ..] => if_it_is!(Result, b"\"result\""),
             [_, b's', ..] => if_it_is!(Service, b"\"service\""),

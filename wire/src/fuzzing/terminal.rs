@@ -44,11 +44,22 @@ pub fn check_terminal(line: &str) {
             assert!(!service.is_empty());
             assert!(is_json(&without_tokens(&kwargs)), "{kwargs}");
         }
-        Ok(TerminalLine::Unlink { service } | TerminalLine::Unlock { service }) => {
+        Ok(
+            TerminalLine::Unlink { service }
+            | TerminalLine::Unlock { service }
+            | TerminalLine::Cancel {
+                service: Some(service),
+            },
+        ) => {
             assert!(!service.is_empty());
         }
-        Ok(TerminalLine::Identity | TerminalLine::WhoAmI | TerminalLine::Help | TerminalLine::Disconnect) => {
-        }
+        Ok(
+            TerminalLine::Identity
+            | TerminalLine::WhoAmI
+            | TerminalLine::Help
+            | TerminalLine::Cancel { service: None }
+            | TerminalLine::Disconnect,
+        ) => {}
         Err(error) => {
             let message = error.to_string();
             assert!(message.starts_with(char::is_lowercase), "{message}");

@@ -3,7 +3,7 @@
 use crate::frames::json_string;
 
 /// The commands and their descriptions.
-const WORDS: [(&str, &str); 11] = [
+const WORDS: [(&str, &str); 12] = [
     ("client MY NAME", "say who you are, before anything else"),
     ("identity", "show the manager and who is connected"),
     ("whoami", "show your name on the network"),
@@ -14,6 +14,10 @@ const WORDS: [(&str, &str); 11] = [
         "lock a service that nobody else is linked with; lock SERVICE shared: together with all linked clients; add ttl=60 to hold it for a minute, reason=\"a text\", wait=10 to wait for it for ten seconds",
     ),
     ("unlock SERVICE", "release your lock"),
+    (
+        "cancel",
+        "ask for what you typed and has no answer yet to be stopped; cancel SERVICE: only what you asked that service",
+    ),
     (
         "SERVICE ATTRIBUTE [value ...] [key=value ...]",
         "call a service; put names and texts with spaces in quotes, and a service's name that is one of these words",

@@ -12,6 +12,7 @@
 //! | `lock BasicMath`, `lock "My Service" shared` | lock a service; `exclusive` is the default |
 //! | `lock BasicMath ttl=60 reason="a test" wait=10` | the same, with terms: seconds and a text |
 //! | `unlock BasicMath`, `unlock "My Service"` | release a lock |
+//! | `cancel`, `cancel BasicMath`, `cancel "My Service"` | cancel what was typed and is not answered |
 //! | `help` | ask what can be typed |
 //! | `disconnect`, `exit`, `quit`, `__disconnect__` | leave |
 //! | `<service> <attribute> [value …] [key=value …]` | a request |
@@ -50,7 +51,8 @@
 //! |---|---|---|
 //! | `clients add 1`, `linkBasicMath` | a client named `add 1`, a link | a request, an error |
 //! | `help`, `quit`, `whoami` | an error | a keyword |
-//! | `lock S`, `lock S shared`, `unlock S`, `unlink S` | a request for that service | a keyword |
+//! | `lock S`, `lock S shared`, `unlock S`, `unlink S`, `cancel S` | a request for that service | a keyword |
+//! | `cancel` | an error | a keyword |
 //! | `link 'My Service'`, `client 'Me'` | a name with apostrophes | a name without |
 //! | `link`, `client ""` | an empty name | an error, the name `Client` |
 //! | `S "my attribute" 1` | attribute `my`, texts | attribute `my attribute` |
@@ -156,6 +158,11 @@ pub enum TerminalLine {
     Unlock {
         /// The name of the service, never empty.
         service: String,
+    },
+    /// `cancel`: cancel the requests that were typed and are not answered.
+    Cancel {
+        /// The name of the service, never empty. `None`: those to all services.
+        service: Option<String>,
     },
     /// `disconnect`: leave.
     Disconnect,
@@ -284,6 +291,9 @@ fn keyword(line: &str) -> Option<Result<TerminalLine, TerminalError>> {
         });
     }
     if let Some(keyword) = BEFORE_A_SERVICE.into_iter().find(|keyword| is(keyword)) {
+        if rest.is_empty() && keyword == "cancel" {
+            return Some(Ok(TerminalLine::Cancel { service: None }));
+        }
         if rest.is_empty() {
             return Some(Err(TerminalError::NoServiceNamed { keyword }));
         }
@@ -308,7 +318,7 @@ fn keyword(line: &str) -> Option<Result<TerminalLine, TerminalError>> {
 }
 
 /// The keywords that precede the name of a service, either one word or quoted.
-const BEFORE_A_SERVICE: [&str; 3] = ["unlink", "lock", "unlock"];
+const BEFORE_A_SERVICE: [&str; 4] = ["unlink", "lock", "unlock", "cancel"];
 
 /// Returns whether a request for a service of this name may have been meant as a keyword with the
 /// name of a service after it.
@@ -339,6 +349,9 @@ fn about_service(keyword: &str, rest: &str) -> Option<TerminalLine> {
         }
         _ if tokens.more() => None,
         "unlink" => Some(TerminalLine::Unlink { service }),
+        "cancel" => Some(TerminalLine::Cancel {
+            service: Some(service),
+        }),
         _ => Some(TerminalLine::Unlock { service }),
     }
 }

@@ -203,6 +203,13 @@ fn links_and_locks_are_named_with_one_word_or_between_quotes() {
         let (service, kwargs) = (service.into(), kwargs.into());
         assert_eq!(parse(line), Ok(TerminalLine::Lock { service, kwargs }), "{line}");
     }
+    let cancel = |service: Option<&str>| {
+        Ok(TerminalLine::Cancel {
+            service: service.map(str::to_owned),
+        })
+    };
+    assert_eq!(parse(" cancel "), cancel(None));
+    assert_eq!(parse("CANCEL 'My Service'"), cancel(Some("My Service")));
     for keyword in ["unlink", "lock", "unlock"] {
         assert_eq!(parse(keyword), Err(TerminalError::NoServiceNamed { keyword }));
     }
@@ -226,6 +233,7 @@ fn a_service_whose_name_is_a_keyword_can_be_called() {
         ("lock front shared x=1", "lock", "front", r#"["shared"]"#),
         ("unlock front 1", "unlock", "front", "[1]"),
         ("unlink a b", "unlink", "a", r#"["b"]"#),
+        ("cancel the order", "cancel", "the", r#"["order"]"#),
         ("whoami is it", "whoami", "is", r#"["it"]"#),
         ("quit smoking", "quit", "smoking", "[]"),
         ("unlock front ttl=1", "unlock", "front", "[]"),

@@ -42,6 +42,7 @@ impl<M: Manager> World<M> {
         };
         self.calls.insert(uid, seen);
         self.command(Command::Call(CallCommand {
+            follower: None,
             uid,
             frame: request_frame(&target.service, &target.attribute, "[]", "{}", uid),
             target,

@@ -18,7 +18,7 @@ use crate::status::{About, ConnectionState, LinkState, LinkStatus};
 use crate::uids::Uids;
 
 /// Creates the engine of a client that does not reconnect.
-fn engine() -> Engine {
+pub(super) fn engine() -> Engine {
     engine_with(None, Uids::new())
 }
 
@@ -36,14 +36,14 @@ fn engine_with(backoff: Option<Backoff>, uids: Uids) -> Engine {
     Engine::new(config, uids, about).0
 }
 
-fn written(engine: &mut Engine) -> Vec<Value> {
+pub(super) fn written(engine: &mut Engine) -> Vec<Value> {
     let frames = std::iter::from_fn(|| engine.poll_frame());
     frames
         .map(|frame: Bytes| serde_json::from_slice(&frame).unwrap())
         .collect()
 }
 
-fn say(engine: &mut Engine, line: &Value) {
+pub(super) fn say(engine: &mut Engine, line: &Value) {
     engine.handle_line(Line::new(line.to_string().into()), Instant::now());
 }
 
@@ -61,6 +61,7 @@ fn call_manager(
 ) -> oneshot::Receiver<Outcome> {
     let (reply, receiver) = oneshot::channel();
     let call = CallCommand {
+        follower: None,
         uid,
         frame: request_frame(MANAGER_NAME, attribute, "[]", "{}", uid),
         target: Target::new(MANAGER_NAME, attribute),

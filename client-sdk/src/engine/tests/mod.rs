@@ -2,6 +2,7 @@
 //! what it likes, and against the routing of the real one.
 
 mod callers;
+mod cancelling;
 mod cases;
 mod look;
 mod manager;

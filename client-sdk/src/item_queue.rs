@@ -1,0 +1,149 @@
+//! A channel for the items of one call. It never drops one in silence: a reader that is too slow
+//! receives an error after those that were kept.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+/// The most bytes of items that wait for their reader. One item may be larger. Calls share the
+/// connection: to wait for this reader would keep all others waiting.
+pub(crate) const FULL_BYTES: usize = 64 * 1024 * 1024;
+
+/// Items were lost, because too many waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+/// Creates a channel.
+pub(crate) fn item_queue() -> (ItemSender, ItemReceiver) {
+    let queue = Arc::<Queue>::default();
+    (ItemSender(Arc::clone(&queue)), ItemReceiver(queue))
+}
+
+/// The sending half. Dropping it ends the channel.
+pub(crate) struct ItemSender(Arc<Queue>);
+
+/// The receiving half.
+pub(crate) struct ItemReceiver(Arc<Queue>);
+
+#[derive(Default)]
+struct Queue(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    waiting: VecDeque<Bytes>,
+    /// The size of all of them, in bytes.
+    bytes: usize,
+    /// Whether an item was lost.
+    overflowed: bool,
+    /// Whether the reader knows.
+    is_told: bool,
+    ended: bool,
+    reader: Option<Waker>,
+}
+
+impl Queue {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and wakes the reader.
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        let mut inner = self.inner();
+        change(&mut inner);
+        let reader = inner.reader.take();
+        drop(inner);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl fmt::Debug for ItemSender {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ItemSender").finish_non_exhaustive()
+    }
+}
+
+impl ItemSender {
+    /// Appends an item, unless too many wait or one was lost before.
+    pub(crate) fn push(&self, item: Bytes) {
+        // The receiver was dropped.
+        if Arc::strong_count(&self.0) == 1 {
+            return;
+        }
+        self.0.change(|inner| {
+            let is_full = !inner.waiting.is_empty() && inner.bytes + item.len() > FULL_BYTES;
+            inner.overflowed |= is_full;
+            if !inner.overflowed {
+                inner.bytes += item.len();
+                inner.waiting.push_back(item);
+            }
+        });
+    }
+}
+
+impl Drop for ItemSender {
+    fn drop(&mut self) {
+        self.0.change(|inner| inner.ended = true);
+    }
+}
+
+impl ItemReceiver {
+    /// Polls for the next item. Returns `None` after the last one.
+    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Result<Bytes, Overflow>>> {
+        let mut inner = self.0.inner();
+        if let Some(item) = inner.waiting.pop_front() {
+            inner.bytes -= item.len();
+            return Poll::Ready(Some(Ok(item)));
+        }
+        if inner.overflowed {
+            let was_told = std::mem::replace(&mut inner.is_told, true);
+            return Poll::Ready((!was_told).then_some(Err(Overflow)));
+        }
+        if inner.ended {
+            return Poll::Ready(None);
+        }
+        inner.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(receiver: &ItemReceiver) -> Poll<Option<Result<usize, Overflow>>> {
+        let context = Context::from_waker(Waker::noop());
+        receiver
+            .poll_next(&context)
+            .map(|next| next.map(|item| item.map(|item| item.len())))
+    }
+
+    #[test]
+    fn items_come_in_order_and_then_the_end() {
+        let (sender, receiver) = item_queue();
+        assert_eq!(next(&receiver), Poll::Pending);
+        for length in 1..4 {
+            sender.push(Bytes::from(vec![b'1'; length]));
+        }
+        drop(sender);
+        for length in 1..4 {
+            assert_eq!(next(&receiver), Poll::Ready(Some(Ok(length))));
+        }
+        assert_eq!(next(&receiver), Poll::Ready(None));
+    }
+
+    #[test]
+    fn a_reader_that_is_too_slow_is_told_once_and_never_skips_one() {
+        let (sender, receiver) = item_queue();
+        sender.push(Bytes::from(vec![b'1'; FULL_BYTES + 1]));
+        sender.push(Bytes::from_static(b"lost"));
+        assert_eq!(next(&receiver), Poll::Ready(Some(Ok(FULL_BYTES + 1))));
+        sender.push(Bytes::from_static(b"after one that is lost"));
+        assert_eq!(next(&receiver), Poll::Ready(Some(Err(Overflow))));
+        assert_eq!(next(&receiver), Poll::Ready(None));
+    }
+}

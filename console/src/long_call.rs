@@ -1,0 +1,212 @@
+//! A call that may take long: it shows its progress and its items, and Ctrl-C can cancel it.
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use labwire_client::{Call, CallError, CancelOutcome, Canceller, Following, ProgressValue};
+
+use crate::failure::Failure;
+use crate::in_flight::in_flight;
+use crate::output::{message, one_line, tell};
+use crate::stop::Stop;
+
+/// How a call ends that Ctrl-C has cancelled.
+const AGAIN: &str = "press Ctrl-C again to leave without waiting";
+
+/// The longest message of a service that is shown, in characters.
+const LONGEST_MESSAGE: usize = 60;
+
+/// How a call that may take long is made.
+pub(crate) struct LongCall {
+    /// Whether its progress is shown, and its items are printed.
+    pub(crate) shows: bool,
+    /// Set if Ctrl-C cancels the call.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// Why a call has no result.
+pub(crate) enum Unanswered {
+    Error(CallError),
+    /// An item could not be shown, or Ctrl-C came.
+    Failure(Failure),
+}
+
+impl LongCall {
+    /// Makes a call, and passes each item to `show`. Returns the result, and whether the call was
+    /// cancelled before it came.
+    pub(crate) async fn make(
+        &mut self,
+        call: Call<String>,
+        show: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<(String, bool), Unanswered> {
+        in_flight(self.run(call, show)).await
+    }
+
+    async fn run(
+        &mut self,
+        call: Call<String>,
+        show: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<(String, bool), Unanswered> {
+        // From here on Ctrl-C cancels the call.
+        if let Some(stop) = &self.stop {
+            stop.begin().map_err(Unanswered::Failure)?;
+        }
+        if !self.shows {
+            let mut pending = call.send().await.map_err(Unanswered::Error)?;
+            let canceller = pending.canceller();
+            let stopped = tokio::select! {
+                outcome = &mut pending => return Ok((outcome.map_err(unanswered)?, false)),
+                stopped = cancel_when(self.stop.as_ref(), &canceller) => stopped,
+            };
+            return after(stopped, pending).await;
+        }
+        let mut following = call.follow().await.map_err(Unanswered::Error)?;
+        let canceller = following.canceller();
+        let display = Display::new();
+        let stopped = tokio::select! {
+            outcome = shown(&mut following, &display, show) => return Ok((outcome?, false)),
+            stopped = cancel_when(self.stop.as_ref(), &canceller) => stopped,
+        };
+        display.finish();
+        after(stopped, following).await
+    }
+}
+
+/// Waits for the end of a call that was cancelled.
+async fn after(
+    cancelled: Result<(), CallError>,
+    call: impl Future<Output = Result<String, CallError>>,
+) -> Result<(String, bool), Unanswered> {
+    cancelled.map_err(Unanswered::Error)?;
+    Ok((call.await.map_err(unanswered)?, true))
+}
+
+/// Returns the end of a call without a result. The error of a call that was cancelled may come before
+/// the manager's answer to the cancellation.
+fn unanswered(error: CallError) -> Unanswered {
+    if !error.is_cancelled() {
+        return Unanswered::Error(error);
+    }
+    tell(format_args!("labwire: {}", message(&error.to_string())));
+    Unanswered::Failure(Failure::Reported(Box::new(Failure::Interrupted)))
+}
+
+/// Cancels the call when Ctrl-C comes; waits for ever if it may not.
+async fn cancel_when(stop: Option<&Stop>, canceller: &Canceller) -> Result<(), CallError> {
+    match stop {
+        Some(stop) => stop.requested().await,
+        None => std::future::pending().await,
+    };
+    if canceller.cancel(Some("Ctrl-C")).await? == CancelOutcome::Asked {
+        tell(format_args!("labwire: the service is asked to stop; {AGAIN}"));
+    }
+    Ok(())
+}
+
+/// Shows progress and items until the call has ended.
+async fn shown(
+    following: &mut Following<String>,
+    display: &Display,
+    mut show: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<String, Unanswered> {
+    let (mut items, mut progress) = (following.raw_items(), following.progress());
+    let (mut has_items, mut has_progress) = (true, true);
+    while has_items || has_progress {
+        tokio::select! {
+            biased;
+            value = progress.changed(), if has_progress => match value {
+                Some(value) => display.progress(&value),
+                None => has_progress = false,
+            },
+            item = items.next(), if has_items => match item {
+                Some(Ok(item)) => display.above(|| show(&item)).map_err(Unanswered::Failure)?,
+                Some(Err(error)) => return Err(Unanswered::Error(error)),
+                None => has_items = false,
+            },
+        }
+    }
+    display.finish();
+    following.await.map_err(unanswered)
+}
+
+/// Shows progress on standard error: as a bar at a terminal, otherwise as lines.
+struct Display {
+    bar: Option<ProgressBar>,
+}
+
+impl Display {
+    fn new() -> Self {
+        Self {
+            bar: io::stderr().is_terminal().then(ProgressBar::no_length),
+        }
+    }
+
+    fn progress(&self, value: &ProgressValue) {
+        let text = value.message().map(|text| shortened(&text));
+        let Some(bar) = &self.bar else {
+            let ratio = value.ratio().map(|ratio| format!("{:.0} %", 100.0 * ratio));
+            let line = match (ratio, text) {
+                (Some(ratio), Some(text)) => format!("{ratio}, {text}"),
+                (Some(text), None) | (None, Some(text)) => text,
+                (None, None) => shortened(value.json()),
+            };
+            return tell(format_args!("progress: {line}"));
+        };
+        let template = match value.ratio() {
+            Some(_) => "{bar:30} {percent} % {msg}",
+            None => "{spinner} {elapsed} {msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        if let Some(ratio) = value.ratio() {
+            const STEPS: f64 = 1_000.0;
+            bar.set_length(1_000);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a ratio is from 0 to 1"
+            )]
+            bar.set_position((STEPS * ratio) as u64);
+        }
+        bar.set_message(match (text, value.ratio()) {
+            (Some(text), _) => text,
+            (None, Some(_)) => String::new(),
+            (None, None) => shortened(value.json()),
+        });
+    }
+
+    /// Writes above the bar.
+    fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Returns the beginning of a service's text, on one line.
+fn shortened(text: &str) -> String {
+    let text = one_line(text);
+    match text.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_services_text_is_shown_on_one_short_line() {
+        assert_eq!(shortened("filter\n3"), one_line("filter\n3"));
+        assert_eq!(shortened(&"é".repeat(100)).chars().count(), LONGEST_MESSAGE + 1);
+    }
+}

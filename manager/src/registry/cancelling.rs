@@ -1,0 +1,381 @@
+//! Ends requests before their reply, and asks services to stop them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use labwire_wire::{Features, Uid, frames};
+
+use super::asking::Awaited;
+use super::event::Event;
+use super::peers::PeerId;
+use super::state::Registry;
+use super::terms_of_request::RequestTerms;
+use super::tracked::{TrackedId, TrackedRequest};
+use super::traffic::Answered;
+use super::uids::{IntoIter, Same};
+use crate::buffers::RUN_BYTES;
+use crate::outbox::{Deferred, FrameWriter, Outbox};
+use crate::progress::Latest;
+use crate::refusal::{CallRefusal, Refusal};
+
+/// The most requests to stop that are composed at once, for one service.
+const AT_ONCE: usize = 8;
+
+/// Why a service is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopCause {
+    /// The client has cancelled the request.
+    Client,
+    /// The deadline of the request has passed.
+    Deadline,
+    /// The client has left.
+    Disconnected,
+}
+
+impl StopCause {
+    /// Returns the keyword argument `cause`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Deadline => "deadline",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// A service that is to be asked to stop a request.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) outbox: Arc<Outbox>,
+    /// The client's name, `NAME[HOST:PORT]`.
+    pub(crate) requester: Arc<str>,
+    pub(crate) uid: Uid<'static>,
+    pub(crate) cause: StopCause,
+    pub(crate) reason: Option<String>,
+}
+
+/// A request that has ended before its reply.
+#[derive(Debug)]
+pub(crate) struct EndedEarly {
+    pub(crate) outbox: Arc<Outbox>,
+    /// The client's name, `NAME[HOST:PORT]`.
+    pub(crate) requester: Arc<str>,
+    pub(crate) features: Features,
+    pub(crate) uid: Uid<'static>,
+    pub(crate) refusal: Refusal,
+    /// What is sent to the service, if it has the feature `cancel` and was not asked before.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// What became of a request that its client has cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cancelled {
+    /// Its service cannot be asked. It has ended.
+    Ended,
+    /// Its service was asked before.
+    AskedBefore,
+    /// Its service is asked to stop.
+    Asked,
+}
+
+impl Cancelled {
+    /// Returns the result of the client's request to cancel.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::AskedBefore => "asked before",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+impl Registry {
+    /// Tracks a request that a service holds, if it has terms.
+    pub(crate) fn note_terms(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &Uid<'_>,
+        terms: &RequestTerms,
+        now: Instant,
+    ) {
+        let listens = terms.listens
+            && self
+                .services
+                .get(service)
+                .is_some_and(|service| service.features.progress);
+        if terms.deadline.is_none() && !listens {
+            return;
+        }
+        let deadline = terms.deadline.map(|limit| (now + limit, limit));
+        let Some((id, request)) = self.track(client, service, uid.as_bytes()) else {
+            return;
+        };
+        request.listens |= listens;
+        if let Some((at, _)) = deadline
+            && request.deadline.is_none()
+        {
+            request.deadline = deadline;
+            self.deadlines.insert(at, super::deadlines::Expiring::Request(id));
+        }
+    }
+
+    /// Returns the tracking of the requests with that uid, which begins if there is none yet.
+    fn track(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &[u8],
+    ) -> Option<(TrackedId, &mut TrackedRequest)> {
+        let requests = self.services.get_mut(service)?.callers.get_mut(&client)?;
+        let (_, tracked) = requests.same(uid)?;
+        let id = if let Some(id) = tracked {
+            id
+        } else {
+            let id = self.tracked.insert(TrackedRequest::new(client, service, uid))?;
+            requests.track(uid, id);
+            id
+        };
+        Some((id, self.tracked.get_mut(id)?))
+    }
+
+    /// Cancels the requests of a client with that uid: only those to `service`, if it is named.
+    /// `now` is in microseconds since the manager started.
+    ///
+    /// # Errors
+    /// [`CallRefusal::NotInFlight`].
+    pub(crate) fn cancel(
+        &mut self,
+        client: PeerId,
+        uid: &Uid<'_>,
+        service: Option<&str>,
+        reason: Option<&str>,
+        now: u64,
+    ) -> Result<(Cancelled, Vec<Event<'static>>), Refusal> {
+        let not_in_flight = || CallRefusal::NotInFlight {
+            uid: uid.as_str().to_owned(),
+            service: service.map(str::to_owned),
+        };
+        let caller = self.clients.get(client).ok_or_else(not_in_flight)?;
+        let held = |id: &PeerId| {
+            let holder = self.services.get(*id)?;
+            let is_meant = service.is_none_or(|name| *holder.name == *name);
+            let uid = holder.callers.get(&client).filter(|_| is_meant)?.held_as(uid)?;
+            Some((*id, uid))
+        };
+        let held: Vec<(PeerId, Uid<'static>)> = caller.asked.iter().filter_map(held).collect();
+        let (mut outcome, mut events) = (None, Vec::new());
+        for (service, uid) in held {
+            outcome = outcome.max(self.cancel_at(client, service, &uid, reason, now, &mut events));
+        }
+        Ok((outcome.ok_or_else(not_in_flight)?, events))
+    }
+
+    /// Cancels the requests with that uid that a service holds.
+    fn cancel_at(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &Uid<'static>,
+        reason: Option<&str>,
+        now: u64,
+        events: &mut Vec<Event<'static>>,
+    ) -> Option<Cancelled> {
+        let holder = self.services.get_mut(service)?;
+        if holder.features.cancel {
+            let outbox = Arc::clone(&holder.outbox);
+            let requester = Arc::clone(&self.clients.get(client)?.name);
+            let (_, request) = self.track(client, service, uid.as_bytes())?;
+            if std::mem::replace(&mut request.is_cancelled, true) {
+                return Some(Cancelled::AskedBefore);
+            }
+            events.push(Event::Cancelled(Stop {
+                outbox,
+                requester,
+                uid: uid.clone(),
+                cause: StopCause::Client,
+                reason: reason.map(str::to_owned),
+            }));
+            return Some(Cancelled::Asked);
+        }
+        let name = holder.name.to_string();
+        let (count, _) = holder.callers.get_mut(&client)?.same(uid.as_bytes())?;
+        for _ in 0..count {
+            let refusal = CallRefusal::Cancelled {
+                service: name.clone(),
+            };
+            events.extend(self.end_early(client, service, uid, refusal.into(), |_| now));
+        }
+        Some(Cancelled::Ended)
+    }
+
+    /// Ends a request whose deadline has passed.
+    pub(super) fn expire_request(&mut self, id: TrackedId) -> Option<Event<'static>> {
+        let request = self.tracked.get_mut(id)?;
+        let (_, limit) = request.deadline.take()?;
+        let (client, service, uid) = (request.client, request.service, request.uid.get().into_owned());
+        let holder = self.services.get(service)?;
+        let refusal = CallRefusal::Deadline {
+            service: holder.name.to_string(),
+            limit,
+            is_asked: holder.features.cancel,
+        };
+        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        self.end_early(client, service, &uid, refusal.into(), |begun| {
+            begun.saturating_add(limit)
+        })
+    }
+
+    /// Ends a request before its reply. `now` returns the present from the time when it was
+    /// forwarded, both in microseconds since the manager started.
+    fn end_early(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &Uid<'static>,
+        refusal: Refusal,
+        now: impl FnOnce(u64) -> u64,
+    ) -> Option<Event<'static>> {
+        let holder = self.services.get(service)?;
+        let stopped = holder.features.cancel.then(|| Arc::clone(&holder.outbox));
+        let awaited = self.awaited_by(client, service, uid)?;
+        let was_asked = awaited.is_cancelled();
+        let (outbox, requester) = (Arc::clone(awaited.outbox), Arc::clone(awaited.requester));
+        let features = awaited.features;
+        let now = now(awaited.begun());
+        awaited.end(Answered::with_refusal(now));
+        if let Some(client) = self.clients.get_mut(client) {
+            client.owed.add(service, uid.as_bytes(), &mut self.owed);
+        }
+        let stop = stopped.filter(|_| !was_asked).map(|outbox| Stop {
+            outbox,
+            requester: Arc::clone(&requester),
+            uid: uid.clone(),
+            cause: StopCause::Deadline,
+            reason: None,
+        });
+        Some(Event::EndedEarly(Box::new(EndedEarly {
+            outbox,
+            requester,
+            features,
+            uid: uid.clone(),
+            refusal,
+            stop,
+        })))
+    }
+}
+
+impl Awaited<'_> {
+    /// Returns whether the request's service was asked to stop.
+    fn is_cancelled(&self) -> bool {
+        self.tracked().is_some_and(|tracked| tracked.is_cancelled)
+    }
+
+    /// Returns whether the request's client wants its progress and its items.
+    pub(crate) fn listens(&self) -> bool {
+        self.tracked().is_some_and(|tracked| tracked.listens)
+    }
+
+    /// Returns the place of the request's latest progress.
+    pub(crate) fn latest(&mut self) -> Option<Arc<Latest>> {
+        let account = self.progress_account();
+        let tracked = self.tracked_mut()?;
+        let latest = tracked.progress.get_or_insert_with(|| Latest::new(account));
+        Some(Arc::clone(latest))
+    }
+}
+
+/// The requests of a client that has left, at a service with the feature `cancel`.
+#[derive(Debug)]
+pub(crate) struct LeftBehind {
+    pub(super) service: Arc<Outbox>,
+    pub(super) requester: Arc<str>,
+    pub(super) requests: super::requests::Requests,
+}
+
+impl LeftBehind {
+    /// Asks the service to stop each of them. Many are composed when the service's writer reaches
+    /// them. Returns the number composed here.
+    pub(crate) fn tell(self, manager: &str) -> usize {
+        let count = self.requests.count();
+        let (head, tail) =
+            frames::cancel_around(&self.requester, StopCause::Disconnected.name(), None, manager);
+        let quotes = 2;
+        let bytes = count * (head.len() + quotes + tail.len()) + self.requests.uid_bytes();
+        let mut stops = Stops {
+            head,
+            tail,
+            requests: self.requests.into_uids(),
+        };
+        if count <= AT_ONCE {
+            self.service.push_always(|frame| while stops.write_one(frame) {});
+            count
+        } else {
+            self.service.push_deferred(bytes, Box::new(stops));
+            0
+        }
+    }
+}
+
+/// Composes a request to stop for each of some requests.
+#[derive(Debug)]
+struct Stops {
+    /// The text before and after the uid.
+    head: Bytes,
+    tail: Bytes,
+    requests: IntoIter,
+}
+
+impl Stops {
+    /// Writes one, for all requests with one uid. Returns `false` if none is left.
+    fn write_one(&mut self, frame: &mut FrameWriter<'_>) -> bool {
+        let is_open = |same: &Same| same.count > 0;
+        let Some(same) = self.requests.by_ref().find(is_open) else {
+            return false;
+        };
+        frame.copied(&self.head);
+        frame.copied(same.uid.get().to_json().as_bytes());
+        frame.copied(&self.tail);
+        true
+    }
+}
+
+impl Deferred for Stops {
+    fn write(&mut self, frame: &mut FrameWriter<'_>) -> bool {
+        while frame.written() < RUN_BYTES {
+            if !self.write_one(frame) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl super::asking::Asking<'_> {
+    /// Checks whether a request with that uid and those terms can be told apart from others.
+    ///
+    /// # Errors
+    /// [`CallRefusal::Owed`] or [`CallRefusal::DeadlineNeedsUid`].
+    #[inline]
+    pub(crate) fn check_uid(&mut self, uid: &Uid<'_>, terms: &RequestTerms) -> Result<(), Refusal> {
+        if terms.deadline.is_none() && !self.client.owed.contains(self.ids.1, uid.as_bytes()) {
+            return Ok(());
+        }
+        self.check_ambiguous_uid(uid)
+    }
+
+    #[cold]
+    fn check_ambiguous_uid(&mut self, uid: &Uid<'_>) -> Result<(), Refusal> {
+        let service = self.service.name.to_string();
+        if self.client.owed.contains(self.ids.1, uid.as_bytes()) {
+            let uid = uid.as_str().to_owned();
+            return Err(CallRefusal::Owed { service, uid }.into());
+        }
+        let requests = self.service.callers.get(&self.ids.0);
+        if uid.is_empty() || requests.is_some_and(|requests| requests.contains(uid)) {
+            return Err(CallRefusal::DeadlineNeedsUid.into());
+        }
+        Ok(())
+    }
+}
