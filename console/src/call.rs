@@ -70,9 +70,10 @@ With --progress, each item that the service sends before its result is printed
 as it comes, like a result (with --json, an object with item in the place of
 result); how far the call has come is shown on standard error.
 
-After --timeout the service still executes the call. After --deadline the
-manager asks it to stop, and with --cancel-on-interrupt Ctrl-C does: the command
-then waits until the service confirms, and a second Ctrl-C leaves at once. A
+After --timeout the command leaves, and the call may still be executed. After
+--deadline the manager asks the service to stop. With --cancel-on-interrupt,
+Ctrl-C does: the command then waits until the service confirms, and a second
+Ctrl-C leaves at once. The two, and --progress, do not go with --batch. A
 service that cannot stop may still execute the call, as the error says. The
 services of Labwire's SDK can, if their methods look at it. These three options
 need a manager of Labwire.
@@ -155,8 +156,8 @@ struct Reply {
     /// The time when the request was sent.
     time: Timestamp,
     took: Duration,
-    /// Whether the call was cancelled before the result came.
-    is_cancelled: bool,
+    /// The signal that has cancelled the call before the result came.
+    cancelled_by: Option<EndSignal>,
 }
 
 /// The service and the attribute that are called.
@@ -181,7 +182,7 @@ impl CallArgs {
         &self,
         (link, attribute): (&Link, &str),
         arguments: &Arguments,
-        long: &mut LongCall,
+        long: &LongCall,
         mut file: Option<&mut ResultFile>,
     ) -> Result<Reply, Failure> {
         let (time, begun) = (present(), Instant::now());
@@ -204,7 +205,7 @@ impl CallArgs {
                 })
             })
         };
-        let (result, is_cancelled) = long
+        let (result, cancelled_by) = long
             .make(call, show)
             .await
             .map_err(|unanswered| match unanswered {
@@ -215,7 +216,7 @@ impl CallArgs {
             result,
             time,
             took: begun.elapsed(),
-            is_cancelled,
+            cancelled_by,
         })
     }
 
@@ -299,7 +300,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
         .repeat
         .unwrap_or(if pace.is_some() { u64::MAX } else { 1 });
     let between = arguments.cancel_on_interrupt.then(|| stop.clone());
-    let mut long = LongCall {
+    let long = LongCall {
         shows: arguments.progress,
         stop: arguments.cancel_on_interrupt.then_some(stop),
     };
@@ -314,9 +315,9 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
             result,
             time,
             took,
-            is_cancelled,
+            cancelled_by,
         } = arguments
-            .call((&link, attribute), &values, &mut long, file.as_mut())
+            .call((&link, attribute), &values, &long, file.as_mut())
             .await?;
         arguments.show(file.as_mut(), &result, || {
             let (json, text) = json_or_text(&result);
@@ -329,8 +330,8 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
                 text,
             })
         })?;
-        if is_cancelled {
-            return Err(Failure::Interrupted);
+        if let Some(signal) = cancelled_by {
+            return Err(signal.failure());
         }
     }
     connection.disconnect().await;

@@ -8,7 +8,7 @@ use labwire_client::{Call, CallError, CancelOutcome, Canceller, Following, Progr
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::output::{message, one_line, tell};
-use crate::stop::Stop;
+use crate::stop::{EndSignal, Stop};
 
 /// How a call ends that Ctrl-C has cancelled.
 const AGAIN: &str = "press Ctrl-C again to leave without waiting";
@@ -32,75 +32,77 @@ pub(crate) enum Unanswered {
 }
 
 impl LongCall {
-    /// Makes a call, and passes each item to `show`. Returns the result, and whether the call was
-    /// cancelled before it came.
+    /// Makes a call, and passes each item to `show`. Returns the result, and the signal that has
+    /// cancelled the call before it came.
     pub(crate) async fn make(
-        &mut self,
+        &self,
         call: Call<String>,
         show: impl FnMut(&str) -> Result<(), Failure>,
-    ) -> Result<(String, bool), Unanswered> {
+    ) -> Result<(String, Option<EndSignal>), Unanswered> {
         in_flight(self.run(call, show)).await
     }
 
     async fn run(
-        &mut self,
+        &self,
         call: Call<String>,
         show: impl FnMut(&str) -> Result<(), Failure>,
-    ) -> Result<(String, bool), Unanswered> {
+    ) -> Result<(String, Option<EndSignal>), Unanswered> {
         // From here on Ctrl-C cancels the call.
         if let Some(stop) = &self.stop {
             stop.begin().map_err(Unanswered::Failure)?;
         }
         if !self.shows {
-            let mut pending = call.send().await.map_err(Unanswered::Error)?;
+            let pending = call.send().await.map_err(Unanswered::Error)?;
             let canceller = pending.canceller();
-            let stopped = tokio::select! {
-                outcome = &mut pending => return Ok((outcome.map_err(unanswered)?, false)),
-                stopped = cancel_when(self.stop.as_ref(), &canceller) => stopped,
-            };
-            return after(stopped, pending).await;
+            let outcome = async { pending.await.map_err(Unanswered::Error) };
+            return self.until_ended(outcome, &canceller).await;
         }
         let mut following = call.follow().await.map_err(Unanswered::Error)?;
         let canceller = following.canceller();
         let display = Display::new();
-        let stopped = tokio::select! {
-            outcome = shown(&mut following, &display, show) => return Ok((outcome?, false)),
-            stopped = cancel_when(self.stop.as_ref(), &canceller) => stopped,
-        };
+        let outcome = self.until_ended(shown(&mut following, &display, show), &canceller);
+        let outcome = outcome.await;
         display.finish();
-        after(stopped, following).await
+        outcome
+    }
+
+    /// Waits for the end of a call, which the first signal cancels. Its items are shown to the end: they
+    /// belong to what the service has done.
+    async fn until_ended(
+        &self,
+        outcome: impl Future<Output = Result<String, Unanswered>>,
+        canceller: &Canceller,
+    ) -> Result<(String, Option<EndSignal>), Unanswered> {
+        tokio::pin!(outcome);
+        let (outcome, signal) = tokio::select! {
+            outcome = &mut outcome => (outcome, None),
+            signal = cancel_when(self.stop.as_ref(), canceller) => {
+                let signal = signal.map_err(Unanswered::Error)?;
+                (outcome.await, Some(signal))
+            }
+        };
+        match (outcome, &self.stop) {
+            // The error of a cancelled call may come before the manager's answer to the cancellation.
+            (Err(Unanswered::Error(error)), Some(stop)) if error.is_cancelled() => {
+                let failure = stop.requested().await.failure();
+                tell(format_args!("labwire: {}", message(&error.to_string())));
+                Err(Unanswered::Failure(Failure::Reported(Box::new(failure))))
+            }
+            (outcome, _) => Ok((outcome?, signal)),
+        }
     }
 }
 
-/// Waits for the end of a call that was cancelled.
-async fn after(
-    cancelled: Result<(), CallError>,
-    call: impl Future<Output = Result<String, CallError>>,
-) -> Result<(String, bool), Unanswered> {
-    cancelled.map_err(Unanswered::Error)?;
-    Ok((call.await.map_err(unanswered)?, true))
-}
-
-/// Returns the end of a call without a result. The error of a call that was cancelled may come before
-/// the manager's answer to the cancellation.
-fn unanswered(error: CallError) -> Unanswered {
-    if !error.is_cancelled() {
-        return Unanswered::Error(error);
-    }
-    tell(format_args!("labwire: {}", message(&error.to_string())));
-    Unanswered::Failure(Failure::Reported(Box::new(Failure::Interrupted)))
-}
-
-/// Cancels the call when Ctrl-C comes; waits for ever if it may not.
-async fn cancel_when(stop: Option<&Stop>, canceller: &Canceller) -> Result<(), CallError> {
-    match stop {
+/// Cancels the call when a signal comes, and returns it; waits for ever if none may.
+async fn cancel_when(stop: Option<&Stop>, canceller: &Canceller) -> Result<EndSignal, CallError> {
+    let signal = match stop {
         Some(stop) => stop.requested().await,
         None => std::future::pending().await,
     };
-    if canceller.cancel(Some("Ctrl-C")).await? == CancelOutcome::Asked {
+    if canceller.cancel(Some(signal.name())).await? == CancelOutcome::Asked {
         tell(format_args!("labwire: the service is asked to stop; {AGAIN}"));
     }
-    Ok(())
+    Ok(signal)
 }
 
 /// Shows progress and items until the call has ended.
@@ -125,8 +127,7 @@ async fn shown(
             },
         }
     }
-    display.finish();
-    following.await.map_err(unanswered)
+    following.await.map_err(Unanswered::Error)
 }
 
 /// Shows progress on standard error: as a bar at a terminal, otherwise as lines.

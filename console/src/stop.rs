@@ -65,6 +65,15 @@ pub(crate) enum EndSignal {
 }
 
 impl EndSignal {
+    /// Returns the name of the signal for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "Ctrl-C",
+            Self::Terminate => "TERM",
+            Self::HangUp => "HUP",
+        }
+    }
+
     /// Returns the failure of a command that this signal ends now.
     pub(crate) fn failure(self) -> Failure {
         match self {
