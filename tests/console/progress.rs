@@ -116,6 +116,28 @@ fn a_service_that_cannot_stop_may_still_execute_what_ctrl_c_cancels() {
 }
 
 #[test]
+fn what_a_service_sends_after_the_cancellation_is_printed_and_the_signal_decides_the_exit_code() {
+    for (signal, code, name) in [(Signal::INT, 130, "Ctrl-C"), (Signal::TERM, 143, "TERM")] {
+        let (manager, mut stage) = stage(&["progress", "cancel"]);
+        let arguments = ["call", "Stage", "travel", "--cancel-on-interrupt", "--progress"];
+        let mut call = Process::spawn("labwire", &mut command(&manager, &arguments));
+        let asked = stage.read_json();
+        stage.send_line(&about(&asked, "item", &json!(1)));
+        call.wait_for("the first item", |line| (line == "1").then_some(()));
+        call.signal(signal);
+        assert_eq!(stage.read_json()["kwargs"]["reason"], name);
+        stage.send_line(&about(&asked, "item", &json!(2)));
+        stage.send_line(&result(&asked, &json!("stopped")));
+        assert_eq!(call.wait().code(), Some(code), "{}", call.everything_printed());
+        let printed = call.everything_printed();
+        assert!(
+            printed.contains("\n2\n") && printed.contains("stopped"),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
 fn a_deadline_ends_a_call_and_asks_the_service_to_stop() {
     let (manager, mut stage) = stage(&["cancel"]);
     let done = labwire(&manager, &["call", "Stage", "travel", "--deadline", "0.1"]);
