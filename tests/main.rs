@@ -31,6 +31,7 @@ mod python;
 mod reconnect;
 mod run_services;
 mod services;
+mod sessions;
 mod setup;
 mod support;
 mod terminal;

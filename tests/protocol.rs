@@ -15,6 +15,7 @@ enum Step<'a> {
     Receives(&'a str, &'a str),
     Sends(&'a str, &'a str),
     Closed(&'a str),
+    BreaksOff(&'a str),
 }
 
 /// Returns the conversations of the page: the options after ```` ```wire ````, and the lines below.
@@ -37,7 +38,10 @@ fn step(line: &str) -> Step<'_> {
             let (peer, text) = line
                 .split_once(" -> ")
                 .unwrap_or_else(|| panic!("neither <- nor ->: {line}"));
-            Step::Sends(peer, text)
+            match text {
+                "breaks off" => Step::BreaksOff(peer),
+                text => Step::Sends(peer, text),
+            }
         }
     }
 }
@@ -94,6 +98,7 @@ impl<'a> Stage<'a> {
         match *step {
             Step::Receives(peer, frame) => {
                 let received = self.peer(peer).read_line();
+                self.note_secret(&received);
                 assert_eq!(
                     without_time(&received),
                     self.actual(frame),
@@ -109,6 +114,16 @@ impl<'a> Stage<'a> {
                 }
             }
             Step::Closed(peer) => self.peer(peer).expect_closed(),
+            Step::BreaksOff(peer) => self.peer(peer).break_off(),
+        }
+    }
+
+    /// Notes the secret of a session, which is SECRET on the page.
+    fn note_secret(&mut self, received: &str) {
+        if let Some((_, secret)) = received.split_once("\"secret\":\"") {
+            let (secret, _) = secret.split_once('"').expect("a text ends");
+            assert_eq!(secret.len(), 32);
+            self.names.push(("SECRET".to_owned(), secret.to_owned()));
         }
     }
 

@@ -4,6 +4,7 @@
 //! benchmarks use attachments without a connection.
 
 mod login;
+mod session;
 
 use std::sync::Arc;
 
@@ -17,10 +18,11 @@ use crate::outbox::Outbox;
 use crate::principal::Introduced;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
-use crate::registry::PeerId;
+use crate::registry::{Event, PeerId};
 use crate::router::{Incoming, Kind, Permits, Router, Sender, Step};
 
 pub(crate) use login::{Decision, Login, Next};
+pub(crate) use session::{OwnSession, Parked, Returned};
 
 /// A peer in the registry, with its queue and its login. Dropping it removes the peer from the
 /// registry, so that every end of a connection does.
@@ -39,6 +41,10 @@ pub(crate) struct Attachment {
     /// Set if it is disconnected for a line over the limit. Then the callers of its requests
     /// receive that as the reason instead of its departure.
     sent_too_much: Option<LineTooLong>,
+    /// Its session, with the feature `sessions`.
+    pub(crate) session: Option<Box<OwnSession>>,
+    /// Set if its place is kept elsewhere.
+    is_parked: bool,
 }
 
 impl Attachment {
@@ -60,9 +66,17 @@ impl Attachment {
         } = introduced;
         let outbox = Outbox::new(routing.limits.queue, &routing.queues);
         let is_service = matches!(identity.role, Role::Service { .. });
-        let (id, log_limit) = {
+        let name = format!("{}[{address}]", identity.name);
+        let (id, log_limit, session) = {
             let mut registry = routing.registry();
-            let (id, event) = registry.join(identity, principal, address, &outbox, *came)?;
+            let (id, mut event) = registry.join(identity, principal, address, &outbox, *came)?;
+            let session = OwnSession::begin(routing, identity, principal, &name, &outbox, is_service);
+            if session.is_some()
+                && let Event::Joined { told, .. } = &mut event
+            {
+                // It was told with the secret of its session.
+                *told = None;
+            }
             if let Some(socket) = socket {
                 registry.set_socket(id, socket);
             }
@@ -70,12 +84,16 @@ impl Attachment {
             routing.events.publish(event, None);
             let client = registry.client(id);
             let log_limit = client.map(|client| Arc::clone(&client.log_limit));
-            (id, log_limit.unwrap_or_else(|| Arc::new(LogLimit::new())))
+            (
+                id,
+                log_limit.unwrap_or_else(|| Arc::new(LogLimit::new())),
+                session,
+            )
         };
         Ok(Self {
             routing: Arc::clone(routing),
             id,
-            name: format!("{}[{address}]", identity.name),
+            name,
             is_service,
             features: if is_service {
                 Features::default()
@@ -86,6 +104,8 @@ impl Attachment {
             log_limit,
             login: Login::new(principal.is_admin()),
             sent_too_much: None,
+            session: session.map(Box::new),
+            is_parked: false,
         })
     }
 
@@ -115,6 +135,7 @@ impl Attachment {
             name: &self.name,
             outbox: &self.outbox,
             features: self.features,
+            has_session: self.session.is_some(),
             log_limit: &self.log_limit,
         }
     }
@@ -181,6 +202,9 @@ impl Attachment {
     /// Removes the peer from the registry, unless that was done before, and closes its queue.
     /// Returns the number of requests that it held as a service.
     pub(crate) fn leave(&mut self) -> usize {
+        if let Some(session) = self.session.take() {
+            self.routing.sessions.end(session.secret());
+        }
         let abandoned = self.routing.leave(self.id, self.sent_too_much);
         self.outbox.close();
         abandoned
@@ -189,6 +213,9 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        if self.is_parked {
+            return;
+        }
         self.leave();
     }
 }

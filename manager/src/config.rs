@@ -6,6 +6,7 @@ use std::time::Duration;
 use labwire_wire::MAX_DEPTH;
 
 use crate::budget::Budgets;
+use crate::sessions::SessionLimits;
 
 /// The longest typed line, and the longest request to the manager itself, in bytes. The manager
 /// parses these fully, which costs many times a line's length.
@@ -85,6 +86,8 @@ pub struct Limits {
     /// Limits for all peers together. Default: those for the memory of this process, see
     /// [`Budgets::for_memory`].
     pub budgets: Budgets,
+    /// Limits of sessions: what is kept of peers whose connection is broken.
+    pub sessions: SessionLimits,
     /// The number of failed logins of one address, for one username or for several, after which the
     /// address must wait before it tries again. The same number of failures for one user, from any
     /// address, delays the answers to further wrong passwords. Fewer failures are free since people
@@ -130,6 +133,7 @@ impl Default for Limits {
             unidentified_per_address: 100,
             in_flight_per_client: 65_536,
             budgets: Budgets::default(),
+            sessions: SessionLimits::default(),
             login_failures: 5,
             login_penalty: Duration::from_secs(1),
             // A laboratory must get back in while its operator is still waiting.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::refusal::{CallRefusal, LineEnd, Refusal};
+use crate::refusal::{CallRefusal, LineEnd, Refusal, SessionRefusal};
 
 /// Declares the counters by the names that administrators see.
 macro_rules! counters {
@@ -124,6 +124,14 @@ counters! {
     too_many_lock_waits,
     /// Requests for a lock that waited in vain.
     lock_waits_timed_out,
+    /// Peers that returned to their session.
+    resumed,
+    /// Peers that did not return to their session in time.
+    sessions_expired,
+    /// Peers that were released when their connection broke, since too many were away.
+    away_refused,
+    /// Peers that presented the secret of no session.
+    unknown_sessions,
     /// Peers that did not answer keep-alive probes.
     vanished,
     /// TLS handshakes that failed.
@@ -178,6 +186,7 @@ impl Counters {
             Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
             Refusal::Lock(refusal) if refusal.is_of_waits() => &self.too_many_lock_waits,
             Refusal::TooManyConnections { .. } => &self.too_many_connections,
+            Refusal::Session(refusal) if **refusal == SessionRefusal::Unknown => &self.unknown_sessions,
             Refusal::TooManyUnidentified => &self.too_many_unidentified,
             Refusal::TooManyUnidentifiedPerAddress => &self.too_many_unidentified_per_address,
             _ => return false,

@@ -20,7 +20,8 @@ use crate::log_limit::LogLimit;
 use crate::principal::Principal;
 use crate::refusal::{CallRefusal, LockCause, LockRefusal, Refusal, WaitEnd, excerpt};
 use crate::registry::{
-    EndedEarly, Event, Grant, LinkChange, Listing, LockEnded, Moment, Registry, Settled, Stop, WaitRefused,
+    EndedEarly, Event, Grant, LinkChange, Listing, LockEnded, Moment, Presence, Registry, Settled, Stop,
+    WaitRefused,
 };
 use crate::topics::Topics;
 use crate::work::{BYTES_PER_WORK, FRAME_WORK};
@@ -130,6 +131,10 @@ impl Events {
                 debug!("{name} sends no more, and {requests} request(s) of it were not answered in time");
                 1
             }
+            Event::WentAway(presence) | Event::CameBack(presence) => self.publish_presence(&presence),
+            // The place of a peer whose grace period is over is taken from the table of sessions, and then
+            // the peer leaves.
+            Event::GraceOver { .. } | Event::LockEndsForgotten => 1,
             Event::Abandoned { requests, reason } => {
                 Counters::add(&self.counters.abandoned, requests.count());
                 FRAME_WORK + requests.tell(reason)
@@ -138,7 +143,6 @@ impl Events {
             Event::EndedEarly(ended) => self.publish_early_end(&ended),
             Event::LockEnded(ended) => self.publish_lock_end(&ended),
             Event::WaitRefused(refused) => self.publish_refused_wait(&refused),
-            Event::LockEndsForgotten => 1,
             Event::LinkEnded { service, frame, told } => {
                 if let Some(outbox) = told.filter(|_| !self.is_stopping.load(Ordering::Relaxed)) {
                     let frame =
@@ -187,6 +191,51 @@ impl Events {
             return 0;
         }
         self.emit(event, value)
+    }
+
+    /// Notifies linked clients and subscribers that a peer is away, or is back.
+    fn publish_presence(&self, presence: &Presence) -> usize {
+        let Presence {
+            name,
+            service,
+            principal,
+            away,
+            told,
+        } = presence;
+        let text = if let Some(away) = away {
+            info!(
+                "{name} is away: its connection broke, its place is kept until {}",
+                away.until.time
+            );
+            "its connection broke, its place is kept"
+        } else {
+            info!("{name} is back at {}", principal.from.address);
+            "returned to its place"
+        };
+        if let Some(store) = &self.records {
+            store.record_at(present(), principal.from.event(text));
+        }
+        if let Some(service) = service
+            && !told.is_empty()
+        {
+            let attribute = if away.is_some() { "down" } else { "up" };
+            let frame = frames::manager_request(attribute, &[service], &self.manager);
+            for outbox in told {
+                outbox.push_always(|writer| writer.shared(&frame));
+            }
+        }
+        let event = match (service, away) {
+            (Some(_), Some(_)) => "service_away",
+            (Some(_), None) => "service_back",
+            (None, Some(_)) => "client_away",
+            (None, None) => "client_back",
+        };
+        let until = away.map(|away| away.until.time.to_string());
+        let work = self.emit(event, || match &until {
+            Some(until) => json!({ "name": name, "until": until }),
+            None => json!({ "name": name }),
+        });
+        1 + told.len() + work
     }
 
     /// Notifies a client that its lock has ended.

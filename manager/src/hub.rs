@@ -29,6 +29,10 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// Tests may pass a `pace` other than [the default](Pace::default).
+    #[expect(
+        clippy::large_types_passed_by_value,
+        reason = "they are copied once, at the start"
+    )]
     pub(crate) fn new(
         manager: &ManagerIdentity,
         authentication: Authentication,
@@ -73,6 +77,7 @@ impl Hub {
             let (clients, services) = registry.counts();
             (clients, services, registry.in_flight(), registry.identity_bytes())
         };
+        let [sessions, away] = routing.sessions.sizes();
         let [subscriptions, retained_values, retained_bytes] = routing.events.topics.sizes();
         let mut statistics = json!({
             "uptime_seconds": operation.uptime_seconds(),
@@ -85,6 +90,10 @@ impl Hub {
             "queued_bytes": routing.queues.used(),
             "queues_over_budget": routing.queues.waits(),
             "identity_bytes": identity_bytes,
+            "sessions": sessions,
+            "away": away,
+            "session_bytes": routing.sessions.budget.used(),
+            "session_bytes_dropped": routing.sessions.budget.dropped(),
             "subscriptions": subscriptions,
             "retained_values": retained_values,
             "retained_bytes": retained_bytes,

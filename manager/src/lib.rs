@@ -74,6 +74,7 @@ mod registry;
 mod router;
 mod routing_thread;
 mod server;
+mod sessions;
 #[cfg(any(test, feature = "fuzzing"))]
 mod simulation;
 mod slow_readers;
@@ -92,3 +93,4 @@ pub use logging::{
     Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, may_be_log, start as start_logging,
 };
 pub use server::{Manager, ManagerHandle, Settings, try_listening};
+pub use sessions::SessionLimits;

@@ -9,6 +9,8 @@ use thiserror::Error;
 
 use crate::budget::Budgets;
 use crate::config::Limits;
+#[cfg(doc)]
+use crate::sessions::SessionLimits;
 
 /// The shortest and the longest time for most limits.
 const TIMES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_hours(1));
@@ -24,6 +26,12 @@ const LINES: (usize, usize) = (1024, 16 << 30);
 
 /// The smallest and the largest budget, in bytes. The largest exceeds any computer's memory.
 const BUDGETS: (usize, usize) = (64 * 1024, usize::MAX >> 8);
+
+/// The shortest and the longest grace period that a peer may ask for.
+const GRACE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24));
+
+/// The fewest and the most bytes that are kept for one peer.
+const KEPT: (usize, usize) = (1024, 1 << 30);
 
 /// The fewest and the most connections. The most exceeds any computer's file descriptors.
 const CONNECTIONS: (usize, usize) = (1, 1_000_000);
@@ -66,6 +74,14 @@ pub enum Limit {
     BudgetIdentities,
     /// [`Budgets::in_flight`].
     BudgetInFlight,
+    /// [`Budgets::sessions`].
+    BudgetSessions,
+    /// [`SessionLimits::grace`].
+    SessionGrace,
+    /// [`SessionLimits::kept`].
+    SessionKept,
+    /// [`SessionLimits::away`].
+    Away,
     /// [`Limits::login_failures`].
     LoginFailures,
     /// [`Limits::login_penalty`].
@@ -100,6 +116,10 @@ impl fmt::Display for Limit {
             Self::BudgetQueues => "budgets.queues",
             Self::BudgetIdentities => "budgets.identities",
             Self::BudgetInFlight => "budgets.in_flight",
+            Self::BudgetSessions => "budgets.sessions",
+            Self::SessionGrace => "sessions.grace",
+            Self::SessionKept => "sessions.kept",
+            Self::Away => "sessions.away",
             Self::LoginFailures => "login_failures",
             Self::LoginPenalty => "login_penalty",
             Self::LoginPenaltyAddress => "login_penalty_address",
@@ -180,6 +200,10 @@ impl Limits {
     /// | `login_failures` | 1 to 1,000 |
     /// | `budgets.lines`, `budgets.queues`, `budgets.identities` | 64 KiB to `usize::MAX >> 8` |
     /// | `budgets.in_flight` | 1,000 to 1,000,000,000 |
+    /// | `budgets.sessions` | 64 KiB to `usize::MAX >> 8` |
+    /// | `sessions.grace` | 1 s to 1 day |
+    /// | `sessions.kept` | 1 KiB to 1 GiB |
+    /// | `sessions.away` | 0 to 1,000,000 |
     ///
     /// # Errors
     /// Returns the first limit that is out of range, in the order of the members.
@@ -199,6 +223,7 @@ impl Limits {
             unidentified_per_address,
             in_flight_per_client,
             budgets,
+            sessions,
             login_failures,
             login_penalty,
             login_penalty_address,
@@ -225,6 +250,9 @@ impl Limits {
         )?;
         count(Limit::InFlightPerClient, in_flight_per_client, (1, 10_000_000))?;
         check_budgets(budgets)?;
+        time(Limit::SessionGrace, sessions.grace, GRACE)?;
+        bytes(Limit::SessionKept, sessions.kept, KEPT)?;
+        count(Limit::Away, sessions.away, (0, CONNECTIONS.1))?;
         count(Limit::LoginFailures, login_failures, (1, 1_000))?;
         time(Limit::LoginPenalty, login_penalty, TIMES)?;
         time(Limit::LoginPenaltyAddress, login_penalty_address, TIMES)?;
@@ -241,10 +269,12 @@ fn check_budgets(budgets: Budgets) -> Result<(), LimitError> {
         queues,
         identities,
         in_flight,
+        sessions,
     } = budgets;
     bytes(Limit::BudgetLines, lines, BUDGETS)?;
     bytes(Limit::BudgetQueues, queues, BUDGETS)?;
     bytes(Limit::BudgetIdentities, identities, BUDGETS)?;
+    bytes(Limit::BudgetSessions, sessions, BUDGETS)?;
     count(Limit::BudgetInFlight, in_flight, (1_000, 1_000_000_000))
 }
 

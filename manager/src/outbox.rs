@@ -21,17 +21,20 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
+mod kept;
 mod producers;
 mod queue;
 mod room;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use kept::{NeverSent, Resumption};
 pub(crate) use producers::Permit;
 pub(crate) use queue::{Batch, COPIED_BYTES, Deferred, FrameWriter};
 
 use crate::budget::QueueBudget;
 
+use kept::Kept;
 use producers::Producers;
 use queue::Queue;
 
@@ -110,6 +113,8 @@ struct State {
     /// Set while the first waiting producer finds no room in that budget.
     ticket: Option<u64>,
     closed: bool,
+    /// What is kept for a peer with a session.
+    kept: Option<Box<Kept>>,
 }
 
 /// Frames that wait for the end of one that is still arriving.
@@ -165,10 +170,15 @@ impl Outbox {
     /// Queues the frame that `write` composes, of at most `length` bytes. Fails if there is no
     /// room, or if others wait for room.
     ///
-    /// A closed queue discards the frame, since its peer is gone.
+    /// A closed queue discards the frame, since its peer is gone. One of a peer that is away takes it
+    /// if it can be kept, or else discards it: it never holds anyone up.
     pub(crate) fn push(&self, length: usize, write: impl FnOnce(&mut FrameWriter<'_>)) -> Result<(), Full> {
         let mut state = self.state();
         if state.producers.wait() || !self.fits(&state, length, self.limit) {
+            if state.is_away() {
+                self.keep(&mut state, length, write);
+                return Ok(());
+            }
             return Err(Full);
         }
         self.append(&mut state, write);
@@ -187,6 +197,10 @@ impl Outbox {
         let mut state = self.state();
         let limit = self.owed_limit();
         if state.producers.waits_with(limit) || !self.fits(&state, length, limit) {
+            if state.is_away() {
+                self.keep(&mut state, length, write);
+                return Ok(());
+            }
             return Err(Full);
         }
         let was_empty = state.queued == 0;
@@ -272,6 +286,9 @@ impl Outbox {
         if state.closed || state.behind.is_some() || state.queued > KEEPS_UP_BYTES || state.producers.wait() {
             return false;
         }
+        if state.is_away() {
+            return false;
+        }
         self.append_in_front(&mut state, write);
         state.behind = Some(Behind::default());
         true
@@ -284,6 +301,9 @@ impl Outbox {
         let mut state = self.state();
         if state.behind.is_some() {
             self.append_in_front(&mut state, write);
+            if state.is_away() && !state.keeps(0) {
+                self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));
+            }
         }
     }
 
@@ -314,6 +334,9 @@ impl Outbox {
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         let state = self.state();
+        if state.is_away() {
+            return !state.keeps(1);
+        }
         !state.closed && (state.queued >= self.limit.max(1) || !self.is_admitted(&state, 1))
     }
 
@@ -331,10 +354,10 @@ impl Outbox {
         !state.closed && (state.queued >= (self.limit / FOR_EVENTS).max(1) || !self.is_admitted(&state, 1))
     }
 
-    /// Returns whether everything that was queued is written.
+    /// Returns whether everything that was queued is written, or the peer is away.
     pub(crate) fn is_written(&self) -> bool {
         let state = self.state();
-        state.queued == 0 && state.queue.is_empty()
+        (state.queued == 0 && state.queue.is_empty()) || state.is_away()
     }
 
     /// Returns the number of bytes that are queued and not yet written.
@@ -350,6 +373,9 @@ impl Outbox {
                 let mut state = self.state();
                 if let Some((batch, uncounted)) = state.queue.take() {
                     state.queued = state.queued.saturating_add_signed(uncounted);
+                    if let Some(kept) = &mut state.kept {
+                        kept.take(&batch);
+                    }
                     self.count(&mut state);
                     return Some(batch);
                 }
@@ -369,6 +395,9 @@ impl Outbox {
         let awaited = self.keeps_waiting(&state, clock);
         state.queued = state.queued.saturating_sub(count);
         state.written_in_part = in_part;
+        if let Some(kept) = &mut state.kept {
+            kept.written(count);
+        }
         if state.queued <= self.limit {
             state.is_over = false;
         }

@@ -120,7 +120,7 @@ impl Manager {
         hub.admission.trust_changed().await;
         let routing = RoutingThread::start(Arc::clone(&hub.operation.steps))?;
         let expiring = Arc::clone(&hub.routing);
-        let expiring = async move { expiring.expire_in_time().await };
+        let expiring = expiring.expire_in_time();
         routing.handle().spawn(Measured::new(Task::Expire, expiring));
         let gate = Gate::new(Arc::clone(&hub), tls.map(TlsAcceptor::from));
         Ok(Self {
@@ -199,6 +199,7 @@ impl Manager {
         // Before any connection ends, while every caller can still receive its error.
         hub.routing.abandon_requests();
         hub.routing.advance(Phase::Stopping);
+        hub.routing.release_away();
         let undelivered = hub.routing.counters.undelivered();
         let _ = timeout(CLOSE_TIME, gate.all_gone()).await;
         let undelivered =

@@ -149,6 +149,12 @@ impl RawPeer {
         self.read_json()
     }
 
+    /// Ends the connection in both directions.
+    pub(crate) fn break_off(&mut self) {
+        // It fails if the manager has ended it.
+        let _ = self.writer.shutdown(std::net::Shutdown::Both);
+    }
+
     /// Waits until the manager closes the connection, and expects that it sends nothing more.
     pub(crate) fn expect_closed(&mut self) {
         let mut rest = Vec::new();

@@ -130,6 +130,12 @@ impl Envelope {
         self.plain & member.bit() != 0
     }
 
+    /// Returns whether the frame has no member of the envelope.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.present == 0
+    }
+
     /// Returns whether the frame has exactly these members.
     pub fn has_exactly(&self, members: &[Member]) -> bool {
         let expected = members.iter().fold(0, |bits, member| bits | member.bit());

@@ -41,6 +41,9 @@ pub struct Features {
     pub progress: bool,
     /// `cancel`: the service is asked to stop a request that was cancelled, and learns its deadline.
     pub cancel: bool,
+    /// `sessions`: the peer's place is kept for a while after a broken connection, with what was
+    /// sent to it: see [`SessionRequest`](crate::SessionRequest).
+    pub sessions: bool,
 }
 
 impl Features {
@@ -53,6 +56,7 @@ impl Features {
         leases: true,
         progress: true,
         cancel: true,
+        sessions: true,
     };
 
     /// Returns the features with these names. Unknown names are ignored.
@@ -67,6 +71,7 @@ impl Features {
                 "leases" => features.leases = true,
                 "progress" => features.progress = true,
                 "cancel" => features.cancel = true,
+                "sessions" => features.sessions = true,
                 _ => {}
             }
         }
@@ -83,6 +88,7 @@ impl Features {
             leases,
             progress,
             cancel,
+            sessions,
         } = self;
         [
             (registered, "registered"),
@@ -92,6 +98,7 @@ impl Features {
             (leases, "leases"),
             (progress, "progress"),
             (cancel, "cancel"),
+            (sessions, "sessions"),
         ]
         .into_iter()
         .filter_map(|(asked, name)| asked.then_some(name))

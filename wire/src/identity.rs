@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::features::Features;
 use crate::json::{self, JsonError, RawString, Shape};
 use crate::name::{self, MAX_NAME_BYTES, NameError};
+use crate::session::SessionRequest;
 
 /// The deepest nesting of a service's attributes, the outermost object included. Attributes are
 /// signatures and plain values, and are part of the manager's identity, which every peer must be
@@ -26,6 +27,8 @@ pub struct Identity {
     pub os: String,
     /// The extensions of the wire that it supports.
     pub features: Features,
+    /// Its wishes for its session, if it has the feature `sessions`.
+    pub session: Option<SessionRequest>,
     /// Whether it is a client or a service.
     pub role: Role,
 }
@@ -88,6 +91,7 @@ impl Identity {
             language: "unknown".to_owned(),
             os: "unknown".to_owned(),
             features: Features::default(),
+            session: None,
             role: Role::Client,
         })
     }
@@ -106,11 +110,17 @@ impl Identity {
             },
             _ => return Err(IdentityError::UnknownType(printable(&kind))),
         };
+        let features = members.features()?;
         Ok(Self {
             name,
             language: members.label(LANGUAGE)?,
             os: members.label(OS)?,
-            features: members.features()?,
+            features,
+            session: if features.sessions {
+                Some(members.session()?)
+            } else {
+                None
+            },
             role,
         })
     }
@@ -131,7 +141,8 @@ const OS: usize = 3;
 const ATTRIBUTES: usize = 4;
 const MAX_CLIENTS: usize = 5;
 const FEATURES: usize = 6;
-const KEYS: [&str; 7] = [
+const SESSION: usize = 7;
+const KEYS: [&str; 8] = [
     "type",
     "name",
     "language",
@@ -139,6 +150,7 @@ const KEYS: [&str; 7] = [
     "attributes",
     "max_clients",
     "features",
+    "session",
 ];
 
 /// The positions of an identity's members in its text.
@@ -247,6 +259,16 @@ impl<'a> Members<'a> {
             expected: "an array of strings",
         })?;
         Ok(Features::from_names(names.iter().map(String::as_str)))
+    }
+
+    fn session(&self) -> Result<SessionRequest, IdentityError> {
+        let Some(value) = self.raw(SESSION) else {
+            return Ok(SessionRequest::default());
+        };
+        SessionRequest::from_json(value).map_err(|expected| IdentityError::WrongType {
+            member: KEYS[SESSION],
+            expected,
+        })
     }
 }
 

@@ -24,6 +24,7 @@ mod numbers;
 mod port;
 mod python;
 mod salvage;
+mod session;
 pub mod terminal;
 mod text;
 mod topics;
@@ -47,6 +48,10 @@ pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appear
 pub use port::DEFAULT_PORT;
 pub use python::{quoted, visible};
 pub use salvage::{Names, Salvage};
+pub use session::{
+    MAX_SECRET_BYTES, ResumeRequest, SessionBegun, SessionRequest, SessionResumed, confirmation, confirmed,
+    received,
+};
 pub use text::Text;
 pub use topics::{MANAGERS_TOPICS, MAX_TOPIC_BYTES, MAX_TOPIC_WORDS, Topic, TopicError, TopicPattern};
 pub use uid::Uid;

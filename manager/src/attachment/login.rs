@@ -156,13 +156,18 @@ impl Login {
         }
     }
 
+    /// Gives up the login. Returns the requests that have waited for it.
+    pub(crate) fn give_up(&mut self) -> Vec<Call> {
+        match std::mem::take(&mut self.question) {
+            Question::Idle => Vec::new(),
+            Question::Username(calls) | Question::Password(calls, _) | Question::Checking(calls) => calls,
+        }
+    }
+
     /// Handles the result of a check: whether the user is an administrator, or why the login is
     /// refused.
     pub(crate) fn decide(&mut self, checked: Result<bool, Refusal>) -> Decision {
-        let calls = match std::mem::take(&mut self.question) {
-            Question::Idle => Vec::new(),
-            Question::Username(calls) | Question::Password(calls, _) | Question::Checking(calls) => calls,
-        };
+        let calls = self.give_up();
         match checked {
             Ok(true) => {
                 self.is_admin = true;

@@ -14,11 +14,13 @@ mod lines;
 mod memory;
 mod pool;
 mod queues;
+mod sessions;
 
 pub(crate) use lines::{LineBudget, LineShare};
 pub use memory::{Memory, MemorySource};
 pub(crate) use pool::Pool;
 pub(crate) use queues::{Pressing, QueueBudget, STEP as QUEUED_STEP, Waiting};
+pub(crate) use sessions::SessionBudget;
 
 const MIB: u64 = 1 << 20;
 
@@ -50,6 +52,9 @@ pub struct Budgets {
     pub identities: usize,
     /// Requests in flight. Default: one per 4 KiB of memory, at least 16,384.
     pub in_flight: usize,
+    /// Bytes that are kept for peers with sessions until they confirm them, and while they are away.
+    /// Default: 1/16 of the memory, at least 8 MiB.
+    pub sessions: usize,
 }
 
 impl Budgets {
@@ -80,6 +85,7 @@ impl Budgets {
             // A request in flight takes about 200 bytes, and twice as many with the longest uid: an
             // eighth of the memory.
             in_flight: usize::try_from((bytes / 4_096).max(16_384)).unwrap_or(usize::MAX / 4_096),
+            sessions: part(16, 8, u64::MAX / MIB),
         }
     }
 }

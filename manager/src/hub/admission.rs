@@ -37,6 +37,10 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// `counters` and `lines` are shared with [`Routing`](super::Routing).
+    #[expect(
+        clippy::large_types_passed_by_value,
+        reason = "they are copied once, at the start"
+    )]
     pub(crate) fn new(
         manager: &ManagerIdentity,
         authentication: Authentication,

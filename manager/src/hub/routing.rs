@@ -2,8 +2,10 @@
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use labwire_store::Store;
+use labwire_tcp::WatchedSocket;
 use labwire_wire::LineTooLong;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -15,11 +17,14 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::counters::Counters;
 use crate::events::Events;
+use crate::outbox::{NeverSent, Outbox, Resumption};
 use crate::pace::Pace;
-use crate::refusal::{LockCause, Refusal};
+use crate::principal::Principal;
+use crate::refusal::{LockCause, Refusal, SessionRefusal};
 use crate::registry::{Broken, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry, Ticket};
 use crate::router::{Permits, Router};
 use crate::routing_thread::{Measured, Task};
+use crate::sessions::Sessions;
 use crate::slow_readers::SlowReaders;
 
 /// How many departing peers are removed concurrently; the rest wait for a permit.
@@ -31,6 +36,12 @@ const DEPARTURES: usize = 64;
 /// How many errors or ends of links are sent in one step after a service has left. They take less
 /// than a millisecond.
 pub(super) const DEPARTURE_WORK: usize = 1_024;
+
+/// How many peers leave in one step whose grace periods are over: as after a power failure.
+const DEPARTURES_AT_ONCE: usize = 16;
+
+/// The most requests in flight that a returning peer is told, if bytes for it were lost.
+const MOST_LISTED: usize = 10_000;
 
 /// How far the manager has come in stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +68,7 @@ pub(crate) struct Routing {
     pub(crate) counters: Arc<Counters>,
     pub(crate) events: Events,
     pub(crate) slow_readers: SlowReaders,
+    pub(crate) sessions: Sessions,
     phase: watch::Sender<Phase>,
     /// Permits for peers that are being removed: see [`DEPARTURES`].
     pub(crate) departures: Semaphore,
@@ -68,6 +80,10 @@ pub(crate) struct Routing {
 
 impl Routing {
     /// `records` is the store that records connections, if any.
+    #[expect(
+        clippy::large_types_passed_by_value,
+        reason = "they are copied once, at the start"
+    )]
     pub(crate) fn new(manager: ManagerIdentity, limits: Limits, pace: Pace, records: Option<Store>) -> Self {
         let (manager_name, counters) = (manager.name(), Arc::<Counters>::default());
         Self {
@@ -80,6 +96,7 @@ impl Routing {
             events: Events::new(manager_name, Arc::clone(&counters), records),
             counters,
             slow_readers: SlowReaders::default(),
+            sessions: Sessions::new(limits.sessions.away, limits.budgets.sessions),
             phase: watch::Sender::new(Phase::Running),
             departures: Semaphore::new(DEPARTURES),
             clock: Clock::default(),
@@ -260,7 +277,7 @@ impl Routing {
 
     /// Handles deadlines when they are due, and what [`Events::settle`] has left. Runs until it is
     /// dropped.
-    pub(crate) async fn expire_in_time(&self) {
+    pub(crate) async fn expire_in_time(self: Arc<Self>) {
         let earlier = self.registry().earlier_deadline();
         loop {
             let (next, is_unsettled) = {
@@ -284,15 +301,83 @@ impl Routing {
     }
 
     /// Handles deadlines that are due at `now`, for about [`DEPARTURE_WORK`].
-    pub(crate) fn expire(&self, now: std::time::Instant) {
+    pub(crate) fn expire(self: &Arc<Self>, now: std::time::Instant) {
+        for peer in self.expire_some(now) {
+            if let Some(parked) = self.sessions.expire(peer) {
+                Counters::count(&self.counters.sessions_expired);
+                parked.leave(self);
+            }
+        }
+    }
+
+    /// As [`expire`](Self::expire). Returns peers whose grace period is over, and who must leave.
+    fn expire_some(&self, now: std::time::Instant) -> Vec<PeerId> {
+        let mut over = Vec::new();
         let mut registry = self.registry();
         let mut work = self.events.settle(&mut registry, self.moment());
-        while work < DEPARTURE_WORK {
+        while work < DEPARTURE_WORK && over.len() < DEPARTURES_AT_ONCE {
             let Some(event) = registry.expire(now) else {
-                return;
+                break;
             };
+            if let Event::GraceOver { peer } = event {
+                over.push(peer);
+            }
             work += self.events.publish(event, None);
             work += self.events.settle(&mut registry, self.moment());
+        }
+        over
+    }
+
+    /// Keeps the place of a peer whose connection is broken, and notifies everyone concerned.
+    /// Returns `false` if it has left.
+    pub(crate) fn go_away(self: &Arc<Self>, id: PeerId, outbox: &Outbox, grace: Duration) -> bool {
+        let now = self.moment();
+        let mut registry = self.registry();
+        let Some((event, callers)) = registry.go_away(id, grace, now) else {
+            return false;
+        };
+        // Under the registry's lock: whoever routes to it sees both.
+        outbox.go_away();
+        self.events.publish(event, None);
+        if let Some(callers) = callers {
+            let service = callers.name().to_owned();
+            self.tell_all(registry, callers, Refusal::ServiceLeft { service });
+        }
+        true
+    }
+
+    /// Lets a peer go on that is back. Returns the frame `resumed`'s position and the requests in
+    /// flight, if bytes for it were lost.
+    ///
+    /// # Errors
+    /// The peer has received more than was sent to it. It stays away.
+    pub(crate) fn come_back(
+        &self,
+        id: PeerId,
+        outbox: &Outbox,
+        received: u64,
+        principal: &Arc<Principal>,
+        socket: Option<WatchedSocket>,
+    ) -> Result<(u64, Option<Vec<String>>), Refusal> {
+        let mut registry = self.registry();
+        let Resumption { from } = outbox
+            .come_back(received)
+            .map_err(|NeverSent| SessionRefusal::NeverSent { received })?;
+        let in_flight = if from > received {
+            registry.uids_in_flight(id, MOST_LISTED)
+        } else {
+            None
+        };
+        if let Some(event) = registry.come_back(id, principal, socket) {
+            self.events.publish(event, None);
+        }
+        Ok((from, in_flight))
+    }
+
+    /// Releases all peers that are away, since the manager stops.
+    pub(crate) fn release_away(self: &Arc<Self>) {
+        for parked in self.sessions.close() {
+            parked.leave(self);
         }
     }
 
@@ -310,7 +395,7 @@ impl Routing {
         self.events.topics.forget(id);
         self.events.publish(event, None);
         self.events.settle(&mut registry, self.moment());
-        let Some(mut leaving) = leaving else {
+        let Some(leaving) = leaving else {
             return 0;
         };
         let service = leaving.name().to_owned();
@@ -319,8 +404,20 @@ impl Routing {
             None => Refusal::ServiceLeft { service },
         };
         let requests = leaving.requests();
+        self.tell_all(registry, leaving, refusal);
+        requests
+    }
+
+    /// Notifies the clients that the departure of a service concerns, with `refusal` for each of
+    /// their requests. If there are thousands, a task does so in several steps.
+    fn tell_all(
+        self: &Arc<Self>,
+        mut registry: MutexGuard<'_, Registry>,
+        mut leaving: Leaving,
+        refusal: Refusal,
+    ) {
         if !self.tell_some(&mut registry, &mut leaving, &refusal) {
-            return requests;
+            return;
         }
         match Handle::try_current() {
             Ok(runtime) => {
@@ -339,7 +436,6 @@ impl Routing {
             // Without a runtime there are no other tasks to let run.
             Err(_) => while self.tell_some(&mut registry, &mut leaving, &refusal) {},
         }
-        requests
     }
 
     /// Notifies some of the remaining clients that a service has left, with `refusal` for each of

@@ -86,6 +86,14 @@ impl Producers {
         }
     }
 
+    /// Returns the length of a producer's frame.
+    fn length(&self, number: u64) -> usize {
+        let granted = self.granted.iter().find(|(granted, _)| *granted == number);
+        let waiting = self.waiting.iter().find(|waiting| waiting.number == number);
+        let waiting = || waiting.map_or(0, |waiting| waiting.length);
+        granted.map_or_else(waiting, |(_, length)| *length)
+    }
+
     fn is_granted(&self, number: u64) -> bool {
         self.granted.iter().any(|(granted, _)| *granted == number)
     }
@@ -138,13 +146,13 @@ impl Permit {
     /// Returns whether the room is granted, or the queue is closed.
     pub(crate) fn is_granted(&self) -> bool {
         let state = self.outbox.state();
-        state.closed || state.producers.is_granted(self.number)
+        state.closed || state.is_away() || state.producers.is_granted(self.number)
     }
 
     /// As [`is_granted`](Self::is_granted). Wakes the task once that changes.
     pub(crate) fn poll_granted(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.outbox.state();
-        if state.closed || state.producers.is_granted(self.number) {
+        if state.closed || state.is_away() || state.producers.is_granted(self.number) {
             return Poll::Ready(());
         }
         state.producers.note_waker(self.number, context.waker());
@@ -154,8 +162,13 @@ impl Permit {
     /// Queues the frame for which room was granted.
     pub(crate) fn push(self, write: impl FnOnce(&mut FrameWriter<'_>)) {
         let mut state = self.outbox.state();
+        let length = state.producers.length(self.number);
         state.producers.give_up(self.number);
-        self.outbox.append(&mut state, write);
+        if state.is_away() {
+            self.outbox.keep(&mut state, length, write);
+        } else {
+            self.outbox.append(&mut state, write);
+        }
         // The frame may be shorter than its granted room.
         self.outbox.grant(&mut state);
     }

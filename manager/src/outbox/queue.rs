@@ -70,7 +70,7 @@ impl Queue {
         self.segments.is_empty() && self.tail.is_empty() && self.deferred.is_none()
     }
 
-    fn seal_tail(&mut self) {
+    pub(super) fn seal_tail(&mut self) {
         if self.tail.is_empty() {
             return;
         }
@@ -143,6 +143,26 @@ impl Queue {
         written.seal_tail();
         let batch = Batch::new(std::mem::take(&mut written.segments));
         Some((batch, count.cast_signed() - counted.cast_signed()))
+    }
+
+    /// Returns the number of pieces before the first deferred frames; `None` if there are none.
+    pub(super) fn segments_before_deferred(&self) -> Option<usize> {
+        let first = self.deferred.as_ref()?.front()?;
+        Some(first.segments)
+    }
+
+    /// Notes that `count` pieces were put before all others.
+    pub(super) fn shift_deferred(&mut self, count: usize) {
+        if let Some(first) = self.deferred.as_mut().and_then(|deferred| deferred.front_mut()) {
+            first.segments += count;
+        }
+    }
+
+    /// Notes that the first piece was removed.
+    pub(super) fn unshift_deferred(&mut self) {
+        if let Some(first) = self.deferred.as_mut().and_then(|deferred| deferred.front_mut()) {
+            first.segments = first.segments.saturating_sub(1);
+        }
     }
 
     /// Appends another queue.

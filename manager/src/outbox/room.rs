@@ -27,7 +27,8 @@ impl Outbox {
     /// Returns whether a frame of `length` bytes fits beside what is queued and granted.
     #[inline]
     pub(super) fn fits(&self, state: &State, length: usize, limit: usize) -> bool {
-        state.closed || (state.is_within(length, limit) && self.is_admitted(state, length))
+        state.closed
+            || (state.is_within(length, limit) && self.is_admitted(state, length) && !state.is_away())
     }
 
     /// Returns whether it is within the budget of all queues.
@@ -41,7 +42,7 @@ impl Outbox {
         let mut waits = false;
         while let Some((length, limit)) = state.producers.first() {
             if !self.fits(state, length, limit) {
-                waits = state.is_within(length, limit);
+                waits = state.is_within(length, limit) && !state.is_away();
                 break;
             }
             state.producers.grant_first();
@@ -63,7 +64,11 @@ impl Outbox {
     /// Updates the count in the budget, once it has changed by a [`QUEUED_STEP`].
     #[inline]
     pub(super) fn count(&self, state: &mut State) {
-        let bytes = (state.taken() + state.written_in_part) / QUEUED_STEP * QUEUED_STEP;
+        let mut bytes = (state.taken() + state.written_in_part) / QUEUED_STEP * QUEUED_STEP;
+        if state.is_away() {
+            state.count_kept();
+            bytes = 0;
+        }
         if bytes != state.counted {
             self.budget
                 .change(std::mem::replace(&mut state.counted, bytes), bytes);
@@ -73,7 +78,7 @@ impl Outbox {
     /// Returns who waits for the reader, if there is something that it could read.
     pub(super) fn keeps_waiting(&self, state: &State, clock: impl FnOnce() -> Instant) -> Waiters {
         // A producer that waits for room in the budget does not wait for this reader.
-        if !state.reader_owes() {
+        if !state.reader_owes() || state.is_away() {
             Waiters::Nobody
         } else if state.producers.wait() && state.ticket.is_none() {
             Waiters::Producers
@@ -87,7 +92,7 @@ impl Outbox {
     /// Returns whether there is no room for the next part of a frame that is arriving.
     pub(crate) fn holds_back(&self, length: usize) -> bool {
         let state = self.state();
-        !state.closed && !self.is_admitted(&state, length)
+        !state.closed && !state.is_away() && !self.is_admitted(&state, length)
     }
 
     /// Presses readers that have more than their share, as long as the returned guard lives.

@@ -60,11 +60,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn execute(&self, call: Call) {
+    async fn execute(&mut self, call: Call) {
         let uid = call.uid.clone();
+        // If the connection breaks meanwhile, this future is dropped.
+        self.executing = Some(uid.clone());
+        let user = self.hub.routing.registry().user_of(self.attachment.id());
+        let outcome = admin::execute(call, self.hub, &user.unwrap_or_default()).await;
+        self.executing = None;
         let from = self.sender();
-        let user = self.hub.routing.registry().user_of(from.id).unwrap_or_default();
-        let outcome = admin::execute(call, self.hub, &user).await;
         match outcome {
             Ok(Outcome::Result(result)) => {
                 from.answer(&uid, |frame| frame.shared(&result));

@@ -33,6 +33,8 @@ pub(super) enum Departure {
     WrongLogin,
     /// The manager stops.
     Stopping,
+    /// The peer has returned to its session on another connection.
+    Superseded,
 }
 
 /// Reads and discards some of a peer's further input. Closing a connection with unread bytes resets

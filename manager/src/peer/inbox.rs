@@ -76,6 +76,15 @@ pub(super) struct Inbox<R> {
     work: usize,
     /// The reason of the end of input, and when it was noticed.
     end: Option<(Departure, Instant)>,
+    /// Whether the last line counts only with its line end: the peer has a session, and sends it
+    /// again.
+    needs_line_ends: bool,
+    /// The number of bytes received after the identity.
+    received: u64,
+    /// The position after the front line, or after the last line that was taken from the splitter.
+    front_end: u64,
+    /// The position after the last line that was handled.
+    handled: u64,
 }
 
 impl<R> Drop for Inbox<R> {
@@ -97,10 +106,12 @@ impl<R> Inbox<R> {
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Creates an inbox. `splitter` may hold input received together with the identity; `long` is
-    /// the size in bytes from which a line is scanned while it arrives.
-    pub(super) fn new(reader: R, splitter: LineSplitter, long: usize) -> Self {
+    /// the size in bytes from which a line is scanned while it arrives. With `needs_line_ends`, the
+    /// last line counts only with its line end.
+    pub(super) fn new(reader: R, splitter: LineSplitter, long: usize, needs_line_ends: bool) -> Self {
         Self {
             reader,
+            received: splitter.pending() as u64,
             splitter,
             long,
             loan: None,
@@ -112,6 +123,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             short_read: usize::MAX,
             work: 0,
             end: None,
+            needs_line_ends,
+            front_end: 0,
+            handled: 0,
         }
     }
 
@@ -215,7 +229,15 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
 
     /// Takes the first waiting line, if it is scanned.
     pub(super) fn take_front(&mut self) -> Option<Incoming> {
-        self.front.take().map(|incoming| *incoming)
+        let front = self.front.take()?;
+        self.handled = self.front_end;
+        Some(*front)
+    }
+
+    /// Returns the position after the last line that was handled, counted from the end of the
+    /// identity.
+    pub(super) fn handled(&self) -> u64 {
+        self.handled
     }
 
     /// Takes the next waiting line from the splitter. Also returns whether it has its line end: at
@@ -227,9 +249,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         match self.splitter.next_line_with(buffers::behind_large) {
             Ok(Some(line)) => {
                 self.loan = None;
+                self.front_end = self.received - self.splitter.pending() as u64;
                 Some((line, true))
             }
-            Ok(None) if matches!(self.end, Some((Departure::Closed, _))) => {
+            Ok(None) if matches!(self.end, Some((Departure::Closed, _))) && !self.needs_line_ends => {
                 self.loan = None;
                 self.splitter.finish().map(|line| (line, false))
             }
@@ -317,6 +340,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         let departure = match read {
             Ok(0) => Departure::Closed,
             Ok(count) => {
+                self.received += count as u64;
                 self.work += count / bytes_per_work;
                 return count;
             }

@@ -6,6 +6,7 @@ mod departure;
 mod ending;
 mod inbox;
 mod judge;
+mod parking;
 mod replacement;
 mod session;
 mod unfinished;
@@ -115,6 +116,29 @@ pub(crate) async fn serve<S>(
 {
     let Introduction { introduced, splitter } = introduction;
     let name = &introduced.identity.name;
+    if let Some(resume) = introduced
+        .identity
+        .session
+        .as_ref()
+        .and_then(|session| session.resume.as_ref())
+    {
+        // Boxed, to keep the task small for peers that do not return.
+        let returned = (&introduced, resume);
+        let resuming = Box::pin(Session::resume(hub, peer, &mut stream, socket.as_ref(), returned));
+        match resuming.await {
+            Ok(Some(session)) => {
+                joined();
+                let span = session.span();
+                session.run(stream, socket, splitter).instrument(span).await;
+            }
+            Ok(None) => {}
+            Err(refusal) => {
+                let ended = Rejection::Refused(refusal);
+                reject(&hub.admission, peer, introduced.came, &mut stream, &ended).await;
+            }
+        }
+        return;
+    }
     let join = || Session::join(hub, peer, socket.as_ref(), &introduced);
     told_of_departure(&hub.routing, name).await;
     let mut session = join();

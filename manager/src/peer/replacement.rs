@@ -43,7 +43,14 @@ pub(super) async fn make_way(routing: &Routing, peer: &PeerAddress, name: &str) 
     );
     let deadline = Instant::now() + DEPARTURE;
     loop {
-        let holder = routing.registry().holder_of(name);
+        let (holder, away) = {
+            let registry = routing.registry();
+            (registry.holder_of(name), registry.away_service(name))
+        };
+        if away.is_some() {
+            // Its name is kept, which the one that asks for it is told.
+            return true;
+        }
         if holder.is_none_or(|(holder, ..)| holder != id) {
             return true;
         }

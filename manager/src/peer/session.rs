@@ -16,6 +16,7 @@ use tracing::{Span, debug, debug_span, info, warn};
 use super::departure::{Departure, FAREWELL, discard};
 use super::inbox::Inbox;
 use super::judge::Waits;
+use super::parking::CONFIRMATION_DELAY;
 use super::unfinished::{EndedLine, PacedCutThrough, read_growing};
 use super::writing::write_frames;
 use crate::attachment::Attachment;
@@ -76,6 +77,10 @@ pub(super) struct Session<'a> {
     pub(super) ended: Option<EndedLine>,
     /// This peer's share of the budget of unfinished lines.
     pub(super) share: LineShare,
+    /// The position up to which its lines were handled on earlier connections of its session.
+    pub(super) handled_before: u64,
+    /// The administrator's request that is being executed.
+    pub(super) executing: Option<Uid<'static>>,
     /// The permits of the first waiting line.
     permits: Permits,
 }
@@ -94,15 +99,22 @@ impl<'a> Session<'a> {
             Err(Refusal::ClientNameTaken(_)) => join(&format!("{}:{}", peer.ip, peer.port))?,
             joined => joined?,
         };
-        Ok(Self {
+        Ok(Self::of(hub, peer, attachment))
+    }
+
+    /// Returns the session of a peer that is registered.
+    pub(super) fn of(hub: &'a Arc<Hub>, peer: &'a Arc<PeerAddress>, attachment: Attachment) -> Self {
+        Self {
             hub,
             peer,
+            handled_before: attachment.session.as_ref().map_or(0, |session| session.handled),
             attachment,
             cut_through: None,
             ended: None,
             share: hub.routing.lines.share(),
+            executing: None,
             permits: Permits::default(),
-        })
+        }
     }
 
     /// Returns the tracing span of the connection. Its level is DEBUG, so that an idle connection
@@ -124,7 +136,19 @@ impl<'a> Session<'a> {
         let hub = self.hub;
         let (routing, outbox) = (&hub.routing, Arc::clone(self.attachment.outbox()));
         let (reader, writer) = tokio::io::split(stream);
-        let mut inbox = Inbox::new(reader, splitter, routing.pace.long);
+        let superseded = self
+            .attachment
+            .session
+            .as_ref()
+            .map(|session| session.superseded());
+        let mut inbox = Inbox::new(reader, splitter, routing.pace.long, superseded.is_some());
+        let superseded = async move {
+            match superseded {
+                // Boxed, to keep the task small for peers without sessions.
+                Some(superseded) => Box::pin(async move { superseded.notified().await }).await,
+                None => pending().await,
+            }
+        };
         let waits = self.waits();
         let writing = write_frames(&outbox, writer, waits);
         tokio::pin!(writing);
@@ -143,6 +167,7 @@ impl<'a> Session<'a> {
             () = routing.reached(Phase::Stopping) => Departure::Stopping,
             // Reading may be suspended while it waits for room in another peer's queue.
             () = vanished => Departure::Failed(io::ErrorKind::TimedOut.into()),
+            () = superseded => Departure::Superseded,
             departure = self.read_lines(&mut inbox) => departure,
         };
         // Fails only for a closed semaphore, and this one is never closed.
@@ -150,6 +175,10 @@ impl<'a> Session<'a> {
         // Lets other tasks run first.
         yield_now().await;
         self.log(&departure);
+        if departure.is_break() && self.attachment.session.is_some() {
+            self.park(&mut inbox);
+            return;
+        }
         if let Departure::TooLong(error) = &departure {
             self.attachment.note_too_long(*error);
         }
@@ -171,7 +200,11 @@ impl<'a> Session<'a> {
     fn log(&self, departure: &Departure) {
         let (name, routing) = (self.attachment.name(), &self.hub.routing);
         match departure {
-            Departure::Asked | Departure::Closed | Departure::Stopping | Departure::WrongLogin => {}
+            Departure::Asked
+            | Departure::Closed
+            | Departure::Stopping
+            | Departure::WrongLogin
+            | Departure::Superseded => {}
             Departure::Failed(error) if has_vanished(error) => {
                 Counters::count(&routing.counters.vanished);
                 info!("{name} has vanished, nothing that was sent to it was acknowledged");
@@ -210,6 +243,9 @@ impl<'a> Session<'a> {
             }
             let has_line = inbox.look().await;
             self.share.hold(inbox.held());
+            if self.attachment.session.is_some() {
+                self.confirm(inbox, false);
+            }
             let step = if has_line {
                 match self.route_front(inbox).await {
                     Ok(step) => step,
@@ -224,6 +260,7 @@ impl<'a> Session<'a> {
                 Box::pin(self.read_at_pace(inbox)).await;
                 Step::Next
             } else {
+                let owes = self.attachment.session.is_some() && self.owes_confirmation(inbox);
                 let stall = self.stall_limit(inbox);
                 let routes_at_once = self.attachment.login.is_idle();
                 let read = async {
@@ -236,7 +273,19 @@ impl<'a> Session<'a> {
                         (Step::Next, false)
                     }
                 };
-                match read_growing(&self.share, stall, read).await {
+                let reading = read_growing(&self.share, stall, read);
+                let read = if owes {
+                    // Boxed, as above.
+                    if let Ok(read) = Box::pin(timeout(CONFIRMATION_DELAY, reading)).await {
+                        read
+                    } else {
+                        self.confirm(inbox, true);
+                        continue;
+                    }
+                } else {
+                    reading.await
+                };
+                match read {
                     Ok((step, may_have_more)) => {
                         if may_have_more {
                             // A flooding peer lets other tasks run.
@@ -272,7 +321,7 @@ impl<'a> Session<'a> {
                 };
                 self.sender().refuse(&uid, &refusal);
             }
-            Departure::Closed => self.wait_for_last_replies().await,
+            Departure::Closed if self.attachment.session.is_none() => self.wait_for_last_replies().await,
             _ => {}
         }
         departure

@@ -11,6 +11,7 @@ impl Refusal {
     /// by name, so that a new one must be considered.
     pub(crate) fn executed(&self) -> Executed {
         match self {
+            Self::Session(refusal) => refusal.executed(),
             // The service had received the request, whatever happened to it there, or to its reply.
             Self::ServiceLeft { .. }
             | Self::ShuttingDown { .. }

@@ -9,6 +9,7 @@ mod limits;
 mod linked;
 mod lock_refusal;
 mod locks;
+mod session_refusal;
 mod topic_refusal;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) use limits::LineLimit;
 pub(crate) use linked::LinkedClients;
 pub(crate) use lock_refusal::LockRefusal;
 pub(crate) use locks::{HeldLock, LockCause, LockEnd, LockObstacle, WaitEnd, WaitingRequest};
+pub(crate) use session_refusal::SessionRefusal;
 pub(crate) use topic_refusal::TopicRefusal;
 
 /// Why the manager refuses a request or a connection.
@@ -224,6 +226,9 @@ pub(crate) enum Refusal {
     /// A value is not published, or a subscription not made.
     #[error(transparent)]
     Topic(#[from] TopicRefusal),
+    /// A peer returns without success, or a service is away.
+    #[error(transparent)]
+    Session(Box<SessionRefusal>),
     /// An argument of a request to the manager is missing or of the wrong type.
     #[error("TypeError: {attribute}() takes {expected}")]
     Arguments {
@@ -481,6 +486,12 @@ impl Refusal {
 impl From<LockRefusal> for Refusal {
     fn from(refusal: LockRefusal) -> Self {
         Self::Lock(Box::new(refusal))
+    }
+}
+
+impl From<SessionRefusal> for Refusal {
+    fn from(refusal: SessionRefusal) -> Self {
+        Self::Session(Box::new(refusal))
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) struct Awaited<'a> {
     pub(crate) outbox: &'a Arc<Outbox>,
     pub(crate) reader: Reader,
     pub(crate) features: Features,
+    /// Whether the client is away.
+    pub(crate) is_away: bool,
     pub(crate) service_name: &'a Arc<str>,
     service_was_told: &'a mut bool,
     held: HeldRequest<'a>,
@@ -119,6 +121,7 @@ impl<'a> Awaited<'a> {
             outbox: &client.outbox,
             reader: client.reader,
             features: client.features,
+            is_away: client.away.is_some(),
             service_name: &service.name,
             service_was_told: &mut service.was_told,
             held,
@@ -277,6 +280,9 @@ impl Registry {
             return Err(no_such_service(name, &self.manager));
         };
         service.admits((client, caller), shape)?;
+        if let Some(refusal) = service.refuses_while_away() {
+            return Err(refusal);
+        }
         if caller.in_flight.count() >= self.in_flight_limit {
             return Err(Refusal::TooManyInFlight {
                 client: caller.name.to_string(),

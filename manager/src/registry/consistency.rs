@@ -142,6 +142,11 @@ impl Registry {
                 let lock = service.and_then(|service| service.locks.get(*client));
                 lock.and_then(Lock::deadline).is_none()
             }
+            Expiring::Away(id) => {
+                let client = self.clients.get(*id).and_then(|client| client.away.as_ref());
+                let service = self.services.get(*id).and_then(|service| service.away.as_ref());
+                client.or(service).is_none()
+            }
             Expiring::LockWait(service, ticket) => {
                 let service = self.services.get(*service);
                 service.is_none_or(|service| service.lock_queue.all().all(|(own, _)| own != ticket))

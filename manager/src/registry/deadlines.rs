@@ -21,6 +21,8 @@ pub(super) enum Expiring {
     LockWait(PeerId, Ticket),
     /// A request in flight.
     Request(TrackedId),
+    /// The grace period of a peer that is away.
+    Away(PeerId),
 }
 
 /// What ends by itself, the earliest first.

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use labwire_wire::{Features, Uid};
 
 use super::abandoned::Abandoned;
+use super::away::Away;
 use super::cancelling::{EndedEarly, LeftBehind, Stop};
 use super::lock_queue::Waiter;
+use super::peers::PeerId;
 use super::state::Client;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
@@ -75,6 +77,12 @@ pub(crate) enum Event<'a> {
     },
     /// A client that sends no more has waited too long for its last replies.
     WaitedInVain { name: Arc<str>, requests: usize },
+    /// The connection of a peer with a session is broken.
+    WentAway(Presence),
+    /// A peer is back whose connection was broken.
+    CameBack(Presence),
+    /// The grace period of a peer that is away is over. It leaves.
+    GraceOver { peer: PeerId },
     /// Requests of a client will not be answered.
     Abandoned {
         requests: Abandoned,
@@ -96,6 +104,20 @@ pub(crate) enum Event<'a> {
         /// The client's queue, if it has that feature.
         told: Option<Arc<Outbox>>,
     },
+}
+
+/// Whether a peer with a session is there.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    /// `NAME[HOST:PORT]`.
+    pub(crate) name: Box<str>,
+    /// The name of a service; `None` for a client.
+    pub(crate) service: Option<Arc<str>>,
+    pub(crate) principal: Arc<Principal>,
+    /// Since when it is away.
+    pub(crate) away: Option<Away>,
+    /// The queues of the clients with the feature `sessions` that are linked with a service.
+    pub(crate) told: Vec<Arc<Outbox>>,
 }
 
 /// A client's lock that has expired or was broken.

@@ -63,6 +63,7 @@ impl Registry {
                 Expiring::Lease(service, client) => self.expire_lease(service, client),
                 Expiring::LockWait(service, ticket) => self.expire_wait(service, ticket),
                 Expiring::Request(request) => self.expire_request(request),
+                Expiring::Away(id) => self.expire_away(id),
             };
             if event.is_some() {
                 return event;

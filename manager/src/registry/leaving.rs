@@ -1,11 +1,12 @@
 //! Services that have left, and the clients that are not yet notified.
 
 use std::cell::OnceCell;
-use std::collections::btree_map;
 use std::collections::hash_map::IntoIter;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 
 use super::abandoned::Abandoned;
 use super::deadlines::Expiring;
@@ -40,9 +41,27 @@ pub(crate) struct Leaving {
     ended_locks: IntoIter<PeerId, LockEnd>,
     /// The frame that notifies a client of the end of its link, once composed.
     unlinked: OnceCell<Bytes>,
+    /// Whether the name is free once everyone is notified.
+    frees_name: bool,
 }
 
 impl Leaving {
+    /// The callers of a service that is away: their requests end, and nothing else.
+    pub(super) fn of_callers(id: PeerId, name: Arc<str>, callers: HashMap<PeerId, Requests>) -> Self {
+        Self {
+            id,
+            requests: callers.values().map(Requests::count).sum(),
+            name,
+            callers: callers.into_iter(),
+            links: HashMap::default().into_iter(),
+            locks: Locks::default(),
+            waiting: BTreeMap::new().into_iter(),
+            ended_locks: HashMap::default().into_iter(),
+            unlinked: OnceCell::new(),
+            frees_name: false,
+        }
+    }
+
     /// Returns the service's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -71,6 +90,8 @@ impl Registry {
             return Some((event, None));
         }
         let service = self.services.remove(id)?;
+        let away = Self::away_deadline(service.away.as_deref());
+        self.deadlines.remove(away, Expiring::Away(id));
         let bytes = service.description.len();
         self.identities.subtract(bytes, bytes);
         self.service_names.remove(&service.name);
@@ -99,6 +120,7 @@ impl Registry {
             waiting: service.lock_queue.into_all(),
             ended_locks: service.ended_locks.into_iter(),
             unlinked: OnceCell::new(),
+            frees_name: true,
         };
         Some((event, Some(leaving)))
     }
@@ -155,7 +177,9 @@ impl Registry {
         if leaving.locks.len() > DROPPED_HERE {
             buffers::discard(std::mem::take(&mut leaving.locks));
         }
-        self.leaving.remove(&leaving.name);
+        if leaving.frees_name {
+            self.leaving.remove(&leaving.name);
+        }
         None
     }
 
@@ -193,7 +217,11 @@ impl Registry {
     ) -> Option<Abandoned> {
         requests.untrack(&mut self.tracked, &mut self.deadlines, false);
         let client = self.clients.get_mut(caller)?;
-        client.asked.remove(&service);
+        // A service that was away may be back already and hold others.
+        let place = self.services.get(service);
+        if place.is_none_or(|service| !service.callers.contains_key(&caller)) {
+            client.asked.remove(&service);
+        }
         if requests.count() == 0 {
             return None;
         }

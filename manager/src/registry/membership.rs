@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, Role};
 
+use super::away::Away;
 use super::cancelling::LeftBehind;
 use super::deadlines::Expiring;
 use super::describe::{describe_client, describe_service};
@@ -23,7 +24,7 @@ use super::traffic::Traffic;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, SessionRefusal};
 
 /// The state of any peer that joins, beside its identity.
 struct Place {
@@ -99,6 +100,7 @@ impl Registry {
             asked_last: PeerId::default(),
             owed: Owed::default(),
             progress: None,
+            away: None,
         };
         let entry = format!(",{}:{}", json_string(&name), describe_client(identity, address));
         self.client_roster.insert(Arc::clone(&name), entry.into());
@@ -116,6 +118,14 @@ impl Registry {
         description: &str,
         Place { principal, outbox }: Place,
     ) -> Result<PeerId, Refusal> {
+        if let Some(Away { since, until }) = self.away_service(&identity.name) {
+            return Err(SessionRefusal::NameAway {
+                name: identity.name.clone(),
+                since,
+                until: until.time,
+            }
+            .into());
+        }
         if self.service_names.contains_key(identity.name.as_str()) || self.is_leaving(&identity.name) {
             return Err(Refusal::NameTaken(identity.name.clone()));
         }
@@ -158,6 +168,11 @@ impl Registry {
             principal,
             socket: None,
             was_told: false,
+            away: None,
+            keep_callers: identity
+                .session
+                .as_ref()
+                .is_some_and(|session| session.keep_callers),
         };
         let number = self.next_number();
         let id = self.services.insert(number, service);
@@ -172,6 +187,8 @@ impl Registry {
         let mut left_behind = Vec::new();
         self.owed -= client.owed.len();
         self.deadlines.remove(client.deadline, Expiring::LastReplies(id));
+        let away = Self::away_deadline(client.away.as_deref());
+        self.deadlines.remove(away, Expiring::Away(id));
         self.client_names.remove(&client.name);
         self.client_roster.remove(&client.name);
         let unlinked = self.end_links(id, &client.name, &client.links);

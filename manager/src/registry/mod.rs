@@ -7,6 +7,7 @@
 
 mod abandoned;
 mod asking;
+mod away;
 mod cancelling;
 #[cfg(any(test, feature = "fuzzing"))]
 mod consistency;
@@ -44,7 +45,7 @@ mod uids;
 
 pub(crate) use asking::Awaited;
 pub(crate) use cancelling::{EndedEarly, Stop};
-pub(crate) use event::{Event, LinkChange, LockEnded, WaitRefused};
+pub(crate) use event::{Event, LinkChange, LockEnded, Presence, WaitRefused};
 pub(crate) use leaving::Leaving;
 pub(crate) use lock_ends::Broken;
 pub(crate) use lock_queue::Ticket;

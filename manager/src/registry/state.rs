@@ -9,6 +9,7 @@ use foldhash::{HashMap, HashSet};
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, Identity, Shape};
 
+use super::away::Away;
 use super::deadlines::Deadlines;
 use super::event::Event;
 use super::in_flight::InFlight;
@@ -89,6 +90,8 @@ pub(crate) struct Client {
     pub(super) owed: Owed,
     /// The progress that waits for it, once there was any.
     pub(super) progress: Option<ClientsProgress>,
+    /// Set while its connection is broken and its place is kept.
+    pub(super) away: Option<Box<Away>>,
 }
 
 /// The text before and after the requester's name at the end of a request.
@@ -151,6 +154,10 @@ pub(crate) struct Service {
     pub(super) socket: Option<WatchedSocket>,
     /// Whether it received an error about a malformed line since its last proper reply.
     pub(crate) was_told: bool,
+    /// Set while its connection is broken and its place is kept.
+    pub(super) away: Option<Box<Away>>,
+    /// Whether its callers wait while it is away.
+    pub(super) keep_callers: bool,
 }
 
 impl Service {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use labwire_wire::frames::json_string;
 
+use super::away::Away;
 use super::locks::Lock;
 use super::peers::PeerId;
 use super::state::{Client, Registry, Service};
@@ -90,13 +91,14 @@ impl Registry {
             .collect();
         names.sort_unstable();
         Some(format!(
-            r#"{{"name":{},"link_count":{},"links":[{}],"in_flight":{},"queued_bytes":{},"subscriptions":{}{}}}"#,
+            r#"{{"name":{},"link_count":{},"links":[{}],"in_flight":{},"queued_bytes":{},"subscriptions":{}{}{}}}"#,
             json_string(name),
             links.len(),
             names.join(","),
             in_flight.count(),
             client.outbox.queued(),
             subscriptions(id),
+            Away::members(client.away.as_deref()),
             client.traffic.members(),
         ))
     }
@@ -139,7 +141,7 @@ impl Registry {
             .oldest()
             .map_or_else(|| "null".to_owned(), |begun| seconds(now.saturating_sub(begun)));
         Some(format!(
-            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"lock_wait_count":{},"lock_waits":[{}],"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{},"subscriptions":{}{}}}"#,
+            r#"{{"name":{},"link_count":{},"links":[{}],"lock_count":{},"locks":[{}],"lock_wait_count":{},"lock_waits":[{}],"in_flight":{in_flight},"oldest_seconds":{oldest},"queued_bytes":{},"subscriptions":{}{}{}}}"#,
             json_string(name),
             service.links.len(),
             links.join(","),
@@ -149,6 +151,7 @@ impl Registry {
             waits.join(","),
             service.outbox.queued(),
             subscriptions(id),
+            Away::members(service.away.as_deref()),
             service.traffic.members(),
         ))
     }

@@ -22,7 +22,7 @@ use super::incoming::Kind;
 use super::{DISCONNECT, Router, Sender};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
-use crate::refusal::{CallRefusal, LineEnd, Refusal, excerpt};
+use crate::refusal::{CallRefusal, LineEnd, Refusal, SessionRefusal, excerpt};
 use crate::registry::{Answered, Awaited, PeerId, Registry, RequestTerms};
 
 /// The most bytes before the payload. They are kept until the frame's end has arrived, and copied
@@ -350,6 +350,7 @@ impl Router<'_> {
         if refusal.is_some() && matches!(cut_through.form, Form::Request { .. }) {
             Counters::count(&self.counters.malformed);
         }
+        let refusal = refusal.or_else(|| self.not_kept(&cut_through));
         let awaited = match refusal {
             None => waiting(&mut self.registry, &cut_through),
             Some(_) => None,
@@ -393,6 +394,19 @@ impl Router<'_> {
             return Err(CallRefusal::DeadlineNeedsUid.into());
         }
         Ok(terms)
+    }
+
+    /// Returns the error at the end of a frame that was broken off because its receiver is away and
+    /// it could not be kept.
+    fn not_kept(&self, cut_through: &CutThrough) -> Option<Refusal> {
+        if cut_through.to.is_arriving() {
+            return None;
+        }
+        let service = self.service_name(cut_through.service);
+        Some(match cut_through.form {
+            Form::Request { .. } => SessionRefusal::RequestNotKept { service }.into(),
+            Form::Reply => SessionRefusal::ReplyNotKept { service }.into(),
+        })
     }
 
     /// Returns the error at the end of a request that was cut through.
@@ -457,6 +471,19 @@ impl Router<'_> {
     pub(crate) fn break_off_left(&self, cut_through: CutThrough) {
         Counters::count(&self.counters.broken_off);
         drop(cut_through);
+    }
+
+    /// Breaks off a frame whose sender's connection is broken. A client learns from the position up to
+    /// which its lines were handled that its request was not executed; a service sends its reply
+    /// again.
+    pub(crate) fn break_off_parked(&mut self, cut_through: CutThrough) {
+        let now = self.now;
+        if matches!(cut_through.form, Form::Request { .. })
+            && let Some(awaited) = waiting(&mut self.registry, &cut_through)
+        {
+            awaited.end(Answered::with_refusal(now));
+        }
+        self.break_off_left(cut_through);
     }
 
     /// Breaks off a frame that arrives too slowly while others wait for its end.

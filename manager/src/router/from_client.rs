@@ -32,6 +32,11 @@ impl Router<'_> {
     /// Routes a client's line.
     #[inline]
     pub(crate) fn route_from_client(&mut self, from: &Sender<'_>, frame: FrameView<'_>, kind: &Kind) -> Step {
+        if from.has_session
+            && let Some(step) = self.confirm(from, frame, kind)
+        {
+            return step;
+        }
         // Answers of the manager go to the sender's own queue, which must have room like any other.
         if let Err(wait) = self.own_room(from) {
             return wait;
@@ -157,6 +162,9 @@ impl Router<'_> {
         };
         let end = asking.client.request_end.as_bytes();
         let length = frame.size() + members.len() + asking.client.requester_length() + ENVELOPE_BYTES;
+        if let Some(refusal) = asking.service.cannot_keep(length) {
+            return self.refuse_request(from, &request, &refusal);
+        }
         let (service, outbox) = (asking.service_id(), &asking.service.outbox);
         let write = |writer: &mut FrameWriter<'_>| write_request(writer, frame, envelope, &members, end);
         if let Err(waiting) = self.permits.push_request(service, outbox, length, write) {

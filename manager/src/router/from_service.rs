@@ -14,7 +14,7 @@ use super::malformed_reply::MalformedReply;
 use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, Full, Outbox};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, SessionRefusal};
 use crate::registry::{Answered, Listing, PeerId, Reader};
 use crate::work::QUEUES_PER_WORK;
 
@@ -27,6 +27,11 @@ impl Router<'_> {
         frame: FrameView<'_>,
         kind: &Kind,
     ) -> Step {
+        if from.has_session
+            && let Some(step) = self.confirm(from, frame, kind)
+        {
+            return step;
+        }
         match kind {
             // Replies and notifications are routed even if the service's own queue is full: it may
             // be busy reading one large request, and its clients must not wait for that.
@@ -137,7 +142,12 @@ impl Router<'_> {
         let service: &str = awaited.service_name;
         let length = frame.size() + ENVELOPE_BYTES;
         let features = awaited.features;
-        let refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);
+        let mut refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);
+        let is_lost = awaited.is_away && !awaited.outbox.keeps(length);
+        if is_lost {
+            let service = service.to_owned();
+            refusal = Some(SessionRefusal::ReplyNotKept { service }.into());
+        }
         let write = |writer: &mut FrameWriter<'_>| match &refusal {
             None => write_reply(writer, frame, envelope, reply, features.origin || features.leases),
             Some(refusal) => {
@@ -145,7 +155,9 @@ impl Router<'_> {
             }
         };
         let (client, outbox) = (awaited.client_id(), awaited.outbox);
-        if let Err(waiting) = self.permits.push_reply(client, outbox, length, write) {
+        if is_lost {
+            outbox.push_always(write);
+        } else if let Err(waiting) = self.permits.push_reply(client, outbox, length, write) {
             return Step::Wait(waiting);
         }
         awaited.answer(Answered {

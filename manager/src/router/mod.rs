@@ -3,6 +3,7 @@
 mod arguments;
 mod cancelling;
 mod compose;
+mod confirming;
 mod cut_through;
 mod ended;
 mod from_client;
@@ -100,6 +101,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) outbox: &'a Arc<Outbox>,
     /// The features of a client; none for a service.
     pub(crate) features: Features,
+    /// Whether it has a session, and confirms what it has received.
+    pub(crate) has_session: bool,
     pub(crate) log_limit: &'a LogLimit,
 }
 

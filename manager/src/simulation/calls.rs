@@ -211,6 +211,9 @@ impl Model {
                 });
             }
         }
+        if let Some(refusal) = self.away_refusal(key) {
+            return Err(refusal);
+        }
         let under_way = self.in_flight.iter().filter(|request| request.client == from);
         if under_way.count() >= self.in_flight_limit {
             let limit = self.in_flight_limit;

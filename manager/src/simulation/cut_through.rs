@@ -29,6 +29,7 @@ impl Model {
         let receiver = &self.peers[&line.to];
         if self.peers[&from].queue.is_full()
             || receiver.behind.is_some()
+            || receiver.away.is_some()
             || receiver.queue.unread > KEEPS_UP_BYTES
             || receiver.queue.has_line()
         {

@@ -6,7 +6,8 @@
 //! fuzzer's bytes; the same choices give the same schedule. Peers join, link, lock, call, reply
 //! (once, twice, for another peer, malformed), notify, read any number of bytes, vanish and return.
 //! Some of their lines are cut through, and some of these are never finished. Some clients log in
-//! as administrators, or fail to. The manager drains and stops.
+//! as administrators, or fail to. Connections of peers with sessions break; some of these peers return
+//! in time. The manager drains and stops.
 //!
 //! The model keeps plain sets and lists, and derives everything from them at each step. It shares
 //! only the texts of refusals with the manager.
@@ -24,6 +25,7 @@ mod malformed;
 mod model;
 mod queue;
 mod schedule;
+mod sessions;
 mod speech;
 mod state;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::locks::{Held, LockWait};
 use super::queue::Queue;
 use super::speech::Spoken;
 use super::state::{CutThrough, InFlight, Key, Login, MANAGER, ModelPhase, Peer, Predicted, Sums, Told};
-use crate::refusal::{LockEnd, Refusal};
+use crate::refusal::{LockEnd, Refusal, SessionRefusal};
 
 /// The expected state of the manager, and the frames that it must send.
 #[derive(Debug)]
@@ -165,16 +165,27 @@ impl Model {
             behind: None,
             login: Login::default(),
             until: None,
+            away: None,
         };
         let full_name = peer.full_name();
-        if peer.is_service() && self.service_named(&identity.name).is_some() {
+        let named = self.service_named(&identity.name).filter(|_| peer.is_service());
+        if let Some(away) = named.and_then(|service| self.peers[&service].away) {
+            return Err(SessionRefusal::NameAway {
+                name: identity.name.clone(),
+                since: away.since(),
+                until: away.until(),
+            }
+            .into());
+        }
+        if named.is_some() {
             return Err(Refusal::NameTaken(identity.name.clone()));
         }
         if !peer.is_service() && self.client_named(&full_name).is_some() {
             return Err(Refusal::ClientNameTaken(full_name));
         }
         self.peers.insert(key, peer);
-        if identity.features.registered {
+        // It is told with the secret of its session, which is not predicted.
+        if identity.features.registered && !identity.features.sessions {
             self.own_word(key, "registered", &[&full_name]);
         }
         Ok(())

@@ -25,6 +25,8 @@ pub(super) struct Queue {
     pub(super) unread: usize,
     /// The places in line, first come, first served.
     line: Vec<Place>,
+    /// Whether its peer is away: then nobody waits for it.
+    pub(super) is_away: bool,
 }
 
 impl Queue {
@@ -33,6 +35,7 @@ impl Queue {
             limit,
             unread: 0,
             line: Vec::new(),
+            is_away: false,
         }
     }
 
@@ -63,7 +66,7 @@ impl Queue {
     /// or because its producer was granted room. A request waits behind all producers, a reply only
     /// behind other replies.
     pub(super) fn takes(&mut self, producer: Key, length: usize, is_owed: bool) -> bool {
-        self.has_room(length, is_owed) || self.use_grant(producer)
+        self.is_away || self.has_room(length, is_owed) || self.use_grant(producer)
     }
 
     /// Removes the place of a producer, if it was granted room. Returns whether it was.
@@ -97,6 +100,9 @@ impl Queue {
 
     /// Grants room in the order of the line, up to the first producer that does not fit.
     pub(super) fn grant(&mut self) {
+        if self.is_away {
+            return;
+        }
         while let Some(next) = self.line.iter().position(|place| !place.is_granted) {
             let Place { length, is_owed, .. } = self.line[next];
             if !self.fits(length, is_owed) {
@@ -109,7 +115,8 @@ impl Queue {
     /// Returns whether a producer was granted room; `None` if it has no place in line.
     pub(super) fn place_of(&self, producer: Key) -> Option<bool> {
         let mut places = self.line.iter().filter(|place| place.producer == producer);
-        places.next().map(|place| place.is_granted)
+        let is_away = self.is_away;
+        places.next().map(|place| place.is_granted || is_away)
     }
 
     /// Keeps the places of a producer that waits on.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use labwire_wire::{Features, Identity, Role};
+use labwire_wire::{Features, Identity, Role, SessionRequest};
 
 use super::choices::Choices;
 use super::garble::{Garble, number, other_type};
@@ -78,6 +78,7 @@ impl Slot {
             4 => format!("my \"é\" {number}"),
             _ => format!("c{number}"),
         };
+        let has_session = choices.percent(50);
         let identity = Identity {
             name,
             language: choices.one_of(&["Python 3.11.7", "unknown"]).to_owned(),
@@ -88,8 +89,10 @@ impl Slot {
                 origin: choices.percent(50),
                 cut_through: choices.percent(50),
                 leases: choices.percent(50),
+                sessions: has_session,
                 ..Features::default()
             },
+            session: has_session.then(|| session(choices)),
             role: Role::Client,
         };
         Self {
@@ -100,6 +103,7 @@ impl Slot {
     }
 
     fn service(number: usize, choices: &mut Choices<'_>) -> Self {
+        let has_session = choices.percent(50);
         let identity = Identity {
             name: service_name(number),
             language: choices.one_of(&["Python 3.11.7", "unknown"]).to_owned(),
@@ -107,8 +111,10 @@ impl Slot {
             features: Features {
                 registered: choices.percent(50),
                 cut_through: choices.percent(50),
+                sessions: has_session,
                 ..Features::default()
             },
+            session: has_session.then(|| session(choices)),
             role: Role::Service {
                 attributes: r#"{"a":"() -> int"}"#.to_owned(),
                 max_clients: choices.one_of(&[None, None, Some(1), Some(1), Some(2), Some(50)]),
@@ -119,6 +125,15 @@ impl Slot {
             address: format!("h:{}", 90 + number),
             present: None,
         }
+    }
+}
+
+/// Returns what a peer asks for its session.
+fn session(choices: &mut Choices<'_>) -> SessionRequest {
+    SessionRequest {
+        grace: choices.one_of(&[None, Some(1), Some(60), Some(3_000)]),
+        keep_callers: choices.percent(50),
+        resume: None,
     }
 }
 
@@ -152,6 +167,8 @@ struct Schedule<'a, 'b> {
 pub(crate) struct Ran {
     pub(crate) steps: usize,
     pub(crate) sums: Sums,
+    /// The numbers of peers that returned to their session, and that did not return in time.
+    pub(crate) returns: [u64; 2],
 }
 
 /// Runs the schedule of these choices.
@@ -180,6 +197,7 @@ pub(crate) fn run(choices: &mut Choices<'_>) -> Ran {
     }
     Ran {
         steps: step,
+        returns: schedule.world.returns(),
         sums: schedule.world.model.sums,
     }
 }
@@ -217,6 +235,8 @@ impl Schedule<'_, '_> {
         }
         for slot in 0..size.clients + size.services {
             if let Some(key) = self.slot(slot).present.take() {
+                self.world.come_back(key)?;
+                self.world.check()?;
                 self.world.leave(key)?;
                 self.world.check()?;
             }
@@ -249,6 +269,17 @@ impl Schedule<'_, '_> {
             self.choices.below(self.clients.len())
         };
         let key = self.slot(number).present;
+        if let Some(key) = key.filter(|key| self.world.is_away(*key)) {
+            return match self.choices.below(100) {
+                0..50 => self.world.come_back(key),
+                50..53 => {
+                    let time = self.choices.one_of(&[500, 1_500, 60_000]);
+                    self.world.pass(Duration::from_millis(time));
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+        }
         // The peer may have been disconnected since it joined.
         let Some(key) = key.filter(|key| self.world.peers.contains_key(key)) else {
             return self.arrive(number);
@@ -266,6 +297,7 @@ impl Schedule<'_, '_> {
                 let service = self.any_service();
                 self.world.break_locks(&service)
             }
+            95..97 if self.world.may_go_away(key) => self.world.go_away(key),
             98 if number < self.clients.len() && self.world.has_said_all(key) => self.world.finish(key),
             2..27 if unread > 0 => {
                 let count = match self.choices.below(4) {

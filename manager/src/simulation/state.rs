@@ -6,6 +6,7 @@ use labwire_wire::{Identity, Role};
 use serde_json::json;
 
 use super::queue::Queue;
+use super::sessions::Absence;
 use super::speech::Administered;
 
 /// The manager's name in every simulation.
@@ -25,6 +26,8 @@ pub(super) struct Peer {
     pub(super) login: Login,
     /// The end of its wait for the last replies, if it is a client that sends no more.
     pub(super) until: Option<Duration>,
+    /// Set while its connection is broken and its place is kept.
+    pub(super) away: Option<Absence>,
 }
 
 /// The frames behind a line that is being cut through.

@@ -36,6 +36,8 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
     let mut locks = [0; 4];
     // Values that subscribers received at once, and late.
     let mut values = [0; 2];
+    // Peers that returned to their session, and that did not in time.
+    let mut returns = [0; 2];
     for seed in seeds {
         let ran = catch_unwind(|| run(&mut Choices::Seed(seed))).unwrap_or_else(|_| {
             panic!("replay with: {SEED}={seed} cargo test -p labwire-manager --lib simulation -- --nocapture")
@@ -44,6 +46,9 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         steps += ran.steps;
         cut_through_lines += ran.sums.cut_through;
         broken_off += ran.sums.broken_off;
+        for (sum, count) in returns.iter_mut().zip(ran.returns) {
+            *sum += count;
+        }
         let Sums {
             locks_granted_later,
             lock_waits_timed_out,
@@ -67,7 +72,8 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
     }
     println!(
         "{schedules} schedules, {steps} steps, {cut_through_lines} lines went on before their end and {broken_off} of them had \
-         none, {locks:?} locks were granted late, not in time, expired and were broken, {values:?} values came at once and late, {:.1} s",
+         none, {locks:?} locks were granted late, not in time, expired and were broken, {values:?} values came at once and late, \
+         {returns:?} peers returned and did not, {:.1} s",
         started.elapsed().as_secs_f64()
     );
     if schedules >= DEFAULT_SCHEDULES {
@@ -77,8 +83,8 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
             "too little of that happens"
         );
         assert!(
-            values.iter().all(|count| *count > schedules / 8),
-            "too little of that happens: {values:?}"
+            values.iter().chain(&returns).all(|count| *count > schedules / 8),
+            "too little of that happens: {values:?} {returns:?}"
         );
         assert!(
             locks.iter().all(|count| *count > schedules / 8),

@@ -105,6 +105,7 @@ impl World {
         {
             self.routing.expire(now);
         }
+        self.let_absent_leave();
     }
 
     /// Removes the clients whose wait for their last replies has ended.

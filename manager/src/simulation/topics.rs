@@ -155,7 +155,7 @@ impl Model {
         let mut waiting = Vec::new();
         for peer in receivers {
             let queue = &mut self.peers.get_mut(&peer).expect("who subscribes is here").queue;
-            if queue.has_room(frame.len(), false) {
+            if queue.is_away || queue.has_room(frame.len(), false) {
                 self.sums.deliveries += 1;
                 self.sums.values += 1;
                 self.tell(peer, frame.clone());

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use labwire_wire::{Identity, frames};
 
 use super::model::Model;
+use super::sessions::{Absent, Known};
 use super::speech::Spoken;
 use super::state::{Key, MANAGER, ModelPhase, Predicted, Sums, Told};
 use super::waiting::{Arriving, Finished};
@@ -27,6 +28,7 @@ use crate::principal::Introduced;
 use crate::principal::Principal;
 use crate::registry::{Listing, ManagerIdentity, PeerId};
 use crate::router::{Permits, Step};
+use crate::sessions::SessionLimits;
 
 /// A description of how the manager differs from the model.
 pub(super) type Failure = String;
@@ -44,6 +46,15 @@ pub(super) struct Peer {
     pub(super) partial: Vec<u8>,
     /// Set when it is a client that sends no more.
     pub(super) finished: Option<Finished>,
+    /// What it knows of its session.
+    pub(super) known: Option<Known>,
+}
+
+impl Peer {
+    /// Gives up the line that waits for room, since its sender goes away.
+    pub(super) fn forget_line(&mut self) {
+        self.held = None;
+    }
 }
 
 /// A line that waits.
@@ -61,6 +72,8 @@ pub(super) struct World {
     pub(super) operation: Operation,
     pub(super) model: Model,
     pub(super) peers: BTreeMap<Key, Peer>,
+    /// The peers that are away.
+    pub(super) absent: BTreeMap<Key, Absent>,
     outbox_limit: usize,
     last_key: Key,
     /// When the manager started, for timers.
@@ -74,12 +87,18 @@ impl World {
         let manager = ManagerIdentity::sample();
         let budgets = Budgets {
             queues: usize::MAX,
+            sessions: usize::MAX,
             ..Budgets::default()
         };
         let limits = Limits {
             in_flight_per_client: in_flight_limit,
             queue: outbox_limit,
             budgets,
+            sessions: SessionLimits {
+                kept: usize::MAX,
+                away: usize::MAX,
+                ..SessionLimits::default()
+            },
             ..Limits::default()
         };
         let operation = Operation::new(manager.port, LogControl::none());
@@ -93,6 +112,7 @@ impl World {
             operation,
             model: Model::new(in_flight_limit),
             peers: BTreeMap::new(),
+            absent: BTreeMap::new(),
             outbox_limit,
             last_key: 0,
             began,
@@ -119,6 +139,13 @@ impl World {
                 return Err(format!("{joined:?} instead of {predicted:?}"));
             }
         };
+        let known = Self::read_secret(&attachment, identity);
+        self.add_peer(key, attachment, known);
+        Ok(Some(key))
+    }
+
+    /// Adds a peer that is attached.
+    pub(super) fn add_peer(&mut self, key: Key, attachment: Attachment, known: Option<Known>) {
         let peer = Peer {
             attachment,
             held: None,
@@ -126,9 +153,9 @@ impl World {
             arriving: None,
             partial: Vec::new(),
             finished: None,
+            known,
         };
         self.peers.insert(key, peer);
-        Ok(Some(key))
     }
 
     /// Removes a peer.
@@ -245,6 +272,10 @@ impl World {
         let now = self.now();
         if let Some(peer) = self.peers.get(&key) {
             peer.attachment.outbox().written(count, 0, || now.into());
+            if let Some(known) = peer.known.as_ref().filter(|known| known.received % 2 == 0) {
+                // What it has received was sent, so that this succeeds.
+                let _ = peer.attachment.outbox().confirm(known.received);
+            }
             self.model.read(key, count);
         }
     }
@@ -261,6 +292,7 @@ impl World {
         self.routing.advance(Phase::Stopping);
         self.model.abandon_all();
         self.model.phase = ModelPhase::Stopping;
+        self.release_away();
     }
 
     /// Compares the frames for every peer, and every counter, with the model.
@@ -270,6 +302,9 @@ impl World {
         for (key, peer) in &mut self.peers {
             let mut expected = told.remove(key).unwrap_or_default();
             let bytes = queued(peer.attachment.outbox());
+            if let Some(known) = &mut peer.known {
+                known.received += bytes.len() as u64;
+            }
             let is_arriving = self.model.peers[key].behind.is_some();
             if bytes.is_empty() && expected.frames.is_empty() && expected.ended.is_none() && !is_arriving {
                 continue;
@@ -277,6 +312,7 @@ impl World {
             let frames = peer.take_arriving(&mut self.model, *key, bytes, expected.ended.take())?;
             compare(peer.attachment.name(), frames, expected)?;
         }
+        self.keep_told(told.into_iter());
         let counters = &self.routing.counters;
         let sum = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let sums = Sums {
@@ -324,7 +360,7 @@ impl World {
 
 /// Takes the bytes that were queued for a peer since the last call. They count as unread until they
 /// are read.
-fn queued(outbox: &Outbox) -> Vec<u8> {
+pub(super) fn queued(outbox: &Outbox) -> Vec<u8> {
     let mut bytes = Vec::new();
     // Errors for many requests come in several batches.
     while let Poll::Ready(Some(batch)) =

@@ -25,6 +25,11 @@ pub(super) fn in_flight_help() -> String {
     format!("Requests in flight of all clients together; one for 4KiB of memory [default: {default}]")
 }
 
+pub(super) fn sessions_help() -> String {
+    let default = Size(Budgets::default().sessions);
+    format!("Bytes kept for all peers with sessions together; 1/16 of the memory [default: {default}]")
+}
+
 /// Formats the budgets, and the memory that they follow from, for the log.
 pub(super) fn told(limits: &Limits) -> String {
     let Budgets {
@@ -32,14 +37,16 @@ pub(super) fn told(limits: &Limits) -> String {
         queues,
         identities,
         in_flight,
+        sessions,
     } = limits.budgets;
     format!(
         "{}; all peers together may have {} in unfinished lines (--budget-lines), {} in queues \
-         (--budget-queues), {} in identities (--budget-identities) and {in_flight} requests in flight (--budget-in-flight)",
+         (--budget-queues), {} in identities (--budget-identities), {} kept for sessions (--budget-sessions) and {in_flight} requests in flight (--budget-in-flight)",
         Memory::of_this_process(),
         Size(lines),
         Size(queues),
         Size(identities),
+        Size(sessions),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use labwire_manager::{Budgets, Limit, LimitError, Limits, LogRotation};
+use labwire_manager::{Budgets, Limit, LimitError, Limits, LogRotation, SessionLimits};
 
 use super::options::Options;
 use super::values::{Size, Time};
@@ -41,6 +41,12 @@ pub(super) fn limits(options: &Options) -> Result<Limits, UsageError> {
             queues: size(options.budget_queues, usual.budgets.queues),
             identities: size(options.budget_identities, usual.budgets.identities),
             in_flight: options.budget_in_flight.unwrap_or(usual.budgets.in_flight),
+            sessions: size(options.budget_sessions, usual.budgets.sessions),
+        },
+        sessions: SessionLimits {
+            grace: time(options.session_grace_limit, usual.sessions.grace),
+            kept: size(options.session_kept, usual.sessions.kept),
+            away: options.away.unwrap_or(usual.sessions.away),
         },
         login_failures: options.login_failures.unwrap_or(usual.login_failures),
         login_penalty: time(options.login_penalty, usual.login_penalty),
@@ -97,6 +103,10 @@ fn option(limit: Limit) -> &'static str {
         Limit::BudgetQueues => "budget-queues",
         Limit::BudgetIdentities => "budget-identities",
         Limit::BudgetInFlight => "budget-in-flight",
+        Limit::BudgetSessions => "budget-sessions",
+        Limit::SessionGrace => "session-grace-limit",
+        Limit::SessionKept => "session-kept",
+        Limit::Away => "away",
         Limit::LoginFailures => "login-failures",
         Limit::LoginPenalty => "login-penalty",
         Limit::LoginPenaltyAddress => "login-penalty-address",
@@ -175,7 +185,7 @@ mod tests {
     #[test]
     fn the_help_page_shows_the_defaults_that_count() {
         let shown = shown();
-        assert_eq!(shown.len(), 23);
+        assert_eq!(shown.len(), 27);
         let options = typed(shown.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         assert_eq!(limits(&options).unwrap(), Limits::default());
         assert_eq!(limits(&Options::default()).unwrap(), Limits::default());

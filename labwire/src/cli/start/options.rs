@@ -315,6 +315,25 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_BUDGET_IN_FLIGHT", value_name = "COUNT", help_heading = LIMITS, help = budgets::in_flight_help())]
     pub(crate) budget_in_flight: Option<usize>,
 
+    /// Longest time for which the place of a peer is kept after a broken connection, if the peer
+    /// asks for it; one that names no time has 30s [default: 1h]
+    #[arg(long, env = "LABWIRE_SESSION_GRACE_LIMIT", value_name = "TIME", help_heading = LIMITS)]
+    pub(crate) session_grace_limit: Option<Time>,
+
+    /// Bytes kept for a peer with a session: those that it has not confirmed, and those that wait
+    /// while it is away [default: 1MiB]
+    #[arg(long, env = "LABWIRE_SESSION_KEPT", value_name = "BYTES", help_heading = LIMITS)]
+    pub(crate) session_kept: Option<Size>,
+
+    /// Maximum number of peers that are away; beyond it, a broken connection ends the session
+    /// [default: 1000]
+    #[arg(long, env = "LABWIRE_AWAY", value_name = "COUNT", help_heading = LIMITS)]
+    pub(crate) away: Option<usize>,
+
+    /// Bytes kept for all peers with sessions together
+    #[arg(long, env = "LABWIRE_BUDGET_SESSIONS", value_name = "BYTES", help_heading = LIMITS, help = budgets::sessions_help())]
+    pub(crate) budget_sessions: Option<Size>,
+
     /// Number of failed logins after which an address must wait before it retries [default: 5]
     #[arg(long, env = "LABWIRE_LOGIN_FAILURES", value_name = "COUNT", help_heading = LIMITS)]
     pub(crate) login_failures: Option<u32>,

@@ -24,7 +24,7 @@ async fn route(inbox: &mut Inbox<&[u8]>, work: usize) -> usize {
 async fn a_turn_ends_after_so_much_work_and_not_only_after_so_many_lines() {
     let lines = "x\n".repeat(2 * TURN_WORK);
     for (work, expected) in [(1, TURN_WORK), (TURN_WORK / 4, 4), (10 * TURN_WORK, 1)] {
-        let mut inbox = Inbox::new(lines.as_bytes(), LineSplitter::new(1 << 20), 1 << 16);
+        let mut inbox = Inbox::new(lines.as_bytes(), LineSplitter::new(1 << 20), 1 << 16, false);
         assert_eq!(route(&mut inbox, work).await, expected);
         assert!(inbox.turn_is_over());
         inbox.begin_turn();
@@ -36,7 +36,7 @@ async fn a_turn_ends_after_so_much_work_and_not_only_after_so_many_lines() {
 #[tokio::test]
 async fn a_peer_that_sends_little_at_a_time_has_its_turn_until_that_is_much() {
     let mut turns = 0;
-    let mut inbox = Inbox::new(&b""[..], LineSplitter::new(1 << 20), 1 << 16);
+    let mut inbox = Inbox::new(&b""[..], LineSplitter::new(1 << 20), 1 << 16, false);
     for _ in 0..100 {
         inbox.reader = b"x\ny\nz";
         assert_eq!(inbox.read().await, 5);
@@ -56,7 +56,7 @@ async fn a_peer_that_sends_little_at_a_time_has_its_turn_until_that_is_much() {
 async fn a_peer_that_waits_for_its_next_bytes_begins_a_new_turn() {
     for routes_at_once in [true, false] {
         let (mut peer, reader) = tokio::io::duplex(64);
-        let mut inbox = Inbox::new(reader, LineSplitter::new(1 << 20), 1 << 16);
+        let mut inbox = Inbox::new(reader, LineSplitter::new(1 << 20), 1 << 16, false);
         inbox.note_work(TURN_WORK);
         assert!(inbox.turn_is_over());
         let read = async {

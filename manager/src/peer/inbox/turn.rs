@@ -78,9 +78,17 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                     self.end_with(Departure::Closed);
                     return (Step::Next, false).into();
                 }
+                self.received += bytes.len() as u64;
                 self.work += bytes.len() / BYTES_PER_WORK;
                 let before = self.work;
                 let (step, rest) = self.route(bytes, router());
+                let unrouted = rest.len() + self.splitter.pending();
+                let routed_to = self.received - unrouted as u64;
+                if self.front.is_some() {
+                    self.front_end = routed_to;
+                } else {
+                    self.handled = routed_to;
+                }
                 if matches!(step, Step::Next) {
                     self.adapt_short_read(size, bytes.len() - rest.len(), self.work - before);
                 }

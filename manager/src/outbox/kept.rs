@@ -1,0 +1,379 @@
+//! What is kept for a peer with a session: the bytes that it has not confirmed, and while it is
+//! away, all that is queued for it.
+//!
+//! Positions count the bytes of the queue from the first one on. Those of the wire count from the
+//! end of the frame `registered`, which is the first in the queue.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use labwire_wire::frames;
+use memchr::memchr;
+
+use super::queue::{Batch, FrameWriter, Queue};
+use super::{Outbox, State};
+use crate::budget::SessionBudget;
+use crate::buffers;
+
+/// What is kept for a peer with a session.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// The most bytes that are kept.
+    limit: usize,
+    budget: Arc<SessionBudget>,
+    /// The bytes counted towards the budget.
+    counted: usize,
+    /// The length of the frame `registered`: what the positions of the wire leave out.
+    registered: u64,
+    /// The bytes that the writer has taken and that the peer has not confirmed, and the position of
+    /// the first one. None while the peer is away: then they are back in the queue.
+    segments: VecDeque<Bytes>,
+    bytes: usize,
+    start: u64,
+    /// Whether a line starts at `start`, as far as is known.
+    starts_line: bool,
+    /// The position after the last byte that the writer has taken.
+    taken: u64,
+    /// How many of the bytes that the writer has taken it has not written.
+    unwritten: usize,
+    is_away: bool,
+}
+
+/// How a peer goes on after a break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resumption {
+    /// The position from which the manager sends.
+    pub(crate) from: u64,
+}
+
+/// The peer says that it has received more than was sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NeverSent;
+
+impl Kept {
+    /// Notes what the writer takes.
+    pub(super) fn take(&mut self, batch: &Batch) {
+        for segment in batch.segments() {
+            self.bytes += segment.len();
+            self.taken += segment.len() as u64;
+            self.unwritten += segment.len();
+            self.segments.push_back(segment.clone());
+        }
+        while self.bytes > self.limit || !self.is_admitted(self.bytes) {
+            let Some(oldest) = self.segments.pop_front() else {
+                break;
+            };
+            self.budget.count_dropped(oldest.len());
+            self.forget(oldest);
+        }
+        self.count(self.bytes);
+    }
+
+    /// Notes that the writer has written `count` bytes.
+    #[inline]
+    pub(super) fn written(&mut self, count: usize) {
+        self.unwritten = self.unwritten.saturating_sub(count);
+    }
+
+    fn forget(&mut self, oldest: Bytes) {
+        self.bytes -= oldest.len();
+        self.start += oldest.len() as u64;
+        self.starts_line = oldest.last() == Some(&b'\n');
+        buffers::give_back(oldest);
+    }
+
+    /// Returns whether the budget admits that many bytes for this peer.
+    fn is_admitted(&self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.counted);
+        more == 0 || self.budget.admits(self.counted, more)
+    }
+
+    fn count(&mut self, bytes: usize) {
+        if bytes != self.counted {
+            self.budget
+                .change(std::mem::replace(&mut self.counted, bytes), bytes);
+        }
+    }
+
+    /// Removes bytes from the front of a queue.
+    fn drop_front(&mut self, queue: &mut Queue, count: usize) {
+        let bytes = queue.drop_front(count, |dropped| {
+            self.starts_line = dropped.last() == Some(&b'\n');
+        });
+        self.start += bytes as u64;
+    }
+
+    /// Removes the rest of a line of which the beginning was removed. Returns the number of bytes.
+    fn drop_partial_line(&mut self, queue: &mut Queue) -> usize {
+        let before = self.start;
+        while !self.starts_line {
+            let Some(first) = queue.first_segment() else { break };
+            let count = memchr(b'\n', first).map_or(first.len(), |offset| offset + 1);
+            self.drop_front(queue, count);
+        }
+        usize::try_from(self.start - before).unwrap_or_default()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.count(0);
+        buffers::give_all_back(std::mem::take(&mut self.segments));
+    }
+}
+
+impl State {
+    /// Returns whether the peer is away.
+    #[inline]
+    pub(super) fn is_away(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_away)
+    }
+
+    /// Returns whether `length` more bytes can be kept for the peer, which is away.
+    pub(super) fn keeps(&self, length: usize) -> bool {
+        self.kept.as_ref().is_none_or(|kept| {
+            let bytes = self.queued.saturating_add(length);
+            bytes <= kept.limit && kept.is_admitted(bytes)
+        })
+    }
+
+    /// Counts what is queued for a peer that is away.
+    pub(super) fn count_kept(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.count(self.queued);
+        }
+    }
+
+    /// Counts bytes that are not kept for a peer that is away.
+    fn count_dropped(&self, length: usize) {
+        if let Some(kept) = &self.kept {
+            kept.budget.count_dropped(length);
+        }
+    }
+}
+
+impl Outbox {
+    /// Queues the first frame of a peer with a session, `registered`, and keeps what follows until
+    /// the peer confirms it: up to `limit` bytes, within the budget.
+    pub(crate) fn begin_session(&self, registered: &Bytes, limit: usize, budget: &Arc<SessionBudget>) {
+        let mut state = self.state();
+        state.kept = Some(Box::new(Kept {
+            limit,
+            budget: Arc::clone(budget),
+            counted: 0,
+            registered: registered.len() as u64,
+            segments: VecDeque::new(),
+            bytes: 0,
+            start: 0,
+            starts_line: true,
+            taken: 0,
+            unwritten: 0,
+            is_away: false,
+        }));
+        self.append(&mut state, |frame| frame.copied(registered));
+    }
+
+    /// Notes that the peer has received everything up to a position of the wire.
+    ///
+    /// # Errors
+    /// [`NeverSent`] if that is more than was sent.
+    pub(crate) fn confirm(&self, position: u64) -> Result<(), NeverSent> {
+        let mut state = self.state();
+        let Some(kept) = &mut state.kept else {
+            return Ok(());
+        };
+        let position = position.saturating_add(kept.registered);
+        if position > kept.taken {
+            return Err(NeverSent);
+        }
+        while let Some(first) = kept.segments.front()
+            && kept.start + first.len() as u64 <= position
+        {
+            let first = kept.segments.pop_front().unwrap_or_default();
+            kept.forget(first);
+        }
+        if !kept.is_away {
+            kept.count(kept.bytes);
+        }
+        Ok(())
+    }
+
+    /// Prepares the queue for a peer whose connection is broken: what it may not have received is
+    /// queued again, and from now on the queue never holds anyone up. Producers that wait are woken.
+    pub(crate) fn go_away(&self) {
+        let mut state = self.state();
+        let State {
+            kept: Some(kept),
+            queue,
+            queued,
+            behind,
+            ..
+        } = &mut *state
+        else {
+            return;
+        };
+        if kept.is_away {
+            return;
+        }
+        kept.is_away = true;
+        *queued = *queued - kept.unwritten.min(*queued) + kept.bytes;
+        kept.unwritten = 0;
+        kept.bytes = 0;
+        queue.prepend(std::mem::take(&mut kept.segments));
+        kept.count(0);
+        let mut dropped = 0;
+        while *queued > kept.limit || !kept.budget.admits(0, *queued) {
+            let Some(length) = queue.first_segment().map(Bytes::len) else {
+                break;
+            };
+            kept.drop_front(queue, length);
+            *queued -= length.min(*queued);
+            dropped += length;
+        }
+        let is_cut = dropped > 0 && behind.is_some();
+        if is_cut {
+            // The beginning of the frame that is arriving may be lost.
+            self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));
+        }
+        let State {
+            kept: Some(kept),
+            queue,
+            queued,
+            ..
+        } = &mut *state
+        else {
+            return;
+        };
+        if dropped > 0 {
+            let partial = kept.drop_partial_line(queue);
+            *queued -= partial.min(*queued);
+            kept.budget.count_dropped(dropped + partial);
+        }
+        state.written_in_part = 0;
+        state.is_over = false;
+        state.producers.wake_all();
+        if let Some(ticket) = state.ticket.take() {
+            self.budget.leave(ticket);
+        }
+        self.count(&mut state);
+        drop(state);
+        self.wrote.notify_waiters();
+        self.budget.serve_waiting();
+    }
+
+    /// Returns whether `length` more bytes can be kept for the peer, which is away.
+    pub(crate) fn keeps(&self, length: usize) -> bool {
+        self.state().keeps(length)
+    }
+
+    /// Lets the peer go on, which has received everything up to a position of the wire. The next
+    /// batch begins at the returned position.
+    ///
+    /// # Errors
+    /// [`NeverSent`] if it says that it has received more than was sent. Then it stays away.
+    pub(crate) fn come_back(&self, received: u64) -> Result<Resumption, NeverSent> {
+        let mut state = self.state();
+        if let Some(kept) = &mut state.kept
+            && received.saturating_add(kept.registered) < kept.start
+            && !kept.starts_line
+            && state.behind.is_some()
+        {
+            // The beginning of the frame that is arriving is lost.
+            self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));
+        }
+        let State {
+            kept: Some(kept),
+            queue,
+            queued,
+            ..
+        } = &mut *state
+        else {
+            return Err(NeverSent);
+        };
+        let position = received.saturating_add(kept.registered);
+        if position > kept.taken {
+            return Err(NeverSent);
+        }
+        let before = kept.start;
+        if position < kept.start {
+            kept.drop_partial_line(queue);
+        } else {
+            let count = usize::try_from(position - kept.start).unwrap_or(usize::MAX);
+            kept.drop_front(queue, count);
+        }
+        *queued -= usize::try_from(kept.start - before)
+            .unwrap_or_default()
+            .min(*queued);
+        kept.is_away = false;
+        kept.taken = kept.start;
+        kept.count(0);
+        let from = kept.start.saturating_sub(kept.registered);
+        self.grant(&mut state);
+        drop(state);
+        self.filled.notify_one();
+        Ok(Resumption { from })
+    }
+
+    /// Appends a frame for a peer that is away, if it can be kept.
+    #[cold]
+    pub(super) fn keep(&self, state: &mut State, length: usize, write: impl FnOnce(&mut FrameWriter<'_>)) {
+        if state.keeps(length) {
+            self.append(state, write);
+        } else {
+            state.count_dropped(length);
+        }
+    }
+
+    /// Returns whether a frame is arriving that was not broken off.
+    pub(crate) fn is_arriving(&self) -> bool {
+        self.state().behind.is_some()
+    }
+}
+
+impl Queue {
+    /// Puts pieces before all others.
+    fn prepend(&mut self, mut segments: VecDeque<Bytes>) {
+        self.shift_deferred(segments.len());
+        segments.append(&mut self.segments);
+        self.segments = segments;
+    }
+
+    /// Returns the first piece, if no frames that are still to be composed come before it.
+    fn first_segment(&mut self) -> Option<&Bytes> {
+        if self.segments_before_deferred() == Some(0) {
+            return None;
+        }
+        if self.segments.is_empty() {
+            self.seal_tail();
+        }
+        self.segments.front()
+    }
+
+    /// Removes up to `count` bytes from the front, as far as they are composed. Calls `last` with the
+    /// removed part of each piece. Returns the number of bytes.
+    fn drop_front(&mut self, count: usize, mut last: impl FnMut(&[u8])) -> usize {
+        let mut left = count;
+        while left > 0 && self.first_segment().is_some() {
+            let Some(first) = self.segments.front_mut() else {
+                break;
+            };
+            if first.len() > left {
+                last(&first[..left]);
+                first.advance(left);
+                left = 0;
+            } else {
+                left -= first.len();
+                last(first);
+                if let Some(first) = self.segments.pop_front() {
+                    buffers::give_back(first);
+                }
+                self.unshift_deferred();
+            }
+        }
+        count - left
+    }
+}
