@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use labwire_device::payload::{Arguments, IntoArguments};
-use labwire_device::{ConnectError, Introduction};
+use labwire_device::{ConnectError, Introduction, Session};
 use labwire_wire::MANAGER_NAME;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -21,6 +21,7 @@ use crate::link::Link;
 use crate::lock::LockGuard;
 use crate::lock_options::LockOptions;
 use crate::options::ClientOptions;
+use crate::session_state::SessionState;
 use crate::status::{About, ConnectionState};
 use crate::ticket::Ticket;
 use crate::uids::Uids;
@@ -89,15 +90,16 @@ impl Client {
         options: impl Into<ClientOptions>,
     ) -> Result<Self, ConnectError> {
         let (name, options) = (name.into(), options.into());
-        let introduction = Introduction::client(&name);
+        let introduction = Introduction::client(&name).session(options.connect.kept_session());
         let connection = labwire_device::connect(&options.connect, &introduction).await?;
         let config = Config {
             name: name.clone(),
             buffer: options.buffer,
             backoff: options.connect.backoff(),
         };
+        let grace = connection.session.as_ref().map(Session::grace);
         let uids = Uids::new();
-        let (engine, status) = Engine::new(config, uids.clone(), About::new(&connection));
+        let (engine, status) = Engine::new(config, uids.clone(), About::new(&connection), grace);
         let connect = options.connect.clone();
         let (handle, commands) = Handle::new(name.into(), options, uids, status);
         let driver = Driver::new(engine, commands, connect, introduction);
@@ -308,6 +310,47 @@ impl Client {
     /// ```
     pub async fn spawn(&self, name: impl Into<String>) -> Result<Self, ConnectError> {
         Self::connect(name, self.handle.options().clone()).await
+    }
+
+    /// Returns the state of the session with the manager: whether the manager keeps one, and whether
+    /// the last return has found it.
+    ///
+    /// See the example of [`SessionState`].
+    pub fn session(&self) -> SessionState {
+        self.handle.status().borrow().session
+    }
+
+    /// Waits until the state of the session is another one. Returns the new state; the same one when
+    /// the client has ended.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// use labwire_client::{Client, SessionState};
+    ///
+    /// /// Returns whether the session was kept when the connection breaks next.
+    /// async fn kept_next_time(client: &Client) -> bool {
+    ///     let mut state = client.session();
+    ///     while state != SessionState::Away {
+    ///         state = client.session_changed(state).await;
+    ///     }
+    ///     client.session_changed(SessionState::Away).await == SessionState::Kept
+    /// }
+    /// # let client = Client::connect("Ada", options).await?;
+    /// # tokio::select! {
+    /// #     biased;
+    /// #     _ = kept_next_time(&client) => panic!("the connection is not broken"),
+    /// #     () = std::future::ready(()) => {}
+    /// # }
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn session_changed(&self, from: SessionState) -> SessionState {
+        let mut statuses = self.handle.status().clone();
+        let changed = statuses.wait_for(|status| status.session != from);
+        changed.await.map_or(from, |status| status.session)
     }
 
     /// Returns whether there is a connection. While a client reconnects, there is none.

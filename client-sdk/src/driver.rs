@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use labwire_device::{
     ConnectError, ConnectOptions, Connection, ConnectionReader, ConnectionWriter, Introduction, ReadError,
-    Reconnector, answer_question,
+    Reconnector, Remains, Session, answer_question,
 };
 use labwire_wire::Line;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 use tracing::{debug, warn};
 
 use crate::command::Command;
-use crate::engine::{Answer, Engine, Wish};
+use crate::engine::{Answer, Arrival, Engine, Wish};
 use crate::status::About;
 
 /// The most frames to hand to the writer at once. More are not faster, and a frame that was handed
@@ -58,6 +58,31 @@ enum Ended {
     Failed(ReadError),
 }
 
+/// A connection that was lost, or is not used any more.
+struct Lost {
+    reason: String,
+    /// The session, and what is needed to return to it, if that is possible.
+    back: Option<(Session, Remains)>,
+}
+
+impl Lost {
+    /// A connection to which nobody returns.
+    fn finally(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            back: None,
+        }
+    }
+
+    /// A connection with a session to return to, if it has one.
+    fn returning(reason: impl Into<String>, session: Option<Session>, reader: ConnectionReader) -> Self {
+        Self {
+            reason: reason.into(),
+            back: session.map(|session| (session, reader.into_remains())),
+        }
+    }
+}
+
 impl Driver {
     pub(crate) fn new(
         engine: Engine,
@@ -76,6 +101,9 @@ impl Driver {
 
     pub(crate) async fn run(mut self, connection: Connection) {
         let mut reconnector = Reconnector::new(&self.options, &self.introduction);
+        if reconnector.is_none() && connection.session.is_some() {
+            reconnector = Some(Reconnector::for_session(&self.options, &self.introduction));
+        }
         let mut connection = Some(connection);
         loop {
             match (self.engine.wish(), &mut reconnector) {
@@ -83,16 +111,23 @@ impl Driver {
                     let Some(connection) = connection.take() else {
                         return;
                     };
-                    let reason = self.serve(connection).await;
+                    let Lost { reason, back } = self.serve(connection).await;
                     // A `Disconnect` that was sent before the connection was lost prevents a
                     // reconnect.
                     self.commands.obey_sent(&mut self.engine);
-                    self.engine.disconnected(&reason);
+                    self.engine.disconnected(&reason, back.is_some(), now());
+                    if let (Some((session, remains)), Some(reconnector)) = (back, &mut reconnector) {
+                        reconnector.return_to(session, remains);
+                    }
                 }
                 (Wish::Reconnect, Some(reconnector)) => {
                     connection = self.come_back(reconnector).await;
                     if let Some(connection) = &connection {
-                        self.engine.connected(About::new(connection));
+                        let arrival = Arrival {
+                            grace: connection.session.as_ref().map(Session::grace),
+                            resumed: connection.resumed.clone(),
+                        };
+                        self.engine.connected(About::new(connection), &arrival);
                     }
                 }
                 (Wish::Reconnect, None) | (Wish::End, _) => return,
@@ -101,10 +136,11 @@ impl Driver {
     }
 
     /// Uses a connection until it ends or the engine no longer wants it. Returns the reason.
-    async fn serve(&mut self, connection: Connection) -> String {
+    async fn serve(&mut self, connection: Connection) -> Lost {
         let Connection {
             mut reader,
             mut writer,
+            session,
             ..
         } = connection;
         let mut answering = Answering(None);
@@ -132,17 +168,23 @@ impl Driver {
                     Ok(()) => {}
                     Err(Ended::Closed) => {
                         close(&mut writer).await;
-                        return "the manager closed the connection".to_owned();
+                        return Lost::returning("the manager closed the connection", session, reader);
                     }
-                    Err(Ended::Failed(error)) => return describe(&error),
+                    Err(Ended::Failed(error @ ReadError::TooLong(_))) => {
+                        // The line would come again. The writer says goodbye when it is dropped.
+                        return Lost::finally(describe(&error));
+                    }
+                    Err(Ended::Failed(error)) => return Lost::returning(describe(&error), session, reader),
                 },
                 answer = answering.next() => self.engine.handle_answer(answer),
-                reason = heard(&mut broken), if broken.is_some() => return reason,
+                reason = heard(&mut broken), if broken.is_some() => {
+                    return Lost::returning(reason, session, reader);
+                }
                 () = self.alarm.ring() => self.engine.handle_timeout(now()),
             }
         }
         close(&mut writer).await;
-        "the client does not use the connection any more".to_owned()
+        Lost::finally("the client does not use the connection any more")
     }
 
     /// Handles a line, and those that are buffered behind it.
@@ -159,29 +201,40 @@ impl Driver {
         self.engine.handle_line(line, now);
         for _ in 1..LINES {
             let Some(line) = reader.buffered_line().map_err(Ended::Failed)? else {
-                return Ok(());
+                break;
             };
             self.engine.handle_line(line, now);
         }
+        self.engine.handle_received(reader.received(), now);
         Ok(())
     }
 
     /// Connects again. Returns `None` if the manager refuses permanently or the client disconnects.
     async fn come_back(&mut self, reconnector: &mut Reconnector) -> Option<Connection> {
-        let connecting = reconnector.reconnect();
-        tokio::pin!(connecting);
         while self.engine.wish() == Wish::Reconnect {
-            self.alarm.set(self.engine.next_deadline());
-            tokio::select! {
-                connected = &mut connecting => match connected {
-                    Ok(connection) => return Some(connection),
-                    Err(error) => {
-                        warn!("the connection was lost and cannot be made again: {error}");
-                        self.engine.close(&error.to_string());
-                    }
-                },
-                () = self.commands.obey(&mut self.engine) => {}
-                () = self.alarm.ring() => self.engine.handle_timeout(now()),
+            let has_session = self.engine.keeps_session();
+            if !has_session {
+                reconnector.discard_session();
+            }
+            let connecting = reconnector.reconnect();
+            tokio::pin!(connecting);
+            while self.engine.wish() == Wish::Reconnect && self.engine.keeps_session() == has_session {
+                self.alarm.set(self.engine.next_deadline());
+                tokio::select! {
+                    connected = &mut connecting => match connected {
+                        Ok(connection) => return Some(connection),
+                        Err(error) => {
+                            warn!("the connection was lost and cannot be made again: {error}");
+                            if self.options.backoff().is_some() {
+                                self.engine.close(&error.to_string());
+                            } else {
+                                self.engine.cannot_return();
+                            }
+                        }
+                    },
+                    () = self.commands.obey(&mut self.engine) => {}
+                    () = self.alarm.ring() => self.engine.handle_timeout(now()),
+                }
             }
         }
         None

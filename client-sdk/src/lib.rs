@@ -152,10 +152,10 @@
 //!
 //! # Reconnecting
 //!
-//! By default a lost connection of a client is final. With [`reconnect`](ConnectOptions::reconnect),
+//! By default a connection of a client that is lost together with its session is final. With [`reconnect`](ConnectOptions::reconnect),
 //! or the variable `LABWIRE_RECONNECT=true`, the client reconnects by itself, with the pauses of a [`Backoff`]. It renews its links, and their
-//! notifications continue. Calls in flight fail. Locks are lost, as
-//! [`LockGuard::is_held`] shows. Calls made while disconnected fail at once, the default, or are
+//! notifications continue. Unless its [session](#sessions) was kept, calls in flight fail, and locks
+//! are lost, as [`LockGuard::is_held`] shows. Calls made while disconnected fail at once, the default, or are
 //! kept up to the capacity of a [buffer](ClientOptions::buffer).
 //!
 //! ```
@@ -169,6 +169,35 @@
 //! // … days later: waits if the connection was just lost …
 //! link.linked().await?;
 //! assert!(link.is_linked());
+//! # Ok(())
+//! # });
+//! ```
+//!
+//! # Sessions
+//!
+//! When the connection breaks, the manager keeps the session of the client for a while: its name,
+//! links, locks, subscriptions and calls in flight. Nobody else can take them. The client returns by
+//! itself, also if it does not reconnect otherwise, and goes on where it was: replies and
+//! notifications that came meanwhile arrive, a reply that was cut in half is completed, locks are
+//! still held. No call is sent twice: one that the manager had not read yet fails, with
+//! [`Executed::No`]. The manager keeps a bounded number of bytes for a client that is away; what it
+//! had to drop is a gap, which the next notification [counts](Notification::lost), and calls whose
+//! reply was dropped fail with [`Executed::Maybe`].
+//!
+//! [`ConnectOptions::session`] turns this off, [`ConnectOptions::session_grace`] sets for how long the
+//! manager keeps the session, 30 s by default. Then calls in flight fail, and a client that
+//! reconnects registers anew. [`Client::session`] shows what became of the session. A manager without
+//! sessions, such as MSL-Network's, keeps nothing.
+//!
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+//! # support::lab(|options| async move {
+//! use std::time::Duration;
+//! use labwire_client::{Client, SessionState};
+//!
+//! let options = options.session_grace(Duration::from_secs(300));
+//! let client = Client::connect("Ada", options).await?;
+//! assert_eq!(client.session(), SessionState::New);
 //! # Ok(())
 //! # });
 //! ```
@@ -228,6 +257,7 @@ mod notification_queue;
 mod notifications;
 mod options;
 mod progress_value;
+mod session_state;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 mod status;
@@ -308,6 +338,7 @@ pub use notification::Notification;
 pub use notifications::Notifications;
 pub use options::ClientOptions;
 pub use progress_value::ProgressValue;
+pub use session_state::SessionState;
 pub use subscription::Subscription;
 pub use topic_value::TopicValue;
 pub use value::Value;

@@ -230,7 +230,7 @@ impl Link {
         let settled = statuses.wait_for(|status| match status.state {
             LinkState::Linked | LinkState::Ended => true,
             LinkState::Away => !reconnects,
-            LinkState::Asked => false,
+            LinkState::Asked | LinkState::Paused => false,
         });
         if settled
             .await

@@ -41,6 +41,8 @@ struct Inner {
     /// The size of all of them, in bytes.
     bytes: usize,
     ended: bool,
+    /// The notifications that were lost before the next one.
+    lost: u64,
     reader: Option<Waker>,
 }
 
@@ -77,8 +79,9 @@ impl fmt::Debug for NotificationReceiver {
 impl NotificationSender {
     /// Appends a notification. If the queue is full, drops the oldest one: newer data is worth
     /// more.
-    pub(crate) fn push(&self, notification: Notification) {
+    pub(crate) fn push(&self, mut notification: Notification) {
         let mut inner = self.0.inner();
+        notification.add_lost(std::mem::take(&mut inner.lost));
         inner.bytes += notification.size();
         inner.waiting.push_back(notification);
         while inner.waiting.len() > self.0.capacity || (inner.bytes > FULL_BYTES && inner.waiting.len() > 1) {
@@ -92,6 +95,12 @@ impl NotificationSender {
         if let Some(reader) = reader {
             reader.wake();
         }
+    }
+
+    /// Notes that notifications were lost before the next one. Their number is not known: they count
+    /// as one.
+    pub(crate) fn mark_gap(&self) {
+        self.0.inner().lost = 1;
     }
 
     /// Returns whether the receiver was dropped.
@@ -158,6 +167,18 @@ mod tests {
         assert_eq!(next(&receiver), Some((4, 0)));
         assert_eq!(next(&receiver), Some((5, 0)));
         assert_eq!(next(&receiver), None);
+    }
+
+    #[test]
+    fn a_gap_is_marked_at_the_next_notification() {
+        let (sender, receiver) = notification_queue(2);
+        sender.push(notification(1));
+        sender.mark_gap();
+        sender.mark_gap();
+        sender.push(notification(2));
+        sender.push(notification(3));
+        assert_eq!(next(&receiver), Some((2, 2)));
+        assert_eq!(next(&receiver), Some((3, 0)));
     }
 
     #[test]

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use labwire_device::Connection;
 
 use crate::identities::ServiceIdentity;
+pub(crate) use crate::session_state::SessionState;
 
 /// The published state of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     pub(crate) about: About,
     pub(crate) connection: ConnectionState,
+    pub(crate) session: SessionState,
 }
 
 /// Whether there is a connection.
@@ -62,6 +64,8 @@ pub(crate) enum LinkState {
     /// The link was requested for the first time and is not confirmed yet.
     Asked,
     Linked,
+    /// The connection is broken, and the manager keeps the session, and with it the link.
+    Paused,
     /// The service has disconnected, or the connection is lost; the link is made again if the
     /// client reconnects.
     Away,

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use labwire_home::hostname;
-use labwire_wire::{Envelope, Line, Member, RawString, array_elements, as_string, frames};
+use labwire_wire::{
+    Envelope, Line, Member, RawString, SessionBegun, SessionResumed, array_elements, as_string, frames,
+};
 use tracing::debug;
 
 use crate::connection::{Connection, ConnectionReader, ConnectionWriter};
 use crate::dial::{Clock, Dialled, dial};
 use crate::error::{ConnectError, ReadError};
-use crate::introduction::{Introduction, REGISTERED};
+use crate::introduction::{Introduction, REGISTERED, RESUMED};
 use crate::options::ConnectOptions;
 use crate::presented::fetch;
 use crate::questions::Question;
+use crate::session::{Resumed, Return, Session};
 
 /// How long a manager has to confirm that it has accepted a client. An older manager sends no
 /// confirmation.
@@ -52,11 +56,20 @@ pub async fn connect(
     options: &ConnectOptions,
     introduction: &Introduction,
 ) -> Result<Connection, ConnectError> {
+    connect_or_return(options, introduction, None).await
+}
+
+/// Connects, and returns to a session if there is one to return to.
+pub(crate) async fn connect_or_return(
+    options: &ConnectOptions,
+    introduction: &Introduction,
+    back: Option<&Return>,
+) -> Result<Connection, ConnectError> {
     let mut clock = Clock::start(options);
     let mut asked = false;
     loop {
         let dialled = dial(options, &mut clock).await?;
-        let connected = introduce(options, introduction, &mut clock, dialled, &mut asked).await;
+        let connected = introduce((options, introduction, back), &mut clock, dialled, &mut asked).await;
         match connected {
             // A person typed for longer than the manager waits. The answers are now known.
             Err(error) if asked && error.is_transient() => asked = false,
@@ -70,8 +83,7 @@ pub async fn connect(
 }
 
 async fn introduce(
-    options: &ConnectOptions,
-    introduction: &Introduction,
+    (options, introduction, back): (&ConnectOptions, &Introduction, Option<&Return>),
     clock: &mut Clock,
     dialled: Dialled,
     asked: &mut bool,
@@ -82,7 +94,7 @@ async fn introduce(
         reader: ConnectionReader::new(reader, options.read_limit.min(HANDSHAKE_LINE)),
         writer: ConnectionWriter::new(writer),
     };
-    let identity = introduction.to_json()?;
+    let identity = introduction.to_json(back.map(Return::request))?;
     let mut is_first = true;
     let manager = loop {
         let request = if std::mem::take(&mut is_first) {
@@ -109,26 +121,48 @@ async fn introduce(
     conversation.reader.set_limit(options.read_limit);
     // Not limited by the clock: if less time than this were left, no connection to an older manager
     // would succeed.
-    let patience = if introduction.is_service() {
-        SERVICE_TAKEN_IN
-    } else {
-        CLIENT_TAKEN_IN
+    let patience = match back {
+        Some(_) => options.timeout,
+        None if introduction.is_service() => SERVICE_TAKEN_IN,
+        None => CLIENT_TAKEN_IN,
     };
-    let waiting = tokio::time::timeout(patience, conversation.read_registered());
-    let network_name = match waiting.await {
-        Ok(registered) => registered?,
-        Err(_) => None,
+    let waiting = tokio::time::timeout(patience, conversation.read_registered(back));
+    let taken_in = match waiting.await {
+        Ok(taken_in) => taken_in?,
+        Err(_) if back.is_some() => {
+            return Err(ConnectError::TimedOut {
+                address: options.address(),
+                timeout: options.timeout,
+                tls: options.tls,
+            });
+        }
+        Err(_) => TakenIn::default(),
     };
     debug!("connected to {manager}");
-    let network_name = network_name
+    let network_name = taken_in
+        .network_name
         .unwrap_or_else(|| format!("{}[{}:{}]", introduction.name(), hostname(), dialled.local_port));
+    if taken_in.session.is_some() {
+        let farewell = goodbye(introduction.name());
+        conversation
+            .writer
+            .say_when_dropped(farewell, &conversation.reader);
+    }
     Ok(Connection {
         network_name,
         manager,
         local_port: dialled.local_port,
+        session: taken_in.session,
+        resumed: taken_in.resumed,
         reader: conversation.reader,
         writer: conversation.writer,
     })
+}
+
+/// Returns the frame by which a device leaves.
+pub(crate) fn goodbye(name: &str) -> Bytes {
+    let name = frames::json_string(name);
+    format!("{{\"attribute\":\"__disconnect__\",\"service\":{name}}}\r\n").into()
 }
 
 /// A request of the manager.
@@ -136,6 +170,15 @@ struct ManagerRequest {
     manager: String,
     attribute: String,
     argument: String,
+    kwargs: Vec<u8>,
+}
+
+/// What the manager has said when it accepted the device: nothing if it is an older one.
+#[derive(Default)]
+struct TakenIn {
+    network_name: Option<String>,
+    session: Option<Session>,
+    resumed: Option<Resumed>,
 }
 
 struct Conversation<'a> {
@@ -209,17 +252,39 @@ impl Conversation<'_> {
             })
     }
 
-    /// Returns the name under which the manager has accepted the device; `None` if it sends no
-    /// confirmation.
-    async fn read_registered(&mut self) -> Result<Option<String>, ConnectError> {
+    /// Returns the name under which the manager has accepted the device, and its session. They are
+    /// `None` if the manager sends no confirmation.
+    async fn read_registered(&mut self, back: Option<&Return>) -> Result<TakenIn, ConnectError> {
         let line = self.next_line().await?;
-        match read_request(&line) {
-            Ok(request) if request.attribute == REGISTERED => Ok(Some(request.argument)),
-            Err(Some(message)) => Err(ConnectError::Refused { message }),
+        match (read_request(&line), back) {
+            (Ok(request), _) if request.attribute == REGISTERED => {
+                self.reader.count_from(0);
+                Ok(TakenIn {
+                    network_name: Some(request.argument),
+                    session: SessionBegun::from_kwargs(&request.kwargs).map(Session::begun),
+                    resumed: None,
+                })
+            }
+            (Ok(request), Some(back)) if request.attribute == RESUMED => {
+                let resumed = SessionResumed::from_kwargs(&request.kwargs);
+                let resumed = resumed.ok_or_else(|| not_a_manager(self.options, line.content()))?;
+                self.reader.count_from(resumed.from);
+                self.reader.prepend(back.unhandled(resumed.from));
+                Ok(TakenIn {
+                    network_name: Some(request.argument),
+                    session: Some(back.session.resumed(&resumed)),
+                    resumed: Some(Resumed {
+                        received: resumed.received,
+                        lost: resumed.from.saturating_sub(back.remains.received),
+                        in_flight: resumed.in_flight,
+                    }),
+                })
+            }
+            (Err(Some(message)), _) => Err(ConnectError::Refused { message }),
             // An older manager, whose first request is already for the device.
-            Ok(_) | Err(None) => {
+            (Ok(_) | Err(None), _) => {
                 self.reader.give_back(line);
-                Ok(None)
+                Ok(TakenIn::default())
             }
         }
     }
@@ -248,6 +313,7 @@ fn read_request(line: &Line) -> Result<ManagerRequest, Option<String>> {
         manager: text(Member::Requester).ok_or(None)?,
         attribute: text(Member::Attribute).ok_or(None)?,
         argument: argument.unwrap_or_default().into_owned(),
+        kwargs: envelope.raw(content, Member::Kwargs).unwrap_or_default().to_vec(),
     })
 }
 

@@ -3,13 +3,18 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use labwire_wire::{Line, LineSplitter};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use crate::dial::Transport;
 use crate::error::ReadError;
+use crate::session::{Remains, Resumed, Session};
 
 /// The read buffer's size, in bytes.
 const READ_BYTES: usize = 64 * 1024;
@@ -48,6 +53,11 @@ pub struct Connection {
     pub manager: String,
     /// The local port of the connection.
     pub local_port: u16,
+    /// The session that the manager keeps when this connection breaks, if it does.
+    pub session: Option<Session>,
+    /// How the manager has taken up the session before this connection again; `None` if the device
+    /// was registered anew.
+    pub resumed: Option<Resumed>,
     /// Reads lines from the manager.
     pub reader: ConnectionReader,
     /// Writes frames to the manager.
@@ -75,6 +85,10 @@ pub struct ConnectionReader {
     stream: ReadHalf<Box<dyn Transport>>,
     splitter: LineSplitter,
     given_back: Option<Line>,
+    /// The position of the last byte that was read.
+    received: u64,
+    /// Set when the connection is over.
+    is_over: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for ConnectionReader {
@@ -89,6 +103,8 @@ impl ConnectionReader {
             stream,
             splitter: LineSplitter::new(limit),
             given_back: None,
+            received: 0,
+            is_over: Arc::default(),
         }
     }
 
@@ -100,6 +116,39 @@ impl ConnectionReader {
     /// Returns what was received after the last whole line.
     pub(crate) fn unfinished(&self) -> &[u8] {
         self.splitter.buffer()
+    }
+
+    /// Counts positions from the first byte that was not handed out, which has this position.
+    pub(crate) fn count_from(&mut self, position: u64) {
+        self.received = position + self.splitter.pending() as u64;
+    }
+
+    /// Hands out these bytes before those that were read.
+    pub(crate) fn prepend(&mut self, mut unhandled: BytesMut) {
+        if unhandled.is_empty() {
+            return;
+        }
+        unhandled.extend_from_slice(self.splitter.buffer());
+        self.splitter = LineSplitter::new(self.splitter.limit());
+        *self.splitter.buffer_mut() = unhandled;
+    }
+
+    /// Returns the position of the last byte that was read, in bytes since the session began: since
+    /// the manager's confirmation that it has accepted the device.
+    ///
+    /// See the example of [`Remains`].
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Returns what the device needs to return to its session.
+    ///
+    /// See the example of [`Remains`].
+    pub fn into_remains(mut self) -> Remains {
+        Remains {
+            received: self.received,
+            unhandled: std::mem::take(self.splitter.buffer_mut()),
+        }
     }
 
     /// Returns a line to the reader: it is the next one to be read.
@@ -140,9 +189,15 @@ impl ConnectionReader {
             let buffer = self.splitter.buffer_mut();
             // Doubling limits how often a large line is moved.
             buffer.reserve(READ_BYTES.max(pending));
-            if self.stream.read_buf(buffer).await? == 0 {
+            let read = self.stream.read_buf(buffer).await;
+            if !matches!(read, Ok(1..)) {
+                self.is_over.store(true, Ordering::Relaxed);
+            }
+            let read = read?;
+            if read == 0 {
                 return Ok(None);
             }
+            self.received += read as u64;
         }
     }
 
@@ -203,6 +258,26 @@ pub struct ConnectionWriter {
     unwritten: VecDeque<Bytes>,
     /// Whether the stream was flushed after the last frame.
     flushed: bool,
+    /// What to write if the connection is dropped while it works, and whether it is over.
+    farewell: Option<(Bytes, Arc<AtomicBool>)>,
+}
+
+/// Says goodbye for a device that is dropped, so that the manager does not keep its session.
+impl Drop for ConnectionWriter {
+    fn drop(&mut self) {
+        let Some((farewell, is_over)) = self.farewell.take() else {
+            return;
+        };
+        if is_over.load(Ordering::Relaxed) || !self.is_idle() {
+            return;
+        }
+        // Nothing can wait here: if there is no room, the manager keeps the session for a while.
+        let mut context = Context::from_waker(Waker::noop());
+        let mut stream = Pin::new(&mut self.stream);
+        if let Poll::Ready(Ok(_)) = stream.as_mut().poll_write(&mut context, &farewell) {
+            let _ = stream.poll_flush(&mut context);
+        }
+    }
 }
 
 impl fmt::Debug for ConnectionWriter {
@@ -217,6 +292,19 @@ impl ConnectionWriter {
             stream,
             unwritten: VecDeque::new(),
             flushed: true,
+            farewell: None,
+        }
+    }
+
+    /// Writes this frame if the connection is dropped while it works.
+    pub(crate) fn say_when_dropped(&mut self, farewell: Bytes, reader: &ConnectionReader) {
+        self.farewell = Some((farewell, Arc::clone(&reader.is_over)));
+    }
+
+    /// Notes that the connection is over.
+    fn end(&self) {
+        if let Some((_, is_over)) = &self.farewell {
+            is_over.store(true, Ordering::Relaxed);
         }
     }
 
@@ -301,7 +389,11 @@ impl ConnectionWriter {
                 .take(FRAMES_AT_ONCE)
                 .map(|frame| IoSlice::new(frame))
                 .collect();
-            let written = self.stream.write_vectored(&slices).await?;
+            let written = self
+                .stream
+                .write_vectored(&slices)
+                .await
+                .inspect_err(|_| self.end())?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -343,6 +435,7 @@ impl ConnectionWriter {
     /// # }
     /// ```
     pub async fn close(&mut self) -> io::Result<()> {
+        self.end();
         self.stream.shutdown().await
     }
 }
@@ -350,6 +443,34 @@ impl ConnectionWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_was_cut_goes_on_where_it_was_cut() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let stream: Box<dyn Transport> = Box::new(near);
+        let mut reader = ConnectionReader::new(tokio::io::split(stream).0, 1024);
+        far.write_all(b"registered\r\none\r\ntw").await.unwrap();
+        reader.next_line().await.unwrap().unwrap();
+        reader.count_from(0);
+        assert_eq!(reader.next_line().await.unwrap().unwrap().content(), b"one");
+        drop(far);
+        assert!(reader.next_line().await.unwrap().is_none());
+        let remains = reader.into_remains();
+        assert_eq!(remains.received(), 7);
+
+        let (near, mut far) = tokio::io::duplex(1024);
+        let stream: Box<dyn Transport> = Box::new(near);
+        let mut reader = ConnectionReader::new(tokio::io::split(stream).0, 1024);
+        far.write_all(b"resumed\r\no\r\nthr").await.unwrap();
+        reader.next_line().await.unwrap().unwrap();
+        reader.count_from(remains.received());
+        reader.prepend(remains.unhandled);
+        assert_eq!(reader.next_line().await.unwrap().unwrap().content(), b"two");
+        assert_eq!(reader.received(), 13);
+        far.write_all(b"ee\r\n").await.unwrap();
+        assert_eq!(reader.next_line().await.unwrap().unwrap().content(), b"three");
+        assert_eq!(reader.received(), 17);
+    }
 
     #[tokio::test]
     async fn a_line_that_was_broken_off_is_forgotten() {

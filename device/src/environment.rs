@@ -1,6 +1,7 @@
 //! Options from environment variables.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -59,6 +60,9 @@ impl ConnectOptions {
     /// | `LABWIRE_USERNAME`, `LABWIRE_PASSWORD` | the user to log in as |
     /// | `LABWIRE_MANAGER_PASSWORD` | the password of the manager itself |
     /// | `LABWIRE_RECONNECT` | `true` to reconnect when the connection is lost, `false` to end; by default services reconnect and clients end |
+    /// | `LABWIRE_SESSION` | `false` to lose links, locks and requests in flight when the connection breaks; by default the manager [keeps the session](Self::session) |
+    /// | `LABWIRE_SESSION_GRACE` | for how many seconds it keeps the session; the default is 30 |
+    /// | `LABWIRE_KEEP_CALLERS` | `true` to let the callers of a service wait while it is away; by default they are told at once |
     ///
     /// A variable that is empty counts as not set.
     ///
@@ -108,6 +112,19 @@ impl ConnectOptions {
             Some(true) => options = options.reconnect(Backoff::new()),
             Some(false) => options = options.without_reconnect(),
             None => {}
+        }
+        if let Some(keeps_session) = flag("LABWIRE_SESSION")? {
+            options = options.session(keeps_session);
+        }
+        if let Some(keeps_callers) = flag("LABWIRE_KEEP_CALLERS")? {
+            options = options.keep_callers(keeps_callers);
+        }
+        if let Some(seconds) = read("LABWIRE_SESSION_GRACE")? {
+            let seconds = seconds.parse().ok().filter(|seconds| *seconds > 0);
+            options = options.session_grace(Duration::from_secs(seconds.ok_or(EnvironmentError {
+                variable: "LABWIRE_SESSION_GRACE",
+                expected: "a whole number of seconds, at least 1",
+            })?));
         }
         if let Some(file) = read("LABWIRE_CERT_FILE")? {
             options = options.certificate_file(file);
@@ -174,6 +191,28 @@ mod tests {
             let options = options.reconnect_by_default(Backoff::new());
             assert_eq!(options.backoff().is_some(), service, "{text}");
         }
+    }
+
+    #[test]
+    fn a_session_is_kept_unless_the_environment_forbids_it() {
+        for (variables, expected) in [
+            (&[][..], Some(30)),
+            (&[("LABWIRE_SESSION", "true")], Some(30)),
+            (&[("LABWIRE_SESSION", "false")], None),
+            (&[("LABWIRE_SESSION_GRACE", "300")], Some(300)),
+            (&[("LABWIRE_RECONNECT", "false")], None),
+        ] {
+            let kept = read(variables).unwrap().kept_session();
+            assert_eq!(kept, expected.map(Duration::from_secs), "{variables:?}");
+        }
+        for wrong in ["0", "-1", "1.5", "soon"] {
+            let error = read(&[("LABWIRE_SESSION_GRACE", wrong)]).unwrap_err();
+            assert_eq!(error.variable, "LABWIRE_SESSION_GRACE");
+        }
+        assert!(read(&[("LABWIRE_SESSION", "maybe")]).is_err());
+        assert!(!read(&[]).unwrap().keeps_callers());
+        assert!(read(&[("LABWIRE_KEEP_CALLERS", "true")]).unwrap().keeps_callers());
+        assert!(read(&[("LABWIRE_KEEP_CALLERS", "maybe")]).is_err());
     }
 
     #[test]

@@ -127,6 +127,30 @@ impl ConnectError {
         matches!(self, Self::Refused { message } if is_name_taken(message))
     }
 
+    /// Returns whether the name is kept for a service that is away: its connection broke, and it
+    /// may return until the time in the message. Such a refusal is also
+    /// [transient](Self::is_transient).
+    ///
+    /// ```
+    /// use labwire_device::ConnectError;
+    ///
+    /// let error = ConnectError::Closed { address: "lab-pc:1875".to_owned() };
+    /// assert!(!error.is_name_kept());
+    /// ```
+    pub fn is_name_kept(&self) -> bool {
+        matches!(self, Self::Refused { message } if is_name_kept(message))
+    }
+
+    /// Returns whether the manager does not know the session to which the device wanted to return.
+    pub(crate) fn has_no_session(&self) -> bool {
+        matches!(self, Self::Refused { message } if message.starts_with(NO_SESSION))
+    }
+
+    /// Returns whether nothing listens at the address: the manager has ended.
+    pub(crate) fn is_nobody_there(&self) -> bool {
+        matches!(self, Self::Unreachable { reason, .. } if reason.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
     /// Returns whether a later attempt may succeed without a change on this side.
     ///
     /// ```
@@ -158,12 +182,19 @@ impl ConnectError {
     }
 }
 
+/// The beginning of the refusal of a session that has ended.
+const NO_SESSION: &str = "KeyError: there is no session with this secret";
+
+fn is_name_kept(message: &str) -> bool {
+    message.starts_with("NameError: ") && message.contains(" is away until ")
+}
+
 /// Returns whether a refusal may pass by itself. On the wire it has only this text, which begins
 /// with the name of a Python exception.
 fn is_passing(message: &str) -> bool {
     // The name may be free later. Other errors about a name are about the name itself.
     if message.starts_with("NameError") {
-        return is_name_taken(message);
+        return is_name_taken(message) || is_name_kept(message);
     }
     // One side uses TLS and the other does not.
     if message.contains("this manager uses TLS") || message.contains("this manager does not use TLS") {
@@ -229,6 +260,21 @@ impl From<io::Error> for ReadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_about_sessions_is_understood() {
+        let refused = |message: &str| ConnectError::Refused {
+            message: message.to_owned(),
+        };
+        let gone = refused(
+            "KeyError: there is no session with this secret: it may have ended after its grace period, or the \
+             manager was restarted; register without it",
+        );
+        assert!(gone.has_no_session() && !gone.is_transient());
+        let kept = refused("NameError: A 'Echo' service is away until 14:03:05, its name is kept for it");
+        assert!(kept.is_name_kept() && kept.is_transient() && !kept.is_name_taken());
+        assert!(!refused("ValueError: Wrong Manager password").has_no_session());
+    }
 
     #[test]
     fn a_refusal_is_final_if_waiting_does_not_change_it() {

@@ -1,6 +1,9 @@
 //! The identity that a device sends to the manager.
 
+use std::time::Duration;
+
 use labwire_home::operating_system;
+use labwire_wire::{ResumeRequest, SessionRequest};
 
 use crate::payload::{EncodeError, to_json};
 
@@ -25,6 +28,7 @@ pub struct Introduction {
     name: String,
     kind: Kind,
     features: &'static [&'static str],
+    session: Option<SessionRequest>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +42,12 @@ enum Kind {
 
 /// A feature of every device: the manager confirms that it has accepted the device.
 pub(crate) const REGISTERED: &str = "registered";
+
+/// What the manager says instead to a device that has returned to its session.
+pub(crate) const RESUMED: &str = "resumed";
+
+/// The feature of devices whose place the manager keeps after their connection broke.
+const SESSIONS: &str = "sessions";
 
 /// The feature for long lines that arrive while the manager is still receiving them.
 const CUT_THROUGH: &str = "cut-through";
@@ -55,6 +65,7 @@ impl Introduction {
             name: name.into(),
             kind: Kind::Client,
             features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases"],
+            session: None,
         }
     }
 
@@ -70,6 +81,7 @@ impl Introduction {
                 max_clients: None,
             },
             features: &[REGISTERED, CUT_THROUGH, "progress", "cancel"],
+            session: None,
         }
     }
 
@@ -80,6 +92,43 @@ impl Introduction {
     pub fn max_clients(mut self, limit: u32) -> Self {
         if let Kind::Service { max_clients, .. } = &mut self.kind {
             *max_clients = (limit > 0).then_some(limit);
+        }
+        self
+    }
+
+    /// Asks the manager to keep the session for this long after the connection broke. `None`, the
+    /// default, asks for none. A device that asks must [confirm](crate::Confirmations) what it
+    /// receives.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::Introduction;
+    ///
+    /// let ada = Introduction::client("Ada").session(Some(Duration::from_secs(60)));
+    /// ```
+    #[must_use]
+    pub fn session(mut self, grace: Option<Duration>) -> Self {
+        self.session = grace.map(|grace| SessionRequest {
+            grace: Some(grace.as_secs()),
+            ..SessionRequest::default()
+        });
+        self
+    }
+
+    /// Lets the callers of a service wait while it is away, within the time of its session. By
+    /// default they are told at once that it is away.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use labwire_device::Introduction;
+    ///
+    /// let grace = Some(Duration::from_mins(1));
+    /// let echo = Introduction::service("Echo", "{}").session(grace).keep_callers(true);
+    /// ```
+    #[must_use]
+    pub fn keep_callers(mut self, keep: bool) -> Self {
+        if let Some(session) = &mut self.session {
+            session.keep_callers = keep;
         }
         self
     }
@@ -96,13 +145,22 @@ impl Introduction {
     }
 
     /// Returns the identity as JSON text, in the form that the manager expects.
-    pub(crate) fn to_json(&self) -> Result<String, EncodeError> {
+    pub(crate) fn to_json(&self, resume: Option<ResumeRequest>) -> Result<String, EncodeError> {
         let name = to_json(&self.name)?;
-        let features = to_json(self.features)?;
+        let session = self
+            .session
+            .clone()
+            .map(|session| SessionRequest { resume, ..session });
+        let sessions = session.as_ref().map(|_| SESSIONS);
+        let features: Vec<&str> = self.features.iter().copied().chain(sessions).collect();
+        let features = to_json(&features)?;
+        let session = session.map(|session| format!(",\"session\":{}", session.to_json()));
+        let session = session.unwrap_or_default();
         let language = to_json(&format!("Rust, Labwire {}", env!("CARGO_PKG_VERSION")))?;
         let system = to_json(&operating_system())?;
-        let about =
-            format!("\"name\":{name},\"language\":{language},\"os\":{system},\"features\":{features}");
+        let about = format!(
+            "\"name\":{name},\"language\":{language},\"os\":{system},\"features\":{features}{session}"
+        );
         Ok(match &self.kind {
             Kind::Client => format!("{{\"type\":\"client\",{about}}}"),
             Kind::Service {
@@ -127,7 +185,7 @@ mod tests {
     #[test]
     fn the_manager_reads_what_was_said() {
         let service = Introduction::service("Digital \"M\"", r#"{"read":"() -> float"}"#).max_clients(2);
-        let identity = Identity::from_json(service.to_json().unwrap().as_bytes()).unwrap();
+        let identity = Identity::from_json(service.to_json(None).unwrap().as_bytes()).unwrap();
         assert_eq!(identity.name, "Digital \"M\"");
         let role = Role::Service {
             attributes: r#"{"read":"() -> float"}"#.to_owned(),
@@ -135,9 +193,35 @@ mod tests {
         };
         assert_eq!(identity.role, role);
 
-        let client = Introduction::client("Ada").to_json().unwrap();
+        let client = Introduction::client("Ada").to_json(None).unwrap();
         assert_eq!(Identity::from_json(client.as_bytes()).unwrap().role, Role::Client);
-        let unlimited = Introduction::service("S", "{}").max_clients(0).to_json().unwrap();
+        let unlimited = Introduction::service("S", "{}")
+            .max_clients(0)
+            .to_json(None)
+            .unwrap();
         assert!(unlimited.contains("\"max_clients\":-1"), "{unlimited}");
+    }
+
+    #[test]
+    fn a_session_is_asked_for_and_returned_to() {
+        let grace = Some(Duration::from_mins(1));
+        let service = Introduction::service("S", "{}").session(grace).keep_callers(true);
+        let resume = ResumeRequest {
+            secret: "abc".to_owned(),
+            received: 7,
+        };
+        for resume in [None, Some(resume)] {
+            let identity = service.to_json(resume.clone()).unwrap();
+            let identity = Identity::from_json(identity.as_bytes()).unwrap();
+            assert!(identity.features.sessions && identity.features.cut_through);
+            let expected = SessionRequest {
+                grace: Some(60),
+                keep_callers: true,
+                resume,
+            };
+            assert_eq!(identity.session, Some(expected));
+        }
+        let without = service.session(None).to_json(None).unwrap();
+        assert!(!without.contains("session"), "{without}");
     }
 }

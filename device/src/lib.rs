@@ -33,6 +33,7 @@
 //! ```
 
 mod backoff;
+mod confirmations;
 mod connect;
 mod connection;
 mod dial;
@@ -48,12 +49,14 @@ mod presented;
 mod program;
 mod questions;
 mod reconnector;
+mod session;
 mod stop_signals;
 mod terminal;
 mod trust;
 mod verifier;
 
 pub use backoff::{Backoff, Waits};
+pub use confirmations::Confirmations;
 pub use connect::{answer_question, connect};
 pub use connection::{Connection, ConnectionReader, ConnectionWriter};
 pub use environment::{EnvironmentError, parse_flag};
@@ -69,6 +72,7 @@ pub use presented::PresentedCertificates;
 pub use program::{KeywordArgumentsError, PeerArguments, keyword_arguments, keyword_arguments_from};
 pub use questions::{NoAnswer, Question, ask_at_terminal};
 pub use reconnector::Reconnector;
+pub use session::{Remains, Resumed, Session};
 pub use stop_signals::{StopSignal, StopSignals};
 pub use terminal::{ask_to_trust, confirm_trust};
 pub use trust::{TrustError, UnknownCertificate};

@@ -3,16 +3,17 @@
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::backoff::Waits;
-use crate::connect::connect;
+use crate::backoff::{Backoff, Waits};
+use crate::connect::{connect_or_return, goodbye};
 use crate::connection::Connection;
 use crate::error::ConnectError;
 use crate::introduction::Introduction;
 use crate::options::ConnectOptions;
+use crate::session::{Remains, Return, Session};
 
 /// Renews a lost connection, as often as it is lost.
 ///
-/// The waits between the attempts are those of the options' [`Backoff`](crate::Backoff). They start
+/// The waits between the attempts are those of the options' [`Backoff`]. They start
 /// again after a connection that lasted; after one that ended at once they keep growing.
 ///
 /// ```
@@ -43,6 +44,12 @@ pub struct Reconnector {
     waits: Waits,
     /// The time at which the current connection was made.
     connected: Instant,
+    /// The session to return to.
+    back: Option<Return>,
+    /// Whether the session is to be ended when the device returns to it.
+    discards: bool,
+    /// Whether it only returns to its session, and does not register anew.
+    only_returns: bool,
 }
 
 impl Reconnector {
@@ -56,7 +63,63 @@ impl Reconnector {
             options: options.clone(),
             introduction: introduction.clone(),
             connected: Instant::now(),
+            back: None,
+            discards: false,
+            only_returns: false,
         })
+    }
+
+    /// Creates a reconnector that returns to a session and does nothing else: for a device that does
+    /// not [`reconnect`](ConnectOptions::reconnect). It ends when the manager does not know the
+    /// session, or when no manager listens any more.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, Reconnector};
+    ///
+    /// let reconnector = Reconnector::for_session(&ConnectOptions::new(), &Introduction::client("Ada"));
+    /// ```
+    pub fn for_session(options: &ConnectOptions, introduction: &Introduction) -> Self {
+        Self {
+            waits: Backoff::new().waits(),
+            options: options.clone(),
+            introduction: introduction.clone(),
+            connected: Instant::now(),
+            back: None,
+            discards: false,
+            only_returns: true,
+        }
+    }
+
+    /// Sets the session to return to, with what its connection has left behind. The next attempts
+    /// return to it, until one succeeds or the manager does not know it any more; then they register
+    /// anew.
+    ///
+    /// ```
+    /// use labwire_device::{Connection, Reconnector};
+    ///
+    /// fn lost(reconnector: &mut Reconnector, connection: Connection) {
+    ///     if let Some(session) = connection.session {
+    ///         reconnector.return_to(session, connection.reader.into_remains());
+    ///     }
+    /// }
+    /// ```
+    pub fn return_to(&mut self, session: Session, remains: Remains) {
+        self.back = Some(Return { session, remains });
+        self.discards = false;
+    }
+
+    /// Notes that the device has given up its session. If the manager still has it, the next
+    /// attempts end it and register anew.
+    ///
+    /// ```
+    /// use labwire_device::Reconnector;
+    ///
+    /// fn given_up(reconnector: &mut Reconnector) {
+    ///     reconnector.discard_session();
+    /// }
+    /// ```
+    pub fn discard_session(&mut self) {
+        self.discards = self.back.is_some();
     }
 
     /// Notes that the connection is lost. The next wait is short if the connection lasted.
@@ -70,7 +133,7 @@ impl Reconnector {
     /// programs that decide after each failure whether to go on; the others call
     /// [`reconnect`](Self::reconnect).
     ///
-    /// Cancel safe, like [`connect`]. After a cancelled call the next one waits longer.
+    /// Cancel safe, like [`connect`](crate::connect()). After a cancelled call the next one waits longer.
     ///
     /// ```
     /// use labwire_device::{Backoff, ConnectOptions, Introduction, Reconnector, connect};
@@ -91,15 +154,37 @@ impl Reconnector {
     /// ```
     pub async fn attempt(&mut self) -> Result<Connection, ConnectError> {
         tokio::time::sleep(self.waits.next_wait()).await;
-        let connection = connect(&self.options, &self.introduction).await?;
+        let mut connected = connect_or_return(&self.options, &self.introduction, self.back.as_ref()).await;
+        if let Err(error) = &connected
+            && error.has_no_session()
+            && self.back.take().is_some()
+            && !self.only_returns
+        {
+            debug!("the session has ended: {error}");
+            connected = connect_or_return(&self.options, &self.introduction, None).await;
+        }
+        let mut connection = connected?;
+        if self.discards && connection.resumed.is_some() {
+            leave(&mut connection, &self.introduction).await;
+            self.back = None;
+            connection = connect_or_return(&self.options, &self.introduction, None).await?;
+        }
+        if self.only_returns && connection.resumed.is_none() {
+            return Err(leave(&mut connection, &self.introduction).await);
+        }
+        self.back = None;
         self.connected = Instant::now();
         Ok(connection)
+    }
+
+    fn goes_on_after(&self, error: &ConnectError) -> bool {
+        error.is_transient() && !(self.only_returns && error.is_nobody_there())
     }
 
     /// Connects again after the connection was lost, however long it takes. Returns an error when
     /// further attempts cannot succeed: see [`ConnectError::is_transient`].
     ///
-    /// Cancel safe, like [`connect`]. After a cancelled call the next one waits longer.
+    /// Cancel safe, like [`connect`](crate::connect()). After a cancelled call the next one waits longer.
     ///
     /// See the example of [`Reconnector`].
     pub async fn reconnect(&mut self) -> Result<Connection, ConnectError> {
@@ -108,9 +193,19 @@ impl Reconnector {
             match self.attempt().await {
                 // The manager may not be there yet, or not have noticed that the connection before
                 // this one ended.
-                Err(error) if error.is_transient() => debug!("not connected again yet: {error}"),
+                Err(error) if self.goes_on_after(&error) => debug!("not connected again yet: {error}"),
                 connected => return connected,
             }
         }
+    }
+}
+
+/// Leaves a manager that has registered the device anew, which was not asked for: the session has
+/// ended. Returns the error that says so.
+async fn leave(connection: &mut Connection, introduction: &Introduction) -> ConnectError {
+    // The connection is dropped next, whatever happens to the farewell.
+    let _ = connection.writer.write(&[goodbye(introduction.name())]).await;
+    ConnectError::Refused {
+        message: "the session has ended".to_owned(),
     }
 }

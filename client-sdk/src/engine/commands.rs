@@ -80,7 +80,7 @@ impl Engine {
             } => self.subscribe_topic(number, pattern, reader, room, reply),
             Command::LeaveTopic { number } => {
                 if let Some(pattern) = self.topics.remove(number)
-                    && self.without_connection().is_none()
+                    && self.can_end()
                 {
                     self.tell_manager("unsubscribe", pattern.as_str());
                 }
@@ -196,11 +196,11 @@ impl Engine {
             return nothing_to_do(reply);
         }
         let service = Arc::clone(&link.service);
-        if self.without_connection().is_some() {
-            nothing_to_do(reply);
-        } else {
+        if self.can_end() {
             let purpose = Purpose::Ending { reply };
             self.queue_manager_request((uid, "unlink"), (&service, "{}"), purpose);
+        } else {
+            nothing_to_do(reply);
         }
         self.end_link(key);
     }
@@ -221,7 +221,9 @@ impl Engine {
             match link.state() {
                 LinkState::Ended => {}
                 LinkState::Away if !comes_back => {}
-                LinkState::Asked | LinkState::Linked | LinkState::Away => link.add_reader(reader),
+                LinkState::Asked | LinkState::Linked | LinkState::Paused | LinkState::Away => {
+                    link.add_reader(reader);
+                }
             }
         }
     }
@@ -265,7 +267,7 @@ impl Engine {
 
     fn leave_link(&mut self, holder: u64) {
         if let Some(service) = self.links.leave(holder)
-            && self.without_connection().is_none()
+            && self.can_end()
         {
             self.tell_manager("unlink", &service);
         }
@@ -334,7 +336,7 @@ impl Engine {
     /// Gives back a lock that was granted to a link that has ended meanwhile: the manager may have
     /// made the link again. Another link with the service may use both.
     pub(super) fn give_back(&mut self, service: &str) {
-        if !self.is_connected() {
+        if !self.can_end() {
             return;
         }
         match self.links.with(service) {
@@ -368,7 +370,7 @@ impl Engine {
         } else {
             link.end_locks();
         }
-        if self.without_connection().is_some() {
+        if !self.can_end() {
             return answer(reply);
         }
         if only_waits {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use labwire_wire::{Executed, Line, MANAGER_NAME};
+use labwire_wire::{Executed, Line, MANAGER_NAME, TopicPattern};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -22,6 +22,9 @@ use crate::topic_value::TopicValue;
 impl Engine {
     /// Handles a line from the manager.
     pub(crate) fn handle_line(&mut self, line: Line, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.heard();
+        }
         match Incoming::read(&line) {
             Some(Incoming::Result { uid, result }) => self.succeed(&uid, result, now),
             Some(Incoming::Failure { uid, failure }) => self.fail(&uid, failure, now),
@@ -41,6 +44,7 @@ impl Engine {
                         self.lock_ended(key, &reason);
                     }
                 }
+                ("down" | "up", [service, ..]) => debug!("the service '{service}' is {attribute}"),
                 _ => {
                     if !self.questions.push(line) {
                         warn!("the manager asks more before it was answered");
@@ -62,6 +66,7 @@ impl Engine {
             uid.parse().ok()
         };
         let Some(uid) = uid else { return };
+        self.note_answer(uid);
         let Some(request) = self.requests.take_answered(uid) else {
             return;
         };
@@ -105,22 +110,28 @@ impl Engine {
                 pattern,
                 reply,
             } => {
-                if self.topics.answered(number, &pattern) && self.is_connected() {
-                    self.tell_manager("unsubscribe", pattern.as_str());
-                }
+                self.subscribed(number, &pattern);
                 if let Some(reply) = reply {
                     let _ = reply.send(Ok(result));
                 }
             }
-            Purpose::Renewal { .. } => {}
+            Purpose::Renewal { .. } | Purpose::LockCheck { .. } => {}
+            Purpose::Barrier { suspects } => self.give_up(suspects),
             Purpose::Link { link, reply } => {
                 let _ = reply.send(self.link_made(link, &request.target, &result));
             }
-            Purpose::LinkAgain { link } => {
+            Purpose::LinkAgain { link } | Purpose::LinkCheck { link } => {
                 if let Err(error) = self.linked(link, &result) {
                     warn!("a service that is linked again cannot be read: {error}");
                 }
             }
+        }
+    }
+
+    /// Notes that a subscription is confirmed, and ends it if its readers have gone.
+    fn subscribed(&mut self, number: u64, pattern: &TopicPattern) {
+        if self.topics.answered(number, pattern) && self.is_connected() {
+            self.tell_manager("unsubscribe", pattern.as_str());
         }
     }
 
@@ -164,11 +175,22 @@ impl Engine {
 
     /// Requests the link of a lock that was granted: the manager has made it, and the reply has the
     /// service's identity.
-    fn link_locked(&mut self, (link, service): (LinkKey, Arc<str>), clients: Bytes, reply: LockedReply) {
+    pub(super) fn link_locked(
+        &mut self,
+        (link, service): (LinkKey, Arc<str>),
+        clients: Bytes,
+        reply: LockedReply,
+    ) {
         if let Some(reason) = self.without_connection() {
             let target = Target::new(MANAGER_NAME, "link");
             // An error means that the caller no longer waits.
             let _ = reply.send(Err(target.disconnected(&reason, Executed::No)));
+            return;
+        }
+        let is_final = self.links.state(link) == LinkState::Away && self.config.backoff.is_none();
+        if reply.is_closed() && is_final && !self.requests.asks_for(link) {
+            // The manager has made a link that nobody waits for.
+            self.tell_manager("unlink", &service);
             return;
         }
         let purpose = Purpose::LockedLink {
@@ -246,19 +268,45 @@ impl Engine {
             self.requests.guess(&failure.message)
         };
         let Some(uid) = uid else { return };
+        self.note_answer(uid);
         let Some(request) = self.requests.take_answered(uid) else {
             return;
         };
-        if let Purpose::LinkAgain { link } = request.purpose {
-            // The service may be back, or have a free place, later.
-            debug!("a service is not linked again yet: {}", failure.message);
-            if self.is_connected() {
-                self.links.ask_later(link, now);
+        match request.purpose {
+            Purpose::LinkAgain { link } => {
+                // The service may be back, or have a free place, later.
+                debug!("a service is not linked again yet: {}", failure.message);
+                if self.is_connected() {
+                    self.links.ask_later(link, now);
+                }
+                return;
             }
-            return;
+            Purpose::LinkCheck { link } => return self.link_is_gone(link),
+            Purpose::LockCheck { link } => {
+                let has_ended = failure.lock.as_ref().is_some_and(|lock| lock.ended.is_some());
+                let is_locked = self.links.get_mut(link).is_some_and(|link| link.is_locked());
+                if is_locked && (has_ended || !self.links.is_linked(link)) {
+                    self.lock_ended(link, &Arc::from(failure.message));
+                } else if is_locked {
+                    self.link_is_gone(link);
+                }
+                return;
+            }
+            Purpose::Barrier { suspects } => return self.give_up(suspects),
+            _ => {}
         }
         let error = request.error(failure, !is_named);
         self.fail_request(uid, request, error);
+    }
+
+    /// Notes that the manager has read the request with this uid, and what was written before it.
+    fn note_answer(&mut self, uid: u64) {
+        if let Some(session) = &mut self.session {
+            match self.requests.end_of(uid) {
+                Some(end) => session.was_read(end),
+                None => session.was_answered(uid),
+            }
+        }
     }
 
     fn notify(&mut self, service: &str, result: &Bytes) {

@@ -25,6 +25,8 @@ pub(super) struct Link {
     pub(super) service: Arc<str>,
     status: watch::Sender<LinkStatus>,
     holders: usize,
+    /// Whether the manager has granted a lock, and with it a link, before it has confirmed one.
+    is_granted: bool,
     /// The uids of the guards whose locks were requested.
     acquiring: BTreeSet<u64>,
     /// When the lock is renewed, and its time to live.
@@ -60,12 +62,18 @@ impl Link {
 
     /// Marks a lock as held, unless it has ended meanwhile.
     pub(super) fn granted(&mut self, guard: u64) {
+        self.is_granted = true;
         if self.acquiring.remove(&guard) {
             self.status.send_modify(|status| {
                 status.locks.insert(guard);
                 status.lock_end = None;
             });
         }
+    }
+
+    /// Returns whether the manager has granted a lock, also one that was dropped meanwhile.
+    pub(super) fn is_granted(&self) -> bool {
+        self.is_granted
     }
 
     /// Forgets a lock that was refused or withdrawn. Returns whether the link has to end, because
@@ -198,6 +206,7 @@ impl Links {
             service: Arc::clone(&service),
             status: watch::Sender::new(status),
             holders: 0,
+            is_granted: false,
             acquiring: BTreeSet::new(),
             renewal: None,
             readers: Vec::new(),
@@ -285,6 +294,61 @@ impl Links {
                 link.readers.clear();
             }
         }
+    }
+
+    /// Marks the links as paused: the connection is broken, and the manager keeps the session. The
+    /// requests for lost links that are due later are made after the return.
+    pub(super) fn pause(&mut self) {
+        for key in self.live() {
+            let Some(link) = self.table.get_mut(&key) else {
+                continue;
+            };
+            if link.state() == LinkState::Linked {
+                link.enter(LinkState::Paused);
+            }
+            if matches!(link.again, Again::At(..)) {
+                self.cancel_retry(key);
+            }
+        }
+    }
+
+    /// Marks the paused links as linked.
+    pub(super) fn resume(&mut self) {
+        for key in self.live() {
+            if let Some(link) = self.table.get_mut(&key)
+                && link.state() == LinkState::Paused
+            {
+                link.enter(LinkState::Linked);
+            }
+        }
+    }
+
+    /// Notes that notifications may be lost, an unknown number.
+    pub(super) fn mark_gap(&self) {
+        for link in self
+            .table
+            .values()
+            .filter(|link| link.state() == LinkState::Linked)
+        {
+            link.readers.iter().for_each(NotificationSender::mark_gap);
+        }
+    }
+
+    pub(super) fn is_linked(&self, key: LinkKey) -> bool {
+        self.state(key) == LinkState::Linked
+    }
+
+    /// Returns whether a lost link has to be requested again.
+    pub(super) fn wants_again(&self, key: LinkKey) -> bool {
+        let link = self.table.get(&key);
+        link.is_some_and(|link| link.state() == LinkState::Away && matches!(link.again, Again::No))
+    }
+
+    /// Returns the links whose locks are renewed.
+    pub(super) fn renewed(&self) -> Vec<LinkKey> {
+        let renewed = self.renewals.iter().map(|(_, key)| *key);
+        let is_locked = |key: &LinkKey| self.table.get(key).is_some_and(Link::is_locked);
+        renewed.filter(is_locked).collect()
     }
 
     /// Marks all links as away because the connection is lost.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use labwire_device::Backoff;
@@ -15,11 +15,12 @@ use super::links::{LinkKey, Links};
 use super::outgoing::Outgoing;
 use super::questions::{Answer, Questions};
 use super::requests::{Begun, Purpose, Request, Requests};
+use super::session::{Arrival, Session, is_own};
 use super::topics::Topics;
 use crate::command::Target;
 use crate::error::CallError;
 use crate::frames::manager_frame;
-use crate::status::{About, ConnectionState, LinkState, Status};
+use crate::status::{About, ConnectionState, LinkState, SessionState, Status};
 use crate::uids::Uids;
 
 /// The configuration of an engine.
@@ -56,16 +57,25 @@ pub(crate) struct Engine {
     pub(super) topics: Topics,
     pub(super) outgoing: VecDeque<Outgoing>,
     pub(super) questions: Questions,
+    /// The session that the manager keeps when the connection breaks, if it does.
+    pub(super) session: Option<Session>,
     /// The last error of the manager that named no request.
     pub(super) last_words: Option<String>,
 }
 
 impl Engine {
-    /// Creates an engine for a connection that was just made.
-    pub(crate) fn new(config: Config, uids: Uids, about: About) -> (Self, watch::Receiver<Status>) {
+    /// Creates an engine for a connection that was just made. `grace` is the time for which the
+    /// manager keeps the session when the connection breaks, if it does.
+    pub(crate) fn new(
+        config: Config,
+        uids: Uids,
+        about: About,
+        grace: Option<Duration>,
+    ) -> (Self, watch::Receiver<Status>) {
         let (status, receiver) = watch::channel(Status {
             about,
             connection: ConnectionState::Connected,
+            session: SessionState::of(grace),
         });
         let engine = Self {
             config,
@@ -77,6 +87,7 @@ impl Engine {
             topics: Topics::default(),
             outgoing: VecDeque::new(),
             questions: Questions::default(),
+            session: grace.map(Session::new),
             last_words: None,
         };
         (engine, receiver)
@@ -102,6 +113,7 @@ impl Engine {
             _ => None,
         };
         let deadlines = [
+            self.session.as_ref().and_then(Session::next_deadline),
             self.requests.next_deadline(),
             self.links.next_deadline(),
             farewell,
@@ -120,6 +132,12 @@ impl Engine {
         while let Some(link) = self.links.renewal_due(now) {
             self.renew(link);
         }
+        if let Some(session) = &mut self.session {
+            session.confirm_if_due(now);
+            if session.has_expired(now) {
+                self.expire();
+            }
+        }
         if let Phase::Leaving(farewell) = self.phase
             && farewell.until() <= now
         {
@@ -129,6 +147,15 @@ impl Engine {
 
     /// Hands out the next frame to write. From here on its request may have been executed.
     pub(crate) fn poll_frame(&mut self) -> Option<Bytes> {
+        if self.keeps_session() {
+            return None;
+        }
+        if self.is_connected()
+            && let Some(session) = &mut self.session
+            && let Some(confirmation) = session.poll_confirmation()
+        {
+            return Some(confirmation);
+        }
         loop {
             match self.outgoing.pop_front()? {
                 Outgoing::Request { uid, frame, .. } => {
@@ -136,15 +163,25 @@ impl Engine {
                         if self.requests.needs_login(uid) {
                             self.questions.ask_again();
                         }
+                        self.count_request(uid, &frame);
                         return Some(frame);
                     }
                 }
                 Outgoing::Ending { uid, frame } => {
                     self.requests.begin_ending(uid);
+                    if let Some(session) = &mut self.session {
+                        let end = session.count(&frame);
+                        self.requests.ends_at(uid, end);
+                        let frame = frame.clone();
+                        session.keep(Outgoing::Ending { uid, frame });
+                    }
                     return Some(frame);
                 }
                 Outgoing::Answer(frame) => {
                     self.questions.done();
+                    if let Some(session) = &mut self.session {
+                        session.count(&frame);
+                    }
                     return Some(frame);
                 }
                 Outgoing::Goodbye(frame) => {
@@ -154,6 +191,20 @@ impl Engine {
                     return Some(frame);
                 }
             }
+        }
+    }
+
+    /// Counts a request that is handed out for writing.
+    fn count_request(&mut self, uid: u64, frame: &Bytes) {
+        let Some(session) = &mut self.session else { return };
+        let end = session.count(frame);
+        self.requests.ends_at(uid, end);
+        if self.requests.purpose(uid).is_some_and(is_own) {
+            session.keep(Outgoing::Request {
+                uid,
+                frame: frame.clone(),
+                room: None,
+            });
         }
     }
 
@@ -194,11 +245,22 @@ impl Engine {
         }
     }
 
-    /// Takes up a new connection: asks for the links again and queues the calls that were kept.
-    pub(crate) fn connected(&mut self, about: About) {
+    /// Takes up a new connection: goes on with the session, or asks for the links again and queues
+    /// the calls that were kept.
+    pub(crate) fn connected(&mut self, about: About, arrival: &Arrival) {
         if !matches!(self.phase, Phase::Reconnecting(_)) {
             return;
         }
+        if let (Some(_), Some(resumed), Some(grace)) = (&self.session, &arrival.resumed, arrival.grace) {
+            return self.resume(about, grace, resumed);
+        }
+        self.lose_session();
+        self.session = arrival.grace.map(Session::new);
+        let session = match (self.status.borrow().session, self.session.is_some()) {
+            (SessionState::Away, _) | (SessionState::Lost, true) => SessionState::Lost,
+            (_, true) => SessionState::New,
+            (_, false) => SessionState::None,
+        };
         info!("connected to {} again, as {}", about.manager, about.network_name);
         self.phase = Phase::Connected;
         // The links come before all calls: a service that limits its clients refuses those that are
@@ -213,12 +275,18 @@ impl Engine {
         self.status.send_replace(Status {
             about,
             connection: ConnectionState::Connected,
+            session,
         });
     }
 
-    /// Handles the loss of the connection.
-    pub(crate) fn disconnected(&mut self, reason: &str) {
+    /// Handles the loss of the connection. `can_return` is whether the driver can return to the
+    /// session.
+    pub(crate) fn disconnected(&mut self, reason: &str, can_return: bool, now: Instant) {
+        if !can_return {
+            self.session = None;
+        }
         match self.phase {
+            Phase::Connected if self.session.is_some() => self.step_away(reason, now),
             Phase::Connected if self.config.backoff.is_some() => self.lose(reason),
             Phase::Connected => {
                 debug!("{reason}");
@@ -234,6 +302,12 @@ impl Engine {
         info!("{reason}, connecting again");
         let reason = self.explain(reason);
         self.phase = Phase::Reconnecting(Arc::clone(&reason));
+        self.publish(ConnectionState::Reconnecting);
+        self.lose_all(&reason);
+    }
+
+    /// Ends what the connection had: links, locks, subscriptions and requests.
+    pub(super) fn lose_all(&mut self, reason: &Arc<str>) {
         self.questions.clear();
         for outgoing in std::mem::take(&mut self.outgoing) {
             if let Outgoing::Request { uid, frame, .. } = outgoing
@@ -245,9 +319,8 @@ impl Engine {
         }
         self.links.cut();
         self.topics.cut();
-        self.publish(ConnectionState::Reconnecting);
         for request in self.requests.take_lost() {
-            request.disconnected(&reason);
+            request.disconnected(reason);
         }
     }
 
@@ -258,6 +331,7 @@ impl Engine {
         }
         let reason = self.explain(reason);
         self.phase = Phase::Closed(Arc::clone(&reason));
+        self.session = None;
         self.questions.clear();
         self.outgoing.clear();
         for link in self.links.live() {
@@ -271,14 +345,14 @@ impl Engine {
     }
 
     /// Returns the reason together with the manager's last error, if there was one.
-    fn explain(&mut self, reason: &str) -> Arc<str> {
+    pub(super) fn explain(&mut self, reason: &str) -> Arc<str> {
         match self.last_words.take() {
             Some(words) => Arc::from(format!("{reason}, after it had said \"{words}\"")),
             None => Arc::from(reason),
         }
     }
 
-    fn publish(&self, connection: ConnectionState) {
+    pub(super) fn publish(&self, connection: ConnectionState) {
         self.status.send_modify(|status| status.connection = connection);
     }
 
@@ -321,7 +395,7 @@ impl Engine {
     }
 
     /// Queues the renewal of a lock.
-    fn renew(&mut self, key: LinkKey) {
+    pub(super) fn renew(&mut self, key: LinkKey) {
         let Some(service) = self.links.get_mut(key).map(|link| Arc::clone(&link.service)) else {
             return;
         };
@@ -379,15 +453,28 @@ impl Engine {
                 }
             }
             Purpose::Subscription { number, .. } => self.topics.refused(number),
-            Purpose::Call { .. } | Purpose::LinkAgain { .. } | Purpose::Ending { .. } => {}
+            Purpose::Call { .. }
+            | Purpose::LinkAgain { .. }
+            | Purpose::LinkCheck { .. }
+            | Purpose::LockCheck { .. }
+            | Purpose::Barrier { .. }
+            | Purpose::Ending { .. } => {}
         }
         request.fail(error);
     }
 
     /// Ends a link that was refused, unless it existed before or another caller asks for it.
     fn link_refused(&mut self, key: LinkKey) {
-        if self.links.state(key) == LinkState::Asked && !self.requests.asks_for(key) {
-            self.links.end(key);
+        if self.links.state(key) != LinkState::Asked || self.requests.asks_for(key) {
+            return;
+        }
+        self.links.end(key);
+        if let Some(link) = self.links.get_mut(key)
+            && link.is_granted()
+        {
+            // The manager has made the link with a lock that was dropped before its link was used.
+            let service = Arc::clone(&link.service);
+            self.give_back(&service);
         }
     }
 
@@ -397,6 +484,7 @@ impl Engine {
             && self.links.is_empty()
             && self.topics.is_empty()
             && self.outgoing.is_empty()
+            && self.session.as_ref().is_none_or(Session::is_empty)
             && self.questions.is_empty()
     }
 }

@@ -15,9 +15,11 @@ mod machine;
 mod outgoing;
 mod questions;
 mod requests;
+mod session;
 #[cfg(test)]
 mod tests;
 mod topics;
 
 pub(crate) use machine::{Config, Engine, Wish};
 pub(crate) use questions::Answer;
+pub(crate) use session::Arrival;

@@ -22,3 +22,13 @@ pub(super) enum Outgoing {
     /// The last frame of a connection.
     Goodbye(Bytes),
 }
+
+impl Outgoing {
+    /// Returns the uid of a request.
+    pub(super) fn uid(&self) -> Option<u64> {
+        match self {
+            Self::Request { uid, .. } | Self::Ending { uid, .. } => Some(*uid),
+            Self::Answer(_) | Self::Goodbye(_) => None,
+        }
+    }
+}

@@ -90,6 +90,13 @@ pub(super) enum Purpose {
     },
     /// The renewal of a lock.
     Renewal { link: LinkKey },
+    /// The question whether a link still exists.
+    LinkCheck { link: LinkKey },
+    /// The question whether a lock is still held.
+    LockCheck { link: LinkKey },
+    /// A request whose reply comes after those that the manager has kept. The other requests have
+    /// lost their replies if they have none by then.
+    Barrier { suspects: Vec<u64> },
     /// A subscription to topics, of the reader with that number. `None` for one that is made again.
     Subscription {
         number: u64,
@@ -129,8 +136,9 @@ enum Stage {
     Queued,
     /// It is kept until its connection or link is back.
     Kept(Bytes),
-    /// Its frame was handed out for writing: it may have been executed.
-    Written,
+    /// Its frame was handed out for writing: it may have been executed. Holds the position of its
+    /// end in the session, if there is one.
+    Written(u64),
 }
 
 impl Request {
@@ -145,7 +153,7 @@ impl Request {
 
     fn executed(&self) -> Executed {
         match self.stage {
-            Stage::Written => Executed::Maybe,
+            Stage::Written(_) => Executed::Maybe,
             Stage::Queued | Stage::Kept(_) => Executed::No,
         }
     }
@@ -156,7 +164,7 @@ impl Request {
     }
 
     fn is_written(&self) -> bool {
-        matches!(self.stage, Stage::Written)
+        matches!(self.stage, Stage::Written(_))
     }
 
     /// Whether the caller no longer waits for the reply.
@@ -175,7 +183,12 @@ impl Request {
             | Purpose::LockedLink { reply, .. } => reply.is_closed(),
             Purpose::Link { reply, .. } => reply.is_closed(),
             // A subscription is always requested, so that requests and readers stay in step.
-            Purpose::LinkAgain { .. } | Purpose::Renewal { .. } | Purpose::Subscription { .. } => false,
+            Purpose::LinkAgain { .. }
+            | Purpose::LinkCheck { .. }
+            | Purpose::LockCheck { .. }
+            | Purpose::Barrier { .. }
+            | Purpose::Renewal { .. }
+            | Purpose::Subscription { .. } => false,
         }
     }
 
@@ -204,7 +217,12 @@ impl Request {
             Purpose::Link { reply, .. } => {
                 let _ = reply.send(Err(error));
             }
-            Purpose::LinkAgain { .. } | Purpose::Renewal { .. } | Purpose::Subscription { .. } => {}
+            Purpose::LinkAgain { .. }
+            | Purpose::LinkCheck { .. }
+            | Purpose::LockCheck { .. }
+            | Purpose::Barrier { .. }
+            | Purpose::Renewal { .. }
+            | Purpose::Subscription { .. } => {}
         }
     }
 
@@ -367,7 +385,7 @@ impl Requests {
     pub(super) fn begin(&mut self, uid: u64) -> Begun {
         match self.table.get_mut(&uid) {
             Some(request) if !request.is_forgotten() => {
-                request.stage = Stage::Written;
+                request.stage = Stage::Written(0);
                 Begun::Written
             }
             // The guard or the holder of a cancelled request sends a command of its own.
@@ -382,8 +400,53 @@ impl Requests {
     /// Marks a request as written even if its caller no longer waits.
     pub(super) fn begin_ending(&mut self, uid: u64) {
         if let Some(request) = self.table.get_mut(&uid) {
-            request.stage = Stage::Written;
+            request.stage = Stage::Written(0);
         }
+    }
+
+    /// Notes the position in the session at which a request that was written ends.
+    pub(super) fn ends_at(&mut self, uid: u64, position: u64) {
+        if let Some(request) = self.table.get_mut(&uid) {
+            request.stage = Stage::Written(position);
+        }
+    }
+
+    /// Returns the position at which a request that was written ends.
+    pub(super) fn end_of(&self, uid: u64) -> Option<u64> {
+        match self.table.get(&uid)?.stage {
+            Stage::Written(position) => Some(position),
+            Stage::Queued | Stage::Kept(_) => None,
+        }
+    }
+
+    /// Marks a request as queued again that the manager has not read.
+    pub(super) fn unbegin(&mut self, uid: u64) {
+        if let Some(request) = self.table.get_mut(&uid) {
+            request.stage = Stage::Queued;
+        }
+    }
+
+    pub(super) fn purpose(&self, uid: u64) -> Option<&Purpose> {
+        Some(&self.table.get(&uid)?.purpose)
+    }
+
+    /// Returns the requests that were written, oldest first.
+    pub(super) fn written(&self) -> Vec<u64> {
+        self.written_beyond_or_at(0)
+    }
+
+    /// Returns the requests that end beyond this position.
+    pub(super) fn written_beyond(&self, position: u64) -> Vec<u64> {
+        self.written_beyond_or_at(position.saturating_add(1))
+    }
+
+    fn written_beyond_or_at(&self, position: u64) -> Vec<u64> {
+        let ends_there = |request: &Request| matches!(request.stage, Stage::Written(end) if end >= position);
+        let requests = self.table.iter();
+        requests
+            .filter(|(_, request)| ends_there(request))
+            .map(|(&uid, _)| uid)
+            .collect()
     }
 
     /// Removes a request.

@@ -46,7 +46,7 @@ impl Topics {
     }
 
     /// Returns whether a reader has this pattern.
-    fn is_wanted(&self, pattern: &TopicPattern) -> bool {
+    pub(super) fn is_wanted(&self, pattern: &TopicPattern) -> bool {
         self.readers.values().any(|reader| reader.pattern == *pattern)
     }
 
@@ -83,6 +83,13 @@ impl Topics {
             if reader.is_confirmed && reader.pattern.matches(value.name()) {
                 reader.queue.push(notification.clone());
             }
+        }
+    }
+
+    /// Notes that values may be lost, an unknown number.
+    pub(super) fn mark_gap(&self) {
+        for reader in self.readers.values().filter(|reader| reader.is_confirmed) {
+            reader.queue.mark_gap();
         }
     }
 

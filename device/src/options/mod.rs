@@ -3,6 +3,7 @@
 mod address;
 mod login;
 mod reconnect;
+mod session;
 mod trust;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use labwire_wire::DEFAULT_PORT;
 
 use crate::questions::Credentials;
 use reconnect::Reconnect;
+use session::SessionOptions;
 pub use trust::FirstUse;
 
 /// The default time limit for connecting, as in MSL-Network.
@@ -58,6 +60,7 @@ pub struct ConnectOptions {
     pub(crate) read_limit: usize,
     pub(crate) keepalive: Duration,
     pub(crate) reconnect: Reconnect,
+    pub(crate) session: SessionOptions,
     pub(crate) home: Option<Home>,
     pub(crate) credentials: Arc<Credentials>,
 }
@@ -97,6 +100,7 @@ impl ConnectOptions {
             read_limit: DEFAULT_READ_LIMIT,
             keepalive: DEFAULT_KEEPALIVE,
             reconnect: Reconnect::Unset,
+            session: SessionOptions::default(),
             home: None,
             credentials: Arc::default(),
         }

@@ -3,17 +3,20 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use labwire_device::{Backoff, NoAnswer, Question};
+use labwire_device::{Backoff, NoAnswer, Question, Resumed};
 use labwire_wire::{Executed, Line, MANAGER_NAME};
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
 use super::super::machine::{Config, Engine, Wish};
 use super::super::questions::Answer;
+use super::super::session::Arrival;
+use super::world::about;
 use crate::command::{CallCommand, Command, Limit, Outcome, Target};
 use crate::error::CallError;
 use crate::frames::request_frame;
 use crate::lock_options::{Lock, LockOptions};
+use crate::notification_queue::notification_queue;
 use crate::status::{About, ConnectionState, LinkState, LinkStatus};
 use crate::uids::Uids;
 
@@ -33,7 +36,7 @@ fn engine_with(backoff: Option<Backoff>, uids: Uids) -> Engine {
         manager: "Manager[h:1]".to_owned(),
         local_port: 2,
     };
-    Engine::new(config, uids, about).0
+    Engine::new(config, uids, about, None).0
 }
 
 pub(super) fn written(engine: &mut Engine) -> Vec<Value> {
@@ -155,7 +158,7 @@ fn what_the_manager_said_last_is_part_of_the_reason() {
     say(&mut engine, &words);
     // Without a uid the error may be about any request to the manager.
     assert_eq!(reply.try_recv().unwrap().unwrap_err().executed(), Executed::Maybe);
-    engine.disconnected("the manager closed the connection");
+    engine.disconnected("the manager closed the connection", true, Instant::now());
     assert_eq!(engine.wish(), Wish::End);
     let status = status.borrow_and_update().connection.clone();
     let expected = "the manager closed the connection, after it had said \"TimeoutError: too slow\"";
@@ -289,4 +292,101 @@ fn a_link_that_was_refused_twice_is_asked_for_once_more_and_not_twice() {
     engine.handle_timeout(deadline);
     assert_eq!(written(&mut engine).len(), 1);
     assert_eq!(engine.next_deadline(), None);
+}
+
+/// Creates an engine whose session the manager keeps for 30 s.
+fn engine_with_session() -> Engine {
+    let config = Config {
+        name: "Ada".to_owned(),
+        buffer: 0,
+        backoff: None,
+    };
+    let uids = Uids::new();
+    // The callers of the tests take the first ones.
+    while uids.next() < 10 {}
+    Engine::new(config, uids, about(), Some(Duration::from_secs(30))).0
+}
+
+/// Lets the client return to its session. The manager has read everything up to `received`.
+fn come_back(engine: &mut Engine, received: u64, lost: u64, in_flight: &[&str]) {
+    engine.disconnected("the connection was cut", true, Instant::now());
+    assert_eq!(engine.wish(), Wish::Reconnect);
+    let resumed = Resumed {
+        received,
+        lost,
+        in_flight: (lost > 0).then(|| in_flight.iter().map(|uid| format!("\"{uid}\"")).collect()),
+    };
+    let arrival = Arrival {
+        grace: Some(Duration::from_secs(30)),
+        resumed: Some(resumed),
+    };
+    engine.connected(about(), &arrival);
+}
+
+#[test]
+fn a_call_that_the_manager_had_not_read_was_not_executed_and_the_others_wait_on() {
+    let mut engine = engine_with_session();
+    let now = Instant::now();
+    let mut read = call(&mut engine, 1, None, now);
+    let mut unread = call(&mut engine, 2, None, now);
+    let first = engine.poll_frame().unwrap();
+    assert!(engine.poll_frame().is_some());
+    come_back(&mut engine, first.len() as u64, 0, &[]);
+    let error = unread.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.executed(), Executed::No);
+    assert!(read.try_recv().is_err());
+    assert!(written(&mut engine).is_empty(), "nothing is sent again");
+    say(&mut engine, &json!({"error": false, "result": 1, "uid": "1"}));
+    assert_eq!(read.try_recv().unwrap().unwrap(), "1");
+    assert!(engine.is_empty());
+}
+
+#[test]
+fn bytes_that_were_lost_are_a_gap_and_end_the_calls_whose_reply_they_had() {
+    let mut engine = engine_with_session();
+    let now = Instant::now();
+    let _link = link(&mut engine, 1);
+    let [mut lost, mut kept, mut held] = [2, 3, 4].map(|uid| call(&mut engine, uid, None, now));
+    let mut sent = 0;
+    while let Some(frame) = engine.poll_frame() {
+        sent += frame.len() as u64;
+    }
+    say(&mut engine, &linked("1"));
+    let (reader, receiver) = notification_queue(10);
+    engine.handle_command(Command::Subscribe { holder: 1, reader }, now);
+    come_back(&mut engine, sent, 100, &["4"]);
+    let frames = written(&mut engine);
+    let barrier = frames.last().unwrap()["uid"].as_str().unwrap().to_owned();
+    // One reply is among the lines that the manager has kept.
+    say(&mut engine, &json!({"error": false, "result": 3, "uid": "3"}));
+    assert!(lost.try_recv().is_err());
+    say(&mut engine, &refused(&barrier));
+    let error = lost.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.executed(), Executed::Maybe);
+    assert_eq!(kept.try_recv().unwrap().unwrap(), "3");
+    assert!(held.try_recv().is_err());
+    say(&mut engine, &json!({"error": false, "result": 4, "uid": "4"}));
+    assert_eq!(held.try_recv().unwrap().unwrap(), "4");
+    let notification = json!({"error": false, "result": [[5], {}], "service": "Echo", "uid": "notification"});
+    say(&mut engine, &notification);
+    let context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Some(next)) = receiver.poll_next(&context) else {
+        panic!("a notification");
+    };
+    assert_eq!(next.lost(), 1);
+}
+
+#[test]
+fn a_client_that_cannot_return_ends_when_the_grace_period_is_over() {
+    let mut engine = engine_with_session();
+    let now = Instant::now();
+    let mut reply = call(&mut engine, 1, None, now);
+    assert_eq!(written(&mut engine).len(), 1);
+    engine.disconnected("the connection was cut", true, now);
+    assert!(reply.try_recv().is_err());
+    let deadline = engine.next_deadline().unwrap();
+    assert_eq!(deadline, now + Duration::from_secs(30));
+    engine.handle_timeout(deadline);
+    assert_eq!(reply.try_recv().unwrap().unwrap_err().executed(), Executed::Maybe);
+    assert_eq!(engine.wish(), Wish::End);
 }

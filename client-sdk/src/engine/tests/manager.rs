@@ -31,6 +31,8 @@ pub(super) trait Manager: Default {
     fn notify(&mut self, service: &'static str, count: u64);
     /// Answers one of the requests in flight at services.
     fn answer_held(&mut self, rng: &mut Rng);
+    /// Returns the uids of the client's requests in flight at services.
+    fn held(&self) -> Vec<u64>;
     fn answer_all(&mut self, rng: &mut Rng);
     /// Sends something that no request waits for.
     fn babble(&mut self, rng: &mut Rng);

@@ -86,6 +86,10 @@ impl Manager for Model {
         self.reply(uid, rng);
     }
 
+    fn held(&self) -> Vec<u64> {
+        self.held.keys().copied().collect()
+    }
+
     fn answer_all(&mut self, rng: &mut Rng) {
         while !self.held.is_empty() {
             self.answer_held(rng);
@@ -223,7 +227,7 @@ impl Model {
         };
         let is_linked = self.linked.contains(service);
         match attribute {
-            "link" if self.present.contains(service) && (self.is_calm || rng.u8(0..4) > 0) => {
+            "link" if self.present.contains(service) && (is_linked || self.is_calm || rng.u8(0..4) > 0) => {
                 self.linked.insert(service);
                 self.say(
                     uid,

@@ -177,6 +177,14 @@ impl Manager for Real {
         }
     }
 
+    fn held(&self) -> Vec<u64> {
+        let own = self
+            .held
+            .iter()
+            .filter(|held| held.requester == self.client.name());
+        own.filter_map(|held| held.uid.parse().ok()).collect()
+    }
+
     fn answer_all(&mut self, rng: &mut Rng) {
         while !self.held.is_empty() {
             self.answer_held(rng);

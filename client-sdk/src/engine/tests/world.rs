@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fastrand::Rng;
 use labwire_device::Backoff;
-use labwire_wire::Line;
+use labwire_wire::confirmed;
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::super::machine::{Config, Engine, Wish};
 use super::super::questions::Answer;
 use super::manager::{Manager, SERVICES};
+use super::session::Place;
 use crate::command::{Command, Outcome};
 use crate::error::CallError;
 use crate::notification_queue::NotificationReceiver;
@@ -87,6 +88,12 @@ pub(super) struct World<M> {
     /// The frames on their way to the manager.
     pub(super) frames: VecDeque<Bytes>,
     pub(super) notified: u64,
+    /// The manager's side of the session, if it keeps one.
+    pub(super) place: Option<Place>,
+    /// Whether everything is completed.
+    pub(super) is_settling: bool,
+    /// The number of returns to a session.
+    pub(super) returns: usize,
     /// The number of calls per kind of end, so that a test can check its coverage.
     pub(super) ends: HashMap<&'static str, usize>,
 }
@@ -104,8 +111,10 @@ impl<M: Manager> World<M> {
             buffer: *rng.choice(&[0, 1, 3, 20]).unwrap(),
             backoff: (rng.u8(0..4) > 0).then_some(backoff),
         };
+        let mut others = Rng::with_seed(seed ^ 0x5e55_1011);
+        let grace = others.bool().then(|| Duration::from_millis(others.u64(20..200)));
         let uids = Uids::new();
-        let (engine, _) = Engine::new(config, uids.clone(), about());
+        let (engine, _) = Engine::new(config, uids.clone(), about(), grace);
         let mut model = M::default();
         for service in SERVICES {
             model.come(service);
@@ -129,6 +138,9 @@ impl<M: Manager> World<M> {
             written: HashSet::new(),
             frames: VecDeque::new(),
             notified: 0,
+            place: grace.map(Place::new),
+            is_settling: false,
+            returns: 0,
             ends: HashMap::new(),
         }
     }
@@ -187,6 +199,11 @@ impl<M: Manager> World<M> {
             let Some(frame) = self.engine.poll_frame() else {
                 break;
             };
+            if confirmed(frame.trim_ascii_end()).is_some() {
+                assert!(!self.said_goodbye);
+                self.frames.push_back(frame);
+                continue;
+            }
             let parsed: Value = serde_json::from_slice(&frame).unwrap();
             let uid: u64 = parsed["uid"].as_str().unwrap().parse().unwrap();
             assert!(!self.said_goodbye, "{parsed} comes after the last frame");
@@ -204,11 +221,8 @@ impl<M: Manager> World<M> {
         if self.engine.wish() != Wish::Serve {
             return;
         }
-        match self.frames.pop_front() {
-            Some(frame) => {
-                self.model.take(&frame, &mut self.rng);
-            }
-            None => self.model.answer_held(&mut self.rng),
+        if !self.take_frame() {
+            self.model.answer_held(&mut self.rng);
         }
     }
 
@@ -217,9 +231,7 @@ impl<M: Manager> World<M> {
         if self.engine.wish() != Wish::Serve {
             return;
         }
-        if let Some(line) = self.model.next_line() {
-            self.engine.handle_line(Line::new(line.into()), self.now);
-        } else if self.model.is_closing() {
+        if !self.deliver() && self.model.is_closing() {
             self.cut();
         }
     }
@@ -280,9 +292,14 @@ impl<M: Manager> World<M> {
         if self.engine.wish() != Wish::Serve {
             return;
         }
+        if self.place.is_some() {
+            self.break_off();
+            return self.look();
+        }
         self.frames.clear();
         self.model.connect();
-        self.engine.disconnected("the connection was cut");
+        self.engine
+            .disconnected("the connection was cut", false, self.now);
         self.look();
         let on_wire = self
             .calls
@@ -296,7 +313,8 @@ impl<M: Manager> World<M> {
             if self.rng.u8(0..20) == 0 {
                 self.engine.close("the manager refuses");
             } else {
-                self.engine.connected(about());
+                let is_kept = self.rng.u8(0..5) > 0;
+                self.arrive(is_kept);
             }
         }
     }
@@ -304,17 +322,19 @@ impl<M: Manager> World<M> {
     /// Completes everything that is in flight, with a manager that answers.
     pub(super) fn settle(&mut self) {
         self.model.calm_down();
+        self.is_settling = true;
         self.forget_calls();
         for service in SERVICES {
             self.model.come(service);
         }
         for _ in 0..200 {
             if self.engine.wish() == Wish::Reconnect {
-                self.engine.connected(about());
+                self.arrive(true);
             }
             if self.engine.wish() == Wish::End {
                 self.frames.clear();
                 while self.model.next_line().is_some() {}
+                self.place = None;
             }
             self.write();
             while !self.frames.is_empty() {
@@ -332,6 +352,7 @@ impl<M: Manager> World<M> {
             self.look();
         }
         assert!(self.model.next_line().is_none() && self.frames.is_empty());
+        assert!(self.place.as_ref().is_none_or(Place::is_idle));
     }
 
     /// Drops every handle.
@@ -362,7 +383,7 @@ impl<M: Manager> World<M> {
     }
 }
 
-fn about() -> About {
+pub(super) fn about() -> About {
     About {
         network_name: "Ada[h:2]".to_owned(),
         manager: "Manager[h:1]".to_owned(),
