@@ -1,14 +1,16 @@
 //! One connection, from its first request to its last reply.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use labwire_device::{ConnectionReader, ConnectionWriter, ReadError};
+use labwire_device::{Confirmations, Connection, ConnectionReader, ReadError, Remains};
 use labwire_wire::frames::json_string;
 use labwire_wire::{Envelope, Line, Member, NOTIFICATION_UID, quoted};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use crate::attributes::DESCRIBE;
@@ -19,12 +21,16 @@ use crate::outbox::{Outbox, OutboxReceiver};
 use crate::refused_publications::RefusedPublications;
 use crate::reply::{Reply, error_frame};
 use crate::request::{Abandoned, Request};
+use crate::sent::ReplyTo;
 use crate::service::Service;
 use crate::session::Session;
 use crate::turn::{catch_panic, panicked};
 
 /// The attribute that ends the service after its reply.
 const SHUTDOWN: &str = "shutdown_service";
+
+/// The attribute by which the manager confirms what it has read.
+const RECEIVED: &str = "received";
 
 /// The most bytes of requests in flight before reading stops. A single request may be larger.
 const REQUEST_BYTES: usize = 64 * 1024 * 1024;
@@ -39,8 +45,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(crate) enum End {
     /// The service was asked to shut down, and has disconnected from the manager.
     Orderly,
-    /// The connection is lost.
-    Lost(RunError),
+    /// The connection is lost. With a session, the service can return with what remains.
+    Lost(RunError, Option<(labwire_device::Session, Remains)>),
 }
 
 /// The reason why no more requests are read.
@@ -51,7 +57,10 @@ enum Stopped {
 
 pub(crate) struct Conversation<'a, S> {
     session: &'a Session<S>,
-    manager: &'a str,
+    /// The manager's name.
+    manager: String,
+    /// When to confirm what was received, if the manager keeps a session.
+    confirmations: Option<Confirmations>,
     abandoned: Abandoned,
     /// The requests in flight. Each returns itself.
     requests: JoinSet<Request>,
@@ -65,10 +74,11 @@ pub(crate) struct Conversation<'a, S> {
 }
 
 impl<'a, S: Service> Conversation<'a, S> {
-    pub(crate) fn new(session: &'a Session<S>, manager: &'a str) -> Self {
+    pub(crate) fn new(session: &'a Session<S>) -> Self {
         Self {
             session,
-            manager,
+            manager: String::new(),
+            confirmations: None,
             abandoned: Abandoned::default(),
             requests: JoinSet::new(),
             held: Held::default(),
@@ -79,29 +89,61 @@ impl<'a, S: Service> Conversation<'a, S> {
         }
     }
 
-    /// Runs the connection until its end. Dropping the future drops all requests in flight.
+    /// Tells the requests in flight that their callers wait no longer. They are not interrupted: a
+    /// method may be moving an instrument.
+    pub(crate) fn abandon(&mut self) {
+        std::mem::take(&mut self.abandoned).set();
+        self.held.cancel_all();
+    }
+
+    /// Abandons the requests in flight for good: their replies are dropped.
+    pub(crate) fn give_up(&mut self) {
+        self.abandon();
+        self.requests.detach_all();
+    }
+
+    /// Runs a connection until its end. Dropping the future drops all requests in flight. If the
+    /// service can return to its session, they stay.
     pub(crate) async fn hold(
-        mut self,
-        mut reader: ConnectionReader,
-        writer: ConnectionWriter,
-        (outbox, receiver): (Outbox, OutboxReceiver),
+        &mut self,
+        connection: Connection,
+        (outbox, receiver): &mut (Outbox, OutboxReceiver),
     ) -> End {
+        let outbox = &*outbox;
+        let Connection {
+            manager,
+            session,
+            mut reader,
+            writer,
+            ..
+        } = connection;
+        self.manager = manager;
+        self.told = None;
+        self.confirmations = None;
+        if session.is_some() {
+            receiver.keep();
+            self.confirmations = Some(Confirmations::new(reader.received()));
+        }
         let writing = receiver.write_to(writer);
         tokio::pin!(writing);
         let stopped = tokio::select! {
-            stopped = self.read(&mut reader, &outbox) => stopped,
-            written = &mut writing => Stopped::Lost(self.broken(written, &mut reader).await),
+            stopped = self.read(&mut reader, outbox) => stopped,
+            written = &mut writing => Stopped::Lost(self.broken(written, &mut reader, outbox).await),
         };
         if let Stopped::Lost(error) = stopped {
-            self.abandoned.set();
-            self.held.cancel_all();
-            // A method may be moving an instrument and is not interrupted. Its reply is dropped.
-            self.requests.detach_all();
-            return End::Lost(error);
+            // A line that is too long would come again.
+            let returns = !matches!(error, RunError::Lost(ReadError::TooLong(_)));
+            let back = session.filter(|_| returns);
+            if back.is_none() {
+                self.give_up();
+            } else if !self.session.keeps_callers {
+                self.abandon();
+            }
+            return End::Lost(error, back.map(|session| (session, reader.into_remains())));
         }
         let leaving = tokio::time::timeout(self.session.limits.grace, async {
             tokio::select! {
-                () = self.finish(&mut reader, &outbox) => {}
+                () = self.finish(&mut reader, outbox) => {}
                 written = &mut writing => return written,
             }
             writing.await
@@ -116,13 +158,21 @@ impl<'a, S: Service> Conversation<'a, S> {
 
     /// Returns the error after a failed write. First reads what has arrived, since the manager may
     /// have sent the reason.
-    async fn broken(&mut self, written: std::io::Result<()>, reader: &mut ConnectionReader) -> RunError {
+    /// With a session, the requests among it are executed: the manager does not send them again.
+    async fn broken(
+        &mut self,
+        written: std::io::Result<()>,
+        reader: &mut ConnectionReader,
+        outbox: &Outbox,
+    ) -> RunError {
         let error = written
             .err()
             .unwrap_or_else(|| std::io::ErrorKind::BrokenPipe.into());
         let hear = async {
             while let Ok(Some(line)) = reader.next_line().await {
-                if let Ok(envelope) = Envelope::scan(line.content()) {
+                if self.confirmations.is_some() {
+                    self.take(line, outbox);
+                } else if let Ok(envelope) = Envelope::scan(line.content()) {
                     self.hear_error(&line, &envelope);
                 }
             }
@@ -141,7 +191,9 @@ impl<'a, S: Service> Conversation<'a, S> {
         let handle = self.session.handle.clone();
         let asked = handle.shutting_down();
         tokio::pin!(asked);
+        let mut alarm = Alarm::default();
         loop {
+            alarm.set(self.confirmations.as_ref().and_then(Confirmations::deadline));
             let limits = &self.session.limits;
             let under_way = self.requests.len();
             let has_room = under_way == 0 || (under_way < limits.queue && self.held_bytes < REQUEST_BYTES);
@@ -161,13 +213,28 @@ impl<'a, S: Service> Conversation<'a, S> {
                     }
                 }
                 line = reader.next_line(), if has_room => match line {
-                    Ok(Some(line)) => self.take(line, outbox),
+                    Ok(Some(line)) => {
+                        let counts = self.take(line, outbox);
+                        self.confirm(reader.received(), u32::from(counts), outbox);
+                    }
                     Ok(None) => return Stopped::Lost(self.closed()),
                     Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                         return Stopped::Lost(self.closed());
                     }
                     Err(error) => return Stopped::Lost(RunError::Lost(error)),
                 },
+                () = alarm.ring() => self.confirm(reader.received(), 0, outbox),
+            }
+        }
+    }
+
+    /// Notes that so many lines were received, and confirms them if that is due.
+    fn confirm(&mut self, position: u64, lines: u32, outbox: &Outbox) {
+        if let Some(confirmations) = &mut self.confirmations {
+            let now = Instant::now().into_std();
+            confirmations.note(position, lines, now);
+            if let Some(position) = confirmations.take(now) {
+                outbox.confirm(position);
             }
         }
     }
@@ -205,40 +272,44 @@ impl<'a, S: Service> Conversation<'a, S> {
         outbox.end();
     }
 
-    /// Handles a line from the manager.
-    fn take(&mut self, line: Line, outbox: &Outbox) {
+    /// Handles a line from the manager. Returns whether it is one to confirm soon.
+    fn take(&mut self, line: Line, outbox: &Outbox) -> bool {
         let envelope = match Envelope::scan(line.content()) {
             Ok(envelope) => envelope,
             Err(error) => {
                 warn!("the manager sent what is no frame: {error}");
-                return;
+                return true;
             }
         };
         let uid = envelope.uid_or_empty(line.content());
         if envelope.has_result() && uid == *PUBLICATION_UID {
             self.hear_about_publication(&line, &envelope);
-            return;
+            return true;
         }
         if self.hear_error(&line, &envelope) {
-            return;
+            return true;
         }
-        let is_of_manager = envelope.is_string(line.content(), Member::Requester, self.manager);
+        let is_of_manager = envelope.is_string(line.content(), Member::Requester, &self.manager);
         if is_of_manager && self.held.cancel(&line, &envelope) {
-            return;
+            return true;
         }
         let request = Request::read(line, &envelope, &self.abandoned, &self.session.handle, outbox);
         let Some(request) = request else {
             warn!("the manager sent a frame that is no request");
-            return;
+            return true;
         };
         if request.requester() == self.manager && request.uid().is_empty() {
+            if let Some(position) = confirmed_by(&request) {
+                outbox.confirmed(position);
+                return false;
+            }
             debug!(
                 "{} says {}({})",
                 self.manager,
                 request.attribute(),
                 request.args_json()
             );
-            return;
+            return true;
         }
         if *request.typed_uid() == *NOTIFICATION_UID {
             // An older manager would pass the reply on as a notification with the client's content.
@@ -246,9 +317,10 @@ impl<'a, S: Service> Conversation<'a, S> {
                 "{} uses the uid of notifications, which is reserved",
                 request.requester()
             );
-            return;
+            return true;
         }
         self.execute(request, outbox);
+        true
     }
 
     /// Handles the manager's answer to what the service has published.
@@ -257,7 +329,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         if envelope.raw(content, Member::Error) == Some(b"true") {
             let message = envelope.string(content, Member::Message).ok().flatten();
             let message = message.unwrap_or_default();
-            if let Some(text) = self.refused.note(&message, Instant::now()) {
+            if let Some(text) = self.refused.note(&message, Instant::now().into_std()) {
                 warn!("{text}");
             }
         }
@@ -266,7 +338,7 @@ impl<'a, S: Service> Conversation<'a, S> {
     /// Handles the manager's request to stop a request, if the line is one.
     fn hear_cancellation(&self, line: &Line) {
         if let Ok(envelope) = Envelope::scan(line.content())
-            && envelope.is_string(line.content(), Member::Requester, self.manager)
+            && envelope.is_string(line.content(), Member::Requester, &self.manager)
         {
             self.held.cancel(line, &envelope);
         }
@@ -314,7 +386,11 @@ impl<'a, S: Service> Conversation<'a, S> {
                     vec![error_frame(&error, request.requester(), request.typed_uid())]
                 }
             };
-            if outbox.send(frame).await.is_err() {
+            let reply_to = ReplyTo {
+                requester: request.requester().to_owned(),
+                uid: request.typed_uid().clone(),
+            };
+            if outbox.reply(frame, reply_to).await.is_err() {
                 debug!("the reply to {} comes too late", request.requester());
             }
             if ends {
@@ -353,6 +429,47 @@ impl<'a, S: Service> Conversation<'a, S> {
                 error!("a service must not panic when it is called");
                 Answer::Now(Err(panicked(panic.as_ref())))
             }
+        }
+    }
+}
+
+/// Returns the position that the manager confirms with a request of its own, if it is that.
+fn confirmed_by(request: &Request) -> Option<u64> {
+    if request.attribute() != RECEIVED {
+        return None;
+    }
+    let position = request.args_json().trim().strip_prefix('[')?.strip_suffix(']')?;
+    position.trim().parse().ok()
+}
+
+/// A timer that rings at the time that was set first.
+#[derive(Default)]
+struct Alarm {
+    /// Created when the timer is set for the first time.
+    sleep: Option<Pin<Box<Sleep>>>,
+    is_set: bool,
+}
+
+impl Alarm {
+    fn set(&mut self, at: Option<std::time::Instant>) {
+        let Some(at) = at.map(Instant::from_std).filter(|_| !self.is_set) else {
+            return;
+        };
+        self.is_set = true;
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => self.sleep = Some(Box::pin(sleep_until(at))),
+        }
+    }
+
+    /// Waits until the timer rings, perhaps too early; for ever if it is not set. Cancel safe.
+    async fn ring(&mut self) {
+        match (&mut self.sleep, self.is_set) {
+            (Some(sleep), true) => {
+                sleep.await;
+                self.is_set = false;
+            }
+            _ => std::future::pending().await,
         }
     }
 }

@@ -260,10 +260,19 @@
 //! # Reconnecting
 //!
 //! A service can be started before its manager, and returns by itself after a lost connection, for
-//! example when the manager is restarted. It tries for ever, with the waits of a [`Backoff`], and
-//! registers again under its name. Requests that are executing are finished, but their replies are
-//! dropped: the manager has already answered the clients. Requests that had not begun are not
-//! executed. [`Runner::start`] and [`Runner::run`] write a [line](Runner::status_lines) to standard
+//! example when the manager is restarted. It tries for ever, with the waits of a [`Backoff`].
+//!
+//! When the connection breaks, the manager keeps the session of the service for a while, 30 s by
+//! default: see [`ConnectOptions::session_grace`]. Nobody else can take its name, and its links stay.
+//! Replies that the manager had not read are sent again after the return; up to 16 MiB of them are
+//! kept, of older ones the callers get an error. With [`ConnectOptions::keep_callers`], or the
+//! variable `LABWIRE_KEEP_CALLERS=true`, clients wait meanwhile; otherwise their requests end at once
+//! with an error, and those that had not begun are not executed.
+//!
+//! After that time, after a restart of the manager, or with [`ConnectOptions::session`] set to
+//! `false`, the service registers again under its name. Requests that are executing are finished, but
+//! their replies are dropped: the manager has already answered the clients. Requests that had not
+//! begun are not executed. [`Runner::start`] and [`Runner::run`] write a [line](Runner::status_lines) to standard
 //! error when the service is registered, when its connection is lost, and when it is back.
 //!
 //! [`ConnectOptions::without_reconnect`], or the variable `LABWIRE_RECONNECT=false`, makes a lost
@@ -273,7 +282,8 @@
 //! certificate that is not trusted, TLS on one side only, a name that is malformed or looks like
 //! that of another service. When a service is started while another one of its name is connected,
 //! that is such an error, too: most likely somebody has started it twice. The name of a program that
-//! has died is free at once, and that of a dead computer within 2 s for a service at the same
+//! has died is kept for its session; one that is started instead waits until it is free. Without a
+//! session it is free at once, and that of a dead computer within 2 s for a service at the same
 //! address. A service that was registered before waits until its name is free: the connection that
 //! has the name may be its own lost one, which the manager notices after 90 s at the latest.
 //!
@@ -342,6 +352,7 @@ mod request;
 mod rest;
 mod runner;
 mod running;
+mod sent;
 mod service;
 mod service_ext;
 mod session;

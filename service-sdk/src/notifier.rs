@@ -268,6 +268,19 @@ impl Notifier {
     }
 
     /// Starts buffering: the connection is lost and the service reconnects.
+    /// Goes on with the queue of a session to which the service has returned. Notifications that were
+    /// kept meanwhile follow those in the queue.
+    pub(crate) fn resumed(&self, outbox: &Outbox) {
+        let mut state = self.state();
+        if let Outlet::Disconnected(kept) = &mut state.outlet {
+            for frame in kept.drain(..) {
+                // An error means that the service is ending.
+                let _ = outbox.force(frame);
+            }
+        }
+        state.outlet = Outlet::Connected(outbox.clone());
+    }
+
     pub(crate) fn disconnected(&self) {
         self.state().outlet = Outlet::Disconnected(VecDeque::new());
     }

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use labwire_device::ConnectionWriter;
+use labwire_wire::confirmation;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::request::Request;
+use crate::sent::{ReplyTo, Sent};
 
 /// The capacity in units of [`UNIT`]: 16 MiB. A manager that does not read applies backpressure.
 const ROOM: usize = 16 * 1024;
@@ -32,11 +35,17 @@ pub(crate) enum NotTaken {
 enum Item {
     Frame {
         pieces: Vec<Bytes>,
+        /// For a reply: the request.
+        reply_to: Option<ReplyTo>,
         /// The permits for the frame's size; dropping it returns them.
         _room: Option<OwnedSemaphorePermit>,
     },
     /// The latest progress of a request, when the writer reaches it: at most one for each request.
     Latest(Request),
+    /// The position that the manager has confirmed.
+    Confirmed(u64),
+    /// The last position that was received is to be confirmed.
+    Confirm,
     End,
 }
 
@@ -45,20 +54,42 @@ enum Item {
 pub(crate) struct Outbox {
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Semaphore>,
+    received: Arc<Received>,
+}
+
+/// What is to be confirmed to the manager.
+#[derive(Debug, Default)]
+struct Received {
+    position: AtomicU64,
+    /// Whether a confirmation is queued.
+    is_queued: AtomicBool,
 }
 
 /// The receiving half.
 pub(crate) struct OutboxReceiver {
     queue: mpsc::UnboundedReceiver<Item>,
+    received: Arc<Received>,
+    /// The frames that the manager has not confirmed, if it keeps a session.
+    sent: Option<Sent>,
+    /// The frames to write again before all others.
+    again: Vec<Bytes>,
 }
 
 pub(crate) fn outbox() -> (Outbox, OutboxReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
+    let confirms = Arc::new(Received::default());
     let outbox = Outbox {
         queue: sender,
         room: Arc::new(Semaphore::new(ROOM)),
+        received: Arc::clone(&confirms),
     };
-    (outbox, OutboxReceiver { queue: receiver })
+    let receiver = OutboxReceiver {
+        queue: receiver,
+        received: confirms,
+        sent: None,
+        again: Vec::new(),
+    };
+    (outbox, receiver)
 }
 
 /// Returns the permits that a frame needs. A frame larger than the capacity takes all of them.
@@ -73,7 +104,13 @@ impl Outbox {
     /// all.
     pub(crate) async fn send(&self, pieces: Vec<Bytes>) -> Result<(), Gone> {
         let room = Arc::clone(&self.room).acquire_many_owned(units(&pieces));
-        self.put(pieces, Some(room.await.map_err(|_| Gone)?))
+        self.put(pieces, None, Some(room.await.map_err(|_| Gone)?))
+    }
+
+    /// Queues a reply once there is capacity. Cancel safe, like [`send`](Self::send).
+    pub(crate) async fn reply(&self, pieces: Vec<Bytes>, reply_to: ReplyTo) -> Result<(), Gone> {
+        let room = Arc::clone(&self.room).acquire_many_owned(units(&pieces));
+        self.put(pieces, Some(reply_to), Some(room.await.map_err(|_| Gone)?))
     }
 
     /// Queues a frame if there is capacity now.
@@ -83,12 +120,12 @@ impl Outbox {
         }
         let room = Arc::clone(&self.room).try_acquire_many_owned(units(&pieces));
         let room = room.map_err(|_| NotTaken::Full)?;
-        self.put(pieces, Some(room)).map_err(|Gone| NotTaken::Gone)
+        self.put(pieces, None, Some(room)).map_err(|Gone| NotTaken::Gone)
     }
 
     /// Queues a frame regardless of the capacity, for frames that are bounded elsewhere.
     pub(crate) fn force(&self, frame: Bytes) -> Result<(), Gone> {
-        self.put(vec![frame], None)
+        self.put(vec![frame], None, None)
     }
 
     /// Queues the place of a request's latest progress.
@@ -96,8 +133,32 @@ impl Outbox {
         self.queue.send(Item::Latest(request.clone())).map_err(|_| Gone)
     }
 
-    fn put(&self, pieces: Vec<Bytes>, room: Option<OwnedSemaphorePermit>) -> Result<(), Gone> {
-        let item = Item::Frame { pieces, _room: room };
+    /// Notes that the manager has read everything up to this position.
+    pub(crate) fn confirmed(&self, position: u64) {
+        // An error means that the writer has already ended.
+        let _ = self.queue.send(Item::Confirmed(position));
+    }
+
+    /// Confirms to the manager everything up to this position. At most one confirmation is queued.
+    pub(crate) fn confirm(&self, position: u64) {
+        self.received.position.store(position, Ordering::Relaxed);
+        if !self.received.is_queued.swap(true, Ordering::AcqRel) {
+            // An error means that the writer has already ended.
+            let _ = self.queue.send(Item::Confirm);
+        }
+    }
+
+    fn put(
+        &self,
+        pieces: Vec<Bytes>,
+        reply_to: Option<ReplyTo>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Gone> {
+        let item = Item::Frame {
+            pieces,
+            reply_to,
+            _room: room,
+        };
         self.queue.send(item).map_err(|_| Gone)
     }
 
@@ -109,8 +170,26 @@ impl Outbox {
 }
 
 impl OutboxReceiver {
+    /// Keeps what is written from now on, until the manager has confirmed it.
+    pub(crate) fn keep(&mut self) {
+        self.sent.get_or_insert_default();
+    }
+
+    /// Goes on after a return to the session, from the position up to which the manager has read.
+    pub(crate) fn resume(&mut self, position: u64) {
+        self.again = self
+            .sent
+            .as_mut()
+            .map(|sent| sent.resume(position))
+            .unwrap_or_default();
+    }
+
     /// Writes queued frames until [`Outbox::end`], or until all senders are dropped.
-    pub(crate) async fn write_to(mut self, mut writer: ConnectionWriter) -> io::Result<()> {
+    pub(crate) async fn write_to(&mut self, mut writer: ConnectionWriter) -> io::Result<()> {
+        let again = std::mem::take(&mut self.again);
+        if !again.is_empty() {
+            writer.write(&again).await?;
+        }
         let mut items = Vec::new();
         loop {
             if self.queue.recv_many(&mut items, AT_ONCE).await == 0 {
@@ -118,17 +197,45 @@ impl OutboxReceiver {
             }
             let mut frames = Vec::with_capacity(items.len());
             let mut ends = false;
-            for item in &items {
+            for item in &mut items {
                 match item {
-                    Item::Frame { pieces, .. } => frames.extend(pieces.iter().cloned()),
-                    Item::Latest(request) => frames.extend(request.latest().take()),
+                    Item::Frame { pieces, reply_to, .. } => {
+                        frames.extend(pieces.iter().cloned());
+                        if let Some(sent) = &mut self.sent {
+                            sent.push(std::mem::take(pieces), reply_to.take());
+                        }
+                    }
+                    Item::Latest(request) => {
+                        if let Some(frame) = request.latest().take() {
+                            // Not sent again: a later one replaces it.
+                            if let Some(sent) = &mut self.sent {
+                                sent.count(frame.len());
+                            }
+                            frames.push(frame);
+                        }
+                    }
+                    Item::Confirmed(position) => {
+                        if let Some(sent) = &mut self.sent {
+                            sent.confirmed(*position);
+                        }
+                    }
+                    Item::Confirm => {
+                        self.received.is_queued.store(false, Ordering::Release);
+                        let frame = confirmation(self.received.position.load(Ordering::Relaxed));
+                        if let Some(sent) = &mut self.sent {
+                            sent.count(frame.len());
+                            frames.push(frame);
+                        }
+                    }
                     Item::End => {
                         ends = true;
                         break;
                     }
                 }
             }
-            writer.write(&frames).await?;
+            if !frames.is_empty() {
+                writer.write(&frames).await?;
+            }
             items.clear();
             if ends {
                 return Ok(());

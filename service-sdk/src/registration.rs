@@ -3,7 +3,9 @@
 
 use std::time::Instant;
 
-use labwire_device::{ConnectError, ConnectOptions, Connection, Introduction, Reconnector, connect};
+use labwire_device::{
+    ConnectError, ConnectOptions, Connection, Introduction, Reconnector, Remains, Session, connect,
+};
 use tracing::{debug, info, warn};
 
 use crate::error::RunError;
@@ -60,9 +62,13 @@ impl Registration {
         }
     }
 
-    /// Begins to renew the registration, whose connection was lost for this reason. Returns `None` if
-    /// the loss is final.
-    pub(crate) fn renew(&mut self, reason: &RunError) -> Option<Renewal<'_>> {
+    /// Begins to renew the registration, whose connection was lost for this reason. Returns to the
+    /// session if there is one. Returns `None` if the loss is final.
+    pub(crate) fn renew(
+        &mut self,
+        reason: &RunError,
+        back: Option<(Session, Remains)>,
+    ) -> Option<Renewal<'_>> {
         let reconnector = self.reconnector.as_mut()?;
         warn!(
             "{reason}; the service {} connects again",
@@ -71,6 +77,9 @@ impl Registration {
         self.lines
             .write(format_args!("disconnected: {reason}; connecting again"));
         reconnector.connection_lost();
+        if let Some((session, remains)) = back {
+            reconnector.return_to(session, remains);
+        }
         Some(Renewal {
             reconnector,
             lines: &self.lines,
@@ -109,9 +118,14 @@ impl Renewal<'_> {
                 connected => {
                     let connection = connected?;
                     let (name, manager) = (&connection.network_name, &connection.manager);
-                    info!("the service {name} is connected to {manager} again");
+                    let kept = if connection.resumed.is_some() {
+                        ", session kept"
+                    } else {
+                        ""
+                    };
+                    info!("the service {name} is connected to {manager} again{kept}");
                     self.lines.write(format_args!(
-                        "back after {}, registered as {name} at {manager}",
+                        "back after {}{kept}, registered as {name} at {manager}",
                         span(self.lost.elapsed())
                     ));
                     return Ok(connection);

@@ -1,6 +1,7 @@
 //! A running service and its handles.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
@@ -83,6 +84,7 @@ struct Shared {
     network_name: Mutex<String>,
     notifier: Notifier,
     permits: Arc<Semaphore>,
+    session_kept: AtomicBool,
     state: watch::Sender<ServiceState>,
     stop: watch::Sender<bool>,
     interrupt: watch::Sender<bool>,
@@ -105,6 +107,7 @@ impl ServiceHandle {
             network_name: Mutex::new(network_name),
             notifier,
             permits: Arc::new(Semaphore::new(concurrency)),
+            session_kept: AtomicBool::new(false),
             state: watch::Sender::new(ServiceState::Connected),
             stop: watch::Sender::new(false),
             interrupt: watch::Sender::new(false),
@@ -182,6 +185,38 @@ impl ServiceHandle {
         *self.shared.state.borrow()
     }
 
+    /// Returns whether the manager had kept the session when the service reconnected last: its name,
+    /// its links and, with [`keep_callers`](crate::ConnectOptions::keep_callers), the requests in
+    /// flight.
+    ///
+    /// ```
+    /// # use labwire_service::service;
+    /// # struct Thermometer;
+    /// # #[service]
+    /// # impl Thermometer {
+    /// #     pub fn read(&self) -> f64 { 20.0 }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::start().await;
+    /// # let options = ConnectOptions::new().port(manager.port()).without_tls();
+    /// use labwire_service::{ConnectOptions, Runner, ServiceState};
+    ///
+    /// let running = Runner::new(Thermometer).options(options).connect().await?;
+    /// // The manager is started again: it knows no session.
+    /// let stopped = manager.kill().await;
+    /// let handle = running.handle();
+    /// handle.wait_for(ServiceState::Reconnecting).await;
+    /// let manager = stopped.start().await;
+    /// handle.wait_for(ServiceState::Connected).await;
+    /// assert!(!handle.session_kept());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn session_kept(&self) -> bool {
+        self.shared.session_kept.load(Ordering::Acquire)
+    }
+
     /// Waits until the service is in this state or has ended. Returns its state.
     ///
     /// Cancel safe.
@@ -254,7 +289,8 @@ impl ServiceHandle {
         self.shared.state.send_replace(state);
     }
 
-    pub(crate) fn connected(&self, network_name: String) {
+    pub(crate) fn connected(&self, network_name: String, is_kept: bool) {
+        self.shared.session_kept.store(is_kept, Ordering::Release);
         let name = self.shared.network_name.lock();
         *name.unwrap_or_else(PoisonError::into_inner) = network_name;
         self.set_state(ServiceState::Connected);

@@ -38,6 +38,8 @@ pub(crate) struct Session<S> {
     pub(crate) service: Arc<S>,
     pub(crate) handle: ServiceHandle,
     pub(crate) limits: Limits,
+    /// Whether callers wait while the service is away.
+    pub(crate) keeps_callers: bool,
     /// The reply to `describe()`, as JSON text.
     pub(crate) described: String,
     /// Whether the service has its own `describe()`.
@@ -94,27 +96,45 @@ impl<S: Service> Session<S> {
         mut connection: Connection,
         mut outbox: (Outbox, OutboxReceiver),
     ) -> Result<(), RunError> {
+        let mut conversation = Conversation::new(self);
         loop {
-            let error = match Conversation::new(self, &connection.manager)
-                .hold(connection.reader, connection.writer, outbox)
-                .await
-            {
+            let (error, back) = match conversation.hold(connection, &mut outbox).await {
                 End::Orderly => return Ok(()),
-                End::Lost(error) => error,
+                End::Lost(error, back) => (error, back),
             };
-            let Some(renewal) = registration.renew(&error) else {
+            let grace = back.as_ref().map(|(session, _)| session.grace());
+            let Some(renewal) = registration.renew(&error, back) else {
                 return Err(error);
             };
             self.handle.notifier().disconnected();
             self.handle.set_state(ServiceState::Reconnecting);
-            connection = tokio::select! {
-                connection = renewal.finish() => connection?,
-                () = self.handle.shutting_down() => return Ok(()),
+            let finishing = renewal.finish();
+            tokio::pin!(finishing);
+            let expiry = tokio::time::sleep(grace.unwrap_or_default());
+            tokio::pin!(expiry);
+            let mut waits = grace.is_some();
+            connection = loop {
+                tokio::select! {
+                    connection = &mut finishing => break connection?,
+                    () = self.handle.shutting_down() => return Ok(()),
+                    () = &mut expiry, if waits => {
+                        waits = false;
+                        conversation.abandon();
+                    }
+                }
             };
             // The outbox is set first: a notification must be possible once the state is
             // `Connected`.
-            outbox = self.handle.notifier().connected();
-            self.handle.connected(connection.network_name.clone());
+            if let Some(resumed) = &connection.resumed {
+                outbox.1.resume(resumed.received);
+                self.handle.notifier().resumed(&outbox.0);
+            } else {
+                conversation.give_up();
+                conversation = Conversation::new(self);
+                outbox = self.handle.notifier().connected();
+            }
+            let is_kept = connection.resumed.is_some();
+            self.handle.connected(connection.network_name.clone(), is_kept);
         }
     }
 }

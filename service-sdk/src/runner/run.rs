@@ -61,6 +61,10 @@ impl<S: Service> Runner<S> {
             Introduction::service(name.as_str(), offer.attributes.to_json()).max_clients(max_clients);
         let lines = StatusLines::new(&name, self.status_lines == Some(true));
         let options = options.reconnect_by_default(Backoff::new());
+        let keeps_callers = options.keeps_callers();
+        let introduction = introduction
+            .session(options.kept_session())
+            .keep_callers(keeps_callers);
         let mut registration = Registration::new(options, introduction, lines);
         let connection = registration.first(self.waits_for_manager).await?;
         self.notifier.begin(&name, self.buffer);
@@ -77,6 +81,7 @@ impl<S: Service> Runner<S> {
             service,
             handle: handle.clone(),
             limits: self.limits,
+            keeps_callers,
         };
         let session = tokio::spawn(session.run(
             registration,

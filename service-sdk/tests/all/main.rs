@@ -11,9 +11,11 @@ mod arguments;
 mod calls;
 mod life;
 mod peer;
+mod proxy;
 mod python;
 mod reconnect;
 #[path = "../../../tests/support/requirements.rs"]
 #[allow(dead_code, reason = "the tests of the binary use more of it")]
 mod requirements;
+mod sessions;
 mod state;
