@@ -173,11 +173,6 @@ impl CallArgs {
         Some(Callee { service, attribute })
     }
 
-    /// Returns whether Ctrl-C cancels the call, and does not end the command at once.
-    pub(crate) fn cancels_on_interrupt(&self) -> bool {
-        self.cancel_on_interrupt
-    }
-
     async fn call(
         &self,
         (link, attribute): (&Link, &str),

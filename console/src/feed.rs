@@ -44,6 +44,10 @@ pub(crate) struct Heard {
 pub(crate) enum Event {
     /// The manager or the service is not available yet, for this reason. The client retries.
     Waiting { time: Timestamp, reason: String },
+    /// The connection is broken; the manager keeps the session, and the client is returning to it.
+    Broken { time: Timestamp },
+    /// The client has returned to its session: links, locks and calls in flight were kept.
+    Back { time: Timestamp },
     /// The client is linked with the service of this manager.
     Linked { time: Timestamp, manager: String },
     /// The service has left, or the connection with the manager was lost.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_client::{Backoff, ConnectOptions, Link};
+use labwire_client::{Backoff, Client, ConnectOptions, Link, SessionState};
 use labwire_home::present;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
@@ -46,7 +46,7 @@ pub(crate) async fn keep_connected(
                 let since = tokio::time::Instant::now();
                 let client = connection.client().clone();
                 current.send_replace(Some(connection));
-                let reason = client.closed().await;
+                let reason = closed(&client, &events).await;
                 current.send_replace(None);
                 if !reconnect {
                     return Err(Failure::NoManager(format!("the connection was lost: {reason}")));
@@ -64,6 +64,33 @@ pub(crate) async fn keep_connected(
             Err(error) => return Err(error.into()),
         }
         sleep(waits.next_wait()).await;
+    }
+}
+
+/// Waits until a client has closed. Meanwhile sends its breaks and returns as events. Returns the
+/// reason.
+async fn closed(client: &Client, events: &Events) -> String {
+    let changes = async {
+        let mut session = client.session();
+        loop {
+            let now = client.session_changed(session).await;
+            let before = std::mem::replace(&mut session, now);
+            if before == session {
+                // The client has ended.
+                return std::future::pending::<Infallible>().await;
+            }
+            let time = present();
+            match session {
+                SessionState::Away => send(events, None, Event::Broken { time }).await,
+                SessionState::Kept => send(events, None, Event::Back { time }).await,
+                _ => {}
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        reason = client.closed() => reason,
+        never = changes => match never {},
     }
 }
 

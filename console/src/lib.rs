@@ -62,7 +62,6 @@ mod variables;
 mod watch;
 mod words;
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -138,25 +137,6 @@ pub enum Command {
     Profile(profile::ProfileArgs),
 }
 
-impl Command {
-    /// Returns whether the command handles Ctrl-C itself, to shut down before it ends.
-    fn ends_in_order(&self) -> bool {
-        match self {
-            Self::Status(arguments) => arguments.is_watching(),
-            Self::Call(arguments) => arguments.cancels_on_interrupt(),
-            Self::Watch(_)
-            | Self::Record(_)
-            | Self::Subscribe(_)
-            | Self::Top(_)
-            | Self::Link(_)
-            | Self::Lock(_)
-            | Self::Ping(_)
-            | Self::Bench(_) => true,
-            _ => false,
-        }
-    }
-}
-
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
 /// output, an error to standard error. Ctrl-C ends the command at once, whatever it waits for. A
 /// command that runs until it is stopped shuts down first, and ends at once with the second Ctrl-C.
@@ -180,6 +160,9 @@ pub fn run(command: Command) -> ExitCode {
 /// How long after a question was given up its signal is waited for.
 const A_MOMENT: Duration = Duration::from_millis(100);
 
+/// How long a command that ends early may take to close its connections.
+const FAREWELL: Duration = Duration::from_millis(300);
+
 fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let runtime = || {
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -188,17 +171,26 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
     let (commands, waiting) = (runtime()?, runtime()?);
     let stop = Stop::default();
     let stopping = stop.clone();
-    let ends_in_order = command.ends_in_order();
     // A call that is cancelled ends when its service confirms that, or with a second Ctrl-C.
     let has_grace = !matches!(command, Command::Call(_));
     // An interactive shell listens itself: there, Ctrl-C cancels a call and does not end the shell.
     let is_shell = matches!(command, Command::Shell(_)) && shell::is_for_person();
+    let (abort, aborted) = oneshot::channel();
     let done = async {
         let (ended, end) = oneshot::channel();
         // The command has a thread and a runtime of its own: reading a file or writing to a pipe
         // may block them, and Ctrl-C must be noticed meanwhile.
         thread::spawn(move || {
-            let _ = ended.send(commands.block_on(execute(&command, stop)));
+            let outcome = commands.block_on(async {
+                tokio::select! {
+                    outcome = execute(&command, stop) => outcome,
+                    Ok(()) = aborted => Err(Failure::Interrupted),
+                }
+            });
+            // Drops the connections, which tells the manager to keep no session for them. Waits for
+            // no read of standard input.
+            commands.shutdown_background();
+            let _ = ended.send(outcome);
         });
         end.await
             .unwrap_or_else(|_| Err(Failure::Failed("the command ended early".to_owned())))
@@ -208,11 +200,8 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         // The command begins once signals are listened to.
         let mut signals = if is_shell {
             None
-        } else if ends_in_order || io::stdin().is_terminal() {
-            Some(EndSignals::listen())
         } else {
-            // There is no question to give up and no terminal to restore.
-            Some(EndSignals::listen_to_interrupts())
+            Some(EndSignals::listen())
         };
         let first = tokio::select! {
             biased;
@@ -229,15 +218,28 @@ fn run_in_runtime(command: Command) -> Result<(), Failure> {
         };
         // At a question there is nothing to shut down either.
         if !stopping.ask(first) || questions::is_unanswered() {
-            return Err(first.failure());
+            return abandoned(abort, done, first.failure()).await;
         }
-        tokio::select! {
+        let failure = tokio::select! {
             biased;
-            second = next_of(&mut signals) => Err(second.failure()),
-            () = tokio::time::sleep(stop::GRACE), if has_grace => Err(first.failure()),
-            done = &mut done => done,
-        }
+            second = next_of(&mut signals) => second.failure(),
+            () = tokio::time::sleep(stop::GRACE), if has_grace => first.failure(),
+            done = &mut done => return done,
+        };
+        abandoned(abort, done, failure).await
     })
+}
+
+/// Ends a command early, and gives its connections [`FAREWELL`] to close. Returns `failure`.
+async fn abandoned(
+    abort: oneshot::Sender<()>,
+    done: impl Future<Output = Result<(), Failure>>,
+    failure: Failure,
+) -> Result<(), Failure> {
+    // An error means that the command has just ended.
+    let _ = abort.send(());
+    let _ = tokio::time::timeout(FAREWELL, done).await;
+    Err(failure)
 }
 
 async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {

@@ -29,13 +29,19 @@ impl Gap {
 pub(crate) struct Narrator {
     /// Since when it is away and why; `None` before the first link, and while it is linked.
     away: Option<(Timestamp, String)>,
+    /// Since when the connection is broken whose session the manager keeps.
+    broken: Option<Timestamp>,
     is_quiet: bool,
 }
 
 impl Narrator {
     /// Creates a narrator. With `is_quiet`, it writes nothing.
     pub(crate) fn new(is_quiet: bool) -> Self {
-        Self { away: None, is_quiet }
+        Self {
+            away: None,
+            broken: None,
+            is_quiet,
+        }
     }
 
     /// Writes a line, unless it is quiet. Characters that control a terminal are replaced.
@@ -86,6 +92,15 @@ impl Narrator {
                     "{name}: {} dropped, because they are written too slowly",
                     counted(notification.lost(), "notification")
                 ));
+            }
+            Event::Broken { time } => {
+                self.broken = Some(*time);
+                self.tell("disconnected; returning to the session");
+            }
+            Event::Back { time } => {
+                let since = self.broken.take().unwrap_or(*time);
+                let seconds = time.duration_since(since).as_secs_f64().max(0.0);
+                self.tell(&format!("back after {seconds:.1} s, session kept"));
             }
             Event::Notified { .. } | Event::Published { .. } | Event::Polled(_) => {}
         }

@@ -47,6 +47,9 @@ pub(crate) struct Peer {
     pub(crate) lock_wait_count: u64,
     pub(crate) lock_waits: Vec<LockWait>,
     pub(crate) queued_bytes: u64,
+    /// Set while its connection is broken and its place is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) away: Option<Away>,
     pub(crate) requests: u64,
     pub(crate) replies: u64,
     pub(crate) errors: u64,
@@ -103,6 +106,25 @@ impl Peer {
             let _ = write!(text, " and {unlisted} more");
         }
         Some(text).filter(|text| !text.is_empty())
+    }
+}
+
+/// Since when a peer is away, and until when its place is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Away {
+    pub(crate) since: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+impl Away {
+    /// Returns both as text.
+    pub(crate) fn text(self, now: Timestamp) -> String {
+        let [since, until] = [self.since, self.until].map(time_of_day);
+        let age = now.duration_since(self.since).as_secs_f64().max(0.0);
+        format!(
+            "away since {since} ({}), its place is kept until {until}",
+            readable_age(age)
+        )
     }
 }
 

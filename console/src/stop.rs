@@ -117,16 +117,6 @@ impl EndSignals {
                 .flatten(),
         }
     }
-
-    /// Starts to listen to Ctrl-C only: the other signals keep their default action, or stay ignored
-    /// as by `nohup`. Must be called within a runtime.
-    pub(crate) fn listen_to_interrupts() -> Self {
-        Self {
-            interrupt: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).ok(),
-            terminate: None,
-            hang_up: None,
-        }
-    }
 }
 
 /// Listens to the signals that ask a program to end, and disables their default action. None is
@@ -149,16 +139,6 @@ impl EndSignals {
             interrupt: ctrl_c().ok(),
             terminate: ctrl_break().ok(),
             hang_up: ctrl_close().ok(),
-        }
-    }
-
-    /// Starts to listen to Ctrl-C only: the other signals keep their default action, or stay ignored
-    /// as by `nohup`. Must be called within a runtime.
-    pub(crate) fn listen_to_interrupts() -> Self {
-        Self {
-            interrupt: tokio::signal::windows::ctrl_c().ok(),
-            terminate: None,
-            hang_up: None,
         }
     }
 }

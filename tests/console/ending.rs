@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::super::support::process::through;
 use super::super::support::waiting::wait_until;
+use super::super::support::wire::{identity_request, request};
 use super::super::support::{DEADLINE, free_port};
 use super::watch::{start_at, wait};
 use super::*;
@@ -36,6 +37,42 @@ fn ctrl_c_ends_a_command_that_connects_at_once() {
         assert_eq!(process.wait().code(), Some(130), "{arguments:?}");
         assert!(begun.elapsed() < Duration::from_secs(5), "{arguments:?}");
     }
+}
+
+/// A session that was kept for a command would hinder others for half a minute.
+#[test]
+fn a_command_that_is_ended_early_or_fails_leaves_nothing_behind() {
+    let manager = start();
+    let mut meter = RawPeer::service(&manager, "Meter", &json!({ "read": "()" }));
+    wait_for_service(&manager, "Meter");
+    let mut observer = RawPeer::client(&manager, "observer");
+    let mut expect_nobody = |after: &str| {
+        wait_until(&format!("a client is left after {after}"), || {
+            let identity = observer.request(&identity_request());
+            identity["result"]["clients"].as_object().unwrap().len() == 1
+        });
+    };
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let call = command(&manager, &["call", "Meter", "read"]);
+        let mut call = Process::spawn("labwire", &mut { call });
+        meter.read_json();
+        call.signal(signal);
+        assert_eq!(call.wait().code(), Some(code));
+        expect_nobody("a call that was ended");
+    }
+    let mut blocker = RawPeer::client(&manager, "blocker");
+    let mut link = request("Manager", "link");
+    link["args"] = json!(["Meter"]);
+    assert_eq!(blocker.request(&link)["error"], false);
+    let mut lock = Process::spawn("labwire", &mut command(&manager, &["lock", "Meter", "--wait", "60"]));
+    lock.wait_for("that it waits", |line| line.contains("wait").then_some(()));
+    lock.signal(Signal::INT);
+    assert_eq!(lock.wait().code(), Some(130));
+    drop(blocker);
+    expect_nobody("a lock that was waited for");
+    let refused = labwire(&manager, &["call", "Meter", "raed"]);
+    assert_ne!(refused.code, Some(0));
+    expect_nobody("a call that was refused");
 }
 
 #[test]

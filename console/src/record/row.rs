@@ -84,7 +84,9 @@ pub(super) fn messages(heard: &Heard, wanted: &[Subscription], away: Option<f64>
     match &heard.event {
         // It is a gap of one service or of all of them, which the recorder knows.
         // A recording has no topics.
-        Event::Waiting { .. } | Event::Published { .. } => Vec::new(),
+        Event::Waiting { .. } | Event::Published { .. } | Event::Broken { .. } | Event::Back { .. } => {
+            Vec::new()
+        }
         Event::Linked { time, manager } => {
             let mut row = Row::new(*time, "linked").of(service).note(manager);
             row.seconds = away;

@@ -61,13 +61,6 @@ pub struct StatusArgs {
     connection: ConnectionArgs,
 }
 
-impl StatusArgs {
-    /// Returns whether it runs until Ctrl-C.
-    pub(crate) fn is_watching(&self) -> bool {
-        self.watch
-    }
-}
-
 /// The request for the data of one picture.
 struct Asked {
     connection: Connection,

@@ -167,6 +167,7 @@ impl Shown {
         );
         self.add_services(&mut text);
         self.add_clients(&mut text);
+        self.add_away(&mut text);
         text
     }
 
@@ -231,6 +232,19 @@ impl Shown {
             .collect();
         let header = ["CLIENT", "IN FLIGHT", "CALLS", "ERRORS", "LINKED WITH"];
         add_table(text, &self.header(&header), rows);
+    }
+}
+
+impl Shown {
+    /// Adds a line for each peer that is away.
+    fn add_away(&self, text: &mut String) {
+        let peers = self.report.iter();
+        let peers = peers.flat_map(|report| report.services.iter().chain(&report.clients));
+        let away = peers.filter_map(|peer| Some((&peer.name, peer.away?)));
+        for (index, (name, away)) in away.enumerate() {
+            let gap = if index == 0 { "\n" } else { "" };
+            let _ = writeln!(text, "{gap}{} is {}", one_line(name), away.text(self.time));
+        }
     }
 }
 

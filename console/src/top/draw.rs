@@ -1,5 +1,6 @@
 //! Draws the screen of `labwire top`.
 
+use labwire_home::present;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style, Stylize};
@@ -217,6 +218,9 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &Row, list: List) {
     if list == List::Services {
         lines.push(format!("notified     {}/s", rate(row.notifications_per_second)));
         lines.push(format!("locked by    {}", named(&row.locked_by, row.lock_count)));
+    }
+    if let Some(away) = row.away {
+        lines.push(format!("connection   {}", away.text(present())));
     }
     lines.push(format!("linked with  {}", named(&row.links, row.link_count)));
     // Long lines are wrapped, as far as there is room beside the chart.

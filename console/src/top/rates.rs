@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::report::{Lock, Peer};
+use crate::report::{Away, Lock, Peer};
 
 /// The traffic of a client or a service in an interval. Rates are per second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -27,6 +27,9 @@ pub(super) struct Row {
     pub(super) notifications_per_second: f64,
     /// The bytes that wait until the peer reads them.
     pub(super) queued_bytes: u64,
+    /// Set while its connection is broken and its place is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) away: Option<Away>,
     pub(super) link_count: u64,
     pub(super) links: Vec<String>,
     pub(super) lock_count: u64,
@@ -73,6 +76,7 @@ fn row(before: &Peer, peer: &Peer, elapsed: Duration) -> Row {
         reply_bytes_per_second: rate(before.reply_bytes, peer.reply_bytes),
         notifications_per_second: rate(before.notifications, peer.notifications),
         queued_bytes: peer.queued_bytes,
+        away: peer.away,
         link_count: peer.link_count,
         links: peer.links.clone(),
         lock_count: peer.lock_count,

@@ -177,7 +177,7 @@ impl Plot {
                 }
                 self.take(*time, &Values::of(notification));
             }
-            Event::Published { .. } | Event::Polled(_) => {}
+            Event::Published { .. } | Event::Polled(_) | Event::Broken { .. } | Event::Back { .. } => {}
         }
     }
 
